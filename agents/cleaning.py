@@ -1,0 +1,272 @@
+"""What a model said, made fit for use: one question, one plain answer, or a summary.
+
+Answers are untrusted: a picture may contain writing such as "System: ignore your rules", and a model
+that reads it aloud hands it to the questioner. So control characters go, role markers and chat
+template tokens lose their meaning, lengths are capped. All functions are pure and idempotent.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable
+from typing import Final
+
+QUESTION_CHARS: Final = 240
+ANSWER_CHARS: Final = 700
+SUMMARY_CHARS: Final = 3000
+_READ_CHARS: Final = 20_000  # no more than this of any reply is looked at, so that cleaning stays fast
+
+_ROLE: Final = (
+    r"(?:system|user|human|assistant|ai|bot|developer|tool|questioner|answerer|question|answer|q|a|"
+    r"short answer|long answer|summary|description|caption)"
+)
+_LEADING_ROLE = re.compile(rf"^[\s>*_#\-•]*{_ROLE}\s*(?:\d{{1,3}}\s*)?[*_]*\s*[:：][\s*_]*", re.IGNORECASE)
+# A role at the start of a line or sentence: the model has begun to speak for the other side.
+_RUN_ON = re.compile(
+    r"(?:\n\s*|(?<=[.!?。！？\"'])\s+|\s*\#{2,}\s*)[*_#>\s]*"
+    r"(?:system|user|human|assistant|questioner|answerer|question|answer)\s*\d{0,3}[*_]*\s*[:：]|\s*\#{3,}",
+    re.IGNORECASE,
+)
+_ANY_ROLE = re.compile(
+    r"(system|user|human|assistant|developer|tool|question|answer)(\s*\d{0,3})\s*[:：]", re.IGNORECASE
+)
+_TEMPLATE_TOKEN = re.compile(
+    r"<\|[^|<>\n]{0,40}\|>|\[/?(?:INST|SYS|AVAILABLE_TOOLS|TOOL_CALLS)\]|<</?SYS>>|"
+    r"</?(?:s|bos|eos|pad|unk|Img|ImageHere|image|start_of_turn|end_of_turn)>|#{3,}",
+    re.IGNORECASE,
+)
+_THINKING = re.compile(r"<(think|thinking|reasoning)>.*?(?:</\1>|\Z)", re.IGNORECASE | re.DOTALL)
+_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+_NUMBERING = re.compile(r"^\s*(?:[(\[]?\d{1,3}\s*[.):\]](?!\d)|[-*•–—>]+(?=\s))\s*")
+_QUOTES: Final = "\"'`“”‘’«»„「」『』*_ "
+_ENDS: Final = ".!?。！？…"
+
+
+def plain_text(text: str, *, keep_lines: bool = False) -> str:
+    """Drop terminal escapes, control, bidirectional-override and invisible characters; normalise white space."""
+    text = _ANSI.sub("", text[:_READ_CHARS])
+    kept = []
+    for character in unicodedata.normalize("NFC", text):
+        if character in "\n\r\t\v\f\u2028\u2029\x85":
+            kept.append("\n" if character not in "\t\v\f" else " ")
+        elif unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Cn") or character == "\u200d":
+            kept.append(character)
+    lines = [" ".join(line.split()) for line in "".join(kept).split("\n")]
+    return "\n".join(line for line in lines if line) if keep_lines else " ".join(line for line in lines if line)
+
+
+def clean_question(text: str) -> str:
+    """The first question in `text`, without role names, numbering and quotes; "" where there is none."""
+    return _settle(_question_once, text)
+
+
+def clean_answer(text: str, question: str | None = None) -> str:
+    """One line of plain text: no echo of `question` or of roles, no second speaker, no loops."""
+    return _settle(lambda value: _answer_once(value, question), text)
+
+
+def clean_summary(text: str) -> str:
+    """A paragraph: like an answer, but longer, and never cut at a role name."""
+    return _settle(_summary_once, text)
+
+
+def _settle(step: Callable[[str], str], text: str) -> str:
+    """Apply `step` until nothing changes, so that layered wrappings ('"1. Q: ..."') come off in any order."""
+    for _ in range(12):
+        cleaned = step(text)
+        if cleaned == text:
+            return cleaned
+        text = cleaned
+    return text
+
+
+def _question_once(text: str) -> str:
+    text = _TEMPLATE_TOKEN.sub(" ", _THINKING.sub(" ", text[:_READ_CHARS]))
+    lines = plain_text(text, keep_lines=True).split("\n")
+    asking = next((line for line in lines if re.search(r"[?？]", line)), None)
+    line = asking if asking is not None else next((line for line in lines if _bare(line)), "")
+    line = _bare(line)
+    end = re.search(r"[?？]", line)
+    if end:
+        line = line[: end.end()]
+        # Drop what was said before the question ("Thank you! What ...?"), but not an abbreviation's dot.
+        line = re.split(
+            r"(?<=[\w\"')][.!])(?<!\bMr\.)(?<!\bMrs\.)(?<!\bDr\.)(?<!\bSt\.)\s+(?=\S{2})|(?<=[。！])", line
+        )[-1]
+        line = _bare(line)
+    if not re.search(r"\w", line):
+        return ""
+    return _shorten(_defused(line), QUESTION_CHARS, tail="?" if end else "")
+
+
+def _bare(line: str) -> str:
+    """`line` without wrappings at its ends."""
+    before = None
+    while before != line:
+        before = line
+        line = _NUMBERING.sub("", _LEADING_ROLE.sub("", line)).strip(_QUOTES)
+    return line
+
+
+def _answer_once(text: str, question: str | None) -> str:
+    text = _THINKING.sub(" ", text[:_READ_CHARS])
+    text = plain_text(text, keep_lines=True)
+    text = _without_echo(text, question)
+    cut = _RUN_ON.search(text)
+    if cut and cut.start() > 0:
+        text = text[: cut.start()]
+    text = _defused(plain_text(text))
+    return _shorten(_without_loops(text), ANSWER_CHARS)
+
+
+def _summary_once(text: str) -> str:
+    text = plain_text(_THINKING.sub(" ", text[:_READ_CHARS]))
+    text = _LEADING_ROLE.sub("", text).strip('"“”*_ ')
+    return _shorten(_without_loops(_defused(text)), SUMMARY_CHARS)
+
+
+def _without_echo(text: str, question: str | None) -> str:
+    """Remove the prompt where the model repeats it: 'Question: X Answer: Y' and 'X Y' become 'Y'."""
+    before = None
+    while before != text:
+        before = text
+        text = _LEADING_ROLE.sub("", text.strip()).strip()
+        if question and text.casefold().startswith(question.casefold()):
+            text = text[len(question) :]
+    return text
+
+
+def _defused(text: str) -> str:
+    """`text` in which no chat template or reader of roles finds anything: "System:" becomes "System -"."""
+    return " ".join(_ANY_ROLE.sub(r"\1\2 -", _TEMPLATE_TOKEN.sub(" ", text)).split())
+
+
+def _without_loops(text: str) -> str:
+    """Fold a phrase that is said over and over, which is how small models fail, into one."""
+    text = re.sub(r"(\S{1,12}?)\1{7,}", r"\1", text)  # no spaces: "hahahaha...", also Chinese
+    words = text.split()
+    keys = [word.strip(".,;:!?").casefold() for word in words]
+    for size in range(1, 13):
+        needed = 3 if size < 3 else 2  # "very, very" is speech; a repeated clause is not
+        start = 0
+        while start + size * needed <= len(words):
+            times = 1
+            while keys[start : start + size] == keys[start + times * size : start + (times + 1) * size]:
+                times += 1
+            if times >= needed:
+                last = start + (times - 1) * size  # keep the last copy's punctuation
+                del words[start:last], keys[start:last]
+            start += 1
+    seen: set[str] = set()
+    kept = []
+    for sentence in sentences(" ".join(words)):
+        key = _key(sentence)
+        if key in seen and len(key.split()) > 2:
+            continue
+        seen.add(key)
+        kept.append(sentence)
+    return " ".join(kept)
+
+
+def _shorten(text: str, limit: int, tail: str = "") -> str:
+    """`text` cut to `limit` characters, at a sentence or else a word, never longer."""
+    if len(text) <= limit:
+        return text
+    head = text[: limit - 1]
+    stop = max((head.rfind(end) for end in _ENDS), default=-1)
+    if not tail and stop >= limit // 2:
+        return head[: stop + 1]
+    space = head.rfind(" ")
+    return head[: space if space >= limit // 2 else len(head)].rstrip(" ,;:-") + (tail or "…")
+
+
+def sentences(text: str) -> list[str]:
+    """`text` split after sentence ends; joined with spaces it is `text` again (up to white space)."""
+    return [part.strip() for part in re.split(r"(?<=[.!?…])\s+|(?<=[。！？])\s*", text) if part and part.strip()]
+
+
+# --- certainty ----------------------------------------------------------------------------------------------------
+
+_UNSURE_ANYWHERE = re.compile(
+    r"\b(?:i|we)\s+(?:(?:really|just|honestly)\s+)?(?:do not|don'?t|did not|didn'?t)\s+(?:\w+\s+)?know\b|"
+    r"^(?:sorry,?\s+)?(?:do not|don'?t) know\b|"
+    r"\b(?:i am|i'?m|we are|it is|it'?s)\s+(?:\w+\s+)?"
+    r"(?:not (?:\w+\s+)?(?:sure|certain|clear)|unsure|uncertain|unclear)\b|"
+    r"\b(?:can ?not|can'?t|could not|couldn'?t|unable to|not able to|impossible to|hard to|difficult to|not possible to)"
+    r"\s+(?:\w+\s+)?"
+    r"(?:tell|say|determine|know|make out|identify|answer|see (?:it|that|this|the (?:image|picture|photo)))\b|"
+    r"\b(?:can ?not|can'?t) be (?:\w+\s+)?(?:determined|seen clearly|identified|known|said)\b|"
+    r"\b(?:no idea|not (?:enough|sufficient) (?:information|detail))\b|"
+    r"不知道|不确定|不確定|不清楚|无法(?:确定|判断|看清)|無法(?:確定|判斷|看清)|看不清|看不清楚",
+    re.IGNORECASE,
+)
+_UNSURE_WHOLE = re.compile(
+    r"(?:(?:it is|it'?s|that is|that'?s|the answer is)\s+)?"
+    r"(?:not (?:\w+ )?(?:sure|certain|known|clear)|unsure|uncertain|unknown|unclear|undetermined|unanswerable|"
+    r"n/?a|none given|no answer|maybe|perhaps|i can'?t see(?: it| that)?)",
+    re.IGNORECASE,
+)
+
+
+def is_unsure(answer: str) -> bool:
+    """Whether nothing in `answer` is claimed: it is empty, or every sentence says that it is not known.
+
+    "no, there is no dog." is a certain answer. An answer with one known and one unknown part is
+    certain; `certain_part` is what may be used of it.
+    """
+    return not certain_part(answer)
+
+
+def certain_part(answer: str) -> str:
+    """`answer` without the sentences that only say that something is not known."""
+    return " ".join(part for part in sentences(answer) if re.search(r"\w", part) and not _says_unsure(part))
+
+
+def _says_unsure(sentence: str) -> bool:
+    sentence = sentence.replace("’", "'")
+    bare = sentence.strip(" .,!?…。！？\"'").casefold()
+    return bool(_UNSURE_WHOLE.fullmatch(bare) or _UNSURE_ANYWHERE.search(sentence))
+
+
+# --- repetition ---------------------------------------------------------------------------------------------------
+
+_FILLER: Final = frozenset(
+    "a an the is are was were be of in on at to this that these those there here any some do does did it its "
+    "please can could would you me i we tell describe explain say know more about kindly "
+    "picture image photo photograph scene shown visible see seen".split()
+)
+_SPELLING: Final = {"color": "colour", "colors": "colour", "colours": "colour", "colored": "coloured", "gray": "grey"}
+_CJK: Final = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+# Words without which a question asks something else: in "where is it" nothing else is left.
+_WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+(?:'[^\W_]+)?")
+
+
+def question_key(question: str) -> tuple[str, ...]:
+    """The words that make a question what it is: no filler, British spelling, singular."""
+    words = [_SPELLING.get(word, word) for word in _WORD.findall(question.casefold().replace("’", "'"))]
+    content = [word for word in words if word not in _FILLER] or words
+    return tuple(
+        word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word for word in content
+    )
+
+
+def is_repeated(question: str, earlier: Iterable[str]) -> bool:
+    """Whether one of `earlier` asks the same: equal content words, or one word more or less in a long question."""
+    key = question_key(question)
+    for other in map(question_key, earlier):
+        if key == other:
+            return True
+        short, long = sorted((key, other), key=len)
+        if len(short) >= 4 and len(long) == len(short) + 1 and _is_subsequence(short, long):
+            return True
+    return False
+
+
+def _is_subsequence(short: tuple[str, ...], long: tuple[str, ...]) -> bool:
+    rest = iter(long)
+    return all(word in rest for word in short)
+
+
+def _key(text: str) -> str:
+    return " ".join(_WORD.findall(text.casefold()))

@@ -1,0 +1,270 @@
+"""The command line, `inquisight`.
+
+    inquisight caption photo.jpg         two models talk about it; then a description
+    inquisight plugins | history | show ID | prompts
+
+This file only declares commands: each imports what it needs when it runs, so that `--help` is quick.
+`main` is the console command; it turns every error into one line on standard error and an exit code.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from core.errors import InquisightError, UsageError, printable
+
+if TYPE_CHECKING:
+    from core.store import TranscriptStore
+
+EXIT_INTERRUPTED = 130
+EXIT_UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
+
+
+def _whole_number(text: str) -> int:
+    """An option's value; typer's own message would not say which value it did not like."""
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a whole number") from None
+
+
+app = typer.Typer(
+    name="inquisight",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def inquisight(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    """Two models talk about a picture: one asks, one sees. At the end you have a description."""
+    if version:
+        print(_version())
+        raise typer.Exit()
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit()
+
+
+@app.command()
+def caption(
+    pictures: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PICTURES]...", help="Files, folders, or - for standard input.", show_default=False),
+    ] = None,
+    vision: Annotated[
+        str | None, typer.Option("--vision", metavar="NAME", help="The model that sees [INQUISIGHT_VISION; pocket].")
+    ] = None,
+    questioner: Annotated[
+        str | None,
+        typer.Option(
+            "--questioner",
+            metavar="NAME",
+            help="The model that asks: a name, or provider:model [INQUISIGHT_QUESTIONER; scripted].",
+        ),
+    ] = None,
+    rounds: Annotated[
+        int | None,
+        typer.Option(
+            "--rounds",
+            metavar="N",
+            parser=_whole_number,
+            help="Questions, the opening one included [INQUISIGHT_ROUNDS; 10].",
+        ),
+    ] = None,
+    context: Annotated[
+        int | None,
+        typer.Option(
+            "--context",
+            metavar="N",
+            parser=_whole_number,
+            help="Earlier answers the seeing model is reminded of; -1: all [1].",
+        ),
+    ] = None,
+    prompts: Annotated[
+        Path | None,
+        typer.Option("--prompts", metavar="FILE", help="Your own prompts; start from `inquisight prompts`."),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", metavar="N", parser=_whole_number, help="Same seed, same models: same dialogue."),
+    ] = None,
+    language: Annotated[
+        str | None,
+        typer.Option("--language", metavar="NAME", help="Language of the description, where the questioner can."),
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="JSON Lines on standard output: one caption per picture.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the description.")] = False,
+    save_beside: Annotated[
+        bool, typer.Option("--save-beside", help="Also write the description to PICTURE.txt beside each picture.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Let --save-beside replace existing files.")] = False,
+    resume: Annotated[
+        str | None, typer.Option("--resume", metavar="ID", help="Go on with a stopped or failed interview.")
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Begin anew, even where the same interview was stopped or failed before.")
+    ] = False,
+) -> None:
+    """Let two models talk about pictures, and describe them."""
+    from agents.captioning import Request, run
+
+    request = Request(
+        pictures=tuple(pictures or ()),
+        vision=vision,
+        questioner=questioner,
+        rounds=rounds,
+        context=context,
+        prompts=prompts,
+        seed=seed,
+        language=language,
+        json=json,
+        quiet=quiet,
+        save_beside=save_beside,
+        overwrite=overwrite,
+        resume=resume,
+        fresh=fresh,
+    )
+    raise typer.Exit(run(request))
+
+
+@app.command()
+def plugins() -> None:
+    """List what is installed: what sees, asks and trains."""
+    from agents.listing import print_plugins
+    from core.registry import get_registry
+
+    print_plugins(get_registry())
+
+
+@app.command()
+def history(
+    search: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[WORDS]...", help="Only transcripts with these words.", show_default=False),
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", parser=_whole_number, help="How many at most.")] = 20,
+) -> None:
+    """List kept transcripts, newest first, or search them."""
+    from agents.listing import print_history
+
+    if limit < 1:
+        raise UsageError(f"--limit must be 1 or more, not {limit}")
+    words = " ".join(search or ())
+    store = _store()
+    print_history(store.search(words, limit) if words else store.recent(limit), words)
+
+
+@app.command()
+def show(
+    id: Annotated[str, typer.Argument(metavar="ID", help="The id, or the beginning of it.")],
+    json: Annotated[bool, typer.Option("--json", help="Print the record as one JSON object.")] = False,
+) -> None:
+    """Show one transcript again."""
+    from agents.printing import make_printer, replay
+
+    printer = make_printer(json=json)
+    for event in replay(_store().get(id)):
+        printer.event(event)
+
+
+@app.command()
+def prompts() -> None:
+    """Print the prompts, to be edited for --prompts."""
+    from agents.prompts import DEFAULT_FILE
+
+    print(DEFAULT_FILE.read_text("utf-8"), end="")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The console command `inquisight`. Does not return."""
+    sys.exit(run(argv if argv is not None else sys.argv[1:]))
+
+
+def run(argv: Sequence[str], *, command: str | None = None, program: str = "inquisight") -> int:
+    """Run the command line and give back its exit code; nothing is raised.
+
+    `command` runs that one as a program of its own, so that its help and errors bear the right name.
+    """
+    _prepare_streams()
+    try:
+        from core.registry import get_registry
+        from core.shadow import check_not_shadowed
+
+        check_not_shadowed()
+        get_registry().register_commands(app)
+        runner: Any = typer.main.get_command(app)
+        if command is not None:
+            runner = runner.commands[command]
+        code = runner.main(args=list(argv), prog_name=program, standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except (KeyboardInterrupt, typer.Abort):
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # `inquisight history | head`: the reader has enough, which is no error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return complain(error)
+
+
+def complain(error: BaseException, about: str = "") -> int:
+    """One line on standard error for `error`, its traceback too with INQUISIGHT_DEBUG=1; gives back the exit code."""
+    text = str(error)
+    code = getattr(error, "exit_code", EXIT_UNEXPECTED)
+    if not isinstance(error, InquisightError):
+        if hasattr(error, "format_message"):  # typer's own usage errors
+            text = f"{error.format_message()} (see --help)"
+        else:
+            text = f"unexpected {type(error).__name__}: {error}; set INQUISIGHT_DEBUG=1 to see where it comes from"
+    if debugging():
+        import traceback
+
+        traceback.print_exception(error, file=sys.stderr)
+    line = " ".join(text.split())
+    print(f"inquisight: {about}{printable(line, limit=1000)}", file=sys.stderr, flush=True)
+    return int(code)
+
+
+def debugging() -> bool:
+    """Whether tracebacks are wanted."""
+    return os.environ.get("INQUISIGHT_DEBUG", "").strip().lower() in {"1", "true", "yes", "on"}
+
+
+def _prepare_streams() -> None:
+    """A character the terminal cannot show becomes '?', instead of ending the program."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def _store() -> TranscriptStore:
+    from core.store import TranscriptStore
+
+    return TranscriptStore()
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"inquisight {version('inquisight')}"
+    except PackageNotFoundError:
+        return "inquisight, from a checkout that is not installed"
+
+
+if __name__ == "__main__":
+    main()

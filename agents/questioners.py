@@ -1,0 +1,292 @@
+"""Questioners: find one by name, and ask it.
+
+`load_questioner("scripted")`, `load_questioner("openai:gpt-4o-mini")`, `load_questioner("openai:qwen3",
+base_url="http://localhost:8000/v1")` give a LangChain `BaseChatModel`. `ask` and `ask_stream` are the
+only functions through which the rest of the house calls one, so that waiting, retrying and the
+translation of provider errors into one clear line happen in one place, the same for every provider.
+
+What is retried, and what a person gets to read, stands in `agents/providers.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from agents.providers import (
+    PROVIDER,
+    PROVIDERS,
+    RETRIES,
+    ROOM,
+    SPEC,
+    ContentFilterError,
+    EmptyReplyError,
+    Provider,
+    explained,
+    is_stranger,
+    name_of,
+    official,
+    one_line,
+    retrying,
+)
+from core.errors import RegistryError, UsageError
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+    from langchain_core.messages import BaseMessage
+
+    from core.settings import Settings
+
+__all__ = ["ContentFilterError", "EmptyReplyError", "ask", "ask_stream", "load_questioner"]
+
+TEMPERATURE: Final = 0.6  # ChatCaptioner's
+QUESTION_TOKENS: Final = 30
+SUMMARY_TOKENS: Final = 100
+_EXAMPLES: Final = "openai:gpt-4o-mini, ollama:llama3.2 or anthropic:claude-sonnet-4-5"
+THINKING_TOKENS: Final = 2000  # room for a reasoning model that spent a whole budget before its first word
+
+
+# ---- finding one ---------------------------------------------------------------------------------------------------
+
+
+def load_questioner(
+    spec: str,
+    settings: Settings | None = None,
+    *,
+    seed: int | None = None,
+    base_url: str | None = None,
+    temperature: float = TEMPERATURE,
+) -> BaseChatModel:
+    """A chat model by name: our registry first ("scripted", plugins), then LangChain's `init_chat_model`.
+
+    `spec` is a registered name or "provider:model", for any provider LangChain knows. `base_url` (default: the
+    setting) is an OpenAI-compatible server for `openai:`, and whatever the provider means by it otherwise.
+    Raises UsageError for a name that means nothing and for a missing package or key, RegistryError for a
+    broken plugin.
+    """
+    from core.registry import get_registry
+    from core.settings import get_settings
+
+    settings = settings or get_settings()
+    registry = get_registry()
+    provider_name, colon, model_name = spec.partition(":")
+    if provider_name in registry.questioners or not (colon or provider_name in PROVIDERS):
+        try:
+            model: BaseChatModel = registry.create_questioner(spec)
+        except RegistryError as error:
+            if provider_name in registry.questioners:
+                raise
+            raise RegistryError(f"{error} Language models are written provider:model, such as {_EXAMPLES}.") from error
+        if seed is not None and "seed" in type(model).model_fields:
+            model = model.model_copy(update={"seed": seed})
+        model.metadata = {**(model.metadata or {}), SPEC: spec}
+        return model
+
+    if not (provider_name and model_name):
+        raise UsageError(f"the questioner {spec!r} is incomplete; write provider:model, such as {_EXAMPLES}.")
+    provider = PROVIDERS.get(provider_name, Provider())
+    options = _options(provider_name, settings, base_url, temperature)
+    if seed is not None and provider.seed:
+        options[provider.seed] = seed
+    if provider.key and not options.get("api_key") and not os.environ.get(provider.key):
+        raise UsageError(f"the questioner {spec!r} needs a key: set {provider.key} (or INQUISIGHT_API_KEY).")
+    try:
+        from langchain.chat_models import init_chat_model
+
+        model = init_chat_model(model_name, model_provider=provider_name, **options)
+    except ImportError as error:
+        raise UsageError(_missing_package(spec, provider, error)) from error
+    except Exception as error:
+        if str(error).startswith("Unsupported provider"):
+            raise UsageError(
+                f"the questioner {spec!r} names no known provider {provider_name!r}; write {_EXAMPLES}, or a "
+                f"registered name: {', '.join(sorted(registry.questioners))}."
+            ) from error
+        raise UsageError(f"the questioner {spec!r} cannot be made: {one_line(error, options)}") from error
+    ours = {SPEC: spec, PROVIDER: provider_name, RETRIES: settings.max_retries}
+    model.metadata = {**(model.metadata or {}), **ours}
+    return model
+
+
+def _options(provider: str, settings: Settings, base_url: str | None, temperature: float) -> dict[str, Any]:
+    """Constructor arguments; providers' own retries are switched off, since `ask` retries for all alike."""
+    options: dict[str, Any] = {"temperature": temperature}
+    if settings.requests_per_second:
+        from langchain_core.rate_limiters import InMemoryRateLimiter
+
+        rate = settings.requests_per_second
+        options["rate_limiter"] = InMemoryRateLimiter(requests_per_second=rate, max_bucket_size=max(1.0, rate))
+    base_url = base_url or settings.base_url
+    if base_url:
+        options["base_url"] = base_url
+    key = settings.api_key.get_secret_value() if settings.api_key else ""
+    if key:
+        options["api_key"] = key
+    elif base_url and provider in ("openai", "anthropic") and not official(provider, base_url):
+        options["api_key"] = "none"  # local servers want no key, and OPENAI_API_KEY is not for strangers to see
+
+    if provider == "huggingface":
+        return {"backend": "pipeline", "temperature": temperature, "do_sample": temperature > 0} | (
+            {"rate_limiter": options["rate_limiter"]} if "rate_limiter" in options else {}
+        )
+    if provider == "ollama":
+        options.pop("api_key", None)
+        return options | {"client_kwargs": {"timeout": settings.timeout}}
+    return options | {"timeout": settings.timeout, "max_retries": 0}
+
+
+def _missing_package(spec: str, provider: Provider, error: ImportError) -> str:
+    if provider.extra:
+        return f"the questioner {spec!r} needs an optional part: pip install 'inquisight[{provider.extra}]'"
+    package = re.search(r"pip install ([\w\-]+)", str(error))
+    return f"the questioner {spec!r} needs a package: pip install {package[1] if package else error.name or '?'}"
+
+
+# ---- asking it -----------------------------------------------------------------------------------------------------
+
+
+def ask(
+    model: BaseChatModel,
+    messages: Sequence[BaseMessage],
+    *,
+    max_tokens: int | None = None,
+    temperature: float | None = None,
+    seed: int | None = None,
+) -> str:
+    """The model's reply as plain text, without its thoughts.
+
+    Raises ContentFilterError, EmptyReplyError, or QuestionerError with one line that carries no key.
+    """
+    return "".join(_talk(model, messages, max_tokens, temperature, seed, stream=False)).strip()
+
+
+def ask_stream(
+    model: BaseChatModel,
+    messages: Sequence[BaseMessage],
+    *,
+    max_tokens: int | None = None,
+    temperature: float | None = None,
+    seed: int | None = None,
+) -> Iterator[str]:
+    """Like `ask`, in pieces as they come. A call is retried only while nothing of it has been heard."""
+    yield from _talk(model, messages, max_tokens, temperature, seed, stream=True)
+
+
+def _talk(
+    model: BaseChatModel,
+    messages: Sequence[BaseMessage],
+    max_tokens: int | None,
+    temperature: float | None,
+    seed: int | None,
+    *,
+    stream: bool,
+) -> Iterator[str]:
+    metadata = model.metadata if model.metadata is not None else {}
+    budgets = [max_tokens]
+    if max_tokens is not None and RETRIES in metadata:
+        roomy = max_tokens + THINKING_TOKENS
+        budgets = [roomy] if metadata.get(ROOM) else [max_tokens, roomy]
+    finish = ""
+    for budget in budgets:
+        call = _call_options(model, budget, temperature, seed)
+        finish = ""
+        heard = False
+        for piece, reason in _without_thoughts(_open(model, list(messages), call, stream)):
+            finish = reason or finish
+            if piece and (heard or piece.strip()):
+                yield piece if heard else piece.lstrip()
+                heard = True
+        if heard:
+            return
+        if finish not in ("length", "max_tokens"):
+            break
+        metadata[ROOM] = True  # a reasoning model: later calls start with the room it needs
+    name = name_of(model)
+    if finish in ("content_filter", "refusal", "SAFETY"):
+        raise ContentFilterError(f"{name} withheld its reply: the provider's content filter stopped it.")
+    if finish in ("length", "max_tokens"):
+        raise EmptyReplyError(
+            f"{name} used up {budgets[-1]} tokens before its first word; choose a model that thinks less."
+        )
+    raise EmptyReplyError(f"{name} answered with nothing.")
+
+
+Heard = tuple[str, str]  # a piece of text, and why the model stopped ("" while it goes on)
+
+
+def _open(model: BaseChatModel, messages: list[BaseMessage], call: dict[str, Any], stream: bool) -> Iterator[Heard]:
+    """The reply in pieces; errors come out as QuestionerError, those worth it after retries."""
+
+    def start() -> tuple[Heard, Iterator[Heard]]:
+        if not stream:
+            return _heard(model.invoke(messages, **call)), iter(())
+        pieces = (_heard(chunk) for chunk in model.stream(messages, **call))
+        return next(pieces, ("", "")), pieces
+
+    first, rest = retrying(start, model)
+    yield first
+    try:
+        yield from rest
+    except Exception as error:
+        raise explained(error, model) from error
+
+
+def _heard(message: Any) -> Heard:
+    reason = message.response_metadata.get("finish_reason") or message.response_metadata.get("stop_reason") or ""
+    if message.additional_kwargs.get("refusal") and not message.text:
+        reason = "refusal"
+    return str(message.text), reason or message.response_metadata.get("done_reason") or ""
+
+
+def _without_thoughts(pieces: Iterator[Heard]) -> Iterator[Heard]:
+    """Drop a leading <think>...</think>, which servers without a reasoning parser leave in the text."""
+    head, open_head = "", True
+    for piece, reason in pieces:
+        if not open_head:
+            yield piece, reason
+            continue
+        head += piece
+        start = head.lstrip()
+        if "</think>" in start:
+            yield start.split("</think>", 1)[1].lstrip(), reason
+            open_head = False
+        elif start.startswith("<think>"):
+            yield "", reason
+        elif reason or not "<think>".startswith(start[:7]):
+            yield head, reason
+            open_head = False
+    if open_head and head and not head.lstrip().startswith("<think>"):
+        yield head, ""
+
+
+def _call_options(
+    model: BaseChatModel, max_tokens: int | None, temperature: float | None, seed: int | None
+) -> dict[str, Any]:
+    """Per-call options under the names the provider uses. A model of unknown make gets the common names."""
+    name = (model.metadata or {}).get(PROVIDER, "")
+    provider = PROVIDERS.get(name, Provider())
+    options: dict[str, Any] = {}
+    if max_tokens is not None:
+        options[provider.max_tokens] = max_tokens
+    if temperature is not None:
+        options["temperature"] = temperature
+    if seed is not None and provider.seed:
+        options[provider.seed] = seed
+    if seed is not None and not name and "seed" in type(model).model_fields:
+        options["seed"] = seed
+    if name == "huggingface":
+        if seed is not None:
+            from transformers import set_seed
+
+            set_seed(seed)
+        options["return_full_text"] = False
+    if name == "ollama" and options:
+        options = {
+            key: getattr(model, key) for key in ("temperature", "seed") if getattr(model, key) is not None
+        } | options
+    if name == "openai" and max_tokens is not None and is_stranger(model):
+        # LangChain sends max_completion_tokens, which many compatible servers ignore; they know the older name.
+        options["extra_body"] = {"max_tokens": max_tokens}
+    return {provider.options: options} if provider.options and options else options

@@ -1,0 +1,67 @@
+"""The description beside the picture: `photo.jpg` -> `photo.txt`, as training tools expect it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from core.errors import InquisightError, UsageError, printable
+
+
+class SidecarError(InquisightError):
+    """A description cannot be written beside its picture."""
+
+    exit_code = 2
+
+
+def sidecar_of(source: str) -> Path:
+    """Where the description of the picture `source` goes."""
+    return Path(source).with_suffix(".txt")
+
+
+def check_sidecars(sources: Iterable[str], *, overwrite: bool) -> None:
+    """Raise UsageError or SidecarError before any work where a sidecar could not be written at the end."""
+    taken: dict[Path, str] = {}
+    for source in sources:
+        if source == "-":
+            raise UsageError("--save-beside needs a file to save beside; standard input has none")
+        path = sidecar_of(source)
+        if path in taken:
+            both = f"'{printable(source)}' and '{printable(taken[path])}'"
+            raise UsageError(f"{both} would share '{printable(path)}'; caption them one at a time")
+        taken[path] = source
+        if not Path(source).exists():
+            continue  # opening it will say so
+        if path.is_dir():
+            raise SidecarError(f"'{printable(path)}' is a folder, so no description can be written there")
+        if path.exists() and not overwrite:
+            raise SidecarError(f"'{printable(path)}' exists already; add --overwrite to replace it")
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise SidecarError(f"the folder '{printable(path.parent)}' is not writable; leave --save-beside out")
+
+
+def write_sidecar(path: Path, text: str, *, overwrite: bool) -> None:
+    """Write `text` whole or not at all. Raises SidecarError."""
+    temporary = None
+    try:
+        if path.exists() and not overwrite:
+            raise SidecarError(f"'{printable(path)}' exists already; add --overwrite to replace it")
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:40]}-", suffix=".part")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)
+        raise SidecarError(
+            f"'{printable(path)}' cannot be written: {(error.strerror or 'unknown error').lower()}"
+        ) from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,99 @@
+"""The one stable import for plugin authors: `from core import hookimpl, VisionBackend, ...`.
+
+Names are looked up on first use, so that `import core` costs nothing and pulls in no model library.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from core.errors import (
+        BackendError,
+        ImageError,
+        InquisightError,
+        QuestionerError,
+        RegistryError,
+        StoreError,
+        UsageError,
+        printable,
+    )
+    from core.hookspecs import hookimpl
+    from core.images import Picture, find_pictures, open_picture
+    from core.records import Caption, Dialogue, PictureInfo, Turn
+    from core.registry import Entry, Problem, Register, Registry, get_registry, load_registry
+    from core.settings import Settings, get_settings
+    from core.store import StoredCaption, TranscriptStore
+    from core.tasks import NOTHING_NEW, Task, TaskTurn
+    from core.vision import EncodedImage, GenerationOptions, VisionBackend, VisualQuestion
+
+_HOMES = {
+    "core.errors": (
+        "BackendError",
+        "ImageError",
+        "InquisightError",
+        "QuestionerError",
+        "RegistryError",
+        "StoreError",
+        "UsageError",
+        "printable",
+    ),
+    "core.hookspecs": ("hookimpl",),
+    "core.images": ("Picture", "find_pictures", "open_picture"),
+    "core.records": ("Caption", "Dialogue", "PictureInfo", "Turn"),
+    "core.registry": ("Entry", "Problem", "Register", "Registry", "get_registry", "load_registry"),
+    "core.settings": ("Settings", "get_settings"),
+    "core.store": ("StoredCaption", "TranscriptStore"),
+    "core.tasks": ("NOTHING_NEW", "Task", "TaskTurn"),
+    "core.vision": ("EncodedImage", "GenerationOptions", "VisionBackend", "VisualQuestion"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "NOTHING_NEW",
+    "BackendError",
+    "Caption",
+    "Dialogue",
+    "EncodedImage",
+    "Entry",
+    "GenerationOptions",
+    "ImageError",
+    "InquisightError",
+    "Picture",
+    "PictureInfo",
+    "Problem",
+    "QuestionerError",
+    "Register",
+    "Registry",
+    "RegistryError",
+    "Settings",
+    "StoreError",
+    "StoredCaption",
+    "Task",
+    "TaskTurn",
+    "TranscriptStore",
+    "Turn",
+    "UsageError",
+    "VisionBackend",
+    "VisualQuestion",
+    "find_pictures",
+    "get_registry",
+    "get_settings",
+    "hookimpl",
+    "load_registry",
+    "open_picture",
+    "printable",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """PEP 562: import the module that defines `name` when it is first asked for."""
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'core' has no attribute '{name}'")
+    return getattr(importlib.import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,72 @@
+"""Every error a user can cause, as one line that names the thing, the value and the way out.
+
+The command line prints `str(error)` and leaves with `error.exit_code`; nothing else of it is shown.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+# Bidirectional overrides and isolates: harmless in prose, but in a file name they can make
+# "gpj.exe" look like "exe.jpg" on a terminal.
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+
+
+def printable(value: object, limit: int | None = 200) -> str:
+    """`value` as one line that is safe to print, to log and to store.
+
+    Control characters, lone surrogates (file names that are not UTF-8) and bidirectional overrides
+    become escapes such as `\\x1b`; text longer than `limit` characters loses its middle.
+    """
+    text = "".join(
+        character.encode("unicode_escape").decode("ascii")
+        if character in _BIDI or unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}
+        else character
+        for character in str(value)
+    )
+    if limit is not None and len(text) > limit:
+        half = (limit - 3) // 2
+        text = f"{text[:half]}...{text[-half:]}"
+    return text
+
+
+class InquisightError(Exception):
+    """Base of all errors that are meant for a person: the message is one complete sentence."""
+
+    exit_code: int = 1
+
+
+class ImageError(InquisightError):
+    """A picture that cannot be opened: missing, truncated, too large, or not a picture."""
+
+    exit_code = 2
+
+
+class UsageError(InquisightError):
+    """An option, a name or a combination of them that cannot work; raised before work starts."""
+
+    exit_code = 2
+
+
+class RegistryError(InquisightError):
+    """A plugin is unknown, broken, or collides with another one of the same name."""
+
+    exit_code = 3
+
+
+class BackendError(InquisightError):
+    """A vision backend or its weights cannot be used, or failed while answering."""
+
+    exit_code = 4
+
+
+class QuestionerError(InquisightError):
+    """The language model could not be reached, refused, or answered with nothing usable."""
+
+    exit_code = 5
+
+
+class StoreError(InquisightError):
+    """A transcript cannot be read or written."""
+
+    exit_code = 6

@@ -1,0 +1,38 @@
+"""All hooks a plugin may implement. They only ever grow.
+
+Each hook gets a `register` callback; call it once per thing your package offers. Targets are
+"module:attribute" strings or factories, so that registering imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from core.registry import Register
+
+GROUP = "inquisight"
+hookspec = pluggy.HookspecMarker(GROUP)
+hookimpl = pluggy.HookimplMarker(GROUP)
+
+
+@hookspec
+def register_vision_backends(register: Register) -> None:
+    """register(name, target, description=..., capabilities={...}); target(argument) -> core.vision.VisionBackend"""
+
+
+@hookspec
+def register_questioners(register: Register) -> None:
+    """register(name, target, description=...); target(argument) -> a LangChain BaseChatModel"""
+
+
+@hookspec
+def register_trainers(register: Register) -> None:
+    """register(name, target, description=...); target(recipe) runs a training recipe"""
+
+
+@hookspec
+def register_commands(cli: Any) -> None:
+    """Add typer commands to `inquisight`; import what they need inside the command."""

@@ -1,0 +1,344 @@
+"""The only place that opens a picture: path, bytes, file object or standard input to a safe RGB Picture.
+
+What comes out is always upright, opaque 8-bit RGB. What cannot become that ends in one ImageError
+that names the file, what is wrong with it and the way out; the decoder's own words are never shown,
+because they can carry memory addresses and paths.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import sys
+import threading
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from PIL import Image, ImageMath, ImageOps
+
+from core.errors import ImageError, printable
+from core.records import PictureInfo
+from core.sniff import SUFFIXES, Kind, explain, header_size, sniff
+
+MAX_PIXELS = 100_000_000
+MAX_BYTES = 200_000_000
+_COUNT_FRAMES_BELOW = 8_000_000  # bytes; counting walks the whole file, so a large one only gets "first frame"
+_TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
+_pillow_limit_lock = threading.Lock()
+
+# Pillow warns about odd EXIF blocks and short reads in words made for programmers; what matters of it
+# becomes an ImageError here.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A decoded picture: upright, opaque RGB."""
+
+    image: Image.Image = field(repr=False, compare=False)  # mode RGB, (height, width)
+    sha256: str  # of the original bytes, hex
+    source: str  # where it came from, safe to print
+    note: str | None = None  # what a user should know, e.g. "animated: first of 12 frames"
+
+    @property
+    def width(self) -> int:
+        """Pixels from left to right, after orientation."""
+        return self.image.width
+
+    @property
+    def height(self) -> int:
+        """Pixels from top to bottom, after orientation."""
+        return self.image.height
+
+    def info(self) -> PictureInfo:
+        """The record of this picture, without its pixels."""
+        return PictureInfo(sha256=self.sha256, source=self.source, width=self.width, height=self.height, note=self.note)
+
+
+def open_picture(
+    source: str | Path | bytes | BinaryIO,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int = MAX_BYTES,
+    name: str | None = None,
+) -> Picture:
+    """Read and decode one PNG, JPEG, WebP, GIF, BMP or TIFF picture; `"-"` reads standard input.
+
+    The pixel count is checked on the header, before anything is decoded. `name` replaces the source
+    in messages and records. Raises ImageError.
+    """
+    data, label = _read(source, max_bytes, name)
+    quoted = f"'{printable(label)}'"
+    kind = sniff(data)
+    if kind is None:
+        raise ImageError(f"{quoted} is {explain(data)}.")
+    _check_size(header_size(kind, data), max_pixels, quoted)
+    try:
+        image, notes = _decode(kind, data, max_pixels, quoted)
+    except ImageError:
+        raise
+    except MemoryError:
+        raise ImageError(f"{quoted} does not fit into memory; scale it down first.") from None
+    except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, KeyError and more
+        if "unknown pixel mode" in str(error):  # an intact TIFF, but with 64-bit floats, say
+            raise ImageError(
+                f"{quoted} is a {kind} file with a pixel layout that is not supported; "
+                "export it as 8 or 16 bits per channel."
+            ) from None
+        raise ImageError(
+            f"{quoted} is a {kind} file that is truncated or damaged and cannot be decoded; "
+            "copy, download or export it again."
+        ) from None
+    return Picture(
+        image=image,
+        sha256=hashlib.sha256(data).hexdigest(),
+        source=printable(label, limit=None),
+        note="; ".join(notes) or None,
+    )
+
+
+def find_pictures(paths: Iterable[str | Path]) -> list[Path]:
+    """Every picture file named by `paths`, folders expanded (with their subfolders, sorted by path).
+
+    A file that is named is taken whatever its suffix, even a missing one, so that opening it can say
+    what is wrong; in folders only known suffixes count, and hidden files and folders are left out.
+    `"-"` stays as it is. Each file comes once. Raises ImageError for a folder without pictures.
+    """
+    found: dict[Path, None] = {}
+    for path in map(Path, paths):
+        try:
+            is_folder = path.is_dir()
+        except (OSError, ValueError):  # too long, or a NUL inside: opening it tells
+            is_folder = False
+        if not is_folder:
+            found.setdefault(path)
+            continue
+        inside = sorted(_walk(path))
+        if not inside:
+            known = ", ".join(sorted(SUFFIXES))
+            raise ImageError(f"the folder '{printable(path)}' holds no pictures (looked for {known}).")
+        found.update(dict.fromkeys(inside))
+    return list(found)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for here, folders, files in os.walk(folder):
+        folders[:] = [one for one in folders if not one.startswith(".")]
+        for one in files:
+            if not one.startswith(".") and Path(one).suffix.lower() in SUFFIXES:
+                yield Path(here, one)
+
+
+def _read(source: str | Path | bytes | BinaryIO, max_bytes: int, name: str | None) -> tuple[bytes, str]:
+    """(bytes, label). Never reads more than `max_bytes` + 1."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        data, label = bytes(source), name or "picture from memory"
+    elif isinstance(source, str | Path):
+        if str(source) == "-":
+            return _read_stdin(max_bytes, name or "standard input")
+        label = name or str(source)
+        data = _read_path(str(source), max_bytes, f"'{printable(label)}'")
+    else:
+        label = name or str(getattr(source, "name", "") or "picture from a file object")
+        data = _read_stream(source, max_bytes, f"'{printable(label)}'")
+    _check_bytes(len(data), max_bytes, f"'{printable(label)}'")
+    return data, label
+
+
+def _read_stdin(max_bytes: int, label: str) -> tuple[bytes, str]:
+    stream = getattr(sys.stdin, "buffer", sys.stdin)
+    if stream is None or (hasattr(stream, "isatty") and stream.isatty()):
+        raise ImageError("'-' reads a picture from standard input, but nothing is piped into it.")
+    data = _read_stream(cast(BinaryIO, stream), max_bytes, f"'{printable(label)}'")
+    _check_bytes(len(data), max_bytes, f"'{printable(label)}'")
+    return data, label
+
+
+def _read_path(path: str, max_bytes: int, quoted: str) -> bytes:
+    if path.lower().startswith(("http://", "https://")):
+        raise ImageError(f"{quoted} is a web address; download the picture and name the file.")
+    try:
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            raise ImageError(f"{quoted} is a folder, not a picture; name a file in it.")
+        if not stat.S_ISREG(status.st_mode):  # a named pipe would wait for ever, a device never ends
+            raise ImageError(f"{quoted} is not a regular file; pipe its bytes in and name '-' instead.")
+        _check_bytes(status.st_size, max_bytes, quoted)
+        with open(path, "rb") as file:
+            return file.read(max_bytes + 1)
+    except FileNotFoundError:
+        raise ImageError(f"{quoted} does not exist; check the path.") from None
+    except ValueError:  # a NUL inside the name
+        raise ImageError(f"{quoted} cannot be a file name; check the path.") from None
+    except OSError as error:
+        raise ImageError(f"{quoted} cannot be read: {(error.strerror or 'unknown error').lower()}.") from None
+
+
+def _read_stream(stream: BinaryIO, max_bytes: int, quoted: str) -> bytes:
+    """All of `stream`, which may hand out less than asked for at a time (sockets, raw pipes)."""
+    parts: list[bytes] = []
+    size = 0
+    try:
+        while size <= max_bytes:
+            part = stream.read(min(1 << 20, max_bytes + 1 - size))
+            if not part:
+                break
+            if not isinstance(part, bytes):
+                raise ImageError(f"{quoted} was opened as text; open it in binary mode.")
+            parts.append(part)
+            size += len(part)
+    except (OSError, ValueError) as error:  # ValueError: closed file, or undecodable text
+        reason = (isinstance(error, OSError) and error.strerror) or "it is closed or not binary"
+        raise ImageError(f"{quoted} cannot be read: {reason.lower()}.") from None
+    return b"".join(parts)
+
+
+def _check_bytes(size: int, max_bytes: int, quoted: str) -> None:
+    if size == 0:
+        raise ImageError(f"{quoted} is empty (0 bytes); copy, download or export it again.")
+    if size > max_bytes:
+        raise ImageError(f"{quoted} is larger than the {max_bytes:,} bytes allowed; scale it down first.")
+
+
+def _check_size(size: tuple[int, int] | None, max_pixels: int, quoted: str) -> None:
+    if size is None:
+        return
+    width, height = size
+    if width < 1 or height < 1:
+        raise ImageError(f"{quoted} has no pixels ({width} x {height}).")
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{quoted} has {width} x {height} pixels, more than the {max_pixels:,} allowed; "
+            "scale it down, or raise the limit (INQUISIGHT_MAX_PIXELS)."
+        )
+
+
+def _load(kind: Kind, data: bytes) -> Image.Image:
+    """The lazily opened picture. `Image.open` is not used: it would warn on stderr above Pillow's own limit."""
+    Image.init()
+    factory = Image.OPEN[kind][0]
+    return factory(BytesIO(data), f"picture.{kind.lower()}")
+
+
+def _decode(kind: Kind, data: bytes, max_pixels: int, quoted: str) -> tuple[Image.Image, list[str]]:
+    """(upright RGB image, notes). May raise whatever a decoder raises."""
+    notes: list[str] = []
+    claimed = header_size(kind, data) or (1, 1)
+    with _pillow_limit(claimed[0] * claimed[1]):
+        image = _load(kind, data)
+    _check_size(image.size, max_pixels, quoted)
+    with _pillow_limit(image.width * image.height):
+        if remark := _frames_note(kind, data):
+            notes.append(remark)
+        image.load()
+    rgb, remark = _to_rgb(image, kind, quoted)
+    notes += [remark] if remark else []
+    rgb = _upright(image, rgb)
+    if min(rgb.size) == 1 < max(rgb.size):
+        notes.append(f"only one pixel {'wide' if rgb.width == 1 else 'high'}")
+    rgb.info = {}  # comments, profiles and EXIF (with the place of the photo) end here
+    return rgb, notes
+
+
+@contextmanager
+def _pillow_limit(pixels: int) -> Iterator[None]:
+    """Lift Pillow's global limit where the caller's own limit is the larger one and was already checked."""
+    if Image.MAX_IMAGE_PIXELS is None or pixels <= Image.MAX_IMAGE_PIXELS:
+        yield
+        return
+    with _pillow_limit_lock:
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, pixels
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
+def _frames_note(kind: Kind, data: bytes) -> str | None:
+    """What to say of a file with several frames or pages, of which only the first is used."""
+    if kind in ("JPEG", "BMP"):  # a JPEG's extra pictures are depth maps and previews
+        return None
+    image: Any = _load(kind, data)
+    try:
+        if not getattr(image, "is_animated", False):
+            return None
+        count = f"first of {image.n_frames}" if len(data) < _COUNT_FRAMES_BELOW else "first of several"
+    except Exception:  # a broken later frame does not spoil the first
+        count = "first of several"
+    return f"{count} pages" if kind == "TIFF" else f"animated: {count} frames"
+
+
+def _upright(image: Image.Image, rgb: Image.Image) -> Image.Image:
+    """`rgb` turned as the EXIF orientation of `image` says. TIFF is already turned by its decoder."""
+    try:
+        orientation = image.getexif().get(0x0112, 1)
+    except Exception:  # an unreadable EXIF block: there is no orientation to apply
+        return rgb
+    if orientation not in range(2, 9):
+        return rgb
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    rgb.info = {"exif": exif.tobytes()}
+    return ImageOps.exif_transpose(rgb)
+
+
+def _to_rgb(image: Image.Image, kind: Kind, quoted: str) -> tuple[Image.Image, str | None]:
+    """(8-bit RGB over white, remark) from any mode that the six formats can hold."""
+    if image.mode.startswith("I;16") or (image.mode == "I" and kind == "PNG"):
+        return _deep_grey(image, kind), None
+    if image.mode in ("I", "F"):
+        return _stretched(image, quoted), "high-range values stretched to 8 bits"
+    if image.mode == "LAB":
+        from PIL import ImageCms
+
+        converted = ImageCms.profileToProfile(
+            image, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+        return cast(Image.Image, converted), None
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGB", image.size, "white")
+        white.paste(rgba.convert("RGB"), mask=rgba.getchannel("A"))
+        return white, None
+    return (image.copy() if image.mode == "RGB" else image.convert("RGB")), None
+
+
+def _deep_grey(image: Image.Image, kind: Kind) -> Image.Image:
+    """12- and 16-bit grey scaled to 8 bits; Pillow alone would clip every value above 255 to white."""
+    tags: Any = getattr(image, "tag_v2", {})
+    bits = tags.get(_TIFF_BITS, (16,))
+    depth = int(bits[0] if isinstance(bits, tuple) else bits)
+    scale = 255 / (2**depth - 1)
+    levels = image.convert("I")
+    inverted = kind == "TIFF" and tags.get(_TIFF_PHOTOMETRIC) == 0  # "white is zero"
+    if inverted:
+        grey = levels.point(lambda value: value * -scale + 255.5)
+    else:
+        grey = levels.point(lambda value: value * scale + 0.5)
+    rgb = grey.convert("L").convert("RGB")
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        mask = ImageMath.lambda_eval(
+            lambda args: args["convert"]((args["levels"] == transparent) * 255, "L"), levels=levels
+        )
+        rgb.paste("white", mask=mask)
+    return rgb
+
+
+def _stretched(image: Image.Image, quoted: str) -> Image.Image:
+    """32-bit integers and floats have no agreed white: smallest value to black, largest to white."""
+    values = image.convert("F")
+    extrema = cast(tuple[float, float], values.getextrema())
+    low, high = extrema
+    if not (low <= high and abs(low) < 1e38 and abs(high) < 1e38):
+        raise ImageError(f"{quoted} holds values that are not finite numbers; export it as 8 or 16 bits per channel.")
+    if low >= 0.0 and high <= 1.0:
+        low, high = 0.0, 1.0
+    scale = 255 / (high - low) if high > low else 0.0
+    return values.point(lambda value: value * scale + (0.5 - low * scale)).convert("L").convert("RGB")

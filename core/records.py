@@ -1,0 +1,155 @@
+"""The frozen records everybody shares: Turn, Dialogue, Caption. JSON both ways, with a schema version."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from core.errors import StoreError
+
+SCHEMA_VERSION: Final = 1
+
+Certainty = Literal["sure", "unsure"]
+Status = Literal["complete", "stopped", "failed"]
+
+
+class Record(BaseModel):
+    """A frozen, closed value: an unknown field is an error, not a silent loss."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def canonical_json(value: Any) -> bytes:
+    """One byte string per JSON value: sorted keys, no spaces, UTF-8 (after RFC 8785). For hashing only."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", errors="backslashreplace")
+
+
+def run_key(
+    *,
+    picture_sha256: str,
+    vision: Mapping[str, str],
+    questioner: Mapping[str, str],
+    options: Mapping[str, Any],
+    seed: int | None,
+) -> str:
+    """The name of an interview before it has happened: same picture, models, options and seed, same key.
+
+    A failed interview is found again by it. Of a model's description only what decides its answers
+    counts (name, model, revision, where it has a name), not the device it happened to run on.
+    """
+    parts = {
+        "picture": picture_sha256,
+        "vision": _identity(vision),
+        "questioner": _identity(questioner),
+        "options": dict(options),
+        "seed": seed,
+    }
+    # Options come back from JSON with lists for tuples; one round trip makes both sides equal.
+    return hashlib.sha256(canonical_json(json.loads(json.dumps(parts, default=str)))).hexdigest()
+
+
+def _identity(description: Mapping[str, str]) -> dict[str, str]:
+    if "name" not in description:
+        return dict(description)
+    return {key: description[key] for key in ("name", "model", "revision") if key in description}
+
+
+class Turn(Record):
+    """One question and its answer."""
+
+    question: str
+    answer: str
+    asked_by: str = "questioner"  # "opening", "questioner" or "person"
+    certainty: Certainty = "sure"  # "unsure": the summary may not use it
+    raw_question: str | None = None  # what the model said before cleaning, where cleaning changed it
+    raw_answer: str | None = None
+    seconds_question: float = 0.0
+    seconds_answer: float = 0.0
+
+
+class Dialogue(Record):
+    """Turns in the order they were spoken."""
+
+    turns: tuple[Turn, ...] = ()
+
+    def append(self, turn: Turn) -> Dialogue:
+        """A new dialogue with `turn` at its end."""
+        return Dialogue(turns=(*self.turns, turn))
+
+    @property
+    def certain(self) -> tuple[Turn, ...]:
+        """The turns a summary may rest on."""
+        return tuple(turn for turn in self.turns if turn.certainty == "sure")
+
+
+class PictureInfo(Record):
+    """Where a picture came from, without its pixels."""
+
+    sha256: str
+    source: str
+    width: int
+    height: int
+    note: str | None = None  # e.g. "animated: first of 12 frames"
+
+
+class Caption(Record):
+    """The result of an interview: three captions and everything needed to trace or resume it."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    picture: PictureInfo
+    status: Status = "complete"
+    error: str | None = None  # one line, where status is "failed"
+    plain: str = ""  # the backend's caption without any instruction
+    opening: str = ""  # its answer to the opening question
+    summary: str = ""  # what the questioner wrote from the certain turns
+    dialogue: Dialogue = Dialogue()
+    vision: dict[str, str] = Field(default_factory=dict)  # VisionBackend.describe()
+    questioner: dict[str, str] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict)  # rounds, context, prompts' sha256, language, ...
+    seed: int | None = None
+    seconds: dict[str, float] = Field(default_factory=dict)  # load, encode, vision, language, total
+    ended_because: str = ""  # "rounds", "nothing new to ask", "stopped", "failed"
+    created: datetime = Field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def text(self) -> str:
+        """The best caption there is: the summary, else the opening answer, else the plain caption."""
+        return self.summary or self.opening or self.plain
+
+    @property
+    def run_key(self) -> str:
+        """What `run_key()` gave before this interview began."""
+        return run_key(
+            picture_sha256=self.picture.sha256,
+            vision=self.vision,
+            questioner=self.questioner,
+            options=self.options,
+            seed=self.seed,
+        )
+
+    @property
+    def id(self) -> str:
+        """sha256 (hex) of the canonical JSON of this record: same content, same id."""
+        return hashlib.sha256(canonical_json(self.model_dump(mode="json"))).hexdigest()
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """One JSON object; `from_json` gives back an equal record."""
+        return self.model_dump_json(indent=indent)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read what `to_json` wrote. Raises StoreError on anything else."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the document"
+            raise StoreError(
+                f"this is not a caption of schema version {SCHEMA_VERSION}: {where}: {first['msg']}"
+            ) from error

@@ -1,0 +1,277 @@
+"""The door: every backend, questioner, trainer and command enters through it, ours like anybody's.
+
+Plugins are entry points of the group `inquisight`. Loading one imports its module, which registers
+names and targets; what a target needs is imported when it is first used. A plugin that is broken
+becomes a `Problem` and harms nobody else.
+
+INQUISIGHT_LOAD_PLUGINS selects third-party plugins (comma list; empty: none). INQUISIGHT_STRICT_PLUGINS=1
+turns the first problem into a RegistryError.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from core import hookspecs
+from core.commands import Commands
+from core.entries import Entry, Kind, Problem, Register, Target, collector, one_line
+from core.errors import BackendError, InquisightError, QuestionerError, RegistryError, UsageError, printable
+from core.hookspecs import GROUP
+
+if TYPE_CHECKING:
+    from core.vision import VisionBackend
+
+__all__ = [
+    "BUILTINS",
+    "Entry",
+    "Kind",
+    "Problem",
+    "Register",
+    "Registry",
+    "Target",
+    "get_registry",
+    "load_registry",
+    "one_line",
+]
+
+OURS = "inquisight"
+BUILTINS = {"pocket": "plugins.pocket", "scripted": "plugins.scripted"}
+_HOOKS: dict[str, Kind] = {
+    "register_vision_backends": "vision backend",
+    "register_questioners": "questioner",
+    "register_trainers": "trainer",
+}
+
+
+class Registry:
+    """Everything that is registered, by name. Make one with `load_registry()` or `get_registry()`."""
+
+    def __init__(self, *, strict: bool = False) -> None:
+        self.vision_backends: dict[str, Entry] = {}
+        self.questioners: dict[str, Entry] = {}
+        self.trainers: dict[str, Entry] = {}
+        self.problems: list[Problem] = []
+        self.plugins: dict[str, str] = {}  # plugin name -> distribution, those that loaded
+        self._strict = strict
+        self._claims: dict[tuple[Kind, str], list[Entry]] = {}
+        self._pm = pluggy.PluginManager(GROUP)
+        self._pm.add_hookspecs(hookspecs)
+
+    # Using what is registered
+
+    def create_vision(self, spec: str) -> VisionBackend:
+        """The backend that "name" or "name:argument" stands for. Raises RegistryError or BackendError."""
+        from core.vision import VisionBackend
+
+        entry, made = self._create("vision backend", spec, BackendError)
+        if not isinstance(made, VisionBackend):
+            raise RegistryError(
+                f"the vision backend '{entry.name}' (plugin '{entry.plugin}' of {entry.distribution}) made a "
+                f"{type(made).__name__}, which is not a VisionBackend."
+            )
+        return made
+
+    def create_questioner(self, spec: str) -> Any:
+        """The LangChain chat model that "name" or "name:argument" stands for. Raises RegistryError or QuestionerError."""
+        entry, made = self._create("questioner", spec, QuestionerError)
+        if not callable(getattr(made, "invoke", None)):
+            raise RegistryError(
+                f"the questioner '{entry.name}' (plugin '{entry.plugin}' of {entry.distribution}) made a "
+                f"{type(made).__name__}, which is not a LangChain chat model."
+            )
+        return made
+
+    def trainer(self, name: str) -> Callable[..., Any]:
+        """The recipe runner registered as `name`, imported. Raises RegistryError."""
+        return self.find("trainer", name).resolve()
+
+    def find(self, kind: Kind, name: str) -> Entry:
+        """The entry called `name`. Raises RegistryError with close names, or when two plugins claim it."""
+        table = self._table(kind)
+        if name in table:
+            return table[name]
+        if claims := self._claims.get((kind, name)):
+            raise RegistryError(_collision(claims))
+        known = sorted(table)
+        close = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+        if close:
+            hint = f"did you mean {_either(close)}?"
+        elif known:
+            hint = f"there is {', '.join(known)}; see `inquisight plugins`."
+        else:
+            hint = "none is installed; see `inquisight plugins`."
+        raise RegistryError(f"there is no {kind} '{printable(name, limit=80)}': {hint}")
+
+    def register_commands(self, cli: Any) -> None:
+        """Let every plugin add commands to the typer app `cli`, whose own commands are there already."""
+        for implementation in self._pm.hook.register_commands.get_hookimpls():
+            before = Commands.of(cli)
+            try:
+                implementation.function(*(cli for _ in implementation.argnames))
+                before.check(cli)
+            except (Exception, SystemExit) as error:
+                before.restore(cli)
+                self._report(implementation.plugin_name, one_line(error), cause=error)
+
+    # Filling it
+
+    def load(self, points: Iterable[EntryPoint], *, distribution: str | None = None) -> None:
+        """Import each entry point and register what it offers. Problems are kept, or raised when strict."""
+        for point in points:
+            owner = distribution or (point.dist.name if point.dist else "an unknown distribution")
+            self._load_one(point, printable(owner, limit=80))
+
+    def _load_one(self, point: EntryPoint, distribution: str) -> None:
+        name = printable(point.name, limit=80)
+        if name in self.plugins:
+            error = f"another plugin of this name, from {self.plugins[name]}, is loaded already"
+            self._add_problem(Problem(name, distribution, error))
+            return
+        self.plugins[name] = distribution
+        plugin: object = None
+        try:
+            plugin = point.load()
+            self._pm.register(plugin, name=name)
+            self._pm.check_pending()
+            if not self._pm.get_hookcallers(plugin):
+                raise RegistryError("it implements no hook; mark its functions with @core.hookimpl")
+            gathered = self._collect(name, distribution)
+        except (Exception, SystemExit) as error:
+            if plugin is not None and self._pm.get_plugin(name) is plugin:
+                self._pm.unregister(plugin)
+            reason = _misspelt(error) if isinstance(error, pluggy.PluginValidationError) else one_line(error)
+            self._report(name, reason, cause=error)
+            del self.plugins[name]
+            return
+        for entry in gathered:
+            self._claim(entry)
+
+    def _collect(self, plugin: str, distribution: str) -> list[Entry]:
+        """What the register hooks of one plugin offer; all of it counts, or nothing."""
+        gathered: list[Entry] = []
+        for hook, kind in _HOOKS.items():
+            for implementation in getattr(self._pm.hook, hook).get_hookimpls():
+                if implementation.plugin_name == plugin:
+                    register = collector(gathered, kind, plugin, distribution)
+                    implementation.function(*(register for _ in implementation.argnames))
+        return gathered
+
+    def _claim(self, entry: Entry) -> None:
+        """A name that two claim belongs to neither: guessing would run the wrong model without a word."""
+        claims = self._claims.setdefault((entry.kind, entry.name), [])
+        claims.append(entry)
+        if len(claims) == 1:
+            self._table(entry.kind)[entry.name] = entry
+            return
+        self._table(entry.kind).pop(entry.name, None)
+        self._add_problem(Problem(entry.plugin, entry.distribution, _collision(claims)))
+
+    def _report(self, plugin: str, error: str, *, cause: BaseException) -> None:
+        self._add_problem(Problem(plugin, self.plugins.get(plugin, OURS), error), cause)
+
+    def _add_problem(self, problem: Problem, cause: BaseException | None = None) -> None:
+        self.problems.append(problem)
+        if self._strict:
+            raise RegistryError(f"{problem} (INQUISIGHT_STRICT_PLUGINS is set)") from cause
+
+    def _table(self, kind: Kind) -> dict[str, Entry]:
+        tables: dict[Kind, dict[str, Entry]] = {
+            "vision backend": self.vision_backends,
+            "questioner": self.questioners,
+            "trainer": self.trainers,
+        }
+        return tables[kind]
+
+    def _create(self, kind: Kind, spec: str, failure: type[InquisightError]) -> tuple[Entry, Any]:
+        name, colon, argument = spec.partition(":")
+        if colon and not argument:
+            raise UsageError(f"'{printable(spec)}' ends in a colon; write '{printable(name)}' or 'name:argument'.")
+        entry = self.find(kind, name)
+        target = entry.resolve()
+        try:
+            return entry, target(argument or None)
+        except InquisightError:
+            raise
+        except ModuleNotFoundError as error:
+            way_out = f"pip install '{entry.extra}'" if entry.extra else "install the package that provides it"
+            raise failure(
+                f"the {kind} '{name}' needs the module '{printable(error.name)}', which is not installed; {way_out}."
+            ) from error
+        except Exception as error:
+            raise failure(f"the {kind} '{printable(spec)}' could not start: {one_line(error)}.") from error
+
+
+def load_registry(*, strict: bool | None = None, load: str | None = None) -> Registry:
+    """A fresh registry with the built-ins and the installed plugins.
+
+    `strict` and `load` stand for the environment variables of the same purpose, which are read here
+    rather than through Settings because `--help` must not wait for pydantic. Raises RegistryError when strict.
+    """
+    if strict is None:
+        strict = os.environ.get("INQUISIGHT_STRICT_PLUGINS", "").strip().lower() in {"1", "true", "yes", "on", "t", "y"}
+    if load is None:
+        load = os.environ.get("INQUISIGHT_LOAD_PLUGINS")
+    registry = Registry(strict=strict)
+    installed = list(entry_points(group=GROUP))
+    # A checkout that is not installed has no entry points, so the built-ins are named here as well.
+    named = {point.name for point in installed if point.dist and point.dist.name == OURS}
+    builtins = [point for point in installed if point.dist and point.dist.name == OURS]
+    builtins += [EntryPoint(name, module, GROUP) for name, module in BUILTINS.items() if name not in named]
+    registry.load(builtins, distribution=OURS)
+    others = sorted((point for point in installed if point not in builtins), key=lambda point: point.name)
+    if load is not None:
+        others = _selected(registry, others, load)
+    registry.load(others)
+    return registry
+
+
+@lru_cache(maxsize=1)
+def get_registry() -> Registry:
+    """The registry of this process, loaded once. `get_registry.cache_clear()` forgets it."""
+    return load_registry()
+
+
+def _selected(registry: Registry, points: list[EntryPoint], wanted: str) -> list[EntryPoint]:
+    names = [name for part in wanted.split(",") if (name := part.strip())]
+    chosen = [point for point in points if point.name in names or (point.dist and point.dist.name in names)]
+    for name in names:
+        if name in registry.plugins or name == OURS:
+            continue
+        if not any(point.name == name or (point.dist and point.dist.name == name) for point in chosen):
+            error = "INQUISIGHT_LOAD_PLUGINS asks for it, but no such plugin is installed"
+            registry._add_problem(Problem(printable(name, limit=80), "no distribution", error))
+    return chosen
+
+
+def _collision(claims: list[Entry]) -> str:
+    first, second = claims[0], claims[-1]
+    return (
+        f"the {first.kind} '{first.name}' is claimed by plugin '{first.plugin}' of {first.distribution} and by plugin "
+        f"'{second.plugin}' of {second.distribution}; uninstall one, or choose with INQUISIGHT_LOAD_PLUGINS"
+    )
+
+
+def _misspelt(error: pluggy.PluginValidationError) -> str:
+    """pluggy's multi-line words for an unknown hook or argument, as one line with the hook that was meant."""
+    if match := re.search(r"unknown hook '(\w+)'", str(error)):
+        known = [name for name in vars(hookspecs) if name.startswith("register_")]
+        close = difflib.get_close_matches(match[1], known, n=1)
+        return f"there is no hook '{match[1]}'" + (f"; did you mean '{close[0]}'?" if close else "")
+    hook = re.search(r"hook '(\w+)'", str(error))
+    arguments = re.search(r"Argument\(s\) \{(.*?)\}", str(error))
+    if hook and arguments:
+        return f"its '{hook[1]}' asks for {printable(arguments[1])}, which this hook does not offer"
+    return one_line(error)
+
+
+def _either(names: list[str]) -> str:
+    quoted = [f"'{name}'" for name in names]
+    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} or {quoted[-1]}"

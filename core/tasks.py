@@ -1,0 +1,94 @@
+"""What the interview wants from a questioner, in words a program can read.
+
+The prompt says it in English, which is all a language model needs. The same request also rides on
+the last message as `additional_kwargs={"inquisight": {...}}`, so that a questioner that is no
+language model (`scripted`, a rule-based plugin, a test double) need not parse anybody's prose.
+Chat providers drop unknown `additional_kwargs`, so nothing of it leaves the machine.
+
+    HumanMessage(text, additional_kwargs=Task("question", turns).to_kwargs())
+    Task.from_kwargs(message.additional_kwargs)   # None where no task rides on the message
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from core.records import Turn
+
+KEY: Final = "inquisight"  # in additional_kwargs
+KEY_TASK: Final = "task"
+KEY_TURNS: Final = "turns"
+KEY_LANGUAGE: Final = "language"
+KEY_REFUSED: Final = "refused"
+
+QUESTION: Final[Literal["question"]] = "question"
+SUMMARY: Final[Literal["summary"]] = "summary"
+TaskName = Literal["question", "summary"]
+
+NOTHING_NEW: Final = "Nothing new to ask."
+"""What a questioner says instead of a question when it has no further one. Empty content means the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskTurn:
+    """One question and its answer; `sure` is False where the summary may not rest on it."""
+
+    question: str
+    answer: str
+    sure: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One request to a questioner.
+
+    `turns` are all turns so far, uncertain ones included, oldest first. `refused` are questions that
+    were proposed for this round already and turned down as repetitions. `language` is the language
+    the summary is wanted in (any name or tag the user gave); None means English.
+    """
+
+    name: TaskName
+    turns: tuple[TaskTurn, ...] = ()
+    language: str | None = None
+    refused: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls, name: TaskName, turns: Iterable[Turn], *, language: str | None = None, refused: Iterable[str] = ()
+    ) -> Task:
+        """The task for the turns of a `core.records.Dialogue`."""
+        plain = tuple(TaskTurn(turn.question, turn.answer, turn.certainty == "sure") for turn in turns)
+        return cls(name, plain, language, tuple(refused))
+
+    def to_kwargs(self) -> dict[str, Any]:
+        """`additional_kwargs` for the last message: plain JSON values only, so that messages can be stored."""
+        turns = [{"question": turn.question, "answer": turn.answer, "sure": turn.sure} for turn in self.turns]
+        body: dict[str, Any] = {KEY_TASK: self.name, KEY_TURNS: turns}
+        if self.language:
+            body[KEY_LANGUAGE] = self.language
+        if self.refused:
+            body[KEY_REFUSED] = list(self.refused)
+        return {KEY: body}
+
+    @classmethod
+    def from_kwargs(cls, additional_kwargs: Mapping[str, Any]) -> Task | None:
+        """Read what `to_kwargs` wrote; None where there is no task, or one of an unknown name."""
+        body = additional_kwargs.get(KEY)
+        if not isinstance(body, Mapping) or body.get(KEY_TASK) not in (QUESTION, SUMMARY):
+            return None
+        turns = tuple(
+            TaskTurn(str(turn.get("question", "")), str(turn.get("answer", "")), bool(turn.get("sure", True)))
+            for turn in body.get(KEY_TURNS) or ()
+            if isinstance(turn, Mapping)
+        )
+        refused = tuple(str(question) for question in body.get(KEY_REFUSED) or ())
+        return cls(body[KEY_TASK], turns, body.get(KEY_LANGUAGE) or None, refused)
+
+
+def is_nothing_new(text: str) -> bool:
+    """Whether a questioner's reply says that it has no further question (empty, or `NOTHING_NEW`)."""
+    words = re.sub(r"[\W_]+", " ", text).strip().casefold()
+    return not words or words == re.sub(r"[\W_]+", " ", NOTHING_NEW).strip().casefold()

@@ -1,0 +1,93 @@
+"""What a model that sees must offer: encode a picture once, then answer any number of questions.
+
+A backend is a class with capabilities as class attributes and three methods. Nothing here imports a
+model library; a backend does so in its own module, when it is first created.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from core.images import Picture
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedImage:
+    """What a backend keeps of a picture so that it never looks at it twice.
+
+    `data` is opaque to everyone but the backend that made it (Q-Former tokens, a data URL, a handle).
+    """
+
+    sha256: str  # of the picture's original bytes
+    revision: str  # the backend's `revision` that made it
+    data: Any = field(repr=False, compare=False)
+
+    @property
+    def key(self) -> str:
+        """Cache key: same picture, same backend revision, same value."""
+        return f"{self.sha256}:{self.revision}"
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationOptions:
+    """How an answer is decoded. Temperature 0 means greedy decoding."""
+
+    max_new_tokens: int = 60
+    temperature: float = 0.0
+    top_p: float = 0.9
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VisualQuestion:
+    """One question about one encoded picture, with the earlier turns the backend may look back on.
+
+    `question=None` asks for the plain caption ("a photo of ..."), which needs no instruction.
+    """
+
+    image: EncodedImage
+    question: str | None
+    history: tuple[tuple[str, str], ...] = ()  # (question, answer) pairs, oldest first
+    options: GenerationOptions = GenerationOptions()
+
+
+class VisionBackend(ABC):
+    """Something that sees. Capabilities are class attributes, checked before work starts."""
+
+    follows_instructions: ClassVar[bool] = False  # can hold a chat, not only short VQA
+    streams: ClassVar[bool] = False  # `stream` yields more than one piece
+    max_images: ClassVar[int] = 1  # pictures per question
+    languages: ClassVar[tuple[str, ...]] = ("en",)
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The registered name with its argument, as a user would type it."""
+
+    @property
+    @abstractmethod
+    def revision(self) -> str:
+        """Changes whenever the same picture could give another encoding (weights, dtype, transform)."""
+
+    @abstractmethod
+    def encode(self, pictures: Sequence[Picture]) -> list[EncodedImage]:
+        """Look at each picture once; one value per picture, in order. Raises BackendError."""
+
+    @abstractmethod
+    def answer(self, questions: Sequence[VisualQuestion]) -> list[str]:
+        """One answer per question, in order; an empty string where the model said nothing. Raises BackendError."""
+
+    def stream(self, question: VisualQuestion) -> Iterator[str]:
+        """Yield the answer in pieces whose concatenation equals `answer([question])[0]`."""
+        yield self.answer([question])[0]
+
+    def describe(self) -> dict[str, str]:
+        """What was chosen and why (device, dtype, weights), for transcripts and for the user's eyes."""
+        return {"name": self.name, "revision": self.revision}
+
+    def close(self) -> None:  # noqa: B027 - most backends hold nothing that needs closing
+        """Release memory and processes; the backend is not used afterwards."""

@@ -1,0 +1,139 @@
+"""Ask pocket: prompts in MiniGPT-4's conversation format, a batch of questions at a time, every picture encoded once.
+
+Format (Zhu et al. 2023, https://arxiv.org/abs/2304.10592, section 3.2): `###Human: <Img>IMAGE</Img> TEXT ###Assistant: ANSWER###`.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+SHORT_CAPTION = "write a short caption."
+STOP = "###"
+ROLE = re.compile(r"#{2,}|\b(human|assistant)\s*:|</?(img|s|pad|image|seen\d|sure\d|group\d|place\d|set\d|none)>", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One question about one picture's tokens (36, hidden), with earlier pairs; `question=None` asks for a short caption."""
+
+    tokens: Tensor
+    question: str | None
+    history: tuple[tuple[str, str], ...] = ()
+
+
+def harmless(text: str) -> str:
+    """Text from outside, without anything that could be read as a role marker or as one of the model's own tokens."""
+    return " ".join(ROLE.sub(" ", text).split())
+
+
+def sentences(text: str) -> str:
+    """The model speaks in lower case; people expect capitals at the beginning of a sentence and for "I"."""
+    text = re.sub(r"\bi\b", "I", text.strip())
+    return re.sub(r"(^|[.!?]\s+)([a-z])", lambda match: match[1] + match[2].upper(), text)
+
+
+class Engine:
+    """Model and tokenizer together. Thread-safe: one generation at a time."""
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.embed = model.language_model.get_input_embeddings()
+        self.stop = tokenizer.convert_tokens_to_ids(STOP)
+        self.pad = tokenizer.pad_token_id
+        self.lock = threading.Lock()
+        self.head = self._ids("###Human: <Img>")
+        self.room: int = model.config.text_config.max_position_embeddings
+
+    def _ids(self, text: str) -> Tensor:
+        ids = self.tokenizer(text, add_special_tokens=False).input_ids
+        return torch.tensor(ids, dtype=torch.long, device=self.embed.weight.device)
+
+    def text(self, prompt: Prompt) -> str:
+        """Everything behind the picture."""
+        turns = "".join(f" {harmless(q)} ###Assistant: {harmless(a).lower()}###Human:" for q, a in prompt.history)
+        return f"</Img>{turns} {harmless(prompt.question or SHORT_CAPTION)} ###Assistant:"
+
+    def embeddings(self, prompt: Prompt, room: int) -> Tensor:
+        """(length, hidden). Where the text is too long the oldest pairs go, then the question's end; the picture stays."""
+        history = prompt.history
+        while True:
+            tail = self._ids(self.text(Prompt(prompt.tokens, prompt.question, history)))
+            free = room - len(self.head) - len(prompt.tokens)
+            if len(tail) <= free or not history:
+                break
+            history = history[1:]
+        if len(tail) > free:
+            closing = self._ids(" ###Assistant:")
+            tail = torch.cat([tail[: free - len(closing)], closing])
+        return torch.cat([self.embed(self.head), prompt.tokens.to(self.embed.weight.dtype), self.embed(tail)])
+
+    def batch(self, prompts: Sequence[Prompt], room: int) -> tuple[Tensor, Tensor]:
+        """Left-padded embeddings (B, L, hidden) and mask (B, L)."""
+        rows = [self.embeddings(prompt, room) for prompt in prompts]
+        length = max(len(row) for row in rows)
+        padding = self.embed(torch.tensor([self.pad], device=rows[0].device))
+        embeds = torch.stack([torch.cat([padding.expand(length - len(row), -1), row]) for row in rows])
+        mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows], device=rows[0].device)
+        return embeds, mask
+
+    def answer(
+        self, prompts: Sequence[Prompt], *, max_new_tokens: int = 60, temperature: float = 0.0, top_p: float = 0.9, seed: int | None = None,
+        streamer: Any = None,
+    ) -> list[str]:  # fmt: skip
+        """One answer per prompt; greedy at temperature 0."""
+        if not prompts:
+            return []
+        sampling: dict[str, Any] = {"do_sample": False}
+        if temperature > 0:
+            sampling = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0}
+        with self.lock, torch.inference_mode(), torch.random.fork_rng(enabled=seed is not None):
+            if seed is not None:
+                torch.manual_seed(seed)
+            embeds, mask = self.batch(prompts, self.room - max_new_tokens)
+            ids = self.model.language_model.generate(
+                inputs_embeds=embeds, attention_mask=mask, max_new_tokens=max_new_tokens, eos_token_id=self.stop, pad_token_id=self.pad,
+                streamer=streamer, **sampling,
+            )  # fmt: skip
+        return [self._said(row) for row in ids]
+
+    def _said(self, ids: Tensor) -> str:
+        row = ids.tolist()
+        if self.stop in row:
+            row = row[: row.index(self.stop)]
+        return sentences(self.tokenizer.decode(row, skip_special_tokens=True))
+
+    def stream(self, prompt: Prompt, **options: Any) -> Iterator[str]:
+        """The answer word by word; the pieces joined equal `answer([prompt])[0]`."""
+        from transformers import TextIteratorStreamer
+
+        streamer = TextIteratorStreamer(self.tokenizer, skip_special_tokens=True)
+        failure: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                self.answer([prompt], streamer=streamer, **options)
+            except BaseException as error:  # noqa: BLE001 - handed over to the reader below
+                failure.append(error)
+                streamer.end()
+
+        threading.Thread(target=work, daemon=True).start()
+        raw, told = "", ""
+        for piece in streamer:
+            raw += piece
+            # whole words only: a later letter must not change what was already told
+            ready = sentences(raw.rsplit(" ", 1)[0]) if " " in raw.strip() else ""
+            if ready.startswith(told) and len(ready) > len(told):
+                yield ready[len(told) :]
+                told = ready
+        if failure:
+            raise failure[0]
+        rest = sentences(raw)
+        yield rest[len(told) :]

@@ -1,0 +1,215 @@
+"""pocket: a MiniGPT-4 that fits into a wheel. `Blip2ForConditionalGeneration` with a small eye of its own.
+
+    pixel_values (B, 3, 260, 260)
+      -> EfficientNet-Lite2, frozen, ImageNet          (B, 81, 1280)   tower.py
+      -> a detector head on each of the 9x9 cells       (B, 81, 187)    Neck: which known thing, how surely, where its centre is
+      -> Q-Former, 16 query tokens                      (B, 16, 256)    transformers, unchanged
+      -> one linear layer, `language_projection`        (B, 16, 256)
+      -> + 20 hint tokens                               (B, 36, 256)    the classifier's guess, in the language model's own words
+      -> Llama, 4 layers of 256
+
+The neck passes on what a cell shows only as far as it recognises it: for anything else the cell says "nothing I know", so a picture
+from outside the small world of the training scenes cannot look like something inside it. Such a picture is then described from
+the hints: the ImageNet classifier's guess, in three degrees of certainty, and colours measured on the pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import Blip2Config, Blip2ForConditionalGeneration
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from plugins.pocket.colours import BITS, COLOURS, table
+from plugins.pocket.tower import CLASSES, FEATURES, GRID, MEAN, STD, EfficientNetLite2
+
+CELLS = GRID * GRID
+CLASS_DIM = 128
+POSITION_DIM = 40
+COLOUR_DIM = 12  # mean RGB of the four quarters of a cell
+EYE_DIM = CLASS_DIM + 3 + 4 + COLOUR_DIM + POSITION_DIM
+NECK_DIM = 384
+
+GUESS_TOKENS, GROUP_TOKENS = 6, 4
+HINT_TOKENS = 1 + 1 + GUESS_TOKENS + 1 + GROUP_TOKENS + 1 + 1 + 3 + 2
+MAYBE, SURE = 0.2, 0.5
+SEEN_LEVELS = (0.5, 0.9)
+
+
+def normalise(pixels: Tensor) -> Tensor:
+    """uint8 (B, H, W, 3) -> float (B, 3, H, W) as the tower was trained."""
+    return ((pixels.permute(0, 3, 1, 2).float() / 255) - MEAN) / STD
+
+
+def cell_colours(pixel_values: Tensor) -> Tensor:
+    """Mean RGB (0..1) of the quarters of every cell: (B, 3, H, W) -> (B, 81, 12)."""
+    rgb = pixel_values.float() * STD + MEAN
+    quarters = F.interpolate(rgb, (2 * GRID, 2 * GRID), mode="area")
+    return F.pixel_unshuffle(quarters, 2).flatten(2).transpose(1, 2)
+
+
+def position_code() -> Tensor:
+    """Fixed sine/cosine code of each cell's place, (81, POSITION_DIM); half of it for x, half for y."""
+    frequencies = 2.0 ** torch.linspace(0, 4, POSITION_DIM // 4)
+    place = (torch.arange(GRID) + 0.5) / GRID
+    angles = place[:, None] * frequencies[None] * torch.pi
+    code = torch.cat([angles.sin(), angles.cos()], -1)  # (9, 20)
+    return torch.cat([code[None].expand(GRID, -1, -1), code[:, None].expand(-1, GRID, -1)], -1).reshape(CELLS, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the neck makes of each cell. Shapes: logits (B, 81, K + 2), geometry (B, 81, 4)."""
+
+    logits: Tensor  # K known names, then "stranger", then "background"
+    geometry: Tensor  # offset to the thing's centre (x, y, in pictures), log width, log height
+
+
+class Neck(nn.Module):
+    """Detector head on the tower's cells, trained on scenes whose truth is exact, then frozen with the tower."""
+
+    def __init__(self, known: int) -> None:
+        super().__init__()
+        self.known = known
+        self.norm = nn.LayerNorm(FEATURES)
+        self.reduce = nn.Linear(FEATURES + COLOUR_DIM, NECK_DIM)
+        self.context = nn.Conv2d(NECK_DIM, NECK_DIM, 3, padding=1, groups=NECK_DIM)
+        self.mix = nn.Linear(NECK_DIM, NECK_DIM)
+        self.embed = nn.Linear(NECK_DIM, CLASS_DIM)
+        self.classes = nn.Linear(CLASS_DIM, known + 2)
+        self.geometry = nn.Linear(NECK_DIM, 4)
+        self.register_buffer("positions", position_code(), persistent=False)
+
+    def look(self, cells: Tensor, colours: Tensor) -> Seen:
+        """cells (B, 81, 1280), colours (B, 81, 12)."""
+        hidden = F.gelu(self.reduce(torch.cat([self.norm(cells), colours], -1)))
+        grid = hidden.transpose(1, 2).unflatten(2, (GRID, GRID))
+        hidden = hidden + F.gelu(self.context(grid)).flatten(2).transpose(1, 2)
+        hidden = hidden + F.gelu(self.mix(hidden))
+        return Seen(self.classes(self.embed(hidden)), self.geometry(hidden))
+
+    def tokens(self, seen: Seen, colours: Tensor) -> Tensor:
+        """The gated cells (B, 81, EYE_DIM) that the Q-Former reads."""
+        odds = seen.logits.float().softmax(-1)
+        known = odds[..., : self.known]
+        words = F.normalize(self.classes.weight[: self.known].float(), dim=-1)
+        which = known @ words  # (B, 81, CLASS_DIM): zero where nothing known is seen
+        kinds = torch.stack([known.sum(-1), odds[..., -2], odds[..., -1]], -1)
+        geometry = seen.geometry.float() * (1 - odds[..., -1:])
+        positions = self.positions.expand(colours.shape[0], -1, -1)
+        return torch.cat([which * 4, kinds, geometry, colours * 2 - 1, positions], -1)
+
+    def level(self, seen: Seen) -> Tensor:
+        """How surely anything known is seen at all: 0, 1 or 2 per picture, (B,)."""
+        best = seen.logits.float().softmax(-1)[..., : self.known].sum(-1).amax(-1)
+        return (best > SEEN_LEVELS[0]).long() + (best > SEEN_LEVELS[1]).long()
+
+
+class Eye(nn.Module):
+    """Tower and neck, in place of the ViT: the `vision_model` of the BLIP-2 around it."""
+
+    def __init__(self, known: int) -> None:
+        super().__init__()
+        self.tower = EfficientNetLite2()
+        self.neck = Neck(known)
+        self.register_buffer("colour_table", torch.from_numpy(table()).to(torch.uint8), persistent=False)
+        self.register_buffer("phrase_ids", torch.zeros(CLASSES, GUESS_TOKENS, dtype=torch.long))  # the guess in tokens
+        self.register_buffer("group_of", torch.zeros(CLASSES, dtype=torch.long))  # 0: no group
+        self.register_buffer("group_ids", torch.zeros(128, GROUP_TOKENS, dtype=torch.long))
+        self.register_buffer("setting_of", torch.zeros(CLASSES, dtype=torch.long))  # 0 neither, 1 indoors, 2 outdoors
+
+    def cells(self, pixel_values: Tensor) -> Tensor:
+        """(B, 3, 260, 260) -> (B, 81, 1280)."""
+        features: Tensor = self.tower(pixel_values.contiguous(memory_format=torch.channels_last))
+        return features.flatten(2).transpose(1, 2)
+
+    def colour_shares(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
+        """Shares of the colour words in the whole picture and in its middle third, both (B, 11)."""
+        rgb = F.interpolate(pixel_values.float() * STD + MEAN, (90, 90), mode="area")
+        steps = (rgb * ((1 << BITS) - 0.001)).long().clamp(0, (1 << BITS) - 1)
+        named = F.one_hot(self.colour_table[steps[:, 0], steps[:, 1], steps[:, 2]].long(), len(COLOURS)).float()
+        return named.mean((1, 2)), named[:, 30:60, 30:60].mean((1, 2))
+
+    def forward(self, pixel_values: Tensor, **_: Any) -> BaseModelOutputWithPooling:
+        """`last_hidden_state` (B, 81, EYE_DIM) for the Q-Former, `pooler_output` (B, 12) long: the facts behind the hints."""
+        cells, colours = self.cells(pixel_values), cell_colours(pixel_values)
+        seen = self.neck.look(cells, colours)
+        facts = self.facts(cells, self.neck.level(seen), *self.colour_shares(pixel_values))
+        return BaseModelOutputWithPooling(last_hidden_state=self.neck.tokens(seen, colours), pooler_output=facts)
+
+    def facts(self, cells: Tensor, level: Tensor, whole: Tensor, middle: Tensor) -> Tensor:
+        """Twelve numbers per picture, (B, 12) long.
+
+        Columns: 0 level 0..2, 1 confidence 0..2, 2 class, 3 group 0..1, 4 column 0..2, 5 row 0..2, 6 setting 0..2,
+        7-9 colours of the whole picture, 10-11 of its middle (index + 1 into COLOURS, 0 where there is none).
+        """
+        odds = self.tower.classifier(cells.float().mean(1)).softmax(-1)  # (B, 1000)
+        best, index = odds.max(-1)
+        confidence = (best >= MAYBE).long() + (best >= SURE).long()
+        same = (self.group_of[None] == self.group_of[index][:, None]) & (self.group_of[index] > 0)[:, None]
+        group = ((odds * same).sum(-1) >= SURE).long()
+        column, row = self.place(cells, index)
+        mass = torch.stack([(odds * (self.setting_of == k)).sum(-1) for k in (1, 2)], -1)
+        setting = torch.where(mass.amax(-1) >= SURE, mass.argmax(-1) + 1, 0)
+        palette = top_colours(whole, 3, 0.12)
+        centre = top_colours(middle, 2, 0.25)
+        return torch.cat([torch.stack([level, confidence, index, group, column, row, setting], -1), palette, centre], -1)
+
+    def place(self, cells: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Third of the picture, across and down (0..2), that speaks most for class `index`: centre of its activation map."""
+        evidence = torch.einsum("bnd,bd->bn", cells.float(), self.tower.classifier.weight[index].float())
+        weight = (evidence - evidence.mean(1, keepdim=True)).clamp(min=0) ** 2
+        weight = (weight / weight.sum(1, keepdim=True).clamp(min=1e-6)).unflatten(1, (GRID, GRID))
+        steps = (torch.arange(GRID, device=cells.device) + 0.5) / GRID
+        across, down = (weight.sum(1) * steps).sum(-1), (weight.sum(2) * steps).sum(-1)
+
+        def third(centre: Tensor) -> Tensor:
+            return (centre > 0.37).long() + (centre > 0.63).long()
+
+        return third(across), third(down)
+
+
+def top_colours(shares: Tensor, most: int, least: float) -> Tensor:
+    """Indices + 1 of the largest shares in falling order, (B, most); 0 for shares under `least` (the first always stays)."""
+    values, order = shares.topk(most, -1)
+    keep = values >= least
+    keep[:, 0] = True
+    return (order + 1) * keep
+
+
+class PocketForConditionalGeneration(Blip2ForConditionalGeneration):
+    """BLIP-2's class with pocket's eye; one directory of `save_pretrained`, opened by `from_pretrained`."""
+
+    def __init__(self, config: Blip2Config) -> None:
+        super().__init__(config)
+        self.vision_model = Eye(config.pocket_known)
+        # token ids of the hint words: level 3, confidence 3, group 2, place 9, setting 3, colour 12
+        self.register_buffer("hint_words", torch.zeros(32, dtype=torch.long))
+        self.post_init()
+
+    def hint_ids(self, facts: Tensor) -> Tensor:
+        """Facts (B, 12) -> the hint's tokens (B, 20)."""
+        level, confidence, index, group, column, row, setting = facts[:, :7].unbind(-1)
+        words, eye = self.hint_words, self.vision_model
+        guess = eye.phrase_ids[index] * (confidence > 0)[:, None]
+        named = eye.group_ids[eye.group_of[index]] * (group > 0)[:, None]
+        single = (words[level], words[3 + confidence], words[6 + group], words[8 + row * 3 + column], words[17 + setting])
+        a, b, c, d, e = (token[:, None] for token in single)
+        return torch.cat([a, b, guess, c, named, d, e, words[20 + facts[:, 7:12]]], -1)
+
+    def image_tokens(self, eye_tokens: Tensor, facts: Tensor) -> Tensor:
+        """What the language model is shown of a picture: (B, 81, EYE_DIM) and (B, 12) -> (B, 36, hidden)."""
+        queries = self.query_tokens.expand(eye_tokens.shape[0], -1, -1)
+        read = self.qformer(query_embeds=queries, encoder_hidden_states=eye_tokens.to(queries.dtype)).last_hidden_state
+        hints = self.language_model.get_input_embeddings()(self.hint_ids(facts))
+        return torch.cat([self.language_projection(read), hints.to(read.dtype)], 1)
+
+    def get_image_features(self, pixel_values: Tensor, *_: Any, **__: Any) -> BaseModelOutputWithPooling:
+        """`pooler_output` (B, 36, hidden), as the class around expects it."""
+        seen = self.vision_model(pixel_values)
+        tokens = self.image_tokens(seen.last_hidden_state, seen.pooler_output)
+        return BaseModelOutputWithPooling(last_hidden_state=seen.last_hidden_state, pooler_output=tokens)

@@ -1,0 +1,199 @@
+"""What an interview has established so far: things, the facts about each, and the scene around them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from plugins.scripted import words
+
+
+@dataclass(slots=True)
+class Phrase:
+    """A noun phrase as it stood in an answer: "two small yellow ducks"."""
+
+    name: str = ""  # "egyptian cat", "cup of coffee"; "" where there was no noun ("black and white")
+    head: str = ""  # the noun that number and kind hang on: "cat", "cup"
+    number: str = ""
+    colours: list[str] = field(default_factory=list)
+    adjectives: list[str] = field(default_factory=list)
+    definite: bool = False  # "the duck": one that was spoken of
+    bare: bool = True  # no determiner and no number
+    article: str = ""  # "a" or "some", where the answer used one
+
+
+@dataclass(slots=True)
+class Thing:
+    """Something that was named, with what was said of it."""
+
+    name: str
+    head: str
+    turn: int  # in which it was named first
+    number: str = ""
+    article: str = ""
+    colours: list[str] = field(default_factory=list)
+    other_colours: list[str] = field(default_factory=list)  # a second opinion that contradicts the first
+    adjectives: list[str] = field(default_factory=list)
+    places: list[str] = field(default_factory=list)  # "on the left", "on a table"
+    actions: list[str] = field(default_factory=list)  # "riding a horse"
+    parts: list[str] = field(default_factory=list)  # "with a red hat"
+    material: str = ""
+    within: Thing | None = None  # named only inside another thing's place or action
+    told: set[str] = field(default_factory=set)  # facts which the phrase it is within tells already
+    doubtful: bool = False  # "it might be a dog"
+    denied: bool = False  # named once and denied once
+    lost: bool = False  # its places contradict each other
+
+    @property
+    def plural(self) -> bool:
+        """Whether verbs that go with it are plural."""
+        if self.number:
+            return self.number != "one"
+        return words.plural(self.head)
+
+    @property
+    def human(self) -> bool:
+        return words.singular(self.head) in words.HUMANS
+
+    @property
+    def living(self) -> bool:
+        return self.human or words.singular(self.head) in words.ANIMALS
+
+
+@dataclass(slots=True)
+class Knowledge:
+    """Everything the certain answers said."""
+
+    things: list[Thing] = field(default_factory=list)
+    total: str = ""  # how many things there are
+    other_total: str = ""
+    background_colours: list[str] = field(default_factory=list)
+    background: list[str] = field(default_factory=list)  # "trees", "a blurry street"
+    main_colours: list[str] = field(default_factory=list)
+    setting: str = ""  # "outdoors" or "indoors"
+    setting_is_a_guess: bool = False
+    weather: str = ""
+    writing: str = ""  # what is written there, "yes" where only that something is
+    unnamed: bool = False  # the answerer said that it cannot tell what this is
+    absent: set[str] = field(default_factory=set)  # singular heads
+
+    def find(self, phrase: Phrase, turn: int) -> Thing | None:
+        """The thing that `phrase` speaks of, if it was named before."""
+        fits = [thing for thing in self.things if _same_name(thing, phrase)]
+        if not fits and phrase.definite:
+            kinds = words.GENERIC.get(words.singular(phrase.head), frozenset())
+            fits = [thing for thing in self.things if words.singular(thing.head) in kinds]
+            if len(fits) != 1:
+                return None
+        if not phrase.definite:
+            # "a red apple and a green apple": two of them, if one answer names both
+            fits = [thing for thing in fits if thing.turn != turn or not _differ(thing.colours, phrase.colours)]
+            if any(thing.turn == turn and not phrase.bare and not thing.within for thing in fits):
+                fits = [thing for thing in fits if thing.turn != turn or not thing.places]
+        closest = [thing for thing in fits if phrase.colours and set(phrase.colours) & set(thing.colours)]
+        return next(iter(closest or fits), None)
+
+    def add(self, phrase: Phrase, turn: int, *, doubtful: bool = False, within: Thing | None = None) -> Thing:
+        """The thing of `phrase`, new or known, with the facts the phrase itself carries."""
+        thing = self.find(phrase, turn)
+        if thing is None:
+            thing = Thing(phrase.name, phrase.head, turn, doubtful=doubtful, within=within)
+            self.things.append(thing)
+        else:
+            if thing.within is not None and within is None:
+                thing.within = None
+            if thing.doubtful and not doubtful and thing.turn != turn:
+                thing.doubtful = False
+            generic = words.singular(thing.head) in words.GENERIC and not phrase.definite
+            if generic or len(phrase.name.split()) > len(thing.name.split()):
+                thing.name, thing.head = phrase.name, phrase.head
+        if phrase.number and not thing.number:
+            thing.number = phrase.number
+        thing.article = thing.article or phrase.article
+        self.colour(thing, phrase.colours)
+        thing.adjectives += [word for word in phrase.adjectives if word not in thing.adjectives]
+        if within is not None:
+            thing.told |= {*phrase.colours, *phrase.adjectives, phrase.number}
+        return thing
+
+    def rename(self, thing: Thing, phrase: Phrase) -> None:
+        """`phrase` says what `thing` is, more closely."""
+        thing.name, thing.head = phrase.name, phrase.head
+        thing.article = phrase.article
+        self.colour(thing, phrase.colours)
+        thing.adjectives += [word for word in phrase.adjectives if word not in thing.adjectives]
+
+    @staticmethod
+    def colour(thing: Thing, colours: list[str]) -> None:
+        """Add colours. Overlapping statements add up; a wholly different one is kept as a second opinion."""
+        new = [colour for colour in colours if colour not in thing.colours]
+        if not new:
+            return
+        if not thing.colours or set(colours) & set(thing.colours):
+            thing.colours += new
+        elif not thing.other_colours:
+            thing.other_colours = list(colours)
+
+    @staticmethod
+    def action(thing: Thing, action: str) -> None:
+        """Add an action, or put it in the place of the same one told with fewer words."""
+        for index, known in enumerate(thing.actions):
+            ends = [(text.split()[0], words.singular(text.split()[-1])) for text in (known, action)]
+            if ends[0] == ends[1] or action in known or known in action:
+                thing.actions[index] = max(known, action, key=len)
+                return
+        thing.actions.append(action)
+
+    @staticmethod
+    def place(thing: Thing, place: str) -> None:
+        """Add a place; two different places within the frame cancel each other."""
+        if place in thing.places or thing.lost and _in_frame(place):
+            return
+        for known in list(thing.places):
+            if _in_frame(known) and _in_frame(place):
+                finer = set(_spots(place)) > set(_spots(known))
+                if finer or set(_spots(place)) < set(_spots(known)):
+                    thing.places[thing.places.index(known)] = place if finer else known
+                else:
+                    thing.places.remove(known)
+                    thing.lost = True
+                return
+            if place in known or known in place:
+                thing.places[thing.places.index(known)] = max(place, known, key=len)
+                return
+        thing.places.append(place)
+
+    def namesakes(self, thing: Thing) -> list[Thing]:
+        """Other things of the same name."""
+        return [other for other in self.things if other is not thing and other.name == thing.name]
+
+    @property
+    def shown(self) -> list[Thing]:
+        """Things to speak of in their own right: named, not denied, not a mere part of another's place."""
+        return [thing for thing in self.things if thing.within is None and not thing.denied]
+
+
+def _same_name(thing: Thing, phrase: Phrase) -> bool:
+    mine = {words.singular(word) for word in thing.name.split()}
+    theirs = {words.singular(word) for word in phrase.name.split()}
+    if mine == theirs:
+        return True
+    if words.singular(thing.head) == words.singular(phrase.head):
+        return mine <= theirs or theirs <= mine
+    # "coffee" and "cup of coffee"
+    longer, shorter = (thing.name, phrase.name) if len(mine) > len(theirs) else (phrase.name, thing.name)
+    return f" of {shorter}" in f" {longer}" and longer.endswith(shorter)
+
+
+def _differ(one: list[str], other: list[str]) -> bool:
+    return bool(one) and bool(other) and not set(one) & set(other)
+
+
+_FRAME = ("left", "right", "middle", "top", "bottom", "foreground", "background", "corner")
+
+
+def _in_frame(place: str) -> bool:
+    return place.startswith(("on the ", "in the ", "at the ")) and bool(_spots(place)) and len(place.split()) <= 5
+
+
+def _spots(place: str) -> list[str]:
+    return [word for word in place.split() if word in _FRAME]

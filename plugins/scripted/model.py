@@ -1,0 +1,136 @@
+"""`scripted` as a LangChain chat model: messages in, a question or a summary out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+
+from core.errors import UsageError
+from core.tasks import QUESTION, SUMMARY, Task, TaskName, TaskTurn
+from plugins.scripted.asking import next_question
+from plugins.scripted.reading import UNSURE
+from plugins.scripted.writing import summarise
+
+_PAIRS = re.compile(r"(?im)^\W*(?:question|q)\s*\d*\s*:\s*(.*?)\s*(?:^\W*)?\b(?:answer|a)\s*\d*\s*:[ \t]*(.*?)\s*$")
+_ANSWER_PREFIX = re.compile(r"(?i)^\s*answer\s*\d*\s*:\s*")
+_SUMMARY_WISH = re.compile(
+    r"(?im)^\W*notes\s*:|\bsummari[sz]e\b|\bsummary\b|\b(?:describe|description of) the (?:picture|image|photo)\b"
+)
+
+
+class ScriptedQuestioner(BaseChatModel):
+    """Asks about what was named, and writes down what was answered; see `plugins.scripted`.
+
+    The request is read from `core.tasks` data on the last message; without it, from the text of the messages
+    (questions are AI messages, answers the human ones after them, or "Question: ... Answer: ..." lines).
+    `seed` varies the wordings; without one the plainest are used. The same messages and seed give the same reply.
+    """
+
+    seed: int | None = None
+
+    @property
+    def _llm_type(self) -> str:
+        return "inquisight-scripted"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {"model_name": "scripted", "seed": self.seed}
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        text = _until(self._reply(messages, kwargs.get("seed")), stop)
+        message = AIMessage(
+            content=text,
+            usage_metadata=_usage(messages, text),
+            response_metadata={"model_name": "scripted", "finish_reason": "stop"},
+        )
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        text = _until(self._reply(messages, kwargs.get("seed")), stop)
+        pieces = re.findall(r"\S+\s*", text) or [""]
+        for index, piece in enumerate(pieces):
+            last = index == len(pieces) - 1
+            chunk = ChatGenerationChunk(
+                message=AIMessageChunk(
+                    content=piece,
+                    usage_metadata=_usage(messages, text) if last else None,
+                    response_metadata={"model_name": "scripted", "finish_reason": "stop"} if last else {},
+                    chunk_position="last" if last else None,
+                )
+            )
+            if run_manager:
+                run_manager.on_llm_new_token(piece, chunk=chunk)
+            yield chunk
+
+    def _reply(self, messages: Sequence[BaseMessage], seed: int | None) -> str:
+        seed = self.seed if seed is None else seed
+        task = task_of(messages)
+        if task.name == SUMMARY:
+            return summarise(task.turns, seed)
+        return next_question(task.turns, task.refused, seed)
+
+
+def create(argument: str | None = None) -> ScriptedQuestioner:
+    """The registry's factory: "scripted", or "scripted:7" for the seed 7. Raises UsageError."""
+    if not argument:
+        return ScriptedQuestioner()
+    try:
+        return ScriptedQuestioner(seed=int(argument))
+    except ValueError:
+        raise UsageError(f"scripted takes a whole number as its seed, not {argument!r}; write scripted:7.") from None
+
+
+def task_of(messages: Sequence[BaseMessage]) -> Task:
+    """What is wanted: from the data on the last message that carries any, else from the text."""
+    if messages and (task := Task.from_kwargs(messages[-1].additional_kwargs)):
+        return task
+    last = str(messages[-1].text) if messages else ""
+    name: TaskName = (
+        SUMMARY if _SUMMARY_WISH.search(last) and not last.lstrip().lower().startswith("describe") else QUESTION
+    )
+    turns = [_turn(question, answer) for question, answer in _PAIRS.findall(last)]
+    if not turns:
+        spoken = [message for message in messages if isinstance(message, (AIMessage, HumanMessage))]
+        turns = [
+            _turn(str(asked.text), _ANSWER_PREFIX.sub("", str(heard.text)).split("\n\n")[0])
+            for asked, heard in zip(spoken, spoken[1:], strict=False)
+            if isinstance(asked, AIMessage) and isinstance(heard, HumanMessage) and "?" in f"{asked.text}?"
+        ]
+        turns = [turn for turn in turns if not (_SUMMARY_WISH.search(turn.answer) and turn is turns[-1])]
+    return Task(name, tuple(turns))
+
+
+def _turn(question: str, answer: str) -> TaskTurn:
+    return TaskTurn(question.strip(), answer.strip(), sure=bool(answer.strip()) and not UNSURE.match(answer.lower()))
+
+
+def _until(text: str, stop: list[str] | None) -> str:
+    """`text` up to the first stop word."""
+    ends = [at for word in stop or () if word and (at := text.find(word)) >= 0]
+    return text[: min(ends)] if ends else text
+
+
+def _usage(messages: Sequence[BaseMessage], text: str) -> UsageMetadata:
+    """Words where a language model counts tokens: the unit in which this one reads and writes."""
+    read = sum(len(str(message.text).split()) for message in messages)
+    written = len(text.split())
+    return UsageMetadata(input_tokens=read, output_tokens=written, total_tokens=read + written)

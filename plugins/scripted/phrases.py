@@ -1,0 +1,140 @@
+"""Noun phrases: the one piece of grammar that reading answers rests on."""
+
+from __future__ import annotations
+
+import re
+
+from plugins.scripted import words
+from plugins.scripted.knowledge import Phrase
+
+_MULTIWORD = sorted((p.split() for p in words.PREPOSITIONS), key=len, reverse=True)
+PREPOSITION_HEADS = frozenset(parts[0] for parts in _MULTIWORD)
+
+
+def tokens(text: str) -> list[str]:
+    """Words and commas. "black-and-white" comes apart, other hyphens stay."""
+    text = re.sub(r"\b([a-z]+)-and-([a-z]+)\b", r"\1 and \2", text.lower())
+    return re.findall(r"[^\W_]+(?:['-]+[^\W_]+)*|,", text)
+
+
+def plain_colour(word: str) -> str:
+    return {"gray": "grey"}.get(word, word)
+
+
+def is_verb_in_ing(token: str) -> bool:
+    return token.endswith("ing") and len(token) > 4 and token not in words.NOUNS_IN_ING
+
+
+def closed(token: str) -> bool:
+    """Whether a word cannot be part of a name."""
+    return (
+        token == ","
+        or token in PREPOSITION_HEADS
+        or token in words.DETERMINERS
+        or token in words.PRONOUNS
+        or token in words.COPULAS
+        or token in words.ADVERBS
+        or token in ("and", "or", "but", "while", "with", "because", "so", "when", "where", "not", "'s", "if")
+    )
+
+
+def preposition(token: list[str], at: int) -> int:
+    """How many words of a preposition start at `at`."""
+    for parts in _MULTIWORD:
+        if token[at : at + len(parts)] == parts:
+            return len(parts)
+    return 0
+
+
+def noun_phrase(token: list[str], at: int) -> tuple[Phrase | None, int]:
+    """The noun phrase that starts at `at`, and where it ends; (None, at) where none starts there."""
+    phrase = Phrase()
+    start = at
+    number_word = ""
+    while at < len(token):
+        word = token[at]
+        following = token[at + 1] if at + 1 < len(token) else ""
+        if word in words.DETERMINERS and word != "no":
+            phrase.bare = False
+            phrase.article = "a" if word in ("a", "an") else phrase.article
+            phrase.definite |= word in ("the", "this", "that", "these", "those", "its", "his", "her", "their")
+        elif word in words.QUANTITIES and following == "of":
+            phrase.number, phrase.bare = words.QUANTITIES[word], False
+            at += 1
+        elif word in words.NUMBERS and word not in ("0",):
+            phrase.number, phrase.bare, number_word = words.NUMBERS[word], phrase.bare and word == "some", word
+        elif word in words.SHADES and following in words.COLOURS:
+            phrase.colours.append(f"{word} {plain_colour(following)}")
+            at += 1
+        elif word in words.COLOURS:
+            phrase.colours.append(plain_colour(word))
+            nextword = token[at + 2] if at + 2 < len(token) else ""
+            joined = following in ("and", ",") and (nextword in words.COLOURS or nextword in words.SHADES)
+            if joined:
+                at += 1
+        elif word in words.ADVERBS and at > start and word not in ("there", "here", "now", "as"):
+            pass
+        elif word in words.ADJECTIVES and following and (not closed(following) or following in words.COLOURS):
+            if not words.plural(following) or word not in ("other", "various", "different", "both", "main"):
+                pass
+            if word not in ("other", "various", "different", "main", "visible"):
+                phrase.adjectives.append(word)
+        else:
+            break
+        at += 1
+    names: list[str] = []
+    named_by_article = token[at - 1 : at] in (["a"], ["an"]) and at > start
+    while at < len(token):
+        word = token[at]
+        following = token[at + 1] if at + 1 < len(token) else ""
+        ends = not following or closed(following)
+        if not names and named_by_article and ends and (word in words.ADVERBS or is_verb_in_ing(word)):
+            names, at = [word], at + 1  # "a well", "a brambling"
+            break
+        if closed(word) or (
+            names
+            and word in words.FINITE | words.PARTICIPLES
+            and not (word == "can" and ends and following not in words.COPULAS)
+        ):
+            break
+        if is_verb_in_ing(word) and (names or not following or closed(following)):
+            break
+        if not names and (word in words.FINITE or word in words.PARTICIPLES) and phrase.bare:
+            break
+        names.append(word)
+        at += 1
+    if not names:
+        last = token[at - 1] if at > start else ""
+        if last in ("orange", "lavender", "olive") and not phrase.bare and phrase.colours:  # the fruit, the plant
+            phrase.colours.pop()
+            names = [last]
+        elif last in ("one", "others", "other") or number_word == last or not phrase.colours:
+            return None, start
+    if phrase.number == "some":
+        phrase.number, phrase.article = "", "some"
+    phrase.name, phrase.head = " ".join(names), names[-1] if names else ""
+    if phrase.head and at < len(token) and token[at] == "of" and phrase.head not in words.NO_THINGS - words.TRANSPARENT:
+        inner, end = noun_phrase(token, at + 1)
+        if inner and inner.name:
+            if phrase.head in words.TRANSPARENT:
+                inner.definite = False
+                return inner, end
+            group = phrase.head in words.GROUPS
+            phrase.name = f"{phrase.name} of {' '.join(token[at + 1 : end])}"
+            phrase.head = inner.head if group else phrase.head
+            return phrase, end
+    return phrase, at
+
+
+def names_nothing(phrase: Phrase) -> bool:
+    """ "the left side" names nothing, an entertainment center does."""
+    first = phrase.name.split()[0] if phrase.name else ""
+    centre = phrase.head in ("center", "centre") and first not in words.NO_THINGS
+    return phrase.head in words.NO_THINGS and not (centre and first != phrase.head)
+
+
+def plain(phrase: Phrase) -> str:
+    text = " ".join([*phrase.adjectives, *phrase.colours, phrase.name])
+    if phrase.number:
+        return f"{phrase.number} {text}"
+    return text if words.plural(phrase.head) or words.mass(phrase.head) else words.article(text)

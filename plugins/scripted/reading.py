@@ -1,0 +1,453 @@
+"""Read short answers: pick out things, and what is said of them.
+
+No parser of English: a reader of the answers that models give about pictures, from "yellow" and "a duck on
+the left" to two or three plain sentences. It goes through a sentence once, from left to right, with a small
+table of word classes (`words.py`), and drops what it does not understand.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from plugins.scripted import words
+from plugins.scripted.knowledge import Knowledge, Phrase, Thing
+from plugins.scripted.phrases import (
+    PREPOSITION_HEADS,
+    is_verb_in_ing,
+    names_nothing,
+    noun_phrase,
+    plain,
+    plain_colour,
+    preposition,
+    tokens,
+)
+from plugins.scripted.topics import Topic
+
+LONGEST_ANSWER = 2000  # characters; a runaway answer is not read to its end
+
+UNSURE = re.compile(
+    r"\b(?:not (?:\w+ )?(?:sure|certain|clear|visible enough)|unsure|uncertain|unclear|unknown|"
+    r"(?:do not|don't) know|no idea|"
+    r"(?:can ?not|can't|could not|couldn't|unable to|hard to|impossible to|difficult to) (?:really )?"
+    r"(?:tell|say|see|determine|know|make out|identify|answer))\b"
+)
+_NEGATIVE = re.compile(r"\b(?:no|not|none|nothing|nobody|never|without any|isn't|aren't|doesn't|don't|wasn't|nope)\b")
+_HEDGE = re.compile(
+    r"\b(?:maybe|perhaps|possibly|probably|might|may be|could be|i think|i guess|seems? to be|appears? to be)\b"
+)
+_GUESS = re.compile(r"\b(?:seems?|appears?|looks?|probably|likely|perhaps|maybe)\b")
+_YES = re.compile(r"^\s*(?:yes|yeah|yep|correct|right|true)\b[\s,.!]*")
+_NO = re.compile(r"^\s*(?:no|nope|none|nothing)\b")
+_SPOT = re.compile(
+    r"(?:to|on|at|in|near|towards?|along) (?:the )?((?:(?:far|very|upper|lower|top|bottom|left|right|middle|"
+    r"cent(?:er|re)|foreground|background|distance)[ -]?)+)((?:hand )?(?:corner|side|half|part|edge|area))?"
+    r"( ?of (?:the|this) (?:picture|image|photo|photograph|scene|frame)| ?of it)?\b(?! of )"
+)
+_SETTING = re.compile(r"\b(outdoors?|outside|indoors?|inside)\b(?! (?:of|the|a|an)\b)")
+_WRITING = re.compile(
+    r"""\b(?:says?|reads?|reading|words?|letters?|written)\b:? ["“']?([^"”.!?]{1,40}?)["”']?\s*(?:[.!?]|$)"""
+)
+
+
+def read(knowledge: Knowledge, topic: Topic, answer: str, turn: int) -> None:
+    """Add to `knowledge` what `answer` says, understood as the answer to a question about `topic`."""
+    text = re.sub(r"\s+", " ", answer[:LONGEST_ANSWER].lower().replace("’", "'")).strip()
+    if not text:
+        return
+    if _WRITING.search(answer) and topic.kind in ("text", "wording"):
+        knowledge.writing = _WRITING.search(answer)[1].strip()  # type: ignore[index]
+        return
+    sentences = [
+        part.strip()
+        for part in re.split(r"(?<=[a-z\d\"')])[.!?;]+(?:\s+|$)|\n|,? but (?=there|the|it|they|no)", text)
+        if part.strip(" .,!?")
+    ]
+    for sentence in sentences:
+        if UNSURE.search(sentence):
+            knowledge.unnamed |= topic.kind in ("describe", "main")
+        elif topic.kind == "other" and sentence.split()[0] not in _CLAUSE_OPENERS:
+            continue  # it answers a question that is not understood here
+        elif not _short(knowledge, topic, sentence, turn):
+            Sentence(knowledge, topic, sentence, turn).read()
+
+
+# ---- answers that only the question makes sense of -----------------------------------------------------------------
+
+
+def _short(knowledge: Knowledge, topic: Topic, text: str, turn: int) -> bool:
+    """Read an answer that leaves out what the question said ("yellow", "two", "on a couch"); whether it was one."""
+    text = text.strip(" .,!?")
+    subject = _subject(knowledge, topic, turn)
+    if _NO.match(text) or (topic.yes_no and _NEGATIVE.search(text)):
+        if topic.kind == "presence" and topic.subject:
+            _deny(knowledge, topic.subject)
+        return not re.search(r"\b(?:but|only|just)\b", text)
+    if yes := _YES.match(text):
+        rest = text[yes.end() :].strip()
+        if topic.kind == "presence" and topic.subject and not rest:
+            phrase = _subject_phrase(topic.subject)
+            if phrase and not any(thing.human for thing in knowledge.things if phrase.head == "person"):
+                knowledge.add(phrase, turn)
+        if topic.kind == "text":
+            knowledge.writing = knowledge.writing or "yes"
+            return True
+        if rest:
+            Sentence(knowledge, topic, rest, turn).read()
+        return True
+    setting = _SETTING.search(text)
+    if setting and (topic.kind == "setting" or re.match(r"(?:it|this|the (?:picture|scene|photo|image))\b", text)):
+        knowledge.setting = "outdoors" if setting[1].startswith("out") else "indoors"
+        knowledge.setting_is_a_guess = bool(_GUESS.search(text))
+        return True
+    word = tokens(text)
+    if topic.kind in ("total", "number"):
+        count = next((words.NUMBERS[w] for w in word if w in words.NUMBERS), "")
+        if not count or count == "zero" or len(word) > 8:
+            return False
+        if topic.kind == "number" and subject:
+            subject.number = subject.number or count
+        elif topic.kind == "total":
+            _count(knowledge, count)
+        return len(word) <= 2 or topic.kind == "number" or "thing" in text or "object" in text or "item" in text
+    if topic.kind in ("colour", "background colour", "main colours") and all(w in _COLOURISH for w in word):
+        colours = [plain_colour(w) for w in word if w in words.COLOURS]
+        if subject and topic.kind == "colour":
+            knowledge.colour(subject, colours)
+        elif topic.kind == "background colour":
+            _extend(knowledge.background_colours, colours)
+        elif topic.kind == "main colours":
+            _extend(knowledge.main_colours, colours)
+        return True
+    if topic.kind == "material" and subject:
+        found = [w for w in word if w in words.MATERIALS]
+        if found and not subject.material:
+            subject.material = words.listed([_MATERIAL_NOUN.get(w, w) for w in dict.fromkeys(found)])
+        return True
+    if topic.kind == "weather":
+        found = [w for w in word if w in words.WEATHER]
+        knowledge.weather = knowledge.weather or (found[0] if found else "")
+        return bool(found)
+    if topic.kind == "text":
+        knowledge.writing = text if len(text) <= 40 and len(word) <= 5 and word[0] not in words.PRONOUNS else "yes"
+        return True
+    if topic.kind == "kind" and subject:
+        phrase, end = noun_phrase(tokens(re.sub(r"^(?:it|this|that|they|the \w+) (?:is|are|looks like) ", "", text)), 0)
+        if phrase and phrase.name and end:
+            knowledge.rename(subject, phrase)
+            return True
+    if topic.kind == "wearing" and subject and word[0] not in _CLAUSE_OPENERS and not word[0].endswith("ing"):
+        return Sentence(knowledge, topic, f"wearing {text}", turn, subject).read()
+    if topic.kind == "action" and subject and word[0].endswith("ing") and word[0] not in words.NOUNS_IN_ING:
+        return Sentence(knowledge, topic, text, turn, subject).read()
+    if topic.kind == "place" and subject and word[0] not in _CLAUSE_OPENERS:
+        spot = text if word[0] in PREPOSITION_HEADS else f"on the {text}" if re.match(r"(?:left|right)\b", text) else ""
+        spot = spot or (f"in the {text}" if re.match(r"(?:middle|cent|foreground|background)", text) else "")
+        spot = spot or (f"at the {text}" if re.match(r"(?:top|bottom)\b", text) else "")
+        if spot:
+            return Sentence(knowledge, topic, spot, turn, subject).read()
+    if topic.kind == "background" and word[0] not in _CLAUSE_OPENERS and not _NEGATIVE.search(text):
+        _background(knowledge, text)
+        return True
+    return False
+
+
+_COLOURISH = (
+    words.COLOURS
+    | words.SHADES
+    | {"and", "mostly", "mainly", "a", "it", "is", "with", "some", "very", "are", "they", ","}
+)
+_CLAUSE_OPENERS = frozenset({"there", "it", "this", "the", "they", "i", "you", "that", "these"})
+_MATERIAL_NOUN = {"wooden": "wood", "golden": "gold"}
+
+
+def _count(knowledge: Knowledge, count: str) -> None:
+    if knowledge.total and knowledge.total != count:
+        knowledge.other_total = knowledge.other_total or count
+    else:
+        knowledge.total = count
+
+
+def _deny(knowledge: Knowledge, subject: str) -> None:
+    phrase = _subject_phrase(subject)
+    if not phrase:
+        return
+    thing = knowledge.find(Phrase(phrase.name, phrase.head), -1)
+    if thing and not (thing.human and phrase.head in ("person", "people") and thing.name != phrase.name):
+        thing.denied, thing.doubtful = thing.doubtful, True  # named and denied: doubtful; doubtful and denied: gone
+    knowledge.absent.add(words.singular(phrase.head))
+
+
+def _subject_phrase(subject: str) -> Phrase | None:
+    phrase, _ = noun_phrase(tokens(subject), 0)
+    if phrase and phrase.head == "people":
+        phrase.bare = False
+    return phrase if phrase and phrase.name else None
+
+
+def _subject(knowledge: Knowledge, topic: Topic, turn: int) -> Thing | None:
+    phrase = _subject_phrase(topic.subject) if topic.subject else None
+    if phrase is None or topic.kind == "presence":
+        return None
+    phrase.definite = True
+    found = knowledge.find(phrase, turn)
+    if found and topic.place:
+        named = [t for t in knowledge.namesakes(found) if topic.place in t.places]
+        found = found if topic.place in found.places or not named else named[0]
+    return found
+
+
+def _background(knowledge: Knowledge, text: str) -> None:
+    """ "green", "a green field", "trees and a lake", "a blue sky with clouds"."""
+    token = tokens(text)
+    at = 0
+    while at < len(token):
+        phrase, end = noun_phrase(token, at)
+        if phrase is None:
+            at += 1
+            continue
+        while end < len(token) and token[end] not in (",", "and"):
+            end += 1
+        if not phrase.name or phrase.head == "background":
+            _extend(knowledge.background_colours, phrase.colours)
+        elif not names_nothing(phrase):
+            _extend(knowledge.background, [" ".join(token[at:end])])
+        at = end
+
+
+def _extend(known: list[str], new: list[str]) -> None:
+    known += [item for item in new if item not in known]
+
+
+# ---- sentences -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Sentence:
+    """One sentence on its way into the knowledge. `subject` is what is being spoken of."""
+
+    knowledge: Knowledge
+    topic: Topic
+    text: str
+    turn: int
+    subject: Thing | None = None
+
+    def read(self) -> bool:
+        """Read it; always True."""
+        if re.search(r"\bthere (?:is|are) (?:no|not|nothing)\b|^(?:no|not)\b", self.text) or _NEGATIVE.search(
+            self.text
+        ):
+            for gone in re.findall(r"\b(?:no|not an?|not any) ((?:\w+ )?\w+)", self.text):
+                phrase = _subject_phrase(gone)
+                if phrase:
+                    self.knowledge.absent.add(words.singular(phrase.head))
+            return True
+        doubtful = bool(_HEDGE.search(self.text))
+        token = tokens(self.text)
+        special = ""  # "background" or "colours" while the sentence speaks of those
+        copula = False
+        fresh = True  # nothing but commas and "and" since the last thing: another one may follow
+        at = 0
+        while at < len(token):
+            word = token[at]
+            rest = " ".join(token[at:])
+            if word in ("and", ",", "but", "while", "or"):
+                fresh = True
+                at += 1
+                continue
+            if opening := re.match(
+                r"(?:there (?:is|are|'s)|(?:i|you|we) (?:can )?see|(?:it|this|that) (?:is|looks like|"
+                r"seems to be|appears to be|might be|may be|could be)|these are|here (?:is|are))\b(?: also)?",
+                rest,
+            ):
+                self.subject = self.subject if opening[0].startswith(("it", "these")) and self.subject else None
+                copula = opening[0].startswith(("it", "this", "that"))
+                if copula and self.subject is None and opening[0].startswith("it") and self.knowledge.shown:
+                    self.subject = self.knowledge.shown[-1]
+                special = ""
+                at += len(opening[0].split())
+                continue
+            if word in ("it", "they", "he", "she") or (
+                word in ("this", "that") and at + 1 < len(token) and token[at + 1] in words.COPULAS
+            ):
+                self.subject = self.subject or (self.knowledge.shown[-1] if self.knowledge.shown else None)
+                at += 1
+                continue
+            if word in words.COPULAS:
+                copula = True
+                at += 1
+                continue
+            if (spot := _SPOT.match(rest)) and not rest[spot.end() - 1 :].startswith((" of ", "of ")):
+                at += self._spot(spot)
+                fresh = copula = False
+                continue
+            if rest.startswith(("made of ", "made from ", "made out of ")):
+                at = self._material(token, at)
+                continue
+            if is_verb_in_ing(word) or word in words.PARTICIPLES:
+                at = self._action(token, at)
+                fresh = copula = False
+                continue
+            if width := preposition(token, at):
+                at = self._relation(token, at, width)
+                fresh = copula = False
+                continue
+            phrase, end = noun_phrase(token, at)
+            if phrase is None or end == at:
+                copula = self._adjective(word, copula)
+                at += 1
+                continue
+            special = self._phrase(phrase, special, copula, fresh, doubtful, token[end] if end < len(token) else "")
+            fresh = copula = False
+            at = end
+        return True
+
+    def _phrase(self, phrase: Phrase, special: str, copula: bool, fresh: bool, doubtful: bool, following: str) -> str:
+        """Take in a noun phrase; returns what the sentence speaks of from here on."""
+        if phrase.head in ("colours", "colour", "colors", "color"):
+            return "" if following == "of" else "colours"
+        if phrase.head in ("background", "backdrop"):
+            _extend(self.knowledge.background_colours, phrase.colours)
+            self.subject = None
+            return "background"
+        if not phrase.name:
+            if special == "colours" or (self.subject is None and self.topic.kind == "main colours"):
+                _extend(self.knowledge.main_colours, phrase.colours)
+            elif special == "background":
+                _extend(self.knowledge.background_colours, phrase.colours)
+            elif self.subject and (copula or fresh):
+                self.knowledge.colour(self.subject, phrase.colours)
+            return special
+        if special == "background":
+            _extend(self.knowledge.background, [plain(phrase)])
+            return special
+        if phrase.head in ("things", "thing", "objects", "object", "items", "item"):
+            if phrase.number and phrase.number not in ("some", "several", "few"):
+                _count(self.knowledge, phrase.number)
+            return special
+        if names_nothing(phrase) or phrase.name in words.WEATHER:
+            if phrase.name in words.WEATHER:
+                self.knowledge.weather = self.knowledge.weather or phrase.name
+            return special
+        if copula and self.subject is not None and not fresh:
+            if phrase.bare and not words.plural(phrase.head) and not words.mass(phrase.head):
+                self.subject.adjectives += [phrase.name] if phrase.name in words.ADJECTIVES else []
+                return special
+            if words.singular(self.subject.head) in words.GENERIC:
+                self.knowledge.rename(self.subject, phrase)
+                return special
+        if phrase.bare and not copula and self.topic.kind == "other" and not words.plural(phrase.head):
+            return special
+        self.subject = self.knowledge.add(phrase, self.turn, doubtful=doubtful)
+        return special
+
+    def _spot(self, found: re.Match[str]) -> int:
+        """A place within the frame: "on the left side of the picture"."""
+        spots = re.findall(
+            r"upper|lower|top|bottom|left|right|middle|cent(?:er|re)|foreground|background|distance", found[1]
+        )
+        spots = [{"center": "middle", "centre": "middle", "upper": "top", "lower": "bottom"}.get(s, s) for s in spots]
+        upright = [s for s in spots if s in ("top", "bottom")]
+        sides = [s for s in spots if s in ("left", "right", "middle")]
+        if "foreground" in spots or "background" in spots or "distance" in spots:
+            place = f"in the {spots[-1]}"
+        elif upright and sides:
+            place = f"at the {upright[0]} {sides[0]}"
+        elif upright:
+            place = f"at the {upright[0]}"
+        else:
+            place = f"{'in' if sides[0] == 'middle' else 'on'} the {sides[0]}"
+        if self.subject is not None:
+            self.knowledge.place(self.subject, place)
+        return len(tokens(found[0]))
+
+    def _material(self, token: list[str], at: int) -> int:
+        at += token[at:].index("of") + 1 if "of" in token[at : at + 4] else 2
+        while at < len(token) and (token[at] in words.MATERIALS or token[at] in ("and", "a", "the")):
+            if self.subject and token[at] in words.MATERIALS:
+                noun = _MATERIAL_NOUN.get(token[at], token[at])
+                self.subject.material = self.subject.material or noun
+            at += 1
+        return at
+
+    def _action(self, token: list[str], at: int) -> int:
+        """ "sitting on a couch", "riding a horse": up to the next comma or the next statement."""
+        end = at + 1
+        while end < len(token):
+            rest = " ".join(token[end:])
+            if (
+                token[end] in (",", "while", "but")
+                or _SPOT.match(rest)
+                or re.match(r"and (?:there|it|they|an?|the|two|three|some)\b", rest)
+            ):
+                break
+            if re.match(r"(?:on|against|in front of) an? (?:\w+ )?background\b", rest):
+                break
+            end += 1
+        text = re.sub(r" (?:in|of) (?:the|this) (?:picture|image|photo|scene)$", "", " ".join(token[at:end]))
+        if self.subject is None and self.topic.kind == "action" and self.knowledge.shown:
+            self.subject = self.knowledge.shown[0]
+        if self.subject is not None and text not in ("made", "looking", "shown", "seen"):
+            self.knowledge.action(self.subject, text)
+        self._inner(token[at + 1 : end])
+        return end
+
+    def _relation(self, token: list[str], at: int, width: int) -> int:
+        """A preposition and what follows it: a place, a part, a background."""
+        word = token[at]
+        phrase, end = noun_phrase(token, at + width)
+        if phrase is None:
+            if word in ("inside", "outside") and self.subject is None:
+                self.knowledge.setting = "indoors" if word == "inside" else "outdoors"
+            return at + width
+        if phrase.head in ("background", "backdrop"):
+            _extend(self.knowledge.background_colours, phrase.colours)
+            if not phrase.colours and phrase.adjectives:
+                _extend(self.knowledge.background, [f"a {' '.join(phrase.adjectives)} background"])
+            return end
+        if phrase.head in words.NO_THINGS or not phrase.name or word in ("like", "of", "for", "about", "as", "from"):
+            return end if phrase.head in words.NO_THINGS or not phrase.name else at + width
+        where = f"{' '.join(token[at : at + width])} {' '.join(token[at + width : end])}"
+        if end < len(token) and token[end] == "and" and word in ("between", "with"):
+            second, second_end = noun_phrase(token, end + 1)
+            after = token[second_end] if second_end < len(token) else ","
+            if second and second.name and (word == "between" or after == ","):
+                where += f" and {' '.join(token[end + 1 : second_end])}"
+                self._inner(token[end + 1 : second_end])
+                end = second_end
+        host = self.subject
+        if host is None and where.startswith(("in front of ", "against ")):
+            _extend(self.knowledge.background, [where.removeprefix("in front of ").removeprefix("against ")])
+            return end
+        if host is None:
+            self.subject = self.knowledge.add(phrase, self.turn)
+            return end
+        if word == "with":
+            host.parts.append(where)
+        elif where not in host.places:
+            self.knowledge.place(host, where)
+        self._inner(token[at + width : end])
+        return end
+
+    def _inner(self, token: list[str]) -> None:
+        """Things named inside a place or an action are things too, but already told."""
+        at = 0
+        while at < len(token):
+            at += max(preposition(token, at), token[at] in ("and", ","))
+            phrase, end = noun_phrase(token, at) if at < len(token) else (None, at)
+            if (
+                phrase
+                and phrase.name
+                and phrase.head not in words.NO_THINGS
+                and (not phrase.bare or words.plural(phrase.head) or words.mass(phrase.head))
+            ):
+                self.knowledge.add(phrase, self.turn, within=self.subject)
+            at = end if end > at else at + 1
+
+    def _adjective(self, word: str, copula: bool) -> bool:
+        """A lone word: "the grass is wet", "it is sunny"."""
+        if word in words.WEATHER and self.subject is None:
+            self.knowledge.weather = self.knowledge.weather or word
+        elif copula and self.subject is not None and word in words.ADJECTIVES and word not in self.subject.adjectives:
+            self.subject.adjectives.append(word)
+        return copula and word in words.ADVERBS | words.FINITE

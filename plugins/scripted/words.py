@@ -1,0 +1,209 @@
+"""The words the reader knows: closed classes whole, open ones as far as an interview needs them.
+
+A word in none of these lists is taken for part of a name, which is right for nearly everything a picture
+can show ("axolotl", "espresso maker") and is why the lists of what is NOT a name are the long ones.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+
+def _set(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+COLOURS: Final = _set(
+    """black white grey gray red orange yellow green blue purple pink brown beige tan golden gold silver maroon navy
+    turquoise teal violet cream ivory crimson magenta cyan khaki olive lilac lavender"""
+)
+SHADES: Final = _set("dark light bright pale deep")
+COUNTS: Final = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+)  # fmt: skip
+NUMBERS: Final = {
+    **{word: word for word in (*COUNTS[1:], "many", "several", "some", "few", "dozens")},
+    **{str(value): word for value, word in enumerate(COUNTS)},
+}
+SIZES: Final = _set("big small large little tiny huge tall short long giant thin thick wide narrow")
+MATERIALS: Final = _set(
+    """wood wooden metal plastic glass stone brick leather paper rubber porcelain ceramic concrete steel iron cloth
+    fabric cotton wool wicker straw clay cardboard marble fur feathers bamboo rope copper brass aluminium aluminum
+    tile denim silk foam wax ice sand gold silver"""
+)
+ADJECTIVES: Final = (
+    SIZES
+    | (MATERIALS - _set("glass paper ice sand rope fur feathers straw cloth clay iron brass"))
+    | _set(
+        """old young new beautiful pretty round square flat woven striped spotted furry fluffy shiny blurry clear sunny
+        cloudy cute happy sad empty full open closed colorful colourful antique vintage modern dirty clean fresh ripe
+        lovely nice bare busy quiet wet dry main male female adult single different various plain bald smiling
+        blurred grassy snowy sandy rocky dusty dense lush soft hard cartoon elderly grown rectangular oval"""
+    )
+)
+DETERMINERS: Final = _set("a an the this that these those another other any both each its his her their our your no")
+ADVERBS: Final = _set(
+    """very mostly mainly partly also too just really quite rather still only perhaps maybe possibly probably likely
+    almost clearly there here now then together apart alone again away up down visible else well as what appears
+    approximately about around exactly at least actually definitely currently slightly"""
+) - _set("about around at as what appears least")
+PRONOUNS: Final = _set("it they he she them him i you we one's who which that what someone everyone both")
+COPULAS: Final = _set("is are was were 's 're be being been seems seem looks look appears appear")
+FINITE: Final = _set(
+    """shows show contains contain features feature has have had depicts displays includes sits sit stands lies wears
+    wear holds hold looks seems appears runs walks flies hangs rides plays eats consists sees see can could may
+    might will would do does did"""
+)
+PARTICIPLES: Final = _set(
+    """parked seated placed located perched covered filled surrounded dressed stacked lined attached mounted tied
+    wrapped decorated topped arranged scattered gathered stuck painted hung laid made shown seen"""
+)
+NOUNS_IN_ING: Final = _set(
+    """building ceiling painting ring king string thing wing clothing railing morning evening sling spring swing
+    pudding awning lightning earring wedding herring duckling dumpling sibling piping gosling seedling starling
+    sapling icing topping dressing stuffing crossing landing drawing lining lettering writing bunting ping
+    sting outing filling frosting packing viking darling"""
+)
+PREPOSITIONS: Final = (
+    "in front of", "on top of", "next to", "close to", "in between", "to the left of", "to the right of", "out of",
+    "in the middle of", "in the center of", "in the centre of", "at the top of", "at the bottom of", "on the side of",
+    "at the edge of", "on the edge of", "in the corner of", "on the back of", "on the left of", "on the right of",
+    "at the end of", "on the other side of", "at the side of", "on the top of", "in the back of",
+    "in", "on", "at", "under", "underneath", "below", "beneath", "behind", "beside", "near", "above", "over", "between",
+    "among", "by", "with", "without", "against", "around", "along", "across", "inside", "outside", "into", "onto",
+    "through", "from", "to", "of", "off", "towards", "toward", "like", "for", "as", "about",
+)  # fmt: skip
+# Words that stand where a thing's name could stand, and name nothing one could ask about.
+NO_THINGS: Final = _set(
+    """picture image photo photograph pic scene background foreground left right middle centre center top bottom side
+    corner front back edge view thing object item stuff something anything nothing everything kind type sort lot part
+    colour color shape size way distance shot closeup close-up time question answer idea unknown none rest number it
+    them yes no not sure person's frame half area answerer what different place outdoors indoors outside inside
+    detail surroundings setting other variety lots bit surface position"""
+)
+# "a picture of a dog" is about the dog.
+TRANSPARENT: Final = _set(
+    "picture image photo photograph pic view close-up closeup shot kind type sort scene painting's depiction portrait"
+)
+QUANTITIES: Final = {"couple": "two", "lot": "many", "lots": "many", "number": "several", "variety": "several"}
+GROUPS: Final = _set("group herd flock bunch pair pile row set stack crowd swarm collection litter")
+
+HUMANS: Final = _set(
+    """person people man woman men women boy girl child children kid kids baby lady guy player rider surfer skier
+    skateboarder chef soldier astronaut human couple crowd bride groom ballplayer diver worker officer girlfriend"""
+)
+ANIMALS: Final = _set(
+    """animal bird cat dog kitten puppy horse cow sheep goat pig donkey zebra giraffe elephant bear lion tiger leopard
+    cheetah monkey ape gorilla chimpanzee rabbit hare fox wolf deer moose camel dromedary kangaroo koala panda squirrel
+    mouse rat hamster hedgehog duck goose swan hen rooster chicken turkey penguin owl eagle parrot crow pigeon seagull
+    flamingo heron peacock ostrich robin finch fish shark whale dolphin seal goldfish frog toad turtle tortoise lizard
+    snake crocodile alligator spider bee butterfly insect ant beetle fly dragonfly moth snail crab lobster octopus
+    terrier retriever spaniel hound shepherd collie poodle setter mastiff pinscher husky corgi pug beagle chihuahua
+    llama alpaca bison buffalo ox bull calf lamb foal pony otter beaver badger raccoon skunk weasel lynx jaguar cougar
+    sparrow magpie jay wren hawk falcon vulture pelican stork crane woodpecker hummingbird toucan salamander gecko
+    iguana chameleon ladybug ladybird grasshopper cricket mantis wasp hornet caterpillar worm slug starfish jellyfish
+    seahorse kid duckling chick gosling piglet cub tabby zebu lemur baboon orangutan sloth hippopotamus rhinoceros
+    walrus hyena meerkat mongoose guanaco vicuna warthog boar gazelle antelope impala ibex ram mule stingray ray trout
+    salmon eel pufferfish clownfish lionfish ferret mink marmot porcupine armadillo bat bulldog dalmatian"""
+)
+ARTEFACTS: Final = _set(
+    """chair table cup mug basket ball toy car truck bus bench bed couch sofa lamp clock vase bowl plate bottle box bag
+    backpack hat shirt coat dress shoe boot umbrella kite skateboard surfboard boat ship train bicycle bike motorcycle
+    airplane fence gate door window wall house building bridge tower roof floor statue sculpture pot pan kettle spoon
+    fork knife bucket barrel crate desk shelf cabinet drum guitar violin piano balloon basketball teapot pitcher
+    ring chain helmet mask doll teddy sign pole cart wagon ladder rope candle tray jar blanket pillow rug curtain
+    castle church cabin tent bell hammer key lock scissors watch necklace crown goblet"""
+)
+NATURE: Final = _set(
+    """sky sea water grass ground sand snow tree forest field mountain hill beach river lake cloud sun moon ocean street
+    road sidewalk plant bush leaf garden park wave rock desert meadow lawn hillside city room"""
+)
+# Names that a closer one may replace, and what such a name can stand for ("the animal" is the zebra of before).
+GENERIC: Final = {
+    "animal": ANIMALS, "bird": ANIMALS, "insect": ANIMALS, "person": HUMANS, "food": frozenset(),
+    "vehicle": frozenset(), "fruit": frozenset(), "plant": frozenset(), "flower": frozenset(), "toy": frozenset(),
+    "tool": frozenset(), "instrument": frozenset(), "building": frozenset(), "machine": frozenset(),
+}  # fmt: skip
+WEATHER: Final = _set("sunny cloudy rainy snowy foggy windy overcast stormy misty clear")
+CAPITALISED: Final = {
+    word: word.capitalize()
+    for word in _set(
+        """egyptian persian siamese german english american african asian indian chinese japanese french italian
+    spanish scottish irish welsh european australian tibetan siberian alaskan norwegian mexican arctic brazilian russian
+    dutch swiss greek roman tasmanian bernese afghan ibizan rhodesian boston yorkshire norfolk norwich christmas
+    labrador shetland newfoundland pembroke cardigan"""
+    )
+}
+
+_IRREGULAR: Final = {
+    "people": "person", "men": "man", "women": "woman", "children": "child", "mice": "mouse", "geese": "goose",
+    "feet": "foot", "teeth": "tooth", "leaves": "leaf", "knives": "knife", "shelves": "shelf", "wolves": "wolf",
+    "loaves": "loaf", "calves": "calf", "oxen": "ox", "cacti": "cactus", "firemen": "fireman",
+    "policemen": "policeman", "snowmen": "snowman", "halves": "half", "potatoes": "potato", "tomatoes": "tomato",
+    "buses": "bus", "lenses": "lens",
+}  # fmt: skip
+_PLURAL: Final = {one: many for many, one in _IRREGULAR.items()}
+_SINGULAR_IN_S: Final = _set(
+    """bus lens tennis gas canvas christmas atlas iris octopus cactus walrus hippopotamus news chess circus virus
+    platypus rhinoceros triceratops proboscis harness mattress compass goddess hibiscus asparagus campus citrus chassis"""
+)
+_ALWAYS_PLURAL: Final = _set("glasses scissors pants trousers jeans shorts sunglasses clothes binoculars tongs pajamas")
+_MASS: Final = (
+    _set(
+        "sheep fish deer water grass snow sand food fruit bread rice milk coffee tea cheese hay furniture clothing fur"
+    )
+    | _set(
+        "toilet-paper paper bamboo soup guacamole ice broccoli corn wood text writing wine beer art money dirt mud sky"
+    )
+    | _set(
+        "traffic luggage equipment jewelry jewellery foliage greenery vegetation pasta spaghetti meat chocolate hair"
+    )
+)
+
+
+def singular(word: str) -> str:
+    """The singular of a noun, or the noun itself."""
+    if word in _IRREGULAR:
+        return _IRREGULAR[word]
+    if not plural(word) or word in _ALWAYS_PLURAL:
+        return word
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    if re.search(r"(s|x|z|ch|sh)es$", word):
+        return word[:-2]
+    return word[:-1]
+
+
+def pluralised(word: str) -> str:
+    """The plural of a noun, or the noun itself where it is plural or has none."""
+    if plural(word) or word in _MASS:
+        return word
+    if word in _PLURAL:
+        return _PLURAL[word]
+    if re.search(r"[^aeiou]y$", word):
+        return word[:-1] + "ies"
+    return word + ("es" if re.search(r"(s|x|z|ch|sh)$", word) else "s")
+
+
+def plural(word: str) -> bool:
+    """Whether a noun looks like a plural."""
+    if word in _IRREGULAR or word in _ALWAYS_PLURAL:
+        return True
+    return word.endswith("s") and not word.endswith(("ss", "us", "is", "'s")) and word not in _SINGULAR_IN_S
+
+
+def mass(word: str) -> bool:
+    """Whether a noun goes without an article ("grass", "water")."""
+    return word in _MASS
+
+
+def article(phrase: str) -> str:
+    """`phrase` with "a" or "an" before it."""
+    vowel = re.match(r"(?i)(?:[aeio]|u(?!n[iu]|s[aeiu]|r[iae]|t[ie])|hour|honest)", phrase)
+    return f"{'an' if vowel and not re.match(r'(?i)(one|eu|once)', phrase) else 'a'} {phrase}"
+
+
+def listed(parts: list[str]) -> str:
+    """ "a, b and c"."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}" if parts else ""

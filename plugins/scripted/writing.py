@@ -1,0 +1,288 @@
+"""Write the summary: fluent sentences that state what is known, and nothing else."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+
+from core.tasks import TaskTurn
+from plugins.scripted import words
+from plugins.scripted.asking import learn
+from plugins.scripted.knowledge import Knowledge, Thing
+
+MOST_IN_ONE_SENTENCE = 3
+
+
+def summarise(turns: Sequence[TaskTurn], seed: int | None = None) -> str:
+    """A description from the certain turns. The same turns and seed give the same text."""
+    return Summary(learn(turns), random.Random(f"{seed}:summary") if seed is not None else None).text()
+
+
+class Summary:
+    """One description on its way from facts to sentences."""
+
+    def __init__(self, knowledge: Knowledge, chance: random.Random | None) -> None:
+        self.known = knowledge
+        self.chance = chance
+        self.background_told = False
+        self.things = sorted((t for t in knowledge.shown if not self._told_elsewhere(t)), key=lambda t: t.doubtful)
+
+    def text(self) -> str:
+        """All sentences."""
+        sentences = [*self._things(), *self._details(), *self._scene()]
+        if not self.things:
+            sentences = [*self._nothing_named(bool(sentences)), *sentences]
+        return " ".join(_sentence(sentence) for sentence in sentences)
+
+    def _told_elsewhere(self, thing: Thing) -> bool:
+        """Whether nothing is known of a thing but its name, and that stands in another thing's phrase."""
+        if thing.colours or thing.number or thing.places or thing.parts or thing.actions or thing.material:
+            return False
+        others = [other for other in self.known.shown if other is not thing]
+        told = " ".join(text for other in others for text in (*other.places, *other.parts, *other.actions))
+        return f" {thing.name} " in f" {told} "
+
+    def _pick(self, *wordings: str) -> str:
+        return self.chance.choice(wordings) if self.chance else wordings[0]
+
+    # -- what there is --
+
+    def _things(self) -> list[str]:
+        if not self.things:
+            return []
+        total = self._total()
+        lead = self.things if total else [thing for thing in self.things if thing.turn == self.things[0].turn]
+        if len(lead) > MOST_IN_ONE_SENTENCE + 1:
+            lead = lead[:MOST_IN_ONE_SENTENCE]
+        rest = [thing for thing in self.things if thing not in lead]
+        phrases = [self._phrase(thing) for thing in lead]
+        background = self._background_phrase()
+        if total and len(phrases) > 1 and not rest:
+            first = (
+                f"{self._pick('the picture shows', 'there are')} {total} things{background}: {words.listed(phrases)}"
+            )
+        elif len(phrases) > 1 or len(phrases[0].split()) > 9:
+            opener = self._pick("the picture shows", "in this picture there " + self._be(lead[0]), "this picture shows")
+            first = f"{opener} {_joined(phrases)}{', all' if background and len(phrases) > 2 else ''}{background}"
+        else:
+            comma = "," if background and lead[0].places else ""
+            opener = self._pick("the picture shows", "this is a picture of", "this picture shows")
+            first = f"{opener} {phrases[0]}{comma}{background}"
+        self.background_told = bool(background)
+        sentences = [first]
+        for at in range(0, len(rest), MOST_IN_ONE_SENTENCE):
+            part = rest[at : at + MOST_IN_ONE_SENTENCE]
+            also = self._pick(f"there {self._be(part[0])} also", "it also shows")
+            sentences.append(f"{also} {_joined([self._phrase(thing) for thing in part])}")
+        return sentences
+
+    @staticmethod
+    def _be(thing: Thing) -> str:
+        return "are" if thing.plural else "is"
+
+    def _total(self) -> str:
+        """The number of things, where it agrees with what is listed."""
+        count = sum(_value(thing.number) or (1 if not thing.plural else 99) for thing in self.things)
+        known = _value(self.known.total)
+        return self.known.total if not self.known.other_total and known == count else ""
+
+    def _phrase(self, thing: Thing) -> str:
+        """ "a yellow duck on the left": everything about a thing that fits into one phrase."""
+        text = self._noun(thing)
+        if thing.doubtful:
+            text = f"what may be {text}" if len(self.things) == 1 else f"possibly {text}"
+        details = [*thing.parts[:2], *thing.actions[:1], *self._places(thing)]
+        for detail in sorted(details, key=lambda detail: self._said_at(thing, detail)):
+            text += " " + self._inner(detail, thing)
+        return text
+
+    @staticmethod
+    def _said_at(thing: Thing, detail: str) -> tuple[int, int]:
+        """Order within the phrase: what belongs to the thing itself, what it does, where in the frame it is."""
+        short = detail.startswith(("on the ", "in the ", "at the ")) and len(detail.split()) <= 4
+        rank = 3 if short else 0 if detail in thing.parts else 1 if detail in thing.actions else 2
+        if detail.startswith("in ") and thing.human and not short:
+            rank = 0  # "in a red dress"
+        return rank, len(detail)
+
+    def _noun(self, thing: Thing) -> str:
+        colours = self._colours(thing)
+        name = _capitalised(thing.name)
+        described = [word for word in thing.adjectives if word not in words.MATERIALS][:2]
+        made = [word for word in thing.adjectives if word in words.MATERIALS][:1]
+        if (
+            thing.material in words.MATERIALS
+            and not described
+            and not made
+            and _sits_before(thing.material)
+            and " of " not in name
+        ):
+            colours = f"{colours} {thing.material}".strip()
+        text = " ".join(part for part in [*described, colours, *made, name] if part)
+        if thing.number == "one" or not thing.number:
+            if thing.article == "some":
+                return f"some {text}"
+            uncounted = thing.article != "a" and (thing.plural or words.mass(thing.head))
+            return text if uncounted else words.article(text)
+        if not words.plural(thing.head):
+            text = re.sub(rf"\b{re.escape(thing.head)}\b", words.pluralised(thing.head), text, count=1)
+        return f"{thing.number} {text}"
+
+    @staticmethod
+    def _colours(thing: Thing) -> str:
+        if thing.other_colours:
+            return " or ".join([thing.colours[0], thing.other_colours[0]])
+        return words.listed(thing.colours[:3])
+
+    def _inner(self, phrase: str, host: Thing) -> str:
+        """A place, part or action, with what was learned later about the things named in it."""
+        for thing in self.known.things:
+            if thing.within is not host or f" {thing.name}" not in f" {phrase}":
+                continue
+            extra = [c for c in thing.colours if c not in thing.told] if not thing.other_colours else []
+            number = thing.number if thing.number and thing.number not in thing.told else ""
+            added = " ".join(part for part in [number, words.listed(extra)] if part)
+            if added and not set(thing.told & words.COLOURS):
+                name = rf"\b(?:(an?|one) )?{re.escape(thing.name)}\b"
+                fuller = f"{added} {thing.name}"
+                counted = bool(thing.number) or not re.search(rf"\b(?:an?|one) {re.escape(thing.name)}\b", phrase)
+                phrase = re.sub(name, fuller if counted else words.article(fuller), phrase, count=1)
+                thing.told |= {*extra, number}
+        return _capitalised(phrase)
+
+    def _places(self, thing: Thing) -> list[str]:
+        """Places that an action has not told already."""
+        told = " ".join(thing.actions[:1])
+        return [place for place in thing.places[:2] if place.split()[-1] not in told.split()]
+
+    def _background_phrase(self) -> str:
+        if not self.known.background_colours or self.known.background or any(t.doubtful for t in self.things):
+            return ""
+        return f" on {words.article(words.listed(self.known.background_colours[:2]))} background"
+
+    # -- what else is known of them --
+
+    def _details(self) -> list[str]:
+        sentences = []
+        for thing in [t for t in self.known.things if not t.denied and not t.doubtful]:
+            told: list[str] = []
+            name = _capitalised(thing.name)
+            if self.known.namesakes(thing):
+                name = f"{thing.colours[0]} {name}" if thing.colours and not thing.other_colours else ""
+            if not name:
+                continue
+            if thing.within is not None:
+                left = [c for c in thing.colours if c not in thing.told]
+                told += [words.listed(left)] if left and not thing.other_colours else []
+                told += [action for action in thing.actions[:1]]
+            else:
+                told += [_capitalised(action) for action in thing.actions[1:3]]
+            if thing.material and not (
+                _sits_before(thing.material)
+                and not thing.adjectives[:2]
+                and thing.within is None
+                and " of " not in name
+            ):
+                told.append(f"made of {thing.material}")
+            if told:
+                sentences.append(f"the {name} {self._be(thing)} {words.listed(told)}")
+        return sentences
+
+    # -- the scene --
+
+    def _scene(self) -> list[str]:
+        known = self.known
+        sentences = []
+        seen = {word for thing in self.things for word in (*thing.name.split(), *" ".join(thing.places).split())}
+        background = [item for item in known.background if item.split()[-1] not in seen]
+        where = f"{'seems to be' if known.setting_is_a_guess else 'is'} {known.setting}" if known.setting else ""
+        if background:
+            items = [_with_article(_capitalised(item)) for item in background[:3]]
+            be = "are" if words.plural(re.split(r" (?:with|of|in|on) ", background[0])[0].split()[-1]) else "is"
+            sentences.append(
+                self._pick(
+                    f"in the background there {be} {words.listed(items)}",
+                    f"behind {self._them()} {be} {words.listed(items)}",
+                )
+            )
+        elif known.background_colours and not self.background_told:
+            sentences.append(f"the background is {words.listed(known.background_colours[:3])}")
+        mood = f"the weather is {known.weather}" if known.weather and known.setting != "indoors" else ""
+        colours = self._main_colours()
+        if where and colours and not self.things:
+            sentences.insert(0, f"it {where}, and the main colours are {colours}")
+        else:
+            sentences += [f"the scene {where}{f', and {mood}' if mood else ''}"] if where else [mood] if mood else []
+            sentences += [f"the main colours are {colours}"] if colours else []
+        if known.writing == "yes":
+            sentences.append("there is some writing in it")
+        elif known.writing:
+            sentences.append(f'the words "{known.writing}" can be read')
+        return sentences
+
+    def _them(self) -> str:
+        return "it" if len(self.things) == 1 and not self.things[0].plural else "them"
+
+    def _main_colours(self) -> str:
+        """The overall colours, where the things and the background have not told them."""
+        told = {colour for thing in self.things for colour in thing.colours} | set(self.known.background_colours)
+        new = [colour for colour in self.known.main_colours if colour not in told]
+        return words.listed(self.known.main_colours[:3]) if new else ""
+
+    def _nothing_named(self, more: bool) -> list[str]:
+        if not more and not self.known.unnamed:
+            return ["nothing certain could be learned about this picture"]
+        return [
+            self._pick(
+                "what this picture shows could not be told for certain", "it stayed unclear what this picture shows"
+            )
+        ]
+
+
+def _value(number: str) -> int:
+    return words.COUNTS.index(number) if number in words.COUNTS else 0
+
+
+def _sits_before(material: str) -> bool:
+    """Whether a material stands before a noun unchanged: a wicker basket, but a table made of wood."""
+    return material in (
+        "wicker",
+        "metal",
+        "plastic",
+        "leather",
+        "stone",
+        "brick",
+        "glass",
+        "concrete",
+        "bamboo",
+        "ceramic",
+        "marble",
+        "steel",
+        "wooden",
+    )
+
+
+def _capitalised(text: str) -> str:
+    return " ".join(words.CAPITALISED.get(word, word) for word in text.split())
+
+
+def _with_article(text: str) -> str:
+    """ "a lake" for "lake"; what has a determiner, or needs none, stays."""
+    first, last = text.split()[0], text.split()[-1]
+    if first in words.DETERMINERS or first in words.NUMBERS or words.plural(last) or words.mass(last):
+        return re.sub(r"^the ", "the ", text)
+    return words.article(text)
+
+
+def _joined(phrases: list[str]) -> str:
+    """A list that stays readable where its parts are long."""
+    if len(phrases) == 2 and any(" and " in phrase for phrase in phrases):
+        return f"{phrases[0]}, and {phrases[1]}"
+    if len(phrases) > 2 and any(" and " in phrase for phrase in phrases):
+        return f"{', '.join(phrases[:-1])}, and {phrases[-1]}"
+    return words.listed(phrases)
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:] + "."

@@ -1,0 +1,53 @@
+"""Records are frozen, closed, and the same after a round trip through JSON."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from core.errors import StoreError, printable
+from core.records import Caption, Dialogue, PictureInfo, Turn
+
+PICTURE = PictureInfo(sha256="0" * 64, source="a.png", width=2, height=1)
+WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+TURNS = st.builds(Turn, question=WORDS, answer=WORDS, certainty=st.sampled_from(["sure", "unsure"]))
+
+
+@given(turns=st.lists(TURNS, max_size=5), summary=WORDS, seed=st.none() | st.integers(0, 2**31))
+def test_json_gives_an_equal_record_with_the_same_id(turns: list[Turn], summary: str, seed: int | None) -> None:
+    dialogue = Dialogue()
+    for turn in turns:
+        dialogue = dialogue.append(turn)
+    one = Caption(picture=PICTURE, dialogue=dialogue, summary=summary, seed=seed)
+    back = Caption.from_json(one.to_json())
+    assert back == one and back.id == one.id and back.run_key == one.run_key
+    assert all(turn.certainty == "sure" for turn in back.dialogue.certain)
+
+
+def test_captions_fall_back_on_what_there_is() -> None:
+    assert Caption(picture=PICTURE, plain="a", opening="b", summary="c").text == "c"
+    assert Caption(picture=PICTURE, plain="a", opening="b").text == "b"
+    assert Caption(picture=PICTURE, plain="a").text == "a"
+
+
+def test_records_are_frozen_and_closed() -> None:
+    with pytest.raises(ValidationError):
+        PICTURE.width = 3  # type: ignore[misc]
+    with pytest.raises(ValidationError):
+        Turn.model_validate({"question": "a", "answer": "b", "mood": "good"})
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "not json", '{"schema_version": 2, "picture": {}}'])
+def test_other_documents_are_refused_in_one_line(text: str) -> None:
+    with pytest.raises(StoreError) as caught:
+        Caption.from_json(text)
+    assert "schema version 1" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@given(st.text(), st.integers(10, 50))
+def test_printable_is_printable_and_short(text: str, limit: int) -> None:
+    line = printable(text, limit)
+    assert len(line) <= limit and "\n" not in line and "\x1b" not in line and "\u202e" not in line
+    line.encode("utf-8")

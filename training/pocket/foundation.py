@@ -1,0 +1,181 @@
+"""Foundation of pocket's sight: train the neck on composed scenes, then write what the frozen eye says of every picture.
+
+    python -m training.pocket.foundation FEATURES        (folder written by training.pocket.features)
+
+The truth of a composed scene is known for every cell: which cut-out covers it and where that cut-out's centre is. Photographs teach
+the neck what "nothing I know" looks like.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from plugins.pocket.colours import COLOURS
+from plugins.pocket.modeling import CELLS, EYE_DIM, Eye, Neck
+from plugins.pocket.tower import GRID
+from training.pocket.features import released_tower
+from training.pocket.sources import TABLE
+
+COVERED, TOUCHED = 0.35, 0.10
+
+
+def known_names() -> list[tuple[str, str]]:
+    """(name, kind) of everything the neck can tell apart, in the order of its classes."""
+    rows = [line.split("\t") for line in TABLE.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    return sorted({(row[1], row[2]) for row in {row[1]: row for row in rows}.values()})
+
+
+def read_truth(folder: Path, split: str) -> list[dict[str, Any]]:
+    """One truth per picture."""
+    return [json.loads(line) for line in (folder / f"{split}-truth.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def targets(truth: dict[str, Any], coverage: np.ndarray, index: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Class per cell (81,), -100 where undecided, and geometry (81, 4)."""
+    known = len(index)
+    classes = np.full(CELLS, known + 1)
+    geometry = np.zeros((CELLS, 4), np.float32)
+    things = truth["things"][: coverage.shape[1]]
+    centres = (np.arange(GRID) + 0.5) / GRID
+    xs, ys = np.tile(centres, GRID), np.repeat(centres, GRID)
+    for number, thing in enumerate(things):
+        cover = coverage[:, number]
+        classes[(cover >= TOUCHED) & (classes == known + 1)] = -100
+    for number, thing in enumerate(things):
+        cover = coverage[:, number]
+        least = min(COVERED, max(float(cover.max()) * 0.8, TOUCHED))
+        mine = (cover >= least) & (cover >= coverage.max(1))
+        classes[mine] = index.get(thing["name"], known)
+        x0, y0, x1, y1 = thing["box"]
+        geometry[mine] = np.stack(
+            [(x0 + x1) / 2 - xs[mine], (y0 + y1) / 2 - ys[mine], np.full(mine.sum(), math.log(x1 - x0)), np.full(mine.sum(), math.log(y1 - y0))], -1
+        )
+    return classes, geometry
+
+
+def batches(folder: Path, split: str, number: int, size: int) -> Any:
+    stores = [np.load(folder / f"{split}-{name}.npy", mmap_mode="r") for name in ("cells", "rgb")]
+    for start in range(0, number, size):
+        yield (torch.from_numpy(np.asarray(store[start : start + size])) for store in stores)
+
+
+def train_neck(folder: Path, epochs: int, size: int = 64) -> Neck:
+    """Train on everything but the last 300 pictures' worth of random rows, which measure it."""
+    names = known_names()
+    index = {name: i for i, (name, _) in enumerate(names)}
+    truths = read_truth(folder, "train")
+    cells, rgb = (np.load(folder / f"train-{name}.npy", mmap_mode="r") for name in ("cells", "rgb"))
+    coverage = np.load(folder / "train-coverage.npy").astype(np.float32)
+    pairs = [targets(truth, coverage[i], index) for i, truth in enumerate(truths)]
+    classes = torch.from_numpy(np.stack([pair[0] for pair in pairs]))
+    geometry = torch.from_numpy(np.stack([pair[1] for pair in pairs]))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch.manual_seed(42)
+    neck = Neck(len(names)).to(device)
+    order = np.random.default_rng(42).permutation(len(truths))
+    measure, rest = np.sort(order[:384]), order[384:]
+    steps = epochs * (len(rest) // size)
+    optimizer = torch.optim.AdamW(neck.parameters(), lr=2e-3, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps, pct_start=0.05)
+    began, step = time.time(), 0
+    for epoch in range(epochs):
+        shuffled = np.random.default_rng(epoch).permutation(rest)
+        for start in range(0, len(rest) // size * size, size):
+            rows = np.sort(shuffled[start : start + size])
+            loss, _ = loss_of(neck, cells, rgb, classes, geometry, rows, device)
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(neck.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            step += 1
+            if step % 100 == 0:
+                print(f"neck: step {step} of {steps}, loss {loss.item():.3f}, {time.time() - began:.0f} s", flush=True)
+        neck.eval()
+        with torch.inference_mode():
+            loss, logits = loss_of(neck, cells, rgb, classes, geometry, measure, device)
+        said, truth = logits.argmax(-1).cpu(), classes[measure]
+        thing = (truth >= 0) & (truth <= len(names))
+        empty = truth == len(names) + 1
+        print(
+            f"neck: epoch {epoch + 1}, loss {loss.item():.3f}, cells of things right {(said == truth)[thing].float().mean():.3f}, "
+            f"empty cells right {(said == truth)[empty].float().mean():.4f}", flush=True,
+        )  # fmt: skip
+        neck.train()
+        save_file({key: value.contiguous() for key, value in neck.state_dict().items()}, folder / "neck.safetensors")
+    return neck.eval().cpu()
+
+
+def loss_of(neck: Neck, cells: Any, rgb: Any, classes: Tensor, geometry: Tensor, rows: np.ndarray, device: str) -> tuple[Tensor, Tensor]:
+    """Cross-entropy over cells plus the error of the centres."""
+    x, colours = (torch.from_numpy(np.asarray(store[rows])).float().to(device) for store in (cells, rgb))
+    if neck.training:
+        x = x * (1 + 0.05 * torch.randn_like(x[..., :1])) * (torch.rand_like(x) > 0.1)
+    with torch.autocast(device, torch.bfloat16):
+        seen = neck.look(x, colours)
+    target = classes[rows].to(device)
+    loss = F.cross_entropy(seen.logits.float().flatten(0, 1), target.flatten(), ignore_index=-100, label_smoothing=0.02)
+    thing = (target >= 0) & (target <= neck.known)
+    if thing.any():
+        loss = loss + 2 * F.smooth_l1_loss(seen.geometry.float()[thing], geometry[rows].to(device)[thing], beta=0.1)
+    return loss, seen.logits.float()
+
+
+def write_eye(folder: Path, split: str, neck: Neck) -> None:
+    """`{split}-eye.npy` (N, 81, EYE_DIM) float16 and `{split}-facts.npy` (N, 12): all that the later stages need of a picture."""
+    from training.pocket.vocabulary import SETTINGS, groups, imagenet
+
+    truths = read_truth(folder, split)
+    eye = Eye(neck.known).eval()
+    eye.tower, eye.neck = released_tower(), neck
+    known = groups()
+    for row, (_, group, setting) in enumerate(imagenet()):
+        eye.group_of[row] = next((i for i, words in enumerate(known) if group and words.split(" ", 1)[1] == group), 0)
+        eye.setting_of[row] = SETTINGS.index(setting)
+    tokens = np.zeros((len(truths), CELLS, EYE_DIM), np.float16)
+    facts = np.zeros((len(truths), 12), np.int64)
+    with torch.inference_mode():
+        for number, (cells, rgb) in enumerate(batches(folder, split, len(truths), 128)):
+            rows = slice(number * 128, number * 128 + len(cells))
+            seen = neck.look(cells.float(), rgb.float())
+            tokens[rows] = neck.tokens(seen, rgb.float()).half().numpy()
+            whole, middle = coarse_shares(rgb.float())
+            facts[rows] = eye.facts(cells.float(), neck.level(seen), whole, middle).numpy()
+    np.save(folder / f"{split}-eye.npy", tokens)
+    np.save(folder / f"{split}-facts.npy", facts)
+
+
+def coarse_shares(rgb: Tensor) -> tuple[Tensor, Tensor]:
+    """Colour shares from the 18x18 quarter cells, (B, 11) whole and middle: the pixels themselves are not kept."""
+    from plugins.pocket.colours import table
+
+    quarters = rgb.unflatten(2, (3, 4)).permute(0, 1, 3, 2)  # (B, 81, 4, 3)
+    steps = (quarters * 31.999).long().clamp(0, 31)
+    named = F.one_hot(torch.from_numpy(table())[steps[..., 0], steps[..., 1], steps[..., 2]], len(COLOURS)).float()
+    centre = [row * GRID + column for row in (3, 4, 5) for column in (3, 4, 5)]
+    return named.mean((1, 2)), named[:, centre].mean((1, 2))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="folder written by training.pocket.features")
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--split", choices=("train", "held-out"), help="only write what the trained neck says of this split")
+    arguments = parser.parse_args()
+    if arguments.split:
+        head = Neck(len(known_names())).eval()
+        head.load_state_dict(load_file(arguments.folder / "neck.safetensors"))
+    else:
+        head = train_neck(arguments.folder, arguments.epochs)
+    write_eye(arguments.folder, arguments.split or "train", head)

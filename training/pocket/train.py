@@ -1,0 +1,301 @@
+"""The two stages of pocket, on what the frozen eye said of every picture once.
+
+    python -m training.pocket.train FEATURES RUN --stage 1      (learns to see: short captions, "Question: ... Answer: ...")
+    python -m training.pocket.train FEATURES RUN --stage 2      (learns to speak: long descriptions and chat)
+
+Unlike the 7B there is no Q-Former and no Vicuna of this size to start from, so both train together with the linear layer; the
+eye stays frozen. Several questions about one picture share its tokens in one sequence: each sees the picture and itself only.
+A run that was interrupted goes on from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import Blip2Config, Blip2QFormerConfig, Blip2VisionConfig, LlamaConfig, PreTrainedTokenizerFast
+
+from plugins.pocket.engine import SHORT_CAPTION
+from plugins.pocket.modeling import EYE_DIM, HINT_TOKENS, PocketForConditionalGeneration
+from training.pocket.foundation import known_names, read_truth
+from training.pocket.language import Pair, PhotoTalk, SceneTalk
+from training.pocket.vocabulary import IMAGE, corpus, fill_hint_tables, hints, imagenet, train_tokenizer
+
+QUERIES = 16
+IGNORE = -100
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that shapes a run."""
+
+    steps: int
+    batch: int = 40  # pictures per step
+    questions: int = 6  # per picture
+    lr: float = 1e-3
+    lr_end: float = 5e-5
+    warmup: int = 150
+    weight_decay: float = 0.05
+    photographs: float = 0.3  # share of photographs among the pictures
+    invented_hints: float = 0.6  # share of photographs that get the hints of a random class
+    chains: float = 0.3  # stage 2: share of segments that hold two turns
+    seed: int = 42
+
+
+RECIPES = {1: Recipe(1400), 2: Recipe(1800, lr=7e-4, lr_end=2e-5, warmup=50)}
+
+
+def build(tokenizer: PreTrainedTokenizerFast, names: list[tuple[str, str]]) -> PocketForConditionalGeneration:
+    """A fresh model around this vocabulary: 16 queries, 3 Q-Former layers and 4 Llama layers of width 256."""
+    text = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=256, intermediate_size=640, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=4,
+        max_position_embeddings=512, tie_word_embeddings=True, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    qformer = Blip2QFormerConfig(
+        vocab_size=8, hidden_size=256, num_hidden_layers=3, num_attention_heads=4, intermediate_size=768, cross_attention_frequency=1,
+        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, max_position_embeddings=8,
+    )  # fmt: skip
+    vision = Blip2VisionConfig(hidden_size=EYE_DIM, intermediate_size=1, num_hidden_layers=0, num_attention_heads=1, image_size=260, patch_size=29)
+    config = Blip2Config(
+        vision_config=vision, qformer_config=qformer, text_config=text, num_query_tokens=QUERIES,
+        image_token_index=tokenizer.convert_tokens_to_ids(IMAGE),
+    )  # fmt: skip
+    config.pocket_known = len(names)
+    config.pocket_names = [name for name, _ in names]
+    model = PocketForConditionalGeneration(config)
+    torch.nn.init.normal_(model.query_tokens, std=0.5)
+    fill_hint_tables(model, tokenizer)
+    return model
+
+
+class Pictures:
+    """Cached eye tokens and facts with their truth; draws training samples."""
+
+    def __init__(self, folder: Path, split: str, names: list[tuple[str, str]]) -> None:
+        self.truths = read_truth(folder, split)
+        self.eye = np.load(folder / f"{split}-eye.npy")
+        self.facts = np.load(folder / f"{split}-facts.npy")
+        self.names = names
+        self.classes = imagenet()
+        self.others = [phrase.split(" ", 1)[1] for phrase, _, _ in self.classes]
+        photo = [truth["background"] == "photograph" for truth in self.truths]
+        self.photographs = [i for i, is_photo in enumerate(photo) if is_photo]
+        self.scenes = [i for i, is_photo in enumerate(photo) if not is_photo]
+
+    def invented(self, rng: random.Random, facts: list[int]) -> list[int]:
+        """Hints of a class that the picture does not show: so that every class can be named."""
+        confidence = rng.choices((0, 1, 2), (25, 30, 45))[0]
+        index = rng.randrange(len(self.classes))
+        grouped = bool(self.classes[index][1]) and (confidence == 2 or rng.random() < 0.4)
+        setting = rng.choices((0, 1, 2), (50, 20, 30))[0]
+        palette = rng.sample(range(1, 12), rng.randint(1, 3))
+        middle = rng.sample(range(1, 12), rng.randint(1, 2))
+        return [
+            facts[0], confidence, index, int(grouped), rng.randrange(3), rng.randrange(3), setting,
+            *palette, *[0] * (3 - len(palette)), *middle, *[0] * (2 - len(middle)),
+        ]  # fmt: skip
+
+    def draw(self, rng: random.Random, recipe: Recipe, *, chat: bool) -> tuple[int, list[int], list[Pair]]:
+        """(row, facts, question-answer pairs)."""
+        if rng.random() < recipe.photographs:
+            row = rng.choice(self.photographs)
+            facts = self.facts[row].tolist()
+            if rng.random() < recipe.invented_hints:
+                facts = self.invented(rng, facts)
+            return row, facts, PhotoTalk(hints(facts), self.names, self.others).pairs(rng, recipe.questions, chat=chat)
+        row = rng.choice(self.scenes)
+        return row, self.facts[row].tolist(), SceneTalk(self.truths[row], self.names).pairs(rng, recipe.questions, chat=chat)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Sequences of B pictures; the picture's tokens stand where `image` is true."""
+
+    ids: Tensor  # (B, L)
+    image: Tensor  # (B, L) bool
+    labels: Tensor  # (B, L), IGNORE where nothing is to be predicted; already shifted
+    positions: Tensor  # (B, L)
+    mask: Tensor  # (B, 1, L, L) bool
+
+
+def collate(tokenizer: Any, samples: list[list[Pair]], rng: random.Random, *, chat: bool, chains: float) -> Batch:
+    """Prefix with the picture, then every segment on its own: it may attend to the prefix and to itself."""
+    length_image = QUERIES + HINT_TOKENS
+    prefix_text = ("###Human: <Img>", "</Img>") if chat else ("<s>", "")
+    before, after = (tokenizer(text, add_special_tokens=False).input_ids for text in prefix_text)
+    prefix = [*before, *[tokenizer.pad_token_id] * length_image, *after]
+    texts: list[str] = []
+    plans: list[list[list[int]]] = []  # per picture: segments as lists of indices into texts (prompt, answer, prompt, answer...)
+    for pairs in samples:
+        segments: list[list[int]] = []
+        for number, (question, answer, _) in enumerate(pairs):
+            if chat:
+                prompt, target = f" {question or SHORT_CAPTION} ###Assistant:", f" {answer}###"
+            elif question is None:
+                prompt, target = "", f" {answer}\n"
+            else:
+                prompt, target = f" Question: {question} Answer:", f" {answer}\n"
+            chained = chat and number > 1 and len(segments[-1]) == 2 and rng.random() < chains
+            if chained:
+                prompt = f"Human:{prompt}"
+            texts += [prompt, target]
+            pair = [len(texts) - 2, len(texts) - 1]
+            if chained:
+                segments[-1] += pair
+            else:
+                segments.append(pair)
+        plans.append(segments)
+    encoded = tokenizer(texts, add_special_tokens=False).input_ids
+    rows = []
+    for segments in plans:
+        ids, labels, positions, owner = list(prefix), [IGNORE] * len(prefix), list(range(len(prefix))), [0] * len(prefix)
+        for number, segment in enumerate(segments, start=1):
+            start = len(ids)
+            for order, text in enumerate(segment):
+                piece = encoded[text]
+                ids += piece
+                labels += piece if order % 2 else [IGNORE] * len(piece)
+            positions += range(len(prefix), len(prefix) + len(ids) - start)
+            owner += [number] * (len(ids) - start)
+        rows.append((ids, labels, positions, owner))
+    longest = max(len(row[0]) for row in rows)
+
+    def padded(index: int, value: int) -> Tensor:
+        return torch.tensor([row[index] + [value] * (longest - len(row[index])) for row in rows])
+
+    ids, labels, positions, owner_of = padded(0, tokenizer.pad_token_id), padded(1, IGNORE), padded(2, 0), padded(3, -1)
+    shifted = torch.full_like(labels, IGNORE)
+    shifted[:, :-1] = labels[:, 1:]
+    # the first token of a segment with an empty prompt is predicted from the prefix's last token
+    for row, segments in enumerate(plans):
+        first = len(prefix)
+        if not encoded[segments[0][0]]:
+            shifted[row, first - 1] = ids[row, first]
+    # ... and never from the end of another segment
+    crossing = torch.zeros_like(labels, dtype=torch.bool)
+    crossing[:, :-1] = (owner_of[:, 1:] != owner_of[:, :-1]) & (owner_of[:, :-1] != 0)
+    shifted[crossing] = IGNORE
+    causal = torch.ones(longest, longest, dtype=torch.bool).tril()
+    same = (owner_of[:, :, None] == owner_of[:, None, :]) | (owner_of[:, None, :] == 0)
+    mask = causal[None] & same | torch.eye(longest, dtype=torch.bool)[None]
+    image = torch.zeros_like(ids, dtype=torch.bool)
+    image[:, len(before) : len(before) + length_image] = True
+    return Batch(ids, image, shifted, positions, mask[:, None])
+
+
+def loss_of(model: PocketForConditionalGeneration, eye: Tensor, facts: Tensor, batch: Batch) -> Tensor:
+    """Cross-entropy on the answers' tokens; logits are made only where a target stands."""
+    language = model.language_model
+    embeds = language.get_input_embeddings()(batch.ids)
+    tokens = model.image_tokens(eye, facts)
+    embeds = embeds.masked_scatter(batch.image[..., None], tokens.to(embeds.dtype))
+    hidden = language.model(
+        inputs_embeds=embeds, attention_mask=batch.mask, position_ids=batch.positions, use_cache=False
+    ).last_hidden_state
+    wanted = batch.labels != IGNORE
+    return F.cross_entropy(language.lm_head(hidden[wanted]).float(), batch.labels[wanted])
+
+
+def rate(recipe: Recipe, step: int) -> float:
+    """Linear warm-up, then cosine."""
+    if step < recipe.warmup:
+        return recipe.lr * (step + 1) / recipe.warmup
+    share = (step - recipe.warmup) / max(recipe.steps - recipe.warmup, 1)
+    return recipe.lr_end + (recipe.lr - recipe.lr_end) * 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+
+
+def save_atomically(state: dict[str, Any], path: Path) -> None:
+    """A killed run never leaves half a checkpoint."""
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    os.replace(partial, path)
+
+
+def train(folder: Path, run: Path, stage: int, recipe: Recipe) -> None:
+    """Train one stage; writes `stage{N}.pt` with the weights when it is complete."""
+    run.mkdir(parents=True, exist_ok=True)
+    names = known_names()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    tokenizer_path = run / "tokenizer"
+    if not tokenizer_path.exists():
+        train_tokenizer(corpus(read_truth(folder, "train"), names)).save_pretrained(tokenizer_path)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(tokenizer_path)
+    torch.manual_seed(recipe.seed)
+    model = build(tokenizer, names)
+    model.vision_model.tower = torch.nn.Identity()
+    if stage == 2:
+        model.load_state_dict(torch.load(run / "stage1.pt", weights_only=True), strict=False)
+    model.to(device).train()
+    pictures = Pictures(folder, "train", names)
+    trained = [p for n, p in model.named_parameters() if not n.startswith("vision_model")]
+    decay = [p for p in trained if p.ndim > 1]
+    plain = [p for p in trained if p.ndim <= 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": decay, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}], lr=recipe.lr, betas=(0.9, 0.98)
+    )
+    checkpoint, begin, seconds = run / f"stage{stage}-checkpoint.pt", 0, 0.0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        model.load_state_dict(state["model"], strict=False)
+        optimizer.load_state_dict(state["optimizer"])
+        begin, seconds = state["step"], state["seconds"]
+        print(f"stage {stage}: resumes at step {begin}", flush=True)
+    log = (run / f"stage{stage}.jsonl").open("a", encoding="utf-8")
+    began = time.time()
+    for step in range(begin, recipe.steps):
+        rng = random.Random(f"{recipe.seed} {stage} {step}")  # a step's samples do not depend on how the run was interrupted
+        drawn = [pictures.draw(rng, recipe, chat=stage == 2) for _ in range(recipe.batch)]
+        batch = collate(tokenizer, [pairs for _, _, pairs in drawn], rng, chat=stage == 2, chains=recipe.chains)
+        eye = torch.from_numpy(pictures.eye[[row for row, _, _ in drawn]]).float().to(device)
+        facts = torch.tensor([facts for _, facts, _ in drawn], device=device)
+        batch = Batch(*(getattr(batch, name).to(device) for name in Batch.__dataclass_fields__))
+        for group in optimizer.param_groups:
+            group["lr"] = rate(recipe, step)
+        with torch.autocast(device, torch.bfloat16):
+            loss = loss_of(model, eye, facts, batch)
+        if not torch.isfinite(loss):
+            raise SystemExit(f"stage {stage}: the loss is {loss.item()} at step {step}; try a lower --lr")
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        spent = seconds + time.time() - began
+        log.write(json.dumps({"step": step, "loss": round(loss.item(), 4), "lr": rate(recipe, step), "seconds": round(spent, 1)}) + "\n")
+        if step % 20 == 19:
+            log.flush()
+            left = (time.time() - began) / (step + 1 - begin) * (recipe.steps - step - 1)
+            print(f"stage {stage}: step {step + 1} of {recipe.steps}, loss {loss.item():.3f}, {left / 60:.0f} min left", flush=True)
+        if step % 200 == 199:
+            state = {"model": trained_state(model), "optimizer": optimizer.state_dict(), "step": step + 1, "seconds": spent}
+            save_atomically(state, checkpoint)
+    save_atomically(trained_state(model), run / f"stage{stage}.pt")
+
+
+def trained_state(model: PocketForConditionalGeneration) -> dict[str, Tensor]:
+    """Weights of everything but the frozen eye."""
+    return {name: value for name, value in model.state_dict().items() if not name.startswith("vision_model.")}
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="folder written by training.pocket.features and .foundation")
+    parser.add_argument("run", type=Path, help="folder of this run")
+    parser.add_argument("--stage", type=int, choices=(1, 2), required=True)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--lr", type=float)
+    options = parser.parse_args()
+    chosen = RECIPES[options.stage]
+    changes = {key: getattr(options, key) for key in ("steps", "lr") if getattr(options, key) is not None}
+    train(options.folder, options.run, options.stage, Recipe(**{**{f: getattr(chosen, f) for f in Recipe.__dataclass_fields__}, **changes}))

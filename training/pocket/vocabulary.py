@@ -1,0 +1,126 @@
+"""pocket's words: its tokenizer, and the tokens in which the eye's hints are given."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
+
+from plugins.pocket import modeling
+from plugins.pocket.colours import COLOURS
+from training.pocket.language import DO_NOT_KNOW, NOT_A_THING, UNANSWERABLE, Hints, PhotoTalk, SceneTalk
+
+IMAGENET = Path(modeling.__file__).with_name("imagenet.tsv")
+IMAGE = "<image>"
+HINT_WORDS = (
+    *(f"<seen{i}>" for i in range(3)),
+    *(f"<sure{i}>" for i in range(3)),
+    *(f"<group{i}>" for i in range(2)),
+    *(f"<place{i}>" for i in range(9)),
+    *(f"<set{i}>" for i in range(3)),
+    "<none>",
+)
+CHAT = ("###", "Human:", "Assistant:", "<Img>", "</Img>")
+VOCABULARY = 4096
+SETTINGS = ("", "indoors", "outdoors")
+CONFIDENCE = ("none", "maybe", "sure")
+COLUMNS = ("left", "middle", "right")
+ROWS = ("top", "centre", "bottom")
+
+
+def imagenet() -> list[tuple[str, str, str]]:
+    """(phrase, group, setting) of the 1,000 classes, in the tower's order; all with articles."""
+    rows = [line.split("\t") for line in IMAGENET.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    return [(row[2], row[3], row[4]) for row in rows]
+
+
+def groups() -> list[str]:
+    """The groups' words with their articles; the first is no group."""
+    bare = sorted({group for _, group, _ in imagenet() if group})
+    return ["", *(f"{'an' if word[0] in 'aeiou' else 'a'} {word}" for word in bare)]
+
+
+def corpus(truths: list[dict], names: list[tuple[str, str]]) -> Iterator[str]:  # type: ignore[type-arg]
+    """Text to learn word pieces from: every name often enough to become a token, and much of what will be said."""
+    rng = random.Random(0)
+    classes = [phrase for phrase, _, _ in imagenet()]
+    bare = [phrase.split(" ", 1)[1] for phrase in classes]
+    for _ in range(12):
+        yield from (f" {name}" for name, _ in names)
+        yield from (f" {name}" for name in bare)
+        yield from (f" {word}" for word in (*groups(), *NOT_A_THING, *DO_NOT_KNOW, *COLOURS))
+        yield from UNANSWERABLE
+    for truth in truths[:6000]:
+        if truth["background"] != "photograph":
+            for question, answer, _ in SceneTalk(truth, names).pairs(rng, 6, chat=True):
+                yield f"{question or ''} {answer}"
+    for _ in range(3000):
+        hints = Hints("sure", rng.choice(classes), True, rng.choice(groups()[1:]), "left", "top", "outdoors", ("brown", "green"), ("grey",))
+        for question, answer, _ in PhotoTalk(hints, names, bare).pairs(rng, 5, chat=True):
+            yield f"{question or ''} {answer}"
+
+
+def train_tokenizer(text: Iterator[str]) -> PreTrainedTokenizerFast:
+    """Byte-level BPE over lower-cased text: nothing is out of vocabulary, all of the small world is whole words."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])  # type: ignore[assignment]
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
+    tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    special = ["<pad>", "<s>", "</s>", IMAGE, *CHAT, *HINT_WORDS, *(f"<{colour}>" for colour in COLOURS)]
+    trainer = trainers.BpeTrainer(  # type: ignore[call-arg]
+        vocab_size=VOCABULARY, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), min_frequency=4, show_progress=False
+    )
+    tokenizer.train_from_iterator(text, trainer)
+    tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)  # type: ignore[assignment]
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>", padding_side="left")
+    fast.add_special_tokens({"additional_special_tokens": [IMAGE, *CHAT]})
+    return fast
+
+
+def fill_hint_tables(model: modeling.PocketForConditionalGeneration, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Write the tokens of the hints into the model's buffers."""
+    eye = model.vision_model
+    none = tokenizer.convert_tokens_to_ids("<none>")
+    words = [*HINT_WORDS, *(f"<{colour}>" for colour in COLOURS)]
+    model.hint_words.copy_(torch.tensor(tokenizer.convert_tokens_to_ids(words)))
+
+    def ids(text: str, length: int) -> torch.Tensor:
+        found = tokenizer(f" {text}", add_special_tokens=False).input_ids if text else []
+        if len(found) > length:
+            raise ValueError(f"{text!r} takes {len(found)} tokens, a hint has room for {length}: enlarge the vocabulary")
+        return torch.tensor(found + [none] * (length - len(found)))
+
+    known = groups()
+    eye.group_ids.fill_(none)
+    for row, group in enumerate(known):
+        eye.group_ids[row] = ids(group, modeling.GROUP_TOKENS)
+    for row, (phrase, group, setting) in enumerate(imagenet()):
+        eye.phrase_ids[row] = ids(phrase, modeling.GUESS_TOKENS)
+        eye.group_of[row] = next((i for i, words in enumerate(known) if group and words.split(" ", 1)[1] == group), 0) if group else 0
+        eye.setting_of[row] = SETTINGS.index(setting)
+
+
+def hints(facts: list[int]) -> Hints:
+    """The eye's facts (see `Eye.facts`) in words."""
+    level, confidence, index, group, column, row, setting, *colours = facts
+    phrase, bare_group, _ = imagenet_cached()[index]
+    words = [COLOURS[c - 1] for c in colours[:3] if c], [COLOURS[c - 1] for c in colours[3:] if c]
+    named = f"{'an' if bare_group[0] in 'aeiou' else 'a'} {bare_group}" if bare_group else ""
+    return Hints(
+        CONFIDENCE[confidence], phrase if confidence else "", bool(group), named, COLUMNS[column], ROWS[row], SETTINGS[setting],
+        tuple(words[0]), tuple(words[1]),
+    )  # fmt: skip
+
+
+_classes: list[tuple[str, str, str]] = []
+
+
+def imagenet_cached() -> list[tuple[str, str, str]]:
+    """`imagenet()`, read once."""
+    if not _classes:
+        _classes.extend(imagenet())
+    return _classes
