@@ -193,9 +193,9 @@ _UNSURE_ANYWHERE = re.compile(
     r"^(?:sorry,?\s+)?(?:do not|don'?t) know\b|"
     r"\b(?:i am|i'?m|we are|it is|it'?s)\s+(?:\w+\s+)?"
     r"(?:not (?:\w+\s+)?(?:sure|certain|clear)|unsure|uncertain|unclear)\b|"
-    r"\b(?:can ?not|can'?t|could not|couldn'?t|unable to|not able to|impossible to|hard to|difficult to|not possible to)"
+    r"\b(?:can ?not|can'?t|could not|couldn'?t|unable to|not able to|(?:not |im)possible to|hard to|difficult to)"
     r"\s+(?:\w+\s+)?"
-    r"(?:tell|say|determine|know|make out|identify|answer|see (?:it|that|this|the (?:image|picture|photo)))\b|"
+    r"(?:tell|say|determine|know|make out|identify|answer|see (?:(?:it|that|this)|the (?:image|picture|photo)))\b|"
     r"\b(?:can ?not|can'?t) be (?:\w+\s+)?(?:determined|seen clearly|identified|known|said)\b|"
     r"\b(?:no idea|not (?:enough|sufficient) (?:information|detail))\b|"
     r"不知道|不确定|不確定|不清楚|无法(?:确定|判断|看清)|無法(?:確定|判斷|看清)|看不清|看不清楚",
@@ -232,13 +232,14 @@ def _says_unsure(sentence: str) -> bool:
 # --- repetition ---------------------------------------------------------------------------------------------------
 
 _FILLER: Final = frozenset(
-    "a an the is are was were be of in on at to this that these those there here any some do does did it its "
-    "please can could would you me i we tell describe explain say know more about kindly "
-    "picture image photo photograph scene shown visible see seen".split()
+    (
+        "a an the is are was were be of in on at to this that these those there here any some do does did it its "
+        "please can could would you me i we tell describe explain say know more about kindly "
+        "picture image photo photograph scene shown visible see seen"
+    ).split()
 )
 _SPELLING: Final = {"color": "colour", "colors": "colour", "colours": "colour", "colored": "coloured", "gray": "grey"}
 _CJK: Final = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
-# Words without which a question asks something else: in "where is it" nothing else is left.
 _WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+(?:'[^\W_]+)?")
 
 

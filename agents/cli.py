@@ -214,6 +214,8 @@ def run(argv: Sequence[str], *, command: str | None = None, program: str = "inqu
         return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
+    except SystemExit as leaving:  # typer, when its own output goes nowhere; or a plugin's command
+        return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except BrokenPipeError:  # `inquisight history | head`: the reader has enough, which is no error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

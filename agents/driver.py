@@ -287,7 +287,7 @@ def caption_picture(
     options: InterviewOptions | None = None,
     **more: Any,
 ) -> Caption:
-    """`interview_picture`, joined: the caption, whose `status` says how it ended. Ctrl-C is raised again after saving."""
+    """`interview_picture`, joined: a caption whose `status` says how it ended. Ctrl-C is raised again after saving."""
     *_, last = interview_picture(picture, vision, questioner, options, **more)
     if isinstance(last, Stopped):
         raise KeyboardInterrupt

@@ -141,7 +141,7 @@ def _wait_before_retry(error: BaseException, attempt: int) -> float | None:
     asked = _retry_after(error)
     if asked is not None:
         return None if asked > LONGEST_WAIT else asked + random.uniform(0, 0.1)
-    return min(8.0, 0.5 * 2**attempt) * random.uniform(0.75, 1.25)
+    return min(8.0, 0.5 * 2.0**attempt) * random.uniform(0.75, 1.25)
 
 
 def _retry_after(error: BaseException) -> float | None:
@@ -157,14 +157,14 @@ def _retry_after(error: BaseException) -> float | None:
             return max(0.0, float(value))
         except ValueError:
             try:
-                return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+                return float(max(0.0, parsedate_to_datetime(value).timestamp() - time.time()))
             except ValueError:
                 return None
     return None
 
 
-def explained(error: BaseException, model: BaseChatModel, tries: int = 1) -> QuestionerError:
-    """The one line a person gets for a provider's error."""
+def explained(error: BaseException, model: BaseChatModel, tries: int = 1, *, midway: bool = False) -> QuestionerError:
+    """The one line a person gets for a provider's error. `midway`: part of the reply had been heard."""
     if isinstance(error, QuestionerError):
         return error
     name, status, kind = name_of(model), _status(error), _kind(error)
@@ -192,6 +192,8 @@ def explained(error: BaseException, model: BaseChatModel, tries: int = 1) -> Que
         return QuestionerError(f"{name} failed{often} (HTTP {status}): {said}")
     if kind == "timeout":
         return QuestionerError(f"{name}{at} did not answer in time{often}; raise INQUISIGHT_TIMEOUT or try later.")
+    if kind == "connection" and midway:
+        return QuestionerError(f"{name}{at} broke off in the middle of its reply; try again.")
     if kind == "connection":
         return QuestionerError(f"{name}{at} cannot be reached{often}; is the server running and the address right?")
     return QuestionerError(f"{name} failed: {type(error).__name__}: {said}")
@@ -210,7 +212,8 @@ def one_line(error: BaseException, holder: Mapping[str, Any]) -> str:
     `holder` is whatever was built with keys: a model's fields or its constructor's arguments.
     """
     body = getattr(error, "body", None)
-    message = body.get("message") if isinstance(body, dict) else None
+    inner = body.get("error", body) if isinstance(body, dict) else None  # some libraries keep the envelope
+    message = inner.get("message") if isinstance(inner, dict) else None
     text = " ".join(str(message or error or type(error).__name__).split())
     values = [value.get_secret_value() if isinstance(value, SecretStr) else value for value in holder.values()]
     secrets = [value for name, value in zip(holder, values, strict=True) if "key" in name and isinstance(value, str)]

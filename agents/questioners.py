@@ -230,7 +230,7 @@ def _open(model: BaseChatModel, messages: list[BaseMessage], call: dict[str, Any
     try:
         yield from rest
     except Exception as error:
-        raise explained(error, model) from error
+        raise explained(error, model, midway=True) from error
 
 
 def _heard(message: Any) -> Heard:

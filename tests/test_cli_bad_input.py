@@ -78,7 +78,7 @@ TABLE: list[tuple[list[str], int, list[str], dict[str, str]]] = [
 def test_one_line_and_an_exit_code(
     shell: Shell, arguments: list[str], code: int, words: list[str], environment: dict[str, str]
 ) -> None:
-    done = shell.run(*arguments, **environment)
+    done = shell.run(*arguments, environment=environment)
     assert done.returncode == code, done.stderr
     lines = done.stderr.splitlines()
     assert len(lines) == 1, done.stderr
@@ -97,7 +97,7 @@ def test_an_existing_file_beside_the_picture_is_left_alone(shell: Shell) -> None
 
 
 def test_debug_shows_where_it_comes_from(shell: Shell) -> None:
-    done = shell.run("blocks-crash", INQUISIGHT_DEBUG="1")
+    done = shell.run("blocks-crash", environment={"INQUISIGHT_DEBUG": "1"})
     assert done.returncode == 70
     assert "Traceback" in done.stderr and "blocks_plugin.py" in done.stderr
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
@@ -19,6 +19,7 @@ from plugins.scripted.reading import UNSURE
 from plugins.scripted.writing import summarise
 
 _PAIRS = re.compile(r"(?im)^\W*(?:question|q)\s*\d*\s*:\s*(.*?)\s*(?:^\W*)?\b(?:answer|a)\s*\d*\s*:[ \t]*(.*?)\s*$")
+_NOTES = re.compile(r"(?m)^\s*[-*•] (.+?[?.]) +(.+?)\s*$")
 _ANSWER_PREFIX = re.compile(r"(?i)^\s*answer\s*\d*\s*:\s*")
 _SUMMARY_WISH = re.compile(
     r"(?im)^\W*notes\s*:|\bsummari[sz]e\b|\bsummary\b|\b(?:describe|description of) the (?:picture|image|photo)\b"
@@ -32,6 +33,8 @@ class ScriptedQuestioner(BaseChatModel):
     (questions are AI messages, answers the human ones after them, or "Question: ... Answer: ..." lines).
     `seed` varies the wordings; without one the plainest are used. The same messages and seed give the same reply.
     """
+
+    languages: ClassVar[tuple[str, ...]] = ("en", "English")  # what `--language` may ask of it
 
     seed: int | None = None
 
@@ -107,7 +110,8 @@ def task_of(messages: Sequence[BaseMessage]) -> Task:
     name: TaskName = (
         SUMMARY if _SUMMARY_WISH.search(last) and not last.lstrip().lower().startswith("describe") else QUESTION
     )
-    turns = [_turn(question, answer) for question, answer in _PAIRS.findall(last)]
+    pairs = _PAIRS.findall(last) or (_NOTES.findall(last) if name == SUMMARY else [])
+    turns = [_turn(question, answer) for question, answer in pairs]
     if not turns:
         spoken = [message for message in messages if isinstance(message, (AIMessage, HumanMessage))]
         turns = [

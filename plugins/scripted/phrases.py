@@ -99,7 +99,7 @@ def noun_phrase(token: list[str], at: int) -> tuple[Phrase | None, int]:
             break
         if is_verb_in_ing(word) and (names or not following or closed(following)):
             break
-        if not names and (word in words.FINITE or word in words.PARTICIPLES) and phrase.bare:
+        if not names and word in words.FINITE | words.PARTICIPLES and not (phrase.article or phrase.definite):
             break
         names.append(word)
         at += 1

@@ -24,6 +24,7 @@ from plugins.scripted.phrases import (
 )
 from plugins.scripted.topics import Topic
 
+_OF = re.compile(r".? ?(?:(?:hand )?(?:corner|side|half|part|edge|area) )?of ")  # "on the right side of the table"
 LONGEST_ANSWER = 2000  # characters; a runaway answer is not read to its end
 
 UNSURE = re.compile(
@@ -61,7 +62,7 @@ def read(knowledge: Knowledge, topic: Topic, answer: str, turn: int) -> None:
     sentences = [
         part.strip()
         for part in re.split(r"(?<=[a-z\d\"')])[.!?;]+(?:\s+|$)|\n|,? but (?=there|the|it|they|no)", text)
-        if part.strip(" .,!?")
+        if re.search(r"[^\W_]", part)
     ]
     for sentence in sentences:
         if UNSURE.search(sentence):
@@ -231,6 +232,7 @@ class Sentence:
     text: str
     turn: int
     subject: Thing | None = None
+    waiting: str = ""  # a place said before its thing: "on the left is a duck"
 
     def read(self) -> bool:
         """Read it; always True."""
@@ -277,7 +279,7 @@ class Sentence:
                 copula = True
                 at += 1
                 continue
-            if (spot := _SPOT.match(rest)) and not rest[spot.end() - 1 :].startswith((" of ", "of ")):
+            if (spot := _SPOT.match(rest)) and not _OF.match(rest, spot.end() - 1):
                 at += self._spot(spot)
                 fresh = copula = False
                 continue
@@ -339,6 +341,9 @@ class Sentence:
         if phrase.bare and not copula and self.topic.kind == "other" and not words.plural(phrase.head):
             return special
         self.subject = self.knowledge.add(phrase, self.turn, doubtful=doubtful)
+        if self.waiting:
+            self.knowledge.place(self.subject, self.waiting)
+            self.waiting = ""
         return special
 
     def _spot(self, found: re.Match[str]) -> int:
@@ -359,6 +364,8 @@ class Sentence:
             place = f"{'in' if sides[0] == 'middle' else 'on'} the {sides[0]}"
         if self.subject is not None:
             self.knowledge.place(self.subject, place)
+        else:
+            self.waiting = place
         return len(tokens(found[0]))
 
     def _material(self, token: list[str], at: int) -> int:

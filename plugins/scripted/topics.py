@@ -70,7 +70,7 @@ _PATTERNS: Final[dict[str, tuple[str, ...]]] = {
         r"what (?:is|are) (?:the )?(?:main|most|central|biggest|shown)",
         r"what stands out",
         r"main (?:thing|subject)",
-        r"what is this",
+        r"^what (?:is|are) (?:it|this|that|these|they)$",
         r"what (?:can|do) you see",
     ),
     "describe": (r"\bdescribe\b", r"tell me about", r"^what does .* show$"),

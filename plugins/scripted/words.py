@@ -67,7 +67,8 @@ NOUNS_IN_ING: Final = _set(
 )
 PREPOSITIONS: Final = (
     "in front of", "on top of", "next to", "close to", "in between", "to the left of", "to the right of", "out of",
-    "in the middle of", "in the center of", "in the centre of", "at the top of", "at the bottom of", "on the side of",
+    "in the middle of", "on the left side of", "on the right side of", "in the center of", "in the centre of",
+    "at the top of", "at the bottom of", "on the side of",
     "at the edge of", "on the edge of", "in the corner of", "on the back of", "on the left of", "on the right of",
     "at the end of", "on the other side of", "at the side of", "on the top of", "in the back of",
     "in", "on", "at", "under", "underneath", "below", "beneath", "behind", "beside", "near", "above", "over", "between",
@@ -146,7 +147,8 @@ _IRREGULAR: Final = {
 _PLURAL: Final = {one: many for many, one in _IRREGULAR.items()}
 _SINGULAR_IN_S: Final = _set(
     """bus lens tennis gas canvas christmas atlas iris octopus cactus walrus hippopotamus news chess circus virus
-    platypus rhinoceros triceratops proboscis harness mattress compass goddess hibiscus asparagus campus citrus chassis"""
+    platypus rhinoceros triceratops proboscis harness mattress compass goddess hibiscus asparagus campus citrus
+    chassis"""
 )
 _ALWAYS_PLURAL: Final = _set("glasses scissors pants trousers jeans shorts sunglasses clothes binoculars tongs pajamas")
 _MASS: Final = (

@@ -43,7 +43,10 @@ class Blocks(VisionBackend):
             red, green, blue = q.image.data
             colour = "red" if red > max(green, blue) else "green" if green > blue else "blue"
             asked = (q.question or "").lower()
-            answers.append("i do not know." if "material" in asked else f"a {colour} block" if "colour" not in asked else colour)
+            if "material" in asked:
+                answers.append("i do not know.")
+            else:
+                answers.append(colour if "colour" in asked else f"a {colour} block")
         return answers
 
 class Curt(BaseChatModel):
@@ -129,7 +132,11 @@ class Shell:
         }
 
     def run(
-        self, *arguments: str, module: str = "agents.cli", stdin: bytes = b"", **environment: str
+        self,
+        *arguments: str,
+        module: str = "agents.cli",
+        stdin: bytes = b"",
+        environment: dict[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """The finished process; its output is text."""
         done = subprocess.run(
@@ -137,7 +144,7 @@ class Shell:
             input=stdin,
             capture_output=True,
             cwd=self.folder,
-            env=self.environment | environment,
+            env=self.environment | (environment or {}),
             timeout=240,
             check=False,
         )

@@ -166,7 +166,10 @@ def test_own_prompts(shell: Shell) -> None:
 
 def test_context_is_recorded_and_options_come_from_the_environment(shell: Shell) -> None:
     done = shell.run(
-        "caption", shell.picture(), "--json", INQUISIGHT_ROUNDS="2", INQUISIGHT_CONTEXT="-1", INQUISIGHT_SEED="9"
+        "caption",
+        shell.picture(),
+        "--json",
+        environment={"INQUISIGHT_ROUNDS": "2", "INQUISIGHT_CONTEXT": "-1", "INQUISIGHT_SEED": "9"},
     )
     caption = Caption.from_json(done.stdout)
     assert (caption.options["rounds"], caption.options["context"], caption.seed) == (2, -1, 9)

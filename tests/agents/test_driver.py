@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import pytest
 
@@ -10,6 +11,7 @@ from agents.driver import (
     Answered,
     Done,
     Encoded,
+    Event,
     Failed,
     PlainCaption,
     QuestionAsked,
@@ -21,17 +23,24 @@ from agents.driver import (
     Waiting,
     call_seed,
     caption_picture,
+    check_language,
     interview_picture,
 )
 from agents.interview import Interview, InterviewOptions, NeedAnswer
 from agents.prompts import Prompts
-from core.errors import BackendError, QuestionerError, StoreError
+from core.errors import BackendError, QuestionerError, StoreError, UsageError
 from core.records import Caption
 from core.tasks import NOTHING_NEW
 from tests.agents.fakes import CountingVision, ListQuestioner, picture, walk
 
 THREE = InterviewOptions(rounds=3)
 QUESTIONS = ["What colour is the duck?", "Where is the duck?", "How large is the duck?"]
+
+
+def last_of(events: Sequence[Event]) -> Done:
+    """How it ended."""
+    assert isinstance(events[-1], Done)
+    return events[-1]
 
 
 class Shelf:
@@ -101,8 +110,8 @@ def test_a_repeated_question_is_refused_aloud_and_asking_ends_early() -> None:
     model = ListQuestioner(questions=[QUESTIONS[0], *[QUESTIONS[0]] * 9])
     events = list(interview_picture(picture(), CountingVision(), model, InterviewOptions(rounds=9, repeats=2)))
     assert [event.question for event in events if isinstance(event, QuestionRefused)] == [QUESTIONS[0]] * 2
-    assert events[-1].caption.ended_because == "nothing new to ask"
-    assert len(events[-1].caption.dialogue.turns) == 2
+    assert last_of(events).caption.ended_because == "nothing new to ask"
+    assert len(last_of(events).caption.dialogue.turns) == 2
 
 
 def test_nothing_new_ends_asking() -> None:
@@ -236,7 +245,7 @@ def test_a_person_may_ask_while_it_runs() -> None:
     need = interview.need
     assert isinstance(need, NeedAnswer)
     rest = list(events)
-    assert [turn.asked_by for turn in rest[-1].caption.dialogue.turns].count("person") == 1
+    assert [turn.asked_by for turn in last_of(rest).caption.dialogue.turns].count("person") == 1
     assert any(event.question == "Is it raining?" for event in rest if isinstance(event, QuestionAsked))
 
 
@@ -266,3 +275,13 @@ def test_many_interviews_can_be_moved_in_lock_step() -> None:
                 one.feed("all of it")
     assert batches == 1 + THREE.rounds
     assert all(one.status == "complete" for one in interviews)
+
+
+def test_a_language_the_questioner_does_not_have_is_said_before_work_starts() -> None:
+    class EnglishOnly(ListQuestioner):
+        languages: ClassVar[tuple[str, ...]] = ("en", "English")
+
+    with pytest.raises(UsageError, match=r"cannot write in 'German'.*en, English"):
+        check_language(InterviewOptions(language="German"), EnglishOnly())
+    check_language(InterviewOptions(language="ENGLISH"), EnglishOnly())
+    check_language(InterviewOptions(language="German"), ListQuestioner())

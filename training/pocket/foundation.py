@@ -134,15 +134,12 @@ def loss_of(neck: Neck, cells: Any, rgb: Any, classes: Tensor, geometry: Tensor,
 
 def write_eye(folder: Path, split: str, neck: Neck) -> None:
     """`{split}-eye.npy` (N, 81, EYE_DIM) float16 and `{split}-facts.npy` (N, 12): all that the later stages need of a picture."""
-    from training.pocket.vocabulary import SETTINGS, groups, imagenet
+    from training.pocket.vocabulary import fill_class_tables
 
     truths = read_truth(folder, split)
     eye = Eye(neck.known).eval()
     eye.tower, eye.neck = released_tower(), neck
-    known = groups()
-    for row, (_, group, setting) in enumerate(imagenet()):
-        eye.group_of[row] = next((i for i, words in enumerate(known) if group and words.split(" ", 1)[1] == group), 0)
-        eye.setting_of[row] = SETTINGS.index(setting)
+    fill_class_tables(eye)
     tokens = np.zeros((len(truths), CELLS, EYE_DIM), np.float16)
     facts = np.zeros((len(truths), 12), np.int64)
     with torch.inference_mode():

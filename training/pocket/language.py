@@ -36,7 +36,8 @@ UNANSWERABLE = (
     "what does the text say?", "what is written in the picture?", "what is the temperature?",
     "what is the story behind the picture?", "what emotion does the {x} show?", "how heavy is the {x}?", "how fast is the {x}?",
     "what sound does it make?", "what year is it?", "which country is this?", "is the {x} happy?", "what is the {x} thinking?",
-    "what activity is shown?", "what style is the picture?", "what is the lighting like?", "is it day or night?", "what is the relationship between them?",
+    "what is the {x} wearing?", "what is going on in this picture?", "what is happening in this picture?", "what is the {x} eating?", "what does the writing say?",
+    "is there any writing in the picture?", "is there any text in the picture?", "what is the expression of the {x}?", "what activity is shown?", "what style is the picture?", "what is the lighting like?", "is it day or night?", "what is the relationship between them?",
     "what is the {x} used for?", "does the {x} look new?", "what is inside the {x}?", "what is behind the camera?", "what is the purpose of the {x}?",
     "are there any words in the picture?", "what pattern does the {x} have?", "what shape is the {x}?", "which animal is faster?",
     "is the {x} real?", "what gender is the person?", "what language is spoken?", "what is the {x} holding?", "what is the {x} looking at?",
@@ -224,7 +225,8 @@ class SceneTalk:
     def what(self, rng: random.Random) -> Pair:
         question = pick(rng, "what is in the picture?", "what do you see?", "what can you see in the picture?", "what is shown?", "what is this?",
                         "what things are in the picture?", "which objects are visible?", "what objects can you see?", "what is the picture about?",
-                        "what is the main subject of the picture?", "list everything in the picture.", "what is there?")  # fmt: skip
+                        "what is the main subject of the picture?", "list everything in the picture.", "what is there?",
+                        "what is the main thing in this picture?", "what stands out most in this picture?", "what can be seen?", "what is it?")  # fmt: skip
         if not self.things:
             return question, f"i see {self.ground_words()} with nothing on it.", "what"
         return question, f"i see {self.listing(self.things)}.", "what"
@@ -262,14 +264,14 @@ class SceneTalk:
             return self.how_many(rng)
         verb = be(name)
         question = pick(rng, f"what colour {verb} the {name}?", f"what color {verb} the {name}?", f"which colour {'do' if verb == 'are' else 'does'} the {name} have?",
-                        f"what is the colour of the {name}?", f"what is the color of the {name}?", f"what colours does the {name} have?")  # fmt: skip
+                        f"what is the colour of the {name}?", f"what is the color of the {name}?", f"what colours does the {name} have?", f"which colour {verb} the {name}?")  # fmt: skip
         colours = thing["colours"]
         if len(colours) == 1:
             return question, f"the {name} {verb} {colours[0]}.", "colour"
         return question, f"the {name} {verb} mostly {colours[0]}, with some {join(list(colours[1:]))}.", "colour"
 
     def ground_colour(self, rng: random.Random) -> Pair:
-        question = pick(rng, "what colour is the background?", "what color is the background?", "what is the background colour?",
+        question = pick(rng, "what colour is the background?", "what color is the background?", "what is the background colour?", "which colour is the background?",
                         "which colour does the background have?", "what is the color of the background?")  # fmt: skip
         if self.background == "photo":
             return question, f"the background is mostly {join(self.ground[:2])}.", "background colour"
@@ -277,7 +279,7 @@ class SceneTalk:
 
     def surroundings(self, rng: random.Random) -> Pair:
         name = self.known[0]["name"] if self.known else "scene"
-        question = pick(rng, "what is in the background?", "what is the background like?", f"what is around the {name}?", f"what is behind the {name}?",
+        question = pick(rng, "what is in the background?", "what can be seen in the background?", "what is the background like?", f"what is around the {name}?", f"what is behind the {name}?",
                         "describe the background.", "what does the background look like?", "what surrounds it?", f"what are the surroundings of the {name}?")  # fmt: skip
         return question, f"the background is {self.ground_words()}.", "background"
 
@@ -337,6 +339,10 @@ class SceneTalk:
     def kind_of(self, rng: random.Random) -> Pair:
         if not self.known:
             return self.what(rng)
+        animals = [t for t in self.known if t["kind"] in ("animal", "bird", "insect", "sea animal")]
+        if animals and rng.random() < 0.4:
+            question = pick(rng, "what kind of animal is it?", "what kind of animal is in the picture?", "which animal is it?", "which animals do you see?")
+            return question, f"i see {self.listing(animals)}.", "kind"
         thing = rng.choice(self.known)
         name = thing["name"]
         question = pick(rng, f"what kind of thing {be(name)} the {name}?", f"what {be(name)} {phrase(name)}?", f"what type of object {be(name)} the {name}?")
@@ -377,13 +383,14 @@ class SceneTalk:
         return question, f"there {'is' if others else 'is nothing'} {('also ' + self.listing(others)) if others else 'else'}.", "else"
 
     def main_colours(self, rng: random.Random) -> Pair:
-        question = pick(rng, "what are the main colours?", "what colours are in the picture?", "what colors dominate the picture?")
+        question = pick(rng, "what are the main colours?", "which are the main colours?", "what colours are in the picture?", "what colors dominate the picture?")
         things = [c for t in self.things for c in t["colours"][:1]]
         colours = list(dict.fromkeys([*self.ground[:2], *things]))[:4]
         return question, f"the main colours are {join(colours)}.", "main colours"
 
     def setting(self, rng: random.Random) -> Pair:
-        return pick(rng, "is this indoors or outdoors?", "is it inside or outside?", "where does the scene take place?", "what is the setting?"), \
+        return pick(rng, "is this indoors or outdoors?", "is it indoors or outdoors?", "was this taken indoors or outdoors?", "is it inside or outside?",
+                    "where does the scene take place?", "what is the setting?"), \
             f"i cannot tell. the background is {self.ground_words()}.", "setting"  # fmt: skip
 
     def unanswerable(self, rng: random.Random) -> Pair:
@@ -487,13 +494,13 @@ class PhotoTalk:
         question = pick(rng, f"what colour is the {name}?", f"what color is the {name}?", f"what is the colour of the {name}?", f"which colours does the {name} have?")
         if not seen:
             return question, f"i see no {name}.", "absent"
-        return question, f"around the {name} i see mostly {join(list(self.hints.centre))}.", "colour"
+        return question, f"i am not sure. the middle of the picture is mostly {join(list(self.hints.centre))}.", "colour"
 
     def ground(self, rng: random.Random) -> Pair:
         question = pick(rng, "what colour is the background?", "what is in the background?", "what is the background like?", "what does the background look like?",
                         "what is behind it?", "describe the background.", "what surrounds it?", f"what is around the {self.named or 'scene'}?")  # fmt: skip
         tail = f" {self.outside()}" if self.hints.setting else ""
-        return question, f"i do not know, but the picture is mostly {join(list(self.hints.palette[:2]))}.{tail}", "background"
+        return question, f"i do not know. the picture is mostly {join(list(self.hints.palette[:2]))}.{tail}", "background"
 
     def where_is(self, rng: random.Random) -> Pair:
         name, seen = self.subject(rng)
@@ -504,6 +511,8 @@ class PhotoTalk:
 
     def presence(self, rng: random.Random) -> Pair:
         name, seen = self.subject(rng)
+        if rng.random() < 0.12 and "person" not in self.bare:
+            name, seen = rng.choice(("person", "people", "man", "woman")), False
         question = pick(rng, f"is there {phrase(name)} in the picture?", f"is there {phrase(name)}?", f"do you see {phrase(name)}?", f"are there any {plural(name)}?",
                         f"does the picture show {phrase(name)}?", f"can you see {phrase(name)}?")  # fmt: skip
         if seen:
@@ -518,11 +527,12 @@ class PhotoTalk:
         return question, "i do not know.", "else"
 
     def main_colours(self, rng: random.Random) -> Pair:
-        question = pick(rng, "what are the main colours?", "what colours are in the picture?", "what colors dominate the picture?", "which colours do you see?")
+        question = pick(rng, "what are the main colours?", "which are the main colours?", "what colours are in the picture?", "what colors dominate the picture?", "which colours do you see?")
         return question, self.colours(), "main colours"
 
     def setting(self, rng: random.Random) -> Pair:
-        question = pick(rng, "is this indoors or outdoors?", "is it inside or outside?", "where does the scene take place?", "what is the setting?", "is it indoors?", "is it outdoors?")
+        question = pick(rng, "is this indoors or outdoors?", "is it indoors or outdoors?", "was this taken indoors or outdoors?", "is it inside or outside?",
+                        "where does the scene take place?", "what is the setting?", "is it indoors?", "is it outdoors?")  # fmt: skip
         return question, self.outside() or "i cannot tell.", "setting"
 
     def at_place(self, rng: random.Random) -> Pair:
@@ -534,6 +544,9 @@ class PhotoTalk:
         return f"what is {spot}?", "i do not know.", "at place"
 
     def kind_of(self, rng: random.Random) -> Pair:
+        if rng.random() < 0.3:
+            question = pick(rng, "what kind of animal is it?", "what kind of animal is in the picture?", "which animal is it?")
+            return question, self.guess(), "kind"
         if self.hints.confidence == "sure" and self.hints.group:
             return pick(rng, f"what kind of thing is the {self.bare}?", f"what is {self.hints.guess}?"), f"the {self.bare} is {self.hints.group}.", "kind"
         return self.what(rng)

@@ -44,6 +44,14 @@ def groups() -> list[str]:
     return ["", *(f"{'an' if word[0] in 'aeiou' else 'a'} {word}" for word in bare)]
 
 
+def fill_class_tables(eye: modeling.Eye) -> None:
+    """Write the group and the setting of each class into the eye's buffers."""
+    rows = {words.split(" ", 1)[1]: row for row, words in enumerate(groups()) if words}
+    for index, (_, group, setting) in enumerate(imagenet()):
+        eye.group_of[index] = rows.get(group, 0)
+        eye.setting_of[index] = SETTINGS.index(setting)
+
+
 def corpus(truths: list[dict], names: list[tuple[str, str]]) -> Iterator[str]:  # type: ignore[type-arg]
     """Text to learn word pieces from: every name often enough to become a token, and much of what will be said."""
     rng = random.Random(0)
@@ -94,14 +102,12 @@ def fill_hint_tables(model: modeling.PocketForConditionalGeneration, tokenizer: 
             raise ValueError(f"{text!r} takes {len(found)} tokens, a hint has room for {length}: enlarge the vocabulary")
         return torch.tensor(found + [none] * (length - len(found)))
 
-    known = groups()
+    fill_class_tables(eye)
     eye.group_ids.fill_(none)
-    for row, group in enumerate(known):
+    for row, group in enumerate(groups()):
         eye.group_ids[row] = ids(group, modeling.GROUP_TOKENS)
-    for row, (phrase, group, setting) in enumerate(imagenet()):
+    for row, (phrase, _, _) in enumerate(imagenet()):
         eye.phrase_ids[row] = ids(phrase, modeling.GUESS_TOKENS)
-        eye.group_of[row] = next((i for i, words in enumerate(known) if group and words.split(" ", 1)[1] == group), 0) if group else 0
-        eye.setting_of[row] = SETTINGS.index(setting)
 
 
 def hints(facts: list[int]) -> Hints:

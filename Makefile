@@ -1,0 +1,50 @@
+# Everything a newcomer or a contributor needs; each target makes .venv first where that is missing or out of date.
+#
+#   make demo      two models talk about a photograph
+#   make test      the test suite
+#   make lint      ruff: rules and format
+#   make types     mypy
+#   make readme    put the demo's real output into the READMEs
+#   make clean     remove .venv and what tools left behind
+#
+# Another Python: make demo PYTHON=python3.13
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: demo test lint types readme clean
+.DELETE_ON_ERROR:
+
+demo: $(INSTALLED)
+	@HF_HUB_OFFLINE=1 $(BIN)/inquisight caption --seed 1 examples/photos/cat.jpg
+
+test: $(INSTALLED)
+	@$(BIN)/python -m pytest -q
+
+lint: $(INSTALLED)
+	@$(BIN)/ruff check --quiet --output-format concise .
+	@$(BIN)/ruff format --quiet --check . || { echo "These files are not formatted; run: $(BIN)/ruff format ."; \
+		$(BIN)/ruff format --check . | grep '^Would' ; exit 1; }
+	@echo "lint: nothing to complain about"
+
+types: $(INSTALLED)
+	@$(BIN)/mypy
+
+readme: $(INSTALLED)
+	@$(BIN)/python docs/refresh_readme.py
+
+# constraints.txt holds the versions that were tested; without it, pip would take whatever is newest today.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Inquisight needs Python 3.11 or newer; '$(PYTHON)' is not. Try: make $(or $(firstword $(MAKECMDGOALS)),demo) PYTHON=python3.11" >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { \
+		echo "Making $(VENV) and installing into it. Once, and it takes a few minutes: PyTorch is large." >&2; \
+		$(PYTHON) -m venv --clear $(VENV); }
+	@$(PIP) install -qq -c constraints.txt -e '.[dev,openai]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

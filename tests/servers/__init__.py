@@ -1,0 +1,66 @@
+"""Real servers in processes of their own, for tests of what talks to them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+@contextmanager
+def scripted_openai() -> Iterator[str]:
+    """The base URL of `openai_wire.py`: an OpenAI-compatible server whose model names say how it behaves."""
+    with _process([sys.executable, "-u", str(HERE / "openai_wire.py")], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())  # printed once it listens
+        yield f"http://127.0.0.1:{port}/v1"
+
+
+@contextmanager
+def transformers_serve(model: Path, port: int, timeout: float = 120.0) -> Iterator[str]:
+    """The base URL of `transformers serve` with one local model, ready to answer."""
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+    code = "import sys; from transformers.cli.transformers import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, "serve", str(model), "--device", "cpu", "--host", "127.0.0.1"]
+    with _process([*command, "--port", str(port)], env=environment) as process:
+        _wait(f"http://127.0.0.1:{port}/health", process, timeout)
+        yield f"http://127.0.0.1:{port}/v1"
+
+
+@contextmanager
+def _process(command: list[str], **options: object) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(command, **options)  # type: ignore[call-overload]
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def _wait(url: str, process: subprocess.Popen[bytes], timeout: float) -> None:
+    """Until `url` answers 200. Raises RuntimeError where the process ends or the time runs out."""
+    end = time.monotonic() + timeout
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            raise RuntimeError(f"the server ended with exit code {process.returncode}")
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                if answer.status == 200:
+                    return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)  # the interval of polling, not a guess at the duration
+    raise RuntimeError(f"{url} was not ready within {timeout:.0f} s")
