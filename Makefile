@@ -26,8 +26,8 @@ test: $(INSTALLED)
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check --quiet --output-format concise .
-	@$(BIN)/ruff format --quiet --check . || { echo "These files are not formatted; run: $(BIN)/ruff format ."; \
-		$(BIN)/ruff format --check . | grep '^Would' ; exit 1; }
+	@$(BIN)/ruff format --quiet --check --output-format concise . || { \
+		echo "These are not formatted; run: $(BIN)/ruff format ." >&2; exit 1; }
 	@echo "lint: nothing to complain about"
 
 types: $(INSTALLED)

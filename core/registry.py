@@ -80,7 +80,7 @@ class Registry:
         return made
 
     def create_questioner(self, spec: str) -> Any:
-        """The LangChain chat model that "name" or "name:argument" stands for. Raises RegistryError or QuestionerError."""
+        """The LangChain chat model for "name" or "name:argument". Raises RegistryError or QuestionerError."""
         entry, made = self._create("questioner", spec, QuestionerError)
         if not callable(getattr(made, "invoke", None)):
             raise RegistryError(

@@ -182,7 +182,8 @@ class TranscriptStore:
         if not query:
             return []
         found = text(
-            "SELECT rowid FROM transcript_text WHERE transcript_text MATCH :query ORDER BY rank, rowid DESC LIMIT :limit"
+            "SELECT rowid FROM transcript_text WHERE transcript_text MATCH :query "
+            "ORDER BY rank, rowid DESC LIMIT :limit"
         )
         with self._session() as session:
             numbers = list(session.scalars(found, {"query": query, "limit": max(0, limit)}))

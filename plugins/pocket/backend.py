@@ -60,15 +60,17 @@ class PocketBackend(VisionBackend):
             )
             tokenizer = PreTrainedTokenizerFast.from_pretrained(self.directory, local_files_only=True)
         except (OSError, ValueError, RuntimeError) as error:
-            raise BackendError(f"the pocket model in {self.directory} cannot be read: {str(error).splitlines()[0]}") from error
+            raise BackendError(
+                f"the pocket model in {self.directory} cannot be read: {str(error).splitlines()[0]}"
+            ) from error
         finally:
             if bars:
                 logging.enable_progress_bar()
         wrong = [key for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for key in report[kind]]
         if wrong:
             raise BackendError(
-                f"the weights in {self.directory} do not fit the model: {len(wrong)} tensors are missing, unknown or of another "
-                f"shape, first {wrong[0]}; export the model again."
+                f"the weights in {self.directory} do not fit the model: {len(wrong)} tensors are missing, unknown "
+                f"or of another shape, first {wrong[0]}; export the model again."
             )
         return Engine(model.eval().to(self.device), tokenizer)
 
@@ -101,7 +103,8 @@ class PocketBackend(VisionBackend):
             with torch.inference_mode():
                 tokens = self.engine.model.get_image_features(normalise(pixels)).pooler_output
             encoded += [
-                EncodedImage(picture.sha256, self.revision, row.clone()) for picture, row in zip(group, tokens, strict=True)
+                EncodedImage(picture.sha256, self.revision, row.clone())
+                for picture, row in zip(group, tokens, strict=True)
             ]
         return encoded
 
@@ -127,18 +130,25 @@ class PocketBackend(VisionBackend):
 
         if question.image.revision != self.revision:
             raise BackendError(
-                f"this picture was encoded by {question.image.revision}, not by {self.revision}; encode it again with this backend."
+                f"this picture was encoded by {question.image.revision}, not by {self.revision}; "
+                "encode it again with this backend."
             )
         return Prompt(question.image.data, question.question, question.history)
 
     @staticmethod
     def _sampling(options: GenerationOptions) -> dict[str, Any]:
         return {
-            "max_new_tokens": max(options.max_new_tokens, 1), "temperature": options.temperature, "top_p": options.top_p, "seed": options.seed,
-        }  # fmt: skip
+            "max_new_tokens": max(options.max_new_tokens, 1),
+            "temperature": options.temperature,
+            "top_p": options.top_p,
+            "seed": options.seed,
+        }
 
     def describe(self) -> dict[str, str]:
         return {
-            "name": self.name, "revision": self.revision, "device": self.device, "dtype": "float32",
+            "name": self.name,
+            "revision": self.revision,
+            "device": self.device,
+            "dtype": "float32",
             "why": f"{self.reason}; fp32 because the model is small",
-        }  # fmt: skip
+        }

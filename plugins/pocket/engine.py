@@ -1,6 +1,7 @@
 """Ask pocket: prompts in MiniGPT-4's conversation format, a batch of questions at a time, every picture encoded once.
 
-Format (Zhu et al. 2023, https://arxiv.org/abs/2304.10592, section 3.2): `###Human: <Img>IMAGE</Img> TEXT ###Assistant: ANSWER###`.
+Format (Zhu et al. 2023, https://arxiv.org/abs/2304.10592, section 3.2):
+`###Human: <Img>IMAGE</Img> TEXT ###Assistant: ANSWER###`.
 """
 
 from __future__ import annotations
@@ -16,12 +17,17 @@ from torch import Tensor
 
 SHORT_CAPTION = "write a short caption."
 STOP = "###"
-ROLE = re.compile(r"#{2,}|\b(human|assistant)\s*:|</?(img|s|pad|image|seen\d|sure\d|group\d|place\d|set\d|none)>", re.IGNORECASE)
+ROLE = re.compile(
+    r"#{2,}|\b(human|assistant)\s*:|</?(img|s|pad|image|seen\d|sure\d|group\d|place\d|set\d|none)>", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One question about one picture's tokens (36, hidden), with earlier pairs; `question=None` asks for a short caption."""
+    """One question about one picture's tokens (36, hidden), with earlier pairs.
+
+    `question=None` asks for a short caption.
+    """
 
     tokens: Tensor
     question: str | None
@@ -62,7 +68,10 @@ class Engine:
         return f"</Img>{turns} {harmless(prompt.question or SHORT_CAPTION)} ###Assistant:"
 
     def embeddings(self, prompt: Prompt, room: int) -> Tensor:
-        """(length, hidden). Where the text is too long the oldest pairs go, then the question's end; the picture stays."""
+        """(length, hidden).
+
+        Where the text is too long the oldest pairs go, then the question's end; the picture stays.
+        """
         history = prompt.history
         while True:
             tail = self._ids(self.text(Prompt(prompt.tokens, prompt.question, history)))
@@ -85,9 +94,15 @@ class Engine:
         return embeds, mask
 
     def answer(
-        self, prompts: Sequence[Prompt], *, max_new_tokens: int = 60, temperature: float = 0.0, top_p: float = 0.9, seed: int | None = None,
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        max_new_tokens: int = 60,
+        temperature: float = 0.0,
+        top_p: float = 0.9,
+        seed: int | None = None,
         streamer: Any = None,
-    ) -> list[str]:  # fmt: skip
+    ) -> list[str]:
         """One answer per prompt; greedy at temperature 0."""
         if not prompts:
             return []
@@ -99,9 +114,14 @@ class Engine:
                 torch.manual_seed(seed)
             embeds, mask = self.batch(prompts, self.room - max_new_tokens)
             ids = self.model.language_model.generate(
-                inputs_embeds=embeds, attention_mask=mask, max_new_tokens=max_new_tokens, eos_token_id=self.stop, pad_token_id=self.pad,
-                streamer=streamer, **sampling,
-            )  # fmt: skip
+                inputs_embeds=embeds,
+                attention_mask=mask,
+                max_new_tokens=max_new_tokens,
+                eos_token_id=self.stop,
+                pad_token_id=self.pad,
+                streamer=streamer,
+                **sampling,
+            )
         return [self._said(row) for row in ids]
 
     def _said(self, ids: Tensor) -> str:

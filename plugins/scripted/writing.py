@@ -175,7 +175,7 @@ class Summary:
             if thing.within is not None:
                 left = [c for c in thing.colours if c not in thing.told]
                 told += [words.listed(left)] if left and not thing.other_colours else []
-                told += [action for action in thing.actions[:1]]
+                told += thing.actions[:1]
             else:
                 told += [_capitalised(action) for action in thing.actions[1:3]]
             if thing.material and not (

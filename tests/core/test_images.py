@@ -13,11 +13,12 @@ import zlib
 from pathlib import Path
 
 import pytest
-from core.errors import ImageError
-from core.images import Picture, find_pictures, open_picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+
+from core.errors import ImageError
+from core.images import Picture, find_pictures, open_picture
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 

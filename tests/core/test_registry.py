@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 import typer
 
 from core.errors import BackendError, InquisightError, QuestionerError, RegistryError, UsageError
-from core.registry import Registry, load_registry
+from core.registry import OURS, Registry, load_registry
 from core.shadow import check_not_shadowed, shadowing
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,6 +65,9 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
     for variable in ("INQUISIGHT_LOAD_PLUGINS", "INQUISIGHT_STRICT_PLUGINS"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr("core.registry.BUILTINS", {})
+    # what is installed of our own is not what these tests are about
+    others = lambda **query: [point for point in entry_points(**query) if point.dist and point.dist.name != OURS]  # noqa: E731
+    monkeypatch.setattr("core.registry.entry_points", others)
     monkeypatch.syspath_prepend(str(tmp_path))
     made: list[str] = []
 

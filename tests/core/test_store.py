@@ -193,7 +193,8 @@ WRITER = """
     who, path = sys.argv[1:]
     store = TranscriptStore(path)
     for number in range(25):
-        picture = PictureInfo(sha256=f"{int(who) * 1000 + number:064x}", source=f"{who}-{number}.png", width=1, height=1)
+        digest = f"{int(who) * 1000 + number:064x}"
+        picture = PictureInfo(sha256=digest, source=f"{who}-{number}.png", width=1, height=1)
         store.add(Caption(picture=picture, summary="a shared duck"))
         assert len(store.recent(5)) >= 1 and store.search("duck", 3)
         partial = picture.model_copy(update={"sha256": "f" * 64})

@@ -2,8 +2,9 @@
 
     python -m training.pocket.evaluate SOURCES --scenes 600 --out docs/pocket-table.json
 
-Scenes: the cut-outs of training in compositions never seen, other photographs behind them. Photographs: the free pictures that
-scikit-image and scikit-learn ship, and those of `training.pocket.sources` that were held out; none was trained on.
+Scenes: the cut-outs of training in compositions never seen, other photographs behind them. Photographs: the free
+pictures that scikit-image and scikit-learn ship, and those of `training.pocket.sources` that were held out; none was
+trained on.
 """
 
 from __future__ import annotations
@@ -25,27 +26,54 @@ from core.registry import get_registry
 from core.vision import EncodedImage, VisionBackend, VisualQuestion
 from plugins.pocket.colours import COLOURS
 from training.pocket.foundation import known_names
-from training.pocket.language import NUMBERS, UNANSWERABLE, SceneTalk, phrase
+from training.pocket.language import SceneTalk
 from training.pocket.scenes import Composer, Scene
+from training.pocket.wording import NUMBERS, UNANSWERABLE, phrase
 
 DETAIL = "Describe this picture in detail."
 SIZES = ("small", "large", "medium")
 NOTHING = re.compile(r"\b(do not know|cannot tell|not sure|don't know)\b")
 MENTION = re.compile(r"there (?:is|are) (?:(?:a|an|some|the) )?(.+?)(?: with some [a-z ,]+)?(?=\.|$)")
 LOOKS = re.compile(r"this looks like (?:a|an|some|the) ([^,.]+)")
-SKIMAGE = ("astronaut", "brick", "camera", "cat", "chelsea", "clock", "coffee", "coins", "colorwheel", "grass", "gravel",
-           "hubble_deep_field", "immunohistochemistry", "moon", "page", "rocket", "retina", "skin", "text")  # fmt: skip
+SKIMAGE = (
+    "astronaut",
+    "brick",
+    "camera",
+    "cat",
+    "chelsea",
+    "clock",
+    "coffee",
+    "coins",
+    "colorwheel",
+    "grass",
+    "gravel",
+    "hubble_deep_field",
+    "immunohistochemistry",
+    "moon",
+    "page",
+    "rocket",
+    "retina",
+    "skin",
+    "text",
+)
 BARS = {
-    "background colour": 0.90, "colour of a named thing": 0.70, "number (0-4)": 0.85, "presence, balanced": 0.80, "left / middle / right": 0.80,
-    "recall in the description": 0.70, "invented per picture": 0.50,
-}  # fmt: skip
+    "background colour": 0.90,
+    "colour of a named thing": 0.70,
+    "number (0-4)": 0.85,
+    "presence, balanced": 0.80,
+    "left / middle / right": 0.80,
+    "recall in the description": 0.70,
+    "invented per picture": 0.50,
+}
 
 
 def picture(image: Image.Image, name: str) -> Picture:
     """A composed scene as the Picture that backends expect."""
     import hashlib
 
-    return Picture(image=image, sha256=hashlib.sha256(name.encode() + image.tobytes()).hexdigest(), source=name, note=None)
+    return Picture(
+        image=image, sha256=hashlib.sha256(name.encode() + image.tobytes()).hexdigest(), source=name, note=None
+    )
 
 
 def first(words: Sequence[str], text: str) -> str:
@@ -77,7 +105,11 @@ def score_scenes(vision: VisionBackend, scenes: list[Scene]) -> dict[str, Any]:
         marks.append((kind, truth))
 
     for scene, image in zip(scenes, encoded, strict=True):
-        facts = {"things": [vars_of(thing) for thing in scene.things], "background": scene.background, "background_colours": scene.background_colours}
+        facts = {
+            "things": [vars_of(thing) for thing in scene.things],
+            "background": scene.background,
+            "background_colours": scene.background_colours,
+        }
         talk = SceneTalk(facts, names)
         put(image, DETAIL, "description", [thing.name for thing in scene.things])
         put(image, "How many things are there?", "number", len(scene.things))
@@ -108,7 +140,10 @@ def score_scenes(vision: VisionBackend, scenes: list[Scene]) -> dict[str, Any]:
             mark("colour of a named thing", first(COLOURS, answer) == truth[0])
             mark("colour of a named thing, any it has", first(COLOURS, answer) in truth)
         elif kind == "place":
-            mark("left / middle / right", first(("left", "middle", "right"), answer.replace("in the middle of the picture", "middle")) == truth)
+            mark(
+                "left / middle / right",
+                first(("left", "middle", "right"), answer.replace("in the middle of the picture", "middle")) == truth,
+            )
         elif kind == "present":
             yes = answer.startswith("yes")
             no = answer.startswith("no") or "i see no" in answer
@@ -149,11 +184,15 @@ def free_photographs() -> list[tuple[str, Image.Image]]:
                 found.append((f"scikit-image {path.stem}", opened.convert("RGB")))
     samples = load_sample_images()
     names = [Path(name).stem for name in samples.filenames]
-    found += [(f"scikit-learn {name}", Image.fromarray(image)) for name, image in zip(names, samples.images, strict=True)]
+    found += [
+        (f"scikit-learn {name}", Image.fromarray(image)) for name, image in zip(names, samples.images, strict=True)
+    ]
     return found
 
 
-def score_photographs(vision: Any, photographs: list[tuple[str, Image.Image]]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def score_photographs(
+    vision: Any, photographs: list[tuple[str, Image.Image]]
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """What is said of each photograph, beside what the classifier itself believes; needs the pocket backend's eye."""
     import torch
 
@@ -178,11 +217,16 @@ def score_photographs(vision: Any, photographs: list[tuple[str, Image.Image]]) -
         bare = {guess, classes[int(index)][1]}
         rows.append(
             {
-                "photograph": shown.source, "head": guess, "sure": round(float(best), 2), "says": text,
-                "named": guess in lower, "admits": bool(NOTHING.search(lower)), "invents": sorted((names & known) - bare - {""}),
+                "photograph": shown.source,
+                "head": guess,
+                "sure": round(float(best), 2),
+                "says": text,
+                "named": guess in lower,
+                "admits": bool(NOTHING.search(lower)),
+                "invents": sorted((names & known) - bare - {""}),
                 "level": "sure" if best >= SURE else "maybe" if best >= MAYBE else "none",
             }
-        )  # fmt: skip
+        )
     sure = [row for row in rows if row["level"] == "sure"]
     unsure = [row for row in rows if row["level"] == "none"]
     figures = {
@@ -190,7 +234,9 @@ def score_photographs(vision: Any, photographs: list[tuple[str, Image.Image]]) -
         "head at least half sure": len(sure),
         "of these named": sum(row["named"] for row in sure),
         "head knows nothing (under 0.2)": len(unsure),
-        "of these admits it, or names only the group": sum(row["admits"] or "looks like" in row["says"].lower() for row in unsure),
+        "of these admits it, or names only the group": sum(
+            row["admits"] or "looks like" in row["says"].lower() for row in unsure
+        ),
         "photographs on which a thing is invented": sum(bool(row["invents"]) for row in rows),
     }
     return rows, figures
@@ -214,7 +260,10 @@ def main() -> None:
     if options.vision.startswith("pocket"):
         for title, shown in (
             ("free photographs", free_photographs()),
-            ("held-out photographs", [(f"held-out {path.stem}", composer._photograph(path)) for path in composer.photographs]),
+            (
+                "held-out photographs",
+                [(f"held-out {path.stem}", composer._photograph(path)) for path in composer.photographs],
+            ),
         ):
             rows, figures = score_photographs(vision, shown)
             report[title] = {"figures": figures, "rows": rows}

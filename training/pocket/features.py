@@ -2,8 +2,8 @@
 
     python -m training.pocket.features SOURCES OUT --scenes 14000 --photographs 4000
 
-Writes `OUT/{split}-cells.npy` (N, 81, 1280) float16, `-rgb.npy` (N, 81, 12), `-coverage.npy` (N, 81, 5), `-truth.jsonl`; N counts
-scenes first, photographs after them. A run that was interrupted goes on where it stopped.
+Writes `OUT/{split}-cells.npy` (N, 81, 1280) float16, `-rgb.npy` (N, 81, 12), `-coverage.npy` (N, 81, 5),
+`-truth.jsonl`; N counts scenes first, photographs after them. A run that was interrupted goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from training.pocket.scenes import Composer, Scene
 CELLS = GRID * GRID
 MOST_THINGS = 5
 BATCH = 64
-_composer: Composer
+_worker: dict[str, Composer] = {}  # of a process that composes: its composer
 
 
 def released_tower() -> EfficientNetLite2:
@@ -50,15 +50,15 @@ def truth(scene: Scene) -> dict[str, Any]:
 
 
 def _start(root: str, held_out: bool) -> None:
-    global _composer
     os.nice(5)
     torch.set_num_threads(1)
-    _composer = Composer(Path(root), held_out=held_out)
+    _worker["composer"] = Composer(Path(root), held_out=held_out)
 
 
 def _make(job: tuple[str, int]) -> tuple[np.ndarray, np.ndarray, str]:
     kind, seed = job
-    scene = _composer.scene(seed) if kind == "scene" else _composer.photograph(seed)
+    composer = _worker["composer"]
+    scene = composer.scene(seed) if kind == "scene" else composer.photograph(seed)
     coverage = np.zeros((CELLS, MOST_THINGS), np.float16)
     flat = scene.cells.reshape(CELLS, -1)[:, :MOST_THINGS]
     coverage[:, : flat.shape[1]] = flat
@@ -89,12 +89,15 @@ def run(sources: Path, out: Path, split: str, scenes: int, photographs: int, wor
     for name, shape in shapes.items():
         path = out / f"{split}-{name}.npy"
         mode = "r+" if done else "w+"
-        stores[name] = open_memmap(path, mode, np.float16, (len(jobs), *shape))  # type: ignore[no-untyped-call]
+        stores[name] = open_memmap(path, mode, np.float16, (len(jobs), *shape))
     if done:
         lines_path.write_bytes(b"".join(lines_path.read_bytes().splitlines(keepends=True)[:done]))
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    tower = released_tower().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    with mp.get_context("spawn").Pool(workers, _start, (str(sources), split != "train")) as pool, lines_path.open("a") as lines:
+    tower = released_tower().to(device, memory_format=torch.channels_last)
+    with (
+        mp.get_context("spawn").Pool(workers, _start, (str(sources), split != "train")) as pool,
+        lines_path.open("a") as lines,
+    ):
         for batch in _batches(pool.imap(_make, jobs[done:], chunksize=8)):
             pixels = torch.from_numpy(np.stack([item[0] for item in batch])).to(device)
             values = normalise(pixels).contiguous(memory_format=torch.channels_last)

@@ -1,9 +1,9 @@
-"""Foundation of pocket's sight: train the neck on composed scenes, then write what the frozen eye says of every picture.
+"""Foundation of pocket's sight: train the neck on composed scenes, then write what the frozen eye says of each picture.
 
     python -m training.pocket.foundation FEATURES        (folder written by training.pocket.features)
 
-The truth of a composed scene is known for every cell: which cut-out covers it and where that cut-out's centre is. Photographs teach
-the neck what "nothing I know" looks like.
+The truth of a composed scene is known for every cell: which cut-out covers it and where that cut-out's centre is.
+Photographs teach the neck what "nothing I know" looks like.
 """
 
 from __future__ import annotations
@@ -49,8 +49,7 @@ def targets(truth: dict[str, Any], coverage: np.ndarray, index: dict[str, int]) 
     things = truth["things"][: coverage.shape[1]]
     centres = (np.arange(GRID) + 0.5) / GRID
     xs, ys = np.tile(centres, GRID), np.repeat(centres, GRID)
-    for number, thing in enumerate(things):
-        cover = coverage[:, number]
+    for cover in coverage.T[: len(things)]:
         classes[(cover >= TOUCHED) & (classes == known + 1)] = -100
     for number, thing in enumerate(things):
         cover = coverage[:, number]
@@ -59,7 +58,13 @@ def targets(truth: dict[str, Any], coverage: np.ndarray, index: dict[str, int]) 
         classes[mine] = index.get(thing["name"], known)
         x0, y0, x1, y1 = thing["box"]
         geometry[mine] = np.stack(
-            [(x0 + x1) / 2 - xs[mine], (y0 + y1) / 2 - ys[mine], np.full(mine.sum(), math.log(x1 - x0)), np.full(mine.sum(), math.log(y1 - y0))], -1
+            [
+                (x0 + x1) / 2 - xs[mine],
+                (y0 + y1) / 2 - ys[mine],
+                np.full(mine.sum(), math.log(x1 - x0)),
+                np.full(mine.sum(), math.log(y1 - y0)),
+            ],
+            -1,
         )
     return classes, geometry
 
@@ -109,15 +114,19 @@ def train_neck(folder: Path, epochs: int, size: int = 64) -> Neck:
         thing = (truth >= 0) & (truth <= len(names))
         empty = truth == len(names) + 1
         print(
-            f"neck: epoch {epoch + 1}, loss {loss.item():.3f}, cells of things right {(said == truth)[thing].float().mean():.3f}, "
-            f"empty cells right {(said == truth)[empty].float().mean():.4f}", flush=True,
-        )  # fmt: skip
+            f"neck: epoch {epoch + 1}, loss {loss.item():.3f}, "
+            f"cells of things right {(said == truth)[thing].float().mean():.3f}, "
+            f"empty cells right {(said == truth)[empty].float().mean():.4f}",
+            flush=True,
+        )
         neck.train()
         save_file({key: value.contiguous() for key, value in neck.state_dict().items()}, folder / "neck.safetensors")
     return neck.eval().cpu()
 
 
-def loss_of(neck: Neck, cells: Any, rgb: Any, classes: Tensor, geometry: Tensor, rows: np.ndarray, device: str) -> tuple[Tensor, Tensor]:
+def loss_of(
+    neck: Neck, cells: Any, rgb: Any, classes: Tensor, geometry: Tensor, rows: np.ndarray, device: str
+) -> tuple[Tensor, Tensor]:
     """Cross-entropy over cells plus the error of the centres."""
     x, colours = (torch.from_numpy(np.asarray(store[rows])).float().to(device) for store in (cells, rgb))
     if neck.training:
@@ -133,7 +142,10 @@ def loss_of(neck: Neck, cells: Any, rgb: Any, classes: Tensor, geometry: Tensor,
 
 
 def write_eye(folder: Path, split: str, neck: Neck) -> None:
-    """`{split}-eye.npy` (N, 81, EYE_DIM) float16 and `{split}-facts.npy` (N, 12): all that the later stages need of a picture."""
+    """`{split}-eye.npy` (N, 81, EYE_DIM) float16 and `{split}-facts.npy` (N, 12).
+
+    That is all that the later stages need of a picture.
+    """
     from training.pocket.vocabulary import fill_class_tables
 
     truths = read_truth(folder, split)
@@ -168,7 +180,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder written by training.pocket.features")
     parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--split", choices=("train", "held-out"), help="only write what the trained neck says of this split")
+    parser.add_argument(
+        "--split", choices=("train", "held-out"), help="only write what the trained neck says of this split"
+    )
     arguments = parser.parse_args()
     if arguments.split:
         head = Neck(len(known_names())).eval()

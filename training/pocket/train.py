@@ -1,11 +1,11 @@
 """The two stages of pocket, on what the frozen eye said of every picture once.
 
-    python -m training.pocket.train FEATURES RUN --stage 1      (learns to see: short captions, "Question: ... Answer: ...")
-    python -m training.pocket.train FEATURES RUN --stage 2      (learns to speak: long descriptions and chat)
+    python -m training.pocket.train FEATURES RUN --stage 1  (learns to see: short captions, "Question: ... Answer: ...")
+    python -m training.pocket.train FEATURES RUN --stage 2  (learns to speak: long descriptions and chat)
 
-Unlike the 7B there is no Q-Former and no Vicuna of this size to start from, so both train together with the linear layer; the
-eye stays frozen. Several questions about one picture share its tokens in one sequence: each sees the picture and itself only.
-A run that was interrupted goes on from its last checkpoint.
+Unlike the 7B there is no Q-Former and no Vicuna of this size to start from, so both train together with the linear
+layer; the eye stays frozen. Several questions about one picture share its tokens in one sequence: each sees the picture
+and itself only. A run that was interrupted goes on from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -60,19 +60,44 @@ RECIPES = {1: Recipe(1400), 2: Recipe(1800, lr=7e-4, lr_end=2e-5, warmup=50)}
 def build(tokenizer: PreTrainedTokenizerFast, names: list[tuple[str, str]]) -> PocketForConditionalGeneration:
     """A fresh model around this vocabulary: 16 queries, 3 Q-Former layers and 4 Llama layers of width 256."""
     text = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=256, intermediate_size=640, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=4,
-        max_position_embeddings=512, tie_word_embeddings=True, bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
+        vocab_size=len(tokenizer),
+        hidden_size=256,
+        intermediate_size=640,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
+    )
     qformer = Blip2QFormerConfig(
-        vocab_size=8, hidden_size=256, num_hidden_layers=3, num_attention_heads=4, intermediate_size=768, cross_attention_frequency=1,
-        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, max_position_embeddings=8,
-    )  # fmt: skip
-    vision = Blip2VisionConfig(hidden_size=EYE_DIM, intermediate_size=1, num_hidden_layers=0, num_attention_heads=1, image_size=260, patch_size=29)
+        vocab_size=8,
+        hidden_size=256,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        intermediate_size=768,
+        cross_attention_frequency=1,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        max_position_embeddings=8,
+    )
+    vision = Blip2VisionConfig(
+        hidden_size=EYE_DIM,
+        intermediate_size=1,
+        num_hidden_layers=0,
+        num_attention_heads=1,
+        image_size=260,
+        patch_size=29,
+    )
     config = Blip2Config(
-        vision_config=vision, qformer_config=qformer, text_config=text, num_query_tokens=QUERIES,
+        vision_config=vision,
+        qformer_config=qformer,
+        text_config=text,
+        num_query_tokens=QUERIES,
         image_token_index=tokenizer.convert_tokens_to_ids(IMAGE),
-    )  # fmt: skip
+    )
     config.pocket_known = len(names)
     config.pocket_names = [name for name, _ in names]
     model = PocketForConditionalGeneration(config)
@@ -104,9 +129,18 @@ class Pictures:
         palette = rng.sample(range(1, 12), rng.randint(1, 3))
         middle = rng.sample(range(1, 12), rng.randint(1, 2))
         return [
-            facts[0], confidence, index, int(grouped), rng.randrange(3), rng.randrange(3), setting,
-            *palette, *[0] * (3 - len(palette)), *middle, *[0] * (2 - len(middle)),
-        ]  # fmt: skip
+            facts[0],
+            confidence,
+            index,
+            int(grouped),
+            rng.randrange(3),
+            rng.randrange(3),
+            setting,
+            *palette,
+            *[0] * (3 - len(palette)),
+            *middle,
+            *[0] * (2 - len(middle)),
+        ]
 
     def draw(self, rng: random.Random, recipe: Recipe, *, chat: bool) -> tuple[int, list[int], list[Pair]]:
         """(row, facts, question-answer pairs)."""
@@ -117,7 +151,11 @@ class Pictures:
                 facts = self.invented(rng, facts)
             return row, facts, PhotoTalk(hints(facts), self.names, self.others).pairs(rng, recipe.questions, chat=chat)
         row = rng.choice(self.scenes)
-        return row, self.facts[row].tolist(), SceneTalk(self.truths[row], self.names).pairs(rng, recipe.questions, chat=chat)
+        return (
+            row,
+            self.facts[row].tolist(),
+            SceneTalk(self.truths[row], self.names).pairs(rng, recipe.questions, chat=chat),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +169,18 @@ class Batch:
     mask: Tensor  # (B, 1, L, L) bool
 
 
-def collate(tokenizer: Any, samples: list[list[Pair]], rng: random.Random, *, chat: bool, chains: float, length: int) -> Batch:
+def collate(
+    tokenizer: Any, samples: list[list[Pair]], rng: random.Random, *, chat: bool, chains: float, length: int
+) -> Batch:
     """Prefix with the picture, then every segment on its own: it may attend to the prefix and to itself."""
     length_image = QUERIES + HINT_TOKENS
     prefix_text = ("###Human: <Img>", "</Img>") if chat else ("<s>", "")
     before, after = (tokenizer(text, add_special_tokens=False).input_ids for text in prefix_text)
     prefix = [*before, *[tokenizer.pad_token_id] * length_image, *after]
     texts: list[str] = []
-    plans: list[list[list[int]]] = []  # per picture: segments as lists of indices into texts (prompt, answer, prompt, answer...)
+    plans: list[
+        list[list[int]]
+    ] = []  # per picture: segments as lists of indices into texts (prompt, answer, prompt, answer...)
     for pairs in samples:
         segments: list[list[int]] = []
         for number, (question, answer, _) in enumerate(pairs):
@@ -161,7 +203,12 @@ def collate(tokenizer: Any, samples: list[list[Pair]], rng: random.Random, *, ch
     encoded = tokenizer(texts, add_special_tokens=False).input_ids
     rows = []
     for segments in plans:
-        ids, labels, positions, owner = list(prefix), [IGNORE] * len(prefix), list(range(len(prefix))), [0] * len(prefix)
+        ids, labels, positions, owner = (
+            list(prefix),
+            [IGNORE] * len(prefix),
+            list(range(len(prefix))),
+            [0] * len(prefix),
+        )
         for number, segment in enumerate(segments, start=1):
             start = len(ids)
             if start + sum(len(encoded[text]) for text in segment) > length:
@@ -173,6 +220,7 @@ def collate(tokenizer: Any, samples: list[list[Pair]], rng: random.Random, *, ch
             positions += range(len(prefix), len(prefix) + len(ids) - start)
             owner += [number] * (len(ids) - start)
         rows.append((ids, labels, positions, owner))
+
     # always the same length: a compiled step is compiled once
     def padded(index: int, value: int) -> Tensor:
         return torch.tensor([row[index] + [value] * (length - len(row[index])) for row in rows])
@@ -180,7 +228,8 @@ def collate(tokenizer: Any, samples: list[list[Pair]], rng: random.Random, *, ch
     ids, labels, positions, owner_of = padded(0, tokenizer.pad_token_id), padded(1, IGNORE), padded(2, 0), padded(3, -1)
     shifted = torch.full_like(labels, IGNORE)
     shifted[:, :-1] = labels[:, 1:]
-    # the first token of a segment with an empty prompt is predicted from the prefix's last token
+    # The first token of a caption without a prompt is predicted from the prefix's last token. There is one such place, so
+    # only a caption that comes first has it; a later one learns from its second token on.
     for row, segments in enumerate(plans):
         first = len(prefix)
         if not encoded[segments[0][0]]:
@@ -248,7 +297,9 @@ def train(folder: Path, run: Path, stage: int, recipe: Recipe, *, compiled: bool
     decay = [p for p in trained if p.ndim > 1]
     plain = [p for p in trained if p.ndim <= 1]
     optimizer = torch.optim.AdamW(
-        [{"params": decay, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}], lr=recipe.lr, betas=(0.9, 0.98)
+        [{"params": decay, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}],
+        lr=recipe.lr,
+        betas=(0.9, 0.98),
     )
     checkpoint, begin, seconds = run / f"stage{stage}-checkpoint.pt", 0, 0.0
     if checkpoint.exists():
@@ -260,9 +311,18 @@ def train(folder: Path, run: Path, stage: int, recipe: Recipe, *, compiled: bool
     log = (run / f"stage{stage}.jsonl").open("a", encoding="utf-8")
     began = time.time()
     for step in range(begin, recipe.steps):
-        rng = random.Random(f"{recipe.seed} {stage} {step}")  # a step's samples do not depend on how the run was interrupted
+        rng = random.Random(
+            f"{recipe.seed} {stage} {step}"
+        )  # a step's samples do not depend on how the run was interrupted
         drawn = [pictures.draw(rng, recipe, chat=stage == 2) for _ in range(recipe.batch)]
-        batch = collate(tokenizer, [pairs for _, _, pairs in drawn], rng, chat=stage == 2, chains=recipe.chains, length=recipe.length)
+        batch = collate(
+            tokenizer,
+            [pairs for _, _, pairs in drawn],
+            rng,
+            chat=stage == 2,
+            chains=recipe.chains,
+            length=recipe.length,
+        )
         eye = torch.from_numpy(pictures.eye[[row for row, _, _ in drawn]]).float().to(device)
         facts = torch.tensor([facts for _, facts, _ in drawn], device=device)
         batch = Batch(*(getattr(batch, name).to(device) for name in Batch.__dataclass_fields__))
@@ -277,13 +337,26 @@ def train(folder: Path, run: Path, stage: int, recipe: Recipe, *, compiled: bool
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         spent = seconds + time.time() - began
-        log.write(json.dumps({"step": step, "loss": round(loss.item(), 4), "lr": rate(recipe, step), "seconds": round(spent, 1)}) + "\n")
+        log.write(
+            json.dumps(
+                {"step": step, "loss": round(loss.item(), 4), "lr": rate(recipe, step), "seconds": round(spent, 1)}
+            )
+            + "\n"
+        )
         if step % 20 == 19:
             log.flush()
             left = (time.time() - began) / (step + 1 - begin) * (recipe.steps - step - 1)
-            print(f"stage {stage}: step {step + 1} of {recipe.steps}, loss {loss.item():.3f}, {left / 60:.0f} min left", flush=True)
+            print(
+                f"stage {stage}: step {step + 1} of {recipe.steps}, loss {loss.item():.3f}, {left / 60:.0f} min left",
+                flush=True,
+            )
         if step % 200 == 199:
-            state = {"model": trained_state(model), "optimizer": optimizer.state_dict(), "step": step + 1, "seconds": spent}
+            state = {
+                "model": trained_state(model),
+                "optimizer": optimizer.state_dict(),
+                "step": step + 1,
+                "seconds": spent,
+            }
             save_atomically(state, checkpoint)
     save_atomically(trained_state(model), run / f"stage{stage}.pt")
 
@@ -300,8 +373,16 @@ if __name__ == "__main__":
     parser.add_argument("--stage", type=int, choices=(1, 2), required=True)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--lr", type=float)
-    parser.add_argument("--compile", action="store_true", help="torch.compile the language model (needs a C++ compiler; 1.3x faster)")
+    parser.add_argument(
+        "--compile", action="store_true", help="torch.compile the language model (needs a C++ compiler; 1.3x faster)"
+    )
     options = parser.parse_args()
     chosen = RECIPES[options.stage]
     changes = {key: getattr(options, key) for key in ("steps", "lr") if getattr(options, key) is not None}
-    train(options.folder, options.run, options.stage, Recipe(**{**{f: getattr(chosen, f) for f in Recipe.__dataclass_fields__}, **changes}), compiled=options.compile)
+    train(
+        options.folder,
+        options.run,
+        options.stage,
+        Recipe(**{**{f: getattr(chosen, f) for f in Recipe.__dataclass_fields__}, **changes}),
+        compiled=options.compile,
+    )

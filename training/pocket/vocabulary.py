@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
@@ -12,7 +13,8 @@ from transformers import PreTrainedTokenizerFast
 
 from plugins.pocket import modeling
 from plugins.pocket.colours import COLOURS
-from training.pocket.language import DO_NOT_KNOW, NOT_A_THING, UNANSWERABLE, Hints, PhotoTalk, SceneTalk
+from training.pocket.language import Hints, PhotoTalk, SceneTalk
+from training.pocket.wording import DO_NOT_KNOW, NOT_A_THING, UNANSWERABLE
 
 IMAGENET = Path(modeling.__file__).with_name("imagenet.tsv")
 IMAGE = "<image>"
@@ -52,7 +54,7 @@ def fill_class_tables(eye: modeling.Eye) -> None:
         eye.setting_of[index] = SETTINGS.index(setting)
 
 
-def corpus(truths: list[dict], names: list[tuple[str, str]]) -> Iterator[str]:  # type: ignore[type-arg]
+def corpus(truths: list[dict[str, Any]], names: list[tuple[str, str]]) -> Iterator[str]:
     """Text to learn word pieces from: every name often enough to become a token, and much of what will be said."""
     rng = random.Random(0)
     classes = [phrase for phrase, _, _ in imagenet()]
@@ -67,7 +69,17 @@ def corpus(truths: list[dict], names: list[tuple[str, str]]) -> Iterator[str]:  
             for question, answer, _ in SceneTalk(truth, names).pairs(rng, 6, chat=True):
                 yield f"{question or ''} {answer}"
     for _ in range(3000):
-        hints = Hints("sure", rng.choice(classes), True, rng.choice(groups()[1:]), "left", "top", "outdoors", ("brown", "green"), ("grey",))
+        hints = Hints(
+            "sure",
+            rng.choice(classes),
+            True,
+            rng.choice(groups()[1:]),
+            "left",
+            "top",
+            "outdoors",
+            ("brown", "green"),
+            ("grey",),
+        )
         for question, answer, _ in PhotoTalk(hints, names, bare).pairs(rng, 5, chat=True):
             yield f"{question or ''} {answer}"
 
@@ -75,16 +87,22 @@ def corpus(truths: list[dict], names: list[tuple[str, str]]) -> Iterator[str]:  
 def train_tokenizer(text: Iterator[str]) -> PreTrainedTokenizerFast:
     """Byte-level BPE over lower-cased text: nothing is out of vocabulary, all of the small world is whole words."""
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])  # type: ignore[assignment]
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # type: ignore[assignment]
-    tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
     special = ["<pad>", "<s>", "</s>", IMAGE, *CHAT, *HINT_WORDS, *(f"<{colour}>" for colour in COLOURS)]
-    trainer = trainers.BpeTrainer(  # type: ignore[call-arg]
-        vocab_size=VOCABULARY, special_tokens=special, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), min_frequency=4, show_progress=False
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        min_frequency=4,
+        show_progress=False,
     )
     tokenizer.train_from_iterator(text, trainer)
-    tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)  # type: ignore[assignment]
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>", padding_side="left")
+    tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>", padding_side="left"
+    )
     fast.add_special_tokens({"additional_special_tokens": [IMAGE, *CHAT]})
     return fast
 
@@ -99,7 +117,9 @@ def fill_hint_tables(model: modeling.PocketForConditionalGeneration, tokenizer: 
     def ids(text: str, length: int) -> torch.Tensor:
         found = tokenizer(f" {text}", add_special_tokens=False).input_ids if text else []
         if len(found) > length:
-            raise ValueError(f"{text!r} takes {len(found)} tokens, a hint has room for {length}: enlarge the vocabulary")
+            raise ValueError(
+                f"{text!r} takes {len(found)} tokens, a hint has room for {length}: enlarge the vocabulary"
+            )
         return torch.tensor(found + [none] * (length - len(found)))
 
     fill_class_tables(eye)
@@ -112,14 +132,21 @@ def fill_hint_tables(model: modeling.PocketForConditionalGeneration, tokenizer: 
 
 def hints(facts: list[int]) -> Hints:
     """The eye's facts (see `Eye.facts`) in words."""
-    level, confidence, index, group, column, row, setting, *colours = facts
+    _level, confidence, index, group, column, row, setting, *colours = facts
     phrase, bare_group, _ = imagenet_cached()[index]
     words = [COLOURS[c - 1] for c in colours[:3] if c], [COLOURS[c - 1] for c in colours[3:] if c]
     named = f"{'an' if bare_group[0] in 'aeiou' else 'a'} {bare_group}" if bare_group else ""
     return Hints(
-        CONFIDENCE[confidence], phrase if confidence else "", bool(group), named, COLUMNS[column], ROWS[row], SETTINGS[setting],
-        tuple(words[0]), tuple(words[1]),
-    )  # fmt: skip
+        CONFIDENCE[confidence],
+        phrase if confidence else "",
+        bool(group),
+        named,
+        COLUMNS[column],
+        ROWS[row],
+        SETTINGS[setting],
+        tuple(words[0]),
+        tuple(words[1]),
+    )
 
 
 _classes: list[tuple[str, str, str]] = []

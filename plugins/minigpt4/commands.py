@@ -1,0 +1,88 @@
+"""The declaration of `inquisight convert minigpt4`; the work is in `convert.py`, imported when it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from core.errors import UsageError, printable
+
+DTYPES = ("auto", "bfloat16", "float16", "float32")
+TEMPLATES = ("auto", "vicuna", "llama2")
+
+convert = typer.Typer(name="convert", help="Bring released weights into a form that opens.", no_args_is_help=True)
+
+
+@convert.callback()
+def group() -> None:
+    """Bring released weights into a form that opens."""
+
+
+@convert.command()
+def minigpt4(
+    projection: Annotated[
+        Path,
+        typer.Option("--projection", metavar="FILE", help="The released MiniGPT-4 checkpoint (.pth)."),
+    ],
+    llm: Annotated[
+        str,
+        typer.Option("--llm", metavar="DIR|NAME", help="The Llama-family model: a directory, or a name on the hub."),
+    ],
+    vision: Annotated[
+        list[str],
+        typer.Option(
+            "--vision",
+            metavar="DIR|NAME|FILE",
+            help="BLIP-2's eye: a directory or hub name (Salesforce/blip2-flan-t5-xxl), or LAVIS's .pth; twice where "
+            "Q-Former and eva_vit_g.pth are two files.",
+        ),
+    ],
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="The directory to write.")],
+    dtype: Annotated[
+        str, typer.Option("--dtype", metavar="TYPE", help="auto (as the language model is stored), bfloat16, "
+                          "float16 or float32.")
+    ] = "auto",
+    template: Annotated[
+        str, typer.Option("--template", metavar="NAME", help="Conversation format: auto, vicuna or llama2.")
+    ] = "auto",
+    own_projection: Annotated[
+        bool,
+        typer.Option(
+            "--own-projection",
+            help="The projection was trained with exactly these two halves: do not insist on those of the released one.",
+        ),
+    ] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only check that everything fits; write nothing.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier conversion at --to.")] = False,
+) -> None:
+    """Join MiniGPT-4's projection, its language model and BLIP-2's eye into one Hugging Face directory.
+
+    Started again after an interruption, it goes on with the first file that is missing.
+    """
+    if dtype not in DTYPES:
+        raise UsageError(f"--dtype is '{printable(dtype, 40)}': take {', '.join(DTYPES[:-1])} or {DTYPES[-1]}.")
+    if template not in TEMPLATES:
+        raise UsageError(f"--template is '{printable(template, 40)}': take {', '.join(TEMPLATES[:-1])} or {TEMPLATES[-1]}.")
+
+    from plugins.minigpt4.convert import Request, run
+
+    run(
+        Request(
+            projection=projection,
+            llm=llm,
+            vision=tuple(vision),
+            to=to,
+            dtype=dtype,
+            template=template,
+            own_projection=own_projection,
+            overwrite=overwrite,
+        ),
+        check=check,
+    )
+
+
+def add_to(cli: typer.Typer) -> None:
+    """Put the group `convert` on the command line."""
+    cli.add_typer(convert, name="convert")

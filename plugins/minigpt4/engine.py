@@ -1,0 +1,545 @@
+"""Ask a MiniGPT-4: every picture is encoded once, and nothing that the language model has read is read again.
+
+A conversation becomes one row of tokens with pictures in between. What an earlier question or turn left behind (keys and
+values of the longest common prefix) is taken over; only the rest is computed. Several questions about one picture share
+the prefix within a batch. Rows differ in length: they are padded on the left, and a row that is done leaves the batch.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import DynamicCache, StoppingCriteria, StoppingCriteriaList
+
+from core.errors import BackendError
+from plugins.minigpt4.conversation import VICUNA, Conversation, Format, Seen
+from plugins.minigpt4.decoding import GREEDY, Chooser, Options, Speech
+from plugins.minigpt4.prefixes import Key, Layers, Prefix, PrefixStore, common_prefix
+
+CACHE_BYTES: Final = 1 << 30  # a 7B model in 16 bit keeps about 2,000 tokens in it
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model said to one conversation."""
+
+    text: str
+    reason: str  # "stop": it ended by itself; "length": max_new_tokens were reached
+    prompt_tokens: int
+    new_tokens: int
+    dropped: int = 0  # oldest exchanges that no longer fitted
+    notices: tuple[str, ...] = ()  # what the user should know, one sentence each
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Text of one row, certain by now."""
+
+    row: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the user should know, in one sentence."""
+
+    row: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A row has ended."""
+
+    row: int
+    answer: Answer
+
+
+Event = Piece | Notice | Done
+
+
+@dataclass(slots=True)
+class Counts:
+    """What was computed and what was not, for tests and benchmarks."""
+
+    pictures: int = 0  # seen by the vision tower
+    read: int = 0  # prompt tokens that went through the language model, without padding
+    reused: int = 0  # prompt tokens taken from an earlier question
+    prefills: int = 0
+    steps: int = 0
+
+
+@dataclass(slots=True)
+class _Row:
+    number: int
+    parts: list[list[int] | Seen]
+    keys: tuple[Key, ...]
+    head: int  # length of instructions and first picture
+    limit: int  # new tokens
+    speech: Speech
+    dropped: int
+    notices: tuple[str, ...]
+
+    def answer(self) -> Answer:
+        new = len(self.speech.ids)
+        reason = "stop" if self.speech.stopped or new < self.limit else "length"
+        return Answer(self.speech.text, reason, len(self.keys), new, self.dropped, self.notices)
+
+
+class Engine:
+    """A `Blip2ForConditionalGeneration` with a decoder-only language model, and its tokenizer. Thread-safe.
+
+    `context` limits prompt and answer together (default: what the language model was made for), `cache_bytes` what is
+    kept for later questions, and `notify` hears of things the user should know (default: the log).
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        format: Format = VICUNA,
+        *,
+        context: int | None = None,
+        cache_bytes: int = CACHE_BYTES,
+        notify: Callable[[str], None] | None = None,
+    ) -> None:
+        config = model.config
+        if not getattr(config, "use_decoder_only_language_model", True):
+            raise BackendError(
+                f"the language model is a {config.text_config.model_type}, which reads its prompt with an encoder; "
+                "MiniGPT-4 needs a decoder-only one such as Llama."
+            )
+        self.model = model
+        self.language_model = model.language_model
+        self.tokenizer = tokenizer
+        self.format = format
+        self.context: int = min(context or 1 << 30, config.text_config.max_position_embeddings)
+        self.notify = notify or logging.getLogger("inquisight").warning
+        self.counts = Counts()
+        self.store = PrefixStore(cache_bytes)
+        self.lock = threading.RLock()
+        self.embed = self.language_model.get_input_embeddings()
+        self.ends = self._end_tokens()
+        # A converted vocabulary has tokens the language model never learned to say.
+        placeholder = getattr(config, "image_token_index", None)
+        vocabulary = self.embed.weight.shape[0]
+        self.never = [placeholder] if placeholder is not None and placeholder < vocabulary else []
+        self.forbidden = tuple(sorted({str(token) for token in tokenizer.all_special_tokens}))
+
+    def _end_tokens(self) -> list[int]:
+        ids = set(self.format.stops) & set(self.tokenizer.get_vocab())
+        found = {self.tokenizer.convert_tokens_to_ids(text) for text in ids}
+        for owner in (self.model.generation_config, self.language_model.generation_config, self.tokenizer):
+            value = getattr(owner, "eos_token_id", None)
+            found |= set(value) if isinstance(value, list | tuple) else {value}
+        return sorted(token for token in found if token is not None)
+
+    # -- pictures ---------------------------------------------------------------------------------------------------
+
+    def encode(self, pixel_values: Tensor) -> list[Tensor]:
+        """(B, 3, height, width), normalised -> B tensors (tokens, hidden). Each picture is looked at once."""
+
+        def look(pixels: Sequence[Tensor]) -> list[Tensor]:
+            weight = next(self.model.vision_model.parameters())
+            with self._computing():
+                batch = torch.stack(list(pixels)).to(weight.device, weight.dtype)
+                tokens = self.model.get_image_features(batch).pooler_output
+                self.counts.pictures += len(batch)
+                return [row.clone() for row in tokens.to(self.embed.weight.device, self.embed.weight.dtype)]
+
+        return self._in_halves(look, list(pixel_values), "pictures")
+
+    # -- answers ----------------------------------------------------------------------------------------------------
+
+    def answer(self, conversations: Sequence[Conversation], options: Options = GREEDY) -> list[Answer]:
+        """One answer per conversation, each with an open question at its end, in order.
+
+        Where the memory runs out the batch is halved once, which is said. Raises BackendError.
+        """
+
+        def run(rows: Sequence[Conversation]) -> list[Answer]:
+            done = [event for event in self._events(rows, options) if isinstance(event, Done)]
+            return [event.answer for event in sorted(done, key=lambda event: event.row)]
+
+        answers = self._in_halves(run, conversations, "questions")
+        for notice in dict.fromkeys(notice for answer in answers for notice in answer.notices):
+            self.notify(notice)
+        return answers
+
+    def events(self, conversations: Sequence[Conversation], options: Options = GREEDY) -> Iterator[Event]:
+        """The same as a stream of notices, pieces of text as they become certain, and ends. Raises BackendError."""
+        try:
+            yield from self._events(conversations, options)
+        except torch.OutOfMemoryError as error:
+            raise self._no_memory(len(conversations), "questions") from error
+
+    def stream(self, conversation: Conversation, options: Options = GREEDY) -> Iterator[str]:
+        """The answer in pieces; joined they equal `answer([conversation])[0].text`."""
+        for event in self.events([conversation], options):
+            if isinstance(event, Piece):
+                yield event.text
+            elif isinstance(event, Notice):
+                self.notify(event.text)
+
+    def forget(self) -> None:
+        """Let go of everything that was kept for later questions."""
+        with self.lock:
+            self.store.clear()
+
+    # -- rows -------------------------------------------------------------------------------------------------------
+
+    def tokens(self, conversation: Conversation) -> list[list[int] | Seen]:
+        """Token ids and pictures in turn. Each piece of text is tokenised by itself; one BOS, at the very start."""
+        bos = self.tokenizer.bos_token or ""
+        parts: list[list[int] | Seen] = []
+        for part in self.format.render(conversation, bos=bos, forbidden=self.forbidden):
+            parts.append(part if isinstance(part, Seen) else self._ids(part))
+        if self.tokenizer.bos_token_id is not None:
+            parts[0] = [self.tokenizer.bos_token_id, *parts[0]]
+        return parts
+
+    def _ids(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
+        return ids
+
+    def _row(self, number: int, conversation: Conversation, options: Options) -> _Row:
+        if not conversation.exchanges or conversation.exchanges[-1].answer is not None:
+            raise BackendError("there is no open question at the end of this conversation.")
+        limit = min(options.max_new_tokens, max(self.context // 2, 1))
+        parts, dropped, notices = self._fit(conversation, self.context - limit)
+        keys: list[Key] = []
+        head = 0
+        for part in parts:
+            if isinstance(part, Seen):
+                keys += [(part.key, place) for place in range(len(part))]
+                head = head or len(keys)
+            else:
+                keys += part
+        speech = Speech(self.tokenizer, self.format.stops)
+        return _Row(number, parts, tuple(keys), head or len(keys), limit, speech, dropped, notices)
+
+    def _fit(self, conversation: Conversation, room: int) -> tuple[list[list[int] | Seen], int, tuple[str, ...]]:
+        """Leave out the oldest exchanges' words, then the end of the question; never a picture or the instructions."""
+
+        def fits(candidate: Conversation) -> bool:
+            return sum(map(len, self.tokens(candidate))) <= room
+
+        if fits(conversation):
+            return self.tokens(conversation), 0, ()
+        notices: tuple[str, ...] = ()
+        older = len(conversation.exchanges) - 1
+        # shorter with every exchange that goes, so the smallest number that fits is found by bisection
+        dropped = min(
+            bisect_left(range(1, older + 1), True, key=lambda n: fits(conversation.without_oldest(n))) + 1, older
+        )
+        if dropped:
+            conversation = conversation.without_oldest(dropped)
+            what = "exchange was" if dropped == 1 else f"{dropped} exchanges were"
+            notices += (
+                f"the conversation is longer than the {self.context} tokens the model can read: "
+                f"the oldest {what} left out; pictures and instructions stay.",
+            )
+        if not fits(conversation):
+            words = sum(len(part) for part in conversation.exchanges[-1].question if isinstance(part, str))
+            if not fits(conversation.shortened(0)):
+                pictures = len(conversation.pictures)
+                raise BackendError(
+                    f"{pictures} picture{'s' * (pictures != 1)} and the instructions alone take more than the {room} tokens "
+                    "left beside the answer; ask about fewer pictures or for a shorter answer."
+                )
+            kept = bisect_left(range(words + 1), True, key=lambda n: not fits(conversation.shortened(n))) - 1
+            conversation = conversation.shortened(max(kept, 0))
+            notices += (f"the question is too long: only its first {kept} of {words} characters were read.",)
+        return self.tokens(conversation), dropped, notices
+
+    def _embed(self, row: _Row, start: int, end: int) -> Tensor:
+        """(end - start, hidden) of a row's tokens."""
+        pieces: list[Tensor] = []
+        place = 0
+        for part in row.parts:
+            first, last = max(start - place, 0), min(end - place, len(part))
+            if first < last:
+                if isinstance(part, Seen):
+                    weight = self.embed.weight
+                    pieces.append(part.tokens[first:last].to(weight.device, weight.dtype))
+                else:
+                    pieces.append(self.embed(torch.tensor(part[first:last], device=self.embed.weight.device)))
+            place += len(part)
+        return torch.cat(pieces)
+
+    # -- reading ----------------------------------------------------------------------------------------------------
+
+    def _read(self, spans: Sequence[tuple[_Row, int]]) -> tuple[DynamicCache, Tensor, Tensor]:
+        """Read the first `end` tokens of each row, taking over what is known.
+
+        Returns the cache, which of its places hold tokens (B, places) and the logits after the last one (B, vocabulary).
+        """
+        known = []
+        for row, end in spans:
+            prefix, length = self.store.find(row.keys[:end])
+            known.append((prefix, min(length, end - 1)))  # one token at least has to be read for its logits
+        past = max(length for _, length in known)
+        longest = max(end - length for (_, end), (_, length) in zip(spans, known, strict=True))
+        cache = self._past(known, past)
+        rows, marks = [], []
+        for (row, end), (_, length) in zip(spans, known, strict=True):
+            new = self._embed(row, length, end)
+            rows.append(_padded(new, longest))
+            marks.append([0] * (past - length) + [1] * length + [0] * (longest - len(new)) + [1] * len(new))
+            self.counts.read += len(new)
+            self.counts.reused += length
+        self.counts.prefills += 1
+        mask = torch.tensor(marks, device=rows[0].device)
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, past:]
+        return cache, mask, self._forward(torch.stack(rows), mask, positions, cache)
+
+    @staticmethod
+    def _past(known: Sequence[tuple[Prefix | None, int]], past: int) -> DynamicCache:
+        """One cache of all rows' prefixes, padded on the left to `past` places."""
+        cache = DynamicCache()
+        if not past:
+            return cache
+        same = all(one is known[0][0] and length == past for one, length in known)
+        chosen = known[:1] if same else known
+        template = next(prefix for prefix, _ in chosen if prefix is not None)
+        for layer in range(len(template.layers)):
+            for_keys, for_values = [], []
+            for prefix, length in chosen:
+                k, v = (prefix or template).layers[layer]
+                for_keys.append(_padded(k[:, :, :length], past))
+                for_values.append(_padded(v[:, :, :length], past))
+            cache.update(torch.cat(for_keys), torch.cat(for_values), layer)
+        if same and len(known) > 1:
+            cache.batch_repeat_interleave(len(known))
+        return cache
+
+    def _forward(self, embeds: Tensor, mask: Tensor, positions: Tensor, cache: DynamicCache) -> Tensor:
+        output = self.language_model(
+            inputs_embeds=embeds,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        logits: Tensor = output.logits[:, -1].to(self.embed.weight.device)
+        return logits
+
+    def _keep(self, row: _Row, keys: tuple[Key, ...], cache: DynamicCache, mask: Tensor, place: int) -> None:
+        """Remember what row number `place` of a batch has read: its first len(keys) tokens, without padding."""
+        chosen = mask[place].bool()
+        layers: Layers = []
+        for layer in cache.layers:
+            k, v = layer.keys[place : place + 1], layer.values[place : place + 1]
+            if mask.shape[0] > 1 or not bool(chosen.all()):
+                wanted = chosen.to(k.device)
+                k, v = k[:, :, wanted], v[:, :, wanted]
+            # a slice would keep the whole batch alive
+            layers.append((k[:, :, : len(keys)].contiguous(), v[:, :, : len(keys)].contiguous()))
+        self.store.add(Prefix(keys, layers))
+
+    def _share(self, rows: Sequence[_Row]) -> set[int]:
+        """Read once what several rows about one picture have in common. Returns the rows that stand alone."""
+        groups: dict[tuple[Key, ...], list[_Row]] = {}
+        for row in rows:
+            groups.setdefault(row.keys[: row.head], []).append(row)
+        wanted: list[tuple[_Row, int]] = []
+        for group in groups.values():
+            first = group[0]
+            shared = min((common_prefix(first.keys, other.keys) for other in group[1:]), default=0)
+            if len(group) > 1 and self.store.find(first.keys[:shared])[1] < shared:
+                wanted.append((first, shared))
+        if wanted:
+            cache, mask, _ = self._read(wanted)
+            for place, (row, end) in enumerate(wanted):
+                self._keep(row, row.keys[:end], cache, mask, place)
+        return {group[0].number for group in groups.values() if len(group) == 1}
+
+    # -- saying -----------------------------------------------------------------------------------------------------
+
+    def _events(self, conversations: Sequence[Conversation], options: Options) -> Iterator[Event]:
+        if not conversations:
+            return
+        rows = [self._row(number, conversation, options) for number, conversation in enumerate(conversations)]
+        for row in rows:
+            yield from (Notice(row.number, notice) for notice in row.notices)
+        if options.num_beams > 1:
+            yield from self._beams(rows, options)
+        else:
+            yield from self._steps(rows, options)
+
+    def _steps(self, rows: list[_Row], options: Options) -> Iterator[Event]:
+        """One token per row and step. The lock is held for a step, never while a caller holds the generator."""
+        device = self.embed.weight.device
+        chooser = Chooser(options, len(rows), ends=self.ends, never=self.never, device=device)
+        with self._computing():
+            alone = self._share(rows)
+            cache, mask, logits = self._read([(row, len(row.keys)) for row in rows])
+        active = list(rows)
+        said = torch.empty((len(rows), 0), dtype=torch.long, device=device)
+        whole = True  # the cache holds every token that the mask marks
+        try:
+            while True:
+                with self._computing():
+                    tokens = chooser(logits, said, [row.number for row in active])
+                    said = torch.cat([said, tokens[:, None]], dim=-1)
+                    chosen = tokens.tolist()
+                going: list[int] = []
+                for place, (row, token) in enumerate(zip(active, chosen, strict=True)):
+                    text, over = self._hear(row, token)
+                    if text:
+                        yield Piece(row.number, text)
+                    if not over:
+                        going.append(place)
+                        continue
+                    with self._computing():
+                        self._keep_conversation(row, alone, cache, mask, place)
+                    yield Done(row.number, row.answer())
+                if not going:
+                    active = []
+                    return
+                with self._computing():
+                    if len(going) < len(active):
+                        places = torch.tensor(going, device=device)
+                        cache.batch_select_indices(places)
+                        mask, said, tokens = mask[places], said[places], tokens[places]
+                        active = [active[place] for place in going]
+                    positions = mask.sum(-1, keepdim=True)
+                    mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=-1)
+                    whole = False
+                    logits = self._forward(self.embed(tokens[:, None]), mask, positions, cache)
+                    whole = True
+                    self.counts.steps += 1
+        finally:
+            # a reader who leaves early still comes back for the next turn
+            if active and whole:
+                with self._computing():
+                    for place, row in enumerate(active):
+                        self._keep_conversation(row, alone, cache, mask, place)
+
+    def _hear(self, row: _Row, token: int) -> tuple[str, bool]:
+        """The text that a token made certain, and whether the row ends with it."""
+        speech = row.speech
+        if token in self.ends:
+            text = speech.close()
+            speech.stopped = True
+            return text, True
+        text = speech.feed(token)
+        if speech.stopped:
+            return text, True
+        if len(speech.ids) >= row.limit:
+            return text + speech.close(), True
+        return text, False
+
+    def _keep_conversation(self, row: _Row, alone: set[int], cache: DynamicCache, mask: Tensor, place: int) -> None:
+        """For the next turn. Not for one of several questions about a picture: their common part is kept already."""
+        if row.number in alone:
+            read = int(mask[place].sum())
+            self._keep(row, (*row.keys, *row.speech.ids)[:read], cache, mask, place)
+
+    def _beams(self, rows: list[_Row], options: Options) -> Iterator[Event]:
+        """Beam search by transformers itself, without reuse; the text is told at once."""
+        sampling: dict[str, Any] = {"do_sample": options.do_sample}
+        if options.do_sample:
+            sampling |= {"temperature": options.temperature, "top_p": options.top_p, "top_k": options.top_k}
+        device = self.embed.weight.device
+        devices = [device] if device.type == "cuda" else []
+        with self._computing(), torch.random.fork_rng(devices, enabled=options.seed is not None):
+            if options.seed is not None:
+                torch.manual_seed(options.seed)
+            longest = max(len(row.keys) for row in rows)
+            padded = torch.stack([_padded(self._embed(row, 0, len(row.keys)), longest) for row in rows])
+            mask = torch.tensor([[0] * (longest - len(row.keys)) + [1] * len(row.keys) for row in rows], device=device)
+            ids = self.language_model.generate(
+                inputs_embeds=padded,
+                attention_mask=mask,
+                max_new_tokens=rows[0].limit,
+                num_beams=options.num_beams,
+                length_penalty=options.length_penalty,
+                repetition_penalty=options.repetition_penalty,
+                min_new_tokens=options.min_length or None,
+                suppress_tokens=self.never or None,
+                eos_token_id=self.ends or None,
+                pad_token_id=self.tokenizer.pad_token_id or 0,
+                stopping_criteria=StoppingCriteriaList([_Stops(self.tokenizer, self.format.stops)]),
+                **sampling,
+            )
+        for row, line in zip(rows, ids.tolist(), strict=True):
+            for token in line:
+                text, over = self._hear(row, token)
+                if text:
+                    yield Piece(row.number, text)
+                if over:
+                    break
+            else:
+                yield Piece(row.number, row.speech.close())
+            yield Done(row.number, row.answer())
+
+    # -- means ------------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        with self.lock, torch.inference_mode():
+            yield
+
+    def _in_halves(self, work: Callable[[Sequence[T]], list[R]], items: Sequence[T], what: str) -> list[R]:
+        """`work(items)`; where the memory does not suffice once more in two halves, without what was kept, and say so."""
+        if not items:
+            return []
+        try:
+            return work(items)
+        except torch.OutOfMemoryError:
+            pass  # outside of this block, so that the failed batch's tensors are gone
+        self._free()
+        half = (len(items) + 1) // 2
+        if len(items) > 1:
+            self.notify(f"not enough memory for {len(items)} {what} at a time: going on with {half} at a time.")
+        else:
+            self.notify(
+                "not enough memory: what was kept for later questions was let go, and the question is asked again."
+            )
+        try:
+            return [result for start in range(0, len(items), half) for result in work(items[start : start + half])]
+        except torch.OutOfMemoryError as error:
+            self._free()
+            raise self._no_memory(half, what) from error
+
+    def _free(self) -> None:
+        self.forget()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    @staticmethod
+    def _no_memory(count: int, what: str) -> BackendError:
+        return BackendError(
+            f"not enough memory for {count} {what} at a time; take fewer, a shorter conversation or answer, "
+            "or load the model in 8 or 4 bit."
+        )
+
+
+def _padded(tokens: Tensor, length: int) -> Tensor:
+    """(..., tokens, size) with zeros in front, up to `length` tokens."""
+    return F.pad(tokens, (0, 0, length - tokens.shape[-2], 0))
+
+
+class _Stops(StoppingCriteria):  # type: ignore[misc]
+    """A row has ended when its last tokens hold a stop string."""
+
+    def __init__(self, tokenizer: Any, stops: Sequence[str]) -> None:
+        self.tokenizer = tokenizer
+        self.stops = stops
+
+    def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:
+        tails = self.tokenizer.batch_decode(input_ids[:, -8:], clean_up_tokenization_spaces=False)
+        return torch.tensor([any(stop in tail for stop in self.stops) for tail in tails], device=input_ids.device)

@@ -1,0 +1,222 @@
+"""Where weights lie and how they are read: safetensors and PyTorch files, one tensor at a time.
+
+Nothing is unpickled but tensors and plain containers (`weights_only=True`), and nothing is read before it is
+asked for: files are mapped into memory, and only one of them is open at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from core.errors import BackendError, UsageError, printable
+
+_LFS = b"version https://git-lfs"
+_SAFETENSORS_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A tensor that lies in a file."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    file: Path
+
+
+class Weights:
+    """The tensors of one or several files by name; of two equal names the first counts. Raises BackendError.
+
+    `read` opens the file it needs and closes the one before, so reading file by file keeps one in memory.
+    """
+
+    def __init__(self, files: Iterable[Path], *, inside: tuple[str, ...] = ()) -> None:
+        """`inside` are keys under which a PyTorch file may keep its tensors ("model", "state_dict")."""
+        self._inside = inside
+        self._open: tuple[Path, Any] | None = None
+        self.files = tuple(files)
+        self.stored: dict[str, Stored] = {}
+        for file in self.files:
+            for name, stored in self._list(file).items():
+                self.stored.setdefault(name, stored)
+        self.close()
+
+    def read(self, name: str) -> torch.Tensor:
+        """The tensor called `name`, as it is stored; valid until another file is read or `close`."""
+        return self._opened(self.stored[name].file)(name)
+
+    def close(self) -> None:
+        """Unmap the file that is open."""
+        self._open = None
+
+    def _opened(self, file: Path) -> Callable[[str], torch.Tensor]:
+        if self._open is None or self._open[0] != file:
+            self._open = None  # unmapped before the next one is mapped
+            if file.suffix == ".safetensors":
+                self._open = (file, _open_safetensors(file).get_tensor)
+            else:
+                self._open = (file, _open_pickle(file, self._inside).__getitem__)
+        opened: Callable[[str], torch.Tensor] = self._open[1]
+        return opened
+
+    def _list(self, file: Path) -> dict[str, Stored]:
+        if file.suffix != ".safetensors":
+            tensors = _open_pickle(file, self._inside)
+            return {name: Stored(tuple(value.shape), value.dtype, file) for name, value in tensors.items()}
+        found = {}
+        handle = _open_safetensors(file)
+        for name in handle.keys():  # noqa: SIM118 - not a dict
+            described = handle.get_slice(name)
+            dtype = _SAFETENSORS_DTYPES.get(described.get_dtype())
+            if dtype is None:
+                raise BackendError(
+                    f"{printable(file)}: '{printable(name, 80)}' is stored as {described.get_dtype()}, a quantised type; "
+                    "take the model's float16, bfloat16 or float32 weights."
+                )
+            found[name] = Stored(tuple(described.get_shape()), dtype, file)
+        return found
+
+
+def _refuse_pointer(file: Path) -> None:
+    try:
+        with file.open("rb") as opened:
+            beginning = opened.read(len(_LFS))
+    except OSError as error:
+        raise BackendError(f"{printable(file)} cannot be read: {error.strerror or error}.") from error
+    if beginning == _LFS:
+        raise BackendError(
+            f"{printable(file)} is a Git LFS pointer and not the weights: run `git lfs pull` in its folder."
+        )
+
+
+def _open_safetensors(file: Path) -> Any:
+    _refuse_pointer(file)
+    try:
+        return safe_open(str(file), framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise BackendError(
+            f"{printable(file)} is damaged or cut off ({printable(error, 120)}): fetch it again."
+        ) from error
+
+
+def _open_pickle(file: Path, inside: tuple[str, ...]) -> dict[str, torch.Tensor]:
+    """The tensors of a `torch.save` file, mapped and not copied where its format allows that."""
+    _refuse_pointer(file)
+    try:
+        with file.open("rb") as opened:
+            # files from before PyTorch 1.6 are no zip archives and cannot be mapped
+            mapped = opened.read(2) == b"PK"
+        content = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
+    except pickle.UnpicklingError as error:
+        raise BackendError(
+            f"{printable(file)} is not a file of tensors only ({_forbidden(error)}): "
+            "it is not opened, because loading such a file could run a program; get the original one."
+        ) from error
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        reason = printable(str(error).partition("\n")[0], 120)
+        raise BackendError(f"{printable(file)} is damaged or cut off ({reason}): fetch it again.") from error
+    for key in inside:
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+            break
+    if not isinstance(content, dict):
+        raise BackendError(
+            f"{printable(file)} holds a {type(content).__name__} and no tensors by name: it is not a checkpoint."
+        )
+    return {str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
+
+
+def _forbidden(error: BaseException) -> str:
+    """What a refused pickle wanted to load, out of PyTorch's long explanation."""
+    words = str(error).replace("`", " ").split()
+    for before, name in zip(words, words[1:], strict=False):
+        if before == "GLOBAL":
+            return f"it asks for {printable(name, 80)}"
+    return "it holds something else or is damaged"
+
+
+def weight_files(directory: Path, option: str, wanted: Callable[[str], bool] | None = None) -> list[Path]:
+    """The files with the weights of a Hugging Face directory, safetensors before PyTorch's. Raises BackendError.
+
+    `wanted` chooses by tensor name, so that shards which hold nothing of interest are not even asked for.
+    """
+    for index in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
+        if (directory / index).is_file():
+            return _indexed(directory, index, option, wanted)
+    for single in ("model.safetensors", "pytorch_model.bin"):
+        if (directory / single).is_file():
+            return [directory / single]
+    where = f"{option} {printable(directory)}"
+    if (directory / "adapter_config.json").is_file():
+        raise BackendError(f"{where} is a LoRA adapter and no model: merge it into its base model first (peft's merge_and_unload).")
+    if list(directory.glob("consolidated*")):
+        raise BackendError(
+            f"{where} is in Meta's own format (consolidated.*): bring it into Hugging Face's first, with transformers' "
+            "convert_llama_weights_to_hf."
+        )
+    raise BackendError(
+        f"{where} holds no weights: expected model.safetensors or pytorch_model.bin (or their .index.json with the shards)."
+    )
+
+
+def _indexed(directory: Path, index: str, option: str, wanted: Callable[[str], bool] | None) -> list[Path]:
+    weight_map = read_json(directory / index).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise BackendError(f"{printable(directory / index)} has no weight_map: fetch it again.")
+    names = sorted({str(file) for name, file in weight_map.items() if wanted is None or wanted(str(name))})
+    if any(Path(name).name != name for name in names):
+        raise BackendError(f"{printable(directory / index)} names files outside its folder: it is not used.")
+    missing = [name for name in names if not (directory / name).is_file()]
+    if missing:
+        raise BackendError(
+            f"{option} {printable(directory)} is incomplete: {printable(missing[0])} is missing "
+            f"({len(names) - len(missing)} of {len(names)} files are there); fetch the rest."
+        )
+    return [directory / name for name in names]
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """A JSON object. Raises BackendError where the file is missing, cut off or something else."""
+    try:
+        value = json.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        raise BackendError(f"{printable(file)} is missing: {printable(file.parent)} is not a Hugging Face model.") from None
+    except (OSError, ValueError) as error:
+        raise BackendError(f"{printable(file)} cannot be read ({printable(error, 100)}): fetch it again.") from error
+    if not isinstance(value, dict):
+        raise BackendError(f"{printable(file)} holds no JSON object: fetch it again.")
+    return value
+
+
+def existing_file(path: Path, option: str) -> Path:
+    """`path` made absolute. Raises UsageError where there is no such file."""
+    path = path.expanduser()
+    if not path.is_file():
+        what = "is a directory, and a file is expected" if path.is_dir() else "does not exist"
+        raise UsageError(f"{option} {printable(path)} {what}.")
+    return path.resolve()
+
+
+def sha256(file: Path) -> str:
+    """Of the whole file, as hexadecimal digits."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -1,0 +1,101 @@
+"""How pocket is spoken to and speaks: the words of its small world and how they bend, and the wordings of questions.
+
+The wordings themselves stand in `questions.toml`, which is read once.
+"""
+
+from __future__ import annotations
+
+import random
+import tomllib
+from pathlib import Path
+from typing import Any
+
+_TEXT: dict[str, Any] = tomllib.loads(Path(__file__).with_name("questions.toml").read_text(encoding="utf-8"))
+HOW_OFTEN: dict[str, dict[str, int]] = _TEXT["how_often"]
+ASKING: dict[str, list[str]] = _TEXT["asking"]
+SCENE: dict[str, list[str]] = _TEXT["scene"]
+PHOTOGRAPH: dict[str, list[str]] = _TEXT["photograph"]
+PLURAL: set[str] = set(_TEXT["words"]["plural"])
+MASS: set[str] = set(_TEXT["words"]["mass"])
+UNIQUE: dict[str, str] = _TEXT["words"]["unique"]
+IRREGULAR: dict[str, str] = _TEXT["words"]["irregular"]
+WIDER: dict[str, str] = _TEXT["words"]["wider"]
+NOT_A_THING: tuple[str, ...] = tuple(_TEXT["words"]["not_a_thing"])
+UNANSWERABLE: tuple[str, ...] = tuple(ASKING["unanswerable"])
+
+NUMBERS = ("no", "one", "two", "three", "four", "five")
+STRANGER = "unknown thing"
+DO_NOT_KNOW = ("i do not know.", "i cannot tell.", "i am not sure.")
+SIDES = {"left": "on the left", "right": "on the right", "top": "at the top", "bottom": "at the bottom"}
+
+
+def article(words: str) -> str:
+    """ "a" or "an", by ear."""
+    vowel = words[0] in "aeiou" and not words.startswith(("uni", "eu", "one "))
+    return "an" if vowel or words.startswith("hour") else "a"
+
+
+def phrase(name: str, colour: str = "") -> str:
+    """A noun phrase: "a yellow duck", "some red cherries", "the moon"."""
+    if name in UNIQUE:
+        return UNIQUE[name]
+    words = f"{colour} {name}".strip()
+    return f"some {words}" if name in PLURAL or name in MASS else f"{article(words)} {words}"
+
+
+def plural(name: str) -> str:
+    """More than one of it."""
+    if name in PLURAL or name in MASS:
+        return name
+    if name in IRREGULAR:
+        return IRREGULAR[name]
+    last = name.split()[-1]
+    if last in IRREGULAR:
+        return f"{name[: -len(last)]}{IRREGULAR[last]}"
+    if name.endswith(("s", "sh", "ch", "x")):
+        return f"{name}es"
+    if name.endswith("y") and name[-2] not in "aeiou":
+        return f"{name[:-1]}ies"
+    return f"{name}s"
+
+
+def be(name: str) -> str:
+    """ "is" or "are"."""
+    return "are" if name in PLURAL else "is"
+
+
+def join(parts: list[str]) -> str:
+    """ "a, b and c"."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def where(column: str, row: str) -> str:
+    """Words for a place in the picture."""
+    if row == "centre":
+        return {"left": "on the left", "middle": "in the middle", "right": "on the right"}[column]
+    return f"at the {row} in the middle" if column == "middle" else f"at the {row} {column}"
+
+
+def pick(rng: random.Random, *forms: str, **words: str) -> str:
+    """One of several ways to say it, with its gaps filled."""
+    return rng.choice(forms).format(**words)
+
+
+def ask(rng: random.Random, question: str) -> str:
+    """Politeness and habits of people and of language models, now and then."""
+    draw = rng.random()
+    if draw < 0.70 or question.endswith("."):
+        return question
+    bare = question.rstrip("?")
+    if draw < 0.78:
+        return bare
+    if draw < 0.86:
+        return question.replace("the picture", rng.choice(ASKING["instead_of_the_picture"]))
+    if draw < 0.92:
+        return f"{rng.choice(ASKING['before'])} {question}"
+    return f"{bare} {rng.choice(ASKING['behind'])}?"
+
+
+def detail_request(rng: random.Random) -> str:
+    """The four instructions of stage 2, and a few more."""
+    return rng.choice(ASKING["for_detail"])
