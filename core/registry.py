@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 OURS = "inquisight"
-BUILTINS = {"pocket": "plugins.pocket", "scripted": "plugins.scripted"}
+BUILTINS = {"minigpt4": "plugins.minigpt4", "pocket": "plugins.pocket", "scripted": "plugins.scripted"}
 _HOOKS: dict[str, Kind] = {
     "register_vision_backends": "vision backend",
     "register_questioners": "questioner",

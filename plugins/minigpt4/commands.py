@@ -12,12 +12,15 @@ from core.errors import UsageError, printable
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 TEMPLATES = ("auto", "vicuna", "llama2")
 
-convert = typer.Typer(name="convert", help="Bring released weights into a form that opens.", no_args_is_help=True)
+convert = typer.Typer(name="convert", help="Bring released weights into a form that opens.")
 
 
-@convert.callback()
-def group() -> None:
+@convert.callback(invoke_without_command=True)
+def group(context: typer.Context) -> None:
     """Bring released weights into a form that opens."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit()
 
 
 @convert.command()
@@ -41,8 +44,10 @@ def minigpt4(
     ],
     to: Annotated[Path, typer.Option("--to", metavar="DIR", help="The directory to write.")],
     dtype: Annotated[
-        str, typer.Option("--dtype", metavar="TYPE", help="auto (as the language model is stored), bfloat16, "
-                          "float16 or float32.")
+        str,
+        typer.Option(
+            "--dtype", metavar="TYPE", help="auto (as the language model is stored), bfloat16, float16 or float32."
+        ),
     ] = "auto",
     template: Annotated[
         str, typer.Option("--template", metavar="NAME", help="Conversation format: auto, vicuna or llama2.")
@@ -51,7 +56,8 @@ def minigpt4(
         bool,
         typer.Option(
             "--own-projection",
-            help="The projection was trained with exactly these two halves: do not insist on those of the released one.",
+            help="The projection was trained with exactly these two halves: do not insist on those of the released "
+            "one.",
         ),
     ] = False,
     check: Annotated[bool, typer.Option("--check", help="Only check that everything fits; write nothing.")] = False,
@@ -64,7 +70,9 @@ def minigpt4(
     if dtype not in DTYPES:
         raise UsageError(f"--dtype is '{printable(dtype, 40)}': take {', '.join(DTYPES[:-1])} or {DTYPES[-1]}.")
     if template not in TEMPLATES:
-        raise UsageError(f"--template is '{printable(template, 40)}': take {', '.join(TEMPLATES[:-1])} or {TEMPLATES[-1]}.")
+        raise UsageError(
+            f"--template is '{printable(template, 40)}': take {', '.join(TEMPLATES[:-1])} or {TEMPLATES[-1]}."
+        )
 
     from plugins.minigpt4.convert import Request, run
 

@@ -1,18 +1,18 @@
 """MiniGPT-4's two conversation formats as pure functions: turns and pictures in, text segments and pictures out.
 
-Facts read from the original's `minigpt4/conversation/conversation.py` (last state of Vision-CAIR/MiniGPT-4 and its first
-release of April 2023), `minigpt4/models/minigpt_base.py` and `eval_configs/*.yaml`:
+Facts read from the original's code (Vision-CAIR/MiniGPT-4: `minigpt4/conversation/conversation.py` in its last state
+and in the first release of April 2023, `minigpt4/models/minigpt_base.py`, `eval_configs/*.yaml`):
 
-* Vicuna v0: `SYSTEM###Human: <Img>IMAGE</Img> TEXT###Assistant: ANSWER###Human: TEXT###Assistant: `. The open turn ends
-  with a space; in April 2023 it did not. Training put one more space before `###Assistant:` (`Format.training`).
-* Llama-2: `SYSTEM<s>[INST] <Img>IMAGE</Img> TEXT [/INST] ANSWER<s>[INST] TEXT [/INST] `: every turn begins with a BOS of
-  its own and no `</s>` follows an earlier answer (training did put one there, `Format.end`).
-* The whole prompt is cut at the pictures; each piece is tokenised by itself, only the first one gets a BOS in front. Text
-  and picture are joined by one space. Earlier answers are tokenised again, as text.
+* Vicuna v0: `SYSTEM###Human: <Img>IMAGE</Img> TEXT###Assistant: ANSWER###Human: TEXT###Assistant: `. The open turn
+  ends with a space; in April 2023 it did not. Training put one more space before `###Assistant:` (`Format.training`).
+* Llama-2: `SYSTEM<s>[INST] <Img>IMAGE</Img> TEXT [/INST] ANSWER<s>[INST] TEXT [/INST] `: every turn begins with a BOS
+  of its own and no `</s>` follows an earlier answer (training did put one there, `Format.end`).
+* The whole prompt is cut at the pictures; each piece is tokenised by itself, only the first one gets a BOS in front.
+  Text and picture are joined by one space. Earlier answers are tokenised again, as text.
 
-On purpose otherwise: the original cuts an answer at the last `Assistant:` it contains and wrote each of several pictures
-as a Human message without an answer; here the text of an answer stays whole and pictures stand inside the turn's text.
-Not verified: LLaMA's own tokenizer was not at hand, so its token ids for these strings rest on the tokenizer given.
+On purpose otherwise: the original cuts an answer at the last `Assistant:` it contains, and wrote each of several
+pictures as a Human message of its own; here an answer stays whole and pictures stand inside the turn's text.
+Not verified: LLaMA's own tokenizer was not at hand, so the token ids of these strings rest on the tokenizer given.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ IMAGE_END: Final = "</Img>"
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A picture as the language model gets it: `tokens` is (number of tokens, hidden); equal keys mean equal pictures."""
+    """A picture as the language model gets it: `tokens` is (count, hidden); equal keys mean equal pictures."""
 
     key: str
     tokens: Any = field(repr=False, compare=False)
@@ -117,8 +117,8 @@ class Format:
     def render(self, conversation: Conversation, *, bos: str = "", forbidden: Iterable[str] = ()) -> list[Part]:
         """Strings and pictures in turn: always a string first and last, so n pictures give 2n+1 parts.
 
-        `bos` is the tokenizer's own BOS as text, used by formats that begin each turn with one (the very first BOS is not
-        text: whoever tokenises puts it there). `forbidden` are more strings to remove from what people and models said.
+        `bos` is the tokenizer's own BOS as text, for formats that begin each turn with one (the very first BOS is not
+        text: whoever tokenises puts it there). `forbidden` are more strings to remove from what people and models say.
         """
         forbidden = tuple(forbidden)
         parts: list[Part] = [self.system + self.separator]

@@ -93,7 +93,7 @@ class Chooser:
         if not self.options.do_sample:
             return scores.argmax(-1)
         # Inverse distribution function with one number per row: the draws do not depend on device or batch.
-        probabilities, tokens = scores.softmax(-1).sort(-1, descending=True, stable=True)
+        probabilities, tokens = scores.softmax(-1).sort(stable=True, dim=-1, descending=True)
         draws = torch.cat([torch.rand(1, generator=self.generators[row]) for row in rows])
         totals = probabilities.cumsum(-1)
         place = torch.searchsorted(totals, draws.to(totals.device)[:, None] * totals[:, -1:], right=True)

@@ -1,15 +1,14 @@
 """Ask a MiniGPT-4: every picture is encoded once, and nothing that the language model has read is read again.
 
-A conversation becomes one row of tokens with pictures in between. What an earlier question or turn left behind (keys and
-values of the longest common prefix) is taken over; only the rest is computed. Several questions about one picture share
-the prefix within a batch. Rows differ in length: they are padded on the left, and a row that is done leaves the batch.
+A conversation becomes one row of tokens with pictures in between. What an earlier question or turn left behind (keys
+and values of the longest common prefix) is taken over; only the rest is computed. Several questions about one picture
+share the prefix within a batch. Rows differ in length: they are padded on the left, and one that is done leaves.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,51 +21,13 @@ from transformers import DynamicCache, StoppingCriteria, StoppingCriteriaList
 
 from core.errors import BackendError
 from plugins.minigpt4.conversation import VICUNA, Conversation, Format, Seen
-from plugins.minigpt4.decoding import GREEDY, Chooser, Options, Speech
+from plugins.minigpt4.decoding import GREEDY, Chooser, Options
 from plugins.minigpt4.prefixes import Key, Layers, Prefix, PrefixStore, common_prefix
+from plugins.minigpt4.rows import Answer, Done, Event, Notice, Piece, Row, RowWriter
 
 CACHE_BYTES: Final = 1 << 30  # a 7B model in 16 bit keeps about 2,000 tokens in it
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the model said to one conversation."""
-
-    text: str
-    reason: str  # "stop": it ended by itself; "length": max_new_tokens were reached
-    prompt_tokens: int
-    new_tokens: int
-    dropped: int = 0  # oldest exchanges that no longer fitted
-    notices: tuple[str, ...] = ()  # what the user should know, one sentence each
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """Text of one row, certain by now."""
-
-    row: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """Something the user should know, in one sentence."""
-
-    row: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A row has ended."""
-
-    row: int
-    answer: Answer
-
-
-Event = Piece | Notice | Done
 
 
 @dataclass(slots=True)
@@ -78,23 +39,6 @@ class Counts:
     reused: int = 0  # prompt tokens taken from an earlier question
     prefills: int = 0
     steps: int = 0
-
-
-@dataclass(slots=True)
-class _Row:
-    number: int
-    parts: list[list[int] | Seen]
-    keys: tuple[Key, ...]
-    head: int  # length of instructions and first picture
-    limit: int  # new tokens
-    speech: Speech
-    dropped: int
-    notices: tuple[str, ...]
-
-    def answer(self) -> Answer:
-        new = len(self.speech.ids)
-        reason = "stop" if self.speech.stopped or new < self.limit else "length"
-        return Answer(self.speech.text, reason, len(self.keys), new, self.dropped, self.notices)
 
 
 class Engine:
@@ -125,17 +69,17 @@ class Engine:
         self.tokenizer = tokenizer
         self.format = format
         self.context: int = min(context or 1 << 30, config.text_config.max_position_embeddings)
+        self.rows = RowWriter(tokenizer, format, self.context)
         self.notify = notify or logging.getLogger("inquisight").warning
         self.counts = Counts()
         self.store = PrefixStore(cache_bytes)
         self.lock = threading.RLock()
         self.embed = self.language_model.get_input_embeddings()
         self.ends = self._end_tokens()
-        # A converted vocabulary has tokens the language model never learned to say.
-        placeholder = getattr(config, "image_token_index", None)
-        vocabulary = self.embed.weight.shape[0]
-        self.never = [placeholder] if placeholder is not None and placeholder < vocabulary else []
-        self.forbidden = tuple(sorted({str(token) for token in tokenizer.all_special_tokens}))
+        # Rows the language model never learned to say: the picture's placeholder and those without a token.
+        vocabulary: int = self.embed.weight.shape[0]
+        nameless = range(len(tokenizer), vocabulary)
+        self.never = sorted({*nameless, config.image_token_index} & set(range(vocabulary)))
 
     def _end_tokens(self) -> list[int]:
         ids = set(self.format.stops) & set(self.tokenizer.get_vocab())
@@ -159,6 +103,12 @@ class Engine:
                 return [row.clone() for row in tokens.to(self.embed.weight.device, self.embed.weight.dtype)]
 
         return self._in_halves(look, list(pixel_values), "pictures")
+
+    def close(self) -> None:
+        """Release the model; the engine is not used afterwards."""
+        with self.lock:
+            self.store.clear()
+            self.model = self.language_model = self.embed = None
 
     # -- answers ----------------------------------------------------------------------------------------------------
 
@@ -197,73 +147,7 @@ class Engine:
         with self.lock:
             self.store.clear()
 
-    # -- rows -------------------------------------------------------------------------------------------------------
-
-    def tokens(self, conversation: Conversation) -> list[list[int] | Seen]:
-        """Token ids and pictures in turn. Each piece of text is tokenised by itself; one BOS, at the very start."""
-        bos = self.tokenizer.bos_token or ""
-        parts: list[list[int] | Seen] = []
-        for part in self.format.render(conversation, bos=bos, forbidden=self.forbidden):
-            parts.append(part if isinstance(part, Seen) else self._ids(part))
-        if self.tokenizer.bos_token_id is not None:
-            parts[0] = [self.tokenizer.bos_token_id, *parts[0]]
-        return parts
-
-    def _ids(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
-        return ids
-
-    def _row(self, number: int, conversation: Conversation, options: Options) -> _Row:
-        if not conversation.exchanges or conversation.exchanges[-1].answer is not None:
-            raise BackendError("there is no open question at the end of this conversation.")
-        limit = min(options.max_new_tokens, max(self.context // 2, 1))
-        parts, dropped, notices = self._fit(conversation, self.context - limit)
-        keys: list[Key] = []
-        head = 0
-        for part in parts:
-            if isinstance(part, Seen):
-                keys += [(part.key, place) for place in range(len(part))]
-                head = head or len(keys)
-            else:
-                keys += part
-        speech = Speech(self.tokenizer, self.format.stops)
-        return _Row(number, parts, tuple(keys), head or len(keys), limit, speech, dropped, notices)
-
-    def _fit(self, conversation: Conversation, room: int) -> tuple[list[list[int] | Seen], int, tuple[str, ...]]:
-        """Leave out the oldest exchanges' words, then the end of the question; never a picture or the instructions."""
-
-        def fits(candidate: Conversation) -> bool:
-            return sum(map(len, self.tokens(candidate))) <= room
-
-        if fits(conversation):
-            return self.tokens(conversation), 0, ()
-        notices: tuple[str, ...] = ()
-        older = len(conversation.exchanges) - 1
-        # shorter with every exchange that goes, so the smallest number that fits is found by bisection
-        dropped = min(
-            bisect_left(range(1, older + 1), True, key=lambda n: fits(conversation.without_oldest(n))) + 1, older
-        )
-        if dropped:
-            conversation = conversation.without_oldest(dropped)
-            what = "exchange was" if dropped == 1 else f"{dropped} exchanges were"
-            notices += (
-                f"the conversation is longer than the {self.context} tokens the model can read: "
-                f"the oldest {what} left out; pictures and instructions stay.",
-            )
-        if not fits(conversation):
-            words = sum(len(part) for part in conversation.exchanges[-1].question if isinstance(part, str))
-            if not fits(conversation.shortened(0)):
-                pictures = len(conversation.pictures)
-                raise BackendError(
-                    f"{pictures} picture{'s' * (pictures != 1)} and the instructions alone take more than the {room} tokens "
-                    "left beside the answer; ask about fewer pictures or for a shorter answer."
-                )
-            kept = bisect_left(range(words + 1), True, key=lambda n: not fits(conversation.shortened(n))) - 1
-            conversation = conversation.shortened(max(kept, 0))
-            notices += (f"the question is too long: only its first {kept} of {words} characters were read.",)
-        return self.tokens(conversation), dropped, notices
-
-    def _embed(self, row: _Row, start: int, end: int) -> Tensor:
+    def _embed(self, row: Row, start: int, end: int) -> Tensor:
         """(end - start, hidden) of a row's tokens."""
         pieces: list[Tensor] = []
         place = 0
@@ -280,10 +164,10 @@ class Engine:
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
-    def _read(self, spans: Sequence[tuple[_Row, int]]) -> tuple[DynamicCache, Tensor, Tensor]:
+    def _read(self, spans: Sequence[tuple[Row, int]]) -> tuple[DynamicCache, Tensor, Tensor]:
         """Read the first `end` tokens of each row, taking over what is known.
 
-        Returns the cache, which of its places hold tokens (B, places) and the logits after the last one (B, vocabulary).
+        Returns the cache, which of its places hold tokens (B, places), and the last token's logits (B, vocabulary).
         """
         known = []
         for row, end in spans:
@@ -336,7 +220,7 @@ class Engine:
         logits: Tensor = output.logits[:, -1].to(self.embed.weight.device)
         return logits
 
-    def _keep(self, row: _Row, keys: tuple[Key, ...], cache: DynamicCache, mask: Tensor, place: int) -> None:
+    def _keep(self, row: Row, keys: tuple[Key, ...], cache: DynamicCache, mask: Tensor, place: int) -> None:
         """Remember what row number `place` of a batch has read: its first len(keys) tokens, without padding."""
         chosen = mask[place].bool()
         layers: Layers = []
@@ -349,12 +233,12 @@ class Engine:
             layers.append((k[:, :, : len(keys)].contiguous(), v[:, :, : len(keys)].contiguous()))
         self.store.add(Prefix(keys, layers))
 
-    def _share(self, rows: Sequence[_Row]) -> set[int]:
+    def _share(self, rows: Sequence[Row]) -> set[int]:
         """Read once what several rows about one picture have in common. Returns the rows that stand alone."""
-        groups: dict[tuple[Key, ...], list[_Row]] = {}
+        groups: dict[tuple[Key, ...], list[Row]] = {}
         for row in rows:
             groups.setdefault(row.keys[: row.head], []).append(row)
-        wanted: list[tuple[_Row, int]] = []
+        wanted: list[tuple[Row, int]] = []
         for group in groups.values():
             first = group[0]
             shared = min((common_prefix(first.keys, other.keys) for other in group[1:]), default=0)
@@ -371,7 +255,10 @@ class Engine:
     def _events(self, conversations: Sequence[Conversation], options: Options) -> Iterator[Event]:
         if not conversations:
             return
-        rows = [self._row(number, conversation, options) for number, conversation in enumerate(conversations)]
+        rows = [
+            self.rows.row(number, conversation, options.max_new_tokens)
+            for number, conversation in enumerate(conversations)
+        ]
         for row in rows:
             yield from (Notice(row.number, notice) for notice in row.notices)
         if options.num_beams > 1:
@@ -379,7 +266,7 @@ class Engine:
         else:
             yield from self._steps(rows, options)
 
-    def _steps(self, rows: list[_Row], options: Options) -> Iterator[Event]:
+    def _steps(self, rows: list[Row], options: Options) -> Iterator[Event]:
         """One token per row and step. The lock is held for a step, never while a caller holds the generator."""
         device = self.embed.weight.device
         chooser = Chooser(options, len(rows), ends=self.ends, never=self.never, device=device)
@@ -428,7 +315,7 @@ class Engine:
                     for place, row in enumerate(active):
                         self._keep_conversation(row, alone, cache, mask, place)
 
-    def _hear(self, row: _Row, token: int) -> tuple[str, bool]:
+    def _hear(self, row: Row, token: int) -> tuple[str, bool]:
         """The text that a token made certain, and whether the row ends with it."""
         speech = row.speech
         if token in self.ends:
@@ -442,13 +329,13 @@ class Engine:
             return text + speech.close(), True
         return text, False
 
-    def _keep_conversation(self, row: _Row, alone: set[int], cache: DynamicCache, mask: Tensor, place: int) -> None:
+    def _keep_conversation(self, row: Row, alone: set[int], cache: DynamicCache, mask: Tensor, place: int) -> None:
         """For the next turn. Not for one of several questions about a picture: their common part is kept already."""
         if row.number in alone:
             read = int(mask[place].sum())
             self._keep(row, (*row.keys, *row.speech.ids)[:read], cache, mask, place)
 
-    def _beams(self, rows: list[_Row], options: Options) -> Iterator[Event]:
+    def _beams(self, rows: list[Row], options: Options) -> Iterator[Event]:
         """Beam search by transformers itself, without reuse; the text is told at once."""
         sampling: dict[str, Any] = {"do_sample": options.do_sample}
         if options.do_sample:
@@ -494,7 +381,7 @@ class Engine:
             yield
 
     def _in_halves(self, work: Callable[[Sequence[T]], list[R]], items: Sequence[T], what: str) -> list[R]:
-        """`work(items)`; where the memory does not suffice once more in two halves, without what was kept, and say so."""
+        """`work(items)`; where memory does not suffice, once more in two halves without what was kept, and say so."""
         if not items:
             return []
         try:
@@ -506,9 +393,7 @@ class Engine:
         if len(items) > 1:
             self.notify(f"not enough memory for {len(items)} {what} at a time: going on with {half} at a time.")
         else:
-            self.notify(
-                "not enough memory: what was kept for later questions was let go, and the question is asked again."
-            )
+            self.notify("not enough memory: what was kept for later questions was let go, and this is tried again.")
         try:
             return [result for start in range(0, len(items), half) for result in work(items[start : start + half])]
         except torch.OutOfMemoryError as error:

@@ -51,7 +51,8 @@ def _fetch(name: str, option: str, patterns: Sequence[str]) -> Path:
         return Path(snapshot_download(name, allow_patterns=list(patterns)))
     except errors.GatedRepoError as error:
         raise BackendError(
-            f"{option} {printable(name)} asks for its licence to be accepted: do so on its page on the hub, then log in "
+            f"{option} {printable(name)} asks for its licence to be accepted: do so on its page on the hub, then log "
+            "in "
             "with `hf auth login`."
         ) from error
     except errors.RepositoryNotFoundError as error:

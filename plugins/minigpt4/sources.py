@@ -1,13 +1,15 @@
 """Where weights lie and how they are read: safetensors and PyTorch files, one tensor at a time.
 
-Nothing is unpickled but tensors and plain containers (`weights_only=True`), and nothing is read before it is
-asked for: files are mapped into memory, and only one of them is open at a time.
+Nothing is unpickled but tensors and plain containers (`weights_only=True`), and nothing is read before it is asked for.
+PyTorch's files are mapped into memory, one at a time. Safetensors files are read with `seek` and `readinto`: the
+library maps a whole file for writing, which the system refuses where it is larger than the memory (26 GB in one file).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import pickle
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 
 from core.errors import BackendError, UsageError, printable
 
+_MAX_HEADER = 100 << 20
 _LFS = b"version https://git-lfs"
 _SAFETENSORS_DTYPES = {
     "F64": torch.float64,
@@ -72,7 +74,7 @@ class Weights:
         if self._open is None or self._open[0] != file:
             self._open = None  # unmapped before the next one is mapped
             if file.suffix == ".safetensors":
-                self._open = (file, _open_safetensors(file).get_tensor)
+                self._open = (file, _Safetensors(file).read)
             else:
                 self._open = (file, _open_pickle(file, self._inside).__getitem__)
         opened: Callable[[str], torch.Tensor] = self._open[1]
@@ -82,18 +84,62 @@ class Weights:
         if file.suffix != ".safetensors":
             tensors = _open_pickle(file, self._inside)
             return {name: Stored(tuple(value.shape), value.dtype, file) for name, value in tensors.items()}
-        found = {}
-        handle = _open_safetensors(file)
-        for name in handle.keys():  # noqa: SIM118 - not a dict
-            described = handle.get_slice(name)
-            dtype = _SAFETENSORS_DTYPES.get(described.get_dtype())
-            if dtype is None:
-                raise BackendError(
-                    f"{printable(file)}: '{printable(name, 80)}' is stored as {described.get_dtype()}, a quantised type; "
-                    "take the model's float16, bfloat16 or float32 weights."
-                )
-            found[name] = Stored(tuple(described.get_shape()), dtype, file)
-        return found
+        return _Safetensors(file).stored
+
+
+class _Safetensors:
+    """A safetensors file: 8 bytes with the header's length, the header in JSON, the tensors. Raises BackendError."""
+
+    def __init__(self, file: Path) -> None:
+        _refuse_pointer(file)
+        self.file = file
+        self.stored: dict[str, Stored] = {}
+        self._places: dict[str, tuple[int, int]] = {}
+        damaged = BackendError(f"{printable(file)} is damaged or cut off: fetch it again.")
+        size = file.stat().st_size
+        with file.open("rb") as opened:
+            length = int.from_bytes(opened.read(8), "little")
+            if not 2 <= length <= min(size - 8, _MAX_HEADER):
+                raise damaged
+            try:
+                header = json.loads(opened.read(length))
+                header.pop("__metadata__", None)
+                for name, entry in header.items():
+                    self._add(name, entry, 8 + length)
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                raise damaged from error
+        if max((end for _, end in self._places.values()), default=8 + length) != size:
+            raise damaged
+
+    def _add(self, name: str, entry: dict[str, Any], start: int) -> None:
+        dtype = _SAFETENSORS_DTYPES.get(entry["dtype"])
+        if dtype is None:
+            raise BackendError(
+                f"{printable(self.file)}: '{printable(name, 80)}' is stored as {printable(entry['dtype'], 20)}, a "
+                "quantised "
+                "type; take the model's float16, bfloat16 or float32 weights."
+            )
+        shape = tuple(int(length) for length in entry["shape"])
+        begin, end = (start + int(offset) for offset in entry["data_offsets"])
+        if begin < start or min(shape, default=0) < 0 or end - begin != math.prod(shape) * dtype.itemsize:
+            raise ValueError(name)
+        self.stored[name] = Stored(shape, dtype, self.file)
+        self._places[name] = (begin, end)
+
+    def read(self, name: str) -> torch.Tensor:
+        """One tensor, in memory of its own."""
+        stored, (begin, end) = self.stored[name], self._places[name]
+        tensor = torch.empty(stored.shape, dtype=stored.dtype)
+        with self.file.open("rb", buffering=0) as opened:
+            opened.seek(begin)
+            view = memoryview(tensor.reshape(-1).view(torch.uint8).numpy())
+            done = 0
+            while done < end - begin:  # one call reads 2 GB at most
+                count = opened.readinto(view[done:])
+                if not count:
+                    raise BackendError(f"{printable(self.file)} became shorter while it was read: start again.")
+                done += count
+        return tensor
 
 
 def _refuse_pointer(file: Path) -> None:
@@ -106,16 +152,6 @@ def _refuse_pointer(file: Path) -> None:
         raise BackendError(
             f"{printable(file)} is a Git LFS pointer and not the weights: run `git lfs pull` in its folder."
         )
-
-
-def _open_safetensors(file: Path) -> Any:
-    _refuse_pointer(file)
-    try:
-        return safe_open(str(file), framework="pt")
-    except (SafetensorError, OSError) as error:
-        raise BackendError(
-            f"{printable(file)} is damaged or cut off ({printable(error, 120)}): fetch it again."
-        ) from error
 
 
 def _open_pickle(file: Path, inside: tuple[str, ...]) -> dict[str, torch.Tensor]:
@@ -133,6 +169,12 @@ def _open_pickle(file: Path, inside: tuple[str, ...]) -> dict[str, torch.Tensor]
         ) from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
         reason = printable(str(error).partition("\n")[0], 120)
+        if "allocate memory" in reason:
+            raise BackendError(
+                f"{printable(file)} is larger than the memory, and PyTorch's own format is read through it: take the "
+                "model in "
+                "several shards, or as safetensors."
+            ) from error
         raise BackendError(f"{printable(file)} is damaged or cut off ({reason}): fetch it again.") from error
     for key in inside:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
@@ -167,14 +209,17 @@ def weight_files(directory: Path, option: str, wanted: Callable[[str], bool] | N
             return [directory / single]
     where = f"{option} {printable(directory)}"
     if (directory / "adapter_config.json").is_file():
-        raise BackendError(f"{where} is a LoRA adapter and no model: merge it into its base model first (peft's merge_and_unload).")
+        raise BackendError(
+            f"{where} is a LoRA adapter and no model: merge it into its base model first (peft's merge_and_unload)."
+        )
     if list(directory.glob("consolidated*")):
         raise BackendError(
             f"{where} is in Meta's own format (consolidated.*): bring it into Hugging Face's first, with transformers' "
             "convert_llama_weights_to_hf."
         )
     raise BackendError(
-        f"{where} holds no weights: expected model.safetensors or pytorch_model.bin (or their .index.json with the shards)."
+        f"{where} holds no weights: expected model.safetensors or pytorch_model.bin (or their .index.json with the "
+        "shards)."
     )
 
 
@@ -199,7 +244,9 @@ def read_json(file: Path) -> dict[str, Any]:
     try:
         value = json.loads(file.read_text("utf-8"))
     except FileNotFoundError:
-        raise BackendError(f"{printable(file)} is missing: {printable(file.parent)} is not a Hugging Face model.") from None
+        raise BackendError(
+            f"{printable(file)} is missing: {printable(file.parent)} is not a Hugging Face model."
+        ) from None
     except (OSError, ValueError) as error:
         raise BackendError(f"{printable(file)} cannot be read ({printable(error, 100)}): fetch it again.") from error
     if not isinstance(value, dict):

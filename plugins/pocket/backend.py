@@ -83,7 +83,7 @@ class PocketBackend(VisionBackend):
         return f"pocket-{self._digest}-{self.device}-fp32"
 
     def encode(self, pictures: Sequence[Picture]) -> list[EncodedImage]:
-        """One forward pass of the eye per picture, in batches; `data` is a tensor (36, hidden)."""
+        """One forward pass of the eye per picture, in batches; `data` is a tensor (56, hidden)."""
         import numpy as np
         import torch
         from PIL import Image

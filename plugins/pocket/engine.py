@@ -24,7 +24,7 @@ ROLE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One question about one picture's tokens (36, hidden), with earlier pairs.
+    """One question about one picture's tokens (56, hidden), with earlier pairs.
 
     `question=None` asks for a short caption.
     """

@@ -18,8 +18,9 @@ from core.vision import EncodedImage, GenerationOptions, VisualQuestion
 from plugins.pocket.backend import MODEL, PocketBackend
 from plugins.pocket.colours import COLOURS, shares
 from plugins.pocket.engine import harmless, sentences
-from plugins.pocket.modeling import CELLS, EYE_DIM, cell_colours, normalise, top_colours
+from plugins.pocket.modeling import CELLS, EYE_DIM, FACTS, HINT_TOKENS, cell_colours, normalise, top_colours
 
+QUERIES = 16
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 
 
@@ -103,7 +104,7 @@ def test_sampling_is_reproducible_by_its_seed_and_leaves_the_global_generator_al
 
 
 def test_a_value_of_another_backend_is_refused(pocket: PocketBackend) -> None:
-    foreign = EncodedImage("0" * 64, "echo-1", torch.zeros(36, 256))
+    foreign = EncodedImage("0" * 64, "echo-1", torch.zeros(QUERIES + HINT_TOKENS, 256))
     with pytest.raises(BackendError, match=r"encoded by echo-1"):
         pocket.answer([VisualQuestion(foreign, "What is this?")])
 
@@ -145,8 +146,8 @@ def test_the_eye_returns_what_the_q_former_expects(pocket: PocketBackend) -> Non
         seen = pocket.engine.model.vision_model(values)
         tokens = pocket.engine.model.get_image_features(values).pooler_output
     assert seen.last_hidden_state.shape == (1, CELLS, EYE_DIM)
-    assert seen.pooler_output.shape == (1, 12)
-    assert tokens.shape == (1, 36, 256)
+    assert seen.pooler_output.shape == (1, FACTS)
+    assert tokens.shape == (1, QUERIES + HINT_TOKENS, 256)
     palette = {COLOURS[i - 1] for i in seen.pooler_output[0, 7:10].tolist() if i}
     assert palette == {"red", "blue"}
 

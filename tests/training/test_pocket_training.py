@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from plugins.pocket.modeling import HINT_TOKENS
+from plugins.pocket.modeling import FACTS, HINT_TOKENS
 from training.pocket import sources
 from training.pocket.foundation import known_names, targets
 from training.pocket.language import Hints, PhotoTalk, SceneTalk
@@ -202,11 +202,11 @@ def test_questions_in_one_sequence_do_not_see_each_other(tokenizer, chat: bool) 
     model = build(tokenizer, NAMES).eval()
     model.vision_model.tower = torch.nn.Identity()
     eye = torch.randn(2, 81, model.config.vision_config.hidden_size)
-    facts = torch.zeros(2, 12, dtype=torch.long)
+    facts = torch.zeros(2, FACTS, dtype=torch.long)
     rng = random.Random(0)
 
     def total(pairs: list, rows: slice) -> tuple[float, int]:  # type: ignore[type-arg]
-        batch = collate(tokenizer, pairs, rng, chat=chat, chains=0.0, length=160)
+        batch = collate(tokenizer, pairs, rng, chat=chat, chains=0.0, length=200)
         with torch.inference_mode():
             loss = loss_of(model, eye[rows], facts[rows], batch)
         count = int((batch.labels != IGNORE).sum())
@@ -219,7 +219,7 @@ def test_questions_in_one_sequence_do_not_see_each_other(tokenizer, chat: bool) 
 
 
 def test_only_answers_are_learned(tokenizer) -> None:  # type: ignore[no-untyped-def]
-    batch: Batch = collate(tokenizer, PAIRS, random.Random(0), chat=True, chains=0.0, length=160)
+    batch: Batch = collate(tokenizer, PAIRS, random.Random(0), chat=True, chains=0.0, length=200)
     assert int(batch.image.sum()) == 2 * (QUERIES + HINT_TOKENS)
     learned = tokenizer.decode(batch.labels[0][batch.labels[0] != IGNORE])
     assert learned == " i see a duck.### there is one thing.### on the left.###"

@@ -38,7 +38,7 @@ honest about a narrow world. It is a baseline and a fixture, not a rival of the 
 | neck | a detector head on each of the 81 cells: {known} names, "stranger", "background", centre and size | yes, then frozen |
 | Q-Former | 16 query tokens, 3 layers of 256 | yes |
 | `language_projection` | one linear layer, 256 -> 256 | yes |
-| hints | 20 tokens: the classifier's guess in plain words, how sure it is (none, a fifth, a half), colours measured on the pixels | no |
+| hints | 40 tokens: up to four things that the neck makes out, with place and colour; the classifier's guess in plain words, how sure it is (none, a fifth, a half); colours measured on the pixels | no |
 | language model | Llama, 4 layers of 256, byte-level BPE of {vocabulary} tokens | yes |
 
 The neck passes on only what it recognises. A photograph from outside its world therefore cannot look like something inside it;
@@ -54,7 +54,7 @@ says which). Every fifth photograph was held out. The photographs of scikit-imag
 
 Foundation (the neck), stage 1 (short captions, `Question: ... Answer: ...`; {steps1} steps, {minutes1:.0f} minutes) and stage 2 (long descriptions
 in the chat template; {steps2} steps, {minutes2:.0f} minutes), on two CPU cores. Unlike in the 7B the Q-Former and the language model train
-together with the linear layer, because none of this size existed to start from.
+together with the linear layer, because none of this size existed to start from. {note}
 
 ## What it can do
 
@@ -111,6 +111,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=14_000)
     parser.add_argument("--photographs", type=int, default=4_000)
     parser.add_argument("--to", type=Path, default=Path("plugins/pocket/model/README.md"))
+    parser.add_argument("--note", default="", help="a sentence about this run, for the training section")
     options = parser.parse_args()
     report = json.loads(options.report.read_text(encoding="utf-8"))
     table = ["| figure | value | at least | n |", "|---|---|---|---|"]
@@ -130,6 +131,7 @@ def main() -> None:
         megabytes=(model / "model.safetensors").stat().st_size / 1e6,
         known=len(known_names()),
         vocabulary=config["text_config"]["vocab_size"],
+        note=options.note,
         scenes=f"{options.scenes:,}",
         photographs=f"{options.photographs:,}",
         steps1=steps1,

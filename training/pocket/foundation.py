@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from plugins.pocket.colours import COLOURS
-from plugins.pocket.modeling import CELLS, EYE_DIM, Eye, Neck
+from plugins.pocket.modeling import CELLS, EYE_DIM, FACTS, FLAT, Eye, Neck
 from plugins.pocket.tower import GRID
 from training.pocket.features import released_tower
 from training.pocket.sources import TABLE
@@ -142,7 +142,7 @@ def loss_of(
 
 
 def write_eye(folder: Path, split: str, neck: Neck) -> None:
-    """`{split}-eye.npy` (N, 81, EYE_DIM) float16 and `{split}-facts.npy` (N, 12).
+    """`{split}-eye.npy` (N, 81, EYE_DIM) float16 and `{split}-facts.npy` (N, FACTS).
 
     That is all that the later stages need of a picture.
     """
@@ -153,14 +153,17 @@ def write_eye(folder: Path, split: str, neck: Neck) -> None:
     eye.tower, eye.neck = released_tower(), neck
     fill_class_tables(eye)
     tokens = np.zeros((len(truths), CELLS, EYE_DIM), np.float16)
-    facts = np.zeros((len(truths), 12), np.int64)
+    facts = np.zeros((len(truths), FACTS), np.int64)
     with torch.inference_mode():
         for number, (cells, rgb) in enumerate(batches(folder, split, len(truths), 128)):
             rows = slice(number * 128, number * 128 + len(cells))
             seen = neck.look(cells.float(), rgb.float())
             tokens[rows] = neck.tokens(seen, rgb.float()).half().numpy()
             whole, middle = coarse_shares(rgb.float())
-            facts[rows] = eye.facts(cells.float(), neck.level(seen), whole, middle).numpy()
+            level = neck.level(seen)
+            flat = torch.tensor([not t["things"] and t["background"] in ("plain", "two") for t in truths[rows]])
+            known = eye.facts(cells.float(), torch.where(flat, FLAT, level), whole, middle)
+            facts[rows] = torch.cat([known, eye.detections(seen, rgb.float())], -1).numpy()
     np.save(folder / f"{split}-eye.npy", tokens)
     np.save(folder / f"{split}-facts.npy", facts)
 

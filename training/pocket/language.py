@@ -294,6 +294,24 @@ class Hints:
     centre: tuple[str, ...]  # colours of its middle
 
 
+GROUPS = (
+    "dog",
+    "cat",
+    "bird",
+    "fish",
+    "car",
+    "boat",
+    "flower",
+    "person",
+    "horse",
+    "snake",
+    "bear",
+    "monkey",
+    "truck",
+    "chair",
+)
+
+
 class PhotoTalk:
     """Questions and answers about a photograph: the eye's guess, in its own degree of certainty, and its colours."""
 
@@ -339,12 +357,14 @@ class PhotoTalk:
     def subject(self, rng: random.Random) -> tuple[str, bool]:
         """A name to ask about, and whether it is what the eye sees."""
         named = self.named
-        if named and rng.random() < 0.7:
+        if named and rng.random() < 0.5:
             wider = [self.bare_group] if self.bare_group and self.hints.confidence == "sure" else []
             return rng.choice([named, *wider, *([named.split()[-1]] if " " in named else [])]), True
         while True:
             draw = rng.random()
-            if draw < 0.45:
+            if draw < 0.25:
+                name = rng.choice(GROUPS)
+            elif draw < 0.45:
                 name = rng.choice(self.names)[0]
             else:
                 name = rng.choice(NOT_A_THING) if draw < 0.65 else rng.choice(self.others)

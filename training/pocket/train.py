@@ -47,10 +47,10 @@ class Recipe:
     lr_end: float = 5e-5
     warmup: int = 150
     weight_decay: float = 0.05
-    photographs: float = 0.3  # share of photographs among the pictures
+    photographs: float = 0.35  # share of photographs among the pictures
     invented_hints: float = 0.6  # share of photographs that get the hints of a random class
     chains: float = 0.3  # stage 2: share of segments that hold two turns
-    length: int = 208  # tokens per picture; questions that do not fit are left out
+    length: int = 232  # tokens per picture; questions that do not fit are left out
     seed: int = 42
 
 
@@ -118,7 +118,10 @@ class Pictures:
         self.others = [phrase.split(" ", 1)[1] for phrase, _, _ in self.classes]
         photo = [truth["background"] == "photograph" for truth in self.truths]
         self.photographs = [i for i, is_photo in enumerate(photo) if is_photo]
-        self.scenes = [i for i, is_photo in enumerate(photo) if not is_photo]
+        # a photograph on which nothing was put is a photograph
+        bare = [not truth["things"] and truth["background"] == "photo" for truth in self.truths]
+        self.photographs += [i for i, is_bare in enumerate(bare) if is_bare]
+        self.scenes = [i for i, is_photo in enumerate(photo) if not is_photo and not bare[i]]
 
     def invented(self, rng: random.Random, facts: list[int]) -> list[int]:
         """Hints of a class that the picture does not show: so that every class can be named."""
@@ -140,6 +143,7 @@ class Pictures:
             *[0] * (3 - len(palette)),
             *middle,
             *[0] * (2 - len(middle)),
+            *facts[12:],
         ]
 
     def draw(self, rng: random.Random, recipe: Recipe, *, chat: bool) -> tuple[int, list[int], list[Pair]]:

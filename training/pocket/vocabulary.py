@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 from plugins.pocket import modeling
 from plugins.pocket.colours import COLOURS
 from training.pocket.language import Hints, PhotoTalk, SceneTalk
-from training.pocket.wording import DO_NOT_KNOW, NOT_A_THING, UNANSWERABLE
+from training.pocket.wording import DO_NOT_KNOW, NOT_A_THING, STRANGER, UNANSWERABLE
 
 IMAGENET = Path(modeling.__file__).with_name("imagenet.tsv")
 IMAGE = "<image>"
@@ -112,7 +112,8 @@ def fill_hint_tables(model: modeling.PocketForConditionalGeneration, tokenizer: 
     eye = model.vision_model
     none = tokenizer.convert_tokens_to_ids("<none>")
     words = [*HINT_WORDS, *(f"<{colour}>" for colour in COLOURS)]
-    model.hint_words.copy_(torch.tensor(tokenizer.convert_tokens_to_ids(words)))
+    [plain] = tokenizer(" plain", add_special_tokens=False).input_ids
+    model.hint_words.copy_(torch.tensor([*tokenizer.convert_tokens_to_ids(words), plain]))
 
     def ids(text: str, length: int) -> torch.Tensor:
         found = tokenizer(f" {text}", add_special_tokens=False).input_ids if text else []
@@ -124,6 +125,9 @@ def fill_hint_tables(model: modeling.PocketForConditionalGeneration, tokenizer: 
 
     fill_class_tables(eye)
     eye.group_ids.fill_(none)
+    for row, name in enumerate(["", *model.config.pocket_names, STRANGER]):
+        found = tokenizer(f" {name}", add_special_tokens=False).input_ids[: modeling.NAME_TOKENS] if name else []
+        eye.name_ids[row] = torch.tensor(found + [none] * (modeling.NAME_TOKENS - len(found)))
     for row, group in enumerate(groups()):
         eye.group_ids[row] = ids(group, modeling.GROUP_TOKENS)
     for row, (phrase, _, _) in enumerate(imagenet()):
@@ -134,7 +138,7 @@ def hints(facts: list[int]) -> Hints:
     """The eye's facts (see `Eye.facts`) in words."""
     _level, confidence, index, group, column, row, setting, *colours = facts
     phrase, bare_group, _ = imagenet_cached()[index]
-    words = [COLOURS[c - 1] for c in colours[:3] if c], [COLOURS[c - 1] for c in colours[3:] if c]
+    words = [COLOURS[c - 1] for c in colours[:3] if c], [COLOURS[c - 1] for c in colours[3:5] if c]
     named = f"{'an' if bare_group[0] in 'aeiou' else 'a'} {bare_group}" if bare_group else ""
     return Hints(
         CONFIDENCE[confidence],

@@ -1,0 +1,374 @@
+"""Open a converted MiniGPT-4 directory: checked before anything large is read, each choice with its reason."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final, Literal, Self, get_args
+from urllib.parse import parse_qsl
+
+from core.errors import BackendError, UsageError, printable
+from plugins.minigpt4.conversation import FORMATS, LLAMA2, VICUNA, Format
+
+HOW: Final = (
+    "inquisight convert minigpt4 --projection pretrained_minigpt4_7b.pth --llm VICUNA --vision BLIP2 --to DIRECTORY"
+)
+SINGLE: Final = "model.safetensors"
+INDEX: Final = "model.safetensors.index.json"
+MANIFEST: Final = "manifest.json"
+# CLIP's, which BLIP-2 and MiniGPT-4 use (openai/CLIP `clip/clip.py`)
+MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
+STD: Final = (0.26862954, 0.26130258, 0.27577711)
+
+DType = Literal["auto", "float32", "float16", "bfloat16"]
+Quantize = Literal["none", "8bit", "4bit"]
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """How a directory is opened. On the command line: `minigpt4:DIRECTORY?dtype=float16&quantize=8bit`."""
+
+    dtype: DType = "auto"
+    device: str = "auto"  # "cpu", "cuda:1", ...
+    device_map: str | None = None  # "auto", "balanced", ...: spread over several devices by accelerate
+    quantize: Quantize = "none"  # of the language model, by bitsandbytes
+    compile: bool = False  # torch.compile of the language model: slow start, faster tokens
+    format: str | None = None  # a name in FORMATS; None: what the directory says
+
+    @classmethod
+    def parse(cls, argument: str) -> tuple[Path, Self]:
+        """ "DIRECTORY?name=value&..." as directory and options. Raises UsageError."""
+        text, mark, query = argument.rpartition("?")
+        if not mark or Path(argument).expanduser().exists():
+            return Path(argument).expanduser(), cls()
+        known = [one.name for one in fields(cls)]
+        given: dict[str, Any] = {}
+        for name, value in parse_qsl(query, keep_blank_values=True):
+            if name not in known:
+                raise UsageError(
+                    f"minigpt4 has no option {printable(name)!r}; it has {', '.join(known)}, as in "
+                    "minigpt4:DIRECTORY?dtype=float16."
+                )
+            given[name] = value in {"1", "true", "yes", "on"} if name == "compile" else value
+        return Path(text).expanduser(), cls(**given)
+
+    def __post_init__(self) -> None:
+        allowed = {"dtype": get_args(DType), "quantize": get_args(Quantize), "format": (None, *FORMATS)}
+        for name, values in allowed.items():
+            if getattr(self, name) not in values:
+                words = ", ".join(str(value) for value in values if value is not None)
+                raise UsageError(f"{name}={printable(getattr(self, name))!r} is not known; choose one of {words}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A directory that looks like a converted MiniGPT-4."""
+
+    directory: Path
+    config: Mapping[str, Any]
+    format: Format
+    manifest: Mapping[str, Any]
+    digest: str
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(slots=True)
+class Loaded:
+    """The model with its tokenizer, and what was chosen and why."""
+
+    model: Any
+    tokenizer: Any
+    choices: dict[str, str] = field(default_factory=dict)
+
+
+def check(directory: Path, wanted_format: str | None = None) -> Checked:
+    """What can be known without reading the weights. Raises BackendError, one line."""
+    if not directory.is_dir():
+        what = "is a file" if directory.exists() else "does not exist"
+        raise BackendError(f"{printable(directory)} {what}; minigpt4 needs a directory made by `{HOW}`.")
+    config = _json(directory / "config.json")
+    _check_class(directory, config)
+    shapes = _shapes(directory)
+    _check_shapes(directory, config, shapes)
+    if not any((directory / name).is_file() for name in ("tokenizer.json", "tokenizer.model")):
+        raise BackendError(f"{printable(directory)} has no tokenizer.json; make the directory again with `{HOW}`.")
+    manifest = _manifest(directory)
+    pictures = _picture_settings(directory)
+    size = config.get("vision_config", {}).get("image_size", 224)
+    return Checked(
+        directory,
+        config,
+        FORMATS[wanted_format] if wanted_format else _format(directory, manifest),
+        manifest,
+        _digest(directory, manifest),
+        size if isinstance(size, int) else size[0],
+        tuple(pictures.get("image_mean") or MEAN),
+        tuple(pictures.get("image_std") or STD),
+    )
+
+
+def load(checked: Checked, options: LoadOptions) -> Loaded:
+    """The model in memory. Raises BackendError, one line, where it cannot be loaded or the weights do not fit it."""
+    import torch
+    from transformers import AutoTokenizer
+    from transformers.utils import logging
+
+    from plugins.minigpt4.modeling import model_class
+
+    device, why_device = _device(options)
+    dtype, why_dtype = _dtype(options, device)
+    arguments: dict[str, Any] = {"dtype": getattr(torch, dtype), "local_files_only": True}
+    if options.device_map:
+        arguments["device_map"] = options.device_map
+    elif device != "cpu":
+        arguments["device_map"] = {"": device}  # straight to the device: no second copy in main memory
+    if options.quantize != "none":
+        arguments["quantization_config"] = _quantization(options.quantize, arguments["dtype"], device)
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        model, report = model_class(checked.directory).from_pretrained(
+            checked.directory, output_loading_info=True, attn_implementation="sdpa", **arguments
+        )
+        tokenizer = AutoTokenizer.from_pretrained(checked.directory, local_files_only=True)
+    except torch.OutOfMemoryError as error:
+        raise BackendError(
+            f"{printable(checked.directory)} does not fit into the memory of {device}; add ?quantize=8bit or "
+            "?device_map=auto behind the directory."
+        ) from error
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
+        reason = printable(next(iter(str(error).strip().splitlines()), type(error).__name__))
+        raise BackendError(f"the model in {printable(checked.directory)} cannot be loaded: {reason}") from error
+    finally:
+        if bars:
+            logging.enable_progress_bar()
+    wrong = {kind: sorted(report[f"{kind}_keys"]) for kind in ("missing", "unexpected", "mismatched")}
+    if any(wrong.values()):
+        counted = ", ".join(f"{len(keys)} {kind} (first {keys[0]})" for kind, keys in wrong.items() if keys)
+        raise BackendError(
+            f"the weights in {printable(checked.directory)} do not fit the model: {counted}; nothing it says could be "
+            "trusted, so convert it again."
+        )
+    model.eval()
+    if options.compile:
+        model.language_model.forward = torch.compile(model.language_model.forward, dynamic=True)
+    choices = {
+        "device": str(options.device_map or device),
+        "dtype": dtype,
+        "why": f"{why_device}; {why_dtype}",
+        "attention": str(model.language_model.config._attn_implementation),
+        "quantize": options.quantize,
+        "format": checked.format.name,
+    }
+    choices |= {
+        key: printable(checked.manifest[key]) for key in ("release", "language_model") if checked.manifest.get(key)
+    }
+    return Loaded(model, tokenizer, choices)
+
+
+def _device(options: LoadOptions) -> tuple[str, str]:
+    import torch
+
+    if options.device != "auto":
+        try:
+            device = torch.device(options.device)
+        except RuntimeError:
+            raise UsageError(
+                f"device={printable(options.device)!r} is not known; say cpu, cuda, cuda:1 or mps."
+            ) from None
+        if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+            raise BackendError(
+                f"there is no {device}: {torch.cuda.device_count()} CUDA GPUs were found; say device=cpu."
+            )
+        return str(device), f"{device} was asked for"
+    if torch.cuda.is_available():
+        return "cuda:0", "a CUDA GPU is there"
+    return "cpu", "no CUDA GPU is there"
+
+
+def _dtype(options: LoadOptions, device: str) -> tuple[str, str]:
+    import torch
+
+    if options.dtype != "auto":
+        return options.dtype, f"{options.dtype} was asked for"
+    if device.startswith("cuda"):
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return "bfloat16", "bfloat16 because this GPU computes it and it has the range of float32"
+        return "float16", "float16 because this GPU does not compute bfloat16"
+    if device == "cpu":
+        return "float32", "float32 because CPUs are slow and less exact in 16 bit"
+    return "float16", f"float16 because {device} is neither a CUDA GPU nor the CPU"
+
+
+def _quantization(kind: Quantize, dtype: Any, device: str) -> Any:
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise BackendError(
+            f"quantize={kind} needs the package bitsandbytes: `pip install bitsandbytes`, or leave it out."
+        )
+    if not device.startswith("cuda"):
+        raise BackendError(f"quantize={kind} needs a CUDA GPU, and the device is {device}; leave it out.")
+    from transformers import BitsAndBytesConfig
+
+    # Only the language model is large; what feeds it stays exact.
+    skip = ["vision_model", "qformer", "language_projection", "query_tokens", "lm_head"]
+    if kind == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=skip)
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype, llm_int8_skip_modules=skip
+    )
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        raise BackendError(
+            f"{printable(file.parent)} has no {file.name}; minigpt4 needs a directory made by `{HOW}`."
+        ) from None
+    except (OSError, ValueError):
+        raise BackendError(f"{printable(file)} cannot be read as JSON; convert the model again.") from None
+    if not isinstance(value, dict):
+        raise BackendError(f"{printable(file)} holds no JSON object; convert the model again.")
+    return value
+
+
+def _check_class(directory: Path, config: Mapping[str, Any]) -> None:
+    kind = config.get("model_type")
+    if kind != "blip-2":
+        raise BackendError(
+            f"{printable(directory)} holds a model of type {printable(kind)!r}, not a MiniGPT-4 (type 'blip-2' with a "
+            f"Llama inside); make one with `{HOW}`."
+        )
+    inside = config.get("text_config", {}).get("model_type")
+    if inside != "llama":
+        raise BackendError(
+            f"{printable(directory)} is a BLIP-2 whose language model is {printable(inside)!r}, where MiniGPT-4 has a "
+            "'llama'; open it with the backend for BLIP-2."
+        )
+
+
+def _shapes(directory: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes of all tensors, from the headers of the safetensors files."""
+    if (directory / INDEX).is_file():
+        weight_map = _json(directory / INDEX).get("weight_map", {})
+        names = sorted({str(name) for name in weight_map.values()})
+    else:
+        names = [SINGLE]
+    missing = [name for name in names if not (directory / name).is_file()]
+    if missing or not names:
+        raise BackendError(
+            f"{printable(directory)} has no weights: {', '.join(missing[:3]) or INDEX} is missing"
+            f"{f' and {len(missing) - 3} more' if len(missing) > 3 else ''}; convert the model again."
+        )
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name in names:
+        for tensor, entry in json.loads(_header(directory / name)).items():
+            if tensor != "__metadata__":
+                shapes[tensor] = tuple(entry["shape"])
+    return shapes
+
+
+def _header(file: Path) -> bytes:
+    """The JSON header of a safetensors file: 8 bytes little-endian length, then so many bytes."""
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        start = stream.read(8)
+        length = struct.unpack("<Q", start)[0] if len(start) == 8 else size + 1
+        header = stream.read(length) if length <= min(size - 8, 100 << 20) else b""
+    try:
+        ends = [entry["data_offsets"][1] for name, entry in json.loads(header).items() if name != "__metadata__"]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise BackendError(f"{printable(file)} is not a safetensors file; copy it again or convert again.") from None
+    if size != 8 + length + max(ends, default=0):
+        raise BackendError(f"{printable(file)} is cut short or too long ({size} bytes); copy or convert it again.")
+    return header
+
+
+def _check_shapes(directory: Path, config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """The projection must lead into this very language model: a wrong pair speaks fluent nonsense."""
+    projection = next((shape for name, shape in shapes.items() if name.endswith("language_projection.weight")), None)
+    if projection is None:
+        raise BackendError(f"{printable(directory)} has no language_projection.weight; convert it again with `{HOW}`.")
+    embeddings = next((shape for name, shape in shapes.items() if name.endswith("embed_tokens.weight")), None)
+    if embeddings is not None and embeddings[-1] != projection[0]:
+        raise BackendError(
+            f"the projection in {printable(directory)} leads to size {projection[0]}, but its language model has size "
+            f"{embeddings[-1]}: they belong to different models; convert it again with the projection for this one."
+        )
+    vocabulary = config.get("text_config", {}).get("vocab_size")
+    if embeddings is not None and vocabulary is not None and embeddings[0] != vocabulary:
+        raise BackendError(
+            f"the language model in {printable(directory)} has {embeddings[0]} tokens, but config.json says "
+            f"{vocabulary}; convert the model again."
+        )
+
+
+def _manifest(directory: Path) -> dict[str, Any]:
+    """What the converter wrote last; a directory put together by other means has none. Raises BackendError."""
+    file = directory / MANIFEST
+    manifest = _json(file) if file.is_file() else {}
+    for entry in manifest.get("files", ()):
+        part = directory / str(entry["file"])
+        if part.is_file() and part.stat().st_size != entry["bytes"]:
+            raise BackendError(
+                f"{printable(part)} has {part.stat().st_size} bytes, but {MANIFEST} says {entry['bytes']}; "
+                "copy it again or convert again."
+            )
+    return manifest
+
+
+def _format(directory: Path, manifest: Mapping[str, Any]) -> Format:
+    named = manifest.get("template")
+    if isinstance(named, str) and named in FORMATS:
+        return FORMATS[named]
+    template = directory / "chat_template.jinja"
+    if template.is_file():
+        text = template.read_text("utf-8")
+    else:
+        settings = directory / "tokenizer_config.json"
+        text = str(_json(settings).get("chat_template", "")) if settings.is_file() else ""
+    return LLAMA2 if "[INST]" in text else VICUNA
+
+
+def _picture_settings(directory: Path) -> dict[str, Any]:
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        if (directory / name).is_file():
+            settings = _json(directory / name)
+            inner = settings.get("image_processor", settings)
+            if isinstance(inner, dict) and "image_mean" in inner:
+                return inner
+    return {}
+
+
+def _digest(directory: Path, manifest: Mapping[str, Any]) -> str:
+    """12 hex digits of everything that decides an answer.
+
+    Files up to 64 MB count as a whole; of larger ones the size, the header and 256 samples of 4 KB, because reading
+    26 GB would take longer than loading them. The manifest adds the whole files' sha256, as they were written.
+    """
+    hasher = hashlib.sha256(json.dumps(manifest.get("files"), sort_keys=True).encode())
+    names = {SINGLE, INDEX, "config.json", "generation_config.json", "tokenizer.json", "tokenizer.model"}
+    names |= {"tokenizer_config.json", "preprocessor_config.json", "processor_config.json"}
+    names |= {file.name for file in directory.glob("model-*.safetensors")}
+    for name in sorted(names):
+        file = directory / name
+        if not file.is_file():
+            continue
+        size = file.stat().st_size
+        hasher.update(f"{name}:{size}\n".encode())
+        with file.open("rb") as stream:
+            if size <= 64 << 20:
+                hasher.update(stream.read())
+                continue
+            hasher.update(_header(file) if name.endswith(".safetensors") else b"")
+            for sample in range(256):
+                stream.seek((size - 4096) * sample // 255)
+                hasher.update(stream.read(4096))
+    return hasher.hexdigest()[:12]
