@@ -39,6 +39,7 @@ NECK_DIM = 384
 GUESS_TOKENS, GROUP_TOKENS = 6, 4
 DETECTIONS, NAME_TOKENS = 4, 3
 HINT_TOKENS = 1 + 1 + GUESS_TOKENS + 1 + GROUP_TOKENS + 1 + 1 + 3 + 2 + DETECTIONS * (2 + NAME_TOKENS)
+GUESS_END = 1 + 1 + GUESS_TOKENS + 1 + GROUP_TOKENS + 1  # level, then the guess with its certainty, group and place
 FACTS = 12 + 3 * DETECTIONS
 FLAT = 3  # level of a picture in which nothing is seen and whose surface is plain
 MAYBE, SURE = 0.2, 0.5
@@ -164,10 +165,10 @@ class Eye(nn.Module):
         return (across.float().mean((1, 2)) + down.float().mean((1, 2))) < 0.02
 
     def detections(self, seen: Seen, colours: Tensor) -> Tensor:
-        """The things the neck makes out, surest first: DETECTIONS times (name, place, colour), (B, 12) long.
+        """The things the neck makes out, surest first: DETECTIONS x (name, place, colour), (B, 12) long.
 
-        Cells vote for the centre of their thing; votes that agree are one thing. name: 0 none, 1..K known, K + 1 stranger;
-        place: 3 * row + column; colour: index + 1 into COLOURS of what its cells show and the background's do not.
+        Cells vote for the centre of their thing; votes that agree are one thing. name: 0 none, 1..K known, K + 1
+        a stranger; place: 3 * row + column; colour: index + 1 into COLOURS of what its cells show and the background's do not.
         """
         odds = seen.logits.float().softmax(-1)
         thing = 1 - odds[..., -1]
@@ -282,11 +283,28 @@ class PocketForConditionalGeneration(Blip2ForConditionalGeneration):
             hints += [eye.name_ids[name], spot[:, None], words[20 + colour][:, None]]
         return torch.cat(hints, -1)
 
+    def hint_embeddings(self, ids: Tensor) -> Tensor:
+        """Word embeddings of the hints, (B, HINT_TOKENS, hidden); what belongs to one thing is mixed into all its tokens.
+
+        So a question's word finds its thing by likeness, and finds its place and colour in the same token.
+        """
+        words = self.language_model.get_input_embeddings()(ids)
+        said = ((ids != self.hint_words[20]) & (ids != 0))[..., None].to(words.dtype)  # neither <none> nor padding
+
+        def gathered(begin: int, end: int) -> Tensor:
+            own, weight = words[:, begin:end], said[:, begin:end]
+            return own + (own * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True).clamp(min=1)
+
+        first = HINT_TOKENS - DETECTIONS * (2 + NAME_TOKENS)
+        parts = [words[:, :1], gathered(1, GUESS_END), words[:, GUESS_END:first]]
+        parts += [gathered(start, start + 2 + NAME_TOKENS) for start in range(first, HINT_TOKENS, 2 + NAME_TOKENS)]
+        return torch.cat(parts, 1)
+
     def image_tokens(self, eye_tokens: Tensor, facts: Tensor) -> Tensor:
         """What the language model is shown of a picture: (B, 81, EYE_DIM), (B, FACTS) -> (B, 56, hidden)."""
         queries = self.query_tokens.expand(eye_tokens.shape[0], -1, -1)
         read = self.qformer(query_embeds=queries, encoder_hidden_states=eye_tokens.to(queries.dtype)).last_hidden_state
-        hints = self.language_model.get_input_embeddings()(self.hint_ids(facts))
+        hints = self.hint_embeddings(self.hint_ids(facts))
         return torch.cat([self.language_projection(read), hints.to(read.dtype)], 1)
 
     def get_image_features(self, pixel_values: Tensor, *_: Any, **__: Any) -> BaseModelOutputWithPooling:

@@ -232,8 +232,8 @@ def collate(
     ids, labels, positions, owner_of = padded(0, tokenizer.pad_token_id), padded(1, IGNORE), padded(2, 0), padded(3, -1)
     shifted = torch.full_like(labels, IGNORE)
     shifted[:, :-1] = labels[:, 1:]
-    # The first token of a caption without a prompt is predicted from the prefix's last token. There is one such place, so
-    # only a caption that comes first has it; a later one learns from its second token on.
+    # The first token of a caption without a prompt is predicted from the prefix's last token. There is one such place,
+    # so only a caption that comes first has it; a later one learns from its second token on.
     for row, segments in enumerate(plans):
         first = len(prefix)
         if not encoded[segments[0][0]]:
