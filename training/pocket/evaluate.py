@@ -207,7 +207,7 @@ def score_photographs(
     rows = []
     known = {name for name, _ in known_names()}
     for shown, text in zip(pictures, said, strict=True):
-        array = np.asarray(shown.image.resize((260, 260), Image.Resampling.BICUBIC, reducing_gap=3.0))
+        array = np.array(shown.image.resize((260, 260), Image.Resampling.BICUBIC, reducing_gap=3.0))
         with torch.inference_mode():
             odds = eye.tower.classifier(eye.cells(normalise(torch.from_numpy(array)[None])).mean(1)).softmax(-1)[0]
         best, index = odds.max(0)

@@ -72,7 +72,7 @@ def targets(truth: dict[str, Any], coverage: np.ndarray, index: dict[str, int]) 
 def batches(folder: Path, split: str, number: int, size: int) -> Any:
     stores = [np.load(folder / f"{split}-{name}.npy", mmap_mode="r") for name in ("cells", "rgb")]
     for start in range(0, number, size):
-        yield (torch.from_numpy(np.asarray(store[start : start + size])) for store in stores)
+        yield (torch.from_numpy(np.array(store[start : start + size])) for store in stores)
 
 
 def train_neck(folder: Path, epochs: int, size: int = 64) -> Neck:
