@@ -46,6 +46,7 @@ class PocketBackend(VisionBackend):
 
     def _load(self) -> Any:
         import torch
+        from safetensors import SafetensorError
         from transformers import PreTrainedTokenizerFast
         from transformers.utils import logging
 
@@ -59,7 +60,7 @@ class PocketBackend(VisionBackend):
                 self.directory, dtype=torch.float32, local_files_only=True, output_loading_info=True
             )
             tokenizer = PreTrainedTokenizerFast.from_pretrained(self.directory, local_files_only=True)
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise BackendError(
                 f"the pocket model in {self.directory} cannot be read: {str(error).splitlines()[0]}"
             ) from error

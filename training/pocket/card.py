@@ -77,6 +77,9 @@ The free photographs of scikit-image and scikit-learn, unedited: "Describe this 
 
 ## What it cannot do
 
+**Its weakest point is looking up one thing by its name**: "is there a ...", "where is the ..." and "how many" are often wrong even where
+the description is right, and can contradict it. Trust the description more than such an answer.
+
 It knows {known} cut-out things and the 1,000 classes of ImageNet, and nothing else. On a photograph it knows one thing at most, cannot
 count, cannot tell what lies behind what, and gives the colours of the picture or of its middle, not of the thing. The classifier's
 own mistakes are repeated: sure is not right. It does not read text, name people, materials or actions, or judge moods, and
