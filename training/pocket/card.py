@@ -41,8 +41,8 @@ honest about a narrow world. It is a baseline and a fixture, not a rival of the 
 | hints | 40 tokens: up to four things that the neck makes out, with place and colour; the classifier's guess in plain words, how sure it is (none, a fifth, a half); colours measured on the pixels | no |
 | language model | Llama, 4 layers of 256, byte-level BPE of {vocabulary} tokens | yes |
 
-The neck passes on only what it recognises. A photograph from outside its world therefore cannot look like something inside it;
-such a photograph is described from the hints, and where the classifier is not sure either, pocket says so.
+The neck passes on only what it recognises, so a photograph from outside its world seldom looks like something inside it (how seldom:
+below). Such a photograph is described from the hints, and where the classifier is not sure either, pocket says so.
 
 ## What it was trained on
 
