@@ -73,7 +73,7 @@ class PocketBackend(VisionBackend):
                 f"the weights in {self.directory} do not fit the model: {len(wrong)} tensors are missing, unknown "
                 f"or of another shape, first {wrong[0]}; export the model again."
             )
-        return Engine(model.eval().to(self.device), tokenizer)
+        return Engine(model.eval().requires_grad_(False).to(self.device), tokenizer)
 
     @property
     def name(self) -> str:
