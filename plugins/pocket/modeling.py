@@ -237,7 +237,7 @@ class Eye(nn.Module):
         across, down = (weight.sum(1) * steps).sum(-1), (weight.sum(2) * steps).sum(-1)
 
         def third(centre: Tensor) -> Tensor:
-            # the map is blurred, so its centre leans to the middle: borders fitted on one-thing scenes (0.82 right)
+            # the map is blurred, so its centre leans to the middle: borders fitted on scenes with one thing
             return (centre > 0.43).long() + (centre > 0.60).long()
 
         return third(across), third(down)

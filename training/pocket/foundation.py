@@ -166,6 +166,30 @@ def write_eye(folder: Path, split: str, neck: Neck) -> None:
             facts[rows] = torch.cat([known, eye.detections(seen, rgb.float())], -1).numpy()
     np.save(folder / f"{split}-eye.npy", tokens)
     np.save(folder / f"{split}-facts.npy", facts)
+    print(f"{split}: the eye's list of things is right in {recognised(truths, facts)}")
+
+
+def recognised(truths: list[dict[str, Any]], facts: np.ndarray) -> dict[str, float]:
+    """How often the eye's list names, places and colours a composed scene's things rightly, and has their number."""
+    names = ["", *(name for name, _ in known_names()), ""]
+    counts, named, placed, coloured = [], [], [], []
+    for truth, row in zip(truths, facts, strict=True):
+        if truth["background"] == "photograph":
+            continue
+        listed = [entry for entry in row[12:].reshape(-1, 3) if entry[0]]
+        counts.append(len(listed) == len(truth["things"]))
+        for thing in truth["things"]:
+            if not thing["name"]:
+                continue
+            same = [entry for entry in listed if names[entry[0]] == thing["name"]]
+            named.append(bool(same))
+            if same:
+                _, place, colour = same[0]
+                words = ("left", "middle", "right")[place % 3], ("top", "centre", "bottom")[place // 3]
+                placed.append(words == (thing["column"], thing["row"]))
+                coloured.append(COLOURS[colour - 1] == thing["colours"][0])
+    figures = {"count": counts, "name": named, "place of the named": placed, "colour of the named": coloured}
+    return {name: round(float(np.mean(values)), 3) for name, values in figures.items()}
 
 
 def coarse_shares(rgb: Tensor) -> tuple[Tensor, Tensor]:
