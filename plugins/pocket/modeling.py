@@ -1,11 +1,11 @@
 """pocket: a MiniGPT-4 that fits into a wheel. `Blip2ForConditionalGeneration` with a small eye of its own.
 
     pixel_values (B, 3, 260, 260)
-      -> EfficientNet-Lite2, frozen, ImageNet       (B, 81, 1280)  tower.py
-      -> a detector head on each of the 9x9 cells   (B, 81, 187)   Neck: which known thing, how surely, its centre
+      -> EfficientNet-Lite2, frozen, ImageNet       (B, 81, 1760)  tower.py: stride 32, and stride 16 folded into it
+      -> a detector head on each of the 9x9 cells   (B, 81, 188)   Neck: which known thing, how surely, its centre
       -> Q-Former, 16 query tokens                  (B, 16, 256)   transformers, unchanged
       -> one linear layer, `language_projection`    (B, 16, 256)
-      -> + 20 hint tokens                           (B, 56, 256)   the classifier's guess, in the language model's words
+      -> + 40 hint tokens                           (B, 56, 256)   the classifier's guess, in the language model's words
       -> Llama, 4 layers of 256
 
 The neck passes on what a cell shows only as far as it recognises it: for anything else the cell says "nothing I know",
@@ -27,13 +27,13 @@ from transformers import Blip2Config, Blip2ForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from plugins.pocket.colours import BITS, COLOURS, table
-from plugins.pocket.tower import CLASSES, FEATURES, GRID, MEAN, STD, EfficientNetLite2
+from plugins.pocket.tower import CLASSES, FEATURES, FINE, GRID, MEAN, STD, EfficientNetLite2
 
 CELLS = GRID * GRID
 CLASS_DIM = 128
 POSITION_DIM = 40
 COLOUR_DIM = 12  # mean RGB of the four quarters of a cell
-EYE_DIM = CLASS_DIM + 3 + 4 + COLOUR_DIM + POSITION_DIM
+EYE_DIM = CLASS_DIM + 3 + 1 + 4 + COLOUR_DIM + POSITION_DIM
 NECK_DIM = 384
 
 GUESS_TOKENS, GROUP_TOKENS = 6, 4
@@ -43,7 +43,12 @@ GUESS_END = 1 + 1 + GUESS_TOKENS + 1 + GROUP_TOKENS + 1  # level, then the guess
 FACTS = 12 + 3 * DETECTIONS
 FLAT = 3  # level of a picture in which nothing is seen and whose surface is plain
 MAYBE, SURE = 0.2, 0.5
-SEEN_LEVELS = (0.5, 0.9)
+SEEN_LEVELS = (0.5, 0.8)
+PEAK = 0.4  # least score of a centre
+# least share of a name among the votes of its cells, before an even and before any other background; under it
+# the thing is a stranger
+NAMED, NAMED_ON_PHOTOGRAPH = 0.5, 0.6
+EVEN = 0.04  # most that the quarters of a background cell differ in an even background, mean of all cells
 
 
 def normalise(pixels: Tensor) -> Tensor:
@@ -72,49 +77,91 @@ def position_code() -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the neck makes of each cell. Shapes: logits (B, 81, K + 2), geometry (B, 81, 4)."""
+    """What the neck makes of each cell."""
 
-    logits: Tensor  # K known names, then "stranger", then "background"
-    geometry: Tensor  # offset to the thing's centre (x, y, in pictures), log width, log height
+    logits: Tensor  # (B, 81, K + 2): K known names, then "stranger", then "background"
+    centre: Tensor  # (B, 81) logits: whether a thing's centre lies in the cell
+    geometry: Tensor  # (B, 81, 4): offset to the thing's centre (x, y, in pictures), log width, log height
+    colour: Tensor  # (B, 81, 11) logits: the largest colour of the thing that covers the cell
+
+    def odds(self) -> Tensor:
+        """(B, 81, K + 2) float32."""
+        return self.logits.float().softmax(-1)
+
+    def only(self, believed: Tensor) -> Seen:
+        """The same; where `believed` (B,) is false, nothing but background."""
+        nothing = torch.full_like(self.logits, -20.0)
+        nothing[..., -1] = 20.0
+        keep = believed[:, None]
+        return Seen(
+            torch.where(keep[..., None], self.logits, nothing),
+            torch.where(keep, self.centre, -20.0),
+            torch.where(keep[..., None], self.geometry, 0.0),
+            self.colour,
+        )
+
+
+class Mixer(nn.Module):
+    """A ConvNeXt block (Liu et al. 2022, https://arxiv.org/abs/2201.03545) on the grid of cells."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.around = nn.Conv2d(width, width, 5, padding=2, groups=width)
+        self.norm = nn.LayerNorm(width)
+        self.widen = nn.Linear(width, hidden)
+        self.narrow = nn.Linear(hidden, width)
+
+    def forward(self, cells: Tensor) -> Tensor:  # (B, 81, width)
+        grid = cells.transpose(1, 2).unflatten(2, (GRID, GRID))
+        around = self.around(grid).flatten(2).transpose(1, 2)
+        mixed: Tensor = cells + self.narrow(F.gelu(self.widen(self.norm(around))))
+        return mixed
 
 
 class Neck(nn.Module):
-    """Detector head on the tower's cells, trained on scenes whose truth is exact, then frozen with the tower."""
+    """Detector head on the tower's cells, trained on scenes whose truth is exact, then frozen with the tower.
+
+    Centres are peaks of a map, as in CenterNet (Zhou et al. 2019, https://arxiv.org/abs/1904.07850).
+    """
 
     def __init__(self, known: int) -> None:
         super().__init__()
         self.known = known
         self.norm = nn.LayerNorm(FEATURES)
-        self.reduce = nn.Linear(FEATURES + COLOUR_DIM, NECK_DIM)
-        self.context = nn.Conv2d(NECK_DIM, NECK_DIM, 3, padding=1, groups=NECK_DIM)
-        self.mix = nn.Linear(NECK_DIM, NECK_DIM)
+        self.fine_norm = nn.LayerNorm(FINE)
+        self.reduce = nn.Linear(FEATURES + FINE + COLOUR_DIM, NECK_DIM)
+        self.mixers = nn.ModuleList(Mixer(NECK_DIM, 512) for _ in range(2))
+        self.out = nn.LayerNorm(NECK_DIM)
         self.embed = nn.Linear(NECK_DIM, CLASS_DIM)
         self.classes = nn.Linear(CLASS_DIM, known + 2)
-        self.geometry = nn.Linear(NECK_DIM, 4)
+        self.places = nn.Linear(NECK_DIM, 1 + 4 + len(COLOURS))
         self.register_buffer("positions", position_code())
 
     def look(self, cells: Tensor, colours: Tensor) -> Seen:
-        """cells (B, 81, 1280), colours (B, 81, 12)."""
-        hidden = F.gelu(self.reduce(torch.cat([self.norm(cells), colours], -1)))
-        grid = hidden.transpose(1, 2).unflatten(2, (GRID, GRID))
-        hidden = hidden + F.gelu(self.context(grid)).flatten(2).transpose(1, 2)
-        hidden = hidden + F.gelu(self.mix(hidden))
-        return Seen(self.classes(self.embed(hidden)), self.geometry(hidden))
+        """cells (B, 81, 1760), colours (B, 81, 12)."""
+        coarse, fine = cells.split((FEATURES, FINE), -1)
+        hidden = F.gelu(self.reduce(torch.cat([self.norm(coarse), self.fine_norm(fine), colours], -1)))
+        for mixer in self.mixers:
+            hidden = mixer(hidden)
+        hidden = self.out(hidden)
+        centre, geometry, colour = self.places(hidden).split((1, 4, len(COLOURS)), -1)
+        return Seen(self.classes(self.embed(hidden)), centre.squeeze(-1), geometry, colour)
 
     def tokens(self, seen: Seen, colours: Tensor) -> Tensor:
         """The gated cells (B, 81, EYE_DIM) that the Q-Former reads."""
-        odds = seen.logits.float().softmax(-1)
+        odds = seen.odds()
         known = odds[..., : self.known]
         words = F.normalize(self.classes.weight[: self.known].float(), dim=-1)
         which = known @ words  # (B, 81, CLASS_DIM): zero where nothing known is seen
-        kinds = torch.stack([known.sum(-1), odds[..., -2], odds[..., -1]], -1)
+        kinds = torch.stack([known.sum(-1), odds[..., -2], odds[..., -1], seen.centre.float().sigmoid()], -1)
         geometry = seen.geometry.float() * (1 - odds[..., -1:])
         positions = self.positions.expand(colours.shape[0], -1, -1)
         return torch.cat([which * 4, kinds, geometry, colours * 2 - 1, positions], -1)
 
     def level(self, seen: Seen) -> Tensor:
         """How surely anything known is seen at all: 0, 1 or 2 per picture, (B,)."""
-        best = seen.logits.float().softmax(-1)[..., : self.known].sum(-1).amax(-1)
+        known = seen.odds()[..., : self.known].sum(-1)
+        best = (known * seen.centre.float().sigmoid().clamp(max=0.8) / 0.8).amax(-1)
         return (best > SEEN_LEVELS[0]).long() + (best > SEEN_LEVELS[1]).long()
 
 
@@ -135,9 +182,9 @@ class Eye(nn.Module):
         )  # 0: none; last: stranger
 
     def cells(self, pixel_values: Tensor) -> Tensor:
-        """(B, 3, 260, 260) -> (B, 81, 1280)."""
-        features: Tensor = self.tower(pixel_values.contiguous(memory_format=torch.channels_last))
-        return features.flatten(2).transpose(1, 2)
+        """(B, 3, 260, 260) -> (B, 81, 1760)."""
+        maps = self.tower.look(pixel_values.contiguous(memory_format=torch.channels_last))
+        return torch.cat(maps, 1).flatten(2).transpose(1, 2)
 
     def colour_shares(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
         """Shares of the colour words in the whole picture and in its middle third, both (B, 11)."""
@@ -150,11 +197,35 @@ class Eye(nn.Module):
         """`last_hidden_state` (B, 81, EYE_DIM) for the Q-Former, `pooler_output` (B, FACTS) long: the hints' facts."""
         cells, colours = self.cells(pixel_values), cell_colours(pixel_values)
         seen = self.neck.look(cells, colours)
-        level = self.neck.level(seen)
-        level = torch.where((level == 0) & self.plain(pixel_values), FLAT, level)
-        facts = self.facts(cells, level, *self.colour_shares(pixel_values))
-        facts = torch.cat([facts, self.detections(seen, colours)], -1)
+        facts, seen = self.judge(cells, colours, seen, *self.colour_shares(pixel_values), self.plain(pixel_values))
         return BaseModelOutputWithPooling(last_hidden_state=self.neck.tokens(seen, colours), pooler_output=facts)
+
+    def judge(
+        self, cells: Tensor, colours: Tensor, seen: Seen, whole: Tensor, middle: Tensor, flat: Tensor
+    ) -> tuple[Tensor, Seen]:
+        """All facts (B, FACTS), and `seen` without what was not believed.
+
+        A picture holds things where at least one of them is named; strangers alone are believed before an even
+        background only, and not against a sure classifier. Any other picture is taken for a photograph, in which the
+        neck has seen nothing.
+        """
+        even = self.even(colours, seen)
+        listed = self.detections(seen, torch.where(even, NAMED, NAMED_ON_PHOTOGRAPH))
+        names = listed[:, ::3]
+        first = self.facts(cells, self.neck.level(seen), whole, middle)
+        believed = ((names > 0) & (names <= self.neck.known)).any(1) | (names.any(1) & even & (first[:, 1] < 2))
+        level = torch.where(believed, first[:, 0].clamp(min=even.long()), 0)
+        level = torch.where((level == 0) & flat, FLAT, level)
+        facts = torch.cat([level[:, None], first[:, 1:], listed * believed[:, None]], -1)
+        return facts, seen.only(believed)
+
+    @staticmethod
+    def even(colours: Tensor, seen: Seen) -> Tensor:
+        """Whether the background shows no texture, (B,) bool; colours (B, 81, 12)."""
+        background = seen.odds()[..., -1]
+        quarters = colours.unflatten(2, (3, 4))
+        uneven = (quarters.amax(-1) - quarters.amin(-1)).amax(-1)
+        return (uneven * background).sum(1) / background.sum(1).clamp(min=1e-6) < EVEN
 
     @staticmethod
     def plain(pixel_values: Tensor) -> Tensor:
@@ -164,46 +235,39 @@ class Eye(nn.Module):
         down = (rgb[..., 1:, :] - rgb[..., :-1, :]).abs().amax(1) > 0.06
         return (across.float().mean((1, 2)) + down.float().mean((1, 2))) < 0.02
 
-    def detections(self, seen: Seen, colours: Tensor) -> Tensor:
+    def detections(self, seen: Seen, least: Tensor) -> Tensor:
         """The things the neck makes out, surest first: DETECTIONS x (name, place, colour), (B, 12) long.
 
-        Cells vote for the centre of their thing; votes that agree are one thing. name: 0 none, 1..K known, K + 1
-        a stranger; place: 3 * row + column; colour: index + 1 into COLOURS of what its cells show and
-        the background's do not.
+        `least` (B,): the share of its cells' votes that a name must have.
+
+        Each peak of the centres' map is a thing; the cells that point at its centre say together what it is.
+        name: 0 none, 1..K known, K + 1 a stranger; place: 3 * row + column; colour: index + 1 into COLOURS.
         """
-        odds = seen.logits.float().softmax(-1)
-        thing = 1 - odds[..., -1]
-        weight = torch.where(thing > 0.5, thing, 0.0)  # (B, 81)
-        steps = (torch.arange(GRID, device=colours.device) + 0.5) / GRID
+        odds, colours = seen.odds(), seen.colour.float().softmax(-1)
+        steps = (torch.arange(GRID, device=odds.device) + 0.5) / GRID
         own = torch.stack([steps.repeat(GRID), steps.repeat_interleave(GRID)], -1)  # (81, 2)
         centre = own + seen.geometry[..., :2].float()
         size = seen.geometry[..., 2:].float().exp().clamp(0.05, 1.2)
-        named = self.cell_words(colours)  # (B, 81, 11)
-        ground = (named * odds[..., -1:]).sum(1)
-        ground = ground / ground.sum(-1, keepdim=True).clamp(min=1e-6)
+        thing = 1 - odds[..., -1]
+        score = seen.centre.float().sigmoid()
+        highest = F.max_pool2d(score.unflatten(1, (1, GRID, GRID)), 3, 1, 1).flatten(1)
+        peaks = torch.where((score >= highest) & (score > PEAK), score, 0.0)
         found = []
         batch = torch.arange(len(odds), device=odds.device)
         for _ in range(DETECTIONS):
-            best, seed = weight.max(-1)
-            reach = (0.6 * size[batch, seed]).clamp(0.1, 0.3)[:, None]  # (B, 1, 2)
-            near = ((centre - centre[batch, seed][:, None]).abs() < reach).all(-1)
-            mass = (weight * near)[..., None]  # (B, 81, 1)
-            total = mass.sum(1).clamp(min=1e-6)
-            name = (odds[..., :-1] * mass).sum(1).argmax(-1) + 1
-            middle = (centre * mass).sum(1) / total
+            best, peak = peaks.max(-1)
+            middle = centre[batch, peak]  # (B, 2)
+            reach = (0.4 * size[batch, peak]).clamp(0.08, 0.25)[:, None]  # (B, 1, 2)
+            near = ((centre - middle[:, None]).abs() < reach).all(-1).float()
+            mass = (thing * near + score * F.one_hot(peak, CELLS))[..., None]  # (B, 81, 1)
+            sure, name = ((odds * mass).sum(1) / mass.sum(1))[..., :-1].max(-1)
+            name = torch.where(sure < least, self.neck.known, name) + 1
             third = (middle > 0.37).long() + (middle > 0.63).long()
-            shown = (named * mass).sum(1) / total
-            colour = (shown - 0.8 * ground).argmax(-1) + 1
+            colour = (colours * mass).sum(1).argmax(-1) + 1
             there = (best > 0).long()
             found += [name * there, (third[:, 1] * 3 + third[:, 0]) * there, colour * there]
-            weight = weight.masked_fill(near, 0.0)
+            peaks = peaks.scatter(1, peak[:, None], 0.0)
         return torch.stack(found, -1)
-
-    def cell_words(self, colours: Tensor) -> Tensor:
-        """Shares of the colour words among the quarters of each cell: (B, 81, 12) -> (B, 81, 11)."""
-        steps = (colours.unflatten(2, (3, 4)) * ((1 << BITS) - 0.001)).long().clamp(0, (1 << BITS) - 1)
-        words = self.colour_table[steps[:, :, 0], steps[:, :, 1], steps[:, :, 2]].long()  # (B, 81, 4)
-        return F.one_hot(words, len(COLOURS)).float().mean(2)
 
     def facts(self, cells: Tensor, level: Tensor, whole: Tensor, middle: Tensor) -> Tensor:
         """The first twelve facts, (B, 12) long; `detections` gives the others.
@@ -211,7 +275,8 @@ class Eye(nn.Module):
         Columns: 0 level 0..3, 1 confidence 0..2, 2 class, 3 group 0..1, 4 column 0..2, 5 row 0..2, 6 setting 0..2,
         7-9 colours of the whole picture, 10-11 of its middle (index + 1 into COLOURS, 0 where there is none).
         """
-        odds = self.tower.classifier(cells.float().mean(1)).softmax(-1)  # (B, 1000)
+        cells = cells[..., :FEATURES].float()
+        odds = self.tower.classifier(cells.mean(1)).softmax(-1)  # (B, 1000)
         best, index = odds.max(-1)
         confidence = (best >= MAYBE).long() + (best >= SURE).long()
         same = (self.group_of[None] == self.group_of[index][:, None]) & (self.group_of[index] > 0)[:, None]
@@ -226,11 +291,11 @@ class Eye(nn.Module):
         )
 
     def place(self, cells: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Third of the picture, across and down (0..2), that speaks most for class `index`.
+        """Third of the picture, across and down (0..2), whose cells (B, 81, 1280) speak most for class `index`.
 
         It is the centre of the class's activation map.
         """
-        evidence = torch.einsum("bnd,bd->bn", cells.float(), self.tower.classifier.weight[index].float())
+        evidence = torch.einsum("bnd,bd->bn", cells, self.tower.classifier.weight[index].float())
         weight = (evidence - evidence.mean(1, keepdim=True)).clamp(min=0)
         weight = (weight / weight.sum(1, keepdim=True).clamp(min=1e-6)).unflatten(1, (GRID, GRID))
         steps = (torch.arange(GRID, device=cells.device) + 0.5) / GRID

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 IMAGE_SIZE = 260
 GRID = 9  # 260 px at stride 32, "same" padding
 FEATURES = 1280
+FINE = 4 * 120  # what stride 16 says of the four quarters of a cell
 CLASSES = 1000
 MEAN, STD = 127.0 / 255.0, 128.0 / 255.0  # the Lite family's own, not ImageNet's usual triple
 
@@ -28,6 +29,7 @@ STAGES = (
     (6, 5, 2, 120, 208, 5),
     (6, 3, 1, 208, 352, 1),
 )
+LAST_HALVING = sum(stage[5] for stage in STAGES[:5])  # the block from stride 16 to stride 32
 
 
 class SameConv(nn.Conv2d):
@@ -81,10 +83,18 @@ class EfficientNetLite2(nn.Module):
         self.classifier = nn.Linear(FEATURES, CLASSES)
 
     def forward(self, pixel_values: Tensor) -> Tensor:
+        return self.look(pixel_values)[0]
+
+    def look(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
+        """What `forward` returns, and the map before the last halving, four places in one: (B, 480, 9, 9)."""
         x = F.relu6(self.stem(pixel_values))
-        for block in self.blocks:
+        fine = x
+        for number, block in enumerate(self.blocks):
+            if number == LAST_HALVING:
+                fine = x
             x = block(x)
-        return F.relu6(self.head(x))
+        fine = F.pad(fine, (0, 2 * GRID - fine.shape[-1], 0, 2 * GRID - fine.shape[-2]))
+        return F.relu6(self.head(x)), F.pixel_unshuffle(fine, 2)
 
 
 def folded_state_dict(released: dict[str, Tensor], eps: float = 1e-3) -> dict[str, Tensor]:

@@ -47,7 +47,6 @@ def test_a_photograph_of_a_cat_is_called_a_cat(pocket: PocketBackend) -> None:
     assert "main colour" in description
 
 
-@pytest.mark.xfail(strict=True, reason="looking up one named thing is this version's weakest point; see the model card")
 def test_presence_in_a_photograph_agrees_with_its_description(pocket: PocketBackend) -> None:
     [cat] = pocket.encode([open_picture(PHOTOS / "cat.jpg")])
     assert ask(pocket, cat, "Is there a cat?").startswith("yes")

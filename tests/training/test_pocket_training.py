@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from plugins.pocket.modeling import FACTS, HINT_TOKENS
+from plugins.pocket.colours import COLOURS
+from plugins.pocket.modeling import FACTS, HINT_TOKENS, Eye, Seen
 from training.pocket import sources
 from training.pocket.foundation import known_names, targets
 from training.pocket.language import Hints, PhotoTalk, SceneTalk
@@ -73,14 +74,46 @@ def test_the_truth_of_a_scene_stands_in_its_pixels(root: Path) -> None:
 
 def test_cells_under_a_thing_bear_its_name_and_point_to_its_centre(root: Path) -> None:
     scene = next(scene for seed in range(99) if len((scene := Composer(root).scene(seed)).things) == 2)
-    facts = {"things": [{"name": t.name, "box": t.box} for t in scene.things]}
+    facts = {"things": [{"name": t.name, "box": t.box, "colours": t.colours} for t in scene.things]}
     index = {name: i for i, (name, _) in enumerate(NAMES)}
-    classes, geometry = targets(facts, scene.cells.reshape(81, -1), index)
+    wanted = targets(facts, scene.cells.reshape(81, -1), index)
+    centres = (np.arange(9) + 0.5) / 9
     for thing in scene.things:
-        mine = classes == index.get(thing.name, len(NAMES))
+        mine = wanted.classes == index.get(thing.name, len(NAMES))
         assert mine.any()
-    assert (classes == len(NAMES) + 1).any()
-    assert np.abs(geometry[:, :2]).max() < 1
+        assert set(wanted.colours[mine]) <= {COLOURS.index(other.colours[0]) for other in scene.things}
+        x0, y0, x1, y1 = thing.box
+        column, row = (int(np.abs(centres - (a + b) / 2).argmin()) for a, b in ((x0, x1), (y0, y1)))
+        assert wanted.centres[row * 9 + column] > 0.45, "the cell under the centre is a peak"
+        aim = wanted.geometry[row * 9 + column, :2] + (centres[column], centres[row])
+        assert np.abs(aim - ((x0 + x1) / 2, (y0 + y1) / 2)).max() < 0.01
+    assert (wanted.classes == len(NAMES) + 1).any()
+    assert wanted.centres.max() <= 1 and (wanted.centres == 0).any()
+
+
+@pytest.mark.parametrize("sure", [True, False])
+def test_the_eye_lists_each_peak_once_and_gives_a_name_only_where_its_cells_agree(sure: bool) -> None:
+    known = len(NAMES)
+    logits, centre = torch.zeros(1, 81, known + 2), torch.full((1, 81), -9.0)
+    logits[..., known + 1] = 20  # nothing there ...
+    geometry = torch.zeros(1, 81, 4)
+    for cell in (20, 21, 29, 30):  # ... but a duck around the corner of four cells
+        logits[0, cell, known + 1] = -20
+        logits[0, cell, 3] = 20
+        if not sure:
+            logits[0, cell, 4] = logits[0, cell, 5] = 20
+        centre[0, cell] = 1.0
+        geometry[0, cell, :2] = torch.tensor([3 / 9 - (cell % 9 + 0.5) / 9, 3 / 9 - (cell // 9 + 0.5) / 9])
+        geometry[0, cell, 2:] = -1.0
+    centre[0, 30] = 1.1
+    colour = torch.zeros(1, 81, 11)
+    colour[..., 6] = 9.0
+    eye = Eye(known)
+    [name, place, colour_word, *others] = eye.detections(Seen(logits, centre, geometry, colour), torch.tensor([0.5]))[
+        0
+    ].tolist()
+    assert name == (4 if sure else known + 1)
+    assert (place, colour_word, set(others)) == (0, 7, {0})  # a third of the picture across and down: left, top
 
 
 TRUTH = {

@@ -34,15 +34,15 @@ honest about a narrow world. It is a baseline and a fixture, not a rival of the 
 
 | part | what | trained here |
 |---|---|---|
-| tower | EfficientNet-Lite2, 260 px, 9x9x1280, with its ImageNet classifier | no, frozen |
-| neck | a detector head on each of the 81 cells: {known} names, "stranger", "background", centre and size | yes, then frozen |
+| tower | EfficientNet-Lite2, 260 px, 9x9x1280 and the finer map before it, with its ImageNet classifier | no, frozen |
+| neck | a detector head on each of the 81 cells: {known} names, "stranger", "background", centre, size, colour | yes, then frozen |
 | Q-Former | 16 query tokens, 3 layers of 256 | yes |
 | `language_projection` | one linear layer, 256 -> 256 | yes |
 | hints | 40 tokens: up to four things that the neck makes out, with place and colour; the classifier's guess in plain words, how sure it is (none, a fifth, a half); colours measured on the pixels | no |
 | language model | Llama, 4 layers of 256, byte-level BPE of {vocabulary} tokens | yes |
 
-The neck passes on only what it recognises, so a photograph from outside its world seldom looks like something inside it (how seldom:
-below). Such a photograph is described from the hints, and where the classifier is not sure either, pocket says so.
+The neck passes on only what it recognises. A picture in which it can name nothing is taken for a photograph and described from the
+hints; where the classifier is not sure either, pocket says so.
 
 ## What it was trained on
 
@@ -77,9 +77,6 @@ The free photographs of scikit-image and scikit-learn, unedited: "Describe this 
 
 ## What it cannot do
 
-**Its weakest point is looking up one thing by its name**: "is there a ...", "where is the ..." and "how many" are often wrong even where
-the description is right, and can contradict it. Trust the description more than such an answer.
-
 It knows {known} cut-out things and the 1,000 classes of ImageNet, and nothing else. On a photograph it knows one thing at most, cannot
 count, cannot tell what lies behind what, and gives the colours of the picture or of its middle, not of the thing. The classifier's
 own mistakes are repeated: sure is not right. It does not read text, name people, materials or actions, or judge moods, and
@@ -111,8 +108,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("report", type=Path, help="JSON written by training.pocket.evaluate")
     parser.add_argument("run", type=Path, help="folder of the training run")
-    parser.add_argument("--scenes", type=int, default=14_000)
-    parser.add_argument("--photographs", type=int, default=4_000)
+    parser.add_argument("--scenes", type=int, default=20_000)
+    parser.add_argument("--photographs", type=int, default=6_000)
     parser.add_argument("--to", type=Path, default=Path("plugins/pocket/model/README.md"))
     parser.add_argument("--note", default="", help="a sentence about this run, for the training section")
     options = parser.parse_args()
@@ -141,7 +138,7 @@ def main() -> None:
         minutes1=minutes1,
         steps2=steps2,
         minutes2=minutes2,
-        n=report["scenes"]["number (0-4)"]["n"],
+        n=report["scenes"]["background colour"]["n"],
         table="\n".join(table),
         held_n=held["photographs"],
         held_sure=held["head at least half sure"],

@@ -32,7 +32,7 @@ from training.pocket.wording import NUMBERS, UNANSWERABLE, phrase
 
 DETAIL = "Describe this picture in detail."
 SIZES = ("small", "large", "medium")
-NOTHING = re.compile(r"\b(do not know|cannot tell|not sure|don't know)\b")
+NOTHING = re.compile(r"\b(do not know|cannot tell|not sure|don't know|nothing on it)\b")
 MENTION = re.compile(r"there (?:is|are) (?:(?:a|an|some|the) )?(.+?)(?: with some [a-z ,]+)?(?=\.|$)")
 LOOKS = re.compile(r"this looks like (?:a|an|some|the) ([^,.]+)")
 SKIMAGE = (
@@ -112,7 +112,8 @@ def score_scenes(vision: VisionBackend, scenes: list[Scene]) -> dict[str, Any]:
         }
         talk = SceneTalk(facts, names)
         put(image, DETAIL, "description", [thing.name for thing in scene.things])
-        put(image, "How many things are there?", "number", len(scene.things))
+        if scene.things or scene.background != "photo":  # nobody knows how many things a bare photograph shows
+            put(image, "How many things are there?", "number", len(scene.things))
         put(image, "What colour is the background?", "background", scene.background_colours)
         single = [t for t in scene.things if t.name and talk.counts[t.name] == 1]
         if single:
@@ -209,7 +210,7 @@ def score_photographs(
     for shown, text in zip(pictures, said, strict=True):
         array = np.array(shown.image.resize((260, 260), Image.Resampling.BICUBIC, reducing_gap=3.0))
         with torch.inference_mode():
-            odds = eye.tower.classifier(eye.cells(normalise(torch.from_numpy(array)[None])).mean(1)).softmax(-1)[0]
+            odds = eye.tower.classifier(eye.tower(normalise(torch.from_numpy(array)[None])).mean((2, 3))).softmax(-1)[0]
         best, index = odds.max(0)
         guess = classes[int(index)][0].split(" ", 1)[1]
         lower = text.lower()

@@ -1,8 +1,8 @@
 """Compose scenes and let the frozen eye look at each of them once: everything later trains on what is written here.
 
-    python -m training.pocket.features SOURCES OUT --scenes 14000 --photographs 4000
+    python -m training.pocket.features SOURCES OUT --scenes 20000 --photographs 6000
 
-Writes `OUT/{split}-cells.npy` (N, 81, 1280) float16, `-rgb.npy` (N, 81, 12), `-coverage.npy` (N, 81, 5),
+Writes `OUT/{split}-cells.npy` (N, 81, 1760) float16, `-rgb.npy` (N, 81, 12), `-coverage.npy` (N, 81, 5),
 `-truth.jsonl`; N counts scenes first, photographs after them. A run that was interrupted goes on where it stopped.
 """
 
@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.lib.format import open_memmap
 
-from plugins.pocket.tower import FEATURES, GRID, EfficientNetLite2, folded_state_dict
+from plugins.pocket.tower import FEATURES, FINE, GRID, EfficientNetLite2, folded_state_dict
 from training.pocket.scenes import Composer, Scene
 
 CELLS = GRID * GRID
@@ -82,7 +82,7 @@ def run(sources: Path, out: Path, split: str, scenes: int, photographs: int, wor
 
     out.mkdir(parents=True, exist_ok=True)
     jobs = [("scene", seed) for seed in range(scenes)] + [("photograph", seed) for seed in range(photographs)]
-    shapes = {"cells": (CELLS, FEATURES), "rgb": (CELLS, 12), "coverage": (CELLS, MOST_THINGS)}
+    shapes = {"cells": (CELLS, FEATURES + FINE), "rgb": (CELLS, 12), "coverage": (CELLS, MOST_THINGS)}
     lines_path = out / f"{split}-truth.jsonl"
     done = len(lines_path.read_bytes().splitlines()) // BATCH * BATCH if lines_path.exists() else 0
     stores = {}
@@ -102,7 +102,7 @@ def run(sources: Path, out: Path, split: str, scenes: int, photographs: int, wor
             pixels = torch.from_numpy(np.stack([item[0] for item in batch])).to(device)
             values = normalise(pixels).contiguous(memory_format=torch.channels_last)
             with torch.inference_mode(), torch.autocast(device, torch.bfloat16):
-                cells = tower(values).flatten(2).transpose(1, 2)
+                cells = torch.cat(tower.look(values), 1).flatten(2).transpose(1, 2)
             rows = slice(done, done + len(batch))
             stores["cells"][rows] = cells.float().half().cpu().numpy()
             stores["rgb"][rows] = cell_colours(values).half().cpu().numpy()
@@ -117,10 +117,10 @@ def run(sources: Path, out: Path, split: str, scenes: int, photographs: int, wor
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sources", type=Path, help="folder filled by training.pocket.sources")
-    parser.add_argument("out", type=Path, help="folder to write to (4 GB)")
+    parser.add_argument("out", type=Path, help="folder to write to (8 GB)")
     parser.add_argument("--split", choices=("train", "held-out"), default="train")
-    parser.add_argument("--scenes", type=int, default=14_000)
-    parser.add_argument("--photographs", type=int, default=4_000)
+    parser.add_argument("--scenes", type=int, default=20_000)
+    parser.add_argument("--photographs", type=int, default=6_000)
     parser.add_argument("--workers", type=int, default=2, help="processes that compose")
     arguments = parser.parse_args()
     run(arguments.sources, arguments.out, arguments.split, arguments.scenes, arguments.photographs, arguments.workers)

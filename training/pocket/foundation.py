@@ -12,6 +12,7 @@ import argparse
 import json
 import math
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from plugins.pocket.colours import COLOURS
-from plugins.pocket.modeling import CELLS, EYE_DIM, FACTS, FLAT, Eye, Neck
+from plugins.pocket.modeling import CELLS, EYE_DIM, FACTS, Eye, Neck, Seen
 from plugins.pocket.tower import GRID
 from training.pocket.features import released_tower
 from training.pocket.sources import TABLE
 
 COVERED, TOUCHED = 0.35, 0.10
+SPREAD = 0.6  # of a centre's peak, in cells
 
 
 def known_names() -> list[tuple[str, str]]:
@@ -41,11 +43,30 @@ def read_truth(folder: Path, split: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / f"{split}-truth.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
-def targets(truth: dict[str, Any], coverage: np.ndarray, index: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Class per cell (81,), -100 where undecided, and geometry (81, 4)."""
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """What the neck should say of the cells of N pictures."""
+
+    classes: Any  # (N, 81) -100 where undecided
+    colours: Any  # (N, 81) -100 where nothing is to be said
+    centres: Any  # (N, 81) 0..1
+    geometry: Any  # (N, 81, 4) NaN where nothing is to be said
+
+    def rows(self, rows: np.ndarray, device: str) -> Targets:
+        """These pictures', as tensors."""
+        return Targets(*(torch.from_numpy(getattr(self, name)[rows]).to(device) for name in self.__slots__))
+
+    @classmethod
+    def joined(cls, parts: list[Targets]) -> Targets:
+        """Of one picture each, as of N."""
+        return cls(*(np.stack([getattr(part, name) for part in parts]) for name in cls.__slots__))
+
+
+def targets(truth: dict[str, Any], coverage: np.ndarray, index: dict[str, int]) -> Targets:
+    """Of one picture; coverage (81, things)."""
     known = len(index)
-    classes = np.full(CELLS, known + 1)
-    geometry = np.zeros((CELLS, 4), np.float32)
+    classes, colours = np.full(CELLS, known + 1), np.full(CELLS, -100)
+    geometry, peaks = np.full((CELLS, 4), np.nan, np.float32), np.zeros(CELLS, np.float32)
     things = truth["things"][: coverage.shape[1]]
     centres = (np.arange(GRID) + 0.5) / GRID
     xs, ys = np.tile(centres, GRID), np.repeat(centres, GRID)
@@ -56,17 +77,15 @@ def targets(truth: dict[str, Any], coverage: np.ndarray, index: dict[str, int]) 
         least = min(COVERED, max(float(cover.max()) * 0.8, TOUCHED))
         mine = (cover >= least) & (cover >= coverage.max(1))
         classes[mine] = index.get(thing["name"], known)
+        colours[mine] = COLOURS.index(thing["colours"][0])
         x0, y0, x1, y1 = thing["box"]
-        geometry[mine] = np.stack(
-            [
-                (x0 + x1) / 2 - xs[mine],
-                (y0 + y1) / 2 - ys[mine],
-                np.full(mine.sum(), math.log(x1 - x0)),
-                np.full(mine.sum(), math.log(y1 - y0)),
-            ],
-            -1,
-        )
-    return classes, geometry
+        across, down = (x0 + x1) / 2 - xs, (y0 + y1) / 2 - ys
+        peak = np.exp(-(across**2 + down**2) / (2 * (SPREAD / GRID) ** 2))
+        peaks = np.maximum(peaks, peak)
+        told = mine | (peak > 0.4)  # a ring has nothing where its centre is
+        width, height = (np.full(told.sum(), math.log(side)) for side in (x1 - x0, y1 - y0))
+        geometry[told] = np.stack([across[told], down[told], width, height], -1)
+    return Targets(classes, colours, np.where(peaks > 0.05, peaks, 0).astype(np.float32), geometry)
 
 
 def batches(folder: Path, split: str, number: int, size: int) -> Any:
@@ -82,9 +101,7 @@ def train_neck(folder: Path, epochs: int, size: int = 64) -> Neck:
     truths = read_truth(folder, "train")
     cells, rgb = (np.load(folder / f"train-{name}.npy", mmap_mode="r") for name in ("cells", "rgb"))
     coverage = np.load(folder / "train-coverage.npy").astype(np.float32)
-    pairs = [targets(truth, coverage[i], index) for i, truth in enumerate(truths)]
-    classes = torch.from_numpy(np.stack([pair[0] for pair in pairs]))
-    geometry = torch.from_numpy(np.stack([pair[1] for pair in pairs]))
+    wanted = Targets.joined([targets(truth, coverage[i], index) for i, truth in enumerate(truths)])
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(42)
     neck = Neck(len(names)).to(device)
@@ -98,7 +115,7 @@ def train_neck(folder: Path, epochs: int, size: int = 64) -> Neck:
         shuffled = np.random.default_rng(epoch).permutation(rest)
         for start in range(0, len(rest) // size * size, size):
             rows = np.sort(shuffled[start : start + size])
-            loss, _ = loss_of(neck, cells, rgb, classes, geometry, rows, device)
+            loss, _ = loss_of(neck, cells, rgb, wanted, rows, device)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(neck.parameters(), 1.0)
@@ -109,8 +126,8 @@ def train_neck(folder: Path, epochs: int, size: int = 64) -> Neck:
                 print(f"neck: step {step} of {steps}, loss {loss.item():.3f}, {time.time() - began:.0f} s", flush=True)
         neck.eval()
         with torch.inference_mode():
-            loss, logits = loss_of(neck, cells, rgb, classes, geometry, measure, device)
-        said, truth = logits.argmax(-1).cpu(), classes[measure]
+            loss, seen = loss_of(neck, cells, rgb, wanted, measure, device)
+        said, truth = seen.logits.argmax(-1).cpu(), torch.from_numpy(wanted.classes[measure])
         thing = (truth >= 0) & (truth <= len(names))
         empty = truth == len(names) + 1
         print(
@@ -124,21 +141,28 @@ def train_neck(folder: Path, epochs: int, size: int = 64) -> Neck:
     return neck.eval().cpu()
 
 
-def loss_of(
-    neck: Neck, cells: Any, rgb: Any, classes: Tensor, geometry: Tensor, rows: np.ndarray, device: str
-) -> tuple[Tensor, Tensor]:
-    """Cross-entropy over cells plus the error of the centres."""
+def loss_of(neck: Neck, cells: Any, rgb: Any, wanted: Targets, rows: np.ndarray, device: str) -> tuple[Tensor, Seen]:
+    """Cross-entropy over the cells' things and colours, plus the errors of the centres and sizes."""
     x, colours = (torch.from_numpy(np.asarray(store[rows])).float().to(device) for store in (cells, rgb))
     if neck.training:
-        x = x * (1 + 0.05 * torch.randn_like(x[..., :1])) * (torch.rand_like(x) > 0.1)
+        # channels left out and cells a little stronger or weaker: the same thing never looks the same twice
+        x = x * (1 + 0.05 * torch.randn_like(x[..., :1])) * (torch.rand_like(x[:, :1]) > 0.15)
+        colours = colours + 0.02 * torch.randn_like(colours[:, :1])
+    target = wanted.rows(rows, device)
     with torch.autocast(device, torch.bfloat16):
         seen = neck.look(x, colours)
-    target = classes[rows].to(device)
-    loss = F.cross_entropy(seen.logits.float().flatten(0, 1), target.flatten(), ignore_index=-100, label_smoothing=0.02)
-    thing = (target >= 0) & (target <= neck.known)
-    if thing.any():
-        loss = loss + 2 * F.smooth_l1_loss(seen.geometry.float()[thing], geometry[rows].to(device)[thing], beta=0.1)
-    return loss, seen.logits.float()
+    loss = F.cross_entropy(
+        seen.logits.float().flatten(0, 1), target.classes.flatten(), ignore_index=-100, label_smoothing=0.02
+    )
+    loss = loss + 8 * F.binary_cross_entropy_with_logits(seen.centre.float(), target.centres)
+    told = ~target.geometry[..., 0].isnan()
+    if told.any():
+        loss = loss + 2 * F.smooth_l1_loss(seen.geometry.float()[told], target.geometry[told], beta=0.1)
+    if (target.colours >= 0).any():
+        loss = loss + 0.3 * F.cross_entropy(
+            seen.colour.float().flatten(0, 1), target.colours.flatten(), ignore_index=-100
+        )
+    return loss, seen
 
 
 def write_eye(folder: Path, split: str, neck: Neck) -> None:
@@ -158,12 +182,10 @@ def write_eye(folder: Path, split: str, neck: Neck) -> None:
         for number, (cells, rgb) in enumerate(batches(folder, split, len(truths), 128)):
             rows = slice(number * 128, number * 128 + len(cells))
             seen = neck.look(cells.float(), rgb.float())
-            tokens[rows] = neck.tokens(seen, rgb.float()).half().numpy()
-            whole, middle = coarse_shares(rgb.float())
-            level = neck.level(seen)
             flat = torch.tensor([not t["things"] and t["background"] in ("plain", "two") for t in truths[rows]])
-            known = eye.facts(cells.float(), torch.where(flat, FLAT, level), whole, middle)
-            facts[rows] = torch.cat([known, eye.detections(seen, rgb.float())], -1).numpy()
+            said, seen = eye.judge(cells.float(), rgb.float(), seen, *coarse_shares(rgb.float()), flat)
+            tokens[rows] = neck.tokens(seen, rgb.float()).half().numpy()
+            facts[rows] = said.numpy()
     np.save(folder / f"{split}-eye.npy", tokens)
     np.save(folder / f"{split}-facts.npy", facts)
     print(f"{split}: the eye's list of things is right in {recognised(truths, facts)}")
@@ -172,12 +194,14 @@ def write_eye(folder: Path, split: str, neck: Neck) -> None:
 def recognised(truths: list[dict[str, Any]], facts: np.ndarray) -> dict[str, float]:
     """How often the eye's list names, places and colours a composed scene's things rightly, and has their number."""
     names = ["", *(name for name, _ in known_names()), ""]
-    counts, named, placed, coloured = [], [], [], []
+    counts, named, placed, coloured, empty = [], [], [], [], []
     for truth, row in zip(truths, facts, strict=True):
-        if truth["background"] == "photograph":
-            continue
         listed = [entry for entry in row[12:].reshape(-1, 3) if entry[0]]
-        counts.append(len(listed) == len(truth["things"]))
+        if truth["background"] == "photograph":
+            empty.append(not listed)
+            continue
+        if truth["things"] or truth["background"] != "photo":  # nobody knows how many things a bare photograph shows
+            counts.append(len(listed) == len(truth["things"]))
         for thing in truth["things"]:
             if not thing["name"]:
                 continue
@@ -189,6 +213,7 @@ def recognised(truths: list[dict[str, Any]], facts: np.ndarray) -> dict[str, flo
                 placed.append(words == (thing["column"], thing["row"]))
                 coloured.append(COLOURS[colour - 1] == thing["colours"][0])
     figures = {"count": counts, "name": named, "place of the named": placed, "colour of the named": coloured}
+    figures["nothing on a photograph"] = empty
     return {name: round(float(np.mean(values)), 3) for name, values in figures.items()}
 
 
@@ -206,7 +231,7 @@ def coarse_shares(rgb: Tensor) -> tuple[Tensor, Tensor]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder written by training.pocket.features")
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument(
         "--split", choices=("train", "held-out"), help="only write what the trained neck says of this split"
     )

@@ -37,6 +37,7 @@ from training.pocket.wording import (
 )
 
 Pair = tuple[str | None, str, str]  # question (None: the plain caption), answer, kind
+DESCRIBED = 0.5  # stage 2: share of pictures that are described at length; the others get one more short question
 
 
 class SceneTalk:
@@ -264,9 +265,10 @@ class SceneTalk:
         return detail_request(rng), self.description(rng), "description"
 
     def pairs(self, rng: random.Random, number: int, *, chat: bool) -> list[Pair]:
-        """`number` pairs of different kinds; `chat` adds the long description (stage 2)."""
-        drawn = rng.choices(SCENE_KINDS, SCENE_WEIGHTS, k=number - 1)
-        pairs = [self.detail(rng) if chat else self.plain(rng)]
+        """`number` pairs of different kinds, in stage 2 (`chat`) often with the long description."""
+        first = [self.plain(rng)] if not chat else [self.detail(rng)] if rng.random() < DESCRIBED else []
+        drawn = rng.choices(SCENE_KINDS, SCENE_WEIGHTS, k=number - len(first))
+        pairs = list(first)
         for kind in drawn:
             question, answer, label = kind(self, rng)
             pairs.append((ask(rng, question) if question else question, answer, label))
@@ -446,9 +448,11 @@ class PhotoTalk:
         return f"a photograph in {join(list(hints.palette[:2]))}"
 
     def pairs(self, rng: random.Random, number: int, *, chat: bool) -> list[Pair]:
-        """`number` pairs of different kinds; `chat` adds the long description (stage 2)."""
-        drawn = rng.choices(PHOTO_KINDS, PHOTO_WEIGHTS, k=number - 1)
-        pairs = [(detail_request(rng), self.description(), "description") if chat else self.plain(rng)]
+        """`number` pairs of different kinds, in stage 2 (`chat`) often with the long description."""
+        described = (detail_request(rng), self.description(), "description")
+        first: list[Pair] = [self.plain(rng)] if not chat else [described] if rng.random() < DESCRIBED else []
+        drawn = rng.choices(PHOTO_KINDS, PHOTO_WEIGHTS, k=number - len(first))
+        pairs = list(first)
         for kind in drawn:
             question, answer, label = kind(self, rng)
             pairs.append((ask(rng, question) if question else question, answer, label))

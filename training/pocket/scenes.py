@@ -110,21 +110,10 @@ class Composer:
     def photograph(self, seed: int) -> Scene:
         """A crop of a real photograph, on which nothing was put and of which nothing is known but its pixels."""
         rng = random.Random(f"{'held out' if self.held_out else 'train'} photograph {seed}")
-        if rng.random() < 0.12:
-            image = self._drawing(rng)
-        else:
-            image = self._crop(rng, self._photograph(rng.choice(self.photographs)), least=0.45)
-        image = self._disturb(rng, image)
+        image = self._disturb(rng, self._crop(rng, self._photograph(rng.choice(self.photographs)), least=0.35))
         return Scene(
             image, (), "photograph", named(shares(np.asarray(image)), least=0.12), np.zeros((GRID, GRID, 0), np.float32)
         )
-
-    def _drawing(self, rng: random.Random) -> Image.Image:
-        ground = Image.new("RGB", (SIZE, SIZE), self._flat(rng)[1])
-        drawing = self._cut_out(rng.choice(self.strangers)).copy()
-        drawing.thumbnail((rng.randint(170, 255),) * 2)
-        ground.paste(drawing, ((SIZE - drawing.width) // 2, (SIZE - drawing.height) // 2), drawing)
-        return ground
 
     @staticmethod
     def _flat(rng: random.Random) -> tuple[str, tuple[int, int, int]]:
