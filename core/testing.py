@@ -46,9 +46,10 @@ class VisionBackendTests:
         return get_registry().create_vision(self.spec)
 
     @pytest.fixture(scope="class")
-    def backend(self) -> Iterator[VisionBackend]:
+    @classmethod
+    def backend(cls) -> Iterator[VisionBackend]:
         """One backend for the whole class, closed at its end."""
-        backend = type(self)().make_backend()
+        backend = cls().make_backend()
         yield backend
         backend.close()
 
@@ -143,9 +144,10 @@ class QuestionerTests:
         return get_registry().create_questioner(self.spec)
 
     @pytest.fixture(scope="class")
-    def questioner(self) -> Any:
+    @classmethod
+    def questioner(cls) -> Any:
         """One chat model for the whole class."""
-        return type(self)().make_questioner()
+        return cls().make_questioner()
 
     def messages(self, task: TaskName, **fields: Any) -> list[Any]:
         """The conversation as the interview sends it: a system message, the dialogue, the request."""

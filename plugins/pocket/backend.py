@@ -145,6 +145,10 @@ class PocketBackend(VisionBackend):
             "seed": options.seed,
         }
 
+    def count_tokens(self, text: str) -> int:
+        """How many tokens pocket reads `text` as."""
+        return len(self.engine.tokenizer(text, add_special_tokens=False).input_ids)
+
     def describe(self) -> dict[str, str]:
         return {
             "name": self.name,

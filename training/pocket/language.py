@@ -364,12 +364,12 @@ class PhotoTalk:
             return rng.choice([named, *wider, *([named.split()[-1]] if " " in named else [])]), True
         while True:
             draw = rng.random()
-            if draw < 0.25:
+            if draw < 0.45:
                 name = rng.choice(GROUPS)
-            elif draw < 0.45:
+            elif draw < 0.60:
                 name = rng.choice(self.names)[0]
             else:
-                name = rng.choice(NOT_A_THING) if draw < 0.65 else rng.choice(self.others)
+                name = rng.choice(NOT_A_THING) if draw < 0.75 else rng.choice(self.others)
             if not set(name.split()) & set(f"{self.bare} {self.bare_group}".split()):
                 return name, False
 

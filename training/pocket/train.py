@@ -306,8 +306,13 @@ def save_atomically(state: dict[str, Any], path: Path) -> None:
     os.replace(partial, path)
 
 
-def train(folder: Path, run: Path, stage: int, recipe: Recipe, *, compiled: bool = False) -> None:
-    """Train one stage; writes `stage{N}.pt` with the weights when it is complete."""
+def train(
+    folder: Path, run: Path, stage: int, recipe: Recipe, *, compiled: bool = False, begin_from: Path | None = None
+) -> None:
+    """Train one stage; writes `stage{N}.pt` with the weights when it is complete.
+
+    `begin_from`: weights to begin with, by default those of stage 1 for stage 2.
+    """
     run.mkdir(parents=True, exist_ok=True)
     names = known_names()
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -318,8 +323,9 @@ def train(folder: Path, run: Path, stage: int, recipe: Recipe, *, compiled: bool
     torch.manual_seed(recipe.seed)
     model = build(tokenizer, names)
     model.vision_model.tower = torch.nn.Identity()
-    if stage == 2:
-        model.load_state_dict(torch.load(run / "stage1.pt", weights_only=True), strict=False)
+    earlier = begin_from or (run / "stage1.pt" if stage == 2 else None)
+    if earlier:
+        model.load_state_dict(torch.load(earlier, weights_only=True), strict=False)
     model.to(device).train()
     if compiled:
         language = model.language_model.model
@@ -406,6 +412,7 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int)
     parser.add_argument("--lr", type=float)
     parser.add_argument("--seed", type=int, help="other samples and another beginning")
+    parser.add_argument("--begin", type=Path, metavar="FILE", help="begin with these weights; the tokenizer is RUN's")
     parser.add_argument(
         "--compile", action="store_true", help="torch.compile the language model (needs a C++ compiler; 1.3x faster)"
     )
@@ -418,4 +425,5 @@ if __name__ == "__main__":
         options.stage,
         Recipe(**{**{f: getattr(chosen, f) for f in Recipe.__dataclass_fields__}, **changes}),
         compiled=options.compile,
+        begin_from=options.begin,
     )
