@@ -1,0 +1,346 @@
+"""Talking to a model behind a network: which errors deserve another try, how to pace calls, how to tell a person.
+
+One policy for all who call a server: connection errors, timeouts, HTTP 408, 409, 429 and 5xx are tried again, with
+`Retry-After` honoured up to a minute. Whatever would fail the same way again (401, 404, an exhausted quota, a prompt
+that is too long) is not. No client library is imported here; errors are read by what they carry (`status_code`,
+`response`, `body`) and by the names of their classes, which the libraries of this field share.
+"""
+
+from __future__ import annotations
+
+import queue
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeVar
+from urllib.parse import urlsplit
+
+from core.errors import printable
+
+T = TypeVar("T")
+
+LONGEST_WAIT: Final = 60.0  # seconds; a server that asks for more is out of reach for this run
+OPENAI_HOSTS: Final = ("openai.com", "azure.com")  # the only ones that get OPENAI_API_KEY by themselves
+
+FaultKind = Literal[
+    "filter", "key", "missing", "quota", "busy", "length", "failed", "timeout", "connection", "interrupted"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is talked to, as messages name it. `secrets` never appear in one."""
+
+    name: str  # "the questioner openai:gpt-4o"
+    address: str = ""  # the base URL, "" for the provider's own
+    keys: str = "the API key"  # where the key comes from: "OPENAI_API_KEY or INQUISIGHT_API_KEY"
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def at(self) -> str:
+        return f" at {without_credentials(self.address)}" if self.address else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a call failed: what kind of failure, and one line for a person."""
+
+    kind: FaultKind
+    text: str
+
+    @property
+    def for_all(self) -> bool:
+        """Whether any other call to this peer would fail in the same way."""
+        return self.kind in {"key", "missing", "quota", "connection"}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer with what the server tells of it; token counts are None where it does not."""
+
+    text: str
+    reason: str = ""  # why it ended: "stop", "length", "content_filter", ...
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+# ---- reading an error ----------------------------------------------------------------------------------------------
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
+
+
+def status_of(error: BaseException) -> int | None:
+    """The HTTP status behind an error of any client library."""
+    for link in _chain(error):
+        for value in (
+            getattr(link, "status_code", None),
+            getattr(getattr(link, "response", None), "status_code", None),
+        ):
+            if isinstance(value, int) and value >= 400:
+                return value
+    return None
+
+
+def network_failure(error: BaseException) -> Literal["timeout", "connection", ""]:
+    """What happened on the way to the server; "" for anything else."""
+    names = {base.__name__ for link in _chain(error) for base in type(link).__mro__}
+    if any("Timeout" in name for name in names):
+        return "timeout"
+    return "connection" if names & {"APIConnectionError", "ConnectionError", "TransportError"} else ""
+
+
+def codes_of(error: BaseException) -> str:
+    """Machine-readable words of the error's body, in lower case, for the few that decide something."""
+    return " ".join(f"{getattr(link, 'code', '')} {getattr(link, 'body', '')}" for link in _chain(error)).lower()
+
+
+def retry_after(error: BaseException) -> float | None:
+    """Seconds from Retry-After, given as a number or as a date (RFC 9110, section 10.2.3)."""
+    from email.utils import parsedate_to_datetime
+
+    for link in _chain(error):
+        headers = getattr(getattr(link, "response", None), "headers", None)
+        value = headers.get("retry-after") if headers is not None else None
+        if not value:
+            continue
+        try:
+            return max(0.0, float(value))
+        except ValueError:
+            try:
+                return float(max(0.0, parsedate_to_datetime(value).timestamp() - time.time()))
+            except ValueError:
+                return None
+    return None
+
+
+def wait_before_retry(error: BaseException, attempt: int) -> float | None:
+    """Seconds to wait after failure number `attempt` (from 0), or None where another try is not worth it."""
+    status = status_of(error)
+    if status is None and not network_failure(error):
+        return None
+    if status is not None and status not in (408, 409, 429) and status < 500:
+        return None
+    if status == 429 and "insufficient_quota" in codes_of(error):
+        return None
+    asked = retry_after(error)
+    if asked is not None:
+        return None if asked > LONGEST_WAIT else asked + random.uniform(0, 0.1)
+    return min(8.0, 0.5 * 2.0**attempt) * random.uniform(0.75, 1.25)
+
+
+_TOO_LONG = re.compile(
+    r"context.?(?:length|size|window)|maximum context|too many (?:input )?tokens|prompt is too long|"
+    r"longer than the maximum model length|exceed\w* (?:the )?(?:available )?(?:context|maximum)"
+)
+
+
+def explained(error: BaseException, peer: Peer, tries: int = 1, *, midway: bool = False) -> Fault:
+    """The one line a person gets. `midway`: a part of the reply had been heard."""
+    name, status, network = peer.name, status_of(error), network_failure(error)
+    said = said_by(error, peer.secrets)
+    often = f" after {tries} tries" if tries > 1 else ""
+    if status == 400 and re.search(r"content_filter|content_policy|responsibleaipolicy", codes_of(error)):
+        return Fault("filter", f"{name} refused the request: the provider's content filter stopped it.")
+    if status in (401, 403):
+        return Fault("key", f"{name}{peer.at} does not accept the key (HTTP {status}); check {peer.keys}.")
+    if status == 404:
+        hint = "check the model's name and the base URL"
+        return Fault("missing", f"{name}{peer.at} was not found (HTTP 404): {said}; {hint}.")
+    if status == 429:
+        if "insufficient_quota" in codes_of(error):
+            return Fault("quota", f"{name}: the account's quota is used up (HTTP 429); add credit or choose another.")
+        asked = retry_after(error)
+        wish = f" and asks to wait {asked:.0f} s" if asked else ""
+        return Fault("busy", f"{name} has too many requests{often} (HTTP 429){wish}; try later or set a lower rate.")
+    if status in (400, 413, 422) and (status == 413 or _TOO_LONG.search(f"{codes_of(error)} {said}".lower())):
+        return Fault("length", f"{name} cannot read that much at once (HTTP {status}): {said}")
+    if status is not None:
+        return Fault("failed", f"{name} failed{often} (HTTP {status}): {said}")
+    if network == "timeout":
+        return Fault(
+            "timeout", f"{name}{peer.at} did not answer in time{often}; raise INQUISIGHT_TIMEOUT or try later."
+        )
+    if network == "connection" and midway:
+        return Fault("interrupted", f"{name}{peer.at} broke off in the middle of its reply; try again.")
+    if network == "connection":
+        hint = "is the server running and the address right?"
+        return Fault("connection", f"{name}{peer.at} cannot be reached{often}; {hint}")
+    return Fault("failed", f"{name} failed: {type(error).__name__}: {said}")
+
+
+# ---- keeping secrets -----------------------------------------------------------------------------------------------
+
+_SECRET = re.compile(r"(?i)\b(?:sk|pk|rk|hf|gsk|xai|key|AIza)[-_][\w\-*.]{4,}|\bAIza[\w\-]{10,}|bearer\s+\S+")
+_CREDENTIALS = re.compile(r"(?i)(\bhttps?://)[^/@\s]*@")
+
+
+def without_credentials(text: str) -> str:
+    """`text` with user names and passwords taken out of the addresses in it."""
+    return _CREDENTIALS.sub(r"\1", text)
+
+
+def redacted(text: str, secrets: Sequence[str] = ()) -> str:
+    """`text` without `secrets`, without anything else that looks like a key, and without passwords in addresses."""
+    for secret in secrets:
+        if len(secret) > 5:
+            text = text.replace(secret, "[key]")
+    return without_credentials(_SECRET.sub("[key]", text))
+
+
+def said_by(error: BaseException, secrets: Sequence[str] = ()) -> str:
+    """The server's own message: one line, shortened, redacted."""
+    body = getattr(error, "body", None)
+    inner = body.get("error", body) if isinstance(body, dict) else None  # some libraries keep the envelope
+    message = inner.get("message") if isinstance(inner, dict) else inner if isinstance(inner, str) else None
+    text = " ".join(str(message or error or type(error).__name__).split())
+    return printable(redacted(text, secrets), 200)
+
+
+def belongs_to(address: str, hosts: Sequence[str]) -> bool:
+    """Whether a base URL leads to one of `hosts` or below it, so that a key made for it may go there."""
+    host = urlsplit(address).hostname or ""
+    return any(host == own or host.endswith(f".{own}") for own in hosts)
+
+
+# ---- calling -------------------------------------------------------------------------------------------------------
+
+
+class CalledOff(Exception):  # noqa: N818 - no error: the caller wanted no more
+    """`retrying` was told to stop before it called."""
+
+
+class Pace:
+    """At most `rate` calls per second from all threads together; a wait that the server asked for holds for all."""
+
+    def __init__(self, rate: float | None = None) -> None:
+        self._gap = 1 / rate if rate else 0.0
+        self._next = 0.0
+        self._lock = threading.Lock()
+
+    def wait(self, stop: threading.Event | None = None) -> None:
+        """Until it is this caller's turn, or `stop` is set."""
+        with self._lock:
+            now = time.monotonic()
+            turn = max(now, self._next)
+            self._next = turn + self._gap
+        if turn > now:
+            (stop or threading.Event()).wait(turn - now)
+
+    def hold(self, seconds: float) -> None:
+        """Nobody's turn comes within so many seconds."""
+        with self._lock:
+            self._next = max(self._next, time.monotonic() + seconds)
+
+
+def retrying(
+    call: Callable[[], T],
+    *,
+    retries: int,
+    pace: Pace,
+    stop: threading.Event | None = None,
+    notify: Callable[[BaseException, float], None] | None = None,
+) -> T:
+    """`call()` at its pace, again after errors that are worth it. `notify` hears of each wait.
+
+    Raises the last error, with its `tries` set, or CalledOff where `stop` was set before a call.
+    """
+    for attempt in range(retries + 1):
+        pace.wait(stop)
+        if stop is not None and stop.is_set():
+            raise CalledOff
+        try:
+            return call()
+        except Exception as error:
+            wait = wait_before_retry(error, attempt)
+            if wait is None or attempt == retries:
+                error.tries = attempt + 1  # type: ignore[attr-defined]
+                raise
+            if notify:
+                notify(error, wait)
+            if retry_after(error) is not None:
+                pace.hold(wait)
+            else:
+                (stop or threading.Event()).wait(wait)
+    raise AssertionError("unreachable")
+
+
+def tries_of(error: BaseException) -> int:
+    """How often `retrying` had called before it raised `error`."""
+    return int(getattr(error, "tries", 1))
+
+
+def concurrently(
+    calls: Sequence[Callable[[threading.Event], T]], *, workers: int, give_up: Callable[[BaseException], bool]
+) -> list[T | BaseException | None]:
+    """The results of `calls` in order, made by at most `workers` threads; an exception stands for a call that failed.
+
+    Each call is handed an event that is set once the others' work is in vain: after an error for which `give_up` is
+    true, or when the caller is interrupted. Calls that had not begun by then are None or CalledOff. The threads are
+    daemons, so that an interrupted program need not wait for a server.
+    """
+    results: list[T | BaseException | None] = [None] * len(calls)
+    if not calls:
+        return results
+    stop = threading.Event()
+    waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
+    ended: queue.SimpleQueue[None] = queue.SimpleQueue()
+    for place in range(len(calls)):
+        waiting.put(place)
+
+    def work() -> None:
+        while not stop.is_set():
+            try:
+                place = waiting.get_nowait()
+            except queue.Empty:
+                break
+            try:
+                results[place] = calls[place](stop)
+            except BaseException as error:  # noqa: BLE001 - handed to the caller in the result
+                results[place] = error
+                if give_up(error):
+                    stop.set()
+        ended.put(None)
+
+    count = min(max(workers, 1), len(calls))
+    for number in range(count):
+        threading.Thread(target=work, daemon=True, name=f"remote-{number}").start()
+    try:
+        for _ in range(count):
+            ended.get()
+    except BaseException:
+        stop.set()
+        raise
+    return results
+
+
+# ---- listening -----------------------------------------------------------------------------------------------------
+
+
+def without_thoughts(pieces: Iterator[str]) -> Iterator[str]:
+    """Drop a leading <think>...</think>, which servers without a reasoning parser leave in the text."""
+    head, open_head = "", True
+    for piece in pieces:
+        if not open_head:
+            yield piece
+            continue
+        head += piece
+        start = head.lstrip()
+        if start.startswith("<think>"):
+            _, closing, rest = start.partition("</think>")
+            if closing:
+                open_head = False
+                if rest := rest.lstrip():
+                    yield rest
+        elif not "<think>".startswith(start[:7]):
+            open_head = False
+            yield head
+    if open_head and head and not head.lstrip().startswith("<think>"):
+        yield head

@@ -1,0 +1,160 @@
+"""`openai:MODEL` as a vision backend: pictures become data URLs once, questions go to the server together."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, ClassVar, Final
+
+from core.errors import BackendError, UsageError
+from core.images import Picture
+from core.remote import CalledOff, Reply, concurrently
+from core.settings import Settings, get_settings
+from core.vision import EncodedImage, VisionBackend, VisualQuestion
+from plugins.openai_vision.options import Endpoint, Options
+from plugins.openai_vision.pictures import data_url
+from plugins.openai_vision.server import EndpointError, Server
+
+CAPTION: Final = "Write one short sentence that says what this image shows."
+
+
+class SomeFailedError(BackendError):
+    """Some questions of a batch were not answered. `answers` holds the others; None where there is none."""
+
+    def __init__(self, message: str, answers: Sequence[str | None] = ()) -> None:
+        super().__init__(message)
+        self.answers = list(answers)
+
+
+class OpenAIBackend(VisionBackend):
+    """A model behind an OpenAI-compatible server. Raises UsageError for a name or options that cannot work.
+
+    Options follow the model, as in `openai:MODEL?base_url=http://localhost:8000/v1`: see `Options`.
+    """
+
+    follows_instructions: ClassVar[bool] = True
+    streams: ClassVar[bool] = True
+    max_images: ClassVar[int] = 16
+    interleaves: ClassVar[bool] = True
+
+    def __init__(self, argument: str | None = None, *, settings: Settings | None = None) -> None:
+        model, self.options = Options.parse(argument)
+        self._name = f"openai:{argument}"
+        settings = settings or get_settings()
+        self.server = Server(model, Endpoint.find(self.options, settings), settings)
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def revision(self) -> str:
+        chosen = self.options
+        parts = (self.server.model, self.server.endpoint.address, chosen.max_side, chosen.format, chosen.detail)
+        return f"openai-{hashlib.sha256(repr(parts).encode()).hexdigest()[:12]}"
+
+    def encode(self, pictures: Sequence[Picture]) -> list[EncodedImage]:
+        """Make each picture's data URL, once; nothing is sent yet. `data` is a tuple of URLs."""
+        made: dict[str, EncodedImage] = {}
+        for picture in pictures:
+            if picture.sha256 not in made:
+                url = data_url(picture.image, self.options.max_side, self.options.format)
+                made[picture.sha256] = EncodedImage(picture.sha256, self.revision, (url,))
+        return [made[picture.sha256] for picture in pictures]
+
+    def together(self, images: Sequence[EncodedImage]) -> EncodedImage:
+        """Several encoded pictures as one, in order; none at all gives a question in words alone. Raises UsageError."""
+        if len(images) > self.max_images:
+            raise UsageError(f"{len(images)} pictures in one question, but openai takes 0 to {self.max_images}.")
+        if len(images) == 1:
+            return images[0]
+        digest = hashlib.sha256("+".join(image.sha256 for image in images).encode()).hexdigest()
+        return EncodedImage(digest, self.revision, tuple(url for image in images for url in self._urls(image)))
+
+    def _urls(self, image: EncodedImage) -> tuple[str, ...]:
+        if image.revision != self.revision:
+            raise BackendError(
+                f"this picture was encoded by {image.revision}, not by {self.revision}; encode it again with this eye."
+            )
+        urls: tuple[str, ...] = image.data
+        return urls
+
+    def answer(self, questions: Sequence[VisualQuestion]) -> list[str]:
+        """All questions are sent at once, `workers` at a time.
+
+        Raises BackendError; SomeFailedError, which carries the other answers, where a part of a batch failed.
+        """
+        return [reply.text for reply in self.replies(questions)]
+
+    def replies(self, questions: Sequence[VisualQuestion]) -> list[Reply]:
+        """Like `answer`, with why each answer ended and the tokens that the server counted."""
+        calls = [partial(self.server.reply, self._messages(question), question.options) for question in questions]
+        results = concurrently(calls, workers=self.options.workers, give_up=_in_vain)
+        replies = [result for result in results if isinstance(result, Reply)]
+        if len(replies) == len(results):
+            return replies
+        errors = [error for error in results if isinstance(error, BaseException) and not isinstance(error, CalledOff)]
+        worst = next(filter(_in_vain, errors), errors[0])
+        if not replies or not isinstance(worst, BackendError):
+            raise worst
+        answers = [result.text if isinstance(result, Reply) else None for result in results]
+        lost = len(results) - len(replies)
+        raise SomeFailedError(f"{lost} of {len(results)} questions were not answered: {worst}", answers) from worst
+
+    def stream(self, question: VisualQuestion) -> Iterator[str]:
+        """The answer as it comes. Raises BackendError."""
+        for piece in self.pieces(question):
+            if isinstance(piece, str):
+                yield piece
+
+    def pieces(self, question: VisualQuestion) -> Iterator[str | Reply]:
+        """Like `stream`, with the whole Reply at the end."""
+        yield from self.server.pieces(self._messages(question), question.options)
+
+    def _messages(self, question: VisualQuestion) -> list[dict[str, Any]]:
+        """Each picture right before the words of the turn it came up in. Raises UsageError for too many pictures."""
+        messages: list[dict[str, Any]] = []
+        count = 0
+
+        def say(turn: int, words: str) -> None:
+            nonlocal count
+            urls = [url for image in question.entering(turn) for url in self._urls(image)]
+            count += len(urls)
+            detail = {"detail": self.options.detail} if self.options.detail else {}
+            parts: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": url, **detail}} for url in urls]
+            if parts and words:
+                parts.append({"type": "text", "text": words})
+            if parts or words:
+                messages.append({"role": "user", "content": parts or words})
+
+        for turn, (asked, answered) in enumerate(question.history):
+            say(turn, asked)
+            messages.append({"role": "assistant", "content": answered})
+        say(len(question.history), CAPTION if question.question is None else question.question)
+        if count > self.max_images:
+            raise UsageError(f"{count} pictures in one conversation, but openai takes 0 to {self.max_images}.")
+        return messages
+
+    def describe(self) -> dict[str, str]:
+        """With the tokens that the server has counted so far, those of pictures included."""
+        return {
+            "name": self.name,
+            "model": self.server.model,
+            "revision": self.revision,
+            "server": self.server.endpoint.server,
+            "why": self.server.endpoint.why,
+            "pictures": f"{self.options.format}, at most {self.options.max_side} pixels a side",
+            **{name: str(count) for name, count in self.server.counts.items()},
+        }
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.server.close()
+
+
+def _in_vain(error: BaseException) -> bool:
+    """Whether the rest of the batch would fail in the same way, or something is wrong with us."""
+    if isinstance(error, EndpointError):
+        return error.for_all
+    return not isinstance(error, BackendError | CalledOff)

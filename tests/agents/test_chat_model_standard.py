@@ -1,0 +1,215 @@
+"""The standard suites of `langchain-tests` for eyes as chat models: pocket, MiniGPT-4, and a model behind a server.
+
+No test of the suites is changed or left out. Declared are pictures, but no web addresses; that there are no tools and
+no structured output, the suites find out from the class by themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import HumanMessage
+from PIL import Image, ImageDraw
+
+pytest.importorskip("langchain_tests")
+
+from langchain_tests.integration_tests import ChatModelIntegrationTests
+from langchain_tests.unit_tests import ChatModelUnitTests
+
+from agents.chat_model import NO_PICTURE, EyeChatModel, shared_eye
+from core.hookspecs import GROUP
+from core.registry import Registry
+from core.vision import EncodedImage
+from plugins.minigpt4.backend import MiniGPT4Backend
+from plugins.openai_vision.backend import OpenAIBackend
+from plugins.pocket.backend import MODEL
+from tests.agents.chat_pictures import STYLES, block, words
+from tests.plugins.minigpt4.tiny import make_model, save
+from tests.plugins.openai_vision.seeing_server import VARIABLES, eye, seeing_openai
+
+pytestmark = pytest.mark.anyio
+
+CAT = Path(__file__).parents[2] / "examples" / "photos" / "cat.jpg"
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _diagram_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fake of the one thing that cannot be here: the suite downloads a diagram, and gets one that is drawn here."""
+    import httpx
+
+    image = Image.new("RGB", (640, 480), "white")
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((200, 40, 440, 120), outline="black", width=3)
+    draw.line((320, 120, 320, 300), fill="black", width=3)
+    draw.ellipse((240, 300, 400, 400), fill="orange")
+    image.save(tmp_path / "diagram.png")
+    reply = httpx.Response(200, content=(tmp_path / "diagram.png").read_bytes())
+    monkeypatch.setattr(httpx, "get", lambda *args, **kwargs: reply)
+
+
+class Declared:
+    """What every eye declares of itself."""
+
+    params: ClassVar[dict[str, Any]] = {}
+    other: ClassVar[str] = ""  # an eye that a call may ask instead
+
+    @property
+    def chat_model_class(self) -> type[BaseChatModel]:
+        return EyeChatModel
+
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        return self.params
+
+    @property
+    def supports_image_inputs(self) -> bool:
+        return True
+
+    @property
+    def model_override_value(self) -> str:
+        return self.other
+
+
+# ---- pocket, as it is shipped --------------------------------------------------------------------------------------
+
+
+class Pocket(Declared):
+    params: ClassVar[dict[str, Any]] = {"vision": "pocket"}
+    other: ClassVar[str] = f"pocket:{MODEL}"
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def _loaded(cls) -> Iterator[None]:
+        """Models of one name share the eye while somebody holds it: here, while the tests run."""
+        kept = [shared_eye("pocket"), shared_eye(cls.other)]
+        yield
+        kept.clear()
+
+
+class TestPocketUnit(Pocket, ChatModelUnitTests):
+    pass
+
+
+class TestPocketIntegration(Pocket, ChatModelIntegrationTests):
+    pass
+
+
+# ---- MiniGPT-4 with random weights ---------------------------------------------------------------------------------
+
+
+class MiniGPT4(Declared):
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def _made(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+        folders = [save(tmp_path_factory.mktemp("minigpt4"), make_model(seed)) for seed in (3, 4)]
+        spec, cls.other = (f"minigpt4:{folder}" for folder in folders)
+        cls.params = {"vision": spec}
+        kept = [shared_eye(spec), shared_eye(cls.other)]
+        yield
+        kept.clear()
+
+
+class TestMiniGPT4Unit(MiniGPT4, ChatModelUnitTests):
+    pass
+
+
+class TestMiniGPT4Integration(MiniGPT4, ChatModelIntegrationTests):
+    pass
+
+
+class TalkingMiniGPT4(MiniGPT4Backend):
+    """A MiniGPT-4 that is also asked in words alone, by the convention of `EyeChatModel`: `together([])`."""
+
+    def together(self, images: Sequence[EncodedImage]) -> EncodedImage:
+        return super().together(images) if images else EncodedImage("", self.revision, ())
+
+
+class TestTalkingMiniGPT4Integration(Declared, ChatModelIntegrationTests):
+    """So that the random model itself says what the suite reads where it sends words alone."""
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def _made(cls, tmp_path_factory: pytest.TempPathFactory) -> None:
+        folder = save(tmp_path_factory.mktemp("minigpt4"), make_model(3))
+        cls.params = {"vision": TalkingMiniGPT4(str(folder)), "max_tokens": 12}
+        cls.other = f"minigpt4:{folder}"
+
+
+# ---- a model behind an OpenAI-compatible server --------------------------------------------------------------------
+
+
+class Served(Declared):
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def _served(cls) -> Iterator[None]:
+        registry = Registry(strict=True)
+        registry.load([EntryPoint("openai_vision", "plugins.openai_vision", GROUP)], distribution="inquisight")
+        with pytest.MonkeyPatch.context() as patch, seeing_openai() as url:
+            for name in VARIABLES:
+                patch.delenv(name, raising=False)
+            patch.setattr("agents.chat_model.get_registry", lambda: registry)
+            cls.params = {"vision": f"openai:looks?base_url={url}"}
+            cls.other = f"openai:looks.other?base_url={url}"
+            yield
+
+
+class TestServedUnit(Served, ChatModelUnitTests):
+    pass
+
+
+class TestServedIntegration(Served, ChatModelIntegrationTests):
+    pass
+
+
+# ---- beyond the suites: that the answer is about the picture ---------------------------------------------------------
+
+
+def test_pocket_names_the_cat_in_every_style_of_block() -> None:
+    model = EyeChatModel(vision="pocket")
+    data = CAT.read_bytes()
+    asked = words("Describe this picture in detail.")
+    answers = {str(model.invoke([HumanMessage([asked, block(data, style)])]).text) for style in STYLES}
+    [answer] = answers
+    assert "cat" in answer.lower() and answer != NO_PICTURE
+    pieces = list(model.stream([HumanMessage([asked, block(data)])]))
+    assert "".join(str(piece.text) for piece in pieces) == answer and len(pieces) > 3
+
+
+def test_pocket_holds_a_conversation_about_the_cat() -> None:
+    model = EyeChatModel(vision="pocket", folder=CAT.parent)
+    talk: list[Any] = [HumanMessage([words("What is in the picture?"), {"type": "image", "url": "cat.jpg"}])]
+    talk += [model.invoke(talk), HumanMessage("What is the background?")]
+    reply = model.invoke(talk)
+    assert reply.text and reply.usage_metadata is not None
+    assert reply.usage_metadata["input_tokens"] > model.get_num_tokens("What is the background?"), "with what was said"
+
+
+def test_minigpt4_counts_with_its_own_tokenizer(tmp_path: Path) -> None:
+    model = EyeChatModel(vision=MiniGPT4Backend(str(save(tmp_path / "m", make_model(3)))), max_tokens=8)
+    assert model.get_num_tokens("the ant") == len(model.eye.engine.tokenizer("the ant").input_ids)  # type: ignore[attr-defined]
+    reply = model.invoke([HumanMessage([words("the ant"), block(CAT.read_bytes())])])
+    assert reply.response_metadata["tokens_counted_by"] == "the model's tokenizer, words only"
+    assert reply.usage_metadata is not None and reply.usage_metadata["input_tokens"] == model.get_num_tokens("the ant")
+    assert model.invoke("the ant").text == NO_PICTURE
+
+
+def test_a_server_is_sent_the_picture_and_counts_its_tokens() -> None:
+    with seeing_openai() as url:
+        remote = eye(url)
+        model = EyeChatModel(vision=remote)
+        reply = model.invoke([HumanMessage([words("What is it?"), block(CAT.read_bytes())])])
+        assert str(reply.text).startswith("user: ") and str(reply.text).endswith(", What is it?")
+        assert reply.response_metadata["tokens_counted_by"] == "the server"
+        assert reply.usage_metadata is not None and reply.usage_metadata["input_tokens"] == 110
+        assert model.invoke("Hello").text == "user: Hello"
+        assert isinstance(remote, OpenAIBackend) and remote.describe()["requests"] == "2"
