@@ -1,0 +1,297 @@
+"""The declaration of `inquisight curate ...`; what a command does is imported when it runs.
+
+An option that is left out keeps the value the folder was begun with, so that the shortest command goes on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from core.errors import UsageError
+
+curate = typer.Typer(name="curate", help="Make the data of the second stage: describe, repair, verify, export.")
+
+Place = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that keeps everything of this curation.")]
+Again = Annotated[bool, typer.Option("--again", help="Set this step and what follows from it aside, and begin anew.")]
+
+
+def _whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a whole number") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a number") from None
+
+
+def _count(flag: str, text: str, low: int = 1) -> Any:
+    """An option that takes a whole number from `low` on."""
+
+    def check(value: int | None) -> int | None:
+        if value is not None and value < low:
+            raise UsageError(f"{flag} is {value}: it must be {low} or more.")
+        return value
+
+    return typer.Option(flag, metavar="N", parser=_whole_number, help=text, callback=check)
+
+
+@curate.callback(invoke_without_command=True)
+def group(context: typer.Context) -> None:
+    """Make the data of the second stage: describe pictures at length, repair the texts, verify, export."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit()
+
+
+@curate.command()
+def generate(
+    folder: Place,
+    pictures: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[PICTURES]...",
+            help="Folders, tables (CSV, TSV, JSONL, Parquet), lists (TXT), cc_sbu_align folders, files.",
+            show_default=False,
+        ),
+    ] = None,
+    vision: Annotated[
+        str | None, typer.Option("--vision", metavar="NAME", help="The model that sees [INQUISIGHT_VISION; pocket].")
+    ] = None,
+    kind: Annotated[
+        str, typer.Option("--kind", metavar="KIND", help="auto, folder, list, table or cc_sbu_align.")
+    ] = "auto",
+    column: Annotated[
+        str | None,
+        typer.Option("--column", metavar="NAME", help="The column of a table that holds the picture's path."),
+    ] = None,
+    sample: Annotated[int | None, _count("--sample", "Take that many of the pictures, by chance.")] = None,
+    instructions: Annotated[
+        Path | None, typer.Option("--instructions", metavar="FILE", help="Your own instructions, which take turns.")
+    ] = None,
+    min_tokens: Annotated[int | None, _count("--min-tokens", "A shorter text is continued [80].", 0)] = None,
+    continues: Annotated[int | None, _count("--continues", "How often at most [1].", 0)] = None,
+    max_new_tokens: Annotated[int | None, _count("--max-new-tokens", "Room for each part [300].")] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option("--temperature", metavar="X", parser=_number, help="0: always the likeliest word [1]."),
+    ] = None,
+    top_p: Annotated[
+        float | None,
+        typer.Option("--top-p", metavar="X", parser=_number, help="Share of the probability drawn from [0.9]."),
+    ] = None,
+    batch: Annotated[int | None, _count("--batch", "Pictures at a time [16].")] = None,
+    seed: Annotated[int | None, _count("--seed", "Same seed, same model: same texts [42].", 0)] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Take a model that follows no instructions all the same.")
+    ] = False,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Only try the pictures again that failed, each alone.")
+    ] = False,
+    again: Again = False,
+) -> None:
+    """Have a model that sees describe every picture at length, and continue where it says too little."""
+    from training.curation import running
+
+    options = {
+        "vision": vision,
+        "min_tokens": min_tokens,
+        "continues": continues,
+        "max_new_tokens": max_new_tokens,
+        "temperature": temperature,
+        "top_p": top_p,
+        "batch": batch,
+        "seed": seed,
+    }
+    source = running.Source(tuple(pictures or ()), kind, column, sample)
+    running.generate(
+        folder, source, {**options}, instructions=instructions, anyway=anyway, failed_only=failed, again=again
+    )
+
+
+@curate.command()
+def repair(
+    folder: Place,
+    repairer: Annotated[
+        str | None,
+        typer.Option(
+            "--repairer",
+            metavar="NAME",
+            help="The language model: a registered questioner, provider:model, or rules for what needs no model.",
+        ),
+    ] = None,
+    prompts: Annotated[
+        Path | None, typer.Option("--prompts", metavar="FILE", help="Your own prompts and limits.")
+    ] = None,
+    concurrency: Annotated[int, _count("--concurrency", "Calls at a time.")] = 4,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            "--requests-per-second", metavar="X", parser=_number, help="Upper limit for calls; none by default."
+        ),
+    ] = None,
+    tries: Annotated[int | None, _count("--tries", "How often a text is sent before its failure counts [2].")] = None,
+    temperature: Annotated[
+        float | None, typer.Option("--temperature", metavar="X", parser=_number, help="Of the language model [0].")
+    ] = None,
+    seed: Annotated[int | None, _count("--seed", "Where the provider takes one [42].", 0)] = None,
+    price_in: Annotated[
+        float | None, typer.Option("--price-in", metavar="X", parser=_number, help="Price of a million tokens read.")
+    ] = None,
+    price_out: Annotated[
+        float | None,
+        typer.Option("--price-out", metavar="X", parser=_number, help="Price of a million tokens written."),
+    ] = None,
+    max_cost: Annotated[
+        float | None,
+        typer.Option(
+            "--max-cost", metavar="X", parser=_number, help="Stop when all runs together have cost this much."
+        ),
+    ] = None,
+    limit: Annotated[int | None, _count("--limit", "Texts in this run, to try things out.")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only try the texts again that failed.")] = False,
+    again: Again = False,
+) -> None:
+    """Have a language model repair every text: repetition, other languages, broken sentences, stray symbols."""
+    from training.curation import running
+
+    options = {"repairer": repairer, "temperature": temperature, "tries": tries, "seed": seed}
+    money = running.Money(price_in, price_out, max_cost)
+    work = running.Work(concurrency, rate, limit, failed)
+    running.repair(folder, {**options}, prompts=prompts, money=money, work=work, again=again)
+
+
+@curate.command()
+def verify(
+    folder: Place,
+    reviewer: Annotated[str, typer.Option("--reviewer", metavar="NAME", help="Who looks at the texts.")],
+    sample: Annotated[int | None, _count("--sample", "Texts to look at [500].")] = None,
+    seed: Annotated[int | None, _count("--seed", "Which ones [0].", 0)] = None,
+    kinds: Annotated[
+        Path | None, typer.Option("--kinds", metavar="FILE", help="Your own kinds of error, each with its key.")
+    ] = None,
+    after_rules: Annotated[
+        bool, typer.Option("--after-rules", help="Look at a sample of what the rules kept.")
+    ] = False,
+    sheet: Annotated[
+        Path | None,
+        typer.Option("--sheet", metavar="FILE", help="Write the sample as JSON Lines, to be filled in elsewhere."),
+    ] = None,
+    read_sheet: Annotated[
+        Path | None, typer.Option("--read-sheet", metavar="FILE", help="Take the labels from a filled-in sheet.")
+    ] = None,
+    partly: Annotated[
+        bool, typer.Option("--partly", help="Draw the sample though not all texts are repaired.")
+    ] = False,
+    again: Again = False,
+) -> None:
+    """Look at a sample of the texts and label the kinds of error, one key each."""
+    from training.curation import running
+
+    drawn = running.Drawn(sample, seed, after_rules, partly)
+    running.verify(folder, reviewer, drawn, kinds=kinds, sheet=sheet, filled=read_sheet, again=again)
+
+
+@curate.command()
+def rules(
+    folder: Place,
+    file: Annotated[Path | None, typer.Option("--rules", metavar="FILE", help="Your own rules.")] = None,
+    partly: Annotated[
+        bool, typer.Option("--partly", help="Leave out pictures that have no repaired text yet.")
+    ] = False,
+) -> None:
+    """Apply the rules: each fixes a text or drops it, and shows how often it did."""
+    from training.curation import running
+
+    running.rules(folder, file, partly=partly)
+
+
+@curate.command()
+def export(
+    folder: Place,
+    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where the data set goes.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
+) -> None:
+    """Write the kept pairs in the cc_sbu_align layout, with where each came from."""
+    from training.curation import running
+
+    running.export(folder, to, overwrite=overwrite)
+
+
+@curate.command()
+def report(
+    folder: Place,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FOLDER", help="Where the report goes [DIR/report].")
+    ] = None,
+) -> None:
+    """Write what became of the pictures: figures, plots, rules with examples."""
+    from training.curation import running
+
+    running.report(folder, to)
+
+
+@curate.command()
+def status(
+    folder: Place,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Say how far each step is, and what was set aside why."""
+    from training.curation import running
+
+    running.status(folder, json=json)
+
+
+@curate.command()
+def paraphrase(
+    instruction: Annotated[str, typer.Argument(metavar="TEXT", help="The instruction, in quotes.")],
+    n: Annotated[int, typer.Option("--n", metavar="N", parser=_whole_number, help="How many to keep.")] = 4,
+    questioner: Annotated[
+        str | None,
+        typer.Option(
+            "--questioner", metavar="NAME", help="The language model that proposes them; without one, rules do."
+        ),
+    ] = None,
+    seed: Annotated[int, _count("--seed", "Where the provider takes one.", 0)] = 0,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="FILE", help="Write them for `curate generate --instructions`.")
+    ] = None,
+) -> None:
+    """Say an instruction in other words."""
+    from training.curation import running
+
+    running.paraphrase(instruction, n, questioner, seed, to)
+
+
+@curate.command()
+def defaults(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="instructions, repair, kinds or rules.")],
+) -> None:
+    """Print a default file, to be edited."""
+    from training.curation.toml import default_file
+
+    print(default_file(name).read_text("utf-8"), end="")
+
+
+@curate.command()
+def signs(
+    text: Annotated[str | None, typer.Argument(metavar="[TEXT]", help="In quotes; without it, the list.")] = None,
+) -> None:
+    """List the measured signs, or measure a text."""
+    from training.curation.signs import SIGNS, measure
+
+    values = measure(text) if text is not None else {}
+    for name, (_, says) in SIGNS.items():
+        print("\t".join([name, *([f"{values[name]:g}"] if values else []), says]))
+
+
+def add_to(cli: typer.Typer) -> None:
+    """Put the group `curate` on the command line."""
+    cli.add_typer(curate, name="curate")

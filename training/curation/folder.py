@@ -1,0 +1,139 @@
+"""One curation: a folder in which every step keeps what it did, what it was set to, and everything it rejected.
+
+pictures.jsonl    what is described, in order
+generate.json     the settings of a step; one that was begun with other settings is not mixed with them
+generated.jsonl   append-only, one record per picture
+repaired.jsonl    append-only, one record per try
+sample.json       what people look at; labels.jsonl: what they say (append-only)
+verified.jsonl    the texts that are kept; dropped.jsonl: all others, with the reason; rules.json: which rule hit what
+earlier/          what `--again` set aside
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from core.errors import StoreError, UsageError, printable
+from core.records import canonical_json
+from training.curation.journal import Journal, clear_torn, read_json, write_json
+
+Step = Literal["generate", "repair", "verify", "rules"]
+SCHEMA: Final = 1
+
+# What each step writes, its settings (or mark) last. Beginning a step anew sets aside what follows from it, too.
+FILES: Final[dict[Step, tuple[str, ...]]] = {
+    "generate": ("generated.jsonl", "pictures.jsonl", "generate.json"),
+    "repair": ("repaired.jsonl", "repair.json"),
+    "verify": ("labels.jsonl", "sample-after.json", "sample.json"),
+    "rules": ("verified.jsonl", "dropped.jsonl", "rules.json"),
+}
+_STEPS: Final = tuple(FILES)
+
+
+def digest(value: Any, length: int = 16) -> str:
+    """A short name for a JSON value or a text: the first hex digits of its sha256."""
+    data = value.encode("utf-8", errors="backslashreplace") if isinstance(value, str) else canonical_json(value)
+    return hashlib.sha256(data).hexdigest()[:length]
+
+
+class Folder:
+    """The folder at `path`. Raises UsageError where something else lies there."""
+
+    def __init__(self, path: str | Path, *, create: bool = False) -> None:
+        self.path = Path(path)
+        shown = printable(self.path)
+        if self.path.exists() and not self.path.is_dir():
+            raise UsageError(f"'{shown}' is a file; name a folder for the curation.")
+        known = {name for names in FILES.values() for name in names}
+        inside = {one.name for one in self.path.iterdir() if not one.name.startswith(".")} if self.path.exists() else ()
+        if inside and not known.intersection(inside):
+            raise UsageError(f"'{shown}' holds other files and no curation; name a new folder, or an empty one.")
+        if not inside and not create:
+            raise UsageError(f"there is no curation in '{shown}'; begin one with `inquisight curate generate`.")
+        if create:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise UsageError(f"the folder '{shown}' cannot be made: {(error.strerror or '').lower()}.") from None
+        self.pictures = Journal(self.path / "pictures.jsonl")
+        self.generated = Journal(self.path / "generated.jsonl")
+        self.repaired = Journal(self.path / "repaired.jsonl")
+        self.labels = Journal(self.path / "labels.jsonl")
+        self.verified = Journal(self.path / "verified.jsonl")
+        self.dropped = Journal(self.path / "dropped.jsonl")
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Only one process writes at a time; the system frees the folder when the process ends, however it ends."""
+        try:
+            import fcntl
+        except ImportError:  # Windows has no such lock; there, people have to see to it themselves
+            yield
+            return
+        with (self.path / ".lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise StoreError(
+                    f"another run is at work in '{printable(self.path)}'; wait for it, or stop it."
+                ) from None
+            clear_torn(self.path)
+            yield
+
+    # settings
+
+    def settings(self, step: Step) -> dict[str, Any]:
+        """What `step` was begun with; empty where it was not."""
+        found = read_json(self._guard(step))
+        return dict(found["settings"]) if found and isinstance(found.get("settings"), dict) else {}
+
+    def check(self, step: Step, settings: Mapping[str, Any]) -> None:
+        """Raise UsageError where `step` was begun with another value for one of `settings`."""
+        before = self.settings(step)
+        for name, value in json.loads(json.dumps(dict(settings))).items():
+            if name in before and before[name] != value:
+                raise UsageError(
+                    f"'{printable(self.path)}' was begun with {_option(name)} {_shown(before[name])}, not "
+                    f"{_shown(value)}; take another folder, or add --again to set what is there aside and begin this "
+                    "step anew."
+                )
+
+    def begin(self, step: Step, settings: Mapping[str, Any]) -> None:
+        """Note the settings of `step`, or check them where it was begun already. Raises UsageError."""
+        self.check(step, settings)
+        if self.settings(step).keys() != settings.keys():
+            content = {"schema": SCHEMA, "step": step, "settings": dict(settings), "fingerprint": digest(settings)}
+            write_json(self._guard(step), content)
+
+    def _guard(self, step: Step) -> Path:
+        return self.path / f"{step}.json"
+
+    def set_aside(self, step: Step) -> Path | None:
+        """Move the files of `step` and of those that follow from it to `earlier/`; where they are now."""
+        steps = _STEPS[_STEPS.index(step) :]
+        found = [self.path / name for one in reversed(steps) for name in FILES[one] if (self.path / name).exists()]
+        if not found:
+            return None
+        earlier = self.path / "earlier"
+        earlier.mkdir(exist_ok=True)
+        number = 1 + max((int(one.name.split("-")[0]) for one in earlier.glob("[0-9]*-*")), default=0)
+        target = earlier / f"{number:03d}-{step}"
+        target.mkdir()
+        for path in found:  # the settings of `step` itself last: until then, a run killed here is asked for --again
+            path.rename(target / path.name)
+        return target
+
+
+def _option(name: str) -> str:
+    """How a setting is called on the command line."""
+    names = {"revision": "model revision", "pictures": "the list of pictures"}
+    return names.get(name, f"--{name.replace('_', '-')}")
+
+
+def _shown(value: Any) -> str:
+    return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), limit=60)
