@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from core.errors import BackendError, UsageError, printable
+
 if TYPE_CHECKING:
     from core.images import Picture
 
@@ -46,13 +48,29 @@ class GenerationOptions:
 class VisualQuestion:
     """One question about one encoded picture, with the earlier turns the backend may look back on.
 
-    `question=None` asks for the plain caption ("a photo of ..."), which needs no instruction.
+    `question=None` asks for the plain caption ("a photo of ..."), which needs no instruction. `images` are pictures
+    that came up later in the conversation: (turn, picture), right before the words of that turn. Turns count the
+    pairs of `history` from 0; len(history) is this question. Only a backend that `interleaves` reads them. Raises
+    UsageError where a turn does not exist.
     """
 
     image: EncodedImage
     question: str | None
     history: tuple[tuple[str, str], ...] = ()  # (question, answer) pairs, oldest first
     options: GenerationOptions = GenerationOptions()
+    images: tuple[tuple[int, EncodedImage], ...] = ()
+
+    def __post_init__(self) -> None:
+        for turn, _ in self.images:
+            if not 0 <= turn <= len(self.history):
+                raise UsageError(
+                    f"a picture comes up at turn {turn}, but this conversation has turns 0 to {len(self.history)}."
+                )
+
+    def entering(self, turn: int) -> tuple[EncodedImage, ...]:
+        """The pictures that come up right before the words of `turn`, in order; `image` is the first of turn 0."""
+        first = (self.image,) if turn == 0 else ()
+        return first + tuple(image for place, image in self.images if place == turn)
 
 
 class VisionBackend(ABC):
@@ -60,7 +78,8 @@ class VisionBackend(ABC):
 
     follows_instructions: ClassVar[bool] = False  # can hold a chat, not only short VQA
     streams: ClassVar[bool] = False  # `stream` yields more than one piece
-    max_images: ClassVar[int] = 1  # pictures per question
+    max_images: ClassVar[int] = 1  # pictures per question, those of earlier turns counted
+    interleaves: ClassVar[bool] = False  # reads `VisualQuestion.images`: pictures may come up at later turns
     languages: ClassVar[tuple[str, ...]] = ("en",)
 
     @property
@@ -84,6 +103,18 @@ class VisionBackend(ABC):
     def stream(self, question: VisualQuestion) -> Iterator[str]:
         """Yield the answer in pieces whose concatenation equals `answer([question])[0]`."""
         yield self.answer([question])[0]
+
+    def together(self, images: Sequence[EncodedImage]) -> EncodedImage:
+        """Several encoded pictures as one, in order, so that one question can be about all of them.
+
+        To be overridden where `max_images` is more than 1. Raises UsageError for more pictures than that.
+        """
+        if not 1 <= len(images) <= self.max_images:
+            takes = "one picture at a time" if self.max_images == 1 else f"1 to {self.max_images}"
+            raise UsageError(f"{len(images)} pictures in one question, but {printable(self.name)} takes {takes}.")
+        if len(images) > 1:
+            raise BackendError(f"{printable(self.name)} claims {self.max_images} pictures, but cannot join them.")
+        return images[0]
 
     def describe(self) -> dict[str, str]:
         """What was chosen and why (device, dtype, weights), for transcripts and for the user's eyes."""

@@ -1,0 +1,179 @@
+"""Open a BLIP-2 with OPT or Flan-T5: the right kind of model, whole, with sizes that belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+from core.entries import one_line
+from core.errors import BackendError, UsageError, printable
+from plugins.minigpt4.loading import MEAN, STD
+from plugins.vlm import opening
+from plugins.vlm.opening import Directory
+
+HOW: Final = "blip2:Salesforce/blip2-opt-2.7b or blip2:DIRECTORY"
+LANGUAGE_MODELS: Final = {"opt": "OPT", "t5": "Flan-T5"}
+COCO_SIZE: Final = 364  # pixels; the models fine-tuned for COCO captions have it, the others 224
+# `prompt` in LAVIS's lavis/configs/models/blip2/: "a photo of" for blip2_caption_*, "" for blip2_pretrain_*
+COCO_PROMPT: Final = "a photo of"
+EXACT: Final = ("vision_model", "qformer", "language_projection", "query_tokens", "lm_head")  # only the rest is large
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions(opening.LoadOptions):
+    """How a BLIP-2 is opened. On the command line: `blip2:DIRECTORY?dtype=bfloat16&caption=a photo of`."""
+
+    plugin: ClassVar[str] = "blip2"
+
+    caption: str | None = None  # what a plain caption begins with; None: what the model was trained with
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A directory that looks like a BLIP-2 with a language model that we know."""
+
+    directory: Directory
+    kind: str  # "opt" or "t5"
+    image_size: int
+    caption: str  # prompt of a plain caption
+
+    @property
+    def decoder_only(self) -> bool:
+        return self.kind == "opt"
+
+
+@dataclass(slots=True)
+class Loaded:
+    """The model with what prepares its inputs, and what was chosen and why."""
+
+    model: Any
+    tokenizer: Any
+    image_processor: Any
+    choices: dict[str, str]
+
+
+def check(text: str, options: LoadOptions) -> Checked:
+    """What can be known without reading the weights. Raises UsageError, BackendError, one line."""
+    path = opening.find(text, "blip2")
+    directory = opening.check(path)
+    config = directory.config
+    where = printable(path)
+    if (model_type := config.get("model_type")) != "blip-2":
+        raise BackendError(
+            f"{where} holds a model of type {printable(model_type)!r}, not a BLIP-2; try "
+            f"transformers:{printable(text)}."
+        )
+    inner = _part(config, "text_config")
+    kind = str(inner.get("model_type", "opt"))  # transformers leaves out what is the default
+    if kind == "llama":
+        raise BackendError(f"{where} is a MiniGPT-4, a BLIP-2 with a Llama inside; say minigpt4:{printable(text)}.")
+    if kind not in LANGUAGE_MODELS:
+        raise BackendError(
+            f"the language model of {where} is a {printable(kind)!r}; blip2 knows {', '.join(LANGUAGE_MODELS)}."
+        )
+    if kind == "t5" and options.dtype == "float16":
+        raise UsageError(
+            "dtype=float16 does not work with Flan-T5: its numbers leave the range of float16, and answers come out "
+            "empty or as garbage; say dtype=bfloat16 or dtype=float32."
+        )
+    _check_shapes(directory, config)
+    names = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json")
+    if not any((path / name).is_file() for name in names):
+        raise BackendError(f"{where} has no tokenizer ({', '.join(names)}); fetch the model again.")
+    size = _part(config, "vision_config").get("image_size", 224)
+    image_size = int(size if isinstance(size, int) else size[0])
+    prompt = COCO_PROMPT if image_size == COCO_SIZE else ""
+    return Checked(directory, kind, image_size, prompt if options.caption is None else options.caption)
+
+
+def _check_shapes(directory: Directory, config: Mapping[str, Any]) -> None:
+    """The tensors between the parts must fit both sides: a wrong pair would speak fluent nonsense."""
+    if not directory.shapes:
+        return
+    where = printable(directory.path)
+    projection = directory.shape("language_projection.weight")
+    if projection is None:
+        raise BackendError(f"{where} has no language_projection.weight; fetch or convert the model again.")
+    table = directory.shape("embed_tokens.weight") or directory.shape("language_model.shared.weight")
+    if table is None:
+        return
+    if table[-1] != projection[0]:
+        raise BackendError(
+            f"the projection in {where} leads to size {projection[0]}, but its language model has size {table[-1]}: "
+            "they belong to different models."
+        )
+    vocabulary = _part(config, "text_config").get("vocab_size")
+    if vocabulary is not None and table[0] != vocabulary:
+        raise BackendError(
+            f"the language model in {where} has {table[0]} tokens, but config.json says {vocabulary}; "
+            "fetch the model again."
+        )
+
+
+def _part(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = config.get(name) or {}
+    return part if isinstance(part, dict) else {}
+
+
+def load(checked: Checked, options: LoadOptions) -> Loaded:
+    """The model in memory. Raises BackendError, one line, where it cannot be loaded or the weights do not fit it."""
+    from transformers import AutoTokenizer, Blip2ForConditionalGeneration
+
+    path = checked.directory.path
+    device, why_device = opening.choose_device(options)
+    dtype, why_dtype = opening.choose_dtype(checked.directory, options, device, half=checked.decoder_only)
+    arguments = opening.placing(options, device, dtype, EXACT)
+    model, _ = opening.load(path, Blip2ForConditionalGeneration.from_pretrained, strict=True, **arguments)
+    try:
+        with opening.quiet():
+            tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+            image_processor = _image_processor(checked)
+    except opening.LOADING_ERRORS as error:
+        raise BackendError(
+            f"the tokenizer or picture settings in {printable(path)} cannot be used: {one_line(error)}."
+        ) from error
+    _check_tokenizer(checked, model, tokenizer)
+    why_caption = "asked for" if options.caption is not None else f"as models for {checked.image_size} pixels learned"
+    choices = {
+        "language model": LANGUAGE_MODELS[checked.kind],
+        "device": str(options.device_map or device),
+        "dtype": dtype,
+        "why": f"{why_device}; {why_dtype}",
+        "quantize": options.quantize,
+        "plain caption": f"{f'begins with {printable(checked.caption)!r}' if checked.caption else 'no prompt'}, "
+        f"{why_caption}",
+    }
+    return Loaded(model, tokenizer, image_processor, choices)
+
+
+def _image_processor(checked: Checked) -> Any:
+    """As BLIP-2's own, on Pillow: bicubic to a square, CLIP's mean and deviation, or what the directory says."""
+    from transformers import BlipImageProcessorPil
+
+    path = checked.directory.path
+    nested = path / "processor_config.json"
+    own = (path / "preprocessor_config.json").is_file()
+    if own or (nested.is_file() and "image_processor" in opening.read_json(nested)):
+        processor = BlipImageProcessorPil.from_pretrained(path, local_files_only=True)
+    else:
+        size = {"height": checked.image_size, "width": checked.image_size}
+        processor = BlipImageProcessorPil(size=size, image_mean=list(MEAN), image_std=list(STD))
+    side = (processor.size["height"], processor.size["width"])
+    if side != (checked.image_size, checked.image_size):
+        raise BackendError(
+            f"{printable(path)} resizes pictures to {side[0]} x {side[1]} pixels, but its eye reads "
+            f"{checked.image_size} x {checked.image_size}; fetch preprocessor_config.json again."
+        )
+    return processor
+
+
+def _check_tokenizer(checked: Checked, model: Any, tokenizer: Any) -> None:
+    rows = int(model.language_model.get_input_embeddings().weight.shape[0])
+    # Blip2Processor adds its placeholder to the tokenizer even where the model has no row for it; nobody reads it.
+    words = len(tokenizer) - ("<image>" in tokenizer.get_vocab())
+    if words > rows:
+        raise BackendError(
+            f"the tokenizer in {printable(checked.directory.path)} has {words} tokens, its language model {rows}: "
+            "they are of two models; fetch both from one place."
+        )

@@ -1,0 +1,64 @@
+"""How BLIP-2 is asked, and rows of tokens for its language model.
+
+`Question: Q1 Answer: A1. Question: Q2 Answer:` is the form of BLIP-2's own demonstration (LAVIS,
+`examples/blip2_instructed_generation.ipynb`); the picture's tokens come before all text. A plain caption has no
+question: the text is empty, or "a photo of" for the models that were fine-tuned on COCO.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from plugins.minigpt4.conversation import Conversation, Exchange, Format
+from plugins.minigpt4.rows import RowWriter, Tokens
+from plugins.vlm.batching import control_tokens, without
+
+# OPT learned that a line ends its answer (`eos_token_id` of LAVIS's `blip2_opt.py`), and goes on with a question of
+# its own where it does not stop there.
+FORMAT: Final = Format(
+    name="blip2",
+    human="Question: ",
+    assistant=" Answer: ",
+    opening=" Answer:",
+    separator=" ",
+    end="\n",
+    stops=("Question:", "\n"),
+    training="Question: {} Answer:",
+    system="",
+)
+_MARKS: Final = r"\b(?:question|answer)\s*:"
+
+
+class Blip2Rows(RowWriter):
+    """Rows of picture tokens and text, as Blip2Processor writes them. `encoder`: the answer has a window of its own."""
+
+    def __init__(self, tokenizer: Any, context: int, caption: str = "", *, encoder: bool = False) -> None:
+        super().__init__(tokenizer, FORMAT, context)
+        self.caption = caption
+        self.encoder = encoder
+        self.forbidden = control_tokens(tokenizer)
+
+    def tokens(self, conversation: Conversation) -> list[Tokens]:
+        """The pictures, then all text with the special tokens that the tokenizer puts around it."""
+        ids: list[int] = self.tokenizer(self.text(conversation)).input_ids
+        return [*conversation.pictures, ids]
+
+    def text(self, conversation: Conversation) -> str:
+        """The prompt. A last exchange of pictures alone asks for a plain caption."""
+        *earlier, last = conversation.exchanges
+        if not any(isinstance(part, str) for part in last.question):
+            return self.caption
+        pairs = [
+            f"Question: {self._asked(one)} Answer: {self._plain(one.answer or '').rstrip('.')}." for one in earlier
+        ]
+        return " ".join([*pairs, f"Question: {self._asked(last)} Answer:"])
+
+    def _asked(self, exchange: Exchange) -> str:
+        return self._plain(" ".join(part for part in exchange.question if isinstance(part, str)))
+
+    def _plain(self, text: str) -> str:
+        """On one line and without marks: a new line would end the text, a mark begin another question."""
+        return " ".join(without(text, self.forbidden, _MARKS).split())
+
+    def _fit(self, conversation: Conversation, room: int) -> tuple[list[Tokens], int, tuple[str, ...]]:
+        return super()._fit(conversation, self.context if self.encoder else room)

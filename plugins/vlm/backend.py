@@ -1,0 +1,291 @@
+"""`transformers:NAME` as a vision backend: the model's own processor and template, every picture looked at once."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from core.entries import one_line
+from core.errors import BackendError, InquisightError, UsageError, printable
+from core.images import Picture
+from core.vision import EncodedImage, GenerationOptions, VisionBackend, VisualQuestion
+from plugins.vlm.batching import KnownPictures, control_tokens, in_groups, without
+from plugins.vlm.loading import HOW, LoadOptions, check, load
+from plugins.vlm.opening import LOADING_ERRORS
+
+if TYPE_CHECKING:
+    from plugins.vlm.seeing import Look
+    from plugins.vlm.talking import Listener, Row, Turn
+
+BATCH: Final = 8  # questions at a time
+KNOWN_BYTES: Final = 1 << 30  # of pictures with their features
+PROCESSED_BYTES: Final = 256 << 20  # of pictures as the processor made them
+LESS: Final = "ask about fewer or smaller pictures, or load the model in 8 or 4 bit"
+
+
+class TransformersBackend(VisionBackend):
+    """A vision-language model with a chat template. Raises BackendError where it is missing, incomplete or unfit.
+
+    Options may follow the name, as in `transformers:DIRECTORY?quantize=4bit`: see `LoadOptions`. Thread-safe.
+    """
+
+    follows_instructions: ClassVar[bool] = True
+    streams: ClassVar[bool] = True
+    max_images: ClassVar[int] = 16  # how many of them a model understands is its own affair
+    interleaves: ClassVar[bool] = True
+
+    def __init__(self, argument: str | None = None) -> None:
+        if not argument:
+            raise BackendError(f"transformers needs a model: {HOW}.")
+        text, options = LoadOptions.parse(argument)
+        self._name = f"transformers:{argument}"
+        self._directory = check(text)
+        loaded = load(self._directory, options)
+        self._choices = loaded.choices
+        self.model, self.processor, self.template = loaded.model, loaded.processor, loaded.template
+        # imports torch, which `check` above does without
+        from plugins.vlm import seeing, talking
+
+        self._seeing, self._talking = seeing, talking
+        self.tokenizer = self.processor.tokenizer
+        self._pictures = seeing.PictureProcessor(self.processor.image_processor, PROCESSED_BYTES)
+        self.processor.image_processor = self._pictures
+        self._looker, self._why_not = seeing.looker(self.model)
+        self.lock = threading.RLock()
+        self.looked = 0  # pictures that went through the vision tower ahead of all questions
+        self._known = KnownPictures(KNOWN_BYTES, lambda image: sum(look.nbytes for look in image.data))
+        self._marks = control_tokens(self.tokenizer)
+        if mark := getattr(self.processor, "image_token", None):
+            self._marks = (str(mark), *self._marks)
+        self._ends = self._end_tokens()
+        text_config = self.model.config.get_text_config()
+        self.context = int(getattr(text_config, "max_position_embeddings", None) or 1 << 30)
+        self._notify = logging.getLogger("inquisight").warning
+        where = f"the chat template of {printable(self._directory.path)} ({self._choices['template']})"
+        talking.try_template(self.processor, self.template, where)
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def revision(self) -> str:
+        kind = self._choices["dtype"]
+        if self._choices["quantize"] != "none":
+            kind += f"-{self._choices['quantize']}"
+        return f"transformers-{self._directory.digest}-{kind}-{self._choices['device']}"
+
+    # -- pictures ---------------------------------------------------------------------------------------------------
+
+    def encode(self, pictures: Sequence[Picture]) -> list[EncodedImage]:
+        """Process each different picture once and, where the model allows it, let its vision tower look once.
+
+        One at a time, because processors cut pictures into different numbers of pieces; `data` is a tuple of `Look`.
+        """
+        return self._known.encode(pictures, lambda group: [self._look(picture) for picture in group], BATCH)
+
+    def _look(self, picture: Picture) -> EncodedImage:
+        import torch
+
+        look = self._seeing.Look(picture.image)
+        try:
+            with self._answering("look at a picture"):
+                row = self._prepare([self._talking.Turn((look,), "?")])
+                if self._looker is not None:
+                    self._see(look, row)
+        except torch.OutOfMemoryError as error:
+            raise BackendError(f"not enough memory to look at {picture.source}; {LESS}.") from error
+        return EncodedImage(picture.sha256, self.revision, (look,))
+
+    def _see(self, look: Look, row: Row) -> None:
+        placeholders = int((row.inputs["input_ids"] == self.model.config.image_token_id).sum())
+        found = self._seeing.features(self._looker, self._placed(row.inputs), placeholders)
+        if isinstance(found, str):
+            self._looker, self._why_not = None, found
+            return
+        look.features, look.kind = found
+        self.looked += 1
+
+    def together(self, images: Sequence[EncodedImage]) -> EncodedImage:
+        """Several encoded pictures as one, in order: one question can be about all of them. Raises UsageError."""
+        if not 1 < len(images) <= self.max_images:
+            return super().together(images)
+        digest = hashlib.sha256("+".join(image.sha256 for image in images).encode()).hexdigest()
+        return EncodedImage(digest, self.revision, tuple(look for image in images for look in self._looks(image)))
+
+    def _looks(self, image: EncodedImage) -> tuple[Look, ...]:
+        if image.revision != self.revision:
+            raise BackendError(
+                f"this picture was encoded by {printable(image.revision)}, not by {self.revision}; "
+                "encode it again with this backend."
+            )
+        looks: tuple[Look, ...] = image.data
+        return looks
+
+    # -- answers ----------------------------------------------------------------------------------------------------
+
+    def answer(self, questions: Sequence[VisualQuestion]) -> list[str]:
+        """Questions with equal options are answered together, where the vision tower's output can be handed on."""
+        conversations = [self._turns(question) for question in questions]
+        answers = [""] * len(questions)
+        for options, places in in_groups(questions, BATCH):
+            rows = [self._fitting(conversations[place], options) for place in places]
+            for place, said in zip(places, self._said(rows, options), strict=True):
+                answers[place] = said
+        return answers
+
+    def stream(self, question: VisualQuestion) -> Iterator[str]:
+        row = self._fitting(self._turns(question), question.options)
+
+        def run(tell: Callable[[str], None], started: Callable[[Listener], None]) -> None:
+            import torch
+
+            try:
+                self._generate([row], question.options, tell, started)
+            except torch.OutOfMemoryError as error:
+                raise BackendError(f"not enough memory for this question; {LESS}.") from error
+
+        yield from self._talking.pieces(run)
+
+    def describe(self) -> dict[str, str]:
+        once = "each goes through the vision tower once"
+        again = f"each is processed once, but looked at again with every question ({self._why_not})"
+        return {
+            "name": self.name,
+            "model": type(self.model).__name__,
+            "revision": self.revision,
+            "weights": self._directory.digest,
+            "context": f"{self.context} tokens",
+            "pictures": once if self._looker is not None else again,
+            **self._choices,
+        }
+
+    def close(self) -> None:
+        """Let go of the model and everything that was kept."""
+        with self.lock:
+            self._known.clear()
+            self._pictures.forget()
+            self.model = None
+            self._looker = None
+
+    # -- means ------------------------------------------------------------------------------------------------------
+
+    def _turns(self, question: VisualQuestion) -> list[Turn]:
+        """Each picture before the words of the turn it came up in. Raises UsageError for too many."""
+
+        def turn(number: int, words: str, answer: str | None = None) -> Turn:
+            looks = tuple(look for image in question.entering(number) for look in self._looks(image))
+            plain = without(words, self._marks)
+            made: Turn = self._talking.Turn(looks, plain, None if answer is None else without(answer, self._marks))
+            return made
+
+        turns = [turn(number, *pair) for number, pair in enumerate(question.history)]
+        words = self._talking.PLAIN if question.question is None else question.question
+        turns.append(turn(len(question.history), words))
+        if (count := sum(len(one.looks) for one in turns)) > self.max_images:
+            raise UsageError(f"{count} pictures in one conversation, but transformers takes 1 to {self.max_images}.")
+        return turns
+
+    def _fitting(self, turns: list[Turn], options: GenerationOptions) -> Row:
+        """Leaves out the oldest words until prompt and answer fit. Raises BackendError where they never do."""
+        room = self.context - min(max(options.max_new_tokens, 1), max(self.context // 2, 1))
+        dropped = 0
+        while True:
+            row = self._prepare(turns)
+            if len(row) <= room:
+                break
+            if len(turns) == 1:
+                raise BackendError(
+                    f"the pictures and the question take {len(row)} tokens, and beside the answer the model reads "
+                    f"{room}; ask about fewer or smaller pictures, shorter, or for a shorter answer."
+                )
+            turns, dropped = self._talking.without_oldest(turns), dropped + 1
+        if dropped:
+            what = "exchange was" if dropped == 1 else f"{dropped} exchanges were"
+            self._notify(
+                f"the conversation is longer than the {self.context} tokens the model can read: the oldest {what} "
+                "left out; pictures stay."
+            )
+        return row
+
+    def _prepare(self, turns: Sequence[Turn]) -> Row:
+        with self._answering("prepare a question"):
+            return self._talking.prepare(self.processor, self.template, turns)
+
+    def _said(self, rows: Sequence[Row], options: GenerationOptions) -> list[str]:
+        """In one batch where it can be, in halves where the memory does not suffice. Raises BackendError."""
+        import torch
+
+        if len(rows) > 1 and any(look.features is None for row in rows for look in row.looks):
+            return [text for row in rows for text in self._generate([row], options)]
+        try:
+            return self._generate(rows, options)
+        except torch.OutOfMemoryError:
+            pass  # outside of this block, so that the failed batch's tensors are gone
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        half = (len(rows) + 1) // 2
+        if len(rows) == 1:
+            raise BackendError(f"not enough memory for this question; {LESS}.")
+        self._notify(f"not enough memory for {len(rows)} questions at a time: going on with {half} at a time.")
+        return self._said(rows[:half], options) + self._said(rows[half:], options)
+
+    def _generate(
+        self,
+        rows: Sequence[Row],
+        options: GenerationOptions,
+        tell: Callable[[str], None] | None = None,
+        started: Callable[[Listener], None] | None = None,
+    ) -> list[str]:
+        pad = self.tokenizer.pad_token_id or 0
+        with self._answering("answer"):
+            inputs = self._inputs(rows, pad)
+            if inputs is None:
+                return [text for row in rows for text in self._generate([row], options)]
+            listener = self._talking.Listener(self.tokenizer, len(rows), self._ends, tell)
+            if started is not None:
+                started(listener)
+            return self._talking.generate(self.model, inputs, listener, options, pad)
+
+    def _inputs(self, rows: Sequence[Row], pad: int) -> dict[str, Any] | None:
+        """Arguments of generate(), on the model's device; None where the rows cannot be one batch."""
+        looks = [look for row in rows for look in row.looks]
+        seen = all(look.features is not None for look in looks)
+        inputs = self._talking.batched(rows, pad) if seen else dict(rows[0].inputs)
+        if inputs is None:
+            return None
+        placed = self._placed(inputs)
+        if seen:
+            placed["mm_encoder_outputs"] = {"image": self._seeing.joined(looks)}
+        return placed
+
+    def _placed(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        from transformers import BatchFeature
+
+        return dict(BatchFeature(dict(inputs)).to(self.model.device, self.model.dtype))
+
+    @contextmanager
+    def _answering(self, what: str) -> Iterator[None]:
+        """Holds the lock, computes without gradients, and makes what the model raises one line."""
+        import torch
+
+        with self.lock, torch.inference_mode():
+            if self.model is None:
+                raise BackendError(f"{self.name} was closed.")
+            try:
+                yield
+            except (InquisightError, torch.OutOfMemoryError):
+                raise
+            except (*LOADING_ERRORS, IndexError) as error:
+                raise BackendError(f"{type(self.model).__name__} could not {what}: {one_line(error)}.") from error
+
+    def _end_tokens(self) -> list[int]:
+        ends: set[int] = set()
+        for owner in (self.model.generation_config, self.tokenizer):
+            value = getattr(owner, "eos_token_id", None)
+            ends.update(token for token in (value if isinstance(value, list | tuple) else [value]) if token is not None)
+        return sorted(ends)

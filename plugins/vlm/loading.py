@@ -1,0 +1,163 @@
+"""Open any vision-language model of transformers: the model, its processor and its chat template.
+
+A processor for pictures and videos wants torchvision for the videos. Where that is missing it is opened without its
+video half, because pictures do not need it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from core.entries import one_line
+from core.errors import BackendError, UsageError, printable
+from plugins.vlm import opening
+from plugins.vlm.opening import Directory
+
+HOW: Final = "transformers:Qwen/Qwen2.5-VL-3B-Instruct or transformers:DIRECTORY"
+OWN_EYES: Final = {"blip-2": "blip2"}  # model types that another eye of ours opens
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions(opening.LoadOptions):
+    """How a model is opened. On the command line: `transformers:DIRECTORY?dtype=bfloat16&template=chat.jinja`."""
+
+    template: str | None = None  # file of a Jinja chat template, for a model that has none
+
+
+@dataclass(slots=True)
+class Loaded:
+    """The model with what prepares its inputs, and what was chosen and why."""
+
+    model: Any
+    processor: Any
+    template: str
+    choices: dict[str, str]
+
+
+def check(text: str) -> Directory:
+    """What can be known without reading the weights. Raises UsageError, BackendError, one line."""
+    path = opening.find(text, "transformers")
+    directory = opening.check(path)
+    model_type = str(directory.config.get("model_type"))
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as KNOWN
+
+    if model_type not in KNOWN:
+        own_code = "auto_map" in directory.config
+        way_out = "its own code would have to run, which is not done." if own_code else "is transformers up to date?"
+        raise BackendError(
+            f"{printable(path)} holds a model of type {printable(model_type)!r}, no vision-language model that "
+            f"the installed transformers knows; {way_out}"
+        )
+    if model_type in OWN_EYES:
+        eye = OWN_EYES[model_type]
+        if dict(directory.config.get("text_config") or {}).get("model_type") == "llama":
+            eye = "minigpt4"
+        raise BackendError(
+            f"{printable(path)} holds a model of type {printable(model_type)!r}, which does not chat by a template; "
+            f"say {eye}:{printable(text)}."
+        )
+    return directory
+
+
+def load(directory: Directory, options: LoadOptions) -> Loaded:
+    """The model in memory. Raises BackendError, one line, where something of it cannot be opened or does not fit."""
+    from transformers import AutoModelForImageTextToText
+
+    path = directory.path
+    processor = _processor(path)
+    template, where = _template(path, processor, options)
+    device, why_device = opening.choose_device(options)
+    dtype, why_dtype = opening.choose_dtype(directory, options, device)
+    model, unused = opening.load(
+        path,
+        AutoModelForImageTextToText.from_pretrained,
+        strict=False,
+        **opening.placing(options, device, dtype),
+    )
+    if processor.tokenizer.pad_token_id is None:
+        processor.tokenizer.pad_token = processor.tokenizer.eos_token
+    choices = {
+        "device": str(options.device_map or device),
+        "dtype": dtype,
+        "why": f"{why_device}; {why_dtype}",
+        "quantize": options.quantize,
+        "template": where,
+        "picture processor": type(processor.image_processor).__name__,
+    }
+    if unused:
+        choices["unused tensors"] = f"{len(unused)}, such as {printable(unused[0])}"
+    return Loaded(model, processor, template, choices)
+
+
+def _processor(path: Path) -> Any:
+    """Raises BackendError where it does not open or is none for pictures and text."""
+    from transformers import AutoConfig, AutoProcessor
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+
+    kind = chosen = AutoProcessor
+    try:
+        with opening.quiet():
+            config = AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+            kind = PROCESSOR_MAPPING.get(type(config), AutoProcessor)
+            chosen = kind if importlib.util.find_spec("torchvision") else _without_video(kind)
+            processor = chosen.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+    except opening.LOADING_ERRORS as error:
+        hint = "; it may need torchvision, for its video half" if chosen is not kind else ""
+        raise BackendError(f"the processor of {printable(path)} cannot be opened: {one_line(error)}{hint}.") from error
+    missing = [part for part in ("tokenizer", "image_processor") if getattr(processor, part, None) is None]
+    if missing:
+        raise BackendError(
+            f"the processor of {printable(path)} is a {type(processor).__name__} without {' and '.join(missing)}: "
+            "pictures and text cannot be read with it."
+        )
+    return processor
+
+
+def _without_video(kind: Any) -> Any:
+    """The processor class with nothing where its video processor would be, or the class itself where it has none."""
+    names = kind.get_attributes() if hasattr(kind, "get_attributes") else []
+    if "video_processor" not in names:
+        return kind
+    place = names.index("video_processor")
+
+    def get_attributes(cls: Any, /) -> list[str]:
+        return [name for name in names if name != "video_processor"]
+
+    def from_args_and_dict(cls: Any, /, args: list[Any], processor_dict: dict[str, Any], **kwargs: Any) -> Any:
+        return kind.from_args_and_dict.__func__(cls, [*args[:place], None, *args[place:]], processor_dict, **kwargs)
+
+    # transformers looks at the class's name for a few special cases, so it keeps its own
+    return type(
+        kind.__name__,
+        (kind,),
+        {
+            "get_attributes": classmethod(get_attributes),
+            "from_args_and_dict": classmethod(from_args_and_dict),
+            "video_processor": None,
+            "__module__": kind.__module__,
+        },
+    )
+
+
+def _template(path: Path, processor: Any, options: LoadOptions) -> tuple[str, str]:
+    """The chat template and where it is from. Raises UsageError, BackendError."""
+    if options.template is not None:
+        file = Path(options.template).expanduser()
+        try:
+            return file.read_text("utf-8"), printable(file)
+        except (OSError, ValueError):
+            raise UsageError(f"template={printable(options.template)} is no readable text file.") from None
+    for owner, where in ((processor, "the model's own"), (processor.tokenizer, "its tokenizer's")):
+        template = getattr(owner, "chat_template", None)
+        if isinstance(template, dict):
+            template = template.get("default")
+        if template:
+            return str(template), where
+    raise BackendError(
+        f"{printable(path)} has no chat template, so nobody knows how to talk to it: take a model made for chat (often "
+        "named -Instruct or -it), or give a Jinja file: "
+        f"transformers:{printable(path)}?template=FILE."
+    )

@@ -1,0 +1,229 @@
+"""Words and pictures to rows of tokens by the model's own chat template, and rows back to words."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
+
+from core.entries import one_line
+from core.errors import BackendError, printable
+from core.vision import GenerationOptions
+from plugins.minigpt4.decoding import Chooser, Options, Speech
+from plugins.vlm.seeing import PIXELS, Look
+
+PLAIN: Final = "Write one short sentence that says what this picture shows."
+PER_TOKEN: Final = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Pictures, then words, then the answer; None where it is still to come."""
+
+    looks: tuple[Look, ...]
+    words: str
+    answer: str | None = None
+
+
+@dataclass(slots=True)
+class Row:
+    """One conversation, ready for the model; `inputs` has a batch of one."""
+
+    looks: tuple[Look, ...]
+    inputs: dict[str, Any] = field(repr=False)
+
+    def __len__(self) -> int:
+        return int(self.inputs["input_ids"].shape[1])
+
+
+def messages(turns: Sequence[Turn]) -> list[dict[str, Any]]:
+    """The conversation as chat templates read it."""
+    chat: list[dict[str, Any]] = []
+    for turn in turns:
+        content = [*({"type": "image"} for _ in turn.looks), {"type": "text", "text": turn.words}]
+        chat.append({"role": "user", "content": content})
+        if turn.answer is not None:
+            chat.append({"role": "assistant", "content": [{"type": "text", "text": turn.answer}]})
+    return chat
+
+
+def without_oldest(turns: Sequence[Turn]) -> list[Turn]:
+    """Without the oldest turn's words; its pictures move to the next one."""
+    first, second, *rest = turns
+    return [replace(second, looks=(*first.looks, *second.looks)), *rest]
+
+
+def render(processor: Any, template: str, turns: Sequence[Turn]) -> str:
+    """The prompt with a mark for each picture, open for the answer.
+
+    By the tokenizer, because some processors look at their video half first, which may be missing.
+    """
+    text: str = processor.tokenizer.apply_chat_template(
+        messages(turns), chat_template=template, add_generation_prompt=True, tokenize=False
+    )
+    return text
+
+
+def try_template(processor: Any, template: str, where: str) -> None:
+    """A template that forgets pictures or cannot render a chat is found before any work. Raises BackendError."""
+    look = Look(Image.new("RGB", (28, 28)))
+    turns = [Turn((look,), "What is it?", "A cat."), Turn((), "Why?")]
+    try:
+        text = render(processor, template, turns)
+    except Exception as error:  # Jinja's own, and whatever a template raises by itself
+        raise BackendError(f"{where} cannot render a chat about a picture: {one_line(error)}.") from error
+    mark = getattr(processor, "image_token", None)
+    if "Why?" not in text:
+        raise BackendError(f"{where} leaves out what is asked; give another one: ?template=FILE.")
+    if mark and text.count(mark) != 1:
+        raise BackendError(
+            f"{where} does not write {printable(mark)} once for a picture; give another: ?template=FILE."
+        )
+
+
+def prepare(processor: Any, template: str, turns: Sequence[Turn]) -> Row:
+    """Raises whatever the template or the processor does."""
+    text = render(processor, template, turns)
+    looks = tuple(look for turn in turns for look in turn.looks)
+    options: dict[str, Any] = {"return_tensors": "pt"}
+    bos = processor.tokenizer.bos_token
+    if bos and text.startswith(bos):
+        options["add_special_tokens"] = False  # the template wrote it
+    inputs = processor(images=[[look.image for look in looks]], text=[text], **options)
+    return Row(looks, dict(inputs))
+
+
+def batched(rows: Sequence[Row], pad: int) -> dict[str, Any] | None:
+    """The rows without pixels as one batch, padded on the left; None where their inputs cannot be put together."""
+    longest = max(len(row) for row in rows)
+    batch: dict[str, Any] = {}
+    for name in rows[0].inputs:
+        if name in PIXELS:
+            continue
+        values = [value for row in rows if isinstance(value := row.inputs.get(name), Tensor)]
+        if len(values) < len(rows):
+            return None
+        if name in PER_TOKEN:
+            fill = pad if name == "input_ids" else 0
+            values = [F.pad(value, (longest - value.shape[-1], 0), value=fill) for value in values]
+        elif len({tuple(value.shape[1:]) for value in values}) > 1:
+            if not name.endswith("mask"):
+                return None
+            continue  # a mask over pixels: the vision tower has used it
+        batch[name] = torch.cat(values)
+    return batch
+
+
+class Listener(StoppingCriteria):  # type: ignore[misc]
+    """Hears the tokens of a running generate(): makes them text, tells it, and says when a row is done."""
+
+    def __init__(
+        self, tokenizer: Any, rows: int, ends: Sequence[int], tell: Callable[[str], None] | None = None
+    ) -> None:
+        self.speeches = [Speech(tokenizer, ()) for _ in range(rows)]
+        self.ends = frozenset(ends)
+        self.tell = tell
+        self.left = threading.Event()  # nobody listens any more
+
+    def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:
+        for speech, token in zip(self.speeches, input_ids[:, -1].tolist(), strict=True):
+            if speech.stopped:
+                continue
+            if token in self.ends:
+                self._say(speech.close())
+                speech.stopped = True
+            else:
+                self._say(speech.feed(token))
+        done = [speech.stopped or self.left.is_set() for speech in self.speeches]
+        return torch.tensor(done, device=input_ids.device)
+
+    def finish(self) -> list[str]:
+        """The whole text of each row."""
+        for speech in self.speeches:
+            self._say(speech.close())
+        return [speech.text for speech in self.speeches]
+
+    def _say(self, text: str) -> None:
+        if text and self.tell is not None:
+            self.tell(text)
+
+
+class _Choice(LogitsProcessor):  # type: ignore[misc]
+    """Leaves generate() one token per row to take, drawn for that row alone: a batch cannot change its answer."""
+
+    def __init__(self, chooser: Chooser) -> None:
+        self.chooser = chooser
+        self.start: int | None = None
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        start = self.start = input_ids.shape[1] if self.start is None else self.start
+        tokens = self.chooser(scores, input_ids[:, start:], range(len(scores)))
+        return torch.full_like(scores, -torch.inf).scatter_(-1, tokens[:, None], 0.0)
+
+
+def generate(model: Any, inputs: dict[str, Any], listener: Listener, options: GenerationOptions, pad: int) -> list[str]:
+    """One answer per row. The model's own generation settings hold where `options` says nothing."""
+    rows = len(listener.speeches)
+    settings = {
+        "max_new_tokens": max(options.max_new_tokens, 1),
+        "max_length": None,
+        "do_sample": False,
+        "num_beams": 1,
+        "temperature": None,
+        "top_p": None,
+        "top_k": None,
+        "pad_token_id": pad,
+        "eos_token_id": sorted(listener.ends) or None,
+        "return_dict_in_generate": False,
+    }
+    choices = LogitsProcessorList()
+    if options.temperature > 0:
+        own = getattr(model.generation_config, "top_k", None) or 0
+        decoding = Options(
+            do_sample=True, temperature=options.temperature, top_p=options.top_p, top_k=own, seed=options.seed
+        )
+        device = inputs["input_ids"].device
+        choices.append(_Choice(Chooser(decoding, rows, ends=(), never=(), device=device)))
+    model.generate(**inputs, **settings, logits_processor=choices, stopping_criteria=StoppingCriteriaList([listener]))
+    return listener.finish()
+
+
+def pieces(run: Callable[[Callable[[str], None], Callable[[Listener], None]], None]) -> Iterator[str]:
+    """What `run(tell, started)` tells, as it comes. It runs in a thread; a reader who leaves early ends it.
+
+    `run` hands its listener to `started` before it generates. Raises whatever it raises.
+    """
+    told: queue.SimpleQueue[str | BaseException | None] = queue.SimpleQueue()
+    listeners: list[Listener] = []
+    left = threading.Event()
+
+    def started(listener: Listener) -> None:
+        listeners.append(listener)
+        if left.is_set():
+            listener.left.set()
+
+    def work() -> None:
+        try:
+            run(told.put, started)
+            told.put(None)
+        except BaseException as error:  # noqa: BLE001 - raised again where the text is read
+            told.put(error)
+
+    threading.Thread(target=work, daemon=True, name="answer").start()
+    try:
+        while (piece := told.get()) is not None:
+            if isinstance(piece, BaseException):
+                raise piece
+            yield piece
+    finally:
+        left.set()
+        for listener in listeners:
+            listener.left.set()
