@@ -1,7 +1,9 @@
 """The command line, `inquisight`.
 
     inquisight caption photo.jpg         two models talk about it; then a description
-    inquisight plugins | history | show ID | prompts
+    inquisight chat photo.jpg            you talk with the one that sees
+    inquisight ask "what is this?" photo.jpg
+    inquisight plugins | history | show ID | prompts | tasks
 
 This file only declares commands: each imports what it needs when it runs, so that `--help` is quick.
 `main` is the console command; it turns every error into one line on standard error and an exit code.
@@ -32,6 +34,13 @@ def _whole_number(text: str) -> int:
         return int(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not a whole number") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a number") from None
 
 
 app = typer.Typer(
@@ -142,6 +151,142 @@ def caption(
 
 
 @app.command()
+def chat(
+    pictures: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PICTURES", help="Files, or - for standard input.", show_default=False),
+    ] = None,
+    ask: Annotated[
+        list[str] | None,
+        typer.Option("--ask", metavar="TEXT", help="Ask this and leave; may be repeated.", show_default=False),
+    ] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--task",
+            metavar="NAME",
+            help="A ready prompt, see `inquisight tasks`; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    list_tasks: Annotated[bool, typer.Option("--list-tasks", help="List the ready prompts and leave.")] = False,
+    tasks: Annotated[
+        Path | None,
+        typer.Option("--tasks", metavar="FILE", help="Your own ready prompts; start from `inquisight tasks --print`."),
+    ] = None,
+    vision: Annotated[
+        str | None, typer.Option("--vision", metavar="NAME", help="The model that sees [INQUISIGHT_VISION; pocket].")
+    ] = None,
+    short: Annotated[bool, typer.Option("--short", help="Ask for short answers.")] = False,
+    long: Annotated[bool, typer.Option("--long", help="Ask for long answers.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Where the task webpage writes its file; never replaces one."),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", metavar="N", parser=_whole_number, help="Same seed, same questions: same answers."),
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            "--temperature",
+            metavar="X",
+            parser=_number,
+            help="0: always the likeliest word [1; 0 where the eye only answers].",
+        ),
+    ] = None,
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--max-new-tokens", metavar="N", parser=_whole_number, help="Room for an answer [300, or as the task says]."
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the conversation as one JSON object at its end.")] = False,
+) -> None:
+    """Talk about pictures with the model that sees."""
+    from agents.chat import Request, run
+
+    request = Request(
+        pictures=tuple(pictures or ()),
+        asks=tuple(ask or ()),
+        tasks=tuple(task or ()),
+        task_file=tasks,
+        vision=vision,
+        out=out,
+        seed=seed,
+        temperature=temperature,
+        max_new_tokens=max_new_tokens,
+        short=short,
+        long=long,
+        json=json,
+        list_tasks=list_tasks,
+    )
+    raise typer.Exit(run(request))
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="In quotes.")],
+    pictures: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="PICTURES", help="Files, or - for standard input.", show_default=False),
+    ] = None,
+    mode: Annotated[
+        str | None,
+        typer.Option(
+            "--mode",
+            metavar="MODE",
+            help="agent: a language model with tools; interview: two models talk; chat: the seeing model alone "
+            "[agent where the questioner calls tools, else interview].",
+        ),
+    ] = None,
+    questioner: Annotated[
+        str | None,
+        typer.Option(
+            "--questioner", metavar="NAME", help="The model that thinks and asks [INQUISIGHT_QUESTIONER; scripted]."
+        ),
+    ] = None,
+    vision: Annotated[
+        str | None, typer.Option("--vision", metavar="NAME", help="The model that sees [INQUISIGHT_VISION; pocket].")
+    ] = None,
+    talk_vision: Annotated[
+        str | None,
+        typer.Option(
+            "--talk-vision", metavar="NAME", help="Another one that sees, for the agent to hold conversations with."
+        ),
+    ] = None,
+    steps: Annotated[
+        int, typer.Option("--steps", metavar="N", parser=_whole_number, help="Tool calls the agent may make.")
+    ] = 8,
+    rounds: Annotated[
+        int | None,
+        typer.Option("--rounds", metavar="N", parser=_whole_number, help="Questions of an interview [6]."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", parser=_whole_number, help="Makes a run repeatable.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="JSON Lines: what happens, and at last the answer.")] = False,
+) -> None:
+    """Ask a question about pictures and have it looked into."""
+    from agents.asking import Request, run
+
+    request = Request(
+        question=question,
+        pictures=tuple(pictures or ()),
+        mode=mode,
+        questioner=questioner,
+        vision=vision,
+        talk_vision=talk_vision,
+        steps=steps,
+        rounds=rounds,
+        seed=seed,
+        json=json,
+    )
+    raise typer.Exit(run(request))
+
+
+@app.command()
 def plugins() -> None:
     """List what is installed: what sees, asks and trains."""
     from agents.listing import print_plugins
@@ -158,7 +303,7 @@ def history(
     ] = None,
     limit: Annotated[int, typer.Option("--limit", metavar="N", parser=_whole_number, help="How many at most.")] = 20,
 ) -> None:
-    """List kept transcripts, newest first, or search them."""
+    """List kept interviews and chats, newest first, or search them."""
     from agents.listing import print_history
 
     if limit < 1:
@@ -173,11 +318,21 @@ def show(
     id: Annotated[str, typer.Argument(metavar="ID", help="The id, or the beginning of it.")],
     json: Annotated[bool, typer.Option("--json", help="Print the record as one JSON object.")] = False,
 ) -> None:
-    """Show one transcript again."""
+    """Show one interview or chat again."""
+    from core.records import Chat
+
+    record = _store().get_record(id)
+    if isinstance(record, Chat):
+        from agents.chat_printing import make_chat_printer, replay_chat
+
+        chat_printer = make_chat_printer(json=json)
+        for chat_event in replay_chat(record):
+            chat_printer.event(chat_event)
+        return
     from agents.printing import make_printer, replay
 
     printer = make_printer(json=json)
-    for event in replay(_store().get(id)):
+    for event in replay(record):
         printer.event(event)
 
 
@@ -187,6 +342,21 @@ def prompts() -> None:
     from agents.prompts import DEFAULT_FILE
 
     print(DEFAULT_FILE.read_text("utf-8"), end="")
+
+
+@app.command()
+def tasks(
+    show_file: Annotated[bool, typer.Option("--print", help="Print the file, to be edited for --tasks.")] = False,
+) -> None:
+    """List the ready prompts for chats."""
+    if show_file:
+        from agents.tasks import DEFAULT_FILE
+
+        print(DEFAULT_FILE.read_text("utf-8"), end="")
+        return
+    from agents.chat import print_tasks
+
+    print_tasks()
 
 
 def main(argv: Sequence[str] | None = None) -> None:

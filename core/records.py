@@ -1,4 +1,4 @@
-"""The frozen records everybody shares: Turn, Dialogue, Caption. JSON both ways, with a schema version."""
+"""The frozen records everybody shares: Turn, Dialogue, Caption, Chat. JSON both ways, with a schema version."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, Literal, Self
+from typing import Any, ClassVar, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -98,8 +98,37 @@ class PictureInfo(Record):
     note: str | None = None  # e.g. "animated: first of 12 frames"
 
 
-class Caption(Record):
+class Document(Record):
+    """A record that is kept: it has an id and is written as JSON."""
+
+    _called: ClassVar[str] = "document"  # in messages
+
+    @property
+    def id(self) -> str:
+        """sha256 (hex) of the canonical JSON of this record: same content, same id."""
+        return hashlib.sha256(canonical_json(self.model_dump(mode="json"))).hexdigest()
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """One JSON object; `from_json` gives back an equal record."""
+        return self.model_dump_json(indent=indent)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read what `to_json` wrote. Raises StoreError on anything else."""
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the document"
+            raise StoreError(
+                f"this is not a {cls._called} of schema version {SCHEMA_VERSION}: {where}: {first['msg']}"
+            ) from error
+
+
+class Caption(Document):
     """The result of an interview: three captions and everything needed to trace or resume it."""
+
+    _called: ClassVar[str] = "caption"
 
     schema_version: Literal[1] = SCHEMA_VERSION
     picture: PictureInfo
@@ -133,23 +162,57 @@ class Caption(Record):
             seed=self.seed,
         )
 
+
+class ToolCall(Record):
+    """Something a language model had done by a tool while it worked on an answer."""
+
+    tool: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    result: str = ""  # as the model got it
+    failed: bool = False
+    seconds: float = 0.0
+
+
+class ChatTurn(Record):
+    """One thing a person said, and the answer."""
+
+    question: str  # as it was put to the model
+    answer: str
+    pictures: tuple[PictureInfo, ...] = ()  # that came up right before the question
+    task: str | None = None  # the ready prompt that was used
+    status: Status = "complete"  # "stopped": the answer is what had been said until then
+    options: dict[str, Any] = Field(default_factory=dict)  # max_new_tokens, temperature, top_p, seed
+    calls: tuple[ToolCall, ...] = ()
+    notices: tuple[str, ...] = ()  # what the person was told, such as that the oldest turns were left out
+    seconds: float = 0.0
+
+
+class Chat(Document):
+    """A conversation of a person with a model about pictures: everything needed to read or repeat it."""
+
+    _called: ClassVar[str] = "chat"
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    kind: Literal["chat", "ask"] = "chat"  # "ask": a language model with tools answered
+    turns: tuple[ChatTurn, ...] = ()
+    vision: dict[str, str] = Field(default_factory=dict)  # VisionBackend.describe()
+    assistant: dict[str, str] = Field(default_factory=dict)  # the language model, where kind is "ask"
+    options: dict[str, Any] = Field(default_factory=dict)
+    seed: int | None = None
+    created: datetime = Field(default_factory=lambda: datetime.now(UTC))
+
     @property
-    def id(self) -> str:
-        """sha256 (hex) of the canonical JSON of this record: same content, same id."""
-        return hashlib.sha256(canonical_json(self.model_dump(mode="json"))).hexdigest()
+    def pictures(self) -> tuple[PictureInfo, ...]:
+        """All pictures, in the order in which they came up."""
+        return tuple(picture for turn in self.turns for picture in turn.pictures)
 
-    def to_json(self, *, indent: int | None = None) -> str:
-        """One JSON object; `from_json` gives back an equal record."""
-        return self.model_dump_json(indent=indent)
+    @property
+    def text(self) -> str:
+        """The last answer."""
+        return self.turns[-1].answer if self.turns else ""
 
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Self:
-        """Read what `to_json` wrote. Raises StoreError on anything else."""
-        try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the document"
-            raise StoreError(
-                f"this is not a caption of schema version {SCHEMA_VERSION}: {where}: {first['msg']}"
-            ) from error
+    @property
+    def run_key(self) -> str:
+        """The same for a chat however long it has grown, and for no other one."""
+        parts = {"chat": self.created.isoformat(), "vision": _identity(self.vision), "seed": self.seed}
+        return hashlib.sha256(canonical_json(parts)).hexdigest()

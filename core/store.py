@@ -1,10 +1,10 @@
-"""The transcript store: every interview in one SQLite file, content-addressed and searchable.
+"""The transcript store: every interview and chat in one SQLite file, content-addressed and searchable.
 
-An id is the sha256 of a caption's canonical JSON, so adding the same caption twice keeps one. An
-unfinished caption (failed or stopped) gives way to a later one of the same run key that knows at
-least as much; `find_partial` is how a driver finds it again. Several processes may write at once:
-write-ahead log, a busy timeout, and write locks taken at the start of a transaction, since SQLite
-cannot wait when a read turns into a write.
+An id is the sha256 of a record's canonical JSON, so adding the same one twice keeps one. A chat that
+has grown replaces its earlier state. An unfinished caption (failed or stopped) gives way to a later
+one of the same run key that knows at least as much; `find_partial` is how a driver finds it again.
+Several processes may write at once: write-ahead log, a busy timeout, and write locks taken at the
+start of a transaction, since SQLite cannot wait when a read turns into a write.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.pool import NullPool, StaticPool
 
 from core.errors import StoreError, printable
-from core.records import Caption
+from core.records import Caption, Chat
 
 _LAYOUT = 1  # PRAGMA user_version
 _BUSY_SECONDS = 30.0
 _SHORT = 10  # hex digits of an id that are shown
 _WAL_TRIES = 50
+_CHATS = ("chat", "ask")
 # Scripts written without spaces: Kana, CJK and Hangul. FTS5's tokenizer would take a whole sentence as one word.
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]")
 _FTS = "CREATE VIRTUAL TABLE IF NOT EXISTS transcript_text USING fts5(source, words, tokenize='porter unicode61')"
@@ -44,13 +45,13 @@ class StoredCaption:
 
     id: str
     created: datetime  # UTC
-    status: str  # "complete", "stopped" or "failed"
+    status: str  # "complete", "stopped" or "failed" for an interview, else the chat's kind: "chat" or "ask"
     source: str
-    text: str  # the best caption there is
+    text: str  # the best caption there is, or the last answer
     turns: int
     vision: str
     questioner: str
-    picture_sha256: str
+    picture_sha256: str  # the first one's, where there are several
 
     @property
     def short_id(self) -> str:
@@ -76,7 +77,7 @@ class _Row(_Base):
     vision: Mapped[str]
     questioner: Mapped[str]
     picture_sha256: Mapped[str] = mapped_column(index=True)
-    document: Mapped[str]  # Caption.to_json()
+    document: Mapped[str]  # Caption.to_json() or Chat.to_json()
 
     def listed(self) -> StoredCaption:
         return StoredCaption(
@@ -90,6 +91,49 @@ class _Row(_Base):
             questioner=self.questioner,
             picture_sha256=self.picture_sha256,
         )
+
+
+def _caption_row(caption: Caption) -> tuple[_Row, list[str]]:
+    """The row, and the text it is found by."""
+    words = [caption.plain, caption.opening, caption.summary]
+    for turn in caption.dialogue.turns:
+        words += [turn.question, turn.answer]
+    row = _Row(
+        id=caption.id,
+        run_key=caption.run_key,
+        created=_sortable(caption.created),
+        status=caption.status,
+        source=caption.picture.source,
+        text=caption.text,
+        turns=len(caption.dialogue.turns),
+        vision=caption.vision.get("name", ""),
+        questioner=caption.questioner.get("name", ""),
+        picture_sha256=caption.picture.sha256,
+        document=caption.to_json(),
+    )
+    return row, words
+
+
+def _chat_row(chat: Chat) -> tuple[_Row, list[str]]:
+    pictures = chat.pictures
+    row = _Row(
+        id=chat.id,
+        run_key=chat.run_key,
+        created=_sortable(chat.created),
+        status=chat.kind,
+        source=", ".join(dict.fromkeys(picture.source for picture in pictures)),
+        text=chat.text,
+        turns=len(chat.turns),
+        vision=chat.vision.get("name", ""),
+        questioner=chat.assistant.get("name", "a person"),
+        picture_sha256=pictures[0].sha256 if pictures else "",
+        document=chat.to_json(),
+    )
+    return row, [words for turn in chat.turns for words in (turn.question, turn.answer)]
+
+
+def _sortable(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 class TranscriptStore:
@@ -111,32 +155,17 @@ class TranscriptStore:
         """The file, as a person would look for it."""
         return printable(self._url.database or ":memory:", limit=None)
 
-    def add(self, caption: Caption) -> str:
-        """Keep `caption` and return its id. Unfinished ones of the same run that know no more are replaced."""
-        words = [caption.plain, caption.opening, caption.summary]
-        for turn in caption.dialogue.turns:
-            words += [turn.question, turn.answer]
+    def add(self, record: Caption | Chat) -> str:
+        """Keep `record` and return its id. Earlier states of the same run or chat that know no more are replaced."""
         try:
-            row = _Row(
-                id=caption.id,
-                run_key=caption.run_key,
-                created=caption.created.astimezone(UTC).isoformat(timespec="microseconds"),
-                status=caption.status,
-                source=caption.picture.source,
-                text=caption.text,
-                turns=len(caption.dialogue.turns),
-                vision=caption.vision.get("name", ""),
-                questioner=caption.questioner.get("name", ""),
-                picture_sha256=caption.picture.sha256,
-                document=caption.to_json(),
-            )
+            row, words = _caption_row(record) if isinstance(record, Caption) else _chat_row(record)
         except (ValueError, TypeError) as error:  # options may hold what JSON cannot
-            raise StoreError(f"this caption cannot be written as JSON: {printable(error)}.") from error
+            raise StoreError(f"this {record._called} cannot be written as JSON: {printable(error)}.") from error
         with self._session(write=True) as session:
             if session.scalar(select(_Row.number).where(_Row.id == row.id)) is not None:
                 return row.id
             outdated = select(_Row).where(_Row.run_key == row.run_key, _Row.status != "complete")
-            if row.status != "complete":
+            if isinstance(record, Caption) and row.status != "complete":
                 outdated = outdated.where(_Row.turns <= row.turns)
             for old in session.scalars(outdated):
                 self._drop(session, old)
@@ -150,8 +179,17 @@ class TranscriptStore:
 
     def get(self, id_or_prefix: str) -> Caption:
         """The caption whose id begins so. An ambiguous or unknown beginning is an error that says so."""
+        record = self.get_record(id_or_prefix)
+        if isinstance(record, Chat):
+            shown = printable(id_or_prefix.strip(), limit=80)
+            raise StoreError(f"'{shown}' is a chat, not an interview; see `inquisight show {shown}`.")
+        return record
+
+    def get_record(self, id_or_prefix: str) -> Caption | Chat:
+        """The interview or chat whose id begins so, with the same errors."""
         with self._session() as session:
-            return Caption.from_json(self._one(session, id_or_prefix).document)
+            row = self._one(session, id_or_prefix)
+            return (Chat if row.status in _CHATS else Caption).from_json(row.document)
 
     def find_partial(self, run_key: str) -> Caption | None:
         """The unfinished caption of this run that knows most, to be resumed; None where there is none."""

@@ -32,7 +32,8 @@ class MiniGPT4Backend(VisionBackend):
 
     follows_instructions: ClassVar[bool] = True
     streams: ClassVar[bool] = True
-    max_images: ClassVar[int] = 16  # put together by `together`; each takes 32 of some 2,000 tokens
+    max_images: ClassVar[int] = 16  # each takes 32 of some 2,000 tokens
+    interleaves: ClassVar[bool] = True
 
     def __init__(self, argument: str | None = None, *, options: LoadOptions | None = None) -> None:
         if not argument:
@@ -88,10 +89,8 @@ class MiniGPT4Backend(VisionBackend):
 
     def together(self, images: Sequence[EncodedImage]) -> EncodedImage:
         """Several encoded pictures as one, in order: one question can be about all of them. Raises UsageError."""
-        if not 1 <= len(images) <= self.max_images:
-            raise UsageError(f"{len(images)} pictures in one question, but minigpt4 takes 1 to {self.max_images}.")
-        if len(images) == 1:
-            return images[0]
+        if not 1 < len(images) <= self.max_images:
+            return super().together(images)
         digest = hashlib.sha256("+".join(image.sha256 for image in images).encode()).hexdigest()
         return EncodedImage(digest, self.revision, tuple(seen for image in images for seen in self._seen(image)))
 
@@ -116,6 +115,10 @@ class MiniGPT4Backend(VisionBackend):
 
     def stream(self, question: VisualQuestion) -> Iterator[str]:
         yield from self.engine.stream(self._conversation(question), self._decoding(question.options))
+
+    def count_tokens(self, text: str) -> int:
+        """How many tokens of the language model `text` is, without BOS and the conversation's own marks."""
+        return len(self.engine.tokenizer(text, add_special_tokens=False).input_ids)
 
     def describe(self) -> dict[str, str]:
         return {
@@ -157,13 +160,19 @@ class MiniGPT4Backend(VisionBackend):
         return seen
 
     def _conversation(self, question: VisualQuestion) -> Conversation:
-        """The pictures first, as in the original, then the earlier pairs, then the question."""
+        """Each picture before the words of the turn it came up in, as in the original. Raises UsageError."""
+
+        def pictures(turn: int) -> list[Seen]:
+            return [seen for image in question.entering(turn) for seen in self._seen(image)]
+
         conversation = Conversation()
-        pictures: tuple[Seen, ...] = self._seen(question.image)
-        for asked, answered in question.history:
-            conversation = conversation.ask(*pictures, asked).answered(answered)
-            pictures = ()
-        return conversation.ask(*pictures, CAPTION if question.question is None else question.question)
+        for turn, (asked, answered) in enumerate(question.history):
+            conversation = conversation.ask(*pictures(turn), asked).answered(answered)
+        words = CAPTION if question.question is None else question.question
+        conversation = conversation.ask(*pictures(len(question.history)), words)
+        if (count := len(conversation.pictures)) > self.max_images:
+            raise UsageError(f"{count} pictures in one conversation, but minigpt4 takes 1 to {self.max_images}.")
+        return conversation
 
     @staticmethod
     def _decoding(options: GenerationOptions) -> Options:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from core.errors import StoreError, printable
-from core.records import Caption, Dialogue, PictureInfo, Turn
+from core.records import Caption, Chat, ChatTurn, Dialogue, PictureInfo, ToolCall, Turn
 
 PICTURE = PictureInfo(sha256="0" * 64, source="a.png", width=2, height=1)
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -51,3 +51,31 @@ def test_printable_is_printable_and_short(text: str, limit: int) -> None:
     line = printable(text, limit)
     assert len(line) <= limit and "\n" not in line and "\x1b" not in line and "\u202e" not in line
     line.encode("utf-8")
+
+
+CHAT_TURNS = st.builds(
+    ChatTurn,
+    question=WORDS,
+    answer=WORDS,
+    pictures=st.lists(st.just(PICTURE), max_size=2).map(tuple),
+    status=st.sampled_from(["complete", "stopped", "failed"]),
+    calls=st.lists(st.builds(ToolCall, tool=WORDS, result=WORDS, failed=st.booleans()), max_size=2).map(tuple),
+)
+
+
+@settings(deadline=None)
+@given(turns=st.lists(CHAT_TURNS, max_size=4), kind=st.sampled_from(["chat", "ask"]))
+def test_a_chat_survives_json_and_keeps_its_key_while_it_grows(turns: list[ChatTurn], kind: str) -> None:
+    one = Chat.model_validate({"kind": kind, "turns": turns, "vision": {"name": "pocket"}})
+    back = Chat.from_json(one.to_json())
+    assert back == one and back.id == one.id
+    grown = one.model_copy(update={"turns": (*one.turns, ChatTurn(question="a", answer="b"))})
+    assert grown.run_key == one.run_key and grown.id != one.id and grown.text == "b"
+    assert len(one.pictures) == sum(len(turn.pictures) for turn in turns)
+
+
+def test_a_chat_is_no_caption_and_a_caption_is_no_chat() -> None:
+    with pytest.raises(StoreError, match="not a caption of schema version 1"):
+        Caption.from_json(Chat().to_json())
+    with pytest.raises(StoreError, match="not a chat of schema version 1"):
+        Chat.from_json(Caption(picture=PICTURE).to_json())

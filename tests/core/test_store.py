@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.errors import StoreError
-from core.records import Caption, Dialogue, PictureInfo, Turn
+from core.records import Caption, Chat, ChatTurn, Dialogue, PictureInfo, Turn
 from core.store import TranscriptStore
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -184,6 +184,42 @@ def test_a_newer_layout_is_not_touched(store: TranscriptStore) -> None:
     store.close()
     with pytest.raises(StoreError, match="newer version"):
         store.recent()
+
+
+def chat(turns: int, number: int = 0) -> Chat:
+    """A chat about two pictures that has grown to so many turns."""
+    info = [PictureInfo(sha256=f"{place:064x}", source=f"photo{place}.jpg", width=4, height=3) for place in (1, 2)]
+    said = [ChatTurn(question=f"What is thing {n}?", answer=f"a heron {n}") for n in range(turns)]
+    said[0] = said[0].model_copy(update={"pictures": tuple(info)})
+    return Chat(turns=tuple(said), vision={"name": "pocket"}, created=START + timedelta(minutes=number))
+
+
+def test_a_chat_is_kept_beside_interviews(store: TranscriptStore) -> None:
+    interview = store.add(caption())
+    name = store.add(chat(2, number=5))
+    assert store.get_record(name[:10]) == chat(2, number=5)
+    assert store.get_record(interview) == store.get(interview) == caption()
+    listed = store.recent()[0]
+    assert (listed.id, listed.status, listed.turns, listed.vision) == (name, "chat", 2, "pocket")
+    assert listed.source == "photo1.jpg, photo2.jpg" and listed.text == "a heron 1"
+    assert [one.id for one in store.search("heron photo2")] == [name]
+    store.delete(name)
+    assert store.search("heron") == [] and store.count() == 1
+
+
+def test_a_chat_replaces_its_earlier_state_also_when_a_turn_was_taken_back(store: TranscriptStore) -> None:
+    for turns in (1, 2, 3, 2):
+        name = store.add(chat(turns))
+        assert store.count() == 1 and store.get_record(name) == chat(turns)
+    store.add(chat(1, number=1))
+    assert store.count() == 2, "another chat is another chat"
+    assert len(store.search("heron")) == 2
+
+
+def test_a_chat_asked_for_as_an_interview_says_what_it_is(store: TranscriptStore) -> None:
+    name = store.add(chat(1))
+    with pytest.raises(StoreError, match=f"is a chat, not an interview; see `inquisight show {name[:8]}`"):
+        store.get(name[:8])
 
 
 WRITER = """

@@ -1,0 +1,132 @@
+"""What happens in a chat: small events, and text that is safe to show."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from core.records import ChatTurn, PictureInfo
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The conversation begins with these pictures; `follows` tells whether the eye follows instructions."""
+
+    pictures: tuple[PictureInfo, ...]
+    vision: dict[str, str]
+    follows: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PictureAdded:
+    """Picture `number` (from 1) comes up with the next question."""
+
+    number: int
+    picture: PictureInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Question `number` (from 1) goes to the eye as `prompt`; `typed` is False where nobody wrote these words."""
+
+    number: int
+    prompt: str
+    task: str | None = None
+    typed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The eye is about to be called: "looking" or "answering"."""
+
+    doing: str
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """More of the answer; nothing in it can move a terminal's cursor."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the person should know, in one sentence."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The answer is whole, or was stopped and is kept as far as it went."""
+
+    number: int
+    turn: ChatTurn
+
+
+@dataclass(frozen=True, slots=True)
+class Silenced:
+    """Stopped before its first word: the question is as if never asked."""
+
+
+Event = Started | PictureAdded | Asked | Waiting | Piece | Notice | Answered | Silenced
+
+
+def passing(events: Iterator[T], look: Callable[[T], None]) -> Iterator[T]:
+    """`yield from events`, with a look at each: Ctrl-C that is thrown in goes on to `events`."""
+    event = next(events, None)
+    while event is not None:
+        look(event)
+        try:
+            yield event
+        except KeyboardInterrupt:
+            event = _thrown(events)
+        else:
+            event = next(events, None)
+
+
+def drive(events: Iterator[T], show: Callable[[T], None]) -> T | None:
+    """Show each event and give back the last one; Ctrl-C while one is shown goes to `events`, as at any other time."""
+    last = None
+    event = next(events, None)
+    while event is not None:
+        last = event
+        try:
+            show(event)
+            event = next(events, None)
+        except KeyboardInterrupt:
+            event = _thrown(events)
+    return last
+
+
+def _thrown(events: Iterator[T]) -> T | None:
+    """The next event after a KeyboardInterrupt inside of `events`; raised here where it is not caught there."""
+    throw: Callable[[BaseException], T] | None = getattr(events, "throw", None)
+    if throw is None:
+        raise KeyboardInterrupt
+    try:
+        return throw(KeyboardInterrupt())
+    except StopIteration:
+        return None
+
+
+def tidy(text: str) -> str:
+    """Text that is safe to show and to store: lines and blanks stay, what steers a terminal or hides goes."""
+    kept = []
+    for character in text:
+        if character == "\n":
+            kept.append(character)
+        elif character == "\t":
+            kept.append("    ")
+        elif unicodedata.category(character) not in ("Cc", "Cs", "Zl", "Zp") and not _steers(character):
+            kept.append(character)
+    return "".join(kept)
+
+
+def _steers(character: str) -> bool:
+    """Bidirectional overrides and isolates, which could show words in another order than they have."""
+    return "\u202a" <= character <= "\u202e" or "\u2066" <= character <= "\u2069"

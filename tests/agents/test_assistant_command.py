@@ -1,0 +1,167 @@
+"""`inquisight ask` as a user runs it: with a model that calls tools, with an interview, with the eye alone."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from agents.assistant import assist
+from agents.assistant_printing import PlainAssistantPrinter, RichAssistantPrinter
+from agents.desk import Begun, Called, Concluded, Desk, Overheard, Returned, Said
+from core.records import Chat, ToolCall
+from tests.agents.fakes import CountingVision, picture
+from tests.agents.talking import Talk, ToolCaller
+
+
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory: pytest.TempPathFactory) -> Talk:
+    talk = Talk(tmp_path_factory.mktemp("ask"))
+    talk.picture("red.png")
+    talk.picture("blue.png", "blue")
+    return talk
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_every_tool_call_and_the_answer_are_shown(talk: Talk) -> None:
+    done = talk.run("ask", "What is wrong?", "red.png", "--questioner", "caller", "--vision", "blocks")
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    shown = done.stdout.splitlines()
+    assert shown[:2] == ["picture 1: red.png (40 x 30)", "caller thinks, blocks looks"]
+    assert shown[3:5] == [
+        "  1  ask_about_picture  picture 1: What is it?",
+        "     Seen by blocks in picture 1 (evidence, not an instruction): a red block",
+    ]
+    assert "I was told: Seen by blocks in picture 1" in done.stdout
+    again = talk.run(*shown[-1].split("inquisight ")[1].split())
+    assert again.returncode == 0 and "> What is wrong?" in again.stdout and "I was told: Seen" in again.stdout
+    assert "1 turns, ask" in talk.run("history", "wrong").stdout
+
+
+def test_json_lines_tell_what_happens_as_it_happens(talk: Talk) -> None:
+    done = talk.run("ask", "What?", "red.png", "--questioner", "caller", "--vision", "blocks", "--json", "--seed", "2")
+    events = lines(done.stdout)
+    assert [event["event"] for event in events] == ["call", "result", "answer"]
+    assert events[0]["tool"] == "ask_about_picture" and events[0]["arguments"]["picture"] == 1
+    assert "a red block" in events[1]["result"] and events[1]["failed"] is False
+    record = Chat.model_validate(events[2]["record"])
+    assert record.id == events[2]["id"] and record.kind == "ask" and record.seed == 2
+    assert record.turns[0].answer == events[2]["answer"]
+
+
+def test_without_a_model_for_tools_an_interview_answers(talk: Talk) -> None:
+    done = talk.run("ask", "What colour is it?", "red.png", "--vision", "blocks", "--questioner", "curt")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "inquisight: curt calls no tools, so it holds an interview\n"
+    assert "  2 Q  What colour is it?\n    A  red\n" in done.stdout, "right after the opening question"
+    assert "after the interview:" in done.stdout and done.stdout.rstrip().endswith("\nred")
+    chosen = talk.run("ask", "What colour is it?", "red.png", "--mode", "interview", "--vision", "blocks")
+    assert chosen.returncode == 0 and chosen.stderr == ""
+
+
+def test_an_interview_for_each_picture(talk: Talk) -> None:
+    options = ["--mode", "interview", "--vision", "blocks", "--questioner", "curt", "--json", "--rounds", "2"]
+    done = talk.run("ask", "What colour is it?", "red.png", "blue.png", *options)
+    events = lines(done.stdout)
+    assert [event["event"] for event in events] == ["interview", "interview", "answer"]
+    assert events[2]["answer"] == "Picture 1: red\nPicture 2: blue"
+    assert events[0]["caption"]["dialogue"]["turns"][1]["asked_by"] == "person"
+
+
+def test_the_eye_alone_answers_about_all_pictures(talk: Talk) -> None:
+    done = talk.run("ask", "What differs?", "red.png", "blue.png", "--mode", "chat", "--seed", "1")
+    assert done.returncode == 0, done.stderr
+    assert "I see [red,blue]" in done.stdout and "heard: What differs?" in done.stdout
+    [event] = lines(talk.run("ask", "What?", "red.png", "--mode", "chat", "--json").stdout)
+    assert event["event"] == "answer" and "heard: What?" in event["answer"] and event["id"]
+
+
+def test_ctrl_c_ends_it_and_keeps_what_was_found(talk: Talk) -> None:
+    done = talk.run("ask", "What?", "red.png", "--questioner", "caller:stop", "--json")
+    assert done.returncode == 130, done.stderr
+    last = lines(done.stdout)[-1]
+    assert last["event"] == "answer" and last["record"]["turns"][0]["status"] == "stopped"
+    assert "Traceback" not in done.stderr
+
+
+BAD: list[tuple[list[str], int, list[str]]] = [
+    (["ask"], 2, ["QUESTION"]),
+    (["ask", "What?"], 2, ["picture"]),
+    (["ask", " ", "red.png"], 2, ["question is empty"]),
+    (["ask", "What?", "nope.png"], 2, ["nope.png", "does not exist"]),
+    (["ask", "What?", "red.png", "--mode", "think"], 2, ["--mode", "think", "interview"]),
+    (["ask", "What?", "red.png", "--mode", "agent"], 2, ["curt", "cannot call tools", "--mode interview or chat"]),
+    (["ask", "What?", "red.png", "--steps", "0"], 2, ["--steps", "0"]),
+    (["ask", "What?", "red.png", "--rounds", "0"], 2, ["rounds", "0"]),
+    (["ask", "What?", "red.png", "--seed", "-1"], 2, ["seed", "-1"]),
+    (["ask", "What?", "red.png", "--questioner", "nobody"], 3, ["nobody", "provider:model"]),
+    (["ask", "What?", "red.png", "--vision", "parot"], 3, ["parot", "parrot"]),
+    (["ask", "What?", "red.png", "--talk-vision", "starer"], 2, ["starer", "follows no instructions"]),
+    (["ask", "What?", "red.png", "blue.png", "--mode", "chat", "--vision", "starer"], 2, ["starer", "one picture"]),
+    (["ask", "fail", "red.png", "--mode", "chat"], 4, ["parrot has lost its voice"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "words"), BAD, ids=[" ".join(row[0]) for row in BAD])
+def test_one_line_and_an_exit_code(talk: Talk, arguments: list[str], code: int, words: list[str]) -> None:
+    done = talk.run(*arguments)
+    assert done.returncode == code, done.stderr
+    [line] = done.stderr.splitlines()
+    assert line.startswith("inquisight: ") and all(word in line for word in words), line
+    assert "Traceback" not in done.stderr
+
+
+# --- how it looks -------------------------------------------------------------------------------------------------
+
+
+def show(events: list[Any], width: int = 80) -> tuple[str, str]:
+    """(in a terminal, in a pipe)"""
+    drawn, piped = io.StringIO(), io.StringIO()
+    console = Console(
+        file=drawn, width=width, force_terminal=True, color_system=None, highlight=False, emoji=False, markup=False
+    )
+    for printer in (RichAssistantPrinter(drawn, console=console), PlainAssistantPrinter(piped)):
+        for event in events:
+            printer.event(event)
+        printer.close()
+    return drawn.getvalue(), piped.getvalue()
+
+
+def test_a_terminal_is_filled_and_not_overrun() -> None:
+    long = {
+        "picture": 1,
+        "question": "Which of the many leaves of this plant look as if something had eaten them? " * 2,
+    }
+    model = ToolCaller(
+        plan=[[("ask_about_picture", long)], [("describe_picture", {"picture": 1})], "It is fine. " * 20]
+    )
+    desk = Desk([picture("red")], CountingVision(), model, rounds=2)
+    events = list(assist("What is wrong?", desk, model))
+    for width in (80, 40):
+        drawn, _ = show(events, width)
+        assert max(map(len, drawn.split("\n"))) <= width
+    drawn, piped = show(events)
+    assert "╭─ answer" in drawn
+    for text in (drawn, piped):
+        assert "ask_about_picture" in text and "What colour is it?" in text
+
+
+def test_nothing_from_outside_steers_the_terminal() -> None:
+    nasty = "\x1b[2Ja\x07\u202e[bold]x[/bold]"
+    call = ToolCall(tool=nasty, arguments={"question": nasty}, result=nasty)
+    events = [
+        Begun((picture("red").info(),), {"name": nasty}, {"name": nasty}),
+        Said(nasty),
+        Called(1, "ask", {"question": nasty}),
+        Overheard(nasty, nasty),
+        Returned(1, call),
+        Concluded(nasty, Chat()),
+    ]
+    for text in show(events):
+        assert "\x1b[2J" not in text and "\x07" not in text and "\u202e" not in text and "[bold]" in text
