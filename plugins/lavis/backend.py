@@ -1,0 +1,122 @@
+"""`lavis:MODEL[/TYPE][?OPTION=VALUE&...]` as a vision backend; the model itself is in `eye.py`, over there."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, Final, Self
+from urllib.parse import parse_qsl
+
+from core.errors import UsageError, printable
+from core.isolated import IsolatedVision, Limits
+from plugins.lavis.environment import EYE, Environment, ready
+
+# What salesforce-lavis 1.0.2 has that writes text; the first type is the default.
+MODELS: Final[dict[str, tuple[str, ...]]] = {
+    "blip2_opt": ("pretrain_opt2.7b", "pretrain_opt6.7b", "caption_coco_opt2.7b", "caption_coco_opt6.7b"),
+    "blip2_t5": ("pretrain_flant5xl", "pretrain_flant5xl_vitL", "pretrain_flant5xxl", "caption_coco_flant5xl"),
+}
+EXAMPLE: Final = "lavis:blip2_t5/pretrain_flant5xl"
+
+
+@dataclass(frozen=True, slots=True)
+class LavisOptions:
+    """What may follow the model's name, as in `lavis:blip2_opt?checkpoint=FILE&llm=DIR`."""
+
+    checkpoint: str | None = None
+    """LAVIS's .pth of this model type; without it, LAVIS fetches it."""
+    vit: str | None = None
+    """eva_vit_g.pth (clip_vit_L.pth for *_vitL); without it, LAVIS fetches it where the checkpoint has no ViT."""
+    llm: str | None = None
+    """Directory of the language model; without it, it comes from the Hugging Face hub."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    beams: int = 1
+    """Beams of the search; 1 is greedy, LAVIS's own default is 5."""
+    timeout: float = 900.0
+    """Seconds that a group of answers may take."""
+
+    @classmethod
+    def parse(cls, query: str) -> Self:
+        """ "name=value&name=value" as options. Raises UsageError."""
+        known = [one.name for one in fields(cls)]
+        given: dict[str, Any] = {}
+        for name, value in parse_qsl(query, keep_blank_values=True):
+            if name not in known:
+                raise UsageError(
+                    f"lavis has no option {printable(name, limit=40)!r}; it has {', '.join(known)}, as in "
+                    f"{EXAMPLE}?device=cpu."
+                )
+            given[name] = _number(name, value) if name in {"beams", "timeout"} else value
+        return cls(**given)
+
+    def __post_init__(self) -> None:
+        for name in ("checkpoint", "vit"):
+            value = getattr(self, name)
+            if value is not None and not Path(value).expanduser().is_file():
+                raise UsageError(f"{name}={printable(value)} is no file; check the path.")
+        if self.llm is not None and not Path(self.llm).expanduser().is_dir():
+            raise UsageError(f"llm={printable(self.llm)} is no directory; check the path.")
+        kind, _, number = self.device.partition(":")
+        if kind not in {"auto", "cpu", "cuda"} or (number and not (kind == "cuda" and number.isdecimal())):
+            raise UsageError(f"device={printable(self.device, limit=40)} is not known; say auto, cpu, cuda or cuda:1.")
+        if not 1 <= self.beams <= 100:
+            raise UsageError(f"beams={self.beams} cannot be; say 1 to 100.")
+        if not 0 < self.timeout < 1e6:
+            raise UsageError(f"timeout={self.timeout:g} cannot be; say how many seconds.")
+
+    def request(self, model: str, kind: str) -> str:
+        """What `plugins.lavis.eye.LavisEye` reads."""
+        paths = {name: getattr(self, name) for name in ("checkpoint", "vit", "llm")}
+        absolute = {name: str(Path(value).expanduser().resolve()) for name, value in paths.items() if value is not None}
+        return json.dumps({"model": model, "type": kind, "device": self.device, "beams": self.beams, **absolute})
+
+
+class LavisBackend(IsolatedVision):
+    """BLIP-2 as its authors wrote it. Raises UsageError before anything starts, BackendError where it fails."""
+
+    more_time: ClassVar[str] = "allow more with ?timeout=SECONDS, or ask for a smaller model"
+
+    def __init__(
+        self, argument: str | None = None, *, environment: Environment | None = None, eye: str | None = None
+    ) -> None:
+        """`environment` and `eye` replace the installed ones, for environments and models of one's own."""
+        model, kind, options = parse(argument)
+        super().__init__(
+            f"lavis:{argument}",
+            python=(environment or ready()).python,
+            eye=eye or f"{EYE}:LavisEye",
+            argument=options.request(model, kind),
+            limits=Limits(work=options.timeout),
+        )
+
+
+def parse(argument: str | None) -> tuple[str, str, LavisOptions]:
+    """ "MODEL[/TYPE][?OPTIONS]" as (model, type, options). Raises UsageError."""
+    name, _, query = (argument or "").partition("?")
+    model, slash, kind = name.partition("/")
+    if not model:
+        raise UsageError(f"lavis needs a model: {EXAMPLE}; there is {', '.join(MODELS)}.")
+    if model not in MODELS:
+        instruct = "InstructBLIP came after its last release; " if "instruct" in model else ""
+        raise UsageError(
+            f"salesforce-lavis 1.0.2 has no model '{printable(model, limit=60)}' that answers questions: {instruct}"
+            f"there is {' and '.join(MODELS)}, as in {EXAMPLE}."
+        )
+    kinds = MODELS[model]
+    if not slash:
+        kind = kinds[0]
+    if kind not in kinds:
+        close = difflib.get_close_matches(kind, kinds, n=1)
+        hint = f"did you mean '{close[0]}'?" if close else f"there is {', '.join(kinds)}."
+        raise UsageError(f"{model} has no type '{printable(kind, limit=60)}': {hint}")
+    return model, kind, LavisOptions.parse(query)
+
+
+def _number(name: str, value: str) -> int | float:
+    try:
+        return int(value) if name == "beams" else float(value)
+    except ValueError:
+        raise UsageError(f"{name}={printable(value, limit=40)} is no number.") from None

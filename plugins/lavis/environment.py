@@ -1,0 +1,131 @@
+"""The environment that salesforce-lavis lives in: where it is, and in what state.
+
+`inquisight lavis install` writes `MARK` last, so an environment without it was not finished.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from core.errors import UsageError, printable
+from core.settings import get_settings
+
+INSTALL: Final = "inquisight lavis install"
+MARK: Final = "inquisight-lavis.json"
+PINS: Final = Path(__file__).with_name("requirements.txt")
+EYE: Final = Path(__file__).with_name("eye.py")
+# Without its own dependencies: it asks for notebooks, dashboards and hooks (ipython, streamlit, pre-commit, ...) that
+# its models never import, and for a pandas that it cannot use.
+PACKAGE: Final = "salesforce-lavis==1.0.2"
+State = Literal["missing", "foreign", "unfinished", "outdated", "ready"]
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """A folder with a Python in it."""
+
+    folder: Path
+
+    @property
+    def python(self) -> Path:
+        """Its interpreter."""
+        return self.folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+    @property
+    def state(self) -> State:
+        """`foreign`: a folder with something else in it; `outdated`: installed from other pins."""
+        if not self.folder.exists() or (self.folder.is_dir() and not any(self.folder.iterdir())):
+            return "missing"
+        if not (self.folder / "pyvenv.cfg").is_file():
+            return "foreign"
+        mark = self.mark()
+        if mark is None or not self.python.exists():
+            return "unfinished"
+        return "ready" if mark.get("pins") == digest_of_pins() else "outdated"
+
+    def mark(self) -> dict[str, Any] | None:
+        """What the installation left: pins and versions."""
+        try:
+            mark = json.loads((self.folder / MARK).read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+        return mark if isinstance(mark, dict) else None
+
+    def finish(self, versions: dict[str, str]) -> None:
+        """Mark it as complete."""
+        part = self.folder / f"{MARK}.part"
+        part.write_text(json.dumps({"pins": digest_of_pins(), "versions": versions}, indent=1), "utf-8")
+        part.replace(self.folder / MARK)
+
+    def unfinish(self) -> None:
+        """Take the mark away before something is changed."""
+        (self.folder / MARK).unlink(missing_ok=True)
+
+    def gigabytes(self) -> float:
+        """What it takes on the disk."""
+        seen: set[tuple[int, int]] = set()  # uv links files to its cache, and some within the environment
+        total = 0
+        for here, _, files in os.walk(self.folder):
+            for name in files:
+                status = os.lstat(Path(here, name))
+                if (status.st_dev, status.st_ino) not in seen:
+                    seen.add((status.st_dev, status.st_ino))
+                    total += status.st_size
+        return total / 1e9
+
+
+def digest_of_pins() -> str:
+    """12 hex digits that change when the list of packages does."""
+    return hashlib.sha256(PINS.read_bytes() + PACKAGE.encode()).hexdigest()[:12]
+
+
+def chosen() -> Environment:
+    """The environment in use: the one installed last with --to, or the default one."""
+    note = _note()
+    if note.is_file():
+        text = note.read_text("utf-8").strip()
+        if text:
+            return Environment(Path(text))
+    return default()
+
+
+def default() -> Environment:
+    """`lavis` in the folder for transcripts and caches (INQUISIGHT_HOME)."""
+    return Environment(get_settings().home / "lavis")
+
+
+def choose(environment: Environment) -> None:
+    """Remember a place that is not the default one."""
+    note = _note()
+    if environment.folder == default().folder:
+        note.unlink(missing_ok=True)
+        return
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.write_text(f"{environment.folder}\n", "utf-8")
+
+
+def _note() -> Path:
+    return get_settings().home / "lavis-environment.txt"
+
+
+def ready() -> Environment:
+    """The environment in use. Raises UsageError, one line with the command, where it cannot be used."""
+    environment = chosen()
+    place = printable(environment.folder)
+    match environment.state:
+        case "ready" | "outdated":  # older pins still answer; `status` tells
+            return environment
+        case "unfinished":
+            raise UsageError(f"the environment for salesforce-lavis in '{place}' is not complete; run `{INSTALL}`.")
+        case "foreign":
+            raise UsageError(f"'{place}' is no environment of salesforce-lavis; run `{INSTALL} --to DIR`.")
+        case _:
+            raise UsageError(
+                f"salesforce-lavis is not installed: its versions fit no other environment, so run `{INSTALL}` first "
+                "(about 2 GB, more with CUDA)."
+            )
