@@ -40,7 +40,8 @@ _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torc
 # CLIP's statistics and a plain bicubic resize: `Blip2ImageEvalProcessor` in `minigpt4/processors/blip_processors.py`.
 _MEAN = [0.48145466, 0.4578275, 0.40821073]
 _STD = [0.26862954, 0.26130258, 0.27577711]
-# `Chat.answer` and demo.py of the original; greedy decoding is the caller's `do_sample=False`.
+# `Chat.answer` and demo.py of the original; greedy decoding is the caller's `do_sample=False`. Its repetition penalty
+# of 1.05 (1.0 in the first release) counted the answer's tokens only; `generate` here would count the prompt's too.
 _GENERATION: dict[str, Any] = {
     "do_sample": True,
     "num_beams": 1,

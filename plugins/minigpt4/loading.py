@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, Self, get_args
-from urllib.parse import parse_qsl
+from typing import Any, Final
 
-from core.errors import BackendError, UsageError, printable
+from core.errors import BackendError, printable
+from plugins.minigpt4.choices import DType as DType
+from plugins.minigpt4.choices import LoadOptions, choose, quantization
+from plugins.minigpt4.choices import Quantize as Quantize
 from plugins.minigpt4.conversation import FORMATS, LLAMA2, VICUNA, Format
 
 HOW: Final = (
@@ -24,45 +25,6 @@ MANIFEST: Final = "manifest.json"
 # CLIP's, which BLIP-2 and MiniGPT-4 use (openai/CLIP `clip/clip.py`)
 MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
 STD: Final = (0.26862954, 0.26130258, 0.27577711)
-
-DType = Literal["auto", "float32", "float16", "bfloat16"]
-Quantize = Literal["none", "8bit", "4bit"]
-
-
-@dataclass(frozen=True, slots=True)
-class LoadOptions:
-    """How a directory is opened. On the command line: `minigpt4:DIRECTORY?dtype=float16&quantize=8bit`."""
-
-    dtype: DType = "auto"
-    device: str = "auto"  # "cpu", "cuda:1", ...
-    device_map: str | None = None  # "auto", "balanced", ...: spread over several devices by accelerate
-    quantize: Quantize = "none"  # of the language model, by bitsandbytes
-    compile: bool = False  # torch.compile of the language model: slow start, faster tokens
-    format: str | None = None  # a name in FORMATS; None: what the directory says
-
-    @classmethod
-    def parse(cls, argument: str) -> tuple[Path, Self]:
-        """ "DIRECTORY?name=value&..." as directory and options. Raises UsageError."""
-        text, mark, query = argument.rpartition("?")
-        if not mark or Path(argument).expanduser().exists():
-            return Path(argument).expanduser(), cls()
-        known = [one.name for one in fields(cls)]
-        given: dict[str, Any] = {}
-        for name, value in parse_qsl(query, keep_blank_values=True):
-            if name not in known:
-                raise UsageError(
-                    f"minigpt4 has no option {printable(name)!r}; it has {', '.join(known)}, as in "
-                    "minigpt4:DIRECTORY?dtype=float16."
-                )
-            given[name] = value in {"1", "true", "yes", "on"} if name == "compile" else value
-        return Path(text).expanduser(), cls(**given)
-
-    def __post_init__(self) -> None:
-        allowed = {"dtype": get_args(DType), "quantize": get_args(Quantize), "format": (None, *FORMATS)}
-        for name, values in allowed.items():
-            if getattr(self, name) not in values:
-                words = ", ".join(str(value) for value in values if value is not None)
-                raise UsageError(f"{name}={printable(getattr(self, name))!r} is not known; choose one of {words}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +39,7 @@ class Checked:
     image_size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict, repr=False)  # of all tensors
 
 
 @dataclass(slots=True)
@@ -111,6 +74,7 @@ def check(directory: Path, wanted_format: str | None = None) -> Checked:
         size if isinstance(size, int) else size[0],
         tuple(pictures.get("image_mean") or MEAN),
         tuple(pictures.get("image_std") or STD),
+        shapes,
     )
 
 
@@ -120,17 +84,16 @@ def load(checked: Checked, options: LoadOptions) -> Loaded:
     from transformers import AutoTokenizer
     from transformers.utils import logging
 
-    from plugins.minigpt4.modeling import model_class
+    from plugins.minigpt4.modeling import as_the_original, model_class
 
-    device, why_device = _device(options)
-    dtype, why_dtype = _dtype(options, device)
-    arguments: dict[str, Any] = {"dtype": getattr(torch, dtype), "local_files_only": True}
+    chosen = choose(options, checked.config, checked.shapes, printable(checked.directory))
+    arguments: dict[str, Any] = {"dtype": getattr(torch, chosen.dtype), "local_files_only": True}
     if options.device_map:
         arguments["device_map"] = options.device_map
-    elif device != "cpu":
-        arguments["device_map"] = {"": device}  # straight to the device: no second copy in main memory
+    elif chosen.device != "cpu":
+        arguments["device_map"] = {"": chosen.device}  # straight to the device: no second copy in main memory
     if options.quantize != "none":
-        arguments["quantization_config"] = _quantization(options.quantize, arguments["dtype"], device)
+        arguments["quantization_config"] = quantization(options.quantize, arguments["dtype"])
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
@@ -140,7 +103,7 @@ def load(checked: Checked, options: LoadOptions) -> Loaded:
         tokenizer = AutoTokenizer.from_pretrained(checked.directory, local_files_only=True)
     except torch.OutOfMemoryError as error:
         raise BackendError(
-            f"{printable(checked.directory)} does not fit into the memory of {device}; add ?quantize=8bit or "
+            f"{printable(checked.directory)} does not fit into the memory of {chosen.device}; add ?quantize=8bit or "
             "?device_map=auto behind the directory."
         ) from error
     except (OSError, ValueError, RuntimeError, ImportError) as error:
@@ -156,13 +119,14 @@ def load(checked: Checked, options: LoadOptions) -> Loaded:
             f"the weights in {printable(checked.directory)} do not fit the model: {counted}; nothing it says could be "
             "trusted, so convert it again."
         )
-    model.eval()
+    as_the_original(model.eval())
     if options.compile:
         model.language_model.forward = torch.compile(model.language_model.forward, dynamic=True)
     choices = {
-        "device": str(options.device_map or device),
-        "dtype": dtype,
-        "why": f"{why_device}; {why_dtype}",
+        "device": str(options.device_map or chosen.device),
+        "dtype": chosen.dtype,
+        "why": chosen.why,
+        "memory": chosen.memory.in_words(),
         "attention": str(model.language_model.config._attn_implementation),
         "quantize": options.quantize,
         "format": checked.format.name,
@@ -171,58 +135,6 @@ def load(checked: Checked, options: LoadOptions) -> Loaded:
         key: printable(checked.manifest[key]) for key in ("release", "language_model") if checked.manifest.get(key)
     }
     return Loaded(model, tokenizer, choices)
-
-
-def _device(options: LoadOptions) -> tuple[str, str]:
-    import torch
-
-    if options.device != "auto":
-        try:
-            device = torch.device(options.device)
-        except RuntimeError:
-            raise UsageError(
-                f"device={printable(options.device)!r} is not known; say cpu, cuda, cuda:1 or mps."
-            ) from None
-        if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-            raise BackendError(
-                f"there is no {device}: {torch.cuda.device_count()} CUDA GPUs were found; say device=cpu."
-            )
-        return str(device), f"{device} was asked for"
-    if torch.cuda.is_available():
-        return "cuda:0", "a CUDA GPU is there"
-    return "cpu", "no CUDA GPU is there"
-
-
-def _dtype(options: LoadOptions, device: str) -> tuple[str, str]:
-    import torch
-
-    if options.dtype != "auto":
-        return options.dtype, f"{options.dtype} was asked for"
-    if device.startswith("cuda"):
-        if torch.cuda.is_bf16_supported(including_emulation=False):
-            return "bfloat16", "bfloat16 because this GPU computes it and it has the range of float32"
-        return "float16", "float16 because this GPU does not compute bfloat16"
-    if device == "cpu":
-        return "float32", "float32 because CPUs are slow and less exact in 16 bit"
-    return "float16", f"float16 because {device} is neither a CUDA GPU nor the CPU"
-
-
-def _quantization(kind: Quantize, dtype: Any, device: str) -> Any:
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise BackendError(
-            f"quantize={kind} needs the package bitsandbytes: `pip install bitsandbytes`, or leave it out."
-        )
-    if not device.startswith("cuda"):
-        raise BackendError(f"quantize={kind} needs a CUDA GPU, and the device is {device}; leave it out.")
-    from transformers import BitsAndBytesConfig
-
-    # Only the language model is large; what feeds it stays exact.
-    skip = ["vision_model", "qformer", "language_projection", "query_tokens", "lm_head"]
-    if kind == "8bit":
-        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=skip)
-    return BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype, llm_int8_skip_modules=skip
-    )
 
 
 def _json(file: Path) -> dict[str, Any]:
@@ -325,7 +237,7 @@ def _manifest(directory: Path) -> dict[str, Any]:
 
 
 def _format(directory: Path, manifest: Mapping[str, Any]) -> Format:
-    named = manifest.get("template")
+    named = manifest.get("format")
     if isinstance(named, str) and named in FORMATS:
         return FORMATS[named]
     template = directory / "chat_template.jinja"

@@ -23,7 +23,9 @@ from transformers.models.blip_2.modeling_blip_2 import (
 from plugins.minigpt4.sources import read_json
 
 PATCHES = 4  # neighbouring patches that are joined into one token
-_LAYERNORM_EPS = 1e-5  # `ln_vision` has PyTorch's default there, the ViT's own norms have 1e-6
+# `ln_vision` has PyTorch's default in the original (`LayerNorm` in `base_model.py`), the ViT's own norms have 1e-6.
+# A configuration of transformers knows one number for both, and its BLIP-2 takes the ViT's.
+LAYERNORM_EPS = 1e-5
 
 
 class MiniGPT4WithoutQFormer(Blip2ForConditionalGeneration):  # type: ignore[misc]
@@ -34,7 +36,7 @@ class MiniGPT4WithoutQFormer(Blip2ForConditionalGeneration):  # type: ignore[mis
     def __init__(self, config: Any) -> None:
         Blip2PreTrainedModel.__init__(self, config)
         self.vision_model = Blip2VisionModel._from_config(config.vision_config)
-        self.vision_model.post_layernorm.eps = _LAYERNORM_EPS
+        as_the_original(self)
         self.language_projection = nn.Linear(config.vision_config.hidden_size * PATCHES, config.text_config.hidden_size)
         self.language_model = AutoModelForCausalLM.from_config(config.text_config)
         self.post_init()
@@ -81,6 +83,12 @@ class MiniGPT4WithoutQFormer(Blip2ForConditionalGeneration):  # type: ignore[mis
         return generated
 
 
+def as_the_original(model: Any) -> Any:
+    """`model` with what no configuration of transformers can say. Without it, numbers differ in their fourth place."""
+    model.vision_model.post_layernorm.eps = LAYERNORM_EPS
+    return model
+
+
 def model_class(directory: Path) -> type[Any]:
     """The class that opens a converted directory. Raises BackendError where there is no config.json."""
     named = read_json(directory / "config.json").get("architectures") or []
@@ -90,4 +98,4 @@ def model_class(directory: Path) -> type[Any]:
 
 def open_model(directory: str | Path, **options: Any) -> Any:
     """The model in a converted directory; `options` go to `from_pretrained`."""
-    return model_class(Path(directory)).from_pretrained(directory, local_files_only=True, **options)
+    return as_the_original(model_class(Path(directory)).from_pretrained(directory, local_files_only=True, **options))

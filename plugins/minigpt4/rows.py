@@ -92,7 +92,15 @@ class RowWriter:
         return parts
 
     def _ids(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
+        """Each stretch between two BOS is read by itself, as LLaMA's tokenizer of 2023 did it.
+
+        It put a blank before each; newer versions put one before the first alone, and `[INST]` would be other tokens.
+        """
+        bos = self.tokenizer.bos_token
+        ids: list[int] = []
+        for place, stretch in enumerate(text.split(bos) if bos else [text]):
+            ids += [int(self.tokenizer.bos_token_id)] * (place > 0)
+            ids += self.tokenizer(stretch, add_special_tokens=False).input_ids
         return ids
 
     def row(self, number: int, conversation: Conversation, max_new_tokens: int) -> Row:

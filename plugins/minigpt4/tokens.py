@@ -178,7 +178,7 @@ def chat_template(name: str, tokens_per_picture: int, joint: str = "") -> str:
     A picture becomes its placeholders, so that the tokenized text needs no further expansion.
     """
     chosen = FORMATS[name]
-    bos = "{{- bos_token -}}" if chosen.bos_each_turn else ""
+    bos = f"{{{{- bos_token + {_quoted(joint)} -}}}}" if chosen.bos_each_turn else ""
     picture = (
         f"{{{{- {_quoted(IMAGE_START)} + {_quoted(IMAGE)} * {tokens_per_picture} + {_quoted(joint + IMAGE_END)} -}}}}"
     )

@@ -119,7 +119,7 @@ def test_the_format_is_read_from_the_chat_template(copy: Path) -> None:
 def test_the_manifest_names_the_format_and_the_files(copy: Path) -> None:
     size = (copy / "model.safetensors").stat().st_size
     manifest = {
-        "template": "llama2",
+        "format": "llama2",
         "files": [{"file": "model.safetensors", "bytes": size, "sha256": "a"}],
         "created": 1,
     }

@@ -1,0 +1,141 @@
+"""What a model takes in memory, by arithmetic from names and shapes alone, and what a device has left.
+
+Nobody refuses a model that is larger than the memory: the system kills the process without a word. So this is worked
+out before anything is read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+GB: Final = 1e9
+BYTES: Final = {"float32": 4.0, "float16": 2.0, "bfloat16": 2.0}
+# bitsandbytes: a byte per weight and a float32 per row; half a byte per weight and a float32 per block of 64
+_QUANTIZED: Final = {"8bit": 1.0, "4bit": 0.5 + 4 / 64}
+_PARTS: Final = (
+    ("vision_model.", "vision tower"),
+    ("qformer.", "Q-Former"),
+    ("query_tokens", "Q-Former"),
+    ("language_projection.", "projection"),
+    ("language_model.", "language model"),
+)
+_EXACT: Final = ("qformer.", "query_tokens")  # transformers keeps them in float32 beside float16, not beside bfloat16
+_CGROUPS: Final = (
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes. `weights` by part; `per_token` for keys and values of one token that was read; `working` for a batch."""
+
+    weights: Mapping[str, int]
+    per_token: int
+    context: int  # tokens of the longest conversation
+    working: int
+    parameters: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def total_weights(self) -> int:
+        return sum(self.weights.values())
+
+    @property
+    def conversation(self) -> int:
+        """Keys and values of one conversation as long as it may become."""
+        return self.per_token * self.context
+
+    @property
+    def needed(self) -> int:
+        """For one conversation of full length."""
+        return self.total_weights + self.conversation + self.working
+
+    def in_words(self) -> str:
+        """One line."""
+        return (
+            f"{self.total_weights / GB:.1f} GB of weights, {self.per_token / 1e6:.2f} MB per token read, "
+            f"{self.needed / GB:.1f} GB with one conversation of {self.context} tokens"
+        )
+
+
+def memory_plan(
+    config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], dtype: str, quantize: str = "none"
+) -> Memory:
+    """`config` as in config.json (defaults filled in or not), `shapes` of all tensors by transformers' names."""
+    weights: dict[str, int] = {}
+    parameters: dict[str, int] = {}
+    for name, shape in shapes.items():
+        part = next((title for start, title in _PARTS if name.startswith(start)), "other")
+        count = math.prod(shape)
+        each = BYTES["float32"] if dtype == "float16" and name.startswith(_EXACT) else BYTES[dtype]
+        extra = 0
+        if quantize in _QUANTIZED and _is_quantized(name, shape):
+            each = _QUANTIZED[quantize]
+            extra = 4 * shape[0] if quantize == "8bit" else 0
+        weights[part] = weights.get(part, 0) + int(count * each) + extra
+        parameters[part] = parameters.get(part, 0) + count
+    text, vision = config.get("text_config", {}), config.get("vision_config", {})
+    hidden = int(text.get("hidden_size", 4096))
+    heads = int(text.get("num_attention_heads", 32))
+    key_heads = int(text.get("num_key_value_heads") or heads)
+    head = int(text.get("head_dim") or hidden // heads)
+    context = int(text.get("max_position_embeddings", 2048))
+    size = BYTES[dtype]
+    per_token = int(2 * int(text.get("num_hidden_layers", 32)) * key_heads * head * size)
+    # the widest moments: a prompt as long as the context in one layer of the language model; one picture in the tower
+    reading = context * (4 * hidden + 3 * int(text.get("intermediate_size", 11008))) * size
+    reading += 4 * int(text.get("vocab_size", 32001)) * 3  # logits in float32, sorted for sampling
+    side = int(vision.get("image_size", 224)) // int(vision.get("patch_size", 14))
+    width = int(vision.get("hidden_size", 1408))
+    looking = (side * side + 1) * (8 * width + 2 * int(vision.get("intermediate_size", 6144))) * size
+    return Memory(weights, per_token, context, int(max(reading, looking)), parameters)
+
+
+def _is_quantized(name: str, shape: tuple[int, ...]) -> bool:
+    """bitsandbytes takes the language model's linear layers, without the output layer, as `loading` asks it to."""
+    return name.startswith("language_model.model.layers.") and len(shape) == 2
+
+
+def free_memory(device: str) -> int | None:
+    """Bytes that may still be taken on `device` ("cpu", "cuda:0"); None where nothing tells."""
+    if device.startswith("cuda"):
+        import torch
+
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free)
+    if device != "cpu":
+        return None
+    found = [_available(), *(_left(*files) for files in _CGROUPS)]
+    return min((value for value in found if value is not None), default=None)
+
+
+def _available() -> int | None:
+    try:
+        import psutil  # accelerate brings it
+    except ImportError:
+        return None
+    return int(psutil.virtual_memory().available)
+
+
+def _left(limit: str, used: str) -> int | None:
+    """What a container may still take. File pages count as used there, although they are given up when needed."""
+    try:
+        allowed, taken = Path(limit).read_text("ascii").strip(), int(Path(used).read_text("ascii"))
+        cached = _file_pages(Path(limit).with_name("memory.stat"))
+        return None if allowed == "max" else max(int(allowed) - taken + cached, 0)
+    except (OSError, ValueError):
+        return None
+
+
+def _file_pages(stat: Path) -> int:
+    lines = (line.split() for line in stat.read_text("ascii").splitlines())
+    return sum(int(value) for name, value in lines if name in {"inactive_file", "active_file"})
+
+
+def fitting(plans: Iterable[tuple[str, Memory]], free: int) -> list[str]:
+    """Of ways to load a model, each with its plan, those that fit."""
+    return [f"{how} ({plan.needed / GB:.1f} GB)" for how, plan in plans if plan.needed <= free]
