@@ -43,7 +43,16 @@ __all__ = [
 ]
 
 OURS = "inquisight"
-BUILTINS = {"minigpt4": "plugins.minigpt4", "pocket": "plugins.pocket", "scripted": "plugins.scripted"}
+BUILTINS = {
+    "blip2": "plugins.blip2",
+    "lavis": "plugins.lavis",
+    "minigpt4": "plugins.minigpt4",
+    "openai_vision": "plugins.openai_vision",
+    "pocket": "plugins.pocket",
+    "scripted": "plugins.scripted",
+    "two_stage": "plugins.two_stage",
+    "vlm": "plugins.vlm",
+}
 _HOOKS: dict[str, Kind] = {
     "register_vision_backends": "vision backend",
     "register_questioners": "questioner",

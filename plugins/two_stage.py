@@ -1,0 +1,42 @@
+"""The training plugin: two stages, the data they learn from, and the curation of those data.
+
+    inquisight train stage1 --recipe stage1-7b --set model=minigpt4-7b --out stage1-7b
+    inquisight train stage2 --recipe stage2-7b --set projection=stage1-7b --out stage2-7b
+    inquisight caption photo.jpg --vision trained:stage2-7b
+
+What it registers lies in `training/`, floors above, so it is named here and not imported.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from core.hookspecs import hookimpl
+from core.registry import Register
+
+
+@hookimpl
+def register_vision_backends(register: Register) -> None:
+    """Offer `trained:RUN`, what a finished training learned beside the model it was trained with."""
+    register(
+        "trained",
+        "plugins.minigpt4.trained:TrainedBackend",
+        description="A MiniGPT-4 with a projection of your own: trained:RUN, the folder of a finished training.",
+        capabilities={"follows_instructions": True, "streams": True, "max_images": 16, "languages": ("en",)},
+    )
+
+
+@hookimpl
+def register_trainers(register: Register) -> None:
+    """Offer the two stages and the feature cache; each takes a recipe and a folder."""
+    register("stage1", "training.run:stage1", description="Learn to see: short captions without a prompt.")
+    register("stage2", "training.run:stage2", description="Learn to speak: descriptions in the chat format.")
+    register("features", "training.run:keep_features", description="Look at every picture once and keep what was seen.")
+
+
+@hookimpl
+def register_commands(cli: Any) -> None:
+    """Add `train`, `data` and `curate`."""
+    for module in ("training.commands", "training.data.commands", "training.curation.commands"):
+        importlib.import_module(module).add_to(cli)

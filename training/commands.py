@@ -1,0 +1,216 @@
+"""The declaration of `inquisight train ...`; the work is in other modules, imported when it runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from core.errors import InquisightError, UsageError, printable
+
+EXIT_INTERRUPTED = 130
+EXIT_UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
+
+train = typer.Typer(
+    name="train",
+    help="Teach a projection to see and to speak, in two stages.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class RecipeCommand(TyperCommand):
+    """A command whose help ends with every field of a recipe; the recipes are read only then."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        from training.recipes import fields
+
+        with formatter.section("Fields of a recipe, for --set key=value [default]"):
+            formatter.write_dl([(name, f"{about} [{default}]") for name, default, about in fields()])
+
+
+RecipeOption = Annotated[
+    str, typer.Option("--recipe", metavar="FILE|NAME", help="A recipe: a TOML file, or a name of `train recipes`.")
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the recipe; may be repeated.")
+]
+OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the run; the same one goes on.")]
+
+
+@train.callback(invoke_without_command=True)
+def group(context: typer.Context) -> None:
+    """Teach a projection to see and to speak, in two stages."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit()
+
+
+@train.command(cls=RecipeCommand)
+def stage1(recipe: RecipeOption, out: OutOption, set_: SetOption = None) -> None:
+    """Learn to see: short captions, no prompt. Goes on where it was interrupted."""
+    _run("stage1", recipe, out, set_)
+
+
+@train.command(cls=RecipeCommand)
+def stage2(recipe: RecipeOption, out: OutOption, set_: SetOption = None) -> None:
+    """Learn to speak: long descriptions in the chat format. Goes on where it was interrupted."""
+    _run("stage2", recipe, out, set_)
+
+
+def _run(stage: str, recipe: str, out: Path, changes: list[str] | None) -> None:
+    from training.recipes import load_recipe
+
+    chosen = load_recipe(recipe, changes or ())  # before the model libraries: most mistakes are here
+    if chosen.name != stage:
+        raise UsageError(
+            f"--recipe {printable(recipe, 80)} is for stage {chosen.stage}: `inquisight train {chosen.name}`."
+        )
+    for name, option in (("model", "DIRECTORY"), ("data", "PATH")):
+        if not getattr(chosen, name):
+            raise UsageError(f"the recipe names no {name}: --set {name}={option}.")
+    from training.run import train as go
+
+    _tell(go(chosen, out))
+
+
+@train.command(cls=RecipeCommand)
+def features(recipe: RecipeOption, out: OutOption, set_: SetOption = None) -> None:
+    """Look at every picture of a recipe once and keep what the eye said, for --set features=DIR."""
+    from training.recipes import load_recipe
+
+    chosen = load_recipe(recipe, set_ or ())
+    for name, option in (("model", "DIRECTORY"), ("data", "PATH")):
+        if not getattr(chosen, name):
+            raise UsageError(f"the recipe names no {name}: --set {name}={option}.")
+    from training.run import keep_features
+
+    _tell(keep_features(chosen, out))
+
+
+def _tell(path: Path) -> None:
+    """The result, once, whatever the number of processes."""
+    if os.environ.get("RANK", "0") == "0":
+        print(path)
+
+
+@train.command()
+def prepare(
+    llm: Annotated[
+        str,
+        typer.Option("--llm", metavar="DIR|NAME", help="The Llama-family model: a directory, or a name on the hub."),
+    ],
+    vision: Annotated[
+        list[str], typer.Option("--vision", metavar="DIR|NAME|FILE", help="BLIP-2's eye, as for `convert minigpt4`.")
+    ],
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="The directory to write.")],
+    template: Annotated[
+        str, typer.Option("--template", metavar="NAME", help="Conversation format: auto, vicuna or llama2.")
+    ] = "auto",
+    dtype: Annotated[str, typer.Option("--dtype", metavar="TYPE", help="auto, bfloat16, float16 or float32.")] = "auto",
+    qformer: Annotated[
+        bool, typer.Option("--qformer/--no-qformer", help="Without: four neighbouring patches become one token.")
+    ] = True,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier conversion at --to.")] = False,
+) -> None:
+    """Join a language model of your choice and BLIP-2's eye, with a projection that is still to be trained."""
+    if template not in ("auto", "vicuna", "llama2"):
+        raise UsageError(f"--template is '{printable(template, 40)}': take auto, vicuna or llama2.")
+    if dtype not in ("auto", "bfloat16", "float16", "float32"):
+        raise UsageError(f"--dtype is '{printable(dtype, 40)}': take auto, bfloat16, float16 or float32.")
+    from plugins.minigpt4.trained import prepare as join
+
+    join(llm, tuple(vision), to, qformer=qformer, template=template, dtype=dtype, overwrite=overwrite)
+
+
+@train.command()
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished training.")],
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="The directory to write.")],
+    base: Annotated[
+        Path | None, typer.Option("--base", metavar="DIR", help="The model it was trained with, where that has moved.")
+    ] = None,
+) -> None:
+    """Join a finished training with its model into a directory that opens as minigpt4:DIR, and elsewhere."""
+    from plugins.minigpt4.trained import export as join
+
+    print(join(run, to, base=base))
+
+
+@train.command()
+def recipes(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Print this recipe, to be edited.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Explain every field.")] = False,
+) -> None:
+    """List the shipped recipes, print one, or explain their fields."""
+    from training.recipes import explain as explained
+    from training.recipes import load_recipe, shipped
+
+    if explain:
+        print(explained())
+        return
+    known = shipped()
+    if name is not None:
+        if name not in known:
+            load_recipe(name)  # says which name was meant
+        print((known[name] if name in known else Path(name)).read_text("utf-8"), end="")
+        return
+    width = max(map(len, known))
+    for each in known:
+        recipe = load_recipe(each)
+        print(f"{each:<{width}}  stage {recipe.stage}  {recipe.title}")
+
+
+@train.command()
+def status(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a training.")],
+    json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
+) -> None:
+    """How a training stands: running, interrupted, failed or finished; its loss, its speed, its checkpoints."""
+    from training.status import describe, in_words
+
+    facts = describe(run)
+    if json:
+        from json import dumps
+
+        print(dumps(facts))
+        return
+    print("\n".join(in_words(facts)))
+
+
+def add_to(cli: typer.Typer) -> None:
+    """Put the group `train` on the command line."""
+    cli.add_typer(train, name="train")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`python -m training.run ...`, which is what `accelerate launch` starts in each process; gives the exit code."""
+    number = os.environ.get("RANK", "0")
+    who = "inquisight" if number == "0" else f"inquisight (process {number})"
+    try:
+        runner: Any = typer.main.get_command(train)
+        code = runner.main(
+            args=list(argv if argv is not None else sys.argv[1:]), prog_name="training.run", standalone_mode=False
+        )
+        return code if isinstance(code, int) else 0
+    except (KeyboardInterrupt, typer.Abort):
+        return EXIT_INTERRUPTED
+    except InquisightError as error:
+        print(f"{who}: {error}", file=sys.stderr, flush=True)
+        return error.exit_code
+    except Exception as error:
+        if os.environ.get("INQUISIGHT_DEBUG", "") == "1":
+            raise
+        if hasattr(error, "format_message"):  # typer's own usage errors
+            print(f"{who}: {error.format_message()} (see --help)", file=sys.stderr)
+            return int(getattr(error, "exit_code", 2))
+        text = printable(" ".join(f"unexpected {type(error).__name__}: {error}".split()), 500)
+        print(f"{who}: {text}; set INQUISIGHT_DEBUG=1 to see where it comes from", file=sys.stderr, flush=True)
+        return EXIT_UNEXPECTED

@@ -1,0 +1,113 @@
+"""The declaration of `inquisight data`; the work is in `checking.py`, imported when it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+data = typer.Typer(name="data", help="Look at data sets before training on them.")
+
+
+def _whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a whole number") from None
+
+
+def _share(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a number") from None
+
+
+@data.callback(invoke_without_command=True)
+def group(context: typer.Context) -> None:
+    """Look at data sets before training on them."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit()
+
+
+@data.command()
+def check(
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PATH...",
+            help="Folders, tables, .tar shards, or patterns as {00000..00099}.tar.",
+            show_default=False,
+        ),
+    ] = None,
+    kind: Annotated[
+        str, typer.Option("--kind", metavar="KIND", help="auto, webdataset, folder, table or cc_sbu_align.")
+    ] = "auto",
+    text_column: Annotated[
+        str | None, typer.Option("--text-column", metavar="NAME", help="Column or field of the text.")
+    ] = None,
+    picture_column: Annotated[
+        str | None, typer.Option("--picture-column", metavar="NAME", help="Column of the picture's path or bytes.")
+    ] = None,
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option("--tokenizer", metavar="DIR", help="Measure captions in tokens of this model, not in words."),
+    ] = None,
+    longest: Annotated[
+        int | None,
+        typer.Option(
+            "--longest", metavar="N", parser=_whole_number, help="More is overlong [160 tokens, or 120 words]."
+        ),
+    ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option("--sample", metavar="N", parser=_whole_number, help="Look at N samples from all parts only."),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", parser=_whole_number, help="Which samples those are.")
+    ] = 0,
+    max_broken: Annotated[
+        float,
+        typer.Option("--max-broken", metavar="X", parser=_share, help="Share of broken samples that a run endures."),
+    ] = 0.05,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="FILE", help="Also write it as .html, or .md with a .png beside.")
+    ] = None,
+    histogram: Annotated[
+        Path | None,
+        typer.Option("--histogram", metavar="FILE.png", help="Also write the captions' lengths as a picture."),
+    ] = None,
+    threads: Annotated[
+        int, typer.Option("--threads", metavar="N", parser=_whole_number, help="Threads that decode pictures.")
+    ] = 4,
+    json: Annotated[bool, typer.Option("--json", help="Print the findings as one JSON object.")] = False,
+) -> None:
+    """Say what is wrong with pictures and captions: missing, broken, repeated, empty, overlong, foreign.
+
+    Leaves with 7 where a training run would stop, with 0 otherwise.
+    """
+    from training.data.checking import Request, run
+
+    request = Request(
+        paths=tuple(paths or ()),
+        kind=kind,
+        text_column=text_column,
+        picture_column=picture_column,
+        tokenizer=tokenizer,
+        longest=longest,
+        sample=sample,
+        seed=seed,
+        max_broken=max_broken,
+        report=report,
+        histogram=histogram,
+        threads=threads,
+        json=json,
+    )
+    raise typer.Exit(run(request))
+
+
+def add_to(cli: typer.Typer) -> None:
+    """Put the group `data` on the command line."""
+    cli.add_typer(data, name="data")

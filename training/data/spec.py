@@ -1,0 +1,39 @@
+"""What a user writes about a data set. Closed: an unknown field is an error."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Kind = Literal["webdataset", "folder", "table", "cc_sbu_align"]
+
+
+class DataSpec(BaseModel):
+    """One source of pictures with texts; several are mixed by weight."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str = Field(min_length=1)
+    """A folder, a file, or a brace pattern of shards such as laion/{00000..00115}.tar."""
+    kind: Literal["auto"] | Kind = "auto"
+    """auto looks; webdataset: .tar shards; folder: pictures with .txt or .json beside them; table: CSV, TSV, JSON,
+    JSON Lines or Parquet; cc_sbu_align: filter_cap.json and image/."""
+    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    """How often it is drawn from, relative to the others."""
+    share: float = Field(default=1.0, gt=0, le=1)
+    """Use only this share of the samples, always the same ones."""
+    text_column: str | None = Field(default=None, min_length=1)
+    """The column, or the field of a .json beside a picture, that holds the text; by default usual names are tried."""
+    picture_column: str | None = Field(default=None, min_length=1)
+    """The column of a table that holds the picture's path (relative to the table) or its bytes."""
+    instruction_column: str | None = Field(default=None, min_length=1)
+    """The column or field that holds what was asked for."""
+    instruction: str | None = Field(default=None, min_length=1)
+    """What was asked for, the same for every sample of this source."""
+
+    @model_validator(mode="after")
+    def _one_instruction(self) -> Self:
+        if self.instruction is not None and self.instruction_column is not None:
+            raise ValueError("instruction and instruction_column exclude each other")
+        return self

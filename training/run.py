@@ -1,0 +1,486 @@
+"""A training run: from a recipe and an output folder to a projection that can be used.
+
+    inquisight train stage2 --recipe own-data --set model=minigpt4-7b --set data=my-pictures --out mine
+    accelerate launch --num_processes 4 -m training.run stage2 --recipe own-data ... --out mine
+
+Every process computes its share of the batch; gradients of sums over target tokens are added up and divided by the
+number of all target tokens, so that the number of processes changes nothing. The same command goes on after an
+interruption.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import platform
+import signal
+import statistics
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from core.errors import InquisightError, UsageError, printable
+from plugins.minigpt4.trained import FINISHED, KIND, TENSORS
+from training import checkpoints
+from training.checkpoints import RunError
+from training.feed import Batch, Feed, steps_of
+from training.packing import forwards, lay_out
+from training.plots import MISSING, can_plot, draw_loss
+from training.progress import Progress, measure_peak
+from training.recipes import Recipe, load_recipe
+from training.stages import groups, learning_rate, open_task
+
+CALM: Final = 20  # losses after which a median means something
+
+
+class Interrupted(InquisightError):  # noqa: N818 - it names what happened, not what went wrong
+    """A signal asked to stop; a checkpoint was written."""
+
+    def __init__(self, number: int, step: int, out: Path) -> None:
+        super().__init__(f"stopped after step {step}, a checkpoint is in {printable(out)}; the same command goes on.")
+        self.exit_code = 128 + number
+
+
+def stage1(recipe: Recipe | str, out: Path | str) -> Path:
+    """The registered trainer of stage 1. Raises UsageError for a recipe of stage 2."""
+    return _stage(1, recipe, out)
+
+
+def stage2(recipe: Recipe | str, out: Path | str) -> Path:
+    """The registered trainer of stage 2. Raises UsageError for a recipe of stage 1."""
+    return _stage(2, recipe, out)
+
+
+def _stage(stage: int, recipe: Recipe | str, out: Path | str) -> Path:
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    if recipe.stage != stage:
+        raise UsageError(f"this recipe is for stage {recipe.stage}: say `inquisight train stage{recipe.stage}`.")
+    return train(recipe, Path(out))
+
+
+def train(recipe: Recipe, out: Path) -> Path:
+    """Run `recipe` to its end, from where `out` says it was left. Raises InquisightError, one line.
+
+    Gives back the folder, in which `projection.safetensors` is what was trained.
+    """
+    if not recipe.data:
+        raise UsageError("the recipe names no data: --set data=PATH.")
+    from accelerate import Accelerator
+
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    out = out.expanduser().absolute()
+    with ExitStack() as stack:
+        if accelerator.is_main_process:
+            checkpoints.claim(out, recipe)
+            stack.enter_context(checkpoints.only_one(out))
+            (out / checkpoints.STOPPED).unlink(missing_ok=True)
+        accelerator.wait_for_everyone()
+        if (out / FINISHED).is_file():
+            _say(accelerator, f"{printable(out)} is finished already; name another --out to train again.")
+            return out
+        return _Run(recipe, out, accelerator, stack).go()
+
+
+def keep_features(recipe: Recipe | str, out: Path | str) -> Path:
+    """Look at every picture of the recipe's data once and keep what the eye said; the same call goes on.
+
+    Raises InquisightError. Under `accelerate launch` every process looks at its share.
+    """
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    if recipe.model is None or not recipe.data:
+        raise UsageError("the recipe needs a model and data: --set model=DIRECTORY --set data=PATH.")
+    from accelerate import Accelerator
+
+    from training.data.samples import BrokenLog
+    from training.features import write_features
+
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    out = Path(out).expanduser().absolute()
+    write_features(
+        recipe.model,
+        recipe.data,
+        out,
+        rank=accelerator.process_index,
+        world=accelerator.num_processes,
+        device="cpu" if accelerator.device.type == "cpu" else str(accelerator.device),
+        threads=recipe.workers,
+        broken=BrokenLog(out / checkpoints.BROKEN, max_share=recipe.max_broken),
+    )
+    accelerator.wait_for_everyone()
+    return out
+
+
+class _Run:
+    """One process of a run."""
+
+    def __init__(self, recipe: Recipe, out: Path, accelerator: Any, stack: ExitStack) -> None:
+        self.recipe, self.out, self.accelerator, self.stack = recipe, out, accelerator, stack
+        self.main: bool = accelerator.is_main_process
+        self.rank: int = accelerator.process_index
+        self.world: int = accelerator.num_processes
+        # "cpu:0" is what accelerate says to one of several processes
+        self.device = torch.device("cpu") if accelerator.device.type == "cpu" else accelerator.device
+        self.dtype, why = _dtype(recipe, str(self.device))
+        self.task, wording, self.checked = open_task(recipe, str(self.device), self.dtype)
+        _say(accelerator, f"{self.world} process{'es' * (self.world > 1)} on {self.device}, {why}")
+        self.learned = self.task.learned()
+        self.optimizer = torch.optim.AdamW(
+            groups(self.learned, recipe.weight_decay), lr=recipe.lr, betas=(recipe.beta1, recipe.beta2)
+        )
+        self.scaler = torch.amp.GradScaler("cuda", enabled=self.dtype == "float16")
+        self.steps = steps_of(recipe)
+        self.done, self.samples, self.tokens, self.seconds = 0, 0, 0, 0.0
+        self.losses: deque[float] = deque(maxlen=100)
+        self.saved = -1
+        positions = self._resume()
+        self.feed = Feed(
+            recipe,
+            wording,
+            self.checked,
+            steps=self.steps,
+            rank=self.rank,
+            world=self.world,
+            done=self.done,
+            positions=positions,
+            features=_features(recipe, self.main),
+            report=out / checkpoints.BROKEN,
+        )
+        stack.callback(self.feed.close)
+
+    def go(self) -> Path:
+        """All steps that are left, then what makes the run complete."""
+        count = sum(parameter.numel() for parameter in self.learned.values())
+        _say(self.accelerator, f"{count:,} trained parameters, {self.steps - self.done} of {self.steps} steps to do")
+        if self.main and not can_plot():
+            _say(self.accelerator, MISSING)
+        peak = measure_peak(str(self.device), self.dtype) * self.world if self.main else 0.0
+        title = self.recipe.title or f"stage {self.recipe.stage}"
+        progress = Progress(
+            self.out, title, self.steps, self.done, peak=peak, every=self.recipe.log_every, quiet=not self.main
+        )
+        log = (self.out / checkpoints.LOG).open("a", encoding="utf-8") if self.main else None
+        if log is not None:
+            self.stack.callback(log.close)
+        self.task.learning()
+        entry: dict[str, Any] = {}
+        with progress, _signals() as asked:
+            progress.status("running")
+            try:
+                for batch in self.feed:
+                    begun = time.perf_counter()
+                    entry, work, stop = self._step(batch, asked)
+                    self.seconds += time.perf_counter() - begun
+                    if log is not None:
+                        log.write(json.dumps(entry) + "\n")
+                        log.flush()
+                    progress.step(entry, self.recipe.batch, work)
+                    if self.done % self.recipe.checkpoint_every == 0 or self.done == self.steps or stop:
+                        self._checkpoint(batch)
+                    if stop and self.done < self.steps:
+                        progress.status("interrupted", entry)
+                        raise Interrupted(stop, self.done, self.out)
+            except torch.OutOfMemoryError as error:
+                raise RunError(
+                    f"the memory of {self.device} is full at step {self.done + 1}: --set forward_tokens="
+                    f"{max(self.recipe.forward_tokens // 2, 256)}, or --set recompute=true in a new folder."
+                ) from error
+            if self.main:
+                self._finish()
+                progress.status("finished", entry)
+        self.accelerator.wait_for_everyone()
+        return self.out
+
+    # -- one step -----------------------------------------------------------------------------------------------------
+
+    def _step(self, batch: Batch, asked: Mapping[str, int]) -> tuple[dict[str, Any], float, int]:
+        """(log line, operations, signal) of one optimiser step."""
+        recipe, rate = self.recipe, learning_rate(self.recipe, batch.step - 1, self.steps)
+        torch.manual_seed((recipe.seed * 1_000_003 + batch.step) * self.world + self.rank)  # dropout, the same again
+        layouts = list(forwards(batch.words, self.task.pictures, recipe.pack_tokens, recipe.forward_tokens))
+        work = sum(self.task.work(rows) for rows in layouts)
+        mine = [sum(len(one.target) for one in batch.words), work, asked.get("signal", 0)]
+        tokens, work, stop = self._added(torch.tensor(mine, dtype=torch.float64)).tolist()
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        loss = torch.zeros((), dtype=torch.float64)
+        told: list[tuple[tuple[int, ...], Tensor]] = []
+        for rows in layouts:
+            assert batch.inputs is not None
+            inputs = batch.inputs[list(rows.order)].to(self.device, non_blocking=True)
+            rows = rows.to(self.device)
+            features = inputs if recipe.features else self.task.look(inputs)
+            values = self.task(rows, features)
+            total = values.sum()
+            self.scaler.scale(total / tokens).backward()
+            loss += total.detach().double().cpu()
+            sums = torch.zeros(len(rows.order), device=values.device).index_add_(0, rows.owners, values.detach())
+            told.append((rows.order, sums))
+        mean = self._add_gradients(loss) / tokens
+        self._check_loss(mean, batch, told)
+        norm = self._update()
+        if not math.isfinite(norm) and not self.scaler.is_enabled():
+            self._fail(f"the gradient is {norm} at step {batch.step}", batch, told)
+        self.done = batch.step
+        self.samples += recipe.batch
+        self.tokens += int(tokens)
+        entry = {
+            "step": batch.step,
+            "loss": mean,
+            "lr": rate,
+            "grad_norm": norm if math.isfinite(norm) else None,
+            "samples": self.samples,
+            "tokens": self.tokens,
+            "seconds": round(self.seconds, 3),
+        }
+        return entry, work, int(stop and (asked.get("signal") or signal.SIGTERM))
+
+    def _added(self, values: Tensor) -> Tensor:
+        """The sum over all processes."""
+        if self.world == 1:
+            return values
+        summed: Tensor = self.accelerator.reduce(values.to(self.device), reduction="sum").cpu()
+        return summed
+
+    def _add_gradients(self, loss: Tensor) -> float:
+        """Add up the gradients and the loss of all processes in one message; the trained part is small."""
+        for parameter in self.learned.values():
+            if parameter.grad is None:  # a process without a sample in this step
+                parameter.grad = torch.zeros_like(parameter)
+        if self.world > 1:
+            gradients = [parameter.grad for parameter in self.learned.values() if parameter.grad is not None]
+            summed = self.accelerator.reduce(torch.cat([gradient.flatten() for gradient in gradients]), reduction="sum")
+            for gradient, part in zip(gradients, summed.split([one.numel() for one in gradients]), strict=True):
+                gradient.copy_(part.view_as(gradient))
+        return float(self._added(loss[None])[0])
+
+    def _update(self) -> float:
+        """Clip, step, forget; the norm of the gradient before it was clipped."""
+        self.scaler.unscale_(self.optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(self.learned.values(), self.recipe.clip or math.inf)
+        if math.isfinite(value := float(norm)) or self.scaler.is_enabled():
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        return value
+
+    def _check_loss(self, loss: float, batch: Batch, told: Sequence[tuple[tuple[int, ...], Tensor]]) -> None:
+        if not math.isfinite(loss):
+            self._fail(f"the loss is {loss} at step {batch.step}", batch, told)
+        if self.recipe.explosion and len(self.losses) >= CALM:
+            usual = statistics.median(self.losses)
+            if loss > self.recipe.explosion * usual:
+                self._fail(f"the loss explodes at step {batch.step}: {loss:.3g}, usual is {usual:.3g}", batch, told)
+        self.losses.append(loss)
+
+    def _fail(self, what: str, batch: Batch, told: Sequence[tuple[tuple[int, ...], Tensor]]) -> None:
+        """Stop with the keys of this step's samples, the worst ones first. Raises RunError."""
+        means: dict[str, float] = {}
+        for order, sums in told:
+            for sample, value in zip(order, sums.tolist(), strict=True):
+                # in a packed row a number that is none spreads to the neighbours
+                mean = value / max(len(batch.words[sample].target), 1)
+                mean = mean if math.isfinite(mean) else self._alone(batch, sample)
+                means[batch.keys[sample]] = mean if math.isfinite(mean) else math.inf
+        everyone: list[dict[str, float]] = [means]
+        if self.world > 1:
+            from accelerate.utils import gather_object
+
+            everyone = gather_object([means])
+        found = {key: value for one in everyone for key, value in one.items()}
+        keys = sorted(found, key=lambda key: -found[key])
+        broken = [key for key in keys if found[key] == math.inf]
+        first = ", ".join(printable(key, 80) for key in keys[:3])
+        more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+        whose = f"{len(broken)} of its {len(keys)} samples" if broken else f"its {len(keys)} samples"
+        saved = f"{checkpoints.CHECKPOINTS}/step-{self.saved:08d}/{checkpoints.LEARNED}"
+        place = f" in a new folder with projection={printable(self.out)}/{saved}." if self.saved > 0 else "."
+        other = "dtype=float32, " if self.dtype == "float16" else ""
+        reason = (
+            f"{what}; {whose}: {first}{more} (all in {checkpoints.STOPPED}). Look at these samples, or try "
+            f"{other}a lower lr or a longer warmup{place}"
+        )
+        if self.main:
+            report = {"reason": reason, "step": batch.step, "keys": keys, "broken": broken}
+            report["losses"] = {key: value if math.isfinite(value) else None for key, value in found.items()}
+            checkpoints.write_json(self.out / checkpoints.STOPPED, report)
+        raise RunError(reason)
+
+    @torch.no_grad()
+    def _alone(self, batch: Batch, sample: int) -> float:
+        """The mean loss of one sample in a row of its own."""
+        assert batch.inputs is not None
+        inputs = batch.inputs[[sample]].to(self.device)
+        features = inputs if self.recipe.features else self.task.look(inputs)
+        return float(self.task(lay_out([batch.words[sample]], self.task.pictures, 0).to(self.device), features).mean())
+
+    # -- keeping ------------------------------------------------------------------------------------------------------
+
+    def _checkpoint(self, batch: Batch) -> None:
+        positions: list[Any] = [dict(batch.positions)]
+        if self.world > 1:
+            from accelerate.utils import gather_object
+
+            positions = gather_object(positions)
+        self.saved = self.done
+        if not self.main:
+            return
+        state = {
+            "samples": self.samples,
+            "tokens": self.tokens,
+            "seconds": self.seconds,
+            "losses": list(self.losses),
+            "scaler": self.scaler.state_dict(),
+            "positions": {name: position for one in positions for name, position in one.items()},
+        }
+        checkpoints.save(self.out, self.done, self.learned, _optimizer_tensors(self.optimizer, self.learned), state)
+        checkpoints.prune(self.out, self.recipe.keep)
+        if self.done % (10 * self.recipe.checkpoint_every) == 0 or self.done == self.steps:
+            draw_loss(self.out, title=self.recipe.title)
+
+    def _resume(self) -> Mapping[str, Any] | None:
+        """Take over the newest checkpoint; the positions of the data in it."""
+        found = checkpoints.latest(self.out)
+        if self.main:
+            checkpoints.truncate_log(self.out, found.step if found else 0)
+        self.accelerator.wait_for_everyone()
+        if found is None:
+            return None
+        with torch.no_grad():
+            for name, parameter in self.learned.items():
+                parameter.copy_(found.learned[name])
+        _restore_optimizer(self.optimizer, self.learned, found.optimizer)
+        state = found.state
+        self.done = self.saved = found.step
+        self.samples, self.tokens, self.seconds = state["samples"], state["tokens"], state["seconds"]
+        self.losses.extend(state["losses"])
+        if state["scaler"]:
+            self.scaler.load_state_dict(dict(state["scaler"]))
+        _say(self.accelerator, f"going on after step {self.done} of {self.steps}")
+        positions: Mapping[str, Any] = state["positions"]
+        return positions
+
+    def _finish(self) -> None:
+        """The trained tensors, the plot, and last the mark of completion."""
+        from safetensors.torch import save
+
+        content = save({name: value.detach().cpu().contiguous() for name, value in self.learned.items()})
+        checkpoints.write_whole(self.out / TENSORS, content)
+        draw_loss(self.out, title=self.recipe.title)
+        recipe, losses = self.recipe, list(self.losses)[-50:]
+        facts = {
+            "kind": KIND,
+            "version": 1,
+            "title": recipe.title,
+            "stage": recipe.stage,
+            "base": str(self.checked.directory),
+            "base_digest": self.checked.digest,
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "projection_layers": recipe.projection_layers,
+            "lora_scale": recipe.lora_alpha / recipe.lora_rank if recipe.lora_rank else 0,
+            "steps": self.steps,
+            "samples": self.samples,
+            "target_tokens": self.tokens,
+            "loss": sum(losses) / len(losses),
+            "seconds": round(self.seconds, 1),
+            "processes": self.world,
+            "device": _device_name(str(self.device)),
+            "dtype": self.dtype,
+            "versions": _versions(),
+        }
+        checkpoints.write_json(self.out / FINISHED, facts)
+
+
+def _optimizer_tensors(optimizer: torch.optim.Optimizer, learned: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """AdamW's state as tensors that have names: "language_projection.weight|exp_avg"."""
+    return {
+        f"{name}|{part}": torch.as_tensor(value)
+        for name, parameter in learned.items()
+        for part, value in optimizer.state[parameter].items()
+    }
+
+
+def _restore_optimizer(
+    optimizer: torch.optim.Optimizer, learned: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
+) -> None:
+    for key, value in tensors.items():
+        name, _, part = key.rpartition("|")
+        parameter = learned[name]
+        optimizer.state[parameter][part] = value if part == "step" else value.to(parameter.device)
+
+
+def _dtype(recipe: Recipe, device: str) -> tuple[str, str]:
+    """(dtype of what is frozen, why). Raises UsageError for float16 on a CPU."""
+    if recipe.dtype == "float16" and device == "cpu":
+        raise UsageError("dtype=float16 cannot be trained on a CPU: --set dtype=auto.")
+    if recipe.dtype != "auto":
+        return recipe.dtype, f"{recipe.dtype} as the recipe says"
+    if device == "cpu":
+        return "float32", "float32 because CPUs are slow and less exact in 16 bit"
+    if torch.cuda.is_bf16_supported(including_emulation=False):
+        return "bfloat16", "bfloat16 because this GPU computes it and it has the range of float32"
+    return "float16", "float16 with a scaler because this GPU does not compute bfloat16"
+
+
+def _features(recipe: Recipe, main: bool) -> Any | None:
+    """The kept features, where the recipe names them. Raises DataError where they are of another model."""
+    if recipe.features is None:
+        return None
+    from training.features import FeatureStore
+
+    return FeatureStore(recipe.features, recipe.model if main else None)  # every byte of the eye is compared, once
+
+
+@contextmanager
+def _signals() -> Iterator[dict[str, int]]:
+    """The first SIGINT or SIGTERM is noted and lets the step end; the second one ends everything."""
+    asked: dict[str, int] = {}
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+
+    def note(number: int, _: object) -> None:
+        if "signal" in asked:
+            raise KeyboardInterrupt
+        asked["signal"] = number
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say(accelerator: Any, text: str) -> None:
+    if accelerator.is_main_process:
+        print(text, file=sys.stderr, flush=True)
+
+
+def _device_name(device: str) -> str:
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.processor() or device
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in ("inquisight", "torch", "transformers", "accelerate", "peft"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+if __name__ == "__main__":
+    from training.commands import main
+
+    sys.exit(main())
