@@ -22,7 +22,7 @@ demo: $(INSTALLED)
 	@HF_HUB_OFFLINE=1 $(BIN)/inquisight caption --seed 1 examples/photos/cat.jpg
 
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n auto
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check --quiet --output-format concise .

@@ -28,6 +28,7 @@ from core.records import ChatTurn, Status, ToolCall
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
+    from langchain_core.runnables import RunnableConfig
 
 STEPS: Final = 8  # tool calls
 PATIENCE: Final = 10.0  # seconds that a tool at work gets to notice that it is over
@@ -164,7 +165,9 @@ def _answer(question: str, desk: Desk, model: BaseChatModel, steps: int, tell: C
     name = describe_questioner(model)["name"]
     try:
         # a step of ours is a few of the graph's: the model, what is around it, the tool
-        result = agent.invoke({"messages": [HumanMessage(question)]}, {"recursion_limit": 10 * steps + 50})
+        # one tool call at a time, in the model's order: the eye is one, and the same seed gives the same run
+        config: RunnableConfig = {"recursion_limit": 10 * steps + 50, "max_concurrency": 1}
+        result = agent.invoke({"messages": [HumanMessage(question)]}, config)
     except ModelCallLimitExceededError:
         raise QuestionerError(
             f"{name} called tools {steps} times and came to no answer; allow more --steps, or choose another model."

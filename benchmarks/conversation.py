@@ -93,7 +93,8 @@ def make_engine(size: str, seed: int = 0) -> Any:
         image_token_index=words_of(size) + 1,
     )  # fmt: skip
     torch.manual_seed(seed)
-    model = Blip2ForConditionalGeneration(config).eval()
+    # without gradients at all, or PyTorch's counter of operations looks for them
+    model = Blip2ForConditionalGeneration(config).eval().requires_grad_(False)
     with torch.no_grad():
         model.query_tokens.normal_()
         # spread the logits, so that greedy decoding does not hang on the last bit of a sum
@@ -121,12 +122,13 @@ def tasks(engine: Any, turns: int, tokens: int) -> list[Task]:
     def look() -> Any:
         return Seen("picture", engine.encode(pixels)[0])
 
-    @torch.inference_mode()
     def say(talk: Conversation) -> str:
         """The whole prompt through the language model, by transformers."""
         row = engine.rows.row(0, talk, tokens)
+        with torch.inference_mode():
+            prompt = engine._embed(row, 0, len(row.keys))[None]
         ids = engine.language_model.generate(
-            inputs_embeds=engine._embed(row, 0, len(row.keys))[None],
+            inputs_embeds=prompt,
             attention_mask=torch.ones(1, len(row.keys), dtype=torch.long, device=pixels.device),
             do_sample=False,
             max_new_tokens=tokens,

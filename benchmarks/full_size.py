@@ -199,7 +199,7 @@ def bandwidth(device: str, size: int) -> float:
         start = time.perf_counter()
         (matrix @ vector)[0].item()  # .item() waits for a GPU
         best = min(best, time.perf_counter() - start)
-    return matrix.nbytes / best
+    return float(matrix.nbytes / best)
 
 
 def run(directory: Path, device: str, dtype: str, tell: Callable[[str], None], tokens: int = TOKENS) -> str:

@@ -165,11 +165,12 @@ def table(rows: Sequence[tuple[str, int, float, float]]) -> str:
         kinds.setdefault(f"{variant}: {_TITLES.get(kind, kind)}", []).append((size, largest, difference))
     lines = ["| | numbers | largest | largest difference |", "|---|---:|---:|---:|"]
     for title, found in kinds.items():
-        sizes, largest, differences = zip(*found, strict=True)
         exact = title.endswith(_EXACT)
-        worst = max(differences)
+        count = sum(size for size, _, _ in found)
+        largest = max(value for _, value, _ in found)
+        worst = max(difference for _, _, difference in found)
         told = ("equal" if worst == 0 else "DIFFERENT") if exact else f"{worst:.1e}"
-        lines.append(f"| {title} | {sum(sizes):,} | {'' if exact else f'{max(largest):.1f}'} | {told} |")
+        lines.append(f"| {title} | {count:,} | {'' if exact else f'{largest:.1f}'} | {told} |")
     return "\n".join(lines)
 
 

@@ -10,18 +10,21 @@ Nothing of the original is changed but sizes: its ViT is hard-wired to 39 blocks
 can train on; empty packages in front of its modules leave that out.
 """
 
+from __future__ import annotations
+
 import functools
 import json
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import parity_minigpt4_recipe as recipe
 import torch
 
 
-def main(upstream, variant_name, directory):
+def main(upstream: str, variant_name: str, directory: Path) -> None:
     """Save, load, run; see above."""
     variant = next(each for each in recipe.VARIANTS if each.name == variant_name)
     original = open_original(upstream)
@@ -33,24 +36,26 @@ def main(upstream, variant_name, directory):
     model = build(original, variant, directory)  # once more, by the original's own way of loading
     load_projection(model, directory)
     outputs = run(original, model, variant)
-    np.savez_compressed(directory / "original.npz", **outputs)
+    np.savez_compressed(directory / "original.npz", **outputs)  # type: ignore[arg-type]
 
 
-def open_original(upstream):
+def open_original(upstream: str) -> Any:
     """The modules of the checkout, without its data sets and without torchvision's compiled operators."""
     library = torch.library.Library("torchvision", "DEF")
     for name in ("nms", "qnms"):
         library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
     for name in ("minigpt4", "minigpt4.models", "minigpt4.common", "minigpt4.conversation", "minigpt4.processors"):
-        package = types.ModuleType(name)
+        package: Any = types.ModuleType(name)
         package.__path__ = [str(Path(upstream, *name.split(".")))]
         sys.modules[name] = package
     from minigpt4.models import base_model
 
-    sys.modules["minigpt4.models"].BaseModel = base_model.BaseModel  # its registry asks the package for these
+    package = sys.modules["minigpt4.models"]
+    package.BaseModel = base_model.BaseModel  # its registry asks the package for these
     from minigpt4.processors import base_processor
 
-    sys.modules["minigpt4.processors"].BaseProcessor = base_processor.BaseProcessor
+    package = sys.modules["minigpt4.processors"]
+    package.BaseProcessor = base_processor.BaseProcessor
     from minigpt4.conversation import conversation
     from minigpt4.models import eva_vit, minigpt4, modeling_llama
     from minigpt4.processors import blip_processors
@@ -62,11 +67,11 @@ def open_original(upstream):
     return found
 
 
-def tensors(shapes, variant):
+def tensors(shapes: recipe.Shapes, variant: recipe.Variant) -> dict[str, Any]:
     return {name: torch.from_numpy(recipe.weight(name, shape, variant)) for name, shape in shapes.items()}
 
 
-def save_language_model(original, variant, directory):
+def save_language_model(original: Any, variant: recipe.Variant, directory: Path) -> None:
     """`llm/` as transformers of that time wrote it."""
     from transformers import LlamaConfig
 
@@ -81,7 +86,7 @@ def save_language_model(original, variant, directory):
     model.save_pretrained(directory / "llm", safe_serialization=False)
 
 
-def build(original, variant, directory):
+def build(original: Any, variant: recipe.Variant, directory: Path) -> Any:
     """The original's MiniGPT4, with its files where they exist."""
     from transformers import BertConfig
 
@@ -97,7 +102,7 @@ def build(original, variant, directory):
         norm_layer=functools.partial(torch.nn.LayerNorm, eps=1e-6),
     )
 
-    def create_eva_vit_g(img_size, drop_path_rate, use_checkpoint, precision):
+    def create_eva_vit_g(img_size: int, drop_path_rate: float, use_checkpoint: bool, precision: str) -> Any:
         made = vit(img_size=img_size, drop_path_rate=drop_path_rate, use_checkpoint=use_checkpoint)
         if (directory / "eva_vit_g.pth").exists():
             state = torch.load(directory / "eva_vit_g.pth", map_location="cpu")
@@ -106,9 +111,9 @@ def build(original, variant, directory):
             check(not report.missing_keys, report)
         return made
 
-    class SmallBert(BertConfig):
+    class SmallBert(BertConfig):  # type: ignore[misc]
         @classmethod
-        def from_pretrained(cls, name):
+        def from_pretrained(cls, name: str) -> Any:
             return cls(
                 hidden_size=recipe.QFORMER_WIDTH,
                 num_hidden_layers=recipe.QFORMER_DEPTH,
@@ -132,7 +137,7 @@ def build(original, variant, directory):
     return model.float().eval()
 
 
-def fill(model, variant):
+def fill(model: Any, variant: recipe.Variant) -> None:
     """The recipe's numbers under the original's names: each must be there, in the same shape."""
     state = {f"visual_encoder.{name}": value for name, value in tensors(recipe.vit_shapes(), variant).items()}
     state.update(tensors(recipe.projection_shapes(variant), variant))
@@ -146,7 +151,7 @@ def fill(model, variant):
     check(not left and not report.unexpected_keys, (left, report.unexpected_keys))
 
 
-def save(model, variant, directory):
+def save(model: Any, variant: recipe.Variant, directory: Path) -> None:
     """In the layouts of the released files: the ViT alone, LAVIS's checkpoint without it, `_save_checkpoint`'s."""
     state = {name: value.half() if value.is_floating_point() else value for name, value in model.state_dict().items()}
     prefix = "visual_encoder."
@@ -166,14 +171,14 @@ def save(model, variant, directory):
     )
 
 
-def load_projection(model, directory):
+def load_projection(model: Any, directory: Path) -> None:
     """As `MiniGPT4.from_config` does."""
     checkpoint = torch.load(directory / "projection.pth", map_location="cpu")
     report = model.load_state_dict(checkpoint["model"], strict=False)
     check("llama_proj.weight" not in report.missing_keys and not report.unexpected_keys, report)
 
 
-def run(original, model, variant):
+def run(original: Any, model: Any, variant: recipe.Variant) -> dict[str, np.ndarray]:
     """Pictures, then a conversation by the original's Chat: prompts, logits of all positions, greedy continuations."""
     conversation = original.conversation
     tokenizer = model.llama_tokenizer
@@ -187,7 +192,7 @@ def run(original, model, variant):
     templates = {"vicuna": conversation.CONV_VISION_Vicuna0, "llama2": conversation.CONV_VISION_LLama2}
     talk = templates[variant.name].copy()
 
-    outputs = {}
+    outputs: dict[str, Any] = {}
     pictures = list(recipe.pictures())
     pixels = torch.stack([processor(picture) for picture in pictures])
     seen = model.ln_vision(model.visual_encoder(pixels))
@@ -201,15 +206,15 @@ def run(original, model, variant):
         ).last_hidden_state
     outputs["projected"] = model.encode_img(pixels)[0]
 
-    read = []
+    read: list[list[int]] = []
     embed = model.embed_tokens
 
-    def listening(ids):
+    def listening(ids: Any) -> Any:
         read.append(ids[0].tolist())
         return embed(ids)
 
     model.embed_tokens = listening
-    images = []
+    images: list[Any] = []
     for number, turn in enumerate(recipe.TURNS):
         if isinstance(turn[0], int):  # as the demo does: first the picture, then the words
             chat.upload_img(pictures[turn[0]], talk, images)
@@ -238,15 +243,15 @@ def run(original, model, variant):
     return {f"{variant.name}/{name}": np.asarray(value) for name, value in outputs.items()}
 
 
-def joined(pieces, lengths):
+def joined(pieces: list[list[int]], lengths: list[int]) -> list[int]:
     """Token ids of a whole prompt, a picture's places as -1."""
     ids = list(pieces[0])
-    for piece, length in zip(pieces[1:], lengths):  # noqa: B905, the original's Python
+    for piece, length in zip(pieces[1:], lengths, strict=True):
         ids += [-1] * length + piece
     return ids
 
 
-def tokens_of(directory, prompts):
+def tokens_of(directory: Path, prompts: dict[str, str]) -> dict[str, list[list[int]]]:
     """Token ids of `prompts` (cut at pictures) by the tokenizer of that time, and its fast form saved beside."""
     from transformers import LlamaTokenizer, LlamaTokenizerFast
 
@@ -263,7 +268,7 @@ def tokens_of(directory, prompts):
     }
 
 
-def check(fine, found):
+def check(fine: bool, found: object) -> None:
     """The recipe's names are not the original's: then the comparison would prove nothing."""
     if not fine:
         raise SystemExit(f"the original's classes do not have the recipe's tensors: {found}")

@@ -85,7 +85,7 @@ def sentencepiece_model(size: int = 0) -> bytes:
     """The content of `tokenizer.model` (needs sentencepiece and protobuf)."""
     from sentencepiece import sentencepiece_model_pb2
 
-    model = sentencepiece_model_pb2.ModelProto()
+    model: Any = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
     for place, (piece, score) in enumerate(vocabulary(size)):
         kind = 2 if place == 0 else 3 if place < 3 else 6 if place < 3 + 256 else 1  # unknown, control, byte, normal
         model.pieces.add(piece=piece, score=score, type=kind)

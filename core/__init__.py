@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     )
     from core.hookspecs import hookimpl
     from core.images import Picture, find_pictures, open_picture
-    from core.records import Caption, Dialogue, PictureInfo, Turn
+    from core.records import Caption, Chat, ChatTurn, Dialogue, PictureInfo, ToolCall, Turn
     from core.registry import Entry, Problem, Register, Registry, get_registry, load_registry
     from core.settings import Settings, get_settings
     from core.store import StoredCaption, TranscriptStore
@@ -41,7 +41,7 @@ _HOMES = {
     ),
     "core.hookspecs": ("hookimpl",),
     "core.images": ("Picture", "find_pictures", "open_picture"),
-    "core.records": ("Caption", "Dialogue", "PictureInfo", "Turn"),
+    "core.records": ("Caption", "Chat", "ChatTurn", "Dialogue", "PictureInfo", "ToolCall", "Turn"),
     "core.registry": ("Entry", "Problem", "Register", "Registry", "get_registry", "load_registry"),
     "core.settings": ("Settings", "get_settings"),
     "core.store": ("StoredCaption", "TranscriptStore"),
@@ -54,6 +54,8 @@ __all__ = [
     "NOTHING_NEW",
     "BackendError",
     "Caption",
+    "Chat",
+    "ChatTurn",
     "Dialogue",
     "EncodedImage",
     "Entry",
@@ -72,6 +74,7 @@ __all__ = [
     "StoredCaption",
     "Task",
     "TaskTurn",
+    "ToolCall",
     "TranscriptStore",
     "Turn",
     "UsageError",

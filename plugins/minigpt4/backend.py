@@ -88,7 +88,12 @@ class MiniGPT4Backend(VisionBackend):
         return [found[picture.sha256] for picture in pictures]
 
     def together(self, images: Sequence[EncodedImage]) -> EncodedImage:
-        """Several encoded pictures as one, in order: one question can be about all of them. Raises UsageError."""
+        """Several encoded pictures as one, in order: one question can be about all of them. Raises UsageError.
+
+        Of none: what stands for no picture, since Vicuna can talk in words alone.
+        """
+        if not images:
+            return EncodedImage("", self.revision, ())
         if not 1 < len(images) <= self.max_images:
             return super().together(images)
         digest = hashlib.sha256("+".join(image.sha256 for image in images).encode()).hexdigest()

@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from core.errors import BackendError, printable
 from plugins.minigpt4.choices import DType as DType
-from plugins.minigpt4.choices import LoadOptions, choose, quantization
+from plugins.minigpt4.choices import LoadOptions as LoadOptions
 from plugins.minigpt4.choices import Quantize as Quantize
+from plugins.minigpt4.choices import choose, quantization
 from plugins.minigpt4.conversation import FORMATS, LLAMA2, VICUNA, Format
 
 HOW: Final = (

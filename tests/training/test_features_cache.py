@@ -207,7 +207,7 @@ def processes() -> Iterator[Any]:
 def test_kill_9_at_any_moment_loses_no_shard_and_leaves_no_ruins(processes: Any, tmp_path: Path) -> None:
     dice = random.Random(4)
     world, last, kills = 2, 300, 0
-    for _ in range(6):
+    for _ in range(5):
         started = []
         for rank in range(world):
             ours, theirs = processes.Pipe(duplex=False)

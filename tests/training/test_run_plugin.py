@@ -47,7 +47,7 @@ registry.load([EntryPoint("two_stage", "plugins.two_stage", "inquisight")], dist
 cli = typer.Typer()
 registry.register_commands(cli)
 typer.main.get_command(cli).main(["train", "--help"], standalone_mode=False)
-heavy = {"torch", "transformers", "accelerate", "langchain", "langchain_core", "streamlit", "numpy", "sklearn", "skimage"}
+heavy = {"torch", "transformers", "accelerate", "langchain", "langchain_core", "streamlit", "numpy", "skimage"}
 loaded = heavy & {name.partition(".")[0] for name in sys.modules}
 assert not loaded, loaded
 """

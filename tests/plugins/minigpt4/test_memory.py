@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import full_size
+from benchmarks import conversation, full_size
 from core.errors import BackendError
 from core.testing import make_picture
 from core.vision import VisualQuestion
@@ -156,3 +156,12 @@ def test_the_full_size_run_on_a_model_of_no_size(tmp_path: Path, capsys: pytest.
     assert full_size.main(arguments) == 0
     assert "Answered and streamed the same." in capsys.readouterr().out
     assert make_model().config.model_type == check(tmp_path / "model").config["model_type"]
+
+
+def test_both_ways_of_holding_a_conversation_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    """What the benchmark compares is the same work: the original reads everything again, ours what is new."""
+    assert conversation.main(["--size", "tiny", "--repeats", "1", "--turns", "2", "--tokens", "2"]) == 0
+    told = capsys.readouterr().out
+    assert "Both ways said the same." in told
+    assert "Encodes, the originals' way and ours: 1 and 1; 11 and 1; 11 and 1." in told
+    assert conversation.main(["--turns", "11"]) == 2
