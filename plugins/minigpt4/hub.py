@@ -10,7 +10,7 @@ from core.errors import BackendError, UsageError, printable
 from plugins.minigpt4.sources import read_json
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_SMALL = ("*.json", "*.model", "*.jinja")
+_SMALL = ("*.json", "*.model", "*.jinja", "*.txt")
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 
