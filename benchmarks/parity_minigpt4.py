@@ -243,7 +243,7 @@ def llama_tokens(options: argparse.Namespace, directory: Path) -> list[tuple[str
             made = tokens.prepare(folder, str(folder), 32001, variant.name)
             made.save(folder / variant.name, "")
             mine = {name: text for name, text in prompts.items() if name.startswith(variant.name)}
-            found = _pieces(folder / variant.name, mine)
+            found = _pieces(folder / variant.name, mine, FORMATS[variant.name])
             same = all(found[name] == wanted[name] for name in mine)
             count = sum(len(piece) for name in mine for piece in wanted[name])
             rows.append((f"{variant.name}/LLaMA's {layout}: {_EXACT[0]}", count, 0.0, 0.0 if same else float("inf")))
@@ -252,14 +252,17 @@ def llama_tokens(options: argparse.Namespace, directory: Path) -> list[tuple[str
     return rows
 
 
-def _pieces(directory: Path, prompts: dict[str, str]) -> dict[str, list[list[int]]]:
-    """Token ids as `RowWriter.tokens` makes them: cut at the pictures, one BOS in front."""
+def _pieces(directory: Path, prompts: dict[str, str], format: Any) -> dict[str, list[list[int]]]:
+    """Token ids as the engine makes them: cut at the pictures, one BOS in front."""
     from transformers import AutoTokenizer
 
+    from plugins.minigpt4.rows import RowWriter
+
     tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+    read = RowWriter(tokenizer, format, recipe.POSITIONS)._ids
     return {
         name: [
-            [tokenizer.bos_token_id] * (place == 0) + tokenizer(piece, add_special_tokens=False).input_ids
+            [tokenizer.bos_token_id] * (place == 0) + read(piece)
             for place, piece in enumerate(prompt.split("<ImageHere>"))
         ]
         for name, prompt in prompts.items()

@@ -72,8 +72,13 @@ def vocabulary(size: int = 0) -> list[tuple[str, float]]:
     merges.sort(key=len)  # a piece after those it is put together from
     characters = ["\u2581", *(chr(code) for code in range(33, 127)), "\u00e9"]
     ranked = merges + [character for character in characters if character not in merges]
-    ranked += [f"\u2581filler{number}" for number in range(size - len(pieces) - len(ranked))]
-    return [(piece, 0.0) for piece in pieces] + [(piece, -float(rank)) for rank, piece in enumerate(ranked)]
+    blanks = ["\u2581" * length for length in (2, 4)]  # small ids and the lowest score, as in LLaMA's
+    ranked += [f"\u2581filler{number}" for number in range(size - len(pieces) - len(blanks) - len(ranked))]
+    return [
+        *((piece, 0.0) for piece in pieces),
+        *((piece, -1e9) for piece in blanks),
+        *((piece, -float(rank)) for rank, piece in enumerate(ranked)),
+    ]
 
 
 def vocabulary_size(variant: Variant) -> int:

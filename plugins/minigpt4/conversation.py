@@ -10,9 +10,12 @@ and in the first release of April 2023, `minigpt4/models/minigpt_base.py`, `eval
 * The whole prompt is cut at the pictures; each piece is tokenised by itself, only the first one gets a BOS in front.
   Text and picture are joined by one space. Earlier answers are tokenised again, as text.
 
-On purpose otherwise: the original cuts an answer at the last `Assistant:` it contains, and wrote each of several
-pictures as a Human message of its own; here an answer stays whole and pictures stand inside the turn's text.
-Not verified: LLaMA's own tokenizer was not at hand, so the token ids of these strings rest on the tokenizer given.
+`benchmarks.parity_minigpt4` runs the original's own code beside ours: prompts, token ids, logits and answers are equal.
+
+On purpose otherwise: the original cuts an answer at the last `Assistant:` it contains, with Llama-2 also at `###` (a
+heading), and wrote each of several pictures as a Human message of its own; here an answer stays whole and pictures stand
+inside the turn's text. Its `min_length` of 1 and its repetition penalty counted a BOS that `generate` put in front of the
+answer, so that an answer could be empty; here they count the answer alone.
 """
 
 from __future__ import annotations

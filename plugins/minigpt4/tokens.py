@@ -119,9 +119,36 @@ def _load(directory: Path, where: str) -> tuple[Any, list[str]]:
 def _open(directory: Path, only_sentencepiece: bool, settings: dict[str, Any]) -> Any:
     from transformers import AutoTokenizer, LlamaTokenizer
 
+    if not only_sentencepiece:
+        return AutoTokenizer.from_pretrained(directory, local_files_only=True, **settings)
     # Without a class named in its configuration, AutoTokenizer would take a generic one that reads text differently.
-    kind = LlamaTokenizer if only_sentencepiece else AutoTokenizer
-    return kind.from_pretrained(directory, local_files_only=True, **settings)
+    tokenizer = LlamaTokenizer.from_pretrained(directory, local_files_only=True, **settings)
+    _merge_by_score(tokenizer, directory / "tokenizer.model")
+    return tokenizer
+
+
+def _merge_by_score(tokenizer: Any, file: Path) -> None:
+    """Join pieces in the order of their scores, as sentencepiece does.
+
+    transformers 5 goes by their ids. LLaMA's runs of blanks have small ids and the lowest score of all: "a:  b" would
+    become other tokens, and so would every indented line of code.
+    """
+    from sentencepiece import SentencePieceProcessor
+    from tokenizers.models import BPE
+
+    old = tokenizer.backend_tokenizer.model
+    if not isinstance(old, BPE):
+        return
+    pieces = SentencePieceProcessor(model_file=str(file))
+    ids = {pieces.id_to_piece(number): number for number in range(pieces.get_piece_size())}
+    merges: list[tuple[str, str]] = []
+    for text in sorted(ids, key=lambda text: (-pieces.get_score(ids[text]), ids[text])):
+        halves = [(text[:cut], text[cut:]) for cut in range(1, len(text))]
+        known = [pair for pair in halves if pair[0] in ids and pair[1] in ids]
+        merges += sorted(known, key=lambda pair: (ids[pair[0]], ids[pair[1]]))
+    tokenizer.backend_tokenizer.model = BPE(
+        vocab=ids, merges=merges, unk_token=old.unk_token, fuse_unk=old.fuse_unk, byte_fallback=old.byte_fallback
+    )
 
 
 def _healed(directory: Path) -> tuple[dict[str, Any], list[str]]:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from sentencepiece import SentencePieceProcessor
 from transformers import AutoTokenizer, Blip2ForConditionalGeneration
 
 from benchmarks import parity_minigpt4 as parity
 from benchmarks import parity_minigpt4_recipe as recipe
+from plugins.minigpt4.conversation import VICUNA
+from plugins.minigpt4.rows import RowWriter
 
 FIXTURE = Path(__file__).resolve().parents[1] / "fixtures" / "minigpt4_parity.npz"
 TOLERANCE = 1e-4
@@ -102,6 +108,24 @@ def test_the_chat_template_writes_the_same_tokens(variant: recipe.Variant, model
         assert [-1 if token == placeholder else token for token in ids] == theirs
         text = "".join(map(chr, original[f"{variant.name}/turn{number}/text"]))
         messages.append({"role": "assistant", "content": text})
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(text=":  two    four\n        eight")
+@given(text=st.text(alphabet="the imge\n\t#<>[]/é世\u00a0", max_size=30))
+def test_text_is_read_as_sentencepiece_itself_reads_it(model: Path, text: str) -> None:
+    """Runs of blanks too, as code has them: the newer transformers join their pieces in another order."""
+    reader, pieces = readers(model)
+    text = f"a{text}"  # no stretch of a prompt begins with a blank
+    assert reader._ids(text) == pieces.encode(text)
+
+
+@lru_cache
+def readers(model: Path) -> tuple[RowWriter, SentencePieceProcessor]:
+    """Ours over the converted directory, and the library that LLaMA's tokenizer was made with."""
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    source = model.parent / "llm" / "tokenizer.model"
+    return RowWriter(tokenizer, VICUNA, 1024), SentencePieceProcessor(model_file=str(source))
 
 
 @pytest.mark.parametrize("variant", recipe.VARIANTS[:1], scope="module", ids=lambda variant: str(variant.name))
