@@ -13,9 +13,9 @@ and in the first release of April 2023, `minigpt4/models/minigpt_base.py`, `eval
 `benchmarks.parity_minigpt4` runs the original's own code beside ours: prompts, token ids, logits and answers are equal.
 
 On purpose otherwise: the original cuts an answer at the last `Assistant:` it contains, with Llama-2 also at `###` (a
-heading), and wrote each of several pictures as a Human message of its own; here an answer stays whole and pictures stand
-inside the turn's text. Its `min_length` of 1 and its repetition penalty counted a BOS that `generate` put in front of the
-answer, so that an answer could be empty; here they count the answer alone.
+heading), and wrote each of several pictures as a Human message of its own; here an answer stays whole and pictures
+stand inside the turn's text. Its `min_length` of 1 and its repetition penalty counted a BOS that `generate` put in
+front of the answer, so that an answer could be empty; here they count the answer alone.
 """
 
 from __future__ import annotations
