@@ -44,10 +44,11 @@ FACTS = 12 + 3 * DETECTIONS
 FLAT = 3  # level of a picture in which nothing is seen and whose surface is plain
 MAYBE, SURE = 0.2, 0.5
 SEEN_LEVELS = (0.5, 0.8)
-PEAK = 0.4  # least score of a centre
-# least share of a name among the votes of its cells, before an even and before any other background; under it
-# the thing is a stranger
-NAMED, NAMED_ON_PHOTOGRAPH = 0.5, 0.6
+PEAK = 0.3  # least score of a centre
+# Least share of a name among the votes of its cells. A picture holds things where one of them has the larger share
+# (before an even, before any other background); then the smaller one is enough for the others, and under it a thing is
+# a stranger.
+NAMED, SURE_NAMED, SURE_NAMED_ON_PHOTOGRAPH = 0.2, 0.5, 0.6
 EVEN = 0.04  # most that the quarters of a background cell differ in an even background, mean of all cells
 
 
@@ -210,10 +211,10 @@ class Eye(nn.Module):
         neck has seen nothing.
         """
         even = self.even(colours, seen)
-        listed = self.detections(seen, torch.where(even, NAMED, NAMED_ON_PHOTOGRAPH))
-        names = listed[:, ::3]
+        listed, sure = self.detections(seen)
+        enough = torch.where(even, SURE_NAMED, SURE_NAMED_ON_PHOTOGRAPH)[:, None]
         first = self.facts(cells, self.neck.level(seen), whole, middle)
-        believed = ((names > 0) & (names <= self.neck.known)).any(1) | (names.any(1) & even & (first[:, 1] < 2))
+        believed = (sure > enough).any(1) | (listed[:, ::3].any(1) & even & (first[:, 1] < 2))
         level = torch.where(believed, first[:, 0].clamp(min=even.long()), 0)
         level = torch.where((level == 0) & flat, FLAT, level)
         facts = torch.cat([level[:, None], first[:, 1:], listed * believed[:, None]], -1)
@@ -235,10 +236,10 @@ class Eye(nn.Module):
         down = (rgb[..., 1:, :] - rgb[..., :-1, :]).abs().amax(1) > 0.06
         return (across.float().mean((1, 2)) + down.float().mean((1, 2))) < 0.02
 
-    def detections(self, seen: Seen, least: Tensor) -> Tensor:
+    def detections(self, seen: Seen) -> tuple[Tensor, Tensor]:
         """The things the neck makes out, surest first: DETECTIONS x (name, place, colour), (B, 12) long.
 
-        `least` (B,): the share of its cells' votes that a name must have.
+        And the share of the votes that each one's name has, (B, DETECTIONS); 0 for strangers.
 
         Each peak of the centres' map is a thing; the cells that point at its centre say together what it is.
         name: 0 none, 1..K known, K + 1 a stranger; place: 3 * row + column; colour: index + 1 into COLOURS.
@@ -252,7 +253,7 @@ class Eye(nn.Module):
         score = seen.centre.float().sigmoid()
         highest = F.max_pool2d(score.unflatten(1, (1, GRID, GRID)), 3, 1, 1).flatten(1)
         peaks = torch.where((score >= highest) & (score > PEAK), score, 0.0)
-        found = []
+        found, shares = [], []
         batch = torch.arange(len(odds), device=odds.device)
         for _ in range(DETECTIONS):
             best, peak = peaks.max(-1)
@@ -261,13 +262,14 @@ class Eye(nn.Module):
             near = ((centre - middle[:, None]).abs() < reach).all(-1).float()
             mass = (thing * near + score * F.one_hot(peak, CELLS))[..., None]  # (B, 81, 1)
             sure, name = ((odds * mass).sum(1) / mass.sum(1))[..., :-1].max(-1)
-            name = torch.where(sure < least, self.neck.known, name) + 1
+            name = torch.where(sure < NAMED, self.neck.known, name) + 1
             third = (middle > 0.37).long() + (middle > 0.63).long()
             colour = (colours * mass).sum(1).argmax(-1) + 1
             there = (best > 0).long()
             found += [name * there, (third[:, 1] * 3 + third[:, 0]) * there, colour * there]
+            shares.append(sure * there * (name <= self.neck.known))
             peaks = peaks.scatter(1, peak[:, None], 0.0)
-        return torch.stack(found, -1)
+        return torch.stack(found, -1), torch.stack(shares, -1)
 
     def facts(self, cells: Tensor, level: Tensor, whole: Tensor, middle: Tensor) -> Tensor:
         """The first twelve facts, (B, 12) long; `detections` gives the others.

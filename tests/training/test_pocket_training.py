@@ -101,7 +101,7 @@ def test_the_eye_lists_each_peak_once_and_gives_a_name_only_where_its_cells_agre
         logits[0, cell, known + 1] = -20
         logits[0, cell, 3] = 20
         if not sure:
-            logits[0, cell, 4] = logits[0, cell, 5] = 20
+            logits[0, cell, 4:10] = 20
         centre[0, cell] = 1.0
         geometry[0, cell, :2] = torch.tensor([3 / 9 - (cell % 9 + 0.5) / 9, 3 / 9 - (cell // 9 + 0.5) / 9])
         geometry[0, cell, 2:] = -1.0
@@ -109,9 +109,9 @@ def test_the_eye_lists_each_peak_once_and_gives_a_name_only_where_its_cells_agre
     colour = torch.zeros(1, 81, 11)
     colour[..., 6] = 9.0
     eye = Eye(known)
-    [name, place, colour_word, *others] = eye.detections(Seen(logits, centre, geometry, colour), torch.tensor([0.5]))[
-        0
-    ].tolist()
+    listed, share = eye.detections(Seen(logits, centre, geometry, colour))
+    name, place, colour_word, *others = listed[0].tolist()
+    assert bool(share[0, 0] > 0.9) is sure
     assert name == (4 if sure else known + 1)
     assert (place, colour_word, set(others)) == (0, 7, {0})  # a third of the picture across and down: left, top
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from plugins.pocket.colours import COLOURS
 from training.pocket.wording import (
+    ASKING,
     HOW_OFTEN,
     MASS,
     NOT_A_THING,
@@ -38,6 +39,20 @@ from training.pocket.wording import (
 
 Pair = tuple[str | None, str, str]  # question (None: the plain caption), answer, kind
 DESCRIBED = 0.5  # stage 2: share of pictures that are described at length; the others get one more short question
+CONTINUED = 0.3  # share of these descriptions that are to be continued
+CONTINUE = "continue"  # kind of a pair that belongs behind the one before it
+OPPOSITE = {
+    "to the left of": "to the right of",
+    "to the right of": "to the left of",
+    "above": "below",
+    "below": "above",
+}
+STANDS = {
+    "to the left of": ("column", ("left", "middle", "right"), -1),
+    "to the right of": ("column", ("left", "middle", "right"), 1),
+    "above": ("row", ("top", "centre", "bottom"), -1),
+    "below": ("row", ("top", "centre", "bottom"), 1),
+}
 
 
 class SceneTalk:
@@ -251,10 +266,70 @@ class SceneTalk:
         colours = list(dict.fromkeys([*self.ground[:2], *things]))[:4]
         return pick(rng, *SCENE["main_colours"]), f"the main colours are {join(colours)}.", "main colours"
 
+    def relation(self, rng: random.Random) -> Pair:
+        """How two things stand to each other."""
+        apart = self.apart()
+        if not apart:
+            return self.is_side(rng)
+        if rng.random() < 0.4:
+            other, spot = rng.choice(self.single), rng.choice(tuple(OPPOSITE))
+            there = [t for t in self.things if self.stands(t, other, spot)]
+            said = self.listing(there) if there else "nothing"
+            question = pick(rng, *SCENE["beside"], name=other["name"], spot=spot)
+            return question, f"{spot} the {other['name']} i see {said}.", "relation"
+        one, other, spot, opposite = rng.choice(apart)
+        first, second = one["name"], other["name"]
+        right = rng.random() < 0.5
+        asked = spot if right else opposite
+        question = pick(rng, *SCENE["relation"], be=be(first), name=first, spot=asked, other=second)
+        word = "" if question.startswith("how") else "yes, " if right else "no, "
+        return question, f"{word}the {first} {be(first)} {spot} the {second}.", "relation"
+
+    def apart(self) -> list[tuple[dict[str, Any], dict[str, Any], str, str]]:
+        """(one, other, how one stands to the other, the opposite) of all known things that there is one of."""
+        pairs = [(one, other) for one in self.single for other in self.single if one is not other]
+        return [
+            (one, other, spot, opposite)
+            for one, other in pairs
+            for spot, opposite in OPPOSITE.items()
+            if self.stands(one, other, spot)
+        ]
+
+    @staticmethod
+    def stands(one: dict[str, Any], other: dict[str, Any], spot: str) -> bool:
+        key, order, sign = STANDS[spot]
+        return sign * (order.index(one[key]) - order.index(other[key])) > 0
+
+    def how_many_of_kind(self, rng: random.Random) -> Pair:
+        kinds = sorted({k for t in self.known for k in (t["kind"], WIDER.get(t["kind"])) if k and k != "thing"})
+        kind = rng.choice(kinds) if kinds and rng.random() < 0.8 else rng.choice(self.names)[1]
+        if kind in MASS:
+            return self.how_many(rng)
+        number = sum(kind in (t["kind"], WIDER.get(t["kind"])) for t in self.known)
+        words = f"is one {kind}" if number == 1 else f"are {NUMBERS[number]} {plural(kind)}"
+        return pick(rng, *SCENE["how_many_of"], things=plural(kind)), f"there {words}.", "number of kind"
+
+    def more(self, rng: random.Random) -> str:
+        """What a description leaves out: of what kind the things are, how they stand, the main colours."""
+        if not self.things:
+            return "there is nothing more to see."
+        said = [
+            f"the {t['name']} {be(t['name'])} {phrase(t['kind'])}."
+            for t in self.single
+            if t["kind"] not in ("", "thing", "figure", t["name"])
+        ]
+        told = said[:2]
+        if apart := [entry for entry in self.apart() if entry[2].startswith("to the left") or entry[2] == "above"]:
+            one, other, spot, _ = apart[0]
+            told.append(f"the {one['name']} {be(one['name'])} {spot} the {other['name']}.")
+        return " ".join([*told, self.main_colours(rng)[1]])
+
     def setting(self, rng: random.Random) -> Pair:
         return pick(rng, *SCENE["setting"]), f"i cannot tell. the background is {self.ground_words()}.", "setting"
 
     def unanswerable(self, rng: random.Random) -> Pair:
+        if len(self.known) < len(self.things) and rng.random() < 0.2:
+            return pick(rng, *SCENE["stranger"]), "i do not know.", "unanswerable"
         name = rng.choice(self.known)["name"] if self.known and rng.random() < 0.85 else self.absent(rng)[0]
         return pick(rng, *UNANSWERABLE, x=name), "i do not know.", "unanswerable"
 
@@ -267,6 +342,8 @@ class SceneTalk:
     def pairs(self, rng: random.Random, number: int, *, chat: bool) -> list[Pair]:
         """`number` pairs of different kinds, in stage 2 (`chat`) often with the long description."""
         first = [self.plain(rng)] if not chat else [self.detail(rng)] if rng.random() < DESCRIBED else []
+        if chat and first and rng.random() < CONTINUED:
+            first.append((pick(rng, *ASKING["continue"]), self.more(rng), CONTINUE))
         drawn = rng.choices(SCENE_KINDS, SCENE_WEIGHTS, k=number - len(first))
         pairs = list(first)
         for kind in drawn:
@@ -386,7 +463,7 @@ class PhotoTalk:
 
     def colour_of(self, rng: random.Random) -> Pair:
         name, seen = self.subject(rng)
-        question = pick(rng, *PHOTOGRAPH["colour_of"], name=name)
+        question = pick(rng, *PHOTOGRAPH["colour_of"], name=name, be="is", do="does")
         if not seen:
             return question, f"i see no {name}.", "absent"
         middle = join(list(self.hints.centre))
@@ -398,7 +475,11 @@ class PhotoTalk:
 
     def where_is(self, rng: random.Random) -> Pair:
         name, seen = self.subject(rng)
-        question = pick(rng, *PHOTOGRAPH["where_is"], name=name)
+        if rng.random() < 0.2:
+            other, spot = rng.choice(self.names)[0], rng.choice(tuple(OPPOSITE))
+            question = pick(rng, *SCENE["relation"], be="is", name=name, spot=spot, other=other)
+            return question, "i do not know." if seen else f"i see no {name}.", "relation"
+        question = pick(rng, *PHOTOGRAPH["where_is"], name=name, be="is")
         if not seen:
             return question, f"i see no {name}.", "absent"
         return question, f"the {name} is {where(self.hints.column, self.hints.row)}.", "where"
@@ -430,7 +511,7 @@ class PhotoTalk:
         if rng.random() < 0.3:
             return pick(rng, *PHOTOGRAPH["kind_of_animal"]), self.guess(), "kind"
         if self.hints.confidence == "sure" and self.hints.group:
-            question = pick(rng, *PHOTOGRAPH["kind_of"], name=self.bare, thing=self.hints.guess)
+            question = pick(rng, *PHOTOGRAPH["kind_of"], name=self.bare, be="is", thing=self.hints.guess)
             return question, f"the {self.bare} is {self.hints.group}.", "kind"
         return self.what(rng)
 
@@ -451,6 +532,8 @@ class PhotoTalk:
         """`number` pairs of different kinds, in stage 2 (`chat`) often with the long description."""
         described = (detail_request(rng), self.description(), "description")
         first: list[Pair] = [self.plain(rng)] if not chat else [described] if rng.random() < DESCRIBED else []
+        if chat and first and rng.random() < CONTINUED:
+            first.append((pick(rng, *ASKING["continue"]), "i can tell no more about this picture.", CONTINUE))
         drawn = rng.choices(PHOTO_KINDS, PHOTO_WEIGHTS, k=number - len(first))
         pairs = list(first)
         for kind in drawn:

@@ -155,9 +155,31 @@ class Composer:
             image.paste(other, (0, split, SIZE, SIZE))
             return image, "two", tuple(dict.fromkeys((upper, lower)))
         image = self._crop(rng, self._photograph(rng.choice(self.grounds)), least=0.25)
+        if not self.held_out:
+            image = self._other_ground(rng, image)
         if rng.random() < 0.5:
             image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 4)))
         return image, "photo", named(shares(np.asarray(image)), least=0.2)
+
+    def _other_ground(self, rng: random.Random, image: Image.Image) -> Image.Image:
+        """A background that no photograph shows: there are only some 120 of them to learn from.
+
+        Mixed with another one, upside down, in other colours; each now and then.
+        """
+        if rng.random() < 0.3:
+            other = self._crop(rng, self._photograph(rng.choice(self.grounds)), least=0.15)
+            image = Image.blend(image, other, rng.uniform(0.2, 0.8))
+        if rng.random() < 0.2:
+            image = ImageOps.flip(image)
+        if rng.random() < 0.7:
+            hue, saturation, value = image.convert("HSV").split()
+            shift, stronger = rng.randint(0, 255), rng.uniform(0.3, 1.5)
+            lighter, power = rng.uniform(0.6, 1.3), rng.uniform(0.7, 1.4)
+            hue = hue.point(lambda h: (h + shift) % 256)
+            saturation = saturation.point(lambda s: min(255, int(s * stronger)))
+            value = value.point(lambda v: min(255, int(255 * (v / 255) ** power * lighter)))
+            image = Image.merge("HSV", (hue, saturation, value)).convert("RGB")
+        return image
 
     def _place(
         self,

@@ -29,7 +29,8 @@ from transformers import Blip2Config, Blip2QFormerConfig, Blip2VisionConfig, Lla
 from plugins.pocket.engine import SHORT_CAPTION
 from plugins.pocket.modeling import EYE_DIM, HINT_TOKENS, PocketForConditionalGeneration
 from training.pocket.foundation import known_names, read_truth
-from training.pocket.language import Pair, PhotoTalk, SceneTalk
+from training.pocket.language import CONTINUE, Pair, PhotoTalk, SceneTalk
+from training.pocket.seeing import as_seen, without_list
 from training.pocket.vocabulary import IMAGE, corpus, fill_hint_tables, hints, imagenet, train_tokenizer
 
 QUERIES = 16
@@ -51,7 +52,8 @@ class Recipe:
     invented_hints: float = 0.6  # share of photographs that get the hints of a random class
     strangers: float = 0.2  # share of photographs in which the eye is made to take something for a thing without a name
     chains: float = 0.3  # stage 2: share of segments that hold two turns
-    length: int = 232  # tokens per picture; questions that do not fit are left out
+    withheld: float = 0.15  # share of scenes without the eye's list of things, so that the Q-Former learns to tell it
+    length: int = 248  # tokens per picture; questions that do not fit are left out
     seed: int = 42
 
 
@@ -147,7 +149,10 @@ class Pictures:
         # a photograph on which nothing was put is a photograph
         bare = [not truth["things"] and truth["background"] == "photo" for truth in self.truths]
         self.photographs += [i for i, is_bare in enumerate(bare) if is_bare]
-        self.scenes = [i for i, is_photo in enumerate(photo) if not is_photo and not bare[i]]
+        words = [name for name, _ in names]
+        scenes = [i for i, is_photo in enumerate(photo) if not is_photo and not bare[i]]
+        self.seen = {i: seen for i in scenes if (seen := as_seen(self.truths[i], self.facts[i].tolist(), words))}
+        self.scenes = list(self.seen)
 
     def invented(self, rng: random.Random, facts: list[int]) -> list[int]:
         """Hints of a class that the picture does not show: so that every class can be named."""
@@ -183,11 +188,10 @@ class Pictures:
                 facts[12:15] = [len(self.names) + 1, rng.randrange(9), rng.randint(1, 11)]
             return row, facts, PhotoTalk(hints(facts), self.names, self.others).pairs(rng, recipe.questions, chat=chat)
         row = rng.choice(self.scenes)
-        return (
-            row,
-            self.facts[row].tolist(),
-            SceneTalk(self.truths[row], self.names).pairs(rng, recipe.questions, chat=chat),
-        )
+        facts = self.facts[row].tolist()
+        if rng.random() < recipe.withheld:
+            facts = without_list(facts)
+        return row, facts, SceneTalk(self.seen[row], self.names).pairs(rng, recipe.questions, chat=chat)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,14 +219,14 @@ def collate(
     ] = []  # per picture: segments as lists of indices into texts (prompt, answer, prompt, answer...)
     for pairs in samples:
         segments: list[list[int]] = []
-        for number, (question, answer, _) in enumerate(pairs):
+        for number, (question, answer, kind) in enumerate(pairs):
             if chat:
                 prompt, target = f" {question or SHORT_CAPTION} ###Assistant:", f" {answer}###"
             elif question is None:
                 prompt, target = "", f" {answer}\n"
             else:
                 prompt, target = f" Question: {question} Answer:", f" {answer}\n"
-            chained = chat and number > 1 and len(segments[-1]) == 2 and rng.random() < chains
+            chained = chat and (kind == CONTINUE or number > 1 and len(segments[-1]) == 2 and rng.random() < chains)
             if chained:
                 prompt = f"Human:{prompt}"
             texts += [prompt, target]

@@ -14,7 +14,9 @@ _TEXT: dict[str, Any] = tomllib.loads(Path(__file__).with_name("questions.toml")
 HOW_OFTEN: dict[str, dict[str, int]] = _TEXT["how_often"]
 ASKING: dict[str, list[str]] = _TEXT["asking"]
 SCENE: dict[str, list[str]] = _TEXT["scene"]
-PHOTOGRAPH: dict[str, list[str]] = _TEXT["photograph"]
+# a photograph is asked about in the same words, and in a few of its own
+PHOTOGRAPH: dict[str, list[str]] = {kind: [*own, *SCENE.get(kind, [])] for kind, own in _TEXT["photograph"].items()}
+PHOTOGRAPH["ground"] += [*SCENE["ground_colour"], *SCENE["surroundings"]]
 PLURAL: set[str] = set(_TEXT["words"]["plural"])
 MASS: set[str] = set(_TEXT["words"]["mass"])
 UNIQUE: dict[str, str] = _TEXT["words"]["unique"]
@@ -93,7 +95,8 @@ def ask(rng: random.Random, question: str) -> str:
         return question.replace("the picture", rng.choice(ASKING["instead_of_the_picture"]))
     if draw < 0.92:
         return f"{rng.choice(ASKING['before'])} {question}"
-    return f"{bare} {rng.choice(ASKING['behind'])}?"
+    placed = any(word in bare for word in ("picture", "image", "photo"))
+    return question if placed else f"{bare} {rng.choice(ASKING['behind'])}?"
 
 
 def detail_request(rng: random.Random) -> str:
