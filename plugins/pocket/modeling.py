@@ -44,12 +44,20 @@ FACTS = 12 + 3 * DETECTIONS
 FLAT = 3  # level of a picture in which nothing is seen and whose surface is plain
 MAYBE, SURE = 0.2, 0.5
 SEEN_LEVELS = (0.5, 0.8)
-PEAK = 0.3  # least score of a centre
-# Least share of a name among the votes of its cells. A picture holds things where one of them has the larger share
-# (before an even, before any other background); then the smaller one is enough for the others, and under it a thing is
-# a stranger.
-NAMED, SURE_NAMED, SURE_NAMED_ON_PHOTOGRAPH = 0.2, 0.5, 0.6
 EVEN = 0.04  # most that the quarters of a background cell differ in an even background, mean of all cells
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How sure the neck must be. They belong to its weights and stand in their configuration (`pocket_limits`).
+
+    A picture holds things where the name of one has at least the share `sure` of its cells' votes; then `named` is
+    enough for the others, and under it a thing is a stranger. Each before an even and before any other background.
+    """
+
+    peak: float = 0.4  # least score of a centre
+    named: tuple[float, float] = (0.5, 0.6)
+    sure: tuple[float, float] = (0.5, 0.6)
 
 
 def normalise(pixels: Tensor) -> Tensor:
@@ -169,8 +177,9 @@ class Neck(nn.Module):
 class Eye(nn.Module):
     """Tower and neck, in place of the ViT: the `vision_model` of the BLIP-2 around it."""
 
-    def __init__(self, known: int) -> None:
+    def __init__(self, known: int, limits: Limits | None = None) -> None:
         super().__init__()
+        self.limits = limits or Limits()
         self.tower = EfficientNetLite2()
         self.neck = Neck(known)
         self.register_buffer("colour_table", torch.from_numpy(table().astype(np.uint8)))
@@ -211,10 +220,10 @@ class Eye(nn.Module):
         neck has seen nothing.
         """
         even = self.even(colours, seen)
-        listed, sure = self.detections(seen)
-        enough = torch.where(even, SURE_NAMED, SURE_NAMED_ON_PHOTOGRAPH)[:, None]
+        listed, sure = self.detections(seen, torch.where(even, *self.limits.named))
         first = self.facts(cells, self.neck.level(seen), whole, middle)
-        believed = (sure > enough).any(1) | (listed[:, ::3].any(1) & even & (first[:, 1] < 2))
+        named = (sure >= torch.where(even, *self.limits.sure)[:, None]).any(1)
+        believed = named | (listed[:, ::3].any(1) & even & (first[:, 1] < 2))
         level = torch.where(believed, first[:, 0].clamp(min=even.long()), 0)
         level = torch.where((level == 0) & flat, FLAT, level)
         facts = torch.cat([level[:, None], first[:, 1:], listed * believed[:, None]], -1)
@@ -236,10 +245,11 @@ class Eye(nn.Module):
         down = (rgb[..., 1:, :] - rgb[..., :-1, :]).abs().amax(1) > 0.06
         return (across.float().mean((1, 2)) + down.float().mean((1, 2))) < 0.02
 
-    def detections(self, seen: Seen) -> tuple[Tensor, Tensor]:
+    def detections(self, seen: Seen, least: Tensor) -> tuple[Tensor, Tensor]:
         """The things the neck makes out, surest first: DETECTIONS x (name, place, colour), (B, 12) long.
 
-        And the share of the votes that each one's name has, (B, DETECTIONS); 0 for strangers.
+        And the share of the votes that each one's name has, (B, DETECTIONS); 0 for strangers. `least` (B,): the share
+        that a name must have.
 
         Each peak of the centres' map is a thing; the cells that point at its centre say together what it is.
         name: 0 none, 1..K known, K + 1 a stranger; place: 3 * row + column; colour: index + 1 into COLOURS.
@@ -252,7 +262,7 @@ class Eye(nn.Module):
         thing = 1 - odds[..., -1]
         score = seen.centre.float().sigmoid()
         highest = F.max_pool2d(score.unflatten(1, (1, GRID, GRID)), 3, 1, 1).flatten(1)
-        peaks = torch.where((score >= highest) & (score > PEAK), score, 0.0)
+        peaks = torch.where((score >= highest) & (score > self.limits.peak), score, 0.0)
         found, shares = [], []
         batch = torch.arange(len(odds), device=odds.device)
         for _ in range(DETECTIONS):
@@ -262,7 +272,7 @@ class Eye(nn.Module):
             near = ((centre - middle[:, None]).abs() < reach).all(-1).float()
             mass = (thing * near + score * F.one_hot(peak, CELLS))[..., None]  # (B, 81, 1)
             sure, name = ((odds * mass).sum(1) / mass.sum(1))[..., :-1].max(-1)
-            name = torch.where(sure < NAMED, self.neck.known, name) + 1
+            name = torch.where(sure < least, self.neck.known, name) + 1
             third = (middle > 0.37).long() + (middle > 0.63).long()
             colour = (colours * mass).sum(1).argmax(-1) + 1
             there = (best > 0).long()
@@ -326,7 +336,7 @@ class PocketForConditionalGeneration(Blip2ForConditionalGeneration):
 
     def __init__(self, config: Blip2Config) -> None:
         super().__init__(config)
-        self.vision_model = Eye(config.pocket_known)
+        self.vision_model = Eye(config.pocket_known, Limits(**getattr(config, "pocket_limits", {})))
         # token ids of the hint words: level 3, confidence 3, group 2, place 9, setting 3, colour 12, and level 3's
         self.register_buffer("hint_words", torch.zeros(33, dtype=torch.long))
         self.post_init()

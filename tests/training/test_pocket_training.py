@@ -109,7 +109,7 @@ def test_the_eye_lists_each_peak_once_and_gives_a_name_only_where_its_cells_agre
     colour = torch.zeros(1, 81, 11)
     colour[..., 6] = 9.0
     eye = Eye(known)
-    listed, share = eye.detections(Seen(logits, centre, geometry, colour))
+    listed, share = eye.detections(Seen(logits, centre, geometry, colour), torch.tensor([0.5]))
     name, place, colour_word, *others = listed[0].tolist()
     assert bool(share[0, 0] > 0.9) is sure
     assert name == (4 if sure else known + 1)

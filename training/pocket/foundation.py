@@ -23,11 +23,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from plugins.pocket.colours import COLOURS
-from plugins.pocket.modeling import CELLS, EYE_DIM, FACTS, Eye, Neck, Seen
+from plugins.pocket.modeling import CELLS, EYE_DIM, FACTS, Eye, Limits, Neck, Seen
 from plugins.pocket.tower import GRID
 from training.pocket.features import released_tower
 from training.pocket.sources import TABLE
 
+# Where held-out scenes gain most and photographs lose least.
+LIMITS = Limits(peak=0.3, named=(0.15, 0.15), sure=(0.5, 0.5))
 COVERED, TOUCHED = 0.35, 0.10
 SPREAD = 0.6  # of a centre's peak, in cells
 
@@ -173,7 +175,7 @@ def write_eye(folder: Path, split: str, neck: Neck) -> None:
     from training.pocket.vocabulary import fill_class_tables
 
     truths = read_truth(folder, split)
-    eye = Eye(neck.known).eval()
+    eye = Eye(neck.known, LIMITS).eval()
     eye.tower, eye.neck = released_tower(), neck
     fill_class_tables(eye)
     tokens = np.zeros((len(truths), CELLS, EYE_DIM), np.float16)

@@ -24,7 +24,6 @@ from training.pocket.wording import (
     SCENE,
     SIDES,
     STRANGER,
-    UNANSWERABLE,
     UNIQUE,
     WIDER,
     ask,
@@ -34,11 +33,12 @@ from training.pocket.wording import (
     phrase,
     pick,
     plural,
+    unanswerable,
     where,
 )
 
 Pair = tuple[str | None, str, str]  # question (None: the plain caption), answer, kind
-DESCRIBED = 0.5  # stage 2: share of pictures that are described at length; the others get one more short question
+DESCRIBED = 0.35  # stage 2: share of pictures that are described at length; the others get one more short question
 CONTINUED = 0.3  # share of these descriptions that are to be continued
 CONTINUE = "continue"  # kind of a pair that belongs behind the one before it
 OPPOSITE = {
@@ -152,7 +152,8 @@ class SceneTalk:
     def colour_of(self, rng: random.Random) -> Pair:
         if not self.known or rng.random() < 0.12:
             name = self.absent(rng)[0]
-            return pick(rng, *SCENE["colour_of_absent"], name=name), f"i see no {name}.", "absent"
+            question = pick(rng, *SCENE["colour_of"], name=name, be=be(name), do="do" if be(name) == "are" else "does")
+            return question, f"i see no {name}.", "absent"
         thing = rng.choice(self.known)
         name, colours, verb = thing["name"], thing["colours"], be(thing["name"])
         if self.counts[name] > 1 and len({t["colours"][0] for t in self.known if t["name"] == name}) > 1:
@@ -174,7 +175,7 @@ class SceneTalk:
     def where_is(self, rng: random.Random) -> Pair:
         if not self.known or rng.random() < 0.10:
             name = self.absent(rng)[0]
-            return pick(rng, *SCENE["where_is_absent"], name=name), f"i see no {name}.", "absent"
+            return pick(rng, *SCENE["where_is"], name=name, be=be(name)), f"i see no {name}.", "absent"
         thing = rng.choice(self.known)
         name, verb = thing["name"], be(thing["name"])
         if self.counts[name] > 1:
@@ -331,7 +332,7 @@ class SceneTalk:
         if len(self.known) < len(self.things) and rng.random() < 0.2:
             return pick(rng, *SCENE["stranger"]), "i do not know.", "unanswerable"
         name = rng.choice(self.known)["name"] if self.known and rng.random() < 0.85 else self.absent(rng)[0]
-        return pick(rng, *UNANSWERABLE, x=name), "i do not know.", "unanswerable"
+        return unanswerable(rng, name), "i do not know.", "unanswerable"
 
     def plain(self, rng: random.Random) -> Pair:
         return None, self.caption(), "caption"
@@ -516,8 +517,8 @@ class PhotoTalk:
         return self.what(rng)
 
     def unanswerable(self, rng: random.Random) -> Pair:
-        form = rng.choice(UNANSWERABLE)  # before the name, which may be drawn too
-        return form.format(x=self.named or rng.choice(self.names)[0]), "i do not know.", "unanswerable"
+        name = self.named or rng.choice(self.names)[0]
+        return unanswerable(rng, name), "i do not know.", "unanswerable"
 
     def plain(self, rng: random.Random) -> Pair:
         return None, self.caption(), "caption"

@@ -16,7 +16,7 @@ import math
 import os
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from transformers import Blip2Config, Blip2QFormerConfig, Blip2VisionConfig, Lla
 
 from plugins.pocket.engine import SHORT_CAPTION
 from plugins.pocket.modeling import EYE_DIM, HINT_TOKENS, PocketForConditionalGeneration
-from training.pocket.foundation import known_names, read_truth
+from training.pocket.foundation import LIMITS, known_names, read_truth
 from training.pocket.language import CONTINUE, Pair, PhotoTalk, SceneTalk
 from training.pocket.seeing import as_seen, without_list
 from training.pocket.vocabulary import IMAGE, corpus, fill_hint_tables, hints, imagenet, train_tokenizer
@@ -43,7 +43,7 @@ class Recipe:
 
     steps: int
     batch: int = 20  # pictures per step
-    questions: int = 6  # per picture
+    questions: int = 8  # per picture
     lr: float = 1e-3
     lr_end: float = 5e-5
     warmup: int = 150
@@ -103,6 +103,7 @@ def build(tokenizer: PreTrainedTokenizerFast, names: list[tuple[str, str]]) -> P
     )
     config.pocket_known = len(names)
     config.pocket_names = [name for name, _ in names]
+    config.pocket_limits = asdict(LIMITS)
     model = PocketForConditionalGeneration(config)
     torch.nn.init.normal_(model.query_tokens, std=0.5)
     fill_hint_tables(model, tokenizer)
@@ -226,7 +227,9 @@ def collate(
                 prompt, target = "", f" {answer}\n"
             else:
                 prompt, target = f" Question: {question} Answer:", f" {answer}\n"
-            chained = chat and (kind == CONTINUE or number > 1 and len(segments[-1]) == 2 and rng.random() < chains)
+            chained = chat and (
+                (kind == CONTINUE and segments) or number > 1 and len(segments[-1]) == 2 and rng.random() < chains
+            )
             if chained:
                 prompt = f"Human:{prompt}"
             texts += [prompt, target]

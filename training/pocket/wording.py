@@ -24,6 +24,7 @@ IRREGULAR: dict[str, str] = _TEXT["words"]["irregular"]
 WIDER: dict[str, str] = _TEXT["words"]["wider"]
 NOT_A_THING: tuple[str, ...] = tuple(_TEXT["words"]["not_a_thing"])
 UNANSWERABLE: tuple[str, ...] = tuple(ASKING["unanswerable"])
+COMPOSED: dict[str, list[str]] = _TEXT["unanswerable"]
 
 NUMBERS = ("no", "one", "two", "three", "four", "five")
 STRANGER = "unknown thing"
@@ -97,6 +98,14 @@ def ask(rng: random.Random, question: str) -> str:
         return f"{rng.choice(ASKING['before'])} {question}"
     placed = any(word in bare for word in ("picture", "image", "photo"))
     return question if placed else f"{bare} {rng.choice(ASKING['behind'])}?"
+
+
+def unanswerable(rng: random.Random, name: str) -> str:
+    """A question about `name` that no picture answers."""
+    if rng.random() < 0.5:
+        return pick(rng, *UNANSWERABLE, x=name)
+    words = {part: rng.choice(choices) for part, choices in COMPOSED.items() if part != "forms"}
+    return pick(rng, *COMPOSED["forms"], x=name, **words)
 
 
 def detail_request(rng: random.Random) -> str:
