@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,19 +10,19 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 
 from agents.assistant import STEPS, assist, calls_tools
 from agents.assistant_printing import AnyEvent, Interviewed, make_assistant_printer
-from agents.captioning import _hush_libraries
 from agents.chat import check_vision, load_vision
 from agents.chat_events import Answered as ChatAnswered
 from agents.chat_events import Event as ChatEvent
 from agents.chat_events import Silenced, drive, passing
 from agents.chatting import Chat, ChatOptions
-from agents.cli import EXIT_INTERRUPTED, complain, debugging
+from agents.cli import EXIT_INTERRUPTED, complain
 from agents.desk import Begun, Concluded, Desk
 from agents.driver import Answered, Done, Failed, Stopped, describe_questioner, interview_picture
 from agents.interview import Interview, InterviewOptions
 from agents.prompts import Prompts
 from core.errors import InquisightError, UsageError, printable
 from core.images import Picture, open_picture
+from core.quiet import hush_libraries
 from core.records import Chat as ChatRecord
 from core.records import ChatTurn, PictureInfo
 from core.registry import get_registry
@@ -73,8 +74,7 @@ class Plan:
 
 def run(request: Request) -> int:
     """Answer the question. Gives back the exit code. Raises InquisightError for what stops it before it begins."""
-    if not debugging():
-        _hush_libraries()
+    hush_libraries()
     plan = make_plan(request)
     eyes = Eyes(plan)
     printer = make_assistant_printer(json=request.json, why=plan.why)
@@ -118,6 +118,11 @@ def make_plan(request: Request) -> Plan:
     settings = get_settings()
     if not request.question.strip():
         raise UsageError('the question is empty; write it in quotes: inquisight ask "what is this?" photo.jpg')
+    if os.path.isfile(request.question):
+        raise UsageError(
+            f"'{printable(request.question, limit=80)}' is a file, but the question comes first, in quotes: "
+            'inquisight ask "what is this?" photo.jpg'
+        )
     if not request.pictures:
         raise UsageError('name at least one picture after the question: inquisight ask "what is this?" photo.jpg')
     if request.mode is not None and request.mode not in MODES:

@@ -11,20 +11,20 @@ been written by whoever made the picture, so it is cleaned, cut to a length and 
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
-from agents.chat_events import Notice, tidy
-from agents.desk import Begun, Concluded, Desk, Event, Returned, Stopped
+from agents.chat_events import Notice, Piece, tidy
+from agents.desk import Begun, Concluded, Desk, Event, Returned, Said, Stopped, Thinking
 from agents.driver import describe_questioner
 from core.entries import one_line
 from core.errors import InquisightError, QuestionerError, UsageError
 from core.records import Chat as ChatRecord
 from core.records import ChatTurn, Status, ToolCall
+from core.remote import after_thoughts
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -51,9 +51,11 @@ def calls_tools(model: BaseChatModel) -> bool:
 def assist(question: str, desk: Desk, model: BaseChatModel, *, steps: int = STEPS) -> Iterator[Event]:
     """Yield what happens until the answer is there; the last event is Concluded.
 
-    `steps` is the number of tool calls after which the model has to answer. A failing tool is told to the model; a
-    failing model ends the run, and what was found out until then is kept. Ctrl-C ends the run as soon as the tool at
-    work looks up. Raises UsageError before any work.
+    The model's words come in `Piece`s as it writes them: those after the last `Thinking` are the answer, unless `Said`
+    tells that they stood beside a tool call. `steps` is the number of tool calls after which the model has to answer. A
+    failing tool is told to the model; a failing model ends the run, and what was found out until then is kept, with as
+    much of the answer as was heard. Ctrl-C does the same as soon as the tool at work looks up. Raises UsageError before
+    any work.
     """
     if not calls_tools(model):
         name = describe_questioner(model)["name"]
@@ -88,15 +90,11 @@ def _run(question: str, desk: Desk, model: BaseChatModel, steps: int) -> Iterato
 
     # In a thread of its own, because a tool at work cannot be interrupted from outside, and Ctrl-C should be heard.
     threading.Thread(target=work, name="assistant", daemon=True).start()
-    calls: list[ToolCall] = []
-    notices: list[str] = []
+    learned = _Learned()
     status: Status = "stopped"
     try:
         while (event := _next(events)) is not None:
-            if isinstance(event, Returned):
-                calls.append(event.call)
-            elif isinstance(event, Notice):
-                notices.append(event.text)
+            learned.take(event)
             yield event
         status = "failed" if outcome.error else "complete"
     except KeyboardInterrupt:
@@ -106,14 +104,17 @@ def _run(question: str, desk: Desk, model: BaseChatModel, steps: int) -> Iterato
         # The eye should not be closed under a tool that uses it; a server that hangs is not waited for.
         if desk.lock.acquire(timeout=PATIENCE):
             desk.lock.release()
+    while not events.empty() and (event := events.get()) is not None:
+        learned.take(event)  # what had come by then, but was not shown any more
+    answer = outcome.answer if status == "complete" else "".join(learned.words).strip()
     turn = ChatTurn(
         question=question,
-        answer=outcome.answer,
+        answer=answer,
         pictures=infos,
         status=status,
         options={"steps": steps, "rounds": desk.rounds, "prompts": desk.prompts.sha256},
-        calls=tuple(calls),
-        notices=tuple(notices),
+        calls=tuple(learned.calls),
+        notices=tuple(learned.notices),
     )
     record = ChatRecord(kind="ask", turns=(turn,), vision=desk.vision.describe(), assistant=assistant, seed=desk.seed)
     saved_as, save_error = None, None
@@ -122,13 +123,33 @@ def _run(question: str, desk: Desk, model: BaseChatModel, steps: int) -> Iterato
             saved_as = desk.store.add(record)
         except InquisightError as error:
             save_error = error
-    yield Concluded(outcome.answer, record, saved_as, save_error, outcome.error, status == "stopped")
+    yield Concluded(answer, record, saved_as, save_error, outcome.error, status == "stopped")
 
 
 @dataclass(slots=True)
 class _Outcome:
     answer: str = ""
     error: InquisightError | None = None
+
+
+@dataclass(slots=True)
+class _Learned:
+    """What is kept of a run, also where it does not come to its end."""
+
+    calls: list[ToolCall] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)  # of the answer, if that is what they are
+
+    def take(self, event: Event) -> None:
+        match event:
+            case Returned():
+                self.calls.append(event.call)
+            case Notice():
+                self.notices.append(event.text)
+            case Piece():
+                self.words.append(event.text)
+            case Thinking() | Said():
+                self.words.clear()
 
 
 def _next(events: SimpleQueue[Event | None]) -> Event | None:
@@ -173,12 +194,12 @@ def _answer(question: str, desk: Desk, model: BaseChatModel, steps: int, tell: C
             f"{name} called tools {steps} times and came to no answer; allow more --steps, or choose another model."
         ) from None
     last = result["messages"][-1]
-    text = without_thoughts(last.text) if isinstance(last, AIMessage) else ""
+    text = clean_text(str(last.text)) if isinstance(last, AIMessage) else ""
     if not text:
         raise EmptyReplyError(f"{name} answered with nothing.")
     return text
 
 
-def without_thoughts(text: str) -> str:
-    """An answer without a leading <think>...</think>, safe to print, its lines as they are."""
-    return tidy(re.sub(r"\A\s*<think>.*?(?:</think>|\Z)", "", text, flags=re.DOTALL)).strip()
+def clean_text(text: str) -> str:
+    """A message without a leading <think>...</think>, safe to print, its lines as they are."""
+    return tidy(after_thoughts(text)).strip()

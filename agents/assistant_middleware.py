@@ -1,25 +1,33 @@
-"""What stands between the assistant and its model and tools: retries, errors in words, and a word about each call."""
+"""What stands between the assistant and its model and tools: retries, errors in words, and a word about each call.
+
+The model's words are told as they come. Which of them are the answer shows only at their end: a message that calls no
+tool is the last one.
+"""
 
 from __future__ import annotations
 
+import functools
 import itertools
+import operator
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from langchain.agents.middleware import AgentMiddleware
-from langchain_core.messages import AIMessage, ToolMessage
+from langchain.agents.middleware import AgentMiddleware, ModelResponse
+from langchain_core.messages import AIMessage, ToolMessage, message_chunk_to_message
 
-from agents.assistant import without_thoughts
-from agents.chat_events import tidy
+from agents.assistant import clean_text
+from agents.chat_events import Piece, tidy
 from agents.desk import Called, Event, Returned, Said, Stopped, Thinking
-from agents.providers import retrying
+from agents.providers import explained, retrying
 from core.entries import one_line
 from core.errors import InquisightError, printable
 from core.records import ToolCall
+from core.remote import said_by, status_of, without_thoughts
 
 if TYPE_CHECKING:
-    from langchain.agents.middleware import ModelRequest, ModelResponse, ToolCallRequest
+    from langchain.agents.middleware import ModelRequest, ToolCallRequest
     from langgraph.types import Command
 
     from agents.desk import Desk
@@ -34,12 +42,14 @@ def make_watcher(desk: Desk, tell: Callable[[Event], None]) -> AgentMiddleware[A
 
 
 class _Watcher(AgentMiddleware[Any, Any]):
-    """Model calls are retried as everywhere in the house; a tool that fails says so to the model and harms nobody."""
+    """Model calls are retried as everywhere in the house, while nothing of the reply has been heard; a tool that fails
+    says so to the model and harms nobody."""
 
     def __init__(self, desk: Desk, tell: Callable[[Event], None]) -> None:
         super().__init__()
         self.desk, self.tell = desk, tell
         self.numbers = itertools.count(1)
+        self.streams = True  # until the server says that it does not, where tools are offered
 
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
@@ -47,11 +57,47 @@ class _Watcher(AgentMiddleware[Any, Any]):
         if self.desk.stop.is_set():
             raise Stopped
         self.tell(Thinking())
-        response = retrying(lambda: handler(request), request.model)
+        response: ModelResponse[Any] = retrying(lambda: self._reply(request, handler), request.model)
         for message in response.result:
-            if isinstance(message, AIMessage) and message.tool_calls and (text := without_thoughts(message.text)):
+            if isinstance(message, AIMessage) and message.tool_calls and (text := clean_text(str(message.text))):
                 self.tell(Said(text))
         return response
+
+    def _reply(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
+    ) -> ModelResponse[Any]:
+        """One reply, told in pieces. Raises QuestionerError where it breaks off, else whatever the model does."""
+        chunks: list[AIMessage] = []
+        told = False
+        try:
+            for piece in without_thoughts(self._words(request, chunks)) if self.streams else ():
+                if text := tidy(piece if told else piece.lstrip()):
+                    self.tell(Piece(text))
+                    told = True
+        except Exception as error:
+            if told:
+                raise explained(error, request.model, midway=True) from error
+            if not _only_whole(error, chunks):
+                raise
+            self.streams = False
+        if not self.streams:
+            response = handler(request)
+            whole = "".join(str(message.text) for message in response.result if isinstance(message, AIMessage))
+            if text := clean_text(whole):
+                self.tell(Piece(text))
+            return response
+        message = functools.reduce(operator.add, chunks)
+        return ModelResponse(result=[message_chunk_to_message(message)])  # type: ignore[arg-type, list-item]
+
+    def _words(self, request: ModelRequest[Any], chunks: list[AIMessage]) -> Iterator[str]:
+        """The words of the chunks that are appended to `chunks`; a model that cannot stream gives one message."""
+        messages = [*([request.system_message] if request.system_message else []), *request.messages]
+        model = request.model.bind_tools(request.tools, tool_choice=request.tool_choice, **request.model_settings)
+        for chunk in model.stream(messages):
+            if self.desk.stop.is_set():
+                raise Stopped
+            chunks.append(chunk)
+            yield str(chunk.text)
 
     def wrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]]
@@ -79,6 +125,15 @@ class _Watcher(AgentMiddleware[Any, Any]):
             done = ToolCall(tool=tool, arguments=arguments, result=text, failed=failed, seconds=seconds)
             self.tell(Returned(number, done))
             return message
+
+
+def _only_whole(error: Exception, chunks: list[AIMessage]) -> bool:
+    """Whether a server can answer, but not in pieces: it says so, or it sent something that is no stream."""
+    if chunks:
+        return False
+    if status_of(error) is None:
+        return isinstance(error, ValueError) and "No generation chunks" in str(error)  # LangChain's words
+    return re.search(r"\bstream", said_by(error), re.IGNORECASE) is not None
 
 
 def _failure(text: str, call: Any) -> ToolMessage:

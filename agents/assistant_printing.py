@@ -50,14 +50,19 @@ def make_assistant_printer(*, json: bool = False, why: str = "", stream: TextIO 
 class _Base:
     """What both printers for people have in common: the order of things, and how an interview is passed on."""
 
-    def __init__(self, out: TextIO, why: str, interview: Printer) -> None:
-        self.out, self.why, self.interview = out, why, interview
+    def __init__(self, out: TextIO, why: str, interview: Printer, flow: Flow) -> None:
+        self.out, self.why, self.interview, self.flow = out, why, interview, flow
         self.status = Status()
-        self.streamed = False
+        self.heard = False  # words since the model was last asked
+        self.apart = False  # something else was printed since
 
     def event(self, event: AnyEvent) -> None:
+        if not isinstance(event, Piece):
+            self.flow.end()
         self._progress(event)
         match event:
+            case Thinking():
+                self.heard = False
             case Begun():
                 self.begin(event)
             case Interviewed():
@@ -66,17 +71,21 @@ class _Base:
                     self.why = ""
                 self.interview.event(event.event)
             case Piece():
-                self.streamed = True
-                self.piece(event.text)
+                if self.apart:
+                    self.flow.write("\n")
+                    self.apart = False
+                self.heard = True
+                self.flow.write(event.text)
             case Notice():
                 self.aside(printable(event.text, limit=None))
-            case Said():
+            case Said() if not self.heard:
                 self.said(event.text)
             case Called():
                 self.called(event)
             case Overheard():
                 self.overheard(event)
             case Returned():
+                self.apart = True
                 self.returned(event.call)
             case Concluded():
                 self.conclude(event)
@@ -114,9 +123,6 @@ class _Base:
     def returned(self, call: ToolCall) -> None:
         raise NotImplementedError
 
-    def piece(self, text: str) -> None:
-        raise NotImplementedError
-
     def conclude(self, event: Concluded) -> None:
         raise NotImplementedError
 
@@ -125,8 +131,7 @@ class PlainAssistantPrinter(_Base):
     """Unadorned lines."""
 
     def __init__(self, out: TextIO, why: str = "") -> None:
-        super().__init__(out, why, make_printer(stream=out))
-        self._flow = Flow(out)
+        super().__init__(out, why, make_printer(stream=out), Flow(out))
 
     def begin(self, event: Begun) -> None:
         self._line(*_heading(event), "")
@@ -147,12 +152,8 @@ class PlainAssistantPrinter(_Base):
     def returned(self, call: ToolCall) -> None:
         self._line(*(f"     {line}" for line in tidy(call.result).split("\n")))
 
-    def piece(self, text: str) -> None:
-        self._flow.write(text)
-
     def conclude(self, event: Concluded) -> None:
-        self._flow.end()
-        if event.answer and not self.streamed:
+        if event.answer and not self.heard:
             self._line("", *tidy(event.answer).split("\n"))
         self._line(*_closing(event))
 
@@ -162,14 +163,14 @@ class PlainAssistantPrinter(_Base):
 
 
 class RichAssistantPrinter(_Base):
-    """For a terminal: tool calls in cyan, what they bring dimmed, the answer in a box."""
+    """For a terminal: tool calls in cyan, what they bring dimmed, the answer as it grows."""
 
     def __init__(self, out: TextIO, why: str = "", console: Console | None = None) -> None:
         from rich.console import Console
 
-        super().__init__(out, why, make_printer(stream=out))
         self.console = console or Console(file=out, highlight=False, emoji=False, markup=False)
-        self._flow = Flow(self.console.file, self.console.width)
+        flow = Flow(self.console.file, self.console.width)
+        super().__init__(out, why, make_printer(stream=out), flow)
 
     def begin(self, event: Begun) -> None:
         from rich.rule import Rule
@@ -209,15 +210,11 @@ class RichAssistantPrinter(_Base):
     def returned(self, call: ToolCall) -> None:
         self._indented(tidy(call.result), 5, "red" if call.failed else "bright_black")
 
-    def piece(self, text: str) -> None:
-        self._flow.write(text)
-
     def conclude(self, event: Concluded) -> None:
         from rich.panel import Panel
         from rich.text import Text
 
-        self._flow.end()
-        if event.answer and not self.streamed:
+        if event.answer and not self.heard:
             self.console.print()
             title = Text("answer", style="bold green")
             body = Text(tidy(event.answer))

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agents.cli import EXIT_INTERRUPTED, complain, debugging
+from agents.cli import EXIT_INTERRUPTED, complain
 from agents.driver import Done, Failed, Stopped, check_language, interview_picture, run_key_of
 from agents.interview import InterviewOptions
 from agents.printing import SHORT_ID, Printer, Status, make_printer
@@ -19,6 +18,7 @@ from agents.prompts import Prompts
 from agents.sidecar import check_sidecars, sidecar_of, write_sidecar
 from core.errors import ImageError, InquisightError, UsageError, printable
 from core.images import Picture, find_pictures, open_picture
+from core.quiet import hush_libraries
 from core.records import Caption
 from core.registry import get_registry
 from core.settings import Settings, get_settings
@@ -110,8 +110,7 @@ def run(request: Request) -> int:
     Raises InquisightError for what concerns them all.
     """
     plan = make_plan(request)
-    if not debugging():
-        _hush_libraries()
+    hush_libraries()
     many = len(plan.sources) + len(plan.bad) > 1
     store = TranscriptStore(plan.settings.database_url)
     printer = make_printer(json=request.json, quiet=request.quiet)
@@ -278,14 +277,3 @@ def _report(last: Done, about: str) -> list[int]:
 def _answers(caption: Caption) -> str:
     count = len(caption.dialogue.turns)
     return "1 answer" if count == 1 else f"{count} answers"
-
-
-def _hush_libraries() -> None:
-    """Model libraries write warnings and progress bars to standard error, where our one line belongs."""
-    warnings.simplefilter("ignore")
-    for name, value in {
-        "TRANSFORMERS_VERBOSITY": "error",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-    }.items():
-        os.environ.setdefault(name, value)

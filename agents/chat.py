@@ -97,17 +97,16 @@ def run(request: Request) -> int:
     if request.list_tasks:
         return print_tasks(request.task_file)
     plan = make_plan(request)
-    from agents.captioning import _hush_libraries
     from agents.chat_events import drive
     from agents.chat_input import plain_lines, typed_lines
     from agents.chat_loop import Ended, Failed, converse
     from agents.chat_printing import make_chat_printer
     from agents.chatting import Chat
-    from agents.cli import EXIT_INTERRUPTED, complain, debugging
+    from agents.cli import EXIT_INTERRUPTED, complain
+    from core.quiet import hush_libraries
     from core.store import TranscriptStore
 
-    if not debugging():
-        _hush_libraries()
+    hush_libraries()
     typing = not plan.said and not request.json and sys.stdin.isatty() and sys.stdout.isatty()
     vision = load_vision(plan.vision)
     codes: list[int] = []

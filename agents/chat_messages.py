@@ -123,7 +123,8 @@ class Sources:
             inner = block.get("image_url")
             url = inner.get("url") if isinstance(inner, Mapping) else inner
         else:
-            if isinstance(data := block.get("base64"), str):
+            older = block.get("source_type") == "base64"  # LangChain's before 1.0
+            if isinstance(data := block.get("data" if older else "base64"), str):
                 return _decoded(data, label)
             url = block.get("url")
         if not isinstance(url, str) or not url:

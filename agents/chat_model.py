@@ -12,26 +12,30 @@ What becomes of the messages of a conversation is written in docs/langchain.md.
 from __future__ import annotations
 
 import difflib
-import hashlib
 import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel, LangSmithParams, ModelProfile
+from langchain_core.language_models import BaseChatModel, LangSmithParams, LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import get_config_list
 from pydantic import Field, PrivateAttr, model_validator
 
+from agents.chat_batch import CURRENT, Joined, Row
+from agents.chat_looking import Known, Looking
 from agents.chat_messages import Sources, Turn, about_one_picture, forget_repeated, read_turns, until
 from core.errors import InquisightError, UsageError, printable
-from core.images import open_picture
 from core.registry import get_registry
 from core.remote import Reply
 from core.settings import get_settings
@@ -43,7 +47,6 @@ NO_PICTURE: Final = (
     "I have not been shown a picture, and I can only tell what I see. Send one together with your question."
 )
 CHAT_TOKENS: Final = 300  # MiniGPT-4's own limit; for eyes that can hold a chat
-KNOWN_PICTURES: Final = 64  # encoded pictures that are remembered
 _STANDARD: Final = ("timeout", "max_retries", "api_key")  # LangChain's; a remote eye takes its own from the settings
 _PER_CALL: Final = ("temperature", "top_p", "max_tokens", "seed", "model", "stream")
 
@@ -84,7 +87,7 @@ class EyeChatModel(BaseChatModel):
     """Gets the bytes behind a web address, at your own policy; None: web addresses are refused."""
 
     _others: dict[str, VisionBackend] = PrivateAttr(default_factory=dict)
-    _known: OrderedDict[tuple[str, str], EncodedImage] = PrivateAttr(default_factory=OrderedDict)
+    _known: Known = PrivateAttr(default_factory=OrderedDict)
     _lock: Any = PrivateAttr(default_factory=threading.RLock)
 
     @model_validator(mode="before")
@@ -168,13 +171,12 @@ class EyeChatModel(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        asked = self._read(messages, kwargs)
+        row = CURRENT.get()
+        asked, reply = (row.take(self) if row is not None else None) or (self._read(messages, kwargs), None)
         if asked.question is None:
             reply = Reply(NO_PICTURE, "no_picture", 0, 0)
-        elif callable(replies := getattr(asked.eye, "replies", None)):
-            reply = replies([asked.question])[0]
-        else:
-            reply = Reply(asked.eye.answer([asked.question])[0])
+        elif reply is None:
+            [reply] = _replies(asked.eye, [asked.question])
         text, cut = reply.text, False
         if stop := stop or self.stop:
             text = "".join(until(iter([reply.text]), stop))
@@ -220,16 +222,26 @@ class EyeChatModel(BaseChatModel):
 
     def _read(self, messages: Sequence[BaseMessage], call: Mapping[str, Any]) -> _Asked:
         """Messages and options of a call as a question to the eye. Raises UsageError or ImageError."""
+        eye, options = self._called(call)
+        system, turns = read_turns(messages)
+        with self._lock:
+            looking = self._looking(eye)
+            looking.open(turns)
+            looking.finish()
+        return _question(eye, system, turns, options)
+
+    def _called(self, call: Mapping[str, Any]) -> tuple[VisionBackend, GenerationOptions]:
+        """Who is asked, and how. Raises UsageError."""
         unknown = [name for name in call if name not in _PER_CALL]
         if unknown:
             raise UsageError(
                 f"an eye takes no option {printable(unknown[0], 40)!r} with a call; it takes {', '.join(_PER_CALL)}."
             )
         eye = self._eye(call.get("model"))
-        options = self._options(eye, call)
-        system, turns = read_turns(messages)
-        self._look(eye, turns)
-        return _question(eye, system, turns, options)
+        return eye, self._options(eye, call)
+
+    def _looking(self, eye: VisionBackend) -> Looking:
+        return Looking(eye, Sources(self.folder, self.fetch), self._known)
 
     def _options(self, eye: VisionBackend, call: Mapping[str, Any]) -> GenerationOptions:
         chosen = {
@@ -244,29 +256,82 @@ class EyeChatModel(BaseChatModel):
         usual = CHAT_TOKENS if eye.follows_instructions else GenerationOptions().max_new_tokens
         return GenerationOptions(chosen["max_tokens"] or usual, chosen["temperature"], chosen["top_p"], chosen["seed"])
 
-    # ---- pictures --------------------------------------------------------------------------------------------------
+    # ---- many inputs -----------------------------------------------------------------------------------------------
 
-    def _look(self, eye: VisionBackend, turns: Sequence[Turn]) -> None:
-        """Decode and encode the pictures of `turns`, each different one once and not again in a later call."""
+    def batch(
+        self,
+        inputs: list[LanguageModelInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[AIMessage]:
+        """What `invoke` gives for each, but the eye answers them together: all, or `max_concurrency` at a time."""
+        answers: list[Any] = []
+        for one, of_its_own, row in self._rows(inputs, config, kwargs):
+            with row.served(answers if return_exceptions else None):
+                answers.append(self.invoke(one, of_its_own, **kwargs))
+        return answers
+
+    async def abatch(
+        self,
+        inputs: list[LanguageModelInput],
+        config: RunnableConfig | list[RunnableConfig] | None = None,
+        *,
+        return_exceptions: bool = False,
+        **kwargs: Any,
+    ) -> list[AIMessage]:
+        """What `ainvoke` gives for each, but the eye answers them together: all, or `max_concurrency` at a time."""
+        answers: list[Any] = []
+        for one, of_its_own, row in self._rows(inputs, config, kwargs):
+            with row.served(answers if return_exceptions else None):  # the thread that answers inherits the context
+                answers.append(await self.ainvoke(one, of_its_own, **kwargs))
+        return answers
+
+    def _rows(
+        self,
+        inputs: list[LanguageModelInput],
+        config: RunnableConfig | list[RunnableConfig] | None,
+        kwargs: Mapping[str, Any],
+    ) -> Iterator[tuple[LanguageModelInput, RunnableConfig, Row[_Answered]]]:
+        """Each input with its configuration and its place among those that are answered together."""
+        configs = get_config_list(config, len(inputs)) if inputs else []
+        call = {name: value for name, value in kwargs.items() if name != "stop"}
+        size = max(1, configs[0].get("max_concurrency") or len(inputs)) if inputs else 1
+        for start in range(0, len(inputs), size):
+            group = inputs[start : start + size]
+            joined = Joined(partial(self._together, group, call) if len(group) > 1 else lambda: [None])
+            for place, one in enumerate(group):
+                yield one, configs[start + place], Row(self, joined, place)
+
+    def _together(self, inputs: Sequence[LanguageModelInput], call: Mapping[str, Any]) -> list[_Answered | None]:
+        """One call of the eye for all that can be read; None for the others, which will be read again to tell why.
+
+        Raises InquisightError where the eye fails and would for each of them.
+        """
+        eye, options = self._called(call)
+        talks: dict[int, tuple[list[str], list[Turn]]] = {}
         with self._lock:
-            for turn in turns:
-                turn.images = [self._seen(eye, *block) for block in turn.blocks]
-
-    def _seen(self, eye: VisionBackend, block: Mapping[str, Any], label: str) -> EncodedImage:
-        source = Sources(self.folder, self.fetch).get(block, label)
-        known = None
-        if isinstance(source, bytes):
-            known = self._known.get((eye.revision, hashlib.sha256(source).hexdigest()))
-        if known is None:
-            name = None if isinstance(source, Path) else label
-            picture = open_picture(source, name=name, max_pixels=get_settings().max_pixels)
-            key = (eye.revision, picture.sha256)
-            known = self._known.get(key) or eye.encode([picture])[0]
-            self._known[key] = known
-        self._known.move_to_end((eye.revision, known.sha256))
-        while len(self._known) > KNOWN_PICTURES:
-            self._known.popitem(last=False)
-        return known
+            looking = self._looking(eye)
+            for place, one in enumerate(inputs):
+                with suppress(InquisightError):
+                    system, turns = read_turns(self._convert_input(one).to_messages())
+                    looking.open(turns)
+                    talks[place] = system, turns
+            looking.finish()
+        asked: dict[int, _Asked] = {}
+        for place, (system, turns) in talks.items():
+            with suppress(InquisightError):
+                asked[place] = _question(eye, system, turns, options)
+        questions = {place: one.question for place, one in asked.items() if one.question is not None}
+        try:
+            replies: Sequence[Reply | None] = _replies(eye, list(questions.values())) if len(questions) > 1 else []
+        except InquisightError as error:
+            if getattr(error, "for_all", False):
+                raise
+            replies = getattr(error, "replies", [])  # some eyes keep what did come; the rest is asked alone
+        known = dict(zip(questions, replies, strict=False))
+        return [(asked[place], known.get(place)) if place in asked else None for place in range(len(inputs))]
 
 
 # ---- the question --------------------------------------------------------------------------------------------------
@@ -293,6 +358,15 @@ class _Asked:
             told["finish_reason"] = reason
         told |= {"tokens_counted_by": counted if self.question is not None else "nobody: no model was asked"}
         return usage, told | ({"left_out": "; ".join(self.left_out)} if self.left_out else {})
+
+
+_Answered = tuple[_Asked, Reply | None]  # None: not asked yet
+
+
+def _replies(eye: VisionBackend, questions: Sequence[VisualQuestion]) -> list[Reply]:
+    """By the eye's own `replies(questions)` where it has that, which tells more than `answer`. Raises BackendError."""
+    own = getattr(eye, "replies", None)
+    return own(questions) if callable(own) else [Reply(text) for text in eye.answer(questions)]
 
 
 def _question(eye: VisionBackend, system: Sequence[str], turns: list[Turn], options: GenerationOptions) -> _Asked:

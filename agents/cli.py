@@ -3,6 +3,8 @@
     inquisight caption photo.jpg         two models talk about it; then a description
     inquisight chat photo.jpg            you talk with the one that sees
     inquisight ask "what is this?" photo.jpg
+    inquisight batch photos --out captions.jsonl
+    inquisight video clip.mp4            what happens in it
     inquisight plugins | history | show ID | prompts | tasks
 
 This file only declares commands: each imports what it needs when it runs, so that `--help` is quick.
@@ -19,7 +21,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from agents.batch.commands import add_to as add_batch
+from agents.video.commands import add_to as add_video
 from core.errors import InquisightError, UsageError, printable
+from core.quiet import debugging
 
 if TYPE_CHECKING:
     from core.store import TranscriptStore
@@ -359,6 +364,10 @@ def tasks(
     print_tasks()
 
 
+add_batch(app)
+add_video(app)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """The console command `inquisight`. Does not return."""
     sys.exit(run(argv if argv is not None else sys.argv[1:]))
@@ -409,11 +418,6 @@ def complain(error: BaseException, about: str = "") -> int:
     line = " ".join(text.split())
     print(f"inquisight: {about}{printable(line, limit=1000)}", file=sys.stderr, flush=True)
     return int(code)
-
-
-def debugging() -> bool:
-    """Whether tracebacks are wanted."""
-    return os.environ.get("INQUISIGHT_DEBUG", "").strip().lower() in {"1", "true", "yes", "on"}
 
 
 def _prepare_streams() -> None:

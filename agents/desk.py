@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from agents.chat_events import Notice, tidy
+from agents.chat_events import Notice, Piece, tidy
 from agents.chatting import Chat, ChatOptions
 from agents.cleaning import clean_answer, clean_summary
 from agents.driver import Answered, Done, Failed, call_seed, interview_picture
@@ -52,7 +52,7 @@ class Thinking:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What the language model says beside its tool calls."""
+    """What the language model said beside its tool calls, which are about to be made."""
 
     text: str
 
@@ -94,7 +94,7 @@ class Concluded:
     interrupted: bool = False
 
 
-Event = Begun | Thinking | Said | Called | Overheard | Returned | Notice | Concluded
+Event = Begun | Thinking | Piece | Said | Called | Overheard | Returned | Notice | Concluded
 
 
 # --- what the tools work on ---------------------------------------------------------------------------------------

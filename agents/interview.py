@@ -159,6 +159,11 @@ class Interview:
         return sum(turn.asked_by != "person" for turn in self.dialogue.turns)
 
     @property
+    def pending(self) -> str:
+        """The question that was put and has no answer yet, "" where there is none; `inject` would replace it."""
+        return self._pending[0] if self._pending else ""
+
+    @property
     def need(self) -> Need:
         """What has to be fed next."""
         if self._halted:
@@ -216,8 +221,11 @@ class Interview:
         self._pending = (cleaned, "person", None, 0.0)
         self._reopen()
 
-    def correct(self, index: int, answer: str) -> None:
-        """A person knows better: replace the answer of turn `index` (from 0). The model's own stays as `raw_answer`."""
+    def correct(self, index: int, answer: str, *, go_on: bool = False) -> None:
+        """A person knows better: replace the answer of turn `index` (from 0). The model's own stays as `raw_answer`.
+
+        `go_on`: the turns after it were asked about the wrong answer, so they go, and asking goes on from there.
+        """
         turns = list(self.dialogue.turns)
         if not 0 <= index < len(turns):
             raise UsageError(f"there is no turn {index}; this dialogue has {len(turns)}, counted from 0")
@@ -230,8 +238,17 @@ class Interview:
                 "certainty": "unsure" if is_unsure(cleaned) else "sure",
             }
         )
+        if go_on:
+            del turns[index + 1 :]
+            self._end = ""
+            self._pending = None
         self.dialogue = Dialogue(turns=tuple(turns))
         self._reopen()
+
+    def go_on(self) -> None:
+        """Take up again what was stopped or has failed; nothing where it was neither."""
+        self.error = self._halted = None
+        self._forget_attempts()
 
     # --- inside -----------------------------------------------------------------------------------------------
 

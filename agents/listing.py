@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from core.errors import printable
 
 if TYPE_CHECKING:
+    from core.entries import Entry
     from core.registry import Registry
     from core.store import StoredCaption
 
@@ -17,14 +18,31 @@ def print_plugins(registry: Registry) -> None:
     """What is registered, then what could not be, and why."""
     tables = (registry.vision_backends, registry.questioners, registry.trainers)
     rows: list[tuple[str, ...]] = [
-        (entry.kind, entry.name, entry.description, entry.distribution)
+        (entry.kind, entry.name, entry.description, entry.distribution, _can(entry))
         for table in tables
         for _, entry in sorted(table.items())
     ]
-    rows += [("left out", problem.plugin, problem.error, problem.distribution) for problem in registry.problems]
-    print_table(("kind", "name", "description", "package"), rows)
+    rows += [("left out", problem.plugin, problem.error, problem.distribution, "") for problem in registry.problems]
+    header: tuple[str, ...] = ("kind", "name", "description", "package", "can")
+    if sys.stdout.isatty():  # a fifth column would leave none of them room
+        header = header[:-1]
+        rows = [(*row[:2], f"{row[2]} ({row[4]})" if row[4] else row[2], row[3]) for row in rows]
+    print_table(header, rows)
     if sys.stdout.isatty():
         print("\nAny LangChain chat model can ask as well: --questioner provider:model, such as openai:gpt-4o-mini.")
+
+
+def _can(entry: Entry) -> str:
+    """What a backend says of itself before it is loaded; nothing where it does not say."""
+    says = entry.capabilities
+    most = says.get("max_images")
+    words = [
+        "chats" if says.get("follows_instructions") else "",
+        "streams" if says.get("streams") else "",
+        "" if not isinstance(most, int) else "1 picture" if most == 1 else f"{most} pictures",
+        "at any turn" if says.get("interleaves") else "",
+    ]
+    return ", ".join(filter(None, words))
 
 
 def print_history(found: Sequence[StoredCaption], words: str) -> None:

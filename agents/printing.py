@@ -218,7 +218,8 @@ class RichPrinter:
         if grid.row_count:
             self.console.print(grid)
         if caption.summary:
-            title = Text("what the picture shows", style="bold green")
+            what = "what happens in the video" if "video" in caption.options else "what the picture shows"
+            title = Text(what, style="bold green")
             body = Text(printable(caption.summary, limit=None))
             self.console.print(Panel(body, title=title, title_align="left", border_style="green", padding=(0, 1)))
         for line in _closing(event):

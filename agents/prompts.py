@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import string
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -17,9 +18,12 @@ from typing import Final
 from core.errors import UsageError
 
 DEFAULT_FILE: Final = Path(__file__).with_name("prompts.toml")
+_SHOWN_BY: Final = "inquisight prompts"
 
-# Key -> the placeholders it must contain; no others are allowed, so that a typing error cannot pass for text.
-_KEYS: Final[dict[str, frozenset[str]]] = {
+Keys = Mapping[str, frozenset[str]]
+"""Key -> the placeholders it must contain; no others are allowed, so that a typing error cannot pass for text."""
+
+_KEYS: Final[Keys] = {
     "questioner.brief": frozenset(),
     "questioner.hello": frozenset(),
     "questioner.answered": frozenset({"answer", "nothing_new"}),
@@ -44,14 +48,24 @@ class Prompts:
     source: str
 
     @classmethod
-    def load(cls, path: str | Path | None = None) -> Prompts:
-        """Read `path`, or the built-in file. Raises UsageError: one line that names file, key and way out."""
-        file = Path(path) if path is not None else DEFAULT_FILE
+    def load(
+        cls,
+        path: str | Path | None = None,
+        *,
+        keys: Keys = _KEYS,
+        default: Path = DEFAULT_FILE,
+        shown_by: str = _SHOWN_BY,
+    ) -> Prompts:
+        """Read `path`, or the built-in file. Raises UsageError: one line that names file, key and way out.
+
+        `keys`, `default` and `shown_by` (the command that prints it) are another set of prompts than a picture's.
+        """
+        file = Path(path) if path is not None else default
         try:
             raw = file.read_bytes()
             document = tomllib.loads(raw.decode("utf-8"))
         except FileNotFoundError:
-            raise UsageError(f"there is no prompts file {str(file)!r}; see `inquisight prompts` for a start") from None
+            raise UsageError(f"there is no prompts file {str(file)!r}; see `{shown_by}` for a start") from None
         except OSError as error:
             raise UsageError(f"cannot read the prompts file {str(file)!r}: {error.strerror}") from error
         except UnicodeDecodeError as error:
@@ -59,7 +73,7 @@ class Prompts:
         except tomllib.TOMLDecodeError as error:
             raise UsageError(f"the prompts file {str(file)!r} is not valid TOML: {error}") from error
         try:
-            texts = _checked(document)
+            texts = _checked(document, keys, shown_by)
         except ValueError as error:
             raise UsageError(f"the prompts file {str(file)!r}: {error}") from None
         return cls(texts, hashlib.sha256(raw).hexdigest(), str(file))
@@ -69,24 +83,24 @@ class Prompts:
         return self.texts[key].format(**values)
 
 
-def _checked(document: dict[str, object]) -> dict[str, str]:
-    """Flatten the tables to "table.key" and hold them against `_KEYS`. Raises ValueError."""
+def _checked(document: dict[str, object], keys: Keys, shown_by: str) -> dict[str, str]:
+    """Flatten the tables to "table.key" and hold them against `keys`. Raises ValueError."""
     found: dict[str, object] = {}
     for table, body in document.items():
         found.update(
             {f"{table}.{key}": value for key, value in body.items()} if isinstance(body, dict) else {table: body}
         )
     for key in found:
-        if key not in _KEYS:
-            near = get_close_matches(key, _KEYS, n=1)
+        if key not in keys:
+            near = get_close_matches(key, keys, n=1)
             raise ValueError(f"unknown key {key!r}" + (f", did you mean {near[0]!r}?" if near else ""))
-    missing = [key for key in _KEYS if key not in found]
+    missing = [key for key in keys if key not in found]
     if missing:
-        raise ValueError(f"missing key {', '.join(map(repr, missing))}; copy it from `inquisight prompts`")
-    return {key: _template(key, found[key]) for key in _KEYS}
+        raise ValueError(f"missing key {', '.join(map(repr, missing))}; copy it from `{shown_by}`")
+    return {key: _template(key, found[key], keys[key]) for key in keys}
 
 
-def _template(key: str, value: object) -> str:
+def _template(key: str, value: object, wanted: frozenset[str]) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"{key!r} must be a text that is not empty")
     text = value.strip("\n") if key != "summary.language" else value
@@ -94,7 +108,6 @@ def _template(key: str, value: object) -> str:
         fields = {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
     except ValueError as error:
         raise ValueError(f"{key!r} has a stray brace ({error}); write {{{{ and }}}} for braces of your own") from None
-    wanted = _KEYS[key]
     for name in sorted(fields - wanted):
         allowed = ", ".join(f"{{{field}}}" for field in sorted(wanted)) or "none"
         raise ValueError(f"{key!r} uses {{{name}}}, which is not known there (allowed: {allowed})")

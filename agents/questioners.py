@@ -5,7 +5,8 @@ base_url="http://localhost:8000/v1")` give a LangChain `BaseChatModel`. `ask` an
 only functions through which the rest of the house calls one, so that waiting, retrying and the
 translation of provider errors into one clear line happen in one place, the same for every provider.
 
-What is retried, and what a person gets to read, stands in `agents/providers.py`.
+What differs between providers stands in `agents/providers.py`; what is retried, and what a person gets to read, in
+`core/remote.py`.
 """
 
 from __future__ import annotations
@@ -28,10 +29,11 @@ from agents.providers import (
     is_stranger,
     name_of,
     official,
-    one_line,
     retrying,
+    secrets_in,
 )
 from core.errors import RegistryError, UsageError
+from core.remote import after_thoughts, said_by, without_thoughts
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -104,7 +106,7 @@ def load_questioner(
                 f"the questioner {spec!r} names no known provider {provider_name!r}; write {_EXAMPLES}, or a "
                 f"registered name: {', '.join(sorted(registry.questioners))}."
             ) from error
-        raise UsageError(f"the questioner {spec!r} cannot be made: {one_line(error, options)}") from error
+        raise UsageError(f"the questioner {spec!r} cannot be made: {said_by(error, secrets_in(options))}") from error
     ours = {SPEC: spec, PROVIDER: provider_name, RETRIES: settings.max_retries}
     model.metadata = {**(model.metadata or {}), **ours}
     return model
@@ -189,12 +191,18 @@ def _talk(
         roomy = max_tokens + THINKING_TOKENS
         budgets = [roomy] if metadata.get(ROOM) else [max_tokens, roomy]
     finish = ""
+
+    def words(spoken: Iterator[Heard]) -> Iterator[str]:
+        nonlocal finish
+        for piece, reason in spoken:
+            finish = reason or finish
+            yield piece
+
     for budget in budgets:
         call = _call_options(model, budget, temperature, seed)
         finish = ""
         heard = False
-        for piece, reason in _without_thoughts(_open(model, list(messages), call, stream)):
-            finish = reason or finish
+        for piece in without_thoughts(words(_open(model, list(messages), call, stream))):
             if piece and (heard or piece.strip()):
                 yield piece if heard else piece.lstrip()
                 heard = True
@@ -221,7 +229,8 @@ def _open(model: BaseChatModel, messages: list[BaseMessage], call: dict[str, Any
 
     def start() -> tuple[Heard, Iterator[Heard]]:
         if not stream:
-            return _heard(model.invoke(messages, **call)), iter(())
+            text, reason = _heard(model.invoke(messages, **call))
+            return (after_thoughts(text), reason), iter(())
         pieces = (_heard(chunk) for chunk in model.stream(messages, **call))
         return next(pieces, ("", "")), pieces
 
@@ -238,27 +247,6 @@ def _heard(message: Any) -> Heard:
     if message.additional_kwargs.get("refusal") and not message.text:
         reason = "refusal"
     return str(message.text), reason or message.response_metadata.get("done_reason") or ""
-
-
-def _without_thoughts(pieces: Iterator[Heard]) -> Iterator[Heard]:
-    """Drop a leading <think>...</think>, which servers without a reasoning parser leave in the text."""
-    head, open_head = "", True
-    for piece, reason in pieces:
-        if not open_head:
-            yield piece, reason
-            continue
-        head += piece
-        start = head.lstrip()
-        if "</think>" in start:
-            yield start.split("</think>", 1)[1].lstrip(), reason
-            open_head = False
-        elif start.startswith("<think>"):
-            yield "", reason
-        elif reason or not "<think>".startswith(start[:7]):
-            yield head, reason
-            open_head = False
-    if open_head and head and not head.lstrip().startswith("<think>"):
-        yield head, ""
 
 
 def _call_options(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from core.hookspecs import hookimpl
     from core.images import Picture, find_pictures, open_picture
+    from core.isolated import IsolatedVision, Limits
     from core.records import Caption, Chat, ChatTurn, Dialogue, PictureInfo, ToolCall, Turn
     from core.registry import Entry, Problem, Register, Registry, get_registry, load_registry
     from core.settings import Settings, get_settings
@@ -41,6 +42,7 @@ _HOMES = {
     ),
     "core.hookspecs": ("hookimpl",),
     "core.images": ("Picture", "find_pictures", "open_picture"),
+    "core.isolated": ("IsolatedVision", "Limits"),
     "core.records": ("Caption", "Chat", "ChatTurn", "Dialogue", "PictureInfo", "ToolCall", "Turn"),
     "core.registry": ("Entry", "Problem", "Register", "Registry", "get_registry", "load_registry"),
     "core.settings": ("Settings", "get_settings"),
@@ -62,6 +64,8 @@ __all__ = [
     "GenerationOptions",
     "ImageError",
     "InquisightError",
+    "IsolatedVision",
+    "Limits",
     "Picture",
     "PictureInfo",
     "Problem",

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from core.errors import printable
+from core.errors import InquisightError, printable
 
 T = TypeVar("T")
 
@@ -123,6 +123,8 @@ def retry_after(error: BaseException) -> float | None:
 
 def wait_before_retry(error: BaseException, attempt: int) -> float | None:
     """Seconds to wait after failure number `attempt` (from 0), or None where another try is not worth it."""
+    if isinstance(error, InquisightError):  # it has been explained already, so whoever did that has tried again
+        return None
     status = status_of(error)
     if status is None and not network_failure(error):
         return None
@@ -344,3 +346,11 @@ def without_thoughts(pieces: Iterator[str]) -> Iterator[str]:
             yield head
     if open_head and head and not head.lstrip().startswith("<think>"):
         yield head
+
+
+def after_thoughts(text: str) -> str:
+    """A whole reply without thoughts, also where the chat template opened them, so that only their end is in it."""
+    head, closing, rest = text.partition("</think>")
+    if closing and (head.lstrip().startswith("<think>") or "<think>" not in head):
+        return rest.lstrip()
+    return "" if text.lstrip().startswith("<think>") else text

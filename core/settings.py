@@ -50,6 +50,10 @@ class Settings(BaseSettings):
     """Address of an OpenAI-compatible server, ending in /v1 for most."""
     api_key: SecretStr | None = None
     """Key for that server; the provider's own variable (OPENAI_API_KEY, ...) works as well."""
+    vision_base_url: str | None = None
+    """Address of the OpenAI-compatible server that sees, where it is another one than that of the questioner."""
+    vision_api_key: SecretStr | None = None
+    """Key for the server that sees; goes nowhere else."""
     strict_plugins: bool = False
     """A broken plugin stops the program instead of being reported."""
     load_plugins: str | None = None
@@ -68,7 +72,7 @@ class Settings(BaseSettings):
     def _expand(cls, home: Path) -> Path:
         return home.expanduser()
 
-    @field_validator("base_url")
+    @field_validator("base_url", "vision_base_url")
     @classmethod
     def _is_web_address(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(("http://", "https://")):

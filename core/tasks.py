@@ -23,6 +23,7 @@ KEY_TASK: Final = "task"
 KEY_TURNS: Final = "turns"
 KEY_LANGUAGE: Final = "language"
 KEY_REFUSED: Final = "refused"
+KEY_FRAMES: Final = "frames"
 
 QUESTION: Final[Literal["question"]] = "question"
 SUMMARY: Final[Literal["summary"]] = "summary"
@@ -48,20 +49,31 @@ class Task:
     `turns` are all turns so far, uncertain ones included, oldest first. `refused` are questions that
     were proposed for this round already and turned down as repetitions. `language` is the language
     the summary is wanted in (any name or tag the user gave); None means English.
+
+    `frames` are those of a video that may be asked about, as (number, seconds); empty where the talk is about a
+    picture. A question then begins with "Frame N: ", as those of `turns` do, and a summary tells what happens in the
+    video without naming frames. The turns of a video's last summary are "Scene N, 0:00 to 0:12:" and what was told.
     """
 
     name: TaskName
     turns: tuple[TaskTurn, ...] = ()
     language: str | None = None
     refused: tuple[str, ...] = ()
+    frames: tuple[tuple[int, float], ...] = ()
 
     @classmethod
     def of(
-        cls, name: TaskName, turns: Iterable[Turn], *, language: str | None = None, refused: Iterable[str] = ()
+        cls,
+        name: TaskName,
+        turns: Iterable[Turn],
+        *,
+        language: str | None = None,
+        refused: Iterable[str] = (),
+        frames: Iterable[tuple[int, float]] = (),
     ) -> Task:
         """The task for the turns of a `core.records.Dialogue`."""
         plain = tuple(TaskTurn(turn.question, turn.answer, turn.certainty == "sure") for turn in turns)
-        return cls(name, plain, language, tuple(refused))
+        return cls(name, plain, language, tuple(refused), tuple(frames))
 
     def to_kwargs(self) -> dict[str, Any]:
         """`additional_kwargs` for the last message: plain JSON values only, so that messages can be stored."""
@@ -71,6 +83,8 @@ class Task:
             body[KEY_LANGUAGE] = self.language
         if self.refused:
             body[KEY_REFUSED] = list(self.refused)
+        if self.frames:
+            body[KEY_FRAMES] = [[number, seconds] for number, seconds in self.frames]
         return {KEY: body}
 
     @classmethod
@@ -85,7 +99,8 @@ class Task:
             if isinstance(turn, Mapping)
         )
         refused = tuple(str(question) for question in body.get(KEY_REFUSED) or ())
-        return cls(body[KEY_TASK], turns, body.get(KEY_LANGUAGE) or None, refused)
+        frames = tuple((int(number), float(seconds)) for number, seconds in body.get(KEY_FRAMES) or ())
+        return cls(body[KEY_TASK], turns, body.get(KEY_LANGUAGE) or None, refused, frames)
 
 
 def is_nothing_new(text: str) -> bool:

@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import pytest
 from PIL import Image
 
+from core.errors import UsageError
 from core.images import Picture, open_picture
 from core.records import Turn
 from core.registry import get_registry
@@ -65,6 +66,8 @@ class VisionBackendTests:
     def test_capabilities_have_the_agreed_types(self, backend: VisionBackend) -> None:
         assert isinstance(backend.follows_instructions, bool) and isinstance(backend.streams, bool)
         assert isinstance(backend.max_images, int) and backend.max_images >= 1
+        assert isinstance(backend.interleaves, bool)
+        assert backend.max_images > 1 or not backend.interleaves, "a picture at a later turn is a second one"
         assert backend.languages and all(isinstance(language, str) for language in backend.languages)
 
     def test_registered_capabilities_are_true(self, backend: VisionBackend) -> None:
@@ -125,6 +128,74 @@ class VisionBackendTests:
     def test_streamed_pieces_make_the_answer(self, backend: VisionBackend) -> None:
         [image] = backend.encode([make_picture()])
         assert "".join(backend.stream(self.ask(image))) == backend.answer([self.ask(image)])[0]
+
+    # ---- several pictures, as the capabilities declare ------------------------------------------------------------
+
+    @pytest.fixture
+    def images(self, backend: VisionBackend) -> list[EncodedImage]:
+        """A red, a blue and a white picture."""
+        return backend.encode([make_picture(colour=colour) for colour in ((255, 0, 0), (0, 0, 255), (255, 255, 255))])
+
+    def test_one_picture_joined_is_that_picture(self, backend: VisionBackend, images: list[EncodedImage]) -> None:
+        joined = backend.together(images[:1])
+        assert joined.key == images[0].key
+        assert backend.answer([self.ask(joined)]) == backend.answer([self.ask(images[0])])
+
+    def test_more_pictures_than_it_takes_are_refused(self, backend: VisionBackend, images: list[EncodedImage]) -> None:
+        too_many = [images[0]] * (backend.max_images + 1)
+        with pytest.raises(UsageError) as refused:
+            backend.together(too_many)
+        assert str(len(too_many)) in str(refused.value) and "\n" not in str(refused.value)
+
+    def test_several_pictures_in_one_question(self, backend: VisionBackend, images: list[EncodedImage]) -> None:
+        if backend.max_images == 1:
+            return  # that it refuses two is tested above
+        red, blue, _ = images
+        both = backend.together([red, blue])
+        assert both.revision == backend.revision
+        assert len({red.key, blue.key, both.key, backend.together([blue, red]).key}) == 4, "their order counts"
+        questions = [self.ask(both), self.ask(red), self.ask(both, history=(("What is it?", "two colours."),))]
+        answers = backend.answer(questions)
+        assert answers == [backend.answer([question])[0] for question in questions]
+        assert "".join(backend.stream(questions[0])) == answers[0]
+
+    def test_pictures_in_the_middle_of_the_text(self, backend: VisionBackend, images: list[EncodedImage]) -> None:
+        red, blue, white = images
+        history = (("What is it?", "a red wall."), ("Is it large?", "i do not know."))
+        if not backend.interleaves:  # then it reads none of them, rather than confuse the first with the last
+            later = self.ask(red, history=history, images=((2, blue),))
+            assert backend.answer([later]) == backend.answer([self.ask(red, history=history)])
+            return
+        questions = [
+            self.ask(red, history=history, images=((2, blue),)),
+            self.ask(red, history=history, images=((1, white), (2, blue), (2, white))),
+            self.ask(red),
+            self.ask(backend.together([red, white]), history=history[:1], images=((1, blue),)),
+        ]
+        answers = backend.answer(questions)
+        assert answers == [backend.answer([question])[0] for question in questions]
+        assert "".join(backend.stream(questions[1])) == answers[1]
+        beside = self.ask(red, images=((0, blue),))
+        assert backend.answer([beside]) == backend.answer([self.ask(backend.together([red, blue]))]), "the same place"
+        too_many = tuple((1, blue) for _ in range(backend.max_images))
+        with pytest.raises(UsageError) as refused:
+            backend.answer([self.ask(red, history=history, images=too_many)])
+        assert str(backend.max_images) in str(refused.value) and "\n" not in str(refused.value)
+
+    def test_words_alone(self, backend: VisionBackend, images: list[EncodedImage]) -> None:
+        try:
+            nothing = backend.together([])
+        except UsageError as refused:  # it cannot talk without a picture, and says so
+            assert str(refused) and "\n" not in str(refused)
+            return
+        assert nothing.revision == backend.revision and nothing.key not in {image.key for image in images}
+        batch = [self.ask(nothing, "Hello?"), self.ask(images[0])]
+        answers = backend.answer(batch)
+        assert answers == [backend.answer([question])[0] for question in batch]
+        assert "".join(backend.stream(batch[0])) == answers[0]
+        if backend.interleaves:
+            [answer] = backend.answer([self.ask(nothing, history=(("Hello?", "Hello."),), images=((1, images[0]),))])
+            assert isinstance(answer, str)
 
 
 class QuestionerTests:

@@ -98,13 +98,21 @@ class Task(nn.Module):
     """Frozen eye and language model with what is trained between them. `eye` is None where features were kept."""
 
     def __init__(
-        self, language_model: Any, projection: nn.Module, eye: Any | None, *, pictures: int, train_qformer: bool = False
+        self,
+        language_model: Any,
+        projection: nn.Module,
+        eye: Any | None,
+        *,
+        pictures: int,
+        projected: int | None = None,
+        train_qformer: bool = False,
     ) -> None:
         super().__init__()
         self.language_model = language_model
         self.language_projection = projection
         self.eye = eye
         self.pictures = pictures  # tokens per picture
+        self.projected = projected or pictures  # so many of them go through the projection; the others are as they are
         self.train_qformer = train_qformer
 
     def look(self, pixel_values: Tensor) -> Tensor:
@@ -131,7 +139,9 @@ class Task(nn.Module):
         model = self.language_model
         embedded = model.get_input_embeddings()(rows.ids)
         weight = next(self.language_projection.parameters())
-        pictures = self.language_projection(features.to(weight.device, weight.dtype)).to(embedded.dtype)
+        sizes = (self.projected, self.pictures - self.projected)
+        projected, others = features.to(weight.device, weight.dtype).split(sizes, 1)
+        pictures = torch.cat([self.language_projection(projected), others], 1).to(embedded.dtype)
         embedded = embedded.index_put((rows.picture_rows, rows.picture_columns), pictures)
         hidden = model.model(
             inputs_embeds=embedded, attention_mask=rows.mask(), position_ids=rows.positions, use_cache=False
@@ -209,6 +219,12 @@ def open_task(recipe: Recipe, device: str, dtype: str) -> tuple[Task, Wording, C
         )
     if recipe.lora_rank and importlib.util.find_spec("peft") is None:
         raise UsageError("lora_rank needs the package peft: `pip install peft`, or --set lora_rank=0.")
+    projected = checked.manifest.get("projected_tokens")
+    if projected is not None and recipe.features is None:
+        raise UsageError(
+            f"{printable(recipe.model)} shows its language model tokens beside those of the projection, and only kept "
+            "features hold them: --set features=DIRECTORY."
+        )
     start = _start(recipe)  # read before the large files, because it is what a user may have mistyped
     if recipe.features is not None:
         language_model, tokenizer = _language_model(checked, device, dtype)
@@ -237,7 +253,9 @@ def open_task(recipe: Recipe, device: str, dtype: str) -> tuple[Task, Wording, C
         language_model.enable_input_require_grads()
     projection = projection.float().to(device).requires_grad_(True)
     pictures = int(checked.manifest.get("tokens_per_picture") or config["num_query_tokens"])
-    task = Task(language_model, projection, eye, pictures=pictures, train_qformer=recipe.train_qformer)
+    task = Task(
+        language_model, projection, eye, pictures=pictures, projected=projected, train_qformer=recipe.train_qformer
+    )
     return task, Wording(recipe, tokenizer, checked.format), checked
 
 

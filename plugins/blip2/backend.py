@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from core.errors import BackendError, printable
 from core.images import Picture
 from core.vision import EncodedImage, GenerationOptions, VisionBackend, VisualQuestion
+from plugins.batching import KnownPictures, answered_in_groups
 from plugins.blip2.loading import HOW, LoadOptions, check, load
+from plugins.choices import revision
 from plugins.minigpt4.conversation import Conversation, Seen
-from plugins.vlm.batching import KnownPictures, in_groups
 
 if TYPE_CHECKING:
     from plugins.blip2.engine import OptEngine, T5Engine
@@ -55,10 +56,7 @@ class Blip2Backend(VisionBackend):
 
     @property
     def revision(self) -> str:
-        kind = self._choices["dtype"]
-        if self._choices["quantize"] != "none":
-            kind += f"-{self._choices['quantize']}"
-        return f"blip2-{self._checked.directory.digest}-{kind}-{self._choices['device']}"
+        return revision("blip2", self._checked.directory.digest, self._choices)
 
     def encode(self, pictures: Sequence[Picture]) -> list[EncodedImage]:
         """One pass of vision tower and Q-Former per different picture, in batches; `data` is a `Seen`."""
@@ -74,12 +72,12 @@ class Blip2Backend(VisionBackend):
     def answer(self, questions: Sequence[VisualQuestion]) -> list[str]:
         """Questions with equal options are answered together, those about one picture side by side."""
         conversations = [self._conversation(question) for question in questions]
-        answers = [""] * len(questions)
-        for options, rows in in_groups(questions, BATCH):
-            said = self.engine.answer([conversations[row] for row in rows], self._decoding(options))
-            for row, answer in zip(rows, said, strict=True):
-                answers[row] = answer.text
-        return answers
+
+        def answer(places: list[int], options: GenerationOptions) -> list[str]:
+            said = self.engine.answer([conversations[place] for place in places], self._decoding(options))
+            return [one.text for one in said]
+
+        return answered_in_groups(questions, BATCH, answer)
 
     def stream(self, question: VisualQuestion) -> Iterator[str]:
         yield from self.engine.stream(self._conversation(question), self._decoding(question.options))

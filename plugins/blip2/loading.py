@@ -8,20 +8,21 @@ from typing import Any, ClassVar, Final
 
 from core.entries import one_line
 from core.errors import BackendError, UsageError, printable
+from plugins import opening
+from plugins.choices import Options, placing
+from plugins.minigpt4.choices import EXACT
 from plugins.minigpt4.loading import MEAN, STD
-from plugins.vlm import opening
-from plugins.vlm.opening import Directory
+from plugins.opening import Directory
 
 HOW: Final = "blip2:Salesforce/blip2-opt-2.7b or blip2:DIRECTORY"
 LANGUAGE_MODELS: Final = {"opt": "OPT", "t5": "Flan-T5"}
 COCO_SIZE: Final = 364  # pixels; the models fine-tuned for COCO captions have it, the others 224
 # `prompt` in LAVIS's lavis/configs/models/blip2/: "a photo of" for blip2_caption_*, "" for blip2_pretrain_*
 COCO_PROMPT: Final = "a photo of"
-EXACT: Final = ("vision_model", "qformer", "language_projection", "query_tokens", "lm_head")  # only the rest is large
 
 
 @dataclass(frozen=True, slots=True)
-class LoadOptions(opening.LoadOptions):
+class LoadOptions(Options):
     """How a BLIP-2 is opened. On the command line: `blip2:DIRECTORY?dtype=bfloat16&caption=a photo of`."""
 
     plugin: ClassVar[str] = "blip2"
@@ -121,9 +122,8 @@ def load(checked: Checked, options: LoadOptions) -> Loaded:
     from transformers import AutoTokenizer, Blip2ForConditionalGeneration
 
     path = checked.directory.path
-    device, why_device = opening.choose_device(options)
-    dtype, why_dtype = opening.choose_dtype(checked.directory, options, device, half=checked.decoder_only)
-    arguments = opening.placing(options, device, dtype, EXACT)
+    device, dtype, why = opening.choose(checked.directory, options, half=checked.decoder_only)
+    arguments = placing(options, device, dtype, EXACT)
     model, _ = opening.load(path, Blip2ForConditionalGeneration.from_pretrained, strict=True, **arguments)
     try:
         with opening.quiet():
@@ -139,7 +139,7 @@ def load(checked: Checked, options: LoadOptions) -> Loaded:
         "language model": LANGUAGE_MODELS[checked.kind],
         "device": str(options.device_map or device),
         "dtype": dtype,
-        "why": f"{why_device}; {why_dtype}",
+        "why": why,
         "quantize": options.quantize,
         "plain caption": f"{f'begins with {printable(checked.caption)!r}' if checked.caption else 'no prompt'}, "
         f"{why_caption}",

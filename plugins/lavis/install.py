@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +18,12 @@ from core.isolated_process import environment as variables_for
 from plugins.lavis.environment import EYE, INSTALL, PACKAGE, PINS, Environment, choose
 
 PYTHON: Final = (3, 11)  # tokenizers 0.13, which transformers 4.26 needs, was not built for a newer one
+# How pip and uv say that nobody answered; the last one stands for an index that had nothing to give.
+_NO_INDEX: Final = re.compile(
+    r"connection|connect error|error sending request|timed out|name resolution|dns error|unreachable|"
+    r"from versions: none", re.IGNORECASE
+)  # fmt: skip
+_PROBE_SECONDS: Final = 120.0
 _VERSION: Final = "import sys; print('%d.%d' % sys.version_info[:2])"
 Say = Callable[[str], None]
 
@@ -43,11 +51,14 @@ def install(environment: Environment, python: str | None = None, say: Say = prin
         say(f"going on with '{printable(folder)}'")
     if state != "ready":
         environment.unfinish()
-        installer = [uv, "pip", "install", "--python", str(environment.python)] if uv else _pip(environment)
-        say(f"1/2: the libraries it needs, {PINS.name}")
-        _run([*installer, "-r", str(PINS)], "the libraries could not be installed")
-        say(f"2/2: {PACKAGE}")
-        _run([*installer, "--no-deps", PACKAGE], f"{PACKAGE} could not be installed")
+        installer = _installer(environment, uv)
+        # Two of the libraries have no wheels; their builds, which compile nothing, shall not get a newer setuptools.
+        say("1/3: setuptools")
+        installer.add(["-c", str(PINS), "setuptools"], "setuptools could not be installed")
+        say(f"2/3: the libraries it needs, {PINS.name}")
+        installer.add(["--no-build-isolation", "-r", str(PINS)], "the libraries could not be installed")
+        say(f"3/3: {PACKAGE}")
+        installer.add(["--no-deps", PACKAGE], f"{PACKAGE} could not be installed")
     say("checking: importing lavis")
     versions = check(environment)
     environment.finish(versions)
@@ -105,31 +116,78 @@ def _create(environment: Environment, python: str | None, uv: str | None, say: S
     except OSError as error:
         reason = (error.strerror or "unknown error").lower()
         raise UsageError(f"'{printable(folder)}' cannot be made: {reason}; name another with --to.") from None
+    base = _base(python, fetches=uv is not None)
+    say(f"making '{printable(folder)}' with {base}" + (" by uv" if uv else ""))
+    make = [uv, "venv", "--python", base] if uv else [base, "-m", "venv"]
+    if _code([*make, str(folder)], failure := "the environment could not be made"):
+        raise BackendError(f"{failure}; its own words are above.")
+
+
+def _base(python: str | None, *, fetches: bool) -> str:
+    """A Python that is here, or its version for uv, which fetches it. Raises UsageError."""
+    try:
+        return find_python(python)
+    except UsageError:
+        if python is not None or not fetches:
+            raise
+        return _dotted()
+
+
+@dataclass(frozen=True, slots=True)
+class _Installer:
+    """pip or uv, aimed at an environment. `again`: how it asks the index anew without changing anything."""
+
+    command: Sequence[str]
+    again: Sequence[str]
+
+    def add(self, what: Sequence[str], failure: str) -> None:
+        """Install; the program's own words go where ours go. Raises BackendError."""
+        code = _code([*self.command, *what], failure)
+        if code and self.finds_no_index():
+            raise BackendError(
+                f"{failure}: no package index answers (PyPI, or the one that pip and uv are set up with); check the "
+                f"connection, then run `{INSTALL}` again: it goes on from here."
+            )
+        if code:
+            raise BackendError(
+                f"{failure} (exit code {code}, its own words are above); `{INSTALL}` again goes on from here."
+            )
+
+    def finds_no_index(self) -> bool:
+        """Whether a package that surely exists cannot be found either, for want of a connection."""
+        try:
+            done = subprocess.run(
+                [*self.command, *self.again, "--dry-run", "--no-deps", PACKAGE],
+                capture_output=True,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                check=False,
+                timeout=_PROBE_SECONDS,
+                env=variables_for(os.environ),
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+        return done.returncode != 0 and _NO_INDEX.search(done.stdout + done.stderr) is not None
+
+
+def _installer(environment: Environment, uv: str | None) -> _Installer:
+    python = str(environment.python)
     if uv:
-        base = find_python(python) if python else _dotted()  # uv finds one of this version, or fetches it
-        say(f"making '{printable(folder)}' with uv, Python {base}")
-        _run([uv, "venv", "--python", base, str(folder)], "the environment could not be made")
-        return
-    base = find_python(python)
-    say(f"making '{printable(folder)}' with {base}")
-    _run([base, "-m", "venv", str(folder)], "the environment could not be made")
+        return _Installer([uv, "pip", "install", "--python", python], ["--no-cache", "--reinstall"])
+    return _Installer(
+        [python, "-m", "pip", "--disable-pip-version-check", "--no-input", "install"],
+        ["--no-cache-dir", "--ignore-installed", "--retries", "1", "--timeout", "15"],
+    )
 
 
-def _pip(environment: Environment) -> list[str]:
-    return [str(environment.python), "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
-
-
-def _run(command: Sequence[str], failure: str) -> None:
-    """Run with the output where ours goes. Raises BackendError."""
+def _code(command: Sequence[str], failure: str) -> int:
+    """The exit code; the output goes where ours goes. Raises BackendError where it cannot be started."""
     sys.stdout.flush()
     try:
-        code = subprocess.run(command, check=False, env=variables_for(os.environ)).returncode
+        return subprocess.run(command, check=False, env=variables_for(os.environ)).returncode
     except OSError as error:
         raise BackendError(f"{failure}: {printable(command[0])} cannot be started ({error.strerror}).") from None
-    if code:
-        raise BackendError(
-            f"{failure} (exit code {code}, its own words are above); `{INSTALL}` again goes on from here."
-        )
 
 
 def _version(python: str) -> str:

@@ -20,7 +20,13 @@ def register_vision_backends(register: Register) -> None:
         "minigpt4",
         "plugins.minigpt4.backend:MiniGPT4Backend",
         description="MiniGPT-4 (Vicuna or Llama-2): minigpt4:DIRECTORY, as `inquisight convert minigpt4` wrote it.",
-        capabilities={"follows_instructions": True, "streams": True, "max_images": 16, "languages": ("en",)},
+        capabilities={
+            "follows_instructions": True,
+            "streams": True,
+            "max_images": 16,
+            "interleaves": True,
+            "languages": ("en",),
+        },
     )
 
 

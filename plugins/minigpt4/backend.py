@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from core.errors import BackendError, UsageError
 from core.images import Picture
 from core.vision import EncodedImage, GenerationOptions, VisionBackend, VisualQuestion
+from plugins.batching import KnownPictures, answered_in_groups
+from plugins.choices import revision
 from plugins.minigpt4.conversation import Conversation, Seen
 from plugins.minigpt4.loading import HOW, LoadOptions, check, load
 
@@ -19,9 +21,9 @@ if TYPE_CHECKING:
     from plugins.minigpt4.decoding import Options
     from plugins.minigpt4.engine import Engine
 
-BATCH = 16  # pictures or questions at a time
-KNOWN_PICTURES = 256  # encoded pictures that are remembered, 32 x 4096 numbers each for the 7B model
-CAPTION = "Write one short sentence that says what this image shows."
+BATCH: Final = 16  # pictures or questions at a time
+KNOWN_BYTES: Final = 256 << 20  # of encoded pictures: some 500 with the 7B model's 32 x 4096 numbers of 4 bytes
+CAPTION: Final = "Write one short sentence that says what this image shows."
 
 
 class MiniGPT4Backend(VisionBackend):
@@ -38,19 +40,22 @@ class MiniGPT4Backend(VisionBackend):
     def __init__(self, argument: str | None = None, *, options: LoadOptions | None = None) -> None:
         if not argument:
             raise BackendError(f"minigpt4 needs a directory: minigpt4:DIRECTORY; make one with `{HOW}`.")
-        directory, parsed = LoadOptions.parse(argument)
+        text, parsed = LoadOptions.parse(argument)
         self._options = options or parsed
         self._name = f"minigpt4:{argument}"
-        self._checked = check(directory, self._options.format)
+        self._checked = check(Path(text).expanduser(), self._options.format)
+        self._decoding(GenerationOptions())  # an impossible one is refused before anything large is read
         loaded = load(self._checked, self._options)
         self._choices = loaded.choices
+        if given := self._options.decoding:
+            self._choices["decoding"] = ", ".join(f"{name} {value:g}" for name, value in given.items())
         # imports torch and transformers, which `check` above does without
         from plugins.minigpt4.engine import Engine
 
         self.engine: Engine = Engine(
             loaded.model, loaded.tokenizer, self._checked.format, notify=logging.getLogger("inquisight").warning
         )
-        self._known: OrderedDict[str, EncodedImage] = OrderedDict()
+        self._known = KnownPictures(KNOWN_BYTES, lambda image: sum(int(seen.tokens.nbytes) for seen in image.data))
 
     @property
     def name(self) -> str:
@@ -58,34 +63,18 @@ class MiniGPT4Backend(VisionBackend):
 
     @property
     def revision(self) -> str:
-        kind = self._choices["dtype"]
-        if self._choices["quantize"] != "none":
-            kind += f"-{self._choices['quantize']}"
-        return f"minigpt4-{self._checked.digest}-{kind}-{self._choices['device']}"
+        return revision("minigpt4", self._checked.digest, self._choices)
 
     def encode(self, pictures: Sequence[Picture]) -> list[EncodedImage]:
         """One pass of the vision tower per different picture, in batches; `data` is a tuple of `Seen`."""
-        with self.engine.lock:
-            found: dict[str, EncodedImage] = {}
-            new: dict[str, Picture] = {}
-            for picture in pictures:
-                known = self._known.get(picture.sha256)
-                if known is not None:
-                    self._known.move_to_end(picture.sha256)
-                    found[picture.sha256] = known
-                else:
-                    new[picture.sha256] = picture
-            waiting = list(new.values())
-            for start in range(0, len(waiting), BATCH):
-                group = waiting[start : start + BATCH]
-                for picture, tokens in zip(group, self.engine.encode(self._pixels(group)), strict=True):
-                    seen = Seen(f"{picture.sha256}:{self.revision}", tokens)
-                    found[picture.sha256] = EncodedImage(picture.sha256, self.revision, (seen,))
-            for sha256 in new:
-                self._known[sha256] = found[sha256]
-            while len(self._known) > KNOWN_PICTURES:
-                self._known.popitem(last=False)
-        return [found[picture.sha256] for picture in pictures]
+        with self.engine.lock:  # so that two threads do not look at the same picture
+            return self._known.encode(pictures, self._look, BATCH)
+
+    def _look(self, pictures: list[Picture]) -> list[EncodedImage]:
+        return [
+            EncodedImage(picture.sha256, self.revision, (Seen(f"{picture.sha256}:{self.revision}", tokens),))
+            for picture, tokens in zip(pictures, self.engine.encode(self._pixels(pictures)), strict=True)
+        ]
 
     def together(self, images: Sequence[EncodedImage]) -> EncodedImage:
         """Several encoded pictures as one, in order: one question can be about all of them. Raises UsageError.
@@ -102,21 +91,12 @@ class MiniGPT4Backend(VisionBackend):
     def answer(self, questions: Sequence[VisualQuestion]) -> list[str]:
         """Questions with equal options are answered together, those about one picture side by side."""
         conversations = [self._conversation(question) for question in questions]
-        answers = [""] * len(questions)
-        groups: dict[GenerationOptions, list[int]] = {}
-        for index, question in enumerate(questions):
-            groups.setdefault(question.options, []).append(index)
-        for options, indices in groups.items():
-            first: dict[str, int] = {}
-            for index in indices:
-                first.setdefault(questions[index].image.key, len(first))
-            indices.sort(key=lambda index: first[questions[index].image.key])
-            for start in range(0, len(indices), BATCH):
-                rows = indices[start : start + BATCH]
-                said = self.engine.answer([conversations[row] for row in rows], self._decoding(options))
-                for row, answer in zip(rows, said, strict=True):
-                    answers[row] = answer.text
-        return answers
+
+        def answer(places: list[int], options: GenerationOptions) -> list[str]:
+            said = self.engine.answer([conversations[place] for place in places], self._decoding(options))
+            return [one.text for one in said]
+
+        return answered_in_groups(questions, BATCH, answer)
 
     def stream(self, question: VisualQuestion) -> Iterator[str]:
         yield from self.engine.stream(self._conversation(question), self._decoding(question.options))
@@ -179,13 +159,10 @@ class MiniGPT4Backend(VisionBackend):
             raise UsageError(f"{count} pictures in one conversation, but minigpt4 takes 1 to {self.max_images}.")
         return conversation
 
-    @staticmethod
-    def _decoding(options: GenerationOptions) -> Options:
+    def _decoding(self, options: GenerationOptions) -> Options:
         from plugins.minigpt4.decoding import GREEDY, ORIGINAL
 
-        limit = max(options.max_new_tokens, 1)
+        chosen: dict[str, Any] = {"max_new_tokens": max(options.max_new_tokens, 1), **self._options.decoding}
         if options.temperature <= 0:
-            return replace(GREEDY, max_new_tokens=limit)
-        return replace(
-            ORIGINAL, max_new_tokens=limit, temperature=options.temperature, top_p=options.top_p, seed=options.seed
-        )
+            return replace(GREEDY, **chosen)
+        return replace(ORIGINAL, temperature=options.temperature, top_p=options.top_p, seed=options.seed, **chosen)

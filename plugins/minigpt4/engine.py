@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import logging
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from transformers import DynamicCache, StoppingCriteria, StoppingCriteriaList
 
 from core.errors import BackendError
 from plugins.minigpt4.conversation import VICUNA, Conversation, Format, Seen
 from plugins.minigpt4.decoding import GREEDY, Chooser, Options
-from plugins.minigpt4.prefixes import Key, Layers, Prefix, PrefixStore, common_prefix
+from plugins.minigpt4.prefixes import Key, PrefixStore, common_prefix, joined, padded, taken
 from plugins.minigpt4.rows import Answer, Done, Event, Notice, Piece, Row, RowWriter
 
 CACHE_BYTES: Final = 1 << 30  # a 7B model in 16 bit keeps about 2,000 tokens in it
@@ -175,11 +175,11 @@ class Engine:
             known.append((prefix, min(length, end - 1)))  # one token at least has to be read for its logits
         past = max(length for _, length in known)
         longest = max(end - length for (_, end), (_, length) in zip(spans, known, strict=True))
-        cache = self._past(known, past)
+        cache = joined(known, past)
         rows, marks = [], []
         for (row, end), (_, length) in zip(spans, known, strict=True):
             new = self._embed(row, length, end)
-            rows.append(_padded(new, longest))
+            rows.append(padded(new, longest))
             marks.append([0] * (past - length) + [1] * length + [0] * (longest - len(new)) + [1] * len(new))
             self.counts.read += len(new)
             self.counts.reused += length
@@ -187,26 +187,6 @@ class Engine:
         mask = torch.tensor(marks, device=rows[0].device)
         positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, past:]
         return cache, mask, self._forward(torch.stack(rows), mask, positions, cache)
-
-    @staticmethod
-    def _past(known: Sequence[tuple[Prefix | None, int]], past: int) -> DynamicCache:
-        """One cache of all rows' prefixes, padded on the left to `past` places."""
-        cache = DynamicCache()
-        if not past:
-            return cache
-        same = all(one is known[0][0] and length == past for one, length in known)
-        chosen = known[:1] if same else known
-        template = next(prefix for prefix, _ in chosen if prefix is not None)
-        for layer in range(len(template.layers)):
-            for_keys, for_values = [], []
-            for prefix, length in chosen:
-                k, v = (prefix or template).layers[layer]
-                for_keys.append(_padded(k[:, :, :length], past))
-                for_values.append(_padded(v[:, :, :length], past))
-            cache.update(torch.cat(for_keys), torch.cat(for_values), layer)
-        if same and len(known) > 1:
-            cache.batch_repeat_interleave(len(known))
-        return cache
 
     def _forward(self, embeds: Tensor, mask: Tensor, positions: Tensor, cache: DynamicCache) -> Tensor:
         output = self.language_model(
@@ -219,19 +199,6 @@ class Engine:
         )
         logits: Tensor = output.logits[:, -1].to(self.embed.weight.device)
         return logits
-
-    def _keep(self, row: Row, keys: tuple[Key, ...], cache: DynamicCache, mask: Tensor, place: int) -> None:
-        """Remember what row number `place` of a batch has read: its first len(keys) tokens, without padding."""
-        chosen = mask[place].bool()
-        layers: Layers = []
-        for layer in cache.layers:
-            k, v = layer.keys[place : place + 1], layer.values[place : place + 1]
-            if mask.shape[0] > 1 or not bool(chosen.all()):
-                wanted = chosen.to(k.device)
-                k, v = k[:, :, wanted], v[:, :, wanted]
-            # a slice would keep the whole batch alive
-            layers.append((k[:, :, : len(keys)].contiguous(), v[:, :, : len(keys)].contiguous()))
-        self.store.add(Prefix(keys, layers))
 
     def _share(self, rows: Sequence[Row]) -> set[int]:
         """Read once what several rows about one picture have in common. Returns the rows that stand alone."""
@@ -247,7 +214,7 @@ class Engine:
         if wanted:
             cache, mask, _ = self._read(wanted)
             for place, (row, end) in enumerate(wanted):
-                self._keep(row, row.keys[:end], cache, mask, place)
+                self.store.add(taken(row.keys[:end], cache, mask, place))
         return {group[0].number for group in groups.values() if len(group) == 1}
 
     # -- saying -----------------------------------------------------------------------------------------------------
@@ -333,7 +300,7 @@ class Engine:
         """For the next turn. Not for one of several questions about a picture: their common part is kept already."""
         if row.number in alone:
             read = int(mask[place].sum())
-            self._keep(row, (*row.keys, *row.speech.ids)[:read], cache, mask, place)
+            self.store.add(taken((*row.keys, *row.speech.ids)[:read], cache, mask, place))
 
     def _beams(self, rows: list[Row], options: Options) -> Iterator[Event]:
         """Beam search by transformers itself, without reuse; the text is told at once."""
@@ -346,22 +313,25 @@ class Engine:
             if options.seed is not None:
                 torch.manual_seed(options.seed)
             longest = max(len(row.keys) for row in rows)
-            padded = torch.stack([_padded(self._embed(row, 0, len(row.keys)), longest) for row in rows])
+            embeds = torch.stack([padded(self._embed(row, 0, len(row.keys)), longest) for row in rows])
             mask = torch.tensor([[0] * (longest - len(row.keys)) + [1] * len(row.keys) for row in rows], device=device)
-            ids = self.language_model.generate(
-                inputs_embeds=padded,
-                attention_mask=mask,
-                max_new_tokens=rows[0].limit,
-                num_beams=options.num_beams,
-                length_penalty=options.length_penalty,
-                repetition_penalty=options.repetition_penalty,
-                min_new_tokens=options.min_length or None,
-                suppress_tokens=self.never or None,
-                eos_token_id=self.ends or None,
-                pad_token_id=self.tokenizer.pad_token_id or 0,
-                stopping_criteria=StoppingCriteriaList([_Stops(self.tokenizer, self.format.stops)]),
-                **sampling,
-            )
+            with warnings.catch_warnings():
+                # it would tell what the original meant anyway: a penalty on the answer's own tokens
+                warnings.filterwarnings("ignore", message="Passing `repetition_penalty`")
+                ids = self.language_model.generate(
+                    inputs_embeds=embeds,
+                    attention_mask=mask,
+                    max_new_tokens=rows[0].limit,
+                    num_beams=options.num_beams,
+                    length_penalty=options.length_penalty,
+                    repetition_penalty=options.repetition_penalty,
+                    min_new_tokens=options.min_length or None,
+                    suppress_tokens=self.never or None,
+                    eos_token_id=self.ends or None,
+                    pad_token_id=self.tokenizer.pad_token_id or 0,
+                    stopping_criteria=StoppingCriteriaList([_Stops(self.tokenizer, self.format.stops)]),
+                    **sampling,
+                )
         for row, line in zip(rows, ids.tolist(), strict=True):
             for token in line:
                 text, over = self._hear(row, token)
@@ -411,11 +381,6 @@ class Engine:
             f"not enough memory for {count} {what} at a time; take fewer, a shorter conversation or answer, "
             "or load the model in 8 or 4 bit."
         )
-
-
-def _padded(tokens: Tensor, length: int) -> Tensor:
-    """(..., tokens, size) with zeros in front, up to `length` tokens."""
-    return F.pad(tokens, (0, 0, length - tokens.shape[-2], 0))
 
 
 class _Stops(StoppingCriteria):  # type: ignore[misc]

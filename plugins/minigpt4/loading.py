@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from core.entries import one_line
 from core.errors import BackendError, printable
-from plugins.minigpt4.choices import DType as DType
+from plugins import opening
+from plugins.choices import placing
+from plugins.minigpt4.choices import EXACT, choose
 from plugins.minigpt4.choices import LoadOptions as LoadOptions
-from plugins.minigpt4.choices import Quantize as Quantize
-from plugins.minigpt4.choices import choose, quantization
 from plugins.minigpt4.conversation import FORMATS, LLAMA2, VICUNA, Format
 
 HOW: Final = (
@@ -81,47 +82,33 @@ def check(directory: Path, wanted_format: str | None = None) -> Checked:
 
 def load(checked: Checked, options: LoadOptions) -> Loaded:
     """The model in memory. Raises BackendError, one line, where it cannot be loaded or the weights do not fit it."""
-    import torch
     from transformers import AutoTokenizer
-    from transformers.utils import logging
 
     from plugins.minigpt4.modeling import as_the_original, model_class
 
     chosen = choose(options, checked.config, checked.shapes, printable(checked.directory))
-    arguments: dict[str, Any] = {"dtype": getattr(torch, chosen.dtype), "local_files_only": True}
-    if options.device_map:
-        arguments["device_map"] = options.device_map
-    elif chosen.device != "cpu":
-        arguments["device_map"] = {"": chosen.device}  # straight to the device: no second copy in main memory
-    if options.quantize != "none":
-        arguments["quantization_config"] = quantization(options.quantize, arguments["dtype"])
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        model, report = model_class(checked.directory).from_pretrained(
-            checked.directory, output_loading_info=True, attn_implementation="sdpa", **arguments
-        )
-        tokenizer = AutoTokenizer.from_pretrained(checked.directory, local_files_only=True)
-    except torch.OutOfMemoryError as error:
-        raise BackendError(
-            f"{printable(checked.directory)} does not fit into the memory of {chosen.device}; add ?quantize=8bit or "
-            "?device_map=auto behind the directory."
-        ) from error
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
-        reason = printable(next(iter(str(error).strip().splitlines()), type(error).__name__))
-        raise BackendError(f"the model in {printable(checked.directory)} cannot be loaded: {reason}") from error
-    finally:
-        if bars:
-            logging.enable_progress_bar()
-    wrong = {kind: sorted(report[f"{kind}_keys"]) for kind in ("missing", "unexpected", "mismatched")}
-    if any(wrong.values()):
-        counted = ", ".join(f"{len(keys)} {kind} (first {keys[0]})" for kind, keys in wrong.items() if keys)
-        raise BackendError(
-            f"the weights in {printable(checked.directory)} do not fit the model: {counted}; nothing it says could be "
-            "trusted, so convert it again."
-        )
-    as_the_original(model.eval())
     if options.compile:
+        _check_compiler(chosen.device)
+    model, _ = opening.load(
+        checked.directory,
+        model_class(checked.directory).from_pretrained,
+        strict=True,
+        again="convert it again",
+        attn_implementation="sdpa",
+        **placing(options, chosen.device, chosen.dtype, EXACT),
+    )
+    try:
+        with opening.quiet():
+            tokenizer = AutoTokenizer.from_pretrained(checked.directory, local_files_only=True)
+    except opening.LOADING_ERRORS as error:
+        raise BackendError(
+            f"the tokenizer in {printable(checked.directory)} cannot be used: {one_line(error)}."
+        ) from error
+    as_the_original(model)
+    if options.compile:
+        import torch
+
+        # `dynamic`, because every token makes the conversation one longer
         model.language_model.forward = torch.compile(model.language_model.forward, dynamic=True)
     choices = {
         "device": str(options.device_map or chosen.device),
@@ -132,10 +119,31 @@ def load(checked: Checked, options: LoadOptions) -> Loaded:
         "quantize": options.quantize,
         "format": checked.format.name,
     }
+    if options.compile:
+        choices["compile"] = "the language model, by torch.compile"
     choices |= {
         key: printable(checked.manifest[key]) for key in ("release", "language_model") if checked.manifest.get(key)
     }
     return Loaded(model, tokenizer, choices)
+
+
+def _check_compiler(device: str) -> None:
+    """torch.compile translates with what the machine has, and fails at the first answer where it has nothing."""
+    import torch
+
+    try:
+        with torch.inference_mode():
+            torch.compile(_one_more)(torch.zeros(2, device=device))
+    except Exception as error:  # Dynamo's, Inductor's, Triton's own, and what a broken compiler makes of them
+        needed = "Triton and a C compiler" if device.startswith("cuda") else "a C++ compiler such as g++"
+        raise BackendError(
+            f"compile=true needs {needed}, and here torch.compile fails: {one_line(error)}; install one, or leave it "
+            "out."
+        ) from error
+
+
+def _one_more(numbers: Any) -> Any:
+    return numbers + 1
 
 
 def _json(file: Path) -> dict[str, Any]:

@@ -6,7 +6,10 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
+from transformers import DynamicCache
 
 # A text token is its id, a picture's token its picture's key and place: two pictures never look alike.
 Key = int | tuple[str, int]
@@ -31,6 +34,48 @@ class Prefix:
     @property
     def nbytes(self) -> int:
         return sum(k.nbytes + v.nbytes for k, v in self.layers)
+
+
+def padded(tokens: Tensor, length: int) -> Tensor:
+    """(..., tokens, size) with zeros in front, up to `length` tokens."""
+    return F.pad(tokens, (0, 0, length - tokens.shape[-2], 0))
+
+
+def joined(known: Sequence[tuple[Prefix | None, int]], past: int) -> DynamicCache:
+    """One cache of the first so many tokens of each row's prefix, padded on the left to `past` places."""
+    cache = DynamicCache()
+    if not past:
+        return cache
+    same = all(one is known[0][0] and length == past for one, length in known)
+    chosen = known[:1] if same else known
+    template = next(prefix for prefix, _ in chosen if prefix is not None)
+    for layer in range(len(template.layers)):
+        for_keys, for_values = [], []
+        for prefix, length in chosen:
+            k, v = (prefix or template).layers[layer]
+            for_keys.append(padded(k[:, :, :length], past))
+            for_values.append(padded(v[:, :, :length], past))
+        cache.update(torch.cat(for_keys), torch.cat(for_values), layer)
+    if same and len(known) > 1:
+        cache.batch_repeat_interleave(len(known))
+    return cache
+
+
+def taken(keys: tuple[Key, ...], cache: DynamicCache, mask: Tensor, place: int) -> Prefix:
+    """What row number `place` of a batch has read: its first len(keys) tokens, without padding.
+
+    `mask` (B, places) marks the places of the cache that hold tokens; those behind its end are not looked at.
+    """
+    chosen = mask[place].bool()
+    layers: Layers = []
+    for layer in cache.layers:
+        k, v = layer.keys[place : place + 1, :, : len(chosen)], layer.values[place : place + 1, :, : len(chosen)]
+        if mask.shape[0] > 1 or not bool(chosen.all()):
+            wanted = chosen.to(k.device)
+            k, v = k[:, :, wanted], v[:, :, wanted]
+        # a slice would keep the whole batch alive
+        layers.append((k[:, :, : len(keys)].contiguous(), v[:, :, : len(keys)].contiguous()))
+    return Prefix(keys, layers)
 
 
 class PrefixStore:

@@ -17,7 +17,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from core.errors import BackendError, UsageError, printable
 from plugins.minigpt4.backend import MiniGPT4Backend
@@ -162,6 +162,15 @@ def lora_pairs(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[torch.Ten
     return {layer: (pair["A"], pair["B"]) for layer, pair in halves.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class RunOptions(LoadOptions):
+    """How a run is opened. On the command line: `trained:RUN?base=DIRECTORY&dtype=float16`."""
+
+    plugin: ClassVar[str] = "trained"
+
+    base: str | None = None  # the directory it was trained with, where that has moved
+
+
 class TrainedBackend(MiniGPT4Backend):
     """`trained:RUN` as a vision backend; options as for minigpt4, and `base=` where the model's directory has moved.
 
@@ -171,10 +180,10 @@ class TrainedBackend(MiniGPT4Backend):
     def __init__(self, argument: str | None = None) -> None:
         if not argument:
             raise BackendError("trained needs the folder of a finished training: trained:RUN.")
-        path, base, rest = _parse(argument)
-        trained = open_run(path)
+        path, options = RunOptions.parse(argument)
+        trained = open_run(Path(path))
+        base = Path(options.base).expanduser() if options.base else None
         directory = check_base(trained, base).directory
-        _, options = LoadOptions.parse(f"x?{rest}") if rest else (None, LoadOptions())
         if options.quantize != "none" and trained.lora_scale:
             raise UsageError(
                 "a run with LoRA cannot be opened quantised: export it first with `inquisight train export`."
@@ -198,16 +207,6 @@ class TrainedBackend(MiniGPT4Backend):
             "trained": f"stage {facts['stage']}, {facts['steps']} steps",
             "weights": self.revision,
         }
-
-
-def _parse(argument: str) -> tuple[Path, Path | None, str]:
-    """(run, base, other options) of "RUN?base=DIRECTORY&dtype=float16"."""
-    text, mark, query = argument.rpartition("?")
-    if not mark or Path(argument).expanduser().exists():
-        return Path(argument), None, ""
-    parts = query.split("&")
-    base = next((Path(part[5:]).expanduser() for part in parts if part.startswith("base=")), None)
-    return Path(text), base, "&".join(part for part in parts if not part.startswith("base="))
 
 
 def export(run: Path, to: Path, *, base: Path | None = None, step: Callable[[int], None] = lambda _: None) -> Path:

@@ -20,11 +20,16 @@ CAPTION: Final = "Write one short sentence that says what this image shows."
 
 
 class SomeFailedError(BackendError):
-    """Some questions of a batch were not answered. `answers` holds the others; None where there is none."""
+    """Some questions of a batch were not answered. `replies` holds the others; None where there is none."""
 
-    def __init__(self, message: str, answers: Sequence[str | None] = ()) -> None:
+    def __init__(self, message: str, replies: Sequence[Reply | None] = ()) -> None:
         super().__init__(message)
-        self.answers = list(answers)
+        self.replies = list(replies)
+
+    @property
+    def answers(self) -> list[str | None]:
+        """The texts of `replies`."""
+        return [None if reply is None else reply.text for reply in self.replies]
 
 
 class OpenAIBackend(VisionBackend):
@@ -98,9 +103,9 @@ class OpenAIBackend(VisionBackend):
         worst = next(filter(_in_vain, errors), errors[0])
         if not replies or not isinstance(worst, BackendError):
             raise worst
-        answers = [result.text if isinstance(result, Reply) else None for result in results]
+        kept = [result if isinstance(result, Reply) else None for result in results]
         lost = len(results) - len(replies)
-        raise SomeFailedError(f"{lost} of {len(results)} questions were not answered: {worst}", answers) from worst
+        raise SomeFailedError(f"{lost} of {len(results)} questions were not answered: {worst}", kept) from worst
 
     def stream(self, question: VisualQuestion) -> Iterator[str]:
         """The answer as it comes. Raises BackendError."""

@@ -23,7 +23,7 @@ Detail = Literal["", "auto", "low", "high"]
 class Options:
     """How an endpoint is used. On the command line: `openai:MODEL?base_url=http://localhost:8000/v1&max_side=768`."""
 
-    base_url: str = ""  # "": INQUISIGHT_BASE_URL, then OPENAI_BASE_URL, then OpenAI's own
+    base_url: str = ""  # "": INQUISIGHT_VISION_BASE_URL, INQUISIGHT_BASE_URL, OPENAI_BASE_URL, then OpenAI's own
     key_env: str = ""  # name of the variable that holds this endpoint's key, such as TOGETHER_API_KEY
     max_side: int = 1024  # pixels; a larger picture is scaled down before it is sent
     format: Format = "auto"  # "auto": PNG where it is the smaller one, else JPEG
@@ -41,8 +41,8 @@ class Options:
         for name, value in parse_qsl(query, keep_blank_values=True):
             if name in {"api_key", "key"}:
                 raise UsageError(
-                    "a key does not belong in the model's name, which is kept in transcripts; set INQUISIGHT_API_KEY, "
-                    "or name the variable that holds it: key_env=TOGETHER_API_KEY."
+                    "a key does not belong in the model's name, which is kept in transcripts; set "
+                    "INQUISIGHT_VISION_API_KEY, or name the variable that holds it: key_env=TOGETHER_API_KEY."
                 )
             if name not in known:
                 raise UsageError(
@@ -98,6 +98,8 @@ class Endpoint:
         elsewhere = os.environ.get("OPENAI_BASE_URL", "").strip()
         if options.base_url:
             address, why = options.base_url, "base_url was given with the model"
+        elif settings.vision_base_url:
+            address, why = settings.vision_base_url, "INQUISIGHT_VISION_BASE_URL"
         elif settings.base_url:
             address, why = settings.base_url, "INQUISIGHT_BASE_URL"
         elif elsewhere:
@@ -112,12 +114,17 @@ class Endpoint:
                 raise UsageError(f"key_env names {options.key_env}, but that variable is not set.")
             return cls(address, key, options.key_env, why)
         official = belongs_to(address, OPENAI_HOSTS)
-        ours = settings.base_url is None or _origin(settings.base_url) == _origin(address)
+        eyes = settings.vision_base_url is None or _origin(settings.vision_base_url) == _origin(address)
         theirs = official or bool(elsewhere) and _origin(elsewhere) == _origin(address)
-        names = ["OPENAI_API_KEY"] * theirs + ["INQUISIGHT_API_KEY"] * ours
-        keys = " or ".join(names) or "key_env"
-        key = settings.api_key.get_secret_value() if settings.api_key and ours else ""
-        key = key or (os.environ.get("OPENAI_API_KEY", "").strip() if theirs else "")
+        # without an address of its own it is for whoever asks, once the eye has one
+        home = settings.base_url
+        ours = _origin(home) == _origin(address) if home else settings.vision_base_url is None
+        places = {"INQUISIGHT_VISION_API_KEY": eyes, "INQUISIGHT_API_KEY": ours, "OPENAI_API_KEY": theirs}
+        keys = " or ".join(name for name, fits in reversed(places.items()) if fits) or "key_env"
+        secrets = [settings.vision_api_key if eyes else None, settings.api_key if ours else None]
+        found = [secret.get_secret_value() for secret in secrets if secret]
+        found += [os.environ.get("OPENAI_API_KEY", "").strip()] * theirs
+        key = next(filter(None, found), "")
         if official and not key:
             raise UsageError(f"openai needs a key for {printable(urlsplit(address).hostname)}: set {keys}.")
         return cls(address, key, keys, why)
@@ -137,7 +144,7 @@ def _check(address: str, name: str) -> None:
     if parts.username is not None or parts.password is not None:
         raise UsageError(
             f"{name} holds a user name or password for {printable(host, 80)}; leave it out of the address and set "
-            "INQUISIGHT_API_KEY."
+            "INQUISIGHT_VISION_API_KEY."
         )
 
 

@@ -8,7 +8,7 @@ from core.registry import Register
 
 @hookimpl
 def register_vision_backends(register: Register) -> None:
-    """Offer `pocket` (the model in this package) and `pocket:DIRECTORY` (one of your own training)."""
+    """Offer `pocket` (the model in this package) and `pocket:DIRECTORY?projection=RUN` (of your own training)."""
     register(
         "pocket",
         "plugins.pocket.backend:PocketBackend",

@@ -1,30 +1,81 @@
-"""`pocket` as a vision backend: pictures in, encoded once, questions answered in batches."""
+"""`pocket` as a vision backend: pictures in, encoded once, questions answered in batches.
+
+pocket                                          the model that ships
+pocket:DIRECTORY                                one of your own training
+pocket:DIRECTORY?projection=RUN&hints=colours   with what `inquisight train` left in RUN; names pass the projection only
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final, Literal, Self, get_args
+from urllib.parse import unquote
 
-from core.errors import BackendError
+from core.errors import BackendError, UsageError, printable
 from core.images import Picture
 from core.vision import EncodedImage, GenerationOptions, VisionBackend, VisualQuestion
 
 MODEL = Path(__file__).with_name("model")
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 BATCH = 32  # pictures or questions at a time: memory stays flat however many are asked
+Hints = Literal["all", "colours"]
+NAMELESS: Final = (0, *range(6, 12))  # those of the eye's facts that name nothing, see `Eye.facts`
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What may stand behind the directory. Raises UsageError for a value that is not known."""
+
+    projection: str | None = None  # folder of a finished training: its projection takes the place of the directory's
+    hints: Hints = "all"  # of what bypasses the projection: all, or colours alone, without the names of things
+
+    @classmethod
+    def parse(cls, argument: str) -> tuple[str, Self]:
+        """ "DIRECTORY?option=value&..." as directory and options; `%26` stands for & in a value. Raises UsageError."""
+        text, mark, query = argument.rpartition("?")
+        if not mark or Path(argument).expanduser().exists():
+            return argument, cls()
+        known = [one.name for one in fields(cls)]
+        given: dict[str, Any] = {}
+        for pair in filter(None, query.split("&")):
+            name, _, value = pair.partition("=")
+            if name not in known:
+                raise UsageError(
+                    f"pocket has no option {printable(name)!r}; it has {', '.join(known)}, as in "
+                    f"pocket:{printable(text)}?hints=colours."
+                )
+            given[name] = unquote(value)
+        return text, cls(**given)
+
+    def __post_init__(self) -> None:
+        if self.hints not in get_args(Hints):
+            choices = ", ".join(get_args(Hints))
+            raise UsageError(f"hints={printable(self.hints)!r} is not known; choose one of {choices}.")
+
+
+def nameless(facts: Any) -> Any:
+    """The eye's facts (B, FACTS) without its list of things and without the classifier's guess."""
+    kept = facts.clone().zero_()
+    kept[:, NAMELESS] = facts[:, NAMELESS]
+    return kept
 
 
 class PocketBackend(VisionBackend):
-    """`pocket` or `pocket:DIRECTORY`. Raises BackendError where the directory holds no pocket model."""
+    """`pocket` or `pocket:DIRECTORY`, with `Options` behind it.
+
+    Raises BackendError where the directory holds no pocket model, and where `projection` belongs to another one.
+    """
 
     follows_instructions: ClassVar[bool] = False
     streams: ClassVar[bool] = True
     max_images: ClassVar[int] = 1
 
     def __init__(self, argument: str | None = None) -> None:
-        self.directory = Path(argument).expanduser() if argument else MODEL
+        text, self.options = Options.parse(argument or "")
+        self.directory = Path(text).expanduser() if text else MODEL
         self._name = f"pocket:{argument}" if argument else "pocket"
         missing = [name for name in FILES if not (self.directory / name).is_file()]
         if missing:
@@ -33,8 +84,19 @@ class PocketBackend(VisionBackend):
                 "`python -m training.pocket.export` wrote, or just `pocket`."
             )
         self._digest = hashlib.sha256((self.directory / "model.safetensors").read_bytes()).hexdigest()[:12]
+        self._trained = self._open_run()
         self.device, self.reason = self._choose_device()
         self.engine = self._load()
+
+    def _open_run(self) -> Any | None:
+        """The training that `projection` names. Raises BackendError where it is not one of this directory."""
+        if self.options.projection is None:
+            return None
+        from plugins.minigpt4.trained import check_base, open_run
+
+        trained = open_run(Path(self.options.projection))
+        check_base(trained, self.directory)
+        return trained
 
     @staticmethod
     def _choose_device() -> tuple[str, str]:
@@ -73,6 +135,12 @@ class PocketBackend(VisionBackend):
                 f"the weights in {self.directory} do not fit the model: {len(wrong)} tensors are missing, unknown "
                 f"or of another shape, first {wrong[0]}; export the model again."
             )
+        if self._trained is not None:
+            from safetensors.torch import load_file
+
+            from plugins.minigpt4.trained import apply
+
+            apply(model, load_file(self._trained.tensors), self._trained.lora_scale)
         return Engine(model.eval().requires_grad_(False).to(self.device), tokenizer)
 
     @property
@@ -81,10 +149,23 @@ class PocketBackend(VisionBackend):
 
     @property
     def revision(self) -> str:
-        return f"pocket-{self._digest}-{self.device}-fp32"
+        trained = f"-{self._trained.sha256[:12]}" if self._trained is not None else ""
+        hints = f"-{self.options.hints}" if self.options.hints != "all" else ""
+        return f"pocket-{self._digest}-{self.device}-fp32{trained}{hints}"
 
     def encode(self, pictures: Sequence[Picture]) -> list[EncodedImage]:
         """One forward pass of the eye per picture, in batches; `data` is a tensor (56, hidden)."""
+        encoded: list[EncodedImage] = []
+        for start in range(0, len(pictures), BATCH):
+            group = pictures[start : start + BATCH]
+            encoded += [
+                EncodedImage(picture.sha256, self.revision, row.clone())
+                for picture, row in zip(group, self._tokens(self.pixels(group)), strict=True)
+            ]
+        return encoded
+
+    def pixels(self, pictures: Sequence[Picture]) -> Any:
+        """(B, 3, 260, 260) as the eye takes them: a plain resize to a square, as BLIP-2 and MiniGPT-4 do."""
         import numpy as np
         import torch
         from PIL import Image
@@ -92,22 +173,21 @@ class PocketBackend(VisionBackend):
         from plugins.pocket.modeling import normalise
         from plugins.pocket.tower import IMAGE_SIZE
 
-        encoded: list[EncodedImage] = []
-        for start in range(0, len(pictures), BATCH):
-            group = pictures[start : start + BATCH]
-            # plain resize to a square, as BLIP-2 and MiniGPT-4 do: nothing is cropped away
-            arrays = [
-                np.asarray(picture.image.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC, reducing_gap=3.0))
-                for picture in group
-            ]
-            pixels = torch.from_numpy(np.stack(arrays)).to(self.device)
-            with torch.inference_mode():
-                tokens = self.engine.model.get_image_features(normalise(pixels)).pooler_output
-            encoded += [
-                EncodedImage(picture.sha256, self.revision, row.clone())
-                for picture, row in zip(group, tokens, strict=True)
-            ]
-        return encoded
+        arrays = [  # nothing is cropped away
+            np.asarray(picture.image.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC, reducing_gap=3.0))
+            for picture in pictures
+        ]
+        return normalise(torch.from_numpy(np.stack(arrays)).to(self.device))
+
+    def _tokens(self, pixel_values: Any) -> Any:
+        """What the language model is shown of each picture, (B, tokens, hidden)."""
+        import torch
+
+        model = self.engine.model
+        with torch.inference_mode():
+            seen = model.vision_model(pixel_values)
+            facts = seen.pooler_output if self.options.hints == "all" else nameless(seen.pooler_output)
+            return model.image_tokens(seen.last_hidden_state, facts)
 
     def answer(self, questions: Sequence[VisualQuestion]) -> list[str]:
         """Questions with equal options are answered together."""
@@ -150,10 +230,15 @@ class PocketBackend(VisionBackend):
         return len(self.engine.tokenizer(text, add_special_tokens=False).input_ids)
 
     def describe(self) -> dict[str, str]:
-        return {
+        facts = {
             "name": self.name,
             "revision": self.revision,
             "device": self.device,
             "dtype": "float32",
             "why": f"{self.reason}; fp32 because the model is small",
         }
+        if self._trained is not None:
+            facts["trained"] = f"stage {self._trained.facts['stage']}, {self._trained.facts['steps']} steps"
+        if self.options.hints != "all":
+            facts["hints"] = self.options.hints
+        return facts

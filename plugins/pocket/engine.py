@@ -34,6 +34,14 @@ class Prompt:
     history: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What the model wrote: token ids without the end mark, and whether that came or the room was used up."""
+
+    ids: tuple[int, ...]
+    ended: bool
+
+
 def harmless(text: str) -> str:
     """Text from outside, without anything that could be read as a role marker or as one of the model's own tokens."""
     return " ".join(ROLE.sub(" ", text).split())
@@ -93,7 +101,11 @@ class Engine:
         mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows], device=rows[0].device)
         return embeds, mask
 
-    def answer(
+    def answer(self, prompts: Sequence[Prompt], **options: Any) -> list[str]:
+        """One answer per prompt; `options` are those of `write`."""
+        return [self._said(written.ids) for written in self.write(prompts, **options)]
+
+    def write(
         self,
         prompts: Sequence[Prompt],
         *,
@@ -102,8 +114,8 @@ class Engine:
         top_p: float = 0.9,
         seed: int | None = None,
         streamer: Any = None,
-    ) -> list[str]:
-        """One answer per prompt; greedy at temperature 0."""
+    ) -> list[Written]:
+        """What the model writes, one per prompt, with marks that an answer would not show; greedy at temperature 0."""
         if not prompts:
             return []
         sampling: dict[str, Any] = {"do_sample": False}
@@ -122,13 +134,14 @@ class Engine:
                 streamer=streamer,
                 **sampling,
             )
-        return [self._said(row) for row in ids]
+        rows: list[list[int]] = ids.tolist()
+        return [
+            Written(tuple(row[: row.index(self.stop)]), True) if self.stop in row else Written(tuple(row), False)
+            for row in rows
+        ]
 
-    def _said(self, ids: Tensor) -> str:
-        row = ids.tolist()
-        if self.stop in row:
-            row = row[: row.index(self.stop)]
-        return sentences(self.tokenizer.decode(row, skip_special_tokens=True))
+    def _said(self, ids: Sequence[int]) -> str:
+        return sentences(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
     def stream(self, prompt: Prompt, **options: Any) -> Iterator[str]:
         """The answer word by word; the pieces joined equal `answer([prompt])[0]`."""

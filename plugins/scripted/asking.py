@@ -46,7 +46,7 @@ def next_question(turns: Sequence[TaskTurn], refused: Sequence[str] = (), seed: 
     done = {topic.key for topic in asked}
     said = {_bare(text) for text in [*(turn.question for turn in turns), *refused]}
     knowledge = learn(turns)
-    hopeless = _hopeless(turns)
+    hopeless = hopeless_kinds(turns)
     chance = random.Random(f"{seed}:{len(turns)}")
     scored = sorted(_candidates(knowledge, turns, asked), key=lambda pair: -pair[0])
     for _, topic in scored:
@@ -75,7 +75,7 @@ def learn(turns: Sequence[TaskTurn]) -> Knowledge:
     return knowledge
 
 
-def _hopeless(turns: Sequence[TaskTurn]) -> set[str]:
+def hopeless_kinds(turns: Sequence[TaskTurn]) -> set[str]:
     """Kinds of questions that this answerer failed at twice and never answered."""
     failed: Counter[str] = Counter()
     for turn in turns:

@@ -16,6 +16,7 @@ from core.errors import UsageError
 from core.tasks import QUESTION, SUMMARY, Task, TaskName, TaskTurn
 from plugins.scripted.asking import next_question
 from plugins.scripted.reading import UNSURE
+from plugins.scripted.video import next_video_question, tell
 from plugins.scripted.writing import summarise
 
 _PAIRS = re.compile(r"(?im)^\W*(?:question|q)\s*\d*\s*:\s*(.*?)\s*(?:^\W*)?\b(?:answer|a)\s*\d*\s*:[ \t]*(.*?)\s*$")
@@ -87,6 +88,8 @@ class ScriptedQuestioner(BaseChatModel):
     def _reply(self, messages: Sequence[BaseMessage], seed: int | None) -> str:
         seed = self.seed if seed is None else seed
         task = task_of(messages)
+        if task.frames:
+            return tell(task, seed) if task.name == SUMMARY else next_video_question(task, seed)
         if task.name == SUMMARY:
             return summarise(task.turns, seed)
         return next_question(task.turns, task.refused, seed)

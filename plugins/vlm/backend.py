@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from core.entries import one_line
 from core.errors import BackendError, InquisightError, UsageError, printable
 from core.images import Picture
 from core.vision import EncodedImage, GenerationOptions, VisionBackend, VisualQuestion
-from plugins.vlm.batching import KnownPictures, control_tokens, in_groups, without
+from plugins.batching import KnownPictures, answered_in_groups, control_tokens, without
+from plugins.choices import revision
+from plugins.opening import LOADING_ERRORS
 from plugins.vlm.loading import HOW, LoadOptions, check, load
-from plugins.vlm.opening import LOADING_ERRORS
 
 if TYPE_CHECKING:
     from plugins.vlm.seeing import Look
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 BATCH: Final = 8  # questions at a time
 KNOWN_BYTES: Final = 1 << 30  # of pictures with their features
 PROCESSED_BYTES: Final = 256 << 20  # of pictures as the processor made them
+READ_BYTES: Final = 1 << 30  # of keys and values of what was read
 LESS: Final = "ask about fewer or smaller pictures, or load the model in 8 or 4 bit"
 
 
@@ -48,13 +50,14 @@ class TransformersBackend(VisionBackend):
         self._choices = loaded.choices
         self.model, self.processor, self.template = loaded.model, loaded.processor, loaded.template
         # imports torch, which `check` above does without
-        from plugins.vlm import seeing, talking
+        from plugins.vlm import reading, seeing, talking
 
         self._seeing, self._talking = seeing, talking
         self.tokenizer = self.processor.tokenizer
         self._pictures = seeing.PictureProcessor(self.processor.image_processor, PROCESSED_BYTES)
         self.processor.image_processor = self._pictures
         self._looker, self._why_not = seeing.looker(self.model)
+        self._reader = reading.Reader(self.model, self.tokenizer.pad_token_id or 0, READ_BYTES)
         self.lock = threading.RLock()
         self.looked = 0  # pictures that went through the vision tower ahead of all questions
         self._known = KnownPictures(KNOWN_BYTES, lambda image: sum(look.nbytes for look in image.data))
@@ -74,10 +77,7 @@ class TransformersBackend(VisionBackend):
 
     @property
     def revision(self) -> str:
-        kind = self._choices["dtype"]
-        if self._choices["quantize"] != "none":
-            kind += f"-{self._choices['quantize']}"
-        return f"transformers-{self._directory.digest}-{kind}-{self._choices['device']}"
+        return revision("transformers", self._directory.digest, self._choices)
 
     # -- pictures ---------------------------------------------------------------------------------------------------
 
@@ -91,19 +91,23 @@ class TransformersBackend(VisionBackend):
     def _look(self, picture: Picture) -> EncodedImage:
         import torch
 
-        look = self._seeing.Look(picture.image)
-        try:
-            with self._answering("look at a picture"):
-                row = self._prepare([self._talking.Turn((look,), "?")])
-                if self._looker is not None:
-                    self._see(look, row)
-        except torch.OutOfMemoryError as error:
-            raise BackendError(f"not enough memory to look at {picture.source}; {LESS}.") from error
-        return EncodedImage(picture.sha256, self.revision, (look,))
+        look = self._seeing.Look(picture.image, key=picture.sha256)
+        again = True
+        while again:
+            try:
+                with self._answering("look at a picture"):
+                    row = self._prepare([self._talking.Turn((look,), "?")])
+                    if self._looker is not None:
+                        self._see(look, row)
+                return EncodedImage(picture.sha256, self.revision, (look,))
+            except torch.OutOfMemoryError:
+                pass  # outside of this block, so that the failed tensors are gone
+            again = self._room()
+        raise BackendError(f"not enough memory to look at {picture.source}; {LESS}.")
 
     def _see(self, look: Look, row: Row) -> None:
         placeholders = int((row.inputs["input_ids"] == self.model.config.image_token_id).sum())
-        found = self._seeing.features(self._looker, self._placed(row.inputs), placeholders)
+        found = self._seeing.features(self._looker, self._reader.place(row.inputs), placeholders)
         if isinstance(found, str):
             self._looker, self._why_not = None, found
             return
@@ -131,12 +135,11 @@ class TransformersBackend(VisionBackend):
     def answer(self, questions: Sequence[VisualQuestion]) -> list[str]:
         """Questions with equal options are answered together, where the vision tower's output can be handed on."""
         conversations = [self._turns(question) for question in questions]
-        answers = [""] * len(questions)
-        for options, places in in_groups(questions, BATCH):
-            rows = [self._fitting(conversations[place], options) for place in places]
-            for place, said in zip(places, self._said(rows, options), strict=True):
-                answers[place] = said
-        return answers
+
+        def answer(places: list[int], options: GenerationOptions) -> list[str]:
+            return self._said([self._fitting(conversations[place], options) for place in places], options)
+
+        return answered_in_groups(questions, BATCH, answer)
 
     def stream(self, question: VisualQuestion) -> Iterator[str]:
         row = self._fitting(self._turns(question), question.options)
@@ -147,12 +150,17 @@ class TransformersBackend(VisionBackend):
             try:
                 self._generate([row], question.options, tell, started)
             except torch.OutOfMemoryError as error:
+                self._room()
                 raise BackendError(f"not enough memory for this question; {LESS}.") from error
 
         yield from self._talking.pieces(run)
 
     def describe(self) -> dict[str, str]:
         once = "each goes through the vision tower once"
+        if self._reader.why_not:
+            once += f"; the language model reads it again with every question ({self._reader.why_not})"
+        else:
+            once += ", and the language model reads it once"
         again = f"each is processed once, but looked at again with every question ({self._why_not})"
         return {
             "name": self.name,
@@ -169,7 +177,8 @@ class TransformersBackend(VisionBackend):
         with self.lock:
             self._known.clear()
             self._pictures.forget()
-            self.model = None
+            self._reader.forget()
+            self.model = self._reader.model = None
             self._looker = None
 
     # -- means ------------------------------------------------------------------------------------------------------
@@ -226,10 +235,11 @@ class TransformersBackend(VisionBackend):
             return self._generate(rows, options)
         except torch.OutOfMemoryError:
             pass  # outside of this block, so that the failed batch's tensors are gone
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        kept = self._room()
         half = (len(rows) + 1) // 2
         if len(rows) == 1:
+            if kept:
+                return self._said(rows, options)
             raise BackendError(f"not enough memory for this question; {LESS}.")
         self._notify(f"not enough memory for {len(rows)} questions at a time: going on with {half} at a time.")
         return self._said(rows[:half], options) + self._said(rows[half:], options)
@@ -241,32 +251,31 @@ class TransformersBackend(VisionBackend):
         tell: Callable[[str], None] | None = None,
         started: Callable[[Listener], None] | None = None,
     ) -> list[str]:
-        pad = self.tokenizer.pad_token_id or 0
         with self._answering("answer"):
-            inputs = self._inputs(rows, pad)
-            if inputs is None:
-                return [text for row in rows for text in self._generate([row], options)]
+            if all(look.features is not None for row in rows for look in row.looks):
+                reading = self._reader.begin(rows)
+                if reading is None:
+                    return [text for row in rows for text in self._generate([row], options)]
+                inputs = reading.arguments
+            else:
+                reading, inputs = None, self._reader.place(rows[0].inputs)
             listener = self._talking.Listener(self.tokenizer, len(rows), self._ends, tell)
             if started is not None:
                 started(listener)
-            return self._talking.generate(self.model, inputs, listener, options, pad)
+            answers: list[str] = self._talking.generate(self.model, inputs, listener, options, self._reader.pad)
+            if reading is not None:
+                self._reader.keep(reading)
+            return answers
 
-    def _inputs(self, rows: Sequence[Row], pad: int) -> dict[str, Any] | None:
-        """Arguments of generate(), on the model's device; None where the rows cannot be one batch."""
-        looks = [look for row in rows for look in row.looks]
-        seen = all(look.features is not None for look in looks)
-        inputs = self._talking.batched(rows, pad) if seen else dict(rows[0].inputs)
-        if inputs is None:
-            return None
-        placed = self._placed(inputs)
-        if seen:
-            placed["mm_encoder_outputs"] = {"image": self._seeing.joined(looks)}
-        return placed
+    def _room(self) -> bool:
+        """Let go of what the model has read, for want of memory; whether there was anything."""
+        import torch
 
-    def _placed(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
-        from transformers import BatchFeature
-
-        return dict(BatchFeature(dict(inputs)).to(self.model.device, self.model.dtype))
+        with self.lock:
+            kept: bool = self._reader.forget()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return kept
 
     @contextmanager
     def _answering(self, what: str) -> Iterator[None]:

@@ -9,20 +9,23 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from core.entries import one_line
 from core.errors import BackendError, UsageError, printable
-from plugins.vlm import opening
-from plugins.vlm.opening import Directory
+from plugins import opening
+from plugins.choices import Options, placing
+from plugins.opening import Directory
 
 HOW: Final = "transformers:Qwen/Qwen2.5-VL-3B-Instruct or transformers:DIRECTORY"
 OWN_EYES: Final = {"blip-2": "blip2"}  # model types that another eye of ours opens
 
 
 @dataclass(frozen=True, slots=True)
-class LoadOptions(opening.LoadOptions):
+class LoadOptions(Options):
     """How a model is opened. On the command line: `transformers:DIRECTORY?dtype=bfloat16&template=chat.jinja`."""
+
+    plugin: ClassVar[str] = "transformers"
 
     template: str | None = None  # file of a Jinja chat template, for a model that has none
 
@@ -69,20 +72,19 @@ def load(directory: Directory, options: LoadOptions) -> Loaded:
     path = directory.path
     processor = _processor(path)
     template, where = _template(path, processor, options)
-    device, why_device = opening.choose_device(options)
-    dtype, why_dtype = opening.choose_dtype(directory, options, device)
+    device, dtype, why = opening.choose(directory, options)
     model, unused = opening.load(
         path,
         AutoModelForImageTextToText.from_pretrained,
         strict=False,
-        **opening.placing(options, device, dtype),
+        **placing(options, device, dtype),
     )
     if processor.tokenizer.pad_token_id is None:
         processor.tokenizer.pad_token = processor.tokenizer.eos_token
     choices = {
         "device": str(options.device_map or device),
         "dtype": dtype,
-        "why": f"{why_device}; {why_dtype}",
+        "why": why,
         "quantize": options.quantize,
         "template": where,
         "picture processor": type(processor.image_processor).__name__,

@@ -32,6 +32,13 @@ class Look:
     image: Image.Image = field(repr=False)
     features: dict[str, Any] | None = field(default=None, repr=False)
     kind: type[Any] | None = None  # class of the output the features came in
+    key: str = ""  # sha256 of the picture
+
+    @property
+    def tokens(self) -> int:
+        """How many placeholders its features stand for; 0 where there are none."""
+        pooled = _tensors([self.features["pooler_output"]]) if self.features else ()
+        return sum(tensor.numel() // tensor.shape[-1] for tensor in pooled)
 
     @property
     def nbytes(self) -> int:

@@ -23,6 +23,16 @@ from plugins.vlm.seeing import PIXELS, Look
 PLAIN: Final = "Write one short sentence that says what this picture shows."
 PER_TOKEN: Final = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
 
+# Settings of generate() by which the most probable token is taken, once the logits are as they shall be.
+PLAINLY: Final[dict[str, Any]] = {
+    "max_length": None,
+    "do_sample": False,
+    "num_beams": 1,
+    "temperature": None,
+    "top_p": None,
+    "top_k": None,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -101,9 +111,14 @@ def prepare(processor: Any, template: str, turns: Sequence[Turn]) -> Row:
     return Row(looks, dict(inputs))
 
 
-def batched(rows: Sequence[Row], pad: int) -> dict[str, Any] | None:
-    """The rows without pixels as one batch, padded on the left; None where their inputs cannot be put together."""
-    longest = max(len(row) for row in rows)
+def batched(rows: Sequence[Row], pad: int, cuts: Sequence[int]) -> dict[str, Any] | None:
+    """The rows without pixels as one batch; None where their inputs cannot be put together.
+
+    Each is padded on the left, and so is what comes after its cut: up to there it was read before, and the parts that
+    were not begin at one place.
+    """
+    past = max(cuts)
+    longest = max(len(row) - cut for row, cut in zip(rows, cuts, strict=True))
     batch: dict[str, Any] = {}
     for name in rows[0].inputs:
         if name in PIXELS:
@@ -113,13 +128,20 @@ def batched(rows: Sequence[Row], pad: int) -> dict[str, Any] | None:
             return None
         if name in PER_TOKEN:
             fill = pad if name == "input_ids" else 0
-            values = [F.pad(value, (longest - value.shape[-1], 0), value=fill) for value in values]
+            values = [_laid(value, cut, past, longest, fill) for value, cut in zip(values, cuts, strict=True)]
         elif len({tuple(value.shape[1:]) for value in values}) > 1:
             if not name.endswith("mask"):
                 return None
             continue  # a mask over pixels: the vision tower has used it
         batch[name] = torch.cat(values)
     return batch
+
+
+def _laid(value: Tensor, cut: int, past: int, longest: int, fill: int) -> Tensor:
+    """(1, tokens) -> (1, past + longest)."""
+    known, new = value[..., :cut], value[..., cut:]
+    padding = [F.pad(part, (size - part.shape[-1], 0), value=fill) for part, size in ((known, past), (new, longest))]
+    return torch.cat(padding, dim=-1)
 
 
 class Listener(StoppingCriteria):  # type: ignore[misc]
@@ -173,13 +195,8 @@ def generate(model: Any, inputs: dict[str, Any], listener: Listener, options: Ge
     """One answer per row. The model's own generation settings hold where `options` says nothing."""
     rows = len(listener.speeches)
     settings = {
+        **PLAINLY,
         "max_new_tokens": max(options.max_new_tokens, 1),
-        "max_length": None,
-        "do_sample": False,
-        "num_beams": 1,
-        "temperature": None,
-        "top_p": None,
-        "top_k": None,
         "pad_token_id": pad,
         "eos_token_id": sorted(listener.ends) or None,
         "return_dict_in_generate": False,

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -16,8 +17,9 @@ from typing import Any, ClassVar
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.tool import tool_call_chunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from pydantic import PrivateAttr
 
 from core.images import Picture
@@ -165,6 +167,41 @@ class ToolCaller(BaseChatModel):
             for place, (name, args) in enumerate(step)
         ]
         return ChatResult(generations=[ChatGeneration(message=AIMessage("", tool_calls=calls))])
+
+
+class Speaker(ToolCaller):
+    """A `ToolCaller` that streams: texts word by word, an error in a text's place after `told` words of "I see ...".
+
+    `beside` is said before each list of tool calls, `press` presses Ctrl-C after the second word of an answer.
+    """
+
+    beside: str = ""
+    told: int = 0
+    press: bool = False
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        try:
+            message = self._generate(messages, stop, run_manager, **kwargs).generations[0].message
+        except Exception:
+            for word in "I see a plant".split()[: self.told]:
+                yield ChatGenerationChunk(message=AIMessageChunk(f"{word} "))
+            raise
+        assert isinstance(message, AIMessage)
+        text = self.beside if message.tool_calls else str(message.text)
+        for number, word in enumerate(text.replace(" ", " \0").split("\0")):
+            if number == 2 and self.press and not message.tool_calls:
+                Parrot.interrupt()
+                threading.Event().wait(60)  # nobody listens any more
+            yield ChatGenerationChunk(message=AIMessageChunk(word))
+        for place, call in enumerate(message.tool_calls):
+            chunk = tool_call_chunk(name=call["name"], args=json.dumps(call["args"]), id=call["id"], index=place)
+            yield ChatGenerationChunk(message=AIMessageChunk("", tool_call_chunks=[chunk]))
 
 
 _PLUGIN = """

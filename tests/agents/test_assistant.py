@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
-from agents.assistant import assist, calls_tools, without_thoughts
-from agents.desk import Begun, Called, Concluded, Desk, Overheard, Returned, Said, Stopped
+from agents.assistant import assist, calls_tools, clean_text
+from agents.chat_events import Piece
+from agents.desk import Begun, Called, Concluded, Desk, Overheard, Returned, Said, Stopped, Thinking
 from core.errors import BackendError, QuestionerError, StoreError, UsageError
 from core.records import Caption, Chat, ChatTurn
 from core.store import TranscriptStore
 from tests.agents.fakes import CountingVision, ListQuestioner, picture
-from tests.agents.talking import Parrot, Starer, ToolCaller, collect
+from tests.agents.talking import Parrot, Speaker, Starer, ToolCaller, collect
 
 ASK = ("ask_about_picture", {"picture": 1, "question": "What is it?"})
 
@@ -169,8 +170,8 @@ def test_writing_in_a_picture_cannot_pose_as_anybody() -> None:
 
 
 def test_what_the_model_says_is_safe_to_show_and_has_no_thoughts() -> None:
-    assert without_thoughts("<think>hm\nhm</think>\n A lamp.\x1b[2J\r\n Good. ") == "A lamp.[2J\n Good."
-    assert without_thoughts("<think>never ends") == ""
+    assert clean_text("<think>hm\nhm</think>\n A lamp.\x1b[2J\r\n Good. ") == "A lamp.[2J\n Good."
+    assert clean_text("opened by the template</think>A lamp.") == "A lamp." and clean_text("<think>never ends") == ""
     _, events = run([[ASK], "<think>so</think>It is\x07 ill."])
     assert end(events).answer == "It is ill."
 
@@ -189,6 +190,60 @@ def test_words_beside_a_tool_call_are_told() -> None:
     model = Talkative(plan=[[ASK]])
     events = list(assist("What?", Desk([picture("red")], CountingVision(), model), model))
     assert [event.text for event in collect(iter(events), Said)] == ["Let me look."]
+
+
+# --- the answer as it grows ---------------------------------------------------------------------------------------
+
+
+def speak(model: Speaker, eye: Any = None, **options: Any) -> list[Any]:
+    return list(assist("What is it?", Desk([picture("red")], eye or CountingVision(), model, **options), model))
+
+
+def words(events: list[Any]) -> list[str]:
+    """What was told since the model was last asked."""
+    asked = max(place for place, event in enumerate(events) if isinstance(event, Thinking))
+    return [event.text for event in collect(iter(events[asked:]), Piece)]
+
+
+def test_the_answer_comes_word_by_word_and_the_tools_are_called_all_the_same() -> None:
+    model = Speaker(plan=[[ASK], "<think>so so</think>\n\nIt is\x07 a plant."])
+    events = speak(model, CountingVision({"What is it?": "a plant"}))
+    assert words(events) == ["It ", "is ", "a ", "plant."] and end(events).answer == "It is a plant."
+    assert ["a plant" in result for result in results(events)] == [True]
+    assert isinstance(model.calls[1][-1], ToolMessage) and len(model.calls) == 2
+    assert collect(iter(events), Said) == []
+
+
+def test_words_beside_a_tool_call_come_too_and_are_then_known_to_be_no_answer() -> None:
+    events = speak(Speaker(plan=[[ASK, ASK], "A lamp."], beside="Let me look."))
+    kinds = [type(event) for event in events if isinstance(event, Piece | Said | Called | Thinking)]
+    assert kinds == [Thinking, Piece, Piece, Piece, Said, Called, Called, Thinking, Piece, Piece]
+    assert [event.text for event in collect(iter(events), Said)] == ["Let me look."]
+    assert end(events).answer == "A lamp."
+
+
+def test_a_model_that_cannot_stream_is_told_at_once() -> None:
+    events = speak(Speaker(plan=[[ASK], "It is a lamp."], disable_streaming=True))
+    assert words(events) == ["It is a lamp."] and end(events).answer == "It is a lamp."
+
+
+def test_ctrl_c_in_the_middle_of_the_answer_keeps_what_was_read(tmp_path: Path) -> None:
+    store = TranscriptStore(tmp_path / "t.sqlite")
+    events = speak(Speaker(plan=[[ASK], "It is a plant."], press=True), store=store)
+    last = end(events)
+    assert last.interrupted and last.error is None and last.answer == "It is"
+    record = store.get_record(last.id or "")
+    assert isinstance(record, Chat) and record.turns[0].status == "stopped"
+    assert record.turns[0].answer == "It is" and len(record.turns[0].calls) == 1
+
+
+def test_an_answer_that_breaks_off_is_not_begun_again() -> None:
+    model = Speaker(plan=[[ASK], ConnectionError("reset by peer"), "Again from the start."], told=3)
+    model.metadata = {"inquisight_retries": 3}
+    last = end(events := speak(model))
+    assert "".join(words(events)) == "I see a " and last.answer == "I see a", "what was heard is kept"
+    assert "broke off in the middle" in str(last.error) and last.record.turns[0].status == "failed"
+    assert len(model.calls) == 2
 
 
 # --- limits and ends ----------------------------------------------------------------------------------------------

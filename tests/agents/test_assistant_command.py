@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +15,8 @@ from rich.console import Console
 
 from agents.assistant import assist
 from agents.assistant_printing import PlainAssistantPrinter, RichAssistantPrinter
-from agents.desk import Begun, Called, Concluded, Desk, Overheard, Returned, Said
+from agents.chat_events import Notice, Piece
+from agents.desk import Begun, Called, Concluded, Desk, Overheard, Returned, Said, Thinking
 from core.records import Chat, ToolCall
 from tests.agents.fakes import CountingVision, picture
 from tests.agents.talking import Talk, ToolCaller
@@ -90,10 +95,42 @@ def test_ctrl_c_ends_it_and_keeps_what_was_found(talk: Talk) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_the_answer_is_read_while_it_is_written_and_ctrl_c_keeps_that(talk: Talk) -> None:
+    wire = subprocess.Popen(
+        [sys.executable, "-u", str(Path(__file__).parents[1] / "servers" / "tool_wire.py")], stdout=subprocess.PIPE
+    )
+    assert wire.stdout is not None
+    with wire:
+        try:
+            environment = {**talk.environment, "INQUISIGHT_API_KEY": "none"}
+            environment["INQUISIGHT_BASE_URL"] = f"http://127.0.0.1:{int(wire.stdout.readline())}/v1"
+            arguments = ["ask", "What is it?", "red.png", "--questioner", "openai:waits.cli", "--vision", "blocks"]
+            command = [sys.executable, "-c", "from agents.cli import main; main()", *arguments]
+            asking = subprocess.Popen(
+                command, cwd=talk.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+            with asking:
+                assert asking.stdout is not None and asking.stderr is not None
+                shown = ""
+                while not shown.endswith("I heard:"):  # the server waits after these words
+                    letter = asking.stdout.read(1)
+                    assert letter, asking.stderr.read()
+                    shown += letter
+                asking.send_signal(signal.SIGINT)
+                rest, errors = asking.communicate(timeout=60)
+        finally:
+            wire.kill()
+    assert asking.returncode == 130 and "Traceback" not in errors, errors
+    assert "  1  ask_about_picture  picture 1: What is it?\n" in shown and "(stopped)" in rest
+    again = talk.run(*rest.splitlines()[-1].split("inquisight ")[1].split())
+    assert "> What is it?\nI heard:\n(stopped)\n" in again.stdout and "a red block" in again.stderr
+
+
 BAD: list[tuple[list[str], int, list[str]]] = [
     (["ask"], 2, ["QUESTION"]),
     (["ask", "What?"], 2, ["picture"]),
     (["ask", " ", "red.png"], 2, ["question is empty"]),
+    (["ask", "red.png", "What?"], 2, ["'red.png' is a file", "question comes first"]),
     (["ask", "What?", "nope.png"], 2, ["nope.png", "does not exist"]),
     (["ask", "What?", "red.png", "--mode", "think"], 2, ["--mode", "think", "interview"]),
     (["ask", "What?", "red.png", "--mode", "agent"], 2, ["curt", "cannot call tools", "--mode interview or chat"]),
@@ -147,9 +184,23 @@ def test_a_terminal_is_filled_and_not_overrun() -> None:
         drawn, _ = show(events, width)
         assert max(map(len, drawn.split("\n"))) <= width
     drawn, piped = show(events)
-    assert "╭─ answer" in drawn
     for text in (drawn, piped):
         assert "ask_about_picture" in text and "What colour is it?" in text
+
+
+def test_what_the_model_says_stands_apart_from_what_the_tools_bring() -> None:
+    call = ToolCall(tool="ask_about_picture", arguments={"picture": 1}, result="a plant")
+    told = [Thinking(), *map(Piece, ("Let ", "me ", "look.")), Said("Let me look.")]
+    told += [Called(1, "ask_about_picture", {"picture": 1}), Returned(1, call), Notice("something left out")]
+    told += [Thinking(), *map(Piece, ("It ", "is ", "a ", "plant.")), Concluded("It is a plant.", Chat())]
+    for text in show(told):
+        lines = [line.rstrip() for line in text.split("\n") if "left out" not in line]
+        assert lines == ["Let me look.", "  1  ask_about_picture  picture 1", "     a plant", "", "It is a plant.", ""]
+
+
+def test_an_interview_has_its_answer_in_a_box() -> None:
+    drawn, piped = show([Concluded("red", Chat())])
+    assert "╭─ answer" in drawn and piped == "\nred\n"
 
 
 def test_nothing_from_outside_steers_the_terminal() -> None:

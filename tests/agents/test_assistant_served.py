@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from agents.assistant import assist
+from agents.chat_events import Piece
 from agents.desk import Concluded, Desk, Returned
 from agents.questioners import load_questioner
 from core.errors import QuestionerError
@@ -74,6 +75,40 @@ def test_tools_over_the_wire(server: str) -> None:
     assert "red.png" not in json.dumps(second)
 
 
+def test_the_first_words_of_the_answer_are_there_before_the_last_ones_are_written(server: str) -> None:
+    name = "waits.api"
+    model = load_questioner(f"openai:{name}", Settings(timeout=60, max_retries=0), base_url=server)
+    desk = Desk([picture("red")], CountingVision({"What is it?": "a plant"}), model, rounds=2)
+    told = ""
+    for event in assist("What is it?", desk, model):
+        if isinstance(event, Piece):
+            told += event.text
+            if told.endswith("heard: "):  # the server says no more until it is told to go on
+                urllib.request.urlopen(f"{server.removesuffix('/v1')}/go/{name}", timeout=30).close()
+    assert isinstance(event, Concluded) and event.error is None and event.answer == told.strip()
+    assert told.startswith("I heard: Seen by counting") and received(server, name)[1]["stream"] is True
+
+
+def test_thoughts_in_a_stream_are_not_told(server: str) -> None:
+    events, last = run(server, "thinks")
+    assert last.answer == "".join(event.text for event in collect(iter(events), Piece)).strip()
+    assert last.answer.startswith("I heard: ")
+
+
+@pytest.mark.parametrize(("name", "requests"), [("no-stream", 3), ("ignores-stream", 3)])
+def test_a_server_that_does_not_stream_with_tools_is_asked_for_the_whole(server: str, name: str, requests: int) -> None:
+    events, last = run(server, name)
+    assert last.error is None and "a plant" in last.answer
+    assert last.answer == "".join(event.text for event in collect(iter(events), Piece))
+    assert len(received(server, name)) == requests, "once refused, not tried again"
+
+
+def test_a_stream_that_breaks_off_ends_the_run_with_what_was_heard(server: str) -> None:
+    _, last = run(server, "breaks-off", retries=3)
+    assert last.answer == "I heard:" and "broke off" in str(last.error) and "\n" not in str(last.error)
+    assert len(received(server, "breaks-off")) == 2
+
+
 def test_several_calls_at_once_wrong_ones_among_them(server: str) -> None:
     events, last = run(server, "curious")
     calls = sorted(collect(iter(events), Returned), key=lambda event: event.call.failed)
@@ -87,9 +122,10 @@ def test_arguments_that_do_not_fit(server: str) -> None:
 
 
 def test_a_busy_server_is_asked_again(server: str) -> None:
-    _, last = run(server, "busy-once", retries=2)
-    assert last.error is None and "a plant" in last.answer
-    assert len(received(server, "busy-once")) == 3
+    for name in ("busy-once", "busy-with-its-upstream"):
+        _, last = run(server, name, retries=2)
+        assert last.error is None and "a plant" in last.answer
+        assert [bool(body.get("stream")) for body in received(server, name)] == [True] * 3
 
 
 @pytest.mark.parametrize(

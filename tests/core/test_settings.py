@@ -47,6 +47,7 @@ def test_the_environment_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
         ("TIMEOUT", "nan"),
         ("REQUESTS_PER_SECOND", "0"),
         ("BASE_URL", "localhost:8000"),
+        ("VISION_BASE_URL", "localhost:8000"),
         ("STRICT_PLUGINS", "perhaps\x1b[2J"),
     ],
 )
@@ -59,11 +60,12 @@ def test_a_wrong_variable_is_named_with_its_value(monkeypatch: pytest.MonkeyPatc
     assert caught.value.exit_code == 2
 
 
-def test_the_key_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("INQUISIGHT_API_KEY", "sk-very-secret")
+@pytest.mark.parametrize("name", ["api_key", "vision_api_key"])
+def test_a_key_is_never_shown(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"INQUISIGHT_{name.upper()}", "sk-very-secret")
     settings = load_settings()
     assert "very-secret" not in f"{settings!r} {settings} {settings.model_dump_json()}"
-    assert settings.api_key is not None and settings.api_key.get_secret_value() == "sk-very-secret"
+    assert getattr(settings, name).get_secret_value() == "sk-very-secret"
 
 
 def test_settings_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -33,6 +34,30 @@ def transformers_serve(model: Path, port: int, timeout: float = 120.0) -> Iterat
     with _process([*command, "--port", str(port)], env=environment) as process:
         _wait(f"http://127.0.0.1:{port}/health", process, timeout)
         yield f"http://127.0.0.1:{port}/v1"
+
+
+@contextmanager
+def llama_cpp(
+    model: Path, eye: Path | None = None, *, key: str = "", context: int = 1024
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The base URL of llama.cpp's server with one model ("tiny"), and its process. Without `eye`, it sees nothing."""
+    command = [sys.executable, "-u", str(HERE / "llama_cpp.py"), str(model), "--context", str(context)]
+    command += ["--eye", str(eye)] if eye else []
+    command += ["--key", key] if key else []
+    with _process(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().decode().strip()
+        if not address:
+            raise RuntimeError(f"llama.cpp's server ended with exit code {process.wait(10)}")
+        yield f"{address}/v1", process
+
+
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
 
 
 @contextmanager

@@ -84,6 +84,8 @@ def make(folder: Path) -> Path:
         for name, weight in model.named_parameters():
             if "multi_modal_projector" in name or "patch_embedding" in name:
                 weight.normal_(std=0.5)
+        unwritten = [token in special or not "!" <= token <= "~" for token in special + alphabet]
+        model.get_output_embeddings().weight[torch.tensor(unwritten)] = 0  # it writes ASCII, and on and on
     model.generation_config.do_sample = True  # else a server ignores temperature and seed
     model.save_pretrained(folder)
     return folder

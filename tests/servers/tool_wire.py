@@ -4,7 +4,7 @@
 
 It insists on what the API insists on: every tool call of an assistant message is answered by a tool message, and tools
 that are called were offered. The model's name says what it does, see `Handler.behave`. `GET /requests/<model>` gives
-back the bodies of all requests for a model.
+back the bodies of all requests for a model; `GET /go/<model>` lets one that `waits` go on after its first words.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 RECEIVED: dict[str, list[dict[str, Any]]] = defaultdict(list)
 LOCK = threading.Lock()
+GO: dict[str, threading.Event] = defaultdict(threading.Event)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -26,7 +27,10 @@ class Handler(BaseHTTPRequestHandler):
         """Nothing: the test's output is not ours."""
 
     def do_GET(self) -> None:
-        self.send(200, RECEIVED[self.path.rpartition("/")[2]])
+        model = self.path.rpartition("/")[2]
+        if self.path.startswith("/go/"):
+            GO[model].set()
+        self.send(200, RECEIVED[model])
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -61,6 +65,10 @@ class Handler(BaseHTTPRequestHandler):
             self.error(400, "this model does not support tools")
         elif name == "busy-once" and turn == 1:
             self.error(429, "Rate limit reached", {"Retry-After": "0"})
+        elif name == "no-stream" and body.get("stream"):
+            self.error(400, "Cannot use tools with stream")
+        elif name == "busy-with-its-upstream" and turn == 1:
+            self.error(502, "upstream connect error", {"Retry-After": "0"})
         elif name == "unauthorized":
             self.error(401, "Incorrect API key provided")
         elif not offered:  # as the questioner of an interview
@@ -75,9 +83,13 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(body, None, calls)
         else:
             heard = [message["content"] for message in body["messages"] if message["role"] == "tool"]
-            self.reply(body, "I heard: " + " | ".join(heard))
+            thoughts = "<think>A plant? I should say so.</think>\n\n" if name == "thinks" else ""
+            self.reply(body, f"{thoughts}I heard: " + " | ".join(heard))
 
     def reply(self, body: dict[str, Any], text: str | None, calls: list[tuple[str, str]] | None = None) -> None:
+        if body.get("stream") and not body["model"].startswith("ignores-stream"):
+            self.stream(body, text, calls or [])
+            return
         message: dict[str, Any] = {"role": "assistant", "content": text}
         if calls:
             message["tool_calls"] = [
@@ -88,6 +100,38 @@ class Handler(BaseHTTPRequestHandler):
         usage = {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}
         head = {"id": "chatcmpl-1", "created": 1, "model": body["model"], "object": "chat.completion"}
         self.send(200, head | {"choices": [choice], "usage": usage})
+
+    def stream(self, body: dict[str, Any], text: str | None, calls: list[tuple[str, str]]) -> None:
+        """Word by word, then the tool calls, whose arguments come in two halves. Nothing of it waits for a packet."""
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("connection", "close")
+        name = body["model"].partition(".")[0]
+        if name == "breaks-off":
+            self.send_header("content-length", "100000")  # promised, not kept: a connection that broke
+        self.end_headers()
+        self.close_connection = True
+        words = (text or "").replace(" ", " \0").split("\0")
+        for number, word in enumerate(words):
+            if number == 2 and not calls and name in ("waits", "breaks-off"):
+                if name == "breaks-off":
+                    return
+                GO[body["model"]].wait(60)
+            self.chunk(body, {"role": "assistant", "content": word} if number == 0 else {"content": word})
+        for index, (tool, arguments) in enumerate(calls):
+            half = len(arguments) // 2
+            function = {"name": tool, "arguments": arguments[:half]}
+            begun = {"index": index, "id": f"call_{index}", "type": "function", "function": function}
+            self.chunk(body, {"tool_calls": [begun]})
+            self.chunk(body, {"tool_calls": [{"index": index, "function": {"arguments": arguments[half:]}}]})
+        self.chunk(body, {}, "tool_calls" if calls else "stop")
+        self.wfile.write(b"data: [DONE]\n\n")
+
+    def chunk(self, body: dict[str, Any], delta: dict[str, Any], reason: str | None = None) -> None:
+        head = {"id": "chatcmpl-1", "created": 1, "model": body["model"], "object": "chat.completion.chunk"}
+        choice = {"index": 0, "delta": delta, "finish_reason": reason}
+        self.wfile.write(f"data: {json.dumps(head | {'choices': [choice]})}\n\n".encode())
+        self.wfile.flush()
 
     def error(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
         self.send(status, {"error": {"message": message, "type": "error", "code": None}}, headers)

@@ -20,10 +20,10 @@ from core.hookspecs import GROUP
 from core.registry import Registry
 from core.testing import VisionBackendTests, make_picture
 from core.vision import EncodedImage, GenerationOptions, VisionBackend, VisualQuestion
+from plugins import opening
 from plugins.blip2.backend import Blip2Backend
 from plugins.blip2.loading import LoadOptions, check
 from plugins.minigpt4.conversation import Conversation, Seen
-from plugins.vlm import opening
 from tests.plugins.blip2.tiny_blip2 import QUERIES, make_model, save
 
 KINDS = ("opt", "t5")

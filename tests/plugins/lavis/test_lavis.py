@@ -178,8 +178,8 @@ if sys.argv[1] == "venv":
                       'elif [ -e {here}/broken ]; then echo "ImportError: x" >&2; exit 1\\n'
                       'else echo noise; echo \\'{{"salesforce-lavis": "1.0.2"}}\\'; fi\\n')
     python.chmod(0o755)
-elif (here / "offline").exists():
-    sys.exit("error: no network")
+elif (here / "words").exists():
+    sys.exit((here / "words").read_text())
 """
 
 
@@ -204,10 +204,12 @@ def test_install_makes_it_installs_and_checks(uv: Path, home: Path) -> None:
     assert result.exit_code == 0, result.output
     environment = Environment(home / "lavis")
     assert environment.state == "ready"
-    venv, libraries, package = asked(uv)
-    assert venv == f"venv --python 3.11 {environment.folder}"
-    assert libraries == f"pip install --python {environment.python} -r {PINS}"
-    assert package == f"pip install --python {environment.python} --no-deps salesforce-lavis==1.0.2"
+    venv, builder, libraries, package = asked(uv)
+    assert venv.startswith("venv --python ") and venv.endswith(f" {environment.folder}")
+    pip = f"pip install --python {environment.python}"
+    assert builder == f"{pip} -c {PINS} setuptools"
+    assert libraries == f"{pip} --no-build-isolation -r {PINS}"
+    assert package == f"{pip} --no-deps salesforce-lavis==1.0.2"
     assert "about 2 GB" in result.output and "salesforce-lavis 1.0.2" in result.output.splitlines()[-2]
     status = CliRunner().invoke(lavis, ["status"]).output
     assert "state   ready" in status and "pretrain_flant5xxl" in status
@@ -216,17 +218,31 @@ def test_install_makes_it_installs_and_checks(uv: Path, home: Path) -> None:
 @posix
 def test_interrupted_it_goes_on(uv: Path, tmp_path: Path) -> None:
     environment = Environment(tmp_path / "elsewhere")
-    (uv / "offline").write_text("")
-    with pytest.raises(BackendError, match=r"could not be installed .*`inquisight lavis install` again goes on"):
+    (uv / "words").write_text("error: No space left on device")
+    with pytest.raises(BackendError, match=r"could not be installed \(exit code 1, .*`inquisight lavis install` again"):
         install(environment, say=lambda _: None)
     assert environment.state == "unfinished"
-    (uv / "offline").unlink()
+    (uv / "words").unlink()
     install(environment, say=lambda _: None)
     assert environment.state == "ready" and sum(line.startswith("venv") for line in asked(uv)) == 1
     assert chosen().folder == environment.folder
     before = len(asked(uv))
     install(environment, say=lambda _: None)
     assert len(asked(uv)) == before, "what is complete is only checked"
+
+
+@posix
+def test_without_a_connection_it_says_so(uv: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    words = (
+        "error: Request failed after 3 retries\n  cause: error sending request for url (https://example.org/simple/)\n"
+    )
+    (uv / "words").write_text(words)
+    with pytest.raises(BackendError, match=r"no package index answers .*; check the connection, then") as caught:
+        install(Environment(tmp_path / "env"), say=lambda _: None)
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr().err.count("error sending request") == 1, "its own words are shown, once"
+    probe = asked(uv)[-1]
+    assert probe.endswith("--dry-run --no-deps salesforce-lavis==1.0.2") and "--no-cache" in probe
 
 
 @posix

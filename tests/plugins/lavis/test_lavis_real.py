@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -20,6 +23,8 @@ from core.testing import VisionBackendTests, make_picture
 from core.vision import GenerationOptions, VisualQuestion
 from plugins.lavis.backend import LavisBackend
 from plugins.lavis.environment import EYE, Environment
+from plugins.lavis.install import find_python, install
+from tests.servers import free_port
 
 pytestmark = pytest.mark.lavis
 
@@ -76,6 +81,7 @@ def t5(make: Make) -> LavisBackend:
 
 
 class _AsAnyBackend(VisionBackendTests):
+    spec = "lavis"
     kind = "opt"
 
     @pytest.fixture
@@ -179,10 +185,46 @@ def test_weights_of_another_size_are_one_line(lavis_environment: Environment, sm
 
 
 def test_the_eye_file_needs_nothing_of_ours(lavis_environment: Environment) -> None:
-    import subprocess
-
     done = subprocess.run([str(lavis_environment.python), "-I", str(EYE)], capture_output=True, text=True, check=False)
     assert done.returncode == 0 and '"salesforce-lavis": "1.0.2"' in done.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_it_needs_no_package_of_the_system(lavis_environment: Environment) -> None:
+    """Nothing is loaded that is not of the environment, of Python itself, or of every Linux that has a C++ compiler's
+    runtime: no libGL for OpenCV, no FFmpeg, no BLAS."""
+    code = (
+        f"import runpy, sys; runpy.run_path({str(EYE)!r})['import_lavis'](); import lavis.models, lavis.processors\n"
+        "print(*sorted({line.split()[-1] for line in open('/proc/self/maps') if '.so' in line}), sep='\\n')\n"
+        "print(sys.prefix, sys.base_prefix, sep='\\n')"
+    )
+    done = subprocess.run(
+        [str(lavis_environment.python), "-I", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    *loaded, prefix, base = done.stdout.splitlines()
+    own = tuple(f"{Path(place).resolve()}/" for place in (prefix, base))
+    outside = [file for file in loaded if file.startswith("/") and not file.startswith(own)]
+    names = {Path(file).name.partition(".so")[0] for file in outside}
+    everywhere = {"libc", "libm", "libdl", "librt", "libpthread", "libutil", "libresolv", "libgcc_s", "libstdc++"}
+    of_python = {"libz", "libbz2", "liblzma", "libffi", "libssl", "libcrypto", "libsqlite3", "libuuid", "libexpat"}
+    optional = {"libfribidi"}  # for Pillow's text from right to left
+    assert {name for name in names if not name.startswith("ld-")} <= everywhere | of_python | optional
+
+
+def test_without_a_connection_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real pip, asked to take an index where nobody listens."""
+    for name in [name for name in os.environ if name.startswith(("PIP_", "UV_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", f"http://127.0.0.1:{free_port()}/simple")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+    python = find_python(None)
+    monkeypatch.setenv("PATH", "")  # no uv
+    with pytest.raises(BackendError, match="setuptools could not be installed: no package index answers") as caught:
+        install(Environment(tmp_path / "env"), python, say=lambda _: None)
+    assert "\n" not in str(caught.value)
 
 
 def _narrowed(llm: Path, folder: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from core.testing import VisionBackendTests, make_picture
 from core.vision import GenerationOptions, VisionBackend, VisualQuestion
 from plugins.minigpt4.backend import MiniGPT4Backend
 from plugins.minigpt4.conversation import LLAMA2, VICUNA
+from plugins.minigpt4.decoding import ORIGINAL, Options
 from plugins.minigpt4.loading import LoadOptions, check
 from plugins.minigpt4.modeling import MiniGPT4WithoutQFormer
 from tests.plugins.minigpt4.tiny import make_model, save
@@ -210,6 +212,8 @@ def test_a_directory_that_cannot_work_is_one_clear_line(
         ("?device=cuda:77", "there is no cuda:77"),
         ("?device=toaster", "device='toaster' is not known"),
         ("?format=alpaca", "choose one of vicuna"),
+        ("?top_k=many", "top_k='many' is no whole number"),
+        ("?num_beams=0", "num_beams is 0, but must be at least 1"),
     ],
 )
 def test_an_argument_that_cannot_work_is_one_clear_line(directory: Path, argument: str | None, says: str) -> None:
@@ -219,5 +223,23 @@ def test_an_argument_that_cannot_work_is_one_clear_line(directory: Path, argumen
 
 
 def test_options_stand_behind_the_directory(directory: Path) -> None:
-    assert LoadOptions.parse(str(directory)) == (directory, LoadOptions())
+    assert LoadOptions.parse(str(directory)) == (str(directory), LoadOptions())
     assert LoadOptions.parse(f"{directory}?quantize=4bit&compile=yes")[1] == LoadOptions(quantize="4bit", compile=True)
+
+
+def test_every_decoding_option_of_the_original_can_be_chosen(eye: MiniGPT4Backend, directory: Path) -> None:
+    given = "top_k=7&num_beams=3&min_length=2&repetition_penalty=1.3&length_penalty=0.5"
+    other = MiniGPT4Backend(f"{directory}?{given}")
+    assert other.describe()["decoding"] == (
+        "top_k 7, num_beams 3, min_length 2, repetition_penalty 1.3, length_penalty 0.5"
+    )
+    assert "decoding" not in eye.describe() and other.revision == eye.revision
+    sampled = GenerationOptions(40, temperature=0.7, top_p=0.8, seed=3)
+    assert eye._decoding(sampled) == replace(ORIGINAL, max_new_tokens=40, temperature=0.7, top_p=0.8, seed=3)
+    assert other._decoding(sampled) == Options(40, True, 0.7, 0.8, 7, 3, 1.3, 0.5, 2, 3)
+    [image] = other.encode([make_picture()])
+    question = VisualQuestion(image, "What?", options=OPTIONS)
+    wanted = other._decoding(OPTIONS)
+    assert (wanted.do_sample, wanted.num_beams, wanted.repetition_penalty) == (False, 3, 1.3)
+    [by_engine] = eye.engine.answer([eye._conversation(question)], wanted)
+    assert other.answer([question]) == [by_engine.text] == ["".join(other.stream(question))]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from plugins.minigpt4.conversation import FORMATS, Conversation, Format, Seen
 from plugins.minigpt4.decoding import GREEDY, ORIGINAL, Options
 from plugins.minigpt4.engine import Engine
+from plugins.minigpt4.prefixes import taken
 from plugins.minigpt4.rows import Done, Piece, Row
 from tests.plugins.minigpt4.tiny import make_engine, make_model, see
 
@@ -100,7 +101,7 @@ def test_wherever_a_prefix_was_cut_the_rest_reads_the_same(model: object, talk: 
         for cut in cuts:
             cache, mask, last = engine._read([(one, cut)])
             assert (last[0] - expected[cut - 1]).abs().max() < CLOSE
-            engine._keep(one, one.keys[:cut], cache, mask, 0)
+            engine.store.add(taken(one.keys[:cut], cache, mask, 0))
     assert engine.counts.reused > 0
 
 
@@ -148,7 +149,7 @@ def test_16_bit_differs_by_its_rounding_only(model: object, dtype: torch.dtype, 
         assert error < tolerance
         one = row(half, same)
         with torch.inference_mode():
-            half._keep(one, one.keys[:9], *half._read([(one, 9)])[:2], 0)
+            half.store.add(taken(one.keys[:9], *half._read([(one, 9)])[:2], 0))
             cached = half._read([(one, len(one.keys))])[2][0].float()
         assert (cached - expected[-1]).pow(2).mean().sqrt() / expected.std() < tolerance
     assert half.counts.reused > 0

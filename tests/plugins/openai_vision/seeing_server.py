@@ -15,7 +15,14 @@ from plugins.openai_vision.backend import OpenAIBackend
 from tests.servers import HERE, _process
 
 KEY = "sk-test-4f3c2b1a0987"
-VARIABLES = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "INQUISIGHT_API_KEY", "INQUISIGHT_BASE_URL")
+VARIABLES = (
+    "OPENAI_API_KEY",
+    "OPENAI_BASE_URL",
+    "INQUISIGHT_API_KEY",
+    "INQUISIGHT_BASE_URL",
+    "INQUISIGHT_VISION_API_KEY",
+    "INQUISIGHT_VISION_BASE_URL",
+)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from core.errors import InquisightError, UsageError
 from core.hookspecs import GROUP
 from core.images import open_picture
 from core.registry import Registry
+from core.settings import load_settings
 from core.testing import VisionBackendTests, make_picture
 from core.vision import GenerationOptions, VisionBackend, VisualQuestion
 from plugins.openai_vision.backend import CAPTION, OpenAIBackend
@@ -199,6 +200,22 @@ def test_the_address_comes_from_the_settings_where_none_is_given(server: str) ->
     assert looking.describe()["why"] == "INQUISIGHT_BASE_URL"
 
 
+def test_the_eyes_own_address_and_key_come_first(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = f"looks.{uuid4().hex}"
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://other.example/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-other")
+    monkeypatch.setenv("INQUISIGHT_BASE_URL", "https://questioner.example/v1")
+    monkeypatch.setenv("INQUISIGHT_API_KEY", "sk-of-the-questioner")
+    monkeypatch.setenv("INQUISIGHT_VISION_BASE_URL", server)
+    monkeypatch.setenv("INQUISIGHT_VISION_API_KEY", "sk-of-the-eye")
+    looking = OpenAIBackend(name, settings=load_settings())
+    [image] = looking.encode([make_picture(8, 8, RED)])
+    assert looking.answer([VisualQuestion(image, "What?")]) == ["user: 8x8 #ff0000, What?"]
+    assert received(server, name)[0]["headers"]["authorization"] == "Bearer sk-of-the-eye"
+    told = looking.describe()
+    assert told["why"] == "INQUISIGHT_VISION_BASE_URL" and "sk-of" not in json.dumps(told) + repr(load_settings())
+
+
 def test_keys_go_to_their_own_servers_only(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-for-openai-only")
     monkeypatch.setenv("EYE_API_KEY", "for-the-eye")
@@ -209,6 +226,11 @@ def test_keys_go_to_their_own_servers_only(server: str, monkeypatch: pytest.Monk
         ("", {"base_url": questioners}, "none"),
         ("", {"base_url": server}, KEY),
         ("&key_env=EYE_API_KEY", {"base_url": questioners}, "for-the-eye"),
+        ("", {"vision_api_key": "sk-eye"}, "sk-eye"),
+        ("", {"vision_api_key": "sk-eye", "vision_base_url": questioners}, "none"),
+        ("", {"vision_base_url": server}, "none"),
+        ("", {"vision_base_url": server, "base_url": server}, KEY),
+        ("", {"vision_base_url": server, "vision_api_key": "sk-eye", "base_url": questioners}, "sk-eye"),
     ):
         name = f"looks.{uuid4().hex}"
         looking = eye(server, name, options, **values)
@@ -218,9 +240,9 @@ def test_keys_go_to_their_own_servers_only(server: str, monkeypatch: pytest.Monk
 
 
 def test_openais_own_address_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match=r"set OPENAI_API_KEY or INQUISIGHT_API_KEY"):
+    with pytest.raises(UsageError, match=r"set OPENAI_API_KEY or INQUISIGHT_API_KEY or INQUISIGHT_VISION_API_KEY\."):
         OpenAIBackend("gpt-4o-mini", settings=settings(api_key=None))
-    with pytest.raises(UsageError, match=r"api\.openai\.com: set OPENAI_API_KEY\."):
+    with pytest.raises(UsageError, match=r"api\.openai\.com: set OPENAI_API_KEY or INQUISIGHT_VISION_API_KEY\."):
         local = settings(base_url="http://localhost:8000/v1")
         OpenAIBackend("gpt-4o-mini?base_url=https://api.openai.com/v1", settings=local)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-mine")

@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from core.errors import BackendError, InquisightError, UsageError
 from core.testing import make_picture
 from core.vision import GenerationOptions, VisualQuestion
+from plugins.batching import without
 from plugins.vlm.backend import TransformersBackend
-from plugins.vlm.batching import without
 from tests.plugins.blip2 import tiny_blip2
 from tests.plugins.vlm.tiny_vlm import TEMPLATE, llava
 

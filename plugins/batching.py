@@ -76,6 +76,17 @@ def in_groups(questions: Sequence[VisualQuestion], size: int) -> Iterator[tuple[
             yield options, indices[start : start + size]
 
 
+def answered_in_groups(
+    questions: Sequence[VisualQuestion], size: int, answer: Callable[[list[int], GenerationOptions], Iterable[str]]
+) -> list[str]:
+    """One answer per question, in order; `answer` gets the places of a group and the options of all of it."""
+    answers = [""] * len(questions)
+    for options, places in in_groups(questions, size):
+        for place, said in zip(places, answer(places, options), strict=True):
+            answers[place] = said
+    return answers
+
+
 def control_tokens(tokenizer: Any) -> tuple[str, ...]:
     """The pieces of text that the tokenizer reads as marks of its own and not as words, the longest first."""
     added = getattr(tokenizer, "added_tokens_decoder", {}).values()

@@ -1,24 +1,23 @@
 """Open a directory in Hugging Face's layout: checked before anything large is read, each choice with its reason.
 
-Shared by the eyes that take such a directory as it is, `transformers:` and `blip2:`.
+Shared by the eyes that take such a directory as it is, `transformers:` and `blip2:`; `minigpt4:` knows more about its
+own and shares how one is loaded.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self, get_args
-from urllib.parse import parse_qsl
+from typing import Any, Final
 
 from core.entries import one_line
-from core.errors import BackendError, UsageError, printable
-from plugins.minigpt4.choices import DType, Quantize
+from core.errors import BackendError, printable
+from plugins.choices import Options, choose_device, choose_dtype
 from plugins.minigpt4.memory import BYTES, GB, free_memory
 
 WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin")
@@ -27,41 +26,6 @@ SAMPLES: Final = 256  # of 4 KB, read from a file that is too large to be read a
 LOADING_ERRORS: Final = (
     OSError, ValueError, RuntimeError, ImportError, KeyError, TypeError, AttributeError, AssertionError,
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class LoadOptions:
-    """How a model is opened. On the command line: `PLUGIN:DIRECTORY?dtype=float16&quantize=8bit`."""
-
-    plugin: ClassVar[str] = "transformers"
-
-    dtype: DType = "auto"
-    device: str = "auto"  # "cpu", "cuda:1", ...
-    device_map: str | None = None  # "auto", "balanced", ...: spread over several devices by accelerate
-    quantize: Quantize = "none"  # of the language model, by bitsandbytes
-
-    @classmethod
-    def parse(cls, argument: str) -> tuple[str, Self]:
-        """ "NAME?option=value&..." as name and options. Raises UsageError."""
-        text, mark, query = argument.rpartition("?")
-        if not mark or Path(argument).expanduser().exists():
-            return argument, cls()
-        known = [one.name for one in fields(cls)]
-        given: dict[str, Any] = dict(parse_qsl(query, keep_blank_values=True))
-        for name in given:
-            if name not in known:
-                raise UsageError(
-                    f"{cls.plugin} has no option {printable(name)!r}; it has {', '.join(known)}, as in "
-                    f"{cls.plugin}:{printable(text)}?dtype=float32."
-                )
-        return text, cls(**given)
-
-    def __post_init__(self) -> None:
-        allowed = {"dtype": get_args(DType), "quantize": get_args(Quantize)}
-        for name, values in allowed.items():
-            if getattr(self, name) not in values:
-                words = ", ".join(values)
-                raise UsageError(f"{name}={printable(getattr(self, name))!r} is not known; choose one of {words}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,31 +133,16 @@ def _digest(path: Path) -> str:
     return hasher.hexdigest()[:12]
 
 
-def choose_device(options: LoadOptions) -> tuple[str, str]:
-    """The device and why. Raises UsageError, BackendError."""
-    import torch
+def choose(directory: Directory, options: Options, *, half: bool = True) -> tuple[str, str, str]:
+    """Device, type of the numbers, and why. `half=False`: the model does not survive float16.
 
-    if options.device == "auto":
-        if torch.cuda.is_available():
-            return "cuda:0", "a CUDA GPU is there"
-        return "cpu", "no CUDA GPU is there"
-    try:
-        device = torch.device(options.device)
-    except RuntimeError:
-        raise UsageError(f"device={printable(options.device)!r} is not known; say cpu, cuda, cuda:1 or mps.") from None
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise BackendError(f"there is no {device}: {torch.cuda.device_count()} CUDA GPUs were found; say device=cpu.")
-    return str(device), f"{device} was asked for"
-
-
-def choose_dtype(directory: Directory, options: LoadOptions, device: str, half: bool = True) -> tuple[str, str]:
-    """The type of the numbers and why. `half=False`: the model does not survive float16.
-
-    Raises BackendError where the weights alone are larger than the free memory: later the system would end the process.
+    Raises UsageError; BackendError where the weights alone are larger than the free memory: later the system would end
+    the process.
     """
-    dtype, why = _dtype(options, device, half)
+    device, why_device = choose_device(options)
+    dtype, why = choose_dtype(options, device, half=half)
     if options.device_map or options.quantize != "none" or (free := free_memory(device)) is None:
-        return dtype, why
+        return device, dtype, f"{why_device}; {why}"
     if directory.bytes(dtype) > free and options.dtype == "auto" and device == "cpu":
         why = f"bfloat16 because float32 would take {directory.bytes(dtype) / GB:.1f} GB, and {free / GB:.1f} are free"
         dtype = "bfloat16"
@@ -204,64 +153,16 @@ def choose_dtype(directory: Directory, options: LoadOptions, device: str, half: 
             f"{printable(directory.path)} takes {size / GB:.1f} GB as {dtype}, and {free / GB:.1f} GB are free on "
             f"{device}: close other programs, or {way_out}."
         )
-    return dtype, why
+    return device, dtype, f"{why_device}; {why}"
 
 
-def _dtype(options: LoadOptions, device: str, half: bool) -> tuple[str, str]:
-    import torch
-
-    if options.dtype != "auto":
-        return options.dtype, f"{options.dtype} was asked for"
-    if device == "cpu":
-        return "float32", "float32 because CPUs are slow and less exact in 16 bit"
-    if device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False):
-        return "bfloat16", "bfloat16 because this GPU computes it and it has the range of float32"
-    where = "this GPU" if device.startswith("cuda") else device
-    if not half:
-        return "float32", f"float32 because {where} may not compute bfloat16 and the range of float16 is too small"
-    return "float16", f"float16 because {where} may not compute bfloat16"
-
-
-def placing(options: LoadOptions, device: str, dtype: str, exact: Sequence[str] = ()) -> dict[str, Any]:
-    """Arguments of `from_pretrained`: type, place and quantization. Modules in `exact` keep their type.
-
-    Raises BackendError where quantization is asked for and cannot be.
-    """
-    import torch
-
-    arguments: dict[str, Any] = {"dtype": getattr(torch, dtype), "local_files_only": True}
-    if options.device_map:
-        arguments["device_map"] = options.device_map
-    elif device != "cpu":
-        arguments["device_map"] = {"": device}  # straight to the device: no second copy in main memory
-    if options.quantize == "none":
-        return arguments
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise BackendError(
-            f"quantize={options.quantize} needs the package bitsandbytes: `pip install bitsandbytes`, or leave it out."
-        )
-    if not device.startswith("cuda"):
-        raise BackendError(f"quantize={options.quantize} needs a CUDA GPU, and the device is {device}; leave it out.")
-    from transformers import BitsAndBytesConfig
-
-    skip = list(exact) or None
-    if options.quantize == "8bit":
-        arguments["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=skip)
-    else:
-        arguments["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True,
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_compute_dtype=arguments["dtype"],
-            llm_int8_skip_modules=skip,
-        )
-    return arguments
-
-
-def load(path: Path, opener: Callable[..., Any], *, strict: bool, **arguments: Any) -> tuple[Any, list[str]]:
+def load(
+    path: Path, opener: Callable[..., Any], *, strict: bool, again: str = "fetch or convert it again", **arguments: Any
+) -> tuple[Any, list[str]]:
     """`opener(path, ...)`, which is a `from_pretrained`, and the stored tensors that the model has no use for.
 
-    Such tensors are an error where `strict` is set. Missing ones and those of another shape always are. Raises
-    BackendError, one line.
+    Such tensors are an error where `strict` is set. Missing ones and those of another shape always are; `again` is the
+    way out. Raises BackendError, one line.
     """
     import torch
     from safetensors import SafetensorError
@@ -292,7 +193,7 @@ def load(path: Path, opener: Callable[..., Any], *, strict: bool, **arguments: A
         counted = ", ".join(f"{len(keys)} {kind} (first {printable(keys[0])})" for kind, keys in wrong.items() if keys)
         raise BackendError(
             f"the weights in {where} do not fit the model that its config.json describes: {counted}; nothing it says "
-            "could be trusted, so fetch or convert it again."
+            f"could be trusted, so {again}."
         )
     model.eval()
     return model, unused

@@ -1,0 +1,205 @@
+"""How a batch is worked on. `local` does it on this machine; another engine is one more line in `ENGINES`.
+
+An engine takes a `Work` and yields a result for each of its items, in any order. It may read pictures and hold
+interviews wherever it likes: `interview_many` is what a worker elsewhere calls, with its own models and its share of
+the pictures. Whoever runs the engine writes each result down before asking for the next, so once a `Captioned` has been
+yielded `work.knows` says yes to that picture's bytes.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from agents.batch.calls import Meter, metered
+from agents.batch.listing import Item
+from agents.batch.pipeline import How, Outcome, Ready, Task, interview_many
+from core.errors import BackendError, ImageError, RegistryError, UsageError, printable
+from core.images import Picture
+from core.records import Caption
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
+    from core.vision import VisionBackend
+
+ENGINES: Final = {"local": "agents.batch.engine:local"}
+AHEAD: Final = 8  # pictures that are read before there is room for them
+WAITING: Final = 10_000  # pictures that wait for another one with the same bytes to be captioned
+
+
+@dataclass(frozen=True, slots=True)
+class Captioned:
+    """A finished caption."""
+
+    item: Item
+    caption: Caption
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """The bytes of a picture whose caption is kept."""
+
+    item: Item
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class GaveUp:
+    """A picture that could not be captioned: `where` is "picture", "eye" or "questioner"."""
+
+    item: Item
+    where: str
+    reason: str
+    caption: Caption | None = None  # what had been learned
+
+
+Result = Captioned | Repeated | GaveUp
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What an engine gets."""
+
+    items: Callable[[], Iterator[Item]]  # pictures that are to be captioned, in order; to be read by one thread
+    open: Callable[[Item], Picture]  # raises ImageError; from any thread
+    models: Callable[[], tuple[VisionBackend, BaseChatModel]]  # loaded when first asked for
+    how: How
+    rate: float | None = None  # calls of the questioner per second
+    knows: Callable[[str], bool] = lambda sha256: False  # whether a caption for these bytes is kept; from any thread
+    earlier: Callable[[str], Caption | None] = lambda key: None  # what an earlier run had learned of a picture
+    meter: Meter = field(default_factory=Meter)
+    stop: threading.Event = field(default_factory=threading.Event)  # begin no further picture
+
+
+Engine = Callable[[Work], Iterator[Result]]
+
+
+def find_engine(name: str) -> Engine:
+    """The engine of this name. Raises UsageError."""
+    target = ENGINES.get(name)
+    if target is None:
+        raise UsageError(f"there is no engine '{printable(name, 40)}'; there is {', '.join(ENGINES)}")
+    module, _, attribute = target.partition(":")
+    engine: Engine = getattr(importlib.import_module(module), attribute)
+    return engine
+
+
+def local(work: Work) -> Iterator[Result]:
+    """On this machine, in this process: one eye, many calls of the questioner at once."""
+    vision, questioner = work.models()
+    metered(questioner, work.meter, rate=work.rate, stop=work.stop)
+    twins = _Twins()
+    outcomes = interview_many(_tasks(work, twins), vision, questioner, _fitted(work.how, questioner), stop=work.stop)
+    try:
+        for outcome in outcomes:
+            if isinstance(outcome, Ready):
+                yield outcome.tag
+                continue
+            first = result_of(outcome)
+            yield first
+            for item in twins.done(outcome.caption.picture.sha256):
+                if isinstance(first, GaveUp):
+                    yield GaveUp(item, first.where, f"the same picture as {printable(first.item.key)}: {first.reason}")
+                else:
+                    yield Repeated(item, outcome.caption.picture.sha256)
+    finally:
+        twins.close()
+        outcomes.close()  # type: ignore[attr-defined]
+
+
+def result_of(outcome: Outcome) -> Captioned | GaveUp:
+    """An outcome whose tag is an Item, as a result."""
+    if outcome.error is None:
+        return Captioned(outcome.tag, outcome.caption)
+    where = "eye" if isinstance(outcome.error, BackendError | RegistryError) else "questioner"
+    return GaveUp(outcome.tag, where, str(outcome.error), outcome.caption)
+
+
+def _fitted(how: How, questioner: BaseChatModel) -> How:
+    """A pipeline in this process has one random generator for all its calls, so they must not overlap."""
+    from agents.providers import PROVIDER
+
+    local_model = (questioner.metadata or {}).get(PROVIDER) == "huggingface"
+    return replace(how, concurrency=1) if local_model else how
+
+
+def _tasks(work: Work, twins: _Twins) -> Iterator[Task | Ready]:
+    """Every picture that needs an interview, and what is known at once of the others."""
+    for item, found in _opened(work):
+        if isinstance(found, ImageError):
+            reason = str(found).removeprefix(f"'{printable(item.key)}' ").rstrip(".")
+            yield Ready(GaveUp(item, "picture", reason))
+        elif twins.waits(item, found.sha256):
+            continue
+        elif work.knows(found.sha256):
+            for one in (item, *twins.done(found.sha256)):
+                yield Ready(Repeated(one, found.sha256))
+        else:
+            earlier = work.earlier(item.key)
+            if earlier is not None and earlier.picture.sha256 != found.sha256:
+                earlier = None
+            yield Task(item, found, earlier)
+
+
+def _opened(work: Work) -> Iterator[tuple[Item, Picture | ImageError]]:
+    """The pictures in order, read and decoded a little ahead by a few threads."""
+
+    def read(item: Item) -> tuple[Item, Picture | ImageError]:
+        try:
+            return item, work.open(item)
+        except ImageError as error:
+            return item, error
+
+    ahead: deque[Future[tuple[Item, Picture | ImageError]]] = deque()
+    readers = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="reader")
+    try:
+        for item in work.items():
+            ahead.append(readers.submit(read, item))
+            if len(ahead) >= AHEAD:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        readers.shutdown(wait=False, cancel_futures=True)
+
+
+class _Twins:
+    """Pictures with the same bytes as one that is being interviewed about: they wait for its caption."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._waiting: dict[str, list[Item]] = {}
+        self._count = 0
+        self._closed = False
+
+    def waits(self, item: Item, sha256: str) -> bool:
+        """Whether `item` waits for another one. If not, others wait for it from now on."""
+        with self._changed:
+            first = self._waiting.get(sha256)
+            if first is None:
+                self._waiting[sha256] = []
+                return False
+            first.append(item)
+            self._count += 1
+            self._changed.wait_for(lambda: self._closed or self._count < WAITING)
+            return True
+
+    def done(self, sha256: str) -> list[Item]:
+        """Those that waited for this picture, which nobody does from now on."""
+        with self._changed:
+            items = self._waiting.pop(sha256, [])
+            self._count -= len(items)
+            self._changed.notify_all()
+            return items
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()

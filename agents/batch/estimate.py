@@ -1,0 +1,104 @@
+"""What a batch would take, before it is begun: pictures, calls, tokens, cost, time. No model is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from agents.batch.calls import LETTERS
+from agents.batch.journal import Record
+from agents.batch.pipeline import How
+from agents.batch.progress import duration
+from agents.interview import Interview, Message, NeedQuestion, NeedSummary
+from core.records import Caption, Dialogue, PictureInfo, Turn
+
+# Letters that a turn usually has, where nothing was measured: what the embedded eye and common questioners say.
+QUESTION, ANSWER, OPENING, SUMMARY = 45, 60, 160, 350
+_ENOUGH: Final = 5  # pictures of an earlier run, to go by what they took
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Figures for the pictures that are still to do."""
+
+    listed: int
+    repeated_names: int
+    captioned: int
+    failed: int
+    to_do: int
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    cost: float | None
+    seconds: float | None
+    measured: int  # pictures of earlier runs that calls, tokens and time are taken from; 0: a guess
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """As people read it."""
+        tokens = f"about {self.input_tokens:,} tokens read and {self.output_tokens:,} written"
+        basis = (
+            f"by what {self.measured:,} pictures of this batch took"
+            if self.measured
+            else "guessed; after `--limit 20` it goes by what those took"
+        )
+        twice = f" ({self.repeated_names:,} named more than once)" if self.repeated_names else ""
+        lines = [
+            f"{self.listed:,} pictures{twice}: {self.captioned:,} captioned, {self.failed:,} failed, "
+            f"{self.to_do:,} to do",
+            f"{self.calls:,} calls of the questioner, {tokens}",
+        ]
+        if self.cost is not None:
+            lines.append(f"cost about {self.cost:,.2f}")
+        if self.seconds is not None:
+            least = "" if self.measured else "at least "
+            lines.append(f"time {least}{duration(self.seconds)}")
+        return [*lines, f"({basis})"]
+
+
+def estimate(
+    *, listed: int, repeated_names: int, captioned: int, failed: int, to_do: int, how: How, rate: float | None,
+    price_in: float | None, price_out: float | None, runs: Sequence[Record],
+) -> Estimate:  # fmt: skip
+    """By what earlier `runs` of the same batch took, else by the lengths of the prompts."""
+    pictures = sum(run["captioned"] for run in runs)
+    if pictures >= _ENOUGH:
+        calls, read, written = (
+            sum(run[name] for run in runs) / pictures for name in ("calls", "input_tokens", "output_tokens")
+        )
+        seconds: float | None = to_do * sum(run["seconds"] for run in runs) / pictures
+    else:
+        pictures = 0
+        calls = how.options.rounds
+        read, written = _tokens(how)
+        seconds = to_do * calls / rate if rate else None
+    cost = None
+    if price_in is not None or price_out is not None:
+        cost = to_do * (read * (price_in or 0) + written * (price_out or 0)) / 1e6
+    return Estimate(
+        listed, repeated_names, captioned, failed, to_do, round(to_do * calls), round(to_do * read),
+        round(to_do * written), cost, seconds, pictures,
+    )  # fmt: skip
+
+
+def _tokens(how: How) -> tuple[float, float]:
+    """(read, written) by the questioner for one picture, from the prompts and texts of the usual length."""
+    read = written = 0
+    turns: tuple[Turn, ...] = ()
+    for number in range(how.options.rounds):
+        answer = "a" * (ANSWER if number else OPENING)
+        turns += (Turn(question="q" * QUESTION, answer=answer, asked_by="questioner" if number else "opening"),)
+        info = PictureInfo(sha256="", source="", width=1, height=1)
+        caption = Caption(picture=info, status="stopped", plain="a", dialogue=Dialogue(turns=turns))
+        need = Interview.resumed(caption, how.prompts, how.options).need
+        if isinstance(need, NeedQuestion | NeedSummary):
+            read += _letters(need.messages)
+            written += QUESTION if isinstance(need, NeedQuestion) else SUMMARY
+    return read / LETTERS, written / LETTERS
+
+
+def _letters(messages: Sequence[Message]) -> int:
+    return sum(len(message.content) for message in messages)

@@ -1,0 +1,185 @@
+"""What is made of the journal: JSON Lines, Parquet, COCO captions, texts beside the pictures; shards are in shards.py.
+
+Every file is written whole, in the order of the input, and without times, so that a batch that was killed ten times
+ends in the same bytes as one that nobody disturbed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from agents.batch.journal import as_bytes, replaced
+from agents.batch.ledger import Failure, Row
+from agents.sidecar import sidecar_of
+from core.errors import StoreError, UsageError, printable
+
+KINDS: Final = {
+    ".jsonl": "JSON Lines",
+    ".ndjson": "JSON Lines",
+    ".parquet": "Parquet",
+    ".json": "COCO captions",
+    ".tar": "webdataset shards",
+}
+ROWS: Final = 1000  # of a Parquet file that are written at a time
+Rows = Callable[[], Iterator[Row]]  # all of them, as often as it is called
+
+
+def kind_of(path: Path) -> str:
+    """What a file of this name holds. Raises UsageError."""
+    kind = KINDS.get(path.suffix.lower())
+    if kind is None:
+        known = ", ".join(f"{suffix} ({what})" for suffix, what in KINDS.items())
+        raise UsageError(f"--out '{printable(path)}': the name says what is written, and must end in one of {known}")
+    return kind
+
+
+def with_shard(path: Path, shard: int, of: int) -> Path:
+    """The file of one of several machines: captions.0-of-4.jsonl."""
+    return path if of == 1 else path.with_name(f"{path.stem}.{shard}-of-{of}{path.suffix}")
+
+
+def failures_of(path: Path) -> Path:
+    """Where the pictures that were given up are listed."""
+    return path.with_name(f"{path.stem}.failed.jsonl")
+
+
+def record(row: Row) -> dict[str, Any]:
+    """A row of the outputs: plain values only."""
+    caption = row.caption
+    return {
+        "key": row.key,
+        "caption": caption.text,
+        "summary": caption.summary,
+        "opening": caption.opening,
+        "plain": caption.plain,
+        "sha256": caption.picture.sha256,
+        "width": caption.picture.width,
+        "height": caption.picture.height,
+        "same_as": row.same_as,
+        "ended_because": caption.ended_because,
+        "dialogue": [
+            {"question": turn.question, "answer": turn.answer, "asked_by": turn.asked_by, "certainty": turn.certainty}
+            for turn in caption.dialogue.turns
+        ],
+    }
+
+
+def write_output(path: Path, rows: Rows) -> None:
+    """Replace `path` by what its name says. Raises StoreError."""
+    {"JSON Lines": _json_lines, "Parquet": _parquet, "COCO captions": _coco}[kind_of(path)](path, rows)
+
+
+def write_failures(path: Path, failures: Iterable[Failure]) -> int:
+    """List the pictures that were given up; no file where there are none. How many there are. Raises StoreError."""
+    first = next(failures := iter(failures), None)
+    if first is None:
+        path.unlink(missing_ok=True)
+        return 0
+    count = 0
+    with replaced(path) as file:
+        for failure in (one for some in ((first,), failures) for one in some):
+            line = {"key": failure.key, "where": failure.where, "reason": failure.reason}
+            file.write(as_bytes(json.dumps(line, ensure_ascii=False)) + b"\n")
+            count += 1
+    return count
+
+
+def _json_lines(path: Path, rows: Rows) -> None:
+    with replaced(path) as file:
+        for row in rows():
+            file.write(as_bytes(json.dumps(record(row), ensure_ascii=False)) + b"\n")
+
+
+def check_parquet() -> None:
+    """Raise UsageError where Parquet cannot be written."""
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError:
+        raise UsageError("Parquet needs pyarrow: pip install 'inquisight[batch]'") from None
+
+
+def _parquet(path: Path, rows: Rows) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    text = pyarrow.string()
+    turn = pyarrow.struct([(name, text) for name in ("question", "answer", "asked_by", "certainty")])
+    types = {"width": pyarrow.int32(), "height": pyarrow.int32(), "dialogue": pyarrow.list_(turn)}
+    names = ("key", "caption", "summary", "opening", "plain", "sha256", "width", "height", "same_as", "ended_because")
+    schema = pyarrow.schema([(name, types.get(name, text)) for name in (*names, "dialogue")])
+    with replaced(path) as file, pyarrow.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+        for some in _groups(rows(), ROWS):
+            writer.write_table(pyarrow.Table.from_pylist([_encodable(record(row)) for row in some], schema))
+
+
+def _encodable(value: Any) -> Any:
+    """Texts without lone surrogates, which Parquet has no place for."""
+    if isinstance(value, str):
+        return as_bytes(value).decode()
+    if isinstance(value, dict):
+        return {name: _encodable(one) for name, one in value.items()}
+    return [_encodable(one) for one in value] if isinstance(value, list) else value
+
+
+def _coco(path: Path, rows: Rows) -> None:
+    """{"images": [...], "annotations": [...]}, as https://cocodataset.org/#format-data has it for captions.
+
+    Ids count from 1. Written row by row, in two passes, since there may be a million.
+    """
+    with replaced(path) as file:
+        file.write(b'{"info": {"description": "captions by inquisight batch"}, "licenses": [], "images": [\n')
+        for number, row in enumerate(rows(), start=1):
+            picture = row.caption.picture
+            image = {"id": number, "file_name": row.key, "width": picture.width, "height": picture.height}
+            file.write((b",\n" if number > 1 else b"") + as_bytes(json.dumps(image, ensure_ascii=False)))
+        file.write(b'\n], "annotations": [\n')
+        for number, row in enumerate(rows(), start=1):
+            said = {"id": number, "image_id": number, "caption": row.caption.text}
+            file.write((b",\n" if number > 1 else b"") + as_bytes(json.dumps(said, ensure_ascii=False)))
+        file.write(b"\n]}\n")
+
+
+def _groups(rows: Iterator[Row], size: int) -> Iterator[list[Row]]:
+    some: list[Row] = []
+    for row in rows:
+        some.append(row)
+        if len(some) == size:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
+def write_beside(key: str, text: str) -> None:
+    """The caption beside its picture, as `photo.txt`. Raises StoreError."""
+    with replaced(sidecar_of(key)) as file:
+        file.write(_text_file(text))
+
+
+def is_beside(key: str, text: str) -> bool:
+    """Whether that file is there and says this."""
+    try:
+        return sidecar_of(key).read_bytes() == _text_file(text)
+    except OSError:
+        return False
+
+
+def _text_file(text: str) -> bytes:
+    return text.encode("utf-8", errors="replace") + b"\n"
+
+
+def make_room(paths: Iterable[Path]) -> None:
+    """Make the folders of outputs; what cannot be written is told now and not after days. Raises StoreError."""
+    for path in paths:
+        folder = path.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = (error.strerror or "unknown error").lower()
+            raise StoreError(f"the folder '{printable(folder)}' cannot be made: {reason}.") from None
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise StoreError(f"the folder '{printable(folder)}' is not writable; name another --out.")

@@ -1,0 +1,233 @@
+"""A batch that was asked for, checked: everything that can be known to be wrong before a model is loaded is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from agents.batch.engine import find_engine
+from agents.batch.inputs import Source, find_sources
+from agents.batch.journal import read_json, write_json
+from agents.batch.listing import Scope
+from agents.batch.outputs import check_parquet, kind_of, with_shard
+from agents.batch.pipeline import How
+from agents.batch.shards import existing_shards
+from agents.driver import described_options
+from agents.interview import InterviewOptions
+from agents.prompts import Prompts
+from core.errors import StoreError, UsageError, printable
+from core.registry import get_registry
+from core.settings import Settings, get_settings
+
+_IDENTITY: Final = ("name", "model", "revision")  # of a model: what decides what it says, not where it runs
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The command's options; None means: as set in the environment, or the default."""
+
+    inputs: tuple[str, ...] = ()
+    out: tuple[Path, ...] = ()
+    column: str | None = None
+    vision: str | None = None
+    questioner: str | None = None
+    rounds: int | None = None
+    context: int | None = None
+    prompts: Path | None = None
+    seed: int | None = None
+    language: str | None = None
+    save_beside: bool = False
+    overwrite: bool = False
+    concurrency: int = 32
+    batch: int = 32
+    eyes: int = 1
+    rate: float | None = None
+    price_in: float | None = None
+    price_out: float | None = None
+    limit: int | None = None
+    shard: str = "0/1"
+    shard_size: int = 1000
+    failed: bool = False
+    dry_run: bool = False
+    json: bool = False
+    engine: str = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A request that was checked."""
+
+    request: Request
+    sources: tuple[Source, ...]
+    outputs: tuple[Path, ...]
+    folder: Path  # of the journal
+    vision: str
+    questioner: str
+    how: How
+    rate: float | None
+    scope: Scope
+    settings: Settings
+
+    def facts(self, vision: Mapping[str, str], questioner: Mapping[str, str]) -> dict[str, Any]:
+        """Everything that decides what a caption says; only a batch with equal facts may go on with an output.
+
+        `vision` and `questioner` are what the models say of themselves, empty as long as none is loaded.
+        """
+        how = self.how
+        return {
+            "inputs": [source.name for source in self.sources],
+            "column": self.request.column,
+            "shard": f"{self.scope.shard}/{self.scope.of}",
+            "vision": {"spec": self.vision, **{name: vision[name] for name in _IDENTITY if name in vision}},
+            "questioner": {
+                "spec": self.questioner,
+                **{name: questioner[name] for name in _IDENTITY if name in questioner},
+            },
+            "seed": how.seed,
+            **described_options(how.options, how.prompts),
+        }
+
+
+def make_plan(request: Request) -> Plan:
+    """Check the request. Raises InquisightError, one line."""
+    settings = get_settings()
+    if not request.out:
+        raise UsageError(
+            "say where the captions go: --out captions.jsonl (or .parquet, .json for COCO, .tar for shards)"
+        )
+    for name, least in (("concurrency", 1), ("batch", 1), ("eyes", 1), ("shard_size", 1), ("limit", 1)):
+        value = getattr(request, name)
+        if value is not None and value < least:
+            option = {"eyes": "vision-batches"}.get(name, name.replace("_", "-"))
+            raise UsageError(f"--{option} must be {least} or more, not {value}")
+    for option, price in (("--price-in", request.price_in), ("--price-out", request.price_out)):
+        if price is not None and not 0 <= price < 1e6:
+            raise UsageError(f"{option} is a price for a million tokens, 0 or more, not {price}")
+    rate = request.rate if request.rate is not None else settings.requests_per_second
+    if rate is not None and not 0 < rate < 1e6:
+        raise UsageError(f"--requests-per-second must be more than 0, not {rate}")
+    if request.overwrite and not request.save_beside:
+        raise UsageError("--overwrite only means something together with --save-beside")
+    seed = request.seed if request.seed is not None else settings.seed
+    if seed is not None and not 0 <= seed < 2**32:
+        raise UsageError(f"the seed must be between 0 and {2**32 - 1}, not {seed}")
+    scope = _scope(request)
+    outputs = _outputs(request, scope)
+    find_engine(request.engine)
+    options = InterviewOptions(
+        rounds=settings.rounds if request.rounds is None else request.rounds,
+        context=settings.context if request.context is None else request.context,
+        language=request.language,
+    )
+    vision = request.vision or settings.vision
+    get_registry().find("vision backend", vision.split(":", 1)[0])
+    how = How(options, Prompts.load(request.prompts), seed, request.batch, request.concurrency, request.eyes)
+    return Plan(
+        request=request,
+        sources=tuple(find_sources(request.inputs, request.column)),
+        outputs=outputs,
+        folder=outputs[0].with_name(f"{outputs[0].name}.work"),
+        vision=vision,
+        questioner=request.questioner or settings.questioner,
+        how=how,
+        rate=rate,
+        scope=scope,
+        settings=settings,
+    )
+
+
+def _scope(request: Request) -> Scope:
+    shard, slash, of = request.shard.partition("/")
+    if not (slash and shard.isdecimal() and of.isdecimal() and int(shard) < int(of)):
+        raise UsageError(
+            f"--shard '{printable(request.shard, 40)}': write I/N, the I-th of N machines counted from 0, such as 0/4"
+        )
+    return Scope(int(shard), int(of), request.limit)
+
+
+def _outputs(request: Request, scope: Scope) -> tuple[Path, ...]:
+    paths = []
+    for path in request.out:
+        kind = kind_of(path)
+        if kind == "Parquet":
+            check_parquet()
+        if path.is_dir():
+            raise UsageError(f"--out '{printable(path)}' is a folder; name a file in it, such as captions.jsonl")
+        path = with_shard(path, scope.shard, scope.of)
+        if path in paths:
+            raise UsageError(f"--out '{printable(path)}' is named twice")
+        paths.append(path)
+    return tuple(paths)
+
+
+# --- what guards the output -------------------------------------------------------------------------------------------
+
+
+class Guard:
+    """Keeps a batch from going on with other settings, and from writing over files that are none of its own."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.path = plan.folder / "settings.json"
+        self.kept = read_json(self.path)
+        ours = set((self.kept or {}).get("outputs", ()))
+        for output in plan.outputs:
+            if output.name in ours:
+                continue
+            there = existing_shards(output)[:1] if output.suffix.lower() == ".tar" else [output]
+            if there and there[0].exists():
+                raise UsageError(
+                    f"'{printable(there[0])}' exists already and is not of this batch; move it, or take another --out"
+                )
+
+    def check(self, facts: Mapping[str, Any], *, certain: bool) -> None:
+        """Raise UsageError where the batch was begun with something else. Not `certain`: no model is loaded yet."""
+        for name, then in (self.kept or {}).get("facts", {}).items():
+            now = facts.get(name)
+            if not certain and isinstance(then, dict) and isinstance(now, dict):
+                then = {key: value for key, value in then.items() if key in now}
+            if then != now:
+                raise UsageError(
+                    f"'{printable(self.plan.outputs[0])}' was begun with {_shown(name, then)}, not with "
+                    f"{_shown(name, now)}; take the same settings, or another --out"
+                )
+
+    def write(self, facts: Mapping[str, Any]) -> None:
+        """Remember the settings, and which files are this batch's. Raises StoreError."""
+        known = list((self.kept or {}).get("outputs", ()))
+        outputs = known + [path.name for path in self.plan.outputs if path.name not in known]
+        value = {"version": 1, "facts": dict(facts), "outputs": outputs}
+        if value != self.kept:
+            write_json(self.path, value)
+            self.kept = value
+
+
+def _shown(name: str, value: Any) -> str:
+    text = " ".join(dict.fromkeys(map(str, value.values()))) if isinstance(value, dict) else str(value)
+    return f"{name} {printable(text, 100)}"
+
+
+@contextmanager
+def at_work(folder: Path) -> Iterator[None]:
+    """The folder, made where it does not exist, for this process alone. Raises UsageError or StoreError."""
+    from filelock import FileLock, Timeout
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / "lock")
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise UsageError(
+            f"another process is at work on '{printable(folder)}'; wait for it, or name another --out"
+        ) from None
+    except OSError as error:
+        raise StoreError(
+            f"the folder '{printable(folder)}' cannot be made: {(error.strerror or 'unknown error').lower()}."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,306 @@
+"""What `inquisight batch` does: list the pictures, caption those that have no caption yet, write the outputs."""
+
+from __future__ import annotations
+
+import json
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from agents.batch.engine import Captioned, GaveUp, Repeated, Result, Work, find_engine
+from agents.batch.estimate import estimate
+from agents.batch.inputs import open_item
+from agents.batch.ledger import DONE, FINISHED, GAVE_UP, PENDING, SAME, Ledger
+from agents.batch.listing import Listing
+from agents.batch.outputs import failures_of, make_room
+from agents.batch.plan import Guard, Plan, Request, at_work, make_plan
+from agents.batch.progress import Display, Tally, duration, shown
+from agents.batch.writing import Writer, say
+from agents.cli import EXIT_INTERRUPTED
+from agents.driver import check_language, describe_questioner
+from agents.printing import Status
+from core.errors import InquisightError, printable
+from core.quiet import hush_libraries
+from core.registry import get_registry
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
+    from core.vision import VisionBackend
+
+EXIT_SOME_FAILED: Final = 1
+
+
+def run(request: Request) -> int:
+    """Work on the batch until it is done or interrupted; gives back the exit code. Raises InquisightError."""
+    plan = make_plan(request)
+    guard = Guard(plan)
+    guard.check(plan.facts({}, {}), certain=False)
+    hush_libraries()
+    if request.dry_run:
+        return _dry_run(plan)
+    with at_work(plan.folder):
+        ledger = Ledger(plan.folder)
+        try:
+            return _Batch(plan, guard, ledger).run()
+        finally:
+            ledger.close()
+
+
+def _dry_run(plan: Plan) -> int:
+    request = plan.request
+    with ExitStack() as stack:
+        if plan.folder.is_dir():
+            stack.enter_context(at_work(plan.folder))
+            folder = plan.folder
+        else:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="inquisight-")))
+        ledger = Ledger(folder)
+        stack.callback(ledger.close)
+        listing = _listed(plan, ledger)
+        found = estimate(
+            listed=listing.count(plan.scope),
+            repeated_names=listing.repeated,
+            captioned=listing.count(plan.scope, FINISHED),
+            failed=listing.count(plan.scope, GAVE_UP),
+            to_do=listing.count(plan.scope, GAVE_UP if request.failed else PENDING),
+            how=plan.how,
+            rate=plan.rate,
+            price_in=request.price_in,
+            price_out=request.price_out,
+            runs=ledger.notes("run"),
+        )
+    print(json.dumps(found.as_json()) if request.json else "\n".join(found.lines()))
+    return 0
+
+
+def _listed(plan: Plan, ledger: Ledger) -> Listing:
+    """Every picture that was named. Raises UsageError or ImageError."""
+    listing = ledger.listing()
+    status = Status()
+    last = 0.0
+    try:
+        for count in listing.add(plan.sources):
+            if time.monotonic() - last > 0.2:
+                last = time.monotonic()
+                status.show(f"looking for pictures: {count:,}")
+    finally:
+        status.clear()
+    for source in plan.sources:
+        for problem in source.problems:
+            say(problem)
+    return listing
+
+
+@dataclass(slots=True)
+class _Models:
+    """Both models, loaded when an engine asks for them, and held against what the batch was begun with."""
+
+    plan: Plan
+    guard: Guard
+    vision: VisionBackend | None = None
+
+    def get(self) -> tuple[VisionBackend, BaseChatModel]:
+        from agents.questioners import load_questioner
+
+        plan = self.plan
+        # The pipeline keeps the pace itself, for plugins' questioners too.
+        settings = plan.settings.model_copy(update={"requests_per_second": None})
+        questioner = load_questioner(plan.questioner, settings, seed=plan.how.seed)
+        check_language(plan.how.options, questioner)
+        status = Status()
+        status.show(f"loading {printable(plan.vision)}")
+        try:
+            self.vision = get_registry().create_vision(plan.vision)
+        finally:
+            status.clear()
+        facts = plan.facts(self.vision.describe(), describe_questioner(questioner))
+        self.guard.check(facts, certain=True)
+        self.guard.write(facts)
+        return self.vision, questioner
+
+    def close(self) -> None:
+        if self.vision is not None:
+            self.vision.close()
+
+
+class _Batch:
+    def __init__(self, plan: Plan, guard: Guard, ledger: Ledger) -> None:
+        self.plan, self.guard, self.ledger = plan, guard, ledger
+        self.request = plan.request
+        self.writer = Writer(plan, ledger)
+        self.stop = threading.Event()
+        self.interrupted = False
+
+    def run(self) -> int:
+        plan, ledger = self.plan, self.ledger
+        make_room(plan.outputs)
+        listing = _listed(plan, ledger)
+        condition = GAVE_UP if self.request.failed else PENDING
+        to_do = listing.count(plan.scope, condition)
+        total = listing.count(plan.scope)
+        tally = Tally(total, total - to_do, price_in=self.request.price_in, price_out=self.request.price_out)
+        if self.request.save_beside:
+            self.writer.check_beside(listing, condition)
+            self.writer.catch_up_beside()
+        error: InquisightError | None = None
+        if to_do:
+            items = partial(listing.items, plan.scope, condition)
+            try:
+                self._work(items, tally)
+            except InquisightError as caught:
+                if not tally.settled:  # nothing has happened, so there is nothing to write or to tell
+                    raise
+                error = caught
+        elif self.guard.kept is not None:
+            self.guard.write(self.guard.kept["facts"])  # an output may have been added
+        self.writer.write_outputs(listing)
+        if error is not None:
+            told = InquisightError(f"{str(error).rstrip('. ')}; {self._kept()}")
+            told.exit_code = error.exit_code
+            raise told from error
+        return self._finish(tally, listing)
+
+    # --- captioning -----------------------------------------------------------------------------------------------
+
+    def _work(self, items: Any, tally: Tally) -> None:
+        plan, ledger = self.plan, self.ledger
+        models = _Models(plan, self.guard)
+        work = Work(
+            items=items,
+            open=partial(open_item, plan.sources, max_pixels=plan.settings.max_pixels),
+            models=models.get,
+            how=plan.how,
+            rate=plan.rate,
+            knows=ledger.knows,
+            earlier=ledger.partial if self.request.failed else lambda key: None,
+            meter=tally.meter,
+            stop=self.stop,
+        )
+        results = find_engine(self.request.engine)(work)
+        try:
+            with shown(tally) as display, self._interruptible(display, tally):
+                for result in results:
+                    self._keep(result, tally)
+                    display.update()
+        finally:
+            close = getattr(results, "close", None)
+            if close is not None:
+                close()
+            self._note(tally)
+            models.close()
+
+    def _keep(self, result: Result, tally: Tally) -> None:
+        ledger, item = self.ledger, result.item
+        match result:
+            case Captioned(item, caption):
+                ledger.done(item, caption)
+                tally.captioned += 1
+                self.writer.beside(item.key, caption.text)
+            case Repeated(item, digest):
+                ledger.same(item, digest)
+                tally.repeated += 1
+                if self.request.save_beside:
+                    self.writer.beside(item.key, ledger.caption(item.key).text)
+            case GaveUp(item, where, reason, caption):
+                ledger.failed(item, where, reason, caption)
+                tally.failed += 1
+
+    def _note(self, tally: Tally) -> None:
+        """What this run took, for estimates."""
+        counts = tally.meter.counts
+        if tally.settled:
+            self.ledger.note(
+                "run",
+                captioned=tally.captioned,
+                repeated=tally.repeated,
+                failed=tally.failed,
+                seconds=round(tally.seconds, 3),
+                calls=counts.calls,
+                input_tokens=counts.input_tokens,
+                output_tokens=counts.output_tokens,
+            )
+        self.ledger.commit()
+
+    @contextmanager
+    def _interruptible(self, display: Display, tally: Tally) -> Iterator[None]:
+        """The first Ctrl-C finishes what is under way, the second one leaves at once."""
+
+        def asked(number: int, frame: Any) -> None:
+            if self.stop.is_set():
+                raise KeyboardInterrupt
+            self.stop.set()
+            self.interrupted = True
+            display.line(
+                "finishing the interviews under way; Ctrl-C again leaves at once, nothing that is done is lost"
+            )
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.signal(signal.SIGINT, asked)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    # --- the end --------------------------------------------------------------------------------------------------
+
+    def _kept(self) -> str:
+        done = sum(count for state, count in self.ledger.tally().items() if state in (DONE, SAME))
+        return f"{done:,} captions are kept, the same command goes on"
+
+    def _finish(self, tally: Tally, listing: Listing) -> int:
+        plan, scope = self.plan, self.plan.scope
+        counts = tally.meter.counts
+        facts = {
+            "pictures": tally.total,
+            "captioned": listing.count(scope, f"i.state = {DONE}"),
+            "repeated": listing.count(scope, f"i.state = {SAME}"),
+            "failed": listing.count(scope, GAVE_UP),
+            "left": listing.count(scope, PENDING),
+            "this_run": {
+                "captioned": tally.captioned,
+                "repeated": tally.repeated,
+                "failed": tally.failed,
+                "seconds": round(tally.seconds, 3),
+                "calls": counts.calls,
+                "failed_calls": counts.failed,
+                "input_tokens": counts.input_tokens,
+                "output_tokens": counts.output_tokens,
+                "guessed_calls": counts.guessed,
+                "cost": tally.cost(counts),
+            },
+            "outputs": [str(path) for path in plan.outputs],
+        }
+        if self.request.json:
+            print(json.dumps(facts))
+        else:
+            print("\n".join(self._summary(facts, tally)))
+        if self.interrupted:
+            return EXIT_INTERRUPTED
+        return EXIT_SOME_FAILED if facts["failed"] else 0
+
+    def _summary(self, facts: dict[str, Any], tally: Tally) -> list[str]:
+        parts = [f"{facts['captioned']:,} captioned"]
+        if facts["repeated"]:
+            parts.append(f"{facts['repeated']:,} repeated")
+        if facts["failed"]:
+            where = printable(failures_of(self.plan.outputs[0]))
+            parts.append(f"{facts['failed']:,} failed (see {where}; --failed tries them again)")
+        if facts["left"]:
+            parts.append(f"{facts['left']:,} left, the same command goes on")
+        lines = [f"{facts['pictures']:,} pictures: {', '.join(parts)}"]
+        if tally.settled:
+            speed = tally.settled / max(tally.seconds, 1e-9)
+            rest = [part for part in tally.words()[1:] if not part.endswith((" failed", " repeated"))]
+            words = [f"{duration(tally.seconds)}, {speed:.2f} pictures/s", *rest]
+            lines.append(f"this run: {', '.join(words)}")
+        return [*lines, *(printable(path) for path in self.plan.outputs)]

@@ -1,0 +1,165 @@
+"""What running interviews want of the eye, gathered into full batches, worked on in threads of their own.
+
+Pictures to look at, plain captions, opening answers and short answers wait in rows of their own, because a batch takes
+as long as its longest answer. Whenever the eye is free it takes from the longest row, so that batches are as full as
+they can be without ever waiting for more.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, get_args
+
+from core.errors import BackendError, InquisightError
+from core.images import Picture
+from core.remote import Peer, explained
+from core.vision import VisionBackend, VisualQuestion
+
+Row = Literal["look", "plain", "opening", "asked"]
+ROWS: Final[tuple[Row, ...]] = get_args(Row)
+Tell = Callable[[Any, "Seen"], None]
+PIXELS: Final = 64_000_000  # decoded at once in one batch of pictures: 192 MB
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What came of one request: an encoded picture, an answer, or an error; and its share of the batch's seconds."""
+
+    result: Any = None
+    error: BaseException | None = None
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class _Request:
+    who: Any  # given back with the result
+    what: Any  # a Picture or a VisualQuestion
+
+
+@dataclass(slots=True)
+class Batches:
+    """How full the batches were: requests and batches by row."""
+
+    requests: dict[str, int] = field(default_factory=dict)
+    batches: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0  # that the eye was at work
+
+    def add(self, row: str, size: int, seconds: float) -> None:
+        self.requests[row] = self.requests.get(row, 0) + size
+        self.batches[row] = self.batches.get(row, 0) + 1
+        self.seconds += seconds
+
+
+class Eye:
+    """Takes requests from any thread; `tell(who, Seen)` is called from a thread of its own for each."""
+
+    def __init__(self, vision: VisionBackend, tell: Tell, *, batch: int = 32, workers: int = 1) -> None:
+        self.vision, self.batch = vision, batch
+        self.batches = Batches()
+        self._tell = tell
+        self._rows: dict[Row, deque[_Request]] = {row: deque() for row in ROWS}
+        self._changed = threading.Condition()
+        self._closed = False
+        self._threads = [
+            threading.Thread(target=self._work, daemon=True, name=f"eye-{number}") for number in range(workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def look(self, who: Any, picture: Picture) -> None:
+        """Encode a picture."""
+        self._add("look", _Request(who, picture))
+
+    def ask(self, who: Any, question: VisualQuestion, row: Row) -> None:
+        """Answer a question."""
+        self._add(row, _Request(who, question))
+
+    def close(self, seconds: float = 10.0) -> None:
+        """No more work; waits that long for a batch that is under way."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join(seconds)
+
+    def _add(self, row: Row, request: _Request) -> None:
+        with self._changed:
+            self._rows[row].append(request)
+            self._changed.notify()
+
+    def _work(self) -> None:
+        while (taken := self._take()) is not None:
+            self._serve(*taken)
+
+    def _take(self) -> tuple[Row, list[_Request]] | None:
+        with self._changed:
+            while not self._closed:
+                row = max(self._rows, key=lambda name: len(self._rows[name]))
+                waiting = self._rows[row]
+                if waiting:
+                    return row, self._first(row, waiting)
+                self._changed.wait()
+        return None
+
+    def _first(self, row: Row, waiting: deque[_Request]) -> list[_Request]:
+        """At most a batch, and of large pictures fewer."""
+        some: list[_Request] = []
+        pixels = 0
+        while waiting and len(some) < self.batch:
+            if row == "look":
+                pixels += waiting[0].what.width * waiting[0].what.height
+                if some and pixels > PIXELS:
+                    break
+            some.append(waiting.popleft())
+        return some
+
+    def _serve(self, row: Row, some: list[_Request]) -> None:
+        what = [request.what for request in some]
+        start = time.perf_counter()
+        try:
+            results: Sequence[Any] = self.vision.encode(what) if row == "look" else self.vision.answer(what)
+            if len(results) != len(some):
+                raise BackendError(f"{self.vision.name} gave {len(results)} results for {len(some)} requests.")
+        except BaseException as error:  # noqa: BLE001 - handed to whoever waits for it
+            self._serve_apart(row, some, error)
+            return
+        seconds = time.perf_counter() - start
+        self.batches.add(row, len(some), seconds)
+        for request, result in zip(some, results, strict=True):
+            self._tell(request.who, Seen(result, None, seconds / len(some)))
+
+    def _serve_apart(self, row: Row, some: list[_Request], error: BaseException) -> None:
+        """One bad request must not cost the others theirs: keep what was answered, and halve what was not."""
+        if len(some) == 1 or not isinstance(error, Exception) or for_all(error):
+            for request in some:
+                self._tell(request.who, Seen(None, error))
+            return
+        if "out of memory" in f"{type(error).__name__} {error}".lower().replace("outofmemory", "out of memory"):
+            self.batch = max(1, len(some) // 2)
+        answers = getattr(error, "answers", None)
+        if row != "look" and isinstance(answers, list) and len(answers) == len(some):
+            for request, answer in zip(some, answers, strict=True):
+                if answer is not None:
+                    self._tell(request.who, Seen(answer))
+            left = [request for request, answer in zip(some, answers, strict=True) if answer is None]
+            if len(left) < len(some):
+                for request in left:
+                    self._serve(row, [request])
+                return
+        middle = len(some) // 2
+        self._serve(row, some[:middle])
+        self._serve(row, some[middle:])
+
+
+def for_all(error: BaseException) -> bool:
+    """Whether any other picture would fail in the same way: a wrong key, a server that is not there, no credit."""
+    if getattr(error, "for_all", False):
+        return True
+    if isinstance(error, InquisightError):
+        cause = error.__cause__
+        return cause is not None and not isinstance(cause, InquisightError) and explained(cause, Peer("")).for_all
+    return False

@@ -1,0 +1,386 @@
+"""The Video ChatCaptioner protocol: an interview whose questions are each about one frame, as a state machine.
+
+The questioner chooses the frame; the answer comes from that frame only. A video of several parts is told part by part,
+and its summary is one of the parts' summaries. Like `agents.interview`, this neither asks nor prints anything.
+Protocol: Video ChatCaptioner (Chen et al. 2023, arXiv:2304.04227).
+
+What the questioner gets wrong is mended, with `options.repeats` further tries each round: a frame that does not exist,
+a question about none or several, one that was asked. After these the question goes to the nearest frame there is, or to
+the one spoken of last; where there is no new question, to a frame that nobody asked about goes the opening one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+
+from agents.cleaning import certain_part, clean_summary, is_repeated
+from agents.interview import (
+    END_FAILED,
+    END_NOTHING_NEW,
+    END_ROUNDS,
+    END_STOPPED,
+    RAW_CHARS,
+    Finished,
+    Interview,
+    InterviewOptions,
+    Message,
+    Need,
+    NeedAnswer,
+    NeedQuestion,
+    NeedSummary,
+)
+from agents.prompts import Prompts
+from agents.video.replies import read_question, speaks_of_frames, without_frames
+from core.errors import UsageError
+from core.records import Caption, Turn
+from core.tasks import NOTHING_NEW, QUESTION, SUMMARY, Task, is_nothing_new
+from core.video import clock
+
+SCENE: Final = "scene"  # `asked_by` of a turn that holds the summary of a part
+MENDED: Final = "mended"  # of a question that the questioner did not ask
+_LABEL = re.compile(r"Frame (\d+): ")
+
+
+@dataclass(frozen=True, slots=True)
+class VideoOptions(InterviewOptions):
+    """How an interview about a video runs; `rounds` are those of each part."""
+
+    rounds: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Frames `first` to `last`, numbered from 1 through the whole video, and the time they stand for, in seconds."""
+
+    first: int
+    last: int
+    begin: float
+    end: float
+
+    def __contains__(self, frame: object) -> bool:
+        return isinstance(frame, int) and self.first <= frame <= self.last
+
+    @property
+    def frames(self) -> range:
+        return range(self.first, self.last + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class NeedFrameAnswer(NeedAnswer):
+    """The backend's answer from one frame; `history` holds pairs about the same frame only."""
+
+    frame: int = 1
+
+    @property
+    def labelled(self) -> str:
+        """The question as the record keeps it."""
+        return label(self.frame, self.question)
+
+
+@dataclass(frozen=True, slots=True)
+class NeedTelling(NeedSummary):
+    """The questioner's telling of one part, or (`part` None) of the whole."""
+
+    part: int | None = None
+    attempt: int = 0
+
+
+def label(frame: int, question: str) -> str:
+    """ "Frame 3: What is it?" """
+    return f"Frame {frame}: {question}"
+
+
+def frame_of(question: str) -> int | None:
+    """The number in what `label` made; None for what is no question about a frame."""
+    found = _LABEL.match(question)
+    return int(found[1]) if found else None
+
+
+def without_label(question: str) -> str:
+    """The question alone."""
+    return _LABEL.sub("", question, count=1)
+
+
+class VideoInterview(Interview):
+    """One video's interview. `times` are the seconds of its frames 1, 2 ...; the parts hold them all, in order."""
+
+    def __init__(
+        self, prompts: Prompts, options: VideoOptions | None, times: Sequence[float], parts: Sequence[Part]
+    ) -> None:
+        super().__init__(prompts, options or VideoOptions())
+        if not times or [frame for part in parts for frame in part.frames] != list(range(1, len(times) + 1)):
+            raise UsageError("a video's parts must hold each of its frames once, in order, and one at least")
+        self.times, self.parts = tuple(times), tuple(parts)
+        self.plain = ""  # there is no caption of a whole video at a glance
+        self._pending_frame = 1
+        self._ended: dict[int, str] = {}  # part: why asking ended
+        self._reasons: tuple[str, ...] = ()  # what was said to each refused question
+        self._tellings: tuple[str, ...] = ()  # summaries of the current need that spoke of frames
+
+    def resume(self, caption: Caption) -> Self:
+        """Go on where `caption` ended; what was said there is not asked again."""
+        self.dialogue = caption.dialogue
+        if caption.status == "complete":
+            self.summary, self._end = caption.summary, caption.ended_because
+        return self
+
+    # --- what is so -------------------------------------------------------------------------------------------------
+
+    @property
+    def asked(self) -> int:
+        """Questions asked so far, in all parts."""
+        return sum(turn.asked_by != SCENE for turn in self.dialogue.turns)
+
+    @property
+    def told(self) -> int:
+        """Parts whose summary was written; a video of one part has none but the whole's."""
+        return sum(turn.asked_by == SCENE for turn in self.dialogue.turns)
+
+    @property
+    def part(self) -> Part:
+        """The part that is being talked about, the last one at the end."""
+        return self.parts[min(self.told, len(self.parts) - 1)]
+
+    def turns_of(self, part: Part) -> tuple[Turn, ...]:
+        """The questions about the part's frames, as asked."""
+        return tuple(turn for turn in self.dialogue.turns if frame_of(turn.question) in part)
+
+    @property
+    def need(self) -> Need:
+        if self._halted:
+            return Finished(END_FAILED if self._halted == "failed" else END_STOPPED)
+        if self.summary is not None:
+            return Finished(self._end or END_ROUNDS)
+        if self._pending:
+            return self._need_answer(self._pending[0], self._pending[1])
+        if self.told == len(self.parts) > 1:
+            return self._need_whole()
+        turns = self.turns_of(self.part)
+        if not turns:
+            return self._about(self.part.first, self.prompts.text("answerer.opening"), "opening")
+        if self.told not in self._ended and len(turns) < self.options.rounds:
+            return self._need_question()
+        return self._need_telling()
+
+    # --- what happens -----------------------------------------------------------------------------------------------
+
+    def feed(self, text: str, *, seconds: float = 0.0) -> None:
+        need = self.need
+        match need:
+            case NeedFrameAnswer():
+                self._take_answer(need, text, seconds)
+                turn = self.dialogue.turns[-1]
+                labelled = turn.model_copy(update={"question": need.labelled})
+                self.dialogue = self.dialogue.model_copy(update={"turns": (*self.dialogue.turns[:-1], labelled)})
+            case NeedQuestion():
+                self._take_question(text, seconds)
+            case NeedTelling():
+                self._take_telling(need, text, seconds)
+            case _:
+                raise RuntimeError("the interview is finished; nothing can be fed")
+        self._skip_empty_summary()
+
+    def inject(self, question: str) -> None:
+        """A person's own question, which names its frame, comes next. Raises UsageError; so does a video of scenes."""
+        asked = read_question(question)
+        if not asked.question or asked.frame is None or not 1 <= asked.frame <= len(self.times):
+            raise UsageError(
+                f"this is no question about one of frames 1 to {len(self.times)}: {question!r}; write 'Frame 1: ...'"
+            )
+        if len(self.parts) > 1:
+            raise UsageError("a video that is told scene by scene takes no questions; tell it as a whole (scenes 1)")
+        self._pending = (asked.question, "person", None, 0.0)
+        self._pending_frame = asked.frame
+        self._reopen()
+
+    # --- questions --------------------------------------------------------------------------------------------------
+
+    def _need_answer(self, question: str, asked_by: str) -> NeedFrameAnswer:
+        return self._about(self._pending_frame, question, asked_by)
+
+    def _about(self, frame: int, question: str, asked_by: str) -> NeedFrameAnswer:
+        pairs = [
+            (without_label(turn.question), turn.answer)
+            for turn in self.dialogue.turns
+            if frame_of(turn.question) == frame and turn.answer
+        ]
+        last = len(pairs) if self.options.context == -1 else self.options.context
+        history = tuple(pairs[max(0, len(pairs) - last) :])
+        return NeedFrameAnswer(question, history, asked_by, len(self.dialogue.turns), frame)
+
+    def _need_question(self) -> NeedQuestion:
+        part = self.part
+        task = Task.of(
+            QUESTION,
+            self.turns_of(part),
+            language=self.options.language,
+            refused=self.refused,
+            frames=((frame, round(self.times[frame - 1], 3)) for frame in part.frames),
+        )
+        return NeedQuestion(self._talk(), task, len(self.dialogue.turns), self._attempt)
+
+    def _talk(self) -> tuple[Message, ...]:
+        """The talk about this part as the questioner lived it: it asked (assistant), it was answered (user)."""
+        part, turns = self.part, self.turns_of(self.part)
+        ends = {"first": str(part.first), "last": str(part.last)}
+        shown = ", ".join(f"frame {frame} at {clock(self.times[frame - 1], exact=True)}" for frame in part.frames)
+        brief = self.prompts.text(
+            "questioner.brief",
+            length=_length(part.end - part.begin),
+            count=str(len(part.frames)),
+            frames=shown,
+            first=ends["first"],
+        )
+        messages = [Message("system", brief), Message("user", self.prompts.text("questioner.hello", **ends))]
+        known = {frame_of(turn.question) for turn in turns}
+        unknown = ", ".join(str(frame) for frame in part.frames if frame not in known)
+        for number, turn in enumerate(turns, start=1):
+            answer = turn.answer or "(no answer)"
+            if number == len(turns):
+                unasked = self.prompts.text("questioner.unasked", frames=unknown) if unknown else ""
+                answer = self.prompts.text(
+                    "questioner.answered", answer=answer, unasked=unasked, nothing_new=NOTHING_NEW, **ends
+                )
+            messages += [Message("assistant", turn.question), Message("user", answer)]
+        for said, reason in zip(self.refused, self._reasons, strict=True):
+            messages += [Message("assistant", said), Message("user", reason)]
+        return tuple(messages)
+
+    def _take_question(self, text: str, seconds: float) -> None:
+        self._spent += seconds
+        asked = read_question(text)
+        part, turns = self.part, self.turns_of(self.part)
+        ends = {"first": str(part.first), "last": str(part.last)}
+        if text.strip() and is_nothing_new(asked.question or text):
+            self._ended[self.told] = END_NOTHING_NEW
+            self._forget_attempts()
+            return
+        if not asked.question or (asked.frame in part and _is_known(asked.frame, asked.question, turns)):
+            reason = self.prompts.text("questioner.again", nothing_new=NOTHING_NEW, **ends)
+        elif asked.frame is None:
+            reason = self.prompts.text("questioner.no_frame", **ends)
+        elif asked.frame not in part:
+            reason = self.prompts.text("questioner.no_such_frame", frame=str(asked.frame), **ends)
+        else:
+            self._put(asked.frame, asked.question, "questioner", text)
+            return
+        if self._attempt < self.options.repeats:
+            self._attempt += 1
+            said = " ".join(text.split())[:RAW_CHARS] or "(nothing)"
+            self.refused, self._reasons = (*self.refused, said), (*self._reasons, reason)
+            return
+        frame = frame_of(turns[-1].question) if asked.frame is None else min(max(asked.frame, part.first), part.last)
+        assert frame is not None
+        if asked.question and not _is_known(frame, asked.question, turns):
+            self._put(frame, asked.question, "questioner", text)
+            return
+        known = {frame_of(turn.question) for turn in turns}
+        unknown = next((frame for frame in part.frames if frame not in known), None)
+        if unknown is not None:
+            self._put(unknown, self.prompts.text("answerer.opening"), MENDED, text)
+        else:
+            self._ended[self.told] = END_NOTHING_NEW
+            self._forget_attempts()
+
+    def _put(self, frame: int, question: str, asked_by: str, said: str) -> None:
+        raw = said[:RAW_CHARS] if said.strip() != label(frame, question) else None
+        self._pending = (question, asked_by, raw, self._spent)
+        self._pending_frame = frame
+        self._forget_attempts()
+
+    def _forget_attempts(self) -> None:
+        super()._forget_attempts()
+        self._reasons = ()
+
+    # --- telling ----------------------------------------------------------------------------------------------------
+
+    def _need_telling(self) -> NeedTelling:
+        """One part told from its certain answers, in the order of the video, whenever they were asked."""
+        part = self.part
+        turns = sorted(_certain(self.turns_of(part)), key=lambda turn: frame_of(turn.question) or 0)
+        notes: list[str] = []
+        for frame in dict.fromkeys(frame_of(turn.question) for turn in turns):
+            assert frame is not None
+            notes.append(f"At {clock(self.times[frame - 1], exact=True)}:")
+            notes += [f"- {without_label(t.question)} {t.answer}" for t in turns if frame_of(t.question) == frame]
+        only = len(self.parts) == 1
+        return self._telling("summary.request", notes, turns, part.frames, part, None if only else self.told)
+
+    def _need_whole(self) -> NeedTelling:
+        turns = _certain([turn for turn in self.dialogue.turns if turn.asked_by == SCENE])
+        whole = Part(1, len(self.times), self.parts[0].begin, self.parts[-1].end)
+        return self._telling(
+            "summary.whole", [f"- {turn.question} {turn.answer}" for turn in turns], turns, whole.frames, whole, None
+        )
+
+    def _telling(
+        self, key: str, notes: list[str], turns: Sequence[Turn], frames: range, about: Part, part: int | None
+    ) -> NeedTelling:
+        name = self.options.language if part is None else None  # scenes are notes for the whole
+        language = self.prompts.text("summary.language", name=name.strip()) if name else ""
+        request = self.prompts.text(
+            key, length=_length(about.end - about.begin), notes="\n".join(notes), language=language
+        )
+        messages = [Message("system", self.prompts.text("summary.brief")), Message("user", request)]
+        for said in self._tellings:
+            messages += [Message("assistant", said), Message("user", self.prompts.text("summary.no_frames"))]
+        task = Task.of(
+            SUMMARY, turns, language=name, frames=((frame, round(self.times[frame - 1], 3)) for frame in frames)
+        )
+        return NeedTelling(tuple(messages), task, part, len(self._tellings))
+
+    def _take_telling(self, need: NeedTelling, text: str, seconds: float) -> None:
+        told = clean_summary(text)
+        if not told:
+            self.fail("the questioner wrote an empty summary")
+            return
+        if speaks_of_frames(told):
+            if need.attempt < self.options.repeats:
+                self._tellings = (*self._tellings, told)
+                return
+            told = without_frames(told)
+            if not told:
+                self.fail("the questioner's summary speaks of nothing but frames; try another questioner")
+                return
+        self._tellings = ()
+        self._tell(need.part, told, seconds, raw=text[:RAW_CHARS] if text != told else None)
+
+    def _tell(self, part: int | None, text: str, seconds: float = 0.0, *, raw: str | None = None) -> None:
+        if part is None:
+            self.summary = text
+            self._end = self._ended.get(len(self.parts) - 1, END_ROUNDS)
+            return
+        about = self.parts[part]
+        nothing = text == self.prompts.text("summary.nothing_certain")
+        self.dialogue = self.dialogue.append(
+            Turn(
+                question=f"Scene {part + 1}, {clock(about.begin)} to {clock(about.end)}:",
+                answer=text,
+                asked_by=SCENE,
+                certainty="unsure" if nothing else "sure",
+                raw_answer=raw,
+                seconds_answer=round(seconds, 4),
+            )
+        )
+
+    def _skip_empty_summary(self) -> None:
+        """Where nothing certain was learned, there is nothing a model could be asked to tell."""
+        while isinstance(need := self.need, NeedTelling) and not need.task.turns:
+            self._tell(need.part, self.prompts.text("summary.nothing_certain"))
+
+
+def _certain(turns: Sequence[Turn]) -> list[Turn]:
+    """The turns that a summary may rest on, without the sentences in them that are not certain."""
+    return [turn.model_copy(update={"answer": certain_part(turn.answer)}) for turn in turns if turn.certainty == "sure"]
+
+
+def _is_known(frame: int | None, question: str, turns: Sequence[Turn]) -> bool:
+    """Whether this was asked of this frame. The same question about another frame is what videos are asked."""
+    return is_repeated(question, [without_label(t.question) for t in turns if frame_of(t.question) == frame])
+
+
+def _length(seconds: float) -> str:
+    return f"{seconds:.1f} seconds" if seconds < 60 else clock(seconds)

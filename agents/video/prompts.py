@@ -1,0 +1,33 @@
+"""The words said to the models about a video: `agents.prompts`, with keys of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from agents.prompts import Keys, Prompts
+
+DEFAULT_FILE: Final = Path(__file__).with_name("prompts.toml")
+KEYS: Final[Keys] = {
+    "questioner.brief": frozenset({"length", "count", "frames", "first"}),
+    "questioner.hello": frozenset({"first", "last"}),
+    "questioner.answered": frozenset({"answer", "first", "last", "unasked", "nothing_new"}),
+    "questioner.unasked": frozenset({"frames"}),
+    "questioner.again": frozenset({"first", "last", "nothing_new"}),
+    "questioner.no_frame": frozenset({"first", "last"}),
+    "questioner.no_such_frame": frozenset({"frame", "first", "last"}),
+    "answerer.opening": frozenset(),
+    "answerer.short": frozenset({"question"}),
+    "answerer.instructed": frozenset({"question"}),
+    "summary.brief": frozenset(),
+    "summary.request": frozenset({"length", "notes", "language"}),
+    "summary.whole": frozenset({"length", "notes", "language"}),
+    "summary.no_frames": frozenset(),
+    "summary.language": frozenset({"name"}),
+    "summary.nothing_certain": frozenset(),
+}
+
+
+def load_prompts(path: str | Path | None = None) -> Prompts:
+    """Read `path`, or the built-in file. Raises UsageError: one line that names file, key and way out."""
+    return Prompts.load(path, keys=KEYS, default=DEFAULT_FILE, shown_by="inquisight video --print-prompts")

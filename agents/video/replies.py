@@ -1,0 +1,125 @@
+"""What a questioner says in a talk about a video: which frame it asks about, and whether a summary speaks of frames."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from agents.cleaning import clean_question, plain_text, sentences
+
+_COUNTED: Final = (
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+)
+_NUMBER: Final = rf"(?P<minus>[-−])?(?P<digits>\d{{1,9}}|(?:{'|'.join(_COUNTED)})\b)"
+# "Frame-3" and "Frame - 3" are frame 3; "frame -3" is not.
+_FRAME = re.compile(
+    rf"(?:\b(?:in|of|at|on|about|for)\s+)?(?:\bthe\s+)?\bframe(?:[\s_#*]|(?<=\w)-|-(?=\s))*(?:(?:number|no\.?|nr\.?)\s*)?"
+    rf"{_NUMBER}(?P<more>[*_\])]*\s*[:：.,)\]\-–—]+)?",
+    re.IGNORECASE,
+)
+_THINKING = re.compile(r"<(think|thinking|reasoning)>.*?(?:</\1>|\Z)", re.IGNORECASE | re.DOTALL)
+_WRAPPING: Final = " \t\"'`“”*_[](){}>#-–—:,.;"
+_EMPTY_BRACKETS = re.compile(r"[(\[{]\s*(?:[)\]}]|(?=[?.!]|$))")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A reply, read: the frame it names (None: none, or more than one) and the question without it ("": none)."""
+
+    frame: int | None
+    question: str
+
+
+def read_question(text: str) -> Asked:
+    """ "Frame_3: What is it?", "In frame 3, what is it?", "What is it (frame three)?" and their like."""
+    text = plain_text(_THINKING.sub(" ", text[:20_000]), keep_lines=True)
+    found = list(_FRAME.finditer(text))
+    labels = [match for match in found if match["more"] and not _line_before(text, match).strip(_WRAPPING)]
+    if len(labels) > 1:  # several questions: the first one counts
+        text = text[labels[0].start() : labels[1].start()]
+        found = list(_FRAME.finditer(text))
+    frames = {_value(match) for match in found}
+    if len(frames) > 1:  # who sees one frame cannot compare it with another
+        return Asked(None, "")
+    rest = text[found[0].end() :] if labels else text
+    rest = _EMPTY_BRACKETS.sub(" ", _FRAME.sub(" ", rest))
+    rest = re.sub(r"\s+([?!.,？])", r"\1", rest).lstrip(_WRAPPING + "\n")
+    question = clean_question(rest)
+    return Asked(frames.pop() if frames else None, _capital(question))
+
+
+def _line_before(text: str, match: re.Match[str]) -> str:
+    return text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
+
+
+def _value(match: re.Match[str]) -> int:
+    digits = match["digits"].lower()
+    value = int(digits) if digits.isdigit() else _COUNTED.index(digits)
+    return -value if match["minus"] else value
+
+
+def _capital(question: str) -> str:
+    return question[:1].upper() + question[1:]
+
+
+# --- summaries ------------------------------------------------------------------------------------------------------
+
+_ORDINAL: Final = (
+    "first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|last|final|next|previous|opening|closing|initial|"
+    "middle|later|earlier|following|subsequent|preceding|remaining"
+)
+_SPEAKS_OF_FRAMES = re.compile(
+    rf"\b(?:video|still|key)[\s-]?frames?\b|"
+    rf"\bframes?[\s_#*-]*(?:numbers?|nos?\.?)?[\s_#*-]*(?:\d|(?:{'|'.join(_COUNTED)})\b)|"
+    rf"\b(?:{_ORDINAL})\s+(?:(?:\w+|\d+)\s+)?frames?\b|"
+    r"\b(?:each|every|all|both|several|these|those|different|across|throughout|between|among)\s+(?:of\s+)?"
+    r"(?:the\s+)?frames?\b|"
+    r"\b(?:in|of|by|at|from)\s+the\s+frames\b|\bframe[\s-]by[\s-]frame\b|\bthe frames?\s+(?:shows?|depicts?)\b|"
+    r"\b(?:bild|einzelbild|fotograma|fotogramma|quadro|кадр\w*|フレーム|帧|幀)\s*\d+|第\s*[\d一二三四五六七八九十]+\s*[帧幀]",
+    re.IGNORECASE,
+)
+_SET_OFF = re.compile(
+    rf"(?:^|(?<=\s))(?:in|at|by|from|on)\s+(?:the\s+)?(?:(?P<place>{_ORDINAL})\s+(?:\w+\s+)?frames?|"
+    rf"frames?[\s_#*-]*(?:\d+|{'|'.join(_COUNTED)})"
+    rf"(?:\s*(?:,|and|to|through|-|–)\s*(?:frame[\s_]*)?(?:\d+|{'|'.join(_COUNTED)}))*)"
+    r"\s*[,:]?\s*",
+    re.IGNORECASE,
+)
+_BRACKETS = re.compile(r"\s*[(\[][^()\[\]]*\bframes?\b[^()\[\]]*[)\]]", re.IGNORECASE)
+_WHEN: Final = {"first": "At first", "opening": "At first", "initial": "At first"} | dict.fromkeys(
+    ("last", "final", "closing"), "At the end"
+)
+
+
+def speaks_of_frames(text: str) -> bool:
+    """Whether a story names the frames it was put together from. A picture frame on a wall is none of them."""
+    return bool(_SPEAKS_OF_FRAMES.search(text))
+
+
+def without_frames(text: str) -> str:
+    """`text` with the mentions of frames taken out; a sentence that cannot do without goes. May leave ""."""
+    kept: list[str] = []
+    for sentence in sentences(_BRACKETS.sub("", text)):
+        if speaks_of_frames(sentence):
+            began = _SET_OFF.match(sentence)
+            rest = _SET_OFF.sub("", sentence).strip()
+            if began and rest:
+                when = _WHEN.get((began["place"] or "").lower(), "Then" if kept else "At first")
+                rest = f"{when}, {rest[:1].lower()}{rest[1:]}"
+            sentence = _capital(rest)
+        if sentence and not speaks_of_frames(sentence):
+            kept.append(sentence)
+    return " ".join(kept)

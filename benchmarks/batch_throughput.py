@@ -1,0 +1,252 @@
+"""Pictures per second of a batch, beside the original's way, and beside the two limits no batch can pass.
+
+    python -m benchmarks.batch_throughput                       the embedded eye, about half an hour on two cores
+    python -m benchmarks.batch_throughput --pictures 60 --alone 2 --delays 1
+    python -m benchmarks.batch_throughput --vision blip2:DIRECTORY --pictures 2000 --rate 400
+
+The questioner is a fake that answers after a fixed delay, as one behind a network would, so that only waiting and
+seeing are measured. Same machine, same weights, same run, and the captions of both ways must be the same.
+
+- the original's way: one picture at a time, one call after the other, and the picture is encoded again for every
+  question, 11 times with 10 questions (ChatCaptioner calls its eye with the picture each time);
+- a batch: what `inquisight batch` does, from reading the files to the finished captions, the first and the last
+  interviews included, in which the eye or the callers have nothing to do yet or any more.
+
+The limit of the eye is measured: the same pictures and the same questions in full batches, with nobody to wait for.
+That of the questioner is arithmetic: calls per second it is held to / calls per picture. The smaller of the two bounds
+a batch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from agents.batch.engine import Captioned, Work, local
+from agents.batch.listing import Item
+from agents.batch.pipeline import How
+from agents.driver import caption_picture, visual_question
+from agents.interview import Interview, InterviewOptions, NeedAnswer, NeedPlainCaption
+from agents.prompts import Prompts
+from benchmarks.batch_fakes import QUESTIONS, FixedQuestioner
+from benchmarks.first_caption import Counting
+from core import Caption, InquisightError, VisionBackend, find_pictures, get_registry, open_picture
+
+ROOT = Path(__file__).resolve().parents[1]
+ROUNDS = len(QUESTIONS) + 1
+Said = list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One delay."""
+
+    delay: float
+    rate: float | None
+    alone: float  # pictures per second
+    batch: float
+    middle: float  # of the batch, between the first and the last tenth of its captions
+    eye: float  # limits
+    questioner: float
+    encodes: float  # per picture, the original's way
+    calls: float  # per picture
+
+    @property
+    def limit(self) -> float:
+        return min(self.eye, self.questioner)
+
+
+def make_pictures(folder: Path, photos: Sequence[Path], count: int) -> list[Path]:
+    """Cut-outs of photographs, 320 x 240, no two alike."""
+    chance = random.Random(1)
+    originals = [open_picture(path).image for path in photos]
+    made = []
+    for number in range(count):
+        image = originals[number % len(originals)]
+        width = chance.randint(image.width // 3, image.width)
+        height = min(image.height, width * 3 // 4)
+        left, top = chance.randint(0, image.width - width), chance.randint(0, image.height - height)
+        cut = image.crop((left, top, left + width, top + height)).resize((320, 240))
+        if chance.random() < 0.5:
+            cut = cut.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        made.append(folder / f"{number:05d}.jpg")
+        cut.save(made[-1], quality=90)
+    return made
+
+
+def alone(paths: Sequence[Path], vision: VisionBackend, delay: float) -> tuple[float, dict[str, Said], float]:
+    """(seconds per picture, what was said, encodes per picture) in the original's way."""
+    counting = Counting(vision, again=True)
+    questioner = FixedQuestioner(seconds=delay)
+    start = time.perf_counter()
+    said = {
+        str(path): _said(caption_picture(open_picture(path), counting, questioner, InterviewOptions(rounds=ROUNDS)))
+        for path in paths
+    }
+    return (time.perf_counter() - start) / len(paths), said, counting.encodes / len(paths)
+
+
+def batch(
+    paths: Sequence[Path], vision: VisionBackend, delay: float, options: argparse.Namespace
+) -> tuple[list[float], dict[str, Caption], float]:
+    """(seconds at which each caption was there, captions, calls per picture) of a batch."""
+
+    def items() -> Iterator[Item]:
+        for number, path in enumerate(paths):
+            yield Item(number, str(path), 0, -1, 0)
+
+    how = How(InterviewOptions(rounds=ROUNDS), Prompts.load(), batch=options.batch, concurrency=options.concurrency)
+    work = Work(
+        items, lambda item: open_picture(item.key), lambda: (vision, FixedQuestioner(seconds=delay)), how, options.rate
+    )
+    captions: dict[str, Caption] = {}
+    times = []
+    start = time.perf_counter()
+    for result in local(work):
+        if not isinstance(result, Captioned):
+            raise InquisightError(f"'{result.item.key}' got no caption: {getattr(result, 'reason', 'repeated')}")
+        captions[result.item.key] = result.caption
+        times.append(time.perf_counter() - start)
+    return times, captions, work.meter.counts.calls / len(paths)
+
+
+def eye_alone(paths: Sequence[Path], captions: dict[str, Caption], vision: VisionBackend, size: int) -> float:
+    """Seconds per picture to look at them and answer what was asked of them, in full batches."""
+    pictures = [open_picture(path) for path in paths]
+    prompts = Prompts.load()
+    start = time.perf_counter()
+    images = []
+    for first in range(0, len(pictures), size):
+        images += vision.encode(pictures[first : first + size])
+    rows: list[list[Any]] = [[], [], []]
+    for path, image in zip(paths, images, strict=True):
+        interview = Interview(prompts, InterviewOptions(rounds=ROUNDS))
+        pairs: Said = []
+        rows[0].append(visual_question(NeedPlainCaption(), image, interview))
+        for number, turn in enumerate(captions[str(path)].dialogue.turns):
+            need = NeedAnswer(turn.question, tuple(pairs[-1:]), turn.asked_by, number)
+            question = visual_question(need, image, interview, instructed=vision.follows_instructions)
+            rows[1 if number == 0 else 2].append(question)
+            if turn.answer:
+                pairs.append((turn.question, turn.answer))
+    for row in rows:
+        for first in range(0, len(row), size):
+            vision.answer(row[first : first + size])
+    return (time.perf_counter() - start) / len(paths)
+
+
+def measure(paths: list[Path], vision: VisionBackend, delay: float, options: argparse.Namespace) -> Row:
+    """One delay: half of the pictures alone before the batch, half after it, so that no way has the better hour."""
+    few = paths[: options.alone]
+    half = (len(few) + 1) // 2
+    say(f"delay {delay:g} s: the original's way")
+    first = alone(few[:half], vision, delay)
+    say(f"delay {delay:g} s: a batch of {len(paths)}")
+    times, captions, calls = batch(paths, vision, delay, options)
+    say(f"delay {delay:g} s: the eye alone")
+    some = paths[: max(2 * options.batch, len(paths) // 4)]
+    eye = min(eye_alone(some, captions, vision, options.batch) for _ in range(2))
+    say(f"delay {delay:g} s: the original's way again")
+    second = alone(few[half:] or few[:1], vision, delay)
+    for path, said in (first[1] | second[1]).items():
+        if said != _said(captions[path]):
+            raise InquisightError(f"THE DIALOGUES DIFFER for '{path}': the ways cannot be compared")
+    tenth = max(1, len(times) // 10)
+    return Row(
+        delay=delay,
+        rate=options.rate,
+        alone=1 / statistics.mean((first[0], second[0])),
+        batch=len(times) / times[-1],
+        middle=(len(times) - 2 * tenth) / (times[-tenth - 1] - times[tenth - 1]),
+        eye=1 / eye,
+        questioner=options.rate / calls if options.rate else float("inf"),
+        encodes=first[2],
+        calls=calls,
+    )
+
+
+def report(rows: Sequence[Row], options: argparse.Namespace, vision: VisionBackend) -> str:
+    """The Markdown."""
+    table = [
+        "| questioner answers after | original's way | batch | ratio | limit of the eye | limit of the questioner "
+        "| batch / smaller limit | its middle part / smaller limit |",
+        "|---:|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    table += [
+        f"| {row.delay:g} s | {row.alone:.3f} | {row.batch:.2f} | {row.batch / row.alone:.1f}x | {row.eye:.2f} | "
+        f"{row.questioner:.2f} | {row.batch / row.limit:.0%} | {row.middle / row.limit:.0%} |"
+        for row in rows
+    ]
+    rate = f"at most {options.rate:g} calls per second" if options.rate else "as many calls per second as it likes"
+    where = vision.describe().get("device", "unknown device")
+    return "\n".join(
+        [
+            *table,
+            "",
+            f"Pictures per second. {options.vision} looks ({where}); the questioner is a fake that answers after a "
+            f"fixed delay, {rate}; {options.pictures} pictures of 320 x 240, {ROUNDS} questions, "
+            f"{rows[0].calls:.1f} calls per picture; {rows[0].encodes:.0f} encodes per picture in the original's way "
+            f"({options.alone} pictures), 1 in a batch; batches of {options.batch}, {options.concurrency} calls at a "
+            f"time; {os.cpu_count()} CPU cores. Both ways held the same dialogues.",
+        ]
+    )
+
+
+def _said(caption: Caption) -> Said:
+    if caption.status != "complete":
+        raise InquisightError(f"the interview about '{caption.picture.source}' ended early: {caption.error}")
+    return [(turn.question, turn.answer) for turn in caption.dialogue.turns]
+
+
+def say(text: str) -> None:
+    """Progress, on standard error."""
+    print(f"{text} ...", file=sys.stderr, flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code 0, or one line on standard error and the error's own code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.batch_throughput", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("--photos", nargs="+", default=[ROOT / "examples" / "photos"], help="to cut pictures out of")
+    parser.add_argument("--pictures", type=int, default=600, help="in each batch")
+    parser.add_argument("--alone", type=int, default=6, help="pictures in the original's way, for each delay")
+    parser.add_argument("--delays", type=float, nargs="+", default=[0, 0.3, 1], help="of the questioner, in seconds")
+    parser.add_argument("--rate", type=float, default=60, help="calls of the questioner per second; 0: no limit")
+    parser.add_argument("--concurrency", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--vision", default="pocket")
+    options = parser.parse_args(argv)
+    options.rate = options.rate or None
+    try:
+        if options.pictures < 10 or options.alone < 1:
+            raise InquisightError("--pictures must be 10 or more, and --alone 1 or more")
+        photos = find_pictures(options.photos)
+        vision = get_registry().create_vision(options.vision)
+        with tempfile.TemporaryDirectory(prefix="inquisight-") as folder:
+            paths = make_pictures(Path(folder), photos, options.pictures)
+            warm = [open_picture(path) for path in paths[: options.batch]]
+            vision.encode(warm)
+            alone(paths[:1], vision, 0)
+            rows = [measure(paths, vision, delay, options) for delay in options.delays]
+        print(report(rows, options, vision))
+        vision.close()
+    except InquisightError as error:
+        print(f"benchmark: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,145 @@
+"""Pictures of every page of the dashboard: light, dark, and as narrow as a phone.
+
+    python -m docs.dashboard_screenshots                             all of them, into docs/screenshots
+    python -m docs.dashboard_screenshots interview compare --out /tmp/pictures --only light
+
+Starts `inquisight ui` with a home of its own, goes the ways that people go, and takes the pictures. Needs Chromium
+(`apt-get install chromium`, or INQUISIGHT_CHROMIUM) and Playwright's Python package.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+PHOTOS: Final = ROOT / "examples" / "photos"
+PATIENCE: Final = 240_000  # milliseconds
+MOST_HIGH: Final = 2400  # pixels of a picture
+LOOKS: Final[dict[str, dict[str, Any]]] = {
+    "light": {"viewport": {"width": 1280, "height": 860}, "color_scheme": "light"},
+    "dark": {"viewport": {"width": 1280, "height": 860}, "color_scheme": "dark"},
+    "narrow": {"viewport": {"width": 400, "height": 860}, "color_scheme": "light", "device_scale_factor": 2},
+}
+
+
+def interview(page: Any) -> None:
+    """A picture, and what two models say about it, with a question in between."""
+    _upload(page, "cat.jpg")
+    page.get_by_role("button", name=re.compile("^Start")).click()
+    page.get_by_role("button", name="Caption file").wait_for()
+    box = page.get_by_role("textbox", name="Ask a question of your own")
+    box.fill("Is there a dog?")
+    box.press("Enter")
+    page.get_by_text("your question").first.wait_for()
+    page.get_by_role("button", name="Caption file").wait_for()
+
+
+def compare(page: Any) -> None:
+    """One picture, one column per model."""
+    _upload(page, "coffee.jpg")
+    page.get_by_role("button", name="Compare", exact=True).click()
+    page.get_by_role("button", name="All as ZIP").wait_for()
+
+
+def just_open(page: Any) -> None:
+    """The page as it is when it is opened."""
+
+
+PAGES: Final[dict[str, Callable[[Any], None]]] = {
+    "interview": interview,
+    "compare": compare,
+    "chat": just_open,
+    "history": just_open,
+    "curate": just_open,
+    "train": just_open,
+    "plugins": just_open,
+}
+
+
+def _upload(page: Any, name: str) -> None:
+    page.locator("input[type=file]").first.set_input_files(str(PHOTOS / name))
+    page.get_by_text(re.compile(rf"^{re.escape(name)}")).first.wait_for()
+
+
+@contextmanager
+def dashboard(home: str) -> Iterator[str]:
+    """Where it answers."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ui.commands", "--port", "0", "--no-browser"],
+        cwd=ROOT,
+        env={**os.environ, "INQUISIGHT_HOME": home, "INQUISIGHT_ROUNDS": "6", "HF_HUB_OFFLINE": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        yield process.stdout.readline().removeprefix("Inquisight is at ").partition(" ")[0]
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def take(browser: Any, where: str, name: str, look: str, out: Path) -> Path:
+    """One picture of one page."""
+    context = browser.new_context(**LOOKS[look], reduced_motion="reduce")
+    context.set_default_timeout(PATIENCE)
+    try:
+        page = context.new_page()
+        page.goto(f"{where}/{'' if name == 'interview' else name}", timeout=PATIENCE)
+        page.get_by_role("heading", level=1).wait_for()
+        PAGES[name](page)
+        page.wait_for_function("!document.querySelector('[data-testid=stSkeleton], [data-testid=stSpinner]')")
+        page.wait_for_function("[...document.images].every((one) => one.complete)")
+        page.mouse.move(0, 0)
+        high = page.evaluate("document.querySelector('.stMain').scrollHeight")
+        page.set_viewport_size(
+            {"width": LOOKS[look]["viewport"]["width"], "height": min(MOST_HIGH, max(860, int(high)))}
+        )
+        file = out / f"{name}-{look}.png"
+        page.screenshot(path=str(file), animations="disabled")
+        return file
+    finally:
+        context.close()
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("pages", nargs="*", metavar="PAGE", help=f"of {', '.join(PAGES)} [all]")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "screenshots")
+    parser.add_argument("--only", choices=list(LOOKS), help="one look [all]")
+    arguments = parser.parse_args()
+    unknown = [name for name in arguments.pages if name not in PAGES]
+    if unknown:
+        parser.error(f"there is no page {unknown[0]!r}; there is {', '.join(PAGES)}")
+    program = os.environ.get("INQUISIGHT_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        raise SystemExit("this needs Chromium: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="inquisight-screenshots-") as home,
+        dashboard(home) as where,
+        sync_playwright() as playwright,
+    ):
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        for name in arguments.pages or PAGES:
+            for look in [arguments.only] if arguments.only else LOOKS:
+                print(take(browser, where, name, look, arguments.out), flush=True)
+        browser.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

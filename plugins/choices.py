@@ -1,0 +1,155 @@
+"""Where and in which type of numbers a model runs: what the user may say, and each choice with its reason.
+
+Shared by the eyes that open a directory in Hugging Face's layout: `minigpt4:`, `blip2:` and `transformers:`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar, Final, Literal, Self, get_args
+from urllib.parse import unquote
+
+from core.errors import BackendError, UsageError, printable
+
+DType = Literal["auto", "float32", "float16", "bfloat16"]
+Quantize = Literal["none", "8bit", "4bit"]
+_ON: Final = ("1", "true", "yes", "on")
+_OFF: Final = ("0", "false", "no", "off")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What every such eye may be told behind its directory: `PLUGIN:DIRECTORY?dtype=float16&quantize=8bit`.
+
+    Raises UsageError for a value that is not known. A subclass adds fields; in `closed` the values they may have, in
+    `numbers` those that are numbers.
+    """
+
+    plugin: ClassVar[str] = ""
+    closed: ClassVar[Mapping[str, tuple[str | None, ...]]] = {}
+    numbers: ClassVar[Mapping[str, type[int] | type[float]]] = {}
+
+    dtype: DType = "auto"
+    device: str = "auto"  # "cpu", "cuda:1", ...
+    device_map: str | None = None  # "auto", "balanced", ...: spread over several devices by accelerate
+    quantize: Quantize = "none"  # of the language model, by bitsandbytes
+
+    @classmethod
+    def parse(cls, argument: str) -> tuple[str, Self]:
+        """ "NAME?option=value&..." as name and options; `%26` stands for & in a value. Raises UsageError."""
+        text, mark, query = argument.rpartition("?")
+        if not mark or Path(argument).expanduser().exists():
+            return argument, cls()
+        known = {one.name: one.default for one in fields(cls)}
+        given: dict[str, Any] = {}
+        for pair in filter(None, query.split("&")):
+            name, _, value = pair.partition("=")
+            if name not in known:
+                raise UsageError(
+                    f"{cls.plugin} has no option {printable(name)!r}; it has {', '.join(known)}, as in "
+                    f"{cls.plugin}:{printable(text)}?dtype=float32."
+                )
+            given[name] = cls._value(name, unquote(value), known[name])
+        return text, cls(**given)
+
+    @classmethod
+    def _value(cls, name: str, text: str, default: Any) -> Any:
+        if isinstance(default, bool):
+            if text.lower() not in (*_ON, *_OFF):
+                raise UsageError(f"{name}={printable(text)!r} is not known; choose one of true, false.")
+            return text.lower() in _ON
+        if kind := cls.numbers.get(name):
+            try:
+                return kind(text)
+            except ValueError:
+                what = "whole number" if kind is int else "number"
+                raise UsageError(f"{name}={printable(text)!r} is no {what}.") from None
+        return text
+
+    def __post_init__(self) -> None:
+        allowed = {"dtype": get_args(DType), "quantize": get_args(Quantize), **self.closed}
+        for name, values in allowed.items():
+            if getattr(self, name) not in values:
+                words = ", ".join(str(value) for value in values if value is not None)
+                raise UsageError(f"{name}={printable(getattr(self, name))!r} is not known; choose one of {words}.")
+
+
+def choose_device(options: Options) -> tuple[str, str]:
+    """The device and why. Raises UsageError, BackendError."""
+    import torch
+
+    if options.device == "auto":
+        if torch.cuda.is_available():
+            return "cuda:0", "a CUDA GPU is there"
+        return "cpu", "no CUDA GPU is there"
+    try:
+        device = torch.device(options.device)
+    except RuntimeError:
+        raise UsageError(f"device={printable(options.device)!r} is not known; say cpu, cuda, cuda:1 or mps.") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise BackendError(f"there is no {device}: {torch.cuda.device_count()} CUDA GPUs were found; say device=cpu.")
+    return str(device), f"{device} was asked for"
+
+
+def choose_dtype(options: Options, device: str, *, half: bool = True) -> tuple[str, str]:
+    """The type of the numbers and why. `half=False`: the model does not survive float16."""
+    import torch
+
+    if options.dtype != "auto":
+        return options.dtype, f"{options.dtype} was asked for"
+    if device == "cpu":
+        return "float32", "float32 because CPUs are slow and less exact in 16 bit"
+    cuda = device.startswith("cuda")
+    if cuda and torch.cuda.is_bf16_supported(including_emulation=False):
+        return "bfloat16", "bfloat16 because this GPU computes it and it has the range of float32"
+    reason = "this GPU does not compute bfloat16" if cuda else f"{device} may not compute bfloat16"
+    if not half:
+        return "float32", f"float32 because {reason} and the range of float16 is too small"
+    return "float16", f"float16 because {reason}"
+
+
+def check_quantization(options: Options, device: str) -> None:
+    """Raises BackendError where 8 or 4 bit is asked for and cannot be."""
+    if options.quantize == "none":
+        return
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise BackendError(
+            f"quantize={options.quantize} needs the package bitsandbytes: `pip install bitsandbytes`, or leave it out."
+        )
+    if not device.startswith("cuda"):
+        raise BackendError(f"quantize={options.quantize} needs a CUDA GPU, and the device is {device}; leave it out.")
+
+
+def placing(options: Options, device: str, dtype: str, exact: Sequence[str] = ()) -> dict[str, Any]:
+    """Arguments of `from_pretrained`: type, place and quantization. Modules in `exact` keep their type.
+
+    Raises BackendError where quantization is asked for and cannot be.
+    """
+    import torch
+
+    arguments: dict[str, Any] = {"dtype": getattr(torch, dtype), "local_files_only": True}
+    if options.device_map:
+        arguments["device_map"] = options.device_map
+    elif device != "cpu":
+        arguments["device_map"] = {"": device}  # straight to the device: no second copy in main memory
+    if options.quantize == "none":
+        return arguments
+    check_quantization(options, device)
+    from transformers import BitsAndBytesConfig
+
+    how: dict[str, Any] = {"load_in_8bit": True}
+    if options.quantize == "4bit":
+        how = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": arguments["dtype"]}
+    arguments["quantization_config"] = BitsAndBytesConfig(llm_int8_skip_modules=list(exact) or None, **how)
+    return arguments
+
+
+def revision(plugin: str, digest: str, choices: Mapping[str, str]) -> str:
+    """What changes whenever the same picture could give another encoding: weights, type of numbers, device."""
+    kind = choices["dtype"]
+    if choices["quantize"] != "none":
+        kind += f"-{choices['quantize']}"
+    return f"{plugin}-{digest}-{kind}-{choices['device']}"

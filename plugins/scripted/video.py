@@ -1,0 +1,325 @@
+"""The video game: choose frames, ask about each, find out what comes and goes, and tell it as one story.
+
+First every frame is described, the far ones first, so that an early end leaves no half of the video out. Then come the
+questions that tell what changes: whether a thing that was named in one frame is there in the one before and after.
+What is left goes to follow-up questions, as about a picture. The story puts every thing where it was first seen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from core.tasks import NOTHING_NEW, Task, TaskTurn
+from plugins.scripted import words
+from plugins.scripted.asking import WORDINGS, hopeless_kinds, learn, next_question
+from plugins.scripted.knowledge import Knowledge, Thing
+from plugins.scripted.topics import topic_of
+from plugins.scripted.writing import Summary
+
+_LABEL: Final = re.compile(r"\s*frame[\s_]*(\d+)\s*:\s*", re.IGNORECASE)
+_SCENE: Final = re.compile(r"\s*scene \d+, (\S+) to (\S+?):?\s*$", re.IGNORECASE)
+_SPOTS: Final = ("left", "right", "middle")
+# Answers to these may differ from frame to frame; the others need asking once.
+_CHANGING: Final = frozenset({"describe", "else", "action", "happening", "place"})
+MOST_CHECKS: Final = 2  # per frame
+MOST_PASSED_OVER: Final = 20  # questions of one frame
+
+
+# --- asking -----------------------------------------------------------------------------------------------------------
+
+
+def next_video_question(task: Task, seed: int | None = None) -> str:
+    """The next question, beginning with its frame, or `NOTHING_NEW`. The same task and seed give the same question."""
+    numbers = [number for number, _ in task.frames]
+    talk = by_frame(task.turns, numbers)
+    refused = by_frame([TaskTurn(question, "") for question in task.refused], numbers)
+    for frame in _far_first(numbers):
+        question = WORDINGS["describe"][0]
+        if not talk[frame] and not refused[frame]:
+            return _labelled(frame, question)
+    story = Story(task)
+    checks = sum(topic_of(turn.question).kind == "presence" for turns in talk.values() for turn in turns)
+    if checks < MOST_CHECKS * len(numbers):
+        for frame, question in story.doubts():
+            asked = [turn.question for turn in (*talk[frame], *refused[frame])]
+            if topic_of(question).key not in {topic_of(other).key for other in asked}:
+                return _labelled(frame, question)
+    once = [turn.question for turns in talk.values() for turn in turns if topic_of(turn.question).kind not in _CHANGING]
+    # What this eye failed at twice it fails at in every frame.
+    hopeless = hopeless_kinds([turn for turns in talk.values() for turn in turns])
+    for frame in sorted(numbers, key=lambda number: (len(talk[number]), number)):
+        here = {turn.question for turn in talk[frame]}
+        passed_over = [question for question in once if question not in here]
+        passed_over += [turn.question for turn in refused[frame]]
+        for _ in range(MOST_PASSED_OVER):
+            question = next_question(talk[frame], passed_over, seed)
+            if question == NOTHING_NEW:
+                break
+            if topic_of(question).kind not in hopeless:
+                return _labelled(frame, question)
+            passed_over.append(question)
+    return NOTHING_NEW
+
+
+def by_frame(turns: Sequence[TaskTurn], numbers: Sequence[int]) -> dict[int, list[TaskTurn]]:
+    """The turns about each frame, in the order of asking, their questions without the label."""
+    found: dict[int, list[TaskTurn]] = {number: [] for number in numbers}
+    for turn in turns:
+        label = _LABEL.match(turn.question)
+        if label and int(label[1]) in found:
+            found[int(label[1])].append(TaskTurn(turn.question[label.end() :], turn.answer, turn.sure))
+    return found
+
+
+def _labelled(frame: int, question: str) -> str:
+    return f"Frame {frame}: {question}"
+
+
+def _far_first(numbers: Sequence[int]) -> list[int]:
+    """First and last, then the middle of each gap, the widest first."""
+    order = list(dict.fromkeys([numbers[0], numbers[-1]])) if numbers else []
+    places = sorted({numbers.index(number) for number in order})
+    while len(places) < len(numbers):
+        low, high = max(zip(places, places[1:], strict=False), key=lambda gap: gap[1] - gap[0])
+        middle = (low + high) // 2
+        places = sorted([*places, middle])
+        order.append(numbers[middle])
+    return order
+
+
+# --- what comes and goes ----------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Track:
+    """One thing through the video: in which frames it was seen, and in which it was denied."""
+
+    name: str
+    head: str
+    named: set[int] = field(default_factory=set)  # frames where the answerer spoke of it by itself
+    seen: dict[int, Thing] = field(default_factory=dict)
+    denied: set[int] = field(default_factory=set)
+
+    @property
+    def first(self) -> int:
+        return min(self.seen)
+
+    @property
+    def last(self) -> int:
+        return max(self.seen)
+
+    def fits(self, thing: Thing) -> bool:
+        """Whether `thing`, named in another frame, is taken for this one: "duck" and "rubber duck"."""
+        mine = {words.singular(word) for word in self.name.split()}
+        theirs = {words.singular(word) for word in thing.name.split()}
+        return words.singular(self.head) == words.singular(thing.head) and (mine <= theirs or theirs <= mine)
+
+
+class Story:
+    """What the certain answers about the frames say, put together."""
+
+    def __init__(self, task: Task) -> None:
+        self.frames = [number for number, _ in task.frames]
+        talk = by_frame(task.turns, self.frames)
+        self.talk = {frame: turns for frame, turns in talk.items() if turns}
+        self.known: dict[int, Knowledge] = {frame: learn(turns) for frame, turns in self.talk.items()}
+        self.looked = sorted(self.known)
+        self.tracks: list[Track] = []
+        for frame in self.looked:
+            unasked = learn([turn for turn in self.talk[frame] if topic_of(turn.question).kind != "presence"])
+            named = {thing.name for thing in unasked.shown}
+            for thing in self.known[frame].shown:
+                if not thing.doubtful:
+                    track = self._track(thing)
+                    track.seen.setdefault(frame, thing)
+                    if thing.name in named:
+                        track.named.add(frame)
+        self._believe()
+        for track in self.tracks:
+            head = words.singular(track.head)
+            track.denied = {frame for frame in self.looked if head in self.known[frame].absent} - set(track.seen)
+
+    def _believe(self) -> None:
+        """A mere "yes" counts beside a frame where the thing was named unasked, and no further.
+
+        Some answerers say yes to whatever they are asked; they would put everything into the first frame.
+        """
+        for track in self.tracks:
+            beside = {
+                self.looked[place]
+                for frame in track.named
+                for place in range(self.looked.index(frame) - 1, self.looked.index(frame) + 2)
+                if 0 <= place < len(self.looked)
+            }
+            track.seen = {frame: thing for frame, thing in track.seen.items() if frame in beside}
+        self.tracks = [track for track in self.tracks if track.seen]
+
+    def _track(self, thing: Thing) -> Track:
+        for track in self.tracks:
+            if track.fits(thing):
+                if len(thing.name.split()) > len(track.name.split()):
+                    track.name = thing.name
+                return track
+        self.tracks.append(Track(thing.name, thing.head))
+        return self.tracks[-1]
+
+    def doubts(self) -> Iterator[tuple[int, str]]:
+        """Whether a thing is there just before it was first named, and just after it was last named."""
+        for far in (False, True):
+            for track in self.tracks:
+                if words.singular(track.head) in words.NATURE:
+                    continue
+                place = self.looked.index(max(track.named) if far else min(track.named)) + (1 if far else -1)
+                if 0 <= place < len(self.looked) and self.looked[place] not in track.denied:
+                    yield self.looked[place], f"{_is_there(track)}?"
+
+    def fleeting(self, track: Track) -> bool:
+        """Named once, and denied at every moment beside it: it was there for a moment, or never."""
+        at = self.looked.index(track.first)
+        beside = [self.looked[place] for place in (at - 1, at + 1) if 0 <= place < len(self.looked)]
+        return len(track.seen) == 1 and bool(beside) and all(frame in track.denied for frame in beside)
+
+    def gone(self, track: Track) -> int | None:
+        """The frame from which on a thing is not there any more; None where that was not said."""
+        later = [frame for frame in self.looked if frame > track.last]
+        return later[0] if later and later[0] in track.denied else None
+
+
+def _is_there(track: Track) -> str:
+    if words.plural(words.singular(track.head)) or words.mass(track.head):
+        return f"Is there any {track.name}"
+    name = " ".join(words.singular(word) if word == track.head else word for word in track.name.split())
+    return f"Is there {words.article(name)}"
+
+
+# --- telling ----------------------------------------------------------------------------------------------------------
+
+
+def tell(task: Task, seed: int | None = None) -> str:
+    """The story of a video, or of its scenes that were told already."""
+    told = [(found, turn.answer) for turn in task.turns if (found := _SCENE.match(turn.question))]
+    if told:
+        return " ".join(f"From {found[1]} to {found[2]}: {text}" for found, text in told)
+    return _Telling(Story(task)).text()
+
+
+class _Telling:
+    """A story on its way to sentences. No frame is named: what was first seen later is told later."""
+
+    def __init__(self, story: Story) -> None:
+        self.story = story
+        self.summaries = {frame: Summary(known, None) for frame, known in story.known.items()}
+
+    def text(self) -> str:
+        story = self.story
+        if not story.tracks:
+            return self._nothing()
+        sentences: list[str] = []
+        for frame in story.looked:
+            new = [track for track in story.tracks if track.first == frame and not story.fleeting(track)]
+            brief = [track for track in story.tracks if track.first == frame and story.fleeting(track)]
+            gone = [track for track in story.tracks if story.gone(track) == frame and not story.fleeting(track)]
+            if frame == story.looked[0]:
+                sentences += self._beginning(frame, new)
+            elif new:
+                sentences.append(f"{self._when(frame, sentences)} {self._appear(frame, new)}")
+            if gone:
+                names = words.listed([f"the {track.name}" for track in gone])
+                sentences.append(f"{self._when(frame, sentences)} {names} can no longer be seen")
+            if brief:
+                names = words.listed([self._noun(track, frame) for track in brief])
+                sentences.append(f"for a moment there seems to be {names}")
+        sentences += [*self._moves(), *self._colours()]
+        sentences += self._ground()
+        return " ".join(f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences)
+
+    def _nothing(self) -> str:
+        known = [self.summaries[frame].text() for frame in self.story.looked]
+        text = next((text for text in known if "could not be told" not in text and "nothing certain" not in text), "")
+        return text.replace("this picture", "this video") or "What this video shows could not be told for certain."
+
+    def _beginning(self, frame: int, tracks: list[Track]) -> list[str]:
+        background = self.summaries[frame]._background_phrase()
+        opener = "at first" if len(self.story.looked) > 1 else "in this video"
+        if not tracks:
+            return [f"{opener} there is nothing to be seen{background}"] if background else []
+        phrases = [self._phrase(track, frame) for track in tracks]
+        be = "are" if tracks[0].seen[frame].plural else "is"
+        comma = "," if background and (len(phrases) > 1 or tracks[0].seen[frame].places) else ""
+        return [f"{opener} there {be} {words.listed(phrases)}{comma}{background}"]
+
+    def _when(self, frame: int, sentences: list[str]) -> str:
+        if not sentences:
+            return "at first" if frame == self.story.looked[0] else "after a while"
+        if frame == self.story.looked[-1]:
+            return "at the end"
+        for word in ("then", "after that", "later", "still later"):
+            if not any(sentence.startswith(word + " ") for sentence in sentences):
+                return word
+        return "then"
+
+    def _appear(self, frame: int, tracks: list[Track]) -> str:
+        if len(tracks) == 1:
+            thing = tracks[0].seen[frame]
+            verb = "appear" if thing.plural else "appears"
+            places = self.summaries[frame]._places(thing)
+            return " ".join([self._noun(tracks[0], frame), verb, *thing.actions[:1], *places[:1]])
+        return f"{words.listed([self._phrase(track, frame) for track in tracks])} appear"
+
+    def _thing(self, track: Track, frame: int) -> Thing:
+        """The thing as it was in that frame, with the colour it was said to have in another where it has none."""
+        thing = track.seen[frame]
+        if not thing.colours:
+            thing.colours = next((other.colours for other in track.seen.values() if other.colours), [])
+        return thing
+
+    def _noun(self, track: Track, frame: int) -> str:
+        return self.summaries[frame]._noun(self._thing(track, frame))
+
+    def _phrase(self, track: Track, frame: int) -> str:
+        return self.summaries[frame]._phrase(self._thing(track, frame))
+
+    def _moves(self) -> list[str]:
+        """Things that were on one side and later on another."""
+        sentences = []
+        for track in self.story.tracks:
+            spots = [spot for frame in sorted(track.seen) if (spot := _column(track.seen[frame]))]
+            if len(spots) > 1 and spots[0] != spots[-1] and not self.story.fleeting(track):
+                where = {"left": "on the left", "right": "on the right", "middle": "in the middle"}
+                be = "are" if track.seen[track.first].plural else "is"
+                sentences.append(f"the {track.name} {be} {where[spots[0]]} first and {where[spots[-1]]} later")
+        return sentences
+
+    def _colours(self) -> list[str]:
+        """Things that had one colour up to some time and another from then on; an eye in two minds is no change."""
+        sentences = []
+        for track in self.story.tracks:
+            colours = [track.seen[frame].colours for frame in sorted(track.seen) if track.seen[frame].colours]
+            if len(colours) < 2 or set(colours[0]) & set(colours[-1]) or self.story.fleeting(track):
+                continue
+            early = [bool(set(each) & set(colours[0])) for each in colours]
+            late = [bool(set(each) & set(colours[-1])) for each in colours]
+            if early == sorted(early, reverse=True) and late == [not one for one in early]:
+                be = "are" if track.seen[track.first].plural else "is"
+                sentences.append(f"the {track.name} {be} {colours[0][0]} first and {colours[-1][0]} later")
+        return sentences
+
+    def _ground(self) -> list[str]:
+        """What surrounds it all, where it changes, and whether it is outdoors."""
+        story, sentences = self.story, []
+        colours = [known.background_colours for _, known in sorted(story.known.items()) if known.background_colours]
+        if len(colours) > 1 and not set(colours[0]) & set(colours[-1]):
+            sentences.append(f"the background turns from {colours[0][0]} to {colours[-1][0]}")
+        settings = {known.setting for known in story.known.values() if known.setting and not known.setting_is_a_guess}
+        if len(settings) == 1:
+            sentences.append(f"the scene is {settings.pop()}")
+        return sentences
+
+
+def _column(thing: Thing) -> str:
+    """Left, right or middle, where exactly one of them was said."""
+    spots = {word for place in thing.places for word in place.split() if word in _SPOTS}
+    return spots.pop() if len(spots) == 1 else ""

@@ -1,0 +1,233 @@
+"""What a language model has read, kept so that it reads a picture once and of a conversation only what is new.
+
+Keys and values of earlier tokens serve later questions where all layers keep them and no token looks ahead. The cache's
+layers tell the first. That a row continued from what was kept reads as it does in one go is checked once, with the
+first picture that is asked about again. Models of another kind read everything with every question.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+from transformers import BatchFeature, DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+from core.entries import one_line
+from plugins.minigpt4.prefixes import Key, Prefix, PrefixStore, common_prefix, joined, taken
+from plugins.opening import LOADING_ERRORS
+from plugins.vlm import seeing
+from plugins.vlm.talking import PER_TOKEN, PLAINLY, Row, batched
+
+# Root mean square of the difference as a share of the numbers' own: rounding, never another position or mask.
+NEAR: Final = {torch.float32: 1e-3}
+NEAR_IN_16_BIT: Final = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A row's tokens, those of pictures by their picture, and where each picture begins and ends."""
+
+    keys: tuple[Key, ...]
+    places: tuple[tuple[int, int], ...]
+
+    @property
+    def head(self) -> tuple[Key, ...]:
+        """Up to the end of the first picture."""
+        return self.keys[: self.places[0][1]]
+
+    def cut(self, length: int) -> int:
+        """`length` or less, so that it lies in no picture: those tokens may see each other in both directions."""
+        return next((start for start, end in self.places if start < length < end), length)
+
+
+@dataclass(slots=True)
+class Reading:
+    """A batch about to be read: arguments of generate(), and which rows are worth keeping behind it."""
+
+    arguments: dict[str, Any] = field(repr=False)
+    keep: dict[int, Tokens] = field(default_factory=dict, repr=False)  # by place in the batch
+
+
+class Reader:
+    """Makes rows the arguments of generate(), and keeps what was read within `limit` bytes. Not locked."""
+
+    def __init__(self, model: Any, pad: int, limit: int) -> None:
+        self.model = model
+        self.pad = pad
+        self.store = PrefixStore(limit)
+        self.why_not = _unfit(model)  # in words; empty where what was read can be taken over
+        self._tried = False
+
+    def begin(self, rows: Sequence[Row]) -> Reading | None:
+        """Rows whose pictures were all looked at, as one batch; None where they cannot be one.
+
+        What several of them have in common is read first, by itself.
+        """
+        tokens = [] if self.why_not else [self._tokens(row) for row in rows]
+        known = [one for one in tokens if one is not None]
+        if not known or len(known) < len(rows):
+            arguments = self._arguments(rows, [(None, 0)] * len(rows), [row.looks for row in rows])
+            return None if arguments is None else Reading(arguments)
+        alone = self._share(rows, known)
+        if self.why_not:
+            return self.begin(rows)
+        continued = self._continued(rows, known)
+        if continued is None:
+            return None
+        if self.why_not:
+            return self.begin(rows)
+        return Reading(continued, {place: known[place] for place in alone})
+
+    def keep(self, reading: Reading) -> None:
+        """After generate(): remember the questions that nothing else in the batch had a beginning in common with."""
+        arguments = reading.arguments
+        for place, tokens in reading.keep.items():
+            cache, mask = arguments["past_key_values"], arguments["attention_mask"]
+            self.store.add(taken(tokens.keys, cache, mask, place))
+
+    def forget(self) -> bool:
+        """Let go of everything that was kept; whether there was anything."""
+        kept = len(self.store) > 0
+        self.store.clear()
+        return kept
+
+    def place(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """On the model's device and in its type."""
+        return dict(BatchFeature(dict(inputs)).to(self.model.device, self.model.dtype))
+
+    # -- means ------------------------------------------------------------------------------------------------------
+
+    def _tokens(self, row: Row) -> Tokens | None:
+        """None where it is not clear which tokens stand for which picture."""
+        mark = self.model.config.image_token_id
+        keys: list[Key] = row.inputs["input_ids"][0].tolist()
+        marked = [place for place, token in enumerate(keys) if token == mark]
+        counts = [look.tokens for look in row.looks]
+        if "attention_mask" not in row.inputs or not counts or 0 in counts or sum(counts) != len(marked):
+            return None
+        places: list[tuple[int, int]] = []
+        for look, count in zip(row.looks, counts, strict=True):
+            own, marked = marked[:count], marked[count:]
+            for number, place in enumerate(own):
+                keys[place] = (look.key, number)
+            places.append((own[0], own[-1] + 1))
+        return Tokens(tuple(keys), tuple(places))
+
+    def _known(self, tokens: Tokens) -> tuple[Prefix | None, int]:
+        """What was read before of these tokens, less the last; nothing where that is less than a picture."""
+        prefix, length = self.store.find(tokens.keys)
+        length = tokens.cut(min(length, len(tokens.keys) - 1))
+        return (prefix, length) if length >= tokens.places[0][1] else (None, 0)
+
+    def _share(self, rows: Sequence[Row], tokens: Sequence[Tokens]) -> list[int]:
+        """Read once what several rows about one picture have in common. Returns the places of rows that stand alone."""
+        groups: dict[tuple[Key, ...], list[int]] = {}
+        for place, one in enumerate(tokens):
+            groups.setdefault(one.head, []).append(place)
+        for group in groups.values():
+            first = min(group, key=lambda place: len(tokens[place].places))
+            one = tokens[first]
+            shared = min((common_prefix(one.keys, tokens[other].keys) for other in group if other != first), default=0)
+            shared = min([shared, *(len(tokens[place].keys) - 1 for place in group)])
+            # a start that ends before the last picture would need that picture's part of the inputs taken out
+            if len(group) > 1 and shared >= one.places[-1][1] and self.store.find(one.keys[:shared])[1] < shared:
+                self._read(rows[first], Tokens(one.keys[:shared], one.places))
+        return [group[0] for group in groups.values() if len(group) == 1]
+
+    def _read(self, row: Row, tokens: Tokens) -> None:
+        """Read the row's first tokens and keep that."""
+        end = len(tokens.keys)
+        start = {name: value[..., :end] if name in PER_TOKEN else value for name, value in row.inputs.items()}
+        arguments = self._continued([Row(row.looks, start)], [tokens])
+        if arguments is not None and not self.why_not:
+            self._run(arguments)
+            self.store.add(taken(tokens.keys, arguments["past_key_values"], arguments["attention_mask"], 0))
+
+    def _continued(self, rows: Sequence[Row], tokens: Sequence[Tokens]) -> dict[str, Any] | None:
+        """Arguments of generate() that take over what is known. The first time it is tried whether that may be done."""
+        known = [self._known(one) for one in tokens]
+        place = next((place for place, (_, length) in enumerate(known) if length), None)
+        if place is not None and not self._tried:
+            self._tried = True
+            self._try(rows[place], tokens[place], known[place])
+        looks = [
+            [look for look, (start, _) in zip(row.looks, one.places, strict=True) if start >= length]
+            for row, one, (_, length) in zip(rows, tokens, known, strict=True)
+        ]
+        return self._arguments(rows, known, looks)
+
+    def _arguments(
+        self, rows: Sequence[Row], known: Sequence[tuple[Prefix | None, int]], looks: Sequence[Sequence[seeing.Look]]
+    ) -> dict[str, Any] | None:
+        """`looks` are each row's pictures that are still to be read."""
+        cuts = [length for _, length in known]
+        inputs = batched(rows, self.pad, cuts)
+        if inputs is None:
+            return None
+        arguments = self.place(inputs)
+        past = max(cuts)
+        if past:
+            # generate() would take the positions of the batch before this one, where a model keeps them
+            others = {name: value for name, value in arguments.items() if name != "input_ids"}
+            arguments["position_ids"] = self.model._prepare_position_ids_for_generation(arguments["input_ids"], others)
+        if unread := [look for row in looks for look in row]:
+            arguments["mm_encoder_outputs"] = {"image": seeing.joined(unread)}
+        if not self.why_not:
+            arguments["past_key_values"] = joined(known, past)
+        return arguments
+
+    def _run(self, arguments: dict[str, Any]) -> DynamicCache:
+        """One pass over the prompt; the cache of `arguments` has read it then."""
+        self.model.generate(**arguments, **PLAINLY, max_new_tokens=1, pad_token_id=self.pad)
+        cache: DynamicCache = arguments["past_key_values"]
+        return cache
+
+    def _try(self, row: Row, tokens: Tokens, known: tuple[Prefix | None, int]) -> None:
+        """Whether the row reads the same in one go and continued; if not, nothing is kept from here on."""
+        whole = self._arguments([row], [(None, 0)], [row.looks])
+        unread = [look for look, (start, _) in zip(row.looks, tokens.places, strict=True) if start >= known[1]]
+        rest = self._arguments([row], [known], [unread])
+        assert whole is not None and rest is not None, "one row is always a batch"
+        try:
+            difference = _difference(self._run(whole).layers[-1].keys, self._run(rest).layers[-1].keys)
+        except torch.OutOfMemoryError:
+            self._tried = False
+            raise
+        except (*LOADING_ERRORS, IndexError) as error:
+            self.why_not = one_line(error)
+        else:
+            if not difference <= NEAR.get(self.model.dtype, NEAR_IN_16_BIT):
+                self.why_not = "what it reads of a picture depends on what follows"
+        if self.why_not:
+            self.store.clear()
+
+
+def _unfit(model: Any) -> str:
+    """In words why nothing that the model read can be taken over; empty where it may be tried."""
+    kind = type(model).__name__
+    parameters = inspect.signature(model.forward).parameters
+    if not {"position_ids", "past_key_values"} <= set(parameters):
+        return f"{kind} takes no positions"
+    if not hasattr(model, "_prepare_position_ids_for_generation"):
+        return "the installed transformers does not tell positions"
+    if model.generation_config.cache_implementation is not None or model.generation_config.use_cache is False:
+        return "it asks for a cache of its own"
+    try:
+        layers = DynamicCache(config=model.config.get_text_config(decoder=True)).layers
+    except (*LOADING_ERRORS, IndexError):
+        layers = []
+    if not layers or any(type(layer) is not DynamicLayer for layer in layers):
+        return "not all of its layers keep what they read"
+    return ""
+
+
+def _difference(one: Tensor, other: Tensor) -> float:
+    if one.shape != other.shape:
+        return float("inf")
+    one, other = one.float(), other.float()
+    return float((one - other).pow(2).mean().sqrt() / one.pow(2).mean().sqrt())

@@ -1,0 +1,69 @@
+"""What the page about batches promises: its commands run, its example executes, its options exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agents.batch.commands import batch
+from tests.agents.plugin_on_disk import ROOT, Shell
+
+PAGE = (ROOT / "docs" / "batch.md").read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Shell:
+    if shutil.which("bash") is None:
+        pytest.skip("the page is written for a shell")
+    shell = Shell(tmp_path)
+    shutil.copytree(ROOT / "examples" / "photos", tmp_path / "examples" / "photos")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    main = "from agents.batch.commands import add_to; from agents.cli import app, main; add_to(app); main()"
+    (programs / "inquisight").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c {shlex.quote(main)} "$@"\n')
+    (programs / "inquisight").chmod(0o755)
+    shell.environment["PATH"] = f"{programs}:{shell.environment['PATH']}"
+    return shell
+
+
+def run(reader: Shell, command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, cwd=reader.folder, env=reader.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        timeout=600, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("block", blocks("console"))
+def test_commands_run(reader: Shell, block: str) -> None:
+    """With a quick fake eye in place of the shipped one."""
+    script = "\n".join(re.findall(r"^\$ (.+)$", block, re.MULTILINE))
+    done = run(reader, ["bash", "-euo", "pipefail", "-c", script])
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"[1-9] pictures: |\"pictures\": [1-9]", done.stdout) and "Traceback" not in done.stderr
+    if "broken" in block:
+        assert "broken.png" in done.stdout and done.stdout.count("captioned") == 2
+        assert done.stdout.splitlines()[-3].startswith("3 pictures: 2 captioned, 1 repeated")
+
+
+def test_the_example_executes(reader: Shell) -> None:
+    [example] = blocks("python")
+    done = run(reader, [sys.executable, "-c", example.replace('"pocket"', '"blocks"')])
+    assert done.returncode == 0, done.stderr
+    assert sorted(line.split(" ")[0] for line in done.stdout.splitlines()) == [
+        "examples/photos/cat.jpg", "examples/photos/coffee.jpg"
+    ]  # fmt: skip
+
+
+def test_every_option_on_the_page_is_one() -> None:
+    known = {f"--{name.replace('_', '-')}" for name in batch.__annotations__} | {"--batch", "--vision-batches"}
+    assert {*re.findall(r"(--[a-z][a-z-]+)", PAGE)} <= known

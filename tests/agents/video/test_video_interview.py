@@ -1,0 +1,271 @@
+"""The protocol: who is asked what about which frame, what is mended, and how often."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.interview import Finished, NeedQuestion
+from agents.video.interview import MENDED, NeedFrameAnswer, NeedTelling, Part, VideoInterview, VideoOptions
+from agents.video.prompts import load_prompts
+from core.errors import UsageError
+from core.records import Caption, PictureInfo
+from core.tasks import NOTHING_NEW
+
+PROMPTS = load_prompts()
+OPENING = "Describe this picture in detail."
+TIMES = (0.0, 2.0, 4.0, 6.0)
+WHOLE = (Part(1, 4, 0.0, 8.0),)
+TWO = (Part(1, 2, 0.0, 4.0), Part(3, 4, 4.0, 8.0))
+
+
+def interview(parts: tuple[Part, ...] = WHOLE, **options: object) -> VideoInterview:
+    return VideoInterview(PROMPTS, VideoOptions(**options), TIMES, parts)  # type: ignore[arg-type]
+
+
+def answered(talk: VideoInterview, text: str = "there is a duck.") -> NeedFrameAnswer:
+    """Answer what is asked now; gives back what that was."""
+    need = talk.need
+    assert isinstance(need, NeedFrameAnswer), need
+    talk.feed(text)
+    return need
+
+
+def asked(talk: VideoInterview, said: str) -> None:
+    assert isinstance(talk.need, NeedQuestion), talk.need
+    talk.feed(said)
+
+
+def test_the_first_question_is_fixed_and_about_the_first_frame() -> None:
+    need = answered(interview())
+    assert (need.frame, need.question, need.asked_by) == (1, OPENING, "opening")
+
+
+def test_the_questioner_is_told_of_the_frames_and_chooses() -> None:
+    talk = interview()
+    answered(talk)
+    need = talk.need
+    assert isinstance(need, NeedQuestion)
+    brief = need.messages[0].content
+    assert "4 frames" in brief and "8.0 seconds" in brief and "frame 3 at 0:04.0" in brief
+    assert "frames: 2, 3, 4" in need.messages[-1].content, "those nobody asked about"
+    assert need.task.frames == ((1, 0.0), (2, 2.0), (3, 4.0), (4, 6.0))
+    assert [message.role for message in need.messages] == ["system", "user", "assistant", "user"]
+    asked(talk, "Frame 3: What is the duck doing?")
+    need = answered(talk)
+    assert (need.frame, need.question) == (3, "What is the duck doing?")
+    assert talk.dialogue.turns[-1].question == "Frame 3: What is the duck doing?"
+
+
+def test_an_expert_hears_of_its_own_frame_only() -> None:
+    talk = interview(context=-1)
+    answered(talk, "a duck.")
+    asked(talk, "Frame 3: What is there?")
+    assert answered(talk, "a ball.").history == ()
+    asked(talk, "Frame 1: What colour is it?")
+    assert answered(talk, "yellow.").history == ((OPENING, "a duck."),)
+
+
+@pytest.mark.parametrize(("number", "nearest"), [(0, 1), (-1, 1), (5, 4), (4000, 4)])
+def test_a_frame_that_does_not_exist_is_mended_and_never_wraps(number: int, nearest: int) -> None:
+    talk = interview(repeats=2)
+    answered(talk)
+    for attempt in range(3):
+        need = talk.need
+        assert isinstance(need, NeedQuestion) and need.attempt == attempt
+        if attempt:
+            assert f"There is no frame {number}; they are numbered from 1 to 4" in need.messages[-1].content
+        asked(talk, f"Frame {number}: What is there?")
+    need = answered(talk)
+    assert (need.frame, need.question) == (nearest, "What is there?")
+
+
+def test_a_frame_number_is_put_right_by_the_questioner() -> None:
+    talk = interview()
+    answered(talk)
+    asked(talk, "Frame 9: What is there?")
+    asked(talk, "Frame 4: What is there?")
+    assert answered(talk).frame == 4
+
+
+def test_a_question_without_a_frame_goes_to_the_one_spoken_of_last() -> None:
+    talk = interview(repeats=1)
+    answered(talk)
+    asked(talk, "Frame 3: What is there?")
+    answered(talk)
+    asked(talk, "What colour is it?")
+    need = talk.need
+    assert isinstance(need, NeedQuestion) and "Which frame is that about?" in need.messages[-1].content
+    asked(talk, "What colour is it?")
+    assert answered(talk).frame == 3
+
+
+def test_the_same_question_about_another_frame_is_no_repetition() -> None:
+    talk = interview()
+    answered(talk)
+    asked(talk, f"Frame 2: {OPENING}")
+    assert answered(talk).frame == 2
+    asked(talk, f"Frame 2: {OPENING}")
+    need = talk.need
+    assert isinstance(need, NeedQuestion) and "asked already" in need.messages[-1].content
+
+
+def test_who_has_no_usable_question_gets_the_opening_one_for_an_unseen_frame() -> None:
+    talk = interview(repeats=1)
+    answered(talk)
+    for frame in (2, 3, 4):
+        asked(talk, "")
+        asked(talk, f"Frame 1: {OPENING}")
+        need = answered(talk)
+        assert (need.frame, need.question, need.asked_by) == (frame, OPENING, MENDED)
+    asked(talk, "")
+    asked(talk, "")
+    assert isinstance(talk.need, NeedTelling), "all frames have been seen: that is the end of asking"
+
+
+def test_the_questioner_may_end_it() -> None:
+    talk = interview()
+    answered(talk)
+    asked(talk, NOTHING_NEW)
+    assert isinstance(talk.need, NeedTelling)
+    talk.feed("A duck swims.")
+    assert talk.need == Finished("nothing new to ask") and talk.summary == "A duck swims."
+
+
+def test_the_notes_stand_in_the_order_of_the_video() -> None:
+    talk = interview(rounds=4)
+    answered(talk, "a duck.")
+    for said, answer in (("Frame 4: Where is it?", "it is gone."), ("Frame 2: What is there?", "a ball."),
+                         ("Frame 3: What is its size?", "i do not know.")):  # fmt: skip
+        asked(talk, said)
+        answered(talk, answer)
+    need = talk.need
+    assert isinstance(need, NeedTelling)
+    notes = need.messages[-1].content
+    assert notes.index("At 0:00.0") < notes.index("a duck") < notes.index("At 0:02.0") < notes.index("a ball")
+    assert notes.index("a ball") < notes.index("At 0:06.0") < notes.index("it is gone")
+    assert "Frame" not in notes and "do not know" not in notes and "8.0 seconds" in notes
+
+
+def test_a_story_with_frames_is_told_again_and_then_mended() -> None:
+    talk = interview(rounds=1, repeats=1)
+    answered(talk)
+    talk.feed("In frame 1, a duck swims.")
+    need = talk.need
+    assert isinstance(need, NeedTelling) and need.attempt == 1
+    assert need.messages[-1].content.startswith("Tell it again without a word about frames")
+    talk.feed("In frame 1, a duck swims.")
+    assert talk.summary == "At first, a duck swims."
+
+
+def test_a_story_of_nothing_but_frames_fails() -> None:
+    talk = interview(rounds=1, repeats=0)
+    answered(talk)
+    talk.feed("Frame 1 shows a duck.")
+    assert talk.status == "failed" and "frames" in (talk.error or "")
+
+
+def test_scene_by_scene_and_then_the_whole() -> None:
+    talk = interview(TWO, rounds=2)
+    answered(talk, "a duck.")
+    asked(talk, "Frame 3: What is there?")
+    need = talk.need
+    assert isinstance(need, NeedQuestion) and "numbered from 1 to 2" in need.messages[-1].content, "not this scene's"
+    asked(talk, "Frame 2: What is there?")
+    answered(talk, "a ball.")
+    telling = talk.need
+    assert isinstance(telling, NeedTelling) and telling.part == 0 and "4.0 seconds" in telling.messages[-1].content
+    talk.feed("A duck swims, then a ball comes.")
+    assert talk.dialogue.turns[-1].question == "Scene 1, 0:00 to 0:04:"
+
+    need = answered(talk, "a dog.")
+    assert (need.frame, need.asked_by, need.history) == (3, "opening", ())
+    question = talk.need
+    assert isinstance(question, NeedQuestion) and "a duck" not in str(question.messages)
+    asked(talk, NOTHING_NEW)
+    talk.feed("A dog barks.")
+    whole = talk.need
+    assert isinstance(whole, NeedTelling) and whole.part is None
+    notes = whole.messages[-1].content
+    assert "- Scene 1, 0:00 to 0:04: A duck swims" in notes and "- Scene 2, 0:04 to 0:08: A dog barks." in notes
+    talk.feed("At 0:00 a duck swims, at 0:04 a dog barks.")
+    assert talk.status == "complete" and talk.asked == 3 and talk.told == 2
+
+
+def test_scenes_of_which_nothing_is_known() -> None:
+    talk = interview(TWO, rounds=1)
+    answered(talk, "i do not know.")
+    answered(talk, "a dog.")
+    talk.feed("A dog barks.")
+    need = talk.need
+    assert isinstance(need, NeedTelling) and need.part is None and "Scene 1" not in need.messages[-1].content
+    nothing = interview(TWO, rounds=1)
+    answered(nothing, "i do not know.")
+    answered(nothing, "")
+    assert nothing.status == "complete" and nothing.summary == PROMPTS.text("summary.nothing_certain")
+
+
+def test_going_on_where_it_stopped() -> None:
+    talk = interview(TWO, rounds=2)
+    answered(talk, "a duck.")
+    asked(talk, "Frame 2: What is there?")
+    answered(talk, "a ball.")
+    talk.feed("A duck swims.")
+    answered(talk, "a dog.")
+    info = PictureInfo(sha256="0", source="clip.mp4", width=1, height=1)
+    kept = Caption(picture=info, status="stopped", dialogue=talk.dialogue)
+    again = interview(TWO, rounds=2).resume(kept)
+    assert again.dialogue == talk.dialogue
+    assert isinstance(again.need, NeedQuestion) and again.need == talk.need
+
+
+@settings(max_examples=150)
+@given(
+    st.lists(st.text(max_size=40) | st.from_regex(r"Frame -?[0-9]{1,2}: [a-z ]{0,12}\?", fullmatch=True), min_size=1),
+    st.integers(1, 6),
+    st.integers(0, 2),
+    st.sampled_from([WHOLE, TWO]),
+)
+def test_whatever_is_said_it_ends_and_every_frame_exists(
+    said: list[str], rounds: int, repeats: int, parts: tuple[Part, ...]
+) -> None:
+    talk = interview(parts, rounds=rounds, repeats=repeats)
+    fed = 0
+    while not isinstance(need := talk.need, Finished):
+        if isinstance(need, NeedFrameAnswer):
+            assert need.frame in talk.part
+        talk.feed(said[fed % len(said)])
+        fed += 1
+        assert fed <= len(parts) * (rounds * (2 + repeats) + 1 + repeats) + 1 + repeats, "bounded"
+    for turn in talk.dialogue.turns:
+        assert turn.question.startswith(("Frame 1:", "Frame 2:", "Frame 3:", "Frame 4:", "Scene "))
+
+
+def test_a_person_asks_too() -> None:
+    talk = interview(rounds=2)
+    answered(talk)
+    asked(talk, NOTHING_NEW)
+    talk.feed("A duck swims.")
+    talk.inject("Frame 4: Is the duck still there?")
+    need = answered(talk, "no, it is gone.")
+    assert (need.frame, need.asked_by) == (4, "person")
+    assert isinstance(talk.need, NeedTelling) and "it is gone" in talk.need.messages[-1].content
+    for wrong in ("Is the duck there?", "Frame 0: Is it there?", "Frame 5: Is it there?", "Frame 2:"):
+        with pytest.raises(UsageError, match="frames 1 to 4"):
+            talk.inject(wrong)
+
+
+def test_parts_must_hold_every_frame_once() -> None:
+    for parts in ((Part(1, 3, 0, 8),), (Part(1, 2, 0, 4), Part(2, 4, 4, 8)), ()):
+        with pytest.raises(UsageError, match="each of its frames once"):
+            interview(parts)
+
+
+def test_own_prompts(tmp_path_factory: pytest.TempPathFactory) -> None:
+    file = tmp_path_factory.mktemp("prompts") / "mine.toml"
+    file.write_text("[questioner]\nbreif = 'x'\n", "utf-8")
+    with pytest.raises(UsageError, match=r"unknown key 'questioner.breif', did you mean 'questioner.brief'\?"):
+        load_prompts(file)
+    with pytest.raises(UsageError, match="inquisight video --print-prompts"):
+        load_prompts(file.with_name("none.toml"))

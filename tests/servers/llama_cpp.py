@@ -1,0 +1,40 @@
+"""llama.cpp's own server in a process of its own: prints its address once it listens.
+
+    python llama_cpp.py MODEL.gguf [--eye MMPROJ.gguf] [--key KEY] [--context TOKENS]
+
+The package `xllamacpp` brings it with it, compiled; nothing of the server is written here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import threading
+
+import xllamacpp
+
+
+def main() -> None:
+    """Serve until ended."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("--eye", default="")
+    parser.add_argument("--key", default="")
+    parser.add_argument("--context", type=int, default=1024)
+    given = parser.parse_args()
+
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = given.model
+    parameters.mmproj.path = given.eye
+    parameters.model_alias = {"tiny"}
+    parameters.api_keys = [given.key] if given.key else []
+    parameters.n_parallel = 2
+    parameters.n_ctx = 2 * given.context  # shared by both
+    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = 1
+    parameters.warmup = parameters.fit_params = parameters.ui = False
+    server = xllamacpp.Server(parameters)
+    print(server.listening_address, flush=True)
+    threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""The page Compare: one picture, an interview per model, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.entries import Entry
+from core.registry import get_registry
+from tests.agents.fakes import CountingVision
+from tests.ui.pages import assert_well, html_of, open_page, visitor_of, wait_for_jobs
+from ui.compare import Desk
+
+Png = Callable[..., bytes]
+
+
+@pytest.fixture(autouse=True)
+def two_eyes(eye: CountingVision, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second eye that sees something else."""
+    entry = Entry(
+        "vision backend", "other", lambda _: CountingVision({None: "something else"}), "Sees otherwise.", {}, "t", "t"
+    )
+    monkeypatch.setitem(get_registry().vision_backends, "other", entry)
+
+
+def desk(app: AppTest) -> Desk:
+    made: Desk = visitor_of(app).keep("compare", Desk)
+    return made
+
+
+def ready(png: Png) -> AppTest:
+    app = open_page("compare")
+    app.file_uploader[0].set_value([("a.png", png(), "image/png")]).run()
+    assert_well(app)
+    return app
+
+
+def test_two_eyes_side_by_side(png: Png) -> None:
+    app = ready(png)
+    app.multiselect(key="compare-eyes").set_value(["counting", "other"]).run()
+    app.button(key="compare-start").click().run()
+    wait_for_jobs(app)
+    assert [column.title for column in desk(app).columns] == ["counting", "other"]
+    assert all(column.steered.view.state == "complete" for column in desk(app).columns)
+    page = html_of(app)
+    assert "a plain caption" in page and "something else" in page
+    assert [one.value for one in app.subheader] == ["counting", "other"]
+
+
+def test_a_model_that_fails_leaves_the_others_alone(png: Png) -> None:
+    app = ready(png)
+    app.multiselect(key="compare-eyes").set_value(["counting", "blip2"]).run()
+    app.button(key="compare-start").click().run()
+    wait_for_jobs(app)
+    assert [column.steered.view.state for column in desk(app).columns] == ["complete", "failed"]
+    assert any("blip2" in one.value for one in app.error)
+
+
+def test_without_a_picture_there_is_nothing_to_compare() -> None:
+    app = open_page("compare")
+    assert app.button(key="compare-start").disabled and any("Add a picture" in one.value for one in app.info)
+
+
+def test_another_picture_begins_anew(png: Png) -> None:
+    app = ready(png)
+    app.button(key="compare-start").click().run()
+    wait_for_jobs(app)
+    assert desk(app).columns
+    app.file_uploader[0].set_value([("b.png", png("blue"), "image/png")]).run()
+    assert desk(app).columns == [] and desk(app).held is not None and desk(app).held.label == "b.png"
+
+
+def test_the_figures_count_unsure_answers(eye: CountingVision, png: Png) -> None:
+    eye.answers["Describe this picture in detail."] = "I do not know."
+    app = ready(png)
+    app.button(key="compare-start").click().run()
+    wait_for_jobs(app)
+    assert "1 unsure" in html_of(app)

@@ -1,0 +1,207 @@
+"""`inquisight ui`: the dashboard, on this machine unless you say otherwise. It sends nothing to anybody."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from core.errors import InquisightError, UsageError, printable
+from core.hookspecs import hookimpl
+from ui.shared.options import HOST, PORT, UPLOAD_MB, UiOptions
+
+APP: Final = Path(__file__).with_name("app.py")
+_START: Final = 60.0  # seconds after which a browser is no longer waited for
+
+
+@hookimpl
+def register_commands(cli: Any) -> None:
+    """Add `ui`."""
+    cli.command()(ui)
+
+
+def ui(
+    port: Annotated[int, typer.Option("--port", metavar="N", help="0 takes any free one.")] = PORT,
+    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Where to listen.")] = HOST,
+    password_file: Annotated[
+        Path | None,
+        typer.Option("--password-file", metavar="FILE", help="Its first line is the password visitors have to type."),
+    ] = None,
+    oidc: Annotated[
+        bool, typer.Option("--oidc", help="Visitors log in with the provider in Streamlit's secrets.toml.")
+    ] = False,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option("--allow", metavar="EMAIL", help="With --oidc: who may enter; *@example.org; may be repeated."),
+    ] = None,
+    open_to_all: Annotated[
+        bool, typer.Option("--open-to-all", help="Let everybody in who reaches --host, without a password.")
+    ] = False,
+    eye: Annotated[
+        list[str] | None,
+        typer.Option("--eye", metavar="NAME", help="Offer this one only; may be repeated [all, and what is typed]."),
+    ] = None,
+    questioner: Annotated[
+        list[str] | None,
+        typer.Option("--questioner", metavar="NAME", help="Offer this one only; may be repeated [all]."),
+    ] = None,
+    upload_mb: Annotated[int, typer.Option("--upload-mb", metavar="N", help="Largest picture.")] = UPLOAD_MB,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Open no browser.")] = False,
+) -> None:
+    """Open the dashboard: interviews, chat, history, curation and training in a browser."""
+    options = UiOptions(
+        host=host,
+        password_file=password_file,
+        oidc=oidc,
+        allow=tuple(allow or ()),
+        eyes=tuple(eye or ()),
+        questioners=tuple(questioner or ()),
+        upload_mb=upload_mb,
+    )
+    check(options, open_to_all=open_to_all)
+    port = free_port(host, port)
+    where = f"http://{'[' + host + ']' if ':' in host else host}:{port}"
+    ended = threading.Event()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "streamlit", "run", str(APP), *streamlit_options(options, port)],
+        env={**os.environ, **options.to_environment()},
+    )
+    greeting = threading.Thread(target=greet, args=(where, ended), kwargs={"browser": not no_browser}, daemon=True)
+    greeting.start()
+    raise typer.Exit(_wait(process, ended))
+
+
+def check(options: UiOptions, *, open_to_all: bool = False) -> None:
+    """Raise InquisightError for what can be known to be wrong before anything is started."""
+    if importlib.util.find_spec("streamlit") is None:
+        raise UsageError("the dashboard needs an optional part: pip install 'inquisight[ui]'")
+    if not 1 <= options.upload_mb <= 1000:
+        raise UsageError(f"--upload-mb must be between 1 and 1000, not {options.upload_mb}")
+    if options.allow and not options.oidc:
+        raise UsageError("--allow only means something together with --oidc")
+    if options.oidc and importlib.util.find_spec("authlib") is None:
+        raise UsageError("--oidc needs the package Authlib: pip install 'Authlib>=1.3.2'")
+    if options.password_file is not None:
+        options.password()
+        if os.name == "posix" and options.password_file.stat().st_mode & 0o077:
+            shown = printable(options.password_file)
+            print(f"inquisight: others can read '{shown}'; close it with: chmod 600 {shown}", file=sys.stderr)
+    if not options.local and not options.guarded and not open_to_all:
+        raise UsageError(
+            f"--host {printable(options.host)} lets everybody in who reaches this machine; add --password-file FILE "
+            "or --oidc, or --open-to-all if that is what you want"
+        )
+
+
+def streamlit_options(options: UiOptions, port: int) -> list[str]:
+    """Everything that matters is said here, so that no config.toml in the user's folders can unsay it."""
+    said: Mapping[str, Any] = {
+        "server.address": options.host,
+        "server.port": port,
+        "server.headless": "true",  # asks for no e-mail address; the browser is opened here
+        "server.maxUploadSize": options.upload_mb,
+        "server.enableXsrfProtection": "true",
+        "server.enableCORS": "true",
+        "server.enableStaticServing": "false",
+        "server.enableAgentApi": "false",
+        "server.fileWatcherType": "none",
+        "server.runOnSave": "false",
+        "browser.gatherUsageStats": "false",
+        "client.showErrorDetails": "none",
+        "client.toolbarMode": "minimal",
+        "logger.hideWelcomeMessage": "true",
+        "theme.light.primaryColor": "#0f766e",
+        "theme.dark.primaryColor": "#2dd4bf",
+    }
+    arguments = [f"--{name}={value}" for name, value in said.items()]
+    if options.local:  # a page elsewhere whose name is made to point here gets no answer
+        arguments += [f"--server.allowedHosts={name}" for name in dict.fromkeys(("localhost", HOST, options.host))]
+    return arguments
+
+
+def free_port(host: str, port: int) -> int:
+    """`port`, or any free one for 0. Raises UsageError where it cannot be had."""
+    if not 0 <= port <= 65535:
+        raise UsageError(f"--port must be between 0 and 65535, not {port}")
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+    except OSError as error:
+        raise UsageError(f"--host {printable(host)} is no address of this machine: {error.strerror}") from error
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            reason = (error.strerror or "unknown error").lower()
+            raise UsageError(f"{printable(host)}:{port} cannot be used: {reason}; choose another --port") from error
+        return int(probe.getsockname()[1])
+
+
+def greet(where: str, ended: threading.Event, *, browser: bool) -> None:
+    """Wait until it answers, then say where it is and open a browser."""
+    deadline = time.monotonic() + _START
+    while not ended.wait(0.2) and time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"{where}/_stcore/health", timeout=2) as answer:
+                if answer.status == 200:
+                    break
+        except OSError:
+            continue
+    else:
+        return
+    print(f"Inquisight is at {where} (Ctrl-C ends it)", flush=True)
+    if browser:
+        import webbrowser
+
+        webbrowser.open(where)
+
+
+def _wait(process: subprocess.Popen[bytes], ended: threading.Event) -> int:
+    """Until the dashboard ends; Ctrl-C reaches it by the terminal as well, and is how one leaves."""
+    terminated = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        code = 0
+    finally:
+        ended.set()
+        signal.signal(signal.SIGTERM, terminated)
+    if code > 0:
+        raise InquisightError("the dashboard ended by itself; what it said last stands above")
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`python -m ui.commands`: the command alone."""
+    from agents.cli import complain
+
+    cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+    register_commands(cli)
+    try:
+        runner: Any = typer.main.get_command(cli)
+        arguments = list(argv if argv is not None else sys.argv[1:])
+        code = runner.main(args=arguments, prog_name="inquisight ui", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except Exception as error:  # noqa: BLE001 - one line, whatever it is
+        return complain(error)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""Choosing who sees and who asks, with their abilities beside their names."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Sequence
+from typing import Final, Literal
+
+import streamlit as st
+
+from agents.abilities import Choice, eye_choice, questioner_choice
+from core.errors import InquisightError
+from core.registry import get_registry
+from core.settings import get_settings
+from ui.shared.options import get_options
+from ui.shared.words import complete, plain
+
+# A name that stands for nothing without a folder or model behind it is no choice by itself.
+_COMPLETE: Final = ("pocket", "scripted")
+_SUGGESTED: Final = {
+    "openai": "openai:gpt-4o-mini",
+    "anthropic": "anthropic:claude-sonnet-4-5",
+}
+
+
+def eyes() -> list[Choice]:
+    """The eyes that are offered: the owner's list; else the set one, those that need no argument, and the others."""
+    registry, options = get_registry(), get_options()
+    specs = list(options.eyes) or list(
+        dict.fromkeys([get_settings().vision, *_COMPLETE[:1], *sorted(registry.vision_backends)])
+    )
+    return [
+        eye_choice(entry, spec) for spec in specs if (entry := registry.vision_backends.get(spec.partition(":")[0]))
+    ]
+
+
+def questioners() -> list[Choice]:
+    """The questioners that are offered: the owner's list; else registered ones, and providers whose key is set."""
+    registry, options = get_registry(), get_options()
+    specs = list(options.questioners)
+    if not specs:
+        specs = [get_settings().questioner, *sorted(registry.questioners)]
+        specs += [spec for name, spec in _SUGGESTED.items() if _has_key(name)]
+    found = dict.fromkeys(specs)
+    return [questioner_choice(spec, registry.questioners.get(spec.partition(":")[0]), get_settings()) for spec in found]
+
+
+def _has_key(provider: str) -> bool:
+    from agents.providers import PROVIDERS
+
+    known = PROVIDERS.get(provider)
+    return bool(
+        known
+        and known.key
+        and os.environ.get(known.key)
+        and importlib.util.find_spec(f"langchain_{provider}") is not None
+    )
+
+
+def choose_eye(key: str, default: str, *, disabled: bool = False) -> str:
+    """A box to choose the eye from; a name with an argument may be typed where the owner set no list."""
+    return _choose(
+        "The model that sees",
+        eyes(),
+        key,
+        default,
+        disabled=disabled,
+        typed=may_type("eye"),
+        hint="Type a name with what it takes behind a colon, such as minigpt4:/models/minigpt4-7b.",
+    )
+
+
+def choose_questioner(key: str, default: str, *, disabled: bool = False) -> str:
+    """A box to choose the questioner from."""
+    return _choose(
+        "The model that asks",
+        questioners(),
+        key,
+        default,
+        disabled=disabled,
+        typed=may_type("questioner"),
+        hint="Type provider:model for a language model, such as ollama:llama3.2.",
+    )
+
+
+def may_type(what: Literal["eye", "questioner"]) -> bool:
+    """Whether other names than the offered ones may be typed. They may name folders of this machine or cost money."""
+    options = get_options()
+    return options.trusting and not (options.eyes if what == "eye" else options.questioners)
+
+
+def _choose(
+    label: str, offered: Sequence[Choice], key: str, default: str, *, disabled: bool, typed: bool, hint: str
+) -> str:
+    by_name = {choice.spec: choice for choice in offered}
+    if not by_name:
+        raise InquisightError(f"there is no choice for {label.lower()}; see the page Plugins and models")
+    names = list(by_name)
+    if default not in by_name and typed:
+        names.insert(0, default)
+    chosen = st.selectbox(
+        label,
+        names,
+        index=names.index(default) if default in names else 0,
+        key=key,
+        disabled=disabled,
+        accept_new_options=typed,
+        help=hint if typed else None,
+    )
+    spec = str(chosen or names[0]).strip()
+    choice = by_name.get(spec) or _typed_choice(label, spec)
+    if choice is not None:
+        about = plain(complete(choice.about)) if choice.about else ""
+        abilities = ", ".join(choice.abilities)
+        st.caption(" ".join(filter(None, [about, f"**Can:** {plain(abilities)}." if abilities else ""])))
+        if choice.missing:
+            st.warning(plain(f"{spec}: {choice.missing}."), icon=":material/key:")
+    return spec
+
+
+def _typed_choice(label: str, spec: str) -> Choice | None:
+    registry = get_registry()
+    name = spec.partition(":")[0]
+    if "sees" in label:
+        entry = registry.vision_backends.get(name)
+        return eye_choice(entry, spec) if entry is not None else None
+    return questioner_choice(spec, registry.questioners.get(name), get_settings())
