@@ -87,7 +87,7 @@ class _Watcher(AgentMiddleware[Any, Any]):
                 self.tell(Piece(text))
             return response
         message = functools.reduce(operator.add, chunks)
-        return ModelResponse(result=[message_chunk_to_message(message)])  # type: ignore[arg-type, list-item]
+        return ModelResponse(result=[message_chunk_to_message(message)])
 
     def _words(self, request: ModelRequest[Any], chunks: list[AIMessage]) -> Iterator[str]:
         """The words of the chunks that are appended to `chunks`; a model that cannot stream gives one message."""

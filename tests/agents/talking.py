@@ -190,7 +190,7 @@ class Speaker(ToolCaller):
             message = self._generate(messages, stop, run_manager, **kwargs).generations[0].message
         except Exception:
             for word in "I see a plant".split()[: self.told]:
-                yield ChatGenerationChunk(message=AIMessageChunk(f"{word} "))
+                yield ChatGenerationChunk(message=AIMessageChunk(content=f"{word} "))
             raise
         assert isinstance(message, AIMessage)
         text = self.beside if message.tool_calls else str(message.text)
@@ -198,10 +198,10 @@ class Speaker(ToolCaller):
             if number == 2 and self.press and not message.tool_calls:
                 Parrot.interrupt()
                 threading.Event().wait(60)  # nobody listens any more
-            yield ChatGenerationChunk(message=AIMessageChunk(word))
+            yield ChatGenerationChunk(message=AIMessageChunk(content=word))
         for place, call in enumerate(message.tool_calls):
             chunk = tool_call_chunk(name=call["name"], args=json.dumps(call["args"]), id=call["id"], index=place)
-            yield ChatGenerationChunk(message=AIMessageChunk("", tool_call_chunks=[chunk]))
+            yield ChatGenerationChunk(message=AIMessageChunk(content="", tool_call_chunks=[chunk]))
 
 
 _PLUGIN = """

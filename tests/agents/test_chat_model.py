@@ -442,7 +442,9 @@ def talks(count: int = 5) -> list[list[BaseMessage]]:
     """Conversations of different lengths, about two pictures, and one in words alone."""
     one: list[BaseMessage] = [person("Which colour?", block(png(RED)))]
     two: list[BaseMessage] = [person(block(png(BLUE)), "What?"), AIMessage("A wall."), HumanMessage("Sure?")]
-    return [one, two, [HumanMessage("Hello")], [person("And this?", block(png(BLUE)))], one][:count]
+    alone: list[BaseMessage] = [HumanMessage("Hello")]
+    other: list[BaseMessage] = [person("And this?", block(png(BLUE)))]
+    return [one, two, alone, other, one][:count]
 
 
 def test_a_batch_is_one_call_of_the_eye_and_gives_what_single_calls_give() -> None:
@@ -535,7 +537,7 @@ def test_callbacks_stop_words_and_a_chain_work_in_a_batch() -> None:
             self.heard.append(response.generations[0][0].text)
 
     ear, eye = Ear(), Counter()
-    chain = RunnableLambda(lambda colour: [person("Which colour?", block(png(colour)))]) | EyeChatModel(vision=eye)
+    chain: Any = RunnableLambda(lambda colour: [person("Which colour?", block(png(colour)))]) | EyeChatModel(vision=eye)
     replies = chain.with_config(callbacks=[ear]).batch([RED, BLUE])
     assert eye.calls == [2] and ear.heard == ["start", replies[0].text, "start", replies[1].text]
     cut = EyeChatModel(vision=eye).batch([*talks(2)], stop=["?"])

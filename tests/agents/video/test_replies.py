@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.video.replies import Asked, read_question, speaks_of_frames, without_frames
@@ -42,11 +42,13 @@ def test_reading_a_question(said: str, frame: int | None, question: str) -> None
     assert read_question(said) == Asked(frame, question)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 9999), st.sampled_from(["Frame {}: {}", "Frame_{}: {}", "frame {} - {}", "Frame #{}: {}"]))
 def test_every_number_is_read_as_it_stands(number: int, form: str) -> None:
     assert read_question(form.format(number, "What is there?")) == Asked(number, "What is there?")
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_nothing_breaks_it(text: str) -> None:
     asked = read_question(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.video.sampling import (
@@ -37,6 +37,7 @@ def whole(times: list[float], last: float = 0.1) -> Stretch:
     return Stretch(0, len(times) - 1, times[0], times[-1] + last)
 
 
+@settings(deadline=None)
 @given(gaps, st.integers(1, 70))
 def test_uniform_gives_exactly_as_many_as_asked(gaps_: list[float], count: int) -> None:
     times = times_of(gaps_)
@@ -54,6 +55,7 @@ def test_uniform_is_even_in_time_not_in_numbers() -> None:
     assert uniform([float(n) for n in range(81)], Stretch(0, 80, 0, 81), 5) == [0, 20, 40, 60, 80]
 
 
+@settings(deadline=None)
 @given(gaps, st.integers(1, 70), st.integers(0, 59), st.integers(0, 59))
 def test_a_part_gives_only_its_own_frames(gaps_: list[float], count: int, one: int, two: int) -> None:
     times = times_of(gaps_)
@@ -81,6 +83,7 @@ def test_by_key() -> None:
     assert by_key(times, Stretch(31, 39, 3.1, 4.0), [0, 30, 60], 3) == [31], "no key frame inside: its first one"
 
 
+@settings(deadline=None)
 @given(gaps, st.lists(st.integers(0, 60), max_size=10), st.integers(1, 20))
 def test_by_scene_looks_into_every_scene_it_can(gaps_: list[float], cuts: list[int], count: int) -> None:
     times = times_of(gaps_)
@@ -102,6 +105,7 @@ def test_cuts() -> None:
     assert cuts_in([(0, 0.0), (5, 0.29), (9, 0.31), (12, 1.0)]) == [9, 12]
 
 
+@settings(deadline=None)
 @given(gaps, st.lists(st.integers(0, 60), max_size=20), st.integers(1, 12))
 def test_scenes_cover_everything_once(gaps_: list[float], cuts: list[int], most: int) -> None:
     times = times_of(gaps_)

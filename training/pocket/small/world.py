@@ -157,8 +157,8 @@ class Cached:
         """Raises UsageError where the folder has none."""
         try:
             lines = (folder / "train-truth.jsonl").read_text("utf-8").splitlines()
-            arrays = [np.load(folder / f"train-{name}.npy", mmap_mode="r") for name in ("eye", "facts")]
-            return cls(*arrays, lines)
+            eye, facts = (np.load(folder / f"train-{name}.npy", mmap_mode="r") for name in ("eye", "facts"))
+            return cls(eye, facts, lines)
         except OSError as error:
             raise UsageError(f"--features {printable(folder)}: {printable(error.filename)} cannot be read.") from None
 
@@ -217,7 +217,7 @@ def keep_features(
             unknown = [i for i, place in enumerate(places) if place is None]
             eye, facts = torch.empty(len(chunk), CELLS, EYE_DIM), torch.empty(len(chunk), FACTS, dtype=torch.long)
             if cached and known:
-                rows = [places[i] for i in known]
+                rows = [place for place in places if place is not None]
                 eye[known] = torch.from_numpy(cached.eye[rows]).float()
                 facts[known] = torch.from_numpy(cached.facts[rows]).long()
                 if not checked:
