@@ -58,10 +58,6 @@ def just_open(page: Any) -> None:
 PAGES: Final[dict[str, Callable[[Any], None]]] = {
     "interview": interview,
     "compare": compare,
-    "chat": just_open,
-    "history": just_open,
-    "curate": just_open,
-    "train": just_open,
     "plugins": just_open,
 }
 

@@ -141,7 +141,10 @@ class Task(nn.Module):
         weight = next(self.language_projection.parameters())
         sizes = (self.projected, self.pictures - self.projected)
         projected, others = features.to(weight.device, weight.dtype).split(sizes, 1)
-        pictures = torch.cat([self.language_projection(projected), others], 1).to(embedded.dtype)
+        pictures = self.language_projection(projected)
+        if others.shape[1]:  # tokens that pass the projection by
+            pictures = torch.cat([pictures, others], 1)
+        pictures = pictures.to(embedded.dtype)
         embedded = embedded.index_put((rows.picture_rows, rows.picture_columns), pictures)
         hidden = model.model(
             inputs_embeds=embedded, attention_mask=rows.mask(), position_ids=rows.positions, use_cache=False

@@ -46,11 +46,7 @@ class Place:
 
 PLACES = (
     Place("interview", "Interview", ":material/forum:"),
-    Place("chat", "Chat", ":material/chat:"),
     Place("compare", "Compare", ":material/compare:"),
-    Place("history", "History", ":material/history:"),
-    Place("curate", "Curate", ":material/rule:", of_the_machine=True),
-    Place("train", "Train", ":material/monitoring:", of_the_machine=True),
     Place("plugins", "Plugins and models", ":material/extension:", of_the_machine=True),
 )
 

@@ -35,10 +35,12 @@ CSS: Final = """
 .iq-caption p { margin: 0; }
 .iq-caption mark { background: var(--iq-mark); color: inherit; border-radius: .2rem; padding: .05em .15em; }
 .iq-caption mark sup { font-size: .65em; opacity: .9; margin-left: .1em; }
-.iq-cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(10.5rem, 100%), 1fr)); gap: .8rem; }
+.iq-cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(9rem, 100%), 1fr)); gap: .8rem; }
 [class*="st-key-turn-"] button { min-height: 1.5rem; padding: 0 0 0 .8rem; opacity: .8; }
 [class*="st-key-turn-"] button p { font-size: .8rem; }
 [class*="st-key-turn-"] button:hover, [class*="st-key-turn-"] button:focus-visible { opacity: 1; }
+[data-testid="stBaseButton-primary"]:enabled, [data-testid="stBaseButton-primaryFormSubmit"]:enabled {
+  color: light-dark(#ffffff, #042f2e); }
 .iq-dots::after { content: "…"; }
 .iq-sr { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 @media (max-width: 640px) {
