@@ -31,8 +31,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from agents.batch.engine import Captioned, Work, local
 from agents.batch.listing import Item
 from agents.batch.pipeline import How
@@ -78,10 +76,9 @@ def make_pictures(folder: Path, photos: Sequence[Path], count: int) -> list[Path
         height = min(image.height, width * 3 // 4)
         left, top = chance.randint(0, image.width - width), chance.randint(0, image.height - height)
         cut = image.crop((left, top, left + width, top + height)).resize((320, 240))
-        if chance.random() < 0.5:
-            cut = cut.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        made.append(folder / f"{number:05d}.jpg")
-        cut.save(made[-1], quality=90)
+        cut.putpixel((0, 0), (number % 256, number // 256, 0))  # or equal cuts would be captioned once
+        made.append(folder / f"{number:05d}.png")
+        cut.save(made[-1])
     return made
 
 

@@ -74,7 +74,7 @@ def page() -> None:
     desk = me.keep("compare", Desk)
     st.title("Compare")
     st.write("One picture, several models side by side: each column is an interview of its own.")
-    left, right = st.columns([1, 2], gap="large")
+    left, right = st.columns([2, 3], gap="large")
     with left:
         intake(me.shelf, desk, key="compare", several=False)
         if desk.held is not None:

@@ -55,6 +55,9 @@ def test_a_damaged_header_is_no_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("argument", ["/no/such/folder", "nobody/nothing", "../..", "https://example.org/v1"])
 def test_what_is_not_here_is_said(argument: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path))
+    here = tmp_path / "one" / "two" / "three"
+    here.mkdir(parents=True)
+    monkeypatch.chdir(here)  # what lies above must hold no weights, wherever this checkout stands
     weights = find_weights(get_registry().find("vision backend", "pocket"), f"pocket:{argument}")
     assert not weights.files and weights.note
     assert fits(weights, Machine(2, GB, GB, GB)).ok is None

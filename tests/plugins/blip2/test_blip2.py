@@ -426,6 +426,7 @@ def test_a_name_that_is_nowhere_is_one_clear_line(tmp_path: Path, monkeypatch: p
 def test_options_stand_behind_the_name(directories: Directories) -> None:
     text, options = LoadOptions.parse("owner/name?quantize=4bit&caption=a photo of")
     assert (text, options) == ("owner/name", LoadOptions(quantize="4bit", caption="a photo of"))
+    assert LoadOptions.parse("name?caption=a%26b+c")[1].caption == "a&b+c", "a plus is a plus, as in file names"
     directory = str(directories["opt"])
     assert LoadOptions.parse(directory) == (directory, LoadOptions())
     assert check(directory, LoadOptions()).directory.digest == check(directory, LoadOptions()).directory.digest
