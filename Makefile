@@ -1,11 +1,12 @@
 # Everything a newcomer or a contributor needs; each target makes .venv first where that is missing or out of date.
 #
-#   make demo      two models talk about a photograph
-#   make test      the test suite
-#   make lint      ruff: rules and format
-#   make types     mypy
-#   make readme    put the demo's real output into the READMEs
-#   make clean     remove .venv and what tools left behind
+#   make demo        two models talk about a photograph
+#   make test        the test suite
+#   make test-lavis  the tests with the real salesforce-lavis, installed into an environment of its own
+#   make lint        ruff: rules and format
+#   make types       mypy
+#   make readme      put the demo's real output into the READMEs
+#   make clean       remove .venv and what tools left behind
 #
 # Another Python: make demo PYTHON=python3.13
 
@@ -15,7 +16,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint types readme clean
+.PHONY: demo test test-lavis lint types readme clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -23,6 +24,12 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	@$(BIN)/python -m pytest -q -n auto
+
+test-lavis: export INQUISIGHT_HOME := $(CURDIR)/$(VENV)/lavis-home
+test-lavis: export INQUISIGHT_TEST_LAVIS := 1
+test-lavis: $(INSTALLED)
+	@$(BIN)/inquisight lavis install
+	@$(BIN)/python -m pytest -q -m lavis tests/plugins/lavis
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check --quiet --output-format concise .

@@ -13,7 +13,7 @@ from agents.chat_events import Notice, Piece, Waiting, tidy
 from agents.desk import Begun, Called, Concluded, Event, Overheard, Returned, Said, Thinking
 from agents.driver import Done
 from agents.flow import Flow
-from agents.printing import SHORT_ID, Printer, Status, make_printer
+from agents.printing import SHORT_ID, Printer, Status, looks, make_printer
 from core.errors import printable
 from core.records import ToolCall
 
@@ -268,9 +268,7 @@ def _heading(event: Begun) -> list[str]:
         f"picture {number}: {printable(one.source, limit=None)} ({one.width} x {one.height})"
         for number, one in enumerate(event.pictures, start=1)
     ]
-    eye = printable(event.vision.get("name", "?"))
-    extra = ", ".join(event.vision[key] for key in ("device", "dtype") if event.vision.get(key))
-    sees = f"{eye} looks" + (f" ({printable(extra)})" if extra else "")
+    sees = looks(event.vision)
     thinks = event.assistant.get("name")
     return [*lines, f"{printable(thinks)} thinks, {sees}" if thinks else sees]
 

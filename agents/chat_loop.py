@@ -136,6 +136,7 @@ def parse(line: str) -> Said | None:
 class _Loop:
     chat: Chat
     outside: Outside
+    goes_on: bool = True  # more may be said, so another try can be offered
     ended: bool = False
     told_of_saving: bool = False
 
@@ -190,7 +191,8 @@ class _Loop:
         page = find_page(turn.answer)
         if page is None:
             raise UsageError(
-                "the answer holds no HTML, so no web page is written; /retry or another eye may do better."
+                "the answer holds no HTML, so no web page is written; "
+                f"{'/retry or ' if self.goes_on else ''}another eye may do better."
             )
         if not page.whole:
             yield Notice("the page is not whole: it breaks off, or is a part of one; --max-new-tokens gives more room.")
@@ -203,7 +205,7 @@ def converse(chat: Chat, lines: Iterable[str | Said], outside: Outside, *, goes_
     KeyboardInterrupt, also one thrown into the generator, ends the answer that is being given; where not `goes_on`,
     the chat, too.
     """
-    loop = _Loop(chat, outside)
+    loop = _Loop(chat, outside, goes_on)
     stopped = False
 
     def look(event: LoopEvent) -> None:

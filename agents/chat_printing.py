@@ -14,7 +14,7 @@ from agents.chat_events import Answered, Asked, Notice, PictureAdded, Piece, Sil
 from agents.chat_loop import Ended, Failed, LoopEvent, Told, Undone, Written
 from agents.cli import complain
 from agents.flow import Flow
-from agents.printing import SHORT_ID, Status
+from agents.printing import SHORT_ID, Status, looks
 from core.errors import printable
 from core.records import Chat as ChatRecord
 from core.records import ChatTurn, PictureInfo
@@ -100,7 +100,7 @@ class PlainChatPrinter:
         _progress(self.status, event)
         match event:
             case Started():
-                self._line(*_pictures(event), _who(event.vision))
+                self._line(*_pictures(event), looks(event.vision))
                 if not event.follows:
                     self._line(_NO_INSTRUCTIONS)
                 self._line("")
@@ -194,7 +194,7 @@ class RichChatPrinter:
 
         for line in _pictures(event):
             self.console.print(Rule(Text(line, style="bold"), align="left", style="bright_black"))
-        self._dim(_who(event.vision))
+        self._dim(looks(event.vision))
         if not event.follows:
             self._dim(_NO_INSTRUCTIONS)
         if self.typing:
@@ -252,11 +252,6 @@ def _picture(number: int, picture: PictureInfo) -> str:
     note = f", {printable(picture.note)}" if picture.note else ""
     name = f"picture {number}: " if number else ""
     return f"{name}{printable(picture.source, limit=None)} ({picture.width} x {picture.height}{note})"
-
-
-def _who(vision: dict[str, str]) -> str:
-    extra = ", ".join(vision[key] for key in ("device", "dtype") if vision.get(key))
-    return f"{printable(vision.get('name', '?'))} looks" + (f" ({printable(extra)})" if extra else "")
 
 
 def _after(turn: ChatTurn) -> list[str]:

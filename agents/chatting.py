@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from agents.chat_events import Answered, Asked, Event, Notice, Piece, Silenced, Started, Waiting, passing, tidy
@@ -67,7 +68,7 @@ class ChatOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
+class Question:
     """What was asked, so that it can be asked again."""
 
     prompt: str
@@ -78,8 +79,10 @@ class _Question:
 
 
 @dataclass(frozen=True, slots=True)
-class _Spoken:
-    question: _Question
+class Spoken:
+    """A turn with everything that is needed to go on after it, or to ask its question again."""
+
+    question: Question
     turn: ChatTurn
     pictures: tuple[Picture, ...]
     attempt: int
@@ -97,7 +100,8 @@ class _Heard:
 class Chat:
     """One conversation. Not thread-safe. `save` is called after each turn (`TranscriptStore.add`).
 
-    Raises UsageError where there are no pictures, or more than the eye takes.
+    `spoken`: what was said before, to go on from there; `created`: when that began. Raises UsageError where there are
+    no pictures, or more than the eye takes.
     """
 
     def __init__(
@@ -108,6 +112,8 @@ class Chat:
         *,
         tasks: Tasks | None = None,
         save: Callable[[ChatRecord], str] | None = None,
+        spoken: Sequence[Spoken] = (),
+        created: datetime | None = None,
     ) -> None:
         self.vision = vision
         self.options = options or ChatOptions()
@@ -118,10 +124,11 @@ class Chat:
         self.saved_as: str | None = None
         self._first = len(pictures)
         self._waiting: list[Picture] = []
-        self._spoken: list[_Spoken] = []
+        self._spoken: list[Spoken] = list(spoken)
         self._images: dict[str, EncodedImage] = {}
-        self._empty = ChatRecord(vision=vision.describe(), options=self._described(), seed=self.seed)
-        if not pictures:
+        began = created or datetime.now(UTC)
+        self._empty = ChatRecord(vision=vision.describe(), options=self._described(), seed=self.seed, created=began)
+        if not self.pictures and not pictures:
             raise UsageError("a chat needs at least one picture")
         for picture in pictures:
             self.add(picture)
@@ -129,6 +136,11 @@ class Chat:
     @property
     def turns(self) -> tuple[ChatTurn, ...]:
         return tuple(spoken.turn for spoken in self._spoken)
+
+    @property
+    def spoken(self) -> tuple[Spoken, ...]:
+        """The turns with what is needed to go on after them."""
+        return tuple(self._spoken)
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
@@ -192,7 +204,7 @@ class Chat:
 
     # --- inside ---------------------------------------------------------------------------------------------------
 
-    def _worded(self, text: str, task: str | None) -> _Question:
+    def _worded(self, text: str, task: str | None) -> Question:
         """The prompt, and how long its answer may be."""
         text = text.strip()
         if task is None and not text:
@@ -206,7 +218,7 @@ class Chat:
             prompt = f"{prompt} {forms.sentence(form)}"
         if chosen is not None and not follows:
             notices = (f"{printable(self.vision.name)} follows no instructions; it is asked a question instead.",)
-        return _Question(prompt, task, self._room(chosen), chosen is None, notices)
+        return Question(prompt, task, self._room(chosen), chosen is None, notices)
 
     def _room(self, task: ChatTask | None) -> int:
         """How many new tokens an answer may have."""
@@ -220,7 +232,7 @@ class Chat:
             return max(own, self.tasks.forms.tokens(form))
         return self.tasks.forms.tokens(form)
 
-    def _turn(self, question: _Question, attempt: int) -> Iterator[Event]:
+    def _turn(self, question: Question, attempt: int) -> Iterator[Event]:
         number = len(self._spoken) + 1
         options, notices = self._generation(question, number, attempt)
         yield Asked(number, question.prompt, question.task, question.typed and not attempt)
@@ -244,11 +256,11 @@ class Chat:
             notices=tuple(heard.notices),
             seconds=round(time.perf_counter() - began, 4),
         )
-        self._spoken.append(_Spoken(question, turn, pictures, attempt))
+        self._spoken.append(Spoken(question, turn, pictures, attempt))
         self._keep()
         yield Answered(number, turn)
 
-    def _generation(self, question: _Question, number: int, attempt: int) -> tuple[GenerationOptions, tuple[str, ...]]:
+    def _generation(self, question: Question, number: int, attempt: int) -> tuple[GenerationOptions, tuple[str, ...]]:
         """How this answer is decoded, and what there is to tell about it."""
         notices = question.notices
         temperature = self.options.temperature

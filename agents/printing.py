@@ -233,9 +233,15 @@ def _heading(event: Started) -> str:
 
 
 def _who(event: Started) -> str:
-    asks, sees = event.questioner.get("name", "?"), event.vision.get("name", "?")
-    extra = ", ".join(event.vision[key] for key in ("device", "dtype") if event.vision.get(key))
-    return f"{printable(asks)} asks, {printable(sees)} looks" + (f" ({printable(extra)})" if extra else "")
+    return f"{printable(event.questioner.get('name', '?'))} asks, {looks(event.vision)}"
+
+
+def looks(vision: dict[str, str]) -> str:
+    """Who looks, on what, in which type of numbers, and why so: `describe()` of an eye as one line."""
+    extra = ", ".join(vision[key] for key in ("device", "dtype") if vision.get(key))
+    if extra and vision.get("why"):
+        extra += f": {vision['why']}"
+    return f"{printable(vision.get('name', '?'))} looks" + (f" ({printable(extra, limit=None)})" if extra else "")
 
 
 def _mark(turn: Any) -> str:

@@ -1,9 +1,10 @@
 """Talking to a model behind a network: which errors deserve another try, how to pace calls, how to tell a person.
 
 One policy for all who call a server: connection errors, timeouts, HTTP 408, 409, 429 and 5xx are tried again, with
-`Retry-After` honoured up to a minute. Whatever would fail the same way again (401, 404, an exhausted quota, a prompt
-that is too long) is not. No client library is imported here; errors are read by what they carry (`status_code`,
-`response`, `body`) and by the names of their classes, which the libraries of this field share.
+`Retry-After` honoured up to a minute. Whatever would fail the same way again (401, 404, 501, an exhausted quota, a
+prompt that is too long, a 500 that says "not supported") is not. No client library is imported here; errors are read
+by what they carry (`status_code`, `response`, `body`) and by the names of their classes, which the libraries of this
+field share.
 """
 
 from __future__ import annotations
@@ -132,11 +133,15 @@ def wait_before_retry(error: BaseException, attempt: int) -> float | None:
         return None
     if status == 429 and "insufficient_quota" in codes_of(error):
         return None
+    if status == 501 or (status == 500 and _NEVER.search(f"{codes_of(error)} {said_by(error)}".lower())):
+        return None
     asked = retry_after(error)
     if asked is not None:
         return None if asked > LONGEST_WAIT else asked + random.uniform(0, 0.1)
     return min(8.0, 0.5 * 2.0**attempt) * random.uniform(0.75, 1.25)
 
+
+_NEVER = re.compile(r"not (?:yet )?(?:supported|implemented)|\bunsupported")  # some servers say so with HTTP 500
 
 _TOO_LONG = re.compile(
     r"context.?(?:length|size|window)|maximum context|too many (?:input )?tokens|prompt is too long|"
@@ -200,7 +205,7 @@ def redacted(text: str, secrets: Sequence[str] = ()) -> str:
 def said_by(error: BaseException, secrets: Sequence[str] = ()) -> str:
     """The server's own message: one line, shortened, redacted."""
     body = getattr(error, "body", None)
-    inner = body.get("error", body) if isinstance(body, dict) else None  # some libraries keep the envelope
+    inner = body.get("error", body) if isinstance(body, dict) else body  # some libraries keep the envelope
     message = inner.get("message") if isinstance(inner, dict) else inner if isinstance(inner, str) else None
     text = " ".join(str(message or error or type(error).__name__).split())
     return printable(redacted(text, secrets), 200)

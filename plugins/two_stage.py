@@ -23,7 +23,13 @@ def register_vision_backends(register: Register) -> None:
         "trained",
         "plugins.minigpt4.trained:TrainedBackend",
         description="A MiniGPT-4 with a projection of your own: trained:RUN, the folder of a finished training.",
-        capabilities={"follows_instructions": True, "streams": True, "max_images": 16, "languages": ("en",)},
+        capabilities={
+            "follows_instructions": True,
+            "streams": True,
+            "max_images": 16,
+            "interleaves": True,
+            "languages": ("en",),
+        },
     )
 
 

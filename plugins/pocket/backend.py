@@ -235,7 +235,7 @@ class PocketBackend(VisionBackend):
             "revision": self.revision,
             "device": self.device,
             "dtype": "float32",
-            "why": f"{self.reason}; fp32 because the model is small",
+            "why": f"{self.reason}; float32 because the model is small",
         }
         if self._trained is not None:
             facts["trained"] = f"stage {self._trained.facts['stage']}, {self._trained.facts['steps']} steps"

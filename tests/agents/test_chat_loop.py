@@ -138,6 +138,7 @@ def test_a_web_page_is_written_and_an_answer_without_one_says_so() -> None:
     chat = Chat(Talker(), [picture("red")], ChatOptions(temperature=0))
     events = list(converse(chat, [Do("task", "webpage")], world))
     assert world.files == {} and "no HTML" in str(collect(iter(events), Failed)[0].error)
+    assert "/retry" in str(collect(iter(events), Failed)[0].error)
     assert len(events[-1].record.turns) == 1, "the answer itself is kept"
 
 

@@ -6,12 +6,12 @@ import importlib.util
 import json as json_module
 import math
 import sys
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.errors import UsageError, printable
+from core.quiet import hush_libraries
 from core.settings import get_settings
 from core.vision import VisionBackend
 from training.curation import generate as generating
@@ -111,7 +111,7 @@ def generate(
         def load() -> VisionBackend:
             from core.registry import get_registry
 
-            _hush()
+            hush_libraries()
             backend = get_registry().create_vision(chosen.vision)
             generating.check_capable(backend.name, backend.follows_instructions, anyway=anyway or bool(kept))
             return backend
@@ -167,7 +167,7 @@ def repair(path: Path, options: dict[str, Any], *, prompts: Path | None, money: 
         folder.check("repair", chosen.model_dump(mode="json"))
         mender = None
         if chosen.repairer != repairing.RULES:
-            _hush()
+            hush_libraries()
             mender = ChatMender(chosen.repairer, temperature=chosen.temperature, requests_per_second=work.rate)
         if prices.input or prices.output:
             prices.note(folder)
@@ -303,7 +303,7 @@ def paraphrase(instruction: str, n: int, questioner: str | None, seed: int, to: 
         raise UsageError(f"'{printable(to)}' exists already; name another file with --to.")
     mender = None
     if questioner:
-        _hush()
+        hush_libraries()
         mender = ChatMender(questioner, temperature=1.0)
     found = find(instruction, n, mender, seed=seed)
     for line in found.kept:
@@ -321,16 +321,3 @@ def paraphrase(instruction: str, n: int, questioner: str | None, seed: int, to: 
 def _set_aside(folder: Folder, step: Step) -> None:
     if (where := folder.set_aside(step)) is not None:
         print(f"inquisight: what was there is kept in {printable(where)}", file=sys.stderr)
-
-
-def _hush() -> None:
-    """Model libraries write warnings and progress bars to standard error, where our lines belong."""
-    import os
-
-    warnings.simplefilter("ignore")
-    for name, value in {
-        "TRANSFORMERS_VERBOSITY": "error",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-    }.items():
-        os.environ.setdefault(name, value)

@@ -251,6 +251,7 @@ def test_a_failure_inside_the_server_is_one_line(served: Served) -> None:
             list(eye.stream(question)) if streamed else eye.answer([question])
         said.append(str(caught.value))
     assert "(HTTP 500)" in said[0] and "\n" not in "".join(said)
+    assert "probability tensor" in said[1], "what the stream said before it broke off"
     eye = served.eye()
     assert eye.answer([ask(make_picture(), eye)])[0], "it goes on serving"
 

@@ -56,9 +56,20 @@ def test_worth_another_try(status: int) -> None:
     assert wait_before_retry(HTTPError(status), 0) is not None
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422, 501])
 def test_not_worth_another_try(status: int) -> None:
     assert wait_before_retry(HTTPError(status), 0) is None
+
+
+@pytest.mark.parametrize("body", ["image_url is not supported", {"error": {"message": "Not yet implemented: images"}}])
+def test_a_server_error_that_will_always_be_one_is_not_tried_again(body: object) -> None:
+    assert wait_before_retry(HTTPError(500, body=body), 0) is None
+    assert wait_before_retry(HTTPError(503, body=body), 0) is not None, "another instance may serve it"
+
+
+@pytest.mark.parametrize("body", ["it broke: nan", {"error": "it broke: nan"}, {"error": {"message": "it broke: nan"}}])
+def test_what_the_server_says_is_told_in_whichever_form_it_comes(body: object) -> None:
+    assert "it broke: nan" in explained(HTTPError(500, "an error", body=body), Peer("the eye")).text
 
 
 def test_waits_grow_and_are_bounded() -> None:
