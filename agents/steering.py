@@ -117,7 +117,7 @@ class Steered:
         self._wishes: deque[_Question | _Correction] = deque()
         self._lock = threading.Lock()
         self._driving = threading.Lock()
-        self._view = View() if self.earlier is None else _view_of(self.earlier)
+        self._view = View() if self.earlier is None else view_of(self.earlier)
 
     @property
     def view(self) -> View:
@@ -288,7 +288,8 @@ class Steered:
         )
 
 
-def _view_of(caption: Caption) -> View:
+def view_of(caption: Caption) -> View:
+    """How a kept interview stands."""
     return View(
         state=caption.status,
         turns=caption.dialogue.turns,

@@ -10,23 +10,25 @@ start of a transaction, since SQLite cannot wait when a read turns into a write.
 from __future__ import annotations
 
 import contextlib
+import json
 import random
 import re
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, select, text
+from sqlalchemy import ColumnElement, Engine, create_engine, event, func, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, SQLAlchemyError
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, defer, mapped_column
 from sqlalchemy.pool import NullPool, StaticPool
 
 from core.errors import StoreError, printable
+from core.finding import Names, Wanted
 from core.records import Caption, Chat
 
 _LAYOUT = 1  # PRAGMA user_version
@@ -34,6 +36,7 @@ _BUSY_SECONDS = 30.0
 _SHORT = 10  # hex digits of an id that are shown
 _WAL_TRIES = 50
 _CHATS = ("chat", "ask")
+_AT_ONCE = 200  # records that are read in one transaction
 # Scripts written without spaces: Kana, CJK and Hangul. FTS5's tokenizer would take a whole sentence as one word.
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]")
 _FTS = "CREATE VIRTUAL TABLE IF NOT EXISTS transcript_text USING fts5(source, words, tokenize='porter unicode61')"
@@ -228,6 +231,41 @@ class TranscriptStore:
             rows = {row.number: row for row in session.scalars(select(_Row).where(_Row.number.in_(numbers)))}
             return [rows[number].listed() for number in numbers]
 
+    def find(self, wanted: Wanted, limit: int = 20, offset: int = 0) -> list[StoredCaption]:
+        """Those that are wanted, newest first, after the first `offset` ones."""
+        rows = select(_Row).options(defer(_Row.document)).where(*_conditions(wanted))
+        rows = rows.order_by(_Row.created.desc(), _Row.number.desc()).limit(max(0, limit)).offset(max(0, offset))
+        with self._session() as session:
+            return [row.listed() for row in session.scalars(rows)]
+
+    def records(self, wanted: Wanted) -> Iterator[Caption | Chat]:
+        """All that are wanted, newest first, a few in memory at a time; what comes or goes meanwhile may be missed."""
+        order = (_Row.created.desc(), _Row.number.desc())
+        with self._session() as session:
+            numbers = list(session.scalars(select(_Row.number).where(*_conditions(wanted)).order_by(*order)))
+        for begin in range(0, len(numbers), _AT_ONCE):
+            some = _Row.number.in_(numbers[begin : begin + _AT_ONCE])
+            with self._session() as session:
+                found = session.execute(select(_Row.status, _Row.document).where(some).order_by(*order)).all()
+            for status, document in found:
+                yield (Chat if status in _CHATS else Caption).from_json(document)
+
+    def names(self) -> Names:
+        """What there is to choose from in a search."""
+        with self._session() as session:
+            columns = (_Row.vision, _Row.questioner, _Row.status)
+            found = [session.scalars(select(column).distinct().order_by(column)).all() for column in columns]
+        eyes, askers, states = (tuple(name for name in some if name) for some in found)
+        return Names(eyes, askers, states)
+
+    def delete_all(self, ids: Collection[str]) -> int:
+        """Remove the transcripts of these full ids, together; those that are gone already do not count."""
+        with self._session(write=True) as session:
+            rows = list(session.scalars(select(_Row).where(*_conditions(Wanted(ids=frozenset(ids))))))
+            for row in rows:
+                self._drop(session, row)
+            return len(rows)
+
     def delete(self, id_or_prefix: str) -> str:
         """Remove one transcript and return its full id."""
         with self._session(write=True) as session:
@@ -235,10 +273,10 @@ class TranscriptStore:
             self._drop(session, row)
             return row.id
 
-    def count(self) -> int:
-        """How many transcripts there are."""
+    def count(self, wanted: Wanted | None = None) -> int:
+        """How many transcripts there are, or are wanted."""
         with self._session() as session:
-            return int(session.scalar(text("SELECT count(*) FROM transcript")) or 0)
+            return int(session.scalar(select(func.count(_Row.number)).where(*_conditions(wanted or Wanted()))) or 0)
 
     def close(self) -> None:
         """Let go of the file; the next use opens it again."""
@@ -389,6 +427,31 @@ def _use_write_ahead_log(engine: Engine) -> None:
             if isinstance(error, DatabaseError):
                 raise
             raise DatabaseError("PRAGMA", None, error) from error
+
+
+def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
+    """`wanted` as SQL."""
+    conditions: list[Any] = []
+    if wanted.words.strip():
+        if query := _fts_query(wanted.words):
+            match = "transcript.number IN (SELECT rowid FROM transcript_text WHERE transcript_text MATCH :query)"
+            conditions.append(text(match).bindparams(query=query))
+        else:
+            conditions.append(text("0"))  # only signs, and those are in no index
+    if wanted.ids is not None:  # as one parameter, since SQLite takes only so many
+        among = "transcript.id IN (SELECT value FROM json_each(:ids))"
+        conditions.append(text(among).bindparams(ids=json.dumps(sorted(wanted.ids))))
+    if wanted.vision:
+        conditions.append(_Row.vision == wanted.vision)
+    if wanted.questioner:
+        conditions.append(_Row.questioner == wanted.questioner)
+    if wanted.status:
+        conditions.append(_Row.status == wanted.status)
+    if wanted.since is not None:
+        conditions.append(_Row.created >= _sortable(wanted.since))
+    if wanted.before is not None:
+        conditions.append(_Row.created < _sortable(wanted.before))
+    return conditions
 
 
 def _spaced(words: str) -> str:

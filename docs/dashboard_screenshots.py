@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,13 +52,89 @@ def compare(page: Any) -> None:
     page.get_by_role("button", name="All as ZIP").wait_for()
 
 
+def chat(page: Any) -> None:
+    """Questions about a picture, one of them asked otherwise."""
+    _upload(page, "cat.jpg")
+    box = page.get_by_role("textbox", name="Ask about your pictures")
+    for number, question in enumerate(("What is it?", "What colour is it?"), start=1):
+        box.fill(question)
+        box.press("Enter")
+        page.get_by_role("button", name=f"Edit question {number}").wait_for()
+    page.get_by_role("button", name="Answer 2 again").click()
+    page.get_by_text("version 2 of 2").wait_for()
+    page.get_by_role("button", name="JSON").wait_for()
+
+
+def history(page: Any) -> None:
+    """Two interviews and a chat, each kept when it was made."""
+    address = page.url.rpartition("/")[0]
+    page.goto(address, timeout=PATIENCE)
+    page.get_by_role("heading", level=1).wait_for()
+    interview(page)
+    page.goto(f"{address}/chat", timeout=PATIENCE)
+    page.get_by_role("heading", name="Chat", level=1).wait_for()
+    chat(page)
+    page.goto(f"{address}/history", timeout=PATIENCE)
+    page.get_by_role("button", name="Open").first.wait_for()
+    page.get_by_role("checkbox").nth(1).check(force=True)
+    page.get_by_role("button", name="Delete 1 selected").wait_for()
+
+
+def curate(page: Any) -> None:
+    """A text under review, with one error ticked by its key."""
+    _fill(page, "Look for curations in", _world().name)
+    _fill(page, "Your name", "Ada")
+    page.get_by_role("button", name=re.compile("^Draw the sample|invented")).first.wait_for()
+    draw = page.get_by_role("button", name="Draw the sample")
+    if draw.count():
+        draw.click()
+    page.get_by_role("button", name=re.compile("invented")).wait_for()
+    page.locator("[data-testid=stImage] img").first.wait_for()
+    page.keyboard.press("t")
+    page.get_by_role("button", name="Keep and go on").wait_for()
+
+
+def train(page: Any) -> None:
+    """Two trainings over each other."""
+    _fill(page, "Look for trainings in", _world().name)
+    page.get_by_text("What it says").first.wait_for()
+    page.get_by_role("combobox", name="Trainings").click()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+    page.get_by_role("heading", level=1).click()
+    page.get_by_text("from-nothing says").wait_for()
+    page.get_by_text("from-pocket says").wait_for()
+    page.locator("[data-testid=stVegaLiteChart] :is(canvas, svg)").first.wait_for()
+
+
+@lru_cache(maxsize=1)
+def _world() -> tempfile.TemporaryDirectory[str]:
+    """A curation and two trainings, made when they are first needed."""
+    from docs.dashboard_world import make
+
+    folder = tempfile.TemporaryDirectory(prefix="inquisight-")
+    make(Path(folder.name))
+    return folder
+
+
+def _fill(page: Any, name: str, value: str) -> None:
+    box = page.get_by_role("textbox", name=name)
+    box.fill(value)
+    box.press("Enter")
+
+
 def just_open(page: Any) -> None:
     """The page as it is when it is opened."""
 
 
 PAGES: Final[dict[str, Callable[[Any], None]]] = {
     "interview": interview,
+    "chat": chat,
     "compare": compare,
+    "history": history,
+    "curate": curate,
+    "train": train,
     "plugins": just_open,
 }
 

@@ -3,6 +3,8 @@
     RUN/recipe.toml                      everything that shapes the run
     RUN/log.jsonl                        one line per step
     RUN/checkpoints/step-00000500/       projection.safetensors, optimizer.safetensors, state.json
+    RUN/samples.jsonl                    what the model said at each checkpoint; pictures in samples/
+    RUN/process.json                     who trains there, for as long as it does
     RUN/projection.safetensors           what was trained
     RUN/finished.json                    written last: a run that has it is complete
 
@@ -15,7 +17,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -39,7 +43,11 @@ STATE: Final = "state.json"
 STOPPED: Final = "stopped.json"
 BROKEN: Final = "broken.jsonl"
 PLOT: Final = "loss.png"
+SAMPLES: Final = "samples.jsonl"
+PROCESS: Final = "process.json"
+OUTPUT: Final = "output.txt"
 _VERSION: Final = 1
+PATIENCE: Final = 0.5  # seconds in which a run's lock may be held by one who only looks
 
 
 class RunError(InquisightError):
@@ -161,7 +169,12 @@ def truncate_log(run: Path, step: int) -> None:
 
 def log_lines(run: Path) -> Iterator[dict[str, Any]]:
     """What the log says, without a last line that a kill cut off."""
-    with suppress(FileNotFoundError), (run / LOG).open(encoding="utf-8") as file:
+    return log_entries(run / LOG)
+
+
+def log_entries(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of a file that grows by one JSON object with a "step" each."""
+    with suppress(FileNotFoundError), path.open(encoding="utf-8") as file:
         for line in file:
             with suppress(ValueError):
                 entry = json.loads(line)
@@ -202,12 +215,15 @@ def only_one(run: Path) -> Iterator[None]:
 
     lock = FileLock(run / ".lock")
     try:
-        lock.acquire(blocking=False)
+        lock.acquire(timeout=PATIENCE)  # somebody may just be looking whether it is free
     except Timeout:
         raise UsageError(f"another process trains in {printable(run)}: wait for it, or name another --out.") from None
     try:
+        write_json(run / PROCESS, {"pid": os.getpid(), "host": platform.node(), "begun": time.time()})
         yield
     finally:
+        with suppress(OSError):
+            (run / PROCESS).unlink(missing_ok=True)
         lock.release()
 
 

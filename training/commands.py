@@ -66,16 +66,9 @@ def stage2(recipe: RecipeOption, out: OutOption, set_: SetOption = None) -> None
 
 
 def _run(stage: str, recipe: str, out: Path, changes: list[str] | None) -> None:
-    from training.recipes import load_recipe
+    from training.recipes import ready_recipe
 
-    chosen = load_recipe(recipe, changes or ())  # before the model libraries: most mistakes are here
-    if chosen.name != stage:
-        raise UsageError(
-            f"--recipe {printable(recipe, 80)} is for stage {chosen.stage}: `inquisight train {chosen.name}`."
-        )
-    for name, option in (("model", "DIRECTORY"), ("data", "PATH")):
-        if not getattr(chosen, name):
-            raise UsageError(f"the recipe names no {name}: --set {name}={option}.")
+    chosen = ready_recipe(recipe, changes or (), stage=stage)  # before the model libraries: most mistakes are here
     from training.run import train as go
 
     _tell(go(chosen, out))
@@ -84,12 +77,9 @@ def _run(stage: str, recipe: str, out: Path, changes: list[str] | None) -> None:
 @train.command(cls=RecipeCommand)
 def features(recipe: RecipeOption, out: OutOption, set_: SetOption = None) -> None:
     """Look at every picture of a recipe once and keep what the eye said, for --set features=DIR."""
-    from training.recipes import load_recipe
+    from training.recipes import ready_recipe
 
-    chosen = load_recipe(recipe, set_ or ())
-    for name, option in (("model", "DIRECTORY"), ("data", "PATH")):
-        if not getattr(chosen, name):
-            raise UsageError(f"the recipe names no {name}: --set {name}={option}.")
+    chosen = ready_recipe(recipe, set_ or ())
     from training.run import keep_features
 
     _tell(keep_features(chosen, out))
@@ -183,6 +173,27 @@ def status(
         print(dumps(facts))
         return
     print("\n".join(in_words(facts)))
+
+
+@train.command()
+def runs(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to look, folders below it too.")] = Path("."),
+) -> None:
+    """List the trainings on this disk, the newest first: folder, state, step."""
+    from training.runs import find_runs
+    from training.status import describe
+
+    for run in find_runs(folder):
+        facts = describe(run)
+        print(f"{printable(run, None)}\t{facts['state']}\t{facts['step']}/{facts['steps'] or '?'}")
+
+
+@train.command()
+def stop(run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a training that is at work.")]) -> None:
+    """Ask a training of this machine to end its step, write a checkpoint and leave."""
+    from training.runs import stop as ask
+
+    ask(run)
 
 
 def add_to(cli: typer.Typer) -> None:

@@ -154,6 +154,8 @@ class Recipe(BaseModel):
     """Checkpoints that are kept; older ones are removed."""
     log_every: Count = 10
     """Steps between printed lines where there is no terminal; the log has all."""
+    samples: int = Field(default=3, ge=0, le=16)
+    """Pictures of the data of which the model says something at each checkpoint, kept in samples.jsonl; 0: none."""
     explosion: float = Field(default=4.0, ge=0)
     """Stop where the loss is this many times the median of the last 100 steps; 0: only where it is no number."""
 
@@ -226,6 +228,19 @@ def load_recipe(source: str, changes: Sequence[str] | Mapping[str, Any] = ()) ->
     return make_recipe(values, f"recipe {printable(source)}")
 
 
+def ready_recipe(source: str, changes: Sequence[str] | Mapping[str, Any] = (), *, stage: str | None = None) -> Recipe:
+    """The same, of the trainer `stage` where that is said, and with all that a training needs. Raises UsageError."""
+    recipe = load_recipe(source, changes)
+    if stage is not None and recipe.name != stage:
+        raise UsageError(
+            f"--recipe {printable(source, 80)} is for stage {recipe.stage}: `inquisight train {recipe.name}`."
+        )
+    for name, option in (("model", "DIRECTORY"), ("data", "PATH")):
+        if not getattr(recipe, name):
+            raise UsageError(f"the recipe names no {name}: --set {name}={option}.")
+    return recipe
+
+
 def make_recipe(values: Mapping[str, Any], where: str) -> Recipe:
     """A checked recipe with absolute paths. Raises UsageError, one line with the nearest right word."""
     try:
@@ -268,7 +283,7 @@ def _docstrings(model: type[BaseModel]) -> dict[str, str]:
 
 
 # Words on which two runs may differ and still be the same run: they change neither its samples nor its numbers.
-HARMLESS: Final = frozenset({"title", "checkpoint_every", "keep", "log_every", "workers"})
+HARMLESS: Final = frozenset({"title", "checkpoint_every", "keep", "log_every", "samples", "workers"})
 
 
 def differences(old: Recipe, new: Recipe) -> list[str]:

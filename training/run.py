@@ -38,6 +38,7 @@ from training.packing import forwards, lay_out
 from training.plots import MISSING, can_plot, draw_loss
 from training.progress import Progress, measure_peak
 from training.recipes import Recipe, load_recipe
+from training.samples import Samples, forget_after
 from training.stages import groups, learning_rate, open_task
 
 CALM: Final = 20  # losses after which a median means something
@@ -156,6 +157,7 @@ class _Run:
             report=out / checkpoints.BROKEN,
         )
         stack.callback(self.feed.close)
+        self.told = Samples(out, recipe, self.feed) if self.main and recipe.samples else None
 
     def go(self) -> Path:
         """All steps that are left, then what makes the run complete."""
@@ -344,6 +346,8 @@ class _Run:
         }
         checkpoints.save(self.out, self.done, self.learned, _optimizer_tensors(self.optimizer, self.learned), state)
         checkpoints.prune(self.out, self.recipe.keep)
+        if self.told is not None:
+            self.told.write(self.task, self.done)
         if self.done % (10 * self.recipe.checkpoint_every) == 0 or self.done == self.steps:
             draw_loss(self.out, title=self.recipe.title)
 
@@ -352,6 +356,7 @@ class _Run:
         found = checkpoints.latest(self.out)
         if self.main:
             checkpoints.truncate_log(self.out, found.step if found else 0)
+            forget_after(self.out, found.step if found else 0)
         self.accelerator.wait_for_everyone()
         if found is None:
             return None

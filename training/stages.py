@@ -138,19 +138,23 @@ class Task(nn.Module):
         """
         model = self.language_model
         embedded = model.get_input_embeddings()(rows.ids)
-        weight = next(self.language_projection.parameters())
-        sizes = (self.projected, self.pictures - self.projected)
-        projected, others = features.to(weight.device, weight.dtype).split(sizes, 1)
-        pictures = self.language_projection(projected)
-        if others.shape[1]:  # tokens that pass the projection by
-            pictures = torch.cat([pictures, others], 1)
-        pictures = pictures.to(embedded.dtype)
+        pictures = self.project(features).to(embedded.dtype)
         embedded = embedded.index_put((rows.picture_rows, rows.picture_columns), pictures)
         hidden = model.model(
             inputs_embeds=embedded, attention_mask=rows.mask(), position_ids=rows.positions, use_cache=False
         ).last_hidden_state
         logits = model.lm_head(hidden.flatten(0, 1)[rows.predicting])
         return F.cross_entropy(logits.float(), rows.targets, reduction="none")
+
+    def project(self, features: Tensor) -> Tensor:
+        """(S, tokens, width) -> what the language model reads in place of the pictures, (S, pictures, hidden)."""
+        weight = next(self.language_projection.parameters())
+        sizes = (self.projected, self.pictures - self.projected)
+        projected, others = features.to(weight.device, weight.dtype).split(sizes, 1)
+        pictures: Tensor = self.language_projection(projected)
+        if others.shape[1]:  # tokens that pass the projection by
+            pictures = torch.cat([pictures, others], 1)
+        return pictures
 
     def learned(self) -> dict[str, nn.Parameter]:
         """What is trained, by its name in the whole model; the same order every time."""

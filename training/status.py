@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import datetime
+import os
+import platform
+import time
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from core.errors import UsageError, printable
 from training.checkpoints import (
     BROKEN,
     LOG,
+    OUTPUT,
     PLOT,
+    PROCESS,
     RECIPE,
     STATUS,
     STOPPED,
@@ -23,6 +29,7 @@ from training.progress import duration
 from training.recipes import load_recipe
 
 FINISHED = "finished.json"
+_STARTING: Final = 600.0  # seconds in which a process that was started must have taken its folder
 
 
 def describe(run: Path, *, now: float | None = None) -> dict[str, Any]:
@@ -38,7 +45,13 @@ def describe(run: Path, *, now: float | None = None) -> dict[str, Any]:
     last = lines[-1] if lines else {}
     saved = steps_saved(run)
     running = is_running(run)
-    state = "finished" if finished else "running" if running else "failed" if stopped else "interrupted"
+    process = read_json(run / PROCESS)
+    if running:
+        state = "stopping" if process.get("asked") else "running"
+    elif is_starting(process):
+        state = "starting"
+    else:
+        state = "finished" if finished else "failed" if stopped else "interrupted"
     recent = [line["loss"] for line in lines[-50:]]
     facts: dict[str, Any] = {
         "run": str(run),
@@ -50,6 +63,7 @@ def describe(run: Path, *, now: float | None = None) -> dict[str, Any]:
         "loss": last.get("loss"),
         "loss_last_50": sum(recent) / len(recent) if recent else None,
         "samples": last.get("samples", 0),
+        "seconds": last.get("seconds", 0.0),
         "checkpoints": saved,
         "broken": _count(run / BROKEN),
         "plot": str(run / PLOT) if (run / PLOT).is_file() else None,
@@ -60,7 +74,41 @@ def describe(run: Path, *, now: float | None = None) -> dict[str, Any]:
         facts["last_sign"] = now - max(status["time"], _modified(run / LOG))
     if state == "failed":
         facts["reason"] = stopped.get("reason")
+    elif state == "interrupted" and (said := _last_word(run / OUTPUT)):
+        facts["reason"] = said
     return facts
+
+
+def is_starting(process: dict[str, Any]) -> bool:
+    """Whether process.json speaks of a process that was started and has not yet taken the folder."""
+    pid, fresh = process.get("pid"), time.time() - process.get("begun", 0) < _STARTING
+    return bool(pid and fresh and process.get("host") == platform.node() and is_alive(int(pid)))
+
+
+def is_alive(pid: int) -> bool:
+    """Whether this machine has such a process, as far as this user may know."""
+    if os.name == "nt":  # there is no harmless signal there
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    with suppress(OSError):  # one that has ended and that nobody has asked about yet is still listed
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[:1]
+    return True
+
+
+def _last_word(output: Path) -> str | None:
+    """Why a process ended that nobody watched: the line that a terminal would have shown."""
+    try:
+        lines = output.read_text("utf-8", errors="replace").splitlines()[-20:]
+    except OSError:
+        return None
+    return next(
+        (line.removeprefix("inquisight: ") for line in reversed(lines) if line.startswith("inquisight: ")), None
+    )
 
 
 def in_words(facts: dict[str, Any]) -> list[str]:

@@ -21,6 +21,7 @@ import streamlit as st  # noqa: E402
 
 from core.errors import InquisightError  # noqa: E402
 from ui.shared.entrance import admit  # noqa: E402
+from ui.shared.going import remember  # noqa: E402
 from ui.shared.icon import icon  # noqa: E402
 from ui.shared.options import UiOptions, get_options  # noqa: E402
 from ui.shared.style import style  # noqa: E402
@@ -46,7 +47,11 @@ class Place:
 
 PLACES = (
     Place("interview", "Interview", ":material/forum:"),
+    Place("chat", "Chat", ":material/chat:"),
     Place("compare", "Compare", ":material/compare:"),
+    Place("history", "History", ":material/history:"),
+    Place("curate", "Curate", ":material/fact_check:", of_the_machine=True),
+    Place("train", "Train", ":material/model_training:", of_the_machine=True),
     Place("plugins", "Plugins and models", ":material/extension:", of_the_machine=True),
 )
 
@@ -68,11 +73,14 @@ def main() -> None:
     if one is None:
         return
     options = get_options()
-    pages = [
-        st.Page(place.draw(), title=place.title, icon=place.icon, url_path=place.name, default=place is PLACES[0])
+    pages = {
+        place.name: st.Page(
+            place.draw(), title=place.title, icon=place.icon, url_path=place.name, default=place is PLACES[0]
+        )
         for place in places(options)
-    ]
-    chosen = st.navigation(pages)
+    }
+    remember(pages)
+    chosen = st.navigation(list(pages.values()))
     with st.sidebar:
         busy = one.jobs.active()
         if busy:

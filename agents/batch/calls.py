@@ -6,7 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from core.remote import Pace
@@ -56,11 +56,25 @@ class Meter:
         with self._lock:
             return Counts(*self._counts)
 
+    def more(self, counts: Counts) -> None:
+        """What another meter has counted."""
+        with self._lock:
+            for place, more in enumerate(astuple(counts)):
+                self._counts[place] += more
 
-def metered(model: BaseChatModel, meter: Meter, *, rate: float | None = None, stop: threading.Event) -> BaseChatModel:
+    def take(self) -> Counts:
+        """The counts, and begin at nothing again."""
+        with self._lock:
+            counts, self._counts = Counts(*self._counts), [0, 0, 0, 0, 0]
+            return counts
+
+
+def metered(
+    model: BaseChatModel, meter: Meter, *, rate: float | None = None, pace: Pace | None = None, stop: threading.Event
+) -> BaseChatModel:
     """The model, counted by `meter` and held to `rate` calls per second, repeated ones included.
 
-    `stop` ends a wait for one's turn.
+    `pace`: one that is shared with others, in place of a rate. `stop` ends a wait for one's turn.
     """
     from langchain_core.callbacks import BaseCallbackHandler
     from langchain_core.rate_limiters import BaseRateLimiter
@@ -99,8 +113,8 @@ def metered(model: BaseChatModel, meter: Meter, *, rate: float | None = None, st
 
     kept = list(model.callbacks) if isinstance(model.callbacks, list) else []
     model.callbacks = [*kept, Counting()]
-    if rate is not None:
-        model.rate_limiter = Paced(Pace(rate))
+    if pace is not None or rate is not None:
+        model.rate_limiter = Paced(pace or Pace(rate))
     return model
 
 

@@ -136,7 +136,33 @@ def batch(
         bool, typer.Option("--dry-run", help="Say what it would take, and do nothing: no model is loaded.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
-    engine: Annotated[str, typer.Option("--engine", metavar="NAME", help="How the work is done: local.")] = "local",
+    engine: Annotated[
+        str,
+        typer.Option(
+            "--engine", metavar="NAME", help="Where the work is done: local, or ray: by workers of a Ray cluster."
+        ),
+    ] = "local",
+    workers: Annotated[
+        str | None,
+        typer.Option("--workers", metavar="MIN[:MAX]", help="Of --engine ray: workers, each with its own models [1]."),
+    ] = None,
+    gpus_per_worker: Annotated[
+        float | None,
+        typer.Option(
+            "--gpus-per-worker", metavar="X", parser=_number, help="GPUs of each worker, 0.5: two share one [0]."
+        ),
+    ] = None,
+    cpus_per_worker: Annotated[
+        float | None, typer.Option("--cpus-per-worker", metavar="X", parser=_number, help="Cores of each worker [1].")
+    ] = None,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(
+            "--ray-address",
+            metavar="HOST:PORT",
+            help="The cluster, auto for that of this machine [RAY_ADDRESS; a Ray of our own for this run].",
+        ),
+    ] = None,
 ) -> None:
     """Describe very many pictures; interrupt it, kill it, start it again: nothing is lost or done twice."""
     from agents.batch.plan import Request
@@ -168,6 +194,10 @@ def batch(
         dry_run=dry_run,
         json=json,
         engine=engine,
+        workers=workers,
+        gpus_per_worker=gpus_per_worker,
+        cpus_per_worker=cpus_per_worker,
+        ray_address=ray_address,
     )
     raise typer.Exit(run(request))
 

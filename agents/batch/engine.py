@@ -1,8 +1,8 @@
-"""How a batch is worked on. `local` does it on this machine; another engine is one more line in `ENGINES`.
+"""How a batch is worked on. `local` does it on this machine, `ray` on many; another way is one more line in `ENGINES`.
 
 An engine takes a `Work` and yields a result for each of its items, in any order. It may read pictures and hold
-interviews wherever it likes: `interview_many` is what a worker elsewhere calls, with its own models and its share of
-the pictures. Whoever runs the engine writes each result down before asking for the next, so once a `Captioned` has been
+interviews wherever it likes: a worker elsewhere calls `local` too, with its own models and its share of the pictures.
+Whoever runs the engine writes each result down before asking for the next, so once a `Captioned` has been
 yielded `work.knows` says yes to that picture's bytes.
 """
 
@@ -12,7 +12,7 @@ import importlib
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
@@ -23,13 +23,15 @@ from agents.batch.pipeline import How, Outcome, Ready, Task, interview_many
 from core.errors import BackendError, ImageError, RegistryError, UsageError, printable
 from core.images import Picture
 from core.records import Caption
+from core.remote import Pace
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
+    from agents.batch.cluster import Cluster
     from core.vision import VisionBackend
 
-ENGINES: Final = {"local": "agents.batch.engine:local"}
+ENGINES: Final = {"local": "agents.batch.engine:local", "ray": "agents.batch.ray_engine:on_ray"}
 AHEAD: Final = 8  # pictures that are read before there is room for them
 WAITING: Final = 10_000  # pictures that wait for another one with the same bytes to be captioned
 
@@ -67,18 +69,38 @@ Result = Captioned | Repeated | GaveUp
 class Work:
     """What an engine gets."""
 
-    items: Callable[[], Iterator[Item]]  # pictures that are to be captioned, in order; to be read by one thread
+    items: Callable[[], Iterator[Item | None]]  # to be captioned, in order, by one thread; None: no other one just now
     open: Callable[[Item], Picture]  # raises ImageError; from any thread
     models: Callable[[], tuple[VisionBackend, BaseChatModel]]  # loaded when first asked for
     how: How
     rate: float | None = None  # calls of the questioner per second
-    knows: Callable[[str], bool] = lambda sha256: False  # whether a caption for these bytes is kept; from any thread
+    pace: Pace | None = None  # in place of a rate, where others share it
+    knows: Callable[[Item, str], bool] = lambda item, sha256: False  # whether it needs no caption of its own, since
+    #                                          that of these bytes is kept (or somebody else's task); from any thread
     earlier: Callable[[str], Caption | None] = lambda key: None  # what an earlier run had learned of a picture
     meter: Meter = field(default_factory=Meter)
     stop: threading.Event = field(default_factory=threading.Event)  # begin no further picture
+    away: Away | None = None  # for engines that work elsewhere
 
 
-Engine = Callable[[Work], Iterator[Result]]
+Described = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Away:
+    """What an engine needs besides where the models are not loaded in this process."""
+
+    cluster: Cluster
+    count: int  # of `items`
+    load: Callable[[], tuple[VisionBackend, BaseChatModel]]  # like `open`, it can be sent to another process
+    described: Callable[[Described, Described], None]  # to be told what models say of themselves before their results
+    #                                                    count; raises UsageError where the batch has others
+    known: Callable[[], Iterator[bytes]]  # sha256 of the pictures whose captions are kept
+    say: Callable[[str], None]  # what a person should know
+    busy: Callable[[str], None]  # what is being waited for; "" when it is over
+
+
+Engine = Callable[[Work], Generator[Result, None, None]]
 
 
 def find_engine(name: str) -> Engine:
@@ -91,10 +113,10 @@ def find_engine(name: str) -> Engine:
     return engine
 
 
-def local(work: Work) -> Iterator[Result]:
+def local(work: Work) -> Generator[Result, None, None]:
     """On this machine, in this process: one eye, many calls of the questioner at once."""
     vision, questioner = work.models()
-    metered(questioner, work.meter, rate=work.rate, stop=work.stop)
+    metered(questioner, work.meter, rate=work.rate, pace=work.pace, stop=work.stop)
     twins = _Twins()
     outcomes = interview_many(_tasks(work, twins), vision, questioner, _fitted(work.how, questioner), stop=work.stop)
     try:
@@ -138,9 +160,11 @@ def _tasks(work: Work, twins: _Twins) -> Iterator[Task | Ready]:
             yield Ready(GaveUp(item, "picture", reason))
         elif twins.waits(item, found.sha256):
             continue
-        elif work.knows(found.sha256):
+        elif work.knows(item, found.sha256):
             for one in (item, *twins.done(found.sha256)):
                 yield Ready(Repeated(one, found.sha256))
+        elif work.stop.is_set():
+            return
         else:
             earlier = work.earlier(item.key)
             if earlier is not None and earlier.picture.sha256 != found.sha256:
@@ -161,8 +185,9 @@ def _opened(work: Work) -> Iterator[tuple[Item, Picture | ImageError]]:
     readers = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="reader")
     try:
         for item in work.items():
-            ahead.append(readers.submit(read, item))
-            if len(ahead) >= AHEAD:
+            if item is not None:
+                ahead.append(readers.submit(read, item))
+            if len(ahead) >= AHEAD or (item is None and ahead):
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()

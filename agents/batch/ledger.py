@@ -28,6 +28,7 @@ _LAYOUT: Final = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value)",
     "CREATE TABLE item (key BLOB PRIMARY KEY, n INT, state INT, begin INT) WITHOUT ROWID",
     "CREATE INDEX item_n ON item (n, key)",
+    f"CREATE INDEX item_same ON item (begin, n, key) WHERE state = {SAME}",
     "CREATE TABLE picture (sha256 BLOB PRIMARY KEY, begin INT) WITHOUT ROWID",
 )
 
@@ -118,6 +119,19 @@ class Ledger:
         with self.lock:
             return bool(self._one("SELECT 1 FROM picture WHERE sha256 = ?", bytes.fromhex(sha256)))
 
+    def known(self) -> Iterator[bytes]:
+        """The sha256 of each picture whose caption is kept."""
+        last = b""
+        while True:
+            with self.lock:
+                some = self._db.execute(
+                    "SELECT sha256 FROM picture WHERE sha256 > ? ORDER BY sha256 LIMIT 1000", (last,)
+                ).fetchall()
+            if not some:
+                return
+            yield from (digest for (digest,) in some)
+            [last] = some[-1]
+
     def partial(self, key: str) -> Caption | None:
         """What had been learned of a picture that was given up."""
         with self.lock:
@@ -140,9 +154,22 @@ class Ledger:
         with self.journal.reader() as reader:
             for key, n, begin in self._db.execute(query, (first,)):
                 record = reader.at(begin)
-                name = from_blob(key)
-                other = record["key"] if record["key"] != name else None
-                yield Row(n, name, Caption.model_validate(record["caption"]), other)
+                original = self._original(record["key"], begin)
+                caption = Caption.model_validate(record["caption"])
+                yield Row(n, from_blob(key), caption, from_blob(original) if original != key else None)
+
+    def _original(self, key: str, begin: int) -> bytes:
+        """Of the pictures that share a caption the first of the input, whichever of them was interviewed about.
+
+        On one machine that is always the first. Several workers come to them in any order.
+        """
+        twin = self._db.execute(
+            f"SELECT n, key FROM item WHERE begin = ? AND state = {SAME} ORDER BY n, key LIMIT 1", (begin,)
+        ).fetchone()
+        done = as_blob(key)
+        if twin is None:
+            return done
+        return done if (self._one("SELECT n FROM item WHERE key = ?", done), done) < twin else bytes(twin[1])
 
     def failures(self) -> Iterator[Failure]:
         """Pictures that were given up, in the order of the input."""
@@ -166,6 +193,11 @@ class Ledger:
         with self.lock:
             return dict(self._db.execute("SELECT state, count(*) FROM item GROUP BY state").fetchall())
 
+    def renumber(self) -> None:
+        """Give every listed picture its present place: new ones may have come between those that are settled."""
+        with self.lock, _explained(self._index):
+            self._db.execute("UPDATE item SET n = l.n FROM temp.listing l WHERE l.key = item.key AND item.n != l.n")
+
     def highest(self) -> int:
         """The largest n there is, -1 where there is none."""
         found = self._one("SELECT max(n) FROM item")
@@ -175,6 +207,15 @@ class Ledger:
         """How many pictures with `first` <= n < `stop` have a caption."""
         query = "SELECT count(*) FROM item WHERE n >= ? AND n < ? AND state IN (1, 2)"
         return int(self._one(query, first, stop) or 0)
+
+    def state_of(self, first: int, stop: int) -> str:
+        """Changes whenever what `rows` gives for this stretch does, twins elsewhere included."""
+        query = (
+            "SELECT count(*), total(place), count(twin), total(twin) FROM (SELECT i.begin % 9973 * (i.n % 9973 + 1) "
+            f"AS place, (SELECT min(s.n) FROM item s WHERE s.begin = i.begin AND s.state = {SAME}) AS twin "
+            "FROM item i WHERE i.n >= ? AND i.n < ? AND i.state IN (1, 2))"
+        )
+        return "{}:{:.0f}:{}:{:.0f}".format(*self._db.execute(query, (first, stop)).fetchone())
 
     # --- small facts that outputs keep ----------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from agents.batch.cluster import Cluster, parse_cluster
 from agents.batch.engine import find_engine
 from agents.batch.inputs import Source, find_sources
 from agents.batch.journal import read_json, write_json
@@ -54,6 +55,10 @@ class Request:
     dry_run: bool = False
     json: bool = False
     engine: str = "local"
+    workers: str | None = None
+    gpus_per_worker: float | None = None
+    cpus_per_worker: float | None = None
+    ray_address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,7 @@ class Plan:
     rate: float | None
     scope: Scope
     settings: Settings
+    cluster: Cluster | None = None  # where the engine is not this process
 
     def facts(self, vision: Mapping[str, str], questioner: Mapping[str, str]) -> dict[str, Any]:
         """Everything that decides what a caption says; only a batch with equal facts may go on with an output.
@@ -117,6 +123,7 @@ def make_plan(request: Request) -> Plan:
     scope = _scope(request)
     outputs = _outputs(request, scope)
     find_engine(request.engine)
+    cluster = _cluster(request)
     options = InterviewOptions(
         rounds=settings.rounds if request.rounds is None else request.rounds,
         context=settings.context if request.context is None else request.context,
@@ -136,7 +143,18 @@ def make_plan(request: Request) -> Plan:
         rate=rate,
         scope=scope,
         settings=settings,
+        cluster=cluster,
     )
+
+
+def _cluster(request: Request) -> Cluster | None:
+    given = (request.workers, request.gpus_per_worker, request.cpus_per_worker, request.ray_address)
+    if request.engine == "ray":
+        return parse_cluster(*given)
+    for name, value in zip(("workers", "gpus-per-worker", "cpus-per-worker", "ray-address"), given, strict=True):
+        if value is not None:
+            raise UsageError(f"--{name} only means something together with --engine ray")
+    return None
 
 
 def _scope(request: Request) -> Scope:

@@ -102,6 +102,11 @@ class Display:
         else:
             self.line(self._words())
 
+    def wait(self, text: str) -> None:
+        """What is being waited for before there are figures; nothing where nobody watches."""
+        if self.bar is not None and text:
+            self.bar.update(self._task, words=f"{text} ...")
+
     def _words(self) -> str:
         tally = self.tally
         left = tally.left

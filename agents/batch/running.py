@@ -8,27 +8,27 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from agents.batch.engine import Captioned, GaveUp, Repeated, Result, Work, find_engine
+from agents.batch.engine import Away, Captioned, Described, GaveUp, Repeated, Result, Work, find_engine
 from agents.batch.estimate import estimate
 from agents.batch.inputs import open_item
 from agents.batch.ledger import DONE, FINISHED, GAVE_UP, PENDING, SAME, Ledger
 from agents.batch.listing import Listing
+from agents.batch.loading import Loader
 from agents.batch.outputs import failures_of, make_room
 from agents.batch.plan import Guard, Plan, Request, at_work, make_plan
 from agents.batch.progress import Display, Tally, duration, shown
 from agents.batch.writing import Writer, say
 from agents.cli import EXIT_INTERRUPTED
-from agents.driver import check_language, describe_questioner
+from agents.driver import describe_questioner
 from agents.printing import Status
 from core.errors import InquisightError, printable
 from core.quiet import hush_libraries
-from core.registry import get_registry
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -107,24 +107,28 @@ class _Models:
     guard: Guard
     vision: VisionBackend | None = None
 
-    def get(self) -> tuple[VisionBackend, BaseChatModel]:
-        from agents.questioners import load_questioner
-
+    @property
+    def loader(self) -> Loader:
         plan = self.plan
-        # The pipeline keeps the pace itself, for plugins' questioners too.
-        settings = plan.settings.model_copy(update={"requests_per_second": None})
-        questioner = load_questioner(plan.questioner, settings, seed=plan.how.seed)
-        check_language(plan.how.options, questioner)
+        return Loader(plan.vision, plan.questioner, plan.how.seed, plan.how.options, plan.settings)
+
+    def get(self) -> tuple[VisionBackend, BaseChatModel]:
+        loader = self.loader
+        questioner = loader.load_questioner()
         status = Status()
-        status.show(f"loading {printable(plan.vision)}")
+        status.show(f"loading {printable(loader.vision)}")
         try:
-            self.vision = get_registry().create_vision(plan.vision)
+            self.vision = loader.load_vision()
         finally:
             status.clear()
-        facts = plan.facts(self.vision.describe(), describe_questioner(questioner))
+        self.check(self.vision.describe(), describe_questioner(questioner))
+        return self.vision, questioner
+
+    def check(self, vision: Described, questioner: Described) -> None:
+        """What models say of themselves, before anything of theirs is kept. Raises UsageError or StoreError."""
+        facts = self.plan.facts(vision, questioner)
         self.guard.check(facts, certain=True)
         self.guard.write(facts)
-        return self.vision, questioner
 
     def close(self) -> None:
         if self.vision is not None:
@@ -143,6 +147,7 @@ class _Batch:
         plan, ledger = self.plan, self.ledger
         make_room(plan.outputs)
         listing = _listed(plan, ledger)
+        ledger.renumber()
         condition = GAVE_UP if self.request.failed else PENDING
         to_do = listing.count(plan.scope, condition)
         total = listing.count(plan.scope)
@@ -154,7 +159,7 @@ class _Batch:
         if to_do:
             items = partial(listing.items, plan.scope, condition)
             try:
-                self._work(items, tally)
+                self._work(items, to_do, tally)
             except InquisightError as caught:
                 if not tally.settled:  # nothing has happened, so there is nothing to write or to tell
                     raise
@@ -170,32 +175,39 @@ class _Batch:
 
     # --- captioning -----------------------------------------------------------------------------------------------
 
-    def _work(self, items: Any, tally: Tally) -> None:
-        plan, ledger = self.plan, self.ledger
+    def _work(self, items: Any, count: int, tally: Tally) -> None:
+        plan = self.plan
         models = _Models(plan, self.guard)
-        work = Work(
+        try:
+            with shown(tally) as display, self._interruptible(display):
+                away = None
+                if plan.cluster is not None:
+                    away = Away(
+                        plan.cluster, count, models.loader, models.check, self.ledger.known, display.line, display.wait
+                    )
+                results = find_engine(self.request.engine)(self._asked(items, models, tally, away))
+                with closing(results):
+                    for result in results:
+                        self._keep(result, tally)
+                        display.update()
+        finally:
+            self._note(tally)
+            models.close()
+
+    def _asked(self, items: Any, models: _Models, tally: Tally, away: Away | None) -> Work:
+        plan, ledger = self.plan, self.ledger
+        return Work(
             items=items,
             open=partial(open_item, plan.sources, max_pixels=plan.settings.max_pixels),
             models=models.get,
             how=plan.how,
             rate=plan.rate,
-            knows=ledger.knows,
+            knows=lambda item, sha256: ledger.knows(sha256),
             earlier=ledger.partial if self.request.failed else lambda key: None,
             meter=tally.meter,
             stop=self.stop,
+            away=away,
         )
-        results = find_engine(self.request.engine)(work)
-        try:
-            with shown(tally) as display, self._interruptible(display, tally):
-                for result in results:
-                    self._keep(result, tally)
-                    display.update()
-        finally:
-            close = getattr(results, "close", None)
-            if close is not None:
-                close()
-            self._note(tally)
-            models.close()
 
     def _keep(self, result: Result, tally: Tally) -> None:
         ledger, item = self.ledger, result.item
@@ -230,7 +242,7 @@ class _Batch:
         self.ledger.commit()
 
     @contextmanager
-    def _interruptible(self, display: Display, tally: Tally) -> Iterator[None]:
+    def _interruptible(self, display: Display) -> Iterator[None]:
         """The first Ctrl-C finishes what is under way, the second one leaves at once."""
 
         def asked(number: int, frame: Any) -> None:

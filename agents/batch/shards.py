@@ -48,21 +48,21 @@ def write_shards(path: Path, ledger: Ledger, fetch: Fetch, *, size: int, of: int
     for number in range(count):
         first, stop = number * stretch, (number + 1) * stretch
         shard, name = shard_path(path, number), f"shard:{path.name}:{size}:{number}"
-        settled = ledger.settled(first, stop)
-        if ledger.get(name) == settled and (shard.exists() or not settled):
+        settled, state = ledger.settled(first, stop), ledger.state_of(first, stop)
+        if ledger.get(name) == state and (shard.exists() or not settled):
             continue
         missing = 0
         if settled:
-            missing = _write(shard, ledger.rows(first, stop), fetch, of)
+            missing = _write(shard, ledger.rows(first, stop), fetch)
         else:
             shard.unlink(missing_ok=True)
         if not missing:
-            ledger.set(name, settled)
+            ledger.set(name, state)
             ledger.commit()
         yield number + 1, count, missing
 
 
-def _write(path: Path, rows: Iterator[Row], fetch: Fetch, of: int) -> int:
+def _write(path: Path, rows: Iterator[Row], fetch: Fetch) -> int:
     missing = 0
     with replaced(path) as file, tarfile.TarFile(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for row in rows:
@@ -78,7 +78,7 @@ def _write(path: Path, rows: Iterator[Row], fetch: Fetch, of: int) -> int:
                 "json": as_bytes(json.dumps(record(row), ensure_ascii=False)),
             }
             for suffix, data in members.items():
-                member = tarfile.TarInfo(f"{row.n // of:09d}.{suffix}")  # no owner and no time: equal runs, equal bytes
+                member = tarfile.TarInfo(f"{row.n:09d}.{suffix}")  # no owner and no time: equal runs, equal bytes
                 member.size = len(data)
                 tar.addfile(member, io.BytesIO(data))
     return missing

@@ -62,6 +62,7 @@ def recipe(root: Path, **changes: Any) -> Recipe:
         "shuffle_buffer": 8,
         "checkpoint_every": 3,
         "explosion": 0,
+        "samples": 0,
     }
     return make_recipe({**values, **changes}, "the test's recipe")
 

@@ -154,7 +154,12 @@ class _Provenance:
                 "text": made["text"],
                 "tokens": made["tokens"],
             },
-            "repaired": {"by": self._repair["repairer"], "prompts": self._repair["prompts"], "text": mended["text"]},
+            "repaired": {
+                "by": self._repair["repairer"],
+                "prompts": self._repair["prompts"],
+                "text": mended["text"],
+                **({"changed by": mended["by"]} if "by" in mended else {}),
+            },
             "rules": kept["rules"],
             "labels": [label for label in self._labels.get(name, []) if label["of"] in known],
         }

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from core.errors import InquisightError, printable
 from training.curation import signs
+from training.curation.edits import edit
+from training.curation.folder import Folder
 from training.curation.labels import Item, Kinds, Label, Labels
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ class Review:
     """Where a reviewer is, and what is ticked for the text in view."""
 
     def __init__(self, items: Sequence[Item], labels: Labels, reviewer: str, kinds: Kinds) -> None:
-        self.items = items
+        self.items = list(items)
         self.labels = labels
         self.reviewer = reviewer
         self.kinds = kinds
@@ -33,7 +35,7 @@ class Review:
         self.ticked: set[str] = set()
         self.note = ""
         self.said = ""  # a word about the last key
-        self._given: list[tuple[int, Label, Label | None]] = []  # place, label, what it replaced
+        self._given: list[tuple[int, Callable[[], None]]] = []  # place, how to take it back
         self._go_to_next(-1)
 
     @property
@@ -64,9 +66,32 @@ class Review:
         ticked = tuple(name for name in self.kinds.names if name in self.ticked)
         label = Label(item.id, self.reviewer, item.of, ticked, self.note.strip())
         self.labels.add(label)
-        self._given.append((self.place, label, before))
+
+        def take_back() -> None:
+            self.labels.undo(label)
+            if before is not None:
+                self.labels.add(before)
+
+        self._given.append((self.place, take_back))
         self.said = f"kept: {', '.join(ticked) or 'fine'}"
         self._go_to_next(self.place)
+
+    def edit(self, folder: Folder, text: str) -> None:
+        """Put `text` in place of the one in view, for everybody; what was said of the old one counts no more.
+
+        Raises UsageError where it is empty or the same, or where the text has changed since it was shown.
+        """
+        place, old = self.place, self.item
+        if old is None:
+            return
+        self.items[place] = new = edit(folder, old, text, self.reviewer)
+
+        def take_back() -> None:
+            self.items[place] = edit(folder, new, old.text, self.reviewer)
+
+        self._given.append((place, take_back))
+        self._show(place)
+        self.said = "changed"
 
     def skip(self) -> None:
         """Go on without a label."""
@@ -78,15 +103,23 @@ class Review:
         if self.place > 0:
             self._show(self.place - 1)
 
+    @property
+    def can_undo(self) -> bool:
+        """Whether something was done in this sitting that can be taken back."""
+        return bool(self._given)
+
+    def go_to(self, place: int) -> None:
+        """Look at the text at `place`, counted from 0."""
+        self._show(place)
+
     def undo(self) -> None:
-        """Take back the last label given in this sitting; a label that it replaced is in force again."""
+        """Take back the last label or edit of this sitting; a label or text that it replaced is in force again."""
         if not self._given:
             self.said = "nothing to take back"
             return
-        place, label, before = self._given.pop()
-        self.labels.undo(label)
-        if before is not None:
-            self.labels.add(before)
+        place, take_back = self._given[-1]
+        take_back()
+        self._given.pop()
         self._show(place)
         self.said = "taken back"
 
@@ -105,23 +138,28 @@ class Review:
         self.said = ""
 
 
+def measured(text: str) -> str:
+    """What can be counted: the number of words, and every sign that is not nought."""
+    told = [
+        f"{name} {value:g}"
+        for name, value in signs.measure(text).items()
+        if value and name not in ("words", "sentences")
+    ]
+    return ", ".join([f"{len(signs.words_of(text))} words", *told])
+
+
 def lines(review: Review, width: int = WIDTH) -> Fragments:
     """What is on the screen, as prompt_toolkit fragments; texts are untrusted and come out printable."""
     item = review.item
     head = f"{review.done} of {len(review.items)} labelled by {review.reviewer}"
     if item is None:
         return [("bold", f"{head}\n\n"), ("", "That was all. u takes the last label back, b looks back, q leaves.\n")]
-    told = [
-        f"{name} {value:g}"
-        for name, value in signs.measure(item.text).items()
-        if value and name not in ("words", "sentences")
-    ]
     wrapped = textwrap.fill(printable(item.text, limit=None), width) or "(no text)"
     shown: Fragments = [
         ("bold", f"{head}   {review.place + 1}/{len(review.items)}   {printable(item.id, 60)}\n"),
         ("ansibrightblack", f"{printable(item.picture, width)}\n\n"),
         ("", f"{wrapped}\n\n"),
-        ("ansibrightblack", f"{len(signs.words_of(item.text))} words{''.join(f', {one}' for one in told)}\n\n"),
+        ("ansibrightblack", f"{measured(item.text)}\n\n"),
     ]
     for kind in review.kinds.kind:
         ticked = kind.name in review.ticked

@@ -7,8 +7,9 @@ and dropped texts together are all pictures of the curation, so nothing is ever 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, Self
@@ -24,7 +25,7 @@ from training.curation.journal import Record, read_json, write_json, write_lines
 from training.curation.labels import Label, Labels
 from training.curation.repair import repaired
 from training.curation.similar import near_duplicates
-from training.curation.toml import Closed, read
+from training.curation.toml import Closed, parse, read
 
 EXAMPLES: Final = 5
 SENTENCE: Final = "drop_sentence"
@@ -127,6 +128,25 @@ class Rules(Closed):
     def load(cls, path: str | Path | None = None) -> Rules:
         """The file at `path`, or the default one. Raises UsageError."""
         return read("rules", path, cls)
+
+    @classmethod
+    def parse(cls, content: str) -> Rules:
+        """The same from the text of such a file. Raises UsageError."""
+        return parse(content, cls, "the rules", "`inquisight curate defaults rules` prints some to start from")
+
+    def without(self, names: Collection[str]) -> Rules:
+        """The same with these rules switched off."""
+        return self.model_copy(update={"rule": tuple(rule for rule in self.rule if rule.name not in names)})
+
+    def to_toml(self) -> str:
+        """A file that `load` reads."""
+        tables: list[tuple[str, Closed]] = [("[[rule]]", rule) for rule in self.rule]
+        tables += [("[near_duplicates]", self.near_duplicates), ("[people]", self.people)]
+        parts = []
+        for head, table in tables:
+            values = table.model_dump(mode="json", by_alias=True, exclude_none=True)
+            parts.append("\n".join([head, *(f"{key} = {_toml(value)}" for key, value in values.items())]))
+        return "\n\n".join(parts) + "\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +307,11 @@ def _labels_by_text(folder: Folder) -> Mapping[tuple[str, str], list[Label]]:
     for label in Labels(folder).all():
         found.setdefault((label.id, label.of), []).append(label)
     return found
+
+
+def _toml(value: Any) -> str:
+    """TOML's strings, numbers and lists are JSON's."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _dropped(name: str, stage: str, reason: str, text: str, rules: list[str] | None = None) -> dict[str, Any]:

@@ -36,15 +36,22 @@ def read(name: str, path: str | Path | None, model: type[Model]) -> Model:
     shown = f"the {name} file '{printable(file)}'"
     start = f"`inquisight curate defaults {name}` prints one to start from"
     try:
-        document = tomllib.loads(file.read_bytes().decode("utf-8"))
+        content = file.read_bytes().decode("utf-8")
     except FileNotFoundError:
         raise UsageError(f"{shown} does not exist; {start}.") from None
     except UnicodeDecodeError:
         raise UsageError(f"{shown} is not UTF-8 text; save it as UTF-8.") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{shown} is not valid TOML: {error}.") from None
     except OSError as error:
         raise UsageError(f"{shown} cannot be read: {(error.strerror or 'unknown error').lower()}.") from None
+    return parse(content, model, shown, start)
+
+
+def parse(content: str, model: type[Model], shown: str, start: str) -> Model:
+    """The same from the text of a file; `shown` and `start` are what it is called and a way out, for the error."""
+    try:
+        document = tomllib.loads(content)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{shown} is not valid TOML: {error}.") from None
     try:
         return model.model_validate(document)
     except ValidationError as error:

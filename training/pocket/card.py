@@ -1,12 +1,13 @@
 """Write pocket's model card from what `training.pocket.evaluate` measured and what the runs logged.
 
-python -m training.pocket.card docs/pocket-table.json RUN --to plugins/pocket/model/README.md
+python -m training.pocket.card docs/pocket-table.json RUN [RUN ...] --to plugins/pocket/model/README.md
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +63,16 @@ On {n} held-out scenes: known cut-outs in compositions never seen, photographs n
 
 {table}
 
+"In other words": in wordings that stand in no list of the training. "Where it sees the thing": of those that it does not say to be absent.
 "Colour of a named thing" wants the colour that covers most of the thing's pixels; background colours count when they cover at least a
 fifth. Print the table again: `python -m training.pocket.evaluate SOURCES`.
 
 On {held_n} held-out real photographs the classifier is at least half sure of {held_sure}; pocket names {held_named} of these.
 Of the {held_unsure} on which the classifier knows nothing, it admits that, or names only a group it is sure of, on {held_admits}.
 It put a thing of its training scenes that is not the classifier's guess into {held_invented} of the {held_n}.
+
+Photographs of single things, {single_n} of them, against names given by hand: {single_right} named rightly, {single_admits} not named and said so,
+{single_wrong} named wrongly.
 
 ## What it says about photographs it never saw
 
@@ -91,10 +96,13 @@ you, train your own: every script is here. Class names: WordNet 3.0 (WordNet lic
 """
 
 
-def trained(run: Path, stage: int) -> tuple[int, float]:
-    """(steps, minutes) of a stage."""
-    last = json.loads((run / f"stage{stage}.jsonl").read_text(encoding="utf-8").splitlines()[-1])
-    return last["step"] + 1, last["seconds"] / 60
+def trained(runs: Sequence[Path], stage: int) -> tuple[int, float]:
+    """(steps, minutes) of a stage, in all runs that have it. Raises FileNotFoundError where none has."""
+    logs = [log for run in runs if (log := run / f"stage{stage}.jsonl").is_file()]
+    if not logs:
+        raise FileNotFoundError(f"none of {', '.join(map(str, runs))} holds stage{stage}.jsonl")
+    last = [json.loads(log.read_text(encoding="utf-8").splitlines()[-1]) for log in logs]
+    return sum(one["step"] + 1 for one in last), sum(one["seconds"] for one in last) / 60
 
 
 def rows(entries: list[dict[str, Any]]) -> str:
@@ -107,9 +115,11 @@ def rows(entries: list[dict[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("report", type=Path, help="JSON written by training.pocket.evaluate")
-    parser.add_argument("run", type=Path, help="folder of the training run")
-    parser.add_argument("--scenes", type=int, default=20_000)
-    parser.add_argument("--photographs", type=int, default=6_000)
+    parser.add_argument(
+        "runs", type=Path, nargs="+", help="folder of the training run; several, where one began another"
+    )
+    parser.add_argument("--scenes", type=int, default=48_000)
+    parser.add_argument("--photographs", type=int, default=8_000)
     parser.add_argument("--to", type=Path, default=Path("plugins/pocket/model/README.md"))
     parser.add_argument("--note", default="", help="a sentence about this run, for the training section")
     options = parser.parse_args()
@@ -120,12 +130,13 @@ def main() -> None:
         limit = f"at most {bar}" if name.startswith("invented") else bar
         table.append(f"| {name} | {entry['value']:.3f} | {limit} | {entry['n']} |")
     held = report["held-out photographs"]["figures"]
+    single = report["photographs of single things"]["figures"]
     model = options.to.parent
     tensors = load_file(model / "model.safetensors").values()
     parameters = sum(tensor.numel() for tensor in tensors if tensor.is_floating_point())
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
-    steps1, minutes1 = trained(options.run, 1)
-    steps2, minutes2 = trained(options.run, 2)
+    steps1, minutes1 = trained(options.runs, 1)
+    steps2, minutes2 = trained(options.runs, 2)
     text = CARD.format(
         parameters=parameters / 1e6,
         megabytes=(model / "model.safetensors").stat().st_size / 1e6,
@@ -146,6 +157,10 @@ def main() -> None:
         held_unsure=held["head knows nothing (under 0.2)"],
         held_admits=held["of these admits it, or names only the group"],
         held_invented=held["photographs on which a thing is invented"],
+        single_n=single["photographs"],
+        single_right=single["right"],
+        single_admits=single["admits"],
+        single_wrong=single["wrong"],
         photographs_table=rows(report["free photographs"]["rows"]),
     )
     options.to.write_text(text, encoding="utf-8")

@@ -17,6 +17,7 @@ export default function (component) {
   const button = parentElement.querySelector("button");
   const said = parentElement.querySelector("[role=status]");
   button.textContent = data.label;
+  button.className = data.quiet ? "quiet" : "";
   const byHand = (text) => {              // without HTTPS a browser offers no clipboard but this one
     const area = document.createElement("textarea");
     area.value = text;
@@ -75,6 +76,8 @@ _CSS: Final = """
 button { background: transparent; border: 1px solid var(--st-border-color);
          border-radius: var(--st-button-radius, .5rem);
          padding: .35rem .8rem; min-height: 2.5rem; cursor: pointer; font-size: .875rem; }
+button.quiet { border-color: transparent; padding: 0; min-height: 1.6rem; font-size: .8rem; opacity: .85; }
+button.quiet:hover { border-color: transparent; opacity: 1; }
 button:hover { border-color: var(--st-primary-color); color: var(--st-primary-color); }
 button:focus-visible, .box:focus-visible { outline: 3px solid var(--st-primary-color); outline-offset: 2px; }
 .box { border: 2px dashed var(--st-border-color); border-radius: .6rem; padding: 1.4rem 1rem; text-align: center;
@@ -121,9 +124,9 @@ def _mounted() -> tuple[Any, Any]:
     return _components(id(runtime.get_instance()) if runtime.exists() else 0)
 
 
-def copy_button(text: str, label: str = "Copy", *, key: str) -> None:
-    """A button that puts `text` into the clipboard."""
-    _mounted()[0](data={"text": text, "label": label}, key=key, width="content")
+def copy_button(text: str, label: str = "Copy", *, key: str, quiet: bool = False) -> None:
+    """A button that puts `text` into the clipboard; `quiet`: small and without a frame."""
+    _mounted()[0](data={"text": text, "label": label, "quiet": quiet}, key=key, width="content")
 
 
 def paste_box(*, key: str, most_bytes: int) -> list[Pasted]:

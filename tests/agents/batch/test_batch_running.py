@@ -99,6 +99,21 @@ def test_the_same_command_does_nothing_twice_and_takes_what_is_new(
     assert "12 pictures: 12 captioned" in capsys.readouterr().out
 
 
+def test_new_pictures_between_old_ones_take_their_place(eye: HashedEye) -> None:
+    shards = Path("shards.tar")
+    batch("photos", out=Path("whole.jsonl"), more=(Path("whole.tar"),), shard_size=4)
+    late = [Path(f"photos/p00{number}.png") for number in (1, 4, 5)]
+    for path in late:
+        path.rename(path.name)
+    batch("photos", out=OUT, more=(shards,), shard_size=4)
+    for path in late:
+        Path(path.name).rename(path)
+    assert batch("photos", out=OUT, more=(shards,), shard_size=4) == 0
+    assert OUT.read_bytes() == Path("whole.jsonl").read_bytes(), "in the order of the input"
+    for number in range(3):
+        assert Path(f"shards-00000{number}.tar").read_bytes() == Path(f"whole-00000{number}.tar").read_bytes()
+
+
 def test_an_output_may_be_added_later(eye: HashedEye) -> None:
     batch("photos", out=OUT)
     looks = sum(eye.looked)

@@ -1,0 +1,120 @@
+"""The options of `--engine ray`: what cannot work is told in one line, before Ray is imported."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents.batch import cluster, running
+from agents.batch.cluster import Cluster, parse_cluster
+from agents.batch.pipeline import How
+from agents.batch.plan import Request
+from agents.batch.ray_engine import LARGEST, block_size
+from agents.batch.ray_worker import Desk, environment
+from agents.interview import InterviewOptions
+from agents.prompts import Prompts
+from core.errors import InquisightError, UsageError
+from tests.agents.batch.making import make_pictures
+
+
+@pytest.fixture(autouse=True)
+def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(cluster, "find_spec", lambda name: object())
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("INQUISIGHT_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    make_pictures(tmp_path / "photos", 2)
+
+
+def refused(**fields: Any) -> str:
+    before = "ray" in sys.modules
+    with pytest.raises(InquisightError) as wrong:
+        running.run(Request(inputs=("photos",), out=(Path("captions.jsonl"),), vision="pocket", **fields))
+    assert "\n" not in str(wrong.value) and ("ray" in sys.modules) == before
+    return str(wrong.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"workers": "many"}, "--workers 'many': write how many, such as 4, or the fewest and the most, such as 1:8"),
+        ({"workers": "3:2"}, "--workers '3:2': write how many"),
+        ({"workers": "0"}, "--workers '0': write how many"),
+        ({"workers": "2:"}, "--workers '2:': write how many"),
+        ({"gpus_per_worker": -1.0}, "--gpus-per-worker must be 0 or more, not -1.0"),
+        ({"gpus_per_worker": 1.5}, "--gpus-per-worker must be a part of one GPU or a whole number of them, not 1.5"),
+        ({"cpus_per_worker": float("nan")}, "--cpus-per-worker must be 0 or more, not nan"),
+        ({"ray_address": "somewhere"}, "--ray-address 'somewhere': write HOST:PORT, such as 10.0.0.1:6379, or auto"),
+        ({"ray_address": "ray://head:10001"}, "ray:// reaches Ray from outside"),
+    ],
+)
+def test_options_that_cannot_work(fields: dict[str, Any], words: str) -> None:
+    assert words in refused(engine="ray", **fields)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"workers": "2"}, {"gpus_per_worker": 1.0}, {"cpus_per_worker": 2.0}, {"ray_address": "auto"}]
+)
+def test_options_without_their_engine(fields: dict[str, Any]) -> None:
+    [name] = fields
+    assert refused(**fields) == f"--{name.replace('_', '-')} only means something together with --engine ray"
+
+
+def test_without_ray_the_way_to_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "find_spec", lambda name: None)
+    assert refused(engine="ray") == "--engine ray needs Ray: pip install 'inquisight[ray]'"
+
+
+def test_an_address_where_nobody_listens() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    told = refused(engine="ray", questioner="scripted", ray_address=address)
+    assert told.startswith(f"no Ray answers at '{address}' (connection refused); start one with `ray start --head`")
+
+
+def test_a_pool_is_a_number_or_a_range(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert parse_cluster("2:8", 0.5, None, None) == Cluster(2, 8, 0.5, 1.0, None)
+    assert parse_cluster(None, None, 0.0, "auto") == Cluster(1, 1, 0.0, 0.0, "auto")
+    assert Cluster().where == "local"
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    assert Cluster().where == "10.0.0.1:6379" and Cluster(address="auto").where == "auto"
+    monkeypatch.setenv("RAY_ADDRESS", "nonsense")
+    with pytest.raises(UsageError, match="nonsense"):
+        parse_cluster(None, None, None, None)
+
+
+def test_small_batches_are_shared_and_blocks_stay_small() -> None:
+    how = How(InterviewOptions(), Prompts.load(), batch=32, concurrency=32)
+    assert block_size(how, 10, 2) == 3 and block_size(how, 1, 8) == 1
+    assert 1 < block_size(how, 100_000, 4) <= block_size(how, 10_000_000, 4) == LARGEST
+
+
+def test_a_desk_gives_each_picture_to_one_worker_and_the_same_answer_twice() -> None:
+    desk = Desk(None)
+    known, one, two = ("00" * 32, "11" * 32, "22" * 32)
+    desk.know([bytes.fromhex(known)])
+    assert desk.take(known, "a.png") == "taken"
+    assert desk.take(one, "b.png") == "yours" and desk.take(one, "c.png") == "taken"
+    assert desk.take(one, "b.png") == "yours", "it is asked again after a worker was lost"
+    assert desk.stop() == 1
+    assert desk.take(two, "d.png") == "stop" and desk.take(one, "b.png") == "yours" and desk.stop() == 1
+
+
+def test_a_desk_keeps_the_pace_of_all() -> None:
+    desk = Desk(10.0)
+    waits = [desk.turn() for _ in range(4)]
+    assert waits[0] == 0 and waits[3] == pytest.approx(0.3, abs=0.1)
+    assert [Desk(None).turn() for _ in range(2)] == [0, 0]
+
+
+def test_settings_and_keys_travel_and_what_belongs_to_a_machine_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INQUISIGHT_BASE_URL", "http://llm:8000/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
+    monkeypatch.setenv("SOMETHING_ELSE", "stays")
+    sent = environment(["OPENAI_API_KEY", "GROQ_API_KEY_THAT_IS_NOT_SET"])
+    assert sent["INQUISIGHT_BASE_URL"] == "http://llm:8000/v1" and sent["OPENAI_API_KEY"] == "sk-1"
+    assert not {"SOMETHING_ELSE", "INQUISIGHT_HOME", "GROQ_API_KEY_THAT_IS_NOT_SET"} & set(sent)

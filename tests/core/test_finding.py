@@ -1,0 +1,116 @@
+"""Transcripts are found by words, models, status and time, page by page, and deleted together."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from core.errors import UsageError
+from core.finding import Names, Wanted, after, first_moment
+from core.records import Caption, Chat, ChatTurn, PictureInfo
+from core.store import TranscriptStore
+
+NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
+
+
+def caption(number: int, **fields: object) -> Caption:
+    return Caption.model_validate(
+        {
+            "picture": PictureInfo(sha256=f"{number:064x}", source=f"photo{number}.jpg", width=4, height=3),
+            "summary": f"A {'yellow' if number % 2 else 'white'} duck, number {number}.",
+            "vision": {"name": "pocket"},
+            "questioner": {"name": "scripted"},
+            "created": NOON + timedelta(days=number),
+            **fields,
+        }
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> TranscriptStore:
+    made = TranscriptStore(tmp_path / "transcripts.sqlite")
+    for number in range(6):
+        made.add(caption(number))
+    made.add(caption(6, status="failed", vision={"name": "blip2"}))
+    made.add(Chat(turns=(ChatTurn(question="Who?", answer="A cat."),), vision={"name": "parrot"}, created=NOON))
+    return made
+
+
+def sources(store: TranscriptStore, wanted: Wanted, **more: int) -> list[str]:
+    return [one.source for one in store.find(wanted, **more)]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "count"),
+    [
+        (Wanted(), 8),
+        (Wanted("yellow"), 3),
+        (Wanted("yellow duck 3"), 1),
+        (Wanted("  "), 8),
+        (Wanted('"*'), 0),
+        (Wanted(vision="blip2"), 1),
+        (Wanted(questioner="a person"), 1),
+        (Wanted(status="complete"), 6),
+        (Wanted(status="complete", vision="blip2"), 0),
+        (Wanted(since=NOON + timedelta(days=4)), 3),
+        (Wanted(since=NOON + timedelta(days=2), before=NOON + timedelta(days=4)), 2),
+        (Wanted(ids=frozenset()), 0),
+        (Wanted(ids=frozenset({caption(1).id, caption(2).id, "f" * 64})), 2),
+        (Wanted("yellow", ids=frozenset({caption(1).id, caption(2).id})), 1),
+    ],
+)
+def test_each_field_narrows(store: TranscriptStore, wanted: Wanted, count: int) -> None:
+    assert len(store.find(wanted)) == store.count(wanted) == len(list(store.records(wanted))) == count
+
+
+def test_newest_first_page_by_page(store: TranscriptStore) -> None:
+    everything = sources(store, Wanted())
+    assert everything[:2] == ["photo6.jpg", "photo5.jpg"]
+    pages = [sources(store, Wanted(), limit=3, offset=place) for place in (0, 3, 6, 9)]
+    assert [one for page in pages for one in page] == everything and pages[3] == []
+
+
+def test_records_come_whole_and_in_the_same_order(store: TranscriptStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("core.store._AT_ONCE", 3)
+    assert [one.id for one in store.records(Wanted())] == [one.id for one in store.find(Wanted())]
+    assert next(iter(store.records(Wanted("photo3.jpg")))) == caption(3)
+
+
+def test_names_are_what_is_there(store: TranscriptStore) -> None:
+    assert store.names() == Names(
+        ("blip2", "parrot", "pocket"), ("a person", "scripted"), ("chat", "complete", "failed")
+    )
+
+
+def test_many_are_deleted_together_and_found_no_more(store: TranscriptStore) -> None:
+    assert store.delete_all([caption(1).id, caption(3).id, "f" * 64]) == 2
+    assert store.count() == 6 and store.search("yellow duck") == store.find(Wanted("yellow"))
+    assert store.delete_all([]) == 0 and store.count() == 6
+
+
+def test_more_ids_than_sqlite_takes_parameters(store: TranscriptStore) -> None:
+    many = frozenset(f"{number:064x}" for number in range(40_000)) | {caption(1).id}
+    assert sources(store, Wanted(ids=many)) == ["photo1.jpg"]
+
+
+def test_a_day_counts_as_a_whole() -> None:
+    day = date(2024, 5, 1)
+    begins, ends = first_moment(day), after(day)
+    assert begins is not None and ends is not None and begins.tzinfo is not None
+    assert timedelta(hours=22) < ends - begins < timedelta(hours=26), "clocks are changed on some days"
+    assert first_moment(None) is after(None) is after(date.max) is None
+
+
+def test_a_time_that_ends_before_it_begins() -> None:
+    with pytest.raises(UsageError, match="first day lies after the last"):
+        Wanted(since=NOON, before=NOON - timedelta(days=1))
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(max_size=30))
+def test_no_words_are_query_syntax(store: TranscriptStore, words: str) -> None:
+    assert 0 <= store.count(Wanted(words)) <= 8

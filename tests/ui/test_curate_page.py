@@ -1,0 +1,249 @@
+"""The page Curate: a sample labelled by keys, edited and undone, two reviewers, rules on trial, a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.training.curation.fakes import FakeMender, generated_folder
+from tests.ui.pages import assert_well, html_of, open_page, visitor_of
+from training.curation.folder import Folder
+from training.curation.labels import Kinds, Labels
+from training.curation.repair import How, Settings, load_files, prompts_digest, repair, repaired
+from training.curation.rules import Rules, last_verdict
+from ui.curate import Desk
+from ui.shared.reviewing import TAKEN, letters, marked_change
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    """A curation of six pictures with repaired texts; one says "sorry", which a rule takes out."""
+    made = generated_folder(tmp_path, 6)
+    files = load_files(None)
+
+    def mend(text: str, seed: int) -> str:
+        return f"I am sorry, I cannot. {text}" if " p00:" in text else text
+
+    chosen = Settings(repairer="fake-repairer", prompts=prompts_digest(files))
+    list(repair(made, chosen, files, FakeMender(mend), How()))
+    first = next(iter(repaired(made).values()))
+    made.repaired.append({**first, "text": f"As an AI language model I cannot see. {first['text']}"})
+    return made
+
+
+def opened(folder: Folder, part: str = "review", reviewer: str = "") -> AppTest:
+    app = open_page("curate")
+    app.text_input(key="curate-root").set_value(str(folder.path.parent)).run()
+    assert_well(app)
+    if part != "review":
+        app.session_state["curate-part"] = part
+        app.run()
+        assert_well(app)
+    if reviewer:
+        app.text_input(key="curate-reviewer").set_value(reviewer).run()
+        draw = [button for button in app.button if button.label == "Draw the sample"]
+        if draw:
+            draw[0].click().run()
+        assert_well(app)
+    return app
+
+
+def desk(app: AppTest) -> Desk:
+    return visitor_of(app).keep("curate", Desk)
+
+
+def press(app: AppTest, *keys: str) -> None:
+    for key in keys:
+        app.button(key=key).click().run()
+        assert_well(app)
+
+
+def test_without_a_curation_the_page_says_how_to_begin_one(tmp_path: Path) -> None:
+    app = open_page("curate")
+    app.text_input(key="curate-root").set_value(str(tmp_path)).run()
+    assert "inquisight curate generate" in app.info[0].value
+    app.text_input(key="curate-root").set_value(str(tmp_path / "nowhere")).run()
+    assert_well(app)
+    assert "is no folder of this machine" in app.error[0].value
+
+
+def test_texts_are_labelled_one_after_the_other(folder: Folder) -> None:
+    app = opened(folder, reviewer="Ada")
+    review = desk(app).review
+    assert review is not None and len(review.items) == 6
+    first = review.items[0]
+    assert first.text.split(".")[0] in html_of(app)
+    press(app, "kind-invented", "kind-wrong", "kind-wrong", "review-keep", "review-keep")
+    said = Labels(folder)
+    assert said.get("Ada", first).kinds == ("invented",)  # type: ignore[union-attr]
+    assert said.get("Ada", review.items[1]).kinds == ()  # type: ignore[union-attr]
+    assert review.place == 2 and "2 of 6 texts labelled" in app.get("progress")[0].proto.text
+
+
+def test_a_note_stands_beside_the_label_it_was_written_for(folder: Folder) -> None:
+    app = opened(folder, reviewer="Ada")
+    note = next(one for one in app.text_input if one.label == "Note")
+    note.set_value("the dog is a cat")
+    press(app, "review-keep")  # no run between the note and the button
+    review = desk(app).review
+    assert review is not None
+    assert Labels(folder).get("Ada", review.items[0]).note == "the dog is a cat"  # type: ignore[union-attr]
+    assert next(one for one in app.text_input if one.label == "Note").value == ""
+
+
+def test_keys_that_come_at_once_belong_to_the_text_in_view(folder: Folder) -> None:
+    app = opened(folder, reviewer="Ada")
+    app.button(key="review-keep").click()
+    app.button(key="kind-thin").click().run()
+    assert_well(app)
+    review = desk(app).review
+    assert review is not None
+    assert Labels(folder).get("Ada", review.items[0]).kinds == ("thin",)  # type: ignore[union-attr]
+    assert review.place == 1 and not review.ticked
+
+
+def test_undo_takes_back_a_label_and_an_edit(folder: Folder) -> None:
+    app = opened(folder, reviewer="Ada")
+    review = desk(app).review
+    assert review is not None
+    before = review.items[0]
+    assert app.button(key="review-undo").disabled
+    press(app, "kind-invented", "review-keep", "review-undo")
+    assert Labels(folder).get("Ada", before) is None and review.place == 0
+    press(app, "review-edit")
+    app.text_area[0].set_value("A red house stands by the sea.")
+    next(button for button in app.button if button.label == "Keep the change").click().run()
+    assert_well(app)
+    assert repaired(folder)[before.id]["text"] == "A red house stands by the sea."
+    assert repaired(folder)[before.id]["by"] == "Ada"
+    assert "A red house stands by the sea." in html_of(app)
+    press(app, "review-undo")
+    assert repaired(folder)[before.id]["text"] == before.text
+
+
+def test_an_edit_that_says_nothing_is_a_sentence(folder: Folder) -> None:
+    app = opened(folder, reviewer="Ada")
+    press(app, "review-edit")
+    app.text_area[0].set_value("   ")
+    next(button for button in app.button if button.label == "Keep the change").click().run()
+    assert_well(app)
+    assert "An empty text cannot be kept" in app.error[0].value
+    assert not folder.repaired.read()[-1].get("by")
+
+
+def test_a_text_that_somebody_else_changed_is_shown_as_it_is_now(folder: Folder) -> None:
+    one, other = opened(folder, reviewer="Ada"), opened(folder, reviewer="Ben")
+    press(one, "review-edit")
+    one.text_area[0].set_value("A text by Ada.")
+    next(button for button in one.button if button.label == "Keep the change").click().run()
+    press(other, "kind-thin")
+    assert "A text by Ada." in html_of(other)
+
+
+def test_at_the_end_there_is_a_way_back(folder: Folder) -> None:
+    app = opened(folder, reviewer="Ada")
+    press(app, *["review-keep"] * 6)
+    assert "That was all" in app.success[0].value
+    press(app, "review-undo")
+    assert desk(app).review.place == 5  # type: ignore[union-attr]
+
+
+def test_a_picture_that_went_away_is_a_sentence(folder: Folder) -> None:
+    for picture in (folder.path.parent / "pictures").iterdir():
+        picture.unlink()
+    app = opened(folder, reviewer="Ada")
+    assert "is not there any more" in app.warning[0].value
+    press(app, "review-keep")
+
+
+def test_every_button_has_a_key_of_its_own_that_a_browser_page_can_have() -> None:
+    keys = letters(Kinds.load())
+    assert len(set(keys.values())) == len(keys) and not TAKEN & set(keys.values())
+    assert {*Kinds.load().names, "keep", "skip", "back", "undo", "edit"} == set(keys)
+    assert keys["broken end"] == "e" and keys["repetition"] == "1"
+    odd = Kinds.model_validate({"kind": [{"key": key, "name": f"kind {key}", "says": ""} for key in "kcrm1"]})
+    found = letters(odd)
+    assert found["kind k"] == "k" and found["keep"] != "k" and len(set(found.values())) == len(found)
+
+
+def test_keys_can_be_switched_off(folder: Folder) -> None:
+    app = opened(folder, reviewer="Ada")
+    assert app.button(key="review-keep").proto.shortcut == "k"
+    app.toggle(key="curate-keys").set_value(False).run()
+    assert app.button(key="review-keep").proto.shortcut == ""
+
+
+def test_two_reviewers_and_what_they_differ_on(folder: Folder) -> None:
+    assert "two people" in opened(folder, "agreement").info[0].value
+    one, other = opened(folder, reviewer="Ada"), opened(folder, reviewer="Ben")
+    press(one, "kind-invented", "review-keep", "review-keep", "kind-thin", "review-keep")
+    press(other, "kind-invented", "review-keep", "review-keep", "review-keep")
+    app = opened(folder, "agreement")
+    assert [(one.label, one.value) for one in app.metric] == [
+        ("Texts seen by both", "3"),
+        ("With equal labels", "2"),
+        ("Cohen's kappa", "0.40"),
+    ]
+    assert app.subheader[-1].value == "1 text on which they differ"
+    assert "<b>Ben:</b> fine" in html_of(app)
+
+
+def test_rules_show_their_hits_as_they_change(folder: Folder) -> None:
+    app = opened(folder, "rules")
+    assert "**1 hit**" in app.checkbox(key="rule-apology").label
+    assert "<del>As an AI language model I cannot see.</del>" in html_of(app)
+    app.checkbox(key="rule-apology").uncheck().run()
+    assert_well(app)
+    assert app.checkbox(key="rule-apology").label == "apology (fix): off"
+    assert "no hit" in app.checkbox(key="rule-marks").label
+    assert "<del>As an AI" not in html_of(app)
+    mine = '[[rule]]\nname = "no-number"\npattern = "number"\naction = "drop"\n'
+    app.text_area(key="curate-rules").set_value(mine).run()
+    assert_well(app)
+    assert "**6 hits**" in app.checkbox(key="rule-no-number").label
+    assert last_verdict(folder) is None, "on trial, nothing is written"
+    app.text_area(key="curate-rules").set_value("[[rule]\n").run()
+    assert "is not valid TOML" in app.error[0].value
+
+
+def test_rules_are_applied_without_those_that_are_off(folder: Folder) -> None:
+    app = opened(folder, "rules")
+    app.checkbox(key="rule-apology").uncheck().run()
+    press(app, "curate-apply")
+    assert "kept" in app.success[0].value
+    verdict = last_verdict(folder)
+    assert verdict is not None and "apology" not in {rule["name"] for rule in verdict["rules"]}
+
+
+def test_progress_and_report(folder: Folder) -> None:
+    app = opened(folder, reviewer="Ada")
+    press(app, "kind-invented", "review-keep")
+    app = opened(folder, "report")
+    bars = [one.proto.text for one in app.get("progress")]
+    assert "Repaired: 6 of 6 texts" in bars and "Labelled by Ada: 1 of 6 texts" in bars
+    assert any("Sample before the rules" in one.value for one in app.markdown)
+    press(app, "curate-report-write")
+    assert (folder.path / "report" / "report.md").is_file()
+
+
+def test_rules_write_themselves_as_a_file_that_reads_as_the_same() -> None:
+    rules = Rules.load()
+    assert Rules.parse(rules.to_toml()) == rules
+    assert [rule.name for rule in rules.without({"apology"}).rule] == [rule.name for rule in rules.rule][1:]
+
+
+def test_a_change_is_marked_and_nothing_of_it_is_run() -> None:
+    assert marked_change("a red <b>cat</b>", "a cat") == "a <del>red &lt;b&gt;cat&lt;/b&gt;</del> <ins>cat</ins>"
+
+
+def test_a_damaged_file_is_a_sentence(folder: Folder) -> None:
+    with folder.labels.path.open("w") as file:
+        file.write("not a record\n{}\n")
+    app = open_page("curate")
+    app.text_input(key="curate-root").set_value(str(folder.path.parent)).run()
+    app.session_state["curate-part"] = "report"
+    app.run()
+    assert_well(app)
+    assert "labels.jsonl" in app.error[0].value

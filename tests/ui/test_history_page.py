@@ -1,0 +1,249 @@
+"""The page History: every transcript found, opened, gone on with, exported, deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.records import Caption, Chat, ChatTurn, Dialogue, PictureInfo, Turn
+from core.store import TranscriptStore
+from tests.ui.pages import assert_well, html_of, open_page, visitor_of
+from ui.history import SHOWN, Search
+from ui.shared.conversations import desk_of as chat_desk
+from ui.shared.interviews import desk_of as interview_desk
+from ui.shared.options import UiOptions
+
+pytestmark = pytest.mark.usefixtures("eye")
+Png = Callable[..., bytes]
+NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
+
+
+def interview(number: int = 0, **fields: Any) -> Caption:
+    """The one of day `number` of May 2024."""
+    return Caption.model_validate(
+        {
+            "picture": PictureInfo(sha256=f"{number:064x}", source=f"photo{number}.jpg", width=4, height=3),
+            "summary": f"A yellow duck, number {number}.",
+            "opening": "there is a duck.",
+            "dialogue": Dialogue(turns=(Turn(question="What is it?", answer="a duck", asked_by="opening"),)),
+            "vision": {"name": "counting", "revision": "1"},
+            "questioner": {"name": "scripted"},
+            "options": {"rounds": 3, "context": 1},
+            "seed": 1,
+            "created": NOON + timedelta(days=number),
+            **fields,
+        }
+    )
+
+
+def conversation(**fields: Any) -> Chat:
+    picture = PictureInfo(sha256="c" * 64, source="cat.png", width=4, height=3)
+    said = ChatTurn(question="Who sits there?", answer="A tabby cat.", pictures=(picture,), options={"seed": 3})
+    return Chat.model_validate(
+        {"turns": (said,), "vision": {"name": "counting"}, "seed": 5, "created": NOON + timedelta(days=40), **fields}
+    )
+
+
+def keep(*records: Caption | Chat) -> list[str]:
+    store = TranscriptStore()
+    return [store.add(record) for record in records]
+
+
+def names(app: AppTest) -> list[str]:
+    """What is listed, in order."""
+    return [one.label.replace("\\", "") for one in app.checkbox if one.label != "Select this page"]
+
+
+def press(app: AppTest, label: str, number: int = 0) -> None:
+    [one for one in app.button if one.label == label][number].click().run()
+    assert_well(app)
+
+
+def opened(app: AppTest, number: int = 0) -> None:
+    press(app, "Open", number)
+
+
+def test_an_empty_history_says_so() -> None:
+    app = open_page("history")
+    assert app.title[0].value == "History" and any("no transcript yet" in one.value for one in app.info)
+
+
+def test_every_kind_is_listed_newest_first() -> None:
+    keep(interview(1), interview(2, status="failed", error="it broke"), conversation())
+    app = open_page("history")
+    assert names(app) == ["cat.png", "photo2.jpg", "photo1.jpg"]
+    page = html_of(app)
+    assert "Interview, failed" in page and ">Chat<" in page and "A tabby cat." in page and "number 1" in page
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [("tabby", ["cat.png"]), ("duck number 2", ["photo2.jpg"]), ("photo1.jpg", ["photo1.jpg"]), ('" OR *', [])],
+)
+def test_full_text_search(words: str, found: list[str]) -> None:
+    keep(interview(1), interview(2), conversation())
+    app = open_page("history")
+    app.text_input(key="history-words").set_value(words).run()
+    assert_well(app)
+    assert names(app) == found
+    assert bool(found) or any("Nothing fits" in one.value for one in app.info)
+
+
+def test_filters_narrow_and_go_together() -> None:
+    other = {"name": "pocket", "revision": "1"}
+    keep(interview(1), interview(2, vision=other), interview(3, vision=other, status="stopped"), conversation())
+    app = open_page("history")
+    app.selectbox(key="history-vision").set_value("pocket").run()
+    assert names(app) == ["photo3.jpg", "photo2.jpg"]
+    app.selectbox(key="history-status").set_value("complete").run()
+    assert names(app) == ["photo2.jpg"]
+    app.selectbox(key="history-vision").set_value("").run()
+    assert names(app) == ["photo2.jpg", "photo1.jpg"]
+    app.selectbox(key="history-questioner").set_value("a person").run()
+    assert names(app) == []
+
+
+def test_from_day_to_day_both_included() -> None:
+    keep(*(interview(number) for number in range(5)))
+    app = open_page("history")
+    app.date_input(key="history-since").set_value(date(2024, 5, 2)).run()
+    app.date_input(key="history-until").set_value(date(2024, 5, 4)).run()
+    assert_well(app)
+    assert names(app) == ["photo3.jpg", "photo2.jpg", "photo1.jpg"]
+    app.date_input(key="history-until").set_value(date(2024, 5, 1)).run()
+    assert [one.value for one in app.error] == ["The first day lies after the last one; change one of them."]
+
+
+def test_a_large_store_comes_in_pages() -> None:
+    keep(*(interview(number) for number in range(SHOWN + 3)))
+    app = open_page("history")
+    assert len(names(app)) == SHOWN and names(app)[0] == f"photo{SHOWN + 2}.jpg"
+    assert f"1 to {SHOWN} of {SHOWN + 3}" in html_of(app)
+    assert app.button(key="history-newer").disabled
+    press(app, "Older")
+    assert names(app) == ["photo2.jpg", "photo1.jpg", "photo0.jpg"] and app.button(key="history-older").disabled
+    app.text_input(key="history-words").set_value("duck").run()
+    assert len(names(app)) == SHOWN, "another search begins at its first page"
+
+
+def test_an_interview_is_opened_read_and_gone_on_with(png: Png) -> None:
+    keep(interview(1))
+    app = open_page("history")
+    opened(app)
+    page = html_of(app)
+    for words in ("At a glance", "After the interview", "What is it?", "a duck", "counting saw, scripted asked"):
+        assert words in page
+    press(app, "Go on in Interview")
+    item = interview_desk(visitor_of(app)).item
+    assert item is not None and item.view.turns[0].answer == "a duck"
+    press(app, "Back to the list")
+    assert names(app) == ["photo1.jpg"]
+
+
+def test_a_chat_is_opened_and_gone_on_with() -> None:
+    keep(conversation())
+    app = open_page("history")
+    opened(app)
+    assert "Who sits there?" in html_of(app) and "A tabby cat." in html_of(app)
+    press(app, "Go on in Chat")
+    [node] = chat_desk(visitor_of(app)).here.talk.view.path
+    assert node.turn.answer == "A tabby cat."
+
+
+def test_what_an_assistant_answered_can_be_read_only() -> None:
+    keep(conversation(kind="ask", assistant={"name": "scripted"}))
+    app = open_page("history")
+    opened(app)
+    assert "A tabby cat." in html_of(app) and not [one for one in app.button if one.label.startswith("Go on")]
+
+
+def test_an_interview_with_prompts_of_ones_own_is_a_sentence() -> None:
+    keep(interview(1, options={"rounds": 3, "context": 1, "prompts": "another"}))
+    app = open_page("history")
+    opened(app)
+    press(app, "Go on in Interview")
+    assert any("prompts of your own" in one.value for one in app.error)
+
+
+def test_delete_asks_first() -> None:
+    keep(*(interview(number) for number in range(3)))
+    app = open_page("history")
+    assert app.button(key="history-delete").disabled
+    app.checkbox[1].check().run()
+    press(app, "Delete 1 selected")
+    assert TranscriptStore().count() == 3, "nothing is gone yet"
+    app.button(key="history-delete-no").click().run()
+    assert TranscriptStore().count() == 3
+    press(app, "Delete 1 selected")
+    app.button(key="history-delete-yes").click().run()
+    assert_well(app)
+    assert names(app) == ["photo1.jpg", "photo0.jpg"] and TranscriptStore().count() == 2
+
+
+def test_a_whole_page_is_selected_at_once() -> None:
+    keep(*(interview(number) for number in range(SHOWN + 1)))
+    app = open_page("history")
+    next(one for one in app.checkbox if one.label == "Select this page").check().run()
+    assert_well(app)
+    press(app, "Older")
+    assert not app.checkbox[1].value, "only that page"
+    press(app, f"Delete {SHOWN} selected")
+    app.button(key="history-delete-yes").click().run()
+    assert names(app) == ["photo0.jpg"]
+
+
+def test_the_opened_one_is_deleted_alone() -> None:
+    keep(interview(1), interview(2))
+    app = open_page("history")
+    app.checkbox[1].check().run()
+    opened(app, 1)
+    app.button(key="history-delete-this").click().run()
+    app.button(key="history-delete-yes").click().run()
+    assert_well(app)
+    assert names(app) == ["photo2.jpg"]
+
+
+def test_one_that_is_gone_meanwhile_is_a_sentence_and_the_way_back_is_there() -> None:
+    [id] = keep(interview(1))
+    app = open_page("history")
+    TranscriptStore().delete(id)
+    visitor_of(app).keep("history", Search).opened = id  # by another tab, say
+    app.run()
+    assert_well(app)
+    assert any("no transcript" in one.value for one in app.error)
+    press(app, "Back to the list")
+    assert any("no transcript yet" in one.value for one in app.info)
+
+
+def test_the_file_is_offered_in_three_kinds() -> None:
+    keep(interview(1), conversation())
+    app = open_page("history")
+    assert [one.label for one in app.get("download_button")][:3] == ["JSON Lines", "CSV", "Parquet"]
+
+
+def test_where_everybody_may_enter_one_sees_only_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, theirs = keep(interview(1), interview(2))
+    open_to_all = UiOptions(host="0.0.0.0")
+    monkeypatch.setattr("ui.shared.session.get_options", lambda: open_to_all)
+    app = open_page("history")
+    assert names(app) == []
+    me = visitor_of(app)
+    me.made(mine)
+    app.run()
+    assert names(app) == ["photo1.jpg"] and "photo2" not in html_of(app)
+    me.keep("history", Search).opened = theirs
+    app.run()
+    assert_well(app)
+    assert any("somebody else's" in one.value for one in app.error) and "number 2" not in html_of(app)
+
+
+def test_what_a_model_said_is_shown_and_never_run() -> None:
+    keep(interview(1, summary="<script>alert(1)</script> **duck** <img src=x>"))
+    app = open_page("history")
+    assert "<script>" not in html_of(app) and "<img" not in html_of(app) and "&lt;script&gt;" in html_of(app)
+    opened(app)
+    assert "<script>" not in html_of(app) and "<img" not in html_of(app)

@@ -1,0 +1,84 @@
+"""A stranger's web page inside of the dashboard: it can reach neither the network nor the app.
+
+Two frames, one in the other, both without an origin (`sandbox` without `allow-same-origin`): what is inside has no
+cookies, no storage, and no way to the page around it. The outer one is ours. Its content policy forbids every address;
+the inner one inherits it, whatever it says itself, and because frames with an address are forbidden too, the inner one
+cannot leave for another page. Scripts run only where the visitor allows it; no policy covers WebRTC, so it is taken
+from them before they begin.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Any, Final
+
+import streamlit as st
+
+# https://www.w3.org/TR/CSP3/; everything not named falls back to default-src.
+POLICY: Final = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; media-src data:; "
+    "frame-src 'none'; form-action 'none'; base-uri 'none'"
+)
+
+_DOCTYPE: Final = re.compile(r"\s*<!doctype[^>]*>", re.IGNORECASE)
+_WITHOUT_RTC: Final = "<script>delete window.RTCPeerConnection; delete window.webkitRTCPeerConnection;</script>"
+
+_JS: Final = """
+export default function (component) {
+  const { data, parentElement } = component;
+  const hold = parentElement.querySelector(".hold");
+  const said = data.sandbox + "|" + data.srcdoc;
+  if (hold.shown === said) { return; }      // the page around it is drawn again; what was clicked in it stays
+  hold.shown = said;
+  const frame = document.createElement("iframe");
+  frame.setAttribute("sandbox", data.sandbox);
+  frame.setAttribute("referrerpolicy", "no-referrer");
+  frame.title = data.title;
+  frame.srcdoc = data.srcdoc;
+  hold.replaceChildren(frame);
+}
+"""
+
+_CSS: Final = """
+.hold { height: 30rem; border: 1px solid var(--st-border-color); border-radius: .6rem; overflow: hidden;
+        background: #ffffff; }
+iframe { width: 100%; height: 100%; border: 0; color-scheme: light; }
+iframe:focus-visible { outline: 3px solid var(--st-primary-color); outline-offset: -3px; }
+"""
+
+
+def sandbox(scripts: bool) -> str:
+    """The frame's `sandbox` attribute."""
+    return "allow-scripts" if scripts else ""
+
+
+def enclosed(page: str, title: str, *, scripts: bool = False) -> str:
+    """The document of the outer frame, with `page` in the inner one."""
+    if scripts:
+        begin = match.end() if (match := _DOCTYPE.match(page)) else 0
+        page = page[:begin] + _WITHOUT_RTC + page[begin:]
+    policy = POLICY + ("; script-src 'unsafe-inline'" if scripts else "; script-src 'none'")
+    return (
+        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{html.escape(policy)}">'
+        f"<title>{html.escape(title)}</title>"
+        "<style>html,body{margin:0;height:100%}iframe{display:block;border:0;width:100%;height:100%}</style></head>"
+        f'<body><iframe title="{html.escape(title)}" sandbox="{sandbox(scripts)}" referrerpolicy="no-referrer" '
+        f'srcdoc="{html.escape(page)}"></iframe></body></html>'
+    )
+
+
+@st.cache_resource(show_spinner=False)
+def _component(runtime_id: int) -> Any:
+    # Components live in the server they were registered with; tests have several in one process.
+    return st.components.v2.component("inquisight_webframe", html='<div class="hold"></div>', css=_CSS, js=_JS)
+
+
+def web_frame(page: str, title: str, *, key: str, scripts: bool = False) -> None:
+    """Show `page` (HTML that nobody has read)."""
+    from streamlit import runtime
+
+    component = _component(id(runtime.get_instance()) if runtime.exists() else 0)
+    data = {"srcdoc": enclosed(page, title, scripts=scripts), "sandbox": sandbox(scripts), "title": title}
+    component(data=data, key=key)
