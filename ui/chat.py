@@ -269,7 +269,7 @@ def _web_page(desk: Desk, turn: ChatTurn, name: str) -> None:
     scripts = st.toggle(
         "Let its scripts run",
         key=f"chat-scripts-{name}",
-        help="The page is a model's code. It is shown without access to the network or to this dashboard, either way.",
+        help="The page is a model's code. Web addresses and this dashboard stay closed to it, either way.",
     )
     shown, code = st.columns(2, gap="small")
     with shown:
