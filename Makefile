@@ -3,6 +3,7 @@
 #   make demo        two models talk about a photograph
 #   make test        the test suite
 #   make test-lavis  the tests with the real salesforce-lavis, installed into an environment of its own
+#   make test-ray    the tests of batch on a cluster: with a real Ray of two workers on this machine
 #   make lint        ruff: rules and format
 #   make types       mypy
 #   make readme      put the demo's real output into the READMEs
@@ -16,7 +17,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test test-lavis lint types readme clean
+.PHONY: demo test test-lavis test-ray lint types readme clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -30,6 +31,10 @@ test-lavis: export INQUISIGHT_TEST_LAVIS := 1
 test-lavis: $(INSTALLED)
 	@$(BIN)/inquisight lavis install
 	@$(BIN)/python -m pytest -q -m lavis tests/plugins/lavis
+
+test-ray: $(INSTALLED)
+	@$(PIP) install -qq -c constraints.txt -e '.[ray]'
+	@$(BIN)/python -m pytest -q tests/agents/batch/test_batch_ray.py tests/agents/batch/test_batch_ray_docs.py
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check --quiet --output-format concise .

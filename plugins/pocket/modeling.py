@@ -58,6 +58,7 @@ class Limits:
     peak: float = 0.4  # least score of a centre
     named: tuple[float, float] = (0.5, 0.6)
     sure: tuple[float, float] = (0.5, 0.6)
+    mirror: bool = False  # look at the mirrored picture as well and believe the mean: twice the work, left is left
 
 
 def normalise(pixels: Tensor) -> Tensor:
@@ -97,6 +98,17 @@ class Seen:
         """(B, 81, K + 2) float32."""
         return self.logits.float().softmax(-1)
 
+    def mirrored(self) -> Seen:
+        """What would have been seen in the mirrored picture."""
+        geometry = flipped(self.geometry) * self.geometry.new_tensor([-1.0, 1.0, 1.0, 1.0])
+        centre = flipped(self.centre[..., None]).squeeze(-1)
+        return Seen(flipped(self.logits), centre, geometry, flipped(self.colour))
+
+    def with_mean(self, other: Seen) -> Seen:
+        """The mean of both."""
+        pairs = zip(vars_of(self), vars_of(other), strict=True)
+        return Seen(*((one + another) / 2 for one, another in pairs))
+
     def only(self, believed: Tensor) -> Seen:
         """The same; where `believed` (B,) is false, nothing but background."""
         nothing = torch.full_like(self.logits, -20.0)
@@ -108,6 +120,16 @@ class Seen:
             torch.where(keep[..., None], self.geometry, 0.0),
             self.colour,
         )
+
+
+def vars_of(seen: Seen) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Its tensors in order."""
+    return seen.logits, seen.centre, seen.geometry, seen.colour
+
+
+def flipped(cells: Tensor) -> Tensor:
+    """Cells (B, 81, D) with left and right exchanged."""
+    return cells.unflatten(1, (GRID, GRID)).flip(2).flatten(1, 2)
 
 
 class Mixer(nn.Module):
@@ -207,6 +229,11 @@ class Eye(nn.Module):
         """`last_hidden_state` (B, 81, EYE_DIM) for the Q-Former, `pooler_output` (B, FACTS) long: the hints' facts."""
         cells, colours = self.cells(pixel_values), cell_colours(pixel_values)
         seen = self.neck.look(cells, colours)
+        if self.limits.mirror:
+            other = pixel_values.flip(-1)
+            there = self.cells(other)
+            seen = seen.with_mean(self.neck.look(there, cell_colours(other)).mirrored())
+            cells = (cells + flipped(there)) / 2
         facts, seen = self.judge(cells, colours, seen, *self.colour_shares(pixel_values), self.plain(pixel_values))
         return BaseModelOutputWithPooling(last_hidden_state=self.neck.tokens(seen, colours), pooler_output=facts)
 

@@ -29,7 +29,7 @@ from training.pocket.features import released_tower
 from training.pocket.sources import TABLE
 
 # Where held-out scenes gain most and photographs lose least.
-LIMITS = Limits(peak=0.3, named=(0.15, 0.15), sure=(0.5, 0.5))
+LIMITS = Limits(peak=0.3, named=(0.15, 0.15), sure=(0.5, 0.5), mirror=True)
 COVERED, TOUCHED = 0.35, 0.10
 SPREAD = 0.6  # of a centre's peak, in cells
 
