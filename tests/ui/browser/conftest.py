@@ -39,9 +39,9 @@ given = 0
 
 
 class Patient(PocketBackend):
-    def __init__(self, argument=None):
-        super().__init__(argument)
-        self.name = "patient"
+    @property
+    def name(self):
+        return "patient"
 
     def answer(self, questions):
         global given
