@@ -93,8 +93,7 @@ def page() -> None:
         elif not desk.chosen:
             st.info("Choose at least one model; two or more to compare.", icon=":material/compare:")
     if desk.columns:
-        watch(desk.busy, lambda: _columns(desk), key="compare")
-        _take_home(desk)
+        watch(desk.busy, lambda: _results(desk), key="compare")
 
 
 def _settings(desk: Desk) -> None:
@@ -146,6 +145,11 @@ def begin(me: Visitor, desk: Desk) -> None:
     desk.columns = columns
     for column in columns:
         column.job = me.jobs.start("compare", column.title, partial(drive, column.steered))
+
+
+def _results(desk: Desk) -> None:
+    _columns(desk)
+    _take_home(desk)
 
 
 def _columns(desk: Desk) -> None:

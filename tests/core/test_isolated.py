@@ -394,7 +394,7 @@ def host(tmp_path: Path, then: str) -> tuple[subprocess.Popen[str], int]:
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes through /proc")
 @pytest.mark.parametrize("busy", [False, True])
 def test_when_we_are_killed_the_process_leaves(tmp_path: Path, notes: Callable[[], list[str]], busy: bool) -> None:
-    then = "backend.answer([VisualQuestion(image, 'hang')])" if busy else "input()"
+    then = "backend.answer([VisualQuestion(image, 'hang')])" if busy else "__import__('time').sleep(600)"
     process, worker = host(tmp_path, then)
     if busy:
         assert wait_for(lambda: "answer hang" in notes())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -172,7 +173,7 @@ def test_a_photograph_is_never_said_to_show_more_than_the_hints_tell(seed: int, 
     others = [words.split(" ", 1)[1] for words, _, _ in imagenet()]
     for _, answer, kind in PhotoTalk(hints, NAMES, others).pairs(random.Random(seed), 10, chat=True):
         if confidence == "none" and not grouped:
-            assert "cat" not in answer.replace("cannot", "")
+            assert not re.search(r"\bcat\b", answer)  # a polecat is another matter
         if confidence == "maybe" and not grouped and kind in ("what", "description"):
             assert "not sure" in answer and "perhaps" in answer
         if kind == "present":
