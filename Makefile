@@ -1,13 +1,14 @@
 # Everything a newcomer or a contributor needs; each target makes .venv first where that is missing or out of date.
 #
-#   make demo        two models talk about a photograph
-#   make test        the test suite
-#   make test-lavis  the tests with the real salesforce-lavis, installed into an environment of its own
-#   make test-ray    the tests of batch on a cluster: with a real Ray of two workers on this machine
-#   make lint        ruff: rules and format
-#   make types       mypy
-#   make readme      put the demo's real output into the READMEs
-#   make clean       remove .venv and what tools left behind
+#   make demo          two models talk about a photograph
+#   make test          the test suite
+#   make test-lavis    the tests with the real salesforce-lavis, installed into an environment of its own
+#   make test-ray      the tests of batch on a cluster: with a real Ray of two workers on this machine
+#   make test-browser  the ways that people go through the dashboard, in a real Chromium (apt-get install chromium)
+#   make lint          ruff: rules and format
+#   make types         mypy
+#   make readme        put the demo's real output into the READMEs
+#   make clean         remove .venv and what tools left behind
 #
 # Another Python: make demo PYTHON=python3.13
 
@@ -17,7 +18,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test test-lavis test-ray lint types readme clean
+.PHONY: demo test test-lavis test-ray test-browser lint types readme clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -35,6 +36,10 @@ test-lavis: $(INSTALLED)
 test-ray: $(INSTALLED)
 	@$(PIP) install -qq -c constraints.txt -e '.[ray]'
 	@$(BIN)/python -m pytest -q tests/agents/batch/test_batch_ray.py tests/agents/batch/test_batch_ray_docs.py
+
+test-browser: export INQUISIGHT_TEST_BROWSER := 1
+test-browser: $(INSTALLED)
+	@$(BIN)/python -m pytest -q tests/ui/browser
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check --quiet --output-format concise .

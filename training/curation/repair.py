@@ -149,14 +149,20 @@ class _Run:
     mender: Mender | None
     how: How
     spent: Usage = field(default_factory=Usage)
+    # What threads brought and nobody has written yet: an interrupt may come between any two lines of the writer.
+    unwritten: dict[str, Record] = field(default_factory=dict)
 
     def results(self, jobs: Sequence[Job]) -> Iterator[Record]:
         """Each record when it is on the disk."""
         orders: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         ready: queue.SimpleQueue[Record | BaseException] = queue.SimpleQueue()
         # daemons: a second Ctrl-C leaves at once, whatever they wait for
-        for _ in range(min(self.how.concurrency, len(jobs))):
-            threading.Thread(target=self._serve, args=(orders, ready), daemon=True).start()
+        threads = [
+            threading.Thread(target=self._serve, args=(orders, ready), daemon=True)
+            for _ in range(min(self.how.concurrency, len(jobs)))
+        ]
+        for thread in threads:
+            thread.start()
         waiting, under_way = list(reversed(jobs)), 0
         held: list[Record] = []  # outages, until it shows whether the model is gone or only missed some
         reached = False
@@ -191,15 +197,10 @@ class _Run:
                 orders.put(None)
             if under_way:
                 self.how.waiting(under_way)
-            for _ in range(under_way):  # asked and paid for: kept as well
-                late = ready.get()
-                if isinstance(late, dict):
-                    self.spent.add(Usage.of(late))
-                    if late["status"] == "outage":
-                        held.append(late)
-                    else:
-                        self._keep(late)
-            self.folder.repaired.append(*({**one, "status": "postponed"} for one in held))
+            for thread in threads:
+                thread.join()
+            held = self._keep_the_rest()
+            self.spent = account(self.folder)
         if held:
             raise QuestionerError(
                 f"{held[-1]['reason'].rstrip('. ')}; stopped after {_calls(len(held))} in a row had failed; nothing is "
@@ -219,12 +220,27 @@ class _Run:
         if record["status"] == "outage":
             record = {**record, "status": "failed"}
         self.folder.repaired.append(record)
+        self.unwritten.pop(record["id"], None)
         return record
+
+    def _keep_the_rest(self) -> list[Record]:
+        """Write what was asked and paid for and is not written yet; outages, which are returned, as postponed."""
+        rest = list(self.unwritten.values())
+        there = [one for one in self.folder.repaired.read() if one["id"] in self.unwritten] if rest else []
+        rest = [one for one in rest if one not in there and {**one, "status": "failed"} not in there]
+        held = [one for one in rest if one["status"] == "outage"]
+        for one in rest:
+            if one["status"] != "outage":
+                self._keep(one)
+        self.folder.repaired.append(*({**one, "status": "postponed"} for one in held))
+        return held
 
     def _serve(self, orders: queue.SimpleQueue[Job | None], ready: queue.SimpleQueue[Record | BaseException]) -> None:
         while (job := orders.get()) is not None:
             try:
-                ready.put(self._work(job))
+                record = self._work(job)
+                self.unwritten[job.id] = record
+                ready.put(record)
             except BaseException as error:  # noqa: BLE001 - handed over to the thread that waits for it
                 ready.put(error)
 

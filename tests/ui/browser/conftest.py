@@ -1,8 +1,9 @@
 """A real dashboard and a real browser: Debian's Chromium, driven by Playwright for Python.
 
     apt-get install chromium && pip install playwright          # the package alone; it downloads no browser
+    make test-browser
 
-Without either, these tests are skipped and say so. INQUISIGHT_CHROMIUM names another Chromium or Chrome.
+Minutes long, so they run where INQUISIGHT_TEST_BROWSER=1 asks for them. INQUISIGHT_CHROMIUM names another browser.
 """
 
 from __future__ import annotations
@@ -74,7 +75,14 @@ def allowed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(allowed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def wanted() -> None:
+    """Skips where nobody asked for a browser."""
+    if os.environ.get("INQUISIGHT_TEST_BROWSER", "") in ("", "0"):
+        pytest.skip("INQUISIGHT_TEST_BROWSER=1 runs the tests in a browser")
+
+
+@pytest.fixture(scope="session")
+def server(wanted: None, allowed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where `inquisight ui` answers, with the embedded eye and a home of its own."""
     home = tmp_path_factory.mktemp("home")
     install(allowed.parent)
@@ -103,7 +111,7 @@ def server(allowed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
+def browser(wanted: None) -> Iterator[Any]:
     """Chromium without a window."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright, to test in a browser")
     program = chromium()
