@@ -5,13 +5,21 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agents.cli import EXIT_INTERRUPTED, complain
-from agents.driver import Done, Failed, Stopped, check_language, interview_picture, run_key_of
+from agents.driver import (
+    Done,
+    Event,
+    Failed,
+    Stopped,
+    check_language,
+    interview_picture,
+    run_key_of,
+)
 from agents.interview import InterviewOptions
 from agents.printing import SHORT_ID, Printer, Status, make_printer
 from agents.prompts import Prompts
@@ -128,7 +136,7 @@ def run(request: Request) -> int:
                 continue
             last = _interview(picture, plan, models, store, printer, status, fresh=request.fresh)
             about = f"{printable(picture.source)}: " if many else ""
-            outcome.codes += _report(last, about)
+            outcome.codes += report(last, about)
             if isinstance(last, Stopped):
                 return EXIT_INTERRUPTED
             if request.save_beside and last.caption.status == "complete":
@@ -161,21 +169,21 @@ def make_plan(request: Request) -> Plan:
 
     then = earlier.options if earlier else {}
     options = InterviewOptions(
-        rounds=_first(request.rounds, then.get("rounds"), settings.rounds),
-        context=_first(request.context, then.get("context"), settings.context),
-        language=_first(request.language, then.get("language"), None),
+        rounds=first_given(request.rounds, then.get("rounds"), settings.rounds),
+        context=first_given(request.context, then.get("context"), settings.context),
+        language=first_given(request.language, then.get("language"), None),
     )
     prompts = Prompts.load(request.prompts)
     if earlier and prompts.sha256 != then.get("prompts"):
         raise UsageError(
             f"the interview {request.resume!r} was begun with other prompts; name them with --prompts FILE"
         )
-    seed = _first(request.seed, earlier.seed if earlier else None, settings.seed)
-    if seed is not None and not 0 <= seed < 2**32:
-        raise UsageError(f"the seed must be between 0 and {2**32 - 1}, not {seed}")
-    vision = _first(request.vision, earlier.vision.get("name") if earlier else None, settings.vision)
+    seed = check_seed(first_given(request.seed, earlier.seed if earlier else None, settings.seed))
+    vision = first_given(request.vision, earlier.vision.get("name") if earlier else None, settings.vision)
     get_registry().find("vision backend", vision.split(":", 1)[0])
-    questioner = _first(request.questioner, earlier.questioner.get("name") if earlier else None, settings.questioner)
+    questioner = first_given(
+        request.questioner, earlier.questioner.get("name") if earlier else None, settings.questioner
+    )
 
     wanted = request.pictures or ((earlier.picture.source,) if earlier else ())
     if not wanted:
@@ -186,9 +194,16 @@ def make_plan(request: Request) -> Plan:
     return Plan(sources, vision, questioner, options, prompts, seed, settings, earlier, bad)
 
 
-def _first(*values: Any) -> Any:
+def first_given(*values: Any) -> Any:
     """The first value that is not None, else None; a default comes last."""
     return next((value for value in values if value is not None), None)
+
+
+def check_seed(seed: int | None) -> int | None:
+    """The same seed. Raises UsageError where models would not take it."""
+    if seed is not None and not 0 <= seed < 2**32:
+        raise UsageError(f"the seed must be between 0 and {2**32 - 1}, not {seed}")
+    return seed
 
 
 def _sources(wanted: Sequence[str]) -> tuple[tuple[str, ...], tuple[ImageError, ...]]:
@@ -221,10 +236,8 @@ def _interview(
     if earlier is not None and earlier.picture.sha256 != picture.sha256:
         raise UsageError(f"{printable(picture.source)!r} is not the picture of that interview; its content differs")
     if earlier is None and not fresh:
-        earlier = _unfinished(store, run_key_of(picture, vision, questioner, plan.options, plan.prompts, plan.seed))
-    if earlier is not None:
-        status.clear()
-        print(f"inquisight: going on after {_answers(earlier)} ({earlier.status} before)", file=sys.stderr, flush=True)
+        earlier = unfinished(store, run_key_of(picture, vision, questioner, plan.options, plan.prompts, plan.seed))
+    tell_going_on(earlier, status)
     events = interview_picture(
         picture,
         vision,
@@ -236,6 +249,18 @@ def _interview(
         save=store.add,
         load_seconds=models.seconds,
     )
+    return follow(events, printer, status)
+
+
+def tell_going_on(earlier: Caption | None, status: Status) -> None:
+    """Say that an interview is continued, where it is."""
+    if earlier is not None:
+        status.clear()
+        print(f"inquisight: going on after {_answers(earlier)} ({earlier.status} before)", file=sys.stderr, flush=True)
+
+
+def follow(events: Iterator[Event], printer: Printer, status: Status) -> Done:
+    """Show events as they come; gives back the last one. On Ctrl-C they are closed, which keeps what was learned."""
     last: object = None
     try:
         for last in events:
@@ -250,7 +275,7 @@ def _interview(
     return last
 
 
-def _unfinished(store: TranscriptStore, key: str) -> Caption | None:
+def unfinished(store: TranscriptStore, key: str) -> Caption | None:
     """The interview to go on with. A store that cannot be read is told at the end, when saving fails too."""
     try:
         return store.find_partial(key)
@@ -258,7 +283,7 @@ def _unfinished(store: TranscriptStore, key: str) -> Caption | None:
         return None
 
 
-def _report(last: Done, about: str) -> list[int]:
+def report(last: Done, about: str) -> list[int]:
     """Tell what went wrong with a picture; the exit codes it adds."""
     codes = []
     kept = f"{_answers(last.caption)} kept as {last.id[:SHORT_ID]}, the same command goes on" if last.id else ""

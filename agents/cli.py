@@ -16,37 +16,25 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from agents.batch.commands import add_to as add_batch
 from agents.video.commands import add_to as add_video
-from core.errors import InquisightError, UsageError, printable
+from core.errors import InquisightError, printable
+from core.options import Context, Fresh, OverwriteBeside, Prompts, Questioner, Seed, Vision, day, number, whole_number
 from core.quiet import debugging
-
-if TYPE_CHECKING:
-    from core.store import TranscriptStore
 
 EXIT_INTERRUPTED = 130
 EXIT_UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
 
-
-def _whole_number(text: str) -> int:
-    """An option's value; typer's own message would not say which value it did not like."""
-    try:
-        return int(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a whole number") from None
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a number") from None
-
+Pictures = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="PICTURES", help="Files, or - for standard input.", show_default=False),
+]
 
 app = typer.Typer(
     name="inquisight",
@@ -77,43 +65,20 @@ def caption(
         list[str] | None,
         typer.Argument(metavar="[PICTURES]...", help="Files, folders, or - for standard input.", show_default=False),
     ] = None,
-    vision: Annotated[
-        str | None, typer.Option("--vision", metavar="NAME", help="The model that sees [INQUISIGHT_VISION; pocket].")
-    ] = None,
-    questioner: Annotated[
-        str | None,
-        typer.Option(
-            "--questioner",
-            metavar="NAME",
-            help="The model that asks: a name, or provider:model [INQUISIGHT_QUESTIONER; scripted].",
-        ),
-    ] = None,
+    vision: Vision = None,
+    questioner: Questioner = None,
     rounds: Annotated[
         int | None,
         typer.Option(
             "--rounds",
             metavar="N",
-            parser=_whole_number,
+            parser=whole_number,
             help="Questions, the opening one included [INQUISIGHT_ROUNDS; 10].",
         ),
     ] = None,
-    context: Annotated[
-        int | None,
-        typer.Option(
-            "--context",
-            metavar="N",
-            parser=_whole_number,
-            help="Earlier answers the seeing model is reminded of; -1: all [1].",
-        ),
-    ] = None,
-    prompts: Annotated[
-        Path | None,
-        typer.Option("--prompts", metavar="FILE", help="Your own prompts; start from `inquisight prompts`."),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option("--seed", metavar="N", parser=_whole_number, help="Same seed, same models: same dialogue."),
-    ] = None,
+    context: Context = None,
+    prompts: Prompts = None,
+    seed: Seed = None,
     language: Annotated[
         str | None,
         typer.Option("--language", metavar="NAME", help="Language of the description, where the questioner can."),
@@ -125,13 +90,11 @@ def caption(
     save_beside: Annotated[
         bool, typer.Option("--save-beside", help="Also write the description to PICTURE.txt beside each picture.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Let --save-beside replace existing files.")] = False,
+    overwrite: OverwriteBeside = False,
     resume: Annotated[
         str | None, typer.Option("--resume", metavar="ID", help="Go on with a stopped or failed interview.")
     ] = None,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Begin anew, even where the same interview was stopped or failed before.")
-    ] = False,
+    fresh: Fresh = False,
 ) -> None:
     """Let two models talk about pictures, and describe them."""
     from agents.captioning import Request, run
@@ -157,10 +120,7 @@ def caption(
 
 @app.command()
 def chat(
-    pictures: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="PICTURES", help="Files, or - for standard input.", show_default=False),
-    ] = None,
+    pictures: Pictures = None,
     ask: Annotated[
         list[str] | None,
         typer.Option("--ask", metavar="TEXT", help="Ask this and leave; may be repeated.", show_default=False),
@@ -179,9 +139,7 @@ def chat(
         Path | None,
         typer.Option("--tasks", metavar="FILE", help="Your own ready prompts; start from `inquisight tasks --print`."),
     ] = None,
-    vision: Annotated[
-        str | None, typer.Option("--vision", metavar="NAME", help="The model that sees [INQUISIGHT_VISION; pocket].")
-    ] = None,
+    vision: Vision = None,
     short: Annotated[bool, typer.Option("--short", help="Ask for short answers.")] = False,
     long: Annotated[bool, typer.Option("--long", help="Ask for long answers.")] = False,
     out: Annotated[
@@ -190,21 +148,21 @@ def chat(
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", metavar="N", parser=_whole_number, help="Same seed, same questions: same answers."),
+        typer.Option("--seed", metavar="N", parser=whole_number, help="Same seed, same questions: same answers."),
     ] = None,
     temperature: Annotated[
         float | None,
         typer.Option(
             "--temperature",
             metavar="X",
-            parser=_number,
+            parser=number,
             help="0: always the likeliest word [1; 0 where the eye only answers].",
         ),
     ] = None,
     max_new_tokens: Annotated[
         int | None,
         typer.Option(
-            "--max-new-tokens", metavar="N", parser=_whole_number, help="Room for an answer [300, or as the task says]."
+            "--max-new-tokens", metavar="N", parser=whole_number, help="Room for an answer [300, or as the task says]."
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the conversation as one JSON object at its end.")] = False,
@@ -233,10 +191,7 @@ def chat(
 @app.command()
 def ask(
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="In quotes.")],
-    pictures: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="PICTURES", help="Files, or - for standard input.", show_default=False),
-    ] = None,
+    pictures: Pictures = None,
     mode: Annotated[
         str | None,
         typer.Option(
@@ -252,9 +207,7 @@ def ask(
             "--questioner", metavar="NAME", help="The model that thinks and asks [INQUISIGHT_QUESTIONER; scripted]."
         ),
     ] = None,
-    vision: Annotated[
-        str | None, typer.Option("--vision", metavar="NAME", help="The model that sees [INQUISIGHT_VISION; pocket].")
-    ] = None,
+    vision: Vision = None,
     talk_vision: Annotated[
         str | None,
         typer.Option(
@@ -262,14 +215,14 @@ def ask(
         ),
     ] = None,
     steps: Annotated[
-        int, typer.Option("--steps", metavar="N", parser=_whole_number, help="Tool calls the agent may make.")
+        int, typer.Option("--steps", metavar="N", parser=whole_number, help="Tool calls the agent may make.")
     ] = 8,
     rounds: Annotated[
         int | None,
-        typer.Option("--rounds", metavar="N", parser=_whole_number, help="Questions of an interview [6]."),
+        typer.Option("--rounds", metavar="N", parser=whole_number, help="Questions of an interview [6]."),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", parser=_whole_number, help="Makes a run repeatable.")
+        int | None, typer.Option("--seed", metavar="N", parser=whole_number, help="Makes a run repeatable.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON Lines: what happens, and at last the answer.")] = False,
 ) -> None:
@@ -302,20 +255,76 @@ def plugins() -> None:
 
 @app.command()
 def history(
-    search: Annotated[
+    words: Annotated[
         list[str] | None,
         typer.Argument(metavar="[WORDS]...", help="Only transcripts with these words.", show_default=False),
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", parser=_whole_number, help="How many at most.")] = 20,
+    kind: Annotated[
+        str | None, typer.Option("--kind", metavar="KIND", help="Only of this kind: interview, chat or ask.")
+    ] = None,
+    status: Annotated[
+        str | None,
+        typer.Option("--status", metavar="STATUS", help="Only interviews that are complete, stopped or failed."),
+    ] = None,
+    vision: Annotated[
+        str | None,
+        typer.Option("--vision", metavar="NAME", help="Only where this model saw, as a transcript names it."),
+    ] = None,
+    questioner: Annotated[
+        str | None, typer.Option("--questioner", metavar="NAME", help="Only where this one asked.")
+    ] = None,
+    since: Annotated[
+        date | None, typer.Option("--since", metavar="DAY", parser=day, help="Only from this day on: 2026-03-31.")
+    ] = None,
+    until: Annotated[
+        date | None, typer.Option("--until", metavar="DAY", parser=day, help="Only up to this day, which counts.")
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit",
+            metavar="N",
+            parser=whole_number,
+            help="How many at most, the first ones of the list [20; all with --export and --delete].",
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON Lines: an object for each in the list.")] = False,
+    export: Annotated[
+        Path | None,
+        typer.Option("--export", metavar="FILE", help="Write them whole to a file instead: .jsonl, .csv or .parquet."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Let --export replace an existing file.")] = False,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete them for good, after asking; with --export once they are written.")
+    ] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="With --delete: all transcripts there are, where nothing else says which.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --delete: do not ask.")] = False,
 ) -> None:
-    """List kept interviews and chats, newest first, or search them."""
-    from agents.listing import print_history
+    """List kept interviews and chats; search, export and delete them.
 
-    if limit < 1:
-        raise UsageError(f"--limit must be 1 or more, not {limit}")
-    words = " ".join(search or ())
-    store = _store()
-    print_history(store.search(words, limit) if words else store.recent(limit), words)
+    The newest comes first; where words are given, what fits them best.
+    """
+    from agents.history import Request, run
+
+    request = Request(
+        words=tuple(words or ()),
+        kind=kind,
+        status=status,
+        vision=vision,
+        questioner=questioner,
+        since=since,
+        until=until,
+        limit=limit,
+        json=json,
+        export=export,
+        overwrite=overwrite,
+        delete=delete,
+        everything=everything,
+        yes=yes,
+    )
+    raise typer.Exit(run(request))
 
 
 @app.command()
@@ -325,8 +334,9 @@ def show(
 ) -> None:
     """Show one interview or chat again."""
     from core.records import Chat
+    from core.store import TranscriptStore
 
-    record = _store().get_record(id)
+    record = TranscriptStore().get_record(id)
     if isinstance(record, Chat):
         from agents.chat_printing import make_chat_printer, replay_chat
 
@@ -425,12 +435,6 @@ def _prepare_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-
-
-def _store() -> TranscriptStore:
-    from core.store import TranscriptStore
-
-    return TranscriptStore()
 
 
 def _version() -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -228,11 +228,18 @@ def run_key_of(
     seed: int | None,
 ) -> str:
     """By what `TranscriptStore.find_partial` finds the unfinished interview that this one would continue."""
+    return key_of(picture.sha256, vision, questioner, described_options(options, prompts), seed)
+
+
+def key_of(
+    sha256: str, vision: VisionBackend, questioner: BaseChatModel, options: dict[str, Any], seed: int | None
+) -> str:
+    """The run key of an interview about what has this sha256, with everything else that decides how it goes."""
     return run_key(
-        picture_sha256=picture.sha256,
+        picture_sha256=sha256,
         vision=vision.describe(),
         questioner=describe_questioner(questioner),
-        options=described_options(options, prompts),
+        options=options,
         seed=seed,
     )
 
@@ -379,11 +386,7 @@ class _Run:
                 yield Answered(number, interview.dialogue.turns[-1], seconds)
             case NeedQuestion() as need:
                 yield Waiting("asking")
-                start = time.perf_counter()
-                text = ask_questioner(need, self.questioner, interview, seed=self.seed)
-                seconds = time.perf_counter() - start
-                self.spend("language", seconds)
-                interview.feed(text, seconds=seconds)
+                seconds = self._ask(need)
                 after = interview.need
                 if isinstance(after, NeedAnswer):
                     yield QuestionAsked(after.step + 1, after.question, after.asked_by, seconds)
@@ -401,21 +404,35 @@ class _Run:
         self.spend("encode", seconds)
         yield Encoded(seconds)
 
-    def _look(self, need: NeedPlainCaption | NeedAnswer) -> tuple[str, float]:
+    def _ask(self, need: NeedQuestion) -> float:
+        """Have the questioner ask, and feed its question; the seconds it took."""
+        start = time.perf_counter()
+        text = ask_questioner(need, self.questioner, self.interview, seed=self.seed)
+        seconds = time.perf_counter() - start
+        self.spend("language", seconds)
+        self.interview.feed(text, seconds=seconds)
+        return seconds
+
+    def _image_of(self, need: NeedPlainCaption | NeedAnswer) -> EncodedImage:
+        """What the need is answered from."""
         assert self.image is not None
+        return self.image
+
+    def _look(self, need: NeedPlainCaption | NeedAnswer) -> tuple[str, float]:
         instructed = self.vision.follows_instructions
-        question = visual_question(need, self.image, self.interview, instructed=instructed, seed=self.seed)
+        question = visual_question(need, self._image_of(need), self.interview, instructed=instructed, seed=self.seed)
         start = time.perf_counter()
         [text] = self.vision.answer([question])
         seconds = time.perf_counter() - start
         self.spend("vision", seconds)
         return text, seconds
 
-    def _summarise(self, need: NeedSummary) -> Iterator[Event]:
+    def _write(self, need: NeedSummary, *place: object) -> Generator[Event, None, float]:
+        """Have the questioner tell, piece by piece, and feed what it told; the seconds it took."""
         from agents.questioners import ask_stream
 
         messages = to_langchain(need.messages, need.task)
-        tokens, seed = self.interview.options.summary_tokens, call_seed(self.seed, "summary")
+        tokens, seed = self.interview.options.summary_tokens, call_seed(self.seed, "summary", *place)
         pieces = []
         start = time.perf_counter()
         for piece in ask_stream(self.questioner, messages, max_tokens=tokens, seed=seed):
@@ -424,10 +441,17 @@ class _Run:
         seconds = time.perf_counter() - start
         self.spend("language", seconds)
         self.interview.feed("".join(pieces), seconds=seconds)
+        return seconds
+
+    def _summarise(self, need: NeedSummary) -> Iterator[Event]:
+        seconds = yield from self._write(need)
         if self.interview.summary is not None:
             yield SummaryWritten(self.interview.summary, seconds)
         else:
-            self.error = QuestionerError(f"{describe_questioner(self.questioner)['name']}: {self.interview.error}")
+            self.error = self._told_nothing()
+
+    def _told_nothing(self) -> QuestionerError:
+        return QuestionerError(f"{describe_questioner(self.questioner)['name']}: {self.interview.error}")
 
     def _caption(self) -> Caption:
         interview = self.interview

@@ -10,9 +10,10 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal, cast
 
-from core.errors import UsageError
+from core.errors import UsageError, printable
 from core.records import Caption, Chat
 
 Kind = Literal["jsonl", "csv", "parquet"]
@@ -28,6 +29,15 @@ COLUMNS: Final = (
 )  # fmt: skip
 _ROWS: Final = 1000  # of a Parquet file that are written at a time
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+def kind_of(path: Path) -> Kind:
+    """What a file of this name holds. Raises UsageError."""
+    for kind in KINDS:
+        if path.suffix.lower() == f".{kind}":
+            return kind
+    known = ", ".join(f".{kind} ({what})" for kind, what in KINDS.items())
+    raise UsageError(f"'{printable(path)}': the name says what is written, and must end in one of {known}")
 
 
 def row(record: Caption | Chat) -> dict[str, Any]:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from typing import Final
 
 from core.errors import UsageError
+
+INTERVIEW: Final = "interview"
+KINDS: Final = (INTERVIEW, "chat", "ask")
+STATES: Final = ("complete", "stopped", "failed")  # of an interview
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +27,8 @@ class Wanted:
     before: datetime | None = None
     ids: frozenset[str] | None = None
     """Only among these; None: among all."""
+    kind: str = ""
+    """One of KINDS."""
 
     def __post_init__(self) -> None:
         if self.since is not None and self.before is not None and self.since >= self.before:

@@ -21,14 +21,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, create_engine, event, func, select, text
+from sqlalchemy import ColumnElement, Engine, Float, Integer, column, create_engine, event, func, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, defer, mapped_column
 from sqlalchemy.pool import NullPool, StaticPool
 
 from core.errors import StoreError, printable
-from core.finding import Names, Wanted
+from core.finding import INTERVIEW, Names, Wanted
 from core.records import Caption, Chat
 
 _LAYOUT = 1  # PRAGMA user_version
@@ -94,6 +94,9 @@ class _Row(_Base):
             questioner=self.questioner,
             picture_sha256=self.picture_sha256,
         )
+
+
+_NEWEST = (_Row.created.desc(), _Row.number.desc())
 
 
 def _caption_row(caption: Caption) -> tuple[_Row, list[str]]:
@@ -210,43 +213,48 @@ class TranscriptStore:
 
     def recent(self, limit: int = 20) -> list[StoredCaption]:
         """The newest transcripts, newest first."""
-        wanted = select(_Row).order_by(_Row.created.desc(), _Row.number.desc()).limit(max(0, limit))
-        with self._session() as session:
-            return [row.listed() for row in session.scalars(wanted)]
+        return self.find(Wanted(), limit)
 
     def search(self, words: str, limit: int = 20) -> list[StoredCaption]:
         """Transcripts that hold all of `words` (or words that begin so) in name or text, best match first.
 
         `words` is plain text: nothing in it is query syntax.
         """
-        query = _fts_query(words)
-        if not query:
-            return []
-        found = text(
-            "SELECT rowid FROM transcript_text WHERE transcript_text MATCH :query "
-            "ORDER BY rank, rowid DESC LIMIT :limit"
-        )
-        with self._session() as session:
-            numbers = list(session.scalars(found, {"query": query, "limit": max(0, limit)}))
-            rows = {row.number: row for row in session.scalars(select(_Row).where(_Row.number.in_(numbers)))}
-            return [rows[number].listed() for number in numbers]
+        return self.find(Wanted(words), limit, best_first=True) if words.strip() else []
 
-    def find(self, wanted: Wanted, limit: int = 20, offset: int = 0) -> list[StoredCaption]:
-        """Those that are wanted, newest first, after the first `offset` ones."""
+    def find(
+        self, wanted: Wanted, limit: int = 20, offset: int = 0, *, best_first: bool = False
+    ) -> list[StoredCaption]:
+        """Those that are wanted, newest first, after the first `offset` ones.
+
+        `best_first`: where words are wanted, the best match comes first instead.
+        """
         rows = select(_Row).options(defer(_Row.document)).where(*_conditions(wanted))
-        rows = rows.order_by(_Row.created.desc(), _Row.number.desc()).limit(max(0, limit)).offset(max(0, offset))
+        order: list[Any] = list(_NEWEST)
+        if best_first and (query := _fts_query(wanted.words)):
+            matching = text("SELECT rowid, rank FROM transcript_text WHERE transcript_text MATCH :ranked")
+            found = (
+                matching.bindparams(ranked=query).columns(column("rowid", Integer), column("rank", Float)).subquery()
+            )
+            rows = rows.join(found, found.c.rowid == _Row.number)
+            order = [found.c.rank, _Row.number.desc()]
+        rows = rows.order_by(*order).limit(max(0, limit)).offset(max(0, offset))
         with self._session() as session:
             return [row.listed() for row in session.scalars(rows)]
 
+    def ids(self, wanted: Wanted) -> list[str]:
+        """The full ids of all that are wanted, newest first."""
+        with self._session() as session:
+            return list(session.scalars(select(_Row.id).where(*_conditions(wanted)).order_by(*_NEWEST)))
+
     def records(self, wanted: Wanted) -> Iterator[Caption | Chat]:
         """All that are wanted, newest first, a few in memory at a time; what comes or goes meanwhile may be missed."""
-        order = (_Row.created.desc(), _Row.number.desc())
         with self._session() as session:
-            numbers = list(session.scalars(select(_Row.number).where(*_conditions(wanted)).order_by(*order)))
+            numbers = list(session.scalars(select(_Row.number).where(*_conditions(wanted)).order_by(*_NEWEST)))
         for begin in range(0, len(numbers), _AT_ONCE):
             some = _Row.number.in_(numbers[begin : begin + _AT_ONCE])
             with self._session() as session:
-                found = session.execute(select(_Row.status, _Row.document).where(some).order_by(*order)).all()
+                found = session.execute(select(_Row.status, _Row.document).where(some).order_by(*_NEWEST)).all()
             for status, document in found:
                 yield (Chat if status in _CHATS else Caption).from_json(document)
 
@@ -261,10 +269,11 @@ class TranscriptStore:
     def delete_all(self, ids: Collection[str]) -> int:
         """Remove the transcripts of these full ids, together; those that are gone already do not count."""
         with self._session(write=True) as session:
-            rows = list(session.scalars(select(_Row).where(*_conditions(Wanted(ids=frozenset(ids))))))
-            for row in rows:
-                self._drop(session, row)
-            return len(rows)
+            gone = list(session.scalars(select(_Row.number).where(*_conditions(Wanted(ids=frozenset(ids))))))
+            for table, key in (("transcript_text", "rowid"), ("transcript", "number")):
+                them = text(f"DELETE FROM {table} WHERE {key} IN (SELECT value FROM json_each(:gone))")
+                session.execute(them, {"gone": json.dumps(gone)})
+            return len(gone)
 
     def delete(self, id_or_prefix: str) -> str:
         """Remove one transcript and return its full id."""
@@ -447,6 +456,10 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
         conditions.append(_Row.questioner == wanted.questioner)
     if wanted.status:
         conditions.append(_Row.status == wanted.status)
+    if wanted.kind == INTERVIEW:
+        conditions.append(_Row.status.not_in(_CHATS))
+    elif wanted.kind:
+        conditions.append(_Row.status == wanted.kind)
     if wanted.since is not None:
         conditions.append(_Row.created >= _sortable(wanted.since))
     if wanted.before is not None:

@@ -7,20 +7,7 @@ from typing import Annotated
 
 import typer
 
-
-def _whole_number(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a whole number") from None
-
-
-def _number(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a number") from None
-    return value
+from core.options import Context, OverwriteBeside, Prompts, Vision, number, whole_number
 
 
 def batch(
@@ -46,33 +33,20 @@ def batch(
     column: Annotated[
         str | None, typer.Option("--column", metavar="NAME", help="The column of a table that holds the pictures.")
     ] = None,
-    vision: Annotated[
-        str | None, typer.Option("--vision", metavar="NAME", help="The model that sees [INQUISIGHT_VISION; pocket].")
-    ] = None,
+    vision: Vision = None,
     questioner: Annotated[
         str | None,
         typer.Option("--questioner", metavar="NAME", help="The model that asks [INQUISIGHT_QUESTIONER; scripted]."),
     ] = None,
     rounds: Annotated[
         int | None,
-        typer.Option("--rounds", metavar="N", parser=_whole_number, help="Questions, the opening one included [10]."),
+        typer.Option("--rounds", metavar="N", parser=whole_number, help="Questions, the opening one included [10]."),
     ] = None,
-    context: Annotated[
-        int | None,
-        typer.Option(
-            "--context",
-            metavar="N",
-            parser=_whole_number,
-            help="Earlier answers the seeing model is reminded of; -1: all [1].",
-        ),
-    ] = None,
-    prompts: Annotated[
-        Path | None,
-        typer.Option("--prompts", metavar="FILE", help="Your own prompts; start from `inquisight prompts`."),
-    ] = None,
+    context: Context = None,
+    prompts: Prompts = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", metavar="N", parser=_whole_number, help="The same captions as `caption --seed N`."),
+        typer.Option("--seed", metavar="N", parser=whole_number, help="The same captions as `caption --seed N`."),
     ] = None,
     language: Annotated[
         str | None,
@@ -81,24 +55,24 @@ def batch(
     save_beside: Annotated[
         bool, typer.Option("--save-beside", help="Also write each description to PICTURE.txt beside its picture.")
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Let --save-beside replace existing files.")] = False,
+    overwrite: OverwriteBeside = False,
     concurrency: Annotated[
         int,
-        typer.Option("--concurrency", metavar="N", parser=_whole_number, help="Calls of the questioner at a time."),
+        typer.Option("--concurrency", metavar="N", parser=whole_number, help="Calls of the questioner at a time."),
     ] = 32,
     requests_per_second: Annotated[
         float | None,
         typer.Option(
             "--requests-per-second",
             metavar="X",
-            parser=_number,
+            parser=number,
             help="Calls of the questioner per second, at most [INQUISIGHT_REQUESTS_PER_SECOND; no limit].",
         ),
     ] = None,
     batch_size: Annotated[
         int,
         typer.Option(
-            "--batch", metavar="N", parser=_whole_number, help="Pictures or questions that the eye gets at a time."
+            "--batch", metavar="N", parser=whole_number, help="Pictures or questions that the eye gets at a time."
         ),
     ] = 32,
     vision_batches: Annotated[
@@ -106,30 +80,30 @@ def batch(
         typer.Option(
             "--vision-batches",
             metavar="N",
-            parser=_whole_number,
+            parser=whole_number,
             help="Batches that are with the eye at a time; more than 1 only helps where the eye is a server.",
         ),
     ] = 1,
     price_in: Annotated[
         float | None,
         typer.Option(
-            "--price-in", metavar="X", parser=_number, help="Price of a million tokens that the questioner reads."
+            "--price-in", metavar="X", parser=number, help="Price of a million tokens that the questioner reads."
         ),
     ] = None,
     price_out: Annotated[
         float | None,
-        typer.Option("--price-out", metavar="X", parser=_number, help="Price of a million tokens that it writes."),
+        typer.Option("--price-out", metavar="X", parser=number, help="Price of a million tokens that it writes."),
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option("--limit", metavar="N", parser=_whole_number, help="Only the first N pictures (of the shard)."),
+        typer.Option("--limit", metavar="N", parser=whole_number, help="Only the first N pictures (of the shard)."),
     ] = None,
     shard: Annotated[
         str, typer.Option("--shard", metavar="I/N", help="Every N-th picture from the I-th on, counted from 0.")
     ] = "0/1",
     shard_size: Annotated[
         int,
-        typer.Option("--shard-size", metavar="N", parser=_whole_number, help="Pictures in each .tar that is written."),
+        typer.Option("--shard-size", metavar="N", parser=whole_number, help="Pictures in each .tar that is written."),
     ] = 1000,
     failed: Annotated[bool, typer.Option("--failed", help="Try those again that failed, and only those.")] = False,
     dry_run: Annotated[
@@ -149,11 +123,11 @@ def batch(
     gpus_per_worker: Annotated[
         float | None,
         typer.Option(
-            "--gpus-per-worker", metavar="X", parser=_number, help="GPUs of each worker, 0.5: two share one [0]."
+            "--gpus-per-worker", metavar="X", parser=number, help="GPUs of each worker, 0.5: two share one [0]."
         ),
     ] = None,
     cpus_per_worker: Annotated[
-        float | None, typer.Option("--cpus-per-worker", metavar="X", parser=_number, help="Cores of each worker [1].")
+        float | None, typer.Option("--cpus-per-worker", metavar="X", parser=number, help="Cores of each worker [1].")
     ] = None,
     ray_address: Annotated[
         str | None,

@@ -8,20 +8,7 @@ from typing import Annotated
 
 import typer
 
-
-def _whole_number(text: str) -> int:
-    """An option's value; typer's own message would not say which value it did not like."""
-    try:
-        return int(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a whole number") from None
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a number") from None
+from core.options import Fresh, Questioner, Seed, Vision, number, whole_number
 
 
 def _time(text: str) -> float:
@@ -41,23 +28,14 @@ def video(
             metavar="VIDEOS", help="Files: MP4, WebM, Matroska, MOV, AVI, GIF, animated WebP.", show_default=False
         ),
     ] = None,
-    vision: Annotated[
-        str | None, typer.Option("--vision", metavar="NAME", help="The model that sees [INQUISIGHT_VISION; pocket].")
-    ] = None,
-    questioner: Annotated[
-        str | None,
-        typer.Option(
-            "--questioner",
-            metavar="NAME",
-            help="The model that asks: a name, or provider:model [INQUISIGHT_QUESTIONER; scripted].",
-        ),
-    ] = None,
+    vision: Vision = None,
+    questioner: Questioner = None,
     frames: Annotated[
         int | None,
         typer.Option(
             "--frames",
             metavar="N",
-            parser=_whole_number,
+            parser=whole_number,
             help="Frames to look at [8; 4 of each where there are scenes].",
         ),
     ] = None,
@@ -71,14 +49,14 @@ def video(
     ] = None,
     every: Annotated[
         float | None,
-        typer.Option("--every", metavar="SECONDS", parser=_number, help="One frame every so many seconds."),
+        typer.Option("--every", metavar="SECONDS", parser=number, help="One frame every so many seconds."),
     ] = None,
     scenes: Annotated[
         int | None,
         typer.Option(
             "--scenes",
             metavar="N",
-            parser=_whole_number,
+            parser=whole_number,
             help="Tell it in at most N scenes, then as a whole; 1: as a whole only [1 up to a minute, then up to 12].",
         ),
     ] = None,
@@ -90,14 +68,14 @@ def video(
     ] = None,
     rounds: Annotated[
         int | None,
-        typer.Option("--rounds", metavar="N", parser=_whole_number, help="Questions [30; 8 of each scene]."),
+        typer.Option("--rounds", metavar="N", parser=whole_number, help="Questions [30; 8 of each scene]."),
     ] = None,
     context: Annotated[
         int | None,
         typer.Option(
             "--context",
             metavar="N",
-            parser=_whole_number,
+            parser=whole_number,
             help="Earlier answers about the frame that the seeing model is reminded of; -1: all [1].",
         ),
     ] = None,
@@ -108,10 +86,7 @@ def video(
     print_prompts: Annotated[
         bool, typer.Option("--print-prompts", help="Print the prompts, to be edited for --prompts, and leave.")
     ] = False,
-    seed: Annotated[
-        int | None,
-        typer.Option("--seed", metavar="N", parser=_whole_number, help="Same seed, same models: same dialogue."),
-    ] = None,
+    seed: Seed = None,
     language: Annotated[
         str | None,
         typer.Option("--language", metavar="NAME", help="Language of the story, where the questioner can."),
@@ -134,9 +109,7 @@ def video(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Let --timeline and --sheet replace existing files.")
     ] = False,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Begin anew, even where the same interview was stopped or failed before.")
-    ] = False,
+    fresh: Fresh = False,
 ) -> None:
     """Let two models talk about a video, frame by frame, and tell what happens in it."""
     if print_prompts:

@@ -23,16 +23,11 @@ from agents.driver import (
     QuestionAsked,
     QuestionRefused,
     Save,
-    SummaryPiece,
     SummaryWritten,
     Waiting,
     _Run,
-    ask_questioner,
-    call_seed,
-    describe_questioner,
     described_options,
-    to_langchain,
-    visual_question,
+    key_of,
 )
 from agents.interview import InterviewOptions, NeedAnswer, NeedPlainCaption, NeedQuestion
 from agents.prompts import Prompts
@@ -51,8 +46,8 @@ from agents.video.sampling import (
     scenes_wanted,
     uniform,
 )
-from core.errors import BackendError, QuestionerError, UsageError
-from core.records import Caption, run_key
+from core.errors import BackendError, UsageError
+from core.records import Caption
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -155,13 +150,7 @@ def video_run_key(
     seed: int | None,
 ) -> str:
     """By what `TranscriptStore.find_partial` finds the unfinished interview that this one would continue."""
-    return run_key(
-        picture_sha256=video.sha256,
-        vision=vision.describe(),
-        questioner=describe_questioner(questioner),
-        options=_options(options, prompts, plan),
-        seed=seed,
-    )
+    return key_of(video.sha256, vision, questioner, _options(options, prompts, plan), seed)
 
 
 def _options(options: InterviewOptions, prompts: Prompts, plan: VideoPlan) -> dict[str, Any]:
@@ -233,11 +222,7 @@ class _VideoRun(_Run):
                 yield Answered(need.step + 1, interview.dialogue.turns[need.step], seconds)
             case NeedQuestion() as need:
                 yield Waiting("asking")
-                start = time.perf_counter()
-                text = ask_questioner(need, self.questioner, interview, seed=self.seed)
-                seconds = time.perf_counter() - start
-                self.spend("language", seconds)
-                interview.feed(text, seconds=seconds)
+                seconds = self._ask(need)
                 after = interview.need
                 if isinstance(after, NeedFrameAnswer) and after.asked_by == "questioner":
                     yield QuestionAsked(after.step + 1, after.labelled, after.asked_by, seconds)
@@ -265,34 +250,16 @@ class _VideoRun(_Run):
             raise BackendError(f"{self.vision.name} encoded {len(self.frames)} of {len(part.frames)} frames.")
         yield Encoded(seconds)
 
-    def _look(self, need: NeedPlainCaption | NeedAnswer) -> tuple[str, float]:
+    def _image_of(self, need: NeedPlainCaption | NeedAnswer) -> EncodedImage:
         assert isinstance(need, NeedFrameAnswer)
-        image = self.frames[need.frame]
-        instructed = self.vision.follows_instructions
-        question = visual_question(need, image, self.interview, instructed=instructed, seed=self.seed)
-        start = time.perf_counter()
-        [text] = self.vision.answer([question])
-        seconds = time.perf_counter() - start
-        self.spend("vision", seconds)
-        return text, seconds
+        return self.frames[need.frame]
 
     def _tell(self, need: NeedTelling) -> Iterator[Event]:
-        from agents.questioners import ask_stream
-
         interview = self.interview
-        messages = to_langchain(need.messages, need.task)
-        tokens, seed = interview.options.summary_tokens, call_seed(self.seed, "summary", need.part, need.attempt)
-        pieces = []
-        start = time.perf_counter()
-        for piece in ask_stream(self.questioner, messages, max_tokens=tokens, seed=seed):
-            pieces.append(piece)
-            yield SummaryPiece(piece)
-        seconds = time.perf_counter() - start
-        self.spend("language", seconds)
         told = interview.told
-        interview.feed("".join(pieces), seconds=seconds)
+        seconds = yield from self._write(need, need.part, need.attempt)
         if interview.error is not None:
-            self.error = QuestionerError(f"{describe_questioner(self.questioner)['name']}: {interview.error}")
+            self.error = self._told_nothing()
         elif interview.told > told:
             self._saved()
             turn = interview.dialogue.turns[-1]

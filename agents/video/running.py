@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agents.captioning import Models, Outcome, _answers, _first, _report, _unfinished
+from agents.captioning import Models, Outcome, check_seed, first_given, follow, report, tell_going_on, unfinished
 from agents.captioning import Plan as CaptionPlan
 from agents.cli import EXIT_INTERRUPTED, complain
 from agents.driver import Done, Stopped
+from agents.files import check_output, whole
 from agents.printing import Printer, Status, make_printer
 from agents.video.driver import FRAMES, ROUNDS, ROUNDS_OF_SCENE, interview_video, plan_video, video_run_key
 from agents.video.interview import VideoOptions
@@ -88,7 +85,7 @@ def run(request: Request) -> int:
                 status.show("reading")
                 with open_video(source, limits=Limits(pixels=plan.settings.max_pixels)) as video:
                     last = _talk(video, request, plan, models, store, printer, status)
-                    outcome.codes += _report(last, about)
+                    outcome.codes += report(last, about)
                     if isinstance(last, Stopped):
                         return EXIT_INTERRUPTED
                     if last.caption.status == "complete":
@@ -123,21 +120,19 @@ def make_plan(request: Request) -> Plan:
     if len(set(outputs)) < len(outputs):
         raise UsageError("--timeline and --sheet name the same file twice")
     for path in outputs:
-        _check_output(path, overwrite=request.overwrite)
+        check_output(path, overwrite=request.overwrite)
     options = VideoOptions(
-        rounds=_first(request.rounds, ROUNDS),
-        context=_first(request.context, settings.context),
+        rounds=first_given(request.rounds, ROUNDS),
+        context=first_given(request.context, settings.context),
         language=request.language,
     )
-    seed = _first(request.seed, settings.seed)
-    if seed is not None and not 0 <= seed < 2**32:
-        raise UsageError(f"the seed must be between 0 and {2**32 - 1}, not {seed}")
-    vision = _first(request.vision, settings.vision)
+    seed = check_seed(first_given(request.seed, settings.seed))
+    vision = first_given(request.vision, settings.vision)
     get_registry().find("vision backend", vision.split(":", 1)[0])
     return Plan(
         sources,
         vision,
-        _first(request.questioner, settings.questioner),
+        first_given(request.questioner, settings.questioner),
         options,
         load_prompts(request.prompts),
         seed,
@@ -200,10 +195,8 @@ def _talk(
     earlier = None
     if not request.fresh:
         key = video_run_key(video, chosen, vision, questioner, options, plan.prompts, plan.seed)
-        earlier = _unfinished(store, key)
-    status.clear()
-    if earlier is not None:
-        print(f"inquisight: going on after {_answers(earlier)} ({earlier.status} before)", file=sys.stderr, flush=True)
+        earlier = unfinished(store, key)
+    tell_going_on(earlier, status)
     events = interview_video(
         video,
         chosen,
@@ -216,18 +209,7 @@ def _talk(
         save=store.add,
         load_seconds=models.seconds,
     )
-    last: object = None
-    try:
-        for last in events:
-            status.event(last)
-            printer.event(last)
-    except KeyboardInterrupt:  # between two events; the models' own are caught by the driver
-        close: Callable[[], None] | None = getattr(events, "close", None)
-        if close:
-            close()
-        raise
-    assert isinstance(last, Done)
-    return last
+    return follow(events, printer, status)
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -243,40 +225,8 @@ def _write(video: Video, caption: Caption, request: Request) -> list[int]:
                 data = as_png(contact_sheet(video, caption))
             else:
                 data = timeline_text(caption, path).encode("utf-8")
-            _write_whole(path, data, overwrite=request.overwrite)
+            with whole(path, overwrite=request.overwrite) as file:
+                file.write(data)
         except InquisightError as error:
             codes.append(complain(error))
     return codes
-
-
-def _check_output(path: Path, *, overwrite: bool) -> None:
-    """Raise UsageError before any work where a file could not be written at the end."""
-    shown = f"'{printable(path)}'"
-    if path.is_dir():
-        raise UsageError(f"{shown} is a folder; name a file in it")
-    if path.exists() and not overwrite:
-        raise UsageError(f"{shown} exists already; add --overwrite to replace it")
-    if not path.parent.is_dir():
-        raise UsageError(f"the folder of {shown} does not exist; make it first")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise UsageError(f"the folder of {shown} is not writable")
-
-
-def _write_whole(path: Path, data: bytes, *, overwrite: bool) -> None:
-    """Write the file whole or not at all. Raises UsageError."""
-    temporary = None
-    try:
-        if path.exists() and not overwrite:
-            raise UsageError(f"'{printable(path)}' exists already; add --overwrite to replace it")
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:40]}-", suffix=".part")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-        reason = (error.strerror or "unknown error").lower()
-        raise UsageError(f"'{printable(path)}' cannot be written: {reason}") from None

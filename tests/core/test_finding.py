@@ -56,6 +56,10 @@ def sources(store: TranscriptStore, wanted: Wanted, **more: int) -> list[str]:
         (Wanted(questioner="a person"), 1),
         (Wanted(status="complete"), 6),
         (Wanted(status="complete", vision="blip2"), 0),
+        (Wanted(kind="interview"), 7),
+        (Wanted(kind="interview", status="failed"), 1),
+        (Wanted(kind="chat"), 1),
+        (Wanted(kind="ask"), 0),
         (Wanted(since=NOON + timedelta(days=4)), 3),
         (Wanted(since=NOON + timedelta(days=2), before=NOON + timedelta(days=4)), 2),
         (Wanted(ids=frozenset()), 0),
@@ -65,6 +69,8 @@ def sources(store: TranscriptStore, wanted: Wanted, **more: int) -> list[str]:
 )
 def test_each_field_narrows(store: TranscriptStore, wanted: Wanted, count: int) -> None:
     assert len(store.find(wanted)) == store.count(wanted) == len(list(store.records(wanted))) == count
+    assert store.ids(wanted) == [one.id for one in store.find(wanted)]
+    assert {one.id for one in store.find(wanted, best_first=True)} == set(store.ids(wanted))
 
 
 def test_newest_first_page_by_page(store: TranscriptStore) -> None:
@@ -78,6 +84,15 @@ def test_records_come_whole_and_in_the_same_order(store: TranscriptStore, monkey
     monkeypatch.setattr("core.store._AT_ONCE", 3)
     assert [one.id for one in store.records(Wanted())] == [one.id for one in store.find(Wanted())]
     assert next(iter(store.records(Wanted("photo3.jpg")))) == caption(3)
+
+
+def test_the_best_match_first_among_those_that_fit_the_rest(store: TranscriptStore) -> None:
+    store.add(caption(0, summary="A duck, a duck, a duck.", created=NOON - timedelta(days=9)))
+    best, *rest = store.find(Wanted("duck", status="complete"), best_first=True)
+    assert best.text == "A duck, a duck, a duck." and len(rest) == 6
+    assert store.find(Wanted("duck", status="complete"))[-1] == best, "the oldest is the last one otherwise"
+    pages = [store.find(Wanted("duck"), 3, place, best_first=True) for place in (0, 3, 6)]
+    assert [one for page in pages for one in page] == store.search("duck") and pages[0][0] == best
 
 
 def test_names_are_what_is_there(store: TranscriptStore) -> None:

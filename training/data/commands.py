@@ -7,21 +7,9 @@ from typing import Annotated
 
 import typer
 
+from core.options import number, whole_number
+
 data = typer.Typer(name="data", help="Look at data sets before training on them.")
-
-
-def _whole_number(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a whole number") from None
-
-
-def _share(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a number") from None
 
 
 @data.callback(invoke_without_command=True)
@@ -58,19 +46,17 @@ def check(
     longest: Annotated[
         int | None,
         typer.Option(
-            "--longest", metavar="N", parser=_whole_number, help="More is overlong [160 tokens, or 120 words]."
+            "--longest", metavar="N", parser=whole_number, help="More is overlong [160 tokens, or 120 words]."
         ),
     ] = None,
     sample: Annotated[
         int | None,
-        typer.Option("--sample", metavar="N", parser=_whole_number, help="Look at N samples from all parts only."),
+        typer.Option("--sample", metavar="N", parser=whole_number, help="Look at N samples from all parts only."),
     ] = None,
-    seed: Annotated[
-        int, typer.Option("--seed", metavar="N", parser=_whole_number, help="Which samples those are.")
-    ] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", parser=whole_number, help="Which samples those are.")] = 0,
     max_broken: Annotated[
         float,
-        typer.Option("--max-broken", metavar="X", parser=_share, help="Share of broken samples that a run endures."),
+        typer.Option("--max-broken", metavar="X", parser=number, help="Share of broken samples that a run endures."),
     ] = 0.05,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE", help="Also write it as .html, or .md with a .png beside.")
@@ -80,7 +66,7 @@ def check(
         typer.Option("--histogram", metavar="FILE.png", help="Also write the captions' lengths as a picture."),
     ] = None,
     threads: Annotated[
-        int, typer.Option("--threads", metavar="N", parser=_whole_number, help="Threads that decode pictures.")
+        int, typer.Option("--threads", metavar="N", parser=whole_number, help="Threads that decode pictures.")
     ] = 4,
     json: Annotated[bool, typer.Option("--json", help="Print the findings as one JSON object.")] = False,
 ) -> None:

@@ -1,0 +1,72 @@
+"""What several commands share: how a value is read, and options whose words are the same everywhere.
+
+    def caption(vision: Vision = None, seed: Annotated[int | None, typer.Option("--seed", parser=whole_number)] = None):
+
+The only module of `core` that imports typer; `import core` does not import it.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def whole_number(text: str) -> int:
+    """An option's value; typer's own message would not say which value it did not like."""
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a whole number") from None
+
+
+def number(text: str) -> float:
+    """As `whole_number`, with decimals."""
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a number") from None
+
+
+def day(text: str) -> date:
+    """A day of the calendar, 2026-03-31."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a day; write it as 2026-03-31") from None
+
+
+Vision = Annotated[
+    str | None, typer.Option("--vision", metavar="NAME", help="The model that sees [INQUISIGHT_VISION; pocket].")
+]
+Questioner = Annotated[
+    str | None,
+    typer.Option(
+        "--questioner",
+        metavar="NAME",
+        help="The model that asks: a name, or provider:model [INQUISIGHT_QUESTIONER; scripted].",
+    ),
+]
+Context = Annotated[
+    int | None,
+    typer.Option(
+        "--context",
+        metavar="N",
+        parser=whole_number,
+        help="Earlier answers the seeing model is reminded of; -1: all [1].",
+    ),
+]
+Prompts = Annotated[
+    Path | None,
+    typer.Option("--prompts", metavar="FILE", help="Your own prompts; start from `inquisight prompts`."),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", metavar="N", parser=whole_number, help="Same seed, same models: same dialogue."),
+]
+OverwriteBeside = Annotated[bool, typer.Option("--overwrite", help="Let --save-beside replace existing files.")]
+Fresh = Annotated[
+    bool, typer.Option("--fresh", help="Begin anew, even where the same interview was stopped or failed before.")
+]
