@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -30,10 +30,11 @@ import psutil
 from PIL import Image
 
 from benchmarks.batch_fakes import install
+from benchmarks.batch_figures import add_out, check_out, keep, say
 from core import InquisightError
 
 ROOT = Path(__file__).resolve().parents[1]
-STEP = 1000
+STEP = 1000  # pictures in a line of the table, fewer in a short run
 OUTPUTS = ("captions.jsonl", "captions.json", "captions.tar")
 
 
@@ -43,6 +44,21 @@ class Undisturbed:
 
     seconds: float
     memory: list[tuple[float, float]]  # (time, MB)
+
+    @property
+    def peak(self) -> float:
+        """MB."""
+        return max((held for _, held in self.memory), default=float("nan"))
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """So many captions of a run, one after the other."""
+
+    first: int  # counted from 1
+    last: int
+    speed: float  # pictures per second
+    memory: float  # the most there was, MB; nan where nobody looked in that time
 
 
 def make_pictures(folder: Path, count: int) -> None:
@@ -142,22 +158,31 @@ def compare(folder: Path, one: str, other: str, count: int) -> list[str]:
     return wrong
 
 
-def report(folder: Path, run: Undisturbed, hit: int, wrong: list[str], options: argparse.Namespace) -> str:
+def pieces(times: Sequence[float], memory: Sequence[tuple[float, float]]) -> list[Piece]:
+    """A run, cut into pieces of `STEP` captions each, a short run into four; what is left over belongs to none.
+
+    `times` and those of `memory` (time, MB) are seconds of the same clock.
+    """
+    size = max(2, min(STEP, len(times) // 4))
+    found = []
+    for first in range(0, len(times) - size + 1, size):
+        begin, end = times[first], times[first + size - 1]
+        most = max((held for moment, held in memory if begin <= moment <= end), default=float("nan"))
+        found.append(Piece(first + 1, first + size, (size - 1) / max(end - begin, 1e-9), most))
+    return found
+
+
+def report(found: Sequence[Piece], run: Undisturbed, hit: int, wrong: list[str], options: argparse.Namespace) -> str:
     """The Markdown."""
-    times = [moment for _, moment in settled(folder / "undisturbed") if moment is not None]
     lines = ["| pictures | pictures/s | memory, MB |", "|---:|---:|---:|"]
-    speeds, sizes = [], []
-    for first in range(0, len(times) - STEP + 1, STEP):
-        begin, end = times[first], times[first + STEP - 1]
-        speeds.append((STEP - 1) / max(end - begin, 1e-9))
-        sizes.append(max((size for moment, size in run.memory if begin <= moment <= end), default=float("nan")))
-        lines.append(f"| {first + 1:,} to {first + STEP:,} | {speeds[-1]:.0f} | {sizes[-1]:.0f} |")
-    if speeds:
+    lines += [f"| {one.first:,} to {one.last:,} | {one.speed:.0f} | {one.memory:.0f} |" for one in found]
+    if len(found) > 1:
+        first, second, last = found[0], found[1], found[-1]
         lines += [
             "",
-            f"The last thousand at {speeds[-1] / speeds[0]:.2f} of the speed of the first; memory in the last thousand "
-            f"{sizes[-1] - sizes[min(1, len(sizes) - 1)]:+.0f} MB against the second (the peak of the whole run, its "
-            f"outputs included: {max(size for _, size in run.memory):.0f} MB).",
+            f"The last {last.last - last.first + 1:,} at {last.speed / first.speed:.2f} of the speed of the first; "
+            f"memory in these {last.memory - second.memory:+.0f} MB against the second (the peak of the whole run, "
+            f"its outputs included: {run.peak:.0f} MB).",
         ]
     same = "the same bytes in every output" if not wrong else f"DIFFERENT: {'; '.join(wrong)}"
     lines += [
@@ -178,8 +203,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--vision", default="hash")
     parser.add_argument("--questioner", default="fixed:0")
     parser.add_argument("--seed", type=int, default=1, help="of the moments of the kills")
+    add_out(parser)
     options = parser.parse_args(argv)
     try:
+        check_out(options)
+        if options.pictures < 8 or options.kills < 0:
+            raise InquisightError("--pictures must be 8 or more, and --kills 0 or more")
         with tempfile.TemporaryDirectory(prefix="inquisight-") as name:
             folder = Path(name)
             say(f"making {options.pictures} pictures")
@@ -190,16 +219,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             say(f"killed {options.kills} times")
             hit = command.killed("killed", options.kills, run.seconds, random.Random(options.seed))
             wrong = compare(folder, "undisturbed", "killed", options.pictures)
-            print(report(folder, run, hit, wrong, options))
+            times = [moment for _, moment in settled(folder / "undisturbed") if moment is not None]
+            found = pieces(times, run.memory)
+            print(report(found, run, hit, wrong, options))
+            rows = [asdict(one) for one in found]
+            keep(options, rows=rows, seconds=run.seconds, peak_memory=run.peak, killed=hit, differences=wrong)
     except InquisightError as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return error.exit_code
     return 1 if wrong else 0
-
-
-def say(text: str) -> None:
-    """Progress, on standard error."""
-    print(f"{text} ...", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -23,11 +23,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
 from benchmarks.batch_fakes import install
+from benchmarks.batch_figures import add_out, check_out, keep, say
 from benchmarks.batch_throughput import make_pictures
 from core import InquisightError, find_pictures
 
@@ -77,7 +78,7 @@ def measure(folder: Path, kind: Kind, workers: int) -> Run:
                 times.append(datetime.fromisoformat(record["caption"]["created"]).timestamp())
     times.sort()
     tenth = max(1, len(times) // 10)
-    return Run((len(times) - 2 * tenth) / (times[-tenth - 1] - times[tenth - 1]), seconds)
+    return Run((len(times) - 2 * tenth) / max(times[-tenth - 1] - times[tenth - 1], 1e-9), seconds)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -89,6 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--delay", type=float, default=0.5, help="of the slow questioner, in seconds")
     parser.add_argument("--concurrency", type=int, default=16, help="its calls at a time, of each worker")
     parser.add_argument("--rounds", type=int, default=4)
+    add_out(parser)
     options = parser.parse_args(argv)
     if options.workers < 2:
         parser.error("--workers must be 2 or more")
@@ -100,6 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     ]
     kinds = [kind for kind in kinds if kind.pictures]
     try:
+        check_out(options)
         if not kinds or any(kind.pictures < 20 for kind in kinds):
             raise InquisightError("--seeing and --waiting must be 20 or more, or one of them 0")
         with tempfile.TemporaryDirectory(prefix="inquisight-") as name:
@@ -120,6 +123,12 @@ def main(argv: Sequence[str] | None = None) -> int:
                     raise InquisightError(f"THE CAPTIONS DIFFER ({kind.name}): the runs cannot be compared")
                 rows.append((kind, alone, many))
         print(report(rows, options))
+        facts = [
+            {"work": kind.name, "pictures": kind.pictures, "one": asdict(one), "many": asdict(many),
+             "scaling": many.speed / one.speed}
+            for kind, one, many in rows
+        ]  # fmt: skip
+        keep(options, rows=facts)
     except InquisightError as error:
         print(f"benchmark: {error}", file=sys.stderr)
         return error.exit_code
@@ -148,11 +157,6 @@ def report(rows: Sequence[tuple[Kind, Run, Run]], options: argparse.Namespace) -
             "workers.",
         ]
     )
-
-
-def say(text: str) -> None:
-    """Progress, on standard error."""
-    print(f"{text} ...", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ from agents.driver import caption_picture, visual_question
 from agents.interview import Interview, InterviewOptions, NeedAnswer, NeedPlainCaption
 from agents.prompts import Prompts
 from benchmarks.batch_fakes import QUESTIONS, FixedQuestioner
+from benchmarks.batch_figures import add_out, check_out, keep, say
 from benchmarks.first_caption import Counting
 from core import Caption, InquisightError, VisionBackend, find_pictures, get_registry, open_picture
 
@@ -62,7 +63,13 @@ class Row:
 
     @property
     def limit(self) -> float:
+        """Pictures per second that no batch can pass."""
         return min(self.eye, self.questioner)
+
+    def as_json(self) -> dict[str, float | None]:
+        """With what the table makes of it."""
+        ratios = {"ratio": self.batch / self.alone, "of_limit": self.batch / self.limit}
+        return asdict(self) | ratios | {"middle_of_limit": self.middle / self.limit}
 
 
 def make_pictures(folder: Path, photos: Sequence[Path], count: int) -> list[Path]:
@@ -165,7 +172,7 @@ def measure(paths: list[Path], vision: VisionBackend, delay: float, options: arg
         rate=options.rate,
         alone=1 / statistics.mean((first[0], second[0])),
         batch=len(times) / times[-1],
-        middle=(len(times) - 2 * tenth) / (times[-tenth - 1] - times[tenth - 1]),
+        middle=(len(times) - 2 * tenth) / max(times[-tenth - 1] - times[tenth - 1], 1e-9),
         eye=1 / eye,
         questioner=options.rate / calls if options.rate else float("inf"),
         encodes=first[2],
@@ -206,11 +213,6 @@ def _said(caption: Caption) -> Said:
     return [(turn.question, turn.answer) for turn in caption.dialogue.turns]
 
 
-def say(text: str) -> None:
-    """Progress, on standard error."""
-    print(f"{text} ...", file=sys.stderr, flush=True)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0, or one line on standard error and the error's own code."""
     parser = argparse.ArgumentParser(
@@ -224,11 +226,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--vision", default="pocket")
+    add_out(parser)
     options = parser.parse_args(argv)
     options.rate = options.rate or None
     try:
-        if options.pictures < 10 or options.alone < 1:
-            raise InquisightError("--pictures must be 10 or more, and --alone 1 or more")
+        check_out(options)
+        if options.pictures < 10 or not 1 <= options.alone <= options.pictures:
+            raise InquisightError("--pictures must be 10 or more, and --alone 1 or more but not more than these")
         photos = find_pictures(options.photos)
         vision = get_registry().create_vision(options.vision)
         with tempfile.TemporaryDirectory(prefix="inquisight-") as folder:
@@ -238,6 +242,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             alone(paths[:1], vision, 0)
             rows = [measure(paths, vision, delay, options) for delay in options.delays]
         print(report(rows, options, vision))
+        keep(options, vision=dict(vision.describe()), rows=[row.as_json() for row in rows])
         vision.close()
     except InquisightError as error:
         print(f"benchmark: {error}", file=sys.stderr)

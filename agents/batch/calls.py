@@ -44,6 +44,7 @@ class Meter:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts = [0, 0, 0, 0, 0]
+        self.workers: set[str] = set()  # elsewhere, whose counts are among these; empty where this process does it all
 
     def add(self, *, failed: bool = False, read: int = 0, written: int = 0, guessed: bool = False) -> None:
         """One call."""
@@ -56,9 +57,10 @@ class Meter:
         with self._lock:
             return Counts(*self._counts)
 
-    def more(self, counts: Counts) -> None:
-        """What another meter has counted."""
+    def more(self, counts: Counts, worker: str) -> None:
+        """What the meter of a worker has counted."""
         with self._lock:
+            self.workers.add(worker)
             for place, more in enumerate(astuple(counts)):
                 self._counts[place] += more
 

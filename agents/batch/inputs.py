@@ -36,6 +36,7 @@ class Source(ABC):
     """One of the things a user named. Holds no open file, so that it can be sent to another process."""
 
     sorted: ClassVar[bool] = True  # `scan` gives the pictures in the order they are to have
+    has_columns: ClassVar[bool] = False  # it is a table
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -94,7 +95,9 @@ class Pattern(Files):
                 found = True
                 yield path
         if not found:
-            raise ImageError(f"no picture fits '{printable(self.name)}' (looked for {', '.join(sorted(SUFFIXES))}).")
+            raise ImageError(
+                f"no picture fits '{printable(self.name)}' (looked for {', '.join(sorted(SUFFIXES))}, .tar)."
+            )
 
 
 class PathList(Files):
@@ -153,7 +156,10 @@ def find_sources(named: Sequence[str], column: str | None = None) -> list[Source
     if not named:
         raise UsageError(f"name what holds the pictures: {_WAYS} (see --help)")
     names = [os.path.normpath(name) if name != "-" and os.path.exists(name) else name for name in named]
-    return [_source(name, column) for name in dict.fromkeys(names)]
+    sources = [_source(name, column) for name in dict.fromkeys(names)]
+    if column is not None and not any(source.has_columns for source in sources):
+        raise UsageError(f"--column '{printable(column, 40)}' names a column, and no table is among the inputs")
+    return sources
 
 
 def _source(name: str, column: str | None) -> Source:
@@ -170,9 +176,12 @@ def _source(name: str, column: str | None) -> Source:
         raise UsageError(f"{quoted} is an address; download it, with img2dataset for instance, and name the folder")
     if not os.path.exists(name):
         if "{" in name:
+            if suffix != SHARD:
+                raise UsageError(f"{quoted}: braces are for shards (.tar); write a pattern such as 'photos/**/*.jpg'")
             return Shards(name, braces(name))
         if glob.has_magic(name):
-            return Pattern(name)
+            shards = sorted(glob.iglob(os.path.expanduser(name), recursive=True)) if suffix == SHARD else []
+            return Shards(name, shards) if shards else Pattern(name)
         raise UsageError(f"{quoted} does not exist; name {_WAYS}")
     if suffix in PACKED:
         raise UsageError(f"{quoted} is packed; unpack it first (shards have to be plain .tar)")

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from core.errors import ImageError, printable
+
 if TYPE_CHECKING:
-    from agents.batch.inputs import Source
+    from agents.batch.inputs import Found, Source
 
 CHUNK: Final = 500
 
@@ -59,29 +62,32 @@ class Listing:
         self.repeated = 0  # named more than once
         self._count = 0
 
-    def __len__(self) -> int:
-        return self._count
-
     def add(self, sources: Sequence[Source]) -> Iterator[int]:
         """List everything the sources name; yields how many pictures were found so far, now and then.
 
-        Raises UsageError or ImageError of a source.
+        Raises UsageError or ImageError of a source, and ImageError where one names no picture at all.
         """
         for number, source in enumerate(sources):
-            found = source.scan()
+            before = self._count + self.repeated
             if source.sorted:
-                yield from self._insert(number, ((key, part, cursor) for key, part, cursor in found))
-                continue
-            for some in _chunks(found):
-                rows = [(_place(key), as_blob(key), part, cursor) for key, part, cursor in some]
-                self._db.executemany("INSERT INTO sorting VALUES (?, ?, ?, ?)", rows)
-                yield self._count + len(rows)
-            ordered = self._db.execute("SELECT key, part, cursor FROM sorting ORDER BY place")
-            yield from self._insert(number, ((from_blob(key), part, cursor) for key, part, cursor in ordered))
-            self._db.execute("DELETE FROM sorting")
+                yield from self._insert(number, source.scan())
+            else:
+                yield from self._insert_sorted(number, source.scan())
+            if self._count + self.repeated == before:
+                where = "standard input" if source.name == "-" else f"'{printable(source.name)}'"
+                raise ImageError(f"{where} names no pictures; give the path of one in each line, or row of a table.")
 
-    def _insert(self, source: int, found: Iterable[tuple[str, int, int]]) -> Iterator[int]:
-        for some in _chunks(found):
+    def _insert_sorted(self, source: int, found: Iterator[Found]) -> Iterator[int]:
+        while some := list(islice(found, CHUNK)):
+            rows = [(_place(key), as_blob(key), part, cursor) for key, part, cursor in some]
+            self._db.executemany("INSERT INTO sorting VALUES (?, ?, ?, ?)", rows)
+            yield self._count + len(rows)
+        ordered = self._db.execute("SELECT key, part, cursor FROM sorting ORDER BY place")
+        yield from self._insert(source, ((from_blob(key), part, cursor) for key, part, cursor in ordered))
+        self._db.execute("DELETE FROM sorting")
+
+    def _insert(self, source: int, found: Iterator[Found]) -> Iterator[int]:
+        while some := list(islice(found, CHUNK)):
             for key, part, cursor in some:
                 row = (self._count, as_blob(key), source, part, cursor)
                 done = self._db.execute("INSERT OR IGNORE INTO listing VALUES (?, ?, ?, ?, ?)", row)
@@ -89,7 +95,7 @@ class Listing:
                 self.repeated += 1 - done.rowcount
             yield self._count
 
-    def items(self, scope: Scope, condition: str, after: int = -1) -> Iterator[Item]:
+    def items(self, scope: Scope, condition: str) -> Iterator[Item]:
         """The items of a scope whose state fulfils `condition` (SQL about i, their row in the ledger), in order.
 
         States may change while this is read: an item that was given does not come again.
@@ -98,6 +104,7 @@ class Listing:
             "SELECT l.n, l.key, l.source, l.part, l.cursor FROM listing l LEFT JOIN item i ON i.key = l.key "
             f"WHERE l.n > ? AND {scope.where} AND {condition} ORDER BY l.n LIMIT {CHUNK}"
         )
+        after = -1
         while True:
             with self._lock:
                 some = self._db.execute(query, (after,)).fetchall()
@@ -133,17 +140,6 @@ class Listing:
         with self._lock:
             row = self._db.execute(query, (as_blob(key),)).fetchone()
         return Item(row[0], key, *row[2:]) if row else None
-
-
-def _chunks(found: Iterable[tuple[str, int, int]]) -> Iterator[list[tuple[str, int, int]]]:
-    some: list[tuple[str, int, int]] = []
-    for one in found:
-        some.append(one)
-        if len(some) == CHUNK:
-            yield some
-            some = []
-    if some:
-        yield some
 
 
 def as_blob(key: str) -> bytes:

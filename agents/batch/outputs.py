@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -73,19 +74,16 @@ def write_output(path: Path, rows: Rows) -> None:
     {"JSON Lines": _json_lines, "Parquet": _parquet, "COCO captions": _coco}[kind_of(path)](path, rows)
 
 
-def write_failures(path: Path, failures: Iterable[Failure]) -> int:
-    """List the pictures that were given up; no file where there are none. How many there are. Raises StoreError."""
+def write_failures(path: Path, failures: Iterable[Failure]) -> None:
+    """List the pictures that were given up; no file where there are none. Raises StoreError."""
     first = next(failures := iter(failures), None)
     if first is None:
         path.unlink(missing_ok=True)
-        return 0
-    count = 0
+        return
     with replaced(path) as file:
-        for failure in (one for some in ((first,), failures) for one in some):
+        for failure in chain((first,), failures):
             line = {"key": failure.key, "where": failure.where, "reason": failure.reason}
             file.write(as_bytes(json.dumps(line, ensure_ascii=False)) + b"\n")
-            count += 1
-    return count
 
 
 def _json_lines(path: Path, rows: Rows) -> None:
@@ -112,7 +110,8 @@ def _parquet(path: Path, rows: Rows) -> None:
     names = ("key", "caption", "summary", "opening", "plain", "sha256", "width", "height", "same_as", "ended_because")
     schema = pyarrow.schema([(name, types.get(name, text)) for name in (*names, "dialogue")])
     with replaced(path) as file, pyarrow.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
-        for some in _groups(rows(), ROWS):
+        left = rows()
+        while some := list(islice(left, ROWS)):
             writer.write_table(pyarrow.Table.from_pylist([_encodable(record(row)) for row in some], schema))
 
 
@@ -143,17 +142,6 @@ def _coco(path: Path, rows: Rows) -> None:
         file.write(b"\n]}\n")
 
 
-def _groups(rows: Iterator[Row], size: int) -> Iterator[list[Row]]:
-    some: list[Row] = []
-    for row in rows:
-        some.append(row)
-        if len(some) == size:
-            yield some
-            some = []
-    if some:
-        yield some
-
-
 def write_beside(key: str, text: str) -> None:
     """The caption beside its picture, as `photo.txt`. Raises StoreError."""
     with replaced(sidecar_of(key)) as file:
@@ -180,6 +168,7 @@ def make_room(paths: Iterable[Path]) -> None:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             reason = (error.strerror or "unknown error").lower()
-            raise StoreError(f"the folder '{printable(folder)}' cannot be made: {reason}.") from None
+            told = f"the folder '{printable(folder)}' cannot be made: {reason}; name another --out."
+            raise StoreError(told) from None
         if not os.access(folder, os.W_OK | os.X_OK):
             raise StoreError(f"the folder '{printable(folder)}' is not writable; name another --out.")

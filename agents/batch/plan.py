@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import Any, Final
 
 from agents.batch.cluster import Cluster, parse_cluster
 from agents.batch.engine import find_engine
-from agents.batch.inputs import Source, find_sources
+from agents.batch.inputs import PARQUET, SHARD, Source, find_sources
 from agents.batch.journal import read_json, write_json
 from agents.batch.listing import Scope
 from agents.batch.outputs import check_parquet, kind_of, with_shard
 from agents.batch.pipeline import How
 from agents.batch.shards import existing_shards
+from agents.batch.tables import ParquetTable
+from agents.batch.tars import Shards
 from agents.driver import described_options
 from agents.interview import InterviewOptions
 from agents.prompts import Prompts
@@ -131,10 +134,12 @@ def make_plan(request: Request) -> Plan:
     )
     vision = request.vision or settings.vision
     get_registry().find("vision backend", vision.split(":", 1)[0])
+    sources = find_sources(request.inputs, request.column)
+    _check_apart(outputs, sources)
     how = How(options, Prompts.load(request.prompts), seed, request.batch, request.concurrency, request.eyes)
     return Plan(
         request=request,
-        sources=tuple(find_sources(request.inputs, request.column)),
+        sources=tuple(sources),
         outputs=outputs,
         folder=outputs[0].with_name(f"{outputs[0].name}.work"),
         vision=vision,
@@ -174,11 +179,28 @@ def _outputs(request: Request, scope: Scope) -> tuple[Path, ...]:
             check_parquet()
         if path.is_dir():
             raise UsageError(f"--out '{printable(path)}' is a folder; name a file in it, such as captions.jsonl")
+        above = next(parent for parent in path.absolute().parents if parent.exists())
+        if not above.is_dir():
+            raise UsageError(f"--out '{printable(path)}': '{printable(above)}' is a file; name another --out")
         path = with_shard(path, scope.shard, scope.of)
         if path in paths:
             raise UsageError(f"--out '{printable(path)}' is named twice")
         paths.append(path)
     return tuple(paths)
+
+
+def _check_apart(outputs: Sequence[Path], sources: Sequence[Source]) -> None:
+    """Raise UsageError where the next run would take what this one writes for pictures to caption."""
+    folders = [one.name for one in sources if isinstance(one, Shards | ParquetTable) and os.path.isdir(one.name)]
+    for output in outputs:
+        if output.suffix.lower() not in (SHARD, PARQUET):
+            continue
+        for folder in folders:
+            if output.resolve().is_relative_to(Path(folder).resolve()):
+                raise UsageError(
+                    f"--out '{printable(output)}' lies in '{printable(folder)}', all of which is read; name a place "
+                    "outside of it"
+                )
 
 
 # --- what guards the output -------------------------------------------------------------------------------------------
@@ -224,7 +246,12 @@ class Guard:
 
 
 def _shown(name: str, value: Any) -> str:
-    text = " ".join(dict.fromkeys(map(str, value.values()))) if isinstance(value, dict) else str(value)
+    if value is None:
+        return f"no {name}"
+    if isinstance(value, dict):
+        text = " ".join(dict.fromkeys(map(str, value.values())))
+    else:
+        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return f"{name} {printable(text, 100)}"
 
 
@@ -243,7 +270,8 @@ def at_work(folder: Path) -> Iterator[None]:
         ) from None
     except OSError as error:
         raise StoreError(
-            f"the folder '{printable(folder)}' cannot be made: {(error.strerror or 'unknown error').lower()}."
+            f"the folder '{printable(folder)}' cannot be made: {(error.strerror or 'unknown error').lower()}; name "
+            "another --out."
         ) from None
     try:
         yield

@@ -75,6 +75,8 @@ class Tally:
             parts.append(f"{_short(counts.tokens)} tokens{' (guessed)' if counts.guessed else ''}")
         if (cost := self.cost(counts)) is not None:
             parts.append(f"cost {cost:,.2f}")
+        if workers := len(self.meter.workers):
+            parts.append(f"{workers:,} worker{'s' if workers > 1 else ''}")
         if self.repeated:
             parts.append(f"{self.repeated:,} repeated")
         if self.failed:

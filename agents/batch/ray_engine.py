@@ -174,7 +174,7 @@ class _Batch:
             self.away.described(*described)
             self.described.append(described)
         if "counts" in about:
-            self.work.meter.more(counts_of(about))
+            self.work.meter.more(counts_of(about), about["name"])
 
     def _is_new(self, n: int) -> bool:
         if n >= len(self.seen):

@@ -149,6 +149,7 @@ class Interviewer:
         import ray
 
         self._desk, self._get = desk, ray.get
+        self._name = ray.get_runtime_context().get_actor_id()  # stays the same when it is started again
         self._lock = threading.Lock()
         self._calls: dict[int, _Call] = {}
         self._earlier: dict[str, Caption] = {}
@@ -158,7 +159,7 @@ class Interviewer:
         self._error: BaseException | None = None
         self._described: list[dict[str, str]] = []
         try:
-            if self._get(desk.arrive.remote(ray.get_runtime_context().get_actor_id())) > STARTS:
+            if self._get(desk.arrive.remote(self._name)) > STARTS:
                 raise ClusterError(
                     f"a worker on {gethostname()} died {STARTS} times; the usual reason is memory: try a smaller "
                     "--batch, or fewer --workers on a machine"
@@ -206,7 +207,7 @@ class Interviewer:
         return {ROW: [*call.rows, self._about()]}
 
     def _about(self) -> str:
-        about: dict[str, Any] = {"kind": "worker", "described": self._described, "error": None}
+        about: dict[str, Any] = {"kind": "worker", "name": self._name, "described": self._described, "error": None}
         if self._described:
             about["counts"] = asdict(self._work.meter.take())
         if (error := self._error) is not None:

@@ -140,8 +140,7 @@ class _Batch:
         self.plan, self.guard, self.ledger = plan, guard, ledger
         self.request = plan.request
         self.writer = Writer(plan, ledger)
-        self.stop = threading.Event()
-        self.interrupted = False
+        self.stop = threading.Event()  # set by the first Ctrl-C
 
     def run(self) -> int:
         plan, ledger = self.plan, self.ledger
@@ -249,7 +248,6 @@ class _Batch:
             if self.stop.is_set():
                 raise KeyboardInterrupt
             self.stop.set()
-            self.interrupted = True
             display.line(
                 "finishing the interviews under way; Ctrl-C again leaves at once, nothing that is done is lost"
             )
@@ -267,7 +265,7 @@ class _Batch:
 
     def _kept(self) -> str:
         done = sum(count for state, count in self.ledger.tally().items() if state in (DONE, SAME))
-        return f"{done:,} captions are kept, the same command goes on"
+        return f"{done:,} {'caption is' if done == 1 else 'captions are'} kept, the same command goes on"
 
     def _finish(self, tally: Tally, listing: Listing) -> int:
         plan, scope = self.plan, self.plan.scope
@@ -289,6 +287,7 @@ class _Batch:
                 "output_tokens": counts.output_tokens,
                 "guessed_calls": counts.guessed,
                 "cost": tally.cost(counts),
+                "workers": len(tally.meter.workers),
             },
             "outputs": [str(path) for path in plan.outputs],
         }
@@ -296,7 +295,7 @@ class _Batch:
             print(json.dumps(facts))
         else:
             print("\n".join(self._summary(facts, tally)))
-        if self.interrupted:
+        if self.stop.is_set():
             return EXIT_INTERRUPTED
         return EXIT_SOME_FAILED if facts["failed"] else 0
 
@@ -308,8 +307,10 @@ class _Batch:
             where = printable(failures_of(self.plan.outputs[0]))
             parts.append(f"{facts['failed']:,} failed (see {where}; --failed tries them again)")
         if facts["left"]:
-            parts.append(f"{facts['left']:,} left, the same command goes on")
-        lines = [f"{facts['pictures']:,} pictures: {', '.join(parts)}"]
+            how = "the same command without --failed" if self.request.failed else "the same command"
+            parts.append(f"{facts['left']:,} left, {how} goes on")
+        pictures = facts["pictures"]
+        lines = [f"{pictures:,} {'picture' if pictures == 1 else 'pictures'}: {', '.join(parts)}"]
         if tally.settled:
             speed = tally.settled / max(tally.seconds, 1e-9)
             rest = [part for part in tally.words()[1:] if not part.endswith((" failed", " repeated"))]

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
 from core.errors import BackendError, InquisightError
@@ -40,26 +40,11 @@ class _Request:
     what: Any  # a Picture or a VisualQuestion
 
 
-@dataclass(slots=True)
-class Batches:
-    """How full the batches were: requests and batches by row."""
-
-    requests: dict[str, int] = field(default_factory=dict)
-    batches: dict[str, int] = field(default_factory=dict)
-    seconds: float = 0.0  # that the eye was at work
-
-    def add(self, row: str, size: int, seconds: float) -> None:
-        self.requests[row] = self.requests.get(row, 0) + size
-        self.batches[row] = self.batches.get(row, 0) + 1
-        self.seconds += seconds
-
-
 class Eye:
     """Takes requests from any thread; `tell(who, Seen)` is called from a thread of its own for each."""
 
     def __init__(self, vision: VisionBackend, tell: Tell, *, batch: int = 32, workers: int = 1) -> None:
         self.vision, self.batch = vision, batch
-        self.batches = Batches()
         self._tell = tell
         self._rows: dict[Row, deque[_Request]] = {row: deque() for row in ROWS}
         self._changed = threading.Condition()
@@ -127,10 +112,9 @@ class Eye:
         except BaseException as error:  # noqa: BLE001 - handed to whoever waits for it
             self._serve_apart(row, some, error)
             return
-        seconds = time.perf_counter() - start
-        self.batches.add(row, len(some), seconds)
+        share = (time.perf_counter() - start) / len(some)
         for request, result in zip(some, results, strict=True):
-            self._tell(request.who, Seen(result, None, seconds / len(some)))
+            self._tell(request.who, Seen(result, None, share))
 
     def _serve_apart(self, row: Row, some: list[_Request], error: BaseException) -> None:
         """One bad request must not cost the others theirs: keep what was answered, and halve what was not."""

@@ -21,7 +21,6 @@ from agents.batch.outputs import record
 from core.errors import ImageError
 from core.sniff import sniff
 
-SIZE: Final = 1000  # pictures
 _SUFFIX: Final = {"JPEG": "jpg", "TIFF": "tif"}  # of the others it is the name of the format
 Fetch = Callable[[Row], bytes]  # the original file; raises ImageError
 

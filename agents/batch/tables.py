@@ -51,6 +51,8 @@ class _Lines:
 class TextTable(Source):
     """CSV or TSV with a header line, or JSON Lines. Paths are relative to the table's own folder."""
 
+    has_columns = True
+
     def __init__(self, name: str, column: str | None) -> None:
         super().__init__(name)
         self.folder = os.path.dirname(name)
@@ -92,7 +94,10 @@ class TextTable(Source):
         self.delimiter = max(",;\t", key=lambda one: (first.count(one.encode()), one == ","))
         file.seek(3 if first.startswith(b"\xef\xbb\xbf") else 0)
         lines = _Lines(file)
-        self.header = next(csv.reader(lines, delimiter=self.delimiter), [])
+        try:
+            self.header = next(csv.reader(lines, delimiter=self.delimiter), [])
+        except csv.Error as error:
+            raise self._no_table(0, error) from None
         self.start = lines.offset
 
     def _first_keys(self, file: BinaryIO) -> list[str]:
@@ -117,11 +122,16 @@ class TextTable(Source):
                     yield begin, _json_row(line)
                 begin = lines.offset
         except (csv.Error, OSError) as error:
-            raise UsageError(f"'{printable(self.name)}' is not a table near byte {begin}: {printable(error)}") from None
+            raise self._no_table(begin, error) from None
+
+    def _no_table(self, begin: int, error: Exception) -> UsageError:
+        return UsageError(f"'{printable(self.name)}' is not a table near byte {begin}: {printable(error)}")
 
 
 class ParquetTable(Source):
     """One Parquet file or several; the column holds paths, bytes, or {"bytes", "path"} as Hugging Face writes it."""
+
+    has_columns = True
 
     def __init__(self, name: str, files: list[str], column: str | None) -> None:
         super().__init__(name)

@@ -32,6 +32,11 @@ class Shards(Source):
             for key, begin in self._pictures(file):
                 found = True
                 yield f"{file}/{key}", part, begin
+        if not found and self.problems:
+            raise ImageError(
+                f"'{printable(self.name)}' holds no pictures that can be read: it is no plain .tar file, or was cut "
+                "short; copy or download it again."
+            )
         if not found:
             raise ImageError(f"'{printable(self.name)}' holds no pictures (looked for {', '.join(sorted(SUFFIXES))}).")
 
@@ -57,7 +62,8 @@ class Shards(Source):
                     raise tarfile.ReadError("cut short")
         except (tarfile.TarError, ValueError, OverflowError):
             self.problems.append(
-                f"'{printable(path)}' is cut short or damaged after byte {end}; the pictures before that are taken"
+                f"'{printable(path)}' is cut short or damaged after byte {end}; the pictures before that are taken. "
+                "Copy or download it again, and the same command takes the others too"
             )
         except OSError as error:
             raise unreadable(path, error) from None

@@ -1,6 +1,7 @@
 """A plugin for the tests of `--engine ray`: the fake eye of `making.py` in a worker of its own process.
 
-It writes down who looked at what, and at pictures of a certain colour it waits for a file, or dies.
+It writes down that it was opened and who looked at what, and at pictures of a certain colour it waits for a file, or
+dies.
 """
 
 from __future__ import annotations
@@ -15,10 +16,18 @@ from core import EncodedImage, Picture, Register, hookimpl
 from tests.agents.batch.making import HashedEye
 
 WAITS_FROM = 40  # as `making.make_pictures` numbers them: these wait for $GATE, where it is set
-DIES_AT = 7  # kills its process, unless $DIED is there or not set
+DIES_AT = 47  # kills its process, unless $DIED is there or not set
 
 
 class WatchedEye(HashedEye):
+    def __init__(self, argument: str | None = None) -> None:
+        super().__init__(argument)
+        self.note("opened")
+
+    def note(self, what: str) -> None:
+        with Path(os.environ["LOOKS"]).open("a") as log:
+            log.write(f"{os.getpid()} {what}\n")
+
     @property
     def name(self) -> str:
         return "watched"
@@ -30,8 +39,7 @@ class WatchedEye(HashedEye):
             if number == DIES_AT and died and not Path(died).exists():
                 Path(died).touch()
                 os.kill(os.getpid(), signal.SIGKILL)
-            with Path(os.environ["LOOKS"]).open("a") as log:
-                log.write(f"{os.getpid()} {picture.sha256}\n")
+            self.note(picture.sha256)
             gate = os.environ.get("GATE")
             end = time.monotonic() + 600
             while number >= WAITS_FROM and gate and not Path(gate).exists() and time.monotonic() < end:

@@ -7,11 +7,13 @@ import shlex
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from agents.batch.commands import batch
+from tests.agents.batch.making import lines
 from tests.agents.plugin_on_disk import ROOT, Shell
 
 PAGE = (ROOT / "docs" / "batch.md").read_text("utf-8")
@@ -64,7 +66,33 @@ def test_the_example_executes(reader: Shell) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.skipif(find_spec("langchain_openai") is None, reason="the extra 'openai' is not installed")
+def test_the_commands_with_a_server_run(reader: Shell) -> None:
+    """With a small server in place of vLLM's, whose models `looks` and `asks` tell what they were sent."""
+    section = PAGE.partition("\n## Models on a server\n")[2].partition("\n## ")[0]
+    serve, export, *batches = re.findall(r"^\$ (.+)$", section, re.MULTILINE)
+    model = shlex.split(serve)[2]
+    server = [sys.executable, str(ROOT / "tests" / "servers" / "openai_eye.py")]
+    with subprocess.Popen(server, stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL) as process:
+        try:
+            assert process.stdout is not None
+            script = [export.replace(":8000", f":{int(process.stdout.readline())}"), *batches]
+            text = "\n".join(script).replace(f"--questioner openai:{model}", "--questioner openai:asks")
+            text = text.replace(f"openai:{model}", "openai:looks")
+            assert len(batches) == 3 and model not in text
+            done = run(reader, ["bash", "-euo", "pipefail", "-c", text])
+        finally:
+            process.kill()
+    assert done.returncode == 0 and done.stdout.count("2 pictures: 2 captioned\n") == 3, done.stdout + done.stderr
+    sees, asks, both = (lines(reader.folder / f"{name}.jsonl") for name in ("sees", "asks", "both"))
+    asked = "What colour is the duck?"  # the server's words
+    assert all(("#" in line["opening"]) == (found is not asks) for found in (sees, asks, both) for line in found)
+    for found in (sees, asks, both):
+        questions = {turn["question"] for line in found for turn in line["dialogue"]}
+        assert (asked in questions) == (found is not sees)
+
+
 def test_every_option_on_the_page_is_one() -> None:
     known = {f"--{name.replace('_', '-')}" for name in batch.__annotations__} | {"--batch", "--vision-batches"}
-    ours = re.sub(r"^\$ (ray|vllm) .*$", "", PAGE, flags=re.MULTILINE)
+    ours = re.sub(r"^\$ (ray|vllm|python -m benchmarks\S*) .*$|\(`--vision blip2:.*?`\)", "", PAGE, flags=re.MULTILINE)
     assert {*re.findall(r"(--[a-z][a-z-]+)", ours)} <= known

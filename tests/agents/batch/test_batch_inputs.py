@@ -19,6 +19,7 @@ from PIL import Image
 
 from agents.batch import tables
 from agents.batch.inputs import Source, bytes_of, find_sources, open_item
+from agents.batch.ledger import Ledger
 from agents.batch.listing import Item
 from core.errors import ImageError, InquisightError, UsageError
 
@@ -58,6 +59,16 @@ def widths(sources: list[Source], items: list[Item]) -> list[int]:
     return [open_item(sources, item, 10**6).width for item in reversed(items)][::-1]
 
 
+class Piped:
+    """Standard input of a command in a pipe."""
+
+    def __init__(self, data: bytes) -> None:
+        self.buffer = io.BytesIO(data)
+
+    def isatty(self) -> bool:
+        return False
+
+
 @pytest.mark.parametrize("name", ["photos", "photos/", "./photos", "photos/**/*"])
 def test_folders_and_patterns(photos: Path, name: str) -> None:
     sources, items = found(name)
@@ -84,13 +95,7 @@ def test_a_list_of_paths(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(ImageError, match=words):
             open_item(sources, item, 10**6)
 
-    class Piped:
-        buffer = io.BytesIO(b"photos/a.png\nphotos/b.PNG\n")
-
-        def isatty(self) -> bool:
-            return False
-
-    monkeypatch.setattr("sys.stdin", Piped())
+    monkeypatch.setattr("sys.stdin", Piped(b"photos/a.png\nphotos/b.PNG\n"))
     assert [item.key for item in found("-")[1]] == ["photos/a.png", "photos/b.PNG"]
 
 
@@ -179,8 +184,7 @@ def shards(folder: Path, count: int = 2, each: int = 3) -> None:
 @pytest.mark.parametrize("name", ["shards", "shards/{00000..00001}.tar", "shards/*.tar"])
 def test_webdataset_shards(photos: Path, name: str) -> None:
     shards(photos / "shards")
-    names = sorted(str(path.relative_to(photos)) for path in photos.glob(name)) if "*" in name else [name]
-    sources, items = found(*names)
+    sources, items = found(name)
     assert [item.key for item in items][::5] == ["shards/00000.tar/0/000000000", "shards/00001.tar/1/000000002"]
     assert widths(sources, items) == [10, 11, 12, 13, 14, 15]
 
@@ -194,9 +198,7 @@ def test_a_shard_that_was_cut_short_gives_what_it_has(photos: Path) -> None:
         sources, items = found("shards/00000.tar")
         assert 0 < len(items) < 3 and widths(sources, items) == [10, 11, 12][: len(items)]
         assert "cut short or damaged after byte" in sources[0].problems[0]
-    path.write_bytes(data[:600])
-    with pytest.raises(ImageError, match="holds no pictures"):
-        found("shards/00000.tar")
+        assert "the same command takes the others too" in sources[0].problems[0]
 
 
 def test_a_shard_of_tar_alone(photos: Path) -> None:
@@ -226,9 +228,13 @@ def test_a_shard_of_tar_alone(photos: Path) -> None:
         ("shards/{00..03}.tar", "shards/00.tar and 3 more of 4 files does not exist"),
         ("packed.tar.gz", "is packed; unpack it first"),
         ("table.json", "write the table as JSON Lines"),
+        ("photos/{a,b}.png", "braces are for shards"),
+        ("short.tar", "'short.tar' holds no pictures that can be read: .* copy or download it again"),
+        ("words.tar", "'words.tar' holds no pictures that can be read"),
         ("empty.jsonl", "holds no rows"),
         ("broken.parquet", "not a Parquet file or was cut short"),
-        ("broken.csv", "is not a table near byte"),
+        ("broken.csv", "'broken.csv' is not a table near byte"),
+        ("noise.csv", "'noise.csv' is not a table near byte 0"),
     ],
 )
 def test_what_cannot_be_read_is_told_in_one_line(photos: Path, name: str, words: str) -> None:
@@ -236,9 +242,29 @@ def test_what_cannot_be_read_is_told_in_one_line(photos: Path, name: str, words:
     for file in ("packed.tar.gz", "table.json", "empty.jsonl", "broken.parquet"):
         (photos / file).touch()
     (photos / "broken.csv").write_text("path\n" + '"' + "x" * 200_000)
+    (photos / "noise.csv").write_bytes(b"\x89P\xffG\r\x1a,\0\n")
+    (photos / "words.tar").write_text("no shard " * 500)
+    shards(photos / "one", count=1)
+    (photos / "short.tar").write_bytes((photos / "one" / "00000.tar").read_bytes()[:600])
     with pytest.raises(InquisightError, match=words) as wrong:
         found(name)
     assert "\n" not in str(wrong.value)
+
+
+@pytest.mark.parametrize("name", ["empty.txt", "blank.txt", "header.csv", "rows.parquet", "-"])
+def test_what_names_no_picture_is_told(photos: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (photos / "empty.txt").touch()
+    (photos / "blank.txt").write_text("\n  \n")
+    (photos / "header.csv").write_text("id,image\n")
+    parquet(photos / "rows.parquet", [], pyarrow.string())
+    monkeypatch.setattr("sys.stdin", Piped(b""))
+    work = photos / "work"
+    work.mkdir()
+    ledger = Ledger(work)
+    where = "standard input" if name == "-" else f"'{name}'"
+    with pytest.raises(ImageError, match=f"{where} names no pictures; give the path of one in each line"):
+        list(ledger.listing().add(find_sources(["photos", name])))
+    ledger.close()
 
 
 def test_nothing_was_named() -> None:

@@ -182,7 +182,7 @@ def test_the_list_knows_what_has_become_of_each(tmp_path: Path) -> None:
     names = [one.key.removeprefix(f"{photos}/") for one in everything]
     assert names == ["a.png", "b/x.png", "b.png", "c.png"], "as paths sort, folder by folder"
     assert [one.n for one in everything] == [0, 1, 2, 3]
-    assert (len(listing), listing.repeated) == (4, 1)
+    assert (listing.count(Scope()), listing.repeated) == (4, 1)
 
     ledger.done(everything[1], caption(1))
     ledger.failed(everything[2], "eye", "no", None)

@@ -135,9 +135,10 @@ def test_a_picture_that_is_gone_is_left_out_and_counted(tmp_path: Path, ledger: 
 
 def test_failures(tmp_path: Path, ledger: Ledger) -> None:
     path = failures_of(tmp_path / "out.jsonl")
-    assert path.name == "out.failed.jsonl" and write_failures(path, ledger.failures()) == 0 and not path.exists()
+    write_failures(path, ledger.failures())
+    assert path.name == "out.failed.jsonl" and not path.exists()
     ledger.failed(Item(2, ODD, 0, -1, 0), "picture", "it is damaged", None)
-    assert write_failures(path, ledger.failures()) == 1
+    write_failures(path, ledger.failures())
     assert lines(path) == [{"key": ODD, "where": "picture", "reason": "it is damaged"}]
 
 

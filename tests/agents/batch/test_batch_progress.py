@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from agents.batch.calls import Meter
+from agents.batch.calls import Counts, Meter
 from agents.batch.estimate import estimate
 from agents.batch.pipeline import How
 from agents.batch.progress import EVERY, Tally, duration, shown
@@ -83,6 +83,16 @@ def test_a_bar_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
         display.line("[bold]a line of its own")
     text = out.getvalue()
     assert "15/50" in text and "pictures/" in text and "inquisight: [bold]a line of its own" in text
+
+
+def test_workers_elsewhere_are_counted() -> None:
+    tally = Tally(10)
+    assert "worker" not in " ".join(tally.words())
+    tally.meter.more(Counts(calls=3), "a")
+    assert tally.words()[1:] == ["3 calls", "1 worker"]
+    tally.meter.more(Counts(calls=2), "b")
+    tally.meter.more(Counts(), "a")
+    assert tally.words()[1:] == ["5 calls", "2 workers"]
 
 
 @pytest.mark.parametrize(

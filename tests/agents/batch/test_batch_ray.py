@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from tests.agents.batch.making import lines, make_pictures
-from tests.agents.batch.ray_eye import WAITS_FROM, install
+from tests.agents.batch.ray_eye import DIES_AT, WAITS_FROM, install
 
 pytestmark = [
     pytest.mark.skipif(find_spec("ray") is None, reason="the extra 'ray' is not installed"),
@@ -64,9 +64,16 @@ class Desktop:
         return Path(self.environment["LOOKS"])
 
     @property
+    def log(self) -> list[tuple[int, str]]:
+        """(process id, "opened" or sha256 of what it looked at), oldest first."""
+        if not self.looks.exists():
+            return []
+        return [(int(pid), what) for pid, what in map(str.split, self.looks.read_text().splitlines())]
+
+    @property
     def workers(self) -> set[int]:
         """Process ids of those that looked at something."""
-        return {int(line.split()[0]) for line in self.looks.read_text().splitlines()} if self.looks.exists() else set()
+        return {pid for pid, what in self.log if what != "opened"}
 
     @property
     def settled(self) -> list[str]:
@@ -118,6 +125,11 @@ def are_gone(pids: set[int]) -> None:
 RAY = ("--engine", "ray", "--workers", "2")
 
 
+def looked(desktop: Desktop) -> Counter[str]:
+    """How often each picture was looked at."""
+    return Counter(what for _, what in desktop.log if what != "opened")
+
+
 def test_two_workers_write_what_one_process_writes(desktop: Desktop) -> None:
     code, out, _ = desktop.run()
     assert (code, out.splitlines()[0]) == (
@@ -130,13 +142,31 @@ def test_two_workers_write_what_one_process_writes(desktop: Desktop) -> None:
     code, again, err = desktop.run(*RAY, "--requests-per-second", "500")
     assert (code, again.splitlines()[0]) == (1, out.splitlines()[0]), err
     assert err in ("", *(line for line in err.splitlines(keepends=True) if " of 63, " in line)), "Ray keeps quiet"
-    looks = [line.split() for line in desktop.looks.read_text().splitlines()]
-    assert len({pid for pid, _ in looks}) == 2, "both workers had their share"
-    assert max(Counter(sha256 for _, sha256 in looks).values()) == 1, "and no picture was looked at twice"
     workers = desktop.workers
+    assert len(workers) == 2 and again.splitlines()[1].endswith(", 2 workers"), "both had their share"
+    assert max(looked(desktop).values()) == 1, "and no picture was looked at twice"
     ours = desktop.taken()
     assert sorted(ours) == sorted(local) and ours == local
     are_gone(workers)
+
+
+def test_a_pool_grows_while_there_is_more_to_do_than_hands(desktop: Desktop) -> None:
+    """From one worker, who is stuck before the gate with all it can hold, to two; the files are those of one process,
+    which are those of a fixed pool.
+    """
+    assert desktop.run()[0] == 1
+    local = desktop.taken()
+    gate = desktop.folder / "gate"
+    few = ("--concurrency", "1", "--batch", "1")  # a worker holds less than waits for the gate
+    with desktop.start("--engine", "ray", "--workers", "1:2", *few, GATE=gate) as process:
+        wait(process, lambda: len(desktop.workers) == 2)
+        gate.touch()
+        out, err = process.communicate(timeout=PATIENCE)
+    opened = [number for number, (_, what) in enumerate(desktop.log) if what == "opened"]
+    assert len(opened) == 2 and opened[1] - opened[0] > 1, "the first one was at work before there was a second"
+    assert process.returncode == 1 and out.splitlines()[1].endswith(", 2 workers"), out + err
+    assert max(looked(desktop).values()) == 1
+    assert desktop.taken() == local
 
 
 def test_killed_and_gone_on_with(desktop: Desktop) -> None:
@@ -156,7 +186,7 @@ def test_killed_and_gone_on_with(desktop: Desktop) -> None:
     code, out, err = desktop.run(*RAY, DIED=died)  # and now a worker is killed, whose pictures others take over
     assert code == 1 and out.startswith("63 pictures: 59 captioned, 3 repeated, 1 failed"), err
     settled = desktop.settled
-    assert died.exists() or "photos/p007.png" in before
+    assert died.exists() and f"photos/p{DIES_AT:03d}.png" not in before, "a worker died in the middle"
     assert settled[: len(before)] == before and len(settled) == len(set(settled)) == COUNT + 3, "nothing lost or twice"
     assert desktop.taken() == local
 
@@ -176,8 +206,7 @@ def test_ctrl_c_finishes_what_is_under_way_and_the_other_engine_goes_on(desktop:
     assert process.returncode == 130 and "Traceback" not in err
     facts = json.loads(out)
     assert facts["captioned"] >= 5 and facts["this_run"]["captioned"] == facts["captioned"]
-    looked = {line.split()[1] for line in desktop.looks.read_text().splitlines()}
-    assert len(looked) == facts["captioned"], "what was begun was finished"
+    assert len(looked(desktop)) == facts["captioned"], "what was begun was finished"
     assert desktop.run()[0] == 1 and len(desktop.settled) == len(set(desktop.settled)) == COUNT + 3
     assert desktop.taken() == local
 

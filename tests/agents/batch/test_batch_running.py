@@ -263,6 +263,17 @@ def test_texts_beside_pictures_never_take_the_place_of_others(eye: HashedEye) ->
         batch("photos", out=Path("other.jsonl"), save_beside=True, overwrite=True)
 
 
+@pytest.mark.parametrize("name", ["shards/more.tar", "shards/deep/more.tar", "tables/more.parquet"])
+def test_outputs_do_not_become_inputs(eye: HashedEye, name: str) -> None:
+    held, _, _ = name.partition("/")
+    batch("photos", out=Path("shards/some.tar"), more=(Path("tables/some.parquet"),))
+    looks, column = sum(eye.looked), "key" if held == "tables" else None
+    with pytest.raises(UsageError, match=f"--out '{name}' lies in '{held}', all of which is read; name a place"):
+        batch(held, out=Path(name), column=column)
+    assert sum(eye.looked) == looks
+    assert batch(held, out=OUT, column=column, dry_run=True) == 0
+
+
 # --- what guards the output ---------------------------------------------------------------------------------------
 
 
@@ -270,9 +281,9 @@ def test_texts_beside_pictures_never_take_the_place_of_others(eye: HashedEye) ->
     ("change", "words"),
     [
         ({"rounds": 3}, "was begun with rounds 4, not with rounds 3"),
-        ({"seed": 1}, "was begun with seed None, not with seed 1"),
+        ({"seed": 1}, "was begun with no seed, not with seed 1"),
         ({"vision": "pocket"}, "was begun with vision hashed, not with vision pocket"),
-        ({"inputs": ("more",)}, "was begun with inputs"),
+        ({"inputs": ("more", "photos")}, "was begun with inputs photos, not with inputs more, photos; take the same"),
     ],
 )
 def test_other_settings_are_refused_before_a_model_is_loaded(
@@ -330,6 +341,10 @@ def test_two_processes_do_not_work_on_the_same_batch(eye: HashedEye) -> None:
         ({"questioner": "nothing"}, "nothing"),
         ({"inputs": ("nowhere",)}, "'nowhere' does not exist"),
         ({"seed": -1}, "the seed must be between 0 and"),
+        ({"limit": 0}, "--limit must be 1 or more, not 0"),
+        ({"column": "image"}, "--column 'image' names a column, and no table is among the inputs"),
+        ({"out": (Path("photos/p000.png/captions.jsonl"),)}, "p000.png' is a file; name another --out"),
+        ({"out": (Path("/proc/nowhere/captions.jsonl"),)}, "cannot be made: no such file or directory; name"),
     ],
 )
 def test_what_cannot_work_is_told_in_one_line(eye: HashedEye, fields: dict[str, Any], words: str) -> None:
