@@ -18,7 +18,7 @@ from ui.shared.reading import draw_chat_downloads
 from ui.shared.session import Visitor, visitor
 from ui.shared.style import tag, text
 from ui.shared.webframe import web_frame
-from ui.shared.words import complete, count, plain, told
+from ui.shared.words import attempt, complete, count, plain, show_trouble, told
 
 if TYPE_CHECKING:
     from agents.tasks import Form
@@ -57,6 +57,7 @@ def page() -> None:
         _pictures(me, desk)
         wrong = _settings(desk)
     with right:
+        _do(desk)
         _choose(desk)
         _conversation(me, desk)
         _ask(desk, wrong)
@@ -77,15 +78,15 @@ def _pictures(me: Visitor, desk: Desk) -> None:
             with st.container(width=150, gap="small"):
                 _thumbnail(me, picture.info(), f"{picture.source}, not asked about yet")
                 st.caption(plain(picture.source, 24))
-                if st.button(
+                st.button(
                     "Take away",
                     key=f"chat-remove-{picture.sha256[:12]}",
                     type="tertiary",
                     icon=":material/close:",
                     help=f"Take picture {number}, {plain(picture.source, 40)}, out of the conversation",
-                ):
-                    desk.take_away(picture)
-                    st.rerun()
+                    on_click=attempt,
+                    args=(desk.take_away, picture),
+                )
 
 
 def _thumbnail(me: Visitor, info: PictureInfo, alt: str) -> None:
@@ -143,6 +144,15 @@ def _settings(desk: Desk) -> str:
     return ""
 
 
+def _do(desk: Desk) -> None:
+    """What was clicked and hangs on the settings."""
+    for act in desk.wishes():
+        with told():
+            act()
+            st.rerun()  # pictures and the list of work stand above
+    show_trouble()
+
+
 # --- the conversation ---------------------------------------------------------------------------------------------
 
 
@@ -164,9 +174,14 @@ def _choose(desk: Desk) -> None:
                 desk.chosen = chosen
                 desk.setting.vision = desk.here.vision
                 st.rerun()
-        if not desk.fresh and st.button("New conversation", key="chat-new", icon=":material/add_comment:"):
-            desk.begin()
-            st.rerun()
+        if not desk.fresh:
+            st.button(
+                "New conversation",
+                key="chat-new",
+                icon=":material/add_comment:",
+                on_click=attempt,
+                args=(desk.begin,),
+            )
 
 
 def _conversation(me: Visitor, desk: Desk) -> None:
@@ -224,13 +239,22 @@ def _answer_html(answer: str, more: str = "") -> str:
 def _actions(desk: Desk, place: int, node: Node, name: str) -> None:
     siblings = desk.here.talk.siblings(node)
     with st.container(horizontal=True, vertical_alignment="center", key=f"chat-do-{name}"):
-        if st.button(f"Edit question {place}", key=f"chat-edit-{name}", type="tertiary", icon=":material/edit:"):
-            st.session_state[_EDIT] = (desk.here.key, node.number)
-            st.rerun()
-        if st.button(f"Answer {place} again", key=f"chat-again-{name}", type="tertiary", icon=":material/refresh:"):
-            with told():
-                desk.again(node.number)
-                st.rerun()
+        st.button(
+            f"Edit question {place}",
+            key=f"chat-edit-{name}",
+            type="tertiary",
+            icon=":material/edit:",
+            on_click=_want_edit,
+            args=(desk.here.key, node.number),
+        )
+        st.button(
+            f"Answer {place} again",
+            key=f"chat-again-{name}",
+            type="tertiary",
+            icon=":material/refresh:",
+            on_click=desk.wish,
+            args=(desk.again, node.number),
+        )
         copy_button(node.turn.answer, f"Copy answer {place}", key=f"chat-copy-{name}", quiet=True)
         if len(siblings) > 1:
             _versions(desk, place, node, siblings, name)
@@ -243,16 +267,16 @@ def _versions(desk: Desk, place: int, node: Node, siblings: tuple[Node, ...], na
         other = here + step
         if step > 0:
             st.html(f'<p class="iq-note">version {here + 1} of {len(siblings)}</p>', width="content")
-        if st.button(
+        there = 0 <= other < len(siblings)
+        st.button(
             f"{label} version of {place}",
             key=f"chat-{label.lower()}-{name}",
             type="tertiary",
             icon=icon,
-            disabled=not 0 <= other < len(siblings),
-        ):
-            with told():
-                desk.here.talk.choose(siblings[other].number)
-                st.rerun()
+            disabled=not there,
+            on_click=attempt,
+            args=(desk.here.talk.choose, siblings[other if there else here].number),
+        )
 
 
 def _web_page(desk: Desk, turn: ChatTurn, name: str) -> None:
@@ -327,10 +351,14 @@ def _problems(desk: Desk) -> None:
         st.error(plain(said), icon=":material/error:")
     elif job is not None and job.state == "stopped" and view.unanswered:
         st.info("Stopped before the first word.", icon=":material/pause:")
-    if view.unanswered and st.button("Ask it again", key=f"chat-reask-{one.key}", icon=":material/refresh:"):
-        with told():
-            desk.ask(view.unanswered)
-            st.rerun()
+    if view.unanswered:
+        st.button(
+            "Ask it again",
+            key=f"chat-reask-{one.key}",
+            icon=":material/refresh:",
+            on_click=desk.wish,
+            args=(desk.ask, view.unanswered),
+        )
     if view.save_error:
         st.warning(plain(f"This conversation is not kept: {complete(view.save_error)}"))
 
@@ -362,10 +390,18 @@ def _ask(desk: Desk, wrong: str) -> None:
 def _tasks(desk: Desk, ready: bool) -> None:
     for name, task in desk.tasks.task.items():
         title = task.title[:1].upper() + task.title[1:]
-        if st.button(title, key=f"chat-task-{name}", disabled=not ready):
-            with told():
-                desk.ask(task=name)
-                st.rerun()
+        st.button(
+            title,
+            key=f"chat-task-{name}",
+            disabled=not ready,
+            on_click=desk.wish,
+            args=(desk.ask,),
+            kwargs={"task": name},
+        )
+
+
+def _want_edit(key: str, number: int) -> None:
+    st.session_state[_EDIT] = (key, number)
 
 
 def _forget_edit() -> None:

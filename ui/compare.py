@@ -49,6 +49,11 @@ class Desk:
     other: str = ""
     rounds: int = 6
     uploads: int = 0
+    wanted: bool = False  # the button was pressed, and the page has not come to it yet
+
+    def want(self) -> None:
+        """For `on_click`: a click outlives a run that another one cuts short."""
+        self.wanted = True
 
     def put(self, held: Held) -> None:
         """Another picture: what was compared about the last one goes."""
@@ -84,7 +89,16 @@ def page() -> None:
     with right:
         _settings(desk)
         ready = desk.held is not None and bool(desk.chosen) and desk.busy is None
-        if st.button("Compare", type="primary", key="compare-start", icon=":material/play_arrow:", disabled=not ready):
+        st.button(
+            "Compare",
+            type="primary",
+            key="compare-start",
+            icon=":material/play_arrow:",
+            disabled=not ready,
+            on_click=desk.want,
+        )
+        if desk.wanted:
+            desk.wanted = False
             with told():
                 begin(me, desk)
                 st.rerun()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import streamlit as st
 
 from core.errors import printable
+from ui.shared.making import draw_new, draw_steps
 from ui.shared.reviewing import MOST, draw_agreement, letters, marked_change, picture_of
 from ui.shared.session import visitor
 from ui.shared.style import tag, text
@@ -22,7 +23,14 @@ if TYPE_CHECKING:
     from training.curation.review import Review
     from training.curation.rules import Rules, Verdict
 
-PARTS: Final = {"review": "Review", "agreement": "Agreement", "rules": "Rules", "report": "Progress and report"}
+PARTS: Final = {
+    "steps": "Steps",
+    "review": "Review",
+    "agreement": "Agreement",
+    "rules": "Rules",
+    "report": "Progress and report",
+    "new": "New",
+}
 STAGES: Final = {"repair": "Before the rules", "rules": "After the rules"}
 LOOKS: Final = """<style>
 .st-key-review-picture img { max-height: min(62vh, 36rem); object-fit: contain; object-position: left; }
@@ -49,6 +57,7 @@ class Desk:
     off: set[str] = field(default_factory=set)
     verdict: tuple[Any, Verdict] | None = None
     figures: tuple[Any, Figures] | None = None
+    message: str = ""
 
     def press(self, move: str) -> None:
         """A button that leaves the text in view; it is done when every kind that came with it is ticked.
@@ -56,6 +65,12 @@ class Desk:
         Two keys that follow each other quickly come as one, in no order.
         """
         self.pressed.add(move)
+
+    def pressing(self, move: str) -> bool:
+        """Whether that button was pressed and nobody has done it yet; it is the caller's now."""
+        found = move in self.pressed
+        self.pressed.discard(move)
+        return found
 
     def open(self, path: Path | None) -> None:
         """Another curation: what was begun at the last one goes."""
@@ -69,35 +84,48 @@ def page() -> None:
     st.title("Curate")
     st.write("Look at what a model wrote about pictures, say what is wrong with it, and let rules do the rest.")
     with told():
-        folder = _choose(desk)
+        left, right = st.columns(2, gap="medium")
+        with left:
+            root = _root(desk)
+        folder = _choose(desk, root, right)
         if folder is None:
+            draw_new(desk, root)
             return
         part = st.segmented_control(
             "What to do", list(PARTS), default=desk.part, required=True, format_func=PARTS.__getitem__,
             key="curate-part", label_visibility="collapsed",
         )  # fmt: skip
         desk.part = part or desk.part
-        {"review": _review, "agreement": _agreement, "rules": _rules, "report": _report}[desk.part](desk, folder)
+        if desk.part == "new":
+            draw_new(desk, root)
+        elif desk.part == "steps":
+            draw_steps(desk, folder, lambda: _figures(desk, folder))
+        else:
+            {"review": _review, "agreement": _agreement, "rules": _rules, "report": _report}[desk.part](desk, folder)
 
 
-def _choose(desk: Desk) -> Folder | None:
-    left, right = st.columns(2, gap="medium")
-    with left:
-        root = root_box("curate-root", desk.root, "curations")
+def _root(desk: Desk) -> Path:
+    root = root_box("curate-root", desk.root, "curations")
     desk.root = st.session_state["curate-root"]
+    return root
+
+
+def _choose(desk: Desk, root: Path, place: Any) -> Folder | None:
     found: list[Path] = room("curation.desk").find_curations(root)
+    if desk.path is not None and desk.message and desk.path not in found:
+        found = [desk.path, *found]  # begun elsewhere, a moment ago
     if not found:
         st.info(
-            "No curation lies there. Begin one in a terminal with  \n`inquisight curate generate FOLDER PICTURES`, "
-            "or name another folder.",
+            "No curation lies there. Begin one here, or in a terminal with "
+            "`inquisight curate generate FOLDER PICTURES`, or name another folder.",
             icon=":material/rule:",
         )
         return None
-    with right:
-        place = found.index(desk.path) if desk.path in found else 0
+    with place:
+        at = found.index(desk.path) if desk.path in found else 0
         desk.open(
             st.selectbox(
-                "Curation", found, index=place, format_func=lambda path: shown_path(path, root), key="curate-folder"
+                "Curation", found, index=at, format_func=lambda path: shown_path(path, root), key="curate-folder"
             )
         )
     opened: Folder = room("curation.folder").Folder(desk.path)
@@ -217,7 +245,7 @@ def _do(desk: Desk, folder: Folder, review: Review) -> None:
         desk.editing = "edit" in moves
     if "save" in moves:
         with told():
-            review.edit(folder, st.session_state.get(_edit_key(review), ""))
+            review.edit(st.session_state.get(_edit_key(review), ""))
             desk.editing = False
         desk.stamp = room("curation.desk").stamp_of_texts(folder)
     for move in ("keep", "skip", "back"):
@@ -300,7 +328,7 @@ def _moves(desk: Desk, review: Review) -> None:
             button("skip", "Skip")
         button("back", "Back", disabled=not review.place)
         button("undo", "Undo", icon=":material/undo:", disabled=not review.can_undo)
-        if not ended and desk.stage == "repair":
+        if not ended:
             button("edit", "Edit", icon=":material/edit:")
 
 

@@ -93,22 +93,32 @@ def _describe(run: Path) -> dict[str, Any]:
 
 
 def _watch(runs: list[Path], root: Path) -> None:
-    """Draw them, again and again while one is at work; when it ends, the whole page once more."""
-    busy = any(_describe(run)["state"] in AT_WORK for run in runs)
+    """Draw them, again and again while one is at work; when it ends, the whole page once more.
 
-    @st.fragment(run_every=EVERY if busy else None, key=f"watch-{busy}")
+    Without work it is no fragment: see `ui.shared.jobs.watch`.
+    """
+
+    def draw() -> bool:
+        facts = {run: _describe(run) for run in runs}
+        names = _names(runs, root)
+        for place, run in zip(st.columns(len(runs), gap="large"), runs, strict=True):
+            with place:
+                _run(run, names[run], facts[run])
+        _curves(facts, names)
+        for place, run in zip(st.columns(len(runs), gap="large"), runs, strict=True):
+            with place:
+                _samples(run, names[run], several=len(runs) > 1)
+        return any(one["state"] in AT_WORK for one in facts.values())
+
+    if not any(_describe(run)["state"] in AT_WORK for run in runs):
+        with st.container(), told():
+            draw()
+        return
+
+    @st.fragment(run_every=EVERY)
     def part() -> None:
         with told():
-            facts = {run: _describe(run) for run in runs}
-            names = _names(runs, root)
-            for place, run in zip(st.columns(len(runs), gap="large"), runs, strict=True):
-                with place:
-                    _run(run, names[run], facts[run])
-            _curves(facts, names)
-            for place, run in zip(st.columns(len(runs), gap="large"), runs, strict=True):
-                with place:
-                    _samples(run, names[run], several=len(runs) > 1)
-            if busy and not any(one["state"] in AT_WORK for one in facts.values()):
+            if not draw():
                 st.rerun()
 
     part()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.training.curation.fakes import FakeMender, generated_folder
+from tests.training.curation.fakes import FakeMender, generated_folder, make_pictures
 from tests.ui.pages import assert_well, html_of, open_page, visitor_of
+from training.curation.desk import apply_rules
 from training.curation.folder import Folder
 from training.curation.labels import Kinds, Labels
-from training.curation.repair import How, Settings, load_files, prompts_digest, repair, repaired
+from training.curation.repair import How, Settings, edited, load_files, prompts_digest, repair, repaired
 from training.curation.rules import Rules, last_verdict
+from training.curation.steps import Doing, watch
 from ui.curate import Desk
 from ui.shared.reviewing import TAKEN, letters, marked_change
 
@@ -58,6 +61,15 @@ def press(app: AppTest, *keys: str) -> None:
     for key in keys:
         app.button(key=key).click().run()
         assert_well(app)
+
+
+def until_idle(path: Path) -> Doing:
+    """When the step that is at work there has ended."""
+    end = time.monotonic() + 240
+    while (doing := watch(path)).at_work:
+        assert time.monotonic() < end, doing
+        time.sleep(0.05)
+    return doing
 
 
 def test_without_a_curation_the_page_says_how_to_begin_one(tmp_path: Path) -> None:
@@ -121,6 +133,25 @@ def test_undo_takes_back_a_label_and_an_edit(folder: Folder) -> None:
     assert "A red house stands by the sea." in html_of(app)
     press(app, "review-undo")
     assert repaired(folder)[before.id]["text"] == before.text
+
+
+def test_a_text_is_edited_after_the_rules_too_and_taken_back(folder: Folder) -> None:
+    apply_rules(folder, Rules.load())
+    app = opened(folder, reviewer="Ada")
+    app.segmented_control(key="curate-stage-review").set_value("rules").run()
+    next(button for button in app.button if button.label == "Draw the sample").click().run()
+    assert_well(app)
+    review = desk(app).review
+    assert review is not None
+    before = review.items[0]
+    press(app, "review-edit")
+    app.text_area[0].set_value("A red house stands by the sea.")
+    next(button for button in app.button if button.label == "Keep the change").click().run()
+    assert_well(app)
+    assert edited(folder)[before.id]["by"] == "Ada" and "A red house stands by the sea." in html_of(app)
+    assert repaired(folder)[before.id]["text"] != "A red house stands by the sea."
+    press(app, "review-undo")
+    assert not edited(folder) and before.text.split(".")[0] in html_of(app)
 
 
 def test_an_edit_that_says_nothing_is_a_sentence(folder: Folder) -> None:
@@ -247,3 +278,65 @@ def test_a_damaged_file_is_a_sentence(folder: Folder) -> None:
     app.run()
     assert_well(app)
     assert "labels.jsonl" in app.error[0].value
+
+
+# --- the steps ------------------------------------------------------------------------------------------------------
+
+
+def test_texts_are_repaired_and_exported_from_the_page(tmp_path: Path) -> None:
+    made = generated_folder(tmp_path, 3)
+    app = opened(made, "steps")
+    assert app.selectbox(key="make-mender").value == "rules", "scripted repairs nothing"
+    press(app, "make-go-repair")
+    assert until_idle(made.path).error == "" and len(repaired(made)) == 3
+    app.run()
+    assert_well(app)
+    assert "3 of 3 texts" in [one.proto.text for one in app.get("progress")]
+    assert any("once they have run" in one.value for one in app.caption)
+    apply_rules(made, Rules.parse("[near_duplicates]\nsimilarity = 2.0\n"))
+    app.run()
+    app.text_input(key=f"make-to-{made.path.name}").set_value(str(tmp_path / "out")).run()
+    press(app, "make-go-export")
+    assert until_idle(made.path).error == ""
+    assert (tmp_path / "out" / "filter_cap.json").is_file()
+
+
+def test_a_step_at_work_is_shown_and_stopped(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Path] = []
+    monkeypatch.setattr("training.curation.steps.stop", asked.append)
+    now = Doing("running", "repair", 2, 6, 1, "cost 0.25", 90.0)
+    monkeypatch.setattr("training.curation.steps.watch", lambda path: now)
+    app = opened(folder, "steps")
+    assert "2 of 6" in [one.proto.text for one in app.get("progress")]
+    assert all(words in html_of(app) for words in ("Repairing", "1 set aside", "cost 0.25", "1 min 30 s left"))
+    press(app, "make-stop")
+    assert asked == [folder.path]
+
+
+def test_why_a_step_ended_is_a_sentence(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.curation.steps.watch", lambda path: Doing(step="repair", error="no key is set"))
+    app = opened(folder, "steps")
+    assert app.error[0].value == "No key is set."
+
+
+def test_a_curation_is_begun_on_the_page(tmp_path: Path) -> None:
+    make_pictures(tmp_path / "pictures", 3)
+    app = open_page("curate")
+    app.text_input(key="curate-root").set_value(str(tmp_path)).run()
+    assert app.button(key="make-begin").disabled
+    app.text_input(key="make-pictures").set_value(str(tmp_path / "nowhere")).run()
+    app.text_input(key="make-folder").set_value(str(tmp_path / "new")).run()
+    press(app, "make-begin")
+    assert "is not on this machine" in app.error[0].value
+    app.text_input(key="make-pictures").set_value(str(tmp_path / "pictures")).run()
+    press(app, "make-begin")
+    assert "follows no instructions" in app.error[0].value and not (tmp_path / "new").exists()
+    app.checkbox(key="make-anyway").check().run()
+    app.number_input(key="make-sample").set_value(2).run()
+    app.number_input(key="make-continues").set_value(0).run()
+    press(app, "make-begin")
+    assert "2 pictures will be described" in app.success[0].value
+    assert until_idle(tmp_path / "new").error == ""
+    app.run()
+    assert_well(app)
+    assert "2 of 2 pictures" in [one.proto.text for one in app.get("progress")]

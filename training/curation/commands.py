@@ -11,25 +11,12 @@ from typing import Annotated, Any
 import typer
 
 from core.errors import UsageError
+from core.options import Vision, number, whole_number
 
 curate = typer.Typer(name="curate", help="Make the data of the second stage: describe, repair, verify, export.")
 
 Place = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that keeps everything of this curation.")]
 Again = Annotated[bool, typer.Option("--again", help="Set this step and what follows from it aside, and begin anew.")]
-
-
-def _whole_number(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a whole number") from None
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a number") from None
 
 
 def _count(flag: str, text: str, low: int = 1) -> Any:
@@ -40,7 +27,7 @@ def _count(flag: str, text: str, low: int = 1) -> Any:
             raise UsageError(f"{flag} is {value}: it must be {low} or more.")
         return value
 
-    return typer.Option(flag, metavar="N", parser=_whole_number, help=text, callback=check)
+    return typer.Option(flag, metavar="N", parser=whole_number, help=text, callback=check)
 
 
 @curate.callback(invoke_without_command=True)
@@ -62,9 +49,7 @@ def generate(
             show_default=False,
         ),
     ] = None,
-    vision: Annotated[
-        str | None, typer.Option("--vision", metavar="NAME", help="The model that sees [INQUISIGHT_VISION; pocket].")
-    ] = None,
+    vision: Vision = None,
     kind: Annotated[
         str, typer.Option("--kind", metavar="KIND", help="auto, folder, list, table or cc_sbu_align.")
     ] = "auto",
@@ -81,11 +66,11 @@ def generate(
     max_new_tokens: Annotated[int | None, _count("--max-new-tokens", "Room for each part [300].")] = None,
     temperature: Annotated[
         float | None,
-        typer.Option("--temperature", metavar="X", parser=_number, help="0: always the likeliest word [1]."),
+        typer.Option("--temperature", metavar="X", parser=number, help="0: always the likeliest word [1]."),
     ] = None,
     top_p: Annotated[
         float | None,
-        typer.Option("--top-p", metavar="X", parser=_number, help="Share of the probability drawn from [0.9]."),
+        typer.Option("--top-p", metavar="X", parser=number, help="Share of the probability drawn from [0.9]."),
     ] = None,
     batch: Annotated[int | None, _count("--batch", "Pictures at a time [16].")] = None,
     seed: Annotated[int | None, _count("--seed", "Same seed, same model: same texts [42].", 0)] = None,
@@ -134,26 +119,24 @@ def repair(
     rate: Annotated[
         float | None,
         typer.Option(
-            "--requests-per-second", metavar="X", parser=_number, help="Upper limit for calls; none by default."
+            "--requests-per-second", metavar="X", parser=number, help="Upper limit for calls; none by default."
         ),
     ] = None,
     tries: Annotated[int | None, _count("--tries", "How often a text is sent before its failure counts [2].")] = None,
     temperature: Annotated[
-        float | None, typer.Option("--temperature", metavar="X", parser=_number, help="Of the language model [0].")
+        float | None, typer.Option("--temperature", metavar="X", parser=number, help="Of the language model [0].")
     ] = None,
     seed: Annotated[int | None, _count("--seed", "Where the provider takes one [42].", 0)] = None,
     price_in: Annotated[
-        float | None, typer.Option("--price-in", metavar="X", parser=_number, help="Price of a million tokens read.")
+        float | None, typer.Option("--price-in", metavar="X", parser=number, help="Price of a million tokens read.")
     ] = None,
     price_out: Annotated[
         float | None,
-        typer.Option("--price-out", metavar="X", parser=_number, help="Price of a million tokens written."),
+        typer.Option("--price-out", metavar="X", parser=number, help="Price of a million tokens written."),
     ] = None,
     max_cost: Annotated[
         float | None,
-        typer.Option(
-            "--max-cost", metavar="X", parser=_number, help="Stop when all runs together have cost this much."
-        ),
+        typer.Option("--max-cost", metavar="X", parser=number, help="Stop when all runs together have cost this much."),
     ] = None,
     limit: Annotated[int | None, _count("--limit", "Texts in this run, to try things out.")] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Only try the texts again that failed.")] = False,
@@ -252,7 +235,7 @@ def status(
 @curate.command()
 def paraphrase(
     instruction: Annotated[str, typer.Argument(metavar="TEXT", help="The instruction, in quotes.")],
-    n: Annotated[int, typer.Option("--n", metavar="N", parser=_whole_number, help="How many to keep.")] = 4,
+    n: Annotated[int, typer.Option("--n", metavar="N", parser=whole_number, help="How many to keep.")] = 4,
     questioner: Annotated[
         str | None,
         typer.Option(

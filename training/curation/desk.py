@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.curation.figures import items_of
-from training.curation.folder import FILES, Folder
+from training.curation.folder import FILES, PROCESS, Folder
 from training.curation.generate import known_pictures
 from training.curation.journal import read_json
 from training.curation.labels import (
@@ -29,8 +29,15 @@ SAMPLE: dict[Stage, str] = {"repair": "sample.json", "rules": "sample-after.json
 
 
 def find_curations(root: Path) -> list[Path]:
-    """Folders of curations at or below `root`, the newest first. Raises UsageError where `root` is no folder."""
-    return find(root, lambda folder: (folder / "pictures.jsonl").is_file() and (folder / "generate.json").is_file())
+    """Folders of curations at or below `root`, the newest first. Raises UsageError where `root` is no folder.
+
+    One that was only just begun, and has no settings yet, is among them.
+    """
+    return find(root, lambda folder: (folder / PROCESS).is_file() or _is_begun(folder))
+
+
+def _is_begun(folder: Path) -> bool:
+    return (folder / "pictures.jsonl").is_file() and (folder / "generate.json").is_file()
 
 
 Stamp = tuple[tuple[int, int], ...]
@@ -79,7 +86,7 @@ def sit_down(
     else:
         with folder.at_work():
             items = draw_sample(folder, stage=stage, size=size, seed=seed, partly=partly)
-    return Review(items, Labels(folder), name, kinds or Kinds.load())
+    return Review(items, Labels(folder), name, kinds or Kinds.load(), folder, stage)
 
 
 @dataclass(frozen=True, slots=True)

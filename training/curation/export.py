@@ -28,7 +28,7 @@ from training.curation.journal import Record, clear_torn, read_json, write_json,
 from training.curation.labels import Labels
 from training.curation.pictures import ANNOTATIONS
 from training.curation.progress import Advance
-from training.curation.repair import repaired
+from training.curation.repair import edited, repaired
 from training.curation.rules import is_stale, last_verdict
 
 OURS: Final = frozenset({"image", ANNOTATIONS, "provenance.jsonl", "dropped.jsonl", "export.json"})
@@ -132,6 +132,7 @@ class _Provenance:
     def __init__(self, folder: Folder) -> None:
         self._made = generated(folder)
         self._mended = repaired(folder)
+        self._by_hand = edited(folder)
         self._generate = folder.settings("generate")
         self._repair = folder.settings("repair")
         self._places = {entry.id: entry.path for entry in known_pictures(folder)}
@@ -143,7 +144,8 @@ class _Provenance:
     def of(self, kept: Record, how: str, sha256: str) -> dict[str, Any]:
         name = kept["id"]
         made, mended = self._made[name], self._mended[name]
-        known = {digest(str(mended["text"])), digest(str(kept["text"]))}
+        known = {digest(str(one["text"])) for one in (mended, kept)}
+        hand = self._by_hand.get(name)
         return {
             "image_id": name,
             "picture": {"path": made["path"], "sha256": made["sha256"], "file": how, "file_sha256": sha256},
@@ -161,5 +163,6 @@ class _Provenance:
                 **({"changed by": mended["by"]} if "by" in mended else {}),
             },
             "rules": kept["rules"],
+            **({"edited after the rules": {key: hand[key] for key in ("by", "at", "before")}} if hand else {}),
             "labels": [label for label in self._labels.get(name, []) if label["of"] in known],
         }

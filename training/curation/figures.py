@@ -99,7 +99,7 @@ def count(folder: Folder) -> Figures:
     found.verdict = last_verdict(folder)
     if found.verdict is not None:
         found.stale = is_stale(folder, found.verdict)
-        found.texts["kept"] = [str(one["text"]) for one in folder.verified.read()]
+        found.texts["kept"] = list(texts_of(folder, "rules").values())
         dropped = folder.dropped.read()
         found.dropped = dict(Counter(_why(one) for one in dropped).most_common())
         found.matches = _matches(folder, labels, found.verdict)

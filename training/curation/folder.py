@@ -7,12 +7,17 @@ repaired.jsonl    append-only, one record per try
 sample.json       what people look at; labels.jsonl: what they say (append-only)
 verified.jsonl    the texts that are kept; dropped.jsonl: all others, with the reason; rules.json: which rule hit what
 earlier/          what `--again` set aside
+.process.json     who is at work, or was last; .progress.json: how far; .output.txt: what a process that nobody
+                  watches has to say
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
+import platform
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +29,10 @@ from training.curation.journal import Journal, clear_torn, read_json, write_json
 
 Step = Literal["generate", "repair", "verify", "rules"]
 SCHEMA: Final = 1
+PROCESS: Final = ".process.json"
+PROGRESS: Final = ".progress.json"
+OUTPUT: Final = ".output.txt"
+PATIENCE: Final = 0.5  # seconds in which the lock may be held by one who only looks
 
 # What each step writes, its settings (or mark) last. Beginning a step anew sets aside what follows from it, too.
 FILES: Final[dict[Step, tuple[str, ...]]] = {
@@ -53,7 +62,7 @@ class Folder:
         inside = {one.name for one in self.path.iterdir() if not one.name.startswith(".")} if self.path.exists() else ()
         if inside and not known.intersection(inside):
             raise UsageError(f"'{shown}' holds other files and no curation; name a new folder, or an empty one.")
-        if not inside and not create:
+        if not inside and not create and not (self.path / PROCESS).exists():
             raise UsageError(f"there is no curation in '{shown}'; begin one with `inquisight curate generate`.")
         if create:
             try:
@@ -68,22 +77,41 @@ class Folder:
         self.dropped = Journal(self.path / "dropped.jsonl")
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Only one process writes at a time; the system frees the folder when the process ends, however it ends."""
+    def at_work(self, step: str = "") -> Iterator[None]:
+        """Only one process writes at a time; the system frees the folder when the process ends, however it ends.
+
+        One that says its `step` can be watched and stopped from elsewhere: see `steps`.
+        """
         try:
             import fcntl
         except ImportError:  # Windows has no such lock; there, people have to see to it themselves
             yield
             return
         with (self.path / ".lock").open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise StoreError(
-                    f"another run is at work in '{printable(self.path)}'; wait for it, or stop it."
-                ) from None
+            until = time.monotonic() + PATIENCE
+            while not _taken(fcntl, lock):
+                if time.monotonic() > until:
+                    raise StoreError(f"another run is at work in '{printable(self.path)}'; wait for it, or stop it.")
+                time.sleep(PATIENCE / 20)
             clear_torn(self.path)
-            yield
+            if step:
+                self._sign(step=step, pid=os.getpid(), host=platform.node(), begun=time.time(), ended=None, error=None)
+            try:
+                yield
+            finally:
+                if step:
+                    self._sign(ended=time.time())
+
+    def _sign(self, **facts: Any) -> None:
+        """Say in `.process.json` who is at work; a stop that was asked for is of the one before, unless it is ours."""
+        try:
+            before = read_json(self.path / PROCESS) or {}
+        except StoreError:
+            before = {}
+        if facts.get("pid") and before.get("pid") != facts["pid"]:
+            before.pop("asked", None)
+        found = {name: value for name, value in {**before, **facts}.items() if value is not None}
+        write_json(self.path / PROCESS, found)
 
     # settings
 
@@ -127,6 +155,28 @@ class Folder:
         for path in found:  # the settings of `step` itself last: until then, a run killed here is asked for --again
             path.rename(target / path.name)
         return target
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process of this machine is at work in the curation at `path`."""
+    try:
+        import fcntl
+
+        with (path / ".lock").open("r") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (ImportError, FileNotFoundError):
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def _taken(fcntl: Any, lock: Any) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _option(name: str) -> str:

@@ -21,7 +21,7 @@ from core.errors import UsageError, printable
 from training.curation.folder import Folder, digest
 from training.curation.generate import generated, known_pictures
 from training.curation.journal import read_json, write_json, write_lines
-from training.curation.repair import repaired
+from training.curation.repair import edited, repaired
 from training.curation.toml import Closed, read
 
 Stage = Literal["repair", "rules"]
@@ -105,9 +105,11 @@ class Label:
 
 
 def texts_of(folder: Folder, stage: Stage) -> dict[str, str]:
-    """The texts after that step, in the order of the pictures."""
+    """The texts after that step as they are now, edits included, in the order of the pictures."""
     if stage == "rules":
-        return {str(one["id"]): str(one["text"]) for one in folder.verified.read()}
+        kept, by_hand = {str(one["id"]): one for one in folder.verified.read()}, edited(folder)
+        ruled = {name: str(one.get("ruled", one["text"])) for name, one in kept.items()}
+        return {name: str(by_hand[name]["text"]) if name in by_hand else text for name, text in ruled.items()}
     after = repaired(folder)
     found = {name: one for name in generated(folder) if (one := after.get(name)) and one["status"] == "repaired"}
     order = [entry.id for entry in known_pictures(folder)]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, TextIO
 
 from core.errors import printable
 
 EVERY: Final = 30.0  # seconds between lines where nobody watches
+KEPT_EVERY: Final = 0.5  # seconds between two notes for those who watch from elsewhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +36,21 @@ class Tally:
     rejected: int = 0
 
 
-def show(events: Iterable[Advance], doing: str, stream: TextIO | None = None) -> Tally:
-    """Run `events` to their end, telling on standard error how far they are."""
+def show(events: Iterable[Advance], doing: str, stream: TextIO | None = None, *, keep: Path | None = None) -> Tally:
+    """Run `events` to their end, telling on standard error how far they are, and in the file `keep`."""
     out = stream if stream is not None else sys.stderr
     alive = out.isatty()
     tally = Tally()
     started = last = time.monotonic()
+    kept = 0.0
     try:
         for event in events:
             tally.done += 1
             tally.rejected += bool(event.rejected)
             now = time.monotonic()
+            if keep is not None and now - kept >= KEPT_EVERY:
+                kept = now
+                _keep(keep, event, tally, now - started)
             if alive:
                 out.write(f"\r\x1b[2K{_line(event, doing, tally, now - started)}")
                 out.flush()
@@ -56,6 +64,15 @@ def show(events: Iterable[Advance], doing: str, stream: TextIO | None = None) ->
     finally:
         _clear(out, alive)
     return tally
+
+
+def _keep(path: Path, event: Advance, tally: Tally, seconds: float) -> None:
+    """For those who watch; whoever reads it finds a whole one, and a power cut may take it."""
+    left = (event.total - event.done) * seconds / tally.done
+    told = {"done": event.done, "total": event.total, "rejected": tally.rejected, "note": event.note, "left": left}
+    growing = path.with_name(f"{path.name}.part")
+    growing.write_text(json.dumps({**told, "time": time.time()}), "utf-8")
+    os.replace(growing, path)
 
 
 def _clear(out: TextIO, alive: bool) -> None:

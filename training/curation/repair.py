@@ -33,6 +33,7 @@ from training.curation.toml import Closed
 RULES: Final = "rules"  # the repairer that is no model: `fixing.repair`
 STREAK: Final = 10  # calls that fail in a row, for reasons outside the texts, until a run stops
 PRICES: Final = "prices.json"
+EDITED: Final = "edited"  # status of a record that a person wrote after the rules; see `edits`
 
 
 class Settings(Closed):
@@ -92,9 +93,25 @@ def repaired(folder: Folder) -> dict[str, Record]:
     found: dict[str, Record] = {}
     for record in folder.repaired.read():
         name = str(record["id"])
-        if record["status"] != "postponed" and name in texts and record.get("of") == digest(texts[name]):
+        if record["status"] not in ("postponed", EDITED) and name in texts and record.get("of") == digest(texts[name]):
             found[name] = record
     return found
+
+
+def edited(folder: Folder) -> dict[str, Record]:
+    """Texts that a person put right after the rules: the last such record that is about the repaired text as it is now.
+
+    One that was undone is not among them; one whose repaired text was changed since does again where that comes back.
+    """
+    found: dict[tuple[str, str], Record] = {}
+    for record in folder.repaired.read():
+        if record["status"] == EDITED:
+            found[str(record["id"]), str(record.get("of"))] = record
+    return {
+        name: hand
+        for name, one in repaired(folder).items()
+        if (hand := found.get((name, digest(str(one.get("text", "")))))) and not hand.get("undone")
+    }
 
 
 def account(folder: Folder) -> Usage:

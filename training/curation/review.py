@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from core.errors import InquisightError, printable
 from training.curation import signs
-from training.curation.edits import edit
+from training.curation.edits import change
 from training.curation.folder import Folder
-from training.curation.labels import Item, Kinds, Label, Labels
+from training.curation.labels import Item, Kinds, Label, Labels, Stage
 
 if TYPE_CHECKING:
     from prompt_toolkit.application import Application
@@ -21,16 +21,27 @@ if TYPE_CHECKING:
 Fragments = list[tuple[str, str]]
 WIDTH: Final = 100
 HELP: Final = "Enter keep and go on | s skip | b back | u undo | n note | p picture | q leave"
+CAN_EDIT: Final = " | Ctrl-E edit the text"
 
 
 class Review:
     """Where a reviewer is, and what is ticked for the text in view."""
 
-    def __init__(self, items: Sequence[Item], labels: Labels, reviewer: str, kinds: Kinds) -> None:
+    def __init__(
+        self,
+        items: Sequence[Item],
+        labels: Labels,
+        reviewer: str,
+        kinds: Kinds,
+        folder: Folder | None = None,
+        stage: Stage = "repair",
+    ) -> None:
         self.items = list(items)
         self.labels = labels
         self.reviewer = reviewer
         self.kinds = kinds
+        self.folder = folder  # None: texts are looked at, and not edited
+        self.stage: Stage = stage
         self.place = 0
         self.ticked: set[str] = set()
         self.note = ""
@@ -76,18 +87,18 @@ class Review:
         self.said = f"kept: {', '.join(ticked) or 'fine'}"
         self._go_to_next(self.place)
 
-    def edit(self, folder: Folder, text: str) -> None:
+    def edit(self, text: str) -> None:
         """Put `text` in place of the one in view, for everybody; what was said of the old one counts no more.
 
         Raises UsageError where it is empty or the same, or where the text has changed since it was shown.
         """
         place, old = self.place, self.item
-        if old is None:
+        if old is None or self.folder is None:
             return
-        self.items[place] = new = edit(folder, old, text, self.reviewer)
+        self.items[place], undo = change(self.folder, old, text, self.reviewer, self.stage)
 
         def take_back() -> None:
-            self.items[place] = edit(folder, new, old.text, self.reviewer)
+            self.items[place] = undo()
 
         self._given.append((place, take_back))
         self._show(place)
@@ -167,7 +178,8 @@ def lines(review: Review, width: int = WIDTH) -> Fragments:
         shown.append(("ansibrightblack", f" {kind.says}\n"))
     if review.note:
         shown.append(("", f"\n note: {printable(review.note, width)}\n"))
-    shown += [("ansibrightblack", f"\n{HELP}\n"), ("ansiyellow", review.said)]
+    more = CAN_EDIT if review.folder is not None else ""
+    shown += [("ansibrightblack", f"\n{HELP}{more}\n"), ("ansiyellow", review.said)]
     return shown
 
 
@@ -205,10 +217,11 @@ def application(review: Review, **options: Any) -> Application[None]:
     from prompt_toolkit.layout import BufferControl, ConditionalContainer, FormattedTextControl, HSplit, Layout, Window
 
     keys = KeyBindings()
-    note = Buffer(multiline=False)
+    note, whole = Buffer(multiline=False), Buffer(multiline=False)
     picture: dict[str, Fragments] = {}  # path -> rows; only the one in view is kept
     seeing = False
     writing = Condition(lambda: app.layout.has_focus(note))
+    editing = Condition(lambda: app.layout.has_focus(whole))
 
     def body() -> Any:
         item = review.item
@@ -220,7 +233,7 @@ def application(review: Review, **options: Any) -> Application[None]:
         return [*picture[item.picture], ("", "\n"), *lines(review)]
 
     def bind(key: str, action: Any) -> None:
-        @keys.add(key, filter=~writing)
+        @keys.add(key, filter=~writing & ~editing)
         def _(event: KeyPressEvent) -> None:
             action()
 
@@ -233,7 +246,7 @@ def application(review: Review, **options: Any) -> Application[None]:
     for kind in review.kinds.kind:
         bind(kind.key, lambda key=kind.key: review.tick(key))
 
-    @keys.add("n", filter=~writing)
+    @keys.add("n", filter=~writing & ~editing)
     def _(event: KeyPressEvent) -> None:
         if review.item is not None:
             note.text = review.note
@@ -246,7 +259,26 @@ def application(review: Review, **options: Any) -> Application[None]:
         review.note = note.text
         event.app.layout.focus(screen)
 
-    @keys.add("q", filter=~writing)
+    @keys.add("c-e", filter=~writing & ~editing)
+    def _(event: KeyPressEvent) -> None:
+        if review.item is not None and review.folder is not None:
+            whole.text = review.item.text
+            whole.cursor_position = len(whole.text)
+            event.app.layout.focus(whole)
+
+    @keys.add("enter", filter=editing)
+    def _(event: KeyPressEvent) -> None:
+        event.app.layout.focus(screen)
+        try:
+            review.edit(whole.text)
+        except InquisightError as error:
+            review.said = str(error)
+
+    @keys.add("escape", filter=editing, eager=True)
+    def _(event: KeyPressEvent) -> None:
+        event.app.layout.focus(screen)
+
+    @keys.add("q", filter=~writing & ~editing)
     @keys.add("c-c")
     @keys.add("c-d")
     def _(event: KeyPressEvent) -> None:
@@ -256,8 +288,15 @@ def application(review: Review, **options: Any) -> Application[None]:
     line = HSplit(
         [Window(FormattedTextControl("note (Enter when done):"), height=1), Window(BufferControl(note), height=1)]
     )
+    text = HSplit(
+        [
+            Window(FormattedTextControl("text (Enter when done, Escape leaves it as it was):"), height=1),
+            Window(BufferControl(whole), wrap_lines=True),
+        ]
+    )
+    below = [ConditionalContainer(line, filter=writing), ConditionalContainer(text, filter=editing)]
     app: Application[None] = Application(
-        layout=Layout(HSplit([screen, ConditionalContainer(line, filter=writing)]), focused_element=screen),
+        layout=Layout(HSplit([screen, *below]), focused_element=screen),
         key_bindings=keys,
         full_screen=True,
         **options,

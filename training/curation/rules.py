@@ -2,6 +2,9 @@
 
 The outcome is a function of the repaired texts, the rules and the labels: running it again gives the same files. Kept
 and dropped texts together are all pictures of the curation, so nothing is ever lost on the way.
+
+A text that a person put right after the rules wins over all of them: no rule changes or drops it, and none counts it as
+a hit; nor is it dropped for its likeness to another one. Only people drop it, by what they say of that very text.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from training.curation.folder import Folder, digest
 from training.curation.generate import generated, known_pictures
 from training.curation.journal import Record, read_json, write_json, write_lines
 from training.curation.labels import Label, Labels
-from training.curation.repair import repaired
+from training.curation.repair import edited, repaired
 from training.curation.similar import near_duplicates
 from training.curation.toml import Closed, parse, read
 
@@ -190,7 +193,7 @@ def judge(folder: Folder, rules: Rules, *, partly: bool = False) -> Verdict:
 
     Raises UsageError where texts are not repaired yet, unless `partly`; then these are left out.
     """
-    first, second = generated(folder), repaired(folder)
+    first, second, by_hand = generated(folder), repaired(folder), edited(folder)
     verdict = Verdict(hits={rule.name: [] for rule in rules.rule})
     said = _labels_by_text(folder)
     open_: list[str] = []
@@ -211,6 +214,10 @@ def judge(folder: Folder, rules: Rules, *, partly: bool = False) -> Verdict:
             verdict.dropped.append(_dropped(name, "repair", mended["reason"], str(made["text"])))
             continue
         outcome = apply(str(mended["text"]), rules)
+        hand = by_hand.get(name)
+        ruled = {"ruled": outcome.text} if hand else {}  # what it is again where the edit is undone
+        if hand:
+            outcome = Outcome(str(hand["text"]))
         for rule, before, after in outcome.hits:
             verdict.hits[rule].append({"id": name, "before": before, "after": after})
         rule_names = [rule for rule, _, _ in outcome.hits]
@@ -218,7 +225,8 @@ def judge(folder: Folder, rules: Rules, *, partly: bool = False) -> Verdict:
             reason = f"{outcome.dropped.name}: {outcome.dropped.says}".rstrip(": ")
             verdict.dropped.append(_dropped(name, "rules", reason, str(mended["text"]), rule_names))
             continue
-        seen = {digest(outcome.text), digest(str(mended["text"]))}  # a repair by rule makes no invention true
+        # a repair by rule makes no invention true, one by a person does
+        seen = {digest(outcome.text)} if hand else {digest(outcome.text), digest(str(mended["text"]))}
         labels = [label for text in sorted(seen) for label in said.get((name, text), ())]
         bad = [label for label in labels if set(label.kinds) & set(rules.people.drop)]
         if bad:
@@ -226,15 +234,19 @@ def judge(folder: Folder, rules: Rules, *, partly: bool = False) -> Verdict:
             reason = f"{bad[0].reviewer} says: {kinds}{f' ({bad[0].note})' if bad[0].note else ''}"
             verdict.dropped.append(_dropped(name, "people", reason, outcome.text, rule_names))
             continue
-        standing[name] = {"id": name, "text": outcome.text, "rules": rule_names, "of": digest(str(mended["text"]))}
+        of = digest(str(mended["text"]))
+        standing[name] = {"id": name, "text": outcome.text, "rules": rule_names, "of": of, **ruled}
     if open_ and not partly:
         raise UsageError(
             f"{len(open_)} pictures have no repaired text yet (the first: {printable(open_[0], 60)}); finish "
             "`inquisight curate generate` and `repair` first, or add --partly to leave them out."
         )
-    texts = {name: str(record["text"]) for name, record in standing.items()}
+    # those that people wrote come first: the others are compared with them
+    texts = {name: str(standing[name]["text"]) for name in sorted(standing, key=lambda name: name not in by_hand)}
     limit = rules.near_duplicates.similarity
     for name, (other, likeness) in (near_duplicates(texts, limit) if limit <= 1 else {}).items():
+        if name in by_hand:
+            continue
         record = standing.pop(name)
         reason = f"{likeness:.2f} like the text of {other}, which is kept"
         verdict.dropped.append(_dropped(name, "similar", reason, record["text"], record["rules"]))
@@ -295,11 +307,12 @@ def inputs_digest(folder: Folder) -> str:
     """The same for the same texts and labels, whatever order they were written in."""
     made = {name: [one["status"], one.get("text", "")] for name, one in generated(folder).items()}
     mended = {name: [one["status"], one.get("text", "")] for name, one in repaired(folder).items()}
+    by_hand = {name: one["text"] for name, one in edited(folder).items()}
     said = {
         f"{name}:{of}": sorted([label.reviewer, *label.kinds] for label in labels)
         for (name, of), labels in _labels_by_text(folder).items()
     }
-    return digest([made, mended, said])
+    return digest([made, mended, said, *([by_hand] if by_hand else [])])
 
 
 def _labels_by_text(folder: Folder) -> Mapping[tuple[str, str], list[Label]]:

@@ -16,7 +16,7 @@ from core.settings import get_settings
 from core.vision import VisionBackend
 from training.curation import generate as generating
 from training.curation import repair as repairing
-from training.curation.folder import Folder, Step
+from training.curation.folder import PROGRESS, Folder, Step
 from training.curation.generate import Instructions, known_pictures
 from training.curation.journal import read_json
 from training.curation.mender import ChatMender
@@ -89,7 +89,7 @@ def generate(
             seed=seed,
         )
     folder = Folder(path, create=bool(source.paths))
-    with folder.at_work():
+    with folder.at_work("generate"):
         kept = {name: value for name, value in folder.settings("generate").items() if name in options}
         said = read("instructions", instructions, Instructions) if instructions or not kept or again else None
         if said is not None:
@@ -99,7 +99,7 @@ def generate(
             words = {name: before[name] for name in ("instructions", "continue_with")}
         given = {name: value for name, value in options.items() if value is not None}
         chosen = generating.settings_from({"vision": settings.vision, **words, **({} if again else kept), **given})
-        _check_vision(chosen.vision, anyway=anyway or (bool(kept) and not again))
+        check_vision(chosen.vision, anyway=anyway or (bool(kept) and not again))
         if again:
             entries = entries or known_pictures(folder)
             _set_aside(folder, "generate")
@@ -118,7 +118,7 @@ def generate(
 
         limit = settings.max_pixels
         events = generating.generate(folder, chosen, load, failed_only=failed_only, max_pixels=limit)
-        tally = show(events, "describing")
+        tally = show(events, "describing", keep=path / PROGRESS)
         made = generating.generated(folder)
     good = sum(record["status"] == "ok" for record in made.values())
     new = f"{tally.done} new, " if tally.done else "nothing left to do, "
@@ -126,7 +126,7 @@ def generate(
     print(f"{new}{good} texts of {len(known_pictures(folder))} pictures{aside}")
 
 
-def _check_vision(name: str, *, anyway: bool) -> None:
+def check_vision(name: str, *, anyway: bool) -> None:
     """A misspelt name, and a model that cannot do it, are told before anything is written or loaded."""
     from core.registry import get_registry
 
@@ -141,7 +141,7 @@ def repair(path: Path, options: dict[str, Any], *, prompts: Path | None, money: 
     if work.rate is not None and not (work.rate > 0 and math.isfinite(work.rate)):
         raise UsageError(f"--requests-per-second is {work.rate}: it must be a number above 0.")
     folder = Folder(path)
-    with folder.at_work():
+    with folder.at_work("repair"):
         before = {} if again else folder.settings("repair")
         files = repairing.load_files(prompts)
         digest = repairing.prompts_digest(files)
@@ -172,7 +172,7 @@ def repair(path: Path, options: dict[str, Any], *, prompts: Path | None, money: 
         if prices.input or prices.output:
             prices.note(folder)
         how = repairing.How(work.concurrency, work.failed, work.limit, prices, money.most, waiting=_waiting)
-        tally = show(repairing.repair(folder, chosen, files, mender, how), "repairing")
+        tally = show(repairing.repair(folder, chosen, files, mender, how), "repairing", keep=path / PROGRESS)
         mended = repairing.repaired(folder)
         usage = repairing.account(folder)
     good = sum(record["status"] == "repaired" for record in mended.values())
@@ -240,7 +240,7 @@ def verify(
 
         if importlib.util.find_spec("prompt_toolkit") is None:
             raise UsageError("the view needs a package: pip install prompt_toolkit; or use --sheet and --read-sheet.")
-        review.run(review.Review(items, labels, name, known))
+        review.run(review.Review(items, labels, name, known, folder, stage))  # type: ignore[arg-type]
     done = sum(labels.get(name, item) is not None for item in items)
     print(f"{done} of {len(items)} texts labelled by {name}")
 
@@ -266,8 +266,9 @@ def export(path: Path, to: Path, *, overwrite: bool) -> None:
     from training.curation.export import export as run
 
     folder = Folder(path)
-    with folder.at_work():
-        tally = show(run(folder, to, overwrite=overwrite, max_pixels=get_settings().max_pixels), "writing")
+    with folder.at_work("export"):
+        events = run(folder, to, overwrite=overwrite, max_pixels=get_settings().max_pixels)
+        tally = show(events, "writing", keep=path / PROGRESS)
     print(f"{tally.done} pairs written to {printable(to)}")
 
 

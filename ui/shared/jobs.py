@@ -172,15 +172,23 @@ class Jobs:
 
 
 def watch(job: Job | None, draw: Callable[[], None], *, every: float = POLL, key: str | None = None) -> None:
-    """Draw a part of the page, again and again while `job` is at work; when it ends, the whole page once more."""
+    """Draw a part of the page, again and again while `job` is at work; when it ends, the whole page once more.
+
+    Without work it is no fragment, on purpose. A browser's last look, under way when the page is drawn for the end of
+    the work, would start another run, and Streamlit discards whatever it has not yet delivered of the run before: the
+    answer, or what a click just did, would never show. A look at a fragment that is no more starts nothing.
+    """
     import streamlit as st
 
-    busy = job is not None and job.active
+    if job is None or not job.active:
+        with st.container():  # a fragment has one, too: what follows stays in its place
+            draw()
+        return
 
-    @st.fragment(run_every=every if busy else None, key=key)
+    @st.fragment(run_every=every, key=key)
     def part() -> None:
         draw()
-        if busy and job is not None and not job.active:
+        if not job.active:
             st.rerun()
 
     part()

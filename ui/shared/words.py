@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from core.errors import InquisightError, printable
 
@@ -88,3 +89,28 @@ def told() -> Iterator[None]:
         yield
     except Exception as error:  # noqa: BLE001 - the last place before the visitor
         st.error(plain(sentence(error)), icon=":material/error:")
+
+
+_TROUBLE: Final = "inquisight.trouble"
+
+
+def attempt(act: Callable[..., object], *args: object, **more: object) -> None:
+    """For `on_click`: do it, and keep what goes wrong for `show_trouble`.
+
+    What a click does belongs into such a callback. Where a page asks `if st.button(...)` instead, the click is gone
+    if anything else reruns the page before that line is reached.
+    """
+    import streamlit as st
+
+    try:
+        act(*args, **more)
+    except Exception as error:  # noqa: BLE001 - the last place before the visitor
+        st.session_state[_TROUBLE] = sentence(error)
+
+
+def show_trouble() -> None:
+    """The sentence about the last `attempt` that failed, once."""
+    import streamlit as st
+
+    if said := st.session_state.pop(_TROUBLE, ""):
+        st.error(plain(said), icon=":material/error:")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,8 @@ from training.curation.edits import edit
 from training.curation.export import export
 from training.curation.folder import Folder
 from training.curation.labels import Kinds, Label, Labels
-from training.curation.repair import How, Settings, load_files, prompts_digest, repair, repaired
+from training.curation.repair import How, Settings, edited, load_files, prompts_digest, repair, repaired
+from training.curation.review import application, lines
 from training.curation.rules import Rules
 
 BETTER = "A wooden house with a red door stands by the sea, two boats lie before it, and a dog sleeps on the steps."
@@ -85,3 +87,97 @@ def test_differences_of_two_reviewers_come_in_the_order_of_the_sample(folder: Fo
 def test_curations_are_found_below_a_folder(folder: Folder, tmp_path: Path) -> None:
     assert find_curations(tmp_path) == [folder.path] == find_curations(folder.path)
     assert find_curations(tmp_path / "pictures") == []
+
+
+# ---- after the rules -----------------------------------------------------------------------------------------------
+
+WIDE = "[near_duplicates]\nsimilarity = 2.0\n"
+ALL = '[[rule]]\nname = "all"\npattern = "sea"\naction = "drop"\n[people]\ndrop = ["wrong"]\n' + WIDE
+
+
+def exported(folder: Folder, to: Path) -> dict[str, dict[str, Any]]:
+    """Caption and provenance by picture."""
+    list(export(folder, to, max_pixels=10_000_000))
+    captions = json.loads((to / "filter_cap.json").read_text())["annotations"]
+    found = {one["image_id"]: {"caption": one["caption"]} for one in captions}
+    for line in (to / "provenance.jsonl").read_text().splitlines():
+        found[json.loads(line)["image_id"]] |= json.loads(line)
+    return found
+
+
+def test_an_edit_after_the_rules_wins_over_them_and_says_so(folder: Folder, tmp_path: Path) -> None:
+    apply_rules(folder, Rules.parse(WIDE))
+    review = sit_down(folder, "Ada", stage="rules")
+    item = review.items[0]
+    review.edit(BETTER)
+    assert review.item is not None and review.item.text == BETTER
+    assert sit_down(folder, "Ben", stage="rules").items[0].text == BETTER, "everybody sees it at once"
+    assert sit_down(folder, "Ben").items and repaired(folder)[item.id]["text"] == item.text
+    with pytest.raises(UsageError, match="run `inquisight curate rules"):
+        exported(folder, tmp_path / "early")
+    verdict = apply_rules(folder, Rules.parse(ALL))  # a rule that would drop just this text
+    assert not verdict.hits["all"] and len(verdict.kept) == 4
+    found = exported(folder, tmp_path / "out")
+    assert found[item.id]["caption"] == BETTER and found[item.id]["repaired"]["text"] == item.text
+    after = found[item.id]["edited after the rules"]
+    assert after["by"] == "Ada" and after["before"] == item.text
+    assert sum("edited after the rules" in one for one in found.values()) == 1
+
+
+def test_an_edit_after_the_rules_is_undone_to_what_was_there(folder: Folder, tmp_path: Path) -> None:
+    fixing = '[[rule]]\nname = "x"\npattern = "There is"\naction = "fix"\nreplace = "I see"\n'
+    apply_rules(folder, Rules.parse(fixing + WIDE))
+    review = sit_down(folder, "Ada", stage="rules")
+    ruled = review.items[0]
+    assert ruled.text.startswith("I see")
+    review.edit(BETTER)
+    other = sit_down(folder, "Ben", stage="rules")
+    other.edit(f"{BETTER} It rains.")
+    other.undo()
+    assert sit_down(folder, "Cid", stage="rules").items[0].text == BETTER, "the edit before is in force again"
+    apply_rules(folder, Rules.parse(WIDE))
+    review.undo()
+    assert sit_down(folder, "Cid", stage="rules").items[0].text != BETTER
+    apply_rules(folder, Rules.parse(WIDE))
+    found = exported(folder, tmp_path / "out")
+    assert found[ruled.id]["caption"].startswith("There is") and "edited after the rules" not in found[ruled.id]
+
+
+def test_the_later_change_counts_where_both_texts_were_edited(folder: Folder) -> None:
+    apply_rules(folder, Rules.parse(WIDE))
+    item = sit_down(folder, "Ada", stage="rules").items[0]
+    edit(folder, item, BETTER, "Ada", "rules")
+    new = edit(folder, item, "A boat lies in the sun on a long white beach.", "Ben")
+    assert edited(folder) == {}
+    edit(folder, new, item.text, "Ben")
+    assert edited(folder)[item.id]["text"] == BETTER
+    with pytest.raises(UsageError, match="somebody else has changed"):
+        edit(folder, item, "Another one.", "Ada", "rules")
+
+
+def test_only_people_drop_a_text_that_people_wrote(folder: Folder) -> None:
+    apply_rules(folder, Rules.parse(WIDE))
+    one, other, *_ = sit_down(folder, "Ada", stage="rules").items
+    Labels(folder).add(Label(one.id, "Ben", one.of, ("wrong",)))
+    new = edit(folder, one, BETTER, "Ada", "rules")
+    edit(folder, other, BETTER, "Ada", "rules")
+    strict = Rules.parse('[people]\ndrop = ["wrong"]\n[near_duplicates]\nsimilarity = 0.5\n')
+    assert {one.id, other.id} <= {record["id"] for record in try_rules(folder, strict).kept}
+    Labels(folder).add(Label(one.id, "Ben", new.of, ("wrong",)))
+    assert [record["id"] for record in try_rules(folder, strict).dropped if record["stage"] == "people"] == [one.id]
+
+
+def test_a_text_is_edited_in_the_terminal_too(folder: Folder) -> None:
+    from prompt_toolkit.input import create_pipe_input
+    from prompt_toolkit.output import DummyOutput
+
+    apply_rules(folder, Rules.parse(WIDE))
+    review = sit_down(folder, "Ada", stage="rules")
+    before = [item.text for item in review.items]
+    assert "Ctrl-E" in "".join(text for _, text in lines(review))
+    with create_pipe_input() as keys:
+        # " Yes." at the end of the first, fine; the second as it was, and changed to nothing, which says so
+        keys.send_text("\x05 Yes.\r" + "\r" + "\x05\r" + "\x05\x15\r" + "q")
+        application(review, input=keys, output=DummyOutput()).run()
+    assert review.items[0].text == f"{before[0]} Yes." and review.items[1].text == before[1]
+    assert "empty text" in review.said and review.done == 1

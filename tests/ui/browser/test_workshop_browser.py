@@ -12,6 +12,7 @@ import pytest
 from docs.dashboard_world import make_curation, make_model, make_pictures
 from training.curation.folder import Folder
 from training.curation.labels import Labels
+from training.curation.repair import repaired
 from training.runs import describe
 
 expect: Any = pytest.importorskip("playwright.sync_api", reason="pip install playwright").expect
@@ -21,6 +22,12 @@ Visit = Callable[..., Any]
 
 def fill(page: Any, name: str, value: str) -> None:
     box = page.get_by_role("textbox", name=name)
+    box.fill(value)
+    box.press("Enter")
+
+
+def fill_number(page: Any, name: str, value: str) -> None:
+    box = page.get_by_role("spinbutton", name=name)
     box.fill(value)
     box.press("Enter")
 
@@ -68,6 +75,23 @@ def test_what_is_typed_is_no_key(visit: Visit, tmp_path: Path) -> None:
     expect(page.get_by_text("1 of 10 texts labelled")).to_be_visible(timeout=LONG)
     [label] = Labels(folder).all()
     assert label.note == "weak tea" and label.kinds == ()
+
+
+def test_a_curation_is_begun_repaired_and_its_page_reloaded(visit: Visit, tmp_path: Path) -> None:
+    make_pictures(tmp_path / "pictures")
+    page = visit("curate")
+    fill(page, "Look for curations in", str(tmp_path))
+    fill(page, "Pictures", str(tmp_path / "pictures"))
+    fill(page, "Folder for the curation", str(tmp_path / "new"))
+    fill_number(page, "How many pictures", "3")
+    page.get_by_text("Take it though it follows no instructions").click()
+    page.get_by_role("button", name="Begin").click()
+    expect(page.get_by_text("3 pictures will be described")).to_be_visible(timeout=LONG)
+    page.reload()  # a step is no business of the page's
+    expect(page.get_by_text("3 of 3 pictures")).to_be_visible(timeout=LONG)
+    page.get_by_role("button", name="Start").click()
+    expect(page.get_by_text("3 of 3 texts")).to_be_visible(timeout=LONG)
+    assert len(repaired(Folder(tmp_path / "new"))) == 3
 
 
 def test_a_pocket_training_is_started_and_stopped(visit: Visit, tmp_path: Path) -> None:
