@@ -10,6 +10,7 @@ Starts `inquisight ui` with a home of its own, goes the ways that people go, and
 from __future__ import annotations
 
 import argparse
+import atexit
 import os
 import re
 import shutil
@@ -25,7 +26,12 @@ from typing import Any, Final
 ROOT: Final = Path(__file__).resolve().parents[1]
 PHOTOS: Final = ROOT / "examples" / "photos"
 PATIENCE: Final = 240_000  # milliseconds
+WORLD: Final = "runs/pocket"  # what the pages Curate and Train show, below the folder that the dashboard starts in
 MOST_HIGH: Final = 2400  # pixels of a picture
+HIGH: Final = {
+    "train": 1250,
+    "video": 1500,
+}  # of pages whose end says no more than their beginning, where they are wide
 LOOKS: Final[dict[str, dict[str, Any]]] = {
     "light": {"viewport": {"width": 1280, "height": 860}, "color_scheme": "light"},
     "dark": {"viewport": {"width": 1280, "height": 860}, "color_scheme": "dark"},
@@ -65,6 +71,18 @@ def chat(page: Any) -> None:
     page.get_by_role("button", name="JSON").wait_for()
 
 
+def video(page: Any) -> None:
+    """The example film, told, with one of its frames chosen."""
+    page.get_by_role("radio", name="Example").click()
+    page.get_by_role("button", name="A cat and a cup of coffee").click()
+    page.get_by_text(re.compile(r"^example\.webm")).first.wait_for()
+    page.get_by_role("button", name=re.compile("^Start")).click()
+    page.get_by_role("button", name="Contact sheet").wait_for()
+    page.get_by_role("button", name=re.compile("^Frame 4 at ")).click()
+    page.get_by_text(re.compile("^Frame 4 at ")).first.wait_for()
+    page.wait_for_function("document.querySelector('video').readyState > 1 && !document.querySelector('video').seeking")
+
+
 def history(page: Any) -> None:
     """Two interviews and a chat, each kept when it was made."""
     address = page.url.rpartition("/")[0]
@@ -82,7 +100,7 @@ def history(page: Any) -> None:
 
 def curate(page: Any) -> None:
     """A text under review, with one error ticked by its key."""
-    _fill(page, "Look for curations in", _world().name)
+    _fill(page, "Look for curations in", _world())
     _fill(page, "Your name", "Ada")
     page.get_by_role("button", name=re.compile("^Draw the sample|invented")).first.wait_for()
     draw = page.get_by_role("button", name="Draw the sample")
@@ -96,7 +114,7 @@ def curate(page: Any) -> None:
 
 def train(page: Any) -> None:
     """Two trainings over each other."""
-    _fill(page, "Look for trainings in", _world().name)
+    _fill(page, "Look for trainings in", _world())
     page.get_by_text("What it says").first.wait_for()
     page.get_by_role("combobox", name="Trainings").click()
     page.keyboard.press("ArrowDown")
@@ -109,13 +127,24 @@ def train(page: Any) -> None:
 
 
 @lru_cache(maxsize=1)
-def _world() -> tempfile.TemporaryDirectory[str]:
-    """A curation and two trainings, made when they are first needed."""
+def _place() -> Path:
+    """The folder that the dashboard is started in. Pictures show its name: a short one, where that is free."""
+    place = Path(tempfile.gettempdir()) / "inquisight"
+    try:
+        place.mkdir(0o700)
+    except FileExistsError:
+        place = Path(tempfile.mkdtemp(prefix="inquisight-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    return place
+
+
+@lru_cache(maxsize=1)
+def _world() -> str:
+    """A curation and two trainings, made when they are first needed; where, as somebody would type it."""
     from docs.dashboard_world import make
 
-    folder = tempfile.TemporaryDirectory(prefix="inquisight-")
-    make(Path(folder.name))
-    return folder
+    make(_place() / WORLD)
+    return WORLD
 
 
 def _fill(page: Any, name: str, value: str) -> None:
@@ -131,6 +160,7 @@ def just_open(page: Any) -> None:
 PAGES: Final[dict[str, Callable[[Any], None]]] = {
     "interview": interview,
     "chat": chat,
+    "video": video,
     "compare": compare,
     "history": history,
     "curate": curate,
@@ -149,8 +179,14 @@ def dashboard(home: str) -> Iterator[str]:
     """Where it answers."""
     process = subprocess.Popen(
         [sys.executable, "-m", "ui.commands", "--port", "0", "--no-browser"],
-        cwd=ROOT,
-        env={**os.environ, "INQUISIGHT_HOME": home, "INQUISIGHT_ROUNDS": "6", "HF_HUB_OFFLINE": "1"},
+        cwd=_place(),
+        env={
+            **os.environ,
+            "INQUISIGHT_HOME": home,
+            "INQUISIGHT_ROUNDS": "6",
+            "HF_HUB_OFFLINE": "1",
+            "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        },
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -175,9 +211,9 @@ def take(browser: Any, where: str, name: str, look: str, out: Path) -> Path:
         page.wait_for_function("[...document.images].every((one) => one.complete)")
         page.mouse.move(0, 0)
         high = page.evaluate("document.querySelector('.stMain').scrollHeight")
-        page.set_viewport_size(
-            {"width": LOOKS[look]["viewport"]["width"], "height": min(MOST_HIGH, max(860, int(high)))}
-        )
+        most = MOST_HIGH if look == "narrow" else HIGH.get(name, MOST_HIGH)
+        page.set_viewport_size({"width": LOOKS[look]["viewport"]["width"], "height": min(most, max(860, int(high)))})
+        page.evaluate("document.querySelector('.stMain').scrollTop = 0")
         file = out / f"{name}-{look}.png"
         page.screenshot(path=str(file), animations="disabled")
         return file

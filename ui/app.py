@@ -48,6 +48,7 @@ class Place:
 PLACES = (
     Place("interview", "Interview", ":material/forum:"),
     Place("chat", "Chat", ":material/chat:"),
+    Place("video", "Video", ":material/movie:"),
     Place("compare", "Compare", ":material/compare:"),
     Place("history", "History", ":material/history:"),
     Place("curate", "Curate", ":material/fact_check:", of_the_machine=True),

@@ -19,7 +19,7 @@ import typer
 
 from core.errors import InquisightError, UsageError, printable
 from core.hookspecs import hookimpl
-from ui.shared.options import HOST, PORT, UPLOAD_MB, UiOptions
+from ui.shared.options import HOST, PORT, UPLOAD_MB, VIDEO_MB, UiOptions
 
 APP: Final = Path(__file__).with_name("app.py")
 _START: Final = 60.0  # seconds after which a browser is no longer waited for
@@ -57,6 +57,7 @@ def ui(
         typer.Option("--questioner", metavar="NAME", help="Offer this one only; may be repeated [all]."),
     ] = None,
     upload_mb: Annotated[int, typer.Option("--upload-mb", metavar="N", help="Largest picture.")] = UPLOAD_MB,
+    video_mb: Annotated[int, typer.Option("--video-mb", metavar="N", help="Largest video.")] = VIDEO_MB,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Open no browser.")] = False,
 ) -> None:
     """Open the dashboard: interviews, chat, history, curation and training in a browser."""
@@ -68,6 +69,7 @@ def ui(
         eyes=tuple(eye or ()),
         questioners=tuple(questioner or ()),
         upload_mb=upload_mb,
+        video_mb=video_mb,
     )
     check(options, open_to_all=open_to_all)
     port = free_port(host, port)
@@ -86,8 +88,9 @@ def check(options: UiOptions, *, open_to_all: bool = False) -> None:
     """Raise InquisightError for what can be known to be wrong before anything is started."""
     if importlib.util.find_spec("streamlit") is None:
         raise UsageError("the dashboard needs an optional part: pip install 'inquisight[ui]'")
-    if not 1 <= options.upload_mb <= 1000:
-        raise UsageError(f"--upload-mb must be between 1 and 1000, not {options.upload_mb}")
+    for name, megabytes in (("--upload-mb", options.upload_mb), ("--video-mb", options.video_mb)):
+        if not 1 <= megabytes <= 1000:
+            raise UsageError(f"{name} must be between 1 and 1000, not {megabytes}")
     if options.allow and not options.oidc:
         raise UsageError("--allow only means something together with --oidc")
     if options.oidc and importlib.util.find_spec("authlib") is None:
@@ -110,13 +113,15 @@ def streamlit_options(options: UiOptions, port: int) -> list[str]:
         "server.address": options.host,
         "server.port": port,
         "server.headless": "true",  # asks for no e-mail address; the browser is opened here
-        "server.maxUploadSize": options.upload_mb,
+        # The pages check what they take: pictures are held to `upload_mb`.
+        "server.maxUploadSize": max(options.upload_mb, options.video_mb),
         "server.enableXsrfProtection": "true",
         "server.enableCORS": "true",
         "server.enableStaticServing": "false",
         "server.enableAgentApi": "false",
         "server.fileWatcherType": "none",
         "server.runOnSave": "false",
+        "runner.postScriptGC": "false",  # after each look at work under way, it would hold up that work for long
         "browser.gatherUsageStats": "false",
         "client.showErrorDetails": "none",
         "client.toolbarMode": "minimal",

@@ -47,7 +47,7 @@ def cues(caption: Caption) -> list[Cue]:
     told = scenes(caption)
     if len(caption.options.get("video", {}).get("parts", ())) > 1:
         return [Cue(scene.begin, scene.end, scene.text) for scene in told]
-    known = [(one.seconds, text) for one in looked_at(caption) if (text := _learned(one.turns))]
+    known = [(one.seconds, text) for one in looked_at(caption) if (text := learned(one.turns))]
     if not known:
         return [Cue(scene.begin, scene.end, scene.text) for scene in told]
     [part] = caption.options["video"]["parts"]
@@ -61,8 +61,8 @@ def cues(caption: Caption) -> list[Cue]:
     return found
 
 
-def _learned(turns: Sequence[Turn]) -> str:
-    """What was said of one frame: the longest certain answer, which is the description where there is one."""
+def learned(turns: Sequence[Turn]) -> str:
+    """What was said of one frame: the longest certain answer, the description where there is one; "" for none."""
     answers = [certain_part(turn.answer) for turn in turns if turn.certainty == "sure"]
     telling = [answer for answer in answers if not _NEGATION.search(answer)] or answers
     text = max(telling, key=len, default="")

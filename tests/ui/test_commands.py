@@ -27,7 +27,7 @@ def test_it_stays_on_this_machine_and_sends_nothing() -> None:
         "--browser.gatherUsageStats=false",
         "--client.showErrorDetails=none",
         "--server.enableAgentApi=false",
-        "--server.maxUploadSize=20",
+        "--server.maxUploadSize=200",
         "--server.allowedHosts=localhost",
     ):
         assert option in said
@@ -58,6 +58,7 @@ def test_others_need_a_password(host: str, tmp_path: Path) -> None:
         (["--password-file", "/no/such/file"], "/no/such/file"),
         (["--allow", "me@example.org"], "--oidc"),
         (["--upload-mb", "0"], "--upload-mb"),
+        (["--video-mb", "1001"], "--video-mb"),
         (["--port", "70000"], "65535"),
         (["--host", "0.0.0.0"], "--password-file"),
     ],

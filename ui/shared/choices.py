@@ -84,6 +84,22 @@ def choose_questioner(key: str, default: str, *, disabled: bool = False) -> str:
     )
 
 
+def choose_mender(key: str, default: str, *, disabled: bool = False) -> str:
+    """A box to choose who repairs texts: a language model, or rules that need none."""
+    rules = Choice("rules", "what can be repaired by counting", ("no language model", "costs nothing"))
+    # `scripted` asks questions and nothing else
+    offered = [rules, *(one for one in questioners() if one.spec.partition(":")[0] != "scripted")]
+    return _choose(
+        "The model that repairs",
+        offered,
+        key,
+        default if disabled or default.partition(":")[0] != "scripted" else rules.spec,
+        disabled=disabled,
+        typed=may_type("questioner"),
+        hint="Type provider:model for a language model, such as ollama:llama3.2.",
+    )
+
+
 def may_type(what: Literal["eye", "questioner"]) -> bool:
     """Whether other names than the offered ones may be typed. They may name folders of this machine or cost money."""
     options = get_options()

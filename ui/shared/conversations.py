@@ -106,6 +106,7 @@ class Desk:
         self.tasks = Tasks.load()
         self.all: list[Conversation] = []
         self.chosen = 0
+        self._wishes: list[Callable[[], None]] = []
         self.begin()
 
     @property
@@ -117,6 +118,15 @@ class Desk:
     def fresh(self) -> bool:
         """Whether nothing was asked in it yet."""
         return not self.here.talk.view.path and not self.here.talk.busy
+
+    def wish(self, act: Callable[..., None], *args: object, **more: object) -> None:
+        """For `on_click`: to be done once the page has read its settings; kept until then, whatever comes between."""
+        self._wishes.append(lambda: act(*args, **more))
+
+    def wishes(self) -> list[Callable[[], None]]:
+        """What is to be done; it is the caller's now."""
+        found, self._wishes = self._wishes, []
+        return found
 
     def put(self, held: Held) -> None:
         """A picture that comes up with the next question; the shelf keeps it."""

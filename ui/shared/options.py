@@ -18,6 +18,7 @@ PREFIX: Final = "INQUISIGHT_UI_"
 HOST: Final = "127.0.0.1"
 PORT: Final = 8501
 UPLOAD_MB: Final = 20
+VIDEO_MB: Final = 200
 _MODELS: Final = 3
 
 
@@ -36,7 +37,9 @@ class UiOptions:
     """The eyes that visitors choose from; empty: every registered one, and what they type."""
     questioners: tuple[str, ...] = ()
     upload_mb: int = UPLOAD_MB
-    """Largest upload, in megabytes."""
+    """Largest picture, in megabytes."""
+    video_mb: int = VIDEO_MB
+    """Largest video, in megabytes."""
     models: int = _MODELS
     """Eyes that stay loaded at once."""
 
@@ -80,6 +83,7 @@ class UiOptions:
             "EYES": "\n".join(self.eyes),
             "QUESTIONERS": "\n".join(self.questioners),
             "UPLOAD_MB": str(self.upload_mb),
+            "VIDEO_MB": str(self.video_mb),
             "MODELS": str(self.models),
         }
         return {PREFIX + name: value for name, value in said.items()}
@@ -96,6 +100,7 @@ class UiOptions:
             eyes=_lines(said["EYES"]),
             questioners=_lines(said["QUESTIONERS"]),
             upload_mb=_number("UPLOAD_MB", said["UPLOAD_MB"], UPLOAD_MB),
+            video_mb=_number("VIDEO_MB", said["VIDEO_MB"], VIDEO_MB),
             models=_number("MODELS", said["MODELS"], _MODELS),
         )
 

@@ -8,6 +8,7 @@ import streamlit as st
 
 from agents.chat_printing import as_text
 from agents.steering import view_of
+from agents.video.records import is_video
 from core.records import Caption, Chat
 from ui.shared import conversations, interviews
 from ui.shared.going import go
@@ -42,7 +43,14 @@ def draw_heading(record: Caption | Chat) -> None:
 
 def draw_go_on(me: Visitor, record: Caption | Chat) -> None:
     """A button that puts it on the page where it can go on. Raises UsageError where it cannot."""
-    if isinstance(record, Caption):
+    if isinstance(record, Caption) and is_video(record):
+        if st.button("Open in Video", key="history-go-on", type="primary", icon=":material/movie:"):
+            from ui.shared.films import desk_of
+
+            desk_of(me).open_again(record, me)
+            st.toast("It lies on the page Video now.", icon=":material/movie:")
+            go("video")
+    elif isinstance(record, Caption):
         if st.button("Go on in Interview", key="history-go-on", type="primary", icon=":material/forum:"):
             interviews.desk_of(me).open_again(record, me.shelf.get(record.picture.sha256), me)
             st.toast("It lies on the page Interview now.", icon=":material/forum:")
@@ -57,7 +65,9 @@ def draw_go_on(me: Visitor, record: Caption | Chat) -> None:
 
 def draw_record(me: Visitor, record: Caption | Chat) -> None:
     """All of it, and its downloads."""
-    if isinstance(record, Caption):
+    if isinstance(record, Caption) and is_video(record):
+        _video(record)
+    elif isinstance(record, Caption):
         _interview(me, record)
     else:
         _chat(me, record)
@@ -75,6 +85,16 @@ def _interview(me: Visitor, caption: Caption) -> None:
     if caption.error:
         st.error(plain(complete(caption.error)), icon=":material/error:")
     draw_downloads(caption, held.stem if held else "interview", key="history-get")
+
+
+def _video(caption: Caption) -> None:
+    from agents.video.watching import view_of as video_view_of
+    from ui.shared.filmtalk import draw_film_downloads, draw_read_only
+
+    draw_read_only(video_view_of(caption))
+    if caption.error:
+        st.error(plain(complete(caption.error)), icon=":material/error:")
+    draw_film_downloads(caption, "video", key="history-get")
 
 
 def _chat(me: Visitor, chat: Chat) -> None:
