@@ -105,7 +105,7 @@ class Browser:
         self.heard = bytearray()
         self.media: set[str] = set()
         self.urls: dict[str, Any] = {}
-        self.reruns: list[asyncio.Task[None]] = []
+        self.reruns: dict[str, asyncio.Task[None]] = {}  # by fragment
         self.changed = asyncio.Condition()
         self.place = 0
 
@@ -123,13 +123,13 @@ class Browser:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in (*self.reruns, self.reader):
+        for task in (*self.reruns.values(), self.reader):
             task.cancel()
         if self.socket is not None:
             await self.socket.close()
 
     def _ask_for_cookie(self) -> str:
-        with urllib.request.urlopen(f"{self.where}/_stcore/host-config", timeout=60) as answer:
+        with urllib.request.urlopen(f"{self.where}/_stcore/health", timeout=60) as answer:
             said = SimpleCookie(answer.headers.get("Set-Cookie", ""))
         return said[COOKIE].value
 
@@ -215,13 +215,11 @@ class Browser:
         kind = message.WhichOneof("type")
         if kind == "new_session":
             new = message.new_session
-            self.run, self.page = new.script_run_id, new.page_script_hash
+            self.run, self.page = message.metadata.run.script_run_id, new.page_script_hash
             self.session = new.initialize.session_id or self.session
-            self.fragments = set(new.fragment_ids_this_run)
+            self.fragments = set(message.metadata.run.fragment_ids)
             if not self.fragments:
-                for task in self.reruns:
-                    task.cancel()
-                self.reruns = []
+                self._stop(set(self.reruns))
         elif kind == "delta" and message.delta.WhichOneof("type") == "new_element":
             element = message.delta.new_element
             self.elements[tuple(message.metadata.delta_path)] = (self.run, message.delta.fragment_id, element)
@@ -231,11 +229,20 @@ class Browser:
         elif kind == "script_finished":
             self._tidy()
         elif kind == "auto_rerun":
-            again = self._again(message.auto_rerun.interval, message.auto_rerun.fragment_id)
-            self.reruns.append(asyncio.get_running_loop().create_task(again))
+            fragment = message.auto_rerun.fragment_id
+            self._stop({fragment})
+            again = self._again(message.auto_rerun.interval, fragment)
+            self.reruns[fragment] = asyncio.get_running_loop().create_task(again)
+        elif kind == "stop_auto_rerun":
+            self._stop(set(message.stop_auto_rerun.fragment_ids))
         elif kind == "file_urls_response" and message.file_urls_response.file_urls:
             answer = message.file_urls_response
             self.urls[answer.response_id] = answer.file_urls[0]
+
+    def _stop(self, fragments: set[str]) -> None:
+        """No more reruns of these parts of the page."""
+        for fragment in fragments & self.reruns.keys():
+            self.reruns.pop(fragment).cancel()
 
     def _look_at_the_line(self, element: Any) -> None:
         if element.WhichOneof("type") == "html" and "answered before yours" in element.html.body:
