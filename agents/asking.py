@@ -20,6 +20,7 @@ from agents.desk import Begun, Concluded, Desk
 from agents.driver import Answered, Done, Failed, Stopped, describe_questioner, interview_picture
 from agents.interview import Interview, InterviewOptions
 from agents.prompts import Prompts
+from agents.seeds import check_seed
 from core.errors import InquisightError, UsageError, printable
 from core.images import Picture, open_picture
 from core.quiet import hush_libraries
@@ -131,9 +132,7 @@ def make_plan(request: Request) -> Plan:
         )
     if request.steps < 1:
         raise UsageError(f"--steps must be 1 or more, not {request.steps}")
-    seed = request.seed if request.seed is not None else settings.seed
-    if seed is not None and not 0 <= seed < 2**32:
-        raise UsageError(f"the seed must be between 0 and {2**32 - 1}, not {seed}")
+    seed = check_seed(request.seed if request.seed is not None else settings.seed)
     rounds = request.rounds if request.rounds is not None else ROUNDS
     InterviewOptions(rounds=rounds)  # checks it
     vision = request.vision if request.vision is not None else settings.vision

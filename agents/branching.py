@@ -23,8 +23,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from agents.chat_events import Answered, Asked, Event, Notice, Piece, Silenced, Waiting, drive
-from agents.chatting import SEEDS, Chat, ChatOptions, Question, Spoken
-from agents.driver import call_seed
+from agents.chatting import Chat, ChatOptions, Question, Spoken
+from agents.seeds import SEEDS, call_seed
 from agents.tasks import Tasks
 from agents.webpage import Page, find_page
 from core.entries import one_line

@@ -23,6 +23,7 @@ from agents.driver import (
 from agents.interview import InterviewOptions
 from agents.printing import SHORT_ID, Printer, Status, make_printer
 from agents.prompts import Prompts
+from agents.seeds import check_seed
 from agents.sidecar import check_sidecars, sidecar_of, write_sidecar
 from core.errors import ImageError, InquisightError, UsageError, printable
 from core.images import Picture, find_pictures, open_picture
@@ -197,13 +198,6 @@ def make_plan(request: Request) -> Plan:
 def first_given(*values: Any) -> Any:
     """The first value that is not None, else None; a default comes last."""
     return next((value for value in values if value is not None), None)
-
-
-def check_seed(seed: int | None) -> int | None:
-    """The same seed. Raises UsageError where models would not take it."""
-    if seed is not None and not 0 <= seed < 2**32:
-        raise UsageError(f"the seed must be between 0 and {2**32 - 1}, not {seed}")
-    return seed
 
 
 def _sources(wanted: Sequence[str]) -> tuple[tuple[str, ...], tuple[ImageError, ...]]:

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from agents.chat_events import Answered, Asked, Event, Notice, Piece, Silenced, Started, Waiting, passing, tidy
-from agents.driver import call_seed
+from agents.seeds import SEEDS, call_seed, check_seed
 from agents.tasks import ChatTask, Form, Tasks
 from core.entries import one_line
 from core.errors import BackendError, InquisightError, UsageError, printable
@@ -33,7 +33,6 @@ from core.vision import EncodedImage, GenerationOptions, VisionBackend, VisualQu
 if TYPE_CHECKING:
     from core.images import Picture
 
-SEEDS: Final = 2**31
 TOKENS: Final = 300  # MiniGPT-4's own limit and temperature, for eyes that hold a conversation
 TEMPERATURE: Final = 1.0
 SHORT_TOKENS: Final = 60  # for eyes that answer questions only; they are asked without sampling
@@ -61,8 +60,7 @@ class ChatOptions:
             raise UsageError(f"temperature must be between 0 (no chance) and 10, not {self.temperature:g}")
         if not 0 < self.top_p <= 1:
             raise UsageError(f"top_p must be above 0 and at most 1, not {self.top_p:g}")
-        if self.seed is not None and not 0 <= self.seed < 2**32:
-            raise UsageError(f"the seed must be between 0 and {2**32 - 1}, not {self.seed}")
+        check_seed(self.seed)
         if self.context is not None and self.context < -1:
             raise UsageError(f"context must be -1 (all earlier turns), 0 or more, not {self.context}")
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 from agents.chat_events import Notice, Piece, tidy
 from agents.chatting import Chat, ChatOptions
 from agents.cleaning import clean_answer, clean_summary
-from agents.driver import Answered, Done, Failed, call_seed, interview_picture
+from agents.driver import Answered, Done, Failed, interview_picture
 from agents.interview import InterviewOptions
 from agents.prompts import Prompts
+from agents.seeds import call_seed
 from core.errors import InquisightError, UsageError, printable
 from core.records import Chat as ChatRecord
 from core.records import PictureInfo, ToolCall

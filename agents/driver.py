@@ -11,7 +11,6 @@ that another driver can collect the needs of many interviews and answer them in 
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -28,6 +27,7 @@ from agents.interview import (
     NeedSummary,
 )
 from agents.prompts import Prompts
+from agents.seeds import call_seed
 from core.errors import BackendError, InquisightError, QuestionerError, UsageError
 from core.records import Caption, PictureInfo, Turn, run_key
 from core.tasks import Task
@@ -148,14 +148,6 @@ Event = (
 
 
 # --- one need, one call -------------------------------------------------------------------------------------------
-
-
-def call_seed(seed: int | None, *place: object) -> int | None:
-    """A seed of its own for each call, the same whether or not the interview was interrupted before it."""
-    if seed is None:
-        return None
-    digest = hashlib.sha256(repr((seed, *place)).encode()).digest()
-    return int.from_bytes(digest[:4], "big") & 0x7FFFFFFF
 
 
 def visual_question(

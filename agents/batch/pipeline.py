@@ -23,7 +23,6 @@ from agents.batch.calls import Callers
 from agents.batch.seeing import PIXELS, ROWS, Eye, Row, Seen, for_all
 from agents.driver import (
     ask_questioner,
-    call_seed,
     describe_questioner,
     described_options,
     to_langchain,
@@ -31,6 +30,7 @@ from agents.driver import (
 )
 from agents.interview import Finished, Interview, InterviewOptions, NeedAnswer, NeedPlainCaption, NeedQuestion
 from agents.prompts import Prompts
+from agents.seeds import call_seed
 from core.errors import BackendError, InquisightError, QuestionerError, printable
 from core.images import Picture
 from core.records import Caption, PictureInfo

@@ -22,6 +22,7 @@ from agents.batch.tars import Shards
 from agents.driver import described_options
 from agents.interview import InterviewOptions
 from agents.prompts import Prompts
+from agents.seeds import check_seed
 from core.errors import StoreError, UsageError, printable
 from core.registry import get_registry
 from core.settings import Settings, get_settings
@@ -120,9 +121,7 @@ def make_plan(request: Request) -> Plan:
         raise UsageError(f"--requests-per-second must be more than 0, not {rate}")
     if request.overwrite and not request.save_beside:
         raise UsageError("--overwrite only means something together with --save-beside")
-    seed = request.seed if request.seed is not None else settings.seed
-    if seed is not None and not 0 <= seed < 2**32:
-        raise UsageError(f"the seed must be between 0 and {2**32 - 1}, not {seed}")
+    seed = check_seed(request.seed if request.seed is not None else settings.seed)
     scope = _scope(request)
     outputs = _outputs(request, scope)
     find_engine(request.engine)
@@ -132,7 +131,7 @@ def make_plan(request: Request) -> Plan:
         context=settings.context if request.context is None else request.context,
         language=request.language,
     )
-    vision = request.vision or settings.vision
+    vision = settings.vision if request.vision is None else request.vision
     get_registry().find("vision backend", vision.split(":", 1)[0])
     sources = find_sources(request.inputs, request.column)
     _check_apart(outputs, sources)
@@ -143,7 +142,7 @@ def make_plan(request: Request) -> Plan:
         outputs=outputs,
         folder=outputs[0].with_name(f"{outputs[0].name}.work"),
         vision=vision,
-        questioner=request.questioner or settings.questioner,
+        questioner=settings.questioner if request.questioner is None else request.questioner,
         how=how,
         rate=rate,
         scope=scope,

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agents.captioning import Models, Outcome, check_seed, first_given, follow, report, tell_going_on, unfinished
+from agents.captioning import Models, Outcome, first_given, follow, report, tell_going_on, unfinished
 from agents.captioning import Plan as CaptionPlan
 from agents.cli import EXIT_INTERRUPTED, complain
 from agents.driver import Done, Stopped
 from agents.files import check_output, whole
 from agents.printing import Printer, Status, make_printer
+from agents.seeds import check_seed
 from agents.video.driver import FRAMES, ROUNDS, ROUNDS_OF_SCENE, interview_video, plan_video, video_run_key
 from agents.video.interview import VideoOptions
 from agents.video.prompts import load_prompts

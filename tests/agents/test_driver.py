@@ -21,13 +21,13 @@ from agents.driver import (
     SummaryPiece,
     SummaryWritten,
     Waiting,
-    call_seed,
     caption_picture,
     check_language,
     interview_picture,
 )
 from agents.interview import Interview, InterviewOptions, NeedAnswer
 from agents.prompts import Prompts
+from agents.seeds import call_seed
 from core.errors import BackendError, QuestionerError, StoreError, UsageError
 from core.records import Caption
 from core.tasks import NOTHING_NEW
