@@ -55,7 +55,6 @@ class Row:
     rate: float | None
     alone: float  # pictures per second
     batch: float
-    middle: float  # of the batch, between the first and the last tenth of its captions
     eye: float  # limits
     questioner: float
     encodes: float  # per picture, the original's way
@@ -69,7 +68,7 @@ class Row:
     def as_json(self) -> dict[str, float | None]:
         """With what the table makes of it."""
         ratios = {"ratio": self.batch / self.alone, "of_limit": self.batch / self.limit}
-        return asdict(self) | ratios | {"middle_of_limit": self.middle / self.limit}
+        return asdict(self) | ratios
 
 
 def make_pictures(folder: Path, photos: Sequence[Path], count: int) -> list[Path]:
@@ -166,13 +165,11 @@ def measure(paths: list[Path], vision: VisionBackend, delay: float, options: arg
     for path, said in (first[1] | second[1]).items():
         if said != _said(captions[path]):
             raise InquisightError(f"THE DIALOGUES DIFFER for '{path}': the ways cannot be compared")
-    tenth = max(1, len(times) // 10)
     return Row(
         delay=delay,
         rate=options.rate,
         alone=1 / statistics.mean((first[0], second[0])),
         batch=len(times) / times[-1],
-        middle=(len(times) - 2 * tenth) / max(times[-tenth - 1] - times[tenth - 1], 1e-9),
         eye=1 / eye,
         questioner=options.rate / calls if options.rate else float("inf"),
         encodes=first[2],
@@ -184,12 +181,12 @@ def report(rows: Sequence[Row], options: argparse.Namespace, vision: VisionBacke
     """The Markdown."""
     table = [
         "| questioner answers after | original's way | batch | ratio | limit of the eye | limit of the questioner "
-        "| batch / smaller limit | its middle part / smaller limit |",
-        "|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "| batch / smaller limit |",
+        "|---:|---:|---:|---:|---:|---:|---:|",
     ]
     table += [
         f"| {row.delay:g} s | {row.alone:.3f} | {row.batch:.2f} | {row.batch / row.alone:.1f}x | {row.eye:.2f} | "
-        f"{row.questioner:.2f} | {row.batch / row.limit:.0%} | {row.middle / row.limit:.0%} |"
+        f"{row.questioner:.2f} | {row.batch / row.limit:.0%} |"
         for row in rows
     ]
     rate = f"at most {options.rate:g} calls per second" if options.rate else "as many calls per second as it likes"
