@@ -94,5 +94,9 @@ def test_the_commands_with_a_server_run(reader: Shell) -> None:
 
 def test_every_option_on_the_page_is_one() -> None:
     known = {f"--{name.replace('_', '-')}" for name in batch.__annotations__} | {"--batch", "--vision-batches"}
-    ours = re.sub(r"^\$ (ray|vllm|python -m benchmarks\S*) .*$|\(`--vision blip2:.*?`\)", "", PAGE, flags=re.MULTILINE)
-    assert {*re.findall(r"(--[a-z][a-z-]+)", ours)} <= known
+    page = re.sub(r"^\$ (ray|vllm) .*$", "", PAGE, flags=re.MULTILINE)
+    before, measured, after = re.split(r"^## (?:Measured|From Python)$", page, flags=re.MULTILINE)
+    assert {*re.findall(r"(--[a-z][a-z-]+)", before + after)} <= known
+    benchmarks = "".join(path.read_text("utf-8") for path in (ROOT / "benchmarks").glob("batch_*.py"))
+    declared = {*re.findall(r'add_argument\(\s*"(--[a-z][a-z-]+)"', benchmarks)}
+    assert declared and {*re.findall(r"(--[a-z][a-z-]+)", measured)} <= declared
