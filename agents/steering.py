@@ -16,7 +16,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from agents.cleaning import clean_answer, clean_question
 from agents.driver import (
@@ -50,6 +50,22 @@ if TYPE_CHECKING:
 State = Literal["new", "running", "complete", "stopped", "failed"]
 # The driver holds no request of the interview at these events, so that what comes next may be changed.
 _BETWEEN = (Started, PlainCaption, Answered, QuestionRefused, SummaryWritten)
+
+
+def ended(event: Done) -> dict[str, Any]:
+    """What a view says of an interview that came to its end, stopped or failed."""
+    caption = event.caption
+    return {
+        "state": caption.status,
+        "doing": "",
+        "asked": "",
+        "written": "",
+        "summary": caption.summary,
+        "error": str(event.error) if isinstance(event, Failed) else "",
+        "caption": caption,
+        "id": event.id,
+        "save_error": str(event.save_error or ""),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,20 +270,7 @@ class Steered:
             case SummaryWritten():
                 self._set(summary=event.text, written="")
             case Done():
-                caption = event.caption
-                self._set(
-                    state=caption.status,
-                    doing="",
-                    asked="",
-                    asked_by="",
-                    written="",
-                    plain=caption.plain,
-                    summary=caption.summary,
-                    error=str(event.error) if isinstance(event, Failed) else "",
-                    caption=caption,
-                    id=event.id,
-                    save_error=str(event.save_error or ""),
-                )
+                self._set(**ended(event), asked_by="", plain=event.caption.plain)
             case _:
                 self._set()
 

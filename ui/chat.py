@@ -9,7 +9,7 @@ import streamlit as st
 
 from agents.branching import Growing, Node, check_pictures, page_of
 from core.errors import InquisightError
-from ui.shared.choices import choose_eye
+from ui.shared.choices import choose_eye, choose_seed
 from ui.shared.clipboard import copy_button
 from ui.shared.conversations import Conversation, Desk, desk_of
 from ui.shared.intake import intake
@@ -117,17 +117,8 @@ def _settings(desk: Desk) -> str:
             key="chat-likeliest",
             help="No chance in the answers; asking again still draws another one",
         )
-        seed = st.text_input(
-            "Seed",
-            "" if setting.seed is None else str(setting.seed),
-            key="chat-seed",
-            placeholder="none",
-            help="Of the next conversation: same seed, same model, same questions, same answers",
-        )
-        if seed.strip() and not (seed.strip().isdecimal() and int(seed) < 2**32):
-            st.error(f"The seed must be a whole number from 0 to {2**32 - 1}.")
-        else:
-            setting.seed = int(seed) if seed.strip() else None
+        about = "Of the next conversation: same seed, same model, same questions, same answers"
+        setting.seed, _ = choose_seed("chat-seed", setting.seed, about)
     talk = desk.here.talk
     pictures = (talk.waiting or talk.pictures) if desk.elsewhere else talk.pictures
     try:

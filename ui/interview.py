@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from core.settings import get_settings
-from ui.shared.choices import choose_eye, choose_questioner
+from ui.shared.choices import choose_eye, choose_questioner, choose_seed
 from ui.shared.intake import intake
 from ui.shared.interviews import MOST_ROUNDS, Desk, Item, Setting, begin, desk_of, go_on
 from ui.shared.jobs import queue_words, watch
@@ -113,17 +113,7 @@ def _settings(desk: Desk) -> Setting:
             placeholder="English",
             max_chars=40,
         )
-        seed = st.text_input(
-            "Seed",
-            "" if setting.seed is None else str(setting.seed),
-            key="interview-seed",
-            placeholder="none",
-            help="Same seed, same models: same dialogue",
-        )
-        if seed.strip() and not (seed.strip().isdecimal() and int(seed) < 2**32):
-            st.error(f"The seed must be a whole number from 0 to {2**32 - 1}.")
-        else:
-            setting.seed = int(seed) if seed.strip() else None
+        setting.seed, _ = choose_seed("interview-seed", setting.seed)
     return setting
 
 

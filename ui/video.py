@@ -18,7 +18,7 @@ from core.errors import InquisightError
 from core.settings import get_settings
 from core.video import clock
 from ui.shared import films
-from ui.shared.choices import choose_eye, choose_questioner
+from ui.shared.choices import choose_eye, choose_questioner, choose_seed
 from ui.shared.films import MOVING_PICTURES, PLAYED, Desk, Item, Setting, desk_of
 from ui.shared.filmstrip import filmstrip
 from ui.shared.filmtalk import (
@@ -201,17 +201,9 @@ def _more(setting: Setting) -> bool:
     setting.language = st.text_input(
         "Language of the story", setting.language, key="video-language", placeholder="English", max_chars=40
     )
-    seed = st.text_input(
-        "Seed",
-        "" if setting.seed is None else str(setting.seed),
-        key="video-seed",
-        placeholder="none",
-        help="Same seed, same models: same dialogue",
-    ).strip()
-    if seed and not (seed.isdecimal() and int(seed) < 2**32):
-        st.error(f"The seed must be a whole number from 0 to {2**32 - 1}.")
+    setting.seed, right = choose_seed("video-seed", setting.seed)
+    if not right:
         return False
-    setting.seed = int(seed) if seed else None
     if setting.begin is not None and setting.until is not None and setting.until <= setting.begin:
         st.error("The end must be later than the beginning.")
         return False

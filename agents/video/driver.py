@@ -73,6 +73,11 @@ class VideoPlan:
     parts: tuple[Part, ...]
     sampling: str
 
+    @property
+    def rounds(self) -> int:
+        """Questions, of each part, where nobody said how many."""
+        return ROUNDS_OF_SCENE if len(self.parts) > 1 else ROUNDS
+
 
 def plan_video(
     video: Video,

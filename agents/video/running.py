@@ -13,7 +13,7 @@ from agents.driver import Done, Stopped
 from agents.files import check_output, whole
 from agents.printing import Printer, Status, make_printer
 from agents.seeds import check_seed
-from agents.video.driver import FRAMES, ROUNDS, ROUNDS_OF_SCENE, interview_video, plan_video, video_run_key
+from agents.video.driver import FRAMES, ROUNDS, interview_video, plan_video, video_run_key
 from agents.video.interview import VideoOptions
 from agents.video.prompts import load_prompts
 from agents.video.records import looked_at
@@ -189,8 +189,8 @@ def _talk(
         watch=lambda reached: status.show(f"looking for scenes, {clock(reached)} of {clock(video.end)}"),
     )
     options = plan.options
-    if request.rounds is None and len(chosen.parts) > 1:
-        options = replace(options, rounds=ROUNDS_OF_SCENE)
+    if request.rounds is None:
+        options = replace(options, rounds=chosen.rounds)
     assert isinstance(options, VideoOptions)
     vision, questioner = models.get()
     earlier = None

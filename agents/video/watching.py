@@ -19,7 +19,6 @@ from agents.driver import (
     Answered,
     Done,
     Event,
-    Failed,
     QuestionAsked,
     Started,
     SummaryPiece,
@@ -28,8 +27,8 @@ from agents.driver import (
     check_language,
 )
 from agents.prompts import Prompts
-from agents.steering import State
-from agents.video.driver import ROUNDS, ROUNDS_OF_SCENE, VideoPlan, interview_video, plan_video
+from agents.steering import State, ended
+from agents.video.driver import VideoPlan, interview_video, plan_video
 from agents.video.interview import Part, VideoOptions
 from agents.video.prompts import load_prompts
 from agents.video.records import is_video
@@ -85,8 +84,7 @@ class Wishes:
 
     def options(self, plan: VideoPlan) -> VideoOptions:
         """For the interview. Raises UsageError."""
-        usual = ROUNDS_OF_SCENE if len(plan.parts) > 1 else ROUNDS
-        rounds = self.rounds if self.rounds is not None else usual
+        rounds = plan.rounds if self.rounds is None else self.rounds
         return VideoOptions(rounds=rounds, context=self.context, language=self.language)
 
 
@@ -262,19 +260,7 @@ class Watched:
             case SummaryWritten():
                 self._set(summary=event.text, written="")
             case Done():
-                caption = event.caption
-                self._set(
-                    state=caption.status,
-                    doing="",
-                    asked="",
-                    written="",
-                    turns=caption.dialogue.turns,
-                    summary=caption.summary,
-                    error=str(event.error) if isinstance(event, Failed) else "",
-                    caption=caption,
-                    id=event.id,
-                    save_error=str(event.save_error or ""),
-                )
+                self._set(**ended(event), turns=event.caption.dialogue.turns)
 
     def _set(self, **changes: object) -> None:
         with self._lock:

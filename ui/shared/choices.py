@@ -10,6 +10,7 @@ from typing import Final, Literal
 import streamlit as st
 
 from agents.abilities import Choice, eye_choice, questioner_choice
+from agents.seeds import check_seed
 from core.errors import InquisightError
 from core.registry import get_registry
 from core.settings import get_settings
@@ -98,6 +99,18 @@ def choose_mender(key: str, default: str, *, disabled: bool = False) -> str:
         typed=may_type("questioner"),
         hint="Type provider:model for a language model, such as ollama:llama3.2.",
     )
+
+
+def choose_seed(
+    key: str, seed: int | None, help: str = "Same seed, same models: same dialogue"
+) -> tuple[int | None, bool]:
+    """A field for a seed: what is in it, and True; where that is no seed, an error, the earlier one and False."""
+    typed = st.text_input("Seed", "" if seed is None else str(seed), key=key, placeholder="none", help=help).strip()
+    try:
+        return check_seed(int(typed)) if typed else None, True
+    except (ValueError, InquisightError):
+        st.error(f"The seed must be a whole number from 0 to {2**32 - 1}.")
+        return seed, False
 
 
 def may_type(what: Literal["eye", "questioner"]) -> bool:
