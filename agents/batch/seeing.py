@@ -1,8 +1,9 @@
 """What running interviews want of the eye, gathered into full batches, worked on in threads of their own.
 
 Pictures to look at, plain captions, opening answers and short answers wait in rows of their own, because a batch takes
-as long as its longest answer. Whenever the eye is free it takes from the longest row, so that batches are as full as
-they can be without ever waiting for more.
+as long as its longest answer. Whenever the eye is free it takes a full batch of the row furthest on in an interview,
+so that the questioner is kept at work and the interviews do not all come to it together; where no row is full it takes
+from the longest, without ever waiting for more.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from core.remote import Peer, explained
 from core.vision import VisionBackend, VisualQuestion
 
 Row = Literal["look", "plain", "opening", "asked"]
-ROWS: Final[tuple[Row, ...]] = get_args(Row)
+ROWS: Final[tuple[Row, ...]] = get_args(Row)  # as an interview goes through them
 Tell = Callable[[Any, "Seen"], None]
 PIXELS: Final = 64_000_000  # decoded at once in one batch of pictures: 192 MB
 
@@ -83,7 +84,8 @@ class Eye:
     def _take(self) -> tuple[Row, list[_Request]] | None:
         with self._changed:
             while not self._closed:
-                row = max(self._rows, key=lambda name: len(self._rows[name]))
+                full = [row for row in reversed(ROWS) if len(self._rows[row]) >= self.batch]
+                row = full[0] if full else max(ROWS, key=lambda name: len(self._rows[name]))
                 waiting = self._rows[row]
                 if waiting:
                     return row, self._first(row, waiting)

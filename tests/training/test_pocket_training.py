@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 from pathlib import Path
@@ -12,11 +13,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
+from safetensors.torch import load_file, save_file
 
 from plugins.pocket.colours import COLOURS
-from plugins.pocket.modeling import FACTS, HINT_TOKENS, Eye, Seen
-from training.pocket import sources
-from training.pocket.foundation import known_names, targets
+from plugins.pocket.modeling import FACTS, HINT_TOKENS, Eye, Neck, Seen
+from training.pocket import foundation, sources
+from training.pocket.features import on_photographs
+from training.pocket.foundation import Examples, continue_neck, known_names, targets
 from training.pocket.language import Hints, PhotoTalk, SceneTalk
 from training.pocket.scenes import Composer, place
 from training.pocket.train import IGNORE, QUERIES, Batch, build, collate, loss_of, rate
@@ -51,6 +54,62 @@ def test_a_scene_is_a_function_of_its_seed_and_its_split(root: Path) -> None:
     assert train.scene(7).image.tobytes() == again.image.tobytes() and train.scene(7).things == again.things
     assert train.scene(7).image.tobytes() != held_out.scene(7).image.tobytes()
     assert not set(train.photographs) & set(held_out.photographs)
+
+
+def test_more_grounds_are_trained_on_and_never_held_out(root: Path, tmp_path: Path) -> None:
+    lines = [line for line in sources.GROUNDS.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    assert len(lines) == len(set(lines)) > 200 and all(line.startswith("usr/share/") for line in lines)
+    before = sources.photographs(root), sources.photographs(root, held_out=True)
+    ground = root / lines[0]
+    ground.parent.mkdir(parents=True)
+    Image.new("RGB", (800, 800), (9, 99, 9)).save(ground)
+    try:
+        assert sources.photographs(root) == [*before[0], ground]
+        assert sources.photographs(root, held_out=True) == before[1]
+        assert ground in Composer(root).grounds
+    finally:
+        ground.unlink()
+
+
+def test_scenes_on_photographs_are_known_without_composing_them(root: Path) -> None:
+    for held_out in (False, True):
+        composer = Composer(root, held_out=held_out)
+        on_photo = [seed for seed in range(500, 540) if composer.scene(seed).background == "photo"]
+        split = "held-out" if held_out else "train"
+        assert 5 < len(on_photo) < 35
+        assert on_photographs(500, len(on_photo), split) == on_photo
+
+
+def test_a_neck_that_goes_on_learns_from_both_folders_and_keeps_its_names(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    things = [{"name": NAMES[3][0], "box": [0.1, 0.1, 0.5, 0.5], "colours": ["red"]}]
+    for folder, count in ((tmp_path / "old", 40), (tmp_path / "new", 30)):
+        folder.mkdir()
+        np.save(folder / "train-cells.npy", rng.normal(size=(count, 81, 1760)).astype(np.float16))
+        np.save(folder / "train-rgb.npy", rng.random((count, 81, 12)).astype(np.float16))
+        coverage = np.zeros((count, 81, 5), np.float16)
+        coverage[:, 20:24, 0] = 1
+        np.save(folder / "train-coverage.npy", coverage)
+        (folder / "train-truth.jsonl").write_text((json.dumps({"things": things}) + "\n") * count)
+    torch.manual_seed(1)
+    begin = {key: value.clone() for key, value in Neck(len(NAMES)).state_dict().items()}
+    save_file(begin, tmp_path / "begin.safetensors")
+    # a large step, so that both means show: the rate rises to it and falls again within the three steps
+    neck = continue_neck(tmp_path / "begin.safetensors", tmp_path / "old", tmp_path / "new", steps=3, lr=1e-2, size=16)
+    kept, written = neck.state_dict(), load_file(tmp_path / "new" / "neck.safetensors")
+    assert all(torch.equal(kept[key], written[key]) for key in kept)
+    assert torch.equal(kept["classes.weight"], begin["classes.weight"]), "the language model knows these"
+    moved = float((kept["reduce.weight"] - begin["reduce.weight"]).abs().max())
+    assert 1e-3 < moved < 2e-2
+    assert not (tmp_path / "old" / "neck.safetensors").exists()
+    rows = np.arange(30)
+    index = {name: i for i, (name, _) in enumerate(NAMES)}
+    examples = Examples.read(tmp_path / "new", index)
+    fresh = Neck(len(NAMES))
+    fresh.load_state_dict(begin)
+    with torch.inference_mode():
+        before, after = (float(foundation.loss_of(one.eval(), [(examples, rows)])[0]) for one in (fresh, neck))
+    assert after < before - 0.1
 
 
 def test_the_truth_of_a_scene_stands_in_its_pixels(root: Path) -> None:

@@ -9,6 +9,7 @@ Writes `OUT/{split}-cells.npy` (N, 81, 1760) float16, `-rgb.npy` (N, 81, 12), `-
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import multiprocessing as mp
 import os
@@ -22,7 +23,7 @@ import torch
 from numpy.lib.format import open_memmap
 
 from plugins.pocket.tower import FEATURES, FINE, GRID, EfficientNetLite2, folded_state_dict
-from training.pocket.scenes import Composer, Scene
+from training.pocket.scenes import Composer, Scene, stands_on_photograph
 
 CELLS = GRID * GRID
 MOST_THINGS = 5
@@ -76,12 +77,29 @@ def _batches(items: Iterator[Any]) -> Iterator[list[Any]]:
         yield batch
 
 
-def run(sources: Path, out: Path, split: str, scenes: int, photographs: int, workers: int) -> None:
-    """Fill `out` for one split ("train" or "held-out")."""
+def on_photographs(first: int, number: int, split: str) -> list[int]:
+    """The next `number` seeds from `first` on whose scene stands on a photograph."""
+    seeds = (seed for seed in itertools.count(first) if stands_on_photograph(seed, held_out=split != "train"))
+    return list(itertools.islice(seeds, number))
+
+
+def run(
+    sources: Path,
+    out: Path,
+    split: str,
+    scenes: int,
+    photographs: int,
+    workers: int,
+    *,
+    first: int = 0,
+    only_on_photographs: bool = False,
+) -> None:
+    """Fill `out` for one split ("train" or "held-out"), with the seeds from `first` on."""
     from plugins.pocket.modeling import cell_colours, normalise
 
     out.mkdir(parents=True, exist_ok=True)
-    jobs = [("scene", seed) for seed in range(scenes)] + [("photograph", seed) for seed in range(photographs)]
+    seeds = on_photographs(first, scenes, split) if only_on_photographs else range(first, first + scenes)
+    jobs = [("scene", seed) for seed in seeds] + [("photograph", first + number) for number in range(photographs)]
     shapes = {"cells": (CELLS, FEATURES + FINE), "rgb": (CELLS, 12), "coverage": (CELLS, MOST_THINGS)}
     lines_path = out / f"{split}-truth.jsonl"
     done = len(lines_path.read_bytes().splitlines()) // BATCH * BATCH if lines_path.exists() else 0
@@ -121,6 +139,19 @@ if __name__ == "__main__":
     parser.add_argument("--split", choices=("train", "held-out"), default="train")
     parser.add_argument("--scenes", type=int, default=20_000)
     parser.add_argument("--photographs", type=int, default=6_000)
+    parser.add_argument("--first", type=int, default=0, help="seed of the first scene and of the first photograph")
+    parser.add_argument(
+        "--only-on-photographs", action="store_true", help="leave out the scenes on plain and two-coloured grounds"
+    )
     parser.add_argument("--workers", type=int, default=2, help="processes that compose")
     arguments = parser.parse_args()
-    run(arguments.sources, arguments.out, arguments.split, arguments.scenes, arguments.photographs, arguments.workers)
+    run(
+        arguments.sources,
+        arguments.out,
+        arguments.split,
+        arguments.scenes,
+        arguments.photographs,
+        arguments.workers,
+        first=arguments.first,
+        only_on_photographs=arguments.only_on_photographs,
+    )

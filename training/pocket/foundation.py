@@ -1,6 +1,7 @@
 """Foundation of pocket's sight: train the neck on composed scenes, then write what the frozen eye says of each picture.
 
     python -m training.pocket.foundation FEATURES        (folder written by training.pocket.features)
+    python -m training.pocket.foundation FEATURES --begin OLD/neck.safetensors --more MORE --steps 1500
 
 The truth of a composed scene is known for every cell: which cut-out covers it and where that cut-out's centre is.
 Photographs teach the neck what "nothing I know" looks like.
@@ -32,6 +33,7 @@ from training.pocket.sources import TABLE
 LIMITS = Limits(peak=0.3, named=(0.15, 0.15), sure=(0.5, 0.5), mirror=True)
 COVERED, TOUCHED = 0.35, 0.10
 SPREAD = 0.6  # of a centre's peak, in cells
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def known_names() -> list[tuple[str, str]]:
@@ -54,9 +56,11 @@ class Targets:
     centres: Any  # (N, 81) 0..1
     geometry: Any  # (N, 81, 4) NaN where nothing is to be said
 
-    def rows(self, rows: np.ndarray, device: str) -> Targets:
+    @classmethod
+    def rows(cls, parts: list[tuple[Targets, np.ndarray]], device: torch.device) -> Targets:
         """These pictures', as tensors."""
-        return Targets(*(torch.from_numpy(getattr(self, name)[rows]).to(device) for name in self.__slots__))
+        picked = (np.concatenate([getattr(part, name)[rows] for part, rows in parts]) for name in cls.__slots__)
+        return cls(*(torch.from_numpy(values).to(device) for values in picked))
 
     @classmethod
     def joined(cls, parts: list[Targets]) -> Targets:
@@ -96,62 +100,142 @@ def batches(folder: Path, split: str, number: int, size: int) -> Any:
         yield (torch.from_numpy(np.array(store[start : start + size])) for store in stores)
 
 
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """What the frozen tower says of the pictures of one folder, and what the neck should say of that."""
+
+    cells: np.ndarray  # (N, 81, 1760) float16, on disk
+    rgb: np.ndarray  # (N, 81, 12) float16, on disk
+    wanted: Targets
+
+    @classmethod
+    def read(cls, folder: Path, index: dict[str, int]) -> Examples:
+        """Of the training split."""
+        cells, rgb = (np.load(folder / f"train-{name}.npy", mmap_mode="r") for name in ("cells", "rgb"))
+        coverage = np.load(folder / "train-coverage.npy").astype(np.float32)
+        parts = [targets(truth, coverage[i], index) for i, truth in enumerate(read_truth(folder, "train"))]
+        return cls(cells, rgb, Targets.joined(parts))
+
+    def __len__(self) -> int:
+        return len(self.wanted.classes)
+
+
+Batch = list[tuple[Examples, np.ndarray]]  # rows of each
+
+
 def train_neck(folder: Path, epochs: int, size: int = 64) -> Neck:
-    """Train on everything but the last 300 pictures' worth of random rows, which measure it."""
+    """Train on everything but 384 random rows, which measure it."""
     names = known_names()
-    index = {name: i for i, (name, _) in enumerate(names)}
-    truths = read_truth(folder, "train")
-    cells, rgb = (np.load(folder / f"train-{name}.npy", mmap_mode="r") for name in ("cells", "rgb"))
-    coverage = np.load(folder / "train-coverage.npy").astype(np.float32)
-    wanted = Targets.joined([targets(truth, coverage[i], index) for i, truth in enumerate(truths)])
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    examples = Examples.read(folder, {name: i for i, (name, _) in enumerate(names)})
+    measure, rest = parted(examples)
     torch.manual_seed(42)
-    neck = Neck(len(names)).to(device)
-    order = np.random.default_rng(42).permutation(len(truths))
-    measure, rest = np.sort(order[:384]), order[384:]
+    neck = Neck(len(names)).to(DEVICE)
     steps = epochs * (len(rest) // size)
-    optimizer = torch.optim.AdamW(neck.parameters(), lr=2e-3, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps, pct_start=0.05)
-    began, step = time.time(), 0
+    learner = Learner(neck, steps, lr=2e-3, weight_decay=0.02, warm_up=0.05)
     for epoch in range(epochs):
         shuffled = np.random.default_rng(epoch).permutation(rest)
         for start in range(0, len(rest) // size * size, size):
-            rows = np.sort(shuffled[start : start + size])
-            loss, _ = loss_of(neck, cells, rgb, wanted, rows, device)
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(neck.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            step += 1
-            if step % 100 == 0:
-                print(f"neck: step {step} of {steps}, loss {loss.item():.3f}, {time.time() - began:.0f} s", flush=True)
-        neck.eval()
-        with torch.inference_mode():
-            loss, seen = loss_of(neck, cells, rgb, wanted, measure, device)
-        said, truth = seen.logits.argmax(-1).cpu(), torch.from_numpy(wanted.classes[measure])
-        thing = (truth >= 0) & (truth <= len(names))
-        empty = truth == len(names) + 1
-        print(
-            f"neck: epoch {epoch + 1}, loss {loss.item():.3f}, "
-            f"cells of things right {(said == truth)[thing].float().mean():.3f}, "
-            f"empty cells right {(said == truth)[empty].float().mean():.4f}",
-            flush=True,
-        )
-        neck.train()
-        save_file({key: value.contiguous() for key, value in neck.state_dict().items()}, folder / "neck.safetensors")
+            learner.step([(examples, np.sort(shuffled[start : start + size]))])
+        print(f"neck: epoch {epoch + 1}, {measured(neck, examples, measure)}", flush=True)
+        save_neck(neck, folder)
     return neck.eval().cpu()
 
 
-def loss_of(neck: Neck, cells: Any, rgb: Any, wanted: Targets, rows: np.ndarray, device: str) -> tuple[Tensor, Seen]:
+def continue_neck(begin: Path, folder: Path, more: Path, steps: int, lr: float, size: int = 64) -> Neck:
+    """Go on from a neck with pictures of two folders, half of each batch from either; then the mean of both necks.
+
+    The table of classes stays as it is, so that a language model that was taught with `begin` understands what comes
+    of it. The mean keeps what the old one knew, and gains most of what the new one learned: Wortsman et al. 2022,
+    "Robust fine-tuning of zero-shot models", https://arxiv.org/abs/2109.01903.
+    """
+    names = known_names()
+    index = {name: i for i, (name, _) in enumerate(names)}
+    old, new = Examples.read(folder, index), Examples.read(more, index)
+    measure, rest = parted(old)
+    measure_new, rest_new = parted(new)
+    weights = load_file(begin)
+    torch.manual_seed(42)
+    neck = Neck(len(names))
+    neck.load_state_dict(weights)
+    neck.to(DEVICE).classes.requires_grad_(False)
+    learner = Learner(neck, steps, lr=lr, weight_decay=0.05, warm_up=0.1)
+    rng = np.random.default_rng(42)
+    for step in range(1, steps + 1):
+        rows, rows_new = (np.sort(rng.choice(some, size // 2, replace=False)) for some in (rest, rest_new))
+        learner.step([(old, rows), (new, rows_new)])
+        if step % 500 == 0 or step == steps:
+            print(f"neck: {measured(neck, old, measure)}; new: {measured(neck, new, measure_new)}", flush=True)
+            save_neck(neck, more)
+    trained = {key: value.cpu() for key, value in neck.state_dict().items()}
+    neck.cpu().load_state_dict({key: (weights[key] + value) / 2 for key, value in trained.items()})
+    print(f"neck, mean of both: {measured(neck, old, measure)}; new: {measured(neck, new, measure_new)}", flush=True)
+    save_neck(neck, more)
+    return neck.eval()
+
+
+class Learner:
+    """A neck, its optimizer and its schedule."""
+
+    def __init__(self, neck: Neck, steps: int, *, lr: float, weight_decay: float, warm_up: float) -> None:
+        self.neck, self.steps, self.done = neck.train(), steps, 0
+        self.parameters = [weight for weight in neck.parameters() if weight.requires_grad]
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=lr, weight_decay=weight_decay)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, lr, total_steps=steps, pct_start=warm_up)
+        self.began = time.time()
+
+    def step(self, batch: Batch) -> None:
+        """One step on these rows."""
+        self.neck.train()
+        loss, _ = loss_of(self.neck, batch)
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        self.optimizer.step()
+        self.schedule.step()
+        self.done += 1
+        if self.done % 100 == 0:
+            seconds = time.time() - self.began
+            print(f"neck: step {self.done} of {self.steps}, loss {loss.item():.3f}, {seconds:.0f} s", flush=True)
+
+
+def parted(examples: Examples, measure: int = 384) -> tuple[np.ndarray, np.ndarray]:
+    """(rows to measure with, rows to train on); of few pictures a tenth measures."""
+    order = np.random.default_rng(42).permutation(len(examples))
+    measure = min(measure, len(order) // 10)
+    return np.sort(order[:measure]), order[measure:]
+
+
+def measured(neck: Neck, examples: Examples, rows: np.ndarray) -> str:
+    """Loss and accuracy on rows that were not trained on."""
+    neck.eval()
+    with torch.inference_mode():
+        loss, seen = loss_of(neck, [(examples, rows)])
+    said, truth = seen.logits.argmax(-1).cpu(), torch.from_numpy(examples.wanted.classes[rows])
+    thing, empty = (truth >= 0) & (truth <= neck.known), truth == neck.known + 1
+    return (
+        f"loss {loss.item():.3f}, cells of things right {(said == truth)[thing].float().mean():.3f}, "
+        f"empty cells right {(said == truth)[empty].float().mean():.4f}"
+    )
+
+
+def save_neck(neck: Neck, folder: Path) -> None:
+    """`neck.safetensors`."""
+    save_file({key: value.contiguous() for key, value in neck.state_dict().items()}, folder / "neck.safetensors")
+
+
+def loss_of(neck: Neck, batch: Batch) -> tuple[Tensor, Seen]:
     """Cross-entropy over the cells' things and colours, plus the errors of the centres and sizes."""
-    x, colours = (torch.from_numpy(np.asarray(store[rows])).float().to(device) for store in (cells, rgb))
+    device = neck.positions.device
+    x, colours = (
+        torch.from_numpy(np.concatenate([getattr(examples, name)[rows] for examples, rows in batch])).float().to(device)
+        for name in ("cells", "rgb")
+    )
     if neck.training:
         # channels left out and cells a little stronger or weaker: the same thing never looks the same twice
         x = x * (1 + 0.05 * torch.randn_like(x[..., :1])) * (torch.rand_like(x[:, :1]) > 0.15)
         colours = colours + 0.02 * torch.randn_like(colours[:, :1])
-    target = wanted.rows(rows, device)
-    with torch.autocast(device, torch.bfloat16):
+    target = Targets.rows([(examples.wanted, rows) for examples, rows in batch], device)
+    with torch.autocast(device.type, torch.bfloat16):
         seen = neck.look(x, colours)
     loss = F.cross_entropy(
         seen.logits.float().flatten(0, 1), target.classes.flatten(), ignore_index=-100, label_smoothing=0.02
@@ -234,13 +318,22 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder written by training.pocket.features")
     parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--begin", type=Path, help="go on from these weights, with --more")
+    parser.add_argument("--more", type=Path, help="another such folder, half of each batch; the neck is written there")
+    parser.add_argument("--steps", type=int, default=1500, help="with --begin")
+    parser.add_argument("--lr", type=float, default=5e-4, help="with --begin")
     parser.add_argument(
         "--split", choices=("train", "held-out"), help="only write what the trained neck says of this split"
     )
     arguments = parser.parse_args()
-    if arguments.split:
-        head = Neck(len(known_names())).eval()
-        head.load_state_dict(load_file(arguments.folder / "neck.safetensors"))
+    if (arguments.begin is None) != (arguments.more is None):
+        parser.error("--begin and --more go together")
+    if arguments.begin is not None:
+        continue_neck(arguments.begin, arguments.folder, arguments.more, arguments.steps, arguments.lr)
     else:
-        head = train_neck(arguments.folder, arguments.epochs)
-    write_eye(arguments.folder, arguments.split or "train", head)
+        if arguments.split:
+            head = Neck(len(known_names())).eval()
+            head.load_state_dict(load_file(arguments.folder / "neck.safetensors"))
+        else:
+            head = train_neck(arguments.folder, arguments.epochs)
+        write_eye(arguments.folder, arguments.split or "train", head)

@@ -21,6 +21,7 @@ SIZE = 260
 GRID = 9
 COLUMNS = {"left": (0.15, 0.31), "middle": (0.41, 0.59), "right": (0.69, 0.85)}
 ROWS = {"top": (0.18, 0.31), "centre": (0.42, 0.58), "bottom": (0.69, 0.82)}
+PLAIN, TWO = 0.42, 0.12  # shares of the scenes on one colour and on two; the others stand on photographs
 FLAT_RGB = {
     "black": (18, 18, 20),
     "white": (248, 248, 246),
@@ -70,6 +71,15 @@ def named(measured: np.ndarray, *, least: float = 0.2, most: int = 3) -> tuple[s
     return tuple(COLOURS[i] for rank, i in enumerate(order[:most]) if rank == 0 or measured[i] >= least)
 
 
+def _dice(seed: int, *, held_out: bool) -> random.Random:
+    return random.Random(f"{'held out' if held_out else 'train'} {seed}")
+
+
+def stands_on_photograph(seed: int, *, held_out: bool = False) -> bool:
+    """Whether the scene of `seed` has a photograph behind its things; known without composing it."""
+    return _dice(seed, held_out=held_out).random() >= PLAIN + TWO
+
+
 class Composer:
     """Makes scenes from unpacked packages; `root` is the folder that `training.pocket.sources` filled."""
 
@@ -101,7 +111,7 @@ class Composer:
 
     def scene(self, seed: int, *, count: int | None = None) -> Scene:
         """The scene of `seed`; `count` fixes the number of known things (0..4)."""
-        rng = random.Random(f"{'held out' if self.held_out else 'train'} {seed}")
+        rng = _dice(seed, held_out=self.held_out)
         canvas, background, colours = self._background(rng)
         number = count if count is not None else rng.choices((0, 1, 2, 3, 4), (8, 30, 28, 20, 14))[0]
         stranger = rng.random() < 0.12 and number < 4 and count is None
@@ -139,7 +149,7 @@ class Composer:
 
     def _background(self, rng: random.Random) -> tuple[Image.Image, str, tuple[str, ...]]:
         draw = rng.random()
-        if draw < 0.42:
+        if draw < PLAIN:
             name, rgb = self._flat(rng)
             image = Image.new("RGB", (SIZE, SIZE), rgb)
             if rng.random() < 0.5:  # a little light and grain, within the same colour word
@@ -148,7 +158,7 @@ class Composer:
                 pixels = np.clip(np.asarray(image, np.float32) + shade[..., None] + grain, 0, 255).astype(np.uint8)
                 image = Image.fromarray(pixels)
             return image, "plain", (name,)
-        if draw < 0.54:
+        if draw < PLAIN + TWO:
             (upper, rgb), (lower, other) = self._flat(rng), self._flat(rng)
             image = Image.new("RGB", (SIZE, SIZE), rgb)
             split = rng.randint(105, 190)
@@ -162,7 +172,7 @@ class Composer:
         return image, "photo", named(shares(np.asarray(image)), least=0.2)
 
     def _other_ground(self, rng: random.Random, image: Image.Image) -> Image.Image:
-        """A background that no photograph shows: there are only some 120 of them to learn from.
+        """A background that no photograph shows: there are only some 350 of them to learn from.
 
         Mixed with another one, upside down, in other colours; each now and then.
         """

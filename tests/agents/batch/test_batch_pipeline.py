@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from agents.batch import pipeline, seeing
 from agents.batch.calls import Meter, metered
 from agents.batch.pipeline import How, Outcome, Ready, Task, TooManyFailedError, interview_many
-from agents.batch.seeing import Eye, Seen
+from agents.batch.seeing import Eye, Row, Seen
 from agents.driver import caption_picture
 from agents.interview import InterviewOptions
 from agents.prompts import Prompts
@@ -116,6 +116,45 @@ def test_whatever_waits_while_the_eye_is_busy_becomes_full_batches() -> None:
     assert eye.asked[1] == 16 or first == 16
     assert len(eye.asked) <= 5 and sum(eye.asked) == 41
     assert set(heard) == {*range(40), "opening"}
+
+
+def test_of_full_batches_the_one_furthest_on_comes_first() -> None:
+    busy = threading.Event()
+
+    class Gate(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            busy.set()
+            return super().wait(timeout)
+
+    eye = HashedEye()
+    eye.gate = Gate()
+    heard: list[str] = []
+    done = threading.Semaphore(0)
+
+    def tell(who: Any, seen: Seen) -> None:
+        heard.append(who)
+        done.release()
+
+    worker = Eye(eye, tell, batch=16)
+    image = EncodedImage("ab", "1", None)
+    worker.ask("first", VisualQuestion(image, "What is it?"), "plain")
+    assert busy.wait(60)
+    rows: list[tuple[Row, int]] = [("plain", 40), ("opening", 20), ("asked", 17)]
+    for row, count in rows:
+        for number in range(count):
+            worker.ask(row, VisualQuestion(image, f"What is thing {number}?"), row)
+    eye.gate.set()
+    for _ in range(78):
+        assert done.acquire(timeout=60)
+    worker.close()
+    assert heard[0] == "first" and sum(eye.asked) == 78
+    assert [set(heard[start : start + 16]) for start in (1, 17, 33, 49)] == [
+        {"asked"},
+        {"opening"},
+        {"plain"},
+        {"plain"},
+    ]
+    assert heard[65:] == ["plain"] * 8 + ["opening"] * 4 + ["asked"], "none is full: the longest"
 
 
 def test_calls_of_the_questioner_overlap(some: list[Picture]) -> None:
