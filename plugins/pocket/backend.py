@@ -11,12 +11,15 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, get_args
 from urllib.parse import unquote
 
 from core.errors import BackendError, UsageError, printable
 from core.images import Picture
 from core.vision import EncodedImage, GenerationOptions, VisionBackend, VisualQuestion
+
+if TYPE_CHECKING:
+    from plugins.pocket.lookup import Looked
 
 MODEL = Path(__file__).with_name("model")
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
@@ -154,13 +157,13 @@ class PocketBackend(VisionBackend):
         return f"pocket-{self._digest}-{self.device}-fp32{trained}{hints}"
 
     def encode(self, pictures: Sequence[Picture]) -> list[EncodedImage]:
-        """One forward pass of the eye per picture, in batches; `data` is a tensor (56, hidden)."""
+        """One forward pass of the eye per picture, in batches; `data` is a `Looked`."""
         encoded: list[EncodedImage] = []
         for start in range(0, len(pictures), BATCH):
             group = pictures[start : start + BATCH]
             encoded += [
-                EncodedImage(picture.sha256, self.revision, row.clone())
-                for picture, row in zip(group, self._tokens(self.pixels(group)), strict=True)
+                EncodedImage(picture.sha256, self.revision, looked)
+                for picture, looked in zip(group, self._look(self.pixels(group)), strict=True)
             ]
         return encoded
 
@@ -179,15 +182,21 @@ class PocketBackend(VisionBackend):
         ]
         return normalise(torch.from_numpy(np.stack(arrays)).to(self.device))
 
-    def _tokens(self, pixel_values: Any) -> Any:
-        """What the language model is shown of each picture, (B, tokens, hidden)."""
+    def _look(self, pixel_values: Any) -> list[Looked]:
         import torch
 
-        model = self.engine.model
+        from plugins.pocket.lookup import Looked
+
+        model, named = self.engine.model, self.options.hints == "all"
         with torch.inference_mode():
             seen = model.vision_model(pixel_values)
-            facts = seen.pooler_output if self.options.hints == "all" else nameless(seen.pooler_output)
-            return model.image_tokens(seen.last_hidden_state, facts)
+            facts = seen.pooler_output if named else nameless(seen.pooler_output)
+            tokens = model.image_tokens(seen.last_hidden_state, facts)
+        # copies: a view would keep the whole batch in memory as long as one of its pictures
+        return [
+            Looked(row.clone(), fact.clone(), vote.clone() if named else None)
+            for row, fact, vote in zip(tokens, facts.cpu(), seen.votes.cpu(), strict=True)
+        ]
 
     def answer(self, questions: Sequence[VisualQuestion]) -> list[str]:
         """Questions with equal options are answered together."""
@@ -214,7 +223,8 @@ class PocketBackend(VisionBackend):
                 f"this picture was encoded by {question.image.revision}, not by {self.revision}; "
                 "encode it again with this backend."
             )
-        return Prompt(question.image.data, question.question, question.history)
+        tokens = self.engine.lookup.tokens(question.image.data, question)
+        return Prompt(tokens, question.question, question.history)
 
     @staticmethod
     def _sampling(options: GenerationOptions) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from plugins.pocket.lookup import Lookup
+
 SHORT_CAPTION = "write a short caption."
 STOP = "###"
 ROLE = re.compile(
@@ -59,6 +61,7 @@ class Engine:
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self.model = model
         self.tokenizer = tokenizer
+        self.lookup = Lookup(model, tokenizer)
         self.embed = model.language_model.get_input_embeddings()
         self.stop = tokenizer.convert_tokens_to_ids(STOP)
         self.pad = tokenizer.pad_token_id

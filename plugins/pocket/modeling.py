@@ -16,6 +16,7 @@ the pixels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +60,14 @@ class Limits:
     named: tuple[float, float] = (0.5, 0.6)
     sure: tuple[float, float] = (0.5, 0.6)
     mirror: bool = False  # look at the mirrored picture as well and believe the mean: twice the work, left is left
+    asked: float = 1.0  # least odds in some cell of a thing that a question names, where the list lacks it; 1: never
+
+
+@dataclass
+class EyeOutput(BaseModelOutputWithPooling):
+    """`last_hidden_state` (B, 81, EYE_DIM) for the Q-Former, `pooler_output` (B, FACTS) long: the hints' facts."""
+
+    votes: Tensor | None = None  # (B, K, 3): see `Eye.votes`
 
 
 def normalise(pixels: Tensor) -> Tensor:
@@ -125,6 +134,18 @@ class Seen:
 def vars_of(seen: Seen) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Its tensors in order."""
     return seen.logits, seen.centre, seen.geometry, seen.colour
+
+
+def cell_centres(seen: Seen) -> Tensor:
+    """Where each cell says that its thing has its centre, (B, 81, 2): x and y in 0..1."""
+    steps = (torch.arange(GRID, device=seen.geometry.device) + 0.5) / GRID
+    own = torch.stack([steps.repeat(GRID), steps.repeat_interleave(GRID)], -1)  # (81, 2)
+    return own + seen.geometry[..., :2].float()
+
+
+def thirds(centre: Tensor) -> Tensor:
+    """Which third of the picture, 0..2, across and down."""
+    return (centre > 0.37).long() + (centre > 0.63).long()
 
 
 def flipped(cells: Tensor) -> Tensor:
@@ -225,8 +246,8 @@ class Eye(nn.Module):
         named = F.one_hot(self.colour_table[steps[:, 0], steps[:, 1], steps[:, 2]].long(), len(COLOURS)).float()
         return named.mean((1, 2)), named[:, 30:60, 30:60].mean((1, 2))
 
-    def forward(self, pixel_values: Tensor, **_: Any) -> BaseModelOutputWithPooling:
-        """`last_hidden_state` (B, 81, EYE_DIM) for the Q-Former, `pooler_output` (B, FACTS) long: the hints' facts."""
+    def forward(self, pixel_values: Tensor, **_: Any) -> EyeOutput:
+        """All that is made of pictures (B, 3, 260, 260)."""
         cells, colours = self.cells(pixel_values), cell_colours(pixel_values)
         seen = self.neck.look(cells, colours)
         if self.limits.mirror:
@@ -234,8 +255,20 @@ class Eye(nn.Module):
             there = self.cells(other)
             seen = seen.with_mean(self.neck.look(there, cell_colours(other)).mirrored())
             cells = (cells + flipped(there)) / 2
+        votes = self.votes(seen)
         facts, seen = self.judge(cells, colours, seen, *self.colour_shares(pixel_values), self.plain(pixel_values))
-        return BaseModelOutputWithPooling(last_hidden_state=self.neck.tokens(seen, colours), pooler_output=facts)
+        return EyeOutput(last_hidden_state=self.neck.tokens(seen, colours), pooler_output=facts, votes=votes)
+
+    def votes(self, seen: Seen) -> Tensor:
+        """What speaks for each known thing, (B, K, 3): the odds in its best cell, and the place and colour told there.
+
+        Place and colour as in `detections`. Nothing here is believed unless somebody asks for that very thing.
+        """
+        odds, cell = seen.odds()[..., : self.neck.known].max(1)  # (B, K)
+        third = thirds(cell_centres(seen))
+        place = third[..., 1] * 3 + third[..., 0]  # (B, 81)
+        colour = seen.colour.argmax(-1) + 1
+        return torch.stack([odds, place.gather(1, cell).float(), colour.gather(1, cell).float()], -1)
 
     def judge(
         self, cells: Tensor, colours: Tensor, seen: Seen, whole: Tensor, middle: Tensor, flat: Tensor
@@ -282,9 +315,7 @@ class Eye(nn.Module):
         name: 0 none, 1..K known, K + 1 a stranger; place: 3 * row + column; colour: index + 1 into COLOURS.
         """
         odds, colours = seen.odds(), seen.colour.float().softmax(-1)
-        steps = (torch.arange(GRID, device=odds.device) + 0.5) / GRID
-        own = torch.stack([steps.repeat(GRID), steps.repeat_interleave(GRID)], -1)  # (81, 2)
-        centre = own + seen.geometry[..., :2].float()
+        centre = cell_centres(seen)
         size = seen.geometry[..., 2:].float().exp().clamp(0.05, 1.2)
         thing = 1 - odds[..., -1]
         score = seen.centre.float().sigmoid()
@@ -300,7 +331,7 @@ class Eye(nn.Module):
             mass = (thing * near + score * F.one_hot(peak, CELLS))[..., None]  # (B, 81, 1)
             sure, name = ((odds * mass).sum(1) / mass.sum(1))[..., :-1].max(-1)
             name = torch.where(sure < least, self.neck.known, name) + 1
-            third = (middle > 0.37).long() + (middle > 0.63).long()
+            third = thirds(middle)
             colour = (colours * mass).sum(1).argmax(-1) + 1
             there = (best > 0).long()
             found += [name * there, (third[:, 1] * 3 + third[:, 0]) * there, colour * there]
@@ -412,6 +443,33 @@ class PocketForConditionalGeneration(Blip2ForConditionalGeneration):
         read = self.qformer(query_embeds=queries, encoder_hidden_states=eye_tokens.to(queries.dtype)).last_hidden_state
         hints = self.hint_embeddings(self.hint_ids(facts))
         return torch.cat([self.language_projection(read), hints.to(read.dtype)], 1)
+
+    def with_hints(self, tokens: Tensor, facts: Tensor) -> Tensor:
+        """The tokens (56, hidden) of one picture with other hints, those of `facts` (FACTS,)."""
+        hints = self.hint_embeddings(self.hint_ids(facts[None].to(tokens.device)))[0]
+        return torch.cat([tokens[:-HINT_TOKENS], hints.to(tokens.dtype)])
+
+    def asked_for(self, facts: Tensor, votes: Tensor, names: Sequence[int]) -> Tensor | None:
+        """The facts (FACTS,) of one picture, with those of `names` (1..K) on their list that have votes (K, 3) enough.
+
+        A thing takes the place of a stranger that stands where it does, else an empty one, else that of the least
+        sure thing not asked for. None where nothing changes.
+        """
+        least, stranger = self.vision_model.limits.asked, len(votes) + 1
+        listed = facts[FACTS - 3 * DETECTIONS :].view(DETECTIONS, 3).tolist()
+        there = [name for name in names if name in (row[0] for row in listed)]
+        wanted = [name for name in names if votes[name - 1, 0] >= least and name not in there]
+        for name in wanted:
+            place, colour = (int(value) for value in votes[name - 1, 1:])
+            same = [i for i, row in enumerate(listed) if row[0] == stranger and row[1] == place]
+            empty = [i for i, row in enumerate(listed) if row[0] == 0]
+            others = [i for i, row in enumerate(listed) if row[0] not in names]
+            if spot := same[:1] or empty[:1] or others[-1:]:
+                listed[spot[0]] = [name, place, colour]
+        level = torch.where((facts[:1] == 0) | (facts[:1] == FLAT), 1, facts[:1])  # 0 and FLAT: nothing is seen
+        if not wanted and (level == facts[:1] or not there):
+            return None
+        return torch.cat([level, facts[1 : FACTS - 3 * DETECTIONS], facts.new_tensor(listed).flatten()])
 
     def get_image_features(self, pixel_values: Tensor, *_: Any, **__: Any) -> BaseModelOutputWithPooling:
         """`pooler_output` (B, 56, hidden), as the class around expects it."""

@@ -94,7 +94,6 @@ def test_a_neck_that_goes_on_learns_from_both_folders_and_keeps_its_names(tmp_pa
     torch.manual_seed(1)
     begin = {key: value.clone() for key, value in Neck(len(NAMES)).state_dict().items()}
     save_file(begin, tmp_path / "begin.safetensors")
-    # a large step, so that both means show: the rate rises to it and falls again within the three steps
     neck = continue_neck(tmp_path / "begin.safetensors", tmp_path / "old", tmp_path / "new", steps=3, lr=1e-2, size=16)
     kept, written = neck.state_dict(), load_file(tmp_path / "new" / "neck.safetensors")
     assert all(torch.equal(kept[key], written[key]) for key in kept)

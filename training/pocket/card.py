@@ -43,7 +43,7 @@ honest about a narrow world. It is a baseline and a fixture, not a rival of the 
 | language model | Llama, 4 layers of 256, byte-level BPE of {vocabulary} tokens | yes |
 
 The neck passes on only what it recognises. A picture in which it can name nothing is taken for a photograph and described from the
-hints; where the classifier is not sure either, pocket says so.
+hints; where the classifier is not sure either, pocket says so. Where a question names a thing, weaker evidence of that one thing will do.
 
 ## What it was trained on
 
@@ -51,7 +51,9 @@ hints; where the classifier is not sure either, pocket says so.
 of real photographs, whose truth is known exactly because a script made them (`training/pocket/`). Nothing was downloaded but
 packages: cut-outs from Debian's `tuxpaint-stamps-default` (GPL-2), strangers from `openclipart-png` (public domain), photographs from
 the GNOME, MATE, Plasma, Lomiri and UKUI wallpapers and from `gcompris-qt-data` (CC-BY-SA, CC0, GPL, each package's copyright file
-says which). Every fifth photograph was held out. The photographs of scikit-image and scikit-learn were never used.
+says which), every fifth of them held out; and backgrounds for the neck, never held out, from `supertuxkart-data`, `redeclipse-data`,
+`stellarium-data`, `lxqt-themes`, `extremetuxracer-data`, `opencv-doc`, `kphotoalbum` and `palapeli-data` (`training/pocket/grounds.txt`; the same
+kinds of licence). The photographs of scikit-image and scikit-learn were never used.
 
 Foundation (the neck), stage 1 (short captions, `Question: ... Answer: ...`; {steps1} steps, {minutes1:.0f} minutes) and stage 2 (long descriptions
 in the chat template; {steps2} steps, {minutes2:.0f} minutes), on two CPU cores. Unlike in the 7B the Q-Former and the language model train
