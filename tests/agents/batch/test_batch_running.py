@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import tarfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,24 @@ def test_what_was_learned_before_a_failure_is_not_asked_again(eye: HashedEye, mo
     assert batch("photos", out=OUT, seed=3, failed=True) == 0
     assert OUT.read_bytes() == Path("undisturbed.jsonl").read_bytes()
     assert sum(eye.asked) == answers
+
+
+def test_a_shard_that_was_cut_short_is_told_at_the_end_too(eye: HashedEye, capsys: pytest.CaptureFixture[str]) -> None:
+    with tarfile.open("photos.tar", "w") as tar:
+        tar.add("photos")
+    whole = Path("photos.tar").read_bytes()
+    Path("photos.tar").write_bytes(whole[: len(whole) // 2])
+    assert batch("photos.tar", out=OUT, json=True) == 1
+    heard = capsys.readouterr()
+    facts = json.loads(heard.out)
+    assert 0 < facts["captioned"] < COUNT and facts["failed"] == 0 and len(facts["damaged"]) == 1
+    assert heard.err.count("'photos.tar' is cut short or damaged after byte") == 2, (
+        "before the first picture, and after"
+    )
+    Path("photos.tar").write_bytes(whole)
+    assert batch("photos.tar", out=OUT, json=True) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["captioned"] == COUNT and facts["damaged"] == []
 
 
 def test_pictures_with_the_same_bytes_are_captioned_once(eye: HashedEye, capsys: pytest.CaptureFixture[str]) -> None:
