@@ -270,6 +270,9 @@ class _Batch:
     def _finish(self, tally: Tally, listing: Listing) -> int:
         plan, scope = self.plan, self.plan.scope
         counts = tally.meter.counts
+        damaged = [problem for source in plan.sources for problem in source.problems]
+        for problem in damaged:  # said before the first picture too, maybe hours ago
+            say(problem)
         facts = {
             "pictures": tally.total,
             "captioned": listing.count(scope, f"i.state = {DONE}"),
@@ -289,18 +292,16 @@ class _Batch:
                 "cost": tally.cost(counts),
                 "workers": len(tally.meter.workers),
             },
-            "damaged": [problem for source in plan.sources for problem in source.problems],
+            "damaged": damaged,
             "outputs": [str(path) for path in plan.outputs],
         }
-        for problem in facts["damaged"]:  # said before the first picture too, maybe hours ago
-            say(problem)
         if self.request.json:
             print(json.dumps(facts))
         else:
             print("\n".join(self._summary(facts, tally)))
         if self.stop.is_set():
             return EXIT_INTERRUPTED
-        return EXIT_SOME_FAILED if facts["failed"] or facts["damaged"] else 0
+        return EXIT_SOME_FAILED if facts["failed"] or damaged else 0
 
     def _summary(self, facts: dict[str, Any], tally: Tally) -> list[str]:
         parts = [f"{facts['captioned']:,} captioned"]
