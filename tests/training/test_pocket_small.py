@@ -121,7 +121,7 @@ def test_without_names_the_hints_of_two_things_are_the_same() -> None:
     named, nameless = PocketBackend(), PocketBackend("?hints=colours")
     [one], [two] = (eye.encode([image]) for eye in (named, nameless))
     queries = named.engine.model.config.num_query_tokens
-    assert torch.equal(one.data[:queries], two.data[:queries]), "what passes the projection stays"
+    assert torch.equal(one.data.tokens[:queries], two.data.tokens[:queries]), "what passes the projection stays"
     facts = torch.arange(FACTS)[None].repeat(2, 1)
     facts[1, 12:] += 1  # another thing
     facts[1, 1:6] += 1  # and another guess
@@ -247,7 +247,7 @@ def test_what_was_looked_at_before_is_taken_where_it_is_the_same_picture(
     for row in rows:
         one, other = (store.get(row["sha256"]).float() for store in (looked, taken))
         assert torch.allclose(one, other, atol=0.05)
-        picture = vision.encode([open_picture(tmp_path / "image" / row["file"])])[0].data
+        picture = vision.encode([open_picture(tmp_path / "image" / row["file"])])[0].data.tokens
         projected = vision.engine.model.language_projection(one[:queries])
         assert torch.allclose(torch.cat([projected, one[queries:]]), picture, atol=0.05)
     (folder / "train-eye.npy").unlink()

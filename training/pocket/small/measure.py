@@ -66,7 +66,7 @@ def describe(engine: Any, images: Sequence[EncodedImage], options: dict[str, Any
     """A description of each picture; the seed of a batch is its place, so that every projection draws alike."""
     said: list[Said] = []
     for start in range(0, len(images), BATCH):
-        prompts = [Prompt(image.data, DETAIL) for image in images[start : start + BATCH]]
+        prompts = [Prompt(image.data.tokens, DETAIL) for image in images[start : start + BATCH]]
         said += [_said(engine, one) for one in engine.write(prompts, max_new_tokens=ROOM, seed=start, **options)]
     return said
 
