@@ -150,7 +150,9 @@ def eye_alone(paths: Sequence[Path], captions: dict[str, Caption], vision: Visio
     return (time.perf_counter() - start) / len(paths)
 
 
-def measure(paths: list[Path], known: dict[str, Caption], vision: VisionBackend, delay: float, options: Any) -> Row:
+def measure(
+    paths: list[Path], known: dict[str, Caption], vision: VisionBackend, delay: float, options: argparse.Namespace
+) -> Row:
     """One delay: the limit of the eye and the original's way both before the batch and after it, for a fair hour.
 
     `known`: captions of some of the pictures, whose dialogues the eye is asked when it is alone.

@@ -60,7 +60,7 @@ class Limits:
     named: tuple[float, float] = (0.5, 0.6)
     sure: tuple[float, float] = (0.5, 0.6)
     mirror: bool = False  # look at the mirrored picture as well and believe the mean: twice the work, left is left
-    asked: float = 1.0  # least odds in some cell of a thing that a question names, where the list lacks it; 1: never
+    asked: float = 1.0  # odds above which some cell must hold a thing that a question names, where the list lacks it; 1: never
 
 
 @dataclass
@@ -458,7 +458,7 @@ class PocketForConditionalGeneration(Blip2ForConditionalGeneration):
         least, stranger = self.vision_model.limits.asked, len(votes) + 1
         listed = facts[FACTS - 3 * DETECTIONS :].view(DETECTIONS, 3).tolist()
         there = [name for name in names if name in (row[0] for row in listed)]
-        wanted = [name for name in names if votes[name - 1, 0] >= least and name not in there]
+        wanted = [name for name in names if votes[name - 1, 0] > least and name not in there]
         for name in wanted:
             place, colour = (int(value) for value in votes[name - 1, 1:])
             same = [i for i, row in enumerate(listed) if row[0] == stranger and row[1] == place]

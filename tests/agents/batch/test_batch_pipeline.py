@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from agents.batch import pipeline, seeing
 from agents.batch.calls import Meter, metered
 from agents.batch.pipeline import How, Outcome, Ready, Task, TooManyFailedError, interview_many
-from agents.batch.seeing import Eye, Row, Seen
+from agents.batch.seeing import Eye, Row
 from agents.driver import caption_picture
 from agents.interview import InterviewOptions
 from agents.prompts import Prompts
@@ -93,24 +94,29 @@ def test_each_picture_is_looked_at_once_and_batches_are_kept_to_their_size(some:
     assert sum(eye.looked) == COUNT and max(eye.looked) <= 4 and max(eye.asked) <= 4
 
 
+def listened_to(eye: HashedEye, batch: int) -> tuple[Eye, list[Any]]:
+    """A worker, and who has been told something by it so far, in order."""
+    heard: list[Any] = []
+    return Eye(eye, lambda who, seen: heard.append(who), batch=batch), heard
+
+
+def wait_for(heard: list[Any], count: int) -> None:
+    end = time.monotonic() + 60
+    while len(heard) < count and time.monotonic() < end:
+        time.sleep(0.01)
+    assert len(heard) == count
+
+
 def test_whatever_waits_while_the_eye_is_busy_becomes_full_batches() -> None:
     eye = HashedEye()
     eye.gate = threading.Event()
-    heard: list[Any] = []
-    done = threading.Semaphore(0)
-
-    def tell(who: Any, seen: Seen) -> None:
-        heard.append(who)
-        done.release()
-
-    worker = Eye(eye, tell, batch=16)
+    worker, heard = listened_to(eye, 16)
     image = EncodedImage("ab", "1", None)
     for number in range(40):
         worker.ask(number, VisualQuestion(image, f"What is thing {number}?"), "asked")
     worker.ask("opening", VisualQuestion(image, "Describe."), "opening")
     eye.gate.set()
-    for _ in range(41):
-        assert done.acquire(timeout=60)
+    wait_for(heard, 41)
     worker.close()
     first = eye.asked[0]  # what was there when the eye came for the first time
     assert eye.asked[1] == 16 or first == 16
@@ -128,14 +134,7 @@ def test_of_full_batches_the_one_furthest_on_comes_first() -> None:
 
     eye = HashedEye()
     eye.gate = Gate()
-    heard: list[str] = []
-    done = threading.Semaphore(0)
-
-    def tell(who: Any, seen: Seen) -> None:
-        heard.append(who)
-        done.release()
-
-    worker = Eye(eye, tell, batch=16)
+    worker, heard = listened_to(eye, 16)
     image = EncodedImage("ab", "1", None)
     worker.ask("first", VisualQuestion(image, "What is it?"), "plain")
     assert busy.wait(60)
@@ -144,8 +143,7 @@ def test_of_full_batches_the_one_furthest_on_comes_first() -> None:
         for number in range(count):
             worker.ask(row, VisualQuestion(image, f"What is thing {number}?"), row)
     eye.gate.set()
-    for _ in range(78):
-        assert done.acquire(timeout=60)
+    wait_for(heard, 78)
     worker.close()
     assert heard[0] == "first" and sum(eye.asked) == 78
     assert [set(heard[start : start + 16]) for start in (1, 17, 33, 49)] == [
