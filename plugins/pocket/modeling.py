@@ -60,7 +60,7 @@ class Limits:
     named: tuple[float, float] = (0.5, 0.6)
     sure: tuple[float, float] = (0.5, 0.6)
     mirror: bool = False  # look at the mirrored picture as well and believe the mean: twice the work, left is left
-    asked: float = 1.0  # odds above which some cell must hold a thing that a question names, where the list lacks it; 1: never
+    asked: float = 1.0  # odds that a thing off the list needs in some cell where a question names it; 1: never
 
 
 @dataclass
