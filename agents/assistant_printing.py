@@ -13,7 +13,7 @@ from agents.chat_events import Notice, Piece, Waiting, tidy
 from agents.desk import Begun, Called, Concluded, Event, Overheard, Returned, Said, Thinking
 from agents.driver import Done
 from agents.flow import Flow
-from agents.printing import SHORT_ID, Printer, Status, looks, make_printer
+from agents.printing import SHORT_ID, Printer, Status, looks, make_printer, put_line
 from core.errors import printable
 from core.records import ToolCall
 
@@ -159,7 +159,7 @@ class PlainAssistantPrinter(_Base):
 
     def _line(self, *lines: str) -> None:
         for line in lines:
-            print(line, file=self.out, flush=True)
+            put_line(line, self.out)
 
 
 class RichAssistantPrinter(_Base):
@@ -259,7 +259,7 @@ class JsonAssistantPrinter:
                 pass
 
     def _put(self, name: str, **values: Any) -> None:
-        print(json_module.dumps({"event": name, **values}, ensure_ascii=False), file=self.out, flush=True)
+        put_line(json_module.dumps({"event": name, **values}, ensure_ascii=False), self.out)
 
 
 def _heading(event: Begun) -> list[str]:

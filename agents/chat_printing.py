@@ -14,7 +14,7 @@ from agents.chat_events import Answered, Asked, Notice, PictureAdded, Piece, Sil
 from agents.chat_loop import Ended, Failed, LoopEvent, Told, Undone, Written
 from agents.cli import complain
 from agents.flow import Flow
-from agents.printing import SHORT_ID, Status, looks
+from agents.printing import SHORT_ID, Status, looks, put_line
 from core.errors import printable
 from core.records import Chat as ChatRecord
 from core.records import ChatTurn, PictureInfo
@@ -86,7 +86,7 @@ class JsonChatPrinter:
         elif isinstance(event, Notice):
             print(f"inquisight: {printable(event.text, limit=None)}", file=sys.stderr, flush=True)
         elif isinstance(event, Ended):
-            print(event.record.to_json(), file=self.out, flush=True)
+            put_line(event.record.to_json(), self.out)
 
 
 class PlainChatPrinter:
@@ -136,7 +136,7 @@ class PlainChatPrinter:
 
     def _line(self, *lines: str) -> None:
         for line in lines:
-            print(line, file=self.out, flush=True)
+            put_line(line, self.out)
 
     def _aside(self, text: str) -> None:
         print(f"inquisight: {text}", file=self.err if self.err is not None else sys.stderr, flush=True)

@@ -57,6 +57,12 @@ class Status:
             self.clear()
 
 
+def put_line(line: str, out: TextIO) -> None:
+    """Write a line and its end in one go: `print` writes the end by itself, so Ctrl-C can come before it."""
+    out.write(f"{line}\n")
+    out.flush()
+
+
 class Printer(Protocol):
     """Writes events to standard output."""
 
@@ -90,7 +96,7 @@ class JsonPrinter:
 
     def event(self, event: Event) -> None:
         if isinstance(event, Done):
-            print(event.caption.to_json(), file=self.out, flush=True)
+            put_line(event.caption.to_json(), self.out)
 
 
 class QuietPrinter:
@@ -101,7 +107,7 @@ class QuietPrinter:
 
     def event(self, event: Event) -> None:
         if isinstance(event, Done) and event.caption.status == "complete":
-            print(printable(event.caption.text, limit=None), file=self.out, flush=True)
+            put_line(printable(event.caption.text, limit=None), self.out)
 
 
 class PlainPrinter:
@@ -143,7 +149,7 @@ class PlainPrinter:
 
     def _line(self, *lines: str) -> None:
         for line in lines:
-            print(line, file=self.out, flush=True)
+            put_line(line, self.out)
 
 
 class RichPrinter:

@@ -14,12 +14,12 @@ import pytest
 from rich.console import Console
 
 from agents.assistant import assist
-from agents.assistant_printing import PlainAssistantPrinter, RichAssistantPrinter
-from agents.chat_events import Notice, Piece
+from agents.assistant_printing import JsonAssistantPrinter, PlainAssistantPrinter, RichAssistantPrinter
+from agents.chat_events import Notice, Piece, drive
 from agents.desk import Begun, Called, Concluded, Desk, Overheard, Returned, Said, Thinking
 from core.records import Chat, ToolCall
 from tests.agents.fakes import CountingVision, picture
-from tests.agents.talking import Talk, ToolCaller
+from tests.agents.talking import Parrot, Talk, ToolCaller
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +93,23 @@ def test_ctrl_c_ends_it_and_keeps_what_was_found(talk: Talk) -> None:
     last = lines(done.stdout)[-1]
     assert last["event"] == "answer" and last["record"]["turns"][0]["status"] == "stopped"
     assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_while_a_line_is_printed_leaves_whole_lines() -> None:
+    class Pressed(io.StringIO):
+        def write(self, text: str) -> int:
+            done = super().write(text)
+            if '"call"' in text:
+                Parrot.interrupt()
+            return done
+
+    out = Pressed()
+    model = ToolCaller(plan=[[("ask_about_picture", {"picture": 1, "question": "What is it?"})], "a duck"])
+    last = drive(
+        assist("What?", Desk([picture("red")], CountingVision(), model), model), JsonAssistantPrinter(out).event
+    )
+    assert isinstance(last, Concluded) and last.interrupted
+    assert [event["event"] for event in lines(out.getvalue())] == ["call", "answer"]
 
 
 def test_the_answer_is_read_while_it_is_written_and_ctrl_c_keeps_that(talk: Talk) -> None:
