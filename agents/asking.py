@@ -21,11 +21,12 @@ from agents.driver import Answered, Done, Failed, Stopped, describe_questioner, 
 from agents.interview import Interview, InterviewOptions
 from agents.prompts import Prompts
 from agents.seeds import check_seed
+from agents.usage import Meter, counting
 from core.errors import InquisightError, UsageError, printable
 from core.images import Picture, open_picture
 from core.quiet import hush_libraries
 from core.records import Chat as ChatRecord
-from core.records import ChatTurn, PictureInfo
+from core.records import ChatTurn
 from core.registry import get_registry
 from core.settings import Settings, get_settings
 from core.store import TranscriptStore
@@ -192,6 +193,8 @@ def _interviews(
 ) -> Iterator[AnyEvent]:
     """An interview about each picture, in which the person's question comes right after the opening one."""
     answers, infos = [], []
+    meter = Meter()
+    questioner.callbacks = [counting(meter)]
     save_error: InquisightError | None = None
     error: InquisightError | None = None
     interrupted = False
@@ -218,8 +221,15 @@ def _interviews(
             interrupted = True
             break
     text = "\n".join(answers)
-    record = _record(plan, vision, text, tuple(infos), time.perf_counter() - began)
-    record = record.model_copy(update={"assistant": describe_questioner(questioner)})
+    turn = ChatTurn(
+        question=plan.question,
+        answer=text,
+        pictures=tuple(infos),
+        usage=meter.counts.as_record(),
+        seconds=round(time.perf_counter() - began, 4),
+    )
+    thinks = describe_questioner(questioner)
+    record = ChatRecord(kind="ask", turns=(turn,), vision=vision.describe(), assistant=thinks, seed=plan.seed)
     # no id: each interview is kept, and has said so
     yield Concluded(text, record, None, save_error, error, interrupted)
 
@@ -242,10 +252,3 @@ def _chat(plan: Plan, vision: VisionBackend, store: TranscriptStore) -> Iterator
         error = failure
     record = chat.record
     yield Concluded(record.text, record, chat.saved_as, chat.save_error, error, interrupted)
-
-
-def _record(
-    plan: Plan, vision: VisionBackend, answer: str, pictures: tuple[PictureInfo, ...], seconds: float
-) -> ChatRecord:
-    turn = ChatTurn(question=plan.question, answer=answer, pictures=pictures, seconds=round(seconds, 4))
-    return ChatRecord(kind="ask", turns=(turn,), vision=vision.describe(), seed=plan.seed)

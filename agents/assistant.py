@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 from agents.chat_events import Notice, Piece, tidy
 from agents.desk import Begun, Concluded, Desk, Event, Returned, Said, Stopped, Thinking
 from agents.driver import describe_questioner
+from agents.usage import Meter, counting
 from core.entries import one_line
 from core.errors import InquisightError, QuestionerError, UsageError
 from core.records import Chat as ChatRecord
@@ -73,11 +74,11 @@ def _run(question: str, desk: Desk, model: BaseChatModel, steps: int) -> Iterato
     yield Begun(infos, desk.vision.describe(), assistant)
     events: SimpleQueue[Event | None] = SimpleQueue()
     desk.tell = events.put
-    outcome = _Outcome()
+    outcome, meter = _Outcome(), Meter()
 
     def work() -> None:
         try:
-            outcome.answer = _answer(question, desk, model, steps, events.put)
+            outcome.answer = _answer(question, desk, model, steps, events.put, meter)
         except InquisightError as error:
             outcome.error = error
         except Stopped:
@@ -115,6 +116,7 @@ def _run(question: str, desk: Desk, model: BaseChatModel, steps: int) -> Iterato
         options={"steps": steps, "rounds": desk.rounds, "prompts": desk.prompts.sha256},
         calls=tuple(learned.calls),
         notices=tuple(learned.notices),
+        usage=meter.counts.as_record(),
     )
     record = ChatRecord(kind="ask", turns=(turn,), vision=desk.vision.describe(), assistant=assistant, seed=desk.seed)
     saved_as, save_error = None, None
@@ -160,7 +162,9 @@ def _next(events: SimpleQueue[Event | None]) -> Event | None:
             continue
 
 
-def _answer(question: str, desk: Desk, model: BaseChatModel, steps: int, tell: Callable[[Event], None]) -> str:
+def _answer(
+    question: str, desk: Desk, model: BaseChatModel, steps: int, tell: Callable[[Event], None], meter: Meter
+) -> str:
     """The model's answer. Raises QuestionerError."""
     from langchain.agents import create_agent
     from langchain.agents.middleware import ModelCallLimitMiddleware, ToolCallLimitMiddleware
@@ -187,7 +191,12 @@ def _answer(question: str, desk: Desk, model: BaseChatModel, steps: int, tell: C
     try:
         # a step of ours is a few of the graph's: the model, what is around it, the tool
         # one tool call at a time, in the model's order: the eye is one, and the same seed gives the same run
-        config: RunnableConfig = {"recursion_limit": 10 * steps + 50, "max_concurrency": 1}
+        # tools inherit the callbacks, so that an interview's calls are counted too
+        config: RunnableConfig = {
+            "recursion_limit": 10 * steps + 50,
+            "max_concurrency": 1,
+            "callbacks": [counting(meter)],
+        }
         result = agent.invoke({"messages": [HumanMessage(question)]}, config)
     except ModelCallLimitExceededError:
         raise QuestionerError(

@@ -15,7 +15,7 @@ from agents.driver import Done
 from agents.flow import Flow
 from agents.printing import SHORT_ID, Printer, Status, looks, make_printer, put_line
 from core.errors import printable
-from core.records import ToolCall
+from core.records import TokenUsage, ToolCall
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -219,7 +219,8 @@ class RichAssistantPrinter(_Base):
             title = Text("answer", style="bold green")
             body = Text(tidy(event.answer))
             self.console.print(Panel(body, title=title, title_align="left", border_style="green", padding=(0, 1)))
-        for line in _closing(event):
+        used = [_used(turn.usage) for turn in event.record.turns if turn.usage is not None and turn.usage.calls]
+        for line in _closing(event) + used:
             self.console.print(Text(line, style="bright_black"))
 
     def _indented(self, text: str, left: int, style: str) -> None:
@@ -290,3 +291,10 @@ def _closing(event: Concluded) -> list[str]:
     if event.id is not None:
         lines.append(f"transcript {event.id[:SHORT_ID]}: inquisight show {event.id[:SHORT_ID]}")
     return ["", *lines] if lines else []
+
+
+def _used(usage: TokenUsage) -> str:
+    calls = f"{usage.calls} {'call' if usage.calls == 1 else 'calls'} of the language model"
+    failed = f" ({usage.failed} failed)" if usage.failed else ""
+    about = "about " if usage.guessed else ""
+    return f"{calls}{failed}, {about}{usage.input_tokens:,} tokens read and {usage.output_tokens:,} written"

@@ -173,6 +173,16 @@ class ToolCall(Record):
     seconds: float = 0.0
 
 
+class TokenUsage(Record):
+    """What a language model was called for one answer, interviews that its tools held included."""
+
+    calls: int = 0  # those that failed or were repeated too
+    failed: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    guessed: int = 0  # calls whose tokens the provider did not count, so that they are a guess
+
+
 class ChatTurn(Record):
     """One thing a person said, and the answer."""
 
@@ -184,6 +194,7 @@ class ChatTurn(Record):
     options: dict[str, Any] = Field(default_factory=dict)  # max_new_tokens, temperature, top_p, seed
     calls: tuple[ToolCall, ...] = ()
     notices: tuple[str, ...] = ()  # what the person was told, such as that the oldest turns were left out
+    usage: TokenUsage | None = None  # of the language model, where one answered
     seconds: float = 0.0
 
 

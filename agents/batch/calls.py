@@ -1,4 +1,4 @@
-"""Calls of the questioner: how many at once, how many in a second, and what they cost."""
+"""Calls of the questioner: how many at once, and how many in a second."""
 
 from __future__ import annotations
 
@@ -6,69 +6,13 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from agents.usage import Meter, counting
 from core.remote import Pace
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
-
-LETTERS: Final = 4  # per token, where a provider does not count
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Calls of a questioner and the tokens they took, those of failed and repeated calls included."""
-
-    calls: int = 0
-    failed: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    guessed: int = 0  # calls whose tokens were not counted by the provider, so that they are a guess
-
-    @property
-    def tokens(self) -> int:
-        return self.input_tokens + self.output_tokens
-
-    def cost(self, price_in: float | None, price_out: float | None) -> float | None:
-        """At these prices for a million tokens; None without prices."""
-        if price_in is None and price_out is None:
-            return None
-        return (self.input_tokens * (price_in or 0.0) + self.output_tokens * (price_out or 0.0)) / 1e6
-
-
-class Meter:
-    """Counts, from any thread."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._counts = [0, 0, 0, 0, 0]
-        self.workers: set[str] = set()  # elsewhere, whose counts are among these; empty where this process does it all
-
-    def add(self, *, failed: bool = False, read: int = 0, written: int = 0, guessed: bool = False) -> None:
-        """One call."""
-        with self._lock:
-            for place, more in enumerate((1, failed, read, written, guessed)):
-                self._counts[place] += more
-
-    @property
-    def counts(self) -> Counts:
-        with self._lock:
-            return Counts(*self._counts)
-
-    def more(self, counts: Counts, worker: str) -> None:
-        """What the meter of a worker has counted."""
-        with self._lock:
-            self.workers.add(worker)
-            for place, more in enumerate(astuple(counts)):
-                self._counts[place] += more
-
-    def take(self) -> Counts:
-        """The counts, and begin at nothing again."""
-        with self._lock:
-            counts, self._counts = Counts(*self._counts), [0, 0, 0, 0, 0]
-            return counts
 
 
 def metered(
@@ -78,29 +22,7 @@ def metered(
 
     `pace`: one that is shared with others, in place of a rate. `stop` ends a wait for one's turn.
     """
-    from langchain_core.callbacks import BaseCallbackHandler
     from langchain_core.rate_limiters import BaseRateLimiter
-
-    class Counting(BaseCallbackHandler):
-        def __init__(self) -> None:
-            self.lengths: dict[Any, int] = {}
-
-        def on_chat_model_start(self, serialized: Any, messages: Any, *, run_id: Any, **kwargs: Any) -> None:
-            self.lengths[run_id] = sum(len(str(message.content)) for talk in messages for message in talk)
-
-        def on_llm_end(self, response: Any, *, run_id: Any, **kwargs: Any) -> None:
-            length = self.lengths.pop(run_id, 0)
-            message = getattr(response.generations[0][0], "message", None) if response.generations else None
-            usage = getattr(message, "usage_metadata", None)
-            if usage:
-                meter.add(read=usage["input_tokens"], written=usage["output_tokens"])
-            else:
-                words = len(str(getattr(message, "content", "")))
-                meter.add(read=-(-length // LETTERS), written=-(-words // LETTERS), guessed=True)
-
-        def on_llm_error(self, error: BaseException, *, run_id: Any, **kwargs: Any) -> None:
-            self.lengths.pop(run_id, None)
-            meter.add(failed=True)
 
     class Paced(BaseRateLimiter):
         def __init__(self, pace: Pace) -> None:
@@ -114,7 +36,7 @@ def metered(
             return self.acquire()
 
     kept = list(model.callbacks) if isinstance(model.callbacks, list) else []
-    model.callbacks = [*kept, Counting()]
+    model.callbacks = [*kept, counting(meter)]
     if pace is not None or rate is not None:
         model.rate_limiter = Paced(pace or Pace(rate))
     return model

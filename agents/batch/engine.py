@@ -17,9 +17,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from agents.batch.calls import Meter, metered
+from agents.batch.calls import metered
 from agents.batch.listing import Item
 from agents.batch.pipeline import How, Outcome, Ready, Task, interview_many
+from agents.usage import Meter
 from core.errors import BackendError, ImageError, RegistryError, UsageError, printable
 from core.images import Picture
 from core.records import Caption

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from agents.batch.calls import LETTERS
 from agents.batch.journal import Record
 from agents.batch.pipeline import How
 from agents.batch.progress import duration
 from agents.interview import Interview, Message, NeedQuestion, NeedSummary
+from agents.usage import LETTERS
 from core.records import Caption, Dialogue, PictureInfo, Turn
 
 # Letters that a turn usually has, where nothing was measured: what the embedded eye and common questioners say.

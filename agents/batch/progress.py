@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, TextIO
 
-from agents.batch.calls import Counts, Meter
+from agents.usage import Counts, Meter
 
 EVERY: Final = 30.0  # seconds between lines where nobody watches
 WINDOW: Final = 60.0  # seconds over which the present speed is taken

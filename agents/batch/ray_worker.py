@@ -19,11 +19,11 @@ from dataclasses import asdict, dataclass, field
 from socket import gethostname
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from agents.batch.calls import Counts
 from agents.batch.cluster import ClusterError
 from agents.batch.engine import Captioned, GaveUp, Repeated, Result, Work, local
 from agents.batch.listing import Item, as_blob
 from agents.batch.pipeline import How
+from agents.usage import Counts
 from core.errors import InquisightError, UsageError, printable
 from core.images import Picture
 from core.quiet import hush_libraries

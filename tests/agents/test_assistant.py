@@ -54,6 +54,18 @@ def test_a_tool_is_called_and_its_result_is_answered_from() -> None:
     assert isinstance(human, HumanMessage) and human.text == "What is wrong with this plant?"
 
 
+def test_calls_and_tokens_are_kept_those_of_an_interview_too() -> None:
+    _, events = run([[("describe_picture", {"picture": 1})], "It is a plant."])
+    usage = end(events).record.turns[0].usage
+    assert usage is not None and usage.calls > 2 + 3, "two of the assistant's own, and those of the interview"
+    assert usage.failed == 0 and usage.guessed == usage.calls, "the fake counts no tokens"
+    assert usage.input_tokens > usage.output_tokens > 0
+
+    _, events = run([[ASK], QuestionerError("the provider is gone")])
+    usage = end(events).record.turns[0].usage
+    assert usage is not None and (usage.calls, usage.failed) == (2, 1)
+
+
 def test_pictures_have_numbers_and_nothing_else() -> None:
     secret = picture("blue")
     model, events = run([[ASK]], Desk([picture("red"), secret], Parrot(), ToolCaller()))

@@ -17,7 +17,7 @@ from agents.assistant import assist
 from agents.assistant_printing import JsonAssistantPrinter, PlainAssistantPrinter, RichAssistantPrinter
 from agents.chat_events import Notice, Piece, drive
 from agents.desk import Begun, Called, Concluded, Desk, Overheard, Returned, Said, Thinking
-from core.records import Chat, ToolCall
+from core.records import Chat, ChatTurn, TokenUsage, ToolCall
 from tests.agents.fakes import CountingVision, picture
 from tests.agents.talking import Parrot, Talk, ToolCaller
 
@@ -58,6 +58,7 @@ def test_json_lines_tell_what_happens_as_it_happens(talk: Talk) -> None:
     record = Chat.model_validate(events[2]["record"])
     assert record.id == events[2]["id"] and record.kind == "ask" and record.seed == 2
     assert record.turns[0].answer == events[2]["answer"]
+    assert record.turns[0].usage is not None and record.turns[0].usage.calls == 2
 
 
 def test_without_a_model_for_tools_an_interview_answers(talk: Talk) -> None:
@@ -213,6 +214,13 @@ def test_what_the_model_says_stands_apart_from_what_the_tools_bring() -> None:
     for text in show(told):
         lines = [line.rstrip() for line in text.split("\n") if "left out" not in line]
         assert lines == ["Let me look.", "  1  ask_about_picture  picture 1", "     a plant", "", "It is a plant.", ""]
+
+
+def test_a_terminal_is_told_what_it_took() -> None:
+    usage = TokenUsage(calls=3, failed=1, input_tokens=1234, output_tokens=56, guessed=2)
+    drawn, piped = show([Concluded("red", Chat(turns=(ChatTurn(question="What?", answer="red", usage=usage),)))])
+    assert "3 calls of the language model (1 failed), about 1,234 tokens read and 56 written" in drawn
+    assert piped == "\nred\n", "the answer is the last line for scripts"
 
 
 def test_an_interview_has_its_answer_in_a_box() -> None:

@@ -12,12 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agents.batch import pipeline, seeing
-from agents.batch.calls import Meter, metered
+from agents.batch.calls import metered
 from agents.batch.pipeline import How, Outcome, Ready, Task, TooManyFailedError, interview_many
 from agents.batch.seeing import Eye, Row
 from agents.driver import caption_picture
 from agents.interview import InterviewOptions
 from agents.prompts import Prompts
+from agents.usage import Meter
 from core.errors import BackendError, QuestionerError
 from core.images import Picture
 from core.vision import EncodedImage, VisualQuestion

@@ -7,12 +7,12 @@ import time
 
 import pytest
 
-from agents.batch.calls import Counts, Meter
 from agents.batch.estimate import estimate
 from agents.batch.pipeline import How
 from agents.batch.progress import EVERY, Tally, duration, shown
 from agents.interview import InterviewOptions
 from agents.prompts import Prompts
+from agents.usage import Counts, Meter
 
 
 class Clock:
