@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Final
 
 QUESTION_CHARS: Final = 240
@@ -45,7 +46,10 @@ _ENDS: Final = ".!?。！？…"
 
 def plain_text(text: str, *, keep_lines: bool = False) -> str:
     """Drop terminal escapes, control, bidirectional-override and invisible characters; normalise white space."""
-    text = _ANSI.sub("", text[:_READ_CHARS])
+    text = text[:_READ_CHARS]
+    if text.isascii() and text.isprintable():
+        return " ".join(text.split())
+    text = _ANSI.sub("", text)
     kept = []
     for character in unicodedata.normalize("NFC", text):
         if character in "\n\r\t\v\f\u2028\u2029\x85":
@@ -243,6 +247,7 @@ _CJK: Final = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+(?:'[^\W_]+)?")
 
 
+@lru_cache(maxsize=4096)  # each question of an interview is compared with all those before it
 def question_key(question: str) -> tuple[str, ...]:
     """The words that make a question what it is: no filler, British spelling, singular."""
     words = [_SPELLING.get(word, word) for word in _WORD.findall(question.casefold().replace("’", "'"))]

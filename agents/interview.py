@@ -304,7 +304,7 @@ class Interview:
 
     def _skip_empty_summary(self) -> None:
         """Nothing certain was learned: there is nothing a model could be asked to summarise."""
-        if isinstance(self.need, NeedSummary) and not self.dialogue.certain:
+        if not self.dialogue.certain and isinstance(self.need, NeedSummary):
             self.summary = self.prompts.text("summary.nothing_certain")
             self._end = self._end or END_ROUNDS
 

@@ -97,9 +97,9 @@ def secrets_in(holder: Mapping[str, Any]) -> tuple[str, ...]:
 
 def retrying(call: Callable[[], T], model: BaseChatModel) -> T:
     """`call()`, again after errors that are worth it, as often as the model was loaded with. Raises QuestionerError."""
-    peer = peer_of(model)
 
     def tell(error: BaseException, seconds: float) -> None:
+        peer = peer_of(model)
         log.info("%s: %s; trying again in %.1f s", peer.name, remote.said_by(error, peer.secrets), seconds)
 
     retries = (model.metadata or {}).get(RETRIES, 0)

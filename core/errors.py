@@ -18,12 +18,14 @@ def printable(value: object, limit: int | None = 200) -> str:
     Control characters, lone surrogates (file names that are not UTF-8) and bidirectional overrides
     become escapes such as `\\x1b`; text longer than `limit` characters loses its middle.
     """
-    text = "".join(
-        character.encode("unicode_escape").decode("ascii")
-        if character in _BIDI or unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}
-        else character
-        for character in str(value)
-    )
+    text = str(value)
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(
+            character.encode("unicode_escape").decode("ascii")
+            if character in _BIDI or unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}
+            else character
+            for character in text
+        )
     if limit is not None and len(text) > limit:
         half = (limit - 3) // 2
         text = f"{text[:half]}...{text[-half:]}"
