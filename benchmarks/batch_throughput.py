@@ -27,10 +27,11 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from agents.batch.engine import Captioned, Work, local
 from agents.batch.listing import Item
@@ -46,6 +47,8 @@ from core import Caption, InquisightError, VisionBackend, find_pictures, get_reg
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS = len(QUESTIONS) + 1
 Said = list[tuple[str, str]]
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +129,11 @@ def batch(
 
 
 def eye_alone(paths: Sequence[Path], captions: dict[str, Caption], vision: VisionBackend, size: int) -> float:
-    """Seconds per picture to look at them and answer what was asked of them, in full batches."""
+    """Seconds per picture to look at them and answer what was asked of them, in full batches, as many as it likes."""
     pictures = [open_picture(path) for path in paths]
     prompts = Prompts.load()
     start = time.perf_counter()
-    images = []
-    for first in range(0, len(pictures), size):
-        images += vision.encode(pictures[first : first + size])
+    images = [image for some in _lanes(vision, vision.encode, _batches(pictures, size)) for image in some]
     rows: list[list[Any]] = [[], [], []]
     for path, image in zip(paths, images, strict=True):
         interview = Interview(prompts, InterviewOptions(rounds=ROUNDS))
@@ -144,10 +145,25 @@ def eye_alone(paths: Sequence[Path], captions: dict[str, Caption], vision: Visio
             rows[1 if number == 0 else 2].append(question)
             if turn.answer:
                 pairs.append((turn.question, turn.answer))
-    for row in rows:
-        for first in range(0, len(row), size):
-            vision.answer(row[first : first + size])
+    _lanes(vision, vision.answer, [some for row in rows for some in _batches(row, size)])
     return (time.perf_counter() - start) / len(paths)
+
+
+def _batches(some: Sequence[T], size: int) -> list[Sequence[T]]:
+    return [some[first : first + size] for first in range(0, len(some), size)]
+
+
+def _lanes(
+    vision: VisionBackend, work: Callable[[Sequence[T]], list[R]], batches: Sequence[Sequence[T]]
+) -> list[list[R]]:
+    """What `work` makes of each of the batches, as many at a time as the eye does best with."""
+
+    def one(batch: Sequence[T]) -> list[R]:
+        with vision.lane():
+            return work(batch)
+
+    with ThreadPoolExecutor(vision.lanes) as threads:
+        return list(threads.map(one, batches))
 
 
 def measure(

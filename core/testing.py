@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import pytest
@@ -128,6 +129,20 @@ class VisionBackendTests:
     def test_streamed_pieces_make_the_answer(self, backend: VisionBackend) -> None:
         [image] = backend.encode([make_picture()])
         assert "".join(backend.stream(self.ask(image))) == backend.answer([self.ask(image)])[0]
+
+    def test_batches_in_lanes_are_answered_as_one_after_the_other(self, backend: VisionBackend) -> None:
+        assert isinstance(backend.lanes, int) and backend.lanes >= 1
+        colours = [(255, 0, 0), (0, 0, 255), (255, 255, 255), (40, 160, 40)]
+        pictures = [make_picture(colour=colour) for colour in colours[: backend.lanes]]
+
+        def one(picture: Picture) -> list[str]:
+            with backend.lane():
+                [image] = backend.encode([picture])
+                return backend.answer([self.ask(image), self.ask(image, "What is it?")])
+
+        with ThreadPoolExecutor(backend.lanes) as threads:
+            together = list(threads.map(one, pictures))
+        assert together == [one(picture) for picture in pictures]
 
     # ---- several pictures, as the capabilities declare ------------------------------------------------------------
 

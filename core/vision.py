@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -81,6 +82,19 @@ class VisionBackend(ABC):
     max_images: ClassVar[int] = 1  # pictures per question, those of earlier turns counted
     interleaves: ClassVar[bool] = False  # reads `VisualQuestion.images`: pictures may come up at later turns
     languages: ClassVar[tuple[str, ...]] = ("en",)
+
+    @property
+    def lanes(self) -> int:
+        """How many batches it does best to work on at once, where many are waiting.
+
+        Where that is more than 1, `encode` and `answer` are safe to be called from as many threads, each of them
+        inside of `lane()`.
+        """
+        return 1
+
+    def lane(self) -> AbstractContextManager[None]:
+        """Makes this thread one of the `lanes`, such as by giving it its share of the cores."""
+        return nullcontext()
 
     @property
     @abstractmethod

@@ -76,14 +76,14 @@ def batch(
         ),
     ] = 32,
     vision_batches: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--vision-batches",
             metavar="N",
             parser=whole_number,
-            help="Batches that are with the eye at a time; more than 1 only helps where the eye is a server.",
+            help="Batches that are with the eye at a time [as many as it does best with]; a server takes more.",
         ),
-    ] = 1,
+    ] = None,
     price_in: Annotated[
         float | None,
         typer.Option(

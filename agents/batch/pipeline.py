@@ -15,7 +15,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -55,13 +55,13 @@ class How:
     seed: int | None = None
     batch: int = 32  # pictures or questions that the eye gets at a time
     concurrency: int = 32  # calls of the questioner at a time
-    eyes: int = 1  # batches that are with the eye at a time; more than one helps with a server only
+    eyes: int | None = None  # batches that are with the eye at a time; None: as many as it does best with
     in_a_row: int = IN_A_ROW
 
     @property
     def running(self) -> int:
         """Interviews at a time: all callers busy, a batch with the eye, and so many waiting that one row is full."""
-        return self.concurrency + self.batch * (self.eyes + len(ROWS))
+        return self.concurrency + self.batch * ((self.eyes or 1) + len(ROWS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +134,12 @@ def interview_many(
 
 class _Pipeline:
     def __init__(self, vision: VisionBackend, questioner: BaseChatModel, how: How, stop: threading.Event) -> None:
+        how = replace(how, eyes=how.eyes or vision.lanes)
         self.vision, self.questioner, self.how, self.stop = vision, questioner, how, stop
         self.described = (vision.describe(), describe_questioner(questioner))  # once: some count calls in it
         self.options = described_options(how.options, how.prompts)
         self.events: queue.SimpleQueue[tuple[_Run | None, Any]] = queue.SimpleQueue()
-        self.eye = Eye(
-            vision, lambda run, seen: self.events.put((run, seen)), batch=how.batch, workers=max(1, how.eyes)
-        )
+        self.eye = Eye(vision, lambda run, seen: self.events.put((run, seen)), batch=how.batch, workers=how.eyes or 1)
         self.callers = Callers(lambda run, said, seconds: self.events.put((run, (said, seconds))), how.concurrency)
         self.room = threading.Semaphore(how.running)
         self.pixels = _Pixels(2 * PIXELS)  # one batch is looked at while the next is read

@@ -48,7 +48,7 @@ class Request:
     overwrite: bool = False
     concurrency: int = 32
     batch: int = 32
-    eyes: int = 1
+    eyes: int | None = None
     rate: float | None = None
     price_in: float | None = None
     price_out: float | None = None

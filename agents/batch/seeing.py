@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
@@ -78,8 +79,9 @@ class Eye:
             self._changed.notify()
 
     def _work(self) -> None:
-        while (taken := self._take()) is not None:
-            self._serve(*taken)
+        with self.vision.lane() if len(self._threads) > 1 else nullcontext():
+            while (taken := self._take()) is not None:
+                self._serve(*taken)
 
     def _take(self) -> tuple[Row, list[_Request]] | None:
         with self._changed:

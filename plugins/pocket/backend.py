@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, get_args
@@ -59,6 +60,12 @@ class Options:
             raise UsageError(f"hints={printable(self.hints)!r} is not known; choose one of {choices}.")
 
 
+def _threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
 def nameless(facts: Any) -> Any:
     """The eye's facts (B, FACTS) without its list of things and without the classifier's guess."""
     kept = facts.clone().zero_()
@@ -89,6 +96,7 @@ class PocketBackend(VisionBackend):
         self._digest = hashlib.sha256((self.directory / "model.safetensors").read_bytes()).hexdigest()[:12]
         self._trained = self._open_run()
         self.device, self.reason = self._choose_device()
+        self._threads = _threads()
         self.engine = self._load()
 
     def _open_run(self) -> Any | None:
@@ -155,6 +163,22 @@ class PocketBackend(VisionBackend):
         trained = f"-{self._trained.sha256[:12]}" if self._trained is not None else ""
         hints = f"-{self.options.hints}" if self.options.hints != "all" else ""
         return f"pocket-{self._digest}-{self.device}-fp32{trained}{hints}"
+
+    @property
+    def lanes(self) -> int:
+        """Two on several cores: the layers are too small to keep all of them at work on one batch."""
+        return 2 if self.device == "cpu" and self._threads > 1 else 1
+
+    @contextmanager
+    def lane(self) -> Iterator[None]:
+        import torch
+
+        torch.get_num_threads()  # a thread's first look at it takes the number that another lane has set by then
+        torch.set_num_threads(self._threads // self.lanes)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(self._threads)
 
     def encode(self, pictures: Sequence[Picture]) -> list[EncodedImage]:
         """One forward pass of the eye per picture, in batches; `data` is a `Looked`."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +57,7 @@ def sentences(text: str) -> str:
 
 
 class Engine:
-    """Model and tokenizer together. Thread-safe: one generation at a time."""
+    """Model and tokenizer together. Thread-safe: of the generations that sample, one at a time."""
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self.model = model
@@ -124,9 +125,7 @@ class Engine:
         sampling: dict[str, Any] = {"do_sample": False}
         if temperature > 0:
             sampling = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0}
-        with self.lock, torch.inference_mode(), torch.random.fork_rng(enabled=seed is not None):
-            if seed is not None:
-                torch.manual_seed(seed)
+        with torch.inference_mode(), self._chance(seed) if temperature > 0 else nullcontext():
             embeds, mask = self.batch(prompts, self.room - max_new_tokens)
             ids = self.model.language_model.generate(
                 inputs_embeds=embeds,
@@ -142,6 +141,14 @@ class Engine:
             Written(tuple(row[: row.index(self.stop)]), True) if self.stop in row else Written(tuple(row), False)
             for row in rows
         ]
+
+    @contextmanager
+    def _chance(self, seed: int | None) -> Iterator[None]:
+        """PyTorch's random numbers for one generation, which all threads share; as they were afterwards."""
+        with self.lock, torch.random.fork_rng(enabled=seed is not None):
+            if seed is not None:
+                torch.manual_seed(seed)
+            yield
 
     def _said(self, ids: Sequence[int]) -> str:
         return sentences(self.tokenizer.decode(list(ids), skip_special_tokens=True))

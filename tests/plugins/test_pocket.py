@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,6 +115,25 @@ def test_sampling_is_reproducible_by_its_seed_and_leaves_the_global_generator_al
     first = ask(pocket, cat, "Describe this picture in detail.", options=options)
     assert first == ask(pocket, cat, "Describe this picture in detail.", options=options)
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_lanes_share_the_cores_and_give_them_back(pocket: PocketBackend) -> None:
+    all_of_them = torch.get_num_threads()
+    if all_of_them == 1:
+        assert pocket.lanes == 1
+        return
+
+    def inside(_: int) -> int:
+        with pocket.lane():
+            met.wait(60)  # both at once
+            return torch.get_num_threads()
+
+    met = threading.Barrier(pocket.lanes)
+    with ThreadPoolExecutor(pocket.lanes) as threads:
+        shares = list(threads.map(inside, range(pocket.lanes)))
+    assert shares == [all_of_them // 2] * 2
+    with ThreadPoolExecutor(1) as later:
+        assert later.submit(torch.get_num_threads).result() == torch.get_num_threads() == all_of_them
 
 
 def test_a_value_of_another_backend_is_refused(pocket: PocketBackend) -> None:
