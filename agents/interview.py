@@ -244,6 +244,7 @@ class Interview:
             self._pending = None
         self.dialogue = Dialogue(turns=tuple(turns))
         self._reopen()
+        self._skip_empty_summary()
 
     def go_on(self) -> None:
         """Take up again what was stopped or has failed; nothing where it was neither."""

@@ -73,6 +73,7 @@ def page() -> None:
             return
         _player(desk.item)
         _talk(me, desk.item)
+        _change_dialog(me, desk.item)
 
 
 # --- the video ----------------------------------------------------------------------------------------------------
@@ -371,6 +372,29 @@ def _chosen(item: Item, asked: list[Asked]) -> None:
             if mine:
                 lines = (f"<p><b>{text(one.turn.question)}</b> {text(one.turn.answer)}</p>" for one in mine)
                 st.html(f'<div class="iq-said">{"".join(lines)}</div>')
+        if _may_steer(item):
+            _own_question(item, number)
+
+
+def _may_steer(item: Item) -> bool:
+    """Whether the visitor may ask and put right: the two have talked, rest now, and the video is there."""
+    return bool(item.view.turns) and item.held is not None and not item.active
+
+
+def _own_question(item: Item, number: int) -> None:
+    with st.form(f"video-ask-{item.key}-{number}", clear_on_submit=True, border=False):
+        words, button = st.columns([4, 1], vertical_alignment="bottom")
+        asked = words.text_input(
+            f"Ask about frame {number}",
+            key=f"video-question-{item.key}-{number}",
+            max_chars=240,
+            placeholder="A question of your own",
+        )
+        if button.form_submit_button("Ask", icon=":material/send:", width="stretch") and item.watched is not None:
+            with told():
+                item.watched.ask(number, asked)
+                films.go_on(visitor(), item)
+                st.rerun()
 
 
 def _scenes(item: Item) -> None:
@@ -396,9 +420,53 @@ def _questions(item: Item, asked: list[Asked]) -> None:
             for one in mine:
                 with st.container(key=f"jump-{item.key}-{one.number}", gap=None):
                     st.html(question_html(one, item.frames.get(one.frame)))
-                    _jump(item, one.frame, clock(one.seconds, exact=True), str(one.number), one.number)
+                    with st.container(horizontal=True, gap="small"):
+                        _jump(item, one.frame, clock(one.seconds, exact=True), str(one.number), one.number)
+                        if _may_steer(item) and st.button(
+                            f"Change answer {one.number}",
+                            key=f"video-change-{item.key}-{one.number}",
+                            type="tertiary",
+                            icon=":material/edit:",
+                        ):
+                            st.session_state["video.change"] = (item.info.sha256, one.number)
+                            st.rerun()
         if pending:
             st.html(asking_html(view, len(asked) + 1, item.frames))
+
+
+# --- putting an answer right --------------------------------------------------------------------------------------
+
+
+def _forget_change() -> None:
+    st.session_state.pop("video.change", None)
+
+
+def _change_dialog(me: Visitor, item: Item) -> None:
+    """Open while the visitor has not said what the answer should be; it survives what happens beside it."""
+    sha256, number = st.session_state.get("video.change", ("", 0))
+    asked = asked_of(item.view)
+    watched = item.watched
+    if sha256 != item.info.sha256 or not 0 < number <= len(asked) or watched is None or not _may_steer(item):
+        _forget_change()
+        return
+    one = asked[number - 1]
+
+    @st.dialog(f"Change answer {number}", on_dismiss=_forget_change)
+    def change() -> None:
+        st.html(f'<p class="iq-q">Frame {one.frame}: {text(one.turn.question)}</p>')
+        with st.form("video-change", border=False):
+            answer = st.text_area(
+                "The right answer", one.turn.answer, max_chars=700, key=f"video-change-answer-{item.key}-{number}"
+            )
+            st.caption("The questions stay; the story is written anew.")
+            if st.form_submit_button("Change and tell anew", type="primary"):
+                with told():
+                    watched.correct(one.place, answer)
+                    films.go_on(me, item)
+                    _forget_change()
+                    st.rerun()
+
+    change()
 
 
 def _jump(item: Item, frame: int, where: str, name: str, question: int | None = None) -> None:

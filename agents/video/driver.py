@@ -173,17 +173,19 @@ def interview_video(
     prompts: Prompts | None = None,
     seed: int | None = None,
     earlier: Caption | None = None,
+    interview: VideoInterview | None = None,
     save: Save | None = None,
     load_seconds: float = 0.0,
 ) -> Iterator[Event]:
     """Yield what happens until the story is told; the last event is Done, Failed or Stopped.
 
-    `earlier`: a stopped or failed interview with the same run key, which is continued. `save` as for
-    `agents.driver.interview_picture`.
+    `earlier`: a stopped or failed interview with the same run key, which is continued. `interview`: one under way, with
+    its own prompts and options, in place of a new one. `save` as for `agents.driver.interview_picture`.
     """
-    interview = VideoInterview(prompts or load_prompts(), options, plan.times, plan.parts)
-    if earlier is not None:
-        interview.resume(earlier)
+    if interview is None:
+        interview = VideoInterview(prompts or load_prompts(), options, plan.times, plan.parts)
+        if earlier is not None:
+            interview.resume(earlier)
     run = _VideoRun(video, plan, vision, questioner, interview, seed, save, earlier)
     run.spend("load", load_seconds)
     run.spend("total", load_seconds)
@@ -219,7 +221,9 @@ class _VideoRun(_Run):
                 if need.asked_by != "questioner":
                     yield QuestionAsked(need.step + 1, need.labelled, need.asked_by, 0.0)
                 if need.frame not in self.frames:
-                    yield from self._encode_part(next(part for part in interview.parts if need.frame in part))
+                    part = next(part for part in interview.parts if need.frame in part)
+                    alone = need.asked_by == "person"
+                    yield from self._encode_part(Part(need.frame, need.frame, part.begin, part.end) if alone else part)
                 yield Waiting("answering")
                 text, seconds = self._look(need)
                 interview.feed(text, seconds=seconds)
@@ -260,16 +264,16 @@ class _VideoRun(_Run):
         return self.frames[need.frame]
 
     def _tell(self, need: NeedTelling) -> Iterator[Event]:
-        interview = self.interview
-        told = interview.told
+        interview, before = self.interview, self.interview.dialogue
         seconds = yield from self._write(need, need.part, need.attempt)
         if interview.error is not None:
             self.error = self._told_nothing()
-        elif interview.told > told:
+        elif need.part is not None and interview.dialogue is not before:
             self._saved()
-            turn = interview.dialogue.turns[-1]
-            yield QuestionAsked(len(interview.dialogue.turns), turn.question, turn.asked_by, 0.0)
-            yield Answered(len(interview.dialogue.turns), turn, seconds)
+            place = interview.place_of(need.part)
+            turn = interview.dialogue.turns[place]
+            yield QuestionAsked(place + 1, turn.question, turn.asked_by, 0.0)
+            yield Answered(place + 1, turn, seconds)
         elif interview.summary is not None:
             yield SummaryWritten(interview.summary, seconds)
 

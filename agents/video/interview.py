@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
-from agents.cleaning import certain_part, clean_summary, is_repeated
+from agents.cleaning import certain_part, clean_answer, clean_summary, is_repeated
 from agents.interview import (
     END_FAILED,
     END_NOTHING_NEW,
@@ -35,7 +35,7 @@ from agents.interview import (
 from agents.prompts import Prompts
 from agents.video.replies import read_question, speaks_of_frames, without_frames
 from core.errors import UsageError
-from core.records import Caption, Turn
+from core.records import Caption, Certainty, Turn
 from core.tasks import NOTHING_NEW, QUESTION, SUMMARY, Task, is_nothing_new
 from core.video import clock
 
@@ -125,6 +125,7 @@ class VideoInterview(Interview):
         self.dialogue = caption.dialogue
         if caption.status == "complete":
             self.summary, self._end = caption.summary, caption.ended_because
+            self._ended = dict.fromkeys(range(len(self.parts)), caption.ended_because)
         return self
 
     # --- what is so -------------------------------------------------------------------------------------------------
@@ -137,7 +138,19 @@ class VideoInterview(Interview):
     @property
     def told(self) -> int:
         """Parts whose summary was written; a video of one part has none but the whole's."""
-        return sum(turn.asked_by == SCENE for turn in self.dialogue.turns)
+        return len(self._tales())
+
+    def place_of(self, part: int) -> int:
+        """Where in the dialogue the summary of this part stands."""
+        return self._tales()[part]
+
+    def _tales(self) -> list[int]:
+        return [place for place, turn in enumerate(self.dialogue.turns) if turn.asked_by == SCENE]
+
+    def _outdated(self) -> int | None:
+        """The first part whose summary has to be written anew: it is empty, since a person changed what it told."""
+        tales = enumerate(self._tales())
+        return next((part for part, place in tales if not self.dialogue.turns[place].answer), None)
 
     @property
     def part(self) -> Part:
@@ -156,14 +169,16 @@ class VideoInterview(Interview):
             return Finished(self._end or END_ROUNDS)
         if self._pending:
             return self._need_answer(self._pending[0], self._pending[1])
+        if (outdated := self._outdated()) is not None:
+            return self._need_telling(outdated)
         if self.told == len(self.parts) > 1:
             return self._need_whole()
-        turns = self.turns_of(self.part)
+        turns = [turn for turn in self.turns_of(self.part) if turn.asked_by != "person"]
         if not turns:
             return self._about(self.part.first, self.prompts.text("answerer.opening"), "opening")
         if self.told not in self._ended and len(turns) < self.options.rounds:
             return self._need_question()
-        return self._need_telling()
+        return self._need_telling(self.told)
 
     # --- what happens -----------------------------------------------------------------------------------------------
 
@@ -184,17 +199,37 @@ class VideoInterview(Interview):
         self._skip_empty_summary()
 
     def inject(self, question: str) -> None:
-        """A person's own question, which names its frame, comes next. Raises UsageError; so does a video of scenes."""
+        """A person's own question, which names its frame, comes next; its part is told anew. Raises UsageError."""
         asked = read_question(question)
         if not asked.question or asked.frame is None or not 1 <= asked.frame <= len(self.times):
             raise UsageError(
                 f"this is no question about one of frames 1 to {len(self.times)}: {question!r}; write 'Frame 1: ...'"
             )
-        if len(self.parts) > 1:
-            raise UsageError("a video that is told scene by scene takes no questions; tell it as a whole (scenes 1)")
         self._pending = (asked.question, "person", None, 0.0)
         self._pending_frame = asked.frame
+        self._outdate(asked.frame)
         self._reopen()
+
+    def correct(self, index: int, answer: str, *, go_on: bool = False) -> None:
+        """A person knows better: replace the answer of turn `index` (from 0), which is about a frame.
+
+        What was told of its part and of the whole is written anew. Questions that were asked after it stay, also with
+        `go_on`. Raises UsageError.
+        """
+        turns = self.dialogue.turns
+        frame = frame_of(turns[index].question) if 0 <= index < len(turns) else None
+        if frame is None:
+            raise UsageError(f"turn {index} is no answer about a frame")
+        old = without_label(turns[index].question)
+        super().correct(index, clean_answer(answer, old))
+        self._outdate(frame)
+        self._skip_empty_summary()
+
+    def _outdate(self, frame: int) -> None:
+        """The summary of the part that this frame belongs to has to be written anew."""
+        part = next(number for number, part in enumerate(self.parts) if frame in part)
+        if part < self.told:
+            self._retell(part, "")
 
     # --- questions --------------------------------------------------------------------------------------------------
 
@@ -297,9 +332,9 @@ class VideoInterview(Interview):
 
     # --- telling ----------------------------------------------------------------------------------------------------
 
-    def _need_telling(self) -> NeedTelling:
+    def _need_telling(self, number: int) -> NeedTelling:
         """One part told from its certain answers, in the order of the video, whenever they were asked."""
-        part = self.part
+        part = self.parts[min(number, len(self.parts) - 1)]
         turns = sorted(_certain(self.turns_of(part)), key=lambda turn: frame_of(turn.question) or 0)
         notes: list[str] = []
         for frame in dict.fromkeys(frame_of(turn.question) for turn in turns):
@@ -307,7 +342,7 @@ class VideoInterview(Interview):
             notes.append(f"At {clock(self.times[frame - 1], exact=True)}:")
             notes += [f"- {without_label(t.question)} {t.answer}" for t in turns if frame_of(t.question) == frame]
         only = len(self.parts) == 1
-        return self._telling("summary.request", notes, turns, part.frames, part, None if only else self.told)
+        return self._telling("summary.request", notes, turns, part.frames, part, None if only else number)
 
     def _need_whole(self) -> NeedTelling:
         turns = _certain([turn for turn in self.dialogue.turns if turn.asked_by == SCENE])
@@ -353,18 +388,30 @@ class VideoInterview(Interview):
             self.summary = text
             self._end = self._ended.get(len(self.parts) - 1, END_ROUNDS)
             return
+        if part < self.told:
+            self._retell(part, text, seconds, raw=raw)
+            return
         about = self.parts[part]
-        nothing = text == self.prompts.text("summary.nothing_certain")
         self.dialogue = self.dialogue.append(
             Turn(
                 question=f"Scene {part + 1}, {clock(about.begin)} to {clock(about.end)}:",
                 answer=text,
                 asked_by=SCENE,
-                certainty="unsure" if nothing else "sure",
+                certainty=self._certainty(text),
                 raw_answer=raw,
                 seconds_answer=round(seconds, 4),
             )
         )
+
+    def _retell(self, part: int, text: str, seconds: float = 0.0, *, raw: str | None = None) -> None:
+        """Put `text` where another summary of this part stands; "": to be written."""
+        place, turns = self.place_of(part), list(self.dialogue.turns)
+        told = {"answer": text, "certainty": self._certainty(text), "raw_answer": raw}
+        turns[place] = turns[place].model_copy(update={**told, "seconds_answer": round(seconds, 4)})
+        self.dialogue = self.dialogue.model_copy(update={"turns": tuple(turns)})
+
+    def _certainty(self, told: str) -> Certainty:
+        return "unsure" if told in ("", self.prompts.text("summary.nothing_certain")) else "sure"
 
     def _skip_empty_summary(self) -> None:
         """Where nothing certain was learned, there is nothing a model could be asked to tell."""

@@ -4,6 +4,8 @@
     for event in watched.run(halted): ...       # one thread drives
     watched.view                                # any thread looks: a frozen picture of how it stands
     watched.run(halted)                         # again, where it had stopped or failed: it goes on
+    watched.ask(3, "What is it?")               # between two runs: a person's own question, and what a person knows
+    watched.correct(2, "a red boat")            # better; the next run sees to it, and the story is told anew
 
 The protocol is `agents.video.interview`, the calls are `agents.video.driver`; this adds a view.
 """
@@ -12,9 +14,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
+from agents.cleaning import clean_answer, clean_question
 from agents.driver import (
     Answered,
     Done,
@@ -29,7 +33,7 @@ from agents.driver import (
 from agents.prompts import Prompts
 from agents.steering import State, ended
 from agents.video.driver import VideoPlan, interview_video, plan_video
-from agents.video.interview import Part, VideoOptions
+from agents.video.interview import Part, VideoInterview, VideoOptions, frame_of, label, without_label
 from agents.video.prompts import load_prompts
 from agents.video.records import is_video
 from agents.video.sampling import Sampling
@@ -162,7 +166,7 @@ class Watched:
     def __post_init__(self) -> None:
         self._lock, self._driving = threading.Lock(), threading.Lock()
         self._plan: VideoPlan | None = None
-        self._options: VideoOptions | None = None
+        self._interview: VideoInterview | None = None
         self._view = VideoView()
         if self.earlier is not None:
             if self.earlier.picture.sha256 != self.info.sha256:
@@ -171,9 +175,10 @@ class Watched:
                 raise UsageError(
                     "this interview was begun with prompts of your own; go on with `inquisight video --prompts FILE`"
                 )
-            self._plan = plan_of(self.earlier)
+            plan = self._plan = plan_of(self.earlier)
             known = ("rounds", "context", "language")
-            self._options = VideoOptions(**{k: self.earlier.options[k] for k in known if k in self.earlier.options})
+            options = VideoOptions(**{k: self.earlier.options[k] for k in known if k in self.earlier.options})
+            self._interview = VideoInterview(self.prompts, options, plan.times, plan.parts).resume(self.earlier)
             self._view = view_of(self.earlier)
 
     @property
@@ -181,6 +186,47 @@ class Watched:
         """How it stands now."""
         with self._lock:
             return self._view
+
+    # --- what a person wishes, between two runs ---------------------------------------------------------------------
+
+    def ask(self, frame: int, question: str) -> None:
+        """A person's own question about a frame, for the next run. Raises UsageError."""
+        cleaned = clean_question(question)
+        if not cleaned:
+            raise UsageError("write a question first")
+        with self._at_rest() as interview:
+            interview.inject(label(frame, cleaned))
+
+    def correct(self, index: int, answer: str) -> None:
+        """Replace the answer of turn `index` (from 0) by what a person knows, for the next run. Raises UsageError."""
+        with self._at_rest() as interview:
+            turns = interview.dialogue.turns
+            if not 0 <= index < len(turns) or frame_of(turns[index].question) is None:
+                raise UsageError(f"there is no answer {index + 1} about a frame in this interview")
+            cleaned = clean_answer(answer, without_label(turns[index].question))
+            if not cleaned:
+                raise UsageError("write the right answer first")
+            if cleaned == turns[index].answer:
+                raise UsageError("this is the answer that stands there already")
+            interview.correct(index, cleaned)
+            self._set(turns=interview.dialogue.turns)
+
+    @contextmanager
+    def _at_rest(self) -> Iterator[VideoInterview]:
+        """The interview, which nobody drives meanwhile; what stood of its story is outdated afterwards."""
+        if not self._driving.acquire(blocking=False):
+            raise UsageError("this interview is going on; wait for its end, or stop it")
+        try:
+            if self._interview is None:
+                raise UsageError("this interview has not begun")
+            if self._interview.pending:
+                raise UsageError("a question of yours waits for its answer; go on with the interview first")
+            yield self._interview
+            self._set(state="stopped", summary="")
+        finally:
+            self._driving.release()
+
+    # --- driving ----------------------------------------------------------------------------------------------------
 
     def run(self, halted: Callable[[], bool] = lambda: False) -> Iterator[Event]:
         """Drive it to its end; `halted` is asked between events, and while scenes are looked for. InquisightError."""
@@ -205,11 +251,13 @@ class Watched:
         halted()  # who asks sees at once what is being done
         with self.open_video() as video:
             plan = self._planned(video, halted)
-            options = self._options or self.wishes.options(plan)
-            self._options = options
+            if self._interview is None:
+                self._interview = VideoInterview(self.prompts, self.wishes.options(plan), plan.times, plan.parts)
+            interview = self._interview
+            interview.go_on()
             self._set(doing="", times=plan.times, parts=plan.parts)
             questioner = self.questioner()
-            check_language(options, questioner)
+            check_language(interview.options, questioner)
             vision = self.vision()
             if halted():
                 raise KeyboardInterrupt
@@ -218,10 +266,9 @@ class Watched:
                 plan,
                 vision,
                 questioner,
-                options,
-                prompts=self.prompts,
                 seed=self.seed,
                 earlier=self.view.caption,
+                interview=interview,
                 save=self.save,
             )
             for event in events:
@@ -254,7 +301,9 @@ class Watched:
             case QuestionAsked():
                 self._set(asked=event.question)
             case Answered():
-                self._set(turns=(*self.view.turns, event.turn), asked="", written="")
+                turns = self.view.turns  # one that was told anew keeps its place
+                turns = (*turns[: event.number - 1], event.turn, *turns[event.number :])
+                self._set(turns=turns, asked="", written="")
             case SummaryPiece():
                 self._set(written=self.view.written + event.text)
             case SummaryWritten():

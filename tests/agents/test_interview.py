@@ -228,6 +228,12 @@ def test_a_person_may_correct_an_answer() -> None:
         interview.correct(7, "x")
 
 
+def test_nobody_is_asked_to_summarise_what_a_person_says_is_not_known() -> None:
+    interview = play(begin(rounds=1))
+    interview.correct(0, "i do not know.")
+    assert isinstance(interview.need, Finished) and interview.summary == PROMPTS.text("summary.nothing_certain")
+
+
 @pytest.mark.parametrize(
     ("options", "word"),
     [

@@ -165,6 +165,75 @@ def test_longer_ones_are_told_by_scenes(scenes: bytes) -> None:
     assert item.view.caption is not None and item.view.caption.options["rounds"] == 8, "as the command does"
 
 
+def choose_frame(app: AppTest, question: int) -> None:
+    app.button(key=f"video-jump-{item_of(app).key}-{question}").click().run()
+
+
+def test_a_question_of_ones_own_about_a_frame(drawn: DrawnEye, clip: bytes) -> None:
+    app = open_page("video")
+    upload(app, clip)
+    item = start(app, frames=3, rounds=1)
+    assert item.view.summary and not app.text_input(key="video-language").value
+    before, encoded = item.view, len(drawn.encoded)
+    choose_frame(app, 1)
+    key = f"video-question-{item.key}-1"
+    app.text_input(key=key).set_value("Is there a ball?")
+    app.button[[one.label for one in app.button].index("Ask")].click().run()
+    assert_well(app)
+    wait_for_jobs(app)
+    assert item.view.state == "complete" and item.view.turns[:1] == before.turns
+    [own] = item.view.turns[1:]
+    assert (own.question, own.asked_by) == ("Frame 1: Is there a ball?", "person") and own.answer
+    assert len(drawn.encoded) == encoded, "the dashboard knows the frame already"
+    assert "your question" in html_of(app) and item.view.summary in html_of(app)
+    assert item.view.id is not None and TranscriptStore().get(item.view.id).dialogue.turns == item.view.turns
+
+    app.text_input(key=key).set_value("  ")
+    app.button[[one.label for one in app.button].index("Ask")].click().run()
+    assert any("Write a question first" in one.value for one in app.error) and item.view.state == "complete"
+
+
+def test_an_answer_put_right_is_told_anew(scenes: bytes) -> None:
+    app = open_page("video")
+    upload(app, scenes)
+    item = start(app, scenes=2, frames=2, rounds=1)
+    assert "apple" in item.view.summary.lower()
+    app.button(key=f"video-change-{item.key}-1").click().run()
+    assert_well(app)
+    field = app.text_area(key=f"video-change-answer-{item.key}-1")
+    assert "apple" in field.value
+    field.set_value("there is a green pear.")
+    app.button[[one.label for one in app.button].index("Change and tell anew")].click().run()
+    assert_well(app)
+    wait_for_jobs(app)
+    page = html_of(app)
+    assert item.view.state == "complete" and "pear" in item.view.summary and "apple" not in item.view.summary.lower()
+    assert "corrected by you" in page and "Scene 1" in page and item.view.summary in page
+    assert [turn.question.startswith("Scene") for turn in item.view.turns] == [False, True, False, True]
+    assert not [one for one in app.text_area if one.key.startswith("video-change")], "the dialog is closed"
+
+
+def test_a_kept_interview_can_be_asked_once_its_video_is_there(clip: bytes) -> None:
+    app = open_page("video")
+    upload(app, clip)
+    item = start(app, frames=3, rounds=1)
+    kept = TranscriptStore().get(item.view.id or "")
+    other = open_page("video")
+    me = visitor_of(other)
+    desk_of(me).open_again(kept, me)
+    other.run()
+    keys = [one.key for one in other.button]
+    assert not any("change" in (key or "") for key in keys), "without its video it can only be read"
+    upload(other, clip)
+    choose_frame(other, 1)
+    mine = item_of(other)
+    other.text_input(key=f"video-question-{mine.key}-1").set_value("Is there a ball?")
+    other.button[[one.label for one in other.button].index("Ask")].click().run()
+    wait_for_jobs(other)
+    assert_well(other)
+    assert [turn.asked_by for turn in mine.view.turns] == ["opening", "person"] and mine.view.state == "complete"
+
+
 @pytest.mark.parametrize(
     ("name", "make", "word"),
     [
@@ -276,6 +345,26 @@ def test_stop_keeps_every_answer_and_it_goes_on(drawn: DrawnEye, clip: bytes, tm
     assert encoded == 4, "each frame is looked at once"
     kept = Watched(info, lambda: open_video(tmp_path / "clip.mp4"), lambda: drawn, ScriptedQuestioner, earlier=saved[2])
     assert kept.view.times == watched.view.times and len(kept.view.turns) == len(saved[2].dialogue.turns)
+
+    encoded = len(drawn.encoded)
+    watched.ask(2, "Is there a ball?")
+    with pytest.raises(UsageError, match="waits for its answer"):
+        watched.ask(3, "Is there a ball?")
+    running = watched.run()
+    next(running)
+    with pytest.raises(UsageError, match="is going on"):
+        watched.correct(0, "a pear.")
+    list(running)
+    assert watched.view.state == "complete" and watched.view.turns[-1].question == "Frame 2: Is there a ball?"
+    assert len(drawn.encoded) == encoded + 1, "of the frames, the one that the question is about"
+    for index, answer, wrong in (
+        (0, "", "write the right"),
+        (0, watched.view.turns[0].answer, "already"),
+        (99, "a", "100"),
+    ):
+        with pytest.raises(UsageError, match=wrong):
+            watched.correct(index, answer)
+    assert watched.view.state == "complete"
 
 
 def test_the_stop_button_is_there_while_they_talk(drawn: DrawnEye, clip: bytes) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from agents.steering import corrected
 from agents.video.interview import SCENE, frame_of, without_label
 from agents.video.timeline import cues, learned, to_subrip, to_webvtt
 from core.video import clock
@@ -54,24 +55,26 @@ class Asked:
     number: int  # of the question, from 1
     frame: int
     seconds: float
+    place: int  # among the turns of the interview, from 0
     turn: Turn  # its question without the label
 
 
 def asked_of(view: VideoView) -> list[Asked]:
     """The questions, in the order in which they were asked."""
     found: list[Asked] = []
-    for turn in view.turns:
+    for place, turn in enumerate(view.turns):
         frame = frame_of(turn.question)
         if frame is not None and 1 <= frame <= len(view.times):
             bare = turn.model_copy(update={"question": without_label(turn.question)})
-            found.append(Asked(len(found) + 1, frame, view.times[frame - 1], bare))
+            found.append(Asked(len(found) + 1, frame, view.times[frame - 1], place, bare))
     return found
 
 
 def told_of(view: VideoView) -> list[tuple[Part, str]]:
     """Each part that was told, of a video of several."""
     told = [turn.answer for turn in view.turns if turn.asked_by == SCENE]
-    return list(zip(view.parts, told, strict=False)) if len(view.parts) > 1 else []
+    both = list(zip(view.parts, told, strict=False)) if len(view.parts) > 1 else []
+    return [(part, said) for part, said in both if said]  # not one that is about to be told anew
 
 
 def times_of(asked: Sequence[Asked], view: VideoView) -> list[int]:
@@ -106,7 +109,12 @@ def data_url(jpeg: bytes) -> str:
 def question_html(one: Asked, frame: Frame | None) -> str:
     """One question and its answer, beside its frame."""
     unsure = one.turn.certainty == "unsure"
-    tags = (tag("your question") if one.turn.asked_by == "person" else "") + (tag("unsure: not used") if unsure else "")
+    kinds = [
+        ("your question", one.turn.asked_by == "person"),
+        ("unsure: not used", unsure),
+        ("corrected by you", corrected(one.turn)),
+    ]
+    tags = "".join(tag(words) for words, so in kinds if so)
     image = f'<img src="{data_url(frame.small)}" alt="Frame {one.frame}">' if frame else ""
     return (
         f'<div class="iq-turn iq-film{" unsure" if unsure else ""}">{image}<div>'

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.interview import Finished, NeedQuestion
+from agents.interview import END_ROUNDS, Finished, NeedQuestion
 from agents.video.interview import MENDED, NeedFrameAnswer, NeedTelling, Part, VideoInterview, VideoOptions
 from agents.video.prompts import load_prompts
 from core.errors import UsageError
@@ -254,6 +254,86 @@ def test_a_person_asks_too() -> None:
     for wrong in ("Is the duck there?", "Frame 0: Is it there?", "Frame 5: Is it there?", "Frame 2:"):
         with pytest.raises(UsageError, match="frames 1 to 4"):
             talk.inject(wrong)
+
+
+def told_by_scenes() -> VideoInterview:
+    """Both scenes and the whole told: 1 apple at turn 0, scene 1 at 1, dog at 2, scene 2 at 3."""
+    talk = interview(TWO, rounds=1)
+    answered(talk, "an apple.")
+    talk.feed("An apple lies there.")
+    answered(talk, "a dog.")
+    talk.feed("A dog barks.")
+    talk.feed("An apple lies there, then a dog barks.")
+    assert talk.status == "complete"
+    return talk
+
+
+def kept(talk: VideoInterview) -> Caption:
+    info = PictureInfo(sha256="0", source="clip.mp4", width=1, height=1)
+    return Caption(
+        picture=info,
+        status=talk.status,
+        dialogue=talk.dialogue,
+        summary=talk.summary or "",
+        ended_because=talk.ended_because,
+    )
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_question_about_a_scene_has_that_scene_and_the_whole_told_anew(resumed: bool) -> None:
+    talk = told_by_scenes()
+    if resumed:
+        talk = interview(TWO, rounds=1).resume(kept(talk))
+    talk.inject("Frame 2: Is there a ball?")
+    need = answered(talk, "yes, a ball.")
+    assert (need.frame, need.asked_by) == (2, "person")
+    telling = talk.need
+    assert isinstance(telling, NeedTelling) and telling.part == 0 and "a ball" in telling.messages[-1].content
+    talk.feed("An apple lies beside a ball.")
+    whole = talk.need
+    assert isinstance(whole, NeedTelling) and whole.part is None, "no other scene is told again"
+    notes = whole.messages[-1].content
+    assert "beside a ball" in notes and "An apple lies there" not in notes and "A dog barks." in notes
+    assert notes.index("beside a ball") < notes.index("A dog barks.")
+    talk.feed("An apple and a ball, then a dog barks.")
+    assert talk.status == "complete" and talk.ended_because == END_ROUNDS and talk.told == 2
+
+
+def test_an_answer_that_a_person_puts_right_is_told_anew() -> None:
+    talk = told_by_scenes()
+    talk.correct(2, "a cat.")
+    assert talk.dialogue.turns[2].answer == "a cat." and talk.dialogue.turns[2].raw_answer == "a dog."
+    telling = talk.need
+    assert isinstance(telling, NeedTelling) and telling.part == 1
+    assert "a cat" in telling.messages[-1].content and "a dog" not in telling.messages[-1].content
+    stopped = interview(TWO, rounds=1).resume(kept(talk))
+    assert stopped.need == telling, "also after it was stopped there"
+    talk.feed("A cat sleeps.")
+    assert isinstance(talk.need, NeedTelling) and "A dog barks" not in talk.need.messages[-1].content
+    talk.feed("An apple lies there, then a cat sleeps.")
+    assert talk.status == "complete"
+    for no_answer in (1, 3, 4, -1):
+        with pytest.raises(UsageError, match="no answer about a frame"):
+            talk.correct(no_answer, "a horse.")
+
+
+def test_a_person_may_say_that_a_scene_shows_nothing_known() -> None:
+    talk = told_by_scenes()
+    talk.correct(0, "i do not know.")
+    whole = talk.need
+    assert isinstance(whole, NeedTelling) and whole.part is None, "there is nothing to tell of it"
+    assert "Scene 1" not in whole.messages[-1].content
+
+
+def test_own_questions_are_none_of_the_questioners() -> None:
+    talk = interview(rounds=3)
+    answered(talk)
+    talk.inject("Frame 2: Is it raining?")
+    answered(talk, "no.")
+    for question in ("Frame 1: What colour is it?", "Frame 3: What is there?"):
+        asked(talk, question)
+        answered(talk)
+    assert isinstance(talk.need, NeedTelling)
 
 
 def test_parts_must_hold_every_frame_once() -> None:
