@@ -147,3 +147,31 @@ def test_it_fits_a_phone(scheme: str, visit: Visit) -> None:
     start(page).click()
     told(page)
     assert page.evaluate("document.querySelector('.stMain').scrollWidth") <= 400
+
+
+def test_ones_own_question_and_a_better_answer(visit: Visit, clip: Path) -> None:
+    page = visit("video")
+    upload(page, clip)
+    number(page, "Frames", 3)
+    page.get_by_text("More settings").click()
+    number(page, "Questions", 1)
+    start(page).click()
+    told(page)
+    expect(answers(page)).to_have_count(1)
+
+    strip(page).nth(1).click()
+    box = page.get_by_role("textbox", name="Ask about frame 2")
+    box.fill("What is in the picture?")
+    box.press("Enter")
+    expect(answers(page)).to_have_count(2, timeout=LONG)
+    expect(page.get_by_text("your question")).to_be_visible()
+    told(page)
+
+    page.get_by_role("button", name="Change answer 1").click()
+    dialog = page.get_by_role("dialog", name="Change answer 1")
+    dialog.get_by_role("textbox", name="The right answer").fill("there is a purple turnip.")
+    dialog.get_by_role("button", name="Change and tell anew").click()
+    expect(dialog).to_be_hidden(timeout=LONG)
+    expect(page.get_by_text("corrected by you")).to_be_visible(timeout=LONG)
+    expect(page.get_by_role("region", name="The story")).to_contain_text("turnip", timeout=LONG)
+    told(page)
