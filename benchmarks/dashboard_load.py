@@ -2,10 +2,12 @@
 
     python -m benchmarks.dashboard_load                           20 visitors at once, three waves of them
     python -m benchmarks.dashboard_load --visitors 5 --waves 2 --questions 3
+    python -m benchmarks.dashboard_load --videos                  a little film each, on the page Video
 
 Starts `inquisight ui` with the embedded eye and the scripted questioner in a home of its own, and speaks to it as a
 browser does: a cookie of its own per visitor, an upload, the websocket and its messages, reruns of the part of the page
-that shows a running interview. Each visitor uploads a picture that nobody else has, under a name that nobody else has.
+that shows a running interview. Each visitor uploads a picture or film that nobody else has, under a name that nobody
+else has.
 The check that nobody sees another's data reads every byte that every visitor was sent.
 
 Memory is that of the server's process, before the first wave (model loaded), at its highest, and after each wave.
@@ -35,9 +37,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import psutil
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw
 from streamlit.proto.BackMsg_pb2 import BackMsg
-from streamlit.proto.Common_pb2 import FileURLsRequest, UploadedFileInfo
+from streamlit.proto.Common_pb2 import FileUploaderState, FileURLsRequest, UploadedFileInfo
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
 
@@ -45,6 +47,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 COOKIE: Final = "_streamlit_xsrf"
 GROWTH: Final = 0.15  # of memory between the first wave and the last that still counts as flat
 PATIENCE: Final = 1800.0  # seconds for one wave
+FRAMES: Final = 4  # of a film that are looked at
 
 
 @dataclass
@@ -55,6 +58,7 @@ class Report:
     waves: int
     questions: int
     cores: int
+    videos: bool = False
     served: int = 0
     failed: list[str] = field(default_factory=list)
     leaks: list[str] = field(default_factory=list)
@@ -75,8 +79,8 @@ class Report:
         slowest = max(self.seconds, default=0.0)
         waves = ", ".join(f"{one:.0f}" for one in self.memory_mb[1:])
         return [
-            f"{self.visitors} visitors at once, {self.waves} waves, {self.questions} questions each, "
-            f"{self.cores} cores",
+            f"{self.visitors} visitors at once, {self.waves} waves, {self.questions} questions each"
+            f"{f' about a film of {FRAMES} frames' if self.videos else ''}, {self.cores} cores",
             f"served                 {self.served} of {total}",
             f"saw another's data     {len(self.leaks)}",
             f"an interview took      {middle:.1f} s (median), {slowest:.1f} s (slowest)",
@@ -92,8 +96,10 @@ class Report:
 class Browser:
     """One visitor's browser, as far as the server can tell."""
 
-    def __init__(self, where: str, name: str, picture: bytes) -> None:
-        self.where, self.name, self.picture = where, name, picture
+    def __init__(self, where: str, name: str, seed: int, report: Report) -> None:
+        self.where, self.name = where, f"{name}.{'mp4' if report.videos else 'png'}"
+        self.file = film(seed) if report.videos else picture(seed)
+        self.report = report
         self.cookie = ""
         self.socket: ClientConnection | None = None
         self.session = ""
@@ -101,7 +107,7 @@ class Browser:
         self.run = ""
         self.fragments: set[str] = set()
         self.elements: dict[tuple[int, ...], tuple[str, str, Any]] = {}  # path -> run, fragment, element
-        self.states: dict[str, Any] = {}
+        self.states: dict[str, FileUploaderState | float] = {}
         self.heard = bytearray()
         self.media: set[str] = set()
         self.urls: dict[str, Any] = {}
@@ -119,7 +125,7 @@ class Browser:
             max_size=None,
         )
         self.reader = asyncio.create_task(self._read())
-        await self.rerun()
+        await self.rerun(page="video" if self.report.videos else "")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -139,17 +145,20 @@ class Browser:
         assert self.socket is not None
         await self.socket.send(message.SerializeToString())
 
-    async def rerun(self, *, fragment: str = "", trigger: str = "") -> None:
-        """Run the page, or a part of it; `trigger`: the button that was pressed."""
+    async def rerun(self, *, fragment: str = "", trigger: str = "", page: str = "") -> None:
+        """Run the page, or a part of it; `trigger`: the button that was pressed; `page`: another one."""
         message = BackMsg()
         state = message.rerun_script
-        state.page_script_hash = self.page
+        state.page_script_hash, state.page_name = self.page, page
         state.fragment_id = fragment
         state.is_auto_rerun = bool(fragment)
         for id, value in self.states.items():
             one = state.widget_states.widgets.add()
             one.id = id
-            one.file_uploader_state_value.CopyFrom(value)
+            if isinstance(value, float):
+                one.double_value = value
+            else:
+                one.file_uploader_state_value.CopyFrom(value)
         if trigger:
             pressed = state.widget_states.widgets.add()
             pressed.id, pressed.trigger_value = trigger, True
@@ -161,7 +170,7 @@ class Browser:
             await self.rerun(fragment=fragment)
 
     async def upload(self) -> None:
-        """Drop the picture on the page."""
+        """Drop the file on the page."""
         uploader = await self.until(lambda: self.find("file_uploader"), "the place for uploads")
         request = str(uuid.uuid4())
         message = BackMsg()
@@ -171,9 +180,7 @@ class Browser:
         await self._send(message)
         urls = await self.until(lambda: self.urls.get(request), "an address for the upload")
         await asyncio.to_thread(self._put, urls.upload_url)
-        info = UploadedFileInfo(file_id=urls.file_id, name=self.name, size=len(self.picture), file_urls=urls)
-        from streamlit.proto.Common_pb2 import FileUploaderState
-
+        info = UploadedFileInfo(file_id=urls.file_id, name=self.name, size=len(self.file), file_urls=urls)
         self.states = {uploader.id: FileUploaderState(uploaded_file_info=[info])}
         await self.rerun()
         self.states = {}
@@ -182,9 +189,9 @@ class Browser:
         border = secrets.token_hex(16)
         body = (
             f'--{border}\r\nContent-Disposition: form-data; name="file"; filename="{self.name}"\r\n'
-            "Content-Type: image/png\r\n\r\n"
+            f"Content-Type: {'video/mp4' if self.report.videos else 'image/png'}\r\n\r\n"
         ).encode()
-        body += self.picture + f"\r\n--{border}--\r\n".encode()
+        body += self.file + f"\r\n--{border}--\r\n".encode()
         request = urllib.request.Request(
             f"{self.where}/{path.lstrip('/')}",
             body,
@@ -225,7 +232,11 @@ class Browser:
             self.elements[tuple(message.metadata.delta_path)] = (self.run, message.delta.fragment_id, element)
             if element.WhichOneof("type") == "imgs":
                 self.media |= {one.url for one in element.imgs.imgs}
+            if element.WhichOneof("type") == "video":
+                self.media.add(element.video.url)
             self._look_at_the_line(element)
+        elif kind == "navigation":
+            self.page = message.navigation.page_script_hash
         elif kind == "script_finished":
             self._tidy()
         elif kind == "auto_rerun":
@@ -280,20 +291,25 @@ class Browser:
     # --- what a visitor does --------------------------------------------------------------------------------------
 
     async def interview(self) -> float:
-        """Upload, start, wait for the description; the seconds from Start on."""
+        """Upload, start, wait for the description or the story; the seconds from Start on."""
         await self.upload()
         start = await self.until(
             lambda: self.find("button", lambda one: one.label == "Start" and not one.disabled), "the button Start"
         )
+        wishes = {"Frames": FRAMES, "Questions": self.report.questions} if self.report.videos else {}
+        for label, value in wishes.items():
+            field = self.find("number_input", lambda one, label=label: one.label == label)
+            self.states[field.id] = float(value)
         began = time.perf_counter()
         await self.rerun(trigger=start.id)
-        await self.until(lambda: self.find("download_button", lambda one: one.label == "Text"), "the description")
+        done = "Story" if self.report.videos else "Text"
+        await self.until(lambda: self.find("download_button", lambda one: one.label == done), "the description")
         return time.perf_counter() - began
 
     @property
     def captions(self) -> str:
-        """The HTML of the three captions."""
-        found = self.find("html", lambda one: "iq-cards" in one.body)
+        """The HTML of the three captions, or of the story."""
+        found = self.find("html", lambda one: ("iq-story" if self.report.videos else "iq-cards") in one.body)
         return found.body if found is not None else ""
 
 
@@ -310,12 +326,26 @@ def picture(seed: int) -> bytes:
     return out.getvalue()
 
 
+def film(seed: int) -> bytes:
+    """Two seconds of such a picture, which moves."""
+    import av
+
+    still = Image.open(io.BytesIO(picture(seed)))
+    out = io.BytesIO()
+    with av.open(out, "w", format="mp4") as container:
+        stream: Any = container.add_stream("libx264", rate=10, options={"preset": "ultrafast", "threads": "1"})
+        stream.width, stream.height, stream.pix_fmt = *still.size, "yuv420p"
+        for number in range(20):
+            frame: Any = av.VideoFrame
+            container.mux(stream.encode(frame.from_image(ImageChops.offset(still, 4 * number, 0))))
+        container.mux(stream.encode())
+    return out.getvalue()
+
+
 async def wave(where: str, number: int, report: Report) -> None:
     """Everybody at once."""
     marks = [secrets.token_hex(8) for _ in range(report.visitors)]
-    browsers = [
-        Browser(where, f"visitor-{mark}.png", picture(number * 1000 + index)) for index, mark in enumerate(marks)
-    ]
+    browsers = [Browser(where, f"visitor-{mark}", number * 1000 + index, report) for index, mark in enumerate(marks)]
 
     async def visit(browser: Browser) -> None:
         async with browser:
@@ -334,14 +364,14 @@ async def wave(where: str, number: int, report: Report) -> None:
     report.longest_line = max(report.longest_line, *(browser.place for browser in browsers))
     for own, browser in zip(marks, browsers, strict=True):
         if own.encode() not in browser.heard:
-            report.failed.append(f"{browser.name}: never saw its own picture's name")
+            report.failed.append(f"{browser.name}: never saw its own file's name")
         report.leaks += [
             f"{browser.name} was sent the name of {mark}"
             for mark in marks
             if mark != own and mark.encode() in browser.heard
         ]
         others = set().union(*(one.media for one in browsers if one is not browser))
-        report.leaks += [f"{browser.name} was sent another's picture {url}" for url in browser.media & others]
+        report.leaks += [f"{browser.name} was sent another's media {url}" for url in browser.media & others]
 
 
 def server(questions: int, home: str) -> tuple[subprocess.Popen[str], str]:
@@ -378,7 +408,7 @@ async def measure(report: Report, process: subprocess.Popen[str], where: str) ->
             report.peak_mb = max(report.peak_mb, memory())
             await asyncio.sleep(0.5)
 
-    async with Browser(where, "first.png", picture(-1)) as first:
+    async with Browser(where, "first", -1, report) as first:
         await first.interview()  # loads the model
     report.memory_mb.append(memory())
     watching = asyncio.create_task(watch())
@@ -395,10 +425,11 @@ def main() -> int:
     parser.add_argument("--visitors", type=int, default=20)
     parser.add_argument("--waves", type=int, default=3)
     parser.add_argument("--questions", type=int, default=5)
+    parser.add_argument("--videos", action="store_true", help="films on the page Video in place of pictures")
     parser.add_argument("--json", action="store_true", help="as one JSON object")
     arguments = parser.parse_args()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    report = Report(arguments.visitors, arguments.waves, arguments.questions, cores)
+    report = Report(arguments.visitors, arguments.waves, arguments.questions, cores, arguments.videos)
     with tempfile.TemporaryDirectory(prefix="inquisight-load-") as home:
         process, where = server(arguments.questions, home)
         try:
