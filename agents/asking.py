@@ -21,7 +21,7 @@ from agents.driver import Answered, Done, Failed, Stopped, describe_questioner, 
 from agents.interview import Interview, InterviewOptions
 from agents.prompts import Prompts
 from agents.seeds import check_seed
-from agents.usage import Meter, counting
+from agents.usage import Meter, count_calls
 from core.errors import InquisightError, UsageError, printable
 from core.images import Picture, open_picture
 from core.quiet import hush_libraries
@@ -194,7 +194,7 @@ def _interviews(
     """An interview about each picture, in which the person's question comes right after the opening one."""
     answers, infos = [], []
     meter = Meter()
-    questioner.callbacks = [counting(meter)]
+    count_calls(questioner, meter)
     save_error: InquisightError | None = None
     error: InquisightError | None = None
     interrupted = False

@@ -10,6 +10,7 @@ from core.records import TokenUsage
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import BaseCallbackHandler
+    from langchain_core.language_models import BaseChatModel
 
 LETTERS: Final = 4  # per token, where a provider does not count
 
@@ -70,6 +71,12 @@ class Meter:
         with self._lock:
             counts, self._counts = Counts(*self._counts), [0, 0, 0, 0, 0]
             return counts
+
+
+def count_calls(model: BaseChatModel, meter: Meter) -> None:
+    """Have `meter` count each call of the model from now on, whoever makes it."""
+    kept = list(model.callbacks) if isinstance(model.callbacks, list) else []
+    model.callbacks = [*kept, counting(meter)]
 
 
 def counting(meter: Meter) -> BaseCallbackHandler:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from agents.usage import Meter, counting
+from agents.usage import Meter, count_calls
 from core.remote import Pace
 
 if TYPE_CHECKING:
@@ -35,8 +35,7 @@ def metered(
         async def aacquire(self, *, blocking: bool = True) -> bool:
             return self.acquire()
 
-    kept = list(model.callbacks) if isinstance(model.callbacks, list) else []
-    model.callbacks = [*kept, counting(meter)]
+    count_calls(model, meter)
     if pace is not None or rate is not None:
         model.rate_limiter = Paced(pace or Pace(rate))
     return model

@@ -190,7 +190,7 @@ class Watched:
     # --- what a person wishes, between two runs ---------------------------------------------------------------------
 
     def ask(self, frame: int, question: str) -> None:
-        """A person's own question about a frame, for the next run. Raises UsageError."""
+        """A person's own question about a frame, for the next run; it replaces one that waits. Raises UsageError."""
         cleaned = clean_question(question)
         if not cleaned:
             raise UsageError("write a question first")
@@ -219,8 +219,6 @@ class Watched:
         try:
             if self._interview is None:
                 raise UsageError("this interview has not begun")
-            if self._interview.pending:
-                raise UsageError("a question of yours waits for its answer; go on with the interview first")
             yield self._interview
             self._set(state="stopped", summary="")
         finally:
