@@ -26,7 +26,7 @@ SIZE: Final = (426, 240)
 RATE: Final = 10  # frames a second
 SCENE: Final = 3  # seconds
 NEARER: Final = 0.12  # share by which the camera comes nearer during a scene
-_OPTIONS: Final = {"b": "90k", "g": "15", "deadline": "good", "cpu-used": "5", "threads": "1"}
+_OPTIONS: Final = {"b": "300k", "g": "15", "deadline": "good", "cpu-used": "5", "threads": "1"}
 
 
 def can_be_made() -> bool:

@@ -11,11 +11,13 @@ pytest.importorskip("av", reason="videos are an optional part")
 
 from agents.driver import Answered, Done, Encoded, Failed, QuestionAsked, Stopped, SummaryWritten
 from agents.video.driver import VideoPlan, interview_video, plan_video, video_run_key
+from agents.video.example import make_example
 from agents.video.interview import VideoOptions
 from agents.video.prompts import load_prompts
 from agents.video.records import is_video, looked_at, scenes
 from core.errors import BackendError, QuestionerError, UsageError
 from core.records import Caption
+from core.registry import get_registry
 from core.store import TranscriptStore
 from core.video import Video, open_video
 from plugins.scripted import ScriptedQuestioner
@@ -51,6 +53,15 @@ def test_the_story_tells_what_comes_and_goes_in_order(video: Video) -> None:
     assert "the apple can no longer be seen" in story and "frog" not in story and "frame" not in story
     assert [type(event) for event in events].count(Encoded) == 1
     assert any(isinstance(event, SummaryWritten) for event in events)
+
+
+def test_the_embedded_models_tell_the_example_as_it_is(tmp_path: Path) -> None:
+    with open_video(make_example(tmp_path / "example.webm")) as example:
+        pocket = get_registry().create_vision("pocket")
+        *_, last = interview_video(example, plan_video(example), pocket, ScriptedQuestioner())
+    assert isinstance(last, Done)
+    story = last.caption.summary.lower()
+    assert 0 <= story.index("egyptian cat") < story.index("a cup of coffee appears") < story.index("no longer be seen")
 
 
 def test_frames_are_encoded_once_and_in_batches(video: Video) -> None:
