@@ -133,7 +133,7 @@ def eye_alone(paths: Sequence[Path], captions: dict[str, Caption], vision: Visio
     pictures = [open_picture(path) for path in paths]
     prompts = Prompts.load()
     start = time.perf_counter()
-    images = [image for some in _lanes(vision, vision.encode, _batches(pictures, size)) for image in some]
+    images = [image for some in _concurrently(vision, vision.encode, _batches(pictures, size)) for image in some]
     rows: list[list[Any]] = [[], [], []]
     for path, image in zip(paths, images, strict=True):
         interview = Interview(prompts, InterviewOptions(rounds=ROUNDS))
@@ -145,7 +145,7 @@ def eye_alone(paths: Sequence[Path], captions: dict[str, Caption], vision: Visio
             rows[1 if number == 0 else 2].append(question)
             if turn.answer:
                 pairs.append((turn.question, turn.answer))
-    _lanes(vision, vision.answer, [some for row in rows for some in _batches(row, size)])
+    _concurrently(vision, vision.answer, [some for row in rows for some in _batches(row, size)])
     return (time.perf_counter() - start) / len(paths)
 
 
@@ -153,16 +153,16 @@ def _batches(some: Sequence[T], size: int) -> list[Sequence[T]]:
     return [some[first : first + size] for first in range(0, len(some), size)]
 
 
-def _lanes(
+def _concurrently(
     vision: VisionBackend, work: Callable[[Sequence[T]], list[R]], batches: Sequence[Sequence[T]]
 ) -> list[list[R]]:
     """What `work` makes of each of the batches, as many at a time as the eye does best with."""
 
     def one(batch: Sequence[T]) -> list[R]:
-        with vision.lane():
+        with vision.batch_worker():
             return work(batch)
 
-    with ThreadPoolExecutor(vision.lanes) as threads:
+    with ThreadPoolExecutor(vision.concurrent_batches) as threads:
         return list(threads.map(one, batches))
 
 

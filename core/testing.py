@@ -130,17 +130,17 @@ class VisionBackendTests:
         [image] = backend.encode([make_picture()])
         assert "".join(backend.stream(self.ask(image))) == backend.answer([self.ask(image)])[0]
 
-    def test_batches_in_lanes_are_answered_as_one_after_the_other(self, backend: VisionBackend) -> None:
-        assert isinstance(backend.lanes, int) and backend.lanes >= 1
+    def test_concurrent_batches_are_answered_as_one_after_the_other(self, backend: VisionBackend) -> None:
+        assert isinstance(backend.concurrent_batches, int) and backend.concurrent_batches >= 1
         colours = [(255, 0, 0), (0, 0, 255), (255, 255, 255), (40, 160, 40)]
-        pictures = [make_picture(colour=colour) for colour in colours[: backend.lanes]]
+        pictures = [make_picture(colour=colour) for colour in colours[: backend.concurrent_batches]]
 
         def one(picture: Picture) -> list[str]:
-            with backend.lane():
+            with backend.batch_worker():
                 [image] = backend.encode([picture])
                 return backend.answer([self.ask(image), self.ask(image, "What is it?")])
 
-        with ThreadPoolExecutor(backend.lanes) as threads:
+        with ThreadPoolExecutor(backend.concurrent_batches) as threads:
             together = list(threads.map(one, pictures))
         assert together == [one(picture) for picture in pictures]
 

@@ -84,16 +84,16 @@ class VisionBackend(ABC):
     languages: ClassVar[tuple[str, ...]] = ("en",)
 
     @property
-    def lanes(self) -> int:
+    def concurrent_batches(self) -> int:
         """How many batches it does best to work on at once, where many are waiting.
 
         Where that is more than 1, `encode` and `answer` are safe to be called from as many threads, each of them
-        inside of `lane()`.
+        inside of `batch_worker()`.
         """
         return 1
 
-    def lane(self) -> AbstractContextManager[None]:
-        """Makes this thread one of the `lanes`, such as by giving it its share of the cores."""
+    def batch_worker(self) -> AbstractContextManager[None]:
+        """Entered by each thread that works on one of `concurrent_batches`; gives it its share of the cores, say."""
         return nullcontext()
 
     @property

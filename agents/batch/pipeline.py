@@ -134,7 +134,7 @@ def interview_many(
 
 class _Pipeline:
     def __init__(self, vision: VisionBackend, questioner: BaseChatModel, how: How, stop: threading.Event) -> None:
-        how = replace(how, eyes=how.eyes or vision.lanes)
+        how = replace(how, eyes=how.eyes or vision.concurrent_batches)
         self.vision, self.questioner, self.how, self.stop = vision, questioner, how, stop
         self.described = (vision.describe(), describe_questioner(questioner))  # once: some count calls in it
         self.options = described_options(how.options, how.prompts)

@@ -79,7 +79,7 @@ class Eye:
             self._changed.notify()
 
     def _work(self) -> None:
-        with self.vision.lane() if len(self._threads) > 1 else nullcontext():
+        with self.vision.batch_worker() if len(self._threads) > 1 else nullcontext():
             while (taken := self._take()) is not None:
                 self._serve(*taken)
 

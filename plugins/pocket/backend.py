@@ -165,16 +165,16 @@ class PocketBackend(VisionBackend):
         return f"pocket-{self._digest}-{self.device}-fp32{trained}{hints}"
 
     @property
-    def lanes(self) -> int:
+    def concurrent_batches(self) -> int:
         """Two on several cores: the layers are too small to keep all of them at work on one batch."""
         return 2 if self.device == "cpu" and self._threads > 1 else 1
 
     @contextmanager
-    def lane(self) -> Iterator[None]:
+    def batch_worker(self) -> Iterator[None]:
         import torch
 
-        torch.get_num_threads()  # a thread's first look at it takes the number that another lane has set by then
-        torch.set_num_threads(self._threads // self.lanes)
+        torch.get_num_threads()  # a thread's first look at it takes the number that another one has set by then
+        torch.set_num_threads(self._threads // self.concurrent_batches)
         try:
             yield
         finally:

@@ -117,20 +117,20 @@ def test_sampling_is_reproducible_by_its_seed_and_leaves_the_global_generator_al
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_lanes_share_the_cores_and_give_them_back(pocket: PocketBackend) -> None:
+def test_batch_workers_share_the_cores_and_give_them_back(pocket: PocketBackend) -> None:
     all_of_them = torch.get_num_threads()
     if all_of_them == 1:
-        assert pocket.lanes == 1
+        assert pocket.concurrent_batches == 1
         return
 
     def inside(_: int) -> int:
-        with pocket.lane():
+        with pocket.batch_worker():
             met.wait(60)  # both at once
             return torch.get_num_threads()
 
-    met = threading.Barrier(pocket.lanes)
-    with ThreadPoolExecutor(pocket.lanes) as threads:
-        shares = list(threads.map(inside, range(pocket.lanes)))
+    met = threading.Barrier(pocket.concurrent_batches)
+    with ThreadPoolExecutor(pocket.concurrent_batches) as threads:
+        shares = list(threads.map(inside, range(pocket.concurrent_batches)))
     assert shares == [all_of_them // 2] * 2
     with ThreadPoolExecutor(1) as later:
         assert later.submit(torch.get_num_threads).result() == torch.get_num_threads() == all_of_them

@@ -100,19 +100,19 @@ def test_each_picture_is_looked_at_once_and_batches_are_kept_to_their_size(some:
 def test_an_eye_has_as_many_batches_as_it_does_best_with(
     some: list[Picture], asked_for: int | None, with_it: int
 ) -> None:
-    class Lanes(HashedEye):
-        lanes = 2
+    class Two(HashedEye):
+        concurrent_batches = 2
 
         def __init__(self) -> None:
             super().__init__()
             self.inside: set[int] = set()
 
         @contextmanager
-        def lane(self) -> Iterator[None]:
+        def batch_worker(self) -> Iterator[None]:
             self.inside.add(threading.get_ident())
             yield
 
-    eye = Lanes()
+    eye = Two()
     found = outcomes(tasks(some), eye, ScriptedQuestioner(), how(eyes=asked_for))
     assert len(found) == COUNT and all(one.error is None for one in found.values())
     assert len(eye.inside) == (with_it if with_it > 1 else 0), "one batch at a time may have the whole machine"
