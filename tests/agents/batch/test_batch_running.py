@@ -387,13 +387,13 @@ def test_an_error_that_befalls_all_keeps_what_is_done(eye: HashedEye, capsys: py
         return DeadError("the eye cannot be reached.") if len(seen) > 6 else None
 
     eye.spoil = die
-    with pytest.raises(
-        InquisightError, match=r"the eye cannot be reached; \d captions are kept, the same command goes on"
-    ) as failed:
+    with pytest.raises(InquisightError) as failed:
         batch("photos", out=OUT, batch=1, concurrency=1)
     assert failed.value.exit_code == BackendError.exit_code
-    kept = len(lines(OUT))
-    assert kept < COUNT and not Path("captions.failed.jsonl").exists(), "it is no picture's fault"
+    kept = len(lines(OUT))  # one at least: the seventh picture is looked at when one of the others is done
+    said = "1 caption is kept" if kept == 1 else f"{kept} captions are kept"
+    assert str(failed.value) == f"the eye cannot be reached; {said}, the same command goes on"
+    assert 0 < kept < COUNT and not Path("captions.failed.jsonl").exists(), "it is no picture's fault"
     eye.spoil = lambda sha256, question: None
     assert batch("photos", out=OUT) == 0 and len(lines(OUT)) == COUNT
 
