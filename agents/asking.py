@@ -225,7 +225,7 @@ def _interviews(
         question=plan.question,
         answer=text,
         pictures=tuple(infos),
-        usage=meter.counts.as_record(),
+        usage=meter.counts,
         seconds=round(time.perf_counter() - began, 4),
     )
     thinks = describe_questioner(questioner)

@@ -116,7 +116,7 @@ def _run(question: str, desk: Desk, model: BaseChatModel, steps: int) -> Iterato
         options={"steps": steps, "rounds": desk.rounds, "prompts": desk.prompts.sha256},
         calls=tuple(learned.calls),
         notices=tuple(learned.notices),
-        usage=meter.counts.as_record(),
+        usage=meter.counts,
     )
     record = ChatRecord(kind="ask", turns=(turn,), vision=desk.vision.describe(), assistant=assistant, seed=desk.seed)
     saved_as, save_error = None, None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import asdict, astuple, dataclass
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from core.records import TokenUsage
@@ -15,62 +15,35 @@ if TYPE_CHECKING:
 LETTERS: Final = 4  # per token, where a provider does not count
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Calls of a questioner and the tokens they took, those of failed and repeated calls included."""
-
-    calls: int = 0
-    failed: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    guessed: int = 0  # calls whose tokens were not counted by the provider, so that they are a guess
-
-    @property
-    def tokens(self) -> int:
-        return self.input_tokens + self.output_tokens
-
-    def as_record(self) -> TokenUsage:
-        """To be kept with an answer."""
-        return TokenUsage(**asdict(self))
-
-    def cost(self, price_in: float | None, price_out: float | None) -> float | None:
-        """At these prices for a million tokens; None without prices."""
-        if price_in is None and price_out is None:
-            return None
-        return (self.input_tokens * (price_in or 0.0) + self.output_tokens * (price_out or 0.0)) / 1e6
-
-
 class Meter:
     """Counts, from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counts = [0, 0, 0, 0, 0]
+        self._counts: Counter[str] = Counter()
         self.workers: set[str] = set()  # elsewhere, whose counts are among these; empty where this process does it all
 
     def add(self, *, failed: bool = False, read: int = 0, written: int = 0, guessed: bool = False) -> None:
         """One call."""
         with self._lock:
-            for place, more in enumerate((1, failed, read, written, guessed)):
-                self._counts[place] += more
+            self._counts.update(calls=1, failed=failed, input_tokens=read, output_tokens=written, guessed=guessed)
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> TokenUsage:
         with self._lock:
-            return Counts(*self._counts)
+            return TokenUsage(**self._counts)
 
-    def more(self, counts: Counts, worker: str) -> None:
+    def more(self, counts: TokenUsage, worker: str) -> None:
         """What the meter of a worker has counted."""
         with self._lock:
             self.workers.add(worker)
-            for place, more in enumerate(astuple(counts)):
-                self._counts[place] += more
+            self._counts.update(counts.model_dump())
 
-    def take(self) -> Counts:
+    def take(self) -> TokenUsage:
         """The counts, and begin at nothing again."""
         with self._lock:
-            counts, self._counts = Counts(*self._counts), [0, 0, 0, 0, 0]
-            return counts
+            counts, self._counts = self._counts, Counter()
+            return TokenUsage(**counts)
 
 
 def count_calls(model: BaseChatModel, meter: Meter) -> None:

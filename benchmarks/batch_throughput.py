@@ -159,7 +159,7 @@ def _concurrently(
     """What `work` makes of each of the batches, as many at a time as the eye does best with."""
 
     def one(batch: Sequence[T]) -> list[R]:
-        with vision.batch_worker():
+        with vision.batch_worker(vision.concurrent_batches):
             return work(batch)
 
     with ThreadPoolExecutor(vision.concurrent_batches) as threads:

@@ -174,13 +174,24 @@ class ToolCall(Record):
 
 
 class TokenUsage(Record):
-    """What a language model was called for one answer, interviews that its tools held included."""
+    """Calls of a language model and the tokens they took, those of failed and repeated calls included."""
 
-    calls: int = 0  # those that failed or were repeated too
+    calls: int = 0
     failed: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
-    guessed: int = 0  # calls whose tokens the provider did not count, so that they are a guess
+    guessed: int = 0  # calls whose tokens were not counted by the provider, so that they are a guess
+
+    @property
+    def tokens(self) -> int:
+        """Read and written."""
+        return self.input_tokens + self.output_tokens
+
+    def cost(self, price_in: float | None, price_out: float | None) -> float | None:
+        """At these prices for a million tokens; None without prices."""
+        if price_in is None and price_out is None:
+            return None
+        return (self.input_tokens * (price_in or 0.0) + self.output_tokens * (price_out or 0.0)) / 1e6
 
 
 class ChatTurn(Record):
@@ -194,7 +205,7 @@ class ChatTurn(Record):
     options: dict[str, Any] = Field(default_factory=dict)  # max_new_tokens, temperature, top_p, seed
     calls: tuple[ToolCall, ...] = ()
     notices: tuple[str, ...] = ()  # what the person was told, such as that the oldest turns were left out
-    usage: TokenUsage | None = None  # of the language model, where one answered
+    usage: TokenUsage | None = None  # of the language model, where one answered; its tools' interviews too
     seconds: float = 0.0
 
 

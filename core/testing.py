@@ -136,7 +136,7 @@ class VisionBackendTests:
         pictures = [make_picture(colour=colour) for colour in colours[: backend.concurrent_batches]]
 
         def one(picture: Picture) -> list[str]:
-            with backend.batch_worker():
+            with backend.batch_worker(backend.concurrent_batches):
                 [image] = backend.encode([picture])
                 return backend.answer([self.ask(image), self.ask(image, "What is it?")])
 

@@ -88,12 +88,12 @@ class VisionBackend(ABC):
         """How many batches it does best to work on at once, where many are waiting.
 
         Where that is more than 1, `encode` and `answer` are safe to be called from as many threads, each of them
-        inside of `batch_worker()`.
+        inside of `batch_worker`.
         """
         return 1
 
-    def batch_worker(self) -> AbstractContextManager[None]:
-        """Entered by each thread that works on one of `concurrent_batches`; gives it its share of the cores, say."""
+    def batch_worker(self, workers: int) -> AbstractContextManager[None]:
+        """Entered by each of so many threads that work on batches at once; gives it its share of the cores, say."""
         return nullcontext()
 
     @property

@@ -134,12 +134,13 @@ def interview_many(
 
 class _Pipeline:
     def __init__(self, vision: VisionBackend, questioner: BaseChatModel, how: How, stop: threading.Event) -> None:
-        how = replace(how, eyes=how.eyes or vision.concurrent_batches)
+        eyes = how.eyes or vision.concurrent_batches
+        how = replace(how, eyes=eyes)
         self.vision, self.questioner, self.how, self.stop = vision, questioner, how, stop
         self.described = (vision.describe(), describe_questioner(questioner))  # once: some count calls in it
         self.options = described_options(how.options, how.prompts)
         self.events: queue.SimpleQueue[tuple[_Run | None, Any]] = queue.SimpleQueue()
-        self.eye = Eye(vision, lambda run, seen: self.events.put((run, seen)), batch=how.batch, workers=how.eyes or 1)
+        self.eye = Eye(vision, lambda run, seen: self.events.put((run, seen)), batch=how.batch, workers=eyes)
         self.callers = Callers(lambda run, said, seconds: self.events.put((run, (said, seconds))), how.concurrency)
         self.room = threading.Semaphore(how.running)
         self.pixels = _Pixels(2 * PIXELS)  # one batch is looked at while the next is read

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, TextIO
 
-from agents.usage import Counts, Meter
+from agents.usage import Meter
+from core.records import TokenUsage
 
 EVERY: Final = 30.0  # seconds between lines where nobody watches
 WINDOW: Final = 60.0  # seconds over which the present speed is taken
@@ -63,7 +64,7 @@ class Tally:
         todo, speed = self.total - self.before - self.settled, self.speed
         return 0.0 if todo <= 0 else todo / speed if speed > 0 else None
 
-    def cost(self, counts: Counts) -> float | None:
+    def cost(self, counts: TokenUsage) -> float | None:
         return counts.cost(self.price_in, self.price_out)
 
     def words(self) -> list[str]:

@@ -15,7 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from socket import gethostname
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -23,11 +23,10 @@ from agents.batch.cluster import ClusterError
 from agents.batch.engine import Captioned, GaveUp, Repeated, Result, Work, local
 from agents.batch.listing import Item, as_blob
 from agents.batch.pipeline import How
-from agents.usage import Counts
 from core.errors import InquisightError, UsageError, printable
 from core.images import Picture
 from core.quiet import hush_libraries
-from core.records import Caption
+from core.records import Caption, TokenUsage
 from core.remote import Pace
 from core.settings import PREFIX, get_settings
 
@@ -209,7 +208,7 @@ class Interviewer:
     def _about(self) -> str:
         about: dict[str, Any] = {"kind": "worker", "name": self._name, "described": self._described, "error": None}
         if self._described:
-            about["counts"] = asdict(self._work.meter.take())
+            about["counts"] = self._work.meter.take().model_dump()
         if (error := self._error) is not None:
             line = printable(str(error).strip().partition("\n")[0] or "no details", None)
             if not isinstance(error, InquisightError):
@@ -290,6 +289,6 @@ def from_row(value: Mapping[str, Any]) -> Result:
             return GaveUp(item, value["where"], value["reason"], Caption.model_validate(kept) if kept else None)
 
 
-def counts_of(value: Mapping[str, Any]) -> Counts:
+def counts_of(value: Mapping[str, Any]) -> TokenUsage:
     """The counts in a row about a worker."""
-    return Counts(**value["counts"])
+    return TokenUsage(**value["counts"])

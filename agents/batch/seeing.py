@@ -12,7 +12,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
@@ -79,7 +78,7 @@ class Eye:
             self._changed.notify()
 
     def _work(self) -> None:
-        with self.vision.batch_worker() if len(self._threads) > 1 else nullcontext():
+        with self.vision.batch_worker(len(self._threads)):
             while (taken := self._take()) is not None:
                 self._serve(*taken)
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
-from agents.cleaning import certain_part, clean_answer, clean_summary, is_repeated
+from agents.cleaning import certain_part, clean_summary, is_repeated
 from agents.interview import (
     END_FAILED,
     END_NOTHING_NEW,
@@ -220,10 +220,8 @@ class VideoInterview(Interview):
         frame = frame_of(turns[index].question) if 0 <= index < len(turns) else None
         if frame is None:
             raise UsageError(f"turn {index} is no answer about a frame")
-        old = without_label(turns[index].question)
-        super().correct(index, clean_answer(answer, old))
         self._outdate(frame)
-        self._skip_empty_summary()
+        super().correct(index, answer)
 
     def _outdate(self, frame: int) -> None:
         """The summary of the part that this frame belongs to has to be written anew."""

@@ -75,4 +75,5 @@ def scenes(caption: Caption) -> list[Scene]:
     told = [turn.answer for turn in caption.dialogue.turns if turn.asked_by == SCENE]
     if len(parts) == 1:
         told = [caption.summary] if caption.summary else []
-    return [Scene(float(part["begin"]), float(part["end"]), text) for part, text in zip(parts, told, strict=False)]
+    both = zip(parts, told, strict=False)  # the text is empty while a scene waits to be told anew
+    return [Scene(float(part["begin"]), float(part["end"]), text) for part, text in both if text]

@@ -60,12 +60,6 @@ class Options:
             raise UsageError(f"hints={printable(self.hints)!r} is not known; choose one of {choices}.")
 
 
-def _threads() -> int:
-    import torch
-
-    return torch.get_num_threads()
-
-
 def nameless(facts: Any) -> Any:
     """The eye's facts (B, FACTS) without its list of things and without the classifier's guess."""
     kept = facts.clone().zero_()
@@ -84,6 +78,8 @@ class PocketBackend(VisionBackend):
     max_images: ClassVar[int] = 1
 
     def __init__(self, argument: str | None = None) -> None:
+        import torch
+
         text, self.options = Options.parse(argument or "")
         self.directory = Path(text).expanduser() if text else MODEL
         self._name = f"pocket:{argument}" if argument else "pocket"
@@ -96,7 +92,7 @@ class PocketBackend(VisionBackend):
         self._digest = hashlib.sha256((self.directory / "model.safetensors").read_bytes()).hexdigest()[:12]
         self._trained = self._open_run()
         self.device, self.reason = self._choose_device()
-        self._threads = _threads()
+        self._threads = torch.get_num_threads()
         self.engine = self._load()
 
     def _open_run(self) -> Any | None:
@@ -170,11 +166,11 @@ class PocketBackend(VisionBackend):
         return 2 if self.device == "cpu" and self._threads > 1 else 1
 
     @contextmanager
-    def batch_worker(self) -> Iterator[None]:
+    def batch_worker(self, workers: int) -> Iterator[None]:
         import torch
 
         torch.get_num_threads()  # a thread's first look at it takes the number that another one has set by then
-        torch.set_num_threads(self._threads // self.concurrent_batches)
+        torch.set_num_threads(max(1, self._threads // workers))
         try:
             yield
         finally:

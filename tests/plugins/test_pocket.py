@@ -124,7 +124,7 @@ def test_batch_workers_share_the_cores_and_give_them_back(pocket: PocketBackend)
         return
 
     def inside(_: int) -> int:
-        with pocket.batch_worker():
+        with pocket.batch_worker(pocket.concurrent_batches):
             met.wait(60)  # both at once
             return torch.get_num_threads()
 

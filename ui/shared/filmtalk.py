@@ -71,10 +71,9 @@ def asked_of(view: VideoView) -> list[Asked]:
 
 
 def told_of(view: VideoView) -> list[tuple[Part, str]]:
-    """Each part that was told, of a video of several."""
+    """Each part that was told, of a video of several; "" for one that is about to be told anew."""
     told = [turn.answer for turn in view.turns if turn.asked_by == SCENE]
-    both = list(zip(view.parts, told, strict=False)) if len(view.parts) > 1 else []
-    return [(part, said) for part, said in both if said]  # not one that is about to be told anew
+    return list(zip(view.parts, told, strict=False)) if len(view.parts) > 1 else []
 
 
 def times_of(asked: Sequence[Asked], view: VideoView) -> list[int]:
@@ -147,10 +146,11 @@ def story_html(view: VideoView) -> str:
 
 
 def scene_html(number: int, part: Part, said: str) -> str:
-    """What happens in one part."""
+    """What happens in one part; `said` is empty while that is awaited."""
+    body = text(said) or '<span class="iq-dots"></span>'
     return (
         f'<div class="iq-turn"><p class="iq-q"><span class="n">Scene {number}</span>'
-        f'{tag(between(part.begin, part.end))}</p><p class="iq-a">{text(said)}</p></div>'
+        f'{tag(between(part.begin, part.end))}</p><p class="iq-a">{body}</p></div>'
     )
 
 

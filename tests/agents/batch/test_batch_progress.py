@@ -12,7 +12,8 @@ from agents.batch.pipeline import How
 from agents.batch.progress import EVERY, Tally, duration, shown
 from agents.interview import InterviewOptions
 from agents.prompts import Prompts
-from agents.usage import Counts, Meter
+from agents.usage import Meter
+from core.records import TokenUsage
 
 
 class Clock:
@@ -88,10 +89,10 @@ def test_a_bar_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_workers_elsewhere_are_counted() -> None:
     tally = Tally(10)
     assert "worker" not in " ".join(tally.words())
-    tally.meter.more(Counts(calls=3), "a")
+    tally.meter.more(TokenUsage(calls=3), "a")
     assert tally.words()[1:] == ["3 calls", "1 worker"]
-    tally.meter.more(Counts(calls=2), "b")
-    tally.meter.more(Counts(), "a")
+    tally.meter.more(TokenUsage(calls=2), "b")
+    tally.meter.more(TokenUsage(), "a")
     assert tally.words()[1:] == ["5 calls", "2 workers"]
 
 

@@ -121,6 +121,9 @@ def test_told_by_scenes_each_scene_is_a_cue() -> None:
         parts,
     )
     assert cues(caption) == [Cue(0.0, 4.0, "A duck swims."), Cue(4.0, 8.0, "A dog barks.")]
+    first, second = caption.dialogue.turns[-2:]
+    outdated = video_caption([first.model_copy(update={"answer": ""}), second], parts)
+    assert cues(outdated) == [Cue(4.0, 8.0, "A dog barks.")], "stopped before the first scene was told anew"
 
 
 def test_long_answers_are_cut_at_a_sentence() -> None:

@@ -325,6 +325,16 @@ def test_a_person_may_say_that_a_scene_shows_nothing_known() -> None:
     assert "Scene 1" not in whole.messages[-1].content
 
 
+def test_what_a_person_knows_is_told_where_nothing_was_known() -> None:
+    talk = interview(TWO, rounds=1)
+    answered(talk, "i do not know.")
+    answered(talk, "i do not know.")
+    assert talk.status == "complete"
+    talk.correct(2, "a cat.")
+    telling = talk.need
+    assert isinstance(telling, NeedTelling) and telling.part == 1 and "a cat" in telling.messages[-1].content
+
+
 def test_own_questions_are_none_of_the_questioners() -> None:
     talk = interview(rounds=3)
     answered(talk)
