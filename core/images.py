@@ -16,20 +16,23 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from PIL import Image, ImageMath, ImageOps
+from PIL import Image, ImageMath, ImageOps, features
 
 from core.errors import ImageError, printable
 from core.records import PictureInfo
-from core.sniff import SUFFIXES, Kind, explain, header_size, sniff
+from core.sniff import SUFFIXES, WORDS, Kind, explain, header_size, sniff
 
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 200_000_000
 _COUNT_FRAMES_BELOW = 8_000_000  # bytes; counting walks the whole file, so a large one only gets "first frame"
 _TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
+_FEATURES: dict[Kind, str] = {"AVIF": "avif", "JPEG2000": "jpg_2000", "WEBP": "webp"}  # libraries Pillow may lack
+_ONE_FRAME: frozenset[Kind] = frozenset({"JPEG", "BMP", "JPEG2000", "PPM", "ICO"})  # more in one: previews, sizes
 _pillow_limit_lock = threading.Lock()
 
 # Pillow warns about odd EXIF blocks and short reads in words made for programmers; what matters of it
@@ -68,7 +71,7 @@ def open_picture(
     max_bytes: int = MAX_BYTES,
     name: str | None = None,
 ) -> Picture:
-    """Read and decode one PNG, JPEG, WebP, GIF, BMP or TIFF picture; `"-"` reads standard input.
+    """Read and decode one picture in any format of `core.sniff.Kind`; `"-"` reads standard input.
 
     The pixel count is checked on the header, before anything is decoded. `name` replaces the source
     in messages and records. Raises ImageError.
@@ -78,6 +81,11 @@ def open_picture(
     kind = sniff(data)
     if kind is None:
         raise ImageError(f"{quoted} is {explain(data)}.")
+    if not can_decode(kind):
+        raise ImageError(
+            f"{quoted} is {WORDS[kind]} picture, and the installed Pillow cannot decode those; "
+            "pip install --upgrade pillow, or export it as PNG or JPEG."
+        )
     _check_size(header_size(kind, data), max_pixels, quoted)
     try:
         image, notes = _decode(kind, data, max_pixels, quoted)
@@ -88,11 +96,11 @@ def open_picture(
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, KeyError and more
         if "unknown pixel mode" in str(error):  # an intact TIFF, but with 64-bit floats, say
             raise ImageError(
-                f"{quoted} is a {kind} file with a pixel layout that is not supported; "
+                f"{quoted} is {WORDS[kind]} file with a pixel layout that is not supported; "
                 "export it as 8 or 16 bits per channel."
             ) from None
         raise ImageError(
-            f"{quoted} is a {kind} file that is truncated or damaged and cannot be decoded; "
+            f"{quoted} is {WORDS[kind]} file that is truncated or damaged and cannot be decoded; "
             "copy, download or export it again."
         ) from None
     return Picture(
@@ -101,6 +109,12 @@ def open_picture(
         source=printable(label, limit=None),
         note="; ".join(notes) or None,
     )
+
+
+@cache
+def can_decode(kind: Kind) -> bool:
+    """Whether the installed Pillow has the library for a format."""
+    return kind not in _FEATURES or bool(features.check(_FEATURES[kind]))
 
 
 def find_pictures(paths: Iterable[str | Path]) -> list[Path]:
@@ -262,7 +276,7 @@ def _pillow_limit(pixels: int) -> Iterator[None]:
 
 def _frames_note(kind: Kind, data: bytes) -> str | None:
     """What to say of a file with several frames or pages, of which only the first is used."""
-    if kind in ("JPEG", "BMP"):  # a JPEG's extra pictures are depth maps and previews
+    if kind in _ONE_FRAME:
         return None
     image: Any = _load(kind, data)
     try:
@@ -289,8 +303,8 @@ def _upright(image: Image.Image, rgb: Image.Image) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image, kind: Kind, quoted: str) -> tuple[Image.Image, str | None]:
-    """(8-bit RGB over white, remark) from any mode that the six formats can hold."""
-    if image.mode.startswith("I;16") or (image.mode == "I" and kind == "PNG"):
+    """(8-bit RGB over white, remark) from any mode that the formats can hold."""
+    if image.mode.startswith("I;16") or (image.mode == "I" and kind in ("PNG", "PPM")):
         return _deep_grey(image, kind), None
     if image.mode in ("I", "F"):
         return _stretched(image, quoted), "high-range values stretched to 8 bits"

@@ -1,22 +1,49 @@
 """What a file is by its first bytes, before any decoder sees it.
 
-File names lie and decoders are the part of an image library that attackers aim at, so only six
+File names lie and decoders are the part of an image library that attackers aim at, so only ten
 formats get through, and each goes to its own decoder only. Everything else that people commonly
 have at hand is recognised too, for the sake of a useful refusal.
 """
 
 from __future__ import annotations
 
+import re
 import struct
-from typing import Literal, get_args
+from collections.abc import Iterator
+from typing import Final, Literal
 
-Kind = Literal["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-SUFFIXES = frozenset(
-    {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"}
-)
+Kind = Literal["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO"]
+SUFFIXES_OF: Final[dict[Kind, tuple[str, ...]]] = {
+    "PNG": (".png", ".apng"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "WEBP": (".webp",),
+    "GIF": (".gif",),
+    "BMP": (".bmp", ".dib"),
+    "TIFF": (".tif", ".tiff"),
+    "AVIF": (".avif", ".avifs"),
+    "JPEG2000": (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
+    "ICO": (".ico",),
+}
+SUFFIXES: Final = frozenset(suffix for suffixes in SUFFIXES_OF.values() for suffix in suffixes)
+WORDS: Final[dict[Kind, str]] = {  # the name of a format in a sentence, with its article
+    "PNG": "a PNG",
+    "JPEG": "a JPEG",
+    "WEBP": "a WebP",
+    "GIF": "a GIF",
+    "BMP": "a BMP",
+    "TIFF": "a TIFF",
+    "AVIF": "an AVIF",
+    "JPEG2000": "a JPEG 2000",
+    "PPM": "a PPM",
+    "ICO": "an ICO",
+}
+SUPPORTED: Final = ", ".join(words.partition(" ")[2] for words in WORDS.values())
 
 _BMP_HEADER_SIZES = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
+_PPM = re.compile(rb"P[1-6f](?:\s|#[^\r\n]*[\r\n])+\d{1,10}(?:\s|#[^\r\n]*[\r\n])+\d{1,10}\s")
+# The codestream at the file's beginning, or in its box, whose length has 4 or 12 bytes.
+_JPEG2000_SIZE = re.compile(rb"(?:\A|jp2c(?:.{8})?)\xff\x4f\xff\x51", re.DOTALL)
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm", b"mif1", b"msf1"})
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _EXPORT = "export it as PNG or JPEG"
@@ -25,11 +52,8 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
     (b"%PDF-", f"a PDF document; {_EXPORT} page by page"),
     (b"\x00\x00\x00\x0cJXL ", f"a JPEG XL picture, which is not supported; {_EXPORT}"),
     (b"\xff\x0a", f"a JPEG XL picture, which is not supported; {_EXPORT}"),
-    (b"\x00\x00\x00\x0cjP  ", f"a JPEG 2000 picture, which is not supported; {_EXPORT}"),
-    (b"\xff\x4f\xff\x51", f"a JPEG 2000 picture, which is not supported; {_EXPORT}"),
     (b"8BPS", f"a Photoshop document; {_EXPORT}"),
     (b"gimp xcf", f"a GIMP document; {_EXPORT}"),
-    (b"\x00\x00\x01\x00", f"an icon file, which is not supported; {_EXPORT}"),
     (b"v/1\x01", f"an OpenEXR picture, which is not supported; {_EXPORT}"),
     (b"%!PS", f"a PostScript document; {_EXPORT}"),
     (b"PK\x03\x04", "a ZIP archive or an office document; take the pictures out of it first"),
@@ -55,16 +79,27 @@ def sniff(data: bytes) -> Kind | None:
     # Two letters are a weak mark ("BMW is a car"), so the header's own size has to fit as well.
     if data[:2] == b"BM" and len(data) >= 18 and struct.unpack_from("<I", data, 14)[0] in _BMP_HEADER_SIZES:
         return "BMP"
+    if data[4:8] == b"ftyp" and brands(data) & _AVIF_BRANDS:
+        return "AVIF"
+    if data.startswith((b"\x00\x00\x00\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")):
+        return "JPEG2000"
+    if _PPM.match(data[:4096]):  # "P5 is a paper size" begins with the mark as well, but no size follows
+        return "PPM"
+    if data[:4] == b"\x00\x00\x01\x00" and _ico_offsets(data):
+        return "ICO"
     return None
+
+
+def brands(data: bytes) -> set[bytes]:
+    """What a file of ISO boxes (HEIC, AVIF, MP4) calls itself in its first box."""
+    length = min(struct.unpack_from(">I", data)[0], 256, len(data))
+    return {data[8:12], *(data[start : start + 4] for start in range(16, length, 4))}
 
 
 def explain(data: bytes) -> str:
     """What unsupported `data` is and what to do about it: "a PDF document; export it ..."."""
     if data[4:8] == b"ftyp":
-        brands = {data[8:12], *(data[start : start + 4] for start in range(16, 48, 4))}
-        if brands & _AVIF_BRANDS:
-            return f"an AVIF picture, which is not supported; {_EXPORT}"
-        if brands & _HEIF_BRANDS:
+        if brands(data) & _HEIF_BRANDS:
             return f"a HEIC picture, which is not supported; {_EXPORT} (phones can be set to take JPEG photos)"
         return "a video; export a frame of it as PNG or JPEG"
     for magic, words in _OTHERS:
@@ -84,15 +119,15 @@ def explain(data: bytes) -> str:
         return "a web page, not a picture (was a download answered with an error page?)"
     if _is_text(text):
         return "text, not a picture"
-    return "not a picture in a supported format (PNG, JPEG, WebP, GIF, BMP, TIFF)"
+    return f"not a picture in a supported format ({SUPPORTED})"
 
 
 def header_size(kind: Kind, data: bytes) -> tuple[int, int] | None:
     """(width, height) in pixels as the header claims them, read without a decoder.
 
-    None where the header is too short or the format keeps its size elsewhere (JPEG and TIFF, whose
-    decoders read it without allocating pixels). Offsets: PNG 3rd ed. 11.2.1, GIF89a 18, BITMAPINFOHEADER,
-    RFC 9649 2.5-2.7.
+    None where the header is too short or the format keeps its size elsewhere (JPEG, TIFF, AVIF and PPM, whose
+    decoders read it without allocating pixels). Of several sizes, the largest. Offsets: PNG 3rd ed. 11.2.1,
+    GIF89a 18, BITMAPINFOHEADER, RFC 9649 2.5-2.7, ITU-T T.800 A.5.1 (SIZ).
     """
     try:
         if kind == "PNG":
@@ -104,11 +139,53 @@ def header_size(kind: Kind, data: bytes) -> tuple[int, int] | None:
             width, height = struct.unpack_from("<HH" if old else "<ii", data, 18)
         elif kind == "WEBP":
             return _webp_size(data)
+        elif kind == "JPEG2000":
+            return max(_jpeg2000_sizes(data), key=_area, default=None)
+        elif kind == "ICO":
+            return max(_ico_sizes(data), key=_area, default=None)
         else:
             return None
     except struct.error:
         return None
     return abs(width), abs(height)  # a negative BMP height means rows from the top
+
+
+def _area(size: tuple[int, int]) -> int:
+    return size[0] * size[1]
+
+
+def _jpeg2000_sizes(data: bytes) -> Iterator[tuple[int, int]]:
+    """The size of each codestream; a box before it may claim another one."""
+    for found in _JPEG2000_SIZE.finditer(data):
+        edges = data[found.end() + 4 : found.end() + 20]
+        if len(edges) == 16:
+            right, bottom, left, top = struct.unpack(">IIII", edges)
+            yield max(0, right - left), max(0, bottom - top)
+
+
+def _ico_offsets(data: bytes) -> list[int]:
+    """Where the pictures of an icon file lie; none where it is no such file."""
+    if len(data) < 22:
+        return []
+    (count,) = struct.unpack_from("<H", data, 4)
+    table = data[6 : 6 + 16 * count]
+    entries = [table[start : start + 16] for start in range(0, len(table) - 15, 16)]
+    offsets = [struct.unpack_from("<I", entry, 12)[0] for entry in entries]
+    fits = all(entry[3] == 0 for entry in entries) and all(offset >= 6 + 16 * count for offset in offsets)
+    return offsets if fits else []
+
+
+def _ico_sizes(data: bytes) -> Iterator[tuple[int, int]]:
+    """The size of each picture in an icon file: a PNG, or a BMP that is twice as high for its mask."""
+    for offset in _ico_offsets(data):
+        head = data[offset : offset + 24]
+        if len(head) < 24:
+            continue
+        if head.startswith(b"\x89PNG\r\n\x1a\n"):
+            yield struct.unpack_from(">II", head, 16)
+        else:
+            width, height = struct.unpack_from("<HH" if head[:4] == b"\x0c\0\0\0" else "<ii", head, 4)
+            yield abs(width), abs(height) // 2
 
 
 def _webp_size(data: bytes) -> tuple[int, int] | None:

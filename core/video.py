@@ -31,7 +31,7 @@ from PIL import Image
 from core.errors import InquisightError, printable
 from core.images import Picture
 from core.records import PictureInfo
-from core.sniff import explain, sniff
+from core.sniff import WORDS, explain, sniff
 
 SUFFIXES: Final = frozenset(
     ".mp4 .m4v .mov .webm .mkv .avi .mpg .mpeg .ts .m2ts .flv .wmv .ogv .3gp .gif .webp .apng".split()
@@ -226,8 +226,8 @@ def _sorted_out(head: bytes, quoted: str) -> tuple[str, str]:
     if picture == "GIF" or (picture == "WEBP" and b"ANIM" in head[:64]) or (picture == "PNG" and b"acTL" in head):
         return picture, "pillow"
     if picture is not None:
-        raise VideoError(f"{quoted} is a {picture} picture, not a video; use `inquisight caption`.")
-    if head[4:8] in _ISO_BOXES and not any(word in explain(head) for word in ("AVIF", "HEIC")):
+        raise VideoError(f"{quoted} is {WORDS[picture]} picture, not a video; use `inquisight caption`.")
+    if head[4:8] in _ISO_BOXES and "HEIC" not in explain(head):
         return ("MOV" if head[8:12] == b"qt  " or head[4:8] != b"ftyp" else "MP4"), "mov"
     if head.startswith(b"\x1aE\xdf\xa3"):
         return ("WebM" if b"webm" in head[:64] else "Matroska"), "matroska"

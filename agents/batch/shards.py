@@ -13,15 +13,13 @@ import re
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
 
 from agents.batch.journal import as_bytes, replaced
 from agents.batch.ledger import Ledger, Row
 from agents.batch.outputs import record
 from core.errors import ImageError
-from core.sniff import sniff
+from core.sniff import SUFFIXES_OF, sniff
 
-_SUFFIX: Final = {"JPEG": "jpg", "TIFF": "tif"}  # of the others it is the name of the format
 Fetch = Callable[[Row], bytes]  # the original file; raises ImageError
 
 
@@ -70,9 +68,9 @@ def _write(path: Path, rows: Iterator[Row], fetch: Fetch) -> int:
             except ImageError:
                 missing += 1
                 continue
-            kind = sniff(picture) or "bin"
+            kind = sniff(picture)
             members = {
-                _SUFFIX.get(kind, kind.lower()): picture,
+                SUFFIXES_OF[kind][0][1:] if kind else "bin": picture,
                 "txt": row.caption.text.encode("utf-8", errors="replace"),
                 "json": as_bytes(json.dumps(record(row), ensure_ascii=False)),
             }

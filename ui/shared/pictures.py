@@ -19,9 +19,10 @@ from core.errors import ImageError, InquisightError, printable
 from core.images import Picture, open_picture
 from core.records import PictureInfo
 from core.settings import get_settings
+from core.sniff import SUFFIXES
 from ui.shared.options import get_options
 
-TYPES: Final = ("png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff")
+TYPES: Final = tuple(sorted(suffix[1:] for suffix in SUFFIXES))
 MOST: Final = 24  # pictures of one visitor
 MOST_BYTES: Final = 120_000_000  # of all of them
 MOST_PIXELS: Final = 50_000_000
