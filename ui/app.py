@@ -35,7 +35,7 @@ class Place:
     name: str
     title: str
     icon: str
-    of_the_machine: bool = False  # shows or starts what belongs to the machine, not to the visitor
+    of_the_machine: bool = False  # needs the right to use folders of this machine
 
     def draw(self) -> Callable[[], None]:
         def page() -> None:
@@ -59,7 +59,7 @@ PLACES = (
 
 def places(options: UiOptions) -> list[Place]:
     """The pages that visitors of this dashboard have."""
-    return [place for place in PLACES if options.trusting or not place.of_the_machine]
+    return [place for place in PLACES if options.may_use_server_paths or not place.of_the_machine]
 
 
 def main() -> None:

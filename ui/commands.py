@@ -50,14 +50,37 @@ def ui(
     ] = False,
     eye: Annotated[
         list[str] | None,
-        typer.Option("--eye", metavar="NAME", help="Offer this one only; may be repeated [all, and what is typed]."),
+        typer.Option("--eye", metavar="NAME", help="Offer this vision model only; may be repeated [all]."),
     ] = None,
     questioner: Annotated[
         list[str] | None,
-        typer.Option("--questioner", metavar="NAME", help="Offer this one only; may be repeated [all]."),
+        typer.Option("--questioner", metavar="NAME", help="Offer this language model only; may be repeated [all]."),
     ] = None,
     upload_mb: Annotated[int, typer.Option("--upload-mb", metavar="N", help="Largest picture.")] = UPLOAD_MB,
     video_mb: Annotated[int, typer.Option("--video-mb", metavar="N", help="Largest video.")] = VIDEO_MB,
+    visitors_may_name_models: Annotated[
+        bool,
+        typer.Option(
+            "--visitors-may-name-models",
+            help="Let visitors type models: load any folder or plugin here, and send requests from this machine to "
+            "any address.",
+        ),
+    ] = False,
+    visitors_may_use_server_paths: Annotated[
+        bool,
+        typer.Option(
+            "--visitors-may-use-server-paths",
+            help="Show visitors Curate, Train and Plugins: read and write folders of this machine, start and stop "
+            "curations and trainings.",
+        ),
+    ] = False,
+    visitors_may_see_all_transcripts: Annotated[
+        bool,
+        typer.Option(
+            "--visitors-may-see-all-transcripts",
+            help="Let each visitor read, export and delete the transcripts of all others and of this machine.",
+        ),
+    ] = False,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Open no browser.")] = False,
 ) -> None:
     """Open the dashboard: interviews, chat, history, curation and training in a browser."""
@@ -70,6 +93,9 @@ def ui(
         questioners=tuple(questioner or ()),
         upload_mb=upload_mb,
         video_mb=video_mb,
+        visitors_may_name_models=visitors_may_name_models,
+        visitors_may_use_server_paths=visitors_may_use_server_paths,
+        visitors_may_see_all_transcripts=visitors_may_see_all_transcripts,
     )
     check(options, open_to_all=open_to_all)
     port = free_port(host, port)

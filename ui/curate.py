@@ -15,7 +15,7 @@ from ui.shared.reviewing import MOST, draw_agreement, letters, marked_change, pi
 from ui.shared.session import visitor
 from ui.shared.style import tag, text
 from ui.shared.words import count, plain, told
-from ui.shared.workshop import room, root_box, shown_path
+from ui.shared.workshop import may_enter, room, root_box, shown_path
 
 if TYPE_CHECKING:
     from training.curation.figures import Figures
@@ -80,6 +80,8 @@ class Desk:
 
 def page() -> None:
     """Draw it."""
+    if not may_enter():
+        return
     desk = visitor().keep("curate", Desk)
     st.title("Curate")
     st.write("Look at what a model wrote about pictures, say what is wrong with it, and let rules do the rest.")

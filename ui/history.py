@@ -55,7 +55,7 @@ class Search:
     opened: str | None = None
 
     def wanted(self, me: Visitor) -> Wanted:
-        """As the store knows it: on a dashboard that is open to all, only one's own. Raises UsageError."""
+        """As the store knows it; only one's own where not all may be seen. Raises UsageError."""
         return Wanted(
             self.words,
             self.vision,

@@ -12,6 +12,7 @@ from core.registry import Registry, get_registry
 from core.settings import get_settings
 from ui.shared.models import models
 from ui.shared.words import complete, count, plain, size, told
+from ui.shared.workshop import may_enter
 
 if TYPE_CHECKING:
     from core.entries import Entry
@@ -25,6 +26,8 @@ _KINDS = (
 
 def page() -> None:
     """Draw it."""
+    if not may_enter():
+        return
     st.title("Plugins and models")
     registry = get_registry()
     machine = _machine()

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import streamlit as st
 
+from core.errors import UsageError
+from ui.shared.options import get_options
 from ui.shared.session import visitor
 from ui.shared.style import tag, text
 from ui.shared.words import complete, count, plain, seconds, told
-from ui.shared.workshop import room, root_box, shown_path
+from ui.shared.workshop import may_enter, room, root_box, shown_path
 
 if TYPE_CHECKING:
     import altair as alt
@@ -42,6 +44,8 @@ class Desk:
 
 def page() -> None:
     """Draw it."""
+    if not may_enter():
+        return
     desk = visitor().keep("train", Desk)
     st.title("Train")
     st.write("Teach the part between an eye and a language model. A training goes on when you close this page.")
@@ -339,13 +343,24 @@ def _new(desk: Desk) -> None:
     ):
         with told():
             run = Path(out.strip()).expanduser().absolute()
-            room("runs").start(recipes.ready_recipe(name, changes), run)
+            chosen: Recipe = recipes.ready_recipe(name, changes)
+            _check_model(chosen, recipes.load_recipe(name))
+            room("runs").start(chosen, run)
             desk.chosen, desk.part, desk.version = [run], "runs", desk.version + 1
             desk.message = f"The training in {run} has begun."
             st.session_state.pop("train-part", None)
             st.rerun()
     if not out.strip():
         left.caption("Name a folder to start.")
+
+
+def _check_model(chosen: Recipe, shipped: Recipe) -> None:
+    """Raise UsageError where a model was named, however it was, by somebody who may not."""
+    if chosen.model != shipped.model and not get_options().may_name_models:
+        raise UsageError(
+            "models are not open to be named by visitors; the owner can start the dashboard with "
+            "--visitors-may-name-models, or this training"
+        )
 
 
 def _quoted(path: str) -> str:

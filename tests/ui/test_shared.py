@@ -407,7 +407,7 @@ def test_figures_are_short() -> None:
     ],
 )
 def test_which_hosts_are_this_machine(host: str, local: bool) -> None:
-    assert is_local(host) is local and UiOptions(host=host).trusting is local
+    assert is_local(host) is local and UiOptions(host=host).single_user is local
 
 
 def test_options_go_through_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

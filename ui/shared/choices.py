@@ -11,12 +11,14 @@ import streamlit as st
 
 from agents.abilities import Choice, eye_choice, questioner_choice
 from agents.seeds import check_seed
-from core.errors import InquisightError
+from core.errors import InquisightError, UsageError, printable
 from core.registry import get_registry
 from core.settings import get_settings
 from ui.shared.options import get_options
 from ui.shared.words import complete, plain
 
+Kind = Literal["eye", "questioner"]
+RULES: Final = "rules"  # what repairs texts without a language model
 # A name that stands for nothing without a folder or model behind it is no choice by itself.
 _COMPLETE: Final = ("pocket", "scripted")
 _SUGGESTED: Final = {
@@ -87,7 +89,7 @@ def choose_questioner(key: str, default: str, *, disabled: bool = False) -> str:
 
 def choose_mender(key: str, default: str, *, disabled: bool = False) -> str:
     """A box to choose who repairs texts: a language model, or rules that need none."""
-    rules = Choice("rules", "what can be repaired by counting", ("no language model", "costs nothing"))
+    rules = Choice(RULES, "what can be repaired by counting", ("no language model", "costs nothing"))
     # `scripted` asks questions and nothing else
     offered = [rules, *(one for one in questioners() if one.spec.partition(":")[0] != "scripted")]
     return _choose(
@@ -113,10 +115,26 @@ def choose_seed(
         return seed, False
 
 
-def may_type(what: Literal["eye", "questioner"]) -> bool:
-    """Whether other names than the offered ones may be typed. They may name folders of this machine or cost money."""
+def may_type(what: Kind) -> bool:
+    """Whether other names than the offered ones may be typed. They may hold folders of this machine and addresses."""
     options = get_options()
-    return options.trusting and not (options.eyes if what == "eye" else options.questioners)
+    return options.may_name_models and not (options.eyes if what == "eye" else options.questioners)
+
+
+def check_choice(what: Kind, spec: str) -> None:
+    """Raise UsageError for a model that may not be chosen in this dashboard, whoever or whatever named it.
+
+    To be called wherever a name becomes a model, here or in a process that is started from here: what a browser sends,
+    and what a transcript says, need not be what a page has offered.
+    """
+    if may_type(what):
+        return
+    offered = [choice.spec for choice in (eyes() if what == "eye" else questioners())]
+    if spec not in offered:
+        name = "vision model" if what == "eye" else "language model"
+        raise UsageError(
+            f"the {name} '{printable(spec, 80)}' is not offered here; choose one of {', '.join(offered) or 'none'}"
+        )
 
 
 def _choose(

@@ -5,7 +5,7 @@ They are the commands of the terminal, so that either goes on where the other on
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,14 +13,14 @@ import streamlit as st
 
 from core.registry import get_registry
 from core.settings import get_settings
-from ui.shared.choices import choose_eye, choose_mender
+from ui.shared.choices import RULES, Kind, check_choice, choose_eye, choose_mender
 from ui.shared.style import tag, text
 from ui.shared.words import complete, count, plain, seconds, told
 from ui.shared.workshop import room
 
 if TYPE_CHECKING:
     from training.curation.figures import Figures
-    from training.curation.folder import Folder
+    from training.curation.folder import Folder, Step
     from training.curation.steps import Doing
     from ui.curate import Desk
 
@@ -81,6 +81,7 @@ def draw_new(desk: Desk, root: Path) -> None:
     path = Path(place.strip()).expanduser().absolute()
     options = ["--min-tokens", str(least), "--continues", str(again), "--temperature", f"{warmth:g}"]
     with told():
+        check_choice("eye", vision)
         found = room("curation.steps").begin(
             path,
             pictures,
@@ -186,8 +187,23 @@ def _start(desk: Desk, folder: Folder, label: str, step: str, options: list[str]
     st.button(label, key=name, icon=":material/play_arrow:", on_click=desk.press, args=(name,), **how)
     if desk.pressing(name):
         with told():
+            _check_models(folder, step, options)
             room("curation.steps").start(folder, step, options)
             st.rerun()
+
+
+def _check_models(folder: Folder, step: str, options: Sequence[str] = ()) -> None:
+    """Raise UsageError where the step would load a model that may not be chosen here; its process asks nobody."""
+    models: tuple[tuple[Kind, Step, str], ...] = (("eye", "generate", "vision"), ("questioner", "repair", "repairer"))
+    for kind, needs, name in models:
+        if step != needs:
+            continue
+        option = f"--{name}"
+        given = options[options.index(option) + 1] if option in options else None
+        last = room("curation.steps").last_option
+        spec = given or folder.settings(needs).get(name) or last(folder.path, step, option)
+        if spec and spec != RULES:
+            check_choice(kind, spec)
 
 
 def _describe(desk: Desk, folder: Folder, found: Figures, doing: Doing) -> None:
@@ -211,6 +227,7 @@ def _describe(desk: Desk, folder: Folder, found: Figures, doing: Doing) -> None:
             )
             if desk.pressing(go):
                 with told():
+                    _check_models(folder, "generate")
                     room("curation.steps").resume(folder.path, "generate")
                     st.rerun()
         elif aside:

@@ -23,6 +23,7 @@ from core.quiet import hush_libraries
 from core.registry import get_registry
 from core.settings import get_settings
 from core.vision import EncodedImage, VisionBackend, VisualQuestion
+from ui.shared.choices import check_choice
 from ui.shared.jobs import Halted, current_job
 from ui.shared.options import get_options
 
@@ -309,7 +310,7 @@ class Models:
 
     def eye(self, spec: str) -> SharedEye:
         """The eye of that name, loaded. Raises InquisightError."""
-        check_choice("eye", spec, get_options().eyes)
+        check_choice("eye", spec)
         with self._lock:
             one = self._eyes.get(spec)
             if one is None:
@@ -324,7 +325,7 @@ class Models:
 
     def questioner(self, spec: str, seed: int | None = None) -> BaseChatModel:
         """The questioner of that name. Raises InquisightError."""
-        check_choice("questioner", spec, get_options().questioners)
+        check_choice("questioner", spec)
         with self._asking:
             found = self._questioners.get((spec, seed))
             if found is None:
@@ -356,12 +357,6 @@ class Models:
         """The eyes in memory, by name."""
         with self._lock:
             return {spec: one for spec, one in self._eyes.items() if one.loaded}
-
-
-def check_choice(what: str, spec: str, allowed: Sequence[str]) -> None:
-    """Raise UsageError where the owner of the dashboard offers others only."""
-    if allowed and spec not in allowed:
-        raise UsageError(f"the {what} {printable(spec, 80)!r} is not offered here; there is {', '.join(allowed)}")
 
 
 @st.cache_resource(show_spinner=False)

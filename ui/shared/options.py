@@ -20,6 +20,11 @@ PORT: Final = 8501
 UPLOAD_MB: Final = 20
 VIDEO_MB: Final = 200
 _MODELS: Final = 3
+_RIGHTS: Final = (
+    "VISITORS_MAY_NAME_MODELS",
+    "VISITORS_MAY_USE_SERVER_PATHS",
+    "VISITORS_MAY_SEE_ALL_TRANSCRIPTS",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,7 @@ class UiOptions:
     allow: tuple[str, ...] = ()
     """With `oidc`: e-mail addresses that may enter, `*` for any characters; empty: all whom the provider knows."""
     eyes: tuple[str, ...] = ()
-    """The eyes that visitors choose from; empty: every registered one, and what they type."""
+    """The vision models to choose from; empty: every registered one, and typed ones for who may name models."""
     questioners: tuple[str, ...] = ()
     upload_mb: int = UPLOAD_MB
     """Largest picture, in megabytes."""
@@ -42,6 +47,9 @@ class UiOptions:
     """Largest video, in megabytes."""
     models: int = _MODELS
     """Eyes that stay loaded at once."""
+    visitors_may_name_models: bool = False
+    visitors_may_use_server_paths: bool = False
+    visitors_may_see_all_transcripts: bool = False
 
     @property
     def local(self) -> bool:
@@ -54,9 +62,27 @@ class UiOptions:
         return self.password_file is not None or self.oidc
 
     @property
-    def trusting(self) -> bool:
-        """Whether visitors may see and start what belongs to the machine: other transcripts, data, trainings, paths."""
-        return self.local or self.guarded
+    def single_user(self) -> bool:
+        """Whether only the owner uses it: it listens on this machine alone and asks for no password or login.
+
+        The owner has every right; visitors have those that were granted.
+        """
+        return self.local and not self.guarded
+
+    @property
+    def may_name_models(self) -> bool:
+        """Whether models that are not in the offered list may be typed, with their folders and addresses."""
+        return self.single_user or self.visitors_may_name_models
+
+    @property
+    def may_use_server_paths(self) -> bool:
+        """Whether folders of this machine may be named, and curations and trainings started in them."""
+        return self.single_user or self.visitors_may_use_server_paths
+
+    @property
+    def may_see_all_transcripts(self) -> bool:
+        """Whether every transcript of the store may be read and deleted, else only one's own."""
+        return self.single_user or self.visitors_may_see_all_transcripts
 
     def password(self) -> str:
         """The password, read anew so that it can be changed while the dashboard runs. Raises UsageError."""
@@ -85,6 +111,7 @@ class UiOptions:
             "UPLOAD_MB": str(self.upload_mb),
             "VIDEO_MB": str(self.video_mb),
             "MODELS": str(self.models),
+            **{name: "1" if getattr(self, name.lower()) else "" for name in _RIGHTS},
         }
         return {PREFIX + name: value for name, value in said.items()}
 
@@ -102,6 +129,7 @@ class UiOptions:
             upload_mb=_number("UPLOAD_MB", said["UPLOAD_MB"], UPLOAD_MB),
             video_mb=_number("VIDEO_MB", said["VIDEO_MB"], VIDEO_MB),
             models=_number("MODELS", said["MODELS"], _MODELS),
+            **{name.lower(): bool(said[name]) for name in _RIGHTS},
         )
 
     @classmethod
@@ -125,6 +153,15 @@ def is_local(host: str) -> bool:
 def get_options() -> UiOptions:
     """The options of this process, read once. `get_options.cache_clear()` forgets them."""
     return UiOptions.from_environment()
+
+
+def require_server_paths() -> None:
+    """Raise UsageError where folders, curations and trainings of this machine are the owner's alone."""
+    if not get_options().may_use_server_paths:
+        raise UsageError(
+            "folders, curations and trainings of this machine are not open to visitors; its owner can start the "
+            "dashboard with --visitors-may-use-server-paths"
+        )
 
 
 def _number(name: str, text: str, default: int) -> int:

@@ -68,8 +68,8 @@ class Visitor:
             self.transcripts.add(id)
 
     def may_see(self, id: str) -> bool:
-        """Whether a transcript of the store may be shown: every one on one's own machine, else only one's own."""
-        return get_options().trusting or id in self.transcripts
+        """Whether a transcript of the store may be shown: one's own, or any for who may see all of them."""
+        return get_options().may_see_all_transcripts or id in self.transcripts
 
 
 class Visitors:

@@ -13,12 +13,27 @@ import streamlit as st
 
 from core.errors import RegistryError, printable
 from core.registry import get_registry
+from ui.shared.options import require_server_paths
+from ui.shared.words import told
 
 TRAINER: Final = "stage2"
 
 
+def may_enter() -> bool:
+    """Whether this page is open to whom it is drawn for; says why not where it is not."""
+    with told():
+        require_server_paths()
+        return True
+    return False
+
+
 def room(name: str) -> Any:
-    """The module `name` ("runs", "curation.desk") of the package that trains. Raises RegistryError."""
+    """The module `name` ("runs", "curation.desk") of the package that trains.
+
+    Everything that these pages read, start and stop is behind it. Raises RegistryError, and UsageError for visitors who
+    may not use folders of this machine.
+    """
+    require_server_paths()
     entry = get_registry().find("trainer", TRAINER)
     if not isinstance(entry.target, str):
         raise RegistryError(f"the trainer '{entry.name}' of {entry.distribution} offers nothing to look at here.")
