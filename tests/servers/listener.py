@@ -1,8 +1,8 @@
 """A real HTTP server on this machine that notes what it is sent: who it was called by, with which headers.
 
-    with Listener() as there:
-        ... there.address  # "http://127.0.0.1:PORT/v1"
-        there.headers("authorization")  # of each request, in order; "" where it had none
+with Listener() as there:
+    ... there.address  # "http://127.0.0.1:PORT/v1"
+    there.headers("authorization")  # of each request, in order; "" where it had none
 """
 
 from __future__ import annotations

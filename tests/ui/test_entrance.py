@@ -62,7 +62,8 @@ def test_a_password_file_that_went_away_lets_nobody_in(locked: AppTest, tmp_path
 def test_what_belongs_to_the_machine_is_not_for_everybody() -> None:
     everything = [place.name for place in PLACES]
     assert [place.name for place in places(UiOptions())] == everything
-    for options in (UiOptions(host="0.0.0.0"), UiOptions(host="0.0.0.0", password_file=Path("x")), UiOptions(oidc=True)):
+    anywhere = UiOptions(host="0.0.0.0")
+    for options in (anywhere, UiOptions(host="0.0.0.0", password_file=Path("x")), UiOptions(oidc=True)):
         assert [place.name for place in places(options)] == ["interview", "chat", "video", "compare", "history"]
 
 

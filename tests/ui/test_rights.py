@@ -58,7 +58,7 @@ KINDS = ("password on loopback", "password on all interfaces", "login", "open to
 
 
 @pytest.fixture(params=KINDS[:1])
-def visited(request: pytest.FixtureRequest, password: Path, monkeypatch: pytest.MonkeyPatch, eye: CountingVision) -> str:
+def visited(request: pytest.FixtureRequest, password: Path, monkeypatch: pytest.MonkeyPatch, eye: object) -> str:
     """A dashboard with visitors, of each kind. Keys of the owner are set."""
     options = {
         "password on loopback": UiOptions(password_file=password),
