@@ -37,9 +37,8 @@ from agents.chat_looking import Known, Looking
 from agents.chat_messages import Sources, Turn, about_one_picture, forget_repeated, read_turns, until
 from core.errors import InquisightError, UsageError, printable
 from core.registry import get_registry
-from core.remote import Reply
 from core.settings import get_settings
-from core.vision import EncodedImage, GenerationOptions, VisionBackend, VisualQuestion
+from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
 
 log = logging.getLogger("inquisight")
 
@@ -176,7 +175,7 @@ class EyeChatModel(BaseChatModel):
         if asked.question is None:
             reply = Reply(NO_PICTURE, "no_picture", 0, 0)
         elif reply is None:
-            [reply] = _replies(asked.eye, [asked.question])
+            [reply] = asked.eye.replies([asked.question])
         text, cut = reply.text, False
         if stop := stop or self.stop:
             text = "".join(until(iter([reply.text]), stop))
@@ -214,11 +213,8 @@ class EyeChatModel(BaseChatModel):
         if asked.question is None:
             yield NO_PICTURE
             yield Reply(NO_PICTURE, "no_picture", 0, 0)
-        elif callable(pieces := getattr(asked.eye, "pieces", None)):
-            yield from pieces(asked.question)
         else:
-            yield from asked.eye.stream(asked.question)
-            yield Reply("")
+            yield from asked.eye.pieces(asked.question)
 
     def _read(self, messages: Sequence[BaseMessage], call: Mapping[str, Any]) -> _Asked:
         """Messages and options of a call as a question to the eye. Raises UsageError or ImageError."""
@@ -325,7 +321,7 @@ class EyeChatModel(BaseChatModel):
                 asked[place] = _question(eye, system, turns, options)
         questions = {place: one.question for place, one in asked.items() if one.question is not None}
         try:
-            replies: Sequence[Reply | None] = _replies(eye, list(questions.values())) if len(questions) > 1 else []
+            replies: Sequence[Reply | None] = eye.replies(list(questions.values())) if len(questions) > 1 else []
         except InquisightError as error:
             if getattr(error, "for_all", False):
                 raise
@@ -347,7 +343,7 @@ class _Asked:
 
     def told(self, reply: Reply, text: str, *, cut: bool) -> tuple[UsageMetadata, dict[str, Any]]:
         """(usage, response metadata) of an answer of which `text` was told; `cut`: a stop sequence ended it."""
-        read, written, counted = reply.input_tokens, reply.output_tokens, "the server"
+        read, written, counted = reply.input_tokens, reply.output_tokens, "the model, image tokens included"
         if read is None or written is None:
             counted = "the model's tokenizer, words only" if _counter(self.eye) else "an estimate, words only"
             texts = [] if self.question is None else [self.question.question or "", *sum(self.question.history, ())]
@@ -361,12 +357,6 @@ class _Asked:
 
 
 _Answered = tuple[_Asked, Reply | None]  # None: not asked yet
-
-
-def _replies(eye: VisionBackend, questions: Sequence[VisualQuestion]) -> list[Reply]:
-    """By the eye's own `replies(questions)` where it has that, which tells more than `answer`. Raises BackendError."""
-    own = getattr(eye, "replies", None)
-    return own(questions) if callable(own) else [Reply(text) for text in eye.answer(questions)]
 
 
 def _question(eye: VisionBackend, system: Sequence[str], turns: list[Turn], options: GenerationOptions) -> _Asked:

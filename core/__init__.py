@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from core.settings import Settings, get_settings
     from core.store import StoredCaption, TranscriptStore
     from core.tasks import NOTHING_NEW, Task, TaskTurn
-    from core.vision import EncodedImage, GenerationOptions, VisionBackend, VisualQuestion
+    from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
 
 _HOMES = {
     "core.errors": (
@@ -48,7 +48,7 @@ _HOMES = {
     "core.settings": ("Settings", "get_settings"),
     "core.store": ("StoredCaption", "TranscriptStore"),
     "core.tasks": ("NOTHING_NEW", "Task", "TaskTurn"),
-    "core.vision": ("EncodedImage", "GenerationOptions", "VisionBackend", "VisualQuestion"),
+    "core.vision": ("EncodedImage", "GenerationOptions", "Reply", "VisionBackend", "VisualQuestion"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
@@ -73,6 +73,7 @@ __all__ = [
     "Register",
     "Registry",
     "RegistryError",
+    "Reply",
     "Settings",
     "StoreError",
     "StoredCaption",

@@ -58,16 +58,6 @@ class Fault:
         return self.kind in {"key", "missing", "quota", "connection"}
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer with what the server tells of it; token counts are None where it does not."""
-
-    text: str
-    reason: str = ""  # why it ended: "stop", "length", "content_filter", ...
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-
-
 # ---- reading an error ----------------------------------------------------------------------------------------------
 
 

@@ -25,7 +25,7 @@ from core.images import Picture, open_picture
 from core.records import Turn
 from core.registry import get_registry
 from core.tasks import QUESTION, SUMMARY, Task, TaskName, is_nothing_new
-from core.vision import EncodedImage, GenerationOptions, VisionBackend, VisualQuestion
+from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
 
 
 def make_picture(
@@ -129,6 +129,20 @@ class VisionBackendTests:
     def test_streamed_pieces_make_the_answer(self, backend: VisionBackend) -> None:
         [image] = backend.encode([make_picture()])
         assert "".join(backend.stream(self.ask(image))) == backend.answer([self.ask(image)])[0]
+
+    def test_replies_are_the_answers_with_reason_and_counts(self, backend: VisionBackend) -> None:
+        [image] = backend.encode([make_picture()])
+        questions = [self.ask(image), self.ask(image, "What is it?")]
+        replies = backend.replies(questions)
+        assert [reply.text for reply in replies] == backend.answer(questions)
+        for reply in replies:
+            assert isinstance(reply.reason, str)
+            for count in (reply.input_tokens, reply.output_tokens):
+                assert count is None or (isinstance(count, int) and count >= 0)
+        *pieces, last = backend.pieces(questions[0])
+        assert isinstance(last, Reply) and last.reason == replies[0].reason
+        assert "".join(piece for piece in pieces if isinstance(piece, str)) == last.text == replies[0].text
+        assert (last.input_tokens, last.output_tokens) == (replies[0].input_tokens, replies[0].output_tokens)
 
     def test_concurrent_batches_are_answered_as_one_after_the_other(self, backend: VisionBackend) -> None:
         assert isinstance(backend.concurrent_batches, int) and backend.concurrent_batches >= 1

@@ -74,6 +74,21 @@ class VisualQuestion:
         return first + tuple(image for place, image in self.images if place == turn)
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer, why it ended and how many tokens it took. What a model or server does not report is "" or None."""
+
+    text: str
+    reason: str = ""  # "stop": the model ended it; "length": max_new_tokens were reached; "content_filter", ...
+    input_tokens: int | None = None  # of the prompt as the model reads it, image tokens included
+    output_tokens: int | None = None  # of the answer, without the end-of-text token
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the answer was cut because it reached the limit of new tokens."""
+        return self.reason == "length"
+
+
 class VisionBackend(ABC):
     """Something that sees. Capabilities are class attributes, checked before work starts."""
 
@@ -117,6 +132,18 @@ class VisionBackend(ABC):
     def stream(self, question: VisualQuestion) -> Iterator[str]:
         """Yield the answer in pieces whose concatenation equals `answer([question])[0]`."""
         yield self.answer([question])[0]
+
+    def replies(self, questions: Sequence[VisualQuestion]) -> list[Reply]:
+        """Like `answer`, with why each answer ended and its token counts. By default both are unknown."""
+        return [Reply(text) for text in self.answer(questions)]
+
+    def pieces(self, question: VisualQuestion) -> Iterator[str | Reply]:
+        """Like `stream`, with the whole answer as a Reply at the end. By default reason and counts are unknown."""
+        text = ""
+        for piece in self.stream(question):
+            text += piece
+            yield piece
+        yield Reply(text)
 
     def together(self, images: Sequence[EncodedImage]) -> EncodedImage:
         """Several encoded pictures as one, in order, so that one question can be about all of them.

@@ -6,10 +6,12 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from core.images import Picture
 from core.vision import EncodedImage, GenerationOptions, VisualQuestion
+
+T = TypeVar("T")
 
 
 class KnownPictures:
@@ -77,14 +79,13 @@ def in_groups(questions: Sequence[VisualQuestion], size: int) -> Iterator[tuple[
 
 
 def answered_in_groups(
-    questions: Sequence[VisualQuestion], size: int, answer: Callable[[list[int], GenerationOptions], Iterable[str]]
-) -> list[str]:
+    questions: Sequence[VisualQuestion], size: int, answer: Callable[[list[int], GenerationOptions], Iterable[T]]
+) -> list[T]:
     """One answer per question, in order; `answer` gets the places of a group and the options of all of it."""
-    answers = [""] * len(questions)
+    answers: dict[int, T] = {}
     for options, places in in_groups(questions, size):
-        for place, said in zip(places, answer(places, options), strict=True):
-            answers[place] = said
-    return answers
+        answers.update(zip(places, answer(places, options), strict=True))
+    return [answers[place] for place in range(len(questions))]
 
 
 def control_tokens(tokenizer: Any) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from core.errors import BackendError, printable
 from core.images import Picture
-from core.vision import EncodedImage, GenerationOptions, VisionBackend, VisualQuestion
+from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
 from plugins.batching import KnownPictures, answered_in_groups
 from plugins.blip2.loading import HOW, LoadOptions, check, load
 from plugins.choices import revision
@@ -71,16 +71,25 @@ class Blip2Backend(VisionBackend):
 
     def answer(self, questions: Sequence[VisualQuestion]) -> list[str]:
         """Questions with equal options are answered together, those about one picture side by side."""
+        return [reply.text for reply in self.replies(questions)]
+
+    def replies(self, questions: Sequence[VisualQuestion]) -> list[Reply]:
+        """Like `answer`, with why each answer ended and its tokens, those of images included."""
         conversations = [self._conversation(question) for question in questions]
 
-        def answer(places: list[int], options: GenerationOptions) -> list[str]:
-            said = self.engine.answer([conversations[place] for place in places], self._decoding(options))
-            return [one.text for one in said]
+        def answer(places: list[int], options: GenerationOptions) -> list[Reply]:
+            answers = self.engine.answer([conversations[place] for place in places], self._decoding(options))
+            return [one.reply for one in answers]
 
         return answered_in_groups(questions, BATCH, answer)
 
     def stream(self, question: VisualQuestion) -> Iterator[str]:
         yield from self.engine.stream(self._conversation(question), self._decoding(question.options))
+
+    def pieces(self, question: VisualQuestion) -> Iterator[str | Reply]:
+        """Like `stream`, with the whole Reply at the end."""
+        for piece in self.engine.pieces(self._conversation(question), self._decoding(question.options)):
+            yield piece if isinstance(piece, str) else piece.reply
 
     def describe(self) -> dict[str, str]:
         reuse = "its tokens' keys and values are kept" if self._checked.decoder_only else "its tokens are kept"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from core.errors import BackendError, UsageError
 from core.images import Picture
-from core.vision import EncodedImage, GenerationOptions, VisionBackend, VisualQuestion
+from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
 from plugins.batching import KnownPictures, answered_in_groups
 from plugins.choices import revision
 from plugins.minigpt4.conversation import Conversation, Seen
@@ -90,16 +90,25 @@ class MiniGPT4Backend(VisionBackend):
 
     def answer(self, questions: Sequence[VisualQuestion]) -> list[str]:
         """Questions with equal options are answered together, those about one picture side by side."""
+        return [reply.text for reply in self.replies(questions)]
+
+    def replies(self, questions: Sequence[VisualQuestion]) -> list[Reply]:
+        """Like `answer`, with why each answer ended and its tokens, those of images included."""
         conversations = [self._conversation(question) for question in questions]
 
-        def answer(places: list[int], options: GenerationOptions) -> list[str]:
-            said = self.engine.answer([conversations[place] for place in places], self._decoding(options))
-            return [one.text for one in said]
+        def answer(places: list[int], options: GenerationOptions) -> list[Reply]:
+            answers = self.engine.answer([conversations[place] for place in places], self._decoding(options))
+            return [one.reply for one in answers]
 
         return answered_in_groups(questions, BATCH, answer)
 
     def stream(self, question: VisualQuestion) -> Iterator[str]:
         yield from self.engine.stream(self._conversation(question), self._decoding(question.options))
+
+    def pieces(self, question: VisualQuestion) -> Iterator[str | Reply]:
+        """Like `stream`, with the whole Reply at the end."""
+        for piece in self.engine.pieces(self._conversation(question), self._decoding(question.options)):
+            yield piece if isinstance(piece, str) else piece.reply
 
     def count_tokens(self, text: str) -> int:
         """How many tokens of the language model `text` is, without BOS and the conversation's own marks."""

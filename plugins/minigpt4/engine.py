@@ -134,13 +134,19 @@ class Engine:
         except torch.OutOfMemoryError as error:
             raise self._no_memory(len(conversations), "questions") from error
 
-    def stream(self, conversation: Conversation, options: Options = GREEDY) -> Iterator[str]:
-        """The answer in pieces; joined they equal `answer([conversation])[0].text`."""
+    def pieces(self, conversation: Conversation, options: Options = GREEDY) -> Iterator[str | Answer]:
+        """The answer in pieces; joined they equal the text of the Answer, which comes last."""
         for event in self.events([conversation], options):
             if isinstance(event, Piece):
                 yield event.text
             elif isinstance(event, Notice):
                 self.notify(event.text)
+            else:
+                yield event.answer
+
+    def stream(self, conversation: Conversation, options: Options = GREEDY) -> Iterator[str]:
+        """The answer in pieces; joined they equal `answer([conversation])[0].text`."""
+        yield from (piece for piece in self.pieces(conversation, options) if isinstance(piece, str))
 
     def forget(self) -> None:
         """Let go of everything that was kept for later questions."""

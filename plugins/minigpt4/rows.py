@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import BackendError
+from core.vision import Reply
 from plugins.minigpt4.conversation import Conversation, Format, Seen
 from plugins.minigpt4.decoding import Speech
 from plugins.minigpt4.prefixes import Key
@@ -24,6 +25,11 @@ class Answer:
     new_tokens: int
     dropped: int = 0  # oldest exchanges that no longer fitted
     notices: tuple[str, ...] = ()  # what the user should know, one sentence each
+
+    @property
+    def reply(self) -> Reply:
+        """The same as the record that all backends give."""
+        return Reply(self.text, self.reason, self.prompt_tokens, self.new_tokens)
 
 
 @dataclass(frozen=True, slots=True)

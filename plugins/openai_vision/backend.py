@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Final
 
 from core.errors import BackendError, UsageError
 from core.images import Picture
-from core.remote import CalledOff, Reply, concurrently
+from core.remote import CalledOff, concurrently
 from core.settings import Settings, get_settings
-from core.vision import EncodedImage, VisionBackend, VisualQuestion
+from core.vision import EncodedImage, Reply, VisionBackend, VisualQuestion
 from plugins.openai_vision.options import Endpoint, Options
 from plugins.openai_vision.pictures import data_url
 from plugins.openai_vision.server import EndpointError, Server

@@ -16,7 +16,6 @@ from core.remote import (
     CalledOff,
     Pace,
     Peer,
-    Reply,
     explained,
     retrying,
     said_by,
@@ -25,7 +24,7 @@ from core.remote import (
     without_thoughts,
 )
 from core.settings import Settings
-from core.vision import GenerationOptions
+from core.vision import GenerationOptions, Reply
 from plugins.openai_vision.options import OFFICIAL, Endpoint
 
 if TYPE_CHECKING:

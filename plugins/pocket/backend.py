@@ -17,7 +17,8 @@ from urllib.parse import unquote
 
 from core.errors import BackendError, UsageError, printable
 from core.images import Picture
-from core.vision import EncodedImage, GenerationOptions, VisionBackend, VisualQuestion
+from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
+from plugins.batching import answered_in_groups
 
 if TYPE_CHECKING:
     from plugins.pocket.lookup import Looked
@@ -220,20 +221,24 @@ class PocketBackend(VisionBackend):
 
     def answer(self, questions: Sequence[VisualQuestion]) -> list[str]:
         """Questions with equal options are answered together."""
-        answers = [""] * len(questions)
-        groups: dict[GenerationOptions, list[int]] = {}
-        for index, question in enumerate(questions):
-            groups.setdefault(question.options, []).append(index)
-        for options, indices in groups.items():
-            for start in range(0, len(indices), BATCH):
-                rows = indices[start : start + BATCH]
-                said = self.engine.answer([self._prompt(questions[row]) for row in rows], **self._sampling(options))
-                for row, text in zip(rows, said, strict=True):
-                    answers[row] = text
-        return answers
+        return [reply.text for reply in self.replies(questions)]
+
+    def replies(self, questions: Sequence[VisualQuestion]) -> list[Reply]:
+        """Like `answer`, with why each answer ended and its tokens, those of the image included."""
+
+        def answer(places: list[int], options: GenerationOptions) -> list[Reply]:
+            prompts = [self._prompt(questions[place]) for place in places]
+            replies: list[Reply] = self.engine.answer(prompts, **self._sampling(options))
+            return replies
+
+        return answered_in_groups(questions, BATCH, answer)
 
     def stream(self, question: VisualQuestion) -> Iterator[str]:
-        yield from self.engine.stream(self._prompt(question), **self._sampling(question.options))
+        yield from (piece for piece in self.pieces(question) if isinstance(piece, str))
+
+    def pieces(self, question: VisualQuestion) -> Iterator[str | Reply]:
+        """Like `stream`, with the whole Reply at the end."""
+        yield from self.engine.pieces(self._prompt(question), **self._sampling(question.options))
 
     def _prompt(self, question: VisualQuestion) -> Any:
         from plugins.pocket.engine import Prompt

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from core.vision import Reply
 from plugins.pocket.lookup import Lookup
 
 SHORT_CAPTION = "write a short caption."
@@ -43,6 +44,7 @@ class Written:
 
     ids: tuple[int, ...]
     ended: bool
+    prompt_tokens: int  # those of the picture included
 
 
 def harmless(text: str) -> str:
@@ -105,9 +107,17 @@ class Engine:
         mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows], device=rows[0].device)
         return embeds, mask
 
-    def answer(self, prompts: Sequence[Prompt], **options: Any) -> list[str]:
+    def answer(self, prompts: Sequence[Prompt], **options: Any) -> list[Reply]:
         """One answer per prompt; `options` are those of `write`."""
-        return [self._said(written.ids) for written in self.write(prompts, **options)]
+        return [
+            Reply(
+                sentences(self.tokenizer.decode(list(written.ids), skip_special_tokens=True)),
+                "stop" if written.ended else "length",
+                written.prompt_tokens,
+                len(written.ids),
+            )
+            for written in self.write(prompts, **options)
+        ]
 
     def write(
         self,
@@ -137,9 +147,10 @@ class Engine:
                 **sampling,
             )
         rows: list[list[int]] = ids.tolist()
+        read: list[int] = mask.sum(-1).tolist()
         return [
-            Written(tuple(row[: row.index(self.stop)]), True) if self.stop in row else Written(tuple(row), False)
-            for row in rows
+            Written(tuple(row[: row.index(self.stop)] if self.stop in row else row), self.stop in row, prompt_tokens)
+            for row, prompt_tokens in zip(rows, read, strict=True)
         ]
 
     @contextmanager
@@ -150,24 +161,23 @@ class Engine:
                 torch.manual_seed(seed)
             yield
 
-    def _said(self, ids: Sequence[int]) -> str:
-        return sentences(self.tokenizer.decode(list(ids), skip_special_tokens=True))
-
-    def stream(self, prompt: Prompt, **options: Any) -> Iterator[str]:
-        """The answer word by word; the pieces joined equal `answer([prompt])[0]`."""
+    def pieces(self, prompt: Prompt, **options: Any) -> Iterator[str | Reply]:
+        """The answer word by word, then the Reply, whose text the joined pieces equal."""
         from transformers import TextIteratorStreamer
 
         streamer = TextIteratorStreamer(self.tokenizer, skip_special_tokens=True)
         failure: list[BaseException] = []
+        replies: list[Reply] = []
 
         def work() -> None:
             try:
-                self.answer([prompt], streamer=streamer, **options)
+                replies.extend(self.answer([prompt], streamer=streamer, **options))
             except BaseException as error:  # noqa: BLE001 - handed over to the reader below
                 failure.append(error)
                 streamer.end()
 
-        threading.Thread(target=work, daemon=True).start()
+        worker = threading.Thread(target=work, daemon=True)
+        worker.start()
         raw, told = "", ""
         for piece in streamer:
             raw += piece
@@ -176,7 +186,9 @@ class Engine:
             if ready.startswith(told) and len(ready) > len(told):
                 yield ready[len(told) :]
                 told = ready
+        worker.join()
         if failure:
             raise failure[0]
         rest = sentences(raw)
         yield rest[len(told) :]
+        yield replies[0]

@@ -7,12 +7,13 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from core.entries import one_line
 from core.errors import BackendError, InquisightError, UsageError, printable
 from core.images import Picture
-from core.vision import EncodedImage, GenerationOptions, VisionBackend, VisualQuestion
+from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
 from plugins.batching import KnownPictures, answered_in_groups, control_tokens, without
 from plugins.choices import revision
 from plugins.opening import LOADING_ERRORS
@@ -134,21 +135,31 @@ class TransformersBackend(VisionBackend):
 
     def answer(self, questions: Sequence[VisualQuestion]) -> list[str]:
         """Questions with equal options are answered together, where the vision tower's output can be handed on."""
+        return [reply.text for reply in self.replies(questions)]
+
+    def replies(self, questions: Sequence[VisualQuestion]) -> list[Reply]:
+        """Like `answer`, with why each answer ended and its tokens, those of images included."""
         conversations = [self._turns(question) for question in questions]
 
-        def answer(places: list[int], options: GenerationOptions) -> list[str]:
+        def answer(places: list[int], options: GenerationOptions) -> list[Reply]:
+            options = self._limited(options)
             return self._said([self._fitting(conversations[place], options) for place in places], options)
 
         return answered_in_groups(questions, BATCH, answer)
 
     def stream(self, question: VisualQuestion) -> Iterator[str]:
-        row = self._fitting(self._turns(question), question.options)
+        yield from (piece for piece in self.pieces(question) if isinstance(piece, str))
 
-        def run(tell: Callable[[str], None], started: Callable[[Listener], None]) -> None:
+    def pieces(self, question: VisualQuestion) -> Iterator[str | Reply]:
+        """Like `stream`, with the whole Reply at the end."""
+        options = self._limited(question.options)
+        row = self._fitting(self._turns(question), options)
+
+        def run(tell: Callable[[str], None], started: Callable[[Listener], None]) -> Reply:
             import torch
 
             try:
-                self._generate([row], question.options, tell, started)
+                return self._generate([row], options, tell, started)[0]
             except torch.OutOfMemoryError as error:
                 self._room()
                 raise BackendError(f"not enough memory for this question; {LESS}.") from error
@@ -199,9 +210,13 @@ class TransformersBackend(VisionBackend):
             raise UsageError(f"{count} pictures in one conversation, but transformers takes 1 to {self.max_images}.")
         return turns
 
+    def _limited(self, options: GenerationOptions) -> GenerationOptions:
+        """With an answer of at most half of what the model reads at once."""
+        return replace(options, max_new_tokens=min(max(options.max_new_tokens, 1), max(self.context // 2, 1)))
+
     def _fitting(self, turns: list[Turn], options: GenerationOptions) -> Row:
         """Leaves out the oldest words until prompt and answer fit. Raises BackendError where they never do."""
-        room = self.context - min(max(options.max_new_tokens, 1), max(self.context // 2, 1))
+        room = self.context - options.max_new_tokens
         dropped = 0
         while True:
             row = self._prepare(turns)
@@ -225,12 +240,12 @@ class TransformersBackend(VisionBackend):
         with self._answering("prepare a question"):
             return self._talking.prepare(self.processor, self.template, turns)
 
-    def _said(self, rows: Sequence[Row], options: GenerationOptions) -> list[str]:
+    def _said(self, rows: Sequence[Row], options: GenerationOptions) -> list[Reply]:
         """In one batch where it can be, in halves where the memory does not suffice. Raises BackendError."""
         import torch
 
         if len(rows) > 1 and any(look.features is None for row in rows for look in row.looks):
-            return [text for row in rows for text in self._generate([row], options)]
+            return [reply for row in rows for reply in self._generate([row], options)]
         try:
             return self._generate(rows, options)
         except torch.OutOfMemoryError:
@@ -250,22 +265,23 @@ class TransformersBackend(VisionBackend):
         options: GenerationOptions,
         tell: Callable[[str], None] | None = None,
         started: Callable[[Listener], None] | None = None,
-    ) -> list[str]:
+    ) -> list[Reply]:
         with self._answering("answer"):
             if all(look.features is not None for row in rows for look in row.looks):
                 reading = self._reader.begin(rows)
                 if reading is None:
-                    return [text for row in rows for text in self._generate([row], options)]
+                    return [reply for row in rows for reply in self._generate([row], options)]
                 inputs = reading.arguments
             else:
                 reading, inputs = None, self._reader.place(rows[0].inputs)
             listener = self._talking.Listener(self.tokenizer, len(rows), self._ends, tell)
             if started is not None:
                 started(listener)
-            answers: list[str] = self._talking.generate(self.model, inputs, listener, options, self._reader.pad)
+            self._talking.generate(self.model, inputs, listener, options, self._reader.pad)
             if reading is not None:
                 self._reader.keep(reading)
-            return answers
+            replies: list[Reply] = listener.finish(rows, options.max_new_tokens)
+            return replies
 
     def _room(self) -> bool:
         """Let go of what the model has read, for want of memory; whether there was anything."""

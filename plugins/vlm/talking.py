@@ -16,7 +16,7 @@ from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria,
 
 from core.entries import one_line
 from core.errors import BackendError, printable
-from core.vision import GenerationOptions
+from core.vision import GenerationOptions, Reply
 from plugins.minigpt4.decoding import Chooser, Options, Speech
 from plugins.vlm.seeing import PIXELS, Look
 
@@ -167,11 +167,19 @@ class Listener(StoppingCriteria):  # type: ignore[misc]
         done = [speech.stopped or self.left.is_set() for speech in self.speeches]
         return torch.tensor(done, device=input_ids.device)
 
-    def finish(self) -> list[str]:
-        """The whole text of each row."""
+    def finish(self, rows: Sequence[Row], limit: int) -> list[Reply]:
+        """The answer to each row, of at most `limit` new tokens."""
         for speech in self.speeches:
             self._say(speech.close())
-        return [speech.text for speech in self.speeches]
+        return [
+            Reply(
+                speech.text,
+                "stop" if speech.stopped or len(speech.ids) < limit else "length",
+                len(row),
+                len(speech.ids),
+            )
+            for row, speech in zip(rows, self.speeches, strict=True)
+        ]
 
     def _say(self, text: str) -> None:
         if text and self.tell is not None:
@@ -191,12 +199,12 @@ class _Choice(LogitsProcessor):  # type: ignore[misc]
         return torch.full_like(scores, -torch.inf).scatter_(-1, tokens[:, None], 0.0)
 
 
-def generate(model: Any, inputs: dict[str, Any], listener: Listener, options: GenerationOptions, pad: int) -> list[str]:
-    """One answer per row. The model's own generation settings hold where `options` says nothing."""
+def generate(model: Any, inputs: dict[str, Any], listener: Listener, options: GenerationOptions, pad: int) -> None:
+    """Let `listener` hear an answer per row. The model's own generation settings hold where `options` says nothing."""
     rows = len(listener.speeches)
     settings = {
         **PLAINLY,
-        "max_new_tokens": max(options.max_new_tokens, 1),
+        "max_new_tokens": options.max_new_tokens,
         "pad_token_id": pad,
         "eos_token_id": sorted(listener.ends) or None,
         "return_dict_in_generate": False,
@@ -210,15 +218,15 @@ def generate(model: Any, inputs: dict[str, Any], listener: Listener, options: Ge
         device = inputs["input_ids"].device
         choices.append(_Choice(Chooser(decoding, rows, ends=(), never=(), device=device)))
     model.generate(**inputs, **settings, logits_processor=choices, stopping_criteria=StoppingCriteriaList([listener]))
-    return listener.finish()
 
 
-def pieces(run: Callable[[Callable[[str], None], Callable[[Listener], None]], None]) -> Iterator[str]:
-    """What `run(tell, started)` tells, as it comes. It runs in a thread; a reader who leaves early ends it.
+def pieces(run: Callable[[Callable[[str], None], Callable[[Listener], None]], Reply]) -> Iterator[str | Reply]:
+    """What `run(tell, started)` tells, as it comes, then the Reply that it returns.
 
-    `run` hands its listener to `started` before it generates. Raises whatever it raises.
+    It runs in a thread; a reader who leaves early ends it. `run` hands its listener to `started` before it generates.
+    Raises whatever it raises.
     """
-    told: queue.SimpleQueue[str | BaseException | None] = queue.SimpleQueue()
+    told: queue.SimpleQueue[str | Reply | BaseException] = queue.SimpleQueue()
     listeners: list[Listener] = []
     left = threading.Event()
 
@@ -229,15 +237,15 @@ def pieces(run: Callable[[Callable[[str], None], Callable[[Listener], None]], No
 
     def work() -> None:
         try:
-            run(told.put, started)
-            told.put(None)
+            told.put(run(told.put, started))
         except BaseException as error:  # noqa: BLE001 - raised again where the text is read
             told.put(error)
 
     threading.Thread(target=work, daemon=True, name="answer").start()
     try:
-        while (piece := told.get()) is not None:
-            if isinstance(piece, BaseException):
+        piece: str | Reply | BaseException = ""
+        while not isinstance(piece, Reply):
+            if isinstance(piece := told.get(), BaseException):
                 raise piece
             yield piece
     finally:

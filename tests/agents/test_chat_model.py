@@ -21,8 +21,7 @@ from agents.chat_model import NO_PICTURE, EyeChatModel, shared_eye
 from core.errors import BackendError, ImageError, InquisightError, UsageError
 from core.images import Picture
 from core.registry import get_registry
-from core.remote import Reply
-from core.vision import EncodedImage, GenerationOptions, VisionBackend, VisualQuestion
+from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
 from tests.agents.chat_pictures import BLUE, RED, STYLES, block, encoded, png, words
 
 

@@ -179,8 +179,10 @@ def test_minigpt4_counts_with_its_own_tokenizer(tmp_path: Path) -> None:
     model = EyeChatModel(vision=MiniGPT4Backend(str(save(tmp_path / "m", make_model(3)))), max_tokens=8)
     assert model.get_num_tokens("the ant") == len(model.eye.engine.tokenizer("the ant").input_ids)  # type: ignore[attr-defined]
     reply = model.invoke([HumanMessage([words("the ant"), block(CAT.read_bytes())])])
-    assert reply.response_metadata["tokens_counted_by"] == "the model's tokenizer, words only"
-    assert reply.usage_metadata is not None and reply.usage_metadata["input_tokens"] == model.get_num_tokens("the ant")
+    assert reply.response_metadata["tokens_counted_by"] == "the model, image tokens included"
+    assert reply.usage_metadata is not None
+    image_tokens = model.eye.engine.model.config.num_query_tokens  # type: ignore[attr-defined]
+    assert reply.usage_metadata["input_tokens"] > image_tokens + model.get_num_tokens("the ant"), "and the format's"
     assert model.invoke("the ant").text != NO_PICTURE, "Vicuna talks without a picture too"
 
 
@@ -190,7 +192,7 @@ def test_a_server_is_sent_the_picture_and_counts_its_tokens() -> None:
         model = EyeChatModel(vision=remote)
         reply = model.invoke([HumanMessage([words("What is it?"), block(CAT.read_bytes())])])
         assert str(reply.text).startswith("user: ") and str(reply.text).endswith(", What is it?")
-        assert reply.response_metadata["tokens_counted_by"] == "the server"
+        assert reply.response_metadata["tokens_counted_by"] == "the model, image tokens included"
         assert reply.usage_metadata is not None and reply.usage_metadata["input_tokens"] == 110
         assert model.invoke("Hello").text == "user: Hello"
         assert isinstance(remote, OpenAIBackend) and remote.describe()["requests"] == "2"

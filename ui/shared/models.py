@@ -22,7 +22,7 @@ from core.images import Picture
 from core.quiet import hush_libraries
 from core.registry import get_registry
 from core.settings import get_settings
-from core.vision import EncodedImage, VisionBackend, VisualQuestion
+from core.vision import EncodedImage, Reply, VisionBackend, VisualQuestion
 from ui.shared.choices import check_choice
 from ui.shared.jobs import Halted, current_job
 from ui.shared.options import get_options
@@ -220,14 +220,20 @@ class SharedEye(VisionBackend):
         return [cast(EncodedImage, known[one.sha256]) for one in pictures]
 
     def answer(self, questions: Sequence[VisualQuestion]) -> list[str]:
+        return [reply.text for reply in self.replies(questions)]
+
+    def replies(self, questions: Sequence[VisualQuestion]) -> list[Reply]:
         if not questions:
             return []
-        return self.line.serve("answer", questions, lambda batch: self._there().answer(batch))
+        return self.line.serve("answer", questions, lambda batch: self._there().replies(batch))
 
     def stream(self, question: VisualQuestion) -> Iterator[str]:
+        yield from (piece for piece in self.pieces(question) if isinstance(piece, str))
+
+    def pieces(self, question: VisualQuestion) -> Iterator[str | Reply]:
         job = current_job()
         with self.line.alone():
-            pieces = self._there().stream(question)
+            pieces = self._there().pieces(question)
             try:
                 for piece in pieces:
                     yield piece
