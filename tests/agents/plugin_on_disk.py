@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.processes import ROOT, run_module
 
 _MODULE = """
 import os, pathlib
@@ -139,14 +138,8 @@ class Shell:
         environment: dict[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """The finished process; its output is text."""
-        done = subprocess.run(
-            [sys.executable, "-m", module, *arguments],
-            input=stdin,
-            capture_output=True,
-            cwd=self.folder,
-            env=self.environment | (environment or {}),
-            timeout=240,
-            check=False,
+        done = run_module(
+            module, arguments, cwd=self.folder, environment=self.environment | (environment or {}), stdin=stdin
         )
         out, err = done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
         return subprocess.CompletedProcess(done.args, done.returncode, out, err)
