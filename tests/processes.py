@@ -23,8 +23,9 @@ LIBRARIES = (
     "importlib.metadata tomllib sqlite3 platformdirs numpy pluggy psutil pydantic.v1 pydantic_settings typer.testing "
     "rich.console rich.live rich.markdown rich.table sqlalchemy.orm sqlalchemy.dialects.sqlite "
     "PIL.ImageOps PIL.PngImagePlugin PIL.JpegImagePlugin PIL.WebPImagePlugin PIL.GifImagePlugin PIL.TiffImagePlugin "
-    "langsmith.client langsmith.run_helpers langchain_core.callbacks.manager langchain_core.language_models.chat_models "
-    "langchain_core.messages.utils langchain_core.outputs langchain_core.rate_limiters langchain_core.tracers.langchain"
+    "langsmith.client langsmith.run_helpers langchain_core.callbacks.manager langchain_core.rate_limiters "
+    "langchain_core.language_models.chat_models langchain_core.messages.utils langchain_core.outputs "
+    "langchain_core.tracers.langchain"
 ).split()
 
 # Runs in the server. A child leaves the loop and goes on like an interpreter that was started for its module.

@@ -1,4 +1,4 @@
-"""Help and lists import no model library and little else. How long that takes is for `benchmarks/start_up.py` to say."""
+"""Help and lists import no model library and little else; `benchmarks/start_up.py` measures the time."""
 
 from __future__ import annotations
 

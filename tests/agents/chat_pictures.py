@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import base64
-import io
 from typing import Any
 
-from PIL import Image
+from tests import pictures
 
 RED, BLUE = (200, 30, 30), (30, 30, 200)
 
 
 def png(colour: tuple[int, int, int] = RED, size: tuple[int, int] = (64, 48)) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", size, colour).save(buffer, "PNG")
-    return buffer.getvalue()
+    return pictures.encoded(colour, size)
 
 
 def encoded(data: bytes) -> str:

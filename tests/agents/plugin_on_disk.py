@@ -7,10 +7,14 @@ fails on its third question until the file named by $MENDED exists; `interrupted
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from PIL import Image
 
 from tests.processes import ROOT, run_module
@@ -143,6 +147,40 @@ class Shell:
         )
         out, err = done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
         return subprocess.CompletedProcess(done.args, done.returncode, out, err)
+
+    def program(self, main: str = "from core.launch import main; main()") -> None:
+        """Put `inquisight` on the path of what `script` runs."""
+        if shutil.which("bash") is None:
+            pytest.skip("the commands are written for a shell")
+        programs = self.folder / "bin"
+        programs.mkdir()
+        text = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c {shlex.quote(main)} "$@"\n'
+        (programs / "inquisight").write_text(text)
+        (programs / "inquisight").chmod(0o755)
+        self.environment["PATH"] = f"{programs}{os.pathsep}{self.environment['PATH']}"
+
+    def script(self, *lines: str) -> subprocess.CompletedProcess[str]:
+        """Run lines with bash, stopping at the first command that fails."""
+        return subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", "\n".join(lines)],
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=600,
+            check=False,
+        )
+
+    def python(self, code: str) -> subprocess.CompletedProcess[str]:
+        """Run an example."""
+        (self.folder / "example.py").write_text(code, "utf-8")
+        return self.script(f"{shlex.quote(sys.executable)} example.py")
+
+    def photos(self) -> None:
+        """Copy the example photographs to where pages have them."""
+        shutil.copytree(ROOT / "examples" / "photos", self.folder / "examples" / "photos")
 
     def picture(self, name: str = "red.png", colour: str = "red", **options: Any) -> str:
         """A small picture in the working folder; gives back its name."""

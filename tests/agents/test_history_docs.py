@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,26 +10,17 @@ import pytest
 from core.records import Caption, PictureInfo
 from core.store import TranscriptStore
 from tests.agents.plugin_on_disk import ROOT, Shell
+from tests.documents import blocks, commands
 
 PAGE = (ROOT / "docs" / "dashboard.md").read_text("utf-8")
 SECTION = PAGE[PAGE.index("\n## History\n") :].split("\n## ")[1]
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", SECTION, re.DOTALL | re.MULTILINE)
-
-
 @pytest.fixture
 def reader(tmp_path: Path) -> Shell:
     """Somebody who has had two pictures described."""
-    if shutil.which("bash") is None:
-        pytest.skip("the page is written for a shell")
     shell = Shell(tmp_path)
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    (programs / "inquisight").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m agents.cli "$@"\n')
-    (programs / "inquisight").chmod(0o755)
-    shell.environment["PATH"] = f"{programs}:{shell.environment['PATH']}"
+    shell.program()
     store = kept(shell)
     for number, summary in enumerate(("A cat.", "A duck.")):
         picture = PictureInfo(sha256=f"{number:064x}", source=f"photo{number}.jpg", width=4, height=3)
@@ -45,17 +32,10 @@ def kept(shell: Shell) -> TranscriptStore:
     return TranscriptStore(Path(shell.environment["INQUISIGHT_HOME"]) / "transcripts.sqlite")
 
 
-def run(reader: Shell, command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command, cwd=reader.folder, env=reader.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        timeout=600, check=False,
-    )  # fmt: skip
-
-
 def test_the_commands_run(reader: Shell) -> None:
     pytest.importorskip("pyarrow", reason="pip install pyarrow")
-    [block] = blocks("console")
-    done = run(reader, ["bash", "-euo", "pipefail", "-c", "\n".join(re.findall(r"^\$ (.+)$", block, re.MULTILINE))])
+    [block] = blocks(SECTION, "console")
+    done = reader.script(*commands(block))
     assert (done.returncode, done.stderr) == (0, "")
     assert "1 transcript deleted" in done.stdout and [one.text for one in kept(reader).recent()] == ["A duck."]
     for name, least in (("cats.jsonl", 1), ("everything.csv", 3), ("last-cats.parquet", 1)):
@@ -64,8 +44,8 @@ def test_the_commands_run(reader: Shell) -> None:
 
 def test_the_example_executes(reader: Shell) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="pip install pyarrow")
-    [example] = blocks("python")
-    done = run(reader, [sys.executable, "-c", example])
+    [example] = blocks(SECTION, "python")
+    done = reader.python(example)
     assert done.returncode == 0, done.stderr
     assert parquet.read_table(reader.folder / "ducks.parquet").column("text").to_pylist() == ["A duck."]
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from core.entries import Entry
 from core.registry import get_registry
@@ -52,15 +50,3 @@ def eye(monkeypatch: pytest.MonkeyPatch) -> CountingVision:
     monkeypatch.setenv("INQUISIGHT_VISION", "counting")
     get_settings.cache_clear()
     return made
-
-
-@pytest.fixture
-def png() -> Callable[..., bytes]:
-    """Makes the bytes of a picture of one colour."""
-
-    def make(colour: str = "orange", size: tuple[int, int] = (64, 48)) -> bytes:
-        out = io.BytesIO()
-        Image.new("RGB", size, colour).save(out, "PNG")
-        return out.getvalue()
-
-    return make

@@ -12,14 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from agents.batch import running
 from agents.batch.plan import Request
 from core.entries import Entry
 from core.images import Picture, open_picture
 from core.registry import get_registry
 from core.vision import EncodedImage, VisionBackend, VisualQuestion
+from tests.pictures import saved
 
 THINGS = "ball cat duck table lamp tree boat horse kite cup chair dog bird flower car".split()
 COLOURS = "red green blue yellow black white brown".split()
@@ -27,10 +26,8 @@ COLOURS = "red green blue yellow black white brown".split()
 
 def make_pictures(folder: Path, count: int, first: int = 0) -> Path:
     """Small pictures p000.png, p001.png ..., no two alike."""
-    folder.mkdir(parents=True, exist_ok=True)
     for number in range(first, first + count):
-        colour = (number % 256, number // 256 % 256, 90)
-        Image.new("RGB", (12, 8), colour).save(folder / f"p{number:03d}.png")
+        saved(folder / f"p{number:03d}.png", (number % 256, number // 256 % 256, 90), (12, 8))
     return folder
 
 

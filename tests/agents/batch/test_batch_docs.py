@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -15,41 +14,23 @@ import pytest
 from agents.batch.commands import batch
 from tests.agents.batch.making import lines
 from tests.agents.plugin_on_disk import ROOT, Shell
+from tests.documents import blocks, commands
 
 PAGE = (ROOT / "docs" / "batch.md").read_text("utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
-
-
 @pytest.fixture
 def reader(tmp_path: Path) -> Shell:
-    if shutil.which("bash") is None:
-        pytest.skip("the page is written for a shell")
     shell = Shell(tmp_path)
-    shutil.copytree(ROOT / "examples" / "photos", tmp_path / "examples" / "photos")
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    main = "from agents.batch.commands import add_to; from agents.cli import app, main; add_to(app); main()"
-    (programs / "inquisight").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c {shlex.quote(main)} "$@"\n')
-    (programs / "inquisight").chmod(0o755)
-    shell.environment["PATH"] = f"{programs}:{shell.environment['PATH']}"
+    shell.photos()
+    shell.program()
     return shell
 
 
-def run(reader: Shell, command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command, cwd=reader.folder, env=reader.environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        timeout=600, check=False,
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize("block", blocks("console"))
+@pytest.mark.parametrize("block", blocks(PAGE, "console"))
 def test_commands_run(reader: Shell, block: str) -> None:
     """With a quick fake eye in place of the shipped one."""
-    script = "\n".join(re.findall(r"^\$ (.+)$", block, re.MULTILINE))
-    done = run(reader, ["bash", "-euo", "pipefail", "-c", script])
+    done = reader.script(*commands(block))
     assert done.returncode == 0, done.stderr
     assert re.search(r"[1-9] pictures: |\"pictures\": [1-9]", done.stdout) and "Traceback" not in done.stderr
     if "broken" in block:
@@ -58,8 +39,8 @@ def test_commands_run(reader: Shell, block: str) -> None:
 
 
 def test_the_example_executes(reader: Shell) -> None:
-    [example] = blocks("python")
-    done = run(reader, [sys.executable, "-c", example.replace('"pocket"', '"blocks"')])
+    [example] = blocks(PAGE, "python")
+    done = reader.python(example.replace('"pocket"', '"blocks"'))
     assert done.returncode == 0, done.stderr
     assert sorted(line.split(" ")[0] for line in done.stdout.splitlines()) == [
         "examples/photos/cat.jpg", "examples/photos/coffee.jpg"
@@ -80,7 +61,7 @@ def test_the_commands_with_a_server_run(reader: Shell) -> None:
             text = "\n".join(script).replace(f"--questioner openai:{model}", "--questioner openai:asks")
             text = text.replace(f"openai:{model}", "openai:looks")
             assert len(batches) == 3 and model not in text
-            done = run(reader, ["bash", "-euo", "pipefail", "-c", text])
+            done = reader.script(text)
         finally:
             process.kill()
     assert done.returncode == 0 and done.stdout.count("2 pictures: 2 captioned\n") == 3, done.stdout + done.stderr

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
-import shutil
-import subprocess
-import sys
 
 import pytest
 from PIL import Image
@@ -17,55 +13,32 @@ from agents.video.sampling import SAMPLINGS
 from agents.video.timeline import FORMATS
 from tests.agents.plugin_on_disk import ROOT, Shell
 from tests.agents.video.clips import film
+from tests.documents import blocks, commands
 
 PAGE = (ROOT / "docs" / "video.md").read_text("utf-8")
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     """A clip of six seconds, and `inquisight` on the path, with an eye that is quick."""
-    if shutil.which("bash") is None:
-        pytest.skip("the page is written for a shell")
     shell = Shell(tmp_path_factory.mktemp("docs"))
     shell.environment["INQUISIGHT_QUESTIONER"] = "scripted"
     colours = ((220, 20, 20), (20, 20, 220), (20, 220, 20))
     film(shell.folder / "clip.mp4", [Image.new("RGB", (64, 48), colour) for colour in colours for _ in range(20)])
-    programs = shell.folder / "bin"
-    programs.mkdir()
-    (programs / "inquisight").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m agents.cli "$@"\n')
-    (programs / "inquisight").chmod(0o755)
-    shell.environment["PATH"] = f"{programs}:{shell.environment['PATH']}"
+    shell.program()
     return shell
 
 
-def run(reader: Shell, script: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
-        cwd=reader.folder,
-        env=reader.environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-
-
-@pytest.mark.parametrize("block", blocks("console"))
+@pytest.mark.parametrize("block", blocks(PAGE, "console"))
 def test_commands_run(reader: Shell, block: str) -> None:
-    done = run(reader, "\n".join(re.findall(r"^\$ (.+)$", block, re.MULTILINE)))
+    done = reader.script(*commands(block))
     assert done.returncode == 0, done.stderr
     assert "block" in done.stdout and "Traceback" not in done.stderr
 
 
 def test_the_example_runs(reader: Shell) -> None:
-    [code] = blocks("python")
-    (reader.folder / "example.py").write_text(code.replace('"pocket"', '"blocks"'), "utf-8")
-    done = run(reader, f"{shlex.quote(sys.executable)} example.py")
+    [code] = blocks(PAGE, "python")
+    done = reader.python(code.replace('"pocket"', '"blocks"'))
     assert done.returncode == 0, done.stderr
     assert "Started" in done.stdout and "SummaryWritten" in done.stdout
     assert re.search(r"^0\.0 \d", done.stdout, re.MULTILINE), "the cues"

@@ -13,11 +13,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from PIL import Image
-
 from core.errors import BackendError, QuestionerError
 from core.images import Picture
 from core.vision import EncodedImage, VisionBackend, VisualQuestion
+from tests.pictures import saved
 from training.curation.folder import Folder
 from training.curation.generate import Settings, generate, remember_pictures
 from training.curation.mender import Reply, Usage
@@ -109,10 +108,9 @@ def between(request: str) -> str:
 
 def make_pictures(folder: Path, count: int, suffix: str = "png") -> Path:
     """`count` different small pictures, p00, p01, ..."""
-    folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
         colour = (number * 7 % 256, number * 31 % 256, number // 8 * 40 % 256)
-        Image.new("RGB", (24, 16), colour).save(folder / f"p{number:02d}.{suffix}")
+        saved(folder / f"p{number:02d}.{suffix}", colour, (24, 16))
     return folder
 
 

@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from PIL import Image
-
+from tests.pictures import encoded
 from training.data.spec import DataSpec
 
 
@@ -19,9 +18,7 @@ from training.data.spec import DataSpec
 def picture(number: int, size: int = 6, kind: str = "PNG") -> bytes:
     """A small picture that no other number gives."""
     colour = (number % 256, number // 256 % 256, number // 65536 % 256)
-    buffer = io.BytesIO()
-    Image.new("RGB", (size, size), colour).save(buffer, kind)
-    return buffer.getvalue()
+    return encoded(colour, (size, size), kind)
 
 
 def text(number: int) -> str:
