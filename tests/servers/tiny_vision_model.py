@@ -18,24 +18,20 @@ TEMPLATE = (
 def make(folder: Path) -> Path:
     """Write the model with its processor into `folder`. Its answers differ from picture to picture."""
     import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import (
         CLIPVisionConfig,
         LlamaConfig,
         LlavaConfig,
         LlavaForConditionalGeneration,
         LlavaProcessor,
-        PreTrainedTokenizerFast,
     )
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
+    from tests.tiny_models import SERVED_LLAMA, byte_tokenizer
+
     special = ["<s>", "</s>", "<pad>", "<image>"]
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE({token: index for index, token in enumerate(special + alphabet)}, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
+    tokenizer = byte_tokenizer(
+        special,
         bos_token="<s>",
         eos_token="</s>",
         pad_token="<pad>",
@@ -45,7 +41,7 @@ def make(folder: Path) -> Path:
     pixels = CLIPImageProcessorPil(size={"shortest_edge": SIDE}, crop_size=size)
     LlavaProcessor(
         image_processor=pixels,
-        tokenizer=fast,
+        tokenizer=tokenizer,
         patch_size=PATCH,
         vision_feature_select_strategy="default",
         num_additional_image_tokens=1,  # CLS, which "default" leaves out again
@@ -62,19 +58,7 @@ def make(folder: Path) -> Path:
             patch_size=PATCH,
             projection_dim=32,
         ),
-        text_config=LlamaConfig(
-            vocab_size=len(special) + len(alphabet),
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=2048,
-            bos_token_id=0,
-            eos_token_id=1,
-            pad_token_id=2,
-            initializer_range=0.3,
-        ),
+        text_config=LlamaConfig(vocab_size=len(tokenizer), **SERVED_LLAMA, initializer_range=0.3),
         image_token_index=special.index("<image>"),
         vision_feature_select_strategy="default",
         image_seq_length=(SIDE // PATCH) ** 2,
@@ -84,7 +68,10 @@ def make(folder: Path) -> Path:
         for name, weight in model.named_parameters():
             if "multi_modal_projector" in name or "patch_embedding" in name:
                 weight.normal_(std=0.5)
-        unwritten = [token in special or not "!" <= token <= "~" for token in special + alphabet]
+        unwritten = [
+            token in special or not "!" <= token <= "~"
+            for token in tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+        ]
         model.get_output_embeddings().weight[torch.tensor(unwritten)] = 0  # it writes ASCII, and on and on
     model.generation_config.do_sample = True  # else a server ignores temperature and seed
     model.save_pretrained(folder)

@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from tests.plugins.minigpt4 import tiny
+from tests.tiny_models import QFORMER, VISION
 
 QUERIES = 4
 SIZE = 28
@@ -45,27 +46,9 @@ def make_model(kind: str, seed: int = 0, *, size: int = SIZE, positions: int = 5
         text |= {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_heads": 4, "eos_token_id": 2}
         text |= {"feed_forward_proj": "gated-gelu", "decoder_start_token_id": 0, "n_positions": positions}
         language = T5Config(**text, tie_word_embeddings=False, initializer_factor=2.0)
-    vision = Blip2VisionConfig(
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        image_size=size,
-        patch_size=14,
-        initializer_range=0.5,
-    )
-    qformer = Blip2QFormerConfig(
-        vocab_size=10,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        encoder_hidden_size=32,
-        initializer_range=0.3,
-    )
     config = Blip2Config(
-        vision_config=vision,
-        qformer_config=qformer,
+        vision_config=Blip2VisionConfig(**VISION | {"image_size": size}),
+        qformer_config=Blip2QFormerConfig(**QFORMER),
         text_config=language,
         num_query_tokens=QUERIES,
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, normalizers
 from transformers import (
     Blip2Config,
     Blip2ForConditionalGeneration,
@@ -19,6 +19,7 @@ from transformers import (
 from plugins.minigpt4.conversation import Seen
 from plugins.minigpt4.engine import Engine
 from plugins.minigpt4.loading import MEAN, STD
+from tests.tiny_models import QFORMER, VISION, byte_tokenizer
 
 QUERIES = 4
 SPECIAL = ("<unk>", "<s>", "</s>", "<image>")
@@ -26,28 +27,12 @@ SPECIAL = ("<unk>", "<s>", "</s>", "<image>")
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
     """Byte-level BPE: any text survives, and a character outside of ASCII takes several tokens."""
-    vocabulary = {token: place for place, token in enumerate(SPECIAL)}
-    for letter in sorted(pre_tokenizers.ByteLevel.alphabet()):
-        vocabulary[letter] = len(vocabulary)
-    merges: list[tuple[str, str]] = []
-    for left, right in [
-        ("#", "#"),
-        ("##", "#"),
-        ("H", "u"),
-        ("m", "a"),
-        ("ma", "n"),
-        ("A", "s"),
-        ("s", "i"),
-        ("s", "t"),
-        ("a", "n"),
-    ] + [("an", "t"), ("Ġ", "t"), ("h", "e"), ("Ġ", "a"), ("I", "m")]:
-        merges.append((left, right))
-        vocabulary.setdefault(left + right, len(vocabulary))
-    tokenizer = Tokenizer(models.BPE(vocabulary, merges))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
+    longer = "#+# ##+# H+u m+a ma+n A+s s+i s+t a+n an+t Ġ+t h+e Ġ+a I+m"
+    merges = [(left, right) for left, right in (pair.split("+") for pair in longer.split())]
+    return byte_tokenizer(
+        SPECIAL,
+        merges,
+        use_regex=False,
         unk_token="<unk>",
         bos_token="<s>",
         eos_token="</s>",
@@ -77,24 +62,8 @@ def make_model(seed: int = 0, *, positions: int = 2048, sure: float = 6.0) -> Bl
     tokenizer = make_tokenizer()
     torch.manual_seed(seed)
     config = Blip2Config(
-        vision_config=Blip2VisionConfig(
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            image_size=28,
-            patch_size=14,
-            initializer_range=0.5,
-        ),
-        qformer_config=Blip2QFormerConfig(
-            vocab_size=10,
-            hidden_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            intermediate_size=64,
-            encoder_hidden_size=32,
-            initializer_range=0.3,
-        ),
+        vision_config=Blip2VisionConfig(**VISION),
+        qformer_config=Blip2QFormerConfig(**QFORMER),
         text_config=LlamaConfig(
             vocab_size=len(tokenizer),
             hidden_size=64,
