@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -26,7 +27,9 @@ from agents.prompts import Prompts
 from agents.seeds import check_seed
 from agents.sidecar import check_sidecars, sidecar_of, write_sidecar
 from core.errors import ImageError, InquisightError, UsageError, printable
-from core.images import Picture, find_pictures, open_picture
+from core.folders import find_pictures
+from core.images import Picture, open_picture
+from core.left_out import LeftOut
 from core.quiet import hush_libraries
 from core.records import Caption
 from core.registry import get_registry
@@ -71,7 +74,8 @@ class Plan:
     seed: int | None
     settings: Settings
     earlier: Caption | None  # what --resume named
-    bad: tuple[ImageError, ...] = ()  # arguments that are no pictures
+    bad: tuple[InquisightError, ...] = ()  # arguments that are no pictures
+    left_out: LeftOut = field(default_factory=LeftOut)  # in folders
 
 
 @dataclass(slots=True)
@@ -148,7 +152,17 @@ def run(request: Request) -> int:
     finally:
         status.clear()
         models.close()
+    if plan.left_out:
+        outcome.codes += report_left_out(plan.left_out, as_json=request.json)
     return outcome.exit_code()
+
+
+def report_left_out(left_out: LeftOut, *, as_json: bool) -> list[int]:
+    """Say what folders hold and what was not read; the exit code where something should have been."""
+    if as_json:
+        print(json.dumps({"left_out": left_out.as_json()}), flush=True)
+    print(f"inquisight: {left_out}", file=sys.stderr, flush=True)
+    return [1] if left_out.faults else []
 
 
 def make_plan(request: Request) -> Plan:
@@ -189,10 +203,11 @@ def make_plan(request: Request) -> Plan:
     wanted = request.pictures or ((earlier.picture.source,) if earlier else ())
     if not wanted:
         raise UsageError("name at least one picture or folder, or - for standard input (see --help)")
-    sources, bad = _sources(wanted)
+    left_out = LeftOut()
+    sources, bad = _sources(wanted, left_out)
     if request.save_beside:
         check_sidecars(sources, overwrite=request.overwrite)
-    return Plan(sources, vision, questioner, options, prompts, seed, settings, earlier, bad)
+    return Plan(sources, vision, questioner, options, prompts, seed, settings, earlier, bad, left_out)
 
 
 def first_given(*values: Any) -> Any:
@@ -200,17 +215,17 @@ def first_given(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 
 
-def _sources(wanted: Sequence[str]) -> tuple[tuple[str, ...], tuple[ImageError, ...]]:
+def _sources(wanted: Sequence[str], left_out: LeftOut) -> tuple[tuple[str, ...], tuple[InquisightError, ...]]:
     """Folders expanded, each picture once, in order; and what is wrong with the others."""
     found: dict[str, None] = {}
-    bad = []
+    bad: list[InquisightError] = []
     for one in wanted:
         if not os.path.isdir(one):
             found.setdefault(one)  # as it was typed: a web address is no path, and opening it says so
             continue
         try:
-            found.update(dict.fromkeys(map(str, find_pictures([one]))))
-        except ImageError as error:
+            found.update(dict.fromkeys(map(str, find_pictures([one], left_out))))
+        except InquisightError as error:
             bad.append(error)
     return tuple(found), tuple(bad)
 

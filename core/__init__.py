@@ -19,8 +19,9 @@ if TYPE_CHECKING:
         UsageError,
         printable,
     )
+    from core.folders import find_pictures
     from core.hookspecs import hookimpl
-    from core.images import Picture, find_pictures, open_picture
+    from core.images import Picture, open_picture
     from core.isolated import IsolatedVision, Limits
     from core.records import Caption, Chat, ChatTurn, Dialogue, PictureInfo, ToolCall, Turn
     from core.registry import Entry, Problem, Register, Registry, get_registry, load_registry
@@ -40,8 +41,9 @@ _HOMES = {
         "UsageError",
         "printable",
     ),
+    "core.folders": ("find_pictures",),
     "core.hookspecs": ("hookimpl",),
-    "core.images": ("Picture", "find_pictures", "open_picture"),
+    "core.images": ("Picture", "open_picture"),
     "core.isolated": ("IsolatedVision", "Limits"),
     "core.records": ("Caption", "Chat", "ChatTurn", "Dialogue", "PictureInfo", "ToolCall", "Turn"),
     "core.registry": ("Entry", "Problem", "Register", "Registry", "get_registry", "load_registry"),

@@ -13,7 +13,7 @@ import stat
 import sys
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -24,8 +24,9 @@ from typing import Any, BinaryIO, cast
 from PIL import Image, ImageMath, ImageOps, features
 
 from core.errors import ImageError, printable
+from core.paths import why_missing
 from core.records import PictureInfo
-from core.sniff import SUFFIXES, WORDS, Kind, explain, header_size, sniff
+from core.sniff import WORDS, Kind, explain, header_size, sniff
 
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 200_000_000
@@ -117,38 +118,6 @@ def can_decode(kind: Kind) -> bool:
     return kind not in _FEATURES or bool(features.check(_FEATURES[kind]))
 
 
-def find_pictures(paths: Iterable[str | Path]) -> list[Path]:
-    """Every picture file named by `paths`, folders expanded (with their subfolders, sorted by path).
-
-    A file that is named is taken whatever its suffix, even a missing one, so that opening it can say
-    what is wrong; in folders only known suffixes count, and hidden files and folders are left out.
-    `"-"` stays as it is. Each file comes once. Raises ImageError for a folder without pictures.
-    """
-    found: dict[Path, None] = {}
-    for path in map(Path, paths):
-        try:
-            is_folder = path.is_dir()
-        except (OSError, ValueError):  # too long, or a NUL inside: opening it tells
-            is_folder = False
-        if not is_folder:
-            found.setdefault(path)
-            continue
-        inside = sorted(_walk(path))
-        if not inside:
-            known = ", ".join(sorted(SUFFIXES))
-            raise ImageError(f"the folder '{printable(path)}' holds no pictures (looked for {known}).")
-        found.update(dict.fromkeys(inside))
-    return list(found)
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    for here, folders, files in os.walk(folder):
-        folders[:] = [one for one in folders if not one.startswith(".")]
-        for one in files:
-            if not one.startswith(".") and Path(one).suffix.lower() in SUFFIXES:
-                yield Path(here, one)
-
-
 def _read(source: str | Path | bytes | BinaryIO, max_bytes: int, name: str | None) -> tuple[bytes, str]:
     """(bytes, label). Never reads more than `max_bytes` + 1."""
     if isinstance(source, bytes | bytearray | memoryview):
@@ -187,7 +156,7 @@ def _read_path(path: str, max_bytes: int, quoted: str) -> bytes:
         with open(path, "rb") as file:
             return file.read(max_bytes + 1)
     except FileNotFoundError:
-        raise ImageError(f"{quoted} does not exist; check the path.") from None
+        raise ImageError(f"{quoted} does not exist{why_missing(path)}; check the path.") from None
     except ValueError:  # a NUL inside the name
         raise ImageError(f"{quoted} cannot be a file name; check the path.") from None
     except OSError as error:

@@ -48,20 +48,51 @@ _HEIF_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm", 
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _EXPORT = "export it as PNG or JPEG"
 
-_OTHERS: tuple[tuple[bytes, str], ...] = (
-    (b"%PDF-", f"a PDF document; {_EXPORT} page by page"),
-    (b"\x00\x00\x00\x0cJXL ", f"a JPEG XL picture, which is not supported; {_EXPORT}"),
-    (b"\xff\x0a", f"a JPEG XL picture, which is not supported; {_EXPORT}"),
-    (b"8BPS", f"a Photoshop document; {_EXPORT}"),
-    (b"gimp xcf", f"a GIMP document; {_EXPORT}"),
-    (b"v/1\x01", f"an OpenEXR picture, which is not supported; {_EXPORT}"),
-    (b"%!PS", f"a PostScript document; {_EXPORT}"),
-    (b"PK\x03\x04", "a ZIP archive or an office document; take the pictures out of it first"),
-    (b"\x1f\x8b", "a gzip archive; unpack it first"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive; unpack it first"),
-    (b"\x1aE\xdf\xa3", "a video; export a frame of it as PNG or JPEG"),
-    (b"version https://git-lfs", "a Git LFS pointer, not the picture itself; run `git lfs pull`"),
+# (first bytes, format of a picture that is not read, what to say of it)
+_OTHERS: tuple[tuple[bytes, str, str], ...] = (
+    (b"%PDF-", "PDF", f"a PDF document; {_EXPORT} page by page"),
+    (b"\x00\x00\x00\x0cJXL ", "JPEG XL", f"a JPEG XL picture, which is not supported; {_EXPORT}"),
+    (b"\xff\x0a", "JPEG XL", f"a JPEG XL picture, which is not supported; {_EXPORT}"),
+    (b"8BPS", "Photoshop", f"a Photoshop document; {_EXPORT}"),
+    (b"gimp xcf", "GIMP", f"a GIMP document; {_EXPORT}"),
+    (b"v/1\x01", "OpenEXR", f"an OpenEXR picture, which is not supported; {_EXPORT}"),
+    (b"%!PS", "PostScript", f"a PostScript document; {_EXPORT}"),
+    (b"PK\x03\x04", "", "a ZIP archive or an office document; take the pictures out of it first"),
+    (b"\x1f\x8b", "", "a gzip archive; unpack it first"),
+    (b"7z\xbc\xaf\x27\x1c", "", "a 7-Zip archive; unpack it first"),
+    (b"\x1aE\xdf\xa3", "", "a video; export a frame of it as PNG or JPEG"),
+    (b"version https://git-lfs", "", "a Git LFS pointer, not the picture itself; run `git lfs pull`"),
 )
+# What a suffix says where the first bytes say nothing, or not enough: a camera's raw file looks like a TIFF.
+OTHER_SUFFIXES: Final[dict[str, str]] = {
+    suffix: name
+    for name, suffixes in {
+        "HEIC": ".heic .heif .heics .heifs .hif",
+        "JPEG XL": ".jxl",
+        "camera raw": ".3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .raw "
+        ".rw2 .rwl .sr2 .srf .srw .x3f",
+        "Photoshop": ".psd .psb",
+        "GIMP": ".xcf",
+        "SVG": ".svg .svgz",
+        "PDF": ".pdf",
+        "PostScript": ".eps .ps .ai",
+        "OpenEXR": ".exr",
+        "Radiance HDR": ".hdr",
+        "TGA": ".tga .targa",
+        "PCX": ".pcx",
+        "DDS": ".dds",
+        "QOI": ".qoi",
+        "JPEG XR": ".jxr .wdp .hdp",
+        "FITS": ".fits .fit",
+        "DICOM": ".dcm .dicom",
+        "Windows metafile": ".wmf .emf",
+        "Apple icon": ".icns",
+        "cursor": ".cur",
+        "DjVu": ".djvu .djv",
+    }.items()
+    for suffix in suffixes.split()
+}
+BY_SUFFIX: Final = frozenset(suffix for suffix, name in OTHER_SUFFIXES.items() if name == "camera raw")
 
 
 def sniff(data: bytes) -> Kind | None:
@@ -96,13 +127,20 @@ def brands(data: bytes) -> set[bytes]:
     return {data[8:12], *(data[start : start + 4] for start in range(16, length, 4))}
 
 
+def other_picture(data: bytes) -> str | None:
+    """The format of a picture that is recognised and not read, such as "HEIC"; None for anything else."""
+    if data[4:8] == b"ftyp" and brands(data) & _HEIF_BRANDS:
+        return "HEIC"
+    return next((name for magic, name, _ in _OTHERS if name and data.startswith(magic)), None)
+
+
 def explain(data: bytes) -> str:
     """What unsupported `data` is and what to do about it: "a PDF document; export it ..."."""
     if data[4:8] == b"ftyp":
         if brands(data) & _HEIF_BRANDS:
             return f"a HEIC picture, which is not supported; {_EXPORT} (phones can be set to take JPEG photos)"
         return "a video; export a frame of it as PNG or JPEG"
-    for magic, words in _OTHERS:
+    for magic, _, words in _OTHERS:
         if data.startswith(magic):
             return words
     if data[:4] == b"RIFF":

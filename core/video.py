@@ -29,7 +29,9 @@ from typing import Final, Self
 from PIL import Image
 
 from core.errors import InquisightError, printable
+from core.folders import NO_PICTURE, entries_below, judged, suffix_of
 from core.images import Picture
+from core.left_out import PICTURE, LeftOut
 from core.records import PictureInfo
 from core.sniff import WORDS, explain, sniff
 
@@ -37,6 +39,7 @@ SUFFIXES: Final = frozenset(
     ".mp4 .m4v .mov .webm .mkv .avi .mpg .mpeg .ts .m2ts .flv .wmv .ogv .3gp .gif .webp .apng".split()
 )
 _HEAD: Final = 4096
+_SURE: Final = SUFFIXES - {".gif", ".webp", ".apng", ".ts"}  # these may be still pictures, or program text
 _ISO_BOXES: Final = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
 _SOUNDS: Final = (b"ID3", b"fLaC", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xf1", b"\xff\xf9", b"#!AMR")
 _KNOWN: Final = "MP4, MOV, WebM, Matroska, AVI, MPEG, FLV, WMV, Ogg, GIF, animated WebP or PNG"
@@ -183,6 +186,34 @@ def open_video(path: str | Path, *, limits: Limits | None = None, name: str | No
     from core.video_film import Film
 
     return Film(file, source, sha256, limits, kind, reader)
+
+
+def find_videos(folder: str, left_out: LeftOut) -> list[str]:
+    """Every video below a folder, in order: by its name's suffix, or by its content. `left_out` counts the others.
+
+    Raises VideoError where there is none, and UsageError where the folder cannot be read.
+    """
+    found = []
+    for entry in entries_below(folder, left_out):
+        if suffix_of(entry.name) in _SURE or _is_video(entry):
+            found.append(entry.path)
+        elif (reason := judged(entry.path)) is not NO_PICTURE:
+            left_out.add(reason or PICTURE, entry.path)
+    if not found:
+        also = f" ({left_out})" if left_out else ""
+        raise VideoError(f"the folder '{printable(folder)}' holds no videos{also}; looked for {_KNOWN}.")
+    return sorted(found)
+
+
+def _is_video(entry: os.DirEntry[str]) -> bool:
+    try:
+        if not entry.is_file():
+            return False
+        with open(entry.path, "rb", buffering=0) as file:
+            _sorted_out(file.read(_HEAD), "")
+    except (OSError, VideoError):
+        return False
+    return True
 
 
 def clock(seconds: float, *, exact: bool = False) -> str:

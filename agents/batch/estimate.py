@@ -11,6 +11,7 @@ from agents.batch.pipeline import How
 from agents.batch.progress import duration
 from agents.interview import Interview, Message, NeedQuestion, NeedSummary
 from agents.usage import LETTERS
+from core.left_out import LeftOut
 from core.records import Caption, Dialogue, PictureInfo, Turn
 
 # Letters that a turn usually has, where nothing was measured: what the embedded eye and common questioners say.
@@ -32,10 +33,12 @@ class Estimate:
     output_tokens: int
     cost: float | None
     seconds: float | None
+    left_out: LeftOut  # what the inputs hold and is not read
     measured: int  # pictures of earlier runs that calls, tokens and time are taken from; 0: a guess
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """For `--json`."""
+        return asdict(self) | {"left_out": self.left_out.as_json()}
 
     def lines(self) -> list[str]:
         """As people read it."""
@@ -49,6 +52,7 @@ class Estimate:
         lines = [
             f"{self.listed:,} pictures{twice}: {self.captioned:,} captioned, {self.failed:,} failed, "
             f"{self.to_do:,} to do",
+            *([str(self.left_out)] if self.left_out else []),
             f"{self.calls:,} calls of the questioner, {tokens}",
         ]
         if self.cost is not None:
@@ -61,7 +65,7 @@ class Estimate:
 
 def estimate(
     *, listed: int, repeated_names: int, captioned: int, failed: int, to_do: int, how: How, rate: float | None,
-    price_in: float | None, price_out: float | None, runs: Sequence[Record],
+    price_in: float | None, price_out: float | None, runs: Sequence[Record], left_out: LeftOut | None = None,
 ) -> Estimate:  # fmt: skip
     """By what earlier `runs` of the same batch took, else by the lengths of the prompts."""
     pictures = sum(run["captioned"] for run in runs)
@@ -80,7 +84,8 @@ def estimate(
         cost = to_do * (read * (price_in or 0) + written * (price_out or 0)) / 1e6
     return Estimate(
         listed, repeated_names, captioned, failed, to_do, round(to_do * calls), round(to_do * read),
-        round(to_do * written), cost, seconds, pictures,
+        round(to_do * written), cost, seconds,
+        LeftOut() if left_out is None else left_out, pictures,
     )  # fmt: skip
 
 

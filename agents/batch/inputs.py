@@ -10,13 +10,22 @@ import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import ClassVar, Final
 
 from agents.batch.listing import Item
 from core.errors import ImageError, UsageError, printable
+from core.folders import (
+    NO_PICTURE,
+    files_below,
+    judged,
+    no_pictures,
+    pictures_below,
+)
 from core.images import MAX_BYTES, Picture, open_picture
-from core.sniff import SUFFIXES
+from core.left_out import PICTURE, SUBFOLDER, LeftOut
+from core.paths import located
+from core.sniff import SUPPORTED
+from core.text_lines import names_in
 
 LISTS: Final = (".txt", ".lst")
 TEXT_TABLES: Final = (".csv", ".tsv", ".jsonl", ".ndjson")
@@ -41,6 +50,7 @@ class Source(ABC):
     def __init__(self, name: str) -> None:
         self.name = name
         self.problems: list[str] = []  # what a person should know, one line each; filled by `scan`
+        self.left_out = LeftOut()  # what it holds and does not give; filled by `scan`
 
     @abstractmethod
     def scan(self) -> Iterator[Found]:
@@ -50,9 +60,19 @@ class Source(ABC):
         """The bytes of a picture that does not lie in a file of its own, or the path it was given by."""
         raise NotImplementedError
 
+    def name_of(self, part: int, cursor: int) -> str:
+        """The whole name of a picture, where another one has its key already. Raises ImageError."""
+        return f"{self.name}#{part}.{cursor}"
+
     def get(self, item: Item) -> bytes | str:
         """The bytes of a picture, or the path of its file. Raises ImageError."""
         return item.key if item.part == BY_PATH else self.read(item)
+
+    def count_beside(self, files: Sequence[str]) -> None:
+        """Count what a folder of shards or tables holds beside them."""
+        if os.path.isdir(self.name):
+            for path in pictures_below(self.name, self.left_out, known={os.path.abspath(file) for file in files}):
+                self.left_out.add(PICTURE, path)
 
 
 class Files(Source):
@@ -79,8 +99,12 @@ class Folder(Files):
 
     sorted: ClassVar[bool] = False
 
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.own: frozenset[str] = frozenset()  # absolute paths of shards that this batch writes there
+
     def paths(self) -> Iterator[str]:
-        return files_below(self.name, SUFFIXES)
+        return pictures_below(self.name, self.left_out, known=self.own)
 
 
 class Pattern(Files):
@@ -91,13 +115,19 @@ class Pattern(Files):
     def paths(self) -> Iterator[str]:
         found = False
         for path in glob.iglob(os.path.expanduser(self.name), recursive=True):
-            if Path(path).suffix.lower() in SUFFIXES and not os.path.isdir(path):
+            if os.path.isdir(path):
+                if "**" not in self.name:
+                    self.left_out.add(SUBFOLDER, path)
+                continue
+            reason = judged(path)
+            if reason is None:
                 found = True
                 yield path
+            elif reason is not NO_PICTURE:
+                self.left_out.add(reason, path)
         if not found:
-            raise ImageError(
-                f"no picture fits '{printable(self.name)}' (looked for {', '.join(sorted(SUFFIXES))}, .tar)."
-            )
+            also = f" ({self.left_out})" if self.left_out else ""
+            raise ImageError(f"no picture fits '{printable(self.name)}'{also}; looked for {SUPPORTED}, .tar.")
 
 
 class PathList(Files):
@@ -107,48 +137,16 @@ class PathList(Files):
         if self.name == "-":
             if sys.stdin is None or sys.stdin.isatty():
                 raise UsageError("'-' reads a list of pictures from standard input, but nothing is piped into it")
-            for line in sys.stdin.buffer:
-                yield from _listed(line, "")
+            for name in names_in(sys.stdin.buffer, "standard input"):
+                yield located("", name)
             return
         folder = os.path.dirname(self.name)
         try:
             with open(self.name, "rb") as file:
-                for number, line in enumerate(file):
-                    yield from _listed(line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line, folder)
+                for name in names_in(file, self.name):
+                    yield located(folder, name)
         except OSError as error:
             raise unreadable(self.name, error) from None
-
-
-def _listed(line: bytes, folder: str) -> Iterator[str]:
-    name = os.fsdecode(line.rstrip(b"\r\n"))
-    if name.strip():
-        yield joined(folder, name)
-
-
-def joined(folder: str, name: str) -> str:
-    """A path as it stands in a list or table, from where the list lies; a web address stays what it is."""
-    return name if "://" in name else os.path.join(folder, name)
-
-
-def files_below(folder: str, suffixes: frozenset[str]) -> Iterator[str]:
-    """Every file with one of the suffixes, in no particular order; hidden files and folders are left out.
-
-    Nothing is collected, so that a folder of a million files costs no memory. Raises UsageError.
-    """
-    waiting = [folder]
-    while waiting:
-        here = waiting.pop()
-        try:
-            with os.scandir(here) as entries:
-                for entry in entries:
-                    if entry.name.startswith("."):
-                        continue
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path.removeprefix("./"))
-                    elif os.path.splitext(entry.name)[1].lower() in suffixes:
-                        yield entry.path.removeprefix("./")
-        except OSError as error:
-            raise unreadable(here, error) from None
 
 
 def find_sources(named: Sequence[str], column: str | None = None) -> list[Source]:
@@ -163,7 +161,7 @@ def find_sources(named: Sequence[str], column: str | None = None) -> list[Source
 
 
 def _source(name: str, column: str | None) -> Source:
-    from agents.batch.tables import ParquetTable, TextTable
+    from agents.batch.tables import ParquetTable, RowTable
     from agents.batch.tars import Shards, braces
 
     quoted = f"'{printable(name)}'"
@@ -186,7 +184,7 @@ def _source(name: str, column: str | None) -> Source:
     if suffix in PACKED:
         raise UsageError(f"{quoted} is packed; unpack it first (shards have to be plain .tar)")
     if suffix in TEXT_TABLES:
-        return TextTable(name, column)
+        return RowTable(name, column)
     if suffix == PARQUET:
         return ParquetTable(name, [name], column)
     if suffix == SHARD:
@@ -203,14 +201,14 @@ def _folder(name: str, column: str | None) -> Source:
     from agents.batch.tables import ParquetTable
     from agents.batch.tars import Shards
 
-    if next(files_below(name, SUFFIXES), None) is not None:
+    left_out = LeftOut()
+    if next(pictures_below(name, left_out), None) is not None:
         return Folder(name)
-    if shards := sorted(files_below(name, frozenset({SHARD}))):
+    if shards := files_below(name, SHARD):
         return Shards(name, shards)
-    if tables := sorted(files_below(name, frozenset({PARQUET}))):
+    if tables := files_below(name, PARQUET):
         return ParquetTable(name, tables, column)
-    known = ", ".join(sorted(SUFFIXES))
-    raise ImageError(f"the folder '{printable(name)}' holds no pictures (looked for {known}, .tar and .parquet).")
+    raise no_pictures(f"the folder '{printable(name)}'", left_out)
 
 
 def open_item(sources: Sequence[Source], item: Item, max_pixels: int) -> Picture:

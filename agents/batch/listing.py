@@ -60,6 +60,7 @@ class Listing:
         for table in _TABLES:
             self._db.execute(table)
         self.repeated = 0  # named more than once
+        self.first_repeated = ""
         self._count = 0
 
     def add(self, sources: Sequence[Source]) -> Iterator[int]:
@@ -70,30 +71,55 @@ class Listing:
         for number, source in enumerate(sources):
             before = self._count + self.repeated
             if source.sorted:
-                yield from self._insert(number, source.scan())
+                yield from self._insert(number, source, source.scan())
             else:
-                yield from self._insert_sorted(number, source.scan())
+                yield from self._insert_sorted(number, source)
             if self._count + self.repeated == before:
                 where = "standard input" if source.name == "-" else f"'{printable(source.name)}'"
                 raise ImageError(f"{where} names no pictures; give the path of one in each line, or row of a table.")
 
-    def _insert_sorted(self, source: int, found: Iterator[Found]) -> Iterator[int]:
+    def _insert_sorted(self, number: int, source: Source) -> Iterator[int]:
+        found = source.scan()
         while some := list(islice(found, CHUNK)):
             rows = [(_place(key), as_blob(key), part, cursor) for key, part, cursor in some]
             self._db.executemany("INSERT INTO sorting VALUES (?, ?, ?, ?)", rows)
             yield self._count + len(rows)
         ordered = self._db.execute("SELECT key, part, cursor FROM sorting ORDER BY place")
-        yield from self._insert(source, ((from_blob(key), part, cursor) for key, part, cursor in ordered))
+        yield from self._insert(number, source, ((from_blob(key), part, cursor) for key, part, cursor in ordered))
         self._db.execute("DELETE FROM sorting")
 
-    def _insert(self, source: int, found: Iterator[Found]) -> Iterator[int]:
+    def _insert(self, number: int, source: Source, found: Iterator[Found]) -> Iterator[int]:
         while some := list(islice(found, CHUNK)):
             for key, part, cursor in some:
-                row = (self._count, as_blob(key), source, part, cursor)
-                done = self._db.execute("INSERT OR IGNORE INTO listing VALUES (?, ?, ?, ?, ?)", row)
-                self._count += done.rowcount
-                self.repeated += 1 - done.rowcount
+                if self._put(number, key, part, cursor) or self._put_under_another_key(
+                    number, source, key, part, cursor
+                ):
+                    self._count += 1
+                else:
+                    self.repeated += 1
+                    self.first_repeated = self.first_repeated or key
             yield self._count
+
+    def _put(self, number: int, key: str, part: int, cursor: int) -> bool:
+        """Whether nothing has this key yet."""
+        row = (self._count, as_blob(key), number, part, cursor)
+        return self._db.execute("INSERT OR IGNORE INTO listing VALUES (?, ?, ?, ?, ?)", row).rowcount == 1
+
+    def _put_under_another_key(self, number: int, source: Source, key: str, part: int, cursor: int) -> bool:
+        """For two pictures of one shard that would share a key (a.jpg, a.png): False where it is the same picture."""
+        if part < 0 or self._is_there(key, cursor):
+            return False
+        name = source.name_of(part, cursor)
+        for other in (name, f"{name}@{cursor}"):  # two members may even have the same name
+            if self._put(number, other, part, cursor):
+                return True
+            if self._is_there(other, cursor):
+                return False
+        return False
+
+    def _is_there(self, key: str, cursor: int) -> bool:
+        found = self._db.execute("SELECT cursor FROM listing WHERE key = ?", (as_blob(key),)).fetchone()
+        return found is not None and found[0] == cursor
 
     def items(self, scope: Scope, condition: str) -> Iterator[Item]:
         """The items of a scope whose state fulfils `condition` (SQL about i, their row in the ledger), in order.

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from agents.batch.cluster import Cluster, parse_cluster
 from agents.batch.engine import find_engine
-from agents.batch.inputs import PARQUET, SHARD, Source, find_sources
+from agents.batch.inputs import PARQUET, SHARD, Folder, Source, find_sources
 from agents.batch.journal import read_json, write_json
 from agents.batch.listing import Scope
 from agents.batch.outputs import check_parquet, kind_of, with_shard
@@ -135,6 +135,9 @@ def make_plan(request: Request) -> Plan:
     get_registry().find("vision backend", vision.split(":", 1)[0])
     sources = find_sources(request.inputs, request.column)
     _check_apart(outputs, sources)
+    for source in sources:
+        if isinstance(source, Folder):
+            source.own = frozenset(os.path.abspath(shard) for path in outputs for shard in existing_shards(path))
     how = How(options, Prompts.load(request.prompts), seed, request.batch, request.concurrency, request.eyes)
     return Plan(
         request=request,

@@ -28,6 +28,7 @@ from agents.cli import EXIT_INTERRUPTED
 from agents.driver import describe_questioner
 from agents.printing import Status
 from core.errors import InquisightError, printable
+from core.left_out import REPEATED, LeftOut
 from core.quiet import hush_libraries
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def _dry_run(plan: Plan) -> int:
             price_in=request.price_in,
             price_out=request.price_out,
             runs=ledger.notes("run"),
+            left_out=_left_out(plan),
         )
     print(json.dumps(found.as_json()) if request.json else "\n".join(found.lines()))
     return 0
@@ -97,6 +99,16 @@ def _listed(plan: Plan, ledger: Ledger) -> Listing:
         for problem in source.problems:
             say(problem)
     return listing
+
+
+def _left_out(plan: Plan, listing: Listing | None = None) -> LeftOut:
+    """What the sources hold and do not give; with the listing, also what was named more than once."""
+    left_out = LeftOut()
+    for source in plan.sources:
+        left_out.update(source.left_out)
+    if listing is not None:
+        left_out.add(REPEATED, listing.first_repeated, listing.repeated)
+    return left_out
 
 
 @dataclass(slots=True)
@@ -146,6 +158,8 @@ class _Batch:
         plan, ledger = self.plan, self.ledger
         make_room(plan.outputs)
         listing = _listed(plan, ledger)
+        if left_out := _left_out(plan, listing):
+            say(str(left_out))
         ledger.renumber()
         condition = GAVE_UP if self.request.failed else PENDING
         to_do = listing.count(plan.scope, condition)
@@ -273,6 +287,7 @@ class _Batch:
         damaged = [problem for source in plan.sources for problem in source.problems]
         for problem in damaged:  # said before the first picture too, maybe hours ago
             say(problem)
+        left_out = _left_out(plan, listing)
         facts = {
             "pictures": tally.total,
             "captioned": listing.count(scope, f"i.state = {DONE}"),
@@ -293,17 +308,18 @@ class _Batch:
                 "workers": len(tally.meter.workers),
             },
             "damaged": damaged,
+            "left_out": left_out.as_json(),
             "outputs": [str(path) for path in plan.outputs],
         }
         if self.request.json:
             print(json.dumps(facts))
         else:
-            print("\n".join(self._summary(facts, tally)))
+            print("\n".join(self._summary(facts, tally, left_out)))
         if self.stop.is_set():
             return EXIT_INTERRUPTED
-        return EXIT_SOME_FAILED if facts["failed"] or damaged else 0
+        return EXIT_SOME_FAILED if facts["failed"] or damaged or left_out.faults else 0
 
-    def _summary(self, facts: dict[str, Any], tally: Tally) -> list[str]:
+    def _summary(self, facts: dict[str, Any], tally: Tally, left_out: LeftOut) -> list[str]:
         parts = [f"{facts['captioned']:,} captioned"]
         if facts["repeated"]:
             parts.append(f"{facts['repeated']:,} repeated")
@@ -315,6 +331,8 @@ class _Batch:
             parts.append(f"{facts['left']:,} left, {how} goes on")
         pictures = facts["pictures"]
         lines = [f"{pictures:,} {'picture' if pictures == 1 else 'pictures'}: {', '.join(parts)}"]
+        if left_out:
+            lines.append(str(left_out))
         if tally.settled:
             speed = tally.settled / max(tally.seconds, 1e-9)
             rest = [part for part in tally.words()[1:] if not part.endswith((" failed", " repeated"))]

@@ -1,54 +1,40 @@
-"""Tables of pictures: CSV, TSV, JSON Lines and Parquet. A cell holds a path, or the picture itself."""
+"""Tables of pictures: CSV, TSV, JSON Lines and Parquet. A cell holds paths, or the pictures themselves."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import csv
-import json
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
-from agents.batch.inputs import BY_PATH, Found, Source, joined, unreadable
+from agents.batch.inputs import BY_PATH, Found, Source
 from agents.batch.listing import Item
 from core.errors import ImageError, UsageError, printable
+from core.paths import located
+from core.tables import NoPicture, TextTable, choose_column, is_path, picture_of, pictures_in
 
 COLUMNS: Final = (
     "picture", "image", "file_name", "filename", "file", "path", "image_path", "picture_path", "jpg", "png", "img"
 )  # fmt: skip
-IN_ROW: Final = 0  # as the part of an item of a text table: the row at byte `cursor` holds the picture
 ROWS: Final = 16  # of a Parquet table that are read at a time; pictures may be in them
-_DATA: Final = "data:image/"
+_PLACES: Final = 40  # bits of a row's number in a cursor; above them stands the picture's place in its row
 
 
-def choose_column(name: str, wanted: str | None, columns: Sequence[str]) -> str:
+def picture_column(name: str, wanted: str | None, columns: Sequence[str]) -> str:
     """The column of the pictures. Raises UsageError that lists what there is."""
-    if wanted is not None and wanted in columns:
-        return wanted
-    if wanted is None:
-        by_name = {column.strip().lower(): column for column in reversed(columns)}
-        if found := next((by_name[usual] for usual in COLUMNS if usual in by_name), None):
-            return found
+    quoted = f"'{printable(name)}'"
+    try:
+        found = choose_column(wanted, COLUMNS, columns)
+    except ValueError as error:
+        raise UsageError(f"{quoted} has {error}") from None
+    if found is not None:
+        return found
     there = ", ".join(printable(column, 40) for column in columns[:12]) or "none"
     asked = f"no column '{printable(wanted, 40)}'" if wanted else "no column that looks like pictures"
-    raise UsageError(f"'{printable(name)}' has {asked}; it has {there}: choose one with --column")
+    raise UsageError(f"{quoted} has {asked}; it has {there}: choose one with --column")
 
 
-class _Lines:
-    """The lines of a file, and the byte at which the next one begins."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.file, self.offset = file, file.tell()
-
-    def __iter__(self) -> Iterator[str]:
-        while line := self.file.readline():
-            self.offset += len(line)
-            yield line.decode("utf-8", errors="surrogateescape")
-
-
-class TextTable(Source):
+class RowTable(Source):
     """CSV or TSV with a header line, or JSON Lines. Paths are relative to the table's own folder."""
 
     has_columns = True
@@ -56,76 +42,44 @@ class TextTable(Source):
     def __init__(self, name: str, column: str | None) -> None:
         super().__init__(name)
         self.folder = os.path.dirname(name)
-        self.is_csv = name.lower().endswith((".csv", ".tsv"))
-        self.header: list[str] = []
-        self.delimiter = ","
-        self.start = 0  # the first row's first byte
-        with self._opened() as file:
-            if self.is_csv:
-                self._read_header(file)
-            columns = self.header or self._first_keys(file)
-        self.column = choose_column(name, column, columns)
+        self.table = TextTable(name)
+        if not self.table.columns:
+            raise UsageError(f"'{printable(name)}' holds no rows")
+        self.column = picture_column(name, column, self.table.columns)
 
     def scan(self) -> Iterator[Found]:
-        with self._opened() as file:
-            file.seek(self.start)
-            for number, (begin, row) in enumerate(self._rows(file), start=1):
-                value = _cell(row, self.column)
-                if isinstance(value, str) and not value.startswith(_DATA):
-                    yield joined(self.folder, value), BY_PATH, 0
-                else:
-                    yield f"{self.name}:{number}", IN_ROW, begin
+        with self.table.open() as file:
+            for number, row in enumerate(self.table.rows(file), start=1):
+                pictures = pictures_in((row.fields or {}).get(self.column))
+                for key, place in _found(pictures, self.folder, f"{self.name}:{number}"):
+                    yield key, place, 0 if place == BY_PATH else row.begin
 
     def read(self, item: Item) -> bytes | str:
-        with self._opened() as file:
-            file.seek(item.cursor)
-            _, row = next(self._rows(file), (0, None))
-        return _decoded(_cell(row, self.column), item.key, self.folder)
+        with self.table.open() as file:
+            row = next(self.table.rows(file, item.cursor), None)
+        if row is None or row.fields is None:
+            raise ImageError(f"'{printable(item.key)}' {row.problem if row else 'is not in its table any more'}.")
+        return _opened(pictures_in(row.fields.get(self.column)), item.part, item.key, self.folder)
 
-    def _opened(self) -> BinaryIO:
-        try:
-            return open(self.name, "rb")
-        except OSError as error:
-            raise unreadable(self.name, error) from None
 
-    def _read_header(self, file: BinaryIO) -> None:
-        first = file.readline()
-        # A spreadsheet writes ; where the comma belongs to numbers.
-        self.delimiter = max(",;\t", key=lambda one: (first.count(one.encode()), one == ","))
-        file.seek(3 if first.startswith(b"\xef\xbb\xbf") else 0)
-        lines = _Lines(file)
-        try:
-            self.header = next(csv.reader(lines, delimiter=self.delimiter), [])
-        except csv.Error as error:
-            raise self._no_table(0, error) from None
-        self.start = lines.offset
+def _found(pictures: Sequence[Any], folder: str, row: str) -> Iterator[tuple[str, int]]:
+    """The key of each picture of a row, and its place in the row; BY_PATH where the key is its path."""
+    for place, picture in enumerate(pictures):
+        if is_path(picture):
+            yield located(folder, picture), BY_PATH
+        else:
+            yield row if len(pictures) == 1 else f"{row}/{place + 1}", place
 
-    def _first_keys(self, file: BinaryIO) -> list[str]:
-        for _, row in self._rows(file):
-            if row:
-                return list(row)
-        raise UsageError(f"'{printable(self.name)}' holds no rows")
 
-    def _rows(self, file: BinaryIO) -> Iterator[tuple[int, dict[str, Any] | None]]:
-        """(first byte, row) from the present place on; None for a line that is no row."""
-        lines = _Lines(file)
-        begin = lines.offset
-        try:
-            if self.is_csv:
-                for values in csv.reader(lines, delimiter=self.delimiter):
-                    if values:
-                        yield begin, dict(zip(self.header, values, strict=False))
-                    begin = lines.offset
-                return
-            for line in lines:
-                if line.strip("\ufeff \t\r\n"):
-                    yield begin, _json_row(line)
-                begin = lines.offset
-        except (csv.Error, OSError) as error:
-            raise self._no_table(begin, error) from None
-
-    def _no_table(self, begin: int, error: Exception) -> UsageError:
-        return UsageError(f"'{printable(self.name)}' is not a table near byte {begin}: {printable(error)}")
+def _opened(pictures: Sequence[Any], number: int, key: str, folder: str) -> bytes | str:
+    """The bytes or the path of one of the pictures of a row. Raises ImageError."""
+    if number >= len(pictures):
+        raise ImageError(f"'{printable(key)}' is not in its table any more.")
+    try:
+        found = picture_of(pictures[number])
+    except NoPicture as error:
+        raise ImageError(f"'{printable(key)}' {error}.") from None
+    return located(folder, found) if isinstance(found, str) else found
 
 
 class ParquetTable(Source):
@@ -137,7 +91,7 @@ class ParquetTable(Source):
         super().__init__(name)
         self.files = files
         table = self._opened(files[0])
-        self.column = choose_column(files[0], column, list(table.schema_arrow.names))
+        self.column = picture_column(files[0], column, list(table.schema_arrow.names))
         table.close()
         self._cache = _Cache()
 
@@ -148,28 +102,45 @@ class ParquetTable(Source):
             table = self._opened(file)
             try:
                 if self.column not in table.schema_arrow.names:
-                    choose_column(file, self.column, list(table.schema_arrow.names))
-                kind = table.schema_arrow.field(self.column).type
-                if not (pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)):
-                    for row in range(table.metadata.num_rows):
-                        yield f"{file}:{row + 1}", part, row
-                    continue
-                row = 0
-                for batch in table.iter_batches(1024, columns=[self.column], use_threads=False):
-                    for value in batch.column(0).to_pylist():
-                        is_path = isinstance(value, str) and value.strip() and not value.startswith(_DATA)
-                        path = joined(os.path.dirname(file), value) if is_path else ""
-                        yield (path, BY_PATH, 0) if is_path else (f"{file}:{row + 1}", part, row)
-                        row += 1
+                    picture_column(file, self.column, list(table.schema_arrow.names))
+                yield from self._scanned(table, part, file)
             except (pyarrow.ArrowException, OSError) as error:
                 what = printable(str(error).partition("\n")[0], 120)
                 raise UsageError(f"'{printable(file)}' cannot be read: {what}") from None
             finally:
                 table.close()
+        self.count_beside(self.files)
+
+    def _scanned(self, table: Any, part: int, file: str) -> Iterator[Found]:
+        """The pictures of a file. Columns of bytes are counted, not read."""
+        import pyarrow.compute as compute
+        from pyarrow import types
+
+        kind = table.schema_arrow.field(self.column).type
+        is_list = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+        inner = kind.value_type if is_list or types.is_dictionary(kind) else kind
+        is_text = types.is_string(inner) or types.is_large_string(inner) or types.is_string_view(inner)
+        if not is_text and not is_list:
+            for row in range(table.metadata.num_rows):
+                yield f"{file}:{row + 1}", part, row
+            return
+        leaves = [table.schema.column(number).path for number in range(len(table.schema))]
+        leaf = next((one for one in leaves if one.startswith(f"{self.column}.") and one.endswith(".path")), self.column)
+        row = 0
+        for batch in table.iter_batches(1024 if is_text else ROWS, columns=[leaf], use_threads=False):
+            column = batch.column(0)
+            cells = column.to_pylist() if is_text else compute.list_value_length(column).to_pylist()
+            for cell in cells:
+                pictures = pictures_in(cell) if is_text else [None] * (cell or 1)
+                for key, place in _found(pictures, os.path.dirname(file), f"{file}:{row + 1}"):
+                    by_path = place == BY_PATH
+                    yield key, BY_PATH if by_path else part, 0 if by_path else row | place << _PLACES
+                row += 1
 
     def read(self, item: Item) -> bytes | str:
-        value = self._cache.get(self, item.part, item.cursor, item.key)
-        return _decoded(value, item.key, os.path.dirname(self.files[item.part]))
+        number, row = divmod(item.cursor, 1 << _PLACES)
+        pictures = pictures_in(self._cache.get(self, item.part, row, item.key))
+        return _opened(pictures, number, item.key, os.path.dirname(self.files[item.part]))
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_cache"}
@@ -232,35 +203,3 @@ class _Cache:
         except (StopIteration, pyarrow.ArrowException, OSError):
             self.part = -1
             raise ImageError(f"'{printable(key)}' cannot be read from its table; has the file changed?") from None
-
-
-def _json_row(line: str) -> dict[str, Any] | None:
-    try:
-        value = json.loads(line.lstrip("\ufeff"))
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def _cell(row: dict[str, Any] | None, column: str) -> Any:
-    """The value; a path as text without blanks around it, None where there is nothing."""
-    value = (row or {}).get(column)
-    if isinstance(value, dict) and not value.get("bytes"):
-        value = value.get("path")
-    return (value.strip() or None) if isinstance(value, str) else value
-
-
-def _decoded(value: Any, key: str, folder: str) -> bytes | str:
-    """The picture's bytes, or its path. Raises ImageError."""
-    if isinstance(value, dict):
-        value = value.get("bytes") or value.get("path")
-    if isinstance(value, bytes) and value:
-        return value
-    if isinstance(value, str) and value.startswith(_DATA):
-        try:
-            return base64.b64decode(value.partition(",")[2], validate=True)
-        except binascii.Error:
-            raise ImageError(f"'{printable(key)}' is not proper base64.") from None
-    if isinstance(value, str) and value.strip():
-        return joined(folder, value.strip())
-    raise ImageError(f"'{printable(key)}' names no picture.")

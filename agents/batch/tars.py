@@ -1,7 +1,4 @@
-"""Shards as webdataset and img2dataset write them: plain .tar files, read where they lie, never unpacked.
-
-The place of a picture is the byte of its header, so that any of them is found again without reading what lies before.
-"""
+"""Shards as webdataset and img2dataset write them: plain .tar files, read where they are, never unpacked."""
 
 from __future__ import annotations
 
@@ -13,14 +10,15 @@ from typing import BinaryIO
 from agents.batch.inputs import Found, Source, unreadable
 from agents.batch.listing import Item
 from core.errors import ImageError, UsageError, printable
+from core.folders import NO_PICTURE, no_pictures
 from core.images import MAX_BYTES
-from core.sniff import SUFFIXES
+from core.shards import DamagedShard, members, stem_of, why_no_picture
 
 _BUFFER = 1 << 16
 
 
 class Shards(Source):
-    """Every picture in some .tar files, named SHARD/KEY, where KEY is its name up to the first dot of its last part."""
+    """Every picture in some .tar files, named SHARD/NAME, where NAME is that in the shard without its last suffix."""
 
     def __init__(self, name: str, files: list[str]) -> None:
         super().__init__(name)
@@ -29,44 +27,46 @@ class Shards(Source):
     def scan(self) -> Iterator[Found]:
         found = False
         for part, file in enumerate(self.files):
-            for key, begin in self._pictures(file):
+            for name, begin in self._pictures(file):
                 found = True
-                yield f"{file}/{key}", part, begin
-        if not found and self.problems:
+                yield f"{file}/{stem_of(name)}", part, begin
+        self.count_beside(self.files)
+        if found:
+            return
+        if self.problems:
             raise ImageError(
                 f"'{printable(self.name)}' holds no pictures that can be read: it is no plain .tar file, or was cut "
                 "short; copy or download it again."
             )
-        if not found:
-            raise ImageError(f"'{printable(self.name)}' holds no pictures (looked for {', '.join(sorted(SUFFIXES))}).")
+        raise no_pictures(f"'{printable(self.name)}'", self.left_out)
 
     def _pictures(self, path: str) -> Iterator[tuple[str, int]]:
-        """(key, first byte of its header) of each picture; a shard that is cut short gives those before the damage."""
-        end = 0
+        """(name, first byte of its header) of each picture; a shard that is cut short gives those before the damage."""
         try:
-            size = os.path.getsize(path)
-            with open(path, "rb", buffering=_BUFFER) as file, tarfile.TarFile(fileobj=file, mode="r") as tar:
-                while (member := tar.next()) is not None:
-                    tar.members.clear()  # type: ignore[attr-defined]  # or memory would grow with the shard
-                    if member.offset_data + member.size > size:
-                        raise tarfile.ReadError("cut short")
-                    end = tar.offset
-                    folder, slash, last = member.name.rpartition("/")
-                    stem, dot, suffix = last.partition(".")
-                    if member.isreg() and stem and dot and f".{suffix.lower()}" in SUFFIXES:
-                        yield f"{folder}{slash}{stem}", member.offset
-                file.seek(end)
-                rest = file.read(tarfile.BLOCKSIZE)
-                # A tar ends with blocks of zeros; `next` takes a header that it cannot read for the end.
-                if rest.strip(b"\0") or len(rest) < tarfile.BLOCKSIZE:
-                    raise tarfile.ReadError("cut short")
-        except (tarfile.TarError, ValueError, OverflowError):
-            self.problems.append(
-                f"'{printable(path)}' is cut short or damaged after byte {end}; the pictures before that are taken. "
-                "Copy or download it again, and the same command takes the others too"
-            )
+            with open(path, "rb", buffering=_BUFFER) as file:
+                for member in members(file, os.path.getsize(path)):
+                    reason = why_no_picture(member, file)
+                    if reason is None:
+                        yield member.name, member.offset
+                    elif reason is not NO_PICTURE:
+                        self.left_out.add(reason, f"{path}/{member.name}")
+        except DamagedShard as damage:
+            if damage.packed:
+                what = f"is compressed ({damage.packed}), so nothing of it is read. Unpack it to a plain .tar"
+            else:
+                what = f"is cut short or damaged after byte {damage.at}; the pictures before that are taken. Copy or "
+                what += "download it again"
+            self.problems.append(f"'{printable(path)}' {what}, and the same command takes the others too")
         except OSError as error:
             raise unreadable(path, error) from None
+
+    def name_of(self, part: int, cursor: int) -> str:
+        path = self.files[part]
+        try:
+            with open(path, "rb", buffering=_BUFFER) as file:
+                return f"{path}/{next(members(file, os.path.getsize(path), cursor)).name}"
+        except (OSError, DamagedShard, StopIteration):
+            raise ImageError(f"'{printable(path)}' has changed while it was listed; run the command again.") from None
 
     def read(self, item: Item) -> bytes:
         try:

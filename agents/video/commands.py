@@ -25,7 +25,9 @@ def video(
     videos: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="VIDEOS", help="Files: MP4, WebM, Matroska, MOV, AVI, GIF, animated WebP.", show_default=False
+            metavar="VIDEOS",
+            help="Files or folders: MP4, WebM, Matroska, MOV, AVI, GIF, animated WebP.",
+            show_default=False,
         ),
     ] = None,
     vision: Vision = None,

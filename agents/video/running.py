@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agents.captioning import Models, Outcome, first_given, follow, report, tell_going_on, unfinished
+from agents.captioning import Models, Outcome, first_given, follow, report, report_left_out, tell_going_on, unfinished
 from agents.captioning import Plan as CaptionPlan
 from agents.cli import EXIT_INTERRUPTED, complain
 from agents.driver import Done, Stopped
@@ -21,12 +23,13 @@ from agents.video.sampling import SAMPLINGS, Sampling
 from agents.video.sheet import as_png, contact_sheet
 from agents.video.timeline import check_timeline, timeline_text
 from core.errors import InquisightError, UsageError, printable
+from core.left_out import LeftOut
 from core.quiet import hush_libraries
 from core.records import Caption
 from core.registry import get_registry
 from core.settings import get_settings
 from core.store import TranscriptStore
-from core.video import Limits, clock, open_video
+from core.video import Limits, clock, find_videos, open_video
 
 if TYPE_CHECKING:
     from core.video import Video
@@ -72,12 +75,12 @@ def run(request: Request) -> int:
     """
     plan = make_plan(request)
     hush_libraries()
-    many = len(plan.sources) > 1
+    many = len(plan.sources) + len(plan.bad) > 1
     store = TranscriptStore(plan.settings.database_url)
     printer = make_printer(json=request.json, quiet=request.quiet)
     status = Status()
     models = Models(plan, status)
-    outcome = Outcome()
+    outcome = Outcome([complain(error) for error in plan.bad])
     try:
         for number, source in enumerate(plan.sources, start=1):
             status.prefix = f"{number}/{len(plan.sources)} {printable(Path(source).name, limit=40)}: " if many else ""
@@ -97,6 +100,8 @@ def run(request: Request) -> int:
     finally:
         status.clear()
         models.close()
+    if plan.left_out:
+        outcome.codes += report_left_out(plan.left_out, as_json=request.json)
     return outcome.exit_code()
 
 
@@ -105,7 +110,8 @@ def make_plan(request: Request) -> Plan:
     settings = get_settings()
     if not request.videos:
         raise UsageError("name at least one video: inquisight video clip.mp4 (see --help)")
-    sources = tuple(dict.fromkeys(request.videos))
+    left_out = LeftOut()
+    sources, bad = _sources(request.videos, left_out)
     if request.json and request.quiet:
         raise UsageError("--json and --quiet contradict each other; choose one")
     _check_frames(request)
@@ -139,8 +145,22 @@ def make_plan(request: Request) -> Plan:
         seed,
         settings,
         None,
+        bad,
+        left_out,
         sampling=_sampling(request),
     )
+
+
+def _sources(named: Sequence[str], left_out: LeftOut) -> tuple[tuple[str, ...], tuple[InquisightError, ...]]:
+    """Folders expanded, each video once, in order; and what is wrong with the others."""
+    found: dict[str, None] = {}
+    bad = []
+    for one in named:
+        try:
+            found.update(dict.fromkeys(find_videos(one, left_out) if os.path.isdir(one) else [one]))
+        except InquisightError as error:
+            bad.append(error)
+    return tuple(found), tuple(bad)
 
 
 def _check_frames(request: Request) -> None:

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from core.errors import ImageError
-from core.images import Picture, find_pictures, open_picture
+from core.folders import find_pictures
+from core.images import Picture, open_picture
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 

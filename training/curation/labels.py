@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 from pydantic import Field, field_validator
 
 from core.errors import UsageError, printable
+from core.text_lines import split_lines
 from training.curation.folder import Folder, digest
 from training.curation.generate import generated, known_pictures
 from training.curation.journal import read_json, write_json, write_lines
@@ -239,7 +240,7 @@ def read_sheet(path: Path, items: Sequence[Item], labels: Labels, reviewer: str,
     known = {item.id: item for item in items}
     found: list[Label] = []
     try:
-        lines = path.read_text("utf-8-sig").splitlines()
+        lines = split_lines(path.read_text("utf-8-sig"))
     except (OSError, ValueError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or "it is not UTF-8 text"
         raise UsageError(f"{shown} cannot be read: {reason.lower()}.") from None

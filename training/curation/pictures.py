@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import random
@@ -13,14 +12,17 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from core.errors import UsageError, printable
-from core.images import find_pictures
-from core.sniff import SUFFIXES
+from core.folders import find_pictures
+from core.left_out import REPEATED, UNNAMED, LeftOut
+from core.paths import located
+from core.tables import TextTable, choose_column, is_path, pictures_in
+from core.text_lines import names_in
 from training.curation.folder import digest
 
 Kind = Literal["auto", "folder", "list", "table", "cc_sbu_align"]
 KINDS: Final = get_args(Kind)
 ANNOTATIONS: Final = "filter_cap.json"  # of the released stage-2 data: {"annotations": [{"image_id", "caption"}]}
-TABLES: Final = frozenset({".csv", ".tsv", ".jsonl", ".parquet"})
+TABLES: Final = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"})
 COLUMNS: Final = ("image", "picture", "image_path", "path", "file", "file_name", "filename")
 NAMES: Final = ("image_id", "id")
 
@@ -43,18 +45,24 @@ def list_pictures(
     column: str | None = None,
     sample: int | None = None,
     seed: int = 0,
+    left_out: LeftOut | None = None,
 ) -> list[Entry]:
     """Every picture the sources name, once, in order; `sample` takes that many of them by chance, order kept.
 
+    `left_out` counts what the sources hold and is not among them.
     Raises UsageError where a source cannot be read, and ImageError for a folder without pictures. Whether a picture
     can be opened shows when it is described.
     """
     if not sources:
         raise UsageError("name at least one folder, table or list of pictures.")
+    left_out = LeftOut() if left_out is None else left_out
     paths: dict[str, str] = {}
     for source in sources:
-        for name, path in _found(source, kind, column):
-            paths.setdefault(os.path.abspath(path), name)
+        for name, path in _found(source, kind, column, left_out):
+            if (place := os.path.abspath(path)) in paths:
+                left_out.add(REPEATED, path)
+            else:
+                paths[place] = name
     taken: set[str] = set()
     entries = [Entry(_unused(name, taken), path) for path, name in paths.items()]
     if not entries:
@@ -70,7 +78,7 @@ def fingerprint(entries: Iterable[Entry]) -> str:
     return digest([entry.id for entry in entries])
 
 
-def _found(source: str, kind: Kind, column: str | None) -> Iterator[tuple[str, str]]:
+def _found(source: str, kind: Kind, column: str | None, left_out: LeftOut) -> Iterator[tuple[str, str]]:
     """(name, path) for each picture."""
     path = Path(source)
     shown = f"'{printable(source)}'"
@@ -82,14 +90,19 @@ def _found(source: str, kind: Kind, column: str | None) -> Iterator[tuple[str, s
     if actual in ("list", "table") and path.is_dir():
         raise UsageError(f"{shown} is a folder, not a {actual}; leave --kind out, or name the file.")
     if actual == "folder":
-        for one in find_pictures([path]):
+        for one in find_pictures([path], left_out):
             yield one.relative_to(path).with_suffix("").as_posix(), str(one)
     elif actual == "cc_sbu_align":
-        yield from _aligned(path, shown)
+        yield from _aligned(path, shown, left_out)
     elif actual == "list":
-        for line in _text(path, shown).splitlines():
-            if line.strip() and not line.lstrip().startswith("#"):
-                yield Path(line.strip()).stem, str(path.parent / line.strip())
+        try:
+            with path.open("rb") as file:
+                for name in map(str.strip, names_in(file, source)):
+                    if not name.startswith("#"):
+                        found = located(str(path.parent), name)
+                        yield Path(found).stem, found
+        except OSError as error:
+            raise UsageError(f"{shown} cannot be read: {(error.strerror or 'unknown error').lower()}.") from None
     elif actual == "table":
         yield from _table(path, column, shown)
     else:
@@ -104,68 +117,69 @@ def _kind_of(path: Path) -> str:
     return "list" if path.suffix.lower() in {".txt", ".lst"} else "picture"
 
 
-def _aligned(path: Path, shown: str) -> Iterator[tuple[str, str]]:
+def _aligned(path: Path, shown: str, left_out: LeftOut) -> Iterator[tuple[str, str]]:
     """The layout of the released stage-2 data: image/{image_id}.jpg beside filter_cap.json."""
     file = path / ANNOTATIONS
     if not file.is_file():
-        for one in find_pictures([path / "image"]):
+        for one in find_pictures([path / "image"], left_out):
             yield one.stem, str(one)
         return
     try:
         names = [str(one["image_id"]) for one in json.loads(_text(file, shown))["annotations"]]
     except (ValueError, KeyError, TypeError):
         raise UsageError(f'\'{printable(file)}\' is not {{"annotations": [{{"image_id": ...}}]}}.') from None
-    lying = {one.stem: one for one in sorted((path / "image").glob("*")) if one.suffix.lower() in SUFFIXES}
+    image = path / "image"
+    there = {str(one): one.stem for one in (find_pictures([image], left_out) if image.is_dir() else ())}
+    of_name = {stem: one for one, stem in reversed(there.items())}
     for name in names:
-        yield name, str(lying.get(name, path / "image" / f"{name}.jpg"))
+        yield name, of_name.get(name, str(image / f"{name}.jpg"))
+    for unnamed in sorted(there.keys() - {of_name.get(name) for name in names}):
+        left_out.add(UNNAMED, unnamed)
 
 
 def _table(path: Path, column: str | None, shown: str) -> Iterator[tuple[str, str]]:
-    rows = list(_rows(path, shown))
-    known = list(rows[0]) if rows else []
-    wanted = column or next((name for name in COLUMNS if name in known), None)
-    if rows and (wanted is None or wanted not in known):
+    known, rows = _parquet(path, shown) if path.suffix.lower() == ".parquet" else _rows(path)
+    try:
+        wanted = choose_column(column, COLUMNS, known)
+    except ValueError as error:
+        raise UsageError(f"{shown} has {error}.") from None
+    if known and wanted is None:
         missing = f"no column '{printable(column, 60)}'" if column else f"no column {', '.join(COLUMNS)}"
         raise UsageError(
             f"{shown} has {missing}; name one of its own with --column: {', '.join(map(printable, known))}."
         )
-    for number, row in enumerate(rows, start=1):
-        value = row.get(wanted or "")
-        if not isinstance(value, str) or not value.strip():
-            raise UsageError(f"row {number} of {shown} has no picture in the column '{printable(wanted, 60)}'.")
-        name = next((str(row[key]) for key in NAMES if row.get(key) not in (None, "")), Path(value).stem)
-        yield name, str(path.parent / value)
+    for number, (row, problem) in enumerate(rows, start=1):
+        if row is None:
+            raise UsageError(f"row {number} of {shown} {problem}.")
+        for value in pictures_in(row.get(wanted or "")):
+            if not is_path(value):
+                raise UsageError(f"row {number} of {shown} has no path of a picture in '{printable(wanted, 60)}'.")
+            found = located(str(path.parent), value)
+            yield next((str(row[key]) for key in NAMES if row.get(key) not in (None, "")), Path(found).stem), found
 
 
-def _rows(path: Path, shown: str) -> Iterator[dict[str, Any]]:
-    suffix = path.suffix.lower()
-    if suffix == ".parquet":
-        yield from _parquet(path, shown)
-    elif suffix == ".jsonl":
-        for number, line in enumerate(_text(path, shown).splitlines(), start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError:
-                row = None
-            if not isinstance(row, dict):
-                raise UsageError(f"line {number} of {shown} is no JSON object.")
-            yield row
-    else:
-        text = _text(path, shown)
-        yield from csv.DictReader(text.splitlines(), delimiter="\t" if suffix == ".tsv" else ",")
+def _rows(path: Path) -> tuple[list[str], Iterator[tuple[dict[str, Any] | None, str]]]:
+    """The columns of a text table, and its rows with what is wrong with them."""
+    table = TextTable(path)
+
+    def rows() -> Iterator[tuple[dict[str, Any] | None, str]]:
+        with table.open() as file:
+            for row in table.rows(file):
+                yield row.fields, row.problem
+
+    return table.columns, rows()
 
 
-def _parquet(path: Path, shown: str) -> Iterator[dict[str, Any]]:
+def _parquet(path: Path, shown: str) -> tuple[list[str], Iterator[tuple[dict[str, Any] | None, str]]]:
     try:
         import pyarrow.parquet as parquet
     except ImportError:
         raise UsageError(f"{shown} needs a package: pip install pyarrow; or save it as CSV or JSONL.") from None
     try:
-        yield from parquet.read_table(path).to_pylist()
+        table = parquet.read_table(path)
     except (OSError, ValueError):  # pyarrow's own errors are ValueErrors
         raise UsageError(f"{shown} is not a Parquet file that can be read.") from None
+    return list(table.column_names), ((row, "") for row in table.to_pylist())
 
 
 def _text(path: Path, shown: str) -> str:

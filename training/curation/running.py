@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UsageError, printable
+from core.left_out import LeftOut
 from core.quiet import hush_libraries
 from core.settings import get_settings
 from core.vision import VisionBackend
@@ -77,7 +78,7 @@ def generate(
     if source.kind not in KINDS:
         raise UsageError(f"--kind is '{printable(source.kind, 40)}': take {', '.join(KINDS)}.")
     settings = get_settings()
-    entries = None
+    entries, left_out = None, LeftOut()
     if source.paths:
         begun = {} if again else (read_json(path / "generate.json") or {}).get("settings", {})
         seed = next((one for one in (options["seed"], begun.get("seed")) if one is not None), 42)
@@ -87,6 +88,7 @@ def generate(
             column=source.column,
             sample=source.sample,
             seed=seed,
+            left_out=left_out,
         )
     folder = Folder(path, create=bool(source.paths))
     with folder.at_work("generate"):
@@ -124,6 +126,8 @@ def generate(
     new = f"{tally.done} new, " if tally.done else "nothing left to do, "
     aside = f"; {len(made) - good} set aside, see `inquisight curate status`" if len(made) > good else ""
     print(f"{new}{good} texts of {len(known_pictures(folder))} pictures{aside}")
+    if left_out:
+        print(left_out)
 
 
 def check_vision(name: str, *, anyway: bool) -> None:

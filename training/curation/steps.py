@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from core.errors import InquisightError, UsageError, printable
+from core.left_out import LeftOut
 from training.curation.folder import OUTPUT, PROCESS, PROGRESS, Folder, is_held
 from training.curation.generate import known_pictures
 from training.curation.journal import read_json, write_json, write_whole
@@ -128,11 +129,13 @@ def begin(
     anyway: bool = False,
     instructions: Sequence[str] = (),
     options: Sequence[str] = (),
+    left_out: LeftOut | None = None,
 ) -> int:
     """Begin a curation of the pictures in the folder, table or list `pictures`; how many they are.
 
-    `instructions` are texts that take turns, `options` the others of `inquisight curate generate`. Raises UsageError,
-    ImageError or RegistryError, one sentence, before anything is written.
+    `left_out` counts what is not among them. `instructions` are texts that take turns, `options` the others of
+    `inquisight curate generate`. Raises UsageError, ImageError or RegistryError, one sentence, before anything is
+    written.
     """
     from training.curation.running import check_vision
 
@@ -141,7 +144,7 @@ def begin(
         raise UsageError("name the folder of the pictures; it lies on the disk of this machine.")
     if not source.exists():
         raise UsageError(f"'{printable(source)}' is not on this machine; name a folder, a table or a list of pictures.")
-    entries = list_pictures([str(source)], sample=sample, seed=42)
+    entries = list_pictures([str(source)], sample=sample, seed=42, left_out=left_out)
     check_vision(vision, anyway=anyway)
     path = Path(path).expanduser().absolute()
     if (path / "generate.json").exists() or (path / "generated.jsonl").exists():

@@ -13,6 +13,7 @@ from typing import Any
 
 from safetensors.torch import load_file
 
+from core.text_lines import split_lines
 from training.pocket.evaluate import BARS
 from training.pocket.foundation import known_names
 
@@ -103,7 +104,7 @@ def trained(runs: Sequence[Path], stage: int) -> tuple[int, float]:
     logs = [log for run in runs if (log := run / f"stage{stage}.jsonl").is_file()]
     if not logs:
         raise FileNotFoundError(f"none of {', '.join(map(str, runs))} holds stage{stage}.jsonl")
-    last = [json.loads(log.read_text(encoding="utf-8").splitlines()[-1]) for log in logs]
+    last = [json.loads(split_lines(log.read_text(encoding="utf-8"))[-1]) for log in logs]
     return sum(one["step"] + 1 for one in last), sum(one["seconds"] for one in last) / 60
 
 

@@ -23,6 +23,7 @@ from PIL import Image, ImageOps
 
 from core.images import Picture
 from core.registry import get_registry
+from core.text_lines import split_lines
 from core.vision import EncodedImage, VisionBackend, VisualQuestion
 from plugins.pocket.colours import COLOURS
 from training.pocket.foundation import known_names
@@ -237,7 +238,7 @@ def free_photographs() -> list[tuple[str, Image.Image]]:
 
 def score_single_things(vision: VisionBackend, composer: Composer) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """What is said of held-out photographs of one kind of thing, against names given by hand (photographs.tsv)."""
-    lines = [line.split("\t") for line in PHOTOGRAPHS.read_text(encoding="utf-8").splitlines() if line[0] != "#"]
+    lines = [line.split("\t") for line in split_lines(PHOTOGRAPHS.read_text(encoding="utf-8")) if line[0] != "#"]
     files = {path.stem: path for path in composer.photographs}
     shown = [(stem, names.split(", ")) for stem, names in lines if stem in files]
     pictures = [picture(composer._photograph(files[stem]), stem) for stem, _ in shown]

@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from core.text_lines import split_lines
 from plugins.pocket.colours import COLOURS
 from plugins.pocket.modeling import CELLS, EYE_DIM, FACTS, Eye, Limits, Neck, Seen
 from plugins.pocket.tower import GRID
@@ -38,13 +39,13 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 def known_names() -> list[tuple[str, str]]:
     """(name, kind) of everything the neck can tell apart, in the order of its classes."""
-    rows = [line.split("\t") for line in TABLE.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    rows = [line.split("\t") for line in split_lines(TABLE.read_text(encoding="utf-8")) if not line.startswith("#")]
     return sorted({(row[1], row[2]) for row in {row[1]: row for row in rows}.values()})
 
 
 def read_truth(folder: Path, split: str) -> list[dict[str, Any]]:
     """One truth per picture."""
-    return [json.loads(line) for line in (folder / f"{split}-truth.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [json.loads(line) for line in split_lines((folder / f"{split}-truth.jsonl").read_text(encoding="utf-8"))]
 
 
 @dataclass(frozen=True, slots=True)

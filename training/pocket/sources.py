@@ -25,6 +25,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from core.text_lines import split_lines
+
 DEBIAN_PACKAGES = (
     "tuxpaint-stamps-default",
     "openclipart-png",
@@ -112,7 +114,7 @@ def unpack_gcompris(root: Path) -> None:
 
 def cut_outs(root: Path) -> list[CutOut]:
     """The curated, named cut-outs of stamps.tsv."""
-    rows = [line.split("\t") for line in TABLE.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    rows = [line.split("\t") for line in split_lines(TABLE.read_text(encoding="utf-8")) if not line.startswith("#")]
     return [CutOut(root / STAMPS / f"{path}.png", name, kind) for path, name, kind in rows]
 
 
@@ -140,7 +142,7 @@ def photographs(root: Path, *, held_out: bool = False) -> list[Path]:
 
 def grounds(root: Path) -> list[Path]:
     """The curated backgrounds of grounds.txt; those of packages that `root` lacks are left out."""
-    lines = GROUNDS.read_text(encoding="utf-8").splitlines()
+    lines = split_lines(GROUNDS.read_text(encoding="utf-8"))
     return [path for line in lines if not line.startswith("#") and (path := root / line).exists()]
 
 

@@ -11,6 +11,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
+from core.text_lines import split_lines
 from plugins.pocket import modeling
 from plugins.pocket.colours import COLOURS
 from training.pocket.language import Hints, PhotoTalk, SceneTalk
@@ -36,7 +37,7 @@ ROWS = ("top", "centre", "bottom")
 
 def imagenet() -> list[tuple[str, str, str]]:
     """(phrase, group, setting) of the 1,000 classes, in the tower's order; all with articles."""
-    rows = [line.split("\t") for line in IMAGENET.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    rows = [line.split("\t") for line in split_lines(IMAGENET.read_text(encoding="utf-8")) if not line.startswith("#")]
     return [(row[2], row[3], row[4]) for row in rows]
 
 

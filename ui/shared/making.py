@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import streamlit as st
 
+from core.left_out import LeftOut
 from core.registry import get_registry
 from core.settings import get_settings
+from core.text_lines import split_lines
 from ui.shared.choices import RULES, Kind, check_choice, choose_eye, choose_mender
 from ui.shared.style import tag, text
 from ui.shared.words import complete, count, plain, seconds, told
@@ -80,6 +82,7 @@ def draw_new(desk: Desk, root: Path) -> None:
         return
     path = Path(place.strip()).expanduser().absolute()
     options = ["--min-tokens", str(least), "--continues", str(again), "--temperature", f"{warmth:g}"]
+    left_out = LeftOut()
     with told():
         check_choice("eye", vision)
         found = room("curation.steps").begin(
@@ -88,11 +91,13 @@ def draw_new(desk: Desk, root: Path) -> None:
             vision,
             sample=None if most is None else int(most),
             anyway=bool(anyway),
-            instructions=own.splitlines(),
+            instructions=split_lines(own),
             options=options,
+            left_out=left_out,
         )
         desk.open(path)
-        desk.part, desk.message = "steps", f"{count(found, 'picture')} will be described in {path}."
+        aside = f" {left_out}." if left_out else ""
+        desk.part, desk.message = "steps", f"{count(found, 'picture')} will be described in {path}.{aside}"
         for key in ("curate-part", "curate-folder"):
             st.session_state.pop(key, None)
         st.rerun()

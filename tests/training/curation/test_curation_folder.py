@@ -170,7 +170,7 @@ def test_tables_and_lists(tmp_path: Path, kind: str) -> None:
         ("a.csv", "photo\nx.png\n", {}, "no column image, picture"),
         ("a.csv", "photo\nx.png\n", {"column": "foto"}, "no column 'foto'.*photo"),
         ("a.csv", "image,n\n,1\n", {}, "row 1 of"),
-        ("a.jsonl", "[]\n", {}, "line 1 of .* is no JSON object"),
+        ("a.jsonl", "[]\n", {}, "row 1 of .* is not a JSON object"),
         ("a.parquet", "x", {}, "not a Parquet file"),
         ("a.txt", "# nothing\n", {}, "names no pictures"),
         ("a.txt", "x\n", {"kind": "folder"}, "is a file, not a folder"),

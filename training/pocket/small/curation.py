@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from core.text_lines import split_lines
 from training.curation.journal import Journal, Record, read_json, write_lines
 from training.pocket.small.truth import KINDS, judge
 
@@ -44,7 +45,7 @@ def curate(
 
 def label(sheet: Path, truths: dict[str, dict[str, Any]]) -> None:
     """Fill in a sheet of `inquisight curate verify`."""
-    lines = [json.loads(line) for line in sheet.read_text("utf-8").splitlines()]
+    lines = [json.loads(line) for line in split_lines(sheet.read_text("utf-8"))]
     for line in lines:
         line["kinds"] = judge(line["text"], truths[line["id"]]).kinds(line["text"])
     write_lines(sheet, lines)

@@ -30,6 +30,7 @@ from torch import Tensor
 
 from core.errors import UsageError, printable
 from core.images import open_picture
+from core.text_lines import split_lines
 from plugins.pocket.backend import FILES, PocketBackend, nameless
 from plugins.pocket.engine import sentences
 from plugins.pocket.modeling import CELLS, EYE_DIM, FACTS, HINT_TOKENS
@@ -156,7 +157,7 @@ class Cached:
     def open(cls, folder: Path) -> Cached:
         """Raises UsageError where the folder has none."""
         try:
-            lines = (folder / "train-truth.jsonl").read_text("utf-8").splitlines()
+            lines = split_lines((folder / "train-truth.jsonl").read_text("utf-8"))
             eye, facts = (np.load(folder / f"train-{name}.npy", mmap_mode="r") for name in ("eye", "facts"))
             return cls(eye, facts, lines)
         except OSError as error:
