@@ -61,10 +61,12 @@ def convert(directory: Path) -> Any:
         OPTConfig,
     )
 
-    from plugins.minigpt4.vision import open_eye
+    from plugins.minigpt4.vision import QFORMER, VIT, open_eye
 
     eye = open_eye([str(directory / "opt.pth")])
     assert eye.qformer is not None
+    eye.settle_heads(VIT, int(recipe.VIT["num_heads"]))
+    eye.settle_heads(QFORMER, recipe.QFORMER["num_attention_heads"])
     model = Blip2ForConditionalGeneration(
         Blip2Config(
             vision_config=Blip2VisionConfig(**eye.vision),

@@ -77,6 +77,8 @@ def converted(variant: recipe.Variant, directory: Path) -> Path:
             vision=tuple(str(directory / name) for name in vision),
             to=directory / "model",
             template=variant.name,
+            vit_heads=recipe.VIT_HEADS,
+            qformer_heads=recipe.QFORMER_HEADS if variant.qformer else None,
         )
     )
 

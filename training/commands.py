@@ -108,6 +108,13 @@ def prepare(
     qformer: Annotated[
         bool, typer.Option("--qformer/--no-qformer", help="Without: four neighbouring patches become one token.")
     ] = True,
+    qformer_heads: Annotated[
+        int | None,
+        typer.Option("--qformer-heads", metavar="N", min=1, help="As for `convert minigpt4`."),
+    ] = None,
+    vit_heads: Annotated[
+        int | None, typer.Option("--vit-heads", metavar="N", min=1, help="As for `convert minigpt4`.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier conversion at --to.")] = False,
 ) -> None:
     """Join a language model of your choice and BLIP-2's eye, with a projection that is still to be trained."""
@@ -117,7 +124,17 @@ def prepare(
         raise UsageError(f"--dtype is '{printable(dtype, 40)}': take auto, bfloat16, float16 or float32.")
     from plugins.minigpt4.trained import prepare as join
 
-    join(llm, tuple(vision), to, qformer=qformer, template=template, dtype=dtype, overwrite=overwrite)
+    join(
+        llm,
+        tuple(vision),
+        to,
+        qformer=qformer,
+        template=template,
+        dtype=dtype,
+        qformer_heads=qformer_heads,
+        vit_heads=vit_heads,
+        overwrite=overwrite,
+    )
 
 
 @train.command()

@@ -12,6 +12,26 @@ from core.errors import UsageError, printable
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 TEMPLATES = ("auto", "vicuna", "llama2")
 
+QFormerOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--qformer/--no-qformer", help="The variant, where the projection's width fits both.", show_default=False
+    ),
+]
+QFormerHeadsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--qformer-heads",
+        metavar="N",
+        min=1,
+        help="Attention heads of the Q-Former, where neither a config.json nor a published architecture tells them.",
+    ),
+]
+VitHeadsOption = Annotated[
+    int | None,
+    typer.Option("--vit-heads", metavar="N", min=1, help="Attention heads of the ViT, under the same condition."),
+]
+
 convert = typer.Typer(name="convert", help="Bring released weights into a form that opens.")
 
 
@@ -60,6 +80,9 @@ def minigpt4(
             "one.",
         ),
     ] = False,
+    qformer: QFormerOption = None,
+    qformer_heads: QFormerHeadsOption = None,
+    vit_heads: VitHeadsOption = None,
     check: Annotated[bool, typer.Option("--check", help="Only check that everything fits; write nothing.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier conversion at --to.")] = False,
 ) -> None:
@@ -85,6 +108,9 @@ def minigpt4(
             dtype=dtype,
             template=template,
             own_projection=own_projection,
+            qformer=qformer,
+            qformer_heads=qformer_heads,
+            vit_heads=vit_heads,
             overwrite=overwrite,
         ),
         check=check,

@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 
-from core.errors import BackendError, printable
+from core.errors import BackendError, UsageError, printable
 from plugins.minigpt4 import writing
 from plugins.minigpt4.hub import revision
 from plugins.minigpt4.llm import check_partner, open_llm
@@ -31,7 +31,7 @@ from plugins.minigpt4.plan import Joined, join, pieces
 from plugins.minigpt4.projection import read_projection
 from plugins.minigpt4.sources import sha256
 from plugins.minigpt4.tokens import Tokens, chat_template, prepare
-from plugins.minigpt4.vision import open_eye
+from plugins.minigpt4.vision import QFORMER, VIT, open_eye
 from plugins.minigpt4.writing import Shard, Workplace
 
 _VERSION = 1  # of the directory's layout; a change makes interrupted runs start anew
@@ -67,6 +67,9 @@ class Request:
     dtype: str = "auto"
     template: str = "auto"
     own_projection: bool = False
+    qformer: bool | None = None  # None: the one variant that the projection's width fits
+    qformer_heads: int | None = None  # attention heads, where the files do not say them and the sizes are not known
+    vit_heads: int | None = None
     overwrite: bool = False
     max_shard: int = writing.MAX_SHARD
 
@@ -122,7 +125,12 @@ def prepare_plan(request: Request, say: Say = lambda _: None) -> Plan:
     eye = open_eye(request.vision)
     say(f"eye: {eye.layout} layout, Q-Former {f'trained for {eye.partner}' if eye.partner else 'of unknown origin'}")
     notes += eye.notes
-    joined = join(projection, llm, eye, own=request.own_projection)
+    joined = join(projection, llm, eye, own=request.own_projection, qformer=request.qformer)
+    notes.append(eye.settle_heads(VIT, request.vit_heads))
+    if joined.qformer:
+        notes.append(eye.settle_heads(QFORMER, request.qformer_heads))
+    elif request.qformer_heads is not None:
+        raise UsageError("--qformer-heads is given, but this projection is for the variant without a Q-Former.")
     if joined.qformer and eye.from_flan_t5_xxl is None:
         notes.append("nothing in the eye's files tells that its Q-Former is the one of BLIP-2 with FlanT5-XXL")
     if not joined.qformer:

@@ -83,6 +83,10 @@ def open_llm(text: str) -> LanguageModel:
             "model: "
             "it can be loaded in 8 or 4 bits after the conversion."
         )
+    if "num_attention_heads" not in raw:  # the same tensors serve any number of heads
+        raise BackendError(
+            f"{where}: its config.json does not say num_attention_heads, which its weights cannot tell; fetch it again."
+        )
     model = LanguageModel(text, directory, _configuration(directory, where), Weights(weight_files(directory, "--llm")))
     table = model.weights.stored.get(_EMBEDDING)
     if table is None:

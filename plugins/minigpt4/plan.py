@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from core.errors import BackendError, printable
+from core.errors import BackendError, UsageError, printable
 from plugins.minigpt4.llm import LanguageModel
 from plugins.minigpt4.pieces import Piece, with_extra_rows
 from plugins.minigpt4.projection import Projection
@@ -41,15 +41,29 @@ class Joined:
         return int((self.eye.vision["image_size"] // self.eye.vision["patch_size"]) ** 2 // 4)
 
 
-def join(projection: Projection, llm: LanguageModel, eye: Eye, *, own: bool) -> Joined:
-    """Which of the two variants the projection is for, and whether the eye is the right one. Raises BackendError."""
+def join(projection: Projection, llm: LanguageModel, eye: Eye, *, own: bool, qformer: bool | None = None) -> Joined:
+    """Which of the two variants the projection is for, and whether the eye is the right one.
+
+    `qformer` chooses one where the projection's width fits both. Raises UsageError, BackendError.
+    """
     where = f"--vision {printable(eye.title)}"
     width = eye.vision["hidden_size"]
     hidden = eye.qformer["hidden_size"] if eye.qformer else None
-    if projection.inputs == 4 * width:
-        joined = Joined(projection, llm, eye, qformer=False)
-    elif projection.inputs == hidden:
-        joined = Joined(projection, llm, eye, qformer=True)
+    fits = [
+        with_qformer for with_qformer, inputs in ((False, 4 * width), (True, hidden)) if projection.inputs == inputs
+    ]
+    if len(fits) == 2 and qformer is None:
+        raise UsageError(
+            f"the projection takes {projection.inputs} numbers per token, and {where} gives as many with its Q-Former "
+            "and without (four patches): say --qformer or --no-qformer, as it was trained."
+        )
+    if qformer in fits or (fits and qformer is None):
+        joined = Joined(projection, llm, eye, qformer=fits[0] if qformer is None else qformer)
+    elif fits:
+        raise UsageError(
+            f"the projection takes {projection.inputs} numbers per token, which are those of {where} "
+            f"{'with' if fits[0] else 'without'} its Q-Former: leave {'--qformer' if qformer else '--no-qformer'} out."
+        )
     elif hidden is None:
         raise BackendError(
             f"the projection takes {projection.inputs} numbers from a Q-Former, but {where} holds none (query_tokens, "
@@ -164,8 +178,6 @@ def _check_eye(joined: Joined, shapes: dict[str, tuple[int, ...]]) -> None:
             )
     # the Q-Former of a variant that has none is no surplus
     surplus = [name for name in eye.surplus(targets) if joined.qformer or not name.lower().startswith("qformer")]
-    allowed = 0 if eye.vit_prefix or eye.layout == "huggingface" else eye.vision["num_hidden_layers"]
-    surplus = [name for name in surplus if not (allowed and name.startswith("blocks."))]
     if surplus:
         raise BackendError(
             f"{where} holds {len(surplus)} tensors that nothing uses, first {printable(surplus[0], 80)}: expected "

@@ -290,7 +290,7 @@ def _piece(
 def prepare(llm: str, vision: tuple[str, ...], to: Path, *, qformer: bool = True, **options: Any) -> Path:
     """A directory with a projection that knows nothing yet, for stage 1 with a language model of one's own.
 
-    `options` are those of `convert.Request` (dtype, template, overwrite). Raises UsageError, BackendError.
+    `options` are those of `convert.Request` (dtype, template, heads, overwrite). Raises UsageError, BackendError.
     """
     import tempfile
 
@@ -316,7 +316,7 @@ def prepare(llm: str, vision: tuple[str, ...], to: Path, *, qformer: bool = True
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "untrained.safetensors"
         save_file({f"{PROJECTION}.{name}": value for name, value in module.state_dict().items()}, file)
-        run(Request(projection=file, llm=llm, vision=vision, to=to, own_projection=True, **options))
+        run(Request(projection=file, llm=llm, vision=vision, to=to, own_projection=True, qformer=qformer, **options))
     return to
 
 

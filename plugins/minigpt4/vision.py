@@ -4,7 +4,7 @@
 * LAVIS: `visual_encoder.*`, `ln_vision.*`, `Qformer.bert.*`, `query_tokens`. Its stage-2 checkpoints leave the frozen
   ViT out; that lies in `eva_vit_g.pth`, whose names have no prefix and which has one block more than BLIP-2 uses.
 
-Sources: `lavis/models/eva_vit.py` (39 blocks, heads of 88, `q_bias` and `v_bias` beside a `qkv` without one for the
+Sources: `lavis/models/eva_vit.py` (39 blocks, `q_bias` and `v_bias` beside a `qkv` without one for the
 keys), `lavis/models/blip2_models/blip2.py`.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,7 @@ from plugins.minigpt4.hub import model_directory
 from plugins.minigpt4.sources import Weights, read_json, weight_files
 
 IMAGE_SIZE = 224
-_EVA_DEPTH = 39
-_EVA_HEAD = 88
-_BERT_HEAD = 64
+_EVA_BLOCKS = 40  # of eva_vit_g.pth; BLIP-2 leaves out the last one
 _VISION_FIELDS = (
     "hidden_size",
     "intermediate_size",
@@ -65,6 +63,42 @@ _LAVIS_VIT = (
     (".self_attn.projection.", ".attn.proj."),
     (".self_attn.qkv.", ".attn.qkv."),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The ViT or the Q-Former: the option that gives its heads, and the published model whose heads are known."""
+
+    name: str
+    option: str
+    published: str
+    sizes: Mapping[str, int]  # all of them have to be these, the number of layers included
+    heads: int
+
+
+# Sources: `lavis/models/eva_vit.py` (`create_eva_vit_g`), and `init_Qformer` in `lavis/models/blip2_models/blip2.py`,
+# which begins with `bert-base-uncased`. Shapes tell neither of them: the same tensors serve any number of heads.
+VIT = Part(
+    "ViT",
+    "--vit-heads",
+    "EVA-CLIP ViT-g as BLIP-2 uses it",
+    {"hidden_size": 1408, "intermediate_size": 6144, "num_hidden_layers": 39, "patch_size": 14},
+    16,
+)
+QFORMER = Part(
+    "Q-Former",
+    "--qformer-heads",
+    "BLIP-2's, which is BERT-base",
+    {
+        "hidden_size": 768,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 12,
+        "cross_attention_frequency": 2,
+        "encoder_hidden_size": 1408,
+    },
+    12,
+)
+_HEADS = "num_attention_heads"
 
 
 @dataclass
@@ -119,6 +153,40 @@ class Eye:
         query, value = (self.weights.read(name) for name in names)
         return torch.cat([query, torch.zeros_like(query), value])
 
+    def settle_heads(self, part: Part, given: int | None) -> str:
+        """Fill in the number of attention heads of `part`, and give back in words where it is from.
+
+        It is read from a configuration, known of a published model, or `given`, never guessed. Raises UsageError.
+        """
+        sizes = self.vision if part is VIT else self.qformer
+        assert sizes is not None, "only a part that is there has heads"
+        width, layers = sizes["hidden_size"], sizes["num_hidden_layers"]
+        where = f"--vision {printable(self.title)}"
+        read = sizes.get(_HEADS)
+        if given is not None and read is not None and given != read:
+            raise UsageError(
+                f"{part.option} {given}, but the config.json of {where} says {read}: leave the option out, or correct "
+                "config.json."
+            )
+        if given is not None:
+            heads, source = given, f"as {part.option} says"
+        elif read is not None:
+            heads, source = read, "as its config.json says"
+        elif all(sizes.get(name) == size for name, size in part.sizes.items()):
+            heads, source = part.heads, f"because its sizes and depth are those of {part.published}"
+        else:
+            raise UsageError(
+                f"{where} does not say how many attention heads its {part.name} has (width {width}, {layers} layers, "
+                f"no published model's): give {part.option} N, the number it was trained with."
+            )
+        if width % heads:
+            raise UsageError(
+                f"{where}: {printable(heads, 20)} attention heads do not divide the {part.name}'s width of {width}: "
+                f"{f'give another {part.option}' if given is not None else 'its config.json is wrong; fetch it again'}."
+            )
+        sizes[_HEADS] = heads
+        return f"{part.name}: {heads} attention heads, {source}"
+
     def surplus(self, targets: Sequence[str]) -> list[str]:
         """Layers in the files that `targets` leave out, which means that the configuration is another model's."""
         used = {name for target in targets for name in self.sources(target)}
@@ -165,8 +233,8 @@ def _huggingface(directory: Path, title: str) -> Eye:
         layout="huggingface",
         title=title,
         weights=Weights(files),
-        vision=_fields(config.get("vision_config"), _VISION_FIELDS),
-        qformer=_fields(config.get("qformer_config"), _QFORMER_FIELDS),
+        vision={"image_size": IMAGE_SIZE, **_sizes(config, "vision_config", VIT, _VISION_FIELDS, where)},
+        qformer=_sizes(config, "qformer_config", QFORMER, _QFORMER_FIELDS, where),
         num_query_tokens=int(config.get("num_query_tokens") or 32),
         partner=f"{family}, width {width}" if width else family,
         from_flan_t5_xxl=family == "t5" and width == 4096,
@@ -174,9 +242,22 @@ def _huggingface(directory: Path, title: str) -> Eye:
     )
 
 
-def _fields(config: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    """Only what we know: old files carry dozens of generation settings in each part."""
-    return {name: config[name] for name in names if isinstance(config, dict) and config.get(name) is not None}
+def _sizes(config: Mapping[str, Any], key: str, part: Part, names: tuple[str, ...], where: str) -> dict[str, Any]:
+    """Only what we know: old files carry dozens of generation settings in each part. Raises BackendError.
+
+    A size that a file leaves out is the published model's: transformers wrote only what differs from it for years.
+    """
+    found = config.get(key)
+    given = {name: found[name] for name in names if isinstance(found, dict) and found.get(name) is not None}
+    sizes = {**part.sizes, **given}
+    for name in (*part.sizes, _HEADS):
+        value = sizes.get(name, 1)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise BackendError(
+                f"{where}: its config.json says {key}.{name} = {printable(value, 40)!r}, no whole number above 0; "
+                "fetch it again."
+            )
+    return sizes
 
 
 def _lavis(files: list[Path], title: str) -> Eye:
@@ -191,9 +272,6 @@ def _lavis(files: list[Path], title: str) -> Eye:
         )
     notes = []
     depth = _count(stored, f"{prefix}blocks.")
-    if not prefix and depth > _EVA_DEPTH:
-        notes.append(f"of eva_vit_g's {depth} blocks the first {_EVA_DEPTH} are used, as BLIP-2 does")
-        depth = _EVA_DEPTH
     shapes = {}
     for name in ("cls_token", "pos_embed", "patch_embed.proj.weight", "blocks.0.mlp.fc1.weight"):
         if f"{prefix}{name}" not in stored:
@@ -203,20 +281,19 @@ def _lavis(files: list[Path], title: str) -> Eye:
         shapes[name] = stored[f"{prefix}{name}"].shape
     width = shapes["cls_token"][-1]
     patch = shapes["patch_embed.proj.weight"][-1]
-    if width % _EVA_HEAD:
-        raise BackendError(
-            f"{where}: expected EVA's ViT-g (width 1408, heads of {_EVA_HEAD}), found a ViT of width {width}; "
-            "take blip2_pretrained_flant5xxl.pth and eva_vit_g.pth."
-        )
     vision = {
         "hidden_size": width,
         "intermediate_size": shapes["blocks.0.mlp.fc1.weight"][0],
         "num_hidden_layers": depth,
-        "num_attention_heads": width // _EVA_HEAD,
         "image_size": math.isqrt(shapes["pos_embed"][1] - 1) * patch,
         "patch_size": patch,
     }
+    whole = {**VIT.sizes, "num_hidden_layers": _EVA_BLOCKS}
+    if not prefix and all(vision[name] == size for name, size in whole.items()):
+        vision["num_hidden_layers"] -= 1
+        notes.append(f"of eva_vit_g's {depth} blocks the first {depth - 1} are used, as BLIP-2 does")
     qformer, queries = _lavis_qformer(weights, width)
+    _read_heads(files[0].with_name("config.json"), vision, qformer)
     t5 = stored.get("t5_proj.weight")
     opt = stored.get("opt_proj.weight")
     known = t5 or opt
@@ -249,10 +326,18 @@ def _lavis_qformer(weights: Weights, width: int) -> tuple[dict[str, Any] | None,
         "hidden_size": hidden,
         "intermediate_size": first.shape[0],
         "num_hidden_layers": depth,
-        "num_attention_heads": max(hidden // _BERT_HEAD, 1),
         "cross_attention_frequency": frequency,
         "encoder_hidden_size": width,
     }, queries.shape[1]
+
+
+def _read_heads(file: Path, vision: dict[str, Any], qformer: dict[str, Any] | None) -> None:
+    """From `file`, a configuration in BLIP-2's layout, where it is for parts of these widths."""
+    config = read_json(file) if file.is_file() else {}
+    for key, part, sizes in (("vision_config", VIT, vision), ("qformer_config", QFORMER, qformer)):
+        read = _sizes(config, key, part, ("hidden_size", _HEADS), printable(file))
+        if sizes and _HEADS in read and read["hidden_size"] == sizes["hidden_size"]:
+            sizes[_HEADS] = read[_HEADS]
 
 
 def _count(names: Any, prefix: str) -> int:

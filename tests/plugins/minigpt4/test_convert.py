@@ -52,6 +52,8 @@ def request_for(folder: Path, eye: Blip2ForConditionalGeneration) -> Any:
         projection = folder / "projection.pth"
         if not projection.exists():
             sources.random_projection(projection, sources.HIDDEN, sources.QFORMER)
+        if vision.startswith("lavis"):
+            options |= {"qformer_heads": 2, "vit_heads": 2}
         return Request(projection, str(model), tuple(files), to, **options)
 
     return make
@@ -131,7 +133,7 @@ def test_without_a_q_former(trained_norm: bool, eye: Any, folder: Path, tmp_path
     norm = (torch.rand(sources.VIT) + 0.5, torch.rand(sources.VIT)) if trained_norm else None
     more = {"ln_vision.weight": norm[0], "ln_vision.bias": norm[1]} if norm else {}
     projection = sources.save_projection(tmp_path / "p.pth", weight, bias, **more)
-    directory = convert(Request(projection, str(tmp_path / "llm"), tuple(vision), tmp_path / "model"))
+    directory = convert(Request(projection, str(tmp_path / "llm"), tuple(vision), tmp_path / "model", vit_heads=2))
 
     model = open_model(directory).eval()
     assert isinstance(model, MiniGPT4WithoutQFormer)
