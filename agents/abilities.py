@@ -61,8 +61,13 @@ def questioner_choice(spec: str, entry: Entry | None, settings: Settings) -> Cho
     missing = ""
     if provider.extra and importlib.util.find_spec(f"langchain_{provider_name}") is None:
         missing = f"it needs an optional part: pip install 'inquisight[{provider.extra}]'"
-    elif provider.key and not (os.environ.get(provider.key) or settings.api_key or settings.base_url):
+    elif provider.key and not (os.environ.get(provider.key) or (provider_name == "openai" and _has_server(settings))):
         missing = f"it needs a key: set {provider.key} before the dashboard is started"
     return Choice(
         spec, about, ("a language model", "asks about anything", "any language it knows"), not missing, missing
     )
+
+
+def _has_server(settings: Settings) -> bool:
+    """Whether an OpenAI-compatible server, or a key for OpenAI itself, is set."""
+    return bool(settings.api_key or settings.base_url)

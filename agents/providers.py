@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import SecretStr
 
-from core import remote
+from core import endpoints, remote
 from core.errors import QuestionerError
 
 if TYPE_CHECKING:
@@ -41,37 +41,40 @@ class Provider:
     max_tokens: str = "max_tokens"
     seed: str = ""  # "" where the provider takes none
     options: str = ""  # the keyword that per-call options are wrapped in
-    hosts: tuple[str, ...] = ()  # its own addresses, the only ones that get the key of that variable
+    addresses: tuple[str, ...] = ()  # environment variables that say where its client asks with that key
 
 
+# `openai` is asked where `core.endpoints` says; the others' own clients read their variables.
 PROVIDERS: Final[dict[str, Provider]] = {
-    "openai": Provider("openai", "OPENAI_API_KEY", seed="seed", hosts=remote.OPENAI_HOSTS),
-    "anthropic": Provider("anthropic", "ANTHROPIC_API_KEY", hosts=("anthropic.com",)),
-    "ollama": Provider("ollama", max_tokens="num_predict", seed="seed", options="options"),
+    "openai": Provider("openai", "OPENAI_API_KEY", seed="seed", addresses=endpoints.ADDRESSES),
+    "anthropic": Provider("anthropic", "ANTHROPIC_API_KEY", addresses=("ANTHROPIC_BASE_URL", "ANTHROPIC_API_URL")),
+    "ollama": Provider("ollama", max_tokens="num_predict", seed="seed", options="options", addresses=("OLLAMA_HOST",)),
     "huggingface": Provider("huggingface", max_tokens="max_new_tokens", options="pipeline_kwargs"),
-    "deepseek": Provider(key="DEEPSEEK_API_KEY", seed="seed"),
-    "google_genai": Provider(key="GOOGLE_API_KEY", seed="seed"),
-    "groq": Provider(key="GROQ_API_KEY", seed="seed"),
-    "mistralai": Provider(key="MISTRAL_API_KEY", seed="random_seed"),
-    "openrouter": Provider(key="OPENROUTER_API_KEY", seed="seed"),
-    "together": Provider(key="TOGETHER_API_KEY", seed="seed"),
-    "xai": Provider(key="XAI_API_KEY", seed="seed"),
+    # by itself LangChain would send OPENAI_API_KEY to Azure
+    "azure_openai": Provider(key="AZURE_OPENAI_API_KEY", seed="seed", addresses=("AZURE_OPENAI_ENDPOINT",)),
+    "deepseek": Provider(key="DEEPSEEK_API_KEY", seed="seed", addresses=("DEEPSEEK_API_BASE",)),
+    "google_genai": Provider(key="GOOGLE_API_KEY", seed="seed", addresses=("GOOGLE_GEMINI_BASE_URL",)),
+    "groq": Provider(key="GROQ_API_KEY", seed="seed", addresses=("GROQ_API_BASE", "GROQ_BASE_URL")),
+    "mistralai": Provider(key="MISTRAL_API_KEY", seed="random_seed", addresses=("MISTRAL_BASE_URL",)),
+    "openrouter": Provider(key="OPENROUTER_API_KEY", seed="seed", addresses=("OPENROUTER_API_BASE",)),
+    "together": Provider(key="TOGETHER_API_KEY", seed="seed", addresses=("TOGETHER_API_BASE",)),
+    "xai": Provider(key="XAI_API_KEY", seed="seed", addresses=("XAI_API_BASE",)),
 }
 
 # What load_questioner leaves on `model.metadata` for ask(); a model made elsewhere has none of it and
 # keeps its own retries.
-SPEC, PROVIDER, RETRIES, ROOM = (f"inquisight_{word}" for word in ("spec", "provider", "retries", "room"))
+SPEC, PROVIDER, RETRIES, ROOM, KEYS = (f"inquisight_{word}" for word in ("spec", "provider", "retries", "room", "keys"))
 
 
-def official(provider: str, base_url: str) -> bool:
-    """Whether an address belongs to the provider itself, so that the key made for it may go there."""
-    return remote.belongs_to(base_url, PROVIDERS.get(provider, Provider()).hosts)
+def key_variables() -> tuple[str, ...]:
+    """The environment variables of all providers: each one's key, and the addresses that it belongs to."""
+    return tuple(filter(None, (name for one in PROVIDERS.values() for name in (one.key, *one.addresses))))
 
 
 def is_stranger(model: BaseChatModel) -> bool:
     """Whether `openai:` stands for somebody else's OpenAI-compatible server."""
     base_url = getattr(model, "openai_api_base", None)
-    return bool(base_url) and not official("openai", str(base_url))
+    return bool(base_url) and not endpoints.speaks_openai(str(base_url))
 
 
 def name_of(model: BaseChatModel) -> str:
@@ -80,10 +83,11 @@ def name_of(model: BaseChatModel) -> str:
 
 def peer_of(model: BaseChatModel) -> remote.Peer:
     """The model as messages name it, with the keys that must not appear in one."""
-    key = PROVIDERS.get((model.metadata or {}).get(PROVIDER, ""), Provider()).key
-    keys = f"{key} or INQUISIGHT_API_KEY" if key and not is_stranger(model) else "INQUISIGHT_API_KEY"
-    address = getattr(model, "openai_api_base", None) or getattr(model, "base_url", None) or ""
-    return remote.Peer(name_of(model), str(address), keys, secrets_in(vars(model)))
+    metadata = model.metadata or {}
+    keys = metadata.get(KEYS) or PROVIDERS.get(metadata.get(PROVIDER, ""), Provider()).key or "its key"
+    address = str(getattr(model, "openai_api_base", None) or getattr(model, "base_url", None) or "")
+    address = "" if address == endpoints.OFFICIAL else address
+    return remote.Peer(name_of(model), address, keys, secrets_in(vars(model)))
 
 
 def secrets_in(holder: Mapping[str, Any]) -> tuple[str, ...]:

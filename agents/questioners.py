@@ -15,8 +15,10 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl
 
 from agents.providers import (
+    KEYS,
     PROVIDER,
     PROVIDERS,
     RETRIES,
@@ -28,10 +30,10 @@ from agents.providers import (
     explained,
     is_stranger,
     name_of,
-    official,
     retrying,
     secrets_in,
 )
+from core.endpoints import Endpoint, check_key_env, find_endpoint, refuse_keys
 from core.errors import RegistryError, UsageError
 from core.remote import after_thoughts, said_by, without_thoughts
 
@@ -63,10 +65,10 @@ def load_questioner(
 ) -> BaseChatModel:
     """A chat model by name: our registry first ("scripted", plugins), then LangChain's `init_chat_model`.
 
-    `spec` is a registered name or "provider:model", for any provider LangChain knows. `base_url` (default: the
-    setting) is an OpenAI-compatible server for `openai:`, and whatever the provider means by it otherwise.
-    Raises UsageError for a name that means nothing and for a missing package or key, RegistryError for a
-    broken plugin.
+    `spec` is a registered name or "provider:model", for any provider LangChain knows. `openai:` takes the address of a
+    compatible server from the settings, from `base_url`, or from its name: "openai:qwen3?base_url=http://HOST:8000/v1".
+    An address from one of the last two gets no configured key (`core.endpoints`); give `settings` the pair to send one.
+    Raises UsageError for a name that means nothing and for a missing package or key, RegistryError for a broken plugin.
     """
     from core.registry import get_registry
     from core.settings import get_settings
@@ -89,30 +91,81 @@ def load_questioner(
     if not (provider_name and model_name):
         raise UsageError(f"the questioner {spec!r} is incomplete; write provider:model, such as {_EXAMPLES}.")
     provider = PROVIDERS.get(provider_name, Provider())
-    options = _options(provider_name, settings, base_url, temperature)
+    model_name, typed = _parts_of(spec, provider_name, model_name)
+    if base_url:
+        typed = {**typed, "base_url": base_url}
+    ours: dict[str, Any] = {SPEC: spec, PROVIDER: provider_name, RETRIES: settings.max_retries}
+    options = _options(provider_name, settings, temperature)
+    if provider_name == "openai":
+        endpoint = _endpoint_of(spec, settings, typed)
+        ours[KEYS] = endpoint.keys
+        options["api_key"] = endpoint.key or "none"  # local servers want none, but the client insists on one
+    missing = "" if provider_name == "openai" or os.environ.get(provider.key) else provider.key
     if seed is not None and provider.seed:
         options[provider.seed] = seed
-    if provider.key and not options.get("api_key") and not os.environ.get(provider.key):
-        raise UsageError(f"the questioner {spec!r} needs a key: set {provider.key} (or INQUISIGHT_API_KEY).")
     try:
         from langchain.chat_models import init_chat_model
 
+        if provider_name == "openai":
+            options |= _connection(endpoint)
         model = init_chat_model(model_name, model_provider=provider_name, **options)
     except ImportError as error:
-        raise UsageError(_missing_package(spec, provider, error)) from error
+        key = f" and a key: set {missing}" if missing else ""
+        raise UsageError(_missing_package(spec, provider, error) + key) from error
     except Exception as error:
         if str(error).startswith("Unsupported provider"):
             raise UsageError(
                 f"the questioner {spec!r} names no known provider {provider_name!r}; write {_EXAMPLES}, or a "
                 f"registered name: {', '.join(sorted(registry.questioners))}."
             ) from error
-        raise UsageError(f"the questioner {spec!r} cannot be made: {said_by(error, secrets_in(options))}") from error
-    ours = {SPEC: spec, PROVIDER: provider_name, RETRIES: settings.max_retries}
+        if not missing:
+            said = said_by(error, secrets_in(options))
+            raise UsageError(f"the questioner {spec!r} cannot be made: {said}") from error
+    if missing:  # some clients are made without one, and say so at the first question
+        raise UsageError(f"the questioner {spec!r} needs a key: set {missing}.")
     model.metadata = {**(model.metadata or {}), **ours}
     return model
 
 
-def _options(provider: str, settings: Settings, base_url: str | None, temperature: float) -> dict[str, Any]:
+def _parts_of(spec: str, provider: str, model: str) -> tuple[str, dict[str, str]]:
+    """A model's name without the options behind its question mark, and these. Raises UsageError."""
+    name, mark, query = model.partition("?")
+    if not mark:
+        return model, {}
+    given = dict(parse_qsl(query, keep_blank_values=True))
+    refuse_keys(list(given))
+    if provider != "openai":
+        raise UsageError(
+            f"the questioner {spec!r} takes no options; an address and a key of its provider are variables."
+        )
+    if not name or set(given) - {"base_url", "key_env"}:
+        raise UsageError(f"the questioner {spec!r} takes base_url and key_env behind its name, and nothing else.")
+    check_key_env(given.get("key_env", ""))
+    return name, given
+
+
+def _endpoint_of(spec: str, settings: Settings, typed: dict[str, str]) -> Endpoint:
+    """Where `openai:` is asked. Raises UsageError."""
+    endpoint = find_endpoint(settings, typed=typed.get("base_url", ""), key_env=typed.get("key_env", ""), spec=spec)
+    if endpoint.needs_key:
+        raise UsageError(f"the questioner {spec!r} needs a key: set {endpoint.keys}.")
+    return endpoint
+
+
+def _connection(endpoint: Endpoint) -> dict[str, Any]:
+    """Arguments of ChatOpenAI: where it asks, and by HTTP clients that go nowhere else."""
+    from openai import DefaultAsyncHttpxClient, DefaultHttpxClient
+
+    return {
+        "base_url": endpoint.address,
+        "http_client": DefaultHttpxClient(**endpoint.client_options()),
+        "http_async_client": DefaultAsyncHttpxClient(**endpoint.client_options(asynchronous=True)),
+        "openai_proxy": None,  # the clients have it
+        "stream_usage": endpoint.official,  # which other servers may not know
+    }
+
+
+def _options(provider: str, settings: Settings, temperature: float) -> dict[str, Any]:
     """Constructor arguments; providers' own retries are switched off, since `ask` retries for all alike."""
     options: dict[str, Any] = {"temperature": temperature}
     if settings.requests_per_second:
@@ -120,21 +173,9 @@ def _options(provider: str, settings: Settings, base_url: str | None, temperatur
 
         rate = settings.requests_per_second
         options["rate_limiter"] = InMemoryRateLimiter(requests_per_second=rate, max_bucket_size=max(1.0, rate))
-    base_url = base_url or settings.base_url
-    if base_url:
-        options["base_url"] = base_url
-    key = settings.api_key.get_secret_value() if settings.api_key else ""
-    if key:
-        options["api_key"] = key
-    elif base_url and provider in ("openai", "anthropic") and not official(provider, base_url):
-        options["api_key"] = "none"  # local servers want no key, and OPENAI_API_KEY is not for strangers to see
-
     if provider == "huggingface":
-        return {"backend": "pipeline", "temperature": temperature, "do_sample": temperature > 0} | (
-            {"rate_limiter": options["rate_limiter"]} if "rate_limiter" in options else {}
-        )
+        return options | {"backend": "pipeline", "do_sample": temperature > 0}
     if provider == "ollama":
-        options.pop("api_key", None)
         return options | {"client_kwargs": {"timeout": settings.timeout}}
     return options | {"timeout": settings.timeout, "max_retries": 0}
 

@@ -16,15 +16,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeVar
-from urllib.parse import urlsplit
+from typing import Any, Final, Literal, TypeVar
 
 from core.errors import InquisightError, printable
 
 T = TypeVar("T")
 
 LONGEST_WAIT: Final = 60.0  # seconds; a server that asks for more is out of reach for this run
-OPENAI_HOSTS: Final = ("openai.com", "azure.com")  # the only ones that get OPENAI_API_KEY by themselves
 
 FaultKind = Literal[
     "filter", "key", "missing", "quota", "busy", "length", "failed", "timeout", "connection", "interrupted"
@@ -78,6 +76,16 @@ def status_of(error: BaseException) -> int | None:
             if isinstance(value, int) and value >= 400:
                 return value
     return None
+
+
+def redirected_to(error: BaseException) -> str:
+    """The address that the server redirects to, without its query; "" where it does not."""
+    for link in _chain(error):
+        response: Any = getattr(link, "response", None)
+        if response is not None and 300 <= (getattr(response, "status_code", None) or 0) < 400:
+            where = str(response.headers.get("location") or "another address").partition("?")[0]
+            return printable(without_credentials(where), 120)
+    return ""
 
 
 def network_failure(error: BaseException) -> Literal["timeout", "connection", ""]:
@@ -159,6 +167,10 @@ def explained(error: BaseException, peer: Peer, tries: int = 1, *, midway: bool 
         return Fault("busy", f"{name} has too many requests{often} (HTTP 429){wish}; try later or set a lower rate.")
     if status in (400, 413, 422) and (status == 413 or _TOO_LONG.search(f"{codes_of(error)} {said}".lower())):
         return Fault("length", f"{name} cannot read that much at once (HTTP {status}): {said}")
+    if where := redirected_to(error):
+        return Fault(
+            "missing", f"{name}{peer.at} redirects to {where}, which is not followed; name that address itself."
+        )
     if status is not None:
         return Fault("failed", f"{name} failed{often} (HTTP {status}): {said}")
     if network == "timeout":
@@ -199,12 +211,6 @@ def said_by(error: BaseException, secrets: Sequence[str] = ()) -> str:
     message = inner.get("message") if isinstance(inner, dict) else inner if isinstance(inner, str) else None
     text = " ".join(str(message or error or type(error).__name__).split())
     return printable(redacted(text, secrets), 200)
-
-
-def belongs_to(address: str, hosts: Sequence[str]) -> bool:
-    """Whether a base URL leads to one of `hosts` or below it, so that a key made for it may go there."""
-    host = urlsplit(address).hostname or ""
-    return any(host == own or host.endswith(f".{own}") for own in hosts)
 
 
 # ---- calling -------------------------------------------------------------------------------------------------------

@@ -47,13 +47,13 @@ class Settings(BaseSettings):
     requests_per_second: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Upper limit for calls to a remote questioner; none by default."""
     base_url: str | None = None
-    """Address of an OpenAI-compatible server, ending in /v1 for most."""
+    """Address of an OpenAI-compatible server for `openai:`, ending in /v1 for most."""
     api_key: SecretStr | None = None
-    """Key for that server; the provider's own variable (OPENAI_API_KEY, ...) works as well."""
+    """Key for that address, or for OpenAI itself where it is not set; goes nowhere else (see `core.endpoints`)."""
     vision_base_url: str | None = None
-    """Address of the OpenAI-compatible server that sees, where it is another one than that of the questioner."""
+    """Address of the server of the vision model `openai:`, where it is another one than that of the questioner."""
     vision_api_key: SecretStr | None = None
-    """Key for the server that sees; goes nowhere else."""
+    """Key for that address, or for OpenAI itself where it is not set; goes nowhere else."""
     strict_plugins: bool = False
     """A broken plugin stops the program instead of being reported."""
     load_plugins: str | None = None

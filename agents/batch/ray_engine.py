@@ -106,10 +106,11 @@ class _Batch:
         context.execution_no_progress_timeout_s = -1  # a slow model is no reason to give up
         if cluster.where == "local":
             context.wait_for_min_actors_s = 3600  # or the first one there would take all of a small batch
-        from agents.providers import PROVIDERS
+        from agents.providers import key_variables
 
-        keys = [provider.key for provider in PROVIDERS.values() if provider.key]
-        job = Job(self.away.load, work.open, work.how, work.rate is not None, os.getcwd(), environment(keys))
+        variables = key_variables()
+        here = environment(variables)
+        job = Job(self.away.load, work.open, work.how, work.rate is not None, os.getcwd(), here, variables)
         return ray.data.from_blocks(list(self._blocks(size))).map_batches(
             Interviewer,
             batch_size=size,

@@ -113,9 +113,15 @@ class Job:
     paced: bool
     folder: str  # where the command runs: paths are relative to it
     environment: Mapping[str, str]
+    variables: tuple[str, ...] = ()  # keys and addresses of providers, which belong together
 
     def settle(self) -> None:
-        """Make this process stand where the command stands. Raises UsageError."""
+        """Make this process stand where the command stands. Raises UsageError.
+
+        A key must not meet an address that this machine alone has set, nor an address a key.
+        """
+        for name in {*_settings(), *self.variables} - self.environment.keys():
+            os.environ.pop(name, None)
         os.environ.update(self.environment)
         get_settings.cache_clear()
         hush_libraries()
@@ -128,10 +134,14 @@ class Job:
             ) from None
 
 
-def environment(keys: Iterable[str]) -> dict[str, str]:
-    """Our own variables and these keys, as they are set here: the same command, the same settings."""
-    ours = {name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in AT_HOME}
-    return {name: os.environ[name] for name in (*sorted(ours), *keys) if name in os.environ}
+def environment(variables: Iterable[str]) -> dict[str, str]:
+    """Our own variables and these, as they are set here: the same command, the same settings."""
+    return {name: os.environ[name] for name in (*sorted(_settings()), *variables) if name in os.environ}
+
+
+def _settings() -> set[str]:
+    """Names of our own variables that are set here, without those that belong to a machine."""
+    return {name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in AT_HOME}
 
 
 @dataclass(slots=True, eq=False)

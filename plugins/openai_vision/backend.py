@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, ClassVar, Final
 
+from core.endpoints import find_endpoint
 from core.errors import BackendError, UsageError
 from core.images import Picture
 from core.remote import CalledOff, concurrently
 from core.settings import Settings, get_settings
 from core.vision import EncodedImage, Reply, VisionBackend, VisualQuestion
-from plugins.openai_vision.options import Endpoint, Options
+from plugins.openai_vision.options import Options
 from plugins.openai_vision.pictures import data_url
 from plugins.openai_vision.server import EndpointError, Server
 
@@ -47,7 +48,12 @@ class OpenAIBackend(VisionBackend):
         model, self.options = Options.parse(argument)
         self._name = f"openai:{argument}"
         settings = settings or get_settings()
-        self.server = Server(model, Endpoint.find(self.options, settings), settings)
+        endpoint = find_endpoint(
+            settings, vision=True, typed=self.options.base_url, key_env=self.options.key_env, spec=self._name
+        )
+        if endpoint.needs_key:
+            raise UsageError(f"openai needs a key for {endpoint.server}: set {endpoint.keys}.")
+        self.server = Server(model, endpoint, settings)
 
     @property
     def name(self) -> str:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+from core.endpoints import OFFICIAL, Endpoint
 from core.errors import BackendError, printable
 from core.remote import (
     CalledOff,
@@ -25,7 +26,6 @@ from core.remote import (
 )
 from core.settings import Settings
 from core.vision import GenerationOptions, Reply
-from plugins.openai_vision.options import OFFICIAL, Endpoint
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -54,7 +54,7 @@ class Server:
     """`model` at `endpoint`, under the limits of `settings`. Thread-safe."""
 
     def __init__(self, model: str, endpoint: Endpoint, settings: Settings) -> None:
-        from openai import OpenAI
+        from openai import DefaultHttpxClient, OpenAI
 
         self.model, self.endpoint, self.retries = model, endpoint, settings.max_retries
         address = "" if endpoint.address == OFFICIAL else endpoint.address
@@ -63,7 +63,11 @@ class Server:
         self.pace = Pace(settings.requests_per_second)
         # Local servers want no key, but the client insists on one. Retries are ours, the same for every server.
         self.client: OpenAI = OpenAI(
-            api_key=endpoint.key or "none", base_url=endpoint.address, timeout=settings.timeout, max_retries=0
+            api_key=endpoint.key or "none",
+            base_url=endpoint.address,
+            timeout=settings.timeout,
+            max_retries=0,
+            http_client=DefaultHttpxClient(**endpoint.client_options()),
         )
         self._lock = threading.Lock()
         self._refused: set[str] = set()  # of _OPTIONAL

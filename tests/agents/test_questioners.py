@@ -72,7 +72,7 @@ def way(request: pytest.FixtureRequest) -> Way:
 
 def test_reply(server: str, way: Way) -> None:
     name = f"fine.{uuid4().hex}"
-    model = load_questioner(f"openai:{name}", settings(), base_url=server)
+    model = load_questioner(f"openai:{name}", settings(base_url=server))
     task = Task("question", (TaskTurn("What is it?", "a duck"),))
     messages = [*MESSAGES[:-1], HumanMessage("a duck", additional_kwargs=task.to_kwargs())]
     assert way(model, messages, max_tokens=30, seed=7) == "What colour is the duck?"

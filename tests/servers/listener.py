@@ -24,6 +24,13 @@ COMPLETION = {
 }
 
 
+CHUNK = {
+    **COMPLETION,
+    "object": "chat.completion.chunk",
+    "choices": [{"index": 0, "finish_reason": "stop", "delta": {"role": "assistant", "content": "What is it?"}}],
+}
+
+
 @dataclass(frozen=True)
 class Received:
     """One request; names of headers in lower case."""
@@ -34,12 +41,21 @@ class Received:
     body: str
 
 
-class Listener:
-    """Answers every request with `answer(request)`: status, headers, JSON. The default is OpenAI's chat completion."""
+Answer = tuple[int, dict[str, str], Any]
 
-    def __init__(self, answer: Callable[[Received], tuple[int, dict[str, str], Any]] | None = None) -> None:
+
+def completion(request: Received) -> Answer:
+    """OpenAI's chat completion, streamed where that was asked for."""
+    if '"stream":true' in request.body.replace(" ", ""):
+        return 200, {"content-type": "text/event-stream"}, f"data: {json.dumps(CHUNK)}\n\ndata: [DONE]\n\n"
+    return 200, {}, COMPLETION
+
+
+class Listener:
+    """Answers every request with `answer(request)`: status, headers, JSON or a text as it is."""
+
+    def __init__(self, answer: Callable[[Received], Answer] = completion) -> None:
         self.received: list[Received] = []
-        answer = answer or (lambda _: (200, {}, COMPLETION))
         received = self.received
 
         class Handler(BaseHTTPRequestHandler):
@@ -49,7 +65,7 @@ class Listener:
                 request = Received(self.command, self.path, headers, body)
                 received.append(request)
                 status, more, value = answer(request)
-                content = json.dumps(value).encode()
+                content = (value if isinstance(value, str) else json.dumps(value)).encode()
                 self.send_response(status)
                 for name, text in {"content-type": "application/json", **more}.items():
                     self.send_header(name, text)

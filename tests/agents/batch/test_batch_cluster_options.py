@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from pathlib import Path
@@ -14,10 +15,12 @@ from agents.batch.cluster import Cluster, parse_cluster
 from agents.batch.pipeline import How
 from agents.batch.plan import Request
 from agents.batch.ray_engine import LARGEST, block_size
-from agents.batch.ray_worker import Desk, environment
+from agents.batch.ray_worker import Desk, Job, environment
 from agents.interview import InterviewOptions
 from agents.prompts import Prompts
+from agents.providers import key_variables
 from core.errors import InquisightError, UsageError
+from core.settings import get_settings
 from tests.agents.batch.making import make_pictures
 
 
@@ -118,3 +121,24 @@ def test_settings_and_keys_travel_and_what_belongs_to_a_machine_stays(monkeypatc
     sent = environment(["OPENAI_API_KEY", "GROQ_API_KEY_THAT_IS_NOT_SET"])
     assert sent["INQUISIGHT_BASE_URL"] == "http://llm:8000/v1" and sent["OPENAI_API_KEY"] == "sk-1"
     assert not {"SOMETHING_ELSE", "INQUISIGHT_HOME", "GROQ_API_KEY_THAT_IS_NOT_SET"} & set(sent)
+
+
+def test_a_key_that_travels_does_not_meet_an_address_of_the_other_machine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A worker's own OPENAI_BASE_URL would get the key that was sent to it, and INQUISIGHT_BASE_URL likewise."""
+    variables = key_variables()
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-the-command")
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", "https://gateway.example")
+    for name in ("OPENAI_BASE_URL", "OPENAI_API_BASE", "INQUISIGHT_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    there = Job(lambda: None, lambda _: None, None, False, str(tmp_path), environment(variables), variables)  # type: ignore[arg-type, return-value]
+    assert there.environment["ANTHROPIC_BASE_URL"] == "https://gateway.example", "addresses go with their keys"
+    for name in ("OPENAI_BASE_URL", "OPENAI_API_BASE", "INQUISIGHT_BASE_URL", "GROQ_API_KEY"):
+        monkeypatch.setenv(name, "https://of-the-worker.example")
+    monkeypatch.setenv("INQUISIGHT_HOME", "/home/of/the/worker")
+    monkeypatch.setattr("agents.batch.ray_worker.hush_libraries", lambda: None)
+    there.settle()
+    get_settings.cache_clear()
+    assert os.environ["OPENAI_API_KEY"] == "sk-of-the-command"
+    assert "of-the-worker" not in str(dict(os.environ)) and os.environ["INQUISIGHT_HOME"] == "/home/of/the/worker"

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from agents.chat_model import EyeChatModel
+from core.endpoints import typed_by_owner
 from core.errors import BackendError
 from core.images import Picture
 from core.testing import VisionBackendTests, make_picture
@@ -212,7 +213,8 @@ def test_a_key_that_the_server_does_not_know(gguf: tuple[Path, Path], monkeypatc
         server = Served("llama.cpp", url, "tiny")
         for key in ("wrong-9876543210", "right-0123456789"):
             monkeypatch.setenv("LLAMA_API_KEY", key)
-            eye = server.eye(key_env="LLAMA_API_KEY")
+            with typed_by_owner([f"{server.spec}&key_env=LLAMA_API_KEY"]):
+                eye = server.eye(key_env="LLAMA_API_KEY")
             if key.startswith("right"):
                 assert len(eye.answer([ask(make_picture(), eye)])[0]) == OPTIONS.max_new_tokens
             else:
