@@ -59,7 +59,7 @@ def _interview_row(caption: Caption) -> dict[str, Any]:
         "kind": "interview",
         "status": caption.status,
         "created": caption.created,
-        "pictures": [caption.picture.model_dump(exclude={"note"})],
+        "pictures": [caption.picture.model_dump()],
         "text": caption.text,
         "plain": caption.plain,
         "opening": caption.opening,
@@ -79,7 +79,7 @@ def _chat_row(chat: Chat) -> dict[str, Any]:
         "kind": chat.kind,
         "status": chat.turns[-1].status if chat.turns else "complete",
         "created": chat.created,
-        "pictures": [picture.model_dump(exclude={"note"}) for picture in chat.pictures],
+        "pictures": [picture.model_dump() for picture in chat.pictures],
         "text": chat.text,
         "plain": "",
         "opening": "",
@@ -138,7 +138,7 @@ def _parquet(records: Iterable[Caption | Chat], file: BinaryIO) -> int:
     text = pyarrow.string()
     said = pyarrow.struct([(name, text) for name in ("question", "answer", "asked_by", "certainty", "task")])
     picture = pyarrow.struct(
-        [("sha256", text), ("source", text), ("width", pyarrow.int32()), ("height", pyarrow.int32())]
+        [("sha256", text), ("source", text), ("width", pyarrow.int32()), ("height", pyarrow.int32()), ("note", text)]
     )
     kinds = {
         "created": pyarrow.timestamp("us", tz="UTC"),

@@ -7,6 +7,7 @@ because they can carry memory addresses and paths.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import stat
@@ -21,8 +22,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from PIL import Image, ImageMath, ImageOps, features
+from PIL import Image, ImageMath, ImageOps, _imaging, features
 
+from core.containers import Parts, reduce
+from core.containers.jpeg import JpegParts, check_whole
 from core.errors import ImageError, printable
 from core.paths import why_missing
 from core.records import PictureInfo
@@ -205,24 +208,40 @@ def _check_size(size: tuple[int, int] | None, max_pixels: int, quoted: str) -> N
 def _load(kind: Kind, data: bytes) -> Image.Image:
     """The lazily opened picture. `Image.open` is not used: it would warn on stderr above Pillow's own limit."""
     Image.init()
+    if kind == "TIFF":
+        _silence_libtiff()
     factory = Image.OPEN[kind][0]
     return factory(BytesIO(data), f"picture.{kind.lower()}")
 
 
+@cache
+def _silence_libtiff() -> None:
+    """Keep libtiff from writing its errors to standard error; Pillow leaves its default handlers in place."""
+    try:
+        library = ctypes.CDLL(_imaging.__file__)
+        for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+            getattr(library, name)(None)
+    except (OSError, AttributeError):  # linked statically, or not there at all
+        return
+
+
 def _decode(kind: Kind, data: bytes, max_pixels: int, quoted: str) -> tuple[Image.Image, list[str]]:
     """(upright RGB image, notes). May raise whatever a decoder raises."""
-    notes: list[str] = []
+    parts = reduce(kind, data)
     claimed = header_size(kind, data) or (1, 1)
     with _pillow_limit(claimed[0] * claimed[1]):
-        image = _load(kind, data)
+        image = _load(kind, parts.data)
     _check_size(image.size, max_pixels, quoted)
     with _pillow_limit(image.width * image.height):
-        if remark := _frames_note(kind, data):
-            notes.append(remark)
+        notes = [remark] if (remark := _frames_note(kind, parts)) else []
         image.load()
+        if isinstance(parts, JpegParts):
+            check_whole(parts.scans, _pixels, grey_corner=_grey_corner(image))
     rgb, remark = _to_rgb(image, kind, quoted)
     notes += [remark] if remark else []
-    rgb = _upright(image, rgb)
+    image.info.update(parts.info)
+    rgb, remark = _upright(image, rgb)
+    notes += [*([remark] if remark else []), *parts.notes]
     if min(rgb.size) == 1 < max(rgb.size):
         notes.append(f"only one pixel {'wide' if rgb.width == 1 else 'high'}")
     rgb.info = {}  # comments, profiles and EXIF (with the place of the photo) end here
@@ -243,32 +262,48 @@ def _pillow_limit(pixels: int) -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = before
 
 
-def _frames_note(kind: Kind, data: bytes) -> str | None:
+def _pixels(data: bytes) -> bytes:
+    """A digest of the pixels of a JPEG."""
+    image = _load("JPEG", data)
+    image.load()
+    return hashlib.sha256(image.tobytes()).digest()
+
+
+def _grey_corner(image: Image.Image) -> bool:
+    """Whether the last pixel is of mid-grey, which is what decoders put where data is missing."""
+    last = image.crop((image.width - 1, image.height - 1, *image.size))
+    grey = last.getchannel("K") if image.mode == "CMYK" else last.convert("L")
+    return grey.getpixel((0, 0)) in range(126, 131)
+
+
+def _frames_note(kind: Kind, parts: Parts) -> str | None:
     """What to say of a file with several frames or pages, of which only the first is used."""
     if kind in _ONE_FRAME:
         return None
-    image: Any = _load(kind, data)
+    if parts.frames is not None:
+        return f"animated: first of {parts.frames} frames" if parts.frames > 1 else None
+    image: Any = _load(kind, parts.data)
     try:
         if not getattr(image, "is_animated", False):
             return None
-        count = f"first of {image.n_frames}" if len(data) < _COUNT_FRAMES_BELOW else "first of several"
+        count = f"first of {image.n_frames}" if len(parts.data) < _COUNT_FRAMES_BELOW else "first of several"
     except Exception:  # a broken later frame does not spoil the first
         count = "first of several"
     return f"{count} pages" if kind == "TIFF" else f"animated: {count} frames"
 
 
-def _upright(image: Image.Image, rgb: Image.Image) -> Image.Image:
-    """`rgb` turned as the EXIF orientation of `image` says. TIFF is already turned by its decoder."""
+def _upright(image: Image.Image, rgb: Image.Image) -> tuple[Image.Image, str | None]:
+    """(`rgb` turned as the EXIF orientation of `image` says, remark). TIFF is already turned by its decoder."""
     try:
         orientation = image.getexif().get(0x0112, 1)
-    except Exception:  # an unreadable EXIF block: there is no orientation to apply
-        return rgb
+    except Exception:  # there is no orientation to apply
+        return rgb, "its EXIF data is damaged, it may be sideways"
     if orientation not in range(2, 9):
-        return rgb
+        return rgb, None
     exif = Image.Exif()
     exif[0x0112] = orientation
     rgb.info = {"exif": exif.tobytes()}
-    return ImageOps.exif_transpose(rgb)
+    return ImageOps.exif_transpose(rgb), None
 
 
 def _to_rgb(image: Image.Image, kind: Kind, quoted: str) -> tuple[Image.Image, str | None]:

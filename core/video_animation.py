@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from PIL import Image
 
+from core.containers import reduce
 from core.errors import printable
 from core.images import Picture
 from core.video import Limits, Video, VideoError
@@ -30,6 +31,7 @@ class Animation(Video):
             raise VideoError(f"{self.quoted} is larger than the {MAX_BYTES:,} bytes allowed for a {kind} file.")
         self._data = path.read_bytes()
         try:
+            self._data = reduce(kind, self._data, animated=True).data
             self._look_through()
         except VideoError:
             raise

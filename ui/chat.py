@@ -95,6 +95,8 @@ def _thumbnail(me: Visitor, info: PictureInfo, alt: str) -> None:
         st.caption(f":material/image_not_supported: {plain(info.source, 40)} is not here any more; add it to go on.")
     else:
         st.image(held.shown, alt=alt, width=150)
+        if info.note:
+            st.caption(plain(info.note))
 
 
 def _settings(desk: Desk) -> str:

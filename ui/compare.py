@@ -85,7 +85,7 @@ def page() -> None:
         if desk.held is not None:
             said = next((column.steered.view.summary for column in desk.columns if column.steered.view.summary), "")
             show(desk.held, alt=said)
-            st.caption(plain(desk.held.label))
+            st.caption(plain(", ".join(filter(None, (desk.held.label, desk.held.info.note)))))
     with right:
         _settings(desk)
         ready = desk.held is not None and bool(desk.chosen) and desk.busy is None

@@ -60,6 +60,7 @@ def record(row: Row) -> dict[str, Any]:
         "sha256": caption.picture.sha256,
         "width": caption.picture.width,
         "height": caption.picture.height,
+        "note": caption.picture.note,
         "same_as": row.same_as,
         "ended_because": caption.ended_because,
         "dialogue": [
@@ -107,8 +108,9 @@ def _parquet(path: Path, rows: Rows) -> None:
     text = pyarrow.string()
     turn = pyarrow.struct([(name, text) for name in ("question", "answer", "asked_by", "certainty")])
     types = {"width": pyarrow.int32(), "height": pyarrow.int32(), "dialogue": pyarrow.list_(turn)}
-    names = ("key", "caption", "summary", "opening", "plain", "sha256", "width", "height", "same_as", "ended_because")
-    schema = pyarrow.schema([(name, types.get(name, text)) for name in (*names, "dialogue")])
+    texts = ("key", "caption", "summary", "opening", "plain", "sha256")
+    names = (*texts, "width", "height", "note", "same_as", "ended_because", "dialogue")
+    schema = pyarrow.schema([(name, types.get(name, text)) for name in names])
     with replaced(path) as file, pyarrow.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
         left = rows()
         while some := list(islice(left, ROWS)):

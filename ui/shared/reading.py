@@ -38,6 +38,8 @@ def draw_heading(record: Caption | Chat) -> None:
         asked = record.assistant.get("name", "a person")
     when = record.created.astimezone().strftime("%Y-%m-%d %H:%M")
     facts = [when, f"{eye} saw" if eye else "", f"{asked} asked" if asked else "", seconds(took) if took else ""]
+    pictures = [record.picture] if isinstance(record, Caption) else record.pictures
+    facts += dict.fromkeys(picture.note for picture in pictures if picture.note)
     st.html(f'<p class="iq-note">{text(", ".join(filter(None, facts)))}. Kept as {record.id[:10]}</p>')
 
 
