@@ -23,6 +23,8 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from core.foreign import foreign_environment
+
 if TYPE_CHECKING:
     from core.entries import Entry
 
@@ -250,6 +252,7 @@ def _gpus() -> tuple[Gpu, ...]:
             text=True,
             timeout=10,
             check=True,
+            env=foreign_environment(os.environ),
         ).stdout
     except (OSError, subprocess.SubprocessError):
         return ()

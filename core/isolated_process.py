@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from core.errors import BackendError, printable
+from core.foreign import foreign_environment
 from core.isolated_worker import GRACE as EYE_GRACE
 from core.isolated_worker import ProtocolError, read_frame, write_frame
 
@@ -24,8 +25,6 @@ LOGS_KEPT = 20
 GRACE = EYE_GRACE + 2  # seconds the process gets to leave by itself
 TAIL_BYTES = 16_384
 _numbers = itertools.count(1)
-# They would make another environment's Python look for its modules in ours.
-_NOT_PASSED_ON = frozenset({"PYTHONHOME", "PYTHONPATH", "PYTHONSTARTUP", "VIRTUAL_ENV", "__PYVENV_LAUNCHER__"})
 
 
 class WorkerDiedError(Exception):
@@ -48,7 +47,7 @@ class WorkerProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=opened,
-                env=environment(os.environ, variables),
+                env=foreign_environment(os.environ, variables),
                 start_new_session=os.name == "posix",  # Ctrl-C in the terminal is for us alone; we end it
             )
         assert self._process.stdin is not None and self._process.stdout is not None
@@ -137,14 +136,6 @@ def new_log(folder: Path, name: str) -> Path:
             f"no log can be written in '{printable(folder)}': {reason}; set INQUISIGHT_HOME to a folder that can."
         ) from None
     return log
-
-
-def environment(ours: Mapping[str, str], variables: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Our environment variables as a worker gets them: without keys of other services and without our Python's."""
-    passed = {
-        name: value for name, value in ours.items() if name not in _NOT_PASSED_ON and not name.endswith("_API_KEY")
-    }
-    return {**passed, **(variables or {})}
 
 
 def _send(pipe: BinaryIO, outbox: queue.Queue[tuple[dict[str, Any], tuple[bytes, ...]] | None]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from core.errors import BackendError, UsageError, printable
-from core.isolated_process import environment as variables_for
+from core.foreign import foreign_environment
 from plugins.lavis.environment import EYE, INSTALL, PACKAGE, PINS, Environment, choose
 
 PYTHON: Final = (3, 11)  # tokenizers 0.13, which transformers 4.26 needs, was not built for a newer one
@@ -75,7 +75,7 @@ def check(environment: Environment) -> dict[str, str]:
         encoding="utf-8",
         errors="replace",
         check=False,
-        env=variables_for(os.environ),
+        env=foreign_environment(os.environ),
     )
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
@@ -164,7 +164,7 @@ class _Installer:
                 errors="replace",
                 check=False,
                 timeout=_PROBE_SECONDS,
-                env=variables_for(os.environ),
+                env=foreign_environment(os.environ, installs=True),
             )
         except (OSError, subprocess.TimeoutExpired):
             return False
@@ -185,7 +185,7 @@ def _code(command: Sequence[str], failure: str) -> int:
     """The exit code; the output goes where ours goes. Raises BackendError where it cannot be started."""
     sys.stdout.flush()
     try:
-        return subprocess.run(command, check=False, env=variables_for(os.environ)).returncode
+        return subprocess.run(command, check=False, env=foreign_environment(os.environ, installs=True)).returncode
     except OSError as error:
         raise BackendError(f"{failure}: {printable(command[0])} cannot be started ({error.strerror}).") from None
 
@@ -193,7 +193,14 @@ def _code(command: Sequence[str], failure: str) -> int:
 def _version(python: str) -> str:
     """ "3.11"; empty where it does not run."""
     try:
-        done = subprocess.run([python, "-I", "-c", _VERSION], capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(
+            [python, "-I", "-c", _VERSION],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            env=foreign_environment(os.environ),
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

@@ -24,6 +24,7 @@ from core.isolated import IsolatedVision, Limits
 from core.settings import get_settings
 from core.testing import VisionBackendTests, make_picture
 from core.vision import EncodedImage, GenerationOptions, VisualQuestion
+from tests.core.test_foreign_environment import SECRETS
 
 ROOT = Path(__file__).resolve().parents[2]
 EYES = Path(__file__).with_name("isolated_eyes.py")
@@ -439,3 +440,15 @@ def test_the_eye_of_the_documentation_works(tmp_path: Path) -> None:
     backend.close()
     for block in blocks[1:]:
         compile(block, "docs/isolated.md", "exec")
+
+
+def test_no_secret_of_ours_reaches_the_other_environment(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SECRETS:
+        monkeypatch.setenv(name, "secret-value")
+    monkeypatch.setenv("HF_HOME", "/models")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    backend = make(variables={"OWL": "1"})
+    [image] = see(backend)
+    _, names = json.loads(ask(backend, image, "path"))
+    assert not set(SECRETS) & set(names)
+    assert {"PATH", "HF_HOME", "OMP_NUM_THREADS", "OWL"} <= set(names)

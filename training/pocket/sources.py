@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from core.foreign import foreign_environment
 from core.text_lines import split_lines
 
 DEBIAN_PACKAGES = (
@@ -81,11 +83,13 @@ def fetch(root: Path) -> None:
     for package in DEBIAN_PACKAGES:
         if not list(downloads.glob(f"{package}_*.deb")):
             print(f"fetching {package}", file=sys.stderr)
-            subprocess.run(["apt-get", "download", "-qq", package], cwd=downloads, check=True)
+            command = ["apt-get", "download", "-qq", package]
+            subprocess.run(command, cwd=downloads, check=True, env=foreign_environment(os.environ, installs=True))
     for archive in sorted(downloads.glob("*.deb")):
         done = archive.with_suffix(".unpacked")
         if not done.exists():
-            subprocess.run(["dpkg-deb", "-x", str(archive), str(root)], check=True)
+            unpack = ["dpkg-deb", "-x", str(archive), str(root)]
+            subprocess.run(unpack, check=True, env=foreign_environment(os.environ))
             done.touch()
     unpack_gcompris(root)
 
