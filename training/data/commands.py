@@ -94,6 +94,22 @@ def check(
     raise typer.Exit(run(request))
 
 
+@data.command()
+def sample(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The folder to write, new or empty.", show_default=False)
+    ],
+    pictures: Annotated[
+        int, typer.Option("--pictures", metavar="N", parser=whole_number, help="How many [60].", show_default=False)
+    ] = 60,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", parser=whole_number, help="Which ones.")] = 1,
+) -> None:
+    """Write a small data set to try training with."""
+    from training.data.sample_set import write_sample
+
+    print(write_sample(folder, pictures, seed=seed))
+
+
 def add_to(cli: typer.Typer) -> None:
     """Put the group `data` on the command line."""
     cli.add_typer(data, name="data")
