@@ -17,8 +17,9 @@ class SidecarError(InquisightError):
 
 
 def sidecar_of(source: str) -> Path:
-    """Where the description of the picture `source` goes."""
-    return Path(source).with_suffix(".txt")
+    """Where the description of the picture `source` goes; never onto a picture that is called .txt itself."""
+    path = Path(source)
+    return path.with_name(f"{path.name}.txt") if path.suffix.lower() == ".txt" else path.with_suffix(".txt")
 
 
 def check_sidecars(sources: Iterable[str], *, overwrite: bool) -> None:

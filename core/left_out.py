@@ -65,7 +65,7 @@ class LeftOut:
 
     def update(self, other: LeftOut) -> None:
         """Add what another record counted."""
-        for reason, found in other._counts.items():
+        for reason, found in list(other._counts.items()):  # a reader may still be counting in another thread
             self.add(reason, found.first, found.count)
 
     def __len__(self) -> int:

@@ -59,13 +59,18 @@ def members(file: BinaryIO, size: int, begin: int = 0) -> Iterator[tarfile.TarIn
 def why_no_picture(member: tarfile.TarInfo, file: BinaryIO) -> Reason | None:
     """Why a member is not read as a picture; None where it is one."""
     name = os.path.basename(member.name)
-    if member.isdir() or is_hidden(name) or "__MACOSX" in member.name.split("/"):
+    if is_passed(member):
         return NO_PICTURE
     if member.isreg() and not member.issparse():
         return why_not(name, lambda: head_of(member, file))
     if suffix_of(name) not in picture_suffixes():
         return NO_PICTURE
     return LINKED_MEMBER if member.islnk() or member.issym() else SPARSE_MEMBER if member.isreg() else SPECIAL
+
+
+def is_passed(member: tarfile.TarInfo) -> bool:
+    """Whether a member is a folder, or the system's business: `._photo.jpg`, `__MACOSX/...`."""
+    return member.isdir() or is_hidden(os.path.basename(member.name)) or "__MACOSX" in member.name.split("/")
 
 
 def head_of(member: tarfile.TarInfo, file: BinaryIO) -> bytes:

@@ -26,7 +26,7 @@ from core.errors import UsageError, printable
 from plugins.minigpt4.writing import write_json
 from training.data.samples import BrokenLog, BrokenSample, Sample
 from training.data.spec import DataSpec
-from training.data.stream import count, open_stream
+from training.data.stream import count, left_out_of, open_stream
 from training.eye import Eye, vision_fingerprint
 from training.feature_store import FLUSH_SECONDS, ROWS, DType, FeatureStore, FeatureWriter, Manifest, create_store
 
@@ -54,6 +54,7 @@ class Progress:
     broken: int = 0
     total: int | None = None  # of this process, where known
     seconds: float = 0.0
+    left_out: str = ""  # what the data hold and is not read
 
 
 def features_events(
@@ -85,11 +86,15 @@ def features_events(
     read = known = 0
 
     def now() -> Progress:
-        return Progress(read, known, writer.written, log.broken, total, time.monotonic() - started)
+        seconds = time.monotonic() - started
+        return Progress(read, known, writer.written, log.broken, total, seconds, str(left_out_of([stream])))
 
     stream = open_stream(
         specs, seed=0, rank=rank, world=world, epochs=1, shuffle_buffer=0, broken=log, decode=False, threads=threads
     )
+    if rank == 0:
+        for source in stream.sources:
+            source.survey()
     with (
         FeatureWriter(store, f"{rank}of{world}", rows=rows, flush_seconds=flush_seconds) as writer,
         stream,
@@ -129,6 +134,8 @@ def write_features(
         return list(events)[-1]
     last = _on_terminal(events) if sys.stderr.isatty() else _in_lines(events)
     print(f"features: {_words(last)}; in {printable(to)}", file=sys.stderr, flush=True)
+    if last.left_out:
+        print(f"features: {last.left_out}", file=sys.stderr, flush=True)
     return last
 
 

@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from core.errors import UsageError
+from core.left_out import LeftOut
 from plugins.minigpt4.loading import Checked
 from training.data.samples import BrokenLog, BrokenSample, Sample
-from training.data.stream import SampleStream, count, open_stream
+from training.data.stream import SampleStream, count, left_out_of, open_stream
 from training.packing import Words
 from training.recipes import Recipe
 from training.stages import Wording, pixels
@@ -81,6 +82,9 @@ class Feed:
             if positions is not None:
                 stream.load_state_dict(positions[str(reader)])
             self.streams[reader] = stream
+        if rank == 0:
+            for source in self.streams[mine[0]].sources:
+                source.survey()
         self._pool = ThreadPoolExecutor(recipe.workers, thread_name_prefix="pixels")
         self._queue: queue.Queue[Batch | BaseException | None] = queue.Queue(AHEAD)
         self._closing = threading.Event()
@@ -92,6 +96,11 @@ class Feed:
             if isinstance(item, BaseException):
                 raise item
             yield item
+
+    @property
+    def left_out(self) -> LeftOut:
+        """What the data hold and is not read, as far as the readers of this process have seen."""
+        return left_out_of(list(self.streams.values()))
 
     def close(self) -> None:
         """Stop reading."""

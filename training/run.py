@@ -161,6 +161,8 @@ class _Run:
 
     def go(self) -> Path:
         """All steps that are left, then what makes the run complete."""
+        if left_out := self.feed.left_out:
+            _say(self.accelerator, f"data: {left_out}")
         count = sum(parameter.numel() for parameter in self.learned.values())
         _say(self.accelerator, f"{count:,} trained parameters, {self.steps - self.done} of {self.steps} steps to do")
         if self.main and not can_plot():
@@ -396,6 +398,7 @@ class _Run:
             "samples": self.samples,
             "target_tokens": self.tokens,
             "loss": sum(losses) / len(losses),
+            "left_out": self.feed.left_out.as_json(),
             "seconds": round(self.seconds, 1),
             "processes": self.world,
             "device": _device_name(str(self.device)),

@@ -21,12 +21,13 @@ import numpy as np
 
 from core.errors import InquisightError, printable
 from core.images import MAX_PIXELS
+from core.left_out import LeftOut
 from training.data.findings import Finding, Report, SourceReport, Spread
 from training.data.kinds import open_source
 from training.data.languages import Languages
 from training.data.ledger import Ledger
 from training.data.samples import MAX_SHARE, BrokenSample, Sample
-from training.data.sources import Load, Source, attempt, loaded
+from training.data.sources import Load, Source, all_left_out, attempt, loaded
 from training.data.spec import DataSpec
 
 LONGEST: Final = {"tokens": 160, "words": 120}  # stage 2 of the original cuts at 160 tokens, stage 1 at 32
@@ -102,20 +103,26 @@ def check(specs: Sequence[DataSpec], options: Options) -> Iterator[Progress | Re
         tally = _Tally(ledger, Languages())
         for spec in specs:
             before, broken = tally.good + tally.broken, tally.broken
-            kind, parts, known = None, 0, None
+            kind, parts, known, left_out = None, 0, None, LeftOut()
             try:
                 source = open_source(spec)
+                source.survey()
                 kind, parts, known = source.kind, source.parts, source.count()
                 for _ in _look(source, tally, options, longest):
                     yield Progress(tally.good + tally.broken - before, tally.broken, known, spec.path)
+                left_out = all_left_out([source])
             except InquisightError as error:
                 findings.append(Finding(level="stops", text=str(error)))
                 complete = False
             looked = tally.good + tally.broken - before
             report = SourceReport(
-                path=spec.path, kind=kind, parts=parts, samples=known, looked_at=looked, broken=tally.broken - broken
-            )
+                path=spec.path, kind=kind, parts=parts, samples=known, looked_at=looked, broken=tally.broken - broken,
+                left_out=left_out.as_json(),
+            )  # fmt: skip
             reports.append(report)
+            if left_out:
+                text = f"{printable(spec.path)} holds what is not read: {left_out}"
+                findings.append(Finding(level="warning", text=text))
             if options.stop is not None and options.stop.is_set():
                 complete = False
                 findings.append(Finding(level="note", text="it was interrupted: the figures are of what was seen."))

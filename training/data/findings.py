@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -66,6 +66,9 @@ class SourceReport(BaseModel):
     samples: int | None = None  # where known without reading everything
     looked_at: int = 0
     broken: int = 0
+    left_out: dict[
+        str, Any
+    ] = {}  # what it holds and is not read: "count", and "reasons" with a count and the first name
 
 
 class Report(BaseModel):

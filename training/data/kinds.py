@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from core.errors import printable
+from core.errors import UsageError, printable
+from core.folders import entries_below, suffix_of
+from core.left_out import LeftOut
 from training.data.parquet import ParquetSource
 from training.data.samples import DataError
 from training.data.shards import ShardSource
@@ -30,6 +32,8 @@ def open_source(spec: DataSpec) -> Source:
     parquet = kind == "table" and (path.is_dir() or path.suffix.lower() == ".parquet")
     source = ParquetSource(found) if parquet else _CLASSES[kind](found)
     source.name = spec.path  # as the user wrote it
+    if (folder := Path(spec.path).expanduser()).is_dir():
+        source.folder = folder
     return source
 
 
@@ -61,9 +65,14 @@ def _folder(path: Path, quoted: str) -> tuple[Kind, Path]:
         return "cc_sbu_align", path
     if (table := _described(path)) != path:
         return "table", table
-    for kind, pattern in (("webdataset", "*.tar"), ("table", "*.parquet")):
-        if next(path.rglob(pattern), None) is not None:
-            return ("webdataset", path) if kind == "webdataset" else ("table", path)
+    try:
+        suffixes = {suffix_of(entry.name) for entry in entries_below(str(path), LeftOut())}
+    except UsageError as error:
+        raise DataError(str(error)) from None
+    if ".tar" in suffixes:
+        return "webdataset", path
+    if ".parquet" in suffixes:
+        return "table", path
     # A .json may as well be the text of a picture.
     tables = sorted(file for file in path.iterdir() if file.suffix.lower() in TABLES and file.suffix.lower() != ".json")
     return ("table", tables[0]) if len(tables) == 1 else ("folder", path)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from core.errors import printable
+from core.errors import UsageError, printable
+from core.folders import files_below, pictures_below
+from core.left_out import UNNAMED
+from core.paths import located
+from core.tables import is_path, pictures_in
 from training.data.samples import DataError
 from training.data.sources import Load, Place, Ref, Source, digest, file_size, loaded
 from training.data.spec import DataSpec, Kind
@@ -26,7 +31,10 @@ class ParquetSource(Source):
         super().__init__(spec)
         path = Path(spec.path).expanduser()
         self.root = path if path.is_dir() else path.parent
-        self.files = sorted(path.rglob("*.parquet")) if path.is_dir() else [path]
+        try:
+            self.files = sorted(map(Path, files_below(str(path), ".parquet"))) if path.is_dir() else [path]
+        except UsageError as error:
+            raise DataError(str(error)) from None
         self.sizes = [file_size(file) for file in self.files]
         self.groups: list[tuple[int, int]] = []  # (file, row group)
         self.rows = 0
@@ -53,6 +61,30 @@ class ParquetSource(Source):
     def identity(self) -> str:
         names = [file.relative_to(self.root).as_posix() for file in self.files]
         return digest(zip(names, self.sizes, strict=True))
+
+    def survey(self) -> None:
+        if self.folder is None:
+            return
+        named = {os.path.abspath(path) for file in self.files for path in self._paths(file)}
+        for path in pictures_below(str(self.folder), self.left_out):
+            if os.path.abspath(path) not in named:
+                self.left_out.add(UNNAMED, path)
+
+    def _paths(self, file: Path) -> Iterator[str]:
+        """The paths in the column of the pictures; none where it holds the pictures themselves."""
+        from pyarrow import types
+
+        table = self._open(file)
+        try:
+            kind = table.schema_arrow.field(self.picture).type
+            has_path = types.is_struct(kind) and kind.get_field_index("path") >= 0
+            if has_path or types.is_string(kind) or types.is_large_string(kind):
+                column = f"{self.picture}.path" if has_path else self.picture
+                for batch in table.iter_batches(1024, columns=[column], use_threads=False):
+                    for cell in batch.column(0).to_pylist():
+                        yield from (located(str(self.root), one) for one in pictures_in(cell) if is_path(one))
+        finally:
+            table.close()
 
     def read(self, part: int, cursor: int = 0) -> Iterator[Place]:
         number, group = self.groups[part]

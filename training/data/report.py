@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FORMATS: Final = (".html", ".htm", ".md")
 BARS: Final = 60
+_COLUMNS: Final = ("data", "kind", "looked at", "broken", "left out")
 _MARKS: Final = {"stops": "stops a run", "warning": "warning", "note": "note"}
 _STYLES: Final = {"stops": "bold red", "warning": "yellow", "note": "dim"}
 _LANGUAGES_SHOWN: Final = 8
@@ -30,7 +31,7 @@ def print_report(report: Report, console: Console) -> None:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("data", "kind", "looked at", "broken"):
+    for name in _COLUMNS:
         table.add_column(name, justify="left" if name in ("data", "kind") else "right", overflow="fold")
     for row in _sources(report):
         table.add_row(*(Text(cell) for cell in row))
@@ -117,10 +118,11 @@ def histogram(report: Report) -> bytes | None:
     return buffer.getvalue()
 
 
-def _sources(report: Report) -> Iterator[tuple[str, str, str, str]]:
+def _sources(report: Report) -> Iterator[tuple[str, ...]]:
     for one in report.sources:
         of = "" if one.samples is None or one.samples == one.looked_at else f" of {one.samples:,}"
-        yield printable(one.path), one.kind or "-", f"{one.looked_at:,}{of}", f"{one.broken:,}"
+        left_out = one.left_out.get("count", 0)
+        yield printable(one.path), one.kind or "-", f"{one.looked_at:,}{of}", f"{one.broken:,}", f"{left_out:,}"
 
 
 def _figures(report: Report) -> Iterator[tuple[str, str]]:
@@ -162,8 +164,8 @@ def _markdown(report: Report, picture: str | None) -> str:
         "",
         f"**{_verdict(report)}**",
         "",
-        "| data | kind | looked at | broken |",
-        "|---|---|---:|---:|",
+        f"| {' | '.join(_COLUMNS)} |",
+        "|---|---|---:|---:|---:|",
     ]
     lines += [f"| {' | '.join(map(_cell, row))} |" for row in _sources(report)]
     lines += ["", "| figure | value |", "|---|---|"]
@@ -205,7 +207,7 @@ def _html(report: Report, picture: bytes | None) -> str:
     body = [
         "<h1>Data check</h1>",
         f"<p><strong>{html.escape(_verdict(report))}</strong></p>",
-        f"<table>{row(('data', 'kind', 'looked at', 'broken'), 'th')}{''.join(map(row, _sources(report)))}</table>",
+        f"<table>{row(_COLUMNS, 'th')}{''.join(map(row, _sources(report)))}</table>",
         f"<table>{''.join(map(row, _figures(report)))}</table>",
         f'<img alt="lengths of captions" src="data:image/png;base64,{encoded}">' if picture else "",
         *map(section, report.findings),

@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from core.errors import ImageError, InquisightError, printable
 from core.images import MAX_BYTES, MAX_PIXELS, Picture, open_picture
+from core.paths import why_missing
 
 MAX_SHARE: Final = 0.05
 PATIENCE: Final = 200
@@ -85,7 +86,8 @@ def picture_file(path: Path, key: str) -> bytes:
             raise BrokenSample(key, f"its picture is larger than the {MAX_BYTES:,} bytes allowed")
         return path.read_bytes()
     except FileNotFoundError:
-        raise BrokenSample(key, f"its picture {printable(path.name)} does not exist", "missing picture") from None
+        what = f"its picture {printable(path.name)} does not exist{why_missing(str(path))}"
+        raise BrokenSample(key, what, "missing picture") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = (isinstance(error, OSError) and error.strerror) or "its name cannot be a file name"
         raise BrokenSample(key, f"its picture cannot be read: {reason.lower()}") from None

@@ -1,9 +1,11 @@
 """Shards as img2dataset writes them: .tar files in which 000000012.jpg, .txt and .json stand side by side.
 
 Grouping follows the webdataset package (github.com/webdataset/webdataset, `tariterators.py`): members that follow each
-other and share their name up to the first dot of its last part are one sample. That package reads a shard as a stream
-and cannot say where it is; here the byte offset of a sample's first header is its place, so that a run goes on exactly
-where it stopped, and a shard is never unpacked.
+other and share their name up to the first dot of its last part are one group. A group is one sample, or several where
+it holds several pictures with captions: `photo.v2.jpg` with `photo.v2.txt` beside `photo.v3.jpg` with `photo.v3.txt`,
+or `a.jpg` and `a.png` with `a.txt`. That package reads a shard as a stream and cannot say where it is; here the byte
+offset of a group's first header, with the number of the sample in it, is a sample's place, so that a run goes on
+exactly where it stopped, and a shard is never unpacked.
 """
 
 from __future__ import annotations
@@ -11,25 +13,69 @@ from __future__ import annotations
 import json
 import os
 import tarfile
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Final
 
-from core.errors import printable
+from core.errors import UsageError, printable
+from core.folders import NO_PICTURE, files_below, pictures_below
 from core.images import MAX_BYTES
-from core.sniff import SUFFIXES
+from core.left_out import EXTRA_PICTURE, UNSHARDED, LeftOut, Reason
+from core.shards import BLOCK, DamagedShard, is_passed, key_of, members, stem_of, why_no_picture
 from training.data.samples import BrokenSample, DataError, Sample, caption_of
-from training.data.sources import Place, Source, broken, digest, file_size
+from training.data.sources import Load, Place, Ref, Source, broken, digest, file_size, loaded
 from training.data.spec import DataSpec, Kind
 
 CAPTION: Final = "caption"  # the field of img2dataset's .json
 TEXT_SUFFIXES: Final = ("txt", "text", "caption")
 OVER: Final = -1  # the cursor behind a damaged place
-_BLOCK: Final = tarfile.BLOCKSIZE
 _BUFFER: Final = 1 << 20
 _COMPRESSED: Final = (".gz", ".tgz", ".bz2", ".xz", ".zst")
-_PICTURES: Final = frozenset(suffix[1:] for suffix in SUFFIXES)
-Members = dict[str, tuple[int, int]]  # suffix -> (offset, size) in the shard
+_TEXTS: Final = frozenset({*TEXT_SUFFIXES, "json"})
+_NUMBER: Final = 48  # bits of a group's first byte in a cursor; above them stands the number of a sample in it
+Span = tuple[int, int]  # (first byte, bytes) of a member in the shard
+
+
+@dataclass(slots=True)
+class _Group:
+    """Members of a shard that follow each other and share their key."""
+
+    key: str
+    begin: int
+    pictures: list[tuple[str, int, Span]] = field(default_factory=list)  # (name, its header, where)
+    texts: dict[str, dict[str, Span]] = field(default_factory=dict)  # name without its suffix -> suffix -> where
+    unread: list[str] = field(default_factory=list)  # why pictures of it are not read
+
+    def samples(self, left_out: LeftOut, shard: str) -> Iterator[tuple[str, Span | None, dict[str, Span]]]:
+        """(key, picture, texts) of each sample; without a picture where only a text is there.
+
+        Texts belong to the picture with their name. A picture with dots in its name takes the texts of the whole group
+        where it has none and the group holds no plain KEY.jpg; beside one it is something else, such as a mask, and
+        counted.
+        """
+        common = self.texts.get(self.key, {})
+        is_plain = any(stem_of(name) == self.key for name, _, _ in self.pictures)
+        taken: set[str] = set()
+        for name, header, span in self.pictures:
+            stem = stem_of(name)
+            texts = self.texts.get(stem)
+            if texts is None and stem != self.key and is_plain:
+                left_out.add(EXTRA_PICTURE, f"{shard}/{name}")
+                continue
+            key = next(one for one in (stem, name, f"{name}@{header}") if one not in taken)
+            taken.add(key)
+            yield key, span, texts or common
+        there = {stem_of(name) for name, _, _ in self.pictures}
+        alone = {stem: texts for stem, texts in self.texts.items() if stem not in there}
+        if not there and common:
+            yield self.key, None, common
+        elif not is_plain:
+            for stem, texts in alone.items():
+                if stem != self.key and texts.keys() & {*TEXT_SUFFIXES}:  # a .json may be anything
+                    yield stem, None, texts
 
 
 class ShardSource(Source):
@@ -48,6 +94,12 @@ class ShardSource(Source):
     def parts(self) -> int:
         return len(self.files)
 
+    def survey(self) -> None:
+        if self.folder is not None:
+            known = {os.path.abspath(file) for file in self.files}
+            for path in pictures_below(str(self.folder), self.left_out, known=known):
+                self.left_out.add(UNSHARDED, path)
+
     def identity(self) -> str:
         return digest(zip(self.names, self.sizes, map(_head, self.files), strict=True))
 
@@ -65,6 +117,10 @@ class ShardSource(Source):
         if cursor == OVER:
             return
         name, size = self.names[part], self.sizes[part]
+        first, begin = divmod(cursor, 1 << _NUMBER)
+        left_out = LeftOut()
+        if cursor == 0:
+            self.left_out_of_parts.setdefault(part, left_out)
         try:
             file = self.files[part].open("rb", buffering=_BUFFER)
         except OSError as error:
@@ -73,21 +129,53 @@ class ShardSource(Source):
             )
             return
         with file:
-            for key, start, after, members in _groups(file, cursor, size):
-                if members is None:
-                    reason = "the shard is cut short or damaged here, the rest of it is lost"
-                    yield Place(start, after, f"{name}/{key}", broken(f"{name}/{key}", reason, "damaged shard"))
-                    return
-                if members.keys() & _PICTURES or members.keys() & {*TEXT_SUFFIXES, "json"}:
-                    yield self._place(file, f"{name}/{key}", start, after, members)
+            try:
+                for group, after in _groups(file, size, begin, name, left_out):
+                    yield from self._places(file, name, group, after, left_out, first)
+                    first = 0
+            except DamagedShard as damage:
+                key, reason = (
+                    f"{name}/byte {damage.at}",
+                    "the shard is cut short or damaged here, the rest of it is lost",
+                )
+                if damage.packed:
+                    reason = f"the shard is compressed ({damage.packed}); unpack it to a plain .tar"
+                yield Place(damage.at, OVER, key, broken(key, reason, "damaged shard"))
+        if cursor == 0:
+            self.left_out_of_parts[part] = left_out  # of a whole reading
 
-    def _place(self, file: BinaryIO, key: str, start: int, after: int, members: Members) -> Place:
-        return Place(start, after, key, lambda: self._sample(file, key, members))
+    def at(self, refs: Sequence[Ref]) -> Iterator[tuple[Ref, Load]]:
+        """A group is read once for all of its samples that are wanted."""
+        wanted: dict[Ref, set[int]] = defaultdict(set)
+        for part, cursor in refs:
+            wanted[part, cursor % (1 << _NUMBER)].add(cursor)
+        for (part, begin), cursors in sorted(wanted.items()):
+            for place in self.read(part, min(cursors)):
+                if place.cursor in cursors:
+                    cursors.remove(place.cursor)
+                    yield (part, place.cursor), loaded(place.load)
+                if not cursors or place.cursor % (1 << _NUMBER) != begin:
+                    break
+            if cursors:
+                raise self.changed()
 
-    def _sample(self, file: BinaryIO, key: str, members: Members) -> Sample:
-        picture = next((suffix for suffix in members if suffix in _PICTURES), None)
-        if picture is None:
-            raise BrokenSample(key, "it has no picture", "missing picture")
+    def _places(
+        self, file: BinaryIO, name: str, group: _Group, after: int, left_out: LeftOut, first: int
+    ) -> Iterator[Place]:
+        found = list(group.samples(left_out, name))
+        for number, (stem, picture, texts) in enumerate(found):
+            if number < first:
+                continue
+            then = after if number + 1 == len(found) else group.begin | number + 1 << _NUMBER
+            key = f"{name}/{stem}"
+            if picture is None:
+                unread = f" but {', '.join(group.unread)}" if group.unread else ""
+                load = broken(key, f"it has no picture{unread}", "missing picture")
+            else:
+                load = partial(self._sample, file, key, picture, texts)
+            yield Place(group.begin | number << _NUMBER, then, key, load)
+
+    def _sample(self, file: BinaryIO, key: str, picture: Span, members: dict[str, Span]) -> Sample:
         spec = self.spec
         needs_json = spec.text_column or spec.instruction_column
         text = None if spec.text_column else next((one for one in TEXT_SUFFIXES if one in members), None)
@@ -103,7 +191,7 @@ class ShardSource(Source):
             key=key,
             source=self.name,
             text=caption_of(caption, key, f"its .{text}" if text else f"'{spec.text_column or CAPTION}' in its .json"),
-            picture=_bytes(file, key, members[picture]),
+            picture=_bytes(file, key, picture),
             instruction=caption_of(asked, key, "its instruction") if spec.instruction_column else spec.instruction,
         )
 
@@ -111,7 +199,7 @@ class ShardSource(Source):
 def _head(file: Path) -> bytes:
     """The first header and some of what it announces: sizes alone are multiples of 10,240 and say little."""
     with file.open("rb") as stream:
-        return stream.read(8 * _BLOCK)
+        return stream.read(8 * BLOCK)
 
 
 def json_object(data: bytes, key: str) -> dict[str, Any]:
@@ -132,7 +220,10 @@ def expand(pattern: str) -> list[Path]:
         raise DataError(f"{quoted} is not a path; download the shards and name their folder.")
     path = Path(pattern).expanduser()
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*.tar") if not file.name.startswith("."))
+        try:
+            files = sorted(map(Path, files_below(str(path), ".tar")))
+        except UsageError as error:
+            raise DataError(str(error)) from None
     elif path.is_file():
         files = [path]
     else:
@@ -168,59 +259,43 @@ def _short_names(files: list[Path]) -> list[str]:
     return [file.absolute().relative_to(shared).as_posix() for file in files]
 
 
-def _groups(file: BinaryIO, cursor: int, size: int) -> Iterator[tuple[str, int, int, Members | None]]:
-    """(key, first byte, first byte after, members) of each sample; members None where the shard is damaged."""
-    key: str | None = None
-    start = end = cursor
-    members: Members = {}
-    for member in _members(file, cursor):
-        torn = member if isinstance(member, int) else member.offset if member.offset_data + member.size > size else None
-        if torn is not None:
-            if key is not None and all(offset + length <= size for offset, length in members.values()):
-                yield key, start, torn, members
-            yield f"byte {torn}", torn, OVER, None
-            return
-        assert isinstance(member, tarfile.TarInfo)
-        end = member.offset_data + -(-member.size // _BLOCK) * _BLOCK
-        base, suffix = _split(member.name)
-        if base is None or not member.isreg():
-            continue
-        if base != key:
-            if key is not None:
-                yield key, start, member.offset, members
-            key, start, members = base, member.offset, {}
-        members.setdefault(suffix.lower(), (member.offset_data, member.size))
-    if key is not None:
-        yield key, start, end, members
-
-
-def _members(file: BinaryIO, cursor: int) -> Iterator[tarfile.TarInfo | int]:
-    """The headers of a shard from a byte on; at last a byte where it does not go on or end as a tar does."""
-    end = cursor
-    file.seek(cursor)
+def _groups(file: BinaryIO, size: int, begin: int, shard: str, left_out: LeftOut) -> Iterator[tuple[_Group, int]]:
+    """Each group and the first byte after it. Raises DamagedShard, after the group before the damage."""
+    group: _Group | None = None
+    end = begin
     try:
-        with tarfile.TarFile(fileobj=file, mode="r") as tar:
-            kept: list[tarfile.TarInfo] = tar.members  # type: ignore[attr-defined]
-            while (member := tar.next()) is not None:
-                kept.clear()  # or memory would grow with the shard
-                end = tar.offset
-                yield member
-        file.seek(end)
-        rest = file.read(_BLOCK)
-    except (tarfile.TarError, OSError, ValueError, OverflowError):
-        yield end
-        return
-    if rest.strip(b"\0") or len(rest) < _BLOCK:  # a tar ends with blocks of zeros: without them something was lost
-        yield end
+        for member in members(file, size, begin):
+            end = member.offset_data + -(-member.size // BLOCK) * BLOCK
+            reason = _text_or_why(member, file)
+            if is_passed(member) or (reason is NO_PICTURE and not member.isreg()):
+                continue
+            key = key_of(member.name)
+            if group is None or key != group.key:
+                if group is not None:
+                    yield group, member.offset
+                group = _Group(key, member.offset)
+            span = (member.offset_data, member.size)
+            if reason is None:
+                group.pictures.append((member.name, member.offset, span))
+                continue
+            stem, dot, suffix = member.name.rpartition(".")
+            if dot and suffix.strip().lower() in _TEXTS and member.isreg():
+                group.texts.setdefault(stem, {}).setdefault(suffix.strip().lower(), span)
+            elif reason is not NO_PICTURE:
+                left_out.add(reason, f"{shard}/{member.name}")
+                group.unread.append(reason.one)
+    except DamagedShard as damage:
+        if group is not None:
+            yield group, damage.at
+        raise
+    if group is not None:
+        yield group, end
 
 
-def _split(name: str) -> tuple[str | None, str]:
-    """(key, suffix) of a member: everything up to the first dot of its last part, and what follows."""
-    folder, slash, last = name.rpartition("/")
-    stem, dot, suffix = last.partition(".")
-    if not stem or not dot:
-        return None, ""
-    return f"{folder}{slash}{stem}", suffix
+def _text_or_why(member: tarfile.TarInfo, file: BinaryIO) -> Reason | None:
+    """As `why_no_picture`, but texts are not opened to see whether they are pictures."""
+    is_text = member.name.rpartition(".")[2].lower() in _TEXTS
+    return NO_PICTURE if is_text else why_no_picture(member, file)
 
 
 def _bytes(file: BinaryIO, key: str, place: tuple[int, int]) -> bytes:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from core.errors import printable
+from core.left_out import LeftOut
 from training.data.samples import BrokenSample, DataError, Fault, Sample
 from training.data.spec import DataSpec, Kind
 
@@ -38,6 +39,12 @@ class Source(ABC):
     def __init__(self, spec: DataSpec) -> None:
         self.spec = spec
         self.name = spec.path
+        self.folder: Path | None = None  # where the user named one that holds the data
+        self.left_out = LeftOut()  # what the data hold and is not read; filled by the listing and by `survey`
+        self.left_out_of_parts: dict[int, LeftOut] = {}  # of what is found only by reading a part
+
+    def survey(self) -> None:  # noqa: B027 - most have nothing beside them
+        """Count what is found only by a search: pictures beside the shards or tables of a folder."""
 
     @property
     @abstractmethod
@@ -68,6 +75,16 @@ class Source(ABC):
     def changed(self) -> DataError:
         """The error for data that are not those a position was saved with."""
         return DataError(f"{printable(self.name)} has changed since the position was saved; begin the run anew.")
+
+
+def all_left_out(readers: Sequence[Source]) -> LeftOut:
+    """What one data set holds and is not read, as far as several readers of it have seen."""
+    found = LeftOut()
+    found.update(readers[0].left_out)
+    parts = {part: one for reader in readers for part, one in list(reader.left_out_of_parts.items())}
+    for _, one in sorted(parts.items()):
+        found.update(one)
+    return found
 
 
 def attempt(load: Load) -> Sample | BrokenSample:

@@ -21,9 +21,10 @@ import numpy as np
 
 from core.errors import UsageError, printable
 from core.images import MAX_PIXELS
+from core.left_out import LeftOut
 from training.data.kinds import open_source
 from training.data.samples import BrokenLog, BrokenSample, DataError, Sample
-from training.data.sources import Load, Source, attempt
+from training.data.sources import Load, Source, all_left_out, attempt
 from training.data.spec import DataSpec
 from training.data.walk import Item, Walk
 
@@ -238,6 +239,14 @@ def open_stream(
         seed=seed, rank=rank, world=world, epochs=epochs, shuffle_buffer=shuffle_buffer,
         broken=broken or BrokenLog(), decode=decode, threads=threads, max_pixels=max_pixels,
     )  # fmt: skip
+
+
+def left_out_of(streams: Sequence[SampleStream]) -> LeftOut:
+    """What the data of several streams over the same specs hold and is not read, as far as they have seen."""
+    found = LeftOut()
+    for readers in zip(*(stream.sources for stream in streams), strict=True):
+        found.update(all_left_out(readers))
+    return found
 
 
 def count(specs: Sequence[DataSpec]) -> list[int | None]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
+import os
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from core.errors import printable
-from core.sniff import SUFFIXES
-from training.data.rows import CHUNK, Row, Rows, open_csv, open_json, open_json_lines, spooled, walk
+from core.errors import UsageError, printable
+from core.folders import no_pictures, pictures_below
+from core.left_out import UNNAMED
+from core.paths import located
+from core.shards import stem_of
+from core.tables import NoPicture, Row, choose_column, is_path, picture_of, pictures_in
+from training.data.rows import CHUNK, Rows, open_json, open_table, spooled
 from training.data.samples import BrokenSample, DataError, Sample, caption_of, picture_file
 from training.data.shards import CAPTION, TEXT_SUFFIXES, json_object
 from training.data.sources import Place, Source, digest, file_size
@@ -40,16 +43,35 @@ class RowSource(Source):
 
     def read(self, part: int, cursor: int = 0) -> Iterator[Place]:
         for number, row in self.rows.read(part, cursor):
-            key = self.key(part * CHUNK + number, row)
+            key = self.key(part * CHUNK + number, row.fields or {})
             yield Place(number, number + 1, key, lambda key=key, row=row: self._load(key, row))  # type: ignore[misc]
 
     def _load(self, key: str, row: Row) -> Sample:
-        if row is None:
-            raise BrokenSample(key, "the line is not a JSON object", "broken row")
-        return self.sample(key, row)
+        if row.fields is None:
+            raise BrokenSample(key, f"the row {row.problem}", "broken row")
+        return self.sample(key, row.fields)
+
+    def survey(self) -> None:
+        """Count the pictures of the folder that no row names."""
+        if self.folder is None:
+            return
+        named = {os.path.abspath(path) for path in self.named()}
+        for path in pictures_below(str(self.folder), self.left_out):
+            if os.path.abspath(path) not in named:
+                self.left_out.add(UNNAMED, path)
+
+    def named(self) -> Iterator[str]:
+        """The paths of all pictures that rows name."""
+        for part in range(self.parts):
+            for _, row in self.rows.read(part):
+                yield from self.paths(row.fields or {})
 
     @abstractmethod
-    def key(self, number: int, row: Row) -> str:
+    def paths(self, row: dict[str, Any]) -> Iterator[str]:
+        """The paths of the pictures that a row names."""
+
+    @abstractmethod
+    def key(self, number: int, row: dict[str, Any]) -> str:
         """A name that is unique in this source."""
 
     @abstractmethod
@@ -67,29 +89,40 @@ class FolderSource(RowSource):
         self.root = Path(spec.path).expanduser()
         if not self.root.is_dir():
             raise DataError(f"{printable(spec.path)} is not a folder; check the path.")
-        self.rows = spooled(walk(self.root, SUFFIXES), spec.path)
+        try:
+            found = pictures_below(str(self.root), self.left_out, ordered=True)
+            self.rows = spooled(({"path": os.path.relpath(path, self.root)} for path in found), spec.path)
+        except UsageError as error:
+            raise DataError(str(error)) from None
         if not self.rows.count:
-            raise DataError(f"{printable(spec.path)} holds no pictures; check the path.")
+            raise DataError(str(no_pictures(printable(spec.path), self.left_out)))
 
     def identity(self) -> str:
         return digest((self.rows.count, *(self._name(chunk) for chunk in range(self.rows.chunks))))
 
-    def _name(self, chunk: int) -> Row:
-        return next(self.rows.read(chunk))[1]
+    def _name(self, chunk: int) -> dict[str, Any] | None:
+        return next(self.rows.read(chunk))[1].fields
 
-    def key(self, number: int, row: Row) -> str:
-        return str((row or {})["path"])
+    def survey(self) -> None:
+        """Everything was counted when the folder was listed."""
+
+    def paths(self, row: dict[str, Any]) -> Iterator[str]:
+        yield str(self.root / row["path"])
+
+    def key(self, number: int, row: dict[str, Any]) -> str:
+        return str(row["path"])
 
     def sample(self, key: str, row: dict[str, Any]) -> Sample:
         path = self.root / key
         spec = self.spec
-        texts = [] if spec.text_column else [path.with_suffix(f".{suffix}") for suffix in TEXT_SUFFIXES]
-        beside = path.with_suffix(".json")
-        text = next((file for file in texts if file.is_file()), None)
+        texts = [] if spec.text_column else [_beside(path, f".{suffix}") for suffix in TEXT_SUFFIXES]
+        beside = _beside(path, ".json")
+        text = next((file for file in texts if file != path and file.is_file()), None)
         fields: dict[str, Any] = {}
         if text is None or spec.instruction_column:
             if not beside.is_file():
-                raise BrokenSample(key, f"it has no {path.stem}.txt or {path.stem}.json beside it", "missing caption")
+                stem = beside.stem
+                raise BrokenSample(key, f"it has no {stem}.txt or {stem}.json beside it", "missing caption")
             fields = json_object(_small_file(beside, key), key)
         caption = _small_file(text, key) if text else fields.get(spec.text_column or CAPTION)
         what = f"its {text.suffix}" if text else f"'{spec.text_column or CAPTION}' in its .json"
@@ -106,12 +139,12 @@ class TableSource(RowSource):
         self.path = Path(spec.path).expanduser()
         self.size = file_size(self.path)
         self.root = self.path.parent
-        suffix = self.path.suffix.lower()
-        if suffix in (".csv", ".tsv"):
-            self.rows, columns = open_csv(self.path)
+        if self.path.suffix.lower() == ".json":
+            self.rows = open_json(self.path, "item")
+            some = self.rows.read(0) if self.rows.count else iter(())
+            columns = list(dict.fromkeys(name for _, row in some for name in row.fields or ()))
         else:
-            self.rows = open_json(self.path, "item") if suffix == ".json" else open_json_lines(self.path)
-            columns = list(next((row for _, row in self.rows.read(0) if row), {})) if self.rows.count else []
+            self.rows, columns = open_table(self.path)
         if not self.rows.count:
             raise DataError(f"{printable(spec.path)} holds no rows.")
         self.picture, self.text = columns_of(spec, columns)
@@ -119,7 +152,10 @@ class TableSource(RowSource):
     def identity(self) -> str:
         return digest((self.path.name, self.size, self.rows.count))
 
-    def key(self, number: int, row: Row) -> str:
+    def paths(self, row: dict[str, Any]) -> Iterator[str]:
+        return (located(str(self.root), one) for one in pictures_in(row.get(self.picture)) if is_path(one))
+
+    def key(self, number: int, row: dict[str, Any]) -> str:
         return f"{self.path.name}:{number + 1}"
 
     def sample(self, key: str, row: dict[str, Any]) -> Sample:
@@ -149,8 +185,11 @@ class AlignSource(RowSource):
     def identity(self) -> str:
         return digest((self.size, self.rows.count))
 
-    def key(self, number: int, row: Row) -> str:
-        return f"{(row or {}).get('image_id', 'no image_id')}#{number + 1}"
+    def paths(self, row: dict[str, Any]) -> Iterator[str]:
+        yield str(self.root / f"{row.get('image_id')}.jpg")
+
+    def key(self, number: int, row: dict[str, Any]) -> str:
+        return f"{row.get('image_id', 'no image_id')}#{number + 1}"
 
     def sample(self, key: str, row: dict[str, Any]) -> Sample:
         name = row.get("image_id")
@@ -164,11 +203,10 @@ def columns_of(spec: DataSpec, columns: Sequence[str]) -> tuple[str, str]:
     """The names of the picture's and the text's column. Raises DataError that lists what there is."""
 
     def choose(wanted: str | None, usual: Sequence[str], what: str) -> str:
-        if wanted is None:
-            by_name = {name.strip().lower(): name for name in reversed(columns)}
-            found = next((by_name[name] for name in usual if name in by_name), None)
-        else:
-            found = wanted if wanted in columns else None
+        try:
+            found = choose_column(wanted, usual, columns)
+        except ValueError as error:
+            raise DataError(f"{printable(spec.path)} has {error}.") from None
         if found is None:
             there = ", ".join(printable(name, 40) for name in columns[:12]) or "none"
             asked = f"no column {printable(wanted)!r}" if wanted else f"no column that looks like the {what}"
@@ -189,23 +227,28 @@ def table_sample(source: Source, key: str, row: dict[str, Any], root: Path, pict
 
 
 def _picture(value: Any, key: str, root: Path) -> bytes:
-    """Bytes as they are, {"bytes", "path"} as Hugging Face writes it, base64 as data:..., or a path."""
-    if isinstance(value, dict):
-        value = value.get("bytes") or value.get("path")
-    if isinstance(value, bytes) and value:
-        return value
-    if not isinstance(value, str) or not value.strip():
-        raise BrokenSample(key, "it names no picture", "missing picture")
-    name = value.strip()
-    if name.startswith("data:image/"):
-        try:
-            return base64.b64decode(name.partition(",")[2], validate=True)
-        except binascii.Error:
-            raise BrokenSample(key, "its picture is not proper base64") from None
-    if name.startswith(("http://", "https://")):
+    """The bytes of the one picture of a cell. Raises BrokenSample."""
+    found = pictures_in(value)
+    if len(found) > 1:
+        raise BrokenSample(key, f"it names {len(found)} pictures; give each of them a row of its own", "broken row")
+    try:
+        picture = picture_of(found[0])
+    except NoPicture as error:
+        if isinstance(found[0], str) and found[0]:
+            raise BrokenSample(key, f"its picture {error}") from None
+        raise BrokenSample(key, f"it {error}", "missing picture") from None
+    if isinstance(picture, bytes):
+        return picture
+    if picture.startswith(("http://", "https://")):
         reason = "its picture is a web address; download the pictures first, with img2dataset for instance"
         raise BrokenSample(key, reason, "picture on the web")
-    return picture_file(root / name, key)
+    return picture_file(Path(located(str(root), picture)), key)
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    """photo.v2.jpg -> photo.v2.txt; of a name without the suffix of a picture also all of it: v1.0 -> v1.0.txt."""
+    whole = path.with_name(stem_of(path.name) + suffix)
+    return whole if whole.is_file() else path.with_suffix(suffix)
 
 
 def _sample(source: Source, key: str, picture: bytes, text: str, fields: dict[str, Any]) -> Sample:
