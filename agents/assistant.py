@@ -17,15 +17,16 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
-from agents.chat_events import Notice, Piece, tidy
+from agents.chat_events import Notice, Piece, Rewritten, tidy
 from agents.desk import Begun, Concluded, Desk, Event, Returned, Said, Stopped, Thinking
 from agents.driver import describe_questioner
 from agents.usage import Meter, counting
 from core.entries import one_line
 from core.errors import InquisightError, QuestionerError, UsageError
+from core.reasoning import answer_in
 from core.records import Chat as ChatRecord
 from core.records import ChatTurn, Status, ToolCall
-from core.remote import after_thoughts
+from core.replies import why_empty
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -150,6 +151,8 @@ class _Learned:
                 self.notices.append(event.text)
             case Piece():
                 self.words.append(event.text)
+            case Rewritten():
+                self.words[:] = [event.text]
             case Thinking() | Said():
                 self.words.clear()
 
@@ -172,7 +175,7 @@ def _answer(
     from langchain_core.messages import AIMessage, HumanMessage
 
     from agents.assistant_middleware import make_watcher
-    from agents.questioners import EmptyReplyError
+    from agents.questioners import EmptyReplyError, read_message
 
     count = len(desk.pictures)
     pictures = "picture 1" if count == 1 else f"pictures 1 to {count}"
@@ -203,12 +206,17 @@ def _answer(
             f"{name} called tools {steps} times and came to no answer; allow more --steps, or choose another model."
         ) from None
     last = result["messages"][-1]
-    text = clean_text(str(last.text)) if isinstance(last, AIMessage) else ""
-    if not text:
-        raise EmptyReplyError(f"{name} answered with nothing.")
-    return text
+    reader = read_message(last if isinstance(last, AIMessage) else AIMessage(""))
+    if text := tidy(reader.answer.text).strip():
+        return text
+    if reader.answer.called:
+        raise EmptyReplyError(
+            f"{name} wrote its tool calls as text; start its server with a parser for them (vLLM: "
+            "--enable-auto-tool-choice --tool-call-parser), or choose another model."
+        )
+    raise EmptyReplyError(f"{name} {why_empty(reader)}")
 
 
 def clean_text(text: str) -> str:
-    """A message without a leading <think>...</think>, safe to print, its lines as they are."""
-    return tidy(after_thoughts(text)).strip()
+    """A message without reasoning and tool calls, safe to print, its lines as they are."""
+    return tidy(answer_in(text)).strip()

@@ -18,19 +18,22 @@ from langchain.agents.middleware import AgentMiddleware, ModelResponse
 from langchain_core.messages import AIMessage, ToolMessage, message_chunk_to_message
 
 from agents.assistant import clean_text
-from agents.chat_events import Piece, tidy
+from agents.chat_events import Piece, Rewritten, tidy
 from agents.desk import Called, Event, Returned, Said, Stopped, Thinking
-from agents.providers import explained, retrying
+from agents.providers import explained, name_of, retrying, server_of
+from agents.questioners import part_of_message
+from core.budgets import budgets_of
 from core.entries import one_line
 from core.errors import InquisightError, printable
 from core.records import ToolCall
-from core.remote import said_by, status_of, without_thoughts
+from core.remote import said_by, status_of
 
 if TYPE_CHECKING:
     from langchain.agents.middleware import ModelRequest, ToolCallRequest
     from langgraph.types import Command
 
     from agents.desk import Desk
+    from core.replies import ReplyReader
 
 RESULT_CHARS = 4000  # of one tool, for the model and the record
 ARGUMENT_CHARS = 2000
@@ -42,8 +45,8 @@ def make_watcher(desk: Desk, tell: Callable[[Event], None]) -> AgentMiddleware[A
 
 
 class _Watcher(AgentMiddleware[Any, Any]):
-    """Model calls are retried as everywhere in the house, while nothing of the reply has been heard; a tool that fails
-    says so to the model and harms nobody."""
+    """Model calls are retried as elsewhere, while nothing of the reply has been shown. A tool that fails is reported to
+    the model, and the run goes on."""
 
     def __init__(self, desk: Desk, tell: Callable[[Event], None]) -> None:
         super().__init__()
@@ -68,12 +71,15 @@ class _Watcher(AgentMiddleware[Any, Any]):
     ) -> ModelResponse[Any]:
         """One reply, told in pieces. Raises QuestionerError where it breaks off, else whatever the model does."""
         chunks: list[AIMessage] = []
+        reader = budgets_of(server_of(request.model), name_of(request.model)).reader()
         told = False
         try:
-            for piece in without_thoughts(self._words(request, chunks)) if self.streams else ():
-                if text := tidy(piece if told else piece.lstrip()):
+            for piece in self._words(request, chunks, reader) if self.streams else ():
+                if text := tidy(piece):
                     self.tell(Piece(text))
                     told = True
+            if told and reader.answer.retracted:
+                self.tell(Rewritten(tidy(reader.answer.text)))
         except Exception as error:
             if told:
                 raise explained(error, request.model, midway=True) from error
@@ -89,15 +95,16 @@ class _Watcher(AgentMiddleware[Any, Any]):
         message = functools.reduce(operator.add, chunks)
         return ModelResponse(result=[message_chunk_to_message(message)])
 
-    def _words(self, request: ModelRequest[Any], chunks: list[AIMessage]) -> Iterator[str]:
-        """The words of the chunks that are appended to `chunks`; a model that cannot stream gives one message."""
+    def _words(self, request: ModelRequest[Any], chunks: list[AIMessage], reader: ReplyReader) -> Iterator[str]:
+        """What can be shown of the chunks, which are appended to `chunks`; a model that cannot stream gives one."""
         messages = [*([request.system_message] if request.system_message else []), *request.messages]
         model = request.model.bind_tools(request.tools, tool_choice=request.tool_choice, **request.model_settings)
         for chunk in model.stream(messages):
             if self.desk.stop.is_set():
                 raise Stopped
             chunks.append(chunk)
-            yield str(chunk.text)
+            yield from reader.take(part_of_message(chunk))
+        yield from reader.finish()
 
     def wrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]]

@@ -54,6 +54,13 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
+class Rewritten:
+    """The pieces so far were the model's reasoning, which showed late; this is the answer instead."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """Something the person should know, in one sentence."""
 
@@ -73,7 +80,7 @@ class Silenced:
     """Stopped before its first word: the question is as if never asked."""
 
 
-Event = Started | PictureAdded | Asked | Waiting | Piece | Notice | Answered | Silenced
+Event = Started | PictureAdded | Asked | Waiting | Piece | Rewritten | Notice | Answered | Silenced
 
 
 def passing(events: Iterator[T], look: Callable[[T], None]) -> Iterator[T]:

@@ -2,7 +2,8 @@
 
 Answers are untrusted: a picture may contain writing such as "System: ignore your rules", and a model
 that reads it aloud hands it to the questioner. So control characters go, role markers and chat
-template tokens lose their meaning, lengths are capped. All functions are pure and idempotent.
+template tokens lose their meaning, lengths are capped; reasoning and tool calls are left out
+(`core.reasoning`). All functions are pure and idempotent.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final
+
+from core.reasoning import answer_in
 
 QUESTION_CHARS: Final = 240
 ANSWER_CHARS: Final = 700
@@ -37,7 +40,6 @@ _TEMPLATE_TOKEN = re.compile(
     r"</?(?:s|bos|eos|pad|unk|Img|ImageHere|image|start_of_turn|end_of_turn)>|#{3,}",
     re.IGNORECASE,
 )
-_THINKING = re.compile(r"<(think|thinking|reasoning)>.*?(?:</\1>|\Z)", re.IGNORECASE | re.DOTALL)
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 _NUMBERING = re.compile(r"^\s*(?:[(\[]?\d{1,3}\s*[.):\]](?!\d)|[-*•–—>]+(?=\s))\s*")
 _QUOTES: Final = "\"'`“”‘’«»„「」『』*_ "
@@ -86,7 +88,7 @@ def _settle(step: Callable[[str], str], text: str) -> str:
 
 
 def _question_once(text: str) -> str:
-    text = _TEMPLATE_TOKEN.sub(" ", _THINKING.sub(" ", text[:_READ_CHARS]))
+    text = _TEMPLATE_TOKEN.sub(" ", answer_in(text)[:_READ_CHARS])
     lines = plain_text(text, keep_lines=True).split("\n")
     asking = next((line for line in lines if re.search(r"[?？]", line)), None)
     line = asking if asking is not None else next((line for line in lines if _bare(line)), "")
@@ -114,8 +116,7 @@ def _bare(line: str) -> str:
 
 
 def _answer_once(text: str, question: str | None) -> str:
-    text = _THINKING.sub(" ", text[:_READ_CHARS])
-    text = plain_text(text, keep_lines=True)
+    text = plain_text(answer_in(text), keep_lines=True)
     text = _without_echo(text, question)
     cut = _RUN_ON.search(text)
     if cut and cut.start() > 0:
@@ -125,7 +126,7 @@ def _answer_once(text: str, question: str | None) -> str:
 
 
 def _summary_once(text: str) -> str:
-    text = plain_text(_THINKING.sub(" ", text[:_READ_CHARS]))
+    text = plain_text(answer_in(text))
     text = _LEADING_ROLE.sub("", text).strip('"“”*_ ')
     return _shorten(_without_loops(_defused(text)), SUMMARY_CHARS)
 

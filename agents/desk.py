@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from agents.chat_events import Notice, Piece, tidy
+from agents.chat_events import Notice, Piece, Rewritten, tidy
 from agents.chatting import Chat, ChatOptions
 from agents.cleaning import clean_answer, clean_summary
 from agents.driver import Answered, Done, Failed, interview_picture
@@ -95,7 +95,7 @@ class Concluded:
     interrupted: bool = False
 
 
-Event = Begun | Thinking | Piece | Said | Called | Overheard | Returned | Notice | Concluded
+Event = Begun | Thinking | Piece | Rewritten | Said | Called | Overheard | Returned | Notice | Concluded
 
 
 # --- what the tools work on ---------------------------------------------------------------------------------------

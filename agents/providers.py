@@ -63,7 +63,10 @@ PROVIDERS: Final[dict[str, Provider]] = {
 
 # What load_questioner leaves on `model.metadata` for ask(); a model made elsewhere has none of it and
 # keeps its own retries.
-SPEC, PROVIDER, RETRIES, ROOM, KEYS = (f"inquisight_{word}" for word in ("spec", "provider", "retries", "room", "keys"))
+SPEC, PROVIDER, RETRIES, KEYS, RATE = (f"inquisight_{word}" for word in ("spec", "provider", "retries", "keys", "rate"))
+
+# In a message's additional_kwargs, from `agents.openai_chat`: reasoning, or a tool call, that its text does not show.
+REASONED, CALLED = "inquisight_reasoned", "inquisight_called"
 
 
 def key_variables() -> tuple[str, ...]:
@@ -90,6 +93,13 @@ def peer_of(model: BaseChatModel) -> remote.Peer:
     return remote.Peer(name_of(model), address, keys, secrets_in(vars(model)))
 
 
+def server_of(model: BaseChatModel) -> str:
+    """What is called: the address of the server, or a name for it where the provider's client has its own."""
+    client: Any = getattr(model, "root_client", None)  # of ChatOpenAI and its likenesses
+    address = getattr(client, "base_url", None) or getattr(model, "base_url", None)
+    return str(address or (model.metadata or {}).get(PROVIDER) or type(model).__name__)
+
+
 def secrets_in(holder: Mapping[str, Any]) -> tuple[str, ...]:
     """The keys in whatever was built with them (a model's fields, its constructor's arguments), and all of ours."""
     values = {
@@ -106,9 +116,10 @@ def retrying(call: Callable[[], T], model: BaseChatModel) -> T:
         peer = peer_of(model)
         log.info("%s: %s; trying again in %.1f s", peer.name, remote.said_by(error, peer.secrets), seconds)
 
-    retries = (model.metadata or {}).get(RETRIES, 0)
+    metadata = model.metadata or {}
+    pace = remote.pace_of(server_of(model), metadata.get(RATE))
     try:
-        return remote.retrying(call, retries=retries, pace=remote.Pace(), notify=tell)
+        return remote.retrying(call, retries=metadata.get(RETRIES, 0), pace=pace, notify=tell)
     except Exception as error:
         fault = explained(error, model)
         if fault is error:

@@ -11,18 +11,21 @@ What differs between providers stands in `agents/providers.py`; what is retried,
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
 from agents.providers import (
+    CALLED,
     KEYS,
     PROVIDER,
     PROVIDERS,
+    RATE,
+    REASONED,
     RETRIES,
-    ROOM,
     SPEC,
     ContentFilterError,
     EmptyReplyError,
@@ -30,12 +33,17 @@ from agents.providers import (
     explained,
     is_stranger,
     name_of,
+    peer_of,
     retrying,
     secrets_in,
+    server_of,
 )
+from core.budgets import budgets_of
 from core.endpoints import Endpoint, check_key_env, find_endpoint, refuse_keys
-from core.errors import RegistryError, UsageError
-from core.remote import after_thoughts, said_by, without_thoughts
+from core.errors import QuestionerError, RegistryError, UsageError
+from core.remote import said_by
+from core.replies import REASONING_FIELDS, Part, ReplyReader, content_part, reason_of, why_empty
+from core.vision import Reply
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -49,7 +57,6 @@ TEMPERATURE: Final = 0.6  # ChatCaptioner's
 QUESTION_TOKENS: Final = 30
 SUMMARY_TOKENS: Final = 100
 _EXAMPLES: Final = "openai:gpt-4o-mini, ollama:llama3.2 or anthropic:claude-sonnet-4-5"
-THINKING_TOKENS: Final = 2000  # room for a reasoning model that spent a whole budget before its first word
 
 
 # ---- finding one ---------------------------------------------------------------------------------------------------
@@ -95,6 +102,7 @@ def load_questioner(
     if base_url:
         typed = {**typed, "base_url": base_url}
     ours: dict[str, Any] = {SPEC: spec, PROVIDER: provider_name, RETRIES: settings.max_retries}
+    ours[RATE] = settings.requests_per_second
     options = _options(provider_name, settings, temperature)
     if provider_name == "openai":
         endpoint = _endpoint_of(spec, settings, typed)
@@ -107,8 +115,12 @@ def load_questioner(
         from langchain.chat_models import init_chat_model
 
         if provider_name == "openai":
-            options |= _connection(endpoint)
-        model = init_chat_model(model_name, model_provider=provider_name, **options)
+            importlib.import_module("langchain_openai")  # it may be missing, and ours loaded before
+            from agents.openai_chat import OpenAIChat
+
+            model = OpenAIChat(model=model_name, **options, **_connection(endpoint))
+        else:
+            model = init_chat_model(model_name, model_provider=provider_name, **options)
     except ImportError as error:
         key = f" and a key: set {missing}" if missing else ""
         raise UsageError(_missing_package(spec, provider, error) + key) from error
@@ -166,13 +178,8 @@ def _connection(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _options(provider: str, settings: Settings, temperature: float) -> dict[str, Any]:
-    """Constructor arguments; providers' own retries are switched off, since `ask` retries for all alike."""
+    """Constructor arguments; providers' own retries are switched off, since `ask` retries and paces all alike."""
     options: dict[str, Any] = {"temperature": temperature}
-    if settings.requests_per_second:
-        from langchain_core.rate_limiters import InMemoryRateLimiter
-
-        rate = settings.requests_per_second
-        options["rate_limiter"] = InMemoryRateLimiter(requests_per_second=rate, max_bucket_size=max(1.0, rate))
     if provider == "huggingface":
         return options | {"backend": "pipeline", "do_sample": temperature > 0}
     if provider == "ollama":
@@ -198,11 +205,31 @@ def ask(
     temperature: float | None = None,
     seed: int | None = None,
 ) -> str:
-    """The model's reply as plain text, without its thoughts.
+    """The model's reply as plain text, without its reasoning.
 
     Raises ContentFilterError, EmptyReplyError, or QuestionerError with one line that carries no key.
     """
-    return "".join(_talk(model, messages, max_tokens, temperature, seed, stream=False)).strip()
+    return ask_reply(model, messages, max_tokens=max_tokens, temperature=temperature, seed=seed).text
+
+
+def ask_reply(
+    model: BaseChatModel,
+    messages: Sequence[BaseMessage],
+    *,
+    max_tokens: int | None = None,
+    retry_tokens: int | None = None,
+    enough: Callable[[str], bool] | None = None,
+    temperature: float | None = None,
+    seed: int | None = None,
+) -> Reply:
+    """Like `ask`, with why the reply ended.
+
+    One that was cut at `max_tokens` is asked for once more with `retry_tokens`, where that is given and the text is
+    not `enough`; where the second try fails, the first one stays.
+    """
+    *_, reply = _talk(model, messages, max_tokens, retry_tokens, enough, temperature, seed, stream=False)
+    assert isinstance(reply, Reply)
+    return reply
 
 
 def ask_stream(
@@ -213,81 +240,125 @@ def ask_stream(
     temperature: float | None = None,
     seed: int | None = None,
 ) -> Iterator[str]:
-    """Like `ask`, in pieces as they come. A call is retried only while nothing of it has been heard."""
-    yield from _talk(model, messages, max_tokens, temperature, seed, stream=True)
+    """Like `ask`, in pieces as they come. A call is retried only while nothing of it has been shown."""
+    for piece in reply_pieces(model, messages, max_tokens=max_tokens, temperature=temperature, seed=seed):
+        if isinstance(piece, str):
+            yield piece
+
+
+def reply_pieces(
+    model: BaseChatModel,
+    messages: Sequence[BaseMessage],
+    *,
+    max_tokens: int | None = None,
+    temperature: float | None = None,
+    seed: int | None = None,
+) -> Iterator[str | Reply]:
+    """Like `ask_stream`, with the whole Reply at the end.
+
+    Its text is that of the pieces, except where a reply turns out late to have been reasoning so far.
+    """
+    yield from _talk(model, messages, max_tokens, None, None, temperature, seed, stream=True)
 
 
 def _talk(
     model: BaseChatModel,
     messages: Sequence[BaseMessage],
     max_tokens: int | None,
+    retry_tokens: int | None,
+    enough: Callable[[str], bool] | None,
     temperature: float | None,
     seed: int | None,
     *,
     stream: bool,
-) -> Iterator[str]:
-    metadata = model.metadata if model.metadata is not None else {}
-    budgets = [max_tokens]
-    if max_tokens is not None and RETRIES in metadata:
-        roomy = max_tokens + THINKING_TOKENS
-        budgets = [roomy] if metadata.get(ROOM) else [max_tokens, roomy]
-    finish = ""
-
-    def words(spoken: Iterator[Heard]) -> Iterator[str]:
-        nonlocal finish
-        for piece, reason in spoken:
-            finish = reason or finish
-            yield piece
-
-    for budget in budgets:
-        call = _call_options(model, budget, temperature, seed)
-        finish = ""
-        heard = False
-        for piece in without_thoughts(words(_open(model, list(messages), call, stream))):
-            if piece and (heard or piece.strip()):
-                yield piece if heard else piece.lstrip()
-                heard = True
-        if heard:
-            return
-        if finish not in ("length", "max_tokens"):
+) -> Iterator[str | Reply]:
+    """The pieces of a reply, where it is streamed, and the Reply. A piece is given only of the reply that counts."""
+    metadata = model.metadata or {}
+    budgets = budgets_of(server_of(model), name_of(model))
+    asked = max_tokens if RETRIES in metadata else None  # a model made elsewhere is asked once
+    budget = max_tokens if asked is None else budgets.first(asked, retry_tokens)
+    reader: ReplyReader | None = None
+    while True:
+        try:
+            call = _call_options(model, budget, temperature, seed)
+            reader, pieces = _open(model, list(messages), call, budgets.reader, stream)
+            for piece in pieces:
+                if stream and piece:
+                    yield piece
+        except QuestionerError:
+            if reader is None or not reader.reply.text:
+                raise
+            break  # what was cut is all there is
+        budget = None if asked is None or budget is None else budgets.again(reader, asked, budget, retry_tokens, enough)
+        if budget is None:
             break
-        metadata[ROOM] = True  # a reasoning model: later calls start with the room it needs
-    name = name_of(model)
-    if finish in ("content_filter", "refusal", "SAFETY"):
-        raise ContentFilterError(f"{name} withheld its reply: the provider's content filter stopped it.")
-    if finish in ("length", "max_tokens"):
-        raise EmptyReplyError(
-            f"{name} used up {budgets[-1]} tokens before its first word; choose a model that thinks less."
-        )
-    raise EmptyReplyError(f"{name} answered with nothing.")
+    if reader.reply.text:
+        yield reader.reply
+        return
+    if reader.reason == "content_filter":
+        raise ContentFilterError(f"{name_of(model)} withheld its reply: the provider's content filter stopped it.")
+    raise EmptyReplyError(f"{name_of(model)}{peer_of(model).at} {why_empty(reader)}")
 
 
-Heard = tuple[str, str]  # a piece of text, and why the model stopped ("" while it goes on)
+def _open(
+    model: BaseChatModel,
+    messages: list[BaseMessage],
+    call: dict[str, Any],
+    new_reader: Callable[[], ReplyReader],
+    stream: bool,
+) -> tuple[ReplyReader, Iterator[str]]:
+    """A reply, and its pieces; errors come out as QuestionerError, those worth it after retries."""
+
+    def start() -> tuple[ReplyReader, str, Iterator[str]]:
+        reader = new_reader()
+        replies = model.stream(messages, **call) if stream else iter([model.invoke(messages, **call)])
+        pieces = _pieces(replies, reader)
+        return reader, next(pieces, ""), pieces
+
+    reader, first, rest = retrying(start, model)
+
+    def pieces() -> Iterator[str]:
+        yield first
+        try:
+            yield from rest
+        except Exception as error:
+            raise explained(error, model, midway=True) from error
+
+    return reader, pieces()
 
 
-def _open(model: BaseChatModel, messages: list[BaseMessage], call: dict[str, Any], stream: bool) -> Iterator[Heard]:
-    """The reply in pieces; errors come out as QuestionerError, those worth it after retries."""
-
-    def start() -> tuple[Heard, Iterator[Heard]]:
-        if not stream:
-            text, reason = _heard(model.invoke(messages, **call))
-            return (after_thoughts(text), reason), iter(())
-        pieces = (_heard(chunk) for chunk in model.stream(messages, **call))
-        return next(pieces, ("", "")), pieces
-
-    first, rest = retrying(start, model)
-    yield first
-    try:
-        yield from rest
-    except Exception as error:
-        raise explained(error, model, midway=True) from error
+def _pieces(messages: Iterator[Any], reader: ReplyReader) -> Iterator[str]:
+    """What can be shown of messages or chunks of them, as they come; `reader` has it all in the end."""
+    for message in messages:
+        yield from reader.take(part_of_message(message))
+        if reader.full:
+            break
+    yield from reader.finish()
 
 
-def _heard(message: Any) -> Heard:
-    reason = message.response_metadata.get("finish_reason") or message.response_metadata.get("stop_reason") or ""
-    if message.additional_kwargs.get("refusal") and not message.text:
-        reason = "refusal"
-    return str(message.text), reason or message.response_metadata.get("done_reason") or ""
+def read_message(message: Any) -> ReplyReader:
+    """A whole LangChain message, read."""
+    reader = ReplyReader()
+    reader.take(part_of_message(message))
+    reader.finish()
+    return reader
+
+
+def part_of_message(message: Any) -> Part:
+    """What a LangChain message, or a chunk of one, adds to a reply; of any provider."""
+    beside, told = message.additional_kwargs, message.response_metadata
+    part = content_part(message.content)
+    ends = (told.get(name) for name in ("finish_reason", "stop_reason", "done_reason"))
+    refused = bool(beside.get("refusal")) and not part.text.strip()
+    calls = ("tool_calls", "tool_call_chunks", "invalid_tool_calls")
+    return Part(
+        part.text,
+        part.reasoned or any(beside.get(name) for name in (REASONED, *REASONING_FIELDS)),
+        part.called
+        or any(beside.get(name) for name in (CALLED, "function_call", "tool_calls"))
+        or any(getattr(message, name, None) for name in calls),
+        reason="content_filter" if refused else part.reason or next(filter(None, map(reason_of, ends)), ""),
+    )
 
 
 def _call_options(

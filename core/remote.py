@@ -17,15 +17,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeVar
+from urllib.parse import urlsplit
 
 from core.errors import InquisightError, printable
+from core.replies import ReplyError, StreamEndedError
+from core.server_words import error_words
 
 T = TypeVar("T")
 
 LONGEST_WAIT: Final = 60.0  # seconds; a server that asks for more is out of reach for this run
 
 FaultKind = Literal[
-    "filter", "key", "missing", "quota", "busy", "length", "failed", "timeout", "connection", "interrupted"
+    "filter", "key", "missing", "quota", "busy", "length", "failed", "format", "timeout", "connection", "interrupted"
 ]
 
 
@@ -53,7 +56,7 @@ class Fault:
     @property
     def for_all(self) -> bool:
         """Whether any other call to this peer would fail in the same way."""
-        return self.kind in {"key", "missing", "quota", "connection"}
+        return self.kind in {"key", "missing", "quota", "format", "connection"}
 
 
 # ---- reading an error ----------------------------------------------------------------------------------------------
@@ -149,6 +152,18 @@ _TOO_LONG = re.compile(
 
 def explained(error: BaseException, peer: Peer, tries: int = 1, *, midway: bool = False) -> Fault:
     """The one line a person gets. `midway`: a part of the reply had been heard."""
+    fault = _explained(error, peer, tries, midway=midway)
+    reply = _reply_error(error)
+    if reply is None or not reply.said or (said := said_by(reply, peer.secrets)) in fault.text:
+        return fault
+    return Fault(fault.kind, f"{fault.text} It said: {said}")  # in a reply with status 200
+
+
+def _reply_error(error: BaseException) -> ReplyError | None:
+    return next((link for link in _chain(error) if isinstance(link, ReplyError)), None)
+
+
+def _explained(error: BaseException, peer: Peer, tries: int, *, midway: bool) -> Fault:
     name, status, network = peer.name, status_of(error), network_failure(error)
     said = said_by(error, peer.secrets)
     often = f" after {tries} tries" if tries > 1 else ""
@@ -173,6 +188,10 @@ def explained(error: BaseException, peer: Peer, tries: int = 1, *, midway: bool 
         )
     if status is not None:
         return Fault("failed", f"{name} failed{often} (HTTP {status}): {said}")
+    if any(isinstance(link, StreamEndedError) for link in _chain(error)):
+        midway = True
+    if (reply := _reply_error(error)) is not None:
+        return _strange(reply, peer)
     if network == "timeout":
         return Fault(
             "timeout", f"{name}{peer.at} did not answer in time{often}; raise INQUISIGHT_TIMEOUT or try later."
@@ -182,7 +201,28 @@ def explained(error: BaseException, peer: Peer, tries: int = 1, *, midway: bool 
     if network == "connection":
         hint = "is the server running and the address right?"
         return Fault("connection", f"{name}{peer.at} cannot be reached{often}; {hint}")
+    if type(error).__name__ in _UNREADABLE:  # out of a client library, from a reply whose shape it did not expect
+        return Fault("failed", f"{name}{peer.at} gave a reply that cannot be read ({type(error).__name__}: {said}).")
     return Fault("failed", f"{name} failed: {type(error).__name__}: {said}")
+
+
+_UNREADABLE: Final = frozenset(
+    "TypeError KeyError IndexError AttributeError ValidationError JSONDecodeError UnicodeDecodeError "
+    "UnicodeEncodeError RecursionError APIResponseValidationError".split()
+)
+
+
+def _strange(error: ReplyError, peer: Peer) -> Fault:
+    """A reply with status 200 that holds an error, or has not the shape of one."""
+    said = said_by(error, peer.secrets)
+    if error.said:
+        source = f" (from {without_credentials(peer.address)})" if peer.address else ""
+        return Fault("failed", f"{peer.name} failed: {said}{source}")
+    hint = "; check the base URL, which ends in /v1 for most servers" if error.shapeless else ""
+    return Fault(
+        "format" if error.shapeless else "failed",
+        f"{peer.name}{peer.at} answered with something that is not OpenAI's format: {said.rstrip('.')}{hint}.",
+    )
 
 
 # ---- keeping secrets -----------------------------------------------------------------------------------------------
@@ -205,11 +245,12 @@ def redacted(text: str, secrets: Sequence[str] = ()) -> str:
 
 
 def said_by(error: BaseException, secrets: Sequence[str] = ()) -> str:
-    """The server's own message: one line, shortened, redacted."""
+    """The server's own message: one line, shortened, redacted. An HTML page is named by its title."""
     body = getattr(error, "body", None)
-    inner = body.get("error", body) if isinstance(body, dict) else body  # some libraries keep the envelope
-    message = inner.get("message") if isinstance(inner, dict) else inner if isinstance(inner, str) else None
-    text = " ".join(str(message or error or type(error).__name__).split())
+    if body is None:
+        first = error.args[0] if error.args else None
+        body = first if isinstance(first, dict | list) else str(error)
+    text = error_words(body) or (type(error).__name__ if isinstance(body, str) else "an error without a message")
     return printable(redacted(text, secrets), 200)
 
 
@@ -220,27 +261,80 @@ class CalledOff(Exception):  # noqa: N818 - no error: the caller wanted no more
     """`retrying` was told to stop before it called."""
 
 
-class Pace:
-    """At most `rate` calls per second from all threads together; a wait that the server asked for holds for all."""
+class Hold:
+    """Until when nobody calls a server, because it asked for that."""
 
-    def __init__(self, rate: float | None = None) -> None:
-        self._gap = 1 / rate if rate else 0.0
-        self._next = 0.0
+    def __init__(self) -> None:
+        self.until = 0.0
         self._lock = threading.Lock()
 
-    def wait(self, stop: threading.Event | None = None) -> None:
-        """Until it is this caller's turn, or `stop` is set."""
+    def extend(self, until: float) -> None:
+        """Not before `until`, and not before what held already."""
         with self._lock:
-            now = time.monotonic()
-            turn = max(now, self._next)
-            self._next = turn + self._gap
-        if turn > now:
-            (stop or threading.Event()).wait(turn - now)
+            self.until = max(self.until, until)
+
+
+class Pace:
+    """At most `rate` calls per second from all threads together; a wait that the server asked for holds for all.
+
+    `hold` is shared by all paces of a server. `clock` gives seconds; `sleep` waits, at most until the event is set.
+    """
+
+    def __init__(
+        self,
+        rate: float | None = None,
+        *,
+        hold: Hold | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float, threading.Event], object] = lambda seconds, stop: stop.wait(seconds),
+    ) -> None:
+        self._gap = 1 / rate if rate else 0.0
+        self._next = 0.0
+        self._hold = hold or Hold()
+        self._lock = threading.Lock()
+        self._clock, self._sleep = clock, sleep
+
+    def wait(self, stop: threading.Event | None = None) -> None:
+        """Until it is this caller's turn, or `stop` is set. A hold that begins meanwhile is waited for, too."""
+        stop = stop or threading.Event()
+        while not stop.is_set():
+            with self._lock:
+                now = self._clock()
+                turn = max(now, self._next, self._hold.until)
+                if turn <= now:
+                    self._next = now + self._gap
+                    return
+            self._sleep(turn - now, stop)
 
     def hold(self, seconds: float) -> None:
         """Nobody's turn comes within so many seconds."""
-        with self._lock:
-            self._next = max(self._next, time.monotonic() + seconds)
+        self._hold.extend(self._clock() + seconds)
+
+
+_paces: dict[tuple[str, float | None], Pace] = {}
+_holds: dict[str, Hold] = {}
+_paces_lock = threading.Lock()
+
+
+def pace_of(server: str, rate: float | None = None) -> Pace:
+    """The pace of all calls that this process makes to a server at this rate. What it asks to wait holds at any rate.
+
+    `server` is an address, of which scheme, host and port count, or any other name for what is called.
+    """
+    with _paces_lock:
+        name = origin(server)
+        hold = _holds.setdefault(name, Hold())
+        return _paces.setdefault((name, rate), Pace(rate, hold=hold))
+
+
+def origin(server: str) -> str:
+    """Scheme, host and port of an address; what is none as it is."""
+    try:
+        parts = urlsplit(server)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return server
+    return f"{parts.scheme}://{parts.hostname}:{port}".lower() if parts.hostname else server
 
 
 def retrying(
@@ -263,14 +357,15 @@ def retrying(
             return call()
         except Exception as error:
             wait = wait_before_retry(error, attempt)
+            asked = retry_after(error) if wait is not None else None
+            if asked is not None and wait is not None:
+                pace.hold(wait)  # for everybody, also where this call is not made again
             if wait is None or attempt == retries:
                 error.tries = attempt + 1  # type: ignore[attr-defined]
                 raise
             if notify:
                 notify(error, wait)
-            if retry_after(error) is not None:
-                pace.hold(wait)
-            else:
+            if asked is None:
                 (stop or threading.Event()).wait(wait)
     raise AssertionError("unreachable")
 
@@ -322,36 +417,3 @@ def concurrently(
         stop.set()
         raise
     return results
-
-
-# ---- listening -----------------------------------------------------------------------------------------------------
-
-
-def without_thoughts(pieces: Iterator[str]) -> Iterator[str]:
-    """Drop a leading <think>...</think>, which servers without a reasoning parser leave in the text."""
-    head, open_head = "", True
-    for piece in pieces:
-        if not open_head:
-            yield piece
-            continue
-        head += piece
-        start = head.lstrip()
-        if start.startswith("<think>"):
-            _, closing, rest = start.partition("</think>")
-            if closing:
-                open_head = False
-                if rest := rest.lstrip():
-                    yield rest
-        elif not "<think>".startswith(start[:7]):
-            open_head = False
-            yield head
-    if open_head and head and not head.lstrip().startswith("<think>"):
-        yield head
-
-
-def after_thoughts(text: str) -> str:
-    """A whole reply without thoughts, also where the chat template opened them, so that only their end is in it."""
-    head, closing, rest = text.partition("</think>")
-    if closing and (head.lstrip().startswith("<think>") or "<think>" not in head):
-        return rest.lstrip()
-    return "" if text.lstrip().startswith("<think>") else text

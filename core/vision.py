@@ -43,6 +43,8 @@ class GenerationOptions:
     temperature: float = 0.0
     top_p: float = 0.9
     seed: int | None = None
+    retry_tokens: int | None = None
+    """`max_new_tokens` of one more try where a remote model's answer was cut; None: the cut answer stands."""
 
 
 @dataclass(frozen=True, slots=True)

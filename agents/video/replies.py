@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agents.cleaning import clean_question, plain_text, sentences
+from core.reasoning import answer_in
 
 _COUNTED: Final = (
     "zero",
@@ -30,7 +31,6 @@ _FRAME = re.compile(
     rf"{_NUMBER}(?P<more>[*_\])]*\s*[:：.,)\]\-–—]+)?",
     re.IGNORECASE,
 )
-_THINKING = re.compile(r"<(think|thinking|reasoning)>.*?(?:</\1>|\Z)", re.IGNORECASE | re.DOTALL)
 _WRAPPING: Final = " \t\"'`“”*_[](){}>#-–—:,.;"
 _EMPTY_BRACKETS = re.compile(r"[(\[{]\s*(?:[)\]}]|(?=[?.!]|$))")
 
@@ -45,7 +45,7 @@ class Asked:
 
 def read_question(text: str) -> Asked:
     """ "Frame_3: What is it?", "In frame 3, what is it?", "What is it (frame three)?" and their like."""
-    text = plain_text(_THINKING.sub(" ", text[:20_000]), keep_lines=True)
+    text = plain_text(answer_in(text), keep_lines=True)
     found = list(_FRAME.finditer(text))
     labels = [match for match in found if match["more"] and not _line_before(text, match).strip(_WRAPPING)]
     if len(labels) > 1:  # several questions: the first one counts

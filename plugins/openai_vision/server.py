@@ -8,22 +8,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from core.budgets import budgets_of
 from core.endpoints import OFFICIAL, Endpoint
 from core.errors import BackendError, printable
-from core.remote import (
-    CalledOff,
-    Pace,
-    Peer,
-    explained,
-    retrying,
-    said_by,
-    status_of,
-    tries_of,
-    without_thoughts,
-)
+from core.remote import CalledOff, Peer, explained, pace_of, retrying, said_by, status_of, tries_of
+from core.replies import ReplyReader, part_of, read_stream, why_empty
 from core.settings import Settings
 from core.vision import GenerationOptions, Reply
 
@@ -31,8 +24,8 @@ if TYPE_CHECKING:
     from openai import OpenAI
 
 log = logging.getLogger("inquisight")
+T = TypeVar("T")
 
-THINKING_TOKENS: Final = 2000  # room for a reasoning model that spent a whole budget before its first word
 NOTICED: Final = 3.0  # seconds of waiting after which a person wonders why nothing happens
 # What a server may not know or not allow; it is left out when the server says so.
 _OPTIONAL: Final = ("temperature", "top_p", "seed", "stream_options", "max_completion_tokens", "max_tokens")
@@ -60,7 +53,7 @@ class Server:
         address = "" if endpoint.address == OFFICIAL else endpoint.address
         secrets = (endpoint.key,) if endpoint.key else ()
         self.peer = Peer(f"the eye openai:{printable(model, 80)}", address, endpoint.keys, secrets)
-        self.pace = Pace(settings.requests_per_second)
+        self.pace = pace_of(endpoint.address, settings.requests_per_second)
         # Local servers want no key, but the client insists on one. Retries are ours, the same for every server.
         self.client: OpenAI = OpenAI(
             api_key=endpoint.key or "none",
@@ -71,7 +64,7 @@ class Server:
         )
         self._lock = threading.Lock()
         self._refused: set[str] = set()  # of _OPTIONAL
-        self._thinks = False
+        self._budgets = budgets_of(endpoint.address, model)
         self._counts = {"requests": 0, "input_tokens": 0, "output_tokens": 0}
 
     @property
@@ -89,60 +82,61 @@ class Server:
     def pieces(self, messages: list[Any], options: GenerationOptions) -> Iterator[str | Reply]:
         """Pieces of the answer as they come, then the whole of it. Raises BackendError.
 
-        A request is repeated only while nothing of its answer has been heard.
+        A request is repeated only while nothing of its answer has been shown.
         """
-        for budget in self._budgets(options):
-            listening = _Listening()
-            heard = ""
-            for piece in _trimmed(without_thoughts(self._listen(messages, options, budget, listening))):
-                heard += piece
-                yield piece
-            reply = Reply(heard, listening.reason, *listening.usage)
-            if not self._again(reply, budget):
-                break
-        self._check(reply, messages)
-        yield reply
+        asked = max(options.max_new_tokens, 1)
+        budget: int | None = self._budgets.first(asked)
+        while budget is not None:
+            opened = self._open(messages, options, budget)
+            yield from _trimmed(self._listen(opened))
+            budget = self._budgets.again(opened.reader, asked, budget)
+        yield self._checked(opened.reader, messages)
 
     def reply(self, messages: list[Any], options: GenerationOptions, stop: threading.Event | None = None) -> Reply:
-        """One answer. Raises BackendError; CalledOff where `stop` was set before it was asked for."""
-        for budget in self._budgets(options):
-            completion = self._send(messages, options, budget, stop)
-            self._count(getattr(completion, "usage", None))
-            choices = getattr(completion, "choices", None)
-            if not choices:
-                raise self._strange()
-            message = choices[0].message
-            text = "".join(_trimmed(without_thoughts(iter([message.content or ""]))))
-            reason = "content_filter" if getattr(message, "refusal", None) and not text else choices[0].finish_reason
-            reply = Reply(text, reason or "", *_tokens(getattr(completion, "usage", None)))
-            if not self._again(reply, budget):
+        """One answer. Raises BackendError; CalledOff where `stop` was set before it was asked for.
+
+        One that was cut is asked for once more with `options.retry_tokens`; where that fails, it stays as it is.
+        """
+        asked, more = max(options.max_new_tokens, 1), options.retry_tokens
+        budget: int | None = self._budgets.first(asked, more)
+        reader: ReplyReader | None = None
+        while budget is not None:
+            try:
+                reader = self._whole(messages, options, budget, stop)
+            except (BackendError, CalledOff):
+                if reader is None or not reader.reply.text:
+                    raise
                 break
-        self._check(reply, messages)
-        return reply
+            budget = self._budgets.again(reader, asked, budget, more)
+        assert reader is not None
+        return self._checked(reader, messages)
 
-    def _budgets(self, options: GenerationOptions) -> tuple[int, ...]:
-        """How many tokens an answer may have; a model that thinks before it speaks gets more room at once."""
-        asked = max(options.max_new_tokens, 1)
-        return (asked + THINKING_TOKENS,) if self._thinks else (asked, asked + THINKING_TOKENS)
+    def _whole(
+        self, messages: list[Any], options: GenerationOptions, budget: int, stop: threading.Event | None
+    ) -> ReplyReader:
+        def call() -> ReplyReader:
+            reader = self._budgets.reader()
+            reader.take(part_of(self._send(messages, options, budget).content))
+            reader.finish()
+            return reader
 
-    def _again(self, reply: Reply, budget: int) -> bool:
-        """Whether the budget was spent before the first word, so that another try with more room is worth it."""
-        if reply.text or reply.reason != "length" or budget > THINKING_TOKENS:
-            return False
-        self._thinks = True
-        return True
+        reader = self._tried(call, stop)
+        self._count(reader.reply)
+        return reader
 
-    def _check(self, reply: Reply, messages: list[Any]) -> None:
-        """Raises ContentFilterError or BackendError where the empty answer has a cause that can be named."""
+    def _checked(self, reader: ReplyReader, messages: list[Any]) -> Reply:
+        """The reply. Raises ContentFilterError or BackendError where it is empty for a cause that can be named."""
+        reply = reader.reply
         if reply.text:
-            return
+            return reply
         if reply.reason == "content_filter":
             raise ContentFilterError(f"{self.peer.name} withheld its answer: the provider's content filter stopped it.")
-        if reply.reason == "length":
-            raise BackendError(f"{self.peer.name} used up all its tokens before its first word; it thinks too much.")
+        if reader.reasoned or reader.called or reply.truncated:
+            raise BackendError(f"{self.peer.name}{self.peer.at} {why_empty(reader)}")
         asked = messages[-1]["content"]
         words = asked if isinstance(asked, str) else asked[-1].get("text", "")
         log.warning("%s answered with nothing to '%s'", self.peer.name, printable(words, 80))
+        return reply
 
     # ---- the wire --------------------------------------------------------------------------------------------------
 
@@ -162,30 +156,22 @@ class Server:
             given |= dict.fromkeys([name for name in names if name not in self._refused][:1], budget)
             return {name: value for name, value in given.items() if name not in self._refused}
 
-    def _send(
-        self,
-        messages: list[Any],
-        options: GenerationOptions,
-        budget: int,
-        stop: threading.Event | None = None,
-        *,
-        stream: bool = False,
-    ) -> Any:
-        """One completion, or the open stream of one. Raises BackendError."""
+    def _send(self, messages: list[Any], options: GenerationOptions, budget: int, *, stream: bool = False) -> Any:
+        """The raw answer to one request, its body still to come where it is a stream. Raises the client's errors."""
+        while True:
+            parameters = self._parameters(options, budget, stream=stream)
+            try:
+                with self._lock:
+                    self._counts["requests"] += 1
+                return self.client.chat.completions.with_raw_response.create(
+                    model=self.model, messages=messages, stream=stream, **parameters
+                ).http_response
+            except Exception as error:
+                if not self._leave_out(error, parameters):
+                    raise
 
-        def call() -> Any:
-            while True:
-                parameters = self._parameters(options, budget, stream=stream)
-                try:
-                    with self._lock:
-                        self._counts["requests"] += 1
-                    return self.client.chat.completions.create(
-                        model=self.model, messages=messages, stream=stream, **parameters
-                    )
-                except Exception as error:
-                    if not self._leave_out(error, parameters):
-                        raise
-
+    def _tried(self, call: Callable[[], T], stop: threading.Event | None = None) -> T:
+        """`call()`, again after errors that are worth it. Raises BackendError, and CalledOff."""
         try:
             return retrying(call, retries=self.retries, pace=self.pace, stop=stop, notify=self._tell_wait)
         except CalledOff:
@@ -223,64 +209,57 @@ class Server:
             text = f"{text.rstrip('.')}; send fewer or smaller pictures (max_side=512), or less text."
         return EndpointError(text, for_all=fault.for_all)
 
-    def _listen(
-        self, messages: list[Any], options: GenerationOptions, budget: int, listening: _Listening
-    ) -> Iterator[str]:
-        """Pieces of text; what else the stream tells goes to `listening`. Raises BackendError."""
-        opened = self._send(messages, options, budget, stream=True)
+    def _open(self, messages: list[Any], options: GenerationOptions, budget: int) -> _Opened:
+        """A stream up to the first piece of its answer. Raises BackendError."""
+
+        def call() -> _Opened:
+            response = self._send(messages, options, budget, stream=True)
+            try:
+                reader = self._budgets.reader()
+                pieces = read_stream(response.iter_bytes(), reader)
+                return _Opened(response, reader, next(pieces, ""), pieces)
+            except BaseException:
+                response.close()
+                raise
+
+        return self._tried(call)
+
+    def _listen(self, opened: _Opened) -> Iterator[str]:
+        """The pieces of an opened stream. Raises BackendError."""
         try:
-            for chunk in opened:
-                listening.chunks += 1
-                if usage := getattr(chunk, "usage", None):
-                    listening.usage = _tokens(usage)
-                    self._count(usage)
-                for choice in chunk.choices:
-                    listening.reason = choice.finish_reason or listening.reason
-                    if getattr(choice.delta, "refusal", None):
-                        listening.reason = "content_filter"
-                    if choice.delta and choice.delta.content:
-                        yield choice.delta.content
+            yield opened.first
+            yield from opened.pieces
         except Exception as error:
             raise self._failure(error, midway=True) from error
         finally:
-            opened.close()
-        if not listening.chunks:
-            raise self._strange()
+            opened.response.close()
+            self._count(opened.reader.reply)
 
-    def _strange(self) -> BackendError:
-        return EndpointError(
-            f"{self.peer.name}{self.peer.at} answered with something that is not OpenAI's format; check the base URL, "
-            "which ends in /v1 for most servers.",
-            for_all=True,
-        )
-
-    def _count(self, usage: Any) -> None:
-        read, written = _tokens(usage)
+    def _count(self, reply: Reply) -> None:
         with self._lock:
-            self._counts["input_tokens"] += read or 0
-            self._counts["output_tokens"] += written or 0
+            self._counts["input_tokens"] += reply.input_tokens or 0
+            self._counts["output_tokens"] += reply.output_tokens or 0
 
 
-class _Listening:
-    """What a stream tells besides its text."""
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A stream of which the first piece has come."""
 
-    def __init__(self) -> None:
-        self.reason = ""
-        self.chunks = 0
-        self.usage: tuple[int | None, int | None] = (None, None)
-
-
-def _tokens(usage: Any) -> tuple[int | None, int | None]:
-    return getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
+    response: Any
+    reader: ReplyReader
+    first: str
+    pieces: Iterator[str]
 
 
 def _trimmed(pieces: Iterator[str]) -> Iterator[str]:
-    """Without blanks at both ends."""
-    held, begun = "", False
+    """Without blanks at both ends; each piece is read once."""
+    held: list[str] = []  # blanks, which may be the last ones
+    begun = False
     for piece in pieces:
-        text = held + piece if begun else (held + piece).lstrip()
-        shown = text.rstrip()
-        held = text[len(shown) :]
-        if shown:
-            begun = True
-            yield shown
+        shown = piece.rstrip() if begun else piece.strip()
+        if not shown:
+            held += [piece] if begun else []
+            continue
+        end = piece[len(piece.rstrip()) :]
+        yield "".join([*held, shown])
+        held, begun = [end] if end else [], True

@@ -8,8 +8,6 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from core.remote import (
     CalledOff,
@@ -22,7 +20,6 @@ from core.remote import (
     retrying,
     tries_of,
     wait_before_retry,
-    without_thoughts,
 )
 
 
@@ -159,14 +156,3 @@ def test_a_prompt_that_is_too_long_is_recognised_in_the_words_of_several_servers
     ):
         assert explained(HTTPError(400, message), Peer("the eye")).kind == "length"
     assert explained(HTTPError(400, "unknown field"), Peer("the eye")).kind == "failed"
-
-
-@given(st.lists(st.sampled_from(["<think>", "</think>", "a ", "b", "<", "th", " "]), max_size=8), st.data())
-def test_thoughts_are_dropped_however_they_are_cut_into_pieces(parts: list[str], data: st.DataObject) -> None:
-    text = "".join(parts)
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=5)))
-    pieces = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
-    told = "".join(without_thoughts(iter(pieces)))
-    assert told.strip() == "".join(without_thoughts(iter([text]))).strip()
-    if text.lstrip().startswith("<think>"):
-        assert "</think>" in text or not told

@@ -1,0 +1,105 @@
+"""Tool calls that a model wrote as text, because its server does not know how it calls tools: found and cut out.
+
+JSON, alone, in a list or in a code block: {"name": "look", "arguments": {...}}, {"action": ..., "action_input": ...},
+{"tool_calls": [...]}, {"type": "function", ...}; a call as in Python, `look(question="...")`; and ReAct's
+"Action: look / Action Input: {...}". Such a text is never a question and never a description.
+
+Every pattern is bounded, and no text is decoded twice: the work is linear.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final
+
+_NAMES: Final = frozenset({"function", "function_name", "tool", "tool_name", "action", "recipient_name"})
+_GIVEN: Final = frozenset({"arguments", "parameters", "args", "kwargs", "input", "action_input"})
+_WRAPPERS: Final = frozenset({"tool_calls", "tool_call", "function_calls", "function_call", "tool_uses"})
+_KEYS: Final = "|".join(sorted(_NAMES | _GIVEN | _WRAPPERS | {"name", "type", "id"}))
+
+_CALL = re.compile(
+    rf"(?:```[\w+\-]{{0,20}}\s{{0,20}})?(?:\[\s{{0,20}})?(?P<json>\{{)\s{{0,20}}[\"'](?P<key>{_KEYS})[\"']\s{{0,20}}:"
+)
+_BEGUN = re.compile(
+    r"(?=[`\[{])(?:`{1,3}[\w+\-]{0,20}\s{0,20})?(?:\[\s{0,20})?(?:\{\s{0,20})?(?:[\"']\w{0,20}(?:[\"']\s{0,20})?)?\Z"
+)
+_LONGEST: Final = 150  # characters of a call that has begun, up to its first colon
+_AFTER = re.compile(r"[\s,;\]]{0,40}(?:```)?")
+_GIVEN_KEY = re.compile(rf"[\"'](?:{'|'.join(sorted(_GIVEN | _WRAPPERS))})[\"']\s{{0,20}}:")
+_PYTHON = re.compile(r"\[?\s{0,20}[A-Za-z_][\w.]{0,60}\(\s{0,20}(?:\w{1,40}\s{0,20}=|\{|\))")
+_HEAD = re.compile(r"\[?\s{0,20}[a-z_]\w{0,60}\(|\[?\s{0,20}\{|functools\[|action:", re.IGNORECASE)
+_WORD = re.compile(r"\[?\s{0,20}[A-Za-z_][A-Za-z0-9_.]{0,60}")
+_ACTION = re.compile(r"^[ \t>*]{0,8}Action:[^\n]{1,200}\n\s{0,20}Action Input:", re.MULTILINE | re.IGNORECASE)
+
+
+def has_call(text: str) -> bool:
+    """Whether something in `text` may be a tool call."""
+    return "{" in text and _CALL.search(text) is not None
+
+
+def begun_call(text: str, place: int, end: int) -> int:
+    """Where, between `place` and `end`, a tool call may have begun that goes on after `end`; else `end`."""
+    found = _BEGUN.search(text, max(place, end - _LONGEST), end)
+    return found.start() if found else end
+
+
+def written_call(text: str) -> bool:
+    """Whether a text that begins so may be a tool call as a whole."""
+    return _HEAD.match(text) is not None
+
+
+def begins_word(text: str) -> bool:
+    """Whether a text that is no more than this may become a tool call as a whole: its name is not complete."""
+    return _WORD.fullmatch(text) is not None
+
+
+def without_calls(text: str) -> str:
+    """`text` without tool calls; "" where nothing else is in it. Unchanged where there is none."""
+    bare = text.strip()
+    if bare.startswith("functools[") or (bare.endswith((")", ")]")) and _PYTHON.match(bare)):
+        return ""
+    if action := _ACTION.search(text):
+        before = text[: action.start()]
+        return "" if before.lstrip().lower().startswith("thought:") else before
+    kept: list[str] = []
+    place = 0
+    for start, end in _spans(text):
+        kept.append(text[place:start])
+        place = end
+    if not place:
+        return text
+    rest = "".join([*kept, text[place:]])
+    return rest if re.search(r"\w", rest) else ""
+
+
+def _spans(text: str) -> list[tuple[int, int]]:
+    """Where the calls stand that are JSON."""
+    spans: list[tuple[int, int]] = []
+    decoder = json.JSONDecoder()
+    place = 0
+    while found := _CALL.search(text, place):
+        try:
+            value, end = decoder.raw_decode(text, found.start("json"))
+            called = _is_call(value)
+        except (ValueError, RecursionError):  # cut off, or not quite JSON: it is not decoded again
+            begun = text[found.start("json") :]
+            if "}" not in begun or found["key"] in _NAMES | _WRAPPERS or _GIVEN_KEY.search(begun):
+                spans.append((found.start(), len(text)))
+            break
+        if called:
+            after = _AFTER.match(text, end)
+            end = after.end() if after else end
+            spans.append((found.start(), end))
+        place = end
+    return spans
+
+
+def _is_call(value: Any) -> bool:
+    keys = set(value)
+    return bool(
+        keys & _WRAPPERS
+        or any(isinstance(value[key], str | dict) for key in keys & _NAMES)
+        or ("name" in keys and keys & _GIVEN)
+        or value.get("type") in ("function", "tool_use", "tool_call", "function_call")
+    )
