@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
 
+from core.atomic import replacing
 from core.errors import UsageError, printable
 
 
@@ -25,24 +24,6 @@ def check_output(path: Path, *, overwrite: bool) -> None:
         raise UsageError(f"the folder of {shown} is not writable")
 
 
-@contextmanager
-def whole(path: Path, *, overwrite: bool) -> Iterator[BinaryIO]:
+def whole(path: Path, *, overwrite: bool) -> AbstractContextManager[BinaryIO]:
     """A binary file that becomes `path` when the block ends well, and is gone otherwise. Raises UsageError."""
-    temporary = None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:40]}-", suffix=".part")
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        if path.exists() and not overwrite:
-            raise UsageError(f"'{printable(path)}' exists already; add --overwrite to replace it")
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
-        temporary = None
-    except OSError as error:
-        reason = (error.strerror or "unknown error").lower()
-        raise UsageError(f"'{printable(path)}' cannot be written: {reason}") from None
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+    return replacing(path, UsageError, taken="" if overwrite else "add --overwrite to replace it")

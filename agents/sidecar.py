@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from core.atomic import replacing
 from core.errors import InquisightError, UsageError, printable
 
 
@@ -45,24 +45,5 @@ def check_sidecars(sources: Iterable[str], *, overwrite: bool) -> None:
 
 def write_sidecar(path: Path, text: str, *, overwrite: bool) -> None:
     """Write `text` whole or not at all. Raises SidecarError."""
-    temporary = None
-    try:
-        if path.exists() and not overwrite:
-            raise SidecarError(f"'{printable(path)}' exists already; add --overwrite to replace it")
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem[:40]}-", suffix=".part")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-        raise SidecarError(
-            f"'{printable(path)}' cannot be written: {(error.strerror or 'unknown error').lower()}"
-        ) from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    with replacing(path, SidecarError, taken="" if overwrite else "add --overwrite to replace it") as file:
+        file.write(f"{text}\n".encode("utf-8", errors="backslashreplace"))

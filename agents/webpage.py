@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.atomic import replacing
 from core.errors import UsageError, printable
 
 _FENCE = re.compile(r"```[ \t]*([\w+-]*)[ \t]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
@@ -64,13 +65,10 @@ def check_out(path: Path) -> None:
 def write_new(path: Path, text: str) -> Path:
     """Write a file that must not exist yet. Raises UsageError."""
     try:
-        with path.open("x", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-            file.write(text)
-    except FileExistsError:
-        raise UsageError(f"'{printable(path)}' exists already; choose another name.") from None
-    except (OSError, ValueError) as error:
-        reason = (getattr(error, "strerror", None) or "its name cannot be one").lower()
-        raise UsageError(f"'{printable(path)}' cannot be written: {reason}.") from None
+        with replacing(path, UsageError, taken="choose another name") as file:
+            file.write(text.encode("utf-8", errors="backslashreplace"))
+    except ValueError:  # a NUL inside
+        raise UsageError(f"'{printable(path)}' cannot be written: its name cannot be one.") from None
     return path
 
 

@@ -32,6 +32,11 @@ def printable(value: object, limit: int | None = 200) -> str:
     return text
 
 
+def why(error: OSError) -> str:
+    """The cause of a failed read or write in a few words: "no space left on device"."""
+    return printable((error.strerror or str(error) or "unknown error").lower())
+
+
 class InquisightError(Exception):
     """Base of all errors that are meant for a person: the message is one complete sentence."""
 

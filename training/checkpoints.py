@@ -26,7 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from core.errors import InquisightError, UsageError, printable
+from core.atomic import replacing, sync_folder
+from core.errors import InquisightError, UsageError, printable, why
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -68,15 +69,8 @@ class Checkpoint:
 
 def write_whole(path: Path, content: bytes) -> None:
     """All of `content` or the file as it was. Raises RunError."""
-    growing = path.with_name(f"{path.name}.part")
-    try:
-        with growing.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        growing.replace(path)
-    except OSError as error:
-        raise RunError(f"{printable(path)} cannot be written: {(error.strerror or 'unknown').lower()}.") from error
+    with replacing(path, RunError, part=f"{path.name}.part") as file:
+        file.write(content)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -108,14 +102,14 @@ def save(run: Path, step: int, learned: Mapping[str, Tensor], optimizer: Mapping
             write_whole(growing / name, content)
             files[name] = hashlib.sha256(content).hexdigest()
         write_json(growing / STATE, {"version": _VERSION, "step": step, "files": files, **state})
-        _flush_folder(growing)
+        sync_folder(growing)
         if final.exists():  # of a process that was killed after this very step
             shutil.rmtree(final)
         growing.rename(final)
-        _flush_folder(final.parent)
+        sync_folder(final.parent)
     except OSError as error:
         raise RunError(
-            f"the checkpoint {printable(final)} cannot be written: {(error.strerror or 'unknown').lower()}; the one "
+            f"the checkpoint {printable(final)} cannot be written: {why(error)}; the one "
             "before it is whole: make room and start the same command again."
         ) from error
     return final
@@ -244,13 +238,3 @@ def is_running(run: Path) -> bool:
 
 def _folder(run: Path, step: int) -> Path:
     return run / CHECKPOINTS / f"step-{step:08d}"
-
-
-def _flush_folder(folder: Path) -> None:
-    """A name is on the disk only when its folder is; Windows and some file systems cannot be asked."""
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -21,8 +21,9 @@ from typing import BinaryIO, Final, Literal, Self
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
-from safetensors.torch import save_file
+from safetensors.torch import save
 
+from core.atomic import replacing
 from core.errors import UsageError, printable
 from plugins.minigpt4.writing import write_json
 from training.data.samples import DataError
@@ -223,19 +224,10 @@ class FeatureWriter:
         if not self._rows:
             return
         path = self.store.directory / f"part-{self.name}-{self._next:06d}.safetensors"
-        growing = path.with_name(path.name + ".part")
         keys = np.frombuffer(b"".join(map(bytes.fromhex, self._rows)), np.uint8).reshape(-1, 32).copy()
-        try:
-            save_file(
-                {"features": torch.stack(list(self._rows.values())), "keys": torch.from_numpy(keys)},
-                growing,
-                metadata={"format": "pt", "kind": KIND, "model": self.store.manifest.model},
-            )
-            _sync(growing)
-            growing.replace(path)
-            _sync(path.parent)
-        except OSError as error:
-            raise DataError(f"{printable(path)} cannot be written: {error.strerror or error}.") from None
+        rows = {"features": torch.stack(list(self._rows.values())), "keys": torch.from_numpy(keys)}
+        with replacing(path, DataError, part=f"{path.name}.part") as file:
+            file.write(save(rows, metadata={"format": "pt", "kind": KIND, "model": self.store.manifest.model}))
         self.written += len(self._rows)
         self._next += 1
         self._rows.clear()
@@ -313,12 +305,3 @@ def _open_shard(path: Path, manifest: Manifest) -> _Shard:
         raise DataError(f"{printable(path)} cannot be read: {error.strerror}.") from None
     except (ValueError, KeyError, TypeError, struct.error):
         raise DataError(f"{printable(path)} is damaged: delete it and run `{HOW}` again.") from None
-
-
-def _sync(path: Path) -> None:
-    """Make sure that it survives a loss of power."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

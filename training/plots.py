@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from training.checkpoints import PLOT, log_lines
+from core.atomic import replacing
+from training.checkpoints import PLOT, RunError, log_lines
 
 MISSING = "note: no loss plot: it needs matplotlib (`pip install 'inquisight[train]'`)"
 
@@ -36,9 +37,8 @@ def draw_loss(run: Path, *, title: str = "") -> Path | None:
     other = axes.twinx()
     other.plot(steps, [line["lr"] for line in lines], color="#c46a2b", linewidth=0.8, linestyle="--")
     other.set_ylabel("learning rate", color="#c46a2b")
-    growing = run / f"{PLOT}.part"
-    figure.savefig(growing, format="png")
-    growing.replace(run / PLOT)
+    with replacing(run / PLOT, RunError) as file:
+        figure.savefig(file, format="png")
     return run / PLOT
 
 

@@ -51,7 +51,7 @@ class Samples:
             if self._chosen is None:
                 self._chosen = self._choose()
             said = [say(task, self.feed.wording, words, self._inputs(task, sample)) for sample, words in self._chosen]
-            with (self.run / SAMPLES).open("a", encoding="utf-8") as file:
+            with (self.run / SAMPLES).open("a", encoding="utf-8", errors="backslashreplace") as file:
                 for number, ((sample, _), text) in enumerate(zip(self._chosen, said, strict=True)):
                     line = {"step": step, "number": number, "key": sample.key, "says": text, "text": sample.text}
                     file.write(json.dumps(line, ensure_ascii=False) + "\n")

@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from core.errors import StoreError, printable
+from core.atomic import replacing
+from core.errors import StoreError, printable, why
 
 Record = dict[str, Any]
 
@@ -124,9 +125,7 @@ class Journal:
         return size + 1
 
     def _fail(self, error: OSError, what: str) -> NoReturn:
-        raise StoreError(
-            f"the journal '{printable(self.path)}' cannot be {what}: {(error.strerror or 'unknown error').lower()}."
-        ) from None
+        raise StoreError(f"the journal '{printable(self.path)}' cannot be {what}: {why(error)}.") from None
 
 
 class Reader:
@@ -140,28 +139,12 @@ class Reader:
         return self._journal._record(self._file, begin)
 
 
-@contextmanager
-def replaced(path: Path) -> Iterator[BinaryIO]:
+def replaced(path: Path) -> AbstractContextManager[BinaryIO]:
     """A binary file that takes the place of `path` when the block ends well: after a kill it is the old or the new one.
 
     What a kill leaves behind has always the same name, so the next run overwrites it. Raises StoreError.
     """
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise StoreError(
-            f"'{printable(path)}' cannot be written: {(error.strerror or 'unknown error').lower()}."
-        ) from None
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    return replacing(path, StoreError, part=f".{path.name}.part")
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -177,9 +160,7 @@ def read_json(path: Path) -> Record | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise StoreError(
-            f"'{printable(path)}' cannot be read: {(error.strerror or 'unknown error').lower()}."
-        ) from None
+        raise StoreError(f"'{printable(path)}' cannot be read: {why(error)}.") from None
     if found is None:
         raise StoreError(f"'{printable(path)}' is no JSON object; restore it from a copy, or take another --out.")
     return found

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from core.errors import UsageError, printable
+from core.atomic import replacing
+from core.errors import BackendError, UsageError, printable
 from core.settings import get_settings
 
 INSTALL: Final = "inquisight lavis install"
@@ -58,9 +59,8 @@ class Environment:
 
     def finish(self, versions: dict[str, str]) -> None:
         """Mark it as complete."""
-        part = self.folder / f"{MARK}.part"
-        part.write_text(json.dumps({"pins": digest_of_pins(), "versions": versions}, indent=1), "utf-8")
-        part.replace(self.folder / MARK)
+        with replacing(self.folder / MARK, BackendError) as file:
+            file.write(json.dumps({"pins": digest_of_pins(), "versions": versions}, indent=1).encode())
 
     def unfinish(self) -> None:
         """Take the mark away before something is changed."""

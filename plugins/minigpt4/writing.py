@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
+from core.atomic import replacing
 from core.errors import BackendError, UsageError, printable
 from plugins.minigpt4.pieces import Piece
 
@@ -84,22 +85,15 @@ def write_shard(path: Path, pieces: Sequence[Piece], step: Callable[[int], None]
     encoded = json.dumps(header, separators=(",", ":")).encode()
     encoded += b" " * (-len(encoded) % 8)
     digest = hashlib.sha256()
-    growing = path.with_name(path.name + ".part")
-    try:
-        with growing.open("wb") as file:
-            for block in (len(encoded).to_bytes(8, "little"), encoded):
-                digest.update(block)
-                file.write(block)
-            for piece in pieces:
-                data = _bytes(piece.tensor())
-                digest.update(data)
-                file.write(data)
-                step(piece.bytes)
-            file.flush()
-            os.fsync(file.fileno())
-        growing.replace(path)
-    except OSError as error:
-        raise BackendError(f"{printable(path)} cannot be written: {error.strerror or error}.") from error
+    with replacing(path, BackendError, part=f"{path.name}.part") as file:
+        for block in (len(encoded).to_bytes(8, "little"), encoded):
+            digest.update(block)
+            file.write(block)
+        for piece in pieces:
+            data = _bytes(piece.tensor())
+            digest.update(data)
+            file.write(data)
+            step(piece.bytes)
     return digest.hexdigest()
 
 
@@ -247,6 +241,5 @@ def _progress(partial: Path) -> dict[str, Any]:
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """All of it or nothing, so that a file that is there is whole."""
-    growing = path.with_name(path.name + ".part")
-    growing.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    growing.replace(path)
+    with replacing(path, BackendError, part=f"{path.name}.part") as file:
+        file.write((json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
-from core.errors import StoreError, printable
+from core.atomic import replacing, sync_folder
+from core.errors import StoreError, printable, why
 
 Record = dict[str, Any]
 
@@ -32,7 +32,7 @@ class Journal:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise StoreError(f"'{printable(self.path)}' cannot be read: {_why(error)}.") from None
+            raise StoreError(f"'{printable(self.path)}' cannot be read: {why(error)}.") from None
         *whole, last = data.split(b"\n")
         records = []
         for number, line in enumerate(whole, start=1):
@@ -64,28 +64,16 @@ class Journal:
                 _write(file, lines.encode("utf-8", errors="backslashreplace"))
                 os.fsync(file.fileno())
             if is_new:
-                _sync_folder(self.path.parent)
+                sync_folder(self.path.parent)
         except OSError as error:
-            raise StoreError(f"'{printable(self.path)}' cannot be written: {_why(error)}.") from None
+            raise StoreError(f"'{printable(self.path)}' cannot be written: {why(error)}.") from None
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
     """Replace `path` by `content`: after a kill it is the old one or the new one. Raises StoreError."""
     data = content.encode("utf-8", errors="backslashreplace") if isinstance(content, str) else content
-    temporary = ""
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}-", suffix=".part")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
-        raise StoreError(f"'{printable(path)}' cannot be written: {_why(error)}.") from None
+    with replacing(path, StoreError) as file:
+        file.write(data)
 
 
 def write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
@@ -111,7 +99,7 @@ def read_json(path: Path) -> Record | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise StoreError(f"'{printable(path)}' cannot be read: {_why(error)}.") from None
+        raise StoreError(f"'{printable(path)}' cannot be read: {why(error)}.") from None
     if found is None:
         raise StoreError(f"'{printable(path)}' is no JSON object; restore it from a copy, or begin in another folder.")
     return found
@@ -153,24 +141,3 @@ def _settle_tail(file: RawIOBase) -> None:
 def _write(file: RawIOBase, data: bytes) -> None:
     while data:
         data = data[file.write(data) or 0 :]
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new name in `folder` survive a power cut, where the system can."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _why(error: OSError) -> str:
-    return (error.strerror or "unknown error").lower()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TextIO
 
-from core.errors import printable
+from core.atomic import replacing
+from core.errors import StoreError, printable
 
 EVERY: Final = 30.0  # seconds between lines where nobody watches
 KEPT_EVERY: Final = 0.5  # seconds between two notes for those who watch from elsewhere
@@ -70,9 +71,9 @@ def _keep(path: Path, event: Advance, tally: Tally, seconds: float) -> None:
     """For those who watch; whoever reads it finds a whole one, and a power cut may take it."""
     left = (event.total - event.done) * seconds / tally.done
     told = {"done": event.done, "total": event.total, "rejected": tally.rejected, "note": event.note, "left": left}
-    growing = path.with_name(f"{path.name}.part")
-    growing.write_text(json.dumps({**told, "time": time.time()}), "utf-8")
-    os.replace(growing, path)
+    # The work itself says that a disk is full; those who watch only see an older state.
+    with suppress(StoreError), replacing(path, StoreError, part=f"{path.name}.part", sync=False) as file:
+        file.write(json.dumps({**told, "time": time.time()}).encode())
 
 
 def _clear(out: TextIO, alive: bool) -> None:

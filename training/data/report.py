@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import html
-import os
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from core.atomic import replacing
 from core.errors import UsageError, printable
 from training.data.findings import Finding, Report, Spread
 from training.data.samples import DataError
@@ -223,10 +223,5 @@ def _check_folder(option: str, path: Path) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    growing = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        growing.write_bytes(data)
-        growing.replace(path)
-    except OSError as error:
-        growing.unlink(missing_ok=True)
-        raise DataError(f"{printable(path)} cannot be written: {error.strerror}.") from None
+    with replacing(path, DataError) as file:
+        file.write(data)

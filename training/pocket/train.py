@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import random
 import time
 from dataclasses import asdict, dataclass
@@ -26,6 +25,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import Blip2Config, Blip2QFormerConfig, Blip2VisionConfig, LlamaConfig, PreTrainedTokenizerFast
 
+from core.atomic import replacing
+from core.errors import UsageError
 from plugins.pocket.engine import SHORT_CAPTION
 from plugins.pocket.modeling import EYE_DIM, HINT_TOKENS, PocketForConditionalGeneration
 from training.pocket.foundation import LIMITS, known_names, read_truth
@@ -308,9 +309,8 @@ def rate(recipe: Recipe, step: int) -> float:
 
 def save_atomically(state: dict[str, Any], path: Path) -> None:
     """A killed run never leaves half a checkpoint."""
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    os.replace(partial, path)
+    with replacing(path, UsageError, part=f"{path.stem}.partial") as file:
+        torch.save(state, file)
 
 
 def train(
