@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import platform
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -28,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from core.atomic import replacing, sync_folder
 from core.errors import InquisightError, UsageError, printable, why
+from core.processes import describe_process
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -213,7 +212,7 @@ def only_one(run: Path) -> Iterator[None]:
     except Timeout:
         raise UsageError(f"another process trains in {printable(run)}: wait for it, or name another --out.") from None
     try:
-        write_json(run / PROCESS, {"pid": os.getpid(), "host": platform.node(), "begun": time.time()})
+        write_json(run / PROCESS, {**describe_process(), "begun": time.time()})
         yield
     finally:
         with suppress(OSError):

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import platform
-import signal
 import subprocess
 import sys
 import threading
@@ -24,6 +23,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from core.errors import UsageError, printable
+from core.processes import ask_to_end, describe_process
+from core.processes import is_running as runs_here
 from training.checkpoints import (
     LOG,
     OUTPUT,
@@ -38,7 +39,7 @@ from training.checkpoints import (
 )
 from training.places import find
 from training.recipes import Recipe, load_recipe
-from training.status import FINISHED, describe, is_alive, is_starting
+from training.status import FINISHED, describe, is_starting
 
 __all__ = ["Said", "curve", "describe", "find_runs", "resume", "said", "start", "stop"]
 
@@ -77,7 +78,7 @@ def start(recipe: Recipe, out: Path) -> int:
             env={**os.environ, "PYTHONPATH": path},
             start_new_session=True,  # a Ctrl-C that ends the one who started it is not for the training
         )
-    write_json(out / PROCESS, {"pid": process.pid, "host": platform.node(), "begun": time.time()})
+    write_json(out / PROCESS, {**describe_process(process.pid), "begun": time.time()})
     threading.Thread(target=process.wait, daemon=True).start()  # so that the system need not keep its end in mind
     return process.pid
 
@@ -91,20 +92,26 @@ def resume(run: Path) -> int:
 def stop(run: Path) -> None:
     """Ask the training in `run` to end its step, write a checkpoint and leave; it is not waited for.
 
-    Raises UsageError where none is at work there, where another machine does the work, or where it was asked already.
+    Raises UsageError where none is at work there, where another machine or a process that is not known does the work,
+    or where it was asked already.
     """
     describe(run)
     run = run.expanduser()
     process = read_json(run / PROCESS)
-    pid = process.get("pid")
-    if not pid or not (is_running(run) or is_starting(process)):
+    if not (is_running(run) or is_starting(process)):
         raise UsageError(f"no training is at work in {printable(run)}.")
-    if process.get("host") != platform.node() or not is_alive(int(pid)):
-        raise UsageError(f"the training in {printable(run)} runs on {printable(process.get('host'))}; stop it there.")
+    host = process.get("host", "another machine")
+    if host != platform.node():
+        raise UsageError(f"the training in {printable(run)} runs on {printable(host)}; stop it there.")
+    if not runs_here(process):
+        raise UsageError(
+            f"the training in {printable(run)} is not the process that {PROCESS} names; stop it where it was started."
+        )
     if process.get("asked"):
         raise UsageError(f"the training in {printable(run)} is stopping already: it ends its step first.")
     write_json(run / PROCESS, {**process, "asked": time.time()})  # a second signal would end it before its checkpoint
-    os.kill(int(pid), signal.SIGTERM)
+    if not ask_to_end(process):
+        raise UsageError(f"the training in {printable(run)} has just ended, or belongs to somebody else.")
 
 
 # --- watching --------------------------------------------------------------------------------------------------------

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import datetime
-import os
-import platform
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from core.errors import UsageError, printable
+from core.processes import is_running as runs_here
 from training.checkpoints import (
     BROKEN,
     LOG,
@@ -81,23 +79,7 @@ def describe(run: Path, *, now: float | None = None) -> dict[str, Any]:
 
 def is_starting(process: dict[str, Any]) -> bool:
     """Whether process.json speaks of a process that was started and has not yet taken the folder."""
-    pid, fresh = process.get("pid"), time.time() - process.get("begun", 0) < _STARTING
-    return bool(pid and fresh and process.get("host") == platform.node() and is_alive(int(pid)))
-
-
-def is_alive(pid: int) -> bool:
-    """Whether this machine has such a process, as far as this user may know."""
-    if os.name == "nt":  # there is no harmless signal there
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    with suppress(OSError):  # one that has ended and that nobody has asked about yet is still listed
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()[:1]
-    return True
+    return time.time() - process.get("begun", 0) < _STARTING and runs_here(process)
 
 
 def _last_word(output: Path) -> str | None:

@@ -243,29 +243,28 @@ def _token() -> Iterator[None]:
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    """Where a Ray of our own keeps its sockets and logs; those of runs that were killed are cleared away."""
+    """Where a Ray of our own keeps its sockets and logs; those of runs that were killed are cleared away.
+
+    A lock beside it says whether its run still lives. A process number would not: it is another one in a container.
+    """
+    from filelock import FileLock, Timeout
+
     parent = Path(tempfile.gettempdir())
     if len(str(parent)) > _LONGEST - len(_PREFIX) - 16:
         parent = Path("/tmp")
-    for left in parent.glob(f"{_PREFIX}*"):
-        pid = left.name.removeprefix(_PREFIX).partition("-")[0]
-        if pid.isdecimal() and not _runs(int(pid)):
-            shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=parent))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _runs(pid: int) -> bool:
-    with suppress(ProcessLookupError, OverflowError):
+    for left in parent.glob(f"{_PREFIX}*.lock"):
+        with suppress(Timeout, OSError), FileLock(left, timeout=0):
+            shutil.rmtree(left.with_suffix(""), ignore_errors=True)
+            left.unlink(missing_ok=True)
+    lock = FileLock(parent / f"{_PREFIX}{secrets.token_hex(6)}.lock")
+    with lock:
+        folder = Path(lock.lock_file).with_suffix("")
+        folder.mkdir(mode=0o700)
         try:
-            os.kill(pid, 0)
-        except PermissionError:
-            return True  # somebody else's
-        return True
-    return False
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def _line(error: BaseException) -> str:

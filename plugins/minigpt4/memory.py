@@ -113,11 +113,9 @@ def free_memory(device: str) -> int | None:
     return min((value for value in found if value is not None), default=None)
 
 
-def _available() -> int | None:
-    try:
-        import psutil  # accelerate brings it
-    except ImportError:
-        return None
+def _available() -> int:
+    import psutil
+
     return int(psutil.virtual_memory().available)
 
 

@@ -118,9 +118,9 @@ def test_one_that_failed_says_why(make: Make) -> None:
 
 def test_one_at_work_can_be_stopped_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make("one", done=20, finished=False)
-    sent: list[int] = []
+    sent: list[object] = []
     with only_one(run):
-        monkeypatch.setattr("training.runs.os.kill", lambda pid, signal: sent.append(signal) if signal else None)
+        monkeypatch.setattr("training.runs.ask_to_end", lambda process: not sent.append(process))
         status = {"state": "running", "time": time.time(), "rate": 12.5, "left": 90.0, "steps": 40}
         (run / "status.json").write_text(json.dumps(status))
         app = opened(run.parent)

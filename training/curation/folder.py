@@ -15,15 +15,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import platform
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from core.errors import StoreError, UsageError, printable
+from core.errors import InquisightError, StoreError, UsageError, printable
+from core.processes import describe_process
 from core.records import canonical_json
 from training.curation.journal import Journal, clear_torn, read_json, write_json
 
@@ -95,12 +94,16 @@ class Folder:
                 time.sleep(PATIENCE / 20)
             clear_torn(self.path)
             if step:
-                self._sign(step=step, pid=os.getpid(), host=platform.node(), begun=time.time(), ended=None, error=None)
+                self._sign(step=step, **describe_process(), begun=time.time(), ended=None, error=None)
+            error = None
             try:
                 yield
+            except InquisightError as problem:
+                error = str(problem)
+                raise
             finally:
                 if step:
-                    self._sign(ended=time.time())
+                    self._sign(ended=time.time(), error=error)
 
     def _sign(self, **facts: Any) -> None:
         """Say in `.process.json` who is at work; a stop that was asked for is of the one before, unless it is ours."""

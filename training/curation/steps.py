@@ -26,11 +26,11 @@ from typing import Any, Final, Literal, get_args
 
 from core.errors import InquisightError, UsageError, printable
 from core.left_out import LeftOut
+from core.processes import ask_to_end, describe_process, is_running
 from training.curation.folder import OUTPUT, PROCESS, PROGRESS, Folder, is_held
 from training.curation.generate import known_pictures
 from training.curation.journal import read_json, write_json, write_whole
 from training.curation.pictures import list_pictures
-from training.status import is_alive
 
 Runnable = Literal["generate", "repair", "export"]
 State = Literal["idle", "starting", "running", "stopping", "busy"]
@@ -68,7 +68,7 @@ def watch(path: Path) -> Doing:
     process, held = _process(path), is_held(path)
     step = str(process.get("step", ""))
     here = process.get("host") == platform.node()
-    alive = here and "ended" not in process and is_alive(int(process.get("pid") or 0))
+    alive = "ended" not in process and is_running(process)
     if held and (alive or (process and not here and "ended" not in process)):
         state: State = "stopping" if process.get("asked") else "running"
     elif held:
@@ -185,7 +185,7 @@ def start(folder: Folder, step: Runnable, options: Sequence[str], *, pictures: S
             start_new_session=True,  # a Ctrl-C that ends the one who started it is not for the step
         )
     sources = list(pictures) or before.get("pictures", [])
-    about = {"pid": process.pid, "host": platform.node(), "begun": time.time(), "step": step}
+    about = {**describe_process(process.pid), "begun": time.time(), "step": step}
     if _process(path).get("pid") != process.pid:  # else it was quicker, and says more
         write_json(path / PROCESS, {**about, "options": kept, "pictures": sources})
     threading.Thread(target=process.wait, daemon=True).start()  # so that the system need not keep its end in mind
@@ -204,14 +204,19 @@ def resume(path: Path, step: Runnable) -> int:
 def stop(path: Path) -> None:
     """Ask the step that is at work to keep what is done and leave; it is not waited for. Raises UsageError."""
     process, doing = _process(path), watch(path)
-    if not doing.at_work or doing.state == "busy":
+    if not doing.at_work:
         raise UsageError(f"no step is at work in '{printable(path)}'.")
+    if doing.state == "busy":
+        raise UsageError(
+            f"'{printable(path)}' is in use by a process that {PROCESS} does not name; stop it where it was started."
+        )
     if process.get("host") != platform.node():
         raise UsageError(f"`{doing.step}` runs on {printable(process.get('host'))}; stop it there.")
     if doing.state == "stopping":
         raise UsageError("it is stopping already: it keeps what is under way first.")
     write_json(Path(path) / PROCESS, {**process, "asked": time.time()})  # a second signal would leave at once
-    os.kill(int(process["pid"]), signal.SIGTERM)
+    if not ask_to_end(process):
+        raise UsageError(f"`{doing.step}` has just ended, or belongs to somebody else.")
 
 
 # --- the process ----------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from agents.providers import key_variables
 from core.errors import InquisightError, UsageError
 from core.settings import get_settings
 from tests.agents.batch.making import make_pictures
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -142,3 +145,30 @@ def test_a_key_that_travels_does_not_meet_an_address_of_the_other_machine(
     get_settings.cache_clear()
     assert os.environ["OPENAI_API_KEY"] == "sk-of-the-command"
     assert "of-the-worker" not in str(dict(os.environ)) and os.environ["INQUISIGHT_HOME"] == "/home/of/the/worker"
+
+
+def test_the_folder_of_a_ray_that_lives_is_kept_and_that_of_a_killed_one_is_cleared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever a process number says: one of another container is not seen here."""
+    code = (
+        "import os, sys; from agents.batch.cluster import _folder\n"
+        "with _folder() as folder:\n    print(folder, flush=True); sys.stdin.read(1); os._exit(9)"
+    )
+    command, pipe = [sys.executable, "-c", code], subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as other:
+        assert other.stdin is not None and other.stdout is not None
+        theirs = Path(other.stdout.readline().strip())
+        monkeypatch.setattr("os.kill", _no_such_process)  # as a container sees it
+        with cluster._folder() as ours:
+            assert theirs.is_dir() and ours.is_dir() and ours != theirs
+        assert not ours.exists()
+        other.stdin.write("x")
+        other.stdin.close()
+        other.wait(60)
+    with cluster._folder():
+        assert not theirs.exists(), "its run was killed"
+
+
+def _no_such_process(*_: object) -> None:
+    raise ProcessLookupError

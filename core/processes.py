@@ -1,0 +1,93 @@
+"""A process of this machine in a file, so that it can be found again: never another one that got its number later.
+
+    write_json(file, {**describe_process(), ...})   # by the process itself, or by who started it
+    if is_running(read_json(file)): ...
+    ask_to_end(read_json(file))                     # SIGTERM
+
+A number alone is trusted nowhere: the system gives it to the next process. Start time and command have to fit as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import signal
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import psutil
+
+ACCURACY: Final = 1.0  # seconds; clocks are set a little now and then
+LOOKS: Final = 200  # at a process that is being started
+PAUSE: Final = 0.005  # seconds between two of them
+
+
+def describe_process(pid: int | None = None) -> dict[str, Any]:
+    """What tells the process `pid`, by default this one, from every other: `is_running` reads it."""
+    import psutil
+
+    pid = os.getpid() if pid is None else pid
+    found: dict[str, Any] = {"pid": pid, "host": platform.node()}
+    try:
+        process = psutil.Process(pid)
+        return {**found, "started": _started(process), "command": _command(process)}
+    except psutil.Error:  # it has ended already: nothing to be found again
+        return found
+
+
+def is_running(record: Mapping[str, Any]) -> bool:
+    """Whether the very process that `record` describes runs on this machine, as far as this user may know."""
+    return _find(record) is not None
+
+
+def ask_to_end(record: Mapping[str, Any]) -> bool:
+    """Send SIGTERM to the very process that `record` describes; False where it is not there or may not be asked."""
+    import psutil
+
+    process = _find(record)
+    try:
+        if process is not None:
+            process.send_signal(signal.SIGTERM)  # looks once more whether the number was given to another one
+            return True
+    except psutil.Error:
+        pass
+    return False
+
+
+def _find(record: Mapping[str, Any]) -> psutil.Process | None:
+    import psutil
+
+    pid, started, command = (record.get(name) for name in ("pid", "started", "command"))
+    if os.name == "nt" or record.get("host") != platform.node():  # Windows has no signal that asks
+        return None
+    if type(pid) is not int or pid <= 0 or type(started) is not float or not command:
+        return None
+    try:
+        process = psutil.Process(pid)
+        same = abs(_started(process) - started) < ACCURACY and _command(process) == command
+        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+    except (psutil.Error, OverflowError):
+        return None
+
+
+def _started(process: psutil.Process) -> float:
+    """Seconds after the machine's start, which stay the same when its clock is set."""
+    import psutil
+
+    return float(process.create_time() - psutil.boot_time())
+
+
+def _command(process: psutil.Process) -> str:
+    """A digest of the command line: it may name what others who can read the file need not know."""
+    import psutil
+
+    words = process.cmdline()
+    for _ in range(LOOKS):
+        if words or process.status() == psutil.STATUS_ZOMBIE:
+            break
+        time.sleep(PAUSE)  # one that is just being started has none yet
+        words = process.cmdline()
+    return hashlib.sha256("\0".join(words).encode("utf-8", "surrogateescape")).hexdigest()[:16]
