@@ -10,7 +10,7 @@ from typing import Any
 
 from core.errors import printable
 from training.curation import signs
-from training.curation.folder import Folder
+from training.curation.folder import LEFT_OUT, Folder
 from training.curation.generate import generated, known_pictures
 from training.curation.journal import read_json
 from training.curation.labels import Agreement, Item, Labels, Stage, agreement, texts_of
@@ -46,6 +46,7 @@ class Figures:
     """Everything that is counted."""
 
     pictures: int = 0
+    left_out: dict[str, Any] = field(default_factory=dict)  # of their sources: "count", "reasons", and both in a "line"
     generated: int = 0
     ungenerated: dict[str, int] = field(default_factory=dict)  # reason -> pictures
     continued: int = 0
@@ -81,7 +82,7 @@ def count(folder: Folder) -> Figures:
     first, second = generated(folder), repaired(folder)
     good = [one for one in first.values() if one["status"] == "ok"]
     mended = [one for one in second.values() if one["status"] == "repaired"]
-    found = Figures(pictures=len(known_pictures(folder)))
+    found = Figures(len(known_pictures(folder)), read_json(folder.path / LEFT_OUT) or {})
     found.generated = len(good)
     found.continued = sum(len(one["parts"]) > 1 for one in good)
     found.ungenerated = _reasons(one["reason"] for one in first.values() if one["status"] != "ok")

@@ -31,11 +31,12 @@ SCHEMA: Final = 1
 PROCESS: Final = ".process.json"
 PROGRESS: Final = ".progress.json"
 OUTPUT: Final = ".output.txt"
+LEFT_OUT: Final = "left-out.json"  # what the sources of the pictures hold and is not described
 PATIENCE: Final = 0.5  # seconds in which the lock may be held by one who only looks
 
 # What each step writes, its settings (or mark) last. Beginning a step anew sets aside what follows from it, too.
 FILES: Final[dict[Step, tuple[str, ...]]] = {
-    "generate": ("generated.jsonl", "pictures.jsonl", "generate.json"),
+    "generate": ("generated.jsonl", "pictures.jsonl", LEFT_OUT, "generate.json"),
     "repair": ("repaired.jsonl", "repair.json"),
     "verify": ("labels.jsonl", "sample-after.json", "sample.json"),
     "rules": ("verified.jsonl", "dropped.jsonl", "rules.json"),

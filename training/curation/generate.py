@@ -17,8 +17,8 @@ from pydantic import Field, ValidationError, field_validator
 from core.errors import BackendError, ImageError, UsageError, printable
 from core.images import MAX_PIXELS, Picture, open_picture
 from core.vision import GenerationOptions, VisionBackend, VisualQuestion
-from training.curation.folder import Folder
-from training.curation.journal import Record, write_lines
+from training.curation.folder import LEFT_OUT, Folder
+from training.curation.journal import Record, write_json, write_lines
 from training.curation.pictures import Entry, fingerprint
 from training.curation.progress import Advance
 from training.curation.toml import Closed
@@ -85,8 +85,11 @@ def check_capable(vision: str, follows_instructions: bool, *, anyway: bool) -> N
         )
 
 
-def remember_pictures(folder: Folder, entries: Sequence[Entry]) -> None:
-    """Write the list of pictures, or check that it is the one the folder was begun with. Raises UsageError."""
+def remember_pictures(folder: Folder, entries: Sequence[Entry], left_out: Record | None = None) -> None:
+    """Write the list of pictures, or check that it is the one the folder was begun with. Raises UsageError.
+
+    `left_out`: what their sources hold and is not among them, kept for `status`.
+    """
     known = known_pictures(folder)
     begun = bool(folder.settings("generate") or folder.generated.path.exists())
     if begun and fingerprint(known) != fingerprint(entries):
@@ -96,6 +99,8 @@ def remember_pictures(folder: Folder, entries: Sequence[Entry]) -> None:
         )
     if not begun:
         write_lines(folder.pictures.path, [entry.record() for entry in entries])
+        if left_out is not None:
+            write_json(folder.path / LEFT_OUT, left_out)
 
 
 def known_pictures(folder: Folder) -> list[Entry]:

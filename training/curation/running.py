@@ -17,7 +17,7 @@ from core.settings import get_settings
 from core.vision import VisionBackend
 from training.curation import generate as generating
 from training.curation import repair as repairing
-from training.curation.folder import PROGRESS, Folder, Step
+from training.curation.folder import LEFT_OUT, PROGRESS, Folder, Step
 from training.curation.generate import Instructions, known_pictures
 from training.curation.journal import read_json
 from training.curation.mender import ChatMender
@@ -102,11 +102,12 @@ def generate(
         given = {name: value for name, value in options.items() if value is not None}
         chosen = generating.settings_from({"vision": settings.vision, **words, **({} if again else kept), **given})
         check_vision(chosen.vision, anyway=anyway or (bool(kept) and not again))
+        counted = {**left_out.as_json(), "line": str(left_out)} if source.paths else read_json(path / LEFT_OUT)
         if again:
             entries = entries or known_pictures(folder)
             _set_aside(folder, "generate")
         if entries is not None:
-            generating.remember_pictures(folder, entries)
+            generating.remember_pictures(folder, entries, counted)
         elif not known_pictures(folder):
             raise UsageError("name the pictures that are to be described: a folder, a table or a list.")
 

@@ -15,6 +15,7 @@ def lines(found: Figures) -> list[str]:
     if found.generated:
         told[0] += f"; {found.generated} texts, {found.continued} of them continued"
     told += _aside(found.ungenerated)
+    told += [f"          {found.left_out['line']}"] if found.left_out.get("count") else []
     tried = found.repaired + sum(found.unrepaired.values())
     told.append(f"repair    {tried} of {found.generated} texts{_state(tried, found.generated)}")
     if found.usage.calls:
@@ -43,6 +44,7 @@ def as_record(found: Figures) -> Record:
     }
     return {
         "pictures": found.pictures,
+        "left_out": {name: found.left_out.get(name) or empty for name, empty in (("count", 0), ("reasons", {}))},
         "generated": {"texts": found.generated, "continued": found.continued, "failed": found.ungenerated},
         "repaired": {"texts": found.repaired, "failed": found.unrepaired, **found.usage.record(), "cost": found.cost},
         "labelled": found.sample.labelled if found.sample else {},
