@@ -1,6 +1,7 @@
 # Everything a newcomer or a contributor needs; each target makes .venv first where that is missing or out of date.
 #
 #   make demo          two models talk about a photograph
+#   make check         ruff, mypy and every test that takes no more than a second or two
 #   make test          the test suite
 #   make test-lavis    the tests with the real salesforce-lavis, installed into an environment of its own
 #   make test-ray      the tests of batch on a cluster: with a real Ray of two workers on this machine
@@ -18,11 +19,17 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test test-lavis test-ray test-browser lint types readme clean
+.PHONY: demo check quick test test-lavis test-ray test-browser lint types readme clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
 	@HF_HUB_OFFLINE=1 $(BIN)/inquisight caption --seed 1 examples/photos/cat.jpg
+
+check: $(INSTALLED)
+	@$(MAKE) --no-print-directory --output-sync -j3 lint types quick
+
+quick: $(INSTALLED)
+	@$(BIN)/python -m pytest -q -n auto -m 'not slow'
 
 test: $(INSTALLED)
 	@$(BIN)/python -m pytest -q -n auto

@@ -14,7 +14,7 @@ from core.vision import GenerationOptions, VisualQuestion
 from plugins.minigpt4.backend import MiniGPT4Backend
 from tests.plugins.minigpt4.tiny import save
 
-OPTIONS = GenerationOptions(max_new_tokens=4)  # every new shape is translated, which takes seconds
+OPTIONS = GenerationOptions(max_new_tokens=2)  # every new shape is translated, which takes seconds
 
 
 @pytest.fixture(scope="module")
