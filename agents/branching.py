@@ -163,6 +163,12 @@ class BranchedChat:
         return (*(one for node in self._path(self._head) for one in node.spoken.pictures), *self._waiting)
 
     @property
+    def all_pictures(self) -> frozenset[str]:
+        """The sha256 of each picture of any branch and of the next question."""
+        used = (one.sha256 for node in self._nodes.values() for one in node.spoken.pictures)
+        return frozenset((*used, *(one.sha256 for one in self._waiting)))
+
+    @property
     def first_question(self) -> str:
         """What it is about; "" before the first question."""
         first = self._path(self._head)[:1]

@@ -6,26 +6,31 @@ Each page is one file in this folder with a function `page`, and is imported whe
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Final
 
-# Streamlit puts the script's folder first on the path, where `ui/plugins.py` and others would hide our packages.
-_HERE = Path(__file__).resolve().parent
-sys.path[:] = [place for place in sys.path if Path(place or ".").resolve() != _HERE]
-if str(_HERE.parent) not in sys.path:
-    sys.path.insert(0, str(_HERE.parent))
+# Streamlit wants the script's folder on the path: first, where `ui/plugins.py` and others would hide our packages, and
+# where it is missing, it is put there and taken away in each run, in which moment an import in another thread may miss
+# a module. At the end of the path, once and for all, it does no harm.
+_HERE: Final = os.path.dirname(os.path.abspath(__file__))
+if sys.path[-1] != _HERE or _HERE in sys.path[:-1]:
+    sys.path[:] = [*(place for place in sys.path if os.path.abspath(place) != _HERE), _HERE]
+if os.path.dirname(_HERE) not in sys.path:
+    sys.path.insert(0, os.path.dirname(_HERE))
 
 import streamlit as st  # noqa: E402
 
 from core.errors import InquisightError  # noqa: E402
+from ui.shared.attention import attention  # noqa: E402
 from ui.shared.entrance import admit  # noqa: E402
 from ui.shared.going import remember  # noqa: E402
 from ui.shared.icon import icon  # noqa: E402
 from ui.shared.options import UiOptions, get_options  # noqa: E402
 from ui.shared.style import style  # noqa: E402
-from ui.shared.words import plain, sentence, told  # noqa: E402
+from ui.shared.words import count, plain, sentence, told  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -82,13 +87,15 @@ def main() -> None:
     }
     remember(pages)
     chosen = st.navigation(list(pages.values()))
+    st.set_page_config(page_title=f"{chosen.title} · Inquisight")
     with st.sidebar:
-        busy = one.jobs.active()
-        if busy:
-            st.caption(f"{len(busy)} of your tasks {'is' if len(busy) == 1 else 'are'} at work.")
+        waiting = sum(job.state == "waiting" for job in one.jobs.active())
+        if busy := len(one.jobs.active()) - waiting:
+            st.caption(f"{count(busy, 'task')} at work" + (f", {waiting} waiting." if waiting else "."))
         if options.oidc:
             st.button("Log out", on_click=st.logout, icon=":material/logout:")
     chosen.run()
+    attention()
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import streamlit as st
 
 from agents.branching import Growing, Node, check_pictures, page_of
 from core.errors import InquisightError
+from ui.shared.attention import announce
 from ui.shared.choices import choose_eye, choose_seed
 from ui.shared.clipboard import copy_button
 from ui.shared.conversations import Conversation, Desk, desk_of
@@ -18,7 +19,7 @@ from ui.shared.reading import draw_chat_downloads
 from ui.shared.session import Visitor, visitor
 from ui.shared.style import tag, text
 from ui.shared.webframe import web_frame
-from ui.shared.words import attempt, complete, count, plain, show_trouble, told
+from ui.shared.words import attempt, complete, count, label, plain, show_trouble, told
 
 if TYPE_CHECKING:
     from agents.tasks import Form
@@ -74,16 +75,15 @@ def _pictures(me: Visitor, desk: Desk) -> None:
         return
     st.caption("Come with your next question:" if not desk.fresh else "The conversation is about:")
     with st.container(horizontal=True, key="chat-waiting"):
-        for number, picture in enumerate(waiting, start=1):
+        for picture in waiting:
             with st.container(width=150, gap="small"):
                 _thumbnail(me, picture.info(), f"{picture.source}, not asked about yet")
-                st.caption(plain(picture.source, 24))
                 st.button(
-                    "Take away",
+                    f"Remove {label(picture.source, 24)}",
                     key=f"chat-remove-{picture.sha256[:12]}",
                     type="tertiary",
                     icon=":material/close:",
-                    help=f"Take picture {number}, {plain(picture.source, 40)}, out of the conversation",
+                    help=f"Take {plain(picture.source, 40)} out of the conversation",
                     on_click=attempt,
                     args=(desk.take_away, picture),
                 )
@@ -181,6 +181,8 @@ def _conversation(me: Visitor, desk: Desk) -> None:
     one = desk.here
     was_active = one.active
     view = one.talk.view
+    lines = [f"Answer {place}: {node.turn.answer or 'nothing'}" for place, node in enumerate(view.path, start=1)]
+    announce(lines, of=one.key, key="announce-chat")
     if not view.path and view.growing is None:
         words = "Ask something about it." if one.talk.pictures else "Add a picture to begin, or take an example."
         st.info(words, icon=":material/chat:" if one.talk.pictures else ":material/add_photo_alternate:")
@@ -256,14 +258,14 @@ def _actions(desk: Desk, place: int, node: Node, name: str) -> None:
 def _versions(desk: Desk, place: int, node: Node, siblings: tuple[Node, ...], name: str) -> None:
     """Over to what else was tried at this place."""
     here = siblings.index(node)
-    for step, label, icon in ((-1, "Earlier", ":material/chevron_left:"), (1, "Later", ":material/chevron_right:")):
+    for step, which, icon in ((-1, "Earlier", ":material/chevron_left:"), (1, "Later", ":material/chevron_right:")):
         other = here + step
         if step > 0:
             st.html(f'<p class="iq-note">version {here + 1} of {len(siblings)}</p>', width="content")
         there = 0 <= other < len(siblings)
         st.button(
-            f"{label} version of {place}",
-            key=f"chat-{label.lower()}-{name}",
+            f"{which} version of {place}",
+            key=f"chat-{which.lower()}-{name}",
             type="tertiary",
             icon=icon,
             disabled=not there,
@@ -317,10 +319,7 @@ def _growing(me: Visitor, one: Conversation, place: int) -> None:
             st.html(f'<p class="iq-note">{text(complete(notice))}</p>')
     with st.container(horizontal=True, vertical_alignment="center"):
         words = queue_words(job)
-        st.html(
-            f'<p class="iq-dots" role="status" aria-live="polite">{text(words[:1].upper() + words[1:])}</p>',
-            width="content",
-        )
+        st.html(f'<p class="iq-dots">{text(words[:1].upper() + words[1:])}</p>', width="content")
         st.button(
             "Stop",
             key=f"chat-stop-{one.key}",

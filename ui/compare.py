@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Literal
@@ -10,38 +12,58 @@ import streamlit as st
 
 from agents.interview import InterviewOptions
 from agents.steering import Steered, View
+from core.errors import UsageError
 from core.settings import get_settings
+from ui.shared.attention import announce, lead_to
 from ui.shared.choices import choose_eye, choose_questioner, eyes, may_type, questioners
 from ui.shared.intake import intake
-from ui.shared.interviews import drive
+from ui.shared.interviews import drive, progress_of, state_of
 from ui.shared.jobs import Job, queue_words, watch
 from ui.shared.kept import as_archive, saver
 from ui.shared.models import eye, questioner
-from ui.shared.pictures import Held, show
+from ui.shared.pictures import Held, Shelf, show
 from ui.shared.session import Visitor, visitor
 from ui.shared.style import tag, text
 from ui.shared.talk import captions_html, draw_contradictions, marked, turn_html
-from ui.shared.words import complete, plain, seconds, told
+from ui.shared.words import complete, count, label, plain, seconds, told
 
 MOST: Final = 4  # columns
 Axis = Literal["eyes", "questioners"]
 
 
-@dataclass
+@dataclass(eq=False)
 class Column:
-    """One combination of models, and its interview."""
+    """One combination of models, and its interview with a job of its own."""
 
     vision: str
     questioner: str
     title: str
+    rounds: int
     steered: Steered
     job: Job | None = None
+    id: str = field(default_factory=lambda: secrets.token_hex(4))
+
+    @property
+    def state(self) -> str:
+        """In a word: see `ui.shared.interviews.state_of`."""
+        return state_of(self.steered.view, self.job)
+
+    @property
+    def made_of(self) -> tuple[str, str, int]:
+        """What tells it from another column about the same picture."""
+        return self.vision, self.questioner, self.rounds
+
+    def stop(self) -> None:
+        """Stop this column alone."""
+        if self.job is not None:
+            self.job.stop()
 
 
 @dataclass
 class Desk:
     """What one visitor compares; it outlives a reload."""
 
+    shelf: Shelf
     held: Held | None = None
     columns: list[Column] = field(default_factory=list)
     axis: Axis = "eyes"
@@ -56,27 +78,47 @@ class Desk:
         self.wanted = True
 
     def put(self, held: Held) -> None:
-        """Another picture: what was compared about the last one goes."""
-        if self.held is None or held.id != self.held.id:
-            self.stop()
-            self.held, self.columns = held, []
+        """Another picture: what was compared about the last one goes. Raises UsageError while that is at work."""
+        if self.held is not None and held.id != self.held.id:
+            if self.busy is not None:
+                raise UsageError(f"{self.held.label} is being compared; stop that, or wait, to compare another picture")
+            self.shelf.remove(self.held.id, "compare")
+            self.columns = []
+        self.held = held
 
     def stop(self) -> None:
         """Ask every column to stop."""
-        for column in self.columns:
-            if column.job is not None:
-                column.job.stop()
+        for column in reversed(self.columns):
+            column.stop()
+
+    def remove(self, column: Column) -> None:
+        """Take a column away, and stop it; the others go on."""
+        column.stop()
+        self.columns.remove(column)
+
+    def models(self) -> list[tuple[str, str, str]]:
+        """(name, vision model, questioner) of each column that is chosen."""
+        return [
+            (name, *((name, self.other) if self.axis == "eyes" else (self.other, name))) for name in self.chosen[:MOST]
+        ]
+
+    @property
+    def missing(self) -> int:
+        """How many chosen columns are not there, or did not come to their end."""
+        there = {column.made_of for column in self.columns if column.state not in ("failed", "stopped")}
+        return sum((vision, asks, self.rounds) not in there for _, vision, asks in self.models())
 
     @property
     def busy(self) -> Job | None:
         """A job that is still at work, if any is."""
-        return next((one.job for one in self.columns if one.job is not None and one.job.active), None)
+        jobs = [one.job for one in self.columns if one.job is not None and one.job.active]
+        return next((job for job in jobs if job.state != "waiting"), jobs[0] if jobs else None)
 
 
 def page() -> None:
     """Draw it."""
     me = visitor()
-    desk = me.keep("compare", Desk)
+    desk = me.keep("compare", lambda: Desk(me.shelf))
     st.title("Compare")
     st.write("One picture, several models side by side: each column is an interview of its own.")
     left, right = st.columns([2, 3], gap="large")
@@ -88,26 +130,34 @@ def page() -> None:
             st.caption(plain(", ".join(filter(None, (desk.held.label, desk.held.info.note)))))
     with right:
         _settings(desk)
-        ready = desk.held is not None and bool(desk.chosen) and desk.busy is None
-        st.button(
-            "Compare",
-            type="primary",
-            key="compare-start",
-            icon=":material/play_arrow:",
-            disabled=not ready,
-            on_click=desk.want,
-        )
-        if desk.wanted:
-            desk.wanted = False
-            with told():
-                begin(me, desk)
-                st.rerun()
-        if desk.held is None:
-            st.info("Add a picture first.", icon=":material/add_photo_alternate:")
-        elif not desk.chosen:
-            st.info("Choose at least one model; two or more to compare.", icon=":material/compare:")
+        _start(me, desk)
     if desk.columns:
-        watch(desk.busy, lambda: _results(desk), key="compare")
+        with st.container(key="compare-results"):
+            watch(desk.busy, lambda: _results(desk), key="compare")
+
+
+def _start(me: Visitor, desk: Desk) -> None:
+    missing, busy = desk.missing, desk.busy is not None
+    there = len(desk.models()) - missing
+    words = "Compare" if not there else f"Add {count(missing, 'column')}" if missing else "Compare again"
+    st.button(
+        words,
+        type="primary",
+        key="compare-start",
+        icon=":material/play_arrow:",
+        disabled=desk.held is None or not desk.chosen or (busy and not missing),
+        on_click=desk.want,
+    )
+    if desk.wanted:
+        desk.wanted = False
+        with told():
+            begin(me, desk)
+            lead_to("compare-results")
+            st.rerun()
+    if desk.held is None:
+        st.info("Add a picture first.", icon=":material/add_photo_alternate:")
+    elif not desk.chosen:
+        st.info("Choose at least one model; two or more to compare.", icon=":material/compare:")
 
 
 def _settings(desk: Desk) -> None:
@@ -139,60 +189,102 @@ def _settings(desk: Desk) -> None:
 
 
 def begin(me: Visitor, desk: Desk) -> None:
-    """Start one interview per chosen model. Raises UsageError."""
+    """Start one interview per chosen model that has none; all of them anew where none is missing. Raises UsageError."""
     held = desk.held
     assert held is not None
-    desk.stop()
+    keep = {column.made_of: column for column in desk.columns if column.state not in ("failed", "stopped")}
+    if not desk.missing and desk.busy is None:
+        keep = {}
     columns = []
-    for name in desk.chosen[:MOST]:
-        sees, asks = (name, desk.other) if desk.axis == "eyes" else (desk.other, name)
+    for title, sees, asks in desk.models():
         steered = Steered(
             held.info,
             held.open,
-            lambda sees=sees: eye(sees),  # type: ignore[misc]
-            lambda asks=asks: questioner(asks, get_settings().seed),  # type: ignore[misc]
+            partial(eye, sees),
+            partial(questioner, asks, get_settings().seed),
             InterviewOptions(rounds=desk.rounds),
             seed=get_settings().seed,
             save=saver(me),
         )
-        columns.append(Column(sees, asks, name, steered))
+        new = Column(sees, asks, title, desk.rounds, steered)
+        columns.append(keep.get(new.made_of, new))
+    for column in desk.columns:
+        if column not in columns:
+            column.stop()
     desk.columns = columns
     for column in columns:
-        column.job = me.jobs.start("compare", column.title, partial(drive, column.steered))
+        if column.job is None:
+            column.job = me.jobs.start("compare", column.title, partial(drive, column.steered), queue=column.id)
 
 
 def _results(desk: Desk) -> None:
+    announce(
+        [line for column in desk.columns for line in _said(column)],
+        of=desk.held.id if desk.held is not None else "",
+        key="announce-compare",
+    )
     _columns(desk)
-    _take_home(desk)
+    _export(desk)
+
+
+def _said(column: Column) -> list[str]:
+    """What screen readers are told of a column: its end."""
+    view = column.steered.view
+    if column.state in ("finished", "failed", "stopped"):
+        return [f"{column.title}: {column.state}. {view.summary or view.error}"]
+    return []
 
 
 def _columns(desk: Desk) -> None:
-    if desk.busy is not None:
+    if desk.busy is not None and len(desk.columns) > 1:
         st.button("Stop all", key="compare-stop", icon=":material/stop:", on_click=desk.stop)
-    for column, place in zip(desk.columns, st.columns(len(desk.columns), gap="medium"), strict=True):
+    for column, place in zip(list(desk.columns), st.columns(max(1, len(desk.columns)), gap="medium"), strict=False):
         with place:
-            _column(column)
+            _column(desk, column)
 
 
-def _column(column: Column) -> None:
-    view, job = column.steered.view, column.job
+def _column(desk: Desk, column: Column) -> None:
+    view, job, name = column.steered.view, column.job, label(column.title, 40)
     st.subheader(plain(column.title), anchor=False)
-    st.html(f'<p class="iq-note">{text(column.questioner)} asks, {text(column.vision)} looks</p>')
-    if job is not None and job.active:
-        words = queue_words(job)
-        st.html(f'<p class="iq-dots" role="status">{text(words[:1].upper() + words[1:])}</p>')
+    st.html(f'<p class="iq-note">{text(column.questioner)} asks, {text(column.vision)} answers</p>')
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if job is not None and job.active:
+            words = ": ".join(filter(None, (progress_of(view, column.rounds), queue_words(job))))
+            st.html(f'<p class="iq-dots">{text(words[:1].upper() + words[1:])}</p>')
+            st.button(
+                f"Stop {name}",
+                key=f"compare-stop-{column.id}",
+                type="tertiary",
+                icon=":material/stop:",
+                on_click=_end,
+                args=(column.stop,),
+                disabled=job.state == "stopping",
+            )
+        st.button(
+            f"Remove {name}",
+            key=f"compare-remove-{column.id}",
+            type="tertiary",
+            icon=":material/close:",
+            help="Its transcript stays in the history",
+            on_click=_end,
+            args=(desk.remove, column),
+        )
     st.html(captions_html(view))
     _figures(view)
     with st.expander(f"The dialogue ({len(view.turns)})"):
         for one in marked(view.turns):
             st.html(turn_html(one))
         draw_contradictions(view.turns)
-    if view.state == "failed" and view.error:
-        st.error(plain(complete(view.error)), icon=":material/error:")
-    elif job is not None and job.state == "failed" and job.error:
-        st.error(plain(job.error), icon=":material/error:")
-    if view.state == "stopped":
+    if column.state == "failed":
+        said = job.error if job is not None and job.state == "failed" and job.error else complete(view.error)
+        st.error(plain(said), icon=":material/error:")
+    elif column.state in ("stopped", "new"):
         st.info("Stopped.", icon=":material/pause:")
+
+
+def _end(act: Callable[..., None], *args: object) -> None:
+    act(*args)
+    lead_to("compare-results")
 
 
 def _figures(view: View) -> None:
@@ -208,7 +300,7 @@ def _figures(view: View) -> None:
     st.html(f"<p>{tags}</p>")
 
 
-def _take_home(desk: Desk) -> None:
+def _export(desk: Desk) -> None:
     done = [(column.title.replace(":", "-").replace("/", "-"), column.steered.view.caption) for column in desk.columns]
     captions = [(name, caption) for name, caption in done if caption is not None]
     if captions and desk.busy is None:

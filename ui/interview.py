@@ -1,63 +1,57 @@
-"""Interview: two models talk about the visitor's pictures, and the visitor watches, asks, corrects and takes home."""
+"""Interview: two models talk about the visitor's pictures; the visitor watches, asks, corrects and exports."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import streamlit as st
 
 from core.settings import get_settings
+from ui.shared import talk
+from ui.shared.attention import announce, lead_to
 from ui.shared.choices import choose_eye, choose_questioner, choose_seed
 from ui.shared.intake import intake
-from ui.shared.interviews import MOST_ROUNDS, Desk, Item, Setting, begin, desk_of, go_on
+from ui.shared.interviews import MOST_ROUNDS, Desk, Item, Setting, begin, desk_of, go_on, progress_of
 from ui.shared.jobs import queue_words, watch
 from ui.shared.kept import as_archive
+from ui.shared.picture_list import LIST, draw_list
 from ui.shared.pictures import show
 from ui.shared.session import Visitor, visitor
 from ui.shared.style import text
-from ui.shared.talk import asking_html, draw_captions, draw_contradictions, draw_downloads, marked, turn_html
-from ui.shared.words import complete, count, plain, seconds, told
+from ui.shared.words import complete, count, label, plain, seconds, told
 
 
 def page() -> None:
     """Draw it."""
     me = visitor()
     desk = desk_of(me)
+    item, job, sign = desk.item, desk.job, desk.sign()
+
+    def changed() -> bool:
+        return desk.sign() != sign
+
     st.title("Interview")
-    st.write("Two models talk about your picture: one asks, one sees. At the end you have a description.")
+    st.write("Two models talk about your picture: one asks, one answers. At the end you have a description.")
     left, right = st.columns([2, 3], gap="large")
     with left:
         intake(me.shelf, desk, key="interview")
-        item = _choose_picture(desk)
+        watch(job, lambda: draw_list(desk, _remove), until=changed, key="list")
         if item is not None:
-            _picture(me, desk, item)
+            _picture(desk, item)
         setting = _settings(desk)
         _start(me, desk, setting)
-    with right:
+    with right, st.container(key="talk"):
         if item is None:
             st.info("Add a picture to begin, or take an example.", icon=":material/add_photo_alternate:")
             return
-        _talk(me, desk, item)
+        _talk(me, desk, item, lambda: watch(job, lambda: _dialogue(desk, item), until=changed, key=f"talk-{item.key}"))
     _change_dialog(me, desk)
 
 
 # --- the pictures -------------------------------------------------------------------------------------------------
 
 
-def _choose_picture(desk: Desk) -> Item | None:
-    item = desk.item
-    if item is None or len(desk.items) == 1:
-        return item
-    ids = list(desk.items)
-    names = {
-        id: f"{number}. {plain(desk.items[id].info.source, 24)}: {desk.items[id].state}"
-        for number, id in enumerate(ids, start=1)
-    }
-    key = f"chosen-{desk.uploads}-{len(ids)}"  # another key for another list, so that a new picture is the chosen one
-    picked = st.radio("Your pictures", ids, index=ids.index(item.info.sha256), format_func=names.__getitem__, key=key)
-    desk.chosen = picked or desk.chosen
-    return desk.item
-
-
-def _picture(me: Visitor, desk: Desk, item: Item) -> None:
+def _picture(desk: Desk, item: Item) -> None:
     if item.held is None:
         st.info(
             "This interview is kept without its picture. Add the same picture again to go on with it.",
@@ -69,16 +63,24 @@ def _picture(me: Visitor, desk: Desk, item: Item) -> None:
     note = f", {plain(item.info.note)}" if item.info.note else ""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"{plain(item.info.source)} ({item.info.width} × {item.info.height}{note})")
-        if st.button(
-            "Take away",
-            key="remove",
-            type="tertiary",
-            icon=":material/close:",
-            help="Take this picture off your desk; its transcript stays in the history",
-        ):
-            desk.remove(item)
-            me.shelf.remove(item.info.sha256)
-            st.rerun()
+        if len(desk.items) == 1:
+            st.button(
+                f"Remove {label(item.info.source, 40)}",
+                key="remove",
+                type="tertiary",
+                icon=":material/close:",
+                help="Its transcript stays in the history",
+                on_click=_remove,
+                args=(item,),
+            )
+
+
+def _remove(item: Item) -> None:
+    me = visitor()
+    desk = desk_of(me)
+    desk.remove(item)
+    me.shelf.remove(item.info.sha256, "interview")
+    lead_to(LIST if len(desk.items) > 1 else "interview-intake", control=True)
 
 
 # --- the settings -------------------------------------------------------------------------------------------------
@@ -119,8 +121,8 @@ def _settings(desk: Desk) -> Setting:
 
 def _start(me: Visitor, desk: Desk, setting: Setting) -> None:
     waiting = [item for item in desk.items.values() if item.held and item.state == "new"]
-    chosen = desk.items.get(desk.chosen or "")
-    again = bool(chosen and chosen.held and not waiting and chosen.state not in ("talking", "waiting"))
+    shown = desk.item
+    again = [shown] if shown and shown.held and not waiting and not shown.active else []
     label = "Start again" if again else f"Start with {count(len(waiting), 'picture')}" if len(waiting) > 1 else "Start"
     if st.button(
         label,
@@ -131,52 +133,50 @@ def _start(me: Visitor, desk: Desk, setting: Setting) -> None:
         disabled=not (waiting or again),
     ):
         with told():
-            begin(me, [chosen] if again and chosen else waiting, setting)
+            begin(me, again or waiting, setting)
+            desk.pick(None)
+            lead_to("talk")
             st.rerun()
 
 
 # --- the talk -----------------------------------------------------------------------------------------------------
 
 
-def _talk(me: Visitor, desk: Desk, item: Item) -> None:
-    if item.steered is None:
-        st.info("Press Start, and they begin to talk.", icon=":material/play_arrow:")
-        return
-    if item.steered.wanted and not item.active and item.held and item.view.state == "complete":
+def _talk(me: Visitor, desk: Desk, item: Item, draw: Callable[[], None]) -> None:
+    wished = item.steered is not None and item.steered.wanted and item.view.state == "complete"
+    if wished and item.held and not item.active:
         with told():
             go_on(me, item)  # it was wished in the moment in which the interview ended
-    watch(item.job, lambda: _dialogue(item), key=f"talk-{item.key}")
+    draw()
+    if item.steered is None:
+        return
     if item.held is not None:
-        _own_question(me, item)
+        _own_question(me, desk, item)
     caption = item.view.caption
     if caption is not None and not item.active:
-        draw_downloads(caption, item.stem, key=f"get-{item.key}")
-        _archive(desk)
+        talk.draw_downloads(caption, item.stem, key=f"get-{item.key}")
+    _archive(desk)
     if item.view.id:
         took = caption.seconds.get("total") if caption else None
         st.caption(f"Kept as {item.view.id[:10]}" + (f", {seconds(took)}" if took else ""))
 
 
-def _dialogue(item: Item) -> None:
-    assert item.steered is not None
-    view, job, active = item.view, item.job, item.active
-    if active and job is not None:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            waits = view.state == "new" and job.total > 1
-            words = f"waiting for picture {job.done + 1} of {job.total}" if waits else queue_words(job)
-            st.html(f'<p class="iq-dots" role="status" aria-live="polite">{text(words[:1].upper() + words[1:])}</p>')
-            st.button(
-                "Stop",
-                key=f"stop-{item.key}",
-                icon=":material/stop:",
-                on_click=job.stop,
-                disabled=job.state == "stopping",
-            )
+def _dialogue(desk: Desk, item: Item) -> None:
+    view, active = item.view, item.active
+    announce(
+        talk.said_lines(view, item.info.source),
+        of=item.key,
+        key="announce-interview",
+        on_typing=lambda: desk.pick(item.info.sha256),
+    )
+    _standing(desk, item)
+    if item.steered is None:
+        return
     if view.plain or view.turns:
-        draw_captions(view)
-    for one in marked(view.turns):
+        talk.draw_captions(view)
+    for one in talk.marked(view.turns):
         with st.container(key=f"turn-{item.key}-{one.number}", gap=None):
-            st.html(turn_html(one))
+            st.html(talk.turn_html(one))
             if item.held is not None and st.button(
                 f"Change answer {one.number}",
                 key=f"change-{item.key}-{one.number}",
@@ -186,30 +186,65 @@ def _dialogue(item: Item) -> None:
                 st.session_state["interview.change"] = (item.info.sha256, one.number - 1)
                 st.rerun()
     if active and view.asked:
-        st.html(asking_html(view))
+        st.html(talk.asking_html(view))
     for question in view.waiting:
         st.html(f'<p class="iq-note">Your question comes next: {text(question)}</p>')
-    draw_contradictions(view.turns)
-    if view.state == "failed" and view.error:
-        st.error(plain(complete(view.error)), icon=":material/error:")
+    talk.draw_contradictions(view.turns)
     if view.save_error:
         st.warning(plain(complete(view.save_error)))
-    if view.state in ("failed", "stopped") and not active and item.held is not None:
+    if active:
+        return
+    job = item.job
+    if job is not None and job.state == "failed" and job.error:
+        st.error(plain(job.error), icon=":material/error:")
+    elif view.state == "failed" and view.error:
+        st.error(plain(complete(view.error)), icon=":material/error:")
+    if view.state in ("failed", "stopped") and item.held is not None:
         if view.state == "stopped":
             st.info(f"Stopped after {count(len(view.turns), 'answer')}.", icon=":material/pause:")
         if st.button("Go on", key=f"goon-{item.key}", icon=":material/play_arrow:"):
             with told():
                 go_on(visitor(), item)
+                lead_to("talk")
                 st.rerun()
-    if job is not None and job.state == "failed" and job.error:
-        st.error(plain(job.error), icon=":material/error:")
 
 
-def _own_question(me: Visitor, item: Item) -> None:
+def _standing(desk: Desk, item: Item) -> None:
+    """Which picture this is, and what is being done about it now."""
+    job = item.job
+    if len(desk.items) > 1:
+        place = list(desk.items).index(item.info.sha256) + 1 if item.info.sha256 in desk.items else 1
+        st.html(f'<p class="iq-note">Picture {place} of {len(desk.items)}: <b>{text(item.info.source)}</b></p>')
+    if item.active and job is not None:
+        with st.container(horizontal=True, vertical_alignment="center", key=f"standing-{item.key}"):
+            words = queue_words(job)
+            how_far = progress_of(item.view, item.steered.options.rounds) if item.steered is not None else ""
+            if how_far and how_far != words:
+                words = f"{how_far}: {words}"
+            st.html(f'<p class="iq-dots">{text(words[:1].upper() + words[1:])}</p>')
+            st.button(
+                "Stop",
+                key=f"stop-{item.key}",
+                icon=":material/stop:",
+                on_click=_stop,
+                args=(item,),
+                disabled=job.state == "stopping",
+            )
+    elif item.state == "new":
+        st.info("Press Start, and they begin to talk.", icon=":material/play_arrow:")
+
+
+def _stop(item: Item) -> None:
+    item.stop()
+    lead_to("talk")
+
+
+def _own_question(me: Visitor, desk: Desk, item: Item) -> None:
     asked = st.chat_input("Ask a question of your own", key=f"ask-{item.key}", max_chars=240)
     if asked and item.steered is not None:
         with told():
             item.steered.ask(asked)
+            desk.pick(item.info.sha256)  # stay with what was asked about
             go_on(me, item)
             st.rerun()
 

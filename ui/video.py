@@ -18,6 +18,7 @@ from core.errors import InquisightError
 from core.settings import get_settings
 from core.video import clock
 from ui.shared import films
+from ui.shared.attention import announce, lead_to
 from ui.shared.choices import choose_eye, choose_questioner, choose_seed
 from ui.shared.films import MOVING_PICTURES, PLAYED, Desk, Item, Setting, desk_of
 from ui.shared.filmstrip import filmstrip
@@ -41,7 +42,7 @@ from ui.shared.jobs import queue_words, watch
 from ui.shared.options import get_options
 from ui.shared.session import Visitor, visitor
 from ui.shared.style import text
-from ui.shared.words import complete, count, plain, seconds, told
+from ui.shared.words import complete, count, label, plain, seconds, told
 
 WAYS: Final = ("Upload", "Example")
 EXAMPLE: Final = "example.webm"
@@ -64,7 +65,7 @@ def page() -> None:
     with left:
         _intake(desk)
         if desk.item is not None:
-            _heading(desk, desk.item)
+            _heading(desk.item)
         right_so_far = _settings(desk.setting)
         _start(me, desk, ready=right_so_far)
     with right:
@@ -72,7 +73,8 @@ def page() -> None:
             st.info("Add a video to begin, or take the example.", icon=":material/video_call:")
             return
         _player(desk.item)
-        _talk(me, desk.item)
+        with st.container(key="video-talk"):
+            _talk(me, desk.item)
         _change_dialog(me, desk.item)
 
 
@@ -81,7 +83,10 @@ def page() -> None:
 
 def _intake(desk: Desk) -> None:
     ways = [way for way in WAYS if way != "Example" or can_be_made()]
-    way = st.segmented_control("Add a video", ways, default=ways[0], required=True, key="video-way", width="stretch")
+    with st.container(key="video-intake"):
+        way = st.segmented_control(
+            "Add a video", ways, default=ways[0], required=True, key="video-way", width="stretch"
+        )
     with told():
         if way == "Example":
             if st.button("A cat and a cup of coffee", key="video-example", icon=":material/movie:"):
@@ -107,7 +112,7 @@ def _take(desk: Desk, file: Any, name: str) -> None:
     st.rerun()
 
 
-def _heading(desk: Desk, item: Item) -> None:
+def _heading(item: Item) -> None:
     if item.held is None:
         st.info(
             "This interview is kept without its video. Add the same video again to see its frames or go on with it.",
@@ -116,15 +121,19 @@ def _heading(desk: Desk, item: Item) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         note = f", {plain(item.info.note)}" if item.info.note else ""
         st.caption(f"{plain(item.info.source)} ({item.info.width} × {item.info.height}{note})")
-        if st.button(
-            "Take away",
+        st.button(
+            f"Remove {label(item.info.source, 40)}",
             key="video-remove",
             type="tertiary",
             icon=":material/close:",
             help="Delete this video here; its transcript stays in the history",
-        ):
-            desk.remove()
-            st.rerun()
+            on_click=_remove,
+        )
+
+
+def _remove() -> None:
+    desk_of(visitor()).remove()
+    lead_to("video-intake", control=True)
 
 
 def _player(item: Item) -> None:
@@ -236,6 +245,7 @@ def _start(me: Visitor, desk: Desk, *, ready: bool) -> None:
         assert item is not None
         with told():
             films.begin(me, item, desk.setting)
+            lead_to("video-talk")
             st.rerun()
 
 
@@ -280,10 +290,14 @@ def _sheet(item: Item) -> bytes:
 
 def _dialogue(item: Item) -> None:
     view, job, asked = item.view, item.job, asked_of(item.view)
+    lines = [f"Frame {one.frame}: {one.turn.question} Answer: {one.turn.answer or 'nothing'}" for one in asked]
+    if view.state == "complete" and view.summary:
+        lines.append(f"The story: {view.summary}")
+    announce(lines, of=item.key, key="announce-video")
     if item.active and job is not None:
         with st.container(horizontal=True, vertical_alignment="center"):
             words = queue_words(job)
-            st.html(f'<p class="iq-dots" role="status" aria-live="polite">{text(words[:1].upper() + words[1:])}</p>')
+            st.html(f'<p class="iq-dots">{text(words[:1].upper() + words[1:])}</p>')
             st.button(
                 "Stop",
                 key=f"video-stop-{item.key}",

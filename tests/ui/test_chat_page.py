@@ -129,7 +129,7 @@ def test_several_pictures_also_in_the_middle(png: Png) -> None:
 def test_a_picture_is_taken_away_before_it_is_asked_about(png: Png) -> None:
     app = open_page("chat")
     upload(app, ("a.png", png("red")), ("b.png", png("blue")))
-    next(one for one in app.button if one.label == "Take away").click().run()
+    next(one for one in app.button if one.label.startswith("Remove ")).click().run()
     ask(app, "What is it?")
     assert "I see [b]" in said(app)
 

@@ -48,7 +48,7 @@ def test_from_upload_to_three_captions(png: Png) -> None:
         assert title in page
     assert "a plain caption" in page and "the answer to Describe this picture in detail" in page
     [item] = desk(app).items.values()
-    assert item.state == "done" and item.view.id is not None
+    assert item.state == "finished" and item.view.id is not None
     assert TranscriptStore().get(item.view.id).picture.source == "orange.png"
     assert item.view.id in visitor_of(app).transcripts
 
@@ -64,8 +64,9 @@ def test_several_pictures_are_interviewed_one_after_the_other(png: Png) -> None:
     upload(app, ("a.png", png("red")), ("b.png", png("blue")), ("c.png", png("green")))
     assert app.button(key="start").label == "Start with 3 pictures"
     start(app)
-    assert [item.state for item in desk(app).items.values()] == ["done", "done", "done"]
-    app.radio[0].set_value(next(iter(desk(app).items))).run()
+    assert [item.state for item in desk(app).items.values()] == ["finished", "finished", "finished"]
+    first = next(iter(desk(app).items.values()))
+    app.button(key=f"show-{first.key}").click().run()
     assert desk(app).item is not None and desk(app).item.info.source == "a.png"
 
 
@@ -142,7 +143,7 @@ def test_a_failing_eye_is_a_sentence_and_what_was_said_stays(eye: CountingVision
     del eye.answers["Describe this picture in detail."]
     app.button(key=f"goon-{item.key}").click().run()
     wait_for_jobs(app)
-    assert item.state == "done"
+    assert item.state == "finished"
 
 
 def test_what_a_model_says_is_shown_and_never_run(eye: CountingVision, png: Png) -> None:

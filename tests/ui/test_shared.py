@@ -103,7 +103,7 @@ def test_uploads_are_limited(png: Callable[..., bytes], monkeypatch: pytest.Monk
     shelf = Shelf()
     for number in range(MOST):
         shelf.add(png(size=(8, number + 8)), f"{number}.png")
-    with pytest.raises(ImageError, match="take one away"):
+    with pytest.raises(ImageError, match="remove one first"):
         shelf.add(png(size=(9, 9)), "one more.png")
     shelf.add(png(size=(8, 8)), "the first again.png")
     assert len(shelf) == MOST

@@ -135,6 +135,14 @@ class Desk:
     def take_away(self, picture: Picture) -> None:
         """Take back a picture that has no question yet."""
         self.here.talk.remove(picture.sha256)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Free the pictures that no conversation has any more."""
+        needed = {sha256 for one in self.all for sha256 in one.talk.all_pictures}
+        for held in self._me.shelf.all():
+            if held.id not in needed:
+                self._me.shelf.remove(held.id, "chat")
 
     def picture(self, info: PictureInfo) -> Picture:
         """A picture of the visitor's shelf; looking at it raises UsageError where it is not there any more."""
@@ -172,6 +180,7 @@ class Desk:
         idle = [old for old in self.all[:-1] if not old.active]
         for old in idle[: max(0, len(self.all) - MOST)]:
             self.all.remove(old)
+        self._let_go()
         self.chosen = len(self.all) - 1
 
     # --- questions ------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """A visitor's video: a file under a name of ours that `core.video` has checked, the interview about it, its frames.
 
 Unlike pictures, videos lie on disk, because they are decoded from there: in a folder of this server's own, which goes
-with it. A file goes when its visitor takes it away, puts another one in its place, or is forgotten.
+with it. A file goes when its visitor removes it, puts another one in its place, or is forgotten.
 """
 
 from __future__ import annotations
@@ -271,9 +271,15 @@ class Desk:
         self.uploads = 0
 
     def put(self, held: HeldVideo) -> None:
-        """A new video; the one that was there goes. The same one again keeps its interview."""
+        """A new video; the one that was there goes. The same one again keeps its interview.
+
+        Raises UsageError, and deletes the new one, while the other is being talked about.
+        """
         item = self.item
         if item is None or item.info.sha256 != held.info.sha256:
+            if item is not None and item.active:
+                held.remove()
+                raise UsageError(f"{item.info.source} is being talked about; stop that, or wait, to add another video")
             self.remove()
             self.item = Item(held.info, held)
         elif item.active:

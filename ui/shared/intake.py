@@ -28,7 +28,10 @@ def intake(shelf: Shelf, desk: Desk, *, key: str, several: bool = True) -> None:
     messages = f"{key}.intake"
     found = examples()
     ways = [way for way in WAYS if way != "Example" or found]
-    way = st.segmented_control("Add a picture", ways, default=ways[0], required=True, key=f"{key}-way", width="stretch")
+    with st.container(key=f"{key}-intake"):
+        way = st.segmented_control(
+            "Add a picture", ways, default=ways[0], required=True, key=f"{key}-way", width="stretch"
+        )
     number = f"{key}-{way}-{desk.uploads}"
     limit = get_options().upload_mb
     came: list[tuple[bytes, str]] = []
@@ -54,7 +57,12 @@ def intake(shelf: Shelf, desk: Desk, *, key: str, several: bool = True) -> None:
         wrong = []
         for data, name in came:
             try:
-                desk.put(shelf.add(data, name))
+                held = shelf.add(data, name, key)
+                try:
+                    desk.put(held)
+                except InquisightError:
+                    shelf.remove(held.id, key)
+                    raise
             except InquisightError as error:
                 wrong.append(complete(str(error)))
         st.session_state[messages] = wrong

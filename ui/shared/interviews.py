@@ -1,8 +1,10 @@
-"""A visitor's interviews: which pictures lie on the desk, who talks about them, and the job that lets them talk."""
+"""A visitor's interviews: the pictures of the page, the models that talk about them, and a job for each picture."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from agents.interview import InterviewOptions
@@ -10,7 +12,7 @@ from agents.prompts import Prompts
 from agents.steering import Steered, View
 from core.errors import InquisightError, UsageError
 from core.settings import get_settings
-from ui.shared.jobs import Job
+from ui.shared.jobs import Job, queue_words
 from ui.shared.kept import saver
 from ui.shared.models import eye, questioner
 from ui.shared.words import count
@@ -46,14 +48,36 @@ class Setting:
         return InterviewOptions(rounds=self.rounds, context=self.context, language=self.language.strip() or None)
 
 
-@dataclass
+def state_of(view: View, job: Job | None) -> str:
+    """One interview's state in a word: new, waiting, talking, stopped, failed or finished."""
+    if job is not None and job.active:
+        return "waiting" if job.state == "waiting" else "talking"
+    if job is not None and job.state in ("stopped", "failed") and view.state in ("new", "running"):
+        return job.state
+    return {"complete": "finished", "running": "talking"}.get(view.state, view.state)
+
+
+def progress_of(view: View, rounds: int) -> str:
+    """How far an interview is: "question 3 of 8", "3 answers"; "" before the first question."""
+    if view.state == "running" and (view.turns or view.asked):
+        if view.doing == "summarising":
+            return DOING["summarising"]
+        own = sum(turn.asked_by == "person" for turn in view.turns) + (view.asked_by == "person")
+        return f"question {min(len(view.turns) + 1, rounds + own)} of {rounds + own}"
+    return count(len(view.turns), "answer") if view.turns else ""
+
+
+@dataclass(eq=False)
 class Item:
-    """A picture on the desk, and the interview about it."""
+    """A picture on the page, and the interview about it with a job of its own."""
 
     info: PictureInfo
     held: Held | None
     steered: Steered | None = None
     job: Job | None = None
+    removed: bool = False
+    before: Steered | None = None
+    """The interview that the present one replaces, there again where that is stopped before it began."""
 
     @property
     def key(self) -> str:
@@ -72,10 +96,22 @@ class Item:
 
     @property
     def state(self) -> str:
-        """In a word, for the list of pictures."""
-        if self.active and self.view.state in ("new", "running"):
-            return "talking" if self.view.state == "running" else "waiting"
-        return {"complete": "done"}.get(self.view.state, self.view.state)
+        """In a word, for the list of pictures; see `state_of`, and removed."""
+        return "removed" if self.removed else state_of(self.view, self.job)
+
+    @property
+    def progress(self) -> str:
+        """In a few words, for the list of pictures: its state, how far it is, how many come before it."""
+        state, view = self.state, self.view
+        if state == "waiting" and self.job is not None:
+            return queue_words(self.job)
+        if state == "new":
+            return "not started"
+        more = "loading" if state == "talking" and view.state != "running" else self._how_far()
+        return f"{state}, {more}" if more else state
+
+    def _how_far(self) -> str:
+        return progress_of(self.view, self.steered.options.rounds) if self.steered is not None else ""
 
     @property
     def stem(self) -> str:
@@ -89,9 +125,11 @@ class Item:
         return self.held.open()
 
     def stop(self) -> None:
-        """Ask for an end."""
-        if self.job is not None:
+        """Stop its interview alone, or take it out of the queue."""
+        if self.job is not None and self.job.active:
             self.job.stop()
+            if not self.job.active:
+                self.steered, self.job = self.before, None
 
 
 class Desk:
@@ -100,30 +138,56 @@ class Desk:
     def __init__(self) -> None:
         self.items: dict[str, Item] = {}
         self.setting = Setting()
-        self.chosen: str | None = None
+        self.picked: str | None = None
+        """The picture that the visitor chose to see; None: the one that is being talked about."""
         self.uploads = 0
+        self._shown: str | None = None
 
     @property
     def item(self) -> Item | None:
-        """The chosen picture, the newest where none is chosen."""
-        if not self.items:
-            return None
-        if self.chosen not in self.items:
-            self.chosen = next(reversed(self.items))
-        return self.items[self.chosen or ""]
+        """The picture to show: the chosen one, else the one that is being talked about, else the newest."""
+        if self.picked in self.items:
+            self._shown = self.picked
+        elif talking := next((id for id, one in self.items.items() if one.state == "talking"), None):
+            self._shown = talking
+        if self._shown not in self.items:
+            self._shown = next(reversed(self.items), None)
+        return self.items[self._shown] if self._shown is not None else None
+
+    @property
+    def job(self) -> Job | None:
+        """A job that works, or else one that waits."""
+        jobs = [one.job for one in self.items.values() if one.job is not None and one.job.active]
+        return next((job for job in jobs if job.state != "waiting"), jobs[0] if jobs else None)
+
+    def sign(self) -> Hashable:
+        """Another value whenever a picture is in another state, or another one is to be shown."""
+        shown = self.item
+        return shown.key if shown else "", tuple((one.key, one.state) for one in self.items.values())
+
+    def pick(self, id: str | None) -> None:
+        """Show that picture from now on; None: follow the interviews."""
+        self.picked = id
 
     def put(self, held: Held) -> None:
-        """A new picture; one that is there already keeps its interview."""
+        """A new picture; one that is there already keeps its interview. What is being talked about stays in view."""
         if held.id in self.items:
             self.items[held.id].held = held
         else:
             self.items[held.id] = Item(held.info, held)
-        self.chosen = held.id
+        if self.job is None:
+            self.picked, self._shown = None, held.id
 
     def remove(self, item: Item) -> None:
-        """Take a picture away."""
+        """Take a picture away, and stop its interview; the others go on."""
+        item.removed = True
         item.stop()
         self.items.pop(item.info.sha256, None)
+
+    def stop(self) -> None:
+        """Stop all interviews, those that wait first."""
+        for item in reversed(list(self.items.values())):
+            item.stop()
 
     def open_again(self, caption: Caption, held: Held | None, me: Visitor) -> None:
         """A kept interview, to be read and gone on with; without its picture it can only be read. Raises UsageError."""
@@ -136,8 +200,11 @@ class Desk:
         item = Item(caption.picture, held)
         names = caption.vision.get("name", ""), caption.questioner.get("name", "")
         item.steered = _steered(me, item, *names, InterviewOptions(**known), caption.seed, caption)
+        earlier = self.items.get(item.info.sha256)
+        if earlier is not None and earlier.active:
+            raise UsageError("this picture is being talked about; wait for the end, or stop it")
         self.items[item.info.sha256] = item
-        self.chosen = item.info.sha256
+        self.pick(item.info.sha256)
 
 
 def desk_of(me: Visitor) -> Desk:
@@ -145,23 +212,20 @@ def desk_of(me: Visitor) -> Desk:
     return me.keep("interview", Desk)
 
 
-def begin(me: Visitor, items: list[Item], setting: Setting) -> Job:
-    """Interview `items` anew, one after the other. Raises UsageError."""
-    options, before = setting.options(), [item.steered for item in items]
+def begin(me: Visitor, items: list[Item], setting: Setting) -> None:
+    """Interview `items` anew, one after the other, each in a job of its own. Raises UsageError."""
+    options = setting.options()
     for item in items:
-        item.steered = _steered(me, item, setting.vision, setting.questioner, options, setting.seed)
-    try:
-        return _drive(me, items)
-    except InquisightError:
-        for item, steered in zip(items, before, strict=True):
-            item.steered = steered
-        raise
+        if not item.active:
+            item.before = item.steered
+            item.steered = _steered(me, item, setting.vision, setting.questioner, options, setting.seed)
+            item.job = me.jobs.start("interview", item.info.source, partial(drive, item.steered), queue="interview")
 
 
 def go_on(me: Visitor, item: Item) -> None:
     """Take up an interview that has stopped, or see to what was wished; nothing while it is going on. UsageError."""
     if item.steered is not None and not item.active:
-        _drive(me, [item])
+        item.job = me.jobs.start("interview", item.info.source, partial(drive, item.steered))
 
 
 def _steered(
@@ -183,21 +247,6 @@ def _steered(
         save=saver(me),
         earlier=earlier,
     )
-
-
-def _drive(me: Visitor, items: list[Item]) -> Job:
-    def work(job: Job) -> None:
-        for number, item in enumerate(items):
-            job.check()
-            job.tell("", number, len(items))
-            if item.steered is not None:
-                drive(item.steered, job)
-        job.tell("", len(items), len(items))
-
-    job = me.jobs.start("interview", count(len(items), "picture"), work)
-    for item in items:
-        item.job = job
-    return job
 
 
 def drive(steered: Steered, job: Job) -> None:

@@ -7,8 +7,10 @@
             ...
 
     job = visitor().jobs.start("interview", "3 pictures", work)
+    visitor().jobs.start("interview", "cat.jpg", work, queue="interview")   # waits for earlier jobs of that queue
 
-A page shows a job by reading its fields; `watch` reruns a part of the page while it is going on.
+Each job is stopped by itself; the others of its queue keep their places. A page shows a job by reading its fields;
+`watch` reruns a part of the page while it is going on.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from ui.shared.words import sentence
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-State = Literal["running", "stopping", "done", "stopped", "failed"]
+State = Literal["waiting", "running", "stopping", "done", "stopped", "failed"]
 AT_ONCE: Final = 6  # jobs of one visitor that run at the same time
 KEPT: Final = 40  # finished jobs of one visitor that are remembered
 POLL: Final = 1.0  # seconds between two looks at a job
@@ -56,13 +58,22 @@ class Job:
     """A sentence, where `state` is "failed"."""
     began: float = field(default_factory=time.time)
     ended: float | None = None
+    queue: str = ""
+    """Jobs of the same queue run one after another; without one a job runs at once."""
+    _before: tuple[Job, ...] = field(default=(), repr=False)
     _halt: threading.Event = field(default_factory=threading.Event, repr=False)
     _over: threading.Event = field(default_factory=threading.Event, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
     def active(self) -> bool:
-        """Whether it is still at work."""
-        return self.state in ("running", "stopping")
+        """Whether it works or waits for its turn."""
+        return self.state in ("waiting", "running", "stopping")
+
+    @property
+    def ahead(self) -> int:
+        """How many earlier jobs of its queue have not ended; 0 once it runs."""
+        return sum(one.active for one in self._before)
 
     @property
     def seconds(self) -> float:
@@ -70,10 +81,13 @@ class Job:
         return (self.ended or time.time()) - self.began
 
     def stop(self) -> None:
-        """Ask it to stop; it does at its next `check`, and keeps what it has."""
-        if self.state == "running":
-            self.state = "stopping"
-        self._halt.set()
+        """Ask it to stop; it does at its next `check`, and keeps what it has. One that waits ends at once."""
+        with self._lock:
+            if self.state == "waiting":
+                self._end("stopped")
+            elif self.state == "running":
+                self.state = "stopping"
+            self._halt.set()
 
     @property
     def halted(self) -> bool:
@@ -95,6 +109,18 @@ class Job:
         """Block until it is over; False where it takes longer than `timeout` seconds."""
         return self._over.wait(timeout)
 
+    def _begin(self) -> bool:
+        """Take its turn; False where it was stopped before."""
+        with self._lock:
+            if self.state != "waiting":
+                return False
+            self.state, self.began, self._before = "running", time.time(), ()
+            return True
+
+    def _end(self, state: State) -> None:
+        self.place, self.doing, self.ended, self.state, self._before = 0, "", time.time(), state, ()
+        self._over.set()
+
     def _run(self, work: Callable[[Job], None]) -> None:
         token = _current.set(self)
         state: State = "done"
@@ -108,8 +134,8 @@ class Job:
             state = "failed"
         finally:
             _current.reset(token)
-            self.place, self.doing, self.ended, self.state = 0, "", time.time(), state
-            self._over.set()
+            with self._lock:
+                self._end(state)
 
 
 _current: ContextVar[Job | None] = ContextVar("current job", default=None)
@@ -136,20 +162,46 @@ class Jobs:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
+        self._waiting: list[tuple[Job, Callable[[Job], None]]] = []
 
-    def start(self, kind: str, title: str, work: Callable[[Job], None]) -> Job:
-        """Run `work(job)` in a thread of its own. Raises UsageError where too much of this visitor's runs already."""
-        job = Job(kind, title)
+    def start(self, kind: str, title: str, work: Callable[[Job], None], *, queue: str = "") -> Job:
+        """Run `work(job)` in a thread of its own, at once or, in a queue, when its turn comes.
+
+        Raises UsageError where too much of this visitor's runs already; a job with a queue waits instead.
+        """
+        job = Job(kind, title, state="waiting", queue=queue)
         with self._lock:
-            busy = [one for one in self._jobs.values() if one.active]
-            if len(busy) >= AT_ONCE:
-                raise UsageError(f"{len(busy)} of your tasks are running; wait for one of them, or stop it")
+            if not queue and (busy := self._running()) >= AT_ONCE:
+                raise UsageError(f"{busy} of your tasks are running; wait for one of them, or stop it")
             idle = [one for one in self._jobs.values() if not one.active]
             for old in idle[: max(0, len(idle) - KEPT)]:
                 del self._jobs[old.id]
+            if queue:
+                job._before = tuple(one for one in self._jobs.values() if one.queue == queue and one.active)
             self._jobs[job.id] = job
-        threading.Thread(target=job._run, args=(work,), name=f"{kind}-{job.id}", daemon=True).start()
+            self._waiting.append((job, work))
+        self._next()
         return job
+
+    def _running(self) -> int:
+        return sum(one.state in ("running", "stopping") for one in self._jobs.values())
+
+    def _next(self) -> None:
+        """Begin every job whose turn it is."""
+        with self._lock:
+            for one in list(self._waiting):
+                job, work = one
+                if job.active and (job.ahead or self._running() >= AT_ONCE):
+                    continue
+                self._waiting.remove(one)
+                if job._begin():
+                    threading.Thread(
+                        target=self._go, args=(job, work), name=f"{job.kind}-{job.id}", daemon=True
+                    ).start()
+
+    def _go(self, job: Job, work: Callable[[Job], None]) -> None:
+        job._run(work)
+        self._next()
 
     def get(self, id: str | None) -> Job | None:
         """The job of that id, if it is one of this visitor's."""
@@ -171,8 +223,17 @@ class Jobs:
             job.stop()
 
 
-def watch(job: Job | None, draw: Callable[[], None], *, every: float = POLL, key: str | None = None) -> None:
+def watch(
+    job: Job | None,
+    draw: Callable[[], None],
+    *,
+    every: float = POLL,
+    key: str | None = None,
+    until: Callable[[], bool] = lambda: False,
+) -> None:
     """Draw a part of the page, again and again while `job` is at work; when it ends, the whole page once more.
+
+    `until`: draw the whole page earlier, as soon as this is true.
 
     Without work it is no fragment, on purpose. A browser's last look, under way when the page is drawn for the end of
     the work, would start another run, and Streamlit discards whatever it has not yet delivered of the run before: the
@@ -188,7 +249,7 @@ def watch(job: Job | None, draw: Callable[[], None], *, every: float = POLL, key
     @st.fragment(run_every=every, key=key)
     def part() -> None:
         draw()
-        if not job.active:
+        if not job.active or until():
             st.rerun()
 
     part()
@@ -198,6 +259,8 @@ def queue_words(job: Job) -> str:
     """What a visitor reads about a job that waits or works."""
     if job.state == "stopping":
         return "stopping"
+    if job.state == "waiting":
+        return f"waiting, {job.ahead} before it" if job.ahead else "waiting"
     if job.place > 0:
         ahead = "1 question is" if job.place == 1 else f"{job.place} questions are"
         return f"the model is busy: {ahead} answered before yours"

@@ -8,14 +8,13 @@ from __future__ import annotations
 import io
 import re
 import threading
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PureWindowsPath
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from PIL import Image
 
-from core.errors import ImageError, InquisightError, printable
+from core.errors import ImageError, printable
 from core.images import Picture, open_picture
 from core.records import PictureInfo
 from core.settings import get_settings
@@ -27,15 +26,8 @@ MOST: Final = 24  # pictures of one visitor
 MOST_BYTES: Final = 120_000_000  # of all of them
 MOST_PIXELS: Final = 50_000_000
 SHOWN: Final = 1200  # pixels of the longer side of what is sent to a browser
+THUMBNAIL: Final = 96
 EXAMPLES: Final = Path(__file__).resolve().parents[2] / "examples" / "photos"
-
-
-class Upload(Protocol):
-    """What Streamlit gives for a file."""
-
-    @property
-    def name(self) -> str: ...
-    def getvalue(self) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +37,7 @@ class Held:
     info: PictureInfo
     data: bytes = field(repr=False)
     shown: bytes = field(repr=False)  # JPEG, at most SHOWN pixels wide or high
+    thumbnail: bytes = field(repr=False)  # JPEG, at most THUMBNAIL pixels wide or high
 
     @property
     def id(self) -> str:
@@ -76,7 +69,7 @@ def check(data: bytes, name: str) -> Held:
     picture = open_picture(
         data, name=label_of(name), max_pixels=_most_pixels(), max_bytes=get_options().upload_mb * 1_000_000
     )
-    return Held(picture.info(), data, small(picture.image))
+    return Held(picture.info(), data, small(picture.image), small(picture.image, THUMBNAIL))
 
 
 def small(image: Image.Image, most: int = SHOWN) -> bytes:
@@ -99,11 +92,15 @@ def _most_pixels() -> int:
 
 
 class Shelf:
-    """The pictures of one visitor, by sha256, in the order in which they came."""
+    """The pictures of one visitor, by sha256, in the order in which they came.
+
+    Several pages may hold the same picture; it goes when the last of them lets go of it.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._held: dict[str, Held] = {}
+        self._pages: dict[str, set[str]] = {}  # sha256 -> pages that hold it
 
     def __len__(self) -> int:
         return len(self._held)
@@ -112,7 +109,7 @@ class Shelf:
     def nbytes(self) -> int:
         """How much memory they fill."""
         with self._lock:
-            return sum(len(one.data) + len(one.shown) for one in self._held.values())
+            return sum(len(one.data) + len(one.shown) + len(one.thumbnail) for one in self._held.values())
 
     def all(self) -> list[Held]:
         """Every picture, oldest first."""
@@ -123,35 +120,28 @@ class Shelf:
         """The picture with that digest, where it is one of this visitor's."""
         return self._held.get(sha256)
 
-    def add(self, data: bytes, name: str) -> Held:
-        """Check a picture and keep it. Raises ImageError."""
+    def add(self, data: bytes, name: str, page: str = "") -> Held:
+        """Check a picture and keep it for `page`. Raises ImageError."""
         held = check(data, name)
         with self._lock:
             if held.id in self._held:  # the same picture under another name
-                self._held[held.id] = replace(self._held[held.id], info=held.info)
-                return self._held[held.id]
-            if len(self._held) >= MOST:
-                raise ImageError(f"you have {MOST} pictures here, which is the most; take one away first")
-            if sum(len(one.data) for one in self._held.values()) + len(data) > MOST_BYTES:
-                raise ImageError(f"your pictures fill {MOST_BYTES // 1_000_000} MB with this one; take one away first")
+                held = replace(self._held[held.id], info=held.info)
+            elif len(self._held) >= MOST:
+                raise ImageError(f"you have {MOST} pictures here, which is the most; remove one first")
+            elif sum(len(one.data) for one in self._held.values()) + len(data) > MOST_BYTES:
+                raise ImageError(f"your pictures fill {MOST_BYTES // 1_000_000} MB with this one; remove one first")
             self._held[held.id] = held
+            self._pages.setdefault(held.id, set()).add(page)
         return held
 
-    def add_all(self, uploads: Iterable[Upload]) -> tuple[list[Held], list[InquisightError]]:
-        """Those that are pictures, and what is wrong with the others."""
-        added: list[Held] = []
-        wrong: list[InquisightError] = []
-        for upload in uploads:
-            try:
-                added.append(self.add(upload.getvalue(), upload.name))
-            except InquisightError as error:
-                wrong.append(error)
-        return added, wrong
-
-    def remove(self, sha256: str) -> None:
-        """Let go of a picture."""
+    def remove(self, sha256: str, page: str = "") -> None:
+        """`page` lets go of a picture."""
         with self._lock:
-            self._held.pop(sha256, None)
+            pages = self._pages.get(sha256, set())
+            pages.discard(page)
+            if not pages:
+                self._pages.pop(sha256, None)
+                self._held.pop(sha256, None)
 
 
 def examples() -> dict[str, Path]:

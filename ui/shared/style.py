@@ -41,12 +41,15 @@ CSS: Final = """
 [class*="st-key-turn-"] button:hover, [class*="st-key-turn-"] button:focus-visible { opacity: 1; }
 [data-testid="stBaseButton-primary"]:enabled, [data-testid="stBaseButton-primaryFormSubmit"]:enabled {
   color: light-dark(#ffffff, #042f2e); }
+[class*="st-key-announce-"], .st-key-inquisight-lead { position: absolute; width: 1px !important; overflow: hidden; }
+[tabindex="-1"]:focus-visible { outline: none !important; }
 .iq-dots::after { content: "…"; }
 .iq-sr { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 @media (max-width: 640px) {
   .stMainBlockContainer { padding-left: 1rem; padding-right: 1rem; padding-top: 3rem; }
   h1 { font-size: 1.7rem !important; }
   .iq-cards { grid-template-columns: 1fr; }
+  .st-key-talk, .st-key-video-talk, .st-key-compare-results { min-height: 85vh; }  /* room to scroll them to the top */
 }
 @media (prefers-reduced-motion: reduce) {
   * { animation-duration: .01ms !important; transition-duration: .01ms !important; } }

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from core.records import Caption, Turn
 
 _TITLES: Final = (
-    ("plain", "At a glance", "what the eye says unasked"),
-    ("opening", "Asked for detail", "its answer to the first question"),
+    ("plain", "At a glance", "the answer without a question"),
+    ("opening", "Asked for detail", "the answer to the first question"),
     ("summary", "After the interview", "written from all certain answers"),
 )
 
@@ -86,6 +86,18 @@ def asking_html(view: View) -> str:
         f'<div class="iq-turn"><p class="iq-q"><span class="n">{len(view.turns) + 1}</span>{text(view.asked)}{by}</p>'
         f'<p class="iq-a iq-dots"><span class="iq-sr">the answer is awaited</span></p></div>'
     )
+
+
+def said_lines(view: View, name: str) -> list[str]:
+    """What screen readers are told as it comes: the picture's name, each answer with its question, the description."""
+    lines = [f"Picture {name}"]
+    lines += [
+        f"Question {number}: {turn.question} Answer: {turn.answer or 'nothing'}"
+        for number, turn in enumerate(view.turns, start=1)
+    ]
+    if view.state == "complete" and view.summary:
+        lines.append(f"Description: {view.summary}")
+    return lines
 
 
 def draw_contradictions(turns: Iterable[Turn]) -> None:

@@ -50,6 +50,30 @@ def plain(text: object, limit: int | None = None) -> str:
     return re.sub(r"^(\s*\d+)([.)])", r"\1\\\2", clean)
 
 
+_ALIKE: Final = str.maketrans("*_~`$", "∗ˍ∼ʼ＄")  # what works in pairs, and what looks alike
+
+
+def label(text: object, limit: int | None = None) -> str:
+    """`text` as the name of a widget, without Markdown that takes effect and without escapes.
+
+    Streamlit draws a name as Markdown and gives the very same characters to screen readers, so escapes would be read
+    out. Most file names need no change. Where Markdown would take effect, its signs become others that look alike.
+    """
+    clean = printable(text, limit).strip()
+    for sign in "*_~`$":
+        # Within a word an underscore is only an underscore; a sign without a partner is only itself.
+        free = re.findall(r"(?<!\w)_|_(?!\w)" if sign == "_" else re.escape(sign), clean)
+        if len(free) > 1:
+            clean = clean.replace(sign, sign.translate(_ALIKE))
+    clean = clean.replace("<", "‹").replace(">", "›").replace("](", "] (").replace("][", "] [")
+    clean = re.sub(r"\\(?=[!-/:-@\[-`{-~])", "∖", clean)
+    clean = re.sub(r"&(?=#?\w+;)", "＆", clean)
+    clean = re.sub(r":(?=//|[\w+\-/]*[:\[])", "∶", clean)  # addresses, :smile:, :red[x]
+    clean = re.sub(r"(?i)\bwww\.", "www․", clean)
+    clean = re.sub(r"^(#{1,6}|[-+*]|\d+[.)]) ", "\\1\u00a0", clean)  # no heading and no list
+    return clean.replace("-", "‑") if re.fullmatch(r"[-= ]+", clean) else clean
+
+
 def count(number: int, one: str, many: str | None = None) -> str:
     """ "1 answer", "2 answers"."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
