@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
@@ -14,7 +14,8 @@ from pydantic import PrivateAttr
 
 from core.images import Picture
 from core.tasks import SUMMARY, Task
-from core.vision import EncodedImage, VisionBackend, VisualQuestion
+from core.vision import EncodedImage, VisualQuestion
+from tests.fakes import FakeVision
 
 Reply = str | BaseException
 
@@ -23,25 +24,19 @@ def picture(colour: str = "orange") -> Picture:
     return Picture(Image.new("RGB", (32, 24), colour), sha256=f"{colour:0<64}", source=f"{colour}.png", note=None)
 
 
-class CountingVision(VisionBackend):
+class CountingVision(FakeVision):
     """Answers from a table by question, else "answer N"; raises what it finds there."""
+
+    label: ClassVar[str] = "counting"
 
     def __init__(self, answers: dict[str | None, Reply] | None = None) -> None:
         self.answers = answers or {}
         self.encoded = 0
         self.asked: list[VisualQuestion] = []
 
-    @property
-    def name(self) -> str:
-        return "counting"
-
-    @property
-    def revision(self) -> str:
-        return "1"
-
     def encode(self, pictures: Sequence[Picture]) -> list[EncodedImage]:
         self.encoded += len(pictures)
-        return [EncodedImage(one.sha256, self.revision, None) for one in pictures]
+        return super().encode(pictures)
 
     def answer(self, questions: Sequence[VisualQuestion]) -> list[str]:
         return [self._one(question) for question in questions]

@@ -23,18 +23,21 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from pydantic import PrivateAttr
 
 from core.images import Picture
-from core.vision import EncodedImage, VisionBackend, VisualQuestion
+from core.vision import EncodedImage, VisualQuestion
 from tests.agents.plugin_on_disk import Shell
+from tests.fakes import FakeVision
 
 PAGE = "<!DOCTYPE html>\n<html>\n  <body><h1>Shop</h1></body>\n</html>"
 
 
-class Parrot(VisionBackend):
+class Parrot(FakeVision):
     """A fake eye that holds conversations: it says which pictures came up at which turn, and the last words it heard.
 
     Some words make it do something: "warn" warns through the log, "fail" and "crash" raise, "stop" presses Ctrl-C
     after a few pieces and "silent stop" before the first one, "wait" waits for a real one, "sketch" is a web page.
     """
+
+    label: ClassVar[str] = "parrot"
 
     follows_instructions: ClassVar[bool] = True
     streams: ClassVar[bool] = True
@@ -45,17 +48,12 @@ class Parrot(VisionBackend):
         self.encoded: list[str] = []
         self.asked: list[VisualQuestion] = []
 
-    @property
-    def name(self) -> str:
-        return "parrot"
-
-    @property
-    def revision(self) -> str:
-        return "1"
-
     def encode(self, pictures: Sequence[Picture]) -> list[EncodedImage]:
         self.encoded += [picture.source for picture in pictures]
-        return [EncodedImage(one.sha256, self.revision, (Path(one.source).stem,)) for one in pictures]
+        return super().encode(pictures)
+
+    def keep(self, picture: Picture) -> tuple[str, ...]:
+        return (Path(picture.source).stem,)
 
     def together(self, images: Sequence[EncodedImage]) -> EncodedImage:
         if not 1 < len(images) <= self.max_images:
@@ -105,13 +103,10 @@ class Parrot(VisionBackend):
 class Starer(Parrot):
     """A fake eye that answers questions about one picture only and follows no instructions."""
 
+    label: ClassVar[str] = "starer"
     follows_instructions: ClassVar[bool] = False
     max_images: ClassVar[int] = 1
     interleaves: ClassVar[bool] = False
-
-    @property
-    def name(self) -> str:
-        return "starer"
 
 
 Plan = Sequence[Any]

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from core.entries import Entry
 from core.errors import BackendError, ImageError, InquisightError, UsageError
-from core.images import Picture
 from core.records import Caption, PictureInfo
 from core.registry import get_registry
 from core.vision import EncodedImage, GenerationOptions, VisionBackend, VisualQuestion
 from tests.agents.fakes import CountingVision, picture
+from tests.fakes import FakeVision
 from ui.shared.jobs import AT_ONCE, Halted, Job, Jobs, queue_words
 from ui.shared.kept import as_archive, as_json, as_sidecar, as_text
 from ui.shared.models import Line, Models
@@ -119,8 +119,10 @@ def test_a_label_is_short_and_printable(name: str) -> None:
 # --- the line before a model --------------------------------------------------------------------------------------
 
 
-class Gate(VisionBackend):
+class Gate(FakeVision):
     """An eye that answers when the test lets it, and notes what it was asked together."""
+
+    label: ClassVar[str] = "gate"
 
     streams: ClassVar[bool] = True
 
@@ -129,17 +131,6 @@ class Gate(VisionBackend):
         self.asked = threading.Event()
         self.batches: list[list[str]] = []
         self.closed = 0
-
-    @property
-    def name(self) -> str:
-        return "gate"
-
-    @property
-    def revision(self) -> str:
-        return "1"
-
-    def encode(self, pictures: Sequence[Picture]) -> list[EncodedImage]:
-        return [EncodedImage(one.sha256, self.revision, None) for one in pictures]
 
     def answer(self, questions: Sequence[VisualQuestion]) -> list[str]:
         self.batches.append([str(one.question) for one in questions])

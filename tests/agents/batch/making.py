@@ -18,6 +18,7 @@ from core.entries import Entry
 from core.images import Picture, open_picture
 from core.registry import get_registry
 from core.vision import EncodedImage, VisionBackend, VisualQuestion
+from tests.fakes import FakeVision
 from tests.pictures import saved
 
 THINGS = "ball cat duck table lamp tree boat horse kite cup chair dog bird flower car".split()
@@ -35,7 +36,7 @@ def pictures(folder: Path) -> list[Picture]:
     return [open_picture(path) for path in sorted(folder.iterdir())]
 
 
-class HashedEye(VisionBackend):
+class HashedEye(FakeVision):
     """Says of every picture something of its own; counts what it is asked, and can be made to fail."""
 
     follows_instructions = False
@@ -51,16 +52,12 @@ class HashedEye(VisionBackend):
     def name(self) -> str:
         return "hashed" if self.argument is None else f"hashed:{self.argument}"
 
-    @property
-    def revision(self) -> str:
-        return "1"
-
     def encode(self, pictures: Sequence[Picture]) -> list[EncodedImage]:
         self.looked.append(len(pictures))
         for picture in pictures:
             if error := self.spoil(picture.sha256, "look"):
                 raise error
-        return [EncodedImage(picture.sha256, self.revision, None) for picture in pictures]
+        return super().encode(pictures)
 
     def answer(self, questions: Sequence[VisualQuestion]) -> list[str]:
         if self.gate is not None:

@@ -17,7 +17,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from core.images import Picture
-from core.vision import EncodedImage, VisionBackend, VisualQuestion
+from core.vision import EncodedImage, VisualQuestion
+from tests.fakes import FakeVision
 
 RATE = 10
 # What the drawn things are called: a colour stands for each.
@@ -105,8 +106,10 @@ def level(picture: Picture) -> int:
     return round(float(np.asarray(picture.image.convert("L"), dtype=np.float64).mean()))
 
 
-class DrawnEye(VisionBackend):
+class DrawnEye(FakeVision):
     """A fake: it sees the things that `scene` draws, by their colours, and says so in plain sentences."""
+
+    label: ClassVar[str] = "drawn"
 
     batches: ClassVar[list[int]]
 
@@ -115,21 +118,12 @@ class DrawnEye(VisionBackend):
         self.batches = []  # type: ignore[misc]
         self.asked: list[VisualQuestion] = []
 
-    @property
-    def name(self) -> str:
-        return "drawn"
-
-    @property
-    def revision(self) -> str:
-        return "1"
-
     def encode(self, pictures: Sequence[Picture]) -> list[EncodedImage]:
         self.batches.append(len(pictures))
         self.encoded += [picture.source for picture in pictures]
-        return [EncodedImage(picture.sha256, "1", self._seen(picture)) for picture in pictures]
+        return super().encode(pictures)
 
-    @staticmethod
-    def _seen(picture: Picture) -> list[str]:
+    def keep(self, picture: Picture) -> list[str]:
         pixels = np.asarray(picture.image, dtype=np.int32)
         return [
             name for name, colour in THINGS.items() if (np.abs(pixels - np.array(colour)).sum(-1) < 90).mean() > 0.01

@@ -15,7 +15,8 @@ from typing import ClassVar
 
 from core.errors import BackendError, QuestionerError
 from core.images import Picture
-from core.vision import EncodedImage, VisionBackend, VisualQuestion
+from core.vision import EncodedImage, VisualQuestion
+from tests import fakes
 from tests.pictures import saved
 from training.curation.folder import Folder
 from training.curation.generate import Settings, generate, remember_pictures
@@ -27,8 +28,10 @@ COLOURS = "red green blue yellow white black orange purple brown grey".split()
 DESCRIBE = ("Describe this picture in detail.", "What does this picture show?")
 
 
-class FakeVision(VisionBackend):
+class FakeVision(fakes.FakeVision):
     """Says a few sentences about a picture; `says` may give another text for a picture's name."""
+
+    label: ClassVar[str] = "fake-eye"
 
     follows_instructions: ClassVar[bool] = True
 
@@ -37,17 +40,12 @@ class FakeVision(VisionBackend):
         self.batches: list[list[VisualQuestion]] = []
         self.encoded: list[str] = []
 
-    @property
-    def name(self) -> str:
-        return "fake-eye"
-
-    @property
-    def revision(self) -> str:
-        return "fake-eye-1"
-
     def encode(self, pictures: Sequence[Picture]) -> list[EncodedImage]:
         self.encoded += [Path(one.source).stem for one in pictures]
-        return [EncodedImage(one.sha256, self.revision, Path(one.source).stem) for one in pictures]
+        return super().encode(pictures)
+
+    def keep(self, picture: Picture) -> str:
+        return Path(picture.source).stem
 
     def answer(self, questions: Sequence[VisualQuestion]) -> list[str]:
         self.batches.append(list(questions))

@@ -40,7 +40,7 @@ def test_every_picture_is_described_in_batches_and_instructions_take_turns(tmp_p
     made = generated(folder)
     assert [made[f"p{at:02d}"]["instruction"] for at in range(4)] == [*DESCRIBE, *DESCRIBE]
     assert all(one["status"] == "ok" and one["text"] and one["sha256"] for one in made.values())
-    assert folder.settings("generate")["revision"] == "fake-eye-1"
+    assert folder.settings("generate")["revision"] == "1"
 
 
 def test_a_short_description_is_continued_in_the_same_conversation_and_joined(tmp_path: Path) -> None:
