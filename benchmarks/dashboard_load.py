@@ -107,7 +107,7 @@ class Browser:
         self.run = ""
         self.fragments: set[str] = set()
         self.elements: dict[tuple[int, ...], tuple[str, str, Any]] = {}  # path -> run, fragment, element
-        self.states: dict[str, FileUploaderState | float] = {}
+        self.states: dict[str, FileUploaderState | float | str] = {}
         self.heard = bytearray()
         self.media: set[str] = set()
         self.urls: dict[str, Any] = {}
@@ -157,6 +157,8 @@ class Browser:
             one.id = id
             if isinstance(value, float):
                 one.double_value = value
+            elif isinstance(value, str):
+                one.string_value = value
             else:
                 one.file_uploader_state_value.CopyFrom(value)
         if trigger:
