@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,10 +29,11 @@ from agents.interview import (
 )
 from agents.prompts import Prompts
 from agents.seeds import call_seed
+from core.budgets import MORE
 from core.errors import BackendError, InquisightError, QuestionerError, UsageError
 from core.records import Caption, PictureInfo, Turn, run_key
 from core.tasks import Task
-from core.vision import EncodedImage, GenerationOptions, VisionBackend, VisualQuestion
+from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -161,12 +163,12 @@ def visual_question(
     """What the backend is asked for this need. `instructed`: it follows instructions, so it gets the longer form."""
     tokens = interview.options.answer_tokens
     if isinstance(need, NeedPlainCaption):
-        return VisualQuestion(image, None, (), GenerationOptions(tokens, seed=call_seed(seed, "plain")))
+        options = GenerationOptions(tokens, seed=call_seed(seed, "plain"), retry_tokens=MORE * tokens)
+        return VisualQuestion(image, None, (), options)
     key = "answerer.instructed" if instructed else "answerer.short"
     text = interview.prompts.text(key, question=need.question)
-    return VisualQuestion(
-        image, text, need.history, GenerationOptions(tokens, seed=call_seed(seed, "answer", need.step))
-    )
+    options = GenerationOptions(tokens, seed=call_seed(seed, "answer", need.step), retry_tokens=MORE * tokens)
+    return VisualQuestion(image, text, need.history, options)
 
 
 def to_langchain(messages: Sequence[Message], task: Task) -> list[BaseMessage]:
@@ -179,19 +181,25 @@ def to_langchain(messages: Sequence[Message], task: Task) -> list[BaseMessage]:
     return converted
 
 
-def ask_questioner(need: NeedQuestion, model: BaseChatModel, interview: Interview, *, seed: int | None = None) -> str:
-    """One reply; "" where the model said nothing, which the interview treats like a repeated question."""
-    from agents.questioners import EmptyReplyError, ask
+def ask_questioner(need: NeedQuestion, model: BaseChatModel, interview: Interview, *, seed: int | None = None) -> Reply:
+    """One reply; an empty one where the model said nothing, which the interview treats like a repeated question.
 
+    A question that was cut is asked for once more with more tokens; where it is whole, what follows it may be cut.
+    """
+    from agents.questioners import EmptyReplyError, ask_reply
+
+    tokens = interview.options.question_tokens
     try:
-        return ask(
+        return ask_reply(
             model,
             to_langchain(need.messages, need.task),
-            max_tokens=interview.options.question_tokens,
+            max_tokens=tokens,
+            retry_tokens=MORE * tokens,
+            enough=lambda text: "?" in text or "？" in text,
             seed=call_seed(seed, "question", need.step, need.attempt),
         )
     except EmptyReplyError:
-        return ""
+        return Reply("")
 
 
 def describe_questioner(model: BaseChatModel) -> dict[str, str]:
@@ -362,8 +370,8 @@ class _Run:
                 if self.image is None:
                     yield from self._encode()
                 yield Waiting("looking")
-                text, seconds = self._look(need)
-                interview.feed(text, seconds=seconds)
+                reply, seconds = self._look(need)
+                interview.feed(reply.text, seconds=seconds, truncated=reply.truncated)
                 yield PlainCaption(interview.plain or "", seconds)
             case NeedAnswer() as need:
                 number = need.step + 1
@@ -372,8 +380,10 @@ class _Run:
                 if self.image is None:
                     yield from self._encode()
                 yield Waiting("answering")
-                text, seconds = self._look(need)
-                interview.feed(text, seconds=seconds)
+                reply, seconds = self._look(need)
+                interview.feed(reply.text, seconds=seconds, truncated=reply.truncated)
+                if self._silent():
+                    return
                 self._saved()  # a checkpoint: not even a killed process loses an answer; the end reports errors
                 yield Answered(number, interview.dialogue.turns[-1], seconds)
             case NeedQuestion() as need:
@@ -399,40 +409,52 @@ class _Run:
     def _ask(self, need: NeedQuestion) -> float:
         """Have the questioner ask, and feed its question; the seconds it took."""
         start = time.perf_counter()
-        text = ask_questioner(need, self.questioner, self.interview, seed=self.seed)
+        reply = ask_questioner(need, self.questioner, self.interview, seed=self.seed)
         seconds = time.perf_counter() - start
         self.spend("language", seconds)
-        self.interview.feed(text, seconds=seconds)
+        self.interview.feed(reply.text, seconds=seconds, truncated=reply.truncated)
+        self._silent()
         return seconds
+
+    def _silent(self) -> bool:
+        """Whether the interview has failed because the vision model says nothing."""
+        if self.interview.error is not None:
+            self.error = BackendError(f"{self.vision.name}: {self.interview.error}")
+        return self.error is not None
 
     def _image_of(self, need: NeedPlainCaption | NeedAnswer) -> EncodedImage:
         """What the need is answered from."""
         assert self.image is not None
         return self.image
 
-    def _look(self, need: NeedPlainCaption | NeedAnswer) -> tuple[str, float]:
+    def _look(self, need: NeedPlainCaption | NeedAnswer) -> tuple[Reply, float]:
         instructed = self.vision.follows_instructions
         question = visual_question(need, self._image_of(need), self.interview, instructed=instructed, seed=self.seed)
         start = time.perf_counter()
-        [text] = self.vision.answer([question])
+        [reply] = self.vision.replies([question])
         seconds = time.perf_counter() - start
         self.spend("vision", seconds)
-        return text, seconds
+        return reply, seconds
 
     def _write(self, need: NeedSummary, *place: object) -> Generator[Event, None, float]:
         """Have the questioner tell, piece by piece, and feed what it told; the seconds it took."""
-        from agents.questioners import ask_stream
+        from agents.questioners import ask_reply, reply_pieces
 
         messages = to_langchain(need.messages, need.task)
         tokens, seed = self.interview.options.summary_tokens, call_seed(self.seed, "summary", *place)
-        pieces = []
+        reply = Reply("")
         start = time.perf_counter()
-        for piece in ask_stream(self.questioner, messages, max_tokens=tokens, seed=seed):
-            pieces.append(piece)
-            yield SummaryPiece(piece)
+        for piece in reply_pieces(self.questioner, messages, max_tokens=tokens, seed=seed):
+            if isinstance(piece, Reply):
+                reply = piece
+            else:
+                yield SummaryPiece(piece)
+        if reply.truncated:  # once more, with more tokens; where that fails, this one stays
+            with suppress(QuestionerError):
+                reply = ask_reply(self.questioner, messages, max_tokens=MORE * tokens, seed=seed)
         seconds = time.perf_counter() - start
         self.spend("language", seconds)
-        self.interview.feed("".join(pieces), seconds=seconds)
+        self.interview.feed(reply.text, seconds=seconds, truncated=reply.truncated)
         return seconds
 
     def _summarise(self, need: NeedSummary) -> Iterator[Event]:
@@ -454,6 +476,7 @@ class _Run:
             plain=interview.plain or "",
             opening=interview.opening,
             summary=interview.summary or "",
+            truncated=interview.truncated,
             dialogue=interview.dialogue,
             vision=self.vision.describe(),
             questioner=describe_questioner(self.questioner),

@@ -18,7 +18,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from agents.cleaning import certain_part, clean_answer, clean_question, clean_summary, is_repeated, is_unsure
+from agents.cleaning import (
+    certain_part,
+    clean_answer,
+    clean_question,
+    clean_summary,
+    is_repeated,
+    is_unsure,
+    whole_sentences,
+)
 from agents.prompts import Prompts
 from core.errors import UsageError
 from core.records import Caption, Dialogue, Status, Turn
@@ -123,6 +131,7 @@ class Interview:
         self._end = ""  # why asking ended, once it has
         self._halted: Status | None = None
         self._attempt = 0
+        self._cut: set[str] = set()  # "plain", "summary": cut at the token limit
         self._spent = 0.0  # seconds the questioner has taken for this round, refused attempts included
 
     @classmethod
@@ -131,6 +140,8 @@ class Interview:
         interview = cls(prompts, options)
         interview.dialogue = caption.dialogue
         interview.plain = caption.plain if caption.plain or caption.dialogue.turns else None
+        if caption.truncated and not any(turn.truncated for turn in caption.dialogue.turns):
+            interview._cut.add("plain")
         if caption.status == "complete":
             interview.summary = caption.summary
             interview._end = caption.ended_because
@@ -152,6 +163,11 @@ class Interview:
     def opening(self) -> str:
         """The answer to the opening question, "" before it was given."""
         return next((turn.answer for turn in self.dialogue.turns if turn.asked_by == "opening"), "")
+
+    @property
+    def truncated(self) -> bool:
+        """Whether something that was said was cut at the token limit."""
+        return bool(self._cut) or any(turn.truncated for turn in self.dialogue.turns)
 
     @property
     def asked(self) -> int:
@@ -182,18 +198,22 @@ class Interview:
 
     # --- what happens -----------------------------------------------------------------------------------------
 
-    def feed(self, text: str, *, seconds: float = 0.0) -> None:
-        """Hand in what the last `need` asked for; `seconds` is how long the model took."""
+    def feed(self, text: str, *, seconds: float = 0.0, truncated: bool = False) -> None:
+        """Hand in what the last `need` asked for; `seconds` is how long the model took.
+
+        `truncated`: it was cut at the token limit, so that its unfinished sentence is left out. A vision model that
+        gives no answer to the opening question, or to most questions, fails the interview.
+        """
         need = self.need
         match need:
             case NeedPlainCaption():
-                self.plain = clean_answer(text)
+                self.plain = clean_answer(self._whole(text, truncated, "plain"))
             case NeedAnswer():
-                self._take_answer(need, text, seconds)
+                self._take_answer(need, text, seconds, truncated)
             case NeedQuestion():
                 self._take_question(text, seconds)
             case NeedSummary():
-                summary = clean_summary(text)
+                summary = clean_summary(self._whole(text, truncated, "summary"))
                 if summary:
                     self.summary = summary
                     self._end = self._end or END_ROUNDS
@@ -201,6 +221,7 @@ class Interview:
                     self.fail("the questioner wrote an empty summary")
             case Finished():
                 raise RuntimeError("the interview is finished; nothing can be fed")
+        self._fail_where_silent()
         self._skip_empty_summary()
 
     def fail(self, error: BaseException | str) -> None:
@@ -253,8 +274,29 @@ class Interview:
 
     # --- inside -----------------------------------------------------------------------------------------------
 
+    def _whole(self, text: str, truncated: bool, what: str) -> str:
+        """`text` without an unfinished sentence at its end, where it was cut; noted as `what`."""
+        self._cut.discard(what)
+        if truncated:
+            self._cut.add(what)
+        return whole_sentences(text) if truncated else text
+
+    def _fail_where_silent(self) -> None:
+        """A vision model that says nothing has not described anything. What it left open is asked again on resuming."""
+        turns = [turn for turn in self._asked_of_vision() if turn.asked_by != "person"]
+        silent = sum(not turn.answer for turn in turns)
+        alone = len(turns) == silent == 1
+        if alone or (isinstance(self.need, NeedSummary) and 2 * silent > len(turns)):
+            what = "the opening question" if alone else f"{silent} of {len(turns)} questions"
+            self.fail(f"the vision model gave no answer to {what}")
+            self.dialogue = Dialogue(turns=tuple(turn for turn in self.dialogue.turns if turn.answer))
+
+    def _asked_of_vision(self) -> tuple[Turn, ...]:
+        return self.dialogue.turns
+
     def _reopen(self) -> None:
         self.summary = self.error = self._halted = None
+        self._cut.discard("summary")
         self._forget_attempts()
 
     def _forget_attempts(self) -> None:
@@ -325,9 +367,9 @@ class Interview:
             if question:
                 self.refused = (*self.refused, question)
 
-    def _take_answer(self, need: NeedAnswer, text: str, seconds: float) -> None:
+    def _take_answer(self, need: NeedAnswer, text: str, seconds: float, truncated: bool = False) -> None:
         _, _, raw_question, seconds_question = self._pending or ("", "", None, 0.0)
-        answer = clean_answer(text, need.question)
+        answer = clean_answer(whole_sentences(text) if truncated else text, need.question)
         self.dialogue = self.dialogue.append(
             Turn(
                 question=need.question,
@@ -336,6 +378,7 @@ class Interview:
                 certainty="unsure" if is_unsure(answer) else "sure",
                 raw_question=raw_question,
                 raw_answer=_raw(text, answer),
+                truncated=truncated,
                 seconds_question=round(seconds_question, 4),
                 seconds_answer=round(seconds, 4),
             )

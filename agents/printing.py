@@ -251,7 +251,10 @@ def looks(vision: dict[str, str]) -> str:
 
 
 def _mark(turn: Any) -> str:
-    return "  [unsure: not used]" if turn.certainty == "unsure" else ""
+    marks = [
+        mark for mark, so in (("unsure: not used", turn.certainty == "unsure"), ("cut short", turn.truncated)) if so
+    ]
+    return "".join(f"  [{mark}]" for mark in marks)
 
 
 def _closing(event: Done) -> list[str]:
@@ -263,6 +266,8 @@ def _closing(event: Done) -> list[str]:
     if isinstance(event, Failed | Stopped) or caption.status != "complete":
         why = f": {printable(caption.error)}" if caption.error and not isinstance(event, Failed) else ""
         lines.append(f"not finished ({caption.status}{why})")
+    if caption.truncated:
+        lines.append("cut at the token limit in places: unfinished sentences are left out")
     total = caption.seconds.get("total")
     if total is not None:
         parts = [

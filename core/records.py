@@ -69,6 +69,7 @@ class Turn(Record):
     certainty: Certainty = "sure"  # "unsure": the summary may not use it
     raw_question: str | None = None  # what the model said before cleaning, where cleaning changed it
     raw_answer: str | None = None
+    truncated: bool = False  # the answer was cut at the token limit; its unfinished sentence is left out
     seconds_question: float = 0.0
     seconds_answer: float = 0.0
 
@@ -137,6 +138,7 @@ class Caption(Document):
     plain: str = ""  # the backend's caption without any instruction
     opening: str = ""  # its answer to the opening question
     summary: str = ""  # what the questioner wrote from the certain turns
+    truncated: bool = False  # one of these three, or an answer, was cut at the token limit
     dialogue: Dialogue = Dialogue()
     vision: dict[str, str] = Field(default_factory=dict)  # VisionBackend.describe()
     questioner: dict[str, str] = Field(default_factory=dict)
@@ -202,6 +204,7 @@ class ChatTurn(Record):
     pictures: tuple[PictureInfo, ...] = ()  # that came up right before the question
     task: str | None = None  # the ready prompt that was used
     status: Status = "complete"  # "stopped": the answer is what had been said until then
+    truncated: bool = False  # the answer was cut at the token limit
     options: dict[str, Any] = Field(default_factory=dict)  # max_new_tokens, temperature, top_p, seed
     calls: tuple[ToolCall, ...] = ()
     notices: tuple[str, ...] = ()  # what the person was told, such as that the oldest turns were left out

@@ -14,6 +14,8 @@ from core.remote import Pace
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
+    from core.vision import Reply
+
 
 def metered(
     model: BaseChatModel, meter: Meter, *, rate: float | None = None, pace: Pace | None = None, stop: threading.Event
@@ -41,15 +43,15 @@ def metered(
     return model
 
 
-Heard = Callable[[Any, "str | BaseException", float], None]
+Heard = Callable[[Any, "Reply | BaseException", float], None]
 
 
 class Callers:
-    """Threads that make calls; `tell(who, text or error, seconds)` is called from one of them for each."""
+    """Threads that make calls; `tell(who, reply or error, seconds)` is called from one of them for each."""
 
     def __init__(self, tell: Heard, count: int) -> None:
         self._tell = tell
-        self._waiting: queue.SimpleQueue[tuple[Any, Callable[[], str]] | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[Any, Callable[[], Reply]] | None] = queue.SimpleQueue()
         # Daemons: who interrupts the program must not wait for a server.
         self._threads = [
             threading.Thread(target=self._work, daemon=True, name=f"questioner-{number}") for number in range(count)
@@ -57,7 +59,7 @@ class Callers:
         for thread in self._threads:
             thread.start()
 
-    def put(self, who: Any, call: Callable[[], str]) -> None:
+    def put(self, who: Any, call: Callable[[], Reply]) -> None:
         """Make this call when its turn comes."""
         self._waiting.put((who, call))
 
@@ -70,7 +72,7 @@ class Callers:
         while (taken := self._waiting.get()) is not None:
             who, call = taken
             start = time.perf_counter()
-            said: str | BaseException
+            said: Reply | BaseException
             try:
                 said = call()
             except BaseException as error:  # noqa: BLE001 - handed to whoever waits for it

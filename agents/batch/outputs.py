@@ -63,8 +63,10 @@ def record(row: Row) -> dict[str, Any]:
         "note": caption.picture.note,
         "same_as": row.same_as,
         "ended_because": caption.ended_because,
+        "truncated": caption.truncated,
         "dialogue": [
             {"question": turn.question, "answer": turn.answer, "asked_by": turn.asked_by, "certainty": turn.certainty}
+            | {"truncated": turn.truncated}
             for turn in caption.dialogue.turns
         ],
     }
@@ -106,10 +108,12 @@ def _parquet(path: Path, rows: Rows) -> None:
     import pyarrow.parquet
 
     text = pyarrow.string()
-    turn = pyarrow.struct([(name, text) for name in ("question", "answer", "asked_by", "certainty")])
+    said = [(name, text) for name in ("question", "answer", "asked_by", "certainty")]
+    turn = pyarrow.struct([*said, ("truncated", pyarrow.bool_())])
     types = {"width": pyarrow.int32(), "height": pyarrow.int32(), "dialogue": pyarrow.list_(turn)}
+    types["truncated"] = pyarrow.bool_()
     texts = ("key", "caption", "summary", "opening", "plain", "sha256")
-    names = (*texts, "width", "height", "note", "same_as", "ended_because", "dialogue")
+    names = (*texts, "width", "height", "note", "same_as", "ended_because", "truncated", "dialogue")
     schema = pyarrow.schema([(name, types.get(name, text)) for name in names])
     with replaced(path) as file, pyarrow.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
         left = rows()

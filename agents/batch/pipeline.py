@@ -28,13 +28,22 @@ from agents.driver import (
     to_langchain,
     visual_question,
 )
-from agents.interview import Finished, Interview, InterviewOptions, NeedAnswer, NeedPlainCaption, NeedQuestion
+from agents.interview import (
+    Finished,
+    Interview,
+    InterviewOptions,
+    NeedAnswer,
+    NeedPlainCaption,
+    NeedQuestion,
+    NeedSummary,
+)
 from agents.prompts import Prompts
 from agents.seeds import call_seed
+from core.budgets import MORE
 from core.errors import BackendError, InquisightError, QuestionerError, printable
 from core.images import Picture
 from core.records import Caption, PictureInfo
-from core.vision import EncodedImage, VisionBackend
+from core.vision import EncodedImage, Reply, VisionBackend
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -242,14 +251,15 @@ class _Pipeline:
             case NeedQuestion() as need:
                 self.callers.put(run, partial(ask_questioner, need, self.questioner, interview, seed=how.seed))
             case need:
-                from agents.questioners import ask
+                from agents.questioners import ask_reply
 
                 messages = to_langchain(need.messages, need.task)
                 tokens, seed = how.options.summary_tokens, call_seed(how.seed, "summary")
-                self.callers.put(run, partial(ask, self.questioner, messages, max_tokens=tokens, seed=seed))
+                call = partial(ask_reply, self.questioner, messages, max_tokens=tokens, retry_tokens=MORE * tokens)
+                self.callers.put(run, partial(call, seed=seed))
         return True
 
-    def _take(self, run: _Run, what: Seen | tuple[str | BaseException, float]) -> None:
+    def _take(self, run: _Run, what: Seen | tuple[Reply | BaseException, float]) -> None:
         """Hand in what a model gave."""
         if isinstance(what, Seen):
             looked = run.image is None
@@ -263,16 +273,26 @@ class _Pipeline:
             if looked:
                 run.image = what.result
             else:
-                run.interview.feed(what.result, seconds=what.seconds)
+                reply: Reply = what.result
+                run.interview.feed(reply.text, seconds=what.seconds, truncated=reply.truncated)
+                self._check_answers(run)
             return
         said, seconds = what
         if isinstance(said, BaseException):
             self._fail(run, said, QuestionerError, "the questioner")
             return
         run.spend("language", seconds)
-        run.interview.feed(said, seconds=seconds)
-        if run.interview.status == "failed":
+        summarised = isinstance(run.interview.need, NeedSummary)
+        run.interview.feed(said.text, seconds=seconds, truncated=said.truncated)
+        if summarised and run.interview.status == "failed":
             run.error = QuestionerError(f"{self.described[1]['name']}: {run.interview.error}")
+        self._check_answers(run)
+
+    def _check_answers(self, run: _Run) -> None:
+        """Whether the interview has failed because the vision model says nothing."""
+        if run.error is None and run.interview.status == "failed":
+            run.error = BackendError(f"{self.vision.name}: {run.interview.error}")
+            run.interview.fail(run.error)
 
     def _fail(self, run: _Run, error: BaseException, kind: type[InquisightError], who: str) -> None:
         if not isinstance(error, Exception) or for_all(error):
@@ -297,6 +317,7 @@ class _Pipeline:
             plain=interview.plain or "",
             opening=interview.opening,
             summary=interview.summary or "",
+            truncated=interview.truncated,
             dialogue=interview.dialogue,
             vision=self.described[0],
             questioner=self.described[1],

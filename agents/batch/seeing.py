@@ -18,7 +18,7 @@ from typing import Any, Final, Literal, get_args
 from core.errors import BackendError, InquisightError
 from core.images import Picture
 from core.remote import Peer, explained
-from core.vision import VisionBackend, VisualQuestion
+from core.vision import Reply, VisionBackend, VisualQuestion
 
 Row = Literal["look", "plain", "opening", "asked"]
 ROWS: Final[tuple[Row, ...]] = get_args(Row)  # as an interview goes through them
@@ -109,7 +109,7 @@ class Eye:
         what = [request.what for request in some]
         start = time.perf_counter()
         try:
-            results: Sequence[Any] = self.vision.encode(what) if row == "look" else self.vision.answer(what)
+            results: Sequence[Any] = self.vision.encode(what) if row == "look" else self.vision.replies(what)
             if len(results) != len(some):
                 raise BackendError(f"{self.vision.name} gave {len(results)} results for {len(some)} requests.")
         except BaseException as error:  # noqa: BLE001 - handed to whoever waits for it
@@ -127,8 +127,8 @@ class Eye:
             return
         if "out of memory" in f"{type(error).__name__} {error}".lower().replace("outofmemory", "out of memory"):
             self.batch = max(1, len(some) // 2)
-        answers = getattr(error, "answers", None)
-        if row != "look" and isinstance(answers, list) and len(answers) == len(some):
+        answers = _answered(error)
+        if row != "look" and len(answers) == len(some):
             for request, answer in zip(some, answers, strict=True):
                 if answer is not None:
                     self._tell(request.who, Seen(answer))
@@ -140,6 +140,15 @@ class Eye:
         middle = len(some) // 2
         self._serve(row, some[:middle])
         self._serve(row, some[middle:])
+
+
+def _answered(error: BaseException) -> list[Reply | None]:
+    """What a backend's error carries of the batch that it failed in: `replies`, or the texts of `answers`."""
+    replies = getattr(error, "replies", None)
+    if isinstance(replies, list):
+        return replies
+    texts = getattr(error, "answers", None)
+    return [None if text is None else Reply(text) for text in texts] if isinstance(texts, list) else []
 
 
 def for_all(error: BaseException) -> bool:

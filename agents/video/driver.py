@@ -225,8 +225,10 @@ class _VideoRun(_Run):
                     alone = need.asked_by == "person"
                     yield from self._encode_part(Part(need.frame, need.frame, part.begin, part.end) if alone else part)
                 yield Waiting("answering")
-                text, seconds = self._look(need)
-                interview.feed(text, seconds=seconds)
+                reply, seconds = self._look(need)
+                interview.feed(reply.text, seconds=seconds, truncated=reply.truncated)
+                if self._silent():
+                    return
                 self._saved()
                 yield Answered(need.step + 1, interview.dialogue.turns[need.step], seconds)
             case NeedQuestion() as need:

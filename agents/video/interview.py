@@ -182,20 +182,21 @@ class VideoInterview(Interview):
 
     # --- what happens -----------------------------------------------------------------------------------------------
 
-    def feed(self, text: str, *, seconds: float = 0.0) -> None:
+    def feed(self, text: str, *, seconds: float = 0.0, truncated: bool = False) -> None:
         need = self.need
         match need:
             case NeedFrameAnswer():
-                self._take_answer(need, text, seconds)
+                self._take_answer(need, text, seconds, truncated)
                 turn = self.dialogue.turns[-1]
                 labelled = turn.model_copy(update={"question": need.labelled})
                 self.dialogue = self.dialogue.model_copy(update={"turns": (*self.dialogue.turns[:-1], labelled)})
             case NeedQuestion():
                 self._take_question(text, seconds)
             case NeedTelling():
-                self._take_telling(need, text, seconds)
+                self._take_telling(need, self._whole(text, truncated, f"summary {need.part}"), seconds)
             case _:
                 raise RuntimeError("the interview is finished; nothing can be fed")
+        self._fail_where_silent()
         self._skip_empty_summary()
 
     def inject(self, question: str) -> None:
@@ -410,6 +411,9 @@ class VideoInterview(Interview):
 
     def _certainty(self, told: str) -> Certainty:
         return "unsure" if told in ("", self.prompts.text("summary.nothing_certain")) else "sure"
+
+    def _asked_of_vision(self) -> tuple[Turn, ...]:
+        return tuple(turn for turn in self.dialogue.turns if turn.asked_by != SCENE)
 
     def _skip_empty_summary(self) -> None:
         """Where nothing certain was learned, there is nothing a model could be asked to tell."""

@@ -63,6 +63,8 @@ def turn_html(one: Marked) -> str:
         tags.append(tag("your question"))
     if one.unsure:
         tags.append(tag("unsure: not used"))
+    if one.turn.truncated:
+        tags.append(tag("cut short"))
     if one.corrected:
         tags.append(tag("corrected by you"))
     for pair in one.against:
