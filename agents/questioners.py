@@ -15,6 +15,7 @@ import importlib
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl
 
@@ -41,6 +42,7 @@ from agents.providers import (
 from core.budgets import budgets_of
 from core.endpoints import Endpoint, check_key_env, find_endpoint, refuse_keys
 from core.errors import QuestionerError, RegistryError, UsageError
+from core.model_folder import weight_files
 from core.remote import said_by
 from core.replies import REASONING_FIELDS, Part, ReplyReader, content_part, reason_of, why_empty
 from core.vision import Reply
@@ -75,7 +77,8 @@ def load_questioner(
     `spec` is a registered name or "provider:model", for any provider LangChain knows. `openai:` takes the address of a
     compatible server from the settings, from `base_url`, or from its name: "openai:qwen3?base_url=http://HOST:8000/v1".
     An address from one of the last two gets no configured key (`core.endpoints`); give `settings` the pair to send one.
-    Raises UsageError for a name that means nothing and for a missing package or key, RegistryError for a broken plugin.
+    Raises UsageError for a name that means nothing and for a missing package or key, RegistryError for a broken plugin,
+    BackendError for a folder that holds no model.
     """
     from core.registry import get_registry
     from core.settings import get_settings
@@ -111,6 +114,8 @@ def load_questioner(
     missing = "" if provider_name == "openai" or os.environ.get(provider.key) else provider.key
     if seed is not None and provider.seed:
         options[provider.seed] = seed
+    if provider_name == "huggingface" and os.path.lexists(folder := Path(model_name).expanduser()):
+        weight_files(folder, "huggingface:", hub=True)  # before a library is imported that says it in many lines
     try:
         from langchain.chat_models import init_chat_model
 
@@ -181,7 +186,8 @@ def _options(provider: str, settings: Settings, temperature: float) -> dict[str,
     """Constructor arguments; providers' own retries are switched off, since `ask` retries and paces all alike."""
     options: dict[str, Any] = {"temperature": temperature}
     if provider == "huggingface":
-        return options | {"backend": "pipeline", "do_sample": temperature > 0}
+        plainly = {"trust_remote_code": False}  # else it asks on the terminal
+        return options | {"backend": "pipeline", "do_sample": temperature > 0, "model_kwargs": plainly}
     if provider == "ollama":
         return options | {"client_kwargs": {"timeout": settings.timeout}}
     return options | {"timeout": settings.timeout, "max_retries": 0}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +17,10 @@ from typing import Any, Final
 
 from core.entries import one_line
 from core.errors import BackendError, printable
+from core.model_folder import weight_files
 from plugins.choices import Options, choose_device, choose_dtype
 from plugins.minigpt4.memory import BYTES, GB, free_memory
 
-WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin")
 SAMPLES: Final = 256  # of 4 KB, read from a file that is too large to be read as a whole
 # What from_pretrained raises for files that are missing, broken or of another model.
 LOADING_ERRORS: Final = (
@@ -56,10 +56,10 @@ def find(text: str, plugin: str) -> Path:
     return model_directory(text, f"{plugin}:")
 
 
-def check(path: Path) -> Directory:
+def check(path: Path, plugin: str) -> Directory:
     """What can be known without reading the weights. Raises BackendError, one line."""
-    config = read_json(path / "config.json", "give the directory of a model in Hugging Face's layout")
-    return Directory(path, config, _shapes(path), _digest(path))
+    files = weight_files(path, f"{plugin}:", hub=True)
+    return Directory(path, read_json(path / "config.json"), _shapes(files), _digest(path, files))
 
 
 def read_json(file: Path, way_out: str = "fetch the model again") -> dict[str, Any]:
@@ -75,11 +75,11 @@ def read_json(file: Path, way_out: str = "fetch the model again") -> dict[str, A
     return value
 
 
-def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
+def _shapes(files: Sequence[Path]) -> dict[str, tuple[int, ...]]:
     from safetensors import SafetensorError, safe_open
 
     shapes: dict[str, tuple[int, ...]] = {}
-    for file in _weight_files(path):
+    for file in files:
         if file.suffix != ".safetensors":
             continue
         try:
@@ -92,26 +92,7 @@ def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _weight_files(path: Path) -> list[Path]:
-    for single in WEIGHTS:
-        index = path / f"{single}.index.json"
-        if index.is_file():
-            named = read_json(index).get("weight_map")
-            names = sorted({str(name) for name in named.values()}) if isinstance(named, dict) else []
-        else:
-            names = [single] if (path / single).is_file() else []
-        if not names and not index.is_file():
-            continue
-        missing = [name for name in names if not (path / name).is_file()]
-        if missing or not names:
-            more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-            what = f"{', '.join(missing[:3])}{more} is missing" if missing else f"{index.name} names no file"
-            raise BackendError(f"{printable(path)} lacks weights: {what}; fetch the model again.")
-        return [path / name for name in names]
-    raise BackendError(f"{printable(path)} has no weights: neither {WEIGHTS[0]} nor {WEIGHTS[1]} is there.")
-
-
-def _digest(path: Path) -> str:
+def _digest(path: Path, files: Sequence[Path]) -> str:
     """12 hex digits of everything that decides an answer.
 
     Files up to 64 MB count as a whole, of larger ones the size and samples: reading 15 GB would take longer than
@@ -119,7 +100,7 @@ def _digest(path: Path) -> str:
     """
     hasher = hashlib.sha256()
     small = {*path.glob("*.json"), *path.glob("*.jinja"), *path.glob("*.model"), *path.glob("*.txt")}
-    for file in sorted({*small, *_weight_files(path)}):
+    for file in sorted({*small, *files}):
         size = file.stat().st_size
         hasher.update(f"{file.name}:{size}\n".encode())
         with file.open("rb") as stream:

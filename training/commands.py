@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from core.errors import InquisightError, UsageError, printable
+from core.quiet import hush_libraries
 
 EXIT_INTERRUPTED = 130
 EXIT_UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
@@ -51,6 +52,7 @@ def group(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         print(context.get_help())
         raise typer.Exit()
+    hush_libraries()
 
 
 @train.command(cls=RecipeCommand)

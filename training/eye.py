@@ -21,7 +21,7 @@ from PIL import Image
 
 from core.errors import printable
 from core.images import Picture
-from plugins.minigpt4.loading import INDEX, SINGLE, Checked, check
+from plugins.minigpt4.loading import Checked, check
 from training.data.samples import DataError
 
 EDITION: Final = 1  # to be raised when the code computes other features from the same weights
@@ -47,11 +47,11 @@ class Eye:
 
         from plugins.minigpt4.modeling import as_the_original, model_class
 
-        checked = check(directory)
+        checked = check(directory, prefix="model=")
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         half = device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False)
-        config = AutoConfig.from_pretrained(directory, local_files_only=True)
+        config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
         # The class builds its language model in any case: here it has no layers and eight words.
         config.text_config.num_hidden_layers = 0
         config.text_config.vocab_size = 8
@@ -107,14 +107,12 @@ def vision_fingerprint(directory: Path) -> str:
     Every byte of the vision part is read (2 to 3 GB for the released ones, some seconds); files of the language model
     are not, so models that share their eye share their features. Raises BackendError.
     """
-    checked = check(directory)
-    index = directory / INDEX
-    files = set(json.loads(index.read_text("utf-8"))["weight_map"].values()) if index.is_file() else {SINGLE}
+    checked = check(directory, prefix="model=")
     settings = {name: checked.config.get(name) for name in ("vision_config", "qformer_config", "num_query_tokens")}
     settings |= {"edition": EDITION, "size": checked.image_size, "mean": checked.mean, "std": checked.std}
     hashes: dict[str, str] = {}
-    for name in sorted(files):
-        hashes |= _vision_hashes(directory / name)
+    for file in sorted(checked.files):
+        hashes |= _vision_hashes(file)
     state = json.dumps([_plain(settings), sorted(hashes.items())], sort_keys=True, default=str)
     return hashlib.sha256(state.encode()).hexdigest()[:16]
 

@@ -214,7 +214,7 @@ def open_task(recipe: Recipe, device: str, dtype: str) -> tuple[Task, Wording, C
     """Model, wording and what the directory says. Raises UsageError, BackendError before anything large is read."""
     if recipe.model is None:
         raise UsageError("the recipe names no model: --set model=DIRECTORY, made by `inquisight convert minigpt4`.")
-    checked = check(recipe.model)
+    checked = check(recipe.model, prefix="model=")
     has_qformer = not _without_qformer(checked)
     if has_qformer != recipe.qformer:
         what, way = ("a", "qformer=true") if has_qformer else ("no", "qformer=false")
@@ -277,7 +277,7 @@ def _language_model(checked: Checked, device: str, dtype: str) -> tuple[Any, Any
 
     logging.set_verbosity_error()  # it would list the eye's tensors as not used
     logging.disable_progress_bar()
-    config = AutoConfig.from_pretrained(checked.directory, local_files_only=True).text_config
+    config = AutoConfig.from_pretrained(checked.directory, local_files_only=True, trust_remote_code=False).text_config
     try:
         model, report = LlamaForCausalLM.from_pretrained(
             checked.directory,
@@ -302,7 +302,9 @@ def _language_model(checked: Checked, device: str, dtype: str) -> tuple[Any, Any
         raise BackendError(
             f"{printable(checked.directory)} lacks {len(missing)} tensors of its language model; convert it again."
         )
-    return model.eval(), AutoTokenizer.from_pretrained(checked.directory, local_files_only=True)
+    return model.eval(), AutoTokenizer.from_pretrained(
+        checked.directory, local_files_only=True, trust_remote_code=False
+    )
 
 
 Tensors = Mapping[str, Tensor]

@@ -57,7 +57,7 @@ class Loaded:
 def check(text: str, options: LoadOptions) -> Checked:
     """What can be known without reading the weights. Raises UsageError, BackendError, one line."""
     path = opening.find(text, "blip2")
-    directory = opening.check(path)
+    directory = opening.check(path, "blip2")
     config = directory.config
     where = printable(path)
     if (model_type := config.get("model_type")) != "blip-2":
@@ -127,7 +127,7 @@ def load(checked: Checked, options: LoadOptions) -> Loaded:
     model, _ = opening.load(path, Blip2ForConditionalGeneration.from_pretrained, strict=True, **arguments)
     try:
         with opening.quiet():
-            tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
             image_processor = _image_processor(checked)
     except opening.LOADING_ERRORS as error:
         raise BackendError(

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 from core.errors import UsageError, printable
 from core.isolated import IsolatedVision, Limits
+from core.model_folder import is_pointer, weight_files
 from plugins.lavis.environment import EYE, Environment, ready
 
 # What salesforce-lavis 1.0.2 has that writes text; the first type is the default.
@@ -23,7 +24,7 @@ EXAMPLE: Final = "lavis:blip2_t5/pretrain_flant5xl"
 
 @dataclass(frozen=True, slots=True)
 class LavisOptions:
-    """What may follow the model's name, as in `lavis:blip2_opt?checkpoint=FILE&llm=DIR`."""
+    """What may follow the model's name, as in `lavis:blip2_opt?checkpoint=FILE&llm=DIR`. Raises InquisightError."""
 
     checkpoint: str | None = None
     """LAVIS's .pth of this model type; without it, LAVIS fetches it."""
@@ -57,8 +58,12 @@ class LavisOptions:
             value = getattr(self, name)
             if value is not None and not Path(value).expanduser().is_file():
                 raise UsageError(f"{name}={printable(value)} is no file; check the path.")
+            if value is not None and is_pointer(Path(value).expanduser()):
+                raise UsageError(f"{name}={printable(value)} is a Git LFS pointer; run `git lfs pull` beside it.")
         if self.llm is not None and not Path(self.llm).expanduser().is_dir():
             raise UsageError(f"llm={printable(self.llm)} is no directory; check the path.")
+        if self.llm is not None:
+            weight_files(Path(self.llm).expanduser(), "llm=")
         kind, _, number = self.device.partition(":")
         if kind not in {"auto", "cpu", "cuda"} or (number and not (kind == "cuda" and number.isdecimal())):
             raise UsageError(f"device={printable(self.device, limit=40)} is not known; say auto, cpu, cuda or cuda:1.")

@@ -12,11 +12,12 @@ import copy
 import datetime
 import hashlib
 import json
+import os
 import platform
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from typing import Any
 import torch
 
 from core.errors import BackendError, UsageError, printable
+from core.quiet import hush_libraries
 from plugins.minigpt4 import writing
 from plugins.minigpt4.hub import revision
 from plugins.minigpt4.llm import check_partner, open_llm
@@ -95,7 +97,10 @@ class Plan:
 def run(request: Request, *, check: bool = False, out: Callable[[str], None] = print) -> None:
     """The command: progress on standard error, the directory's path on standard output."""
     _quiet_libraries()
-    plan = prepare_plan(request, _say)
+    decided: list[str] = []  # shown once all of it holds: a refusal is one line and nothing else
+    plan = prepare_plan(request, decided.append)
+    for line in decided:
+        _say(line)
     if check:
         _say("checked: everything fits; nothing was written")
         return
@@ -189,12 +194,18 @@ def _choose_dtype(wanted: str, stored: torch.dtype) -> tuple[torch.dtype, str]:
     return torch.float32, f"float32, because the language model is stored as {name}"
 
 
+def _plain(config: Any) -> Any:
+    """A copy with Llama's own fields alone: whatever else stands in a config.json may make transformers run code."""
+    own = {field.name for field in fields(config)} - {"transformers_version"}
+    return type(config)(**{name: copy.deepcopy(getattr(config, name)) for name in own})
+
+
 def _configuration(joined: Joined, tokens: Tokens, dtype: torch.dtype) -> Any:
     from transformers import Blip2Config, Blip2QFormerConfig, Blip2VisionConfig
 
     from plugins.minigpt4.modeling import MiniGPT4WithoutQFormer
 
-    text = copy.deepcopy(joined.llm.config)
+    text = _plain(joined.llm.config)
     text.vocab_size = tokens.rows
     text.bos_token_id = int(tokens.tokenizer.bos_token_id)
     text.eos_token_id = int(tokens.tokenizer.eos_token_id)
@@ -342,10 +353,10 @@ def _fingerprint(joined: Joined, shards: Sequence[Shard], config: Any, template:
 
 
 def _quiet_libraries() -> None:
-    """Their warnings are about files we check ourselves; what a user needs to know is said by us."""
-    from transformers.utils import logging
-
-    logging.set_verbosity_error()
+    """Their warnings are about files we check ourselves; a download shows its bars on a terminal only."""
+    if sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "0")
+    hush_libraries()
 
 
 @contextmanager

@@ -7,32 +7,41 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from core.errors import BackendError, UsageError, printable
+from core.model_folder import PICKLE, SAFETENSORS, weight_files
 from plugins.minigpt4.sources import read_json
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SMALL = ("*.json", "*.model", "*.jinja", "*.txt")
-_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+
+
+def model_files(text: str, option: str, wanted: Callable[[str], bool] | None = None) -> tuple[Path, tuple[Path, ...]]:
+    """The model that `text` names as a folder or on the hub: its folder, and the files with its weights.
+
+    `wanted` chooses tensors by name: of a model in many shards only those with such tensors are fetched and asked for.
+    Raises UsageError, BackendError.
+    """
+    folder = model_directory(text, option, wanted)
+    return folder, weight_files(folder, f"{option} ", hub=True, wanted=wanted)
 
 
 def model_directory(text: str, option: str, wanted: Callable[[str], bool] | None = None) -> Path:
-    """The directory that `text` is, or that holds the hub's model of this name. Raises UsageError, BackendError.
-
-    `wanted` chooses tensors by name: of a model in many shards only those with such tensors are fetched.
-    """
+    """The folder that `text` is, or that holds the hub's model of this name. Raises UsageError, BackendError."""
     path = Path(text).expanduser()
     if path.is_dir():
         return path.resolve()
-    if not _NAME.fullmatch(text) or path.exists():
+    if path.exists() or path.is_symlink():
+        weight_files(path, option if option.endswith(":") else f"{option} ", hub=True)  # says what it is
+    if not _NAME.fullmatch(text):
         raise UsageError(
             f"{option} {printable(text)} is no directory here and no name on the hub (owner/name): check the path."
         )
     folder = _fetch(text, option, _SMALL)
-    for index in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
+    for index in (f"{SAFETENSORS}.index.json", f"{PICKLE}.index.json"):
         if (folder / index).is_file():
             shards = read_json(folder / index).get("weight_map", {})
             files = sorted({str(file) for name, file in shards.items() if wanted is None or wanted(str(name))})
             return _fetch(text, option, (*_SMALL, *files))
-    for single in _WEIGHTS:
+    for single in (SAFETENSORS, PICKLE):
         folder = _fetch(text, option, (*_SMALL, single))
         if (folder / single).is_file():
             break

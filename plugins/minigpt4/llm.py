@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from core.errors import BackendError, printable
-from plugins.minigpt4.hub import model_directory
+from plugins.minigpt4.hub import model_files
 from plugins.minigpt4.projection import Projection
-from plugins.minigpt4.sources import Weights, read_json, weight_files
+from plugins.minigpt4.sources import Weights, read_json
 
 _COMPUTED = re.compile(r"rotary_emb\.inv_freq$|\.masked_bias$|\.attn\.bias$")
 _EMBEDDING = "model.embed_tokens.weight"
@@ -69,7 +69,7 @@ class LanguageModel:
 def open_llm(text: str) -> LanguageModel:
     """The language model that `--llm` names. Raises UsageError, BackendError."""
     where = f"--llm {printable(text)}"
-    directory = model_directory(text, "--llm")
+    directory, files = model_files(text, "--llm")
     raw = read_json(directory / "config.json")
     if raw.get("model_type") != "llama":
         raise BackendError(
@@ -87,7 +87,7 @@ def open_llm(text: str) -> LanguageModel:
         raise BackendError(
             f"{where}: its config.json does not say num_attention_heads, which its weights cannot tell; fetch it again."
         )
-    model = LanguageModel(text, directory, _configuration(directory, where), Weights(weight_files(directory, "--llm")))
+    model = LanguageModel(text, directory, _configuration(directory, where), Weights(files))
     table = model.weights.stored.get(_EMBEDDING)
     if table is None:
         raise BackendError(f"{where}: expected {_EMBEDDING}, which is missing: these are not a whole model's weights.")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from core.entries import one_line
 from core.errors import BackendError, printable
+from core.model_folder import SAFETENSORS, weight_files
 from plugins import opening
 from plugins.choices import placing
 from plugins.minigpt4.choices import EXACT, choose
@@ -21,8 +22,6 @@ from plugins.minigpt4.conversation import FORMATS, LLAMA2, VICUNA, Format
 HOW: Final = (
     "inquisight convert minigpt4 --projection pretrained_minigpt4_7b.pth --llm VICUNA --vision BLIP2 --to DIRECTORY"
 )
-SINGLE: Final = "model.safetensors"
-INDEX: Final = "model.safetensors.index.json"
 MANIFEST: Final = "manifest.json"
 # CLIP's, which BLIP-2 and MiniGPT-4 use (openai/CLIP `clip/clip.py`)
 MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
@@ -41,6 +40,7 @@ class Checked:
     image_size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    files: tuple[Path, ...]  # with the weights, safetensors all of them
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict, repr=False)  # of all tensors
 
 
@@ -53,14 +53,20 @@ class Loaded:
     choices: dict[str, str] = field(default_factory=dict)
 
 
-def check(directory: Path, wanted_format: str | None = None) -> Checked:
-    """What can be known without reading the weights. Raises BackendError, one line."""
-    if not directory.is_dir():
-        what = "is a file" if directory.exists() else "does not exist"
-        raise BackendError(f"{printable(directory)} {what}; minigpt4 needs a directory made by `{HOW}`.")
+def check(directory: Path, wanted_format: str | None = None, *, prefix: str = "minigpt4:") -> Checked:
+    """What can be known without reading the weights; `prefix` stands before the directory where it is named.
+
+    Raises BackendError, one line.
+    """
+    files = weight_files(directory, prefix, otherwise=f"minigpt4 needs a directory made by `{HOW}`")
     config = _json(directory / "config.json")
     _check_class(directory, config)
-    shapes = _shapes(directory)
+    if files[0].suffix != ".safetensors":
+        raise BackendError(
+            f"{printable(directory)} has its weights in {printable(files[0].name)}, and minigpt4 reads safetensors: "
+            f"make the directory again with `{HOW}`."
+        )
+    shapes = _shapes(files)
     _check_shapes(directory, config, shapes)
     if not any((directory / name).is_file() for name in ("tokenizer.json", "tokenizer.model")):
         raise BackendError(f"{printable(directory)} has no tokenizer.json; make the directory again with `{HOW}`.")
@@ -72,10 +78,11 @@ def check(directory: Path, wanted_format: str | None = None) -> Checked:
         config,
         FORMATS[wanted_format] if wanted_format else _format(directory, manifest),
         manifest,
-        _digest(directory, manifest),
+        _digest(directory, manifest, files),
         size if isinstance(size, int) else size[0],
         tuple(pictures.get("image_mean") or MEAN),
         tuple(pictures.get("image_std") or STD),
+        files,
         shapes,
     )
 
@@ -99,7 +106,7 @@ def load(checked: Checked, options: LoadOptions) -> Loaded:
     )
     try:
         with opening.quiet():
-            tokenizer = AutoTokenizer.from_pretrained(checked.directory, local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(checked.directory, local_files_only=True, trust_remote_code=False)
     except opening.LOADING_ERRORS as error:
         raise BackendError(
             f"the tokenizer in {printable(checked.directory)} cannot be used: {one_line(error)}."
@@ -175,22 +182,11 @@ def _check_class(directory: Path, config: Mapping[str, Any]) -> None:
         )
 
 
-def _shapes(directory: Path) -> dict[str, tuple[int, ...]]:
+def _shapes(files: Sequence[Path]) -> dict[str, tuple[int, ...]]:
     """Shapes of all tensors, from the headers of the safetensors files."""
-    if (directory / INDEX).is_file():
-        weight_map = _json(directory / INDEX).get("weight_map", {})
-        names = sorted({str(name) for name in weight_map.values()})
-    else:
-        names = [SINGLE]
-    missing = [name for name in names if not (directory / name).is_file()]
-    if missing or not names:
-        raise BackendError(
-            f"{printable(directory)} has no weights: {', '.join(missing[:3]) or INDEX} is missing"
-            f"{f' and {len(missing) - 3} more' if len(missing) > 3 else ''}; convert the model again."
-        )
     shapes: dict[str, tuple[int, ...]] = {}
-    for name in names:
-        for tensor, entry in json.loads(_header(directory / name)).items():
+    for file in files:
+        for tensor, entry in json.loads(_header(file)).items():
             if tensor != "__metadata__":
                 shapes[tensor] = tuple(entry["shape"])
     return shapes
@@ -268,16 +264,16 @@ def _picture_settings(directory: Path) -> dict[str, Any]:
     return {}
 
 
-def _digest(directory: Path, manifest: Mapping[str, Any]) -> str:
+def _digest(directory: Path, manifest: Mapping[str, Any], files: Sequence[Path]) -> str:
     """12 hex digits of everything that decides an answer.
 
     Files up to 64 MB count as a whole; of larger ones the size, the header and 256 samples of 4 KB, because reading
     26 GB would take longer than loading them. The manifest adds the whole files' sha256, as they were written.
     """
     hasher = hashlib.sha256(json.dumps(manifest.get("files"), sort_keys=True).encode())
-    names = {SINGLE, INDEX, "config.json", "generation_config.json", "tokenizer.json", "tokenizer.model"}
+    names = {file.name for file in files}
+    names |= {f"{SAFETENSORS}.index.json", "config.json", "generation_config.json", "tokenizer.json", "tokenizer.model"}
     names |= {"tokenizer_config.json", "preprocessor_config.json", "processor_config.json"}
-    names |= {file.name for file in directory.glob("model-*.safetensors")}
     for name in sorted(names):
         file = directory / name
         if not file.is_file():

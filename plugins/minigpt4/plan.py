@@ -176,6 +176,7 @@ def _check_eye(joined: Joined, shapes: dict[str, tuple[int, ...]]) -> None:
                 f"{list(found[target] or ())}: its "
                 "configuration and its weights are of two models."
             )
+    eye.weights.refuse_quantised((name for target in targets for name in eye.sources(target)), where)
     # the Q-Former of a variant that has none is no surplus
     surplus = [name for name in eye.surplus(targets) if joined.qformer or not name.lower().startswith("qformer")]
     if surplus:
@@ -210,6 +211,7 @@ def _check_llm(joined: Joined, shapes: dict[str, tuple[int, ...]]) -> None:
                 "its "
                 "config.json and its weights are of two models."
             )
+    llm.weights.refuse_quantised(wanted, where)
     if surplus := llm.surplus(set(wanted)):
         raise BackendError(
             f"{where} holds {len(surplus)} tensors that its config.json has no place for, first "

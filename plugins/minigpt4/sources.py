@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import pickle
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,15 @@ class Weights:
             for name, stored in self._list(file).items():
                 self.stored.setdefault(name, stored)
         self.close()
+
+    def refuse_quantised(self, names: Iterable[str], where: str) -> None:
+        """Whole numbers are quantised weights, noise when read as they are. Raises BackendError."""
+        for name in names:
+            if not (dtype := self.stored[name].dtype).is_floating_point:
+                raise BackendError(
+                    f"{where}: '{printable(name, 80)}' is stored as {str(dtype).removeprefix('torch.')}: these are "
+                    "quantised weights; take the model's float16, bfloat16 or float32 ones."
+                )
 
     def read(self, name: str) -> torch.Tensor:
         """The tensor called `name`, as it is stored; valid until another file is read or `close`."""
@@ -159,15 +169,19 @@ def _open_pickle(file: Path, inside: tuple[str, ...]) -> dict[str, torch.Tensor]
     _refuse_pointer(file)
     try:
         with file.open("rb") as opened:
-            # files from before PyTorch 1.6 are no zip archives and cannot be mapped
-            mapped = opened.read(2) == b"PK"
-        content = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
+            start = opened.read(4)
+        if start == b"GGUF":
+            raise BackendError(f"{printable(file)} is a GGUF file, llama.cpp's format: take the original weights.")
+        # files from before PyTorch 1.6 are no zip archives and cannot be mapped
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickles that are refused below, or read as well
+            content = torch.load(file, map_location="cpu", weights_only=True, mmap=start[:2] == b"PK")
     except pickle.UnpicklingError as error:
         raise BackendError(
             f"{printable(file)} is not a file of tensors only ({_forbidden(error)}): "
             "it is not opened, because loading such a file could run a program; get the original one."
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
         reason = printable(str(error).partition("\n")[0], 120)
         if "allocate memory" in reason:
             raise BackendError(
@@ -194,49 +208,6 @@ def _forbidden(error: BaseException) -> str:
         if before == "GLOBAL":
             return f"it asks for {printable(name, 80)}"
     return "it holds something else or is damaged"
-
-
-def weight_files(directory: Path, option: str, wanted: Callable[[str], bool] | None = None) -> list[Path]:
-    """The files with the weights of a Hugging Face directory, safetensors before PyTorch's. Raises BackendError.
-
-    `wanted` chooses by tensor name, so that shards which hold nothing of interest are not even asked for.
-    """
-    for index in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
-        if (directory / index).is_file():
-            return _indexed(directory, index, option, wanted)
-    for single in ("model.safetensors", "pytorch_model.bin"):
-        if (directory / single).is_file():
-            return [directory / single]
-    where = f"{option} {printable(directory)}"
-    if (directory / "adapter_config.json").is_file():
-        raise BackendError(
-            f"{where} is a LoRA adapter and no model: merge it into its base model first (peft's merge_and_unload)."
-        )
-    if list(directory.glob("consolidated*")):
-        raise BackendError(
-            f"{where} is in Meta's own format (consolidated.*): bring it into Hugging Face's first, with transformers' "
-            "convert_llama_weights_to_hf."
-        )
-    raise BackendError(
-        f"{where} holds no weights: expected model.safetensors or pytorch_model.bin (or their .index.json with the "
-        "shards)."
-    )
-
-
-def _indexed(directory: Path, index: str, option: str, wanted: Callable[[str], bool] | None) -> list[Path]:
-    weight_map = read_json(directory / index).get("weight_map")
-    if not isinstance(weight_map, dict) or not weight_map:
-        raise BackendError(f"{printable(directory / index)} has no weight_map: fetch it again.")
-    names = sorted({str(file) for name, file in weight_map.items() if wanted is None or wanted(str(name))})
-    if any(Path(name).name != name for name in names):
-        raise BackendError(f"{printable(directory / index)} names files outside its folder: it is not used.")
-    missing = [name for name in names if not (directory / name).is_file()]
-    if missing:
-        raise BackendError(
-            f"{option} {printable(directory)} is incomplete: {printable(missing[0])} is missing "
-            f"({len(names) - len(missing)} of {len(names)} files are there); fetch the rest."
-        )
-    return [directory / name for name in names]
 
 
 def read_json(file: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import BackendError, printable
+from core.model_folder import without_remote_code
 from plugins.minigpt4.conversation import FORMATS, IMAGE_END, IMAGE_START, SYSTEM
 from plugins.minigpt4.sources import read_json
 
@@ -39,11 +40,11 @@ class Tokens:
         self.tokenizer.chat_template = template
         self.tokenizer.save_pretrained(directory)
         file = directory / "tokenizer_config.json"
-        settings = read_json(file)
+        settings = without_remote_code(read_json(file))
         for passing in ("local_files_only", "is_local"):
             settings.pop(passing, None)
         file.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", "utf-8")
-        opened = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+        opened = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
         same = _probe(opened) == _probe(self.tokenizer) and opened.convert_tokens_to_ids(IMAGE) == self.image
         if not same or opened("a").input_ids[:1] != [opened.bos_token_id]:
             raise BackendError(
@@ -120,7 +121,7 @@ def _open(directory: Path, only_sentencepiece: bool, settings: dict[str, Any]) -
     from transformers import AutoTokenizer, LlamaTokenizer
 
     if not only_sentencepiece:
-        return AutoTokenizer.from_pretrained(directory, local_files_only=True, **settings)
+        return AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False, **settings)
     # Without a class named in its configuration, AutoTokenizer would take a generic one that reads text differently.
     tokenizer = LlamaTokenizer.from_pretrained(directory, local_files_only=True, **settings)
     _merge_by_score(tokenizer, directory / "tokenizer.model")

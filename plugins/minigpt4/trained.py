@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from core.errors import BackendError, UsageError, printable
+from core.model_folder import inspect, without_remote_code
 from plugins.minigpt4.backend import MiniGPT4Backend
 from plugins.minigpt4.choices import LoadOptions
 from plugins.minigpt4.loading import Checked, check
@@ -29,10 +30,12 @@ if TYPE_CHECKING:
     from torch import nn
 
 FINISHED: Final = "finished.json"
+RECIPE: Final = "recipe.toml"
 TENSORS: Final = "projection.safetensors"
 KIND: Final = "inquisight-training"
 PROJECTION: Final = "language_projection"
 _LORA = re.compile(r"language_model\.(?P<layer>.+)\.lora_(?P<half>[AB])\.default\.weight")
+_COPIED: Final = ("", ".json", ".jinja", ".model", ".txt", ".md")  # no programs, no pickles
 _PARTS: Final = (f"{PROJECTION}.", "qformer.", "query_tokens", "language_model.")
 
 
@@ -55,15 +58,10 @@ class Trained:
 def open_run(run: Path) -> Trained:
     """What `run` says of itself. Raises BackendError where it is not finished or damaged."""
     run = run.expanduser()
-    where = printable(run)
-    if not run.is_dir():
-        raise BackendError(f"{where} does not exist; name the folder that `inquisight train` wrote.")
+    if not (run / FINISHED).is_file():
+        raise BackendError(_no_run(run))
     try:
         facts = json.loads((run / FINISHED).read_text("utf-8"))
-    except FileNotFoundError:
-        raise BackendError(
-            f"{where} holds no finished training ({FINISHED} is missing); see `inquisight train status {where}`."
-        ) from None
     except (OSError, ValueError):
         facts = None
     if not isinstance(facts, dict) or facts.get("kind") != KIND:
@@ -87,9 +85,26 @@ def open_run(run: Path) -> Trained:
     return trained
 
 
+def _no_run(run: Path) -> str:
+    """The line for a folder without a finished training: what it is, and what to do."""
+    where, found = printable(run), inspect(run)
+    wanted = "name the folder of a run that `inquisight train` wrote"
+    if found.kind == "model":
+        return f"{where} is a model and no training run; say minigpt4:{where}, or {wanted}."
+    if found.kind == "run" and (run / RECIPE).is_file():
+        return f"{where} holds no finished training ({FINISHED} is missing); see `inquisight train status {where}`."
+    return f"{where} {found.words}: it holds no finished training ({FINISHED} is missing); {wanted}."
+
+
 def check_base(trained: Trained, base: Path | None = None) -> Checked:
     """The model that `trained` belongs to, at `base` where it has moved. Raises BackendError."""
-    checked = check(base or trained.base)
+    folder = base or trained.base
+    if not folder.exists():
+        raise BackendError(
+            f"the model that {printable(trained.run)} was trained with is not at {printable(folder)}; say where it is: "
+            f"trained:{printable(trained.run)}?base=DIRECTORY."
+        )
+    checked = check(folder, prefix="")
     if checked.digest != trained.base_digest:
         raise BackendError(
             f"{printable(checked.directory)} is not the model that {printable(trained.run)} was trained with (digest "
@@ -232,7 +247,7 @@ def export(run: Path, to: Path, *, base: Path | None = None, step: Callable[[int
     changed = {f"language_model.{layer}.weight" for layer in pairs} | {n for n in tensors if not _LORA.fullmatch(n)}
     with writing.workplace(to, f"{trained.sha256}:{checked.digest}") as place:
         files: list[dict[str, Any]] = []
-        for source in sorted(checked.directory.glob("*.safetensors")):
+        for source in sorted(checked.files):
             weights = Weights([source])
             if place.partial.joinpath(source.name).exists() and source.name in place.shards:
                 pass
@@ -245,8 +260,8 @@ def export(run: Path, to: Path, *, base: Path | None = None, step: Callable[[int
             place.remember()
             files.append({"file": source.name, "bytes": (place.partial / source.name).stat().st_size})
         for source in checked.directory.iterdir():
-            if source.is_file() and source.suffix != ".safetensors" and source.name != writing.MANIFEST:
-                shutil.copyfile(source, place.partial / source.name)
+            if source.is_file() and source.suffix in _COPIED and source.name != writing.MANIFEST:
+                _copy(source, place.partial / source.name)
         known = {entry["file"]: entry for entry in checked.manifest.get("files", ())}
         for entry in files:
             sha256 = place.shards[entry["file"]] or known.get(entry["file"], {}).get("sha256")
@@ -329,6 +344,18 @@ def _own(parameters: Mapping[str, torch.Tensor], name: str) -> torch.Tensor:
 def _depth(name: str) -> int:
     first = name.partition(".")[0]
     return int(first) if first.isdecimal() else 0
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A small file as it is, but for what would make transformers run code."""
+    try:
+        settings = json.loads(source.read_bytes()) if source.suffix == ".json" else None
+    except ValueError:
+        settings = None
+    if (plain := without_remote_code(settings)) != settings:
+        target.write_text(json.dumps(plain, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    else:
+        shutil.copyfile(source, target)
 
 
 def _link(source: Path, target: Path) -> None:

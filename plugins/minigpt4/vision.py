@@ -20,8 +20,8 @@ from typing import Any
 import torch
 
 from core.errors import BackendError, UsageError, printable
-from plugins.minigpt4.hub import model_directory
-from plugins.minigpt4.sources import Weights, read_json, weight_files
+from plugins.minigpt4.hub import model_files
+from plugins.minigpt4.sources import Weights, read_json
 
 IMAGE_SIZE = 224
 _EVA_BLOCKS = 40  # of eva_vit_g.pth; BLIP-2 leaves out the last one
@@ -210,14 +210,14 @@ def open_eye(given: Sequence[str]) -> Eye:
         return _lavis([path.resolve() for path in paths], ", ".join(given))
     if len(given) != 1:
         raise UsageError("--vision is given twice: only LAVIS's .pth files go together; give one directory.")
-    return _huggingface(model_directory(given[0], "--vision", _is_vision), given[0])
+    return _huggingface(*model_files(given[0], "--vision", _is_vision), given[0])
 
 
 def _is_vision(name: str) -> bool:
     return name.startswith(("vision_model.", "qformer.", "query_tokens"))
 
 
-def _huggingface(directory: Path, title: str) -> Eye:
+def _huggingface(directory: Path, files: tuple[Path, ...], title: str) -> Eye:
     where = f"--vision {printable(title)}"
     config = read_json(directory / "config.json")
     if config.get("model_type") != "blip-2":
@@ -225,7 +225,11 @@ def _huggingface(directory: Path, title: str) -> Eye:
             f"{where}: expected a BLIP-2 (model_type blip-2), found {printable(config.get('model_type', 'none'), 60)}; "
             "take Salesforce/blip2-flan-t5-xxl."
         )
-    files = weight_files(directory, "--vision", _is_vision)
+    if config.get("quantization_config"):
+        raise BackendError(
+            f"{where}: expected plain weights, found quantised ones (its config.json has a quantization_config); take "
+            "the unquantised model."
+        )
     text = config.get("text_config") or {}
     width = text.get("d_model") or text.get("hidden_size")
     family = str(text.get("model_type", "opt"))

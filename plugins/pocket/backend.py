@@ -17,6 +17,7 @@ from urllib.parse import unquote
 
 from core.errors import BackendError, UsageError, printable
 from core.images import Picture
+from core.model_folder import weight_files
 from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
 from plugins.batching import answered_in_groups
 
@@ -84,11 +85,12 @@ class PocketBackend(VisionBackend):
         text, self.options = Options.parse(argument or "")
         self.directory = Path(text).expanduser() if text else MODEL
         self._name = f"pocket:{argument}" if argument else "pocket"
+        wanted = "give a directory that `python -m training.pocket.export` wrote, or just `pocket`"
+        weight_files(self.directory, "pocket:", otherwise=wanted)
         missing = [name for name in FILES if not (self.directory / name).is_file()]
         if missing:
             raise BackendError(
-                f"{self.directory} is not a pocket model: it has no {', '.join(missing)}; give a directory that "
-                "`python -m training.pocket.export` wrote, or just `pocket`."
+                f"pocket:{printable(self.directory)} is no pocket model: it has no {', '.join(missing)}; {wanted}."
             )
         self._digest = hashlib.sha256((self.directory / "model.safetensors").read_bytes()).hexdigest()[:12]
         self._trained = self._open_run()
@@ -127,7 +129,10 @@ class PocketBackend(VisionBackend):
         logging.disable_progress_bar()
         try:
             model, report = PocketForConditionalGeneration.from_pretrained(
-                self.directory, dtype=torch.float32, local_files_only=True, output_loading_info=True
+                self.directory,
+                dtype=torch.float32,
+                local_files_only=True,
+                output_loading_info=True,
             )
             tokenizer = PreTrainedTokenizerFast.from_pretrained(self.directory, local_files_only=True)
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:

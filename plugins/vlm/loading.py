@@ -43,7 +43,7 @@ class Loaded:
 def check(text: str) -> Directory:
     """What can be known without reading the weights. Raises UsageError, BackendError, one line."""
     path = opening.find(text, "transformers")
-    directory = opening.check(path)
+    directory = opening.check(path, "transformers")
     model_type = str(directory.config.get("model_type"))
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as KNOWN
 

@@ -97,7 +97,7 @@ def _tokenizer(directory: Path) -> Callable[[str], int]:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+        tokenizer: Any = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
     except Exception:  # noqa: BLE001 - a file of a foreign model can fail in any way
         raise UsageError(f"--tokenizer {printable(directory)} holds no tokenizer that can be opened.") from None
     tokenizer.model_max_length = sys.maxsize  # or it warns of every long text

@@ -179,7 +179,7 @@ def tensors(**shapes: object) -> Callable[[Path], object]:
         (lambda d: (d / "config.json").write_text("[]"), "holds no JSON object"),
         (change("config.json", model_type="llava"), "type 'llava', not a MiniGPT-4"),
         (change("config.json", text_config={"model_type": "opt"}), "language model is 'opt'"),
-        (lambda d: (d / "model.safetensors").unlink(), "model.safetensors is missing"),
+        (lambda d: (d / "model.safetensors").unlink(), "has no weights: expected model.safetensors"),
         (lambda d: (d / "model.safetensors").write_bytes(b"<html>not found</html>"), "not a safetensors file"),
         (lambda d: (d / "model.safetensors").open("ab").write(b"x"), "cut short or too long"),
         (

@@ -269,7 +269,7 @@ def test_the_language_models_files(small: Request, tmp_path: Path) -> None:
     change_weights(weights, lambda state: state.update(extra))
     assert "first model.layers.0.self_attn.q_proj.lora_A.weight" in line_of(small)
     weights.unlink()
-    assert "holds no weights: expected model.safetensors or pytorch_model.bin" in line_of(small)
+    assert "has no weights: expected model.safetensors or pytorch_model.bin" in line_of(small)
     (llm / "adapter_config.json").write_text("{}")
     assert "is a LoRA adapter" in line_of(small)
     (llm / "adapter_config.json").unlink()
@@ -282,6 +282,8 @@ def test_the_language_models_files(small: Request, tmp_path: Path) -> None:
     index["weight_map"]["b"] = "../../etc/passwd"
     (llm / "model.safetensors.index.json").write_text(json.dumps(index))
     assert "names files outside its folder" in line_of(small)
+    (llm / "model.safetensors.index.json").unlink()
+    weights.write_bytes(whole)
     (llm / "config.json").write_text("{")
     assert "cannot be read" in line_of(small)
 
