@@ -40,13 +40,15 @@ def members(file: BinaryIO, size: int, begin: int = 0) -> Iterator[tarfile.TarIn
             kept: list[tarfile.TarInfo] = tar.members  # type: ignore[attr-defined]
             while (member := tar.next()) is not None:
                 kept.clear()  # or memory would grow with the shard
+                if member.size < 0 or tar.offset <= member.offset:  # a forged size leads back, and round for ever
+                    raise DamagedShard(member.offset)
                 if member.offset_data + (0 if member.issparse() else member.size) > size:
                     raise DamagedShard(member.offset)
                 end = tar.offset
                 yield member
         file.seek(end)
         rest = file.read(BLOCK)
-    except (tarfile.TarError, ValueError, OverflowError):
+    except (tarfile.TarError, ValueError, OverflowError, RecursionError):
         file.seek(0)
         head = file.read(8)
         packed = next((name for magic, name in _PACKED if head.startswith(magic)), "") if end == 0 else ""

@@ -80,6 +80,13 @@ def _encoding(head: bytes, name: str) -> tuple[str, bytes]:
     return "utf-8", b""
 
 
+def encoding_of(file: BinaryIO, name: str) -> str:
+    """ "utf-8-sig" or "utf-16", for a file that is read from its first byte on. Raises UsageError."""
+    encoding, _ = _encoding(file.read(8), name)
+    file.seek(0)
+    return "utf-8-sig" if encoding == "utf-8" else "utf-16"
+
+
 def split_lines(text: str) -> list[str]:
     """The lines of a text without their ends, split at line feeds alone."""
     lines = text.removesuffix("\n").split("\n")

@@ -146,3 +146,22 @@ def test_a_damaged_shard_gives_what_comes_before(keep: float, at: int, value: in
             why_no_picture(one, file)
     except DamagedShard as damage:
         assert 0 <= damage.at <= len(cut) + 511, "at most the end of the block"
+
+
+def test_forged_headers_end_the_reading() -> None:
+    """Sizes below zero lead back to where one was, and headers that only announce others never end."""
+    for size in (-512, -1024, -(1 << 40)):
+        data = bytearray(tar_of("a.png", "b.png", form=tarfile.GNU_FORMAT))
+        at = 1024  # the second header
+        data[at + 124 : at + 136] = b"\xff" + (256**11 + size).to_bytes(11, "big")
+        data[at + 148 : at + 156] = b" " * 8
+        data[at + 148 : at + 156] = f"{sum(data[at : at + 512]):06o}\0 ".encode()
+        found = []
+        with pytest.raises(DamagedShard) as damage:
+            found += [one.name for one in members(io.BytesIO(bytes(data)), len(data))]
+        assert damage.value.at == 1024
+    long = tarfile.TarInfo("././@LongLink")
+    long.type, long.size = tarfile.GNUTYPE_LONGNAME, 1
+    endless = (long.tobuf(tarfile.GNU_FORMAT) + b"x".ljust(512, b"\0")) * 5000
+    with pytest.raises(DamagedShard):
+        list(members(io.BytesIO(endless), len(endless)))

@@ -5,17 +5,19 @@ Tables are read where they are; a JSON array or a folder's listing is first spoo
 
 from __future__ import annotations
 
+import codecs
 import json
 import tempfile
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, BinaryIO, Final
 
 from core.errors import UsageError, printable
 from core.tables import Row, TextTable, json_rows
-from core.text_lines import Lines
+from core.text_lines import Lines, encoding_of
 from training.data.samples import DataError
 
 CHUNK: Final = 64
@@ -87,10 +89,14 @@ def open_json(path: Path, prefix: str) -> Rows:
 
     def objects() -> Iterator[dict[str, Any]]:
         with path.open("rb") as file:
-            for value in ijson.items(file, prefix, use_float=True):
+            recoded = codecs.EncodedFile(file, "utf-8", encoding_of(file, str(path)))
+            bare = SimpleNamespace(read=recoded.read)  # ijson would take the file's own `readinto`
+            for value in ijson.items(bare, prefix, use_float=True):
                 yield value if isinstance(value, dict) else {}
 
     try:
         return spooled(objects(), str(path))
-    except (ijson.JSONError, UnicodeDecodeError):
+    except UsageError as error:
+        raise DataError(str(error)) from None
+    except (ijson.JSONError, UnicodeError):
         raise DataError(f"{printable(path)} is not JSON or was cut short; copy it again.") from None

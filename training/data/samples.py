@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import os
@@ -97,7 +98,7 @@ def caption_of(value: Any, key: str, what: str = "its caption") -> str:
     """A text without blanks around it. Raises BrokenSample where there is none."""
     if isinstance(value, bytes):
         try:
-            value = value.decode("utf-8-sig")
+            value = value.decode("utf-16" if value[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig")
         except UnicodeDecodeError:
             raise BrokenSample(key, f"{what} is not written in UTF-8", "unreadable caption") from None
     if value is None:

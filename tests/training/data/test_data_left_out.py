@@ -294,6 +294,22 @@ def test_pictures_that_no_row_names(tmp_path: Path) -> None:
         assert list(texts(found).values()) == ["x", "y"] and left_out == {"picture that the table does not name": 2}
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_json_and_texts_beside_pictures_in_any_encoding(tmp_path: Path, encoding: str) -> None:
+    said = "über\u2028猫"
+    names = pictures(tmp_path / "t", 2)
+    rows = [{"image": name, "caption": said} for name in names]
+    (tmp_path / "t" / "t.json").write_bytes(json.dumps(rows, ensure_ascii=False).encode(encoding))
+    assert list(texts(everything(tmp_path / "t" / "t.json")[0]).values()) == [said] * 2
+    for number, name in enumerate(pictures(tmp_path / "f", 2)):
+        content = said if number else json.dumps({"caption": said}, ensure_ascii=False)
+        (tmp_path / "f" / name).with_suffix(".txt" if number else ".json").write_bytes(content.encode(encoding))
+    assert list(texts(everything(tmp_path / "f")[0]).values()) == [said] * 2
+    (tmp_path / "w.json").write_bytes("[]".encode("utf-32"))
+    with pytest.raises(DataError, match="UTF-32; save it as UTF-8"):
+        open_source(DataSpec(path=str(tmp_path / "w.json")))
+
+
 # -- what is said -----------------------------------------------------------------------------------------------------
 
 
