@@ -117,6 +117,11 @@ def check(options: UiOptions, *, open_to_all: bool = False) -> None:
     for name, megabytes in (("--upload-mb", options.upload_mb), ("--video-mb", options.video_mb)):
         if not 1 <= megabytes <= 1000:
             raise UsageError(f"{name} must be between 1 and 1000, not {megabytes}")
+    if any("key_env=" in spec for spec in (*options.eyes, *options.questioners)):
+        raise UsageError(
+            "key_env does not count in the dashboard; set the key and the address of the server instead: "
+            "INQUISIGHT_VISION_API_KEY and INQUISIGHT_VISION_BASE_URL, or INQUISIGHT_API_KEY and INQUISIGHT_BASE_URL"
+        )
     if options.allow and not options.oidc:
         raise UsageError("--allow only means something together with --oidc")
     if options.oidc and importlib.util.find_spec("authlib") is None:
