@@ -10,6 +10,11 @@ opens and writes files.
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports, which Ctrl-C may break off
+    from core.launch import guard
+
+    guard()
+
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -208,6 +213,6 @@ def print_tasks(file: Path | None = None) -> int:
 
 
 if __name__ == "__main__":
-    from agents.cli import run as run_command
+    from core.launch import launch
 
-    sys.exit(run_command(sys.argv[1:], command="chat", program="python -m agents.chat"))
+    launch("agents.cli:run", command="chat", program="python -m agents.chat")

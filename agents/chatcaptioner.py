@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
 if __name__ == "__main__":
-    from agents.cli import run
+    from core.launch import launch
 
-    sys.exit(run(sys.argv[1:], command="caption", program="python -m agents.chatcaptioner"))
+    launch("agents.cli:run", command="caption", program="python -m agents.chatcaptioner")

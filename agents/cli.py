@@ -13,7 +13,11 @@ This file only declares commands: each imports what it needs when it runs, so th
 
 from __future__ import annotations
 
-import os
+if __name__ == "__main__":  # before the imports, which Ctrl-C may break off
+    from core.launch import guard
+
+    guard()
+
 import sys
 from collections.abc import Sequence
 from datetime import date
@@ -25,8 +29,10 @@ import typer
 from agents.batch.commands import add_to as add_batch
 from agents.video.commands import add_to as add_video
 from core.errors import InquisightError, printable
+from core.launch import exit_code_of
 from core.options import Context, Fresh, OverwriteBeside, Prompts, Questioner, Seed, Vision, day, number, whole_number
 from core.quiet import debugging
+from core.streams import EXIT_OUTPUT, finish_streams, output_error, prepare_streams
 
 EXIT_INTERRUPTED = 130
 EXIT_UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
@@ -380,7 +386,7 @@ add_video(app)
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The console command `inquisight`. Does not return."""
-    sys.exit(run(argv if argv is not None else sys.argv[1:]))
+    sys.exit(finish_streams(run(argv if argv is not None else sys.argv[1:])))
 
 
 def run(argv: Sequence[str], *, command: str | None = None, program: str = "inquisight") -> int:
@@ -388,9 +394,8 @@ def run(argv: Sequence[str], *, command: str | None = None, program: str = "inqu
 
     `command` runs that one as a program of its own, so that its help and errors bear the right name.
     """
-    _prepare_streams()
+    prepare_streams()
     try:
-        from core.endpoints import typed_by_owner
         from core.registry import get_registry
         from core.shadow import check_not_shadowed
 
@@ -399,18 +404,17 @@ def run(argv: Sequence[str], *, command: str | None = None, program: str = "inqu
         runner: Any = typer.main.get_command(app)
         if command is not None:
             runner = runner.commands[command]
-        with typed_by_owner(argv):
-            code = runner.main(args=list(argv), prog_name=program, standalone_mode=False)
-        sys.stdout.flush()
+        code = runner.main(args=list(argv), prog_name=program, standalone_mode=False)
         return code if isinstance(code, int) else 0
-    except (KeyboardInterrupt, typer.Abort):
-        return EXIT_INTERRUPTED
+    except (KeyboardInterrupt, typer.Abort) as stopped:
+        return exit_code_of(stopped) or EXIT_INTERRUPTED
     except SystemExit as leaving:  # typer, when its own output goes nowhere; or a plugin's command
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
-    except BrokenPipeError:  # `inquisight history | head`: the reader has enough, which is no error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:
+        if isinstance(error, OSError) and output_error():
+            return EXIT_OUTPUT  # `finish_streams` says why
+        if not isinstance(error, InquisightError) and (code := exit_code_of(error)):
+            return code  # an import that Ctrl-C broke off says so in words of its own
         return complain(error)
 
 
@@ -432,13 +436,6 @@ def complain(error: BaseException, about: str = "") -> int:
     return int(code)
 
 
-def _prepare_streams() -> None:
-    """A character the terminal cannot show becomes '?', instead of ending the program."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
-
-
 def _version() -> str:
     from importlib.metadata import PackageNotFoundError, version
 
@@ -449,4 +446,6 @@ def _version() -> str:
 
 
 if __name__ == "__main__":
-    main()
+    from core.launch import launch
+
+    launch("agents.cli:run")

@@ -210,7 +210,7 @@ def child(options: argparse.Namespace, kind: str) -> tuple[float, Any]:
     command = [sys.executable, "-m", "benchmarks.first_caption", "--child", kind, "--repeats", str(options.repeats)]
     command += ["--rounds", str(options.rounds), "--vision", options.vision, "--questioner", options.questioner]
     command += ["--pictures", *map(str, options.pictures)]
-    with tempfile.TemporaryFile("w+") as errors:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
         start = time.perf_counter()
         with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True) as process:
             assert process.stdout is not None

@@ -44,7 +44,7 @@ _SIDEWAYS: Final = (
 def _pyav() -> Any:
     try:
         import av
-        import av.filter
+        import av.filter  # noqa: F401 - reached as an attribute
     except ImportError:
         raise UsageError(MISSING) from None
     return av

@@ -10,6 +10,11 @@ interruption.
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports, which Ctrl-C may break off
+    from core.launch import guard
+
+    guard()
+
 import hashlib
 import json
 import math
@@ -489,6 +494,6 @@ def _versions() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    from training.commands import main
+    from core.launch import launch
 
-    sys.exit(main())
+    launch("training.commands:main")

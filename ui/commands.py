@@ -102,7 +102,7 @@ def ui(
     where = f"http://{'[' + host + ']' if ':' in host else host}:{port}"
     ended = threading.Event()
     process = subprocess.Popen(
-        [sys.executable, "-m", "streamlit", "run", str(APP), *streamlit_options(options, port)],
+        [sys.executable, "-m", "ui.serve", "run", str(APP), *streamlit_options(options, port)],
         env={**os.environ, **options.to_environment()},
     )
     greeting = threading.Thread(target=greet, args=(where, ended), kwargs={"browser": not no_browser}, daemon=True)

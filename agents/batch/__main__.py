@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
 if __name__ == "__main__":
-    from agents.batch.commands import add_to
-    from agents.cli import app, run
+    from core.launch import launch
 
-    add_to(app)
-    sys.exit(run(sys.argv[1:], command="batch", program="python -m agents.batch"))
+    launch("agents.cli:run", command="batch", program="python -m agents.batch")

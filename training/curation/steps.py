@@ -11,6 +11,11 @@ terminal of this machine is watched and stopped just the same. Nothing here impo
 
 from __future__ import annotations
 
+if __name__ == "__main__":  # before the imports, which Ctrl-C may break off
+    from core.launch import guard
+
+    guard()
+
 import json
 import os
 import platform
@@ -263,4 +268,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from core.launch import launch
+
+    launch("training.curation.steps:main")
