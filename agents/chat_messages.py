@@ -70,10 +70,10 @@ def _hear(message: BaseMessage, number: int, turn: Turn) -> None:
     pictures = 0
     for part in parts:
         kind = "text" if isinstance(part, str) else part.get("type")
-        if kind in ("text", "text-plain"):
+        if kind in ("text", "text-plain", "input_text", "output_text"):
             if words := (part if isinstance(part, str) else str(part.get("text") or "")).strip():
                 turn.words.append(words)
-        elif kind in ("image", "image_url") and not isinstance(part, str):
+        elif kind in ("image", "image_url", "input_image") and not isinstance(part, str):
             pictures += 1
             turn.blocks.append((part, f"picture {pictures} of message {number}"))
         else:
@@ -119,7 +119,9 @@ class Sources:
 
     def get(self, block: Mapping[str, Any], label: str) -> bytes | Path:
         """The bytes of a content block's picture, or the file that it may name. Raises UsageError or ImageError."""
-        if block.get("type") == "image_url":
+        if isinstance(source := block.get("source"), Mapping):  # Anthropic's
+            block = {"base64": source.get("data"), "url": source.get("url")}
+        if block.get("type") in ("image_url", "input_image"):  # OpenAI's Chat Completions and Responses
             inner = block.get("image_url")
             url = inner.get("url") if isinstance(inner, Mapping) else inner
         else:

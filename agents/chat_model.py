@@ -47,6 +47,30 @@ NO_PICTURE: Final = (
 )
 CHAT_TOKENS: Final = 300  # MiniGPT-4's own limit; for eyes that can hold a chat
 _STANDARD: Final = ("timeout", "max_retries", "api_key")  # LangChain's; a remote eye takes its own from the settings
+# Standard parameters of other chat models that a vision model cannot honour: accepted, with one warning each.
+_NOT_HONOURED: Final = frozenset(
+    {
+        "n",
+        "best_of",
+        "presence_penalty",
+        "frequency_penalty",
+        "repetition_penalty",
+        "logit_bias",
+        "logprobs",
+        "top_logprobs",
+        "top_k",
+        "min_p",
+        "user",
+        "store",
+        "metadata",
+        "service_tier",
+        "parallel_tool_calls",
+        "reasoning_effort",
+        "stream_options",
+        "stream_usage",
+    }
+)
+_warned: set[str] = set()
 _PER_CALL: Final = ("temperature", "top_p", "max_tokens", "seed", "model", "stream")
 
 _eyes: WeakValueDictionary[str, VisionBackend] = WeakValueDictionary()
@@ -60,6 +84,32 @@ def shared_eye(spec: str) -> VisionBackend:
         if eye is None:
             eye = _eyes[spec] = get_registry().create_vision(spec)
         return eye
+
+
+INSTEAD: Final = (
+    "for tools use the agent (`inquisight ask`, agents.assistant), for structure let a language model with "
+    "with_structured_output read the answer"
+)
+
+
+class NotOfferedError(UsageError, NotImplementedError):
+    """Something that other chat models offer and a vision model does not."""
+
+
+def _understood(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a constructor or call without those that cannot be honoured, each of which is warned of once."""
+    kept: dict[str, Any] = {}
+    for name, value in given.items():
+        if name in _NOT_HONOURED:
+            neutral = value is None or value is False or value in (0, {}, []) or (name == "n" and value == 1)
+            if not neutral and name not in _warned:
+                _warned.add(name)
+                log.warning("a vision model cannot honour %s: it is ignored.", name)
+        elif name in ("max_completion_tokens", "max_new_tokens"):
+            kept.setdefault("max_tokens", value)
+        elif name not in _STANDARD:
+            kept[name] = value
+    return kept
 
 
 class EyeChatModel(BaseChatModel):
@@ -94,7 +144,8 @@ class EyeChatModel(BaseChatModel):
     def _only_known_options(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        values = {name: value for name, value in values.items() if name not in _STANDARD}
+        own = {name: value for name, value in values.items() if name in cls.model_fields}
+        values = own | _understood({name: value for name, value in values.items() if name not in own})
         if "model" in values:  # the name other chat models use
             values.setdefault("vision", values.pop("model"))
         for name in values:
@@ -155,6 +206,16 @@ class EyeChatModel(BaseChatModel):
             text_outputs=True,
             tool_calling=False,
             structured_output=False,
+        )
+
+    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
+        """Not offered. Raises NotOfferedError, which says what to use."""
+        raise NotOfferedError(f"{printable(self._spec)} calls no tools: a vision model answers in words; {INSTEAD}.")
+
+    def with_structured_output(self, schema: Any, **kwargs: Any) -> Any:
+        """Not offered. Raises NotOfferedError, which says what to use."""
+        raise NotOfferedError(
+            f"{printable(self._spec)} gives no structured output: a vision model answers in words; {INSTEAD}."
         )
 
     def get_num_tokens(self, text: str) -> int:
@@ -228,7 +289,10 @@ class EyeChatModel(BaseChatModel):
 
     def _called(self, call: Mapping[str, Any]) -> tuple[VisionBackend, GenerationOptions]:
         """Who is asked, and how. Raises UsageError."""
+        call = _understood(call)
         unknown = [name for name in call if name not in _PER_CALL]
+        if unknown and unknown[0] in ("tools", "tool_choice", "functions", "response_format"):
+            raise NotOfferedError(f"a vision model takes no option '{unknown[0]}': it answers in words; {INSTEAD}.")
         if unknown:
             raise UsageError(
                 f"an eye takes no option {printable(unknown[0], 40)!r} with a call; it takes {', '.join(_PER_CALL)}."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -582,3 +582,49 @@ def test_an_unknown_eye_is_one_clear_line() -> None:
     with pytest.raises(InquisightError) as caught:
         EyeChatModel(vision="pockett").invoke("Hi")
     assert "did you mean 'pocket'" in one_line(caught.value)
+
+
+# ---- what other chat models are given --------------------------------------------------------------------------------
+
+
+def test_tools_and_structure_are_refused_with_what_to_use() -> None:
+    model = EyeChatModel(vision=Watcher())
+    for refuse in (lambda: model.bind_tools([]), lambda: model.with_structured_output({"title": "x"})):
+        with pytest.raises(NotImplementedError, match=r"answers in words; for tools use the agent .* read the answer"):
+            refuse()
+
+
+@pytest.mark.parametrize("place", ["call", "constructor"])
+def test_what_cannot_be_honoured_is_accepted_with_one_warning(
+    place: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agents.chat_model._warned", set())
+    given: dict[str, Any] = {"n": 2, "presence_penalty": 0.5, "user": "me", "logit_bias": {"1": 2}, "logprobs": True}
+    plain: dict[str, Any] = {"n": 1, "frequency_penalty": 0, "stream_options": None}
+    asked = [HumanMessage([words("What?"), block(png())])]
+    for options in (given, given, plain):
+        if place == "call":
+            EyeChatModel(vision=Watcher()).invoke(asked, **options)
+        else:
+            EyeChatModel(vision=Watcher(), **options).invoke(asked)
+    warned = [record.getMessage() for record in caplog.records if "cannot honour" in record.getMessage()]
+    assert len(warned) == 5 and all(any(name in line for line in warned) for name in given)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda data: {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}},
+        lambda data: {"type": "image", "source": {"type": "url", "url": f"data:image/png;base64,{data}"}},
+        lambda data: {"type": "input_image", "image_url": f"data:image/png;base64,{data}"},
+        lambda data: {"type": "image_url", "image_url": f"data:image/png;base64,{data}"},
+    ],
+)
+def test_blocks_of_other_makers_are_read(make: Callable[[str], dict[str, Any]]) -> None:
+    import base64
+
+    eye = Watcher()
+    picture = make(base64.b64encode(png()).decode())
+    EyeChatModel(vision=eye).invoke([HumanMessage([{"type": "input_text", "text": "What is it?"}, picture])])
+    [question] = eye.asked
+    assert question.question == "What is it?" and question.image.sha256

@@ -1,7 +1,7 @@
 """The standard suites of `langchain-tests` for eyes as chat models: pocket, MiniGPT-4, and a model behind a server.
 
 No test of the suites is changed or left out. Declared are pictures, but no web addresses; that there are no tools and
-no structured output, the suites find out from the class by themselves.
+no structured output.
 """
 
 from __future__ import annotations
@@ -73,6 +73,15 @@ class Declared:
     @property
     def supports_image_inputs(self) -> bool:
         return True
+
+    @property
+    def has_tool_calling(self) -> bool:
+        """The suite would take `bind_tools` for tools, which here says what to use instead."""
+        return False
+
+    @property
+    def has_structured_output(self) -> bool:
+        return False
 
     @property
     def model_override_value(self) -> str:
