@@ -23,6 +23,7 @@ from agents.driver import describe_questioner
 from agents.usage import Meter, counting
 from core.entries import one_line
 from core.errors import InquisightError, QuestionerError, UsageError
+from core.halting import CalledOff, halting
 from core.reasoning import answer_in
 from core.records import Chat as ChatRecord
 from core.records import ChatTurn, Status, ToolCall
@@ -79,10 +80,11 @@ def _run(question: str, desk: Desk, model: BaseChatModel, steps: int) -> Iterato
 
     def work() -> None:
         try:
-            outcome.answer = _answer(question, desk, model, steps, events.put, meter)
+            with halting(desk.stop):
+                outcome.answer = _answer(question, desk, model, steps, events.put, meter)
         except InquisightError as error:
             outcome.error = error
-        except Stopped:
+        except (Stopped, CalledOff):
             pass
         except Exception as error:  # noqa: BLE001 - it has to cross to the other thread
             outcome.error = QuestionerError(f"{assistant['name']} failed: {one_line(error)}.")

@@ -20,6 +20,7 @@ from typing import Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from core.errors import InquisightError, printable
+from core.halting import CalledOff, Halt, current_halt, halting
 from core.replies import ReplyError, StreamEndedError
 from core.server_words import error_words
 
@@ -225,6 +226,16 @@ def _strange(error: ReplyError, peer: Peer) -> Fault:
     )
 
 
+def for_all(error: BaseException) -> bool:
+    """Whether any other call would fail in the same way: a wrong key, a server that is not there, no credit."""
+    if getattr(error, "for_all", False):
+        return True
+    if isinstance(error, InquisightError):
+        cause = error.__cause__
+        return cause is not None and not isinstance(cause, InquisightError) and explained(cause, Peer("")).for_all
+    return False
+
+
 # ---- keeping secrets -----------------------------------------------------------------------------------------------
 
 _SECRET = re.compile(r"(?i)\b(?:sk|pk|rk|hf|gsk|xai|key|AIza)[-_][\w\-*.]{4,}|\bAIza[\w\-]{10,}|bearer\s+\S+")
@@ -255,10 +266,6 @@ def said_by(error: BaseException, secrets: Sequence[str] = ()) -> str:
 
 
 # ---- calling -------------------------------------------------------------------------------------------------------
-
-
-class CalledOff(Exception):  # noqa: N818 - no error: the caller wanted no more
-    """`retrying` was told to stop before it called."""
 
 
 class Hold:
@@ -347,8 +354,10 @@ def retrying(
 ) -> T:
     """`call()` at its pace, again after errors that are worth it. `notify` hears of each wait.
 
-    Raises the last error, with its `tries` set, or CalledOff where `stop` was set before a call.
+    Raises the last error, with its `tries` set, or CalledOff where `stop` (by default the halt of this thread's work)
+    was set before a call.
     """
+    stop = current_halt() if stop is None else stop
     for attempt in range(retries + 1):
         pace.wait(stop)
         if stop is not None and stop.is_set():
@@ -387,7 +396,7 @@ def concurrently(
     results: list[T | BaseException | None] = [None] * len(calls)
     if not calls:
         return results
-    stop = threading.Event()
+    stop = Halt(current_halt())
     waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
     ended: queue.SimpleQueue[None] = queue.SimpleQueue()
     for place in range(len(calls)):
@@ -400,7 +409,8 @@ def concurrently(
             except queue.Empty:
                 break
             try:
-                results[place] = calls[place](stop)
+                with halting(stop):
+                    results[place] = calls[place](stop)
             except BaseException as error:  # noqa: BLE001 - handed to the caller in the result
                 results[place] = error
                 if give_up(error):

@@ -12,7 +12,7 @@ import streamlit as st
 
 from agents.interview import InterviewOptions
 from agents.steering import Steered, View
-from core.errors import UsageError
+from core.errors import BackendError, UsageError
 from core.settings import get_settings
 from ui.shared.attention import announce, lead_to
 from ui.shared.choices import choose_eye, choose_questioner, eyes, may_type, questioners
@@ -41,6 +41,8 @@ class Column:
     rounds: int
     steered: Steered
     job: Job | None = None
+    unusable: str | None = None
+    """The model that failed in a way that any other interview would meet."""
     id: str = field(default_factory=lambda: secrets.token_hex(4))
 
     @property
@@ -213,8 +215,26 @@ def begin(me: Visitor, desk: Desk) -> None:
             column.stop()
     desk.columns = columns
     for column in columns:
+        column.unusable = None
+    for column in columns:
         if column.job is None:
-            column.job = me.jobs.start("compare", column.title, partial(drive, column.steered), queue=column.id)
+            work = partial(_drive, columns, column)
+            column.job = me.jobs.start("compare", column.title, work, queue=column.id)
+
+
+def _drive(columns: list[Column], column: Column, job: Job) -> None:
+    """Hold a column's interview; an error that others with the same model would meet stops those."""
+    column.job = job
+    if any(other.unusable in (column.vision, column.questioner) for other in columns):
+        job.stop()
+        return
+    error = drive(column.steered, job)
+    if error is None:
+        return
+    column.unusable = column.vision if isinstance(error, BackendError) else column.questioner
+    for other in columns:
+        if other is not column and other.job is not None and column.unusable in (other.vision, other.questioner):
+            other.job.stop()
 
 
 def _results(desk: Desk) -> None:

@@ -22,6 +22,7 @@ from agents.batch.listing import Item
 from agents.batch.pipeline import How, Outcome, Ready, Task, interview_many
 from agents.usage import Meter
 from core.errors import BackendError, ImageError, RegistryError, UsageError, printable
+from core.halting import Halt
 from core.images import Picture
 from core.records import Caption
 from core.remote import Pace
@@ -81,6 +82,7 @@ class Work:
     earlier: Callable[[str], Caption | None] = lambda key: None  # what an earlier run had learned of a picture
     meter: Meter = field(default_factory=Meter)
     stop: threading.Event = field(default_factory=threading.Event)  # begin no further picture
+    halt: Halt | None = None  # set by an error that ends the work: no call begins then; None: one of the engine's
     away: Away | None = None  # for engines that work elsewhere
 
 
@@ -117,9 +119,10 @@ def find_engine(name: str) -> Engine:
 def local(work: Work) -> Generator[Result, None, None]:
     """On this machine, in this process: one eye, many calls of the questioner at once."""
     vision, questioner = work.models()
-    metered(questioner, work.meter, rate=work.rate, pace=work.pace, stop=work.stop)
+    metered(questioner, work.meter, rate=work.rate, pace=work.pace)
     twins = _Twins()
-    outcomes = interview_many(_tasks(work, twins), vision, questioner, _fitted(work.how, questioner), stop=work.stop)
+    how = _fitted(work.how, questioner)
+    outcomes = interview_many(_tasks(work, twins), vision, questioner, how, stop=work.stop, halt=work.halt)
     try:
         for outcome in outcomes:
             if isinstance(outcome, Ready):

@@ -15,12 +15,13 @@ import queue
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from agents.batch.calls import Callers
-from agents.batch.seeing import PIXELS, ROWS, Eye, Row, Seen, for_all
+from agents.batch.calls import Callers, ends_all
+from agents.batch.seeing import PIXELS, ROWS, Eye, Row, Seen
 from agents.driver import (
     ask_questioner,
     describe_questioner,
@@ -41,6 +42,7 @@ from agents.prompts import Prompts
 from agents.seeds import call_seed
 from core.budgets import MORE
 from core.errors import BackendError, InquisightError, QuestionerError, printable
+from core.halting import CalledOff, Halt, current_halt
 from core.images import Picture
 from core.records import Caption, PictureInfo
 from core.vision import EncodedImage, Reply, VisionBackend
@@ -48,6 +50,7 @@ from core.vision import EncodedImage, Reply, VisionBackend
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
+LATE: Final = 10.0  # seconds for what is under way when an error ends the work
 IN_A_ROW: Final = 25  # failed pictures without a good one between them: then something else is wrong than the pictures
 
 
@@ -127,14 +130,16 @@ def interview_many(
     how: How,
     *,
     stop: threading.Event | None = None,
+    halt: Halt | None = None,
 ) -> Iterator[Outcome | Ready]:
     """Yield each picture's outcome as soon as it is there. Closing the generator ends the work.
 
-    `tasks` is read in a thread of its own, no faster than there is room. `stop`: no further picture is begun, those
+    `tasks` is read in a separate thread, no faster than there is room. `stop`: no further picture is begun, those
     under way are finished. Raises the error of a model that would befall every picture (no key, no server), and
-    TooManyFailedError; interviews under way are lost then.
+    TooManyFailedError: then `halt` is set, in the thread that met the error, so that no call begins any more. Captions
+    that calls under way complete within `LATE` seconds are still yielded; other interviews under way are lost.
     """
-    pipeline = _Pipeline(vision, questioner, how, stop or threading.Event())
+    pipeline = _Pipeline(vision, questioner, how, stop or threading.Event(), halt or Halt(current_halt()))
     try:
         yield from pipeline.run(iter(tasks))
     finally:
@@ -142,21 +147,50 @@ def interview_many(
 
 
 class _Pipeline:
-    def __init__(self, vision: VisionBackend, questioner: BaseChatModel, how: How, stop: threading.Event) -> None:
+    def __init__(
+        self, vision: VisionBackend, questioner: BaseChatModel, how: How, stop: threading.Event, halt: Halt
+    ) -> None:
         eyes = how.eyes or vision.concurrent_batches
         how = replace(how, eyes=eyes)
-        self.vision, self.questioner, self.how, self.stop = vision, questioner, how, stop
+        self.vision, self.questioner, self.how, self.stop, self.halt = vision, questioner, how, stop, halt
         self.described = (vision.describe(), describe_questioner(questioner))  # once: some count calls in it
         self.options = described_options(how.options, how.prompts)
         self.events: queue.SimpleQueue[tuple[_Run | None, Any]] = queue.SimpleQueue()
-        self.eye = Eye(vision, lambda run, seen: self.events.put((run, seen)), batch=how.batch, workers=eyes)
-        self.callers = Callers(lambda run, said, seconds: self.events.put((run, (said, seconds))), how.concurrency)
+        self.eye = Eye(vision, lambda run, seen: self.events.put((run, seen)), batch=how.batch, workers=eyes, halt=halt)
+        self.callers = Callers(
+            lambda run, said, seconds: self.events.put((run, (said, seconds))), how.concurrency, halt
+        )
         self.room = threading.Semaphore(how.running)
         self.pixels = _Pixels(2 * PIXELS)  # one batch is looked at while the next is read
         self.closed = threading.Event()
         self.bad = 0  # in a row
 
     def run(self, tasks: Iterator[Task | Ready]) -> Iterator[Outcome | Ready]:
+        try:
+            yield from self._run(tasks)
+            return
+        except (Exception, CalledOff) as caught:  # noqa: BLE001 - raised again below
+            error = caught
+        self.halt.set(error)
+        yield from self._late()
+        raise self.halt.reason or error
+
+    def _late(self) -> Iterator[Outcome]:
+        """The captions that are complete with what calls under way still bring."""
+        end = time.monotonic() + LATE
+        while self.callers.at_work or not self.events.empty():
+            try:
+                run, what = self.events.get(timeout=max(0.0, end - time.monotonic()))
+            except queue.Empty:
+                return
+            if run is None or run.error is not None:
+                continue
+            with suppress(Exception, CalledOff):
+                self._take(run, what)
+                if run.interview.summary is not None:
+                    yield self._outcome(run)
+
+    def _run(self, tasks: Iterator[Task | Ready]) -> Iterator[Outcome | Ready]:
         feeder = threading.Thread(target=self._feed, args=(tasks,), daemon=True, name="pictures")
         feeder.start()
         under_way, more = 0, True
@@ -295,7 +329,7 @@ class _Pipeline:
             run.interview.fail(run.error)
 
     def _fail(self, run: _Run, error: BaseException, kind: type[InquisightError], who: str) -> None:
-        if not isinstance(error, Exception) or for_all(error):
+        if isinstance(error, CalledOff) or ends_all(error):
             raise error
         if not isinstance(error, InquisightError):
             line = printable(str(error).strip().partition("\n")[0] or "no details")

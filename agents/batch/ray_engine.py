@@ -59,6 +59,7 @@ class _Batch:
         self.waiting: dict[str, list[Item]] = {}  # came back before the caption that they share
         self.failed: dict[str, GaveUp] = {}  # by sha256
         self.described: list[Any] = []
+        self.desk: Any = None
         self.reader = threading.Thread(target=self._read, daemon=True, name="ray-results")
 
     # --- what goes out --------------------------------------------------------------------------------------------
@@ -211,7 +212,10 @@ class _Batch:
         return GaveUp(item, first.where, f"the same picture as {printable(first.item.key)}: {first.reason}")
 
     def close(self) -> None:
-        """End what is under way; the connection is closed by whoever opened it."""
+        """End what is under way, with no further call; the connection is closed by whoever opened it."""
         self.closed.set()
+        if self.desk is not None:
+            with suppress(Exception):  # the cluster may be gone
+                self.ray.get(self.desk.halt.remote("the batch has ended", 1), timeout=2.0)
         if self.reader.is_alive():
             self.reader.join(2.0)

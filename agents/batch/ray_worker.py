@@ -24,6 +24,7 @@ from agents.batch.engine import Captioned, GaveUp, Repeated, Result, Work, local
 from agents.batch.listing import Item, as_blob
 from agents.batch.pipeline import How
 from core.errors import InquisightError, UsageError, printable
+from core.halting import Halt
 from core.images import Picture
 from core.quiet import hush_libraries
 from core.records import Caption, TokenUsage
@@ -54,6 +55,7 @@ class Desk:
         self._next = 0.0
         self._begun = 0
         self._stopped = False
+        self._halted: tuple[str, int] | None = None
         self._starts: Counter[str] = Counter()
 
     def arrive(self, worker: str) -> int:
@@ -84,6 +86,14 @@ class Desk:
         self._next = turn + self._gap
         return turn - now
 
+    def halt(self, reason: str, exit_code: int) -> None:
+        """Let no worker make another call; why, in one line, and the exit code that goes with it."""
+        self._halted = self._halted or (reason, exit_code)
+
+    def halted(self) -> tuple[str, int] | None:
+        """What `halt` was told first; None while calls may be made."""
+        return self._halted
+
     def stop(self) -> int:
         """Let no further picture be begun; how many were."""
         self._stopped = True
@@ -101,6 +111,36 @@ class _SharedPace(Pace):
         seconds = self._get(self._desk.turn.remote())
         if seconds > 0:
             (stop or threading.Event()).wait(seconds)
+
+
+class _SharedHalt(Halt):
+    """One halt for all workers: set by one of them, it is set for each, before its next call."""
+
+    def __init__(self, desk: Any, get: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self._desk, self._get = desk, get
+
+    def is_set(self) -> bool:
+        """Also where another worker has set it; `reason` is that worker's error then."""
+        if not super().is_set() and (told := self._get(self._desk.halted.remote())) is not None:
+            error = ClusterError(told[0])
+            error.exit_code = told[1]
+            super().set(error)
+        return super().is_set()
+
+    def set(self, reason: BaseException | None = None) -> None:
+        """Let no worker make another call."""
+        super().set(reason)
+        if reason is not None:
+            self._get(self._desk.halt.remote(*_told(reason)))
+
+
+def _told(error: BaseException) -> tuple[str, int]:
+    """An error of a worker as one line, and its exit code."""
+    line = printable(str(error).strip().partition("\n")[0] or "no details", None)
+    if not isinstance(error, InquisightError):
+        line = f"a worker on {gethostname()} failed: {type(error).__name__}: {line}"
+    return line, int(getattr(error, "exit_code", 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +234,7 @@ class Interviewer:
             knows=self._knows,
             earlier=lambda key: self._earlier.pop(key, None),
             stop=self._stop,
+            halt=_SharedHalt(self._desk, self._get),
         )
 
     # --- a block of pictures --------------------------------------------------------------------------------------
@@ -219,12 +260,8 @@ class Interviewer:
         about: dict[str, Any] = {"kind": "worker", "name": self._name, "described": self._described, "error": None}
         if self._described:
             about["counts"] = self._work.meter.take().model_dump()
-        if (error := self._error) is not None:
-            line = printable(str(error).strip().partition("\n")[0] or "no details", None)
-            if not isinstance(error, InquisightError):
-                line = f"a worker on {gethostname()} failed: {type(error).__name__}: {line}"
-            about["error"] = line
-            about["exit_code"] = getattr(error, "exit_code", 1)
+        if self._error is not None:
+            about["error"], about["exit_code"] = _told(self._error)
         return json.dumps(about)
 
     # --- its thread -----------------------------------------------------------------------------------------------

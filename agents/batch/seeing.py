@@ -15,9 +15,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
-from core.errors import BackendError, InquisightError
+from agents.batch.calls import ends_all
+from core.errors import BackendError
+from core.halting import CalledOff, Halt, halting
 from core.images import Picture
-from core.remote import Peer, explained
 from core.vision import Reply, VisionBackend, VisualQuestion
 
 Row = Literal["look", "plain", "opening", "asked"]
@@ -42,11 +43,19 @@ class _Request:
 
 
 class Eye:
-    """Takes requests from any thread; `tell(who, Seen)` is called from a thread of its own for each."""
+    """Takes requests from any thread; `tell(who, Seen)` is called from a thread of its own for each.
 
-    def __init__(self, vision: VisionBackend, tell: Tell, *, batch: int = 32, workers: int = 1) -> None:
+    Once `halt` is set no batch begins, and no request of one that is under way on a server. An error that any other
+    request would meet sets it.
+    """
+
+    def __init__(
+        self, vision: VisionBackend, tell: Tell, *, batch: int = 32, workers: int = 1, halt: Halt | None = None
+    ) -> None:
         self.vision, self.batch = vision, batch
         self._tell = tell
+        self._halt = halt or Halt()
+        self._over = Halt(self._halt)
         self._rows: dict[Row, deque[_Request]] = {row: deque() for row in ROWS}
         self._changed = threading.Condition()
         self._closed = False
@@ -66,6 +75,7 @@ class Eye:
 
     def close(self, seconds: float = 10.0) -> None:
         """No more work; waits that long for a batch that is under way."""
+        self._over.set()
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -78,7 +88,7 @@ class Eye:
             self._changed.notify()
 
     def _work(self) -> None:
-        with self.vision.batch_worker(len(self._threads)):
+        with self.vision.batch_worker(len(self._threads)), halting(self._over):
             while (taken := self._take()) is not None:
                 self._serve(*taken)
 
@@ -109,6 +119,8 @@ class Eye:
         what = [request.what for request in some]
         start = time.perf_counter()
         try:
+            if self._over.is_set():
+                raise CalledOff
             results: Sequence[Any] = self.vision.encode(what) if row == "look" else self.vision.replies(what)
             if len(results) != len(some):
                 raise BackendError(f"{self.vision.name} gave {len(results)} results for {len(some)} requests.")
@@ -121,22 +133,25 @@ class Eye:
 
     def _serve_apart(self, row: Row, some: list[_Request], error: BaseException) -> None:
         """One bad request must not cost the others theirs: keep what was answered, and halve what was not."""
-        if len(some) == 1 or not isinstance(error, Exception) or for_all(error):
-            for request in some:
+        if ends_all(error):
+            self._halt.set(error)  # before another thread begins anything
+        answers = _answered(error) if row != "look" else []
+        if len(answers) != len(some):
+            answers = [None] * len(some)
+        for request, answer in zip(some, answers, strict=True):
+            if answer is not None:
+                self._tell(request.who, Seen(answer))
+        left = [request for request, answer in zip(some, answers, strict=True) if answer is None]
+        if len(some) == 1 or not isinstance(error, Exception) or ends_all(error):
+            for request in left:
                 self._tell(request.who, Seen(None, error))
             return
         if "out of memory" in f"{type(error).__name__} {error}".lower().replace("outofmemory", "out of memory"):
             self.batch = max(1, len(some) // 2)
-        answers = _answered(error)
-        if row != "look" and len(answers) == len(some):
-            for request, answer in zip(some, answers, strict=True):
-                if answer is not None:
-                    self._tell(request.who, Seen(answer))
-            left = [request for request, answer in zip(some, answers, strict=True) if answer is None]
-            if len(left) < len(some):
-                for request in left:
-                    self._serve(row, [request])
-                return
+        if len(left) < len(some):
+            for request in left:
+                self._serve(row, [request])
+            return
         middle = len(some) // 2
         self._serve(row, some[:middle])
         self._serve(row, some[middle:])
@@ -149,13 +164,3 @@ def _answered(error: BaseException) -> list[Reply | None]:
         return replies
     texts = getattr(error, "answers", None)
     return [None if text is None else Reply(text) for text in texts] if isinstance(texts, list) else []
-
-
-def for_all(error: BaseException) -> bool:
-    """Whether any other picture would fail in the same way: a wrong key, a server that is not there, no credit."""
-    if getattr(error, "for_all", False):
-        return True
-    if isinstance(error, InquisightError):
-        cause = error.__cause__
-        return cause is not None and not isinstance(cause, InquisightError) and explained(cause, Peer("")).for_all
-    return False

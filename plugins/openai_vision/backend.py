@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Final
 
 from core.endpoints import find_endpoint
 from core.errors import BackendError, UsageError
+from core.halting import CalledOff
 from core.images import Picture
-from core.remote import CalledOff, concurrently
+from core.remote import concurrently, for_all
 from core.settings import Settings, get_settings
 from core.vision import EncodedImage, Reply, VisionBackend, VisualQuestion
 from plugins.openai_vision.options import Options
@@ -21,10 +22,14 @@ CAPTION: Final = "Write one short sentence that says what this image shows."
 
 
 class SomeFailedError(BackendError):
-    """Some questions of a batch were not answered. `replies` holds the others; None where there is none."""
+    """Some questions of a batch were not answered. `replies` holds the others; None where there is none.
 
-    def __init__(self, message: str, replies: Sequence[Reply | None] = ()) -> None:
+    `for_all`: what failed would fail for any other question, too.
+    """
+
+    def __init__(self, message: str, replies: Sequence[Reply | None] = (), *, for_all: bool = False) -> None:
         super().__init__(message)
+        self.for_all = for_all
         self.replies = list(replies)
 
     @property
@@ -106,12 +111,15 @@ class OpenAIBackend(VisionBackend):
         if len(replies) == len(results):
             return replies
         errors = [error for error in results if isinstance(error, BaseException) and not isinstance(error, CalledOff)]
+        if not errors:
+            raise CalledOff
         worst = next(filter(_in_vain, errors), errors[0])
         if not replies or not isinstance(worst, BackendError):
             raise worst
         kept = [result if isinstance(result, Reply) else None for result in results]
         lost = len(results) - len(replies)
-        raise SomeFailedError(f"{lost} of {len(results)} questions were not answered: {worst}", kept) from worst
+        message = f"{lost} of {len(results)} questions were not answered: {worst}"
+        raise SomeFailedError(message, kept, for_all=for_all(worst)) from worst
 
     def stream(self, question: VisualQuestion) -> Iterator[str]:
         """The answer as it comes. Raises BackendError."""

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from core.budgets import budgets_of
 from core.endpoints import OFFICIAL, Endpoint
 from core.errors import BackendError, printable
-from core.remote import CalledOff, Peer, explained, pace_of, retrying, said_by, status_of, tries_of
+from core.halting import CalledOff
+from core.remote import Peer, explained, pace_of, retrying, said_by, status_of, tries_of
 from core.replies import ReplyReader, part_of, read_stream, why_empty
 from core.settings import Settings
 from core.vision import GenerationOptions, Reply

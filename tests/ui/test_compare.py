@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from agents.interview import InterviewOptions
+from agents.steering import Steered
 from core.entries import Entry
+from core.errors import QuestionerError
 from core.registry import get_registry
-from tests.agents.fakes import CountingVision
+from core.testing import make_picture
+from plugins.scripted import ScriptedQuestioner
+from tests.agents.batch.making import HashedEye
+from tests.agents.fakes import CountingVision, ListQuestioner
 from tests.ui.pages import assert_well, html_of, open_page, visitor_of, wait_for_jobs
-from ui.compare import Desk
+from ui.compare import Column, Desk, _drive
+from ui.shared.jobs import Job
 
 Png = Callable[..., bytes]
 
@@ -78,3 +87,30 @@ def test_the_figures_count_unsure_answers(eye: CountingVision, png: Png) -> None
     app.button(key="compare-start").click().run()
     wait_for_jobs(app)
     assert "1 unsure" in html_of(app)
+
+
+def test_a_model_that_no_interview_can_use_is_not_called_by_the_other_columns() -> None:
+    calls: list[str] = []
+
+    class RefusedError(QuestionerError):
+        for_all = True
+
+    class Refused(ListQuestioner):
+        def _generate(self, *args: Any, **kwargs: Any) -> Any:
+            calls.append("called")
+            raise RefusedError("the key is not accepted.")
+
+    picture = make_picture()
+    columns = []
+    for asks in ("openai:one", "openai:one", "scripted"):
+        asked = Refused(questions=["What is it?"]) if asks == "openai:one" else ScriptedQuestioner()
+        steered = Steered(
+            picture.info(), lambda: picture, HashedEye, lambda asked=asked: asked, InterviewOptions(rounds=2)
+        )
+        columns.append(Column("pocket", asks, asks, 2, steered))
+    jobs = [Job("compare", column.title) for column in columns]
+    for column, job in zip(columns, jobs, strict=True):
+        job._run(partial(_drive, columns, column))
+    assert calls == ["called"]
+    assert [column.steered.view.state for column in columns] == ["failed", "new", "complete"]
+    assert [job.state for job in jobs] == ["done", "stopped", "done"]

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from core.errors import BackendError, ImageError, UsageError, printable
 from core.images import MAX_PIXELS, Picture, open_picture
+from core.remote import for_all
 from core.vision import GenerationOptions, VisionBackend, VisualQuestion
 from training.curation.folder import LEFT_OUT, Folder
 from training.curation.journal import Record, write_json, write_lines
@@ -211,11 +212,15 @@ class _Batches:
         try:
             outcomes = self._describe(label, pictures, turns)
         except BackendError as error:
+            if for_all(error):
+                raise
             outcomes = {}
             for name, picture in pictures.items():
                 try:
                     outcomes |= self._describe(f"{label}:{name}", {name: picture}, turns)
                 except BackendError as own:
+                    if for_all(own):
+                        raise
                     outcomes[name] = {"status": "failed", "reason": str(own)}
             hopeless = all(one["status"] == "failed" for one in outcomes.values())
             if hopeless and (len(pictures) > 1 or not self.succeeded):

@@ -7,8 +7,6 @@ per provider error) are named here and looked up when they are needed; nothing o
 from __future__ import annotations
 
 import importlib
-import threading
-import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -16,6 +14,8 @@ from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from core.errors import QuestionerError
+from core.halting import current_halt
+from core.remote import Pace
 
 LOADER: Final = "agents.questioners:load_questioner"
 ASK: Final = "agents.questioners:ask"
@@ -87,7 +87,7 @@ class ChatMender:
     def __call__(self, brief: str, request: str, *, seed: int, max_tokens: int) -> Reply:
         from langchain_core.messages import HumanMessage, SystemMessage
 
-        self._pace.wait()
+        self._pace.wait(current_halt())
         counter, variable = _counter()
         token = variable.set(counter)
         try:
@@ -98,24 +98,6 @@ class ChatMender:
         finally:
             variable.reset(token)
         return Reply(text, usage=counter.usage())
-
-
-class Pace:
-    """At most so many calls per second, spread evenly, over all threads."""
-
-    def __init__(self, per_second: float | None) -> None:
-        self._gap = 1 / per_second if per_second else 0.0
-        self._next = 0.0
-        self._lock = threading.Lock()
-
-    def wait(self) -> None:
-        """Return when it is this caller's turn."""
-        if not self._gap:
-            return
-        with self._lock:
-            turn = max(self._next, time.monotonic())
-            self._next = turn + self._gap
-        time.sleep(max(0.0, turn - time.monotonic()))
 
 
 def _resolve(target: str) -> Callable[..., Any]:

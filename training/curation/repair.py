@@ -20,6 +20,8 @@ from typing import Any, Final
 from pydantic import Field
 
 from core.errors import QuestionerError, UsageError, printable
+from core.halting import CalledOff, Halt, current_halt, halting
+from core.remote import for_all
 from training.curation import fixing
 from training.curation.checking import Repair, question, read_reply
 from training.curation.folder import Folder, digest
@@ -166,6 +168,7 @@ class _Run:
     mender: Mender | None
     how: How
     spent: Usage = field(default_factory=Usage)
+    halt: Halt = field(default_factory=lambda: Halt(current_halt()))
     # What threads brought and nobody has written yet: an interrupt may come between any two lines of the writer.
     unwritten: dict[str, Record] = field(default_factory=dict)
 
@@ -183,6 +186,7 @@ class _Run:
         waiting, under_way = list(reversed(jobs)), 0
         held: list[Record] = []  # outages, until it shows whether the model is gone or only missed some
         reached = False
+        called_off: CalledOff | None = None
         self.spent = account(self.folder)
         try:
             while waiting or under_way:
@@ -193,23 +197,27 @@ class _Run:
                     break
                 record = ready.get()
                 under_way -= 1
+                if isinstance(record, CalledOff):
+                    called_off = record
+                    break
                 if isinstance(record, BaseException):
                     raise record
                 self.spent.add(Usage.of(record))
                 if record["status"] == "outage":
                     held.append(record)
-                    if len(held) >= self.how.streak:
+                    if len(held) >= self.how.streak or self.halt.reason is not None:
                         break
                     continue
                 reached = True
                 for one in [*held, record]:
                     yield self._keep(one)
                 held = []
-            if held and reached and len(held) < self.how.streak:
+            if held and reached and len(held) < self.how.streak and self.halt.reason is None:
                 for one in held:
                     yield self._keep(one)
                 held = []
         finally:
+            self.halt.set()
             for _ in range(self.how.concurrency):
                 orders.put(None)
             if under_way:
@@ -223,6 +231,8 @@ class _Run:
                 f"{held[-1]['reason'].rstrip('. ')}; stopped after {_calls(len(held))} in a row had failed; nothing is "
                 "lost, the same command goes on."
             )
+        if called_off is not None:
+            raise called_off
         if waiting:
             cost = self.how.prices.cost(self.spent)
             raise UsageError(
@@ -231,7 +241,11 @@ class _Run:
             )
 
     def _too_dear(self) -> bool:
-        return self.how.max_cost is not None and self.how.prices.cost(self.spent) >= self.how.max_cost
+        """Whether the limit on cost is reached; no call begins any more then, nor a further try of one under way."""
+        if self.how.max_cost is None or self.how.prices.cost(self.spent) < self.how.max_cost:
+            return False
+        self.halt.set()
+        return True
 
     def _keep(self, record: Record) -> Record:
         if record["status"] == "outage":
@@ -255,7 +269,10 @@ class _Run:
     def _serve(self, orders: queue.SimpleQueue[Job | None], ready: queue.SimpleQueue[Record | BaseException]) -> None:
         while (job := orders.get()) is not None:
             try:
-                record = self._work(job)
+                if self.halt.is_set():
+                    raise CalledOff
+                with halting(self.halt):
+                    record = self._work(job)
                 self.unwritten[job.id] = record
                 ready.put(record)
             except BaseException as error:  # noqa: BLE001 - handed over to the thread that waits for it
@@ -271,12 +288,16 @@ class _Run:
         attempts: list[dict[str, str]] = []
         outcome: dict[str, Any] = {}
         for attempt in range(self.settings.tries):
+            if attempt and self.halt.is_set():
+                break  # what was paid for is written down
             seed = _seed(self.settings.seed, job, attempt)
             asked = question(job.text, self.files, seed)
             room = 4 * len(words_of(job.text)) + 100
             reply = self.mender(asked.brief, asked.request, seed=seed, max_tokens=room)
             usage.add(_estimated(reply.usage, asked.brief + asked.request, reply.text))
             if reply.error is not None:
+                if for_all(reply.error):
+                    self.halt.set(reply.error)  # before another thread begins a text
                 problem = str(reply.error)
                 outcome = {"status": "outage" if reply.is_outage else "failed", "reason": problem}
                 attempts.append({"problem": problem})

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from agents.driver import Failed
 from agents.interview import InterviewOptions
 from agents.prompts import Prompts
 from agents.steering import Steered, View
 from core.errors import InquisightError, UsageError
+from core.remote import for_all
 from core.settings import get_settings
 from ui.shared.jobs import Job, queue_words
 from ui.shared.kept import saver
@@ -219,13 +221,14 @@ def begin(me: Visitor, items: list[Item], setting: Setting) -> None:
         if not item.active:
             item.before = item.steered
             item.steered = _steered(me, item, setting.vision, setting.questioner, options, setting.seed)
-            item.job = me.jobs.start("interview", item.info.source, partial(drive, item.steered), queue="interview")
+            work = partial(_drive, items, item, item.steered)
+            item.job = me.jobs.start("interview", item.info.source, work, queue="interview")
 
 
 def go_on(me: Visitor, item: Item) -> None:
     """Take up an interview that has stopped, or see to what was wished; nothing while it is going on. UsageError."""
     if item.steered is not None and not item.active:
-        item.job = me.jobs.start("interview", item.info.source, partial(drive, item.steered))
+        item.job = me.jobs.start("interview", item.info.source, partial(_drive, [item], item, item.steered))
 
 
 def _steered(
@@ -249,10 +252,25 @@ def _steered(
     )
 
 
-def drive(steered: Steered, job: Job) -> None:
-    """Let two models talk until they are done or the job is stopped. What fails stands in the interview's own view."""
+def _drive(items: list[Item], item: Item, steered: Steered, job: Job) -> None:
+    """Hold one interview of several with the same models; an error that the others would meet stops those."""
+    if drive(steered, job) is not None:
+        for other in items:
+            if other is not item:
+                other.stop()
+
+
+def drive(steered: Steered, job: Job) -> InquisightError | None:
+    """Let two models talk until they are done or the job is stopped. What fails stands in the interview's own view.
+
+    Returns the error that any other interview with the same model would meet as well.
+    """
+    failure: InquisightError | None = None
     try:
-        for _ in steered.run(lambda: job.halted):
+        for event in steered.run(lambda: job.halted):
             job.doing = DOING.get(steered.view.doing, job.doing)
-    except InquisightError:
-        return
+            if isinstance(event, Failed):
+                failure = event.error
+    except InquisightError as error:
+        failure = error
+    return failure if failure is not None and for_all(failure) else None

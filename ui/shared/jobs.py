@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from core.errors import UsageError
+from core.halting import halting
 from ui.shared.words import sentence
 
 if TYPE_CHECKING:
@@ -125,7 +126,8 @@ class Job:
         token = _current.set(self)
         state: State = "done"
         try:
-            work(self)
+            with halting(self._halt):  # Stop ends the waiting for a server's next try, too
+                work(self)
             state = "stopped" if self.halted else "done"
         except KeyboardInterrupt:
             state = "stopped"

@@ -381,7 +381,7 @@ def test_what_needs_no_interview_comes_back_in_its_turn(some: list[Picture]) -> 
 
 def test_calls_and_tokens_are_counted_those_that_failed_too(some: list[Picture]) -> None:
     meter = Meter()
-    questioner = metered(ScriptedQuestioner(), meter, stop=threading.Event())
+    questioner = metered(ScriptedQuestioner(), meter)
     found = outcomes(tasks(some), HashedEye(), questioner, how())
     asked = sum(turn.asked_by == "questioner" for one in found.values() for turn in one.caption.dialogue.turns)
     counts = meter.counts
@@ -391,12 +391,12 @@ def test_calls_and_tokens_are_counted_those_that_failed_too(some: list[Picture])
     assert counts.cost(2.0, 4.0) == pytest.approx((2 * counts.input_tokens + 4 * counts.output_tokens) / 1e6)
 
     meter = Meter()
-    broken = metered(ListQuestioner(questions=[QuestionerError("no")]), meter, stop=threading.Event())
+    broken = metered(ListQuestioner(questions=[QuestionerError("no")]), meter)
     outcomes(tasks(some[:3]), HashedEye(), broken, how())
     assert (meter.counts.calls, meter.counts.failed) == (3, 3)
 
     meter = Meter()
-    uncounted = metered(ListQuestioner(questions=["What is it?"]), meter, stop=threading.Event())
+    uncounted = metered(ListQuestioner(questions=["What is it?"]), meter)
     outcomes(tasks(some[:1]), HashedEye(), uncounted, how())
     assert meter.counts.guessed == meter.counts.calls > 0 and meter.counts.input_tokens > 0
 
@@ -405,7 +405,7 @@ def test_the_pace_holds_for_all_callers_together(some: list[Picture]) -> None:
     import time
 
     meter, rate = Meter(), 40.0
-    questioner = metered(ListQuestioner(questions=["What is it?"]), meter, rate=rate, stop=threading.Event())
+    questioner = metered(ListQuestioner(questions=["What is it?"]), meter, rate=rate)
     start = time.monotonic()
     outcomes(tasks(some), HashedEye(), questioner, how(concurrency=8))
     seconds = time.monotonic() - start

@@ -9,8 +9,8 @@ from email.utils import format_datetime
 
 import pytest
 
+from core.halting import CalledOff
 from core.remote import (
-    CalledOff,
     Pace,
     Peer,
     concurrently,
