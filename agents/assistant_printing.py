@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from agents.chat_events import Event as ChatEvent
-from agents.chat_events import Notice, Piece, Waiting, tidy
+from agents.chat_events import Notice, Piece, Rewritten, Waiting, tidy
+from agents.chat_printing import REASONED
 from agents.desk import Begun, Called, Concluded, Event, Overheard, Returned, Said, Thinking
 from agents.driver import Done
 from agents.flow import Flow
@@ -76,6 +77,8 @@ class _Base:
                     self.apart = False
                 self.heard = True
                 self.flow.write(event.text)
+            case Rewritten():
+                self.flow.write(f"{REASONED}\n{event.text}")
             case Notice():
                 self.aside(printable(event.text, limit=None))
             case Said() if not self.heard:

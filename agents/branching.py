@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from agents.chat_events import Answered, Asked, Event, Notice, Piece, Silenced, Waiting, drive
+from agents.chat_events import Answered, Asked, Event, Notice, Piece, Rewritten, Silenced, Waiting, drive
 from agents.chatting import Chat, ChatOptions, Question, Spoken
 from agents.seeds import SEEDS, call_seed
 from agents.tasks import Tasks
@@ -310,6 +310,8 @@ class BranchedChat:
                 self._set(growing=replace(growing, doing=event.doing))
             case Piece():
                 self._set(growing=replace(growing, written=growing.written + event.text))
+            case Rewritten():
+                self._set(growing=replace(growing, written=event.text))
             case Notice():
                 self._set(growing=replace(growing, notices=(*growing.notices, event.text)))
 

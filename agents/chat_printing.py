@@ -10,7 +10,18 @@ from collections.abc import Iterator
 from io import StringIO
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from agents.chat_events import Answered, Asked, Notice, PictureAdded, Piece, Silenced, Started, Waiting, tidy
+from agents.chat_events import (
+    Answered,
+    Asked,
+    Notice,
+    PictureAdded,
+    Piece,
+    Rewritten,
+    Silenced,
+    Started,
+    Waiting,
+    tidy,
+)
 from agents.chat_loop import Ended, Failed, LoopEvent, Told, Undone, Written
 from agents.cli import complain
 from agents.flow import Flow
@@ -24,6 +35,7 @@ if TYPE_CHECKING:
 
 _SAYS = {"looking": "looking at the picture", "answering": "thinking"}
 _NO_INSTRUCTIONS = "It answers questions about the picture; it follows no instructions such as 'write a poem'."
+REASONED = "(the above was the model's reasoning; its answer:)"
 HINT = "Type a question, or /help. Ctrl-C stops an answer, Ctrl-D leaves."
 
 
@@ -110,6 +122,9 @@ class PlainChatPrinter:
                 self._line(*(f"> {line}" for line in tidy(event.prompt).split("\n")))
             case Piece():
                 self._flow.write(event.text)
+            case Rewritten():
+                self._flow.end()
+                self._flow.write(f"{REASONED}\n{event.text}")
             case Answered():
                 self._flow.end()
                 self._line(*_after(event.turn), "")
@@ -164,6 +179,9 @@ class RichChatPrinter:
                     self._question(event)
             case Piece():
                 self._flow.write(event.text)
+            case Rewritten():
+                self._flow.end()
+                self._flow.write(f"{REASONED}\n{event.text}")
             case Answered():
                 self._flow.end()
                 self._dim(*_after(event.turn), "")

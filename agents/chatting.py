@@ -21,14 +21,26 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from agents.chat_events import Answered, Asked, Event, Notice, Piece, Silenced, Started, Waiting, passing, tidy
+from agents.chat_events import (
+    Answered,
+    Asked,
+    Event,
+    Notice,
+    Piece,
+    Rewritten,
+    Silenced,
+    Started,
+    Waiting,
+    passing,
+    tidy,
+)
 from agents.seeds import SEEDS, call_seed, check_seed
 from agents.tasks import ChatTask, Form, Tasks
 from core.entries import one_line
 from core.errors import BackendError, InquisightError, UsageError, printable
 from core.records import Chat as ChatRecord
 from core.records import ChatTurn, Status
-from core.vision import EncodedImage, GenerationOptions, VisionBackend, VisualQuestion
+from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
 
 if TYPE_CHECKING:
     from core.images import Picture
@@ -93,6 +105,7 @@ class _Heard:
     pieces: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     status: Status = "complete"
+    truncated: bool = False
 
 
 class Chat:
@@ -243,6 +256,8 @@ class Chat:
         if heard.status == "stopped" and not answer:
             yield Silenced()
             return
+        if not answer.strip():
+            raise BackendError(f"{printable(self.vision.name)} gave no answer; ask again, or in other words.")
         pictures, self._waiting = tuple(self._waiting), []
         turn = ChatTurn(
             question=question.prompt,
@@ -250,6 +265,7 @@ class Chat:
             pictures=tuple(picture.info() for picture in pictures),
             task=question.task,
             status=heard.status,
+            truncated=heard.truncated,
             options=asdict(options),
             notices=tuple(heard.notices),
             seconds=round(time.perf_counter() - began, 4),
@@ -281,7 +297,10 @@ class Chat:
             with _overhearing(heard.notices):
                 yield from self._look()
                 yield Waiting("answering")
-                for piece in self.vision.stream(self._question(prompt, options)):
+                for piece in self.vision.pieces(self._question(prompt, options)):
+                    if isinstance(piece, Reply):
+                        yield from self._end(piece, heard)
+                        continue
                     for text in heard.notices[told:]:
                         yield Notice(text)
                     told = len(heard.notices)
@@ -297,6 +316,18 @@ class Chat:
             raise
         except Exception as error:
             raise BackendError(f"{printable(self.vision.name)} failed: {one_line(error)}.") from error
+
+    def _end(self, reply: Reply, heard: _Heard) -> Iterator[Event]:
+        """What the whole reply says that its pieces did not: that it was cut, or that they were reasoning."""
+        heard.truncated = reply.truncated
+        if reply.truncated:
+            logging.getLogger("inquisight").warning(
+                "the answer was cut at its limit of tokens; --max-new-tokens gives it more."
+            )
+        text = tidy(reply.text).strip()
+        if text != "".join(heard.pieces).strip():
+            heard.pieces[:] = [text]
+            yield Rewritten(text)
 
     def _look(self) -> Iterator[Event]:
         """Encode what has not been looked at yet."""

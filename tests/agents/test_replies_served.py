@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -314,3 +317,36 @@ def test_what_a_model_reasons_late_is_known_for_the_next_time(server: Server) ->
 def test_a_silent_questioner_is_named(server: Server) -> None:
     with pytest.raises(EmptyReplyError, match="answered with nothing"):
         asked(server, put(server, whole(said(""))), "questioner")
+
+
+@pytest.mark.parametrize("command", ["caption", "batch", "chat"])
+def test_a_silent_model_leaves_no_caption_behind(server: Server, tmp_path: Path, command: str) -> None:
+    """Exit code, output, the file beside the picture, and the list of failures."""
+    model = put(server, whole(said(None)))
+    (tmp_path / "in").mkdir()
+    make_picture().image.save(tmp_path / "in" / "a.png")
+    more = {
+        "caption": ["in/a.png", "--quiet", "--save-beside"],
+        "batch": ["in", "--out", "out.jsonl"],
+        "chat": ["in/a.png", "--ask", "What is it?"],
+    }[command]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("INQUISIGHT_", "OPENAI_"))}
+    root = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-c", "from core.launch import main; main()", command, *more]
+        + ["--vision", f"openai:{model}?base_url={server.url}"],
+        cwd=tmp_path,
+        env={**kept, "PYTHONPATH": root, "INQUISIGHT_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0 and "Traceback" not in done.stderr, done.stderr
+    assert not (tmp_path / "in" / "a.txt").exists()
+    if command == "caption":
+        assert done.stdout == "" and "gave no answer to the opening question" in done.stderr
+    elif command == "batch":
+        assert (tmp_path / "out.jsonl").read_text() == ""
+        assert "gave no answer" in (tmp_path / "out.failed.jsonl").read_text()
+    else:
+        assert "gave no answer" in done.stderr + done.stdout
