@@ -44,9 +44,16 @@ class InquisightError(Exception):
 
 
 class ImageError(InquisightError):
-    """A picture that cannot be opened: missing, truncated, too large, or not a picture."""
+    """A picture that cannot be opened: missing, truncated, too large, or not a picture.
+
+    `reason` says it in one or two words that read well after a number ("truncated"), where the message alone names it.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str = "", reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class UsageError(InquisightError):

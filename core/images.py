@@ -105,7 +105,8 @@ def open_picture(
             ) from None
         raise ImageError(
             f"{quoted} is {WORDS[kind]} file that is truncated or damaged and cannot be decoded; "
-            "copy, download or export it again."
+            "copy, download or export it again.",
+            "truncated",
         ) from None
     return Picture(
         image=image,
@@ -187,9 +188,9 @@ def _read_stream(stream: BinaryIO, max_bytes: int, quoted: str) -> bytes:
 
 def _check_bytes(size: int, max_bytes: int, quoted: str) -> None:
     if size == 0:
-        raise ImageError(f"{quoted} is empty (0 bytes); copy, download or export it again.")
+        raise ImageError(f"{quoted} is empty (0 bytes); copy, download or export it again.", "empty")
     if size > max_bytes:
-        raise ImageError(f"{quoted} is larger than the {max_bytes:,} bytes allowed; scale it down first.")
+        raise ImageError(f"{quoted} is larger than the {max_bytes:,} bytes allowed; scale it down first.", "too large")
 
 
 def _check_size(size: tuple[int, int] | None, max_pixels: int, quoted: str) -> None:
@@ -201,7 +202,8 @@ def _check_size(size: tuple[int, int] | None, max_pixels: int, quoted: str) -> N
     if width * height > max_pixels:
         raise ImageError(
             f"{quoted} has {width} x {height} pixels, more than the {max_pixels:,} allowed; "
-            "scale it down, or raise the limit (INQUISIGHT_MAX_PIXELS)."
+            "scale it down, or raise the limit (INQUISIGHT_MAX_PIXELS).",
+            "too large",
         )
 
 

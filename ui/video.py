@@ -39,6 +39,7 @@ from ui.shared.filmtalk import (
     told_of,
 )
 from ui.shared.jobs import queue_words, watch
+from ui.shared.notices import Notices, draw_notices, notices_of
 from ui.shared.options import get_options
 from ui.shared.session import Visitor, visitor
 from ui.shared.style import text
@@ -87,28 +88,27 @@ def _intake(desk: Desk) -> None:
         way = st.segmented_control(
             "Add a video", ways, default=ways[0], required=True, key="video-way", width="stretch"
         )
+    notices = notices_of(visitor(), "video")
     with told():
         if way == "Example":
             if st.button("A cat and a cup of coffee", key="video-example", icon=":material/movie:"):
                 with TemporaryDirectory(prefix="inquisight-example-") as folder:
-                    _take(desk, make_example(Path(folder) / EXAMPLE).open("rb"), EXAMPLE)
-            return
-        key = f"video-upload-{desk.uploads}"
-        most = get_options().video_mb
-        file = st.file_uploader("Drop a video here", type=list(films.TYPES), key=key, max_upload_size=most)
-        if file is not None:
-            desk.uploads += 1  # so that the widget lets go of its bytes, also of those that are no video
-            _take(desk, file, file.name)
-    if wrong := st.session_state.pop("video.intake", None):
-        st.error(plain(wrong), icon=":material/videocam_off:")
+                    _take(desk, notices, make_example(Path(folder) / EXAMPLE).open("rb"), EXAMPLE)
+        else:
+            key = f"video-upload-{desk.uploads}"
+            file = st.file_uploader("Drop a video here", key=key, max_upload_size=get_options().video_mb)
+            if file is not None:
+                desk.uploads += 1  # so that the widget lets go of its bytes, also of those that are no video
+                _take(desk, notices, file, file.name)
+    draw_notices(notices, focus="video-intake")
 
 
-def _take(desk: Desk, file: Any, name: str) -> None:
+def _take(desk: Desk, notices: Notices, file: Any, name: str) -> None:
     try:
         with st.spinner("Looking through the video"), file:
             desk.put(films.films().add(file, name))
     except InquisightError as error:
-        st.session_state["video.intake"] = complete(str(error))
+        notices.add(complete(str(error)))
     st.rerun()
 
 

@@ -24,7 +24,7 @@ from agents.video.sampling import Sampling
 from agents.video.watching import VideoView, Watched, Wishes
 from core.errors import InquisightError, UsageError
 from core.settings import get_settings
-from core.video import SUFFIXES, Limits, Video, open_video
+from core.video import Limits, Video, open_video
 from ui.shared.jobs import Job
 from ui.shared.kept import saver
 from ui.shared.models import eye, questioner
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from core.records import Caption, PictureInfo
     from ui.shared.session import Visitor
 
-TYPES: Final = tuple(sorted(suffix.removeprefix(".") for suffix in SUFFIXES))
 MOST_BYTES: Final = 4_000_000_000  # of all visitors' videos together
 MOST_FRAMES: Final = 60  # of each part
 MOST_LOOKED_AT: Final = 240  # of all parts; they are kept in memory

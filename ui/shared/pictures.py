@@ -18,10 +18,8 @@ from core.errors import ImageError, printable
 from core.images import Picture, open_picture
 from core.records import PictureInfo
 from core.settings import get_settings
-from core.sniff import SUFFIXES
 from ui.shared.options import get_options
 
-TYPES: Final = tuple(sorted(suffix[1:] for suffix in SUFFIXES))
 MOST: Final = 24  # pictures of one visitor
 MOST_BYTES: Final = 120_000_000  # of all of them
 MOST_PIXELS: Final = 50_000_000
