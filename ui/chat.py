@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Final
 import streamlit as st
 
 from agents.branching import Growing, Node, check_pictures, page_of
-from core.errors import InquisightError
+from core.errors import InquisightError, printable
 from ui.shared.attention import announce
 from ui.shared.choices import choose_eye, choose_seed
 from ui.shared.clipboard import copy_button
 from ui.shared.conversations import Conversation, Desk, desk_of
+from ui.shared.going import draw_kept
 from ui.shared.intake import intake
 from ui.shared.jobs import queue_words, watch
 from ui.shared.reading import draw_chat_downloads
@@ -160,7 +161,7 @@ def _choose(desk: Desk) -> None:
                 "Conversation",
                 numbers,
                 index=desk.chosen,
-                format_func=lambda one: f"{one + 1}. {plain(desk.all[one].title, 60)}",
+                format_func=lambda one: f"{one + 1}. {printable(desk.all[one].title, 60)}",
                 key=f"chat-conversation-{len(numbers)}-{desk.here.key}",
             )
             if chosen is not None and chosen != desk.chosen:
@@ -436,4 +437,4 @@ def _take_home(one: Conversation) -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         draw_chat_downloads(record, key=f"chat-{one.key}")
-        st.caption(f"Kept as {record.id[:10]}, {count(len(record.turns), 'answer')}")
+        draw_kept(record.id, f", {count(len(record.turns), 'answer')}")

@@ -14,7 +14,7 @@ from ui.shared.making import draw_new, draw_steps
 from ui.shared.reviewing import MOST, draw_agreement, letters, marked_change, picture_of
 from ui.shared.session import visitor
 from ui.shared.style import tag, text
-from ui.shared.words import count, plain, told
+from ui.shared.words import count, label, plain, told
 from ui.shared.workshop import may_enter, room, root_box, shown_path
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _review(desk: Desk, folder: Folder) -> None:
     title = f"{desk.reviewer}, {STAGES[desk.stage].lower()}" if desk.reviewer else "Who are you?"
     known = bool(desk.reviewer)
     # another key for another state: it closes, and lets go of the keys
-    with st.expander(plain(title), icon=":material/badge:", expanded=not known, key=f"curate-who-{known}"):
+    with st.expander(label(title), icon=":material/badge:", expanded=not known, key=f"curate-who-{known}"):
         left, right = st.columns(2, gap="medium")
         with left:
             reviewer = st.text_input(
@@ -319,14 +319,14 @@ def _moves(desk: Desk, review: Review) -> None:
     keys = letters(review.kinds) if desk.keys else {}
     ended = review.item is None
 
-    def button(move: str, label: str, **more: Any) -> None:
+    def button(move: str, words: str, **more: Any) -> None:
         more = {"shortcut": keys.get(move), "on_click": desk.press, "args": (move,), **more}
-        st.button(label, key=f"review-{move}", **more)
+        st.button(words, key=f"review-{move}", **more)
 
     with st.container(horizontal=True, key="review-moves", gap="small"):
         if not ended:
-            label = "Keep and go on" if review.ticked else "Fine, go on"
-            button("keep", label, type="primary", icon=":material/arrow_forward:")
+            words = "Keep and go on" if review.ticked else "Fine, go on"
+            button("keep", words, type="primary", icon=":material/arrow_forward:")
             button("skip", "Skip")
         button("back", "Back", disabled=not review.place)
         button("undo", "Undo", icon=":material/undo:", disabled=not review.can_undo)
@@ -374,9 +374,9 @@ def _rules(desk: Desk, folder: Folder) -> None:
         st.subheader("Rules in force", anchor=False)
         for rule in whole.rule:
             hits = len(verdict.hits.get(rule.name, ()))
-            told_ = "off" if rule.name in desk.off else f"**{count(hits, 'hit')}**" if hits else "no hit"
+            told_ = "off" if rule.name in desk.off else count(hits, "hit") if hits else "no hit"
             on = st.checkbox(
-                f"{plain(rule.name)} ({rule.action}): {told_}",
+                f"{label(rule.name)} ({rule.action}): {told_}",
                 rule.name not in desk.off,
                 key=f"rule-{rule.name}",
                 help=plain(rule.says) or None,
@@ -492,5 +492,5 @@ def _figures(desk: Desk, folder: Folder) -> Figures:
     return desk.figures[1]
 
 
-def _bar(label: str, done: int, total: int, what: str) -> None:
-    st.progress(min(done / total, 1.0) if total else 0.0, text=f"{plain(label)}: {done} of {count(total, what)}")
+def _bar(what_of: str, done: int, total: int, what: str) -> None:
+    st.progress(min(done / total, 1.0) if total else 0.0, text=f"{label(what_of)}: {done} of {count(total, what)}")

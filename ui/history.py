@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
@@ -10,18 +12,20 @@ from typing import Final
 import streamlit as st
 
 from agents.export import KINDS, MIME, Kind, exported
-from core.errors import UsageError
+from core.errors import StoreError, UsageError, printable
 from core.finding import Names, Wanted, after, first_moment
 from core.settings import get_settings
 from core.store import StoredCaption
+from ui.shared.attention import lead_to
 from ui.shared.kept import store
 from ui.shared.reading import draw_go_on, draw_heading, draw_record, name_of
 from ui.shared.session import Visitor, visitor
 from ui.shared.style import tag, text
-from ui.shared.words import count, plain, told
+from ui.shared.words import count, label, plain, told
 
 SHOWN: Final = 20  # transcripts on one page of the list
 MOST_EXPORTED: Final = 20_000  # at once: the file is made in memory
+ADDRESS: Final = "id"  # of a transcript, in the page's address: history?id=...
 STATES: Final = {
     "complete": "Interview, complete",
     "stopped": "Interview, stopped",
@@ -52,7 +56,6 @@ class Search:
     """How many come before the first one on the page."""
     picked: dict[str, str] = field(default_factory=dict)
     """Ids that were selected, with what they are called."""
-    opened: str | None = None
 
     def wanted(self, me: Visitor) -> Wanted:
         """As the store knows it; only one's own where not all may be seen. Raises UsageError."""
@@ -83,9 +86,9 @@ def page() -> None:
     search = me.keep("history", Search)
     st.html(_CSS)
     st.title("History")
-    if search.opened is not None:
+    if ADDRESS in st.query_params:
         with told():
-            _opened(me, search, search.opened)
+            _opened(me, search, st.query_params[ADDRESS])
         return
     there = store().count(Wanted(ids=own(me)))
     if not there:
@@ -122,9 +125,9 @@ def _filters(me: Visitor, search: Search) -> None:
     with st.expander("Filters", icon=":material/filter_list:", expanded=more):
         one, two, three = st.columns(3)
         with one:
-            search.vision = _one_of("The model that saw", names.visions, search.vision, "history-vision")
+            search.vision = _one_of("Vision model", names.visions, search.vision, "history-vision")
         with two:
-            search.questioner = _one_of("Who asked", names.questioners, search.questioner, "history-questioner")
+            search.questioner = _one_of("Questioner", names.questioners, search.questioner, "history-questioner")
         with three:
             search.status = _one_of("Kind and status", names.states, search.status, "history-status", STATES)
         first, last = st.columns(2)
@@ -169,20 +172,36 @@ def _list(me: Visitor, search: Search) -> None:
 
 def _item(search: Search, one: StoredCaption) -> None:
     name = one.source or "no picture"
-    with st.container(border=True, gap="small"):
+    with st.container(border=True, gap="small", key=_place_of(one.id)):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             key = f"history-pick-{one.id[:16]}"
             st.session_state.setdefault(key, one.id in search.picked)
-            st.checkbox(plain(name, 60), key=key, on_change=_pick, args=(search, key, {one.id: name}))
-            if st.button(
-                "Open",
-                key=f"history-open-{one.id[:16]}",
-                icon=":material/open_in_full:",
-                help=f"Open {plain(name, 60)}",
-            ):
-                search.opened = one.id
-                st.rerun()
+            st.checkbox(label(name, 60), key=key, on_change=_pick, args=(search, key, {one.id: name}))
+            with st.container(key=f"{_place_of(one.id)}-open", width="content"):
+                st.button(
+                    f"Open {label(name, 24)}",
+                    key=f"history-open-{one.id[:16]}",
+                    icon=":material/open_in_full:",
+                    on_click=_open,
+                    args=(one.id,),
+                )
         st.html(f'<div class="iq-item"><p class="what">{text(one.text) or "(nothing)"}</p>{_facts_html(one)}</div>')
+
+
+def _place_of(id: str) -> str:
+    """The container of a transcript in the list."""
+    return f"history-item-{id[:16]}"
+
+
+def _open(id: str) -> None:
+    st.query_params[ADDRESS] = id
+    lead_to("history-opened")
+
+
+def _back(id: str) -> None:
+    """To the list, and to the place of the transcript in it."""
+    st.query_params.pop(ADDRESS, None)
+    lead_to(f"{_place_of(id)}-open", control=True)
 
 
 def _facts_html(one: StoredCaption) -> str:
@@ -251,9 +270,9 @@ def _exports(search: Search, wanted: Wanted, number: int) -> None:
         return
     # What was selected counts, however it was found.
     chosen = Wanted(ids=_within(wanted, search)) if search.picked else wanted
-    for kind, label in KINDS.items():
+    for kind, title in KINDS.items():
         st.download_button(
-            label,
+            title,
             partial(_file, chosen, kind),
             f"transcripts.{kind}",
             MIME[kind],
@@ -324,8 +343,8 @@ def _delete_dialog(me: Visitor, search: Search) -> None:
                     gone = store().delete_all(mine)
                     _pick_none(search)
                     _forget_delete()
-                    if search.opened in mine:
-                        search.opened = None
+                    if st.query_params.get(ADDRESS, "") in mine:
+                        st.query_params.pop(ADDRESS, None)
                     st.toast(f"{count(gone, 'transcript')} deleted.", icon=":material/delete:")
                     st.rerun()
             if st.button("Keep", key="history-delete-no"):
@@ -338,19 +357,35 @@ def _delete_dialog(me: Visitor, search: Search) -> None:
 # --- one of them --------------------------------------------------------------------------------------------------
 
 
-def _opened(me: Visitor, search: Search, id: str) -> None:
-    if st.button("Back to the list", key="history-back", icon=":material/arrow_back:"):
-        search.opened = None
-        st.rerun()
-    if not me.may_see(id):
-        raise UsageError("this transcript is somebody else's")
+def _opened(me: Visitor, search: Search, given: str) -> None:
+    id = _id_of(me, given)
+    st.button("Back to the list", key="history-back", icon=":material/arrow_back:", on_click=_back, args=(id or given,))
+    if id is None:
+        raise UsageError(f"there is no transcript '{printable(given, 80)}' that you may read; choose one in the list")
     record = store().get_record(id)
-    draw_heading(record)
-    with st.container(horizontal=True):
-        draw_go_on(me, record)
-        if st.button("Delete", key="history-delete-this", icon=":material/delete:"):
-            _pick_none(search)
-            search.picked[record.id] = name_of(record) or "no picture"
-            st.session_state["history.delete"] = True
-    draw_record(me, record)
+    name = name_of(record) or "no picture"
+    st.set_page_config(page_title=f"{printable(name, 60)} · Inquisight")
+    with st.container(key="history-opened"):
+        draw_heading(record)
+        with st.container(horizontal=True):
+            draw_go_on(me, record)
+            if st.button("Delete", key="history-delete-this", icon=":material/delete:"):
+                _pick_none(search)
+                search.picked[record.id] = name
+                st.session_state["history.delete"] = True
+        draw_record(me, record)
     _delete_dialog(me, search)
+
+
+def _id_of(me: Visitor, given: str) -> str | None:
+    """The whole id that begins so, among those that the visitor may see; None where there is none, or several."""
+    beginning = given.strip().lower()
+    if not re.fullmatch(r"[0-9a-f]{1,64}", beginning):
+        return None
+    mine = own(me)
+    if mine is None:
+        with suppress(StoreError):
+            return store().get_record(beginning).id
+        return None
+    found = [id for id in mine if id.startswith(beginning)]
+    return found[0] if len(found) == 1 else None

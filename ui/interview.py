@@ -10,6 +10,7 @@ from core.settings import get_settings
 from ui.shared import talk
 from ui.shared.attention import announce, lead_to
 from ui.shared.choices import choose_eye, choose_questioner, choose_seed
+from ui.shared.going import draw_kept
 from ui.shared.intake import intake
 from ui.shared.interviews import MOST_ROUNDS, Desk, Item, Setting, begin, desk_of, go_on, progress_of
 from ui.shared.jobs import queue_words, watch
@@ -158,7 +159,7 @@ def _talk(me: Visitor, desk: Desk, item: Item, draw: Callable[[], None]) -> None
     _archive(desk)
     if item.view.id:
         took = caption.seconds.get("total") if caption else None
-        st.caption(f"Kept as {item.view.id[:10]}" + (f", {seconds(took)}" if took else ""))
+        draw_kept(item.view.id, f", {seconds(took)}" if took else "")
 
 
 def _dialogue(desk: Desk, item: Item) -> None:

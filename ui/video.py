@@ -38,6 +38,7 @@ from ui.shared.filmtalk import (
     times_of,
     told_of,
 )
+from ui.shared.going import draw_kept
 from ui.shared.jobs import queue_words, watch
 from ui.shared.notices import Notices, draw_notices, notices_of
 from ui.shared.options import get_options
@@ -279,7 +280,7 @@ def _talk(me: Visitor, item: Item) -> None:
             )
     if item.view.id:
         took = caption.seconds.get("total") if caption else None
-        st.caption(f"Kept as {item.view.id[:10]}" + (f", {seconds(took)}" if took else ""))
+        draw_kept(item.view.id, f", {seconds(took)}" if took else "")
 
 
 def _sheet(item: Item) -> bytes:

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from core.records import Caption, Chat, ChatTurn, Dialogue, PictureInfo, Turn
 from core.store import TranscriptStore
 from tests.ui.pages import assert_well, html_of, open_page, visitor_of
-from ui.history import SHOWN, Search
+from ui.history import SHOWN
 from ui.shared.conversations import desk_of as chat_desk
 from ui.shared.interviews import desk_of as interview_desk
 from ui.shared.options import UiOptions
@@ -55,7 +55,7 @@ def keep(*records: Caption | Chat) -> list[str]:
 
 def names(app: AppTest) -> list[str]:
     """What is listed, in order."""
-    return [one.label.replace("\\", "") for one in app.checkbox if one.label != "Select this page"]
+    return [one.label for one in app.checkbox if one.label != "Select this page"]
 
 
 def press(app: AppTest, label: str, number: int = 0) -> None:
@@ -64,7 +64,7 @@ def press(app: AppTest, label: str, number: int = 0) -> None:
 
 
 def opened(app: AppTest, number: int = 0) -> None:
-    press(app, "Open", number)
+    press(app, [one.label for one in app.button if one.label.startswith("Open ")][number])
 
 
 def test_an_empty_history_says_so() -> None:
@@ -211,7 +211,7 @@ def test_one_that_is_gone_meanwhile_is_a_sentence_and_the_way_back_is_there() ->
     [id] = keep(interview(1))
     app = open_page("history")
     TranscriptStore().delete(id)
-    visitor_of(app).keep("history", Search).opened = id  # by another tab, say
+    app.query_params["id"] = id  # deleted by another tab, say
     app.run()
     assert_well(app)
     assert any("no transcript" in one.value for one in app.error)
@@ -235,10 +235,15 @@ def test_where_everybody_may_enter_one_sees_only_ones_own(monkeypatch: pytest.Mo
     me.made(mine)
     app.run()
     assert names(app) == ["photo1.jpg"] and "photo2" not in html_of(app)
-    me.keep("history", Search).opened = theirs
+    for address in (theirs, theirs[:12], theirs[:1]):
+        app.query_params["id"] = address
+        app.run()
+        assert_well(app)
+        assert any("that you may read" in one.value for one in app.error) == (not mine.startswith(address))
+        assert "number 2" not in html_of(app), "neither by its address nor by the beginning of it"
+    app.query_params["id"] = mine[:12]
     app.run()
-    assert_well(app)
-    assert any("somebody else's" in one.value for one in app.error) and "number 2" not in html_of(app)
+    assert "number 1" in html_of(app) and not app.error
 
 
 def test_what_a_model_said_is_shown_and_never_run() -> None:
@@ -247,3 +252,54 @@ def test_what_a_model_said_is_shown_and_never_run() -> None:
     assert "<script>" not in html_of(app) and "<img" not in html_of(app) and "&lt;script&gt;" in html_of(app)
     opened(app)
     assert "<script>" not in html_of(app) and "<img" not in html_of(app)
+
+
+def test_each_has_an_address_that_opens_it_directly() -> None:
+    ids = keep(interview(1), conversation())
+    for id in (*ids, ids[0][:12]):
+        app = open_page("history")
+        app.query_params["id"] = id
+        app.run()
+        assert_well(app)
+        assert app.button(key="history-back") and not app.error
+    app = open_page("history")
+    opened(app, 1)
+    assert app.query_params["id"] == ids[0]
+    press(app, "Back to the list")
+    assert "id" not in app.query_params and names(app) == ["cat.png", "photo1.jpg"]
+
+
+@pytest.mark.parametrize("address", ["f" * 64, "", "no hex", "../../etc", "<b>x</b>", "a" * 5000, "%", "0x"])
+def test_an_address_that_means_nothing_is_one_clear_line(address: str) -> None:
+    keep(interview(1))
+    app = open_page("history")
+    app.query_params["id"] = address
+    app.run()
+    assert_well(app)
+    [error] = app.error
+    assert error.value.startswith("There is no transcript") and len(error.value) < 400
+    press(app, "Back to the list")
+    assert names(app) == ["photo1.jpg"] and not app.error
+
+
+def test_the_list_is_where_it_was_when_one_comes_back() -> None:
+    keep(*(interview(number) for number in range(SHOWN + 5)))
+    app = open_page("history")
+    app.text_input(key="history-words").set_value("photo").run()
+    press(app, "Older")
+    before = names(app)
+    assert len(before) == 5
+    app.checkbox[1].check().run()
+    opened(app, 3)
+    press(app, "Back to the list")
+    assert names(app) == before and app.text_input(key="history-words").value == "photo"
+    assert app.checkbox[1].value, "what was selected is selected"
+    lead = app.session_state["inquisight.lead"]
+    assert lead["key"].startswith("history-item-") and lead["key"].endswith("-open") and lead["control"]
+
+
+def test_names_are_read_out_as_they_are() -> None:
+    keep(interview(1, picture=PictureInfo(sha256="0" * 64, source="my_cat_1.jpg", width=2, height=2)))
+    app = open_page("history")
+    assert names(app) == ["my_cat_1.jpg"]
+    assert any(one.label == "Open my_cat_1.jpg" for one in app.button)

@@ -20,3 +20,13 @@ def go(name: str) -> None:
     page = st.session_state.get(_PAGES, {}).get(name)
     if page is not None:
         st.switch_page(page)
+
+
+def draw_kept(id: str, more: str = "") -> None:
+    """A link to a kept transcript, at its own address."""
+    page = st.session_state.get(_PAGES, {}).get("history")
+    words = f"Kept as {id[:10]}{more}"
+    if page is None:
+        st.caption(words)
+    else:
+        st.page_link(page, label=words, icon=":material/history:", query_params={"id": id})
