@@ -223,7 +223,7 @@ def test_two_reviewers_and_what_they_differ_on(folder: Folder) -> None:
 
 def test_rules_show_their_hits_as_they_change(folder: Folder) -> None:
     app = opened(folder, "rules")
-    assert "**1 hit**" in app.checkbox(key="rule-apology").label
+    assert "1 hit" in app.checkbox(key="rule-apology").label
     assert "<del>As an AI language model I cannot see.</del>" in html_of(app)
     app.checkbox(key="rule-apology").uncheck().run()
     assert_well(app)
@@ -233,7 +233,7 @@ def test_rules_show_their_hits_as_they_change(folder: Folder) -> None:
     mine = '[[rule]]\nname = "no-number"\npattern = "number"\naction = "drop"\n'
     app.text_area(key="curate-rules").set_value(mine).run()
     assert_well(app)
-    assert "**6 hits**" in app.checkbox(key="rule-no-number").label
+    assert "6 hits" in app.checkbox(key="rule-no-number").label
     assert last_verdict(folder) is None, "on trial, nothing is written"
     app.text_area(key="curate-rules").set_value("[[rule]\n").run()
     assert "is not valid TOML" in app.error[0].value
