@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
 from core.reasoning import answer_in
+from core.text import settled, without_loops
 
 QUESTION_CHARS: Final = 240
 ANSWER_CHARS: Final = 700
@@ -25,15 +26,19 @@ _ROLE: Final = (
     r"(?:system|user|human|assistant|ai|bot|developer|tool|questioner|answerer|question|answer|q|a|"
     r"short answer|long answer|summary|description|caption)"
 )
-_LEADING_ROLE = re.compile(rf"^[\s>*_#\-•]*{_ROLE}\s*(?:\d{{1,3}}\s*)?[*_]*\s*[:：][\s*_]*", re.IGNORECASE)
-# A role at the start of a line or sentence: the model has begun to speak for the other side.
+# Matched again and again, each time behind what it matched before; signs before a role are few, or they are its line.
+_ROLE_MARK: Final = rf"[\s>*_#\-•]{{0,40}}+{_ROLE}\s*+(?:\d{{1,3}}+\s*+)?[*_]*+\s*+[:：][\s*_]*+"
+_LEADING_ROLE = re.compile(_ROLE_MARK, re.IGNORECASE)
+# A role at the start of a line or sentence: the model has begun to speak for the other side. `end`: of what it said
+# before. A row of blanks and signs is read once, from its beginning.
 _RUN_ON = re.compile(
-    r"(?:\n\s*|(?<=[.!?。！？\"'])\s+|\s*\#{2,}\s*)[*_#>\s]*"
-    r"(?:system|user|human|assistant|questioner|answerer|question|answer)\s*\d{0,3}[*_]*\s*[:：]|\s*\#{3,}",
+    r"(?<![*_#>\s])(?=[*_#>\s]++(?:system|user|human|assistant|questioner|answerer|question|answer)"
+    r"\s*+\d{0,3}+[*_]*+\s*+[:：])(?:[*_>]|\#(?!\#)|[^\S\n]++(?!\#\#))*?(?P<end>\n|(?<=[.!?。！？\"'])\s|\s*+\#\#)|"
+    r"(?<!\s)(?P<mark>\s*+\#{3})",
     re.IGNORECASE,
 )
 _ANY_ROLE = re.compile(
-    r"(system|user|human|assistant|developer|tool|question|answer)(\s*\d{0,3})\s*[:：]", re.IGNORECASE
+    r"(system|user|human|assistant|developer|tool|question|answer)(\s*+\d{0,3}+)\s*+[:：]", re.IGNORECASE
 )
 _TEMPLATE_TOKEN = re.compile(
     r"<\|[^|<>\n]{0,40}\|>|\[/?(?:INST|SYS|AVAILABLE_TOOLS|TOOL_CALLS)\]|<</?SYS>>|"
@@ -41,8 +46,9 @@ _TEMPLATE_TOKEN = re.compile(
     re.IGNORECASE,
 )
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
-_NUMBERING = re.compile(r"^\s*(?:[(\[]?\d{1,3}\s*[.):\]](?!\d)|[-*•–—>]+(?=\s))\s*")
+_NUMBERING: Final = r"\s*+(?:[(\[]?\d{1,3}\s*+[.):\]](?!\d)|[-*•–—>]++(?=\s))\s*+"
 _QUOTES: Final = "\"'`“”‘’«»„「」『』*_ "
+_AT_THE_FRONT = re.compile(rf"(?:{_ROLE_MARK})?+(?:{_NUMBERING})?+[{re.escape(_QUOTES)}]*+", re.IGNORECASE)
 _ENDS: Final = ".!?。！？…"
 
 
@@ -64,27 +70,17 @@ def plain_text(text: str, *, keep_lines: bool = False) -> str:
 
 def clean_question(text: str) -> str:
     """The first question in `text`, without role names, numbering and quotes; "" where there is none."""
-    return _settle(_question_once, text)
+    return settled(_question_once, text)
 
 
 def clean_answer(text: str, question: str | None = None) -> str:
     """One line of plain text: no echo of `question` or of roles, no second speaker, no loops."""
-    return _settle(lambda value: _answer_once(value, question), text)
+    return settled(lambda value: _answer_once(value, question), text)
 
 
 def clean_summary(text: str) -> str:
     """A paragraph: like an answer, but longer, and never cut at a role name."""
-    return _settle(_summary_once, text)
-
-
-def _settle(step: Callable[[str], str], text: str) -> str:
-    """Apply `step` until nothing changes, so that layered wrappings ('"1. Q: ..."') come off in any order."""
-    for _ in range(12):
-        cleaned = step(text)
-        if cleaned == text:
-            return cleaned
-        text = cleaned
-    return text
+    return settled(_summary_once, text)
 
 
 def _question_once(text: str) -> str:
@@ -108,38 +104,45 @@ def _question_once(text: str) -> str:
 
 def _bare(line: str) -> str:
     """`line` without wrappings at its ends."""
-    before = None
-    while before != line:
-        before = line
-        line = _NUMBERING.sub("", _LEADING_ROLE.sub("", line)).strip(_QUOTES)
-    return line
+    if first := _AT_THE_FRONT.match(line):
+        line = line[first.end() :].rstrip(_QUOTES)
+    place = 0
+    while (more := _AT_THE_FRONT.match(line, place)) and more.end() > place:
+        place = more.end()
+    return line[place:]
 
 
 def _answer_once(text: str, question: str | None) -> str:
     text = plain_text(answer_in(text), keep_lines=True)
     text = _without_echo(text, question)
     cut = _RUN_ON.search(text)
-    if cut and cut.start() > 0:
-        text = text[: cut.start()]
+    if cut and cut.start(str(cut.lastgroup)) > 0:
+        text = text[: cut.start(str(cut.lastgroup))]
     text = _defused(plain_text(text))
     return _shorten(_without_loops(text), ANSWER_CHARS)
 
 
 def _summary_once(text: str) -> str:
     text = plain_text(answer_in(text))
-    text = _LEADING_ROLE.sub("", text).strip('"“”*_ ')
+    if role := _LEADING_ROLE.match(text):
+        text = text[role.end() :]
+    text = text.strip('"“”*_ ')
     return _shorten(_without_loops(_defused(text)), SUMMARY_CHARS)
 
 
 def _without_echo(text: str, question: str | None) -> str:
     """Remove the prompt where the model repeats it: 'Question: X Answer: Y' and 'X Y' become 'Y'."""
-    before = None
-    while before != text:
-        before = text
-        text = _LEADING_ROLE.sub("", text.strip()).strip()
-        if question and text.casefold().startswith(question.casefold()):
-            text = text[len(question) :]
-    return text
+    text, echo = text.strip(), (question or "").casefold()
+    before, place = -1, 0
+    while before != place:
+        before = place
+        if role := _LEADING_ROLE.match(text, place):
+            place = role.end()
+        if question and text[place : place + len(echo)].casefold().startswith(echo):
+            place += len(question)
+            while text[place : place + 1].isspace():
+                place += 1
+    return text[place:]
 
 
 def _defused(text: str) -> str:
@@ -151,18 +154,7 @@ def _without_loops(text: str) -> str:
     """Fold a phrase that is said over and over, which is how small models fail, into one."""
     text = re.sub(r"(\S{1,12}?)\1{7,}", r"\1", text)  # no spaces: "hahahaha...", also Chinese
     words = text.split()
-    keys = [word.strip(".,;:!?").casefold() for word in words]
-    for size in range(1, 13):
-        needed = 3 if size < 3 else 2  # "very, very" is speech; a repeated clause is not
-        start = 0
-        while start + size * needed <= len(words):
-            times = 1
-            while keys[start : start + size] == keys[start + times * size : start + (times + 1) * size]:
-                times += 1
-            if times >= needed:
-                last = start + (times - 1) * size  # keep the last copy's punctuation
-                del words[start:last], keys[start:last]
-            start += 1
+    words = without_loops(words, [word.strip(".,;:!?").casefold() for word in words])
     seen: set[str] = set()
     kept = []
     for sentence in sentences(" ".join(words)):

@@ -48,7 +48,7 @@ _STOP: Final = (
     "beside between visible here there anywhere present is are was were has have does do can could looks look seems "
     "appears sits stands standing sitting lying lies wearing holding shown seen else other than if it they so very too"
 )
-_PHRASE: Final = rf"((?:(?!(?:{_STOP.replace(' ', '|')})\b)[a-z][a-z'-]*\s*){{1,4}})"
+_PHRASE: Final = rf"((?:(?!(?:{_STOP.replace(' ', '|')})\b)[a-z][a-z'-]*+\s*+){{1,4}}+)"
 _COUNT: Final = rf"(\d{{1,3}}|{'|'.join(word for word in _NUMBERS if word not in ('none', 'a', 'an', 'no'))})"
 _NOT_THERE: Final = re.compile(
     rf"\bthere(?:'s| is| are|'re)\s+(?:no|not any|not a|not an)\s+{_PHRASE}|"
@@ -220,7 +220,7 @@ def _mentions(one: tuple[int, Turn, list[_Claim]], other: tuple[int, Turn, list[
 
 def _speaks_of(claim: _Claim, turn: Turn) -> bool:
     thing = re.compile(
-        rf"\b(?:a|an|the|one|two|three|four|some|several)\s+(?:[a-z-]+\s+){{0,2}}?{re.escape(claim.about)}(?:s|es)?\b"
+        rf"\b(?:a|an|the|one|two|three|four|some|several)\s++(?:[a-z-]++\s++){{0,2}}?{re.escape(claim.about)}(?:s|es)?\b"
     )
     said = certain_part(turn.answer).lower()
     return any(thing.search(sentence) and not _DENIES.search(sentence) for sentence in sentences(said))

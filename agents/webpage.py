@@ -13,7 +13,7 @@ from pathlib import Path
 from core.atomic import replacing
 from core.errors import UsageError, printable
 
-_FENCE = re.compile(r"```[ \t]*([\w+-]*)[ \t]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
+_FENCE = re.compile(r"```[ \t]*+([\w+-]*+)[ \t]*+\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
 _WHOLE = re.compile(r"<!doctype\s+html|<html[\s>]", re.IGNORECASE)
 _ENDS = re.compile(r"</html\s*>", re.IGNORECASE)
 _ELEMENT = re.compile(

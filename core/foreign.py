@@ -38,7 +38,7 @@ _PREFIXES: Final = (
 )  # fmt: skip
 _INSTALLERS: Final = ("PIP_", "UV_", "DEBIAN_", "APT_")
 _SECRET: Final = re.compile(r"KEY|TOKEN|SECRET|PASS|CREDENTIAL|AUTH")
-_USER_IN_ADDRESS: Final = re.compile(r"(?i)([a-z][a-z0-9+.-]*://)[^/@\s]*@")
+_USER_IN_ADDRESS: Final = re.compile(r"(?<=://)[^/@\s]*@")
 
 
 def foreign_environment(
@@ -67,4 +67,4 @@ def _is_passed(name: str, *, installs: bool) -> bool:
 def _without_user(name: str, value: str) -> str:
     if name.upper().endswith("_PROXY") and "://" not in value:
         return value.rpartition("@")[2]
-    return _USER_IN_ADDRESS.sub(r"\1", value)
+    return _USER_IN_ADDRESS.sub("", value)

@@ -275,7 +275,7 @@ def _misspelt(error: pluggy.PluginValidationError) -> str:
         close = difflib.get_close_matches(match[1], known, n=1)
         return f"there is no hook '{match[1]}'" + (f"; did you mean '{close[0]}'?" if close else "")
     hook = re.search(r"hook '(\w+)'", str(error))
-    arguments = re.search(r"Argument\(s\) \{(.*?)\}", str(error))
+    arguments = re.search(r"Argument\(s\) \{([^{}]*)\}", str(error))
     if hook and arguments:
         return f"its '{hook[1]}' asks for {printable(arguments[1])}, which this hook does not offer"
     return one_line(error)

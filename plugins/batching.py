@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from core.images import Picture
+from core.text import settled
 from core.vision import EncodedImage, GenerationOptions, VisualQuestion
 
 T = TypeVar("T")
@@ -97,14 +98,17 @@ def control_tokens(tokenizer: Any) -> tuple[str, ...]:
 
 
 def without(text: str, marks: Iterable[str], pattern: str = "") -> str:
-    """`text` without any of `marks` and whatever `pattern` matches (case does not count), blanks around it gone.
-
-    Repeated until nothing is found, because removing one mark can join two halves of another one.
-    """
+    """`text` without any of `marks` and whatever `pattern` matches (case does not count), blanks around it gone."""
     either = "|".join([*map(re.escape, marks), *([pattern] if pattern else [])])
-    if not either:
-        return text.strip()
-    found = re.compile(either, re.IGNORECASE)
-    while (shorter := found.sub("", text)) != text:
-        text = shorter
-    return text.strip()
+    return unmarked(text, re.compile(either, re.IGNORECASE)).strip() if either else text.strip()
+
+
+def unmarked(text: str, marks: re.Pattern[str]) -> str:
+    """`text` without anything that `marks` matches.
+
+    Removing one mark can join two halves of another one, so this is repeated; a text that still has marks after
+    `core.text.ROUNDS` was made for it and ends at the first of them.
+    """
+    text = settled(lambda value: marks.sub("", value), text)
+    left = marks.search(text)
+    return text[: left.start()] if left else text

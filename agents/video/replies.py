@@ -56,7 +56,7 @@ def read_question(text: str) -> Asked:
         return Asked(None, "")
     rest = text[found[0].end() :] if labels else text
     rest = _EMPTY_BRACKETS.sub(" ", _FRAME.sub(" ", rest))
-    rest = re.sub(r"\s+([?!.,？])", r"\1", rest).lstrip(_WRAPPING + "\n")
+    rest = re.sub(r"(?<!\s)\s++([?!.,？])", r"\1", rest).lstrip(_WRAPPING + "\n")
     question = clean_question(rest)
     return Asked(frames.pop() if frames else None, _capital(question))
 
@@ -83,7 +83,7 @@ _ORDINAL: Final = (
 )
 _SPEAKS_OF_FRAMES = re.compile(
     rf"\b(?:video|still|key)[\s-]?frames?\b|"
-    rf"\bframes?[\s_#*-]*(?:numbers?|nos?\.?)?[\s_#*-]*(?:\d|(?:{'|'.join(_COUNTED)})\b)|"
+    rf"\bframes?[\s_#*-]*+(?:(?:numbers?|nos?\.?)[\s_#*-]*+)?(?:\d|(?:{'|'.join(_COUNTED)})\b)|"
     rf"\b(?:{_ORDINAL})\s+(?:(?:\w+|\d+)\s+)?frames?\b|"
     r"\b(?:each|every|all|both|several|these|those|different|across|throughout|between|among)\s+(?:of\s+)?"
     r"(?:the\s+)?frames?\b|"
@@ -98,7 +98,8 @@ _SET_OFF = re.compile(
     r"\s*[,:]?\s*",
     re.IGNORECASE,
 )
-_BRACKETS = re.compile(r"\s*[(\[][^()\[\]]*\bframes?\b[^()\[\]]*[)\]]", re.IGNORECASE)
+_BRACKETS = re.compile(r"(?<!\s)\s*+[(\[][^()\[\]]*+[)\]]")
+_FRAMES = re.compile(r"\bframes?\b", re.IGNORECASE)
 _WHEN: Final = {"first": "At first", "opening": "At first", "initial": "At first"} | dict.fromkeys(
     ("last", "final", "closing"), "At the end"
 )
@@ -112,7 +113,7 @@ def speaks_of_frames(text: str) -> bool:
 def without_frames(text: str) -> str:
     """`text` with the mentions of frames taken out; a sentence that cannot do without goes. May leave ""."""
     kept: list[str] = []
-    for sentence in sentences(_BRACKETS.sub("", text)):
+    for sentence in sentences(_BRACKETS.sub(lambda found: "" if _FRAMES.search(found[0]) else found[0], text)):
         if speaks_of_frames(sentence):
             began = _SET_OFF.match(sentence)
             rest = _SET_OFF.sub("", sentence).strip()

@@ -26,6 +26,8 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Final
 
+from plugins.batching import unmarked
+
 SYSTEM: Final = (
     "Give the following image: <Img>ImageContent</Img>. "
     "You will be able to see the image once I provide it to you. Please answer my questions."
@@ -192,17 +194,9 @@ def _marks(forbidden: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def clean(text: str, forbidden: tuple[str, ...] = ()) -> str:
-    """Text without role marks, stop strings and `forbidden` ones, and without blanks around it; the rest as it was.
-
-    Repeated until nothing is found, because removing one mark can join two halves of another one.
-    """
-    marks = _marks(forbidden)
-    while True:
-        shorter = marks.sub("", text)
-        if shorter == text:
-            # a "#" or "##" at the end would flow into the separator that follows
-            return text.strip().rstrip("#").rstrip()
-        text = shorter
+    """Text without role marks, stop strings and `forbidden` ones, and without blanks around it; the rest as it was."""
+    # a "#" or "##" at the end would flow into the separator that follows
+    return unmarked(text, _marks(forbidden)).strip().rstrip("#").rstrip()
 
 
 def _add(parts: list[Part], text: str) -> None:

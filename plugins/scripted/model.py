@@ -19,9 +19,11 @@ from plugins.scripted.reading import UNSURE
 from plugins.scripted.video import next_video_question, tell
 from plugins.scripted.writing import summarise
 
-_PAIRS = re.compile(r"(?im)^\W*(?:question|q)\s*\d*\s*:\s*(.*?)\s*(?:^\W*)?\b(?:answer|a)\s*\d*\s*:[ \t]*(.*?)\s*$")
-_NOTES = re.compile(r"(?m)^\s*[-*•] (.+?[?.]) +(.+?)\s*$")
-_ANSWER_PREFIX = re.compile(r"(?i)^\s*answer\s*\d*\s*:\s*")
+_PAIRS = re.compile(
+    r"(?im)^[^\w\n]*+(?:question|q)\s*+\d*+\s*+:\s*+(.*?)(?:(?=\n)\W*+)?\b(?:answer|a)\s*+\d*+\s*+:[ \t]*+(.*)"
+)
+_NOTES = re.compile(r"(?m)^[^\S\n]*+[-*•] (.+?[?.]) +(.+)")
+_ANSWER_PREFIX = re.compile(r"(?i)\A\s*answer\s*+\d*+\s*+:\s*")
 _SUMMARY_WISH = re.compile(
     r"(?im)^\W*notes\s*:|\bsummari[sz]e\b|\bsummary\b|\b(?:describe|description of) the (?:picture|image|photo)\b"
 )

@@ -76,11 +76,21 @@ _PATTERNS: Final[dict[str, tuple[str, ...]]] = {
     "describe": (r"\bdescribe\b", r"tell me about", r"^what does .* show$"),
 }
 _A = "(?:the|this|that|these|those|a|an|any|some) "
-_COMPILED: Final = [
-    (kind, re.compile(pattern.replace("<A>?", f"(?:{_A})?").replace("<A>", _A).replace("<S>", "(?P<s>.+?)")))
-    for kind, patterns in _PATTERNS.items()
-    for pattern in patterns
-]
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Where something asked about follows, only the first place where the pattern begins is tried.
+
+    It may be anything up to the end, so that no later place could fit where the first one does not.
+    """
+    head, mark, tail = pattern.partition("<A>?" if "<A>?" in pattern else "<S>")
+    if "<S>" in pattern:
+        pattern = rf"\A{''.join(f'(?>.*?(?:{part}))' for part in head.split('.*?'))}{mark}{tail}"
+    pattern = pattern.replace("<A>?", f"(?:{_A})?").replace("<A>", _A).replace("<S>", "(?P<s>.+?)")
+    return re.compile(pattern, re.DOTALL)
+
+
+_COMPILED: Final = [(kind, _compiled(pattern)) for kind, patterns in _PATTERNS.items() for pattern in patterns]
 _TAIL = re.compile(r"(?: (?:in|of|on) (?:the|this) (?:picture|image|photo|photograph|scene))?$")
 _PLACE = re.compile(r" ((?:on|in|at) the (?:(?:top|bottom) )?(?:left|right|middle|top|bottom))$")
 

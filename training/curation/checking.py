@@ -16,6 +16,7 @@ from typing import Final
 from pydantic import Field, field_validator
 
 from core.errors import printable
+from core.text import settled
 from training.curation import fixing, signs
 from training.curation.signs import words_of
 from training.curation.toml import Closed
@@ -24,10 +25,10 @@ _ROOM: Final = 10  # words by which any text may grow
 _STEM: Final = 5  # letters by which two words count as one: "stand", "standing"
 _FENCE = re.compile(r"\A```\w*\n(.*?)\n?```\Z", re.DOTALL)
 _LEAD = re.compile(
-    r"\A(?:(?:sure|certainly|of course|okay|ok)[,!.:]?\s*)?"
-    r"(?:(?:here(?:['’]s| is)\s+)?(?:the|your|a)?\s*"
+    r"\A(?:(?:sure|certainly|of course|okay|ok)[,!.:]?\s*+)?"
+    r"(?:(?:here(?:['’]s| is)\s++)?(?:the|your|a)?\s*+"
     r"(?:repaired|corrected|revised|fixed|cleaned(?:[- ]up)?|edited|rewritten|improved|final)"
-    r"(?:\s+(?:version of the\s+)?(?:text|description|paragraph|version|picture|image))*\s*:\s*)",
+    r"(?:\s++(?:version of the\s++)?(?:text|description|paragraph|version|picture|image))*+\s*+:\s*)",
     re.IGNORECASE,
 )
 _QUOTES: Final = (('"', '"'), ("“", "”"), ("'", "'"), ("«", "»"))
@@ -102,20 +103,21 @@ def read_reply(reply: str, text: str, repair: Repair, mark: str) -> tuple[str, s
 
 def unwrapped(reply: str, mark: str) -> str:
     """The reply without what models like to put around a text: delimiters, a code block, an opening line, quotes."""
-    before = None
-    said = reply.strip()
-    while before != said:
-        before = said
-        if inside := re.match(rf"<description-{mark}>(.*)</description-{mark}>\Z", said, re.DOTALL):
-            said = inside[1].strip()
-        said = re.sub(rf"\A<description-{mark}>\n|\n</description-{mark}>\Z", "", said).strip()
-        said = _LEAD.sub("", said).strip()
-        if fenced := _FENCE.match(said):
-            said = fenced[1].strip()
-        for left, right in _QUOTES:
-            bare = said[1:-1]
-            if len(said) > 2 and said[0] == left and said[-1] == right and left not in bare and right not in bare:
-                said = bare.strip()
+    return settled(lambda said: _without_wrapping(said, mark), reply.strip())
+
+
+def _without_wrapping(said: str, mark: str) -> str:
+    begin, end = f"<description-{mark}>", f"</description-{mark}>"
+    if said.startswith(begin) and said.endswith(end):
+        said = said.removeprefix(begin).removesuffix(end).strip()
+    said = said.removeprefix(f"{begin}\n").removesuffix(f"\n{end}").strip()
+    said = _LEAD.sub("", said).strip()
+    if fenced := _FENCE.match(said):
+        said = fenced[1].strip()
+    for left, right in _QUOTES:
+        bare = said[1:-1]
+        if len(said) > 2 and said[0] == left and said[-1] == right and left not in bare and right not in bare:
+            said = bare.strip()
     return said
 
 

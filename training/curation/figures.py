@@ -154,7 +154,7 @@ def _matches(folder: Folder, labels: Labels, verdict: dict[str, Any]) -> list[Ru
 
 def _reasons(reasons: Iterable[str]) -> dict[str, int]:
     """Reasons without what differs from text to text, most frequent first."""
-    plain = [re.sub(r"'[^']*'|“[^”]*”|\d+", "…", str(reason).split(": ")[0].rstrip(". ")) for reason in reasons]
+    plain = [re.sub(r"'[^']*'|“[^“”]*”|\d+", "…", str(reason).split(": ")[0].rstrip(". ")) for reason in reasons]
     return dict(Counter(printable(one, 100) for one in plain).most_common())
 
 

@@ -6,43 +6,25 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from core.text import settled, without_loops
 from training.curation import signs
 from training.curation.signs import sentences_of, words_of
-
-_LONGEST_PHRASE: Final = 12
 
 
 def tidy(text: str) -> str:
     """Single spaces, none before punctuation, no line ends."""
-    text = " ".join(text.split())
-    text = re.sub(r"\s+([,.;:!?])", r"\1", text)
+    text = re.sub(r" ([,.;:!?])", r"\1", " ".join(text.split()))
     return re.sub(r"([,;:])(?=[,.;:!?])", "", text).strip()
 
 
 def fold_repetition(text: str) -> str:
     """A phrase or sentence that is said again and again is said once."""
-    before = None
-    while before != text:
-        before = text
-        text = _without_said_sentences(_without_loops(text))
-    return text
+    return settled(lambda value: _without_said_sentences(_without_loops(value)), text)
 
 
 def _without_loops(text: str) -> str:
     tokens = text.split()
-    keys = [" ".join(words_of(token)) for token in tokens]
-    for size in range(1, _LONGEST_PHRASE + 1):
-        needed = 3 if size < 3 else 2  # "very, very" is speech; a repeated clause is not
-        start = 0
-        while start + size * needed <= len(tokens):
-            phrase, times = keys[start : start + size], 1
-            while keys[start + times * size : start + (times + 1) * size] == phrase:
-                times += 1
-            if times >= needed and any(phrase):
-                last = start + (times - 1) * size  # keep the last copy's punctuation
-                del tokens[start:last], keys[start:last]
-            start += 1
-    return " ".join(tokens)
+    return " ".join(without_loops(tokens, [" ".join(words_of(token)) for token in tokens], signs=False))
 
 
 def _without_said_sentences(text: str) -> str:
@@ -59,11 +41,7 @@ def _without_said_sentences(text: str) -> str:
 
 def drop_foreign(text: str) -> str:
     """Without sentences in another language and without single words in another script."""
-    before = None
-    while before != text:
-        before = text
-        text = _without_foreign(text)
-    return text
+    return settled(_without_foreign, text)
 
 
 def _without_foreign(text: str) -> str:
@@ -78,15 +56,15 @@ def _without_foreign(text: str) -> str:
 
 def drop_symbols(text: str) -> str:
     """Without marks of templates, stray symbols and runs of one sign. What follows a change of speaker goes, too."""
-    before = None
-    while before != text:
-        before = text
-        spoken = re.split(r"#{2,}|\b(?:Human|Assistant)\s*:", text)
-        text = next((part for part in spoken if words_of(part)), "")
-        text = signs._MARKUP.sub(" ", text)
-        text = signs._RUN.sub(lambda run: run[0][0] if not signs.is_stray(run[0][0]) else " ", text)
-        text = tidy("".join(" " if signs.is_stray(one) else one for one in text))
-    return text
+    return settled(_without_symbols, text)
+
+
+def _without_symbols(text: str) -> str:
+    spoken = re.split(r"#{2,}|\b(?:Human|Assistant)\s*:", text)
+    text = next((part for part in spoken if words_of(part)), "")
+    text = signs._MARKUP.sub(" ", text)
+    text = signs._RUN.sub(lambda run: run[0][0] if not signs.is_stray(run[0][0]) else " ", text)
+    return tidy("".join(" " if signs.is_stray(one) else one for one in text))
 
 
 def cut_broken_end(text: str) -> str:

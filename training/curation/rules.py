@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any, Final, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from core.errors import UsageError, printable
-from training.curation import signs
+from training.curation import patterns, signs
 from training.curation.fixing import FIXERS
 from training.curation.folder import Folder, digest
 from training.curation.generate import generated, known_pictures
@@ -51,12 +50,8 @@ class Rule(Closed):
     @field_validator("pattern")
     @classmethod
     def _compiles(cls, pattern: str | None) -> str | None:
-        if pattern is not None:
-            try:
-                if re.compile(pattern).match("") is not None:
-                    raise ValueError("it matches an empty text")
-            except re.error as error:
-                raise ValueError(f"is no regular expression: {error}") from None
+        if pattern is not None and patterns.found_in(pattern, ""):
+            raise ValueError("it matches an empty text")
         return pattern
 
     @model_validator(mode="after")
@@ -77,28 +72,22 @@ class Rule(Closed):
             if self.fix is not None and self.fix not in (*FIXERS, SENTENCE):
                 raise ValueError(f"there is no repair {self.fix!r}: take {', '.join((*FIXERS, SENTENCE))}")
             if self.replace is not None:
-                self._check_replacement(self.replace)
+                patterns.check_replacement(self.pattern or "", self.replace)
         return self
-
-    def _check_replacement(self, replace: str) -> None:
-        try:
-            re.compile(self.pattern or "").sub(replace, "")  # reads the replacement before it looks for a match
-        except (re.error, IndexError) as error:
-            raise ValueError(f"the replacement does not fit the pattern: {error}") from None
 
     def holds(self, text: str) -> bool:
         """Whether the rule applies to `text`."""
         if self.pattern is not None:
-            return re.search(self.pattern, text) is not None
+            return patterns.found_in(self.pattern, text)
         value = signs.SIGNS[self.sign or ""][0](text)
         return (self.above is not None and value > self.above) or (self.below is not None and value < self.below)
 
     def fixed(self, text: str) -> str:
         """`text` after the repair."""
         if self.replace is not None:
-            return FIXERS["tidy"](re.sub(self.pattern or "", self.replace, text))
+            return FIXERS["tidy"](patterns.replaced(self.pattern or "", self.replace, text))
         if self.fix == SENTENCE:
-            kept = [one for one in signs.sentences_of(text) if not re.search(self.pattern or "", one)]
+            kept = [one for one in signs.sentences_of(text) if not patterns.found_in(self.pattern or "", one)]
             return " ".join(kept)
         return FIXERS[self.fix or "tidy"](text)
 

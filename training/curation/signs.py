@@ -28,6 +28,7 @@ _CJK: Final = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+(?:['’\-][^\W_{_CJK}]+)*")
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+|(?<=[。！？])\s*")
 _ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|vs|etc|e\.g|i\.e|approx|No|[A-Z])\.$")
+_LAST_WORD: Final = 10  # characters in which an abbreviation stands
 
 # Names of speakers and marks of templates, as a model writes them that goes on with the other side of the talk.
 _MARKUP = re.compile(
@@ -94,17 +95,15 @@ def sentences_of(text: str) -> list[str]:
     """`text` split after sentence ends and at line ends, white space at the ends removed."""
     found: list[str] = []
     for line in text.split("\n"):
-        held = ""
         start = 0
-        for end in [*_SENTENCE_END.finditer(line), None]:
-            held += line[start : end.end() if end else len(line)]
-            start = end.end() if end else len(line)
-            if end is not None and _ABBREVIATION.search(held.rstrip()):
+        for end in _SENTENCE_END.finditer(line):
+            last = line[max(start, end.start() - _LAST_WORD) : end.end()].rstrip()
+            if _ABBREVIATION.search(last):
                 continue
-            if held.strip():
-                found.append(held.strip())
-            held = ""
-    return found
+            found.append(line[start : end.end()].strip())
+            start = end.end()
+        found.append(line[start:].strip())
+    return [sentence for sentence in found if sentence]
 
 
 # ---- single signs --------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ from training.pocket.wording import NUMBERS, UNANSWERABLE, phrase
 DETAIL = "Describe this picture in detail."
 SIZES = ("small", "large", "medium")
 NOTHING = re.compile(r"\b(do not know|cannot tell|not sure|don't know|nothing on it)\b")
-MENTION = re.compile(r"there (?:is|are) (?:(?:a|an|some|the) )?(.+?)(?: with some [a-z ,]+)?(?=\.|$)")
+_MENTION = re.compile(r"there (?:is|are) (?:(?:a|an|some|the) )?([^.\n]++)")
 LOOKS = re.compile(r"this looks like (?:a|an|some|the) ([^,.]+)")
 SKIMAGE = (
     "astronaut",
@@ -97,10 +97,23 @@ def first(words: Sequence[str], text: str) -> str:
     return min(found)[1] if found else ""
 
 
+def mentions(description: str) -> list[str]:
+    """What follows each "there is a", up to the end of the sentence or to the colours that are only in a part of it."""
+    found = []
+    for match in _MENTION.finditer(description):
+        thing, end = match[1], match.end()
+        if end < len(description) - 1 and description[end] != ".":
+            continue  # a line ends within the sentence
+        plain = len(thing.rstrip("abcdefghijklmnopqrstuvwxyz ,"))  # from here on nothing but words
+        colours = thing.find(" with some ", plain)
+        found.append(thing[:colours] if 0 < colours < len(thing) - len(" with some ") else thing)
+    return found
+
+
 def mentioned(description: str) -> list[str]:
     """Names of the things that a description puts into the picture, without sizes and colours."""
     names = []
-    for found in [*MENTION.findall(description), *LOOKS.findall(description)]:
+    for found in [*mentions(description), *LOOKS.findall(description)]:
         words = [word for word in found.split() if word not in SIZES and word not in COLOURS]
         if words and words[0] not in ("nothing", "no"):
             names.append(" ".join(words))

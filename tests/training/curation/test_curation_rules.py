@@ -15,6 +15,7 @@ from training.curation.figures import count
 from training.curation.folder import Folder, digest
 from training.curation.generate import generate, generated, known_pictures, remember_pictures
 from training.curation.labels import Item, Label, Labels, draw_sample
+from training.curation.patterns import MOST_MATCHES
 from training.curation.pictures import list_pictures
 from training.curation.repair import How, Settings, load_files, prompts_digest, repair
 from training.curation.report import write_report
@@ -123,11 +124,36 @@ def test_rules_of_ones_own(tmp_path: Path) -> None:
 HEAD = '[[rule]]\nname = "mine"\n'
 
 
+def test_a_pattern_that_would_keep_python_busy_for_years(tmp_path: Path) -> None:
+    rules = rules_from(tmp_path, f"{HEAD}pattern = '(a+)+b|(x|xx)+y$'\naction = 'drop'")
+    assert apply("a" * 20_000 + " " + "x" * 20_000, rules).dropped is None
+    assert apply("aab", rules).dropped is not None
+
+
+def test_a_replacement_takes_groups_by_number_and_name(tmp_path: Path) -> None:
+    rules = rules_from(
+        tmp_path,
+        f"{HEAD}pattern = '(\\w+) und (?P<b>\\w+)( nicht)?'\naction = 'fix'\nreplace = '\\g<b> – é, \\1\\3'",
+    )
+    assert apply("Hund und Katze.", rules).text == "Katze – é, Hund."
+
+
+def test_a_text_with_very_many_matches_is_worked_on_up_to_a_number(tmp_path: Path) -> None:
+    rules = rules_from(tmp_path, f"{HEAD}pattern = '(?s)(.*z|a)'\naction = 'fix'\nreplace = 'b'")
+    assert apply("a" * (MOST_MATCHES + 5), rules).text == "b" * MOST_MATCHES + "aaaaa"
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         (f'{HEAD}pattern = "("\naction = "drop"', "rule 'mine', pattern: is no regular expression"),
         (f'{HEAD}pattern = "x*"\naction = "drop"', "it matches an empty text"),
+        (f"{HEAD}pattern = '(?=x)y'\naction = 'drop'", "no look-around and no back references: .*\\(\\?="),
+        (f"{HEAD}pattern = '(x)\\1'\naction = 'drop'", "invalid escape sequence"),
+        (f"{HEAD}pattern = '((x{{900}}){{900}}){{900}}'\naction = 'drop'", "is no regular expression"),
+        (f"{HEAD}pattern = '\\bcafé\\b'\naction = 'drop'", "has .b, which knows the letters of English alone"),
+        (f"{HEAD}pattern = 'x'\naction = 'fix'\nreplace = '\\g<y>'", "does not fit the pattern: there is no group y"),
+        (f"{HEAD}pattern = 'x'\naction = 'fix'\nreplace = '\\q'", "which stands for nothing"),
         (f'{HEAD}sign = "wrods"\nabove = 1\naction = "drop"', "no sign 'wrods': take words"),
         (f'{HEAD}sign = "words"\naction = "drop"', "needs above or below"),
         (f'{HEAD}action = "drop"', "either a pattern or a sign"),

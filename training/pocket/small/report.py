@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -103,10 +102,11 @@ def fill(page: str, parts: dict[str, str]) -> str:
     """`page` with every part between its markers. Raises ValueError where one is missing."""
     for name, text in parts.items():
         begin, end = (MARK.format(name=name, edge=edge) for edge in ("begin", "end"))
-        pattern = re.compile(rf"{re.escape(begin)}\n.*?{re.escape(end)}", re.DOTALL)
-        page, number = pattern.subn(lambda _, block=f"{begin}\n{text}\n{end}": block, page)  # type: ignore[misc]
-        if number != 1:
-            raise ValueError(f"the page needs {begin} and {end} once each, not {number} times")
+        head, _, rest = page.partition(begin)
+        _, closed, tail = rest.partition(end)
+        if not closed or page.count(begin) != 1:
+            raise ValueError(f"the page needs {begin} and {end} once each, not {page.count(begin)} times")
+        page = f"{head}{begin}\n{text}\n{end}{tail}"
     return page
 
 

@@ -11,13 +11,13 @@ from typing import Any, Final
 
 from plugins.pocket.colours import COLOURS
 from training.curation import signs
-from training.pocket.evaluate import LOOKS, MENTION, SIZES
+from training.pocket.evaluate import LOOKS, SIZES, mentions
 from training.pocket.wording import NUMBERS, STRANGER, where
 
 # "at the top left there is a small red apple with some green"
-_CLAIM: Final = re.compile(r"(?P<spot>[a-z ]*?)\s*\bthere (?:is|are) (?:(?:a|an|some|the) )?(?P<thing>[^.]+)")
+_CLAIM: Final = re.compile(r"\bthere (?:is|are) (?:(?:a|an|some|the) )?(?P<thing>[^.]+)")
 _NUMBER: Final = re.compile(rf"\bshows ({'|'.join(NUMBERS)}) things?\b")
-_GROUND: Final = re.compile(r"\bon an? ([a-z, ]*?) ?background\b|\bphotograph in ([a-z, ]+)")
+_GROUND: Final = re.compile(r"\bon an? ([a-z, ]{0,80}?) ?background\b|\bphotograph in ([a-z, ]+)")
 _NONE: Final = frozenset(("nothing", "no", "a", "an", "some", "the"))  # a thing that breaks off is none, too
 KINDS: Final = ("invented", "left out", "wrong", "repetition", "broken end", "symbols")
 
@@ -75,7 +75,7 @@ def judge(text: str, facts: dict[str, Any]) -> Verdict:
 
 def _names(text: str) -> list[str]:
     """Everything that a description puts into the picture, without sizes and colours."""
-    found = [_name(thing.split()) for thing in (*MENTION.findall(text), *LOOKS.findall(text))]
+    found = [_name(thing.split()) for thing in (*mentions(text), *LOOKS.findall(text))]
     return [name for name in found if name]
 
 
@@ -88,11 +88,13 @@ def _name(words: list[str]) -> str:
 def _claims(text: str) -> list[tuple[str, str, str]]:
     """(name, colour, place in words) of everything that a description puts somewhere; empty where it does not say."""
     found = []
+    end = 0  # of the claim before
     for claim in _CLAIM.finditer(text):
+        before, end = text[end : claim.start()].rstrip(), claim.end()
         words = claim["thing"].split(" with some ")[0].split()
         if name := _name(words):
             colour = next((word for word in words if word in COLOURS), "")
-            found.append((name, colour, claim["spot"].strip()))
+            found.append((name, colour, re.split(r"[^a-z ]", before)[-1].strip()))
     return found
 
 

@@ -1,0 +1,69 @@
+"""Clean-ups end, and phrases that are said over and over are folded in time that grows with the text alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from core.text import ROUNDS, settled, without_loops
+
+
+class Counted(str):
+    """A word that counts how often it is compared."""
+
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        Counted.compared += 1
+        return str.__eq__(self, other)
+
+    __hash__ = str.__hash__
+
+
+def comparisons(words: Sequence[str]) -> int:
+    Counted.compared = 0
+    keys = [Counted(f"{word}\0"[:-1]) for word in words]  # no two of them are one object
+    without_loops(words, keys, signs=False)
+    return Counted.compared
+
+
+def test_a_clean_up_is_repeated_until_nothing_changes() -> None:
+    assert settled(lambda text: text.replace("()", ""), "a((()))b") == "ab"
+
+
+def test_a_clean_up_ends() -> None:
+    calls: list[str] = []
+
+    def longer(text: str) -> str:
+        calls.append(text)
+        return text + "x"
+
+    assert settled(longer, "") == "x" * ROUNDS
+    assert len(calls) == ROUNDS
+
+
+@pytest.mark.parametrize(
+    ("words", "folded"),
+    [
+        ("very very good", "very very good"),
+        ("very very very good", "very good"),
+        ("a dog runs a dog runs and sits", "a dog runs and sits"),
+        ("a b a b a", "a b a b a"),
+        ("a b a b a b a", "a b a"),
+        ("", ""),
+    ],
+)
+def test_phrases_are_folded_into_their_last_copy(words: str, folded: str) -> None:
+    assert without_loops(words.split(), words.split()) == folded.split()
+
+
+def test_signs_alone_may_be_no_phrase() -> None:
+    assert without_loops(["-"] * 4, [""] * 4, signs=False) == ["-"] * 4
+    assert without_loops(["-"] * 4, [""] * 4) == ["-"]
+
+
+@pytest.mark.parametrize("phrase", ["a", "a b", "a a b", "-", "a b c d e f g h i j k l", "a - b - "])
+def test_folding_is_linear(phrase: str) -> None:
+    few, many = (comparisons((phrase.split() * times)[:1200]) for times in (100, 200))
+    assert many <= 2.2 * few + 100
