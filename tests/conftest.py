@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.pictures import encoded
 
 def pytest_configure(config: pytest.Config) -> None:
     """Forget the settings of whoever runs the tests, before anything reads them."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore Ctrl-C, tests press it
     kept = {"INQUISIGHT_HOME"} if os.environ.get("INQUISIGHT_TEST_LAVIS") else set()
     for name in [*os.environ]:
         ours = name.startswith("INQUISIGHT_") and not name.startswith("INQUISIGHT_TEST_")

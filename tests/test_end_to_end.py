@@ -14,9 +14,12 @@ from core.records import Caption
 
 ROOT = Path(__file__).resolve().parents[1]
 
-pytestmark = pytest.mark.skipif(
-    not (ROOT / "plugins" / "pocket" / "model").is_dir(), reason="the embedded model has not been built"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (ROOT / "plugins" / "pocket" / "model").is_dir(), reason="the embedded model has not been built"
+    ),
+]
 
 
 @pytest.fixture(scope="module")

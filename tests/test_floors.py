@@ -39,6 +39,7 @@ def _running(node: ast.AST) -> Iterator[ast.AST]:
         yield from _running(child)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", MAY)
 def test_a_package_imports_only_from_floors_below(package: str) -> None:
     files = sorted((ROOT / package).rglob("*.py"))

@@ -20,6 +20,8 @@ import pytest
 
 from tests.servers import scripted_openai
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 READMES = ("README.md", "README.zh-CN.md")
 ECHO = ROOT / "examples" / "inquisight-echo"

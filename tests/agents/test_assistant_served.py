@@ -28,6 +28,8 @@ from tests.agents.talking import collect
 from tests.servers import transformers_serve
 from tests.servers.tiny_chat_model import make
 
+pytestmark = pytest.mark.slow
+
 WIRE = Path(__file__).parents[1] / "servers" / "tool_wire.py"
 
 

@@ -233,6 +233,7 @@ def terminal(talk: Talk, *arguments: str) -> Iterator[Terminal]:
         os.close(outer)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_a_conversation_in_a_terminal(talk: Talk) -> None:
     with terminal(talk, "red.png", "--temperature", "0", "--seed", "1") as screen:
@@ -267,6 +268,7 @@ def test_a_conversation_in_a_terminal(talk: Talk) -> None:
     assert "What is it?" in history.read_text("utf-8") and history.stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_a_real_ctrl_c_stops_an_answer_and_not_the_chat(talk: Talk) -> None:
     with terminal(talk, "red.png", "--temperature", "0") as screen:

@@ -25,6 +25,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Talk:
     return talk
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", [*blocks(CHAT, "console"), *blocks(ASSISTANT, "console")])
 def test_commands_run(reader: Talk, block: str) -> None:
     done = reader.script(*commands(block))
@@ -32,6 +33,7 @@ def test_commands_run(reader: Talk, block: str) -> None:
     assert done.stdout.strip() and "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_python_examples_run(reader: Talk) -> None:
     [chat] = blocks(CHAT, "python")
     done = reader.python(chat.replace('"pocket"', '"parrot"'))

@@ -15,10 +15,13 @@ from core.records import Chat
 ROOT = Path(__file__).resolve().parents[2]
 CAT = ROOT / "examples" / "photos" / "cat.jpg"
 
-pytestmark = pytest.mark.skipif(
-    not (ROOT / "plugins" / "pocket" / "model" / "model.safetensors").is_file(),
-    reason="the embedded model has not been built",
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (ROOT / "plugins" / "pocket" / "model" / "model.safetensors").is_file(),
+        reason="the embedded model has not been built",
+    ),
+]
 
 
 def inquisight(folder: Path, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:

@@ -164,6 +164,7 @@ class TestServedIntegration(Served, ChatModelIntegrationTests):
 # ---- beyond the suites: that the answer is about the picture ---------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_pocket_names_the_cat_in_every_style_of_block() -> None:
     model = EyeChatModel(vision="pocket")
     data = CAT.read_bytes()

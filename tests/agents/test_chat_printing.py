@@ -162,6 +162,7 @@ def flow(pieces: list[str], width: int, indent: str = "") -> str:
     return out.getvalue()
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     pieces=st.lists(st.text(alphabet="abc \n", max_size=12), max_size=12),

@@ -122,6 +122,7 @@ def test_control_characters_of_a_model_reach_nobody() -> None:
     assert answer(chat.ask("What?")) == "a[2Jbc\n    d"
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.text())
 def test_tidy_text_is_safe_and_stays_so(text: str) -> None:
@@ -324,6 +325,7 @@ def test_a_store_that_fails_does_not_end_the_chat() -> None:
 STEPS = st.sampled_from(["ask", "add", "retry", "undo", "fail", "stop", "silent stop"])
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(steps=st.lists(STEPS, max_size=12), interleaves=st.booleans())
 def test_whatever_is_done_the_eye_is_told_what_the_record_says(steps: list[str], interleaves: bool) -> None:

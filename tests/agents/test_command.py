@@ -204,6 +204,7 @@ def test_a_plugin_adds_a_command(shell: Shell) -> None:
     assert "blocks-hello" in shell.run("--help").stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 def test_in_a_terminal_it_is_drawn(shell: Shell) -> None:
     import pty
@@ -236,6 +237,7 @@ def test_in_a_terminal_it_is_drawn(shell: Shell) -> None:
     assert "[bold" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["--help"], ["caption", "--help"], ["plugins"], ["--version"]])
 def test_looking_around_loads_no_model_library(shell: Shell, arguments: list[str]) -> None:
     code = (

@@ -32,6 +32,7 @@ def kept(shell: Shell) -> TranscriptStore:
     return TranscriptStore(Path(shell.environment["INQUISIGHT_HOME"]) / "transcripts.sqlite")
 
 
+@pytest.mark.slow
 def test_the_commands_run(reader: Shell) -> None:
     pytest.importorskip("pyarrow", reason="pip install pyarrow")
     [block] = blocks(SECTION, "console")
@@ -42,6 +43,7 @@ def test_the_commands_run(reader: Shell) -> None:
         assert (reader.folder / name).read_bytes().count(b"\n") >= least
 
 
+@pytest.mark.slow
 def test_the_example_executes(reader: Shell) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="pip install pyarrow")
     [example] = blocks(SECTION, "python")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -124,21 +123,18 @@ def test_failures(server: str, way: Way, model: str, requests: int, error: type[
     assert len(received(server, name)) == requests
 
 
-@pytest.mark.parametrize(("model", "at_least"), [("busy-once", 1.0), ("broken-once", 0.3), ("hangs-up-once", 0.3)])
-def test_another_try_helps(server: str, way: Way, model: str, at_least: float) -> None:
+@pytest.mark.parametrize("model", ["busy-once", "broken-once", "hangs-up-once"])
+def test_another_try_helps(server: str, way: Way, model: str) -> None:
     name = f"{model}.{uuid4().hex}"
     questioner = load_questioner(f"openai:{name}", settings(), base_url=server)
     assert way(questioner, MESSAGES) == "What colour is the duck?"
-    first, second = (request["at"] for request in received(server, name))
-    assert second - first >= at_least, "Retry-After, or the first step of the backoff"
+    assert len(received(server, name)) == 2
 
 
 def test_timeout(server: str, way: Way) -> None:
     questioner = load_questioner("openai:slow", settings(timeout=0.3, max_retries=1), base_url=server)
-    start = time.monotonic()
     with pytest.raises(QuestionerError, match=r"did not answer in time after 2 tries.*INQUISIGHT_TIMEOUT"):
         way(questioner, MESSAGES)
-    assert time.monotonic() - start < 10
 
 
 def test_connection_refused(way: Way) -> None:

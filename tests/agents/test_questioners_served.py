@@ -15,6 +15,8 @@ from core.settings import Settings
 from tests.servers import transformers_serve
 from tests.servers.tiny_chat_model import make
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 

@@ -387,6 +387,7 @@ def test_folders_are_expanded_in_order(tmp_path: Path) -> None:
 SEEDS = {kind: saved(halves(), kind) for kind in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")}
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     kind=st.sampled_from(sorted(SEEDS)),
@@ -406,6 +407,7 @@ def test_damaged_files_open_or_are_refused_in_one_line(kind: str, edits: list[tu
         assert picture.image.mode == "RGB" and 0 < picture.width * picture.height <= 1_000_000
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_open_or_are_refused_in_one_line(data: bytes) -> None:

@@ -405,6 +405,7 @@ def test_when_we_are_killed_the_process_leaves(tmp_path: Path, notes: Callable[[
     assert wait_for(lambda: gone(worker))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes through /proc")
 def test_when_we_end_the_process_ends(tmp_path: Path) -> None:
     process, worker = host(tmp_path, "raise SystemExit(3)")

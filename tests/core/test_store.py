@@ -139,6 +139,7 @@ SYNTAX = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(words=st.one_of(st.text(max_size=40), st.lists(st.one_of(SYNTAX, st.text(max_size=4))).map("".join)))
 def test_no_text_is_query_syntax(store: TranscriptStore, words: str) -> None:
@@ -238,6 +239,7 @@ WRITER = """
 """
 
 
+@pytest.mark.slow
 def test_several_processes_write_a_new_store_at_once(tmp_path: Path) -> None:
     path = tmp_path / "shared.sqlite"
     writers = [

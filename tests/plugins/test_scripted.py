@@ -377,6 +377,7 @@ OWN_WORDS = """The picture shows this is a an of in there are it also what may b
 answers = st.lists(words, max_size=25).map(" ".join) | st.text(max_size=60)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(st.lists(answers, max_size=10), st.integers(0, 5) | st.none())
 def test_any_answers_end_well(replies: list[str], seed: int | None) -> None:

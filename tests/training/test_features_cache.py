@@ -93,6 +93,7 @@ def test_the_eye_is_loaded_without_the_language_model(model: Path) -> None:
     assert set(eye.model.state_dict()) == wanted
 
 
+@pytest.mark.slow
 def test_reading_the_cache_imports_no_model_library(model: Path, tmp_path: Path) -> None:
     folder(tmp_path / "data", 2)
     write_features(model, [DataSpec(path=str(tmp_path / "data"))], tmp_path / "features", quiet=True)
@@ -106,6 +107,7 @@ def test_reading_the_cache_imports_no_model_library(model: Path, tmp_path: Path)
     subprocess.run(command, cwd=ROOT, check=True, timeout=600)
 
 
+@pytest.mark.slow
 def test_another_language_model_needs_no_second_pass_and_another_eye_is_refused(model: Path, tmp_path: Path) -> None:
     other_words = tiny.make_model()
     with torch.no_grad():

@@ -38,6 +38,7 @@ def test_packing_wastes_little(lengths: list[int]) -> None:
     assert len(rows) <= 11 / 9 * least + 1  # first fit decreasing
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=50)
 @given(st.lists(some_words(), min_size=1, max_size=8), st.sampled_from([0, 24, 64]))
 def test_rows_hold_each_sample_whole_and_apart(words: list[Words], size: int) -> None:

@@ -74,6 +74,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # --- the model's directory -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_trainer_and_pocket_write_a_question_in_the_same_tokens(model: Path) -> None:
     checked = check(model)
     recipe = load_recipe("pocket-stage2", {"instructions": ["What do you see?"]})
@@ -116,6 +117,7 @@ def test_only_what_the_projection_gave_has_a_gradient(model: Path) -> None:
 # --- pocket with options ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_without_names_the_hints_of_two_things_are_the_same() -> None:
     image, other = make_picture(260, 260, (52, 150, 70)), make_picture(260, 260, (52, 150, 72))
     named, nameless = PocketBackend(), PocketBackend("?hints=colours")
@@ -176,6 +178,7 @@ def test_errors_of_a_description_are_told_by_the_truth(text: str, kinds: list[st
     assert judge(text, TRUTH).kinds(text) == kinds
 
 
+@pytest.mark.slow
 def test_a_true_description_has_no_error_and_hardly_ever_seems_to_repeat_itself(root: Path) -> None:
     composer, names = Composer(root), known_names()
     seeming = count = 0
@@ -205,6 +208,7 @@ def test_figures_count_what_broke_off_and_what_was_said() -> None:
 # --- the world -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_pictures_go_on_where_they_were_interrupted(root: Path, tmp_path: Path) -> None:
     composer = Composer(root)
 
@@ -219,6 +223,7 @@ def test_pictures_go_on_where_they_were_interrupted(root: Path, tmp_path: Path) 
     assert all(row["truth"]["things"] or row["truth"]["background"] != "photo" for row in rows)
 
 
+@pytest.mark.slow
 def test_what_was_looked_at_before_is_taken_where_it_is_the_same_picture(
     root: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,6 +264,7 @@ def test_what_was_looked_at_before_is_taken_where_it_is_the_same_picture(
 # --- all of it -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_whole_chain_goes_on_where_it_was_stopped_and_fills_the_page(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -48,6 +48,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_a_scene_is_a_function_of_its_seed_and_its_split(root: Path) -> None:
     train, held_out = Composer(root), Composer(root, held_out=True)
     again = Composer(root).scene(7)
@@ -71,6 +72,7 @@ def test_more_grounds_are_trained_on_and_never_held_out(root: Path, tmp_path: Pa
         ground.unlink()
 
 
+@pytest.mark.slow
 def test_scenes_on_photographs_are_known_without_composing_them(root: Path) -> None:
     for held_out in (False, True):
         composer = Composer(root, held_out=held_out)
@@ -80,6 +82,7 @@ def test_scenes_on_photographs_are_known_without_composing_them(root: Path) -> N
         assert on_photographs(500, len(on_photo), split) == on_photo
 
 
+@pytest.mark.slow
 def test_a_neck_that_goes_on_learns_from_both_folders_and_keeps_its_names(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     things = [{"name": NAMES[3][0], "box": [0.1, 0.1, 0.5, 0.5], "colours": ["red"]}]
@@ -111,6 +114,7 @@ def test_a_neck_that_goes_on_learns_from_both_folders_and_keeps_its_names(tmp_pa
     assert after < before - 0.1
 
 
+@pytest.mark.slow
 def test_the_truth_of_a_scene_stands_in_its_pixels(root: Path) -> None:
     composer = Composer(root)
     seen = 0
@@ -267,6 +271,7 @@ def tokenizer() -> object:
     return train_tokenizer(corpus([TRUTH] * 50, NAMES))
 
 
+@pytest.mark.slow
 def test_whole_words_and_no_word_outside_the_vocabulary(tokenizer) -> None:  # type: ignore[no-untyped-def]
     for name, _ in NAMES:
         assert tokenizer.decode(tokenizer(f" {name}").input_ids).strip() == name
@@ -287,6 +292,7 @@ PAIRS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chat", [False, True])
 def test_questions_in_one_sequence_do_not_see_each_other(tokenizer, chat: bool) -> None:  # type: ignore[no-untyped-def]
     """The loss of packed questions equals the mean over the same questions asked alone: nothing leaks."""

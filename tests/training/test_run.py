@@ -45,6 +45,7 @@ def written(world: Path, out: Path, **changes: Any) -> list[str]:
 # --- what it leaves --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_run_learns_and_leaves_everything(finished: Path) -> None:
     lines = log(finished)
     assert [line["step"] for line in lines] == list(range(1, 9))
@@ -85,6 +86,7 @@ def test_the_same_run_again_says_that_it_is_finished(
     assert (finished / "projection.safetensors").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_run(world: Path, finished: Path, tmp_path: Path) -> None:
     again = train(recipe(world), tmp_path / "again")
     assert log(again) == log(finished)
@@ -94,6 +96,7 @@ def test_the_same_seed_gives_the_same_run(world: Path, finished: Path, tmp_path:
 # --- the same numbers by other ways ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes", [{"pack_tokens": 0}, {"forward_tokens": 100}, {"recompute": True}, {"workers": 4}], ids=str
 )
@@ -103,6 +106,7 @@ def test_how_it_is_computed_changes_nothing(
     assert losses(train(recipe(world, **changes), tmp_path / "run")) == pytest.approx(losses(finished), rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", [1, 2])
 def test_kept_features_give_the_same_loss(world: Path, tmp_path: Path, stage: int) -> None:
     changes: dict[str, Any] = {"stage": stage, "plain_captions": stage == 1}
@@ -113,6 +117,7 @@ def test_kept_features_give_the_same_loss(world: Path, tmp_path: Path, stage: in
     assert losses(cached) != losses(plain)
 
 
+@pytest.mark.slow
 def test_a_picture_without_features_is_skipped_and_named(world: Path, tmp_path: Path) -> None:
     features = keep_features(recipe(world), tmp_path / "features")
     shutil.copytree(world / "pictures", tmp_path / "more")
@@ -126,6 +131,7 @@ def test_a_picture_without_features_is_skipped_and_named(world: Path, tmp_path: 
 # --- stopping and going on -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_writes_a_checkpoint_and_the_same_command_goes_on(
     world: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
@@ -152,6 +158,7 @@ def test_a_signal_writes_a_checkpoint_and_the_same_command_goes_on(
     assert (run / "projection.safetensors").read_bytes() == (finished / "projection.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_another_recipe_does_not_go_on(world: Path, finished: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"lr: 0\.001 there, 0\.002 here"):
         train(recipe(world, lr=2e-3), finished)
@@ -193,6 +200,7 @@ def test_a_loss_that_is_no_number_stops_with_the_samples(
     assert f"step-{last - last % 3:08d}/projection.safetensors" in said
 
 
+@pytest.mark.slow
 def test_a_loss_that_explodes_stops_at_the_last_good_checkpoint(world: Path, tmp_path: Path) -> None:
     # the usual loss counts as an explosion here
     with pytest.raises(RunError, match=r"the loss explodes at step 21: .* usual is .*step-00000020/projection"):
@@ -200,6 +208,7 @@ def test_a_loss_that_explodes_stops_at_the_last_good_checkpoint(world: Path, tmp
     assert steps_saved(tmp_path / "run") == [10, 20]
 
 
+@pytest.mark.slow
 def test_too_many_broken_pictures_stop_the_run(world: Path, tmp_path: Path) -> None:
     shutil.copytree(world / "pictures", tmp_path / "pictures")
     for file in sorted((tmp_path / "pictures").glob("*.png"))[:4]:
@@ -217,6 +226,7 @@ def test_too_many_broken_pictures_stop_the_run(world: Path, tmp_path: Path) -> N
 # --- ablations -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -240,6 +250,7 @@ def test_each_ablation_trains_resumes_and_is_used(world: Path, tmp_path: Path, c
     assert isinstance(answer(f"{run}"), str)
 
 
+@pytest.mark.slow
 def test_without_a_qformer(tmp_path: Path) -> None:
     from benchmarks import parity_minigpt4_recipe as parity
     from benchmarks.parity_minigpt4 import converted, save_sources
@@ -253,6 +264,7 @@ def test_without_a_qformer(tmp_path: Path) -> None:
     assert losses(run)[-1] < losses(run)[0]
 
 
+@pytest.mark.slow
 def test_stage_2_begins_where_stage_1_ended(world: Path, finished: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file
 
@@ -286,6 +298,7 @@ def test_a_finished_run_sees_at_once(world: Path, finished: Path) -> None:
     assert answer(f"{finished}?base={world / 'model'}&dtype=float32") == answer(str(finished))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, {"train_qformer": True}, {"lora_rank": 2}], ids=str)
 def test_exported_it_says_the_same(world: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
     if "lora_rank" in changes:
@@ -303,6 +316,7 @@ def test_the_converter_takes_the_projection(world: Path, finished: Path) -> None
     assert (projection.inputs, projection.outputs) == (32, 64)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_used_is_one_line(world: Path, finished: Path, tmp_path: Path) -> None:
     with pytest.raises(BackendError, match="holds no finished training"):
         answer(str(world))
@@ -323,6 +337,7 @@ def test_what_cannot_be_used_is_one_line(world: Path, finished: Path, tmp_path: 
         export(deep, tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_prepare_joins_a_language_model_with_an_untrained_projection(tmp_path: Path) -> None:
     from tests.plugins.minigpt4 import convert_sources as sources
 
@@ -340,6 +355,7 @@ def test_prepare_joins_a_language_model_with_an_untrained_projection(tmp_path: P
 # --- the command -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_command_trains_and_tells_its_status(
     world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -360,6 +376,7 @@ def test_the_command_trains_and_tells_its_status(
     assert json.loads(capsys.readouterr().out)["state"] == "interrupted"
 
 
+@pytest.mark.slow
 def test_status_of_a_run_that_failed_and_of_one_under_way(
     world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,7 @@ def lines(run: Path) -> int:
         return 0
 
 
+@pytest.mark.slow
 def test_killed_ten_times_it_is_the_same_run(tmp_path: Path) -> None:
     """The Q-Former is trained too, so that dropout has to be the same again."""
     make_world(tmp_path)

@@ -36,6 +36,7 @@ def test_a_trained_run_is_opened_through_the_registry(tmp_path: Path) -> None:
         registry.create_vision(f"trained:{tmp_path}")
 
 
+@pytest.mark.slow
 def test_its_help_imports_no_model_library() -> None:
     code = """
 import sys

@@ -28,6 +28,7 @@ def launch(processes: int, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=400)
 
 
+@pytest.mark.slow
 def test_two_processes_are_one_with_the_same_global_batch(tmp_path: Path) -> None:
     world = make_world(tmp_path)
     chosen = recipe(world, steps=10, batch=5, checkpoint_every=4)  # five samples: the shares differ

@@ -19,6 +19,8 @@ from training.run import keep_features, train
 from training.runs import curve, describe, find_runs, resume, said, start, stop
 from training.samples import forget_after
 
+pytestmark = pytest.mark.slow
+
 PATIENCE = 300.0  # seconds that a process may take on a busy machine
 
 

@@ -36,6 +36,7 @@ def originals() -> dict[str, np.ndarray]:
         return dict(file)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", parity.VARIANTS, ids=lambda each: each.name)
 def test_loss_and_gradient_of_a_step_are_the_originals(
     variant: parity.Variant, originals: dict[str, np.ndarray], tmp_path: Path
@@ -178,6 +179,7 @@ def test_one_layer_is_one_linear_layer_and_three_have_gelu_between(world: Path) 
     ]
 
 
+@pytest.mark.slow
 def test_a_fresh_projection_follows_the_seed(world: Path) -> None:
     def weight(**changes: Any) -> torch.Tensor:
         return open_task(recipe(world, **changes), "cpu", "float32")[0].learned()["language_projection.weight"]

@@ -40,6 +40,7 @@ def test_the_page_shows_commands() -> None:
     assert shown >= {"train prepare", "train stage1", "train stage2", "train features", "caption photo.jpg"}
 
 
+@pytest.mark.slow
 def test_every_command_of_the_page_runs(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -95,6 +95,7 @@ def labels(app: AppTest) -> list[str]:
     return [one.label for one in app.button]
 
 
+@pytest.mark.slow
 def test_without_a_picture_it_says_what_to_do() -> None:
     app = open_page("chat")
     assert app.title[0].value == "Chat"
@@ -116,6 +117,7 @@ def test_a_question_and_the_next_one(png: Png, talker: Talker) -> None:
     assert kept.turns == 2 and kept.id in visitor_of(app).transcripts and kept.source == "cat.png"
 
 
+@pytest.mark.slow
 def test_several_pictures_also_in_the_middle(png: Png) -> None:
     app = open_page("chat")
     upload(app, ("a.png", png("red")), ("b.png", png("blue")))
@@ -147,6 +149,7 @@ def test_stop_keeps_what_was_said(png: Png, talker: Talker) -> None:
     assert ">stopped<" in html_of(app) and not app.chat_input[0].disabled
 
 
+@pytest.mark.slow
 def test_a_reload_in_the_middle_of_an_answer_loses_nothing(png: Png, talker: Talker) -> None:
     app = opened(png)
     app.chat_input[0].set_value("endless").run()
@@ -162,6 +165,7 @@ def test_a_reload_in_the_middle_of_an_answer_loses_nothing(png: Png, talker: Tal
     assert ">stopped<" in html_of(app)
 
 
+@pytest.mark.slow
 def test_an_answer_again_keeps_both(png: Png) -> None:
     app = opened(png, "What is it?")
     first = desk(app).here.talk.view.path[0].turn.answer
@@ -173,6 +177,7 @@ def test_an_answer_again_keeps_both(png: Png) -> None:
     assert len(TranscriptStore().recent()) == 2, "each version is kept"
 
 
+@pytest.mark.slow
 def test_again_and_again_is_never_the_same_attempt(png: Png) -> None:
     app = opened(png, "What is it?")
     press(app, "Answer 1 again")
@@ -183,6 +188,7 @@ def test_again_and_again_is_never_the_same_attempt(png: Png) -> None:
     assert len(set(answers)) == 3
 
 
+@pytest.mark.slow
 def test_an_earlier_question_is_edited_and_the_old_branch_stays(png: Png, talker: Talker) -> None:
     app = opened(png, "What is it?", "How old is it?")
     app.button(key=next(one.key for one in app.button if one.label == "Edit question 1")).click().run()
@@ -198,6 +204,7 @@ def test_an_earlier_question_is_edited_and_the_old_branch_stays(png: Png, talker
     assert [kept.turns for kept in TranscriptStore().recent()] == [1, 3], "the newest branch first"
 
 
+@pytest.mark.slow
 def test_an_unchanged_question_is_a_sentence(png: Png) -> None:
     app = opened(png, "What is it?")
     app.button(key=next(one.key for one in app.button if one.label == "Edit question 1")).click().run()
@@ -213,6 +220,7 @@ def test_a_task_is_one_click(png: Png, talker: Talker) -> None:
     assert "Why it is funny" in said(app) and ">task<" in html_of(app)
 
 
+@pytest.mark.slow
 def test_a_web_page_is_shown_beside_its_code(png: Png) -> None:
     app = opened(png, "Make a page of the sketch")
     [code] = app.code
@@ -290,6 +298,7 @@ def test_a_new_conversation_is_about_the_same_picture(png: Png, talker: Talker) 
     assert len(desk(app).all) == 2 and talker.encoded == ["cat.png"], "looked at once"
 
 
+@pytest.mark.slow
 def test_two_visitors_never_meet(png: Png) -> None:
     one, other = opened(png, "What is it?"), open_page("chat")
     assert "What is it?" not in said(other) and not desk(other).here.talk.pictures
@@ -302,6 +311,7 @@ def test_a_seed_that_is_none_is_a_sentence() -> None:
     assert any("seed must be a whole number" in one.value for one in app.error)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_answer(png: Png) -> None:
     answers = []
     for _ in range(2):

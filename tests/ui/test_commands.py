@@ -93,6 +93,7 @@ def test_a_port_that_is_taken_is_told() -> None:
     assert free_port("127.0.0.1", 0) > 0
 
 
+@pytest.mark.slow
 def test_it_starts_answers_and_ends(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "ui.commands", "--port", "0", "--no-browser"],

@@ -46,6 +46,7 @@ def ready(png: Png) -> AppTest:
     return app
 
 
+@pytest.mark.slow
 def test_two_eyes_side_by_side(png: Png) -> None:
     app = ready(png)
     app.multiselect(key="compare-eyes").set_value(["counting", "other"]).run()
@@ -58,6 +59,7 @@ def test_two_eyes_side_by_side(png: Png) -> None:
     assert [one.value for one in app.subheader] == ["counting", "other"]
 
 
+@pytest.mark.slow
 def test_a_model_that_fails_leaves_the_others_alone(png: Png) -> None:
     app = ready(png)
     app.multiselect(key="compare-eyes").set_value(["counting", "blip2"]).run()

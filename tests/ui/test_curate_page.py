@@ -81,6 +81,7 @@ def test_without_a_curation_the_page_says_how_to_begin_one(tmp_path: Path) -> No
     assert "is no folder of this machine" in app.error[0].value
 
 
+@pytest.mark.slow
 def test_texts_are_labelled_one_after_the_other(folder: Folder) -> None:
     app = opened(folder, reviewer="Ada")
     review = desk(app).review
@@ -116,6 +117,7 @@ def test_keys_that_come_at_once_belong_to_the_text_in_view(folder: Folder) -> No
     assert review.place == 1 and not review.ticked
 
 
+@pytest.mark.slow
 def test_undo_takes_back_a_label_and_an_edit(folder: Folder) -> None:
     app = opened(folder, reviewer="Ada")
     review = desk(app).review
@@ -164,6 +166,7 @@ def test_an_edit_that_says_nothing_is_a_sentence(folder: Folder) -> None:
     assert not folder.repaired.read()[-1].get("by")
 
 
+@pytest.mark.slow
 def test_a_text_that_somebody_else_changed_is_shown_as_it_is_now(folder: Folder) -> None:
     one, other = opened(folder, reviewer="Ada"), opened(folder, reviewer="Ben")
     press(one, "review-edit")
@@ -206,6 +209,7 @@ def test_keys_can_be_switched_off(folder: Folder) -> None:
     assert app.button(key="review-keep").proto.shortcut == ""
 
 
+@pytest.mark.slow
 def test_two_reviewers_and_what_they_differ_on(folder: Folder) -> None:
     assert "two people" in opened(folder, "agreement").info[0].value
     one, other = opened(folder, reviewer="Ada"), opened(folder, reviewer="Ben")
@@ -248,6 +252,7 @@ def test_rules_are_applied_without_those_that_are_off(folder: Folder) -> None:
     assert verdict is not None and "apology" not in {rule["name"] for rule in verdict["rules"]}
 
 
+@pytest.mark.slow
 def test_progress_and_report(folder: Folder) -> None:
     app = opened(folder, reviewer="Ada")
     press(app, "kind-invented", "review-keep")
@@ -283,6 +288,7 @@ def test_a_damaged_file_is_a_sentence(folder: Folder) -> None:
 # --- the steps ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_texts_are_repaired_and_exported_from_the_page(tmp_path: Path) -> None:
     made = generated_folder(tmp_path, 3)
     app = opened(made, "steps")
@@ -301,6 +307,7 @@ def test_texts_are_repaired_and_exported_from_the_page(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "filter_cap.json").is_file()
 
 
+@pytest.mark.slow
 def test_a_step_at_work_is_shown_and_stopped(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Path] = []
     monkeypatch.setattr("training.curation.steps.stop", asked.append)
@@ -319,6 +326,7 @@ def test_why_a_step_ended_is_a_sentence(folder: Folder, monkeypatch: pytest.Monk
     assert app.error[0].value == "No key is set."
 
 
+@pytest.mark.slow
 def test_a_curation_is_begun_on_the_page(tmp_path: Path) -> None:
     make_pictures(tmp_path / "pictures", 3)
     app = open_page("curate")

@@ -44,6 +44,7 @@ def test_with_it_one_is_in(locked: AppTest) -> None:
     assert locked.title[0].value == "Interview" and locked.file_uploader
 
 
+@pytest.mark.slow
 def test_nobody_tries_for_ever(locked: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ui.shared.entrance._address", lambda: "192.0.2.7")  # AppTest has none
     monkeypatch.setattr("ui.shared.entrance.PAUSE", 3600.0)

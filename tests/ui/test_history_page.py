@@ -93,6 +93,7 @@ def test_full_text_search(words: str, found: list[str]) -> None:
     assert bool(found) or any("Nothing fits" in one.value for one in app.info)
 
 
+@pytest.mark.slow
 def test_filters_narrow_and_go_together() -> None:
     other = {"name": "pocket", "revision": "1"}
     keep(interview(1), interview(2, vision=other), interview(3, vision=other, status="stopped"), conversation())
@@ -118,6 +119,7 @@ def test_from_day_to_day_both_included() -> None:
     assert [one.value for one in app.error] == ["The first day lies after the last one; change one of them."]
 
 
+@pytest.mark.slow
 def test_a_large_store_comes_in_pages() -> None:
     keep(*(interview(number) for number in range(SHOWN + 3)))
     app = open_page("history")
@@ -161,6 +163,7 @@ def test_what_an_assistant_answered_can_be_read_only() -> None:
     assert "A tabby cat." in html_of(app) and not [one for one in app.button if one.label.startswith("Go on")]
 
 
+@pytest.mark.slow
 def test_an_interview_with_prompts_of_ones_own_is_a_sentence() -> None:
     keep(interview(1, options={"rounds": 3, "context": 1, "prompts": "another"}))
     app = open_page("history")
@@ -169,6 +172,7 @@ def test_an_interview_with_prompts_of_ones_own_is_a_sentence() -> None:
     assert any("prompts of your own" in one.value for one in app.error)
 
 
+@pytest.mark.slow
 def test_delete_asks_first() -> None:
     keep(*(interview(number) for number in range(3)))
     app = open_page("history")
@@ -184,6 +188,7 @@ def test_delete_asks_first() -> None:
     assert names(app) == ["photo1.jpg", "photo0.jpg"] and TranscriptStore().count() == 2
 
 
+@pytest.mark.slow
 def test_a_whole_page_is_selected_at_once() -> None:
     keep(*(interview(number) for number in range(SHOWN + 1)))
     app = open_page("history")

@@ -39,6 +39,7 @@ def test_an_empty_desk_says_what_to_do() -> None:
     assert app.button(key="start").disabled
 
 
+@pytest.mark.slow
 def test_from_upload_to_three_captions(png: Png) -> None:
     app = open_page("interview")
     upload(app, ("orange.png", png()))
@@ -59,6 +60,7 @@ def test_abilities_stand_beside_the_choice() -> None:
     assert "answers short questions" in said and "one picture at a time" in said and "Answers at once." in said
 
 
+@pytest.mark.slow
 def test_several_pictures_are_interviewed_one_after_the_other(png: Png) -> None:
     app = open_page("interview")
     upload(app, ("a.png", png("red")), ("b.png", png("blue")), ("c.png", png("green")))
@@ -78,6 +80,7 @@ def test_a_file_that_is_no_picture_is_a_sentence_and_the_others_come(png: Png) -
     assert "notes.png" in error.value and "Traceback" not in error.value
 
 
+@pytest.mark.slow
 def test_an_unsure_answer_is_marked_and_a_contradiction_too(eye: CountingVision, png: Png) -> None:
     eye.answers["Describe this picture in detail."] = "There is a dog on a lawn."
     app = open_page("interview")
@@ -95,6 +98,7 @@ def test_an_unsure_answer_is_marked_and_a_contradiction_too(eye: CountingVision,
     assert "there is a dog, answer" in page
 
 
+@pytest.mark.slow
 def test_what_a_turn_added_is_marked_in_the_last_caption(eye: CountingVision, png: Png) -> None:
     eye.answers["Describe this picture in detail."] = "There is a cat."
     eye.answers["Is it night?"] = "Yes, a starry night."
@@ -107,6 +111,7 @@ def test_what_a_turn_added_is_marked_in_the_last_caption(eye: CountingVision, pn
     assert "<mark" in page and "added by answer" in page
 
 
+@pytest.mark.slow
 def test_a_wrong_answer_is_put_right_and_asking_goes_on_from_there(png: Png) -> None:
     app = open_page("interview")
     upload(app, ("a.png", png()))
@@ -123,6 +128,7 @@ def test_a_wrong_answer_is_put_right_and_asking_goes_on_from_there(png: Png) -> 
     assert not app.text_area, "the dialog is closed"
 
 
+@pytest.mark.slow
 def test_a_question_that_is_none_is_a_sentence(png: Png) -> None:
     app = open_page("interview")
     upload(app, ("a.png", png()))
@@ -132,6 +138,7 @@ def test_a_question_that_is_none_is_a_sentence(png: Png) -> None:
     assert [one.value for one in app.error] == ["Write a question first."]
 
 
+@pytest.mark.slow
 def test_a_failing_eye_is_a_sentence_and_what_was_said_stays(eye: CountingVision, png: Png) -> None:
     eye.answers["Describe this picture in detail."] = BackendError("the eye of *this* test is closed")
     app = open_page("interview")
@@ -146,6 +153,7 @@ def test_a_failing_eye_is_a_sentence_and_what_was_said_stays(eye: CountingVision
     assert item.state == "finished"
 
 
+@pytest.mark.slow
 def test_what_a_model_says_is_shown_and_never_run(eye: CountingVision, png: Png) -> None:
     eye.answers["Describe this picture in detail."] = "<script>alert(1)</script> <img src=x onerror=alert(2)> a cat"
     app = open_page("interview")
@@ -155,6 +163,7 @@ def test_what_a_model_says_is_shown_and_never_run(eye: CountingVision, png: Png)
     assert "<script>" not in page and "<img" not in page and "&lt;script&gt;" in page
 
 
+@pytest.mark.slow
 def test_two_visitors_never_meet(png: Png) -> None:
     one, other = open_page("interview"), open_page("interview")
     upload(one, ("mine.png", png("red")))
@@ -165,6 +174,7 @@ def test_two_visitors_never_meet(png: Png) -> None:
     assert "mine.png" not in " ".join(caption.value for caption in other.caption) + html_of(other)
 
 
+@pytest.mark.slow
 def test_it_is_all_there_after_a_reload(png: Png) -> None:
     app = open_page("interview")
     upload(app, ("a.png", png()))
@@ -189,6 +199,7 @@ def test_a_picture_is_taken_away_and_its_transcript_stays(png: Png) -> None:
     assert item.view.id is not None and TranscriptStore().get(item.view.id)
 
 
+@pytest.mark.slow
 def test_a_kept_interview_is_opened_again(png: Png) -> None:
     app = open_page("interview")
     upload(app, ("a.png", png()))

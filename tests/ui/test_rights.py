@@ -225,6 +225,7 @@ def test_a_chat_that_is_opened_again_calls_nobody(visited: str, listener: Listen
     assert NOT_OFFERED in errors_of(app) and listener.received == []
 
 
+@pytest.mark.slow
 def test_video_with_a_forged_model_calls_nobody(visited: str, listener: Listener, tmp_path: Path) -> None:
     pytest.importorskip("av", reason="videos are an optional part")
     from tests.agents.video.clips import film, scene
@@ -246,6 +247,7 @@ def test_video_with_a_forged_model_calls_nobody(visited: str, listener: Listener
     assert listener.received == []
 
 
+@pytest.mark.slow
 def test_offered_models_work_for_visitors(visited: str, png: Png, eye: CountingVision) -> None:
     app = open_page("interview")
     picture(app, png)
@@ -304,6 +306,7 @@ def test_a_repair_is_started_with_an_offered_model_only(
     assert NOT_OFFERED in errors_of(app) and not (folder.path / PROCESS).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["train-model", "train-settings"])
 def test_a_training_is_started_with_the_recipes_model_only(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: str
@@ -330,6 +333,7 @@ def test_a_training_is_started_with_the_recipes_model_only(
 # --- transcripts ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("visited", KINDS[:3], indirect=True)
 def test_a_visitor_sees_their_own_transcripts_only(visited: str) -> None:
     from core.store import TranscriptStore

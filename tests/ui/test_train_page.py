@@ -74,6 +74,7 @@ def test_without_a_training_the_page_says_so(tmp_path: Path) -> None:
     assert "is no folder of this machine" in app.error[0].value
 
 
+@pytest.mark.slow
 def test_a_finished_training_shows_its_curve_and_what_it_said(make: Make) -> None:
     run = make("one")
     app = opened(run.parent)
@@ -165,6 +166,7 @@ def test_a_new_one_is_checked_as_on_the_command_line(tmp_path: Path) -> None:
     assert r"holds other things (notes.txt)" in app.error[0].value and not (tmp_path / "recipe.toml").exists()
 
 
+@pytest.mark.slow
 def test_a_new_one_is_started_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[tuple[Any, Path]] = []
 
@@ -192,6 +194,7 @@ def test_a_new_one_is_started_and_shown(tmp_path: Path, monkeypatch: pytest.Monk
     assert app.subheader[0].value == "mine"
 
 
+@pytest.mark.slow
 def test_what_cannot_be_started_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def start(recipe: Any, out: Path) -> int:
         raise UsageError("the training in there is finished already; name another folder.")

@@ -93,6 +93,7 @@ def test_an_empty_desk_says_what_to_do() -> None:
     assert app.button(key="video-start").disabled
 
 
+@pytest.mark.slow
 def test_from_upload_to_the_story(clip: bytes) -> None:
     app = open_page("video")
     upload(app, clip)
@@ -107,6 +108,7 @@ def test_from_upload_to_the_story(clip: bytes) -> None:
     assert item.view.id in visitor_of(app).transcripts
 
 
+@pytest.mark.slow
 def test_what_it_does_unasked_is_what_the_command_does(clip: bytes) -> None:
     app = open_page("video")
     upload(app, clip)
@@ -115,6 +117,7 @@ def test_what_it_does_unasked_is_what_the_command_does(clip: bytes) -> None:
     assert caption.options["rounds"] == 30 and caption.options["video"]["sampling"] == "uniform"
 
 
+@pytest.mark.slow
 def test_every_so_many_seconds(clip: bytes) -> None:
     app = open_page("video")
     upload(app, clip)
@@ -123,6 +126,7 @@ def test_every_so_many_seconds(clip: bytes) -> None:
     assert [round(at) for at in item.view.times] == [0, 2, 4]
 
 
+@pytest.mark.slow
 def test_the_timeline_says_when_and_how_often(clip: bytes) -> None:
     app = open_page("video")
     upload(app, clip)
@@ -136,6 +140,7 @@ def test_the_timeline_says_when_and_how_often(clip: bytes) -> None:
     assert "asked about" in frames[0]["words"] and "0:00.0" in frames[0]["words"]
 
 
+@pytest.mark.slow
 def test_a_turn_leads_to_its_frame(clip: bytes) -> None:
     app = open_page("video")
     upload(app, clip)
@@ -153,6 +158,7 @@ def test_a_turn_leads_to_its_frame(clip: bytes) -> None:
     assert strip_of(app)["jumps"] == before + 2, "the player goes there again, wherever it is by now"
 
 
+@pytest.mark.slow
 def test_longer_ones_are_told_by_scenes(scenes: bytes) -> None:
     app = open_page("video")
     upload(app, scenes)
@@ -193,6 +199,7 @@ def test_a_question_of_ones_own_about_a_frame(drawn: DrawnEye, clip: bytes) -> N
     assert any("Write a question first" in one.value for one in app.error) and item.view.state == "complete"
 
 
+@pytest.mark.slow
 def test_an_answer_put_right_is_told_anew(scenes: bytes) -> None:
     app = open_page("video")
     upload(app, scenes)
@@ -213,6 +220,7 @@ def test_an_answer_put_right_is_told_anew(scenes: bytes) -> None:
     assert not [one for one in app.text_area if one.key.startswith("video-change")], "the dialog is closed"
 
 
+@pytest.mark.slow
 def test_a_kept_interview_can_be_asked_once_its_video_is_there(clip: bytes) -> None:
     app = open_page("video")
     upload(app, clip)
@@ -254,6 +262,7 @@ def test_what_cannot_be_used_is_a_sentence_and_is_not_kept(
     assert desk_of(visitor_of(app)).item is None and files_there() == []
 
 
+@pytest.mark.slow
 def test_it_lies_under_a_name_of_ours_and_goes_with_its_visitor(clip: bytes, scenes: bytes) -> None:
     app = open_page("video")
     upload(app, clip, "../../me & my dog.mp4")
@@ -306,6 +315,7 @@ def test_a_video_that_is_too_large_is_a_sentence(clip: bytes, monkeypatch: pytes
     assert any("larger than" in one.value for one in app.error)
 
 
+@pytest.mark.slow
 def test_a_failing_eye_is_a_sentence_and_it_goes_on(
     drawn: DrawnEye, clip: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -393,6 +403,7 @@ def test_a_file_goes_when_its_talk_has_ended(clip: bytes) -> None:
     assert files_there() == []
 
 
+@pytest.mark.slow
 def test_two_visitors_never_meet(clip: bytes, scenes: bytes) -> None:
     one, other = open_page("video"), open_page("video")
     upload(one, clip, "mine.mp4")
@@ -402,6 +413,7 @@ def test_two_visitors_never_meet(clip: bytes, scenes: bytes) -> None:
     assert "mine.mp4" not in " ".join(caption.value for caption in other.caption) + html_of(other)
 
 
+@pytest.mark.slow
 def test_it_is_all_there_after_a_reload(clip: bytes) -> None:
     app = open_page("video")
     upload(app, clip)
@@ -413,6 +425,7 @@ def test_it_is_all_there_after_a_reload(clip: bytes) -> None:
     assert item.view.summary in html_of(again) and len(strip_of(again)["frames"]) == 3
 
 
+@pytest.mark.slow
 def test_what_a_model_says_is_shown_and_never_run(
     drawn: DrawnEye, clip: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -458,6 +471,7 @@ def test_an_animated_picture_is_a_video_too(tmp_path: Path) -> None:
     assert start(app).view.state == "complete" and not app.get("video")
 
 
+@pytest.mark.slow
 def test_an_example_is_one_click_away() -> None:
     app = open_page("video")
     app.session_state["video-way"] = "Example"
@@ -481,6 +495,7 @@ def test_settings_that_cannot_be_are_sentences(clip: bytes) -> None:
     assert app.button(key="video-start").disabled
 
 
+@pytest.mark.slow
 def test_history_opens_it_and_it_goes_on_here(clip: bytes) -> None:
     app = open_page("video")
     upload(app, clip)

@@ -14,6 +14,7 @@ from benchmarks import batch_long, batch_ray, batch_throughput
 from tests.agents.batch.making import HashedEye, register
 
 
+@pytest.mark.slow
 def test_a_batch_beside_the_originals_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -33,6 +34,7 @@ def test_a_batch_beside_the_originals_way(
         assert row["encodes"] == batch_throughput.ROUNDS + 1 and row["ratio"] == row["batch"] / row["alone"]
 
 
+@pytest.mark.slow
 def test_a_long_batch_that_is_killed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "figures.json"
     assert batch_long.main(["--pictures", "40", "--kills", "1", "--out", str(out)]) == 0

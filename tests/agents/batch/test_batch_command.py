@@ -82,6 +82,7 @@ def test_help_loads_no_model_library(shell: Shell) -> None:
         assert option in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not HAS_POCKET, reason="the embedded model has not been built")
 @pytest.mark.parametrize("seed", [None, 4])
 def test_the_shipped_eye_says_in_a_batch_what_it_says_alone(tmp_path: Path, seed: int | None) -> None:

@@ -27,6 +27,7 @@ def reader(tmp_path: Path) -> Shell:
     return shell
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", blocks(PAGE, "console"))
 def test_commands_run(reader: Shell, block: str) -> None:
     """With a quick fake eye in place of the shipped one."""
@@ -38,6 +39,7 @@ def test_commands_run(reader: Shell, block: str) -> None:
         assert done.stdout.splitlines()[-3].startswith("3 pictures: 2 captioned, 1 repeated")
 
 
+@pytest.mark.slow
 def test_the_example_executes(reader: Shell) -> None:
     [example] = blocks(PAGE, "python")
     done = reader.python(example.replace('"pocket"', '"blocks"'))
@@ -47,6 +49,7 @@ def test_the_example_executes(reader: Shell) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("langchain_openai") is None, reason="the extra 'openai' is not installed")
 def test_the_commands_with_a_server_run(reader: Shell) -> None:
     """With a small server in place of vLLM's, whose models `looks` and `asks` tell what they were sent."""

@@ -136,6 +136,7 @@ def parquet(path: Path, cells: list[Any], kind: Any = None, group: int = 7) -> N
     pyarrow.parquet.write_table(pyarrow.table({"image": column, "n": range(len(cells))}), path, row_group_size=group)
 
 
+@pytest.mark.slow
 def test_parquet_with_paths(photos: Path) -> None:
     parquet(photos / "t.parquet", ["photos/a.png", None, "photos/b.PNG"])
     sources, items = found("t.parquet")

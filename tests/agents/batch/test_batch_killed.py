@@ -35,6 +35,7 @@ def result(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_killed_ten_times(tmp_path: Path, seed: int) -> None:
     photos = make_pictures(tmp_path / "photos", COUNT)

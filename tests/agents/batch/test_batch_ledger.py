@@ -32,6 +32,7 @@ def item(number: int, key: str | None = None) -> Item:
 # --- the journal --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cut=st.integers(0, 200), records=st.lists(st.dictionaries(st.text(max_size=5), st.integers()), max_size=4))
 def test_a_torn_journal_keeps_every_whole_record_and_goes_on(

@@ -48,6 +48,7 @@ def test_every_number_is_read_as_it_stands(number: int, form: str) -> None:
     assert read_question(form.format(number, "What is there?")) == Asked(number, "What is there?")
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.text(max_size=200))
 def test_nothing_breaks_it(text: str) -> None:

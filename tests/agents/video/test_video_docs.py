@@ -29,6 +29,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Shell:
     return shell
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", blocks(PAGE, "console"))
 def test_commands_run(reader: Shell, block: str) -> None:
     done = reader.script(*commands(block))
@@ -36,6 +37,7 @@ def test_commands_run(reader: Shell, block: str) -> None:
     assert "block" in done.stdout and "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_the_example_runs(reader: Shell) -> None:
     [code] = blocks(PAGE, "python")
     done = reader.python(code.replace('"pocket"', '"blocks"'))

@@ -55,6 +55,7 @@ def test_the_story_tells_what_comes_and_goes_in_order(video: Video) -> None:
     assert any(isinstance(event, SummaryWritten) for event in events)
 
 
+@pytest.mark.slow
 def test_the_embedded_models_tell_the_example_as_it_is(tmp_path: Path) -> None:
     with open_video(make_example(tmp_path / "example.webm")) as example:
         pocket = get_registry().create_vision("pocket")

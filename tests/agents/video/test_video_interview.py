@@ -220,6 +220,7 @@ def test_going_on_where_it_stopped() -> None:
     assert isinstance(again.need, NeedQuestion) and again.need == talk.need
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.text(max_size=40) | st.from_regex(r"Frame -?[0-9]{1,2}: [a-z ]{0,12}\?", fullmatch=True), min_size=1),

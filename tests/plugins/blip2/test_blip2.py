@@ -140,6 +140,7 @@ def images_of(eye: Blip2Backend) -> list[EncodedImage]:
     return eye.encode([make_picture(colour=colour) for colour in ((255, 0, 0), (0, 0, 255), (0, 255, 0))])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_batch_single_streamed_and_fresh_are_equal(eyes: Eyes, directories: Directories, kind: str) -> None:
     eye = eyes[kind]

@@ -141,6 +141,7 @@ def test_wherever_a_prefix_was_cut_opt_reads_the_rest_the_same(
     assert engine.counts.reused > 0 or len(one.keys) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @BOUNDED
 @given(batch=st.lists(talks, min_size=1, max_size=4), data=st.data(), options=st.sampled_from([FEW, SAMPLED]))

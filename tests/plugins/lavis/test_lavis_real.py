@@ -212,6 +212,7 @@ def test_it_needs_no_package_of_the_system(lavis_environment: Environment) -> No
     assert {name for name in names if not name.startswith("ld-")} <= everywhere | of_python | optional
 
 
+@pytest.mark.slow
 def test_without_a_connection_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The real pip, asked to take an index where nobody listens."""
     for name in [name for name in os.environ if name.startswith(("PIP_", "UV_"))]:

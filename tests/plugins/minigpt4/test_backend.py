@@ -62,6 +62,7 @@ def test_each_picture_is_looked_at_once(directory: Path) -> None:
     assert eye.engine.counts.prefills == 2, "what is common to each picture's questions once, then all that differs"
 
 
+@pytest.mark.slow
 def test_several_pictures_in_one_question(eye: MiniGPT4Backend) -> None:
     red, blue = eye.encode([make_picture(colour=(255, 0, 0)), make_picture(colour=(0, 0, 255))])
     both = eye.together([red, blue])

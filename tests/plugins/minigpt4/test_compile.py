@@ -22,6 +22,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save(tmp_path_factory.mktemp("minigpt4"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile wants a C++ compiler")
 def test_compiled_and_not_say_the_same(directory: Path) -> None:
     plain = MiniGPT4Backend(f"{directory}?device=cpu")

@@ -106,6 +106,7 @@ texts = st.lists(st.one_of(marks, st.text(max_size=5)), max_size=12).map("".join
 parts = st.lists(st.one_of(texts, st.sampled_from([ONE, TWO])), max_size=4).map(tuple)
 
 
+@pytest.mark.slow
 @given(exchanges=st.lists(st.tuples(parts, texts), max_size=4), last=parts, name=st.sampled_from(sorted(FORMATS)))
 def test_whatever_is_said_the_turns_stay_as_many(
     exchanges: list[tuple[tuple[Part, ...], str]], last: tuple[Part, ...], name: str

@@ -152,6 +152,7 @@ def test_without_a_q_former(trained_norm: bool, eye: Any, folder: Path, tmp_path
         Blip2ForConditionalGeneration.from_pretrained(directory)  # refuses; does not go on with random numbers
 
 
+@pytest.mark.slow
 def test_plain_transformers_opens_it(converted: Path, tmp_path: Path) -> None:
     """In a process that cannot import our packages, with nothing but what the documentation says."""
     code = """
@@ -302,6 +303,7 @@ def test_numbers_too_large_for_float16_are_named(request_for: Any, tmp_path: Pat
     assert not request.to.exists()
 
 
+@pytest.mark.slow
 def test_a_name_on_the_hub_is_found_in_its_cache(request_for: Any, tmp_path: Path) -> None:
     """Without a network; only the shards with the eye are there, as they would be fetched."""
     request = request_for(tmp_path / "model", "shards", "shards")

@@ -66,6 +66,7 @@ class _Room:
     free = 10**15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("projection", "llm", "size", "tokens", "format"),
     [
@@ -90,6 +91,7 @@ def test_a_7b_projection_with_a_13b_model(full: Path) -> None:
     assert "width 4096 (7B)" in line and "has width 5120 (13B)" in line and "give Vicuna-7B v0" in line
 
 
+@pytest.mark.slow
 def test_vocabulary_32000_against_32001(full: Path) -> None:
     line = complaint(full, "7b", "llama2-7b")
     assert (
@@ -409,6 +411,7 @@ def test_tokenizers_of_early_conversions(
         assert tokens.tokenizer(sample).input_ids == [bos, *reference.encode(sample)]
 
 
+@pytest.mark.slow
 def test_the_command(small: Request, tmp_path: Path) -> None:
     def run(*more: str) -> subprocess.CompletedProcess[str]:
         words = ["convert", "minigpt4", "--projection", str(small.projection), "--llm", small.llm]

@@ -177,6 +177,7 @@ def test_rows_that_are_added_are_never_the_best() -> None:
     assert (logits.softmax(-1)[:, 50:] <= 1 / 50 + 1e-6).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["safetensors", "bin"])
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 def test_memory_stays_below_the_largest_file_and_a_little(layout: str, made: Request, tmp_path: Path) -> None:

@@ -151,6 +151,7 @@ def test_questions_about_one_picture_read_it_once(model: object) -> None:
     assert engine.counts.read - read < sum(len(row) - shared for row in rows) + 1, "nothing of the picture again"
 
 
+@pytest.mark.slow
 def test_streamed_pieces_are_the_answer(engine: Engine) -> None:
     for seen in see(engine, 1, 2, 3):
         talk = Conversation().ask(seen, "Erzähl mir was 猫")
@@ -174,6 +175,7 @@ words = st.text(alphabet="ab ?é猫#", max_size=12)
 said_before = st.lists(st.tuples(st.lists(st.one_of(words, st.integers(1, 3)), max_size=3), words), max_size=3)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(talks=st.lists(st.tuples(said_before, words), min_size=1, max_size=3))
 def test_random_conversations_batched_and_cached_equal_fresh_ones(model: object, talks: list[Talk]) -> None:

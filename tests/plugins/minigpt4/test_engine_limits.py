@@ -176,6 +176,7 @@ def test_a_conversation_without_a_question_is_an_error(engine: Engine) -> None:
 # -- decoding ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_seed_repeats_an_answer_alone_and_in_a_batch(engine: Engine) -> None:
     options = replace(ORIGINAL, max_new_tokens=12, temperature=2.0, seed=7)
     batch = talks(engine, 3)

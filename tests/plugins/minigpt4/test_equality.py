@@ -105,6 +105,7 @@ def test_wherever_a_prefix_was_cut_the_rest_reads_the_same(model: object, talk: 
     assert engine.counts.reused > 0
 
 
+@pytest.mark.slow
 @BOUNDED
 @given(batch=st.lists(talks, min_size=2, max_size=4), data=st.data(), name=st.sampled_from(["vicuna", "llama2"]))
 def test_a_batch_in_any_order_says_what_each_says_alone(
@@ -122,6 +123,7 @@ def test_a_batch_in_any_order_says_what_each_says_alone(
     assert together.answer([made[place] for place in order], options) == [single[place] for place in order]
 
 
+@pytest.mark.slow
 @BOUNDED
 @given(batch=st.lists(talks, min_size=1, max_size=3))
 def test_what_is_told_in_pieces_is_what_is_answered(model: object, batch: list[Talk]) -> None:

@@ -45,6 +45,7 @@ def test_the_plan_is_what_a_loaded_model_takes(directory: Path, dtype: str) -> N
     assert planned.per_token * 7 == sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
 
 
+@pytest.mark.slow
 def test_the_7b_in_figures(seven: dict[str, object]) -> None:
     half = memory_plan(**seven, dtype="bfloat16")  # type: ignore[arg-type]
     assert half.parameters["projection"] == 3_149_824
@@ -150,6 +151,7 @@ def test_the_command_prints_the_plan_without_the_memory_for_it(capsys: pytest.Ca
     assert "--tokens must be 2 or more" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_full_size_run_on_a_model_of_no_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What `--run` does with the 7B, from writing the directory to the report."""
     arguments = ["--size", "tiny", "--run", "--device", "cpu", "--tokens", "4", "--directory", str(tmp_path / "model")]
@@ -158,6 +160,7 @@ def test_the_full_size_run_on_a_model_of_no_size(tmp_path: Path, capsys: pytest.
     assert make_model().config.model_type == check(tmp_path / "model").config["model_type"]
 
 
+@pytest.mark.slow
 def test_both_ways_of_holding_a_conversation_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     """What the benchmark compares is the same work: the original reads everything again, ours what is new."""
     assert conversation.main(["--size", "tiny", "--repeats", "1", "--turns", "2", "--tokens", "2"]) == 0

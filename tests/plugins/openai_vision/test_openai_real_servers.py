@@ -26,6 +26,8 @@ from tests.servers import free_port, llama_cpp, transformers_serve
 from tests.servers.tiny_gguf_model import make as make_gguf
 from tests.servers.tiny_vision_model import make as make_directory
 
+pytestmark = pytest.mark.slow
+
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 OPTIONS = GenerationOptions(max_new_tokens=16)
 CAT = ROOT / "examples" / "photos" / "cat.jpg"

@@ -71,6 +71,7 @@ def test_nothing_is_sent_before_a_question_is_asked(server: str) -> None:
     assert len(received(server, name)) == 3
 
 
+@pytest.mark.slow
 def test_a_large_photograph_is_scaled_down_and_sent_as_jpeg(server: str) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (900, 1600, 3), dtype=np.uint8)
     buffer = io.BytesIO()
@@ -273,6 +274,7 @@ def test_registered_with_true_capabilities_and_without_importing_the_client() ->
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_an_interrupted_batch_ends_at_once(server: str) -> None:
     """Ctrl-C while the server answers nothing for a minute: the program is gone before that."""
     code = (

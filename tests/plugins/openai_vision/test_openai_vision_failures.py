@@ -73,6 +73,7 @@ def test_a_failure_is_one_clear_line(server: str, way: str, model: str, requests
     assert len(received(server, name)) == requests
 
 
+@pytest.mark.slow
 def test_the_command_line_shows_that_line_and_no_more(server: str, tmp_path: Path) -> None:
     """The plugin is put among the built-ins, so that it is there in a checkout that was not installed again."""
     code = (

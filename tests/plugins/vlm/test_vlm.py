@@ -139,6 +139,7 @@ def test_several_pictures_equal_plain_transformers(eye: Eye, family: str) -> Non
 # -- nothing twice, nothing different ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_batch_single_streamed_and_fresh_are_equal(eye: Eye, directory: Directory, family: str) -> None:
     backend = eye(family)
@@ -249,6 +250,7 @@ def test_threads_get_the_answers_they_would_get_alone(eye: Eye) -> None:
     assert [said[number] for number in range(len(questions))] == expected
 
 
+@pytest.mark.slow
 def test_a_reader_may_leave_early_and_ask_on(eye: Eye) -> None:
     backend = eye("llava")
     [red] = backend.encode([RED])
@@ -319,6 +321,7 @@ def test_answers_are_not_mixed_between_eyes(eye: Eye, directory: Directory) -> N
         eye("llava").answer([question])
 
 
+@pytest.mark.slow
 def test_memory_for_pictures_is_bounded(directory: Directory, monkeypatch: pytest.MonkeyPatch) -> None:
     from plugins.vlm import backend as module
 

@@ -73,6 +73,7 @@ def some_questions(eye: TransformersBackend, options: GenerationOptions = OPTION
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [OPTIONS, SAMPLED], ids=["greedy", "sampled"])
 @pytest.mark.parametrize("family", FIT)
 def test_what_was_read_before_changes_no_answer(
@@ -141,6 +142,7 @@ talks = st.tuples(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FIT)
 @settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batch=st.lists(talks, min_size=1, max_size=4), data=st.data())

@@ -76,6 +76,7 @@ def photographs(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_from_photographs_to_a_data_set_with_the_embedded_model(
     shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,6 +126,7 @@ def test_from_photographs_to_a_data_set_with_the_embedded_model(
     assert report == work / "report" / "report.md" and "pocket" in report.read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_documentation_work_as_they_stand(
     shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,6 +220,7 @@ def test_the_view_says_when_there_is_no_terminal(shell: Shell, tmp_path: Path) -
     assert code == 2 and "needs a terminal" in err and "--sheet" in err
 
 
+@pytest.mark.slow
 def test_declaring_and_looking_things_up_imports_no_model_library() -> None:
     code = """
 import sys, typer

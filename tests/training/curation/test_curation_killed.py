@@ -66,6 +66,7 @@ def result(name: str, path: Path) -> Any:
     return {file.relative_to(out).as_posix(): file.read_bytes() for file in out.rglob("*") if file.is_file()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ORDER)
 def test_ten_kills_change_nothing(name: str, whole: dict[str, Path], tmp_path: Path) -> None:
     folder = tmp_path / "curation"

@@ -15,7 +15,7 @@ from tests.training.curation.fakes import FakeMender, between, generated_folder
 from training.curation.checking import question, read_reply
 from training.curation.folder import Folder
 from training.curation.generate import generated
-from training.curation.mender import Pace, Reply
+from training.curation.mender import Reply
 from training.curation.progress import show
 from training.curation.repair import (
     How,
@@ -314,19 +314,6 @@ def test_other_settings_are_not_mixed_and_a_changed_text_is_repaired_anew(tmp_pa
         run(folder, FakeMender(), repairer="other")
     folder.generated.append({**generated(folder)["p01"], "text": TEXT})
     assert run(folder, FakeMender()) == ["p01"]
-
-
-def test_calls_keep_their_distance() -> None:
-    import time
-
-    pace = Pace(100)
-    threads = [threading.Thread(target=pace.wait) for _ in range(6)]
-    start = time.monotonic()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert time.monotonic() - start >= 0.05
 
 
 @pytest.mark.parametrize(

@@ -330,6 +330,7 @@ def test_torn_rules_do_not_pass_for_whole_ones(tmp_path: Path) -> None:
 # ---- report and status ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_report_tells_what_became_of_the_pictures(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     folder = mended_folder(tmp_path, {**SPOILT, "p05": "<script>alert(1)</script> | `x` and"})

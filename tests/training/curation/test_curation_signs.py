@@ -158,6 +158,7 @@ def test_repair_by_rules_leaves_a_good_text_alone_and_mends_a_bad_one() -> None:
     assert fixing.repair(spoilt) == GOOD
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.lists(st.sampled_from("abcdef"), min_size=1, max_size=12), max_size=12),
     st.sampled_from([0.3, 0.5, 0.8, 1]),

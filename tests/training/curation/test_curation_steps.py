@@ -52,6 +52,7 @@ def test_a_step_is_started_and_watched_to_its_end(folder: Folder) -> None:
     assert last_option(folder.path, "repair", "--repairer") == "rules"
 
 
+@pytest.mark.slow
 def test_what_goes_wrong_in_a_step_is_one_sentence(folder: Folder) -> None:
     start(folder, "repair", ["--repairer", "nobody-knows-it"])
     done = until(folder.path, idle)
@@ -60,6 +61,7 @@ def test_what_goes_wrong_in_a_step_is_one_sentence(folder: Folder) -> None:
     assert until(folder.path, idle).error == "", "what was wrong before is forgotten"
 
 
+@pytest.mark.slow
 def test_one_that_is_stopped_keeps_what_is_done_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slow = tmp_path / "slow"
     slow.mkdir()
@@ -95,6 +97,7 @@ def test_one_that_was_killed_is_told_so(folder: Folder) -> None:
     assert "ended from outside" in until(folder.path, idle).error
 
 
+@pytest.mark.slow
 def test_a_run_in_a_terminal_is_seen_too(folder: Folder) -> None:
     with folder.at_work("repair"):
         assert is_held(folder.path) and watch(folder.path).state == "running"

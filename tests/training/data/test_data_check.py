@@ -46,6 +46,7 @@ def texts(report: dict[str, Any], level: str | None = None) -> str:
     return "\n".join(one["text"] for one in report["findings"] if level in (None, one["level"]))
 
 
+@pytest.mark.slow
 def test_good_data_pass_and_figures_are_right(tmp_path: Path) -> None:
     shards(tmp_path, [30, 20])
     code, printed = run(tmp_path)
@@ -58,6 +59,7 @@ def test_good_data_pass_and_figures_are_right(tmp_path: Path) -> None:
     assert "smaller than 224 pixels" in texts(report, "note")
 
 
+@pytest.mark.slow
 def test_everything_that_is_wrong_is_named(tmp_path: Path) -> None:
     folder(tmp_path, 100)
     place = tmp_path / "00"
@@ -96,6 +98,7 @@ def test_everything_that_is_wrong_is_named(tmp_path: Path) -> None:
     assert not texts(report, "stops")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", [4, 6])
 def test_as_many_broken_ones_as_would_stop_a_run(tmp_path: Path, broken: int) -> None:
     shards(tmp_path, [100], changed=dict.fromkeys(range(broken), b""))
@@ -104,6 +107,7 @@ def test_as_many_broken_ones_as_would_stop_a_run(tmp_path: Path, broken: int) ->
     assert not texts(found(tmp_path, "--max-broken", "0.1"), "stops")
 
 
+@pytest.mark.slow
 def test_a_path_that_cannot_be_read_stops_and_the_others_are_looked_at(tmp_path: Path) -> None:
     shards(tmp_path / "shards", [5])
     (tmp_path / "empty").mkdir()
@@ -112,6 +116,7 @@ def test_a_path_that_cannot_be_read_stops_and_the_others_are_looked_at(tmp_path:
     assert report["looked_at"] == 5 and not report["complete"]
 
 
+@pytest.mark.slow
 def test_a_shard_that_is_cut_short_is_found(tmp_path: Path) -> None:
     shards(tmp_path, [50, 50])
     file = tmp_path / "00000.tar"
@@ -121,6 +126,7 @@ def test_a_shard_that_is_cut_short_is_found(tmp_path: Path) -> None:
     assert "00000.tar/byte " in str(report["findings"])
 
 
+@pytest.mark.slow
 def test_languages_offline(tmp_path: Path) -> None:
     pytest.importorskip("py3langid")
     sentences = ["the dog is running across the green meadow behind the house with a ball"] * 8
@@ -141,6 +147,7 @@ def test_without_the_detector_that_is_said(tmp_path: Path, monkeypatch: pytest.M
     assert report["languages"] is None and "pip install 'inquisight[train]'" in texts(report, "note")
 
 
+@pytest.mark.slow
 def test_lengths_in_tokens_of_a_model(tmp_path: Path) -> None:
     make_tokenizer().save_pretrained(tmp_path / "tokenizer")
     shards(tmp_path / "data", [5])
@@ -151,6 +158,7 @@ def test_lengths_in_tokens_of_a_model(tmp_path: Path) -> None:
         run(tmp_path / "data", "--tokenizer", tmp_path / "data")
 
 
+@pytest.mark.slow
 def test_a_sample_is_taken_from_all_parts(tmp_path: Path) -> None:
     shards(tmp_path, [50] * 10)
     report = found(tmp_path, "--sample", "20")
@@ -161,6 +169,7 @@ def test_a_sample_is_taken_from_all_parts(tmp_path: Path) -> None:
     assert code == 0 and "not all samples were looked at" in printed and "20 of" not in printed
 
 
+@pytest.mark.slow
 def test_reports_as_html_and_markdown_with_the_histogram(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     jsonl_table(tmp_path / "t.jsonl", 10)
@@ -199,6 +208,7 @@ def test_what_cannot_work_is_said_before_the_work(arguments: list[str], words: s
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_ctrl_c_reports_what_was_seen(tmp_path: Path) -> None:
     aligned(tmp_path / "data", 40)
     # The process gets the signal at a moment that is known: when it has counted ten pictures.

@@ -56,6 +56,7 @@ def some(stream: SampleStream, most: int) -> list[Sample]:
     return list(islice(stream, most))
 
 
+@pytest.mark.slow
 @FAST
 @given(
     mix=MIX, world=st.integers(1, 4), buffer=st.sampled_from([0, 1, 7, 200]), seed=st.integers(0, 99), data=st.data()
@@ -86,6 +87,7 @@ def test_after_a_restart_the_very_next_sample_comes(
     assert got == whole
 
 
+@pytest.mark.slow
 @FAST
 @given(mix=MIX, world=st.integers(1, 5), buffer=st.sampled_from([0, 3, 50]), seed=st.integers(0, 99))
 def test_processes_are_disjoint_and_together_complete(
@@ -100,6 +102,7 @@ def test_processes_are_disjoint_and_together_complete(
     assert len(seen) == sum(size for (_, size), _ in mix)
 
 
+@pytest.mark.slow
 @FAST
 @given(mix=MIX, epochs=st.integers(1, 3), share=st.sampled_from([0.3, 0.7]))
 def test_every_epoch_has_the_same_share_of_each_source(
@@ -165,6 +168,7 @@ def test_broken_ones_are_counted_named_once_and_skipped(tmp_path: Path) -> None:
     assert len((tmp_path / "out" / "broken.jsonl").read_text().splitlines()) == 2, "a restart names none twice"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epochs", [1, None])
 def test_too_many_broken_ones_stop_the_run(tmp_path: Path, epochs: int | None) -> None:
     shards(tmp_path, [30], changed=dict.fromkeys(range(20), b""))
@@ -224,6 +228,7 @@ def test_a_position_is_small_and_plain(everything: dict[tuple[str, int], DataSpe
     assert len(json.dumps(stream.state_dict())) < 40_000
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_data(tmp_path: Path) -> None:
     def peak(count: int) -> int:
         place = tmp_path / str(count)
