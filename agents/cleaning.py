@@ -260,7 +260,7 @@ _CJK: Final = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+(?:'[^\W_]+)?")
 
 
-@lru_cache(maxsize=4096)  # each question of an interview is compared with all those before it
+@lru_cache(maxsize=4096)
 def question_key(question: str) -> tuple[str, ...]:
     """The words that make a question what it is: no filler, British spelling, singular."""
     words = [_SPELLING.get(word, word) for word in _WORD.findall(question.casefold().replace("’", "'"))]
@@ -270,21 +270,39 @@ def question_key(question: str) -> tuple[str, ...]:
     )
 
 
+class AskedQuestions:
+    """The questions that were asked; finding one like another takes no longer for many than for few."""
+
+    def __init__(self, questions: Iterable[str] = ()) -> None:
+        self._keys: set[tuple[str, ...]] = set()
+        self._shorter: set[tuple[str, ...]] = set()  # keys without one of their words
+        for question in questions:
+            self.add(question)
+
+    def add(self, question: str) -> None:
+        key = question_key(question)
+        self._keys.add(key)
+        self._shorter.update(_one_word_less(key))
+
+    def __contains__(self, question: str) -> bool:
+        """Whether one of them asks the same: equal content words, or one word more or less in a long question."""
+        key = question_key(question)
+        if key in self._keys or (len(key) >= _LONG and key in self._shorter):
+            return True
+        return any(shorter in self._keys for shorter in _one_word_less(key))
+
+
+_LONG: Final = 4  # content words of a question in which one more or less makes no other question
+
+
+def _one_word_less(key: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """`key` without each of its words in turn, where what is left is a long question."""
+    return [key[:place] + key[place + 1 :] for place in range(len(key))] if len(key) > _LONG else []
+
+
 def is_repeated(question: str, earlier: Iterable[str]) -> bool:
-    """Whether one of `earlier` asks the same: equal content words, or one word more or less in a long question."""
-    key = question_key(question)
-    for other in map(question_key, earlier):
-        if key == other:
-            return True
-        short, long = sorted((key, other), key=len)
-        if len(short) >= 4 and len(long) == len(short) + 1 and _is_subsequence(short, long):
-            return True
-    return False
-
-
-def _is_subsequence(short: tuple[str, ...], long: tuple[str, ...]) -> bool:
-    rest = iter(long)
-    return all(word in rest for word in short)
+    """Whether one of `earlier` asks the same: see `AskedQuestions`."""
+    return question in AskedQuestions(earlier)
 
 
 def _key(text: str) -> str:

@@ -16,14 +16,15 @@ Protocol: ChatCaptioner (Zhu et al. 2023, arXiv:2303.06594): a fixed opening, as
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 from agents.cleaning import (
+    AskedQuestions,
     certain_part,
     clean_answer,
     clean_question,
     clean_summary,
-    is_repeated,
     is_unsure,
     whole_sentences,
 )
@@ -127,6 +128,8 @@ class Interview:
         self.summary: str | None = None
         self.error: str | None = None
         self.refused: tuple[str, ...] = ()  # questions turned down in this round, for the eyes of a driver
+        self._past = _Past()
+        self._known: tuple[Dialogue, tuple[object, ...], Need] | None = None  # dialogue, other state, need in it
         self._pending: tuple[str, str, str | None, float] | None = None  # question, asked_by, raw, seconds
         self._end = ""  # why asking ended, once it has
         self._halted: Status | None = None
@@ -172,7 +175,7 @@ class Interview:
     @property
     def asked(self) -> int:
         """Rounds used so far."""
-        return sum(turn.asked_by != "person" for turn in self.dialogue.turns)
+        return self._past.of(self.dialogue.turns).rounds
 
     @property
     def pending(self) -> str:
@@ -181,7 +184,22 @@ class Interview:
 
     @property
     def need(self) -> Need:
-        """What has to be fed next."""
+        """What has to be fed next. It is put together once for each state: the whole dialogue is in it."""
+        state = (
+            self.plain is None,
+            self.summary is None,
+            self.options,
+            self._pending,
+            self._end,
+            self._halted,
+            self._attempt,
+            self.refused,
+        )
+        if self._known is None or self._known[0] is not self.dialogue or self._known[1] != state:
+            self._known = (self.dialogue, state, self._find_need())
+        return self._known[2]
+
+    def _find_need(self) -> Need:
         if self._halted:
             return Finished(END_FAILED if self._halted == "failed" else END_STOPPED)
         if self.plain is None:
@@ -283,7 +301,11 @@ class Interview:
 
     def _fail_where_silent(self) -> None:
         """A vision model that says nothing has not described anything. What it left open is asked again on resuming."""
-        turns = [turn for turn in self._asked_of_vision() if turn.asked_by != "person"]
+        asked = (turn for turn in self._asked_of_vision() if turn.asked_by != "person")
+        turns = list(islice(asked, 2))
+        if len(turns) > 1 and not isinstance(self.need, NeedSummary):
+            return
+        turns += asked
         silent = sum(not turn.answer for turn in turns)
         alone = len(turns) == silent == 1
         if alone or (isinstance(self.need, NeedSummary) and 2 * silent > len(turns)):
@@ -305,9 +327,10 @@ class Interview:
         self.refused = ()
 
     def _need_answer(self, question: str, asked_by: str) -> NeedAnswer:
-        pairs = [(turn.question, turn.answer) for turn in self.dialogue.turns if turn.answer]
-        last = len(pairs) if self.options.context == -1 else self.options.context
-        return NeedAnswer(question, tuple(pairs[max(0, len(pairs) - last) :]), asked_by, len(self.dialogue.turns))
+        turns = self.dialogue.turns
+        last = len(turns) if self.options.context == -1 else self.options.context
+        latest = islice(((turn.question, turn.answer) for turn in reversed(turns) if turn.answer), last)
+        return NeedAnswer(question, tuple(latest)[::-1], asked_by, len(turns))
 
     def _need_question(self) -> NeedQuestion:
         task = Task.of(QUESTION, self.dialogue.turns, language=self.options.language, refused=self.refused)
@@ -347,7 +370,7 @@ class Interview:
 
     def _skip_empty_summary(self) -> None:
         """Nothing certain was learned: there is nothing a model could be asked to summarise."""
-        if not self.dialogue.certain and isinstance(self.need, NeedSummary):
+        if isinstance(self.need, NeedSummary) and not self.dialogue.certain:
             self.summary = self.prompts.text("summary.nothing_certain")
             self._end = self._end or END_ROUNDS
 
@@ -356,7 +379,7 @@ class Interview:
         self._spent += seconds
         if text.strip() and is_nothing_new(question or text):
             self._end = END_NOTHING_NEW
-        elif question and not is_repeated(question, [turn.question for turn in self.dialogue.turns]):
+        elif question and question not in self._past.of(self.dialogue.turns).questions:
             self._pending = (question, "questioner", _raw(text, question), self._spent)
             self._forget_attempts()
         elif self._attempt >= self.options.repeats:
@@ -384,6 +407,30 @@ class Interview:
             )
         )
         self._pending = None
+
+
+class _Past:
+    """What is counted of the turns, so that a long interview is not gone through again for every turn."""
+
+    def __init__(self) -> None:
+        self._turns: tuple[Turn, ...] = ()
+        self.rounds = 0  # turns that no person asked for
+        self.questions = AskedQuestions()
+
+    def of(self, turns: tuple[Turn, ...]) -> _Past:
+        """Brought up to date: with the one turn that has come, or from the beginning where others have changed."""
+        old, new = self._turns, turns
+        if old is turns:
+            return self
+        if len(turns) != len(old) + 1 or (old and turns[len(old) - 1] is not old[-1]):
+            self.rounds, self.questions = 0, AskedQuestions()
+        else:
+            new = turns[-1:]
+        for turn in new:
+            self.rounds += turn.asked_by != "person"
+            self.questions.add(turn.question)
+        self._turns = turns
+        return self
 
 
 def _raw(text: str, cleaned: str) -> str | None:

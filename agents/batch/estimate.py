@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from agents.batch.journal import Record
 from agents.batch.pipeline import How
 from agents.batch.progress import duration
-from agents.interview import Interview, Message, NeedQuestion, NeedSummary
+from agents.interview import Interview, NeedQuestion, NeedSummary
 from agents.usage import LETTERS
 from core.left_out import LeftOut
 from core.records import Caption, Dialogue, PictureInfo, Turn
@@ -90,20 +90,35 @@ def estimate(
 
 
 def _tokens(how: How) -> tuple[float, float]:
-    """(read, written) by the questioner for one picture, from the prompts and texts of the usual length."""
-    read = written = 0
-    turns: tuple[Turn, ...] = ()
-    for number in range(how.options.rounds):
-        answer = "a" * (ANSWER if number else OPENING)
-        turns += (Turn(question="q" * QUESTION, answer=answer, asked_by="questioner" if number else "opening"),)
-        info = PictureInfo(sha256="", source="", width=1, height=1)
-        caption = Caption(picture=info, status="stopped", plain="a", dialogue=Dialogue(turns=turns))
-        need = Interview.resumed(caption, how.prompts, how.options).need
-        if isinstance(need, NeedQuestion | NeedSummary):
-            read += _letters(need.messages)
-            written += QUESTION if isinstance(need, NeedQuestion) else SUMMARY
-    return read / LETTERS, written / LETTERS
+    """(read, written) by the questioner for one picture, from the prompts and texts of the usual length.
+
+    From the second turn on each turn makes a request longer by the same number of letters, so the lengths of the first
+    requests give those of all: an arithmetic series for the questions, and the summary's request at the end.
+    """
+    questions = how.options.rounds - 1
+    read = _growing(questions + 1, lambda turns: _letters(how, turns, rounds=turns))
+    if questions:
+        first = _letters(how, 1, rounds=2)
+        second, third = (_letters(how, turns, rounds=turns + 1) for turns in (2, 3))
+        later = questions - 1
+        read += first + later * second + (third - second) * later * (later - 1) // 2
+    return read / LETTERS, (questions * QUESTION + SUMMARY) / LETTERS
 
 
-def _letters(messages: Sequence[Message]) -> int:
-    return sum(len(message.content) for message in messages)
+def _growing(turns: int, letters: Callable[[int], int]) -> int:
+    """`letters(turns)`, found from those of two and three turns."""
+    if turns <= 3:
+        return letters(turns)
+    second, third = letters(2), letters(3)
+    return second + (turns - 2) * (third - second)
+
+
+def _letters(how: How, turns: int, *, rounds: int) -> int:
+    """Letters of the request that an interview of `rounds` makes after so many turns."""
+    texts = [(OPENING, "opening")] + [(ANSWER, "questioner")] * (turns - 1)
+    spoken = tuple(Turn(question="q" * QUESTION, answer="a" * answer, asked_by=asked_by) for answer, asked_by in texts)
+    info = PictureInfo(sha256="", source="", width=1, height=1)
+    caption = Caption(picture=info, status="stopped", plain="a", dialogue=Dialogue(turns=spoken))
+    need = Interview.resumed(caption, how.prompts, replace(how.options, rounds=rounds)).need
+    assert isinstance(need, NeedQuestion | NeedSummary)
+    return sum(len(message.content) for message in need.messages)
