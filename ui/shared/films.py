@@ -13,7 +13,8 @@ import shutil
 import tempfile
 import threading
 import weakref
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
@@ -134,6 +135,7 @@ class Films:
         self._claim = (self.folder / _CLAIM).open("wb")
         _claimed(self._claim)
         self._lock = threading.Lock()
+        self._growing: dict[Path, int] = {}  # files that are being written, and the bytes each will have
         self.most_bytes = most_bytes
 
     @property
@@ -146,14 +148,9 @@ class Films:
         label = label_of(name) if name else "video"
         path = self.folder / secrets.token_hex(16)
         try:
-            with self._lock:
-                length = file.seek(0, io.SEEK_END)
+            with self._room_for(path, file.seek(0, io.SEEK_END)), path.open("wb") as out:
                 file.seek(0)
-                there = sum(one.stat().st_size for one in self.folder.iterdir())
-                if there + length > self.most_bytes:
-                    raise UsageError("the dashboard holds as many videos as it may; try again in a while")
-                with path.open("wb") as out:
-                    shutil.copyfileobj(file, out, 1 << 20)
+                shutil.copyfileobj(file, out, 1 << 20)
             with open_video(path, limits=_limits(), name=label) as video:
                 return HeldVideo(video.info(), path, str(getattr(video, "kind", "")), video.seconds)
         except OSError as error:
@@ -162,6 +159,31 @@ class Films:
         except BaseException:
             path.unlink(missing_ok=True)
             raise
+
+    @contextmanager
+    def _room_for(self, path: Path, length: int) -> Iterator[None]:
+        """Reserve room for a file while it is written, so that several can be written at once. Raises UsageError."""
+        with self._lock:
+            if self._held() + length > self.most_bytes:
+                raise UsageError("the dashboard holds as many videos as it may; try again in a while")
+            self._growing[path] = length
+        try:
+            yield
+        except BaseException:
+            path.unlink(missing_ok=True)  # before its room is given to another one
+            raise
+        finally:
+            with self._lock:
+                del self._growing[path]
+
+    def _held(self) -> int:
+        """Bytes of all files, those that are being written at their full length."""
+        total = sum(self._growing.values())
+        for path in self.folder.iterdir():
+            if path not in self._growing:
+                with suppress(FileNotFoundError):  # a visitor removes it just now
+                    total += path.stat().st_size
+        return total
 
 
 @st.cache_resource(show_spinner=False)
