@@ -26,9 +26,9 @@ from agents.cleaning import (
     clean_question,
     clean_summary,
     is_unsure,
-    whole_sentences,
 )
 from agents.prompts import Prompts
+from core.cut_text import whole_sentences
 from core.errors import UsageError
 from core.records import Caption, Dialogue, Status, Turn
 from core.tasks import NOTHING_NEW, QUESTION, SUMMARY, Task, is_nothing_new

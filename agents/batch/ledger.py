@@ -22,13 +22,15 @@ from core.records import Caption
 
 DONE, SAME, FAILED = 1, 2, 3  # SAME: it has the bytes of another picture, and shares that one's caption
 EVERY: Final = 2.0  # seconds between two waits for the disk: what a power cut may cost
+LAYOUT: Final = 2  # of the index; one with another layout is made anew
 PENDING, FINISHED, GAVE_UP = "i.key IS NULL", f"i.state IN ({DONE}, {SAME})", f"i.state = {FAILED}"
 
 _LAYOUT: Final = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value)",
-    "CREATE TABLE item (key BLOB PRIMARY KEY, n INT, state INT, begin INT) WITHOUT ROWID",
+    "CREATE TABLE item (key BLOB PRIMARY KEY, n INT, state INT, begin INT, truncated INT) WITHOUT ROWID",
     "CREATE INDEX item_n ON item (n, key)",
     f"CREATE INDEX item_same ON item (begin, n, key) WHERE state = {SAME}",
+    f"PRAGMA user_version = {LAYOUT}",
     "CREATE TABLE picture (sha256 BLOB PRIMARY KEY, begin INT) WITHOUT ROWID",
 )
 
@@ -244,7 +246,8 @@ class Ledger:
         first = next(self.journal.read(), None)
         identity = first[1].get("id") if first else None
         known = dict(db.execute("SELECT name, value FROM meta WHERE name IN ('id', 'indexed')").fetchall())
-        if known.get("id") != identity or known.get("indexed", 0) > self.journal.size:
+        [layout] = db.execute("PRAGMA user_version").fetchone()
+        if layout != LAYOUT or known.get("id") != identity or known.get("indexed", 0) > self.journal.size:
             db.close()
             self._forget()
             db, known = self._connected(), {}
@@ -288,7 +291,7 @@ class Ledger:
             if kind == "done":
                 sha256 = bytes.fromhex(record["caption"]["picture"]["sha256"])
                 self._db.execute("INSERT OR IGNORE INTO picture VALUES (?, ?)", (sha256, begin))
-                self._put(record, DONE, begin)
+                self._put(record, DONE, begin, truncated=bool(record["caption"].get("truncated")))
             elif kind == "same":
                 first = self._one("SELECT begin FROM picture WHERE sha256 = ?", bytes.fromhex(record["sha256"]))
                 self._put(record, SAME, first)
@@ -301,12 +304,13 @@ class Ledger:
                 f"the journal '{printable(self.journal.path)}' holds no record of a batch at byte {begin}."
             ) from None
 
-    def _put(self, record: Record, state: int, begin: int | None) -> None:
+    def _put(self, record: Record, state: int, begin: int | None, *, truncated: bool = False) -> None:
         if begin is None:
             raise ValueError("the caption it shares is not there")
         self._db.execute(
-            "INSERT INTO item VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE SET n = ?2, state = ?3, begin = ?4",
-            (as_blob(record["key"]), record["n"], state, begin),
+            "INSERT INTO item VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT (key) DO UPDATE SET n = ?2, state = ?3, begin = ?4, truncated = ?5",
+            (as_blob(record["key"]), record["n"], state, begin, truncated),
         )
 
 

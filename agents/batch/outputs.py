@@ -143,7 +143,8 @@ def _coco(path: Path, rows: Rows) -> None:
             file.write((b",\n" if number > 1 else b"") + as_bytes(json.dumps(image, ensure_ascii=False)))
         file.write(b'\n], "annotations": [\n')
         for number, row in enumerate(rows(), start=1):
-            said = {"id": number, "image_id": number, "caption": row.caption.text}
+            said: dict[str, Any] = {"id": number, "image_id": number, "caption": row.caption.text}
+            said["truncated"] = row.caption.truncated  # a field that COCO does not have; its readers pass over it
             file.write((b",\n" if number > 1 else b"") + as_bytes(json.dumps(said, ensure_ascii=False)))
         file.write(b"\n]}\n")
 

@@ -291,6 +291,7 @@ class _Batch:
         facts = {
             "pictures": tally.total,
             "captioned": listing.count(scope, f"i.state = {DONE}"),
+            "truncated": listing.count(scope, f"i.state = {DONE} AND i.truncated"),
             "repeated": listing.count(scope, f"i.state = {SAME}"),
             "failed": listing.count(scope, GAVE_UP),
             "left": listing.count(scope, PENDING),
@@ -321,6 +322,8 @@ class _Batch:
 
     def _summary(self, facts: dict[str, Any], tally: Tally, left_out: LeftOut) -> list[str]:
         parts = [f"{facts['captioned']:,} captioned"]
+        if facts["truncated"]:
+            parts.append(f"{facts['truncated']:,} of them truncated")
         if facts["repeated"]:
             parts.append(f"{facts['repeated']:,} repeated")
         if facts["failed"]:

@@ -147,3 +147,16 @@ def test_names(tmp_path: Path) -> None:
         kind_of(tmp_path / "captions.xml")
     assert with_shard(Path("a/captions.jsonl"), 1, 4) == Path("a/captions.1-of-4.jsonl")
     assert with_shard(Path("a/captions.jsonl"), 0, 1) == Path("a/captions.jsonl")
+
+
+def test_a_caption_that_was_cut_is_marked_in_every_output(tmp_path: Path) -> None:
+    def cut() -> Iterator[Row]:
+        yield Row(0, "a.png", caption(1).model_copy(update={"truncated": True}), None)
+        yield Row(1, "c.png", caption(2), None)
+
+    for name in ("out.jsonl", "out.parquet", "out.json"):
+        write_output(tmp_path / name, cut)
+    assert [one["truncated"] for one in lines(tmp_path / "out.jsonl")] == [True, False]
+    assert pyarrow.parquet.read_table(tmp_path / "out.parquet")["truncated"].to_pylist() == [True, False]
+    coco = json.loads((tmp_path / "out.json").read_text("utf-8"))
+    assert [one["truncated"] for one in coco["annotations"]] == [True, False]

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sqlite3
 import tarfile
 import threading
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,9 @@ from agents.batch.plan import Request, at_work
 from agents.captioning import Request as CaptionRequest
 from agents.captioning import run as run_caption
 from core.errors import BackendError, InquisightError, QuestionerError, UsageError
+from core.images import open_picture
 from core.settings import get_settings
+from core.vision import Reply, VisualQuestion
 from tests.agents.batch.making import HashedEye, batch, lines, make_pictures, register
 
 COUNT = 10
@@ -60,7 +65,7 @@ def test_every_picture_has_the_caption_that_the_caption_command_gives(
             alone["summary"], alone["plain"], alone["opening"]
         )  # fmt: skip
         assert mine["dialogue"] == [
-            {name: turn[name] for name in ("question", "answer", "asked_by", "certainty")}
+            {name: turn[name] for name in ("question", "answer", "asked_by", "certainty", "truncated")}
             for turn in alone["dialogue"]["turns"]
         ]
 
@@ -425,3 +430,34 @@ def test_ctrl_c_finishes_what_is_under_way_and_the_same_command_goes_on(
     assert batch("photos", out=OUT) == 0
     assert OUT.read_bytes() == Path("whole.jsonl").read_bytes()
     assert sum(eye.looked) == 30
+
+
+def test_the_summary_counts_captions_that_were_cut(
+    eye: HashedEye, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of earlier runs too; a repeated picture is no further caption."""
+    cut = {open_picture(Path(f"photos/p{number:03d}.png")).sha256 for number in (1, 2)}
+    shutil.copy("photos/p001.png", "photos/q.png")
+
+    def replies(questions: Sequence[VisualQuestion]) -> list[Reply]:
+        return [Reply(eye.say(one), "length" if one.image.sha256 in cut else "stop") for one in questions]
+
+    monkeypatch.setattr(eye, "replies", replies)
+    assert batch("photos", out=OUT) == 0
+    assert "11 pictures: 10 captioned, 2 of them truncated, 1 repeated\n" in capsys.readouterr().out
+    assert sum(line["truncated"] for line in lines(OUT)) == 3
+    (WORK / "index.sqlite").unlink()
+    assert batch("photos", out=OUT, json=True) == 0
+    assert json.loads(capsys.readouterr().out)["truncated"] == 2
+
+
+def test_an_index_of_an_earlier_layout_is_made_anew(eye: HashedEye, capsys: pytest.CaptureFixture[str]) -> None:
+    assert batch("photos", out=OUT, limit=3) == 0
+    with closing(sqlite3.connect(WORK / "index.sqlite")) as database:
+        database.execute("ALTER TABLE item DROP COLUMN truncated")
+        database.execute("PRAGMA user_version = 0")
+        database.commit()
+    looks = sum(eye.looked)
+    capsys.readouterr()
+    assert batch("photos", out=OUT) == 0 and "10 captioned" in capsys.readouterr().out
+    assert sum(eye.looked) == looks + COUNT - 3
