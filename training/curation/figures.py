@@ -50,6 +50,7 @@ class Figures:
     generated: int = 0
     ungenerated: dict[str, int] = field(default_factory=dict)  # reason -> pictures
     continued: int = 0
+    truncated: dict[str, int] = field(default_factory=dict)  # step -> texts that were cut at the limit of tokens
     repaired: int = 0
     unrepaired: dict[str, int] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
@@ -88,6 +89,8 @@ def count(folder: Folder) -> Figures:
     found.ungenerated = _reasons(one["reason"] for one in first.values() if one["status"] != "ok")
     found.repaired = len(mended)
     found.unrepaired = _reasons(one["reason"] for one in second.values() if one["status"] != "repaired")
+    kinds = {"generated": good, "repaired": mended}
+    found.truncated = {step: sum(bool(one.get("truncated")) for one in records) for step, records in kinds.items()}
     found.usage = account(folder)
     found.cost = Prices.of(folder).cost(found.usage)
     found.texts = {

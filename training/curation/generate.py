@@ -14,6 +14,8 @@ from typing import Any, Final
 
 from pydantic import Field, ValidationError, field_validator
 
+from core.budgets import MORE
+from core.cut_text import whole_sentences
 from core.errors import BackendError, ImageError, UsageError, printable
 from core.images import MAX_PIXELS, Picture, open_picture
 from core.remote import for_all
@@ -231,6 +233,7 @@ class _Batches:
     def _describe(self, place: str, pictures: dict[str, Picture], turns: dict[str, str]) -> dict[str, dict[str, Any]]:
         images = dict(zip(pictures, self.backend.encode(list(pictures.values())), strict=True))
         parts: dict[str, list[str]] = {name: [] for name in pictures}
+        truncated: set[str] = set()
         waiting = list(pictures)
         for part in range(self.settings.continues + 1):
             options = self._options(place, part)
@@ -239,23 +242,27 @@ class _Batches:
                 asked = [turns[name], *[self.settings.continue_with] * part]
                 history = tuple(zip(asked, parts[name], strict=False))
                 questions.append(VisualQuestion(images[name], asked[-1], history, options))
-            for name, answer in zip(waiting, self.backend.answer(questions), strict=True):
-                parts[name].append(answer.strip())
+            for name, reply in zip(waiting, self.backend.replies(questions), strict=True):
+                parts[name].append((whole_sentences(reply.text) if reply.truncated else reply.text).strip())
+                if reply.truncated:
+                    truncated.add(name)
             waiting = [name for name in waiting if sum(map(self.count, parts[name])) < self.settings.min_tokens]
             if not waiting:
                 break
-        return {name: self._outcome(said) for name, said in parts.items()}
+        return {name: self._outcome(said, name in truncated) for name, said in parts.items()}
 
-    def _outcome(self, parts: list[str]) -> dict[str, Any]:
+    def _outcome(self, parts: list[str], truncated: bool) -> dict[str, Any]:
         text = " ".join(part for part in parts if part)
         said = {"parts": parts, "tokens": [self.count(part) for part in parts], "text": text}
         if not text:
             return {"status": "failed", "reason": "the model said nothing", **said}
-        return {"status": "ok", **said}
+        return {"status": "ok", **said, "truncated": truncated}
 
     def _options(self, place: str, part: int) -> GenerationOptions:
         seed = int.from_bytes(hashlib.sha256(f"{self.settings.seed}:{place}:{part}".encode()).digest()[:4], "big")
-        return GenerationOptions(self.settings.max_new_tokens, self.settings.temperature, self.settings.top_p, seed)
+        chosen = self.settings
+        room = chosen.max_new_tokens
+        return GenerationOptions(room, chosen.temperature, chosen.top_p, seed, retry_tokens=MORE * room)
 
     def count(self, text: str) -> int:
         """Tokens of the backend where it counts them (`count_tokens`), else words and punctuation marks."""

@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, Protocol
 
+from core.budgets import MORE
 from core.errors import QuestionerError
 from core.halting import current_halt
 from core.remote import Pace
 
 LOADER: Final = "agents.questioners:load_questioner"
-ASK: Final = "agents.questioners:ask"
+ASK: Final = "agents.questioners:ask_reply"
 # Failures that belong to one text; any other one would meet the next text as well.
 OF_THE_TEXT: Final = frozenset({"ContentFilterError", "EmptyReplyError"})
 
@@ -59,6 +60,7 @@ class Reply:
     text: str = ""
     error: QuestionerError | None = None
     usage: Usage = field(default_factory=Usage)
+    truncated: bool = False  # cut at the limit of tokens, also where it was asked for once more
 
     @property
     def is_outage(self) -> bool:
@@ -92,12 +94,13 @@ class ChatMender:
         token = variable.set(counter)
         try:
             messages = [SystemMessage(brief), HumanMessage(request)]
-            text = self._ask(self._model, messages, max_tokens=max_tokens, temperature=self._temperature, seed=seed)
+            limits = {"max_tokens": max_tokens, "retry_tokens": MORE * max_tokens}
+            reply = self._ask(self._model, messages, **limits, temperature=self._temperature, seed=seed)
         except QuestionerError as error:
             return Reply(error=error, usage=counter.usage())
         finally:
             variable.reset(token)
-        return Reply(text, usage=counter.usage())
+        return Reply(reply.text, usage=counter.usage(), truncated=reply.truncated)
 
 
 def _resolve(target: str) -> Callable[..., Any]:

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from pydantic import Field
 
+from core.cut_text import whole_sentences
 from core.errors import QuestionerError, UsageError, printable
 from core.halting import CalledOff, Halt, current_halt, halting
 from core.remote import for_all
@@ -304,9 +305,10 @@ class _Run:
                 if reply.is_outage:
                     break
                 continue
-            text, problem = read_reply(reply.text, job.text, self.files, asked.mark)
+            said = whole_sentences(reply.text) if reply.truncated else reply.text
+            text, problem = read_reply(said, job.text, self.files, asked.mark)
             if not problem:
-                outcome = {"status": "repaired", "text": text}
+                outcome = {"status": "repaired", "text": text, "truncated": reply.truncated}
                 break
             attempts.append({"problem": problem, "reply": reply.text})
             outcome = {"status": "failed", "reason": problem}

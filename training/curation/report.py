@@ -49,6 +49,7 @@ def markdown(folder: Folder, found: Figures, plots: dict[str, str]) -> str:
                 ),
                 ("repairs", f"{mended.get('repairer', 'nobody yet')}"),
                 ("account", _account(found)),
+                ("truncated", ", ".join(f"{count} {step}" for step, count in found.truncated.items())),
             ],
         )
     )

@@ -6,6 +6,7 @@ import importlib.util
 import json as json_module
 import math
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from training.curation import generate as generating
 from training.curation import repair as repairing
 from training.curation.folder import LEFT_OUT, PROGRESS, Folder, Step
 from training.curation.generate import Instructions, known_pictures
-from training.curation.journal import read_json
+from training.curation.journal import Record, read_json
 from training.curation.mender import ChatMender
 from training.curation.pictures import KINDS, list_pictures
 from training.curation.progress import show
@@ -126,7 +127,8 @@ def generate(
     good = sum(record["status"] == "ok" for record in made.values())
     new = f"{tally.done} new, " if tally.done else "nothing left to do, "
     aside = f"; {len(made) - good} set aside, see `inquisight curate status`" if len(made) > good else ""
-    print(f"{new}{good} texts of {len(known_pictures(folder))} pictures{aside}")
+    cut = _truncated(made.values())
+    print(f"{new}{good} texts of {len(known_pictures(folder))} pictures{cut}{aside}")
     if left_out:
         print(left_out)
 
@@ -183,10 +185,15 @@ def repair(path: Path, options: dict[str, Any], *, prompts: Path | None, money: 
     good = sum(record["status"] == "repaired" for record in mended.values())
     new = f"{tally.done} new, " if tally.done else "nothing left to do, "
     aside = f"; {len(mended) - good} set aside, --failed tries them again" if len(mended) > good else ""
-    print(f"{new}{good} texts repaired{aside}")
+    print(f"{new}{good} texts repaired{_truncated(mended.values())}{aside}")
     if usage.calls:
         cost = f", cost {prices.cost(usage):.2f}" if prices.input or prices.output else ""
         print(f"{usage.calls} calls, {usage.input_tokens:,} tokens in, {usage.output_tokens:,} tokens out{cost}")
+
+
+def _truncated(records: Iterable[Record]) -> str:
+    count = sum(bool(record.get("truncated")) for record in records)
+    return f", {count} truncated" if count else ""
 
 
 def _waiting(under_way: int) -> None:

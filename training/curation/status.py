@@ -14,10 +14,12 @@ def lines(found: Figures) -> list[str]:
     told = [f"generate  {made} of {found.pictures} pictures{_state(made, found.pictures)}"]
     if found.generated:
         told[0] += f"; {found.generated} texts, {found.continued} of them continued"
+        told[0] += _truncated(found, "generated")
     told += _aside(found.ungenerated)
     told += [f"          {found.left_out['line']}"] if found.left_out.get("count") else []
     tried = found.repaired + sum(found.unrepaired.values())
     told.append(f"repair    {tried} of {found.generated} texts{_state(tried, found.generated)}")
+    told[-1] += _truncated(found, "repaired")
     if found.usage.calls:
         usage = found.usage
         told[-1] += f"; {usage.calls} calls, {usage.input_tokens:,} tokens in, {usage.output_tokens:,} out"
@@ -45,8 +47,19 @@ def as_record(found: Figures) -> Record:
     return {
         "pictures": found.pictures,
         "left_out": {name: found.left_out.get(name) or empty for name, empty in (("count", 0), ("reasons", {}))},
-        "generated": {"texts": found.generated, "continued": found.continued, "failed": found.ungenerated},
-        "repaired": {"texts": found.repaired, "failed": found.unrepaired, **found.usage.record(), "cost": found.cost},
+        "generated": {
+            "texts": found.generated,
+            "continued": found.continued,
+            "truncated": found.truncated.get("generated", 0),
+            "failed": found.ungenerated,
+        },
+        "repaired": {
+            "texts": found.repaired,
+            "truncated": found.truncated.get("repaired", 0),
+            "failed": found.unrepaired,
+            **found.usage.record(),
+            "cost": found.cost,
+        },
         "labelled": found.sample.labelled if found.sample else {},
         "rules": found.verdict
         and {
@@ -62,6 +75,11 @@ def as_record(found: Figures) -> Record:
 
 def _state(done: int, total: int) -> str:
     return "" if done >= total else ", unfinished"
+
+
+def _truncated(found: Figures, step: str) -> str:
+    count = found.truncated.get(step, 0)
+    return f", {count} truncated" if count else ""
 
 
 def _aside(reasons: dict[str, int]) -> list[str]:
