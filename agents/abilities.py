@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from core.errors import InquisightError
+from core.registry import get_registry
+
 if TYPE_CHECKING:
-    from core.entries import Entry
+    from core.entries import Entry, Kind
     from core.settings import Settings
 
 
@@ -20,9 +21,13 @@ class Choice:
     spec: str
     about: str
     abilities: tuple[str, ...]
-    ready: bool = True
-    """False where something is missing before it can be used; `missing` says what."""
     missing: str = ""
+    """Why it cannot work as offered, one line with the way out; "" where it can."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether nothing is missing, as far as is known without loading it."""
+        return not self.missing
 
 
 def eye_abilities(capabilities: Mapping[str, Any]) -> tuple[str, ...]:
@@ -45,29 +50,30 @@ def eye_abilities(capabilities: Mapping[str, Any]) -> tuple[str, ...]:
 
 def eye_choice(entry: Entry, spec: str | None = None) -> Choice:
     """The eye `entry`, perhaps with an argument behind its name."""
-    return Choice(spec or entry.name, entry.description, eye_abilities(entry.capabilities))
+    name = spec or entry.name
+    return Choice(name, entry.description, eye_abilities(entry.capabilities), why_not("vision backend", name))
 
 
 def questioner_choice(spec: str, entry: Entry | None, settings: Settings) -> Choice:
     """A registered questioner, or "provider:model" for a language model."""
+    missing = why_not("questioner", spec, settings)
     if entry is not None:
         capabilities = ("plays by rules, no language model",) if entry.name == "scripted" else ()
-        return Choice(spec, entry.description, capabilities)
-    from agents.providers import PROVIDERS, Provider
-
-    provider_name, _, model = spec.partition(":")
-    provider = PROVIDERS.get(provider_name, Provider())
-    about = f"{model or 'a language model'}, by {provider_name}"
-    missing = ""
-    if provider.extra and importlib.util.find_spec(f"langchain_{provider_name}") is None:
-        missing = f"it needs an optional part: pip install 'inquisight[{provider.extra}]'"
-    elif provider.key and not (os.environ.get(provider.key) or (provider_name == "openai" and _has_server(settings))):
-        missing = f"it needs a key: set {provider.key} before the dashboard is started"
-    return Choice(
-        spec, about, ("a language model", "asks about anything", "any language it knows"), not missing, missing
-    )
+        return Choice(spec, entry.description, capabilities, missing)
+    provider, _, model = spec.partition(":")
+    about = f"{model or 'a language model'}, by {provider}"
+    return Choice(spec, about, ("a language model", "asks about anything", "any language it knows"), missing)
 
 
-def _has_server(settings: Settings) -> bool:
-    """Whether an OpenAI-compatible server, or a key for OpenAI itself, is set."""
-    return bool(settings.api_key or settings.base_url)
+def why_not(kind: Kind, spec: str, settings: Settings | None = None) -> str:
+    """Why a model cannot work as it is named, one line; "" where nothing is known to be missing. Loads nothing."""
+    from agents.questioners import check_questioner
+
+    try:
+        if kind == "questioner":
+            check_questioner(spec, settings)
+        else:
+            get_registry().check(kind, spec)
+    except InquisightError as error:
+        return str(error)
+    return ""

@@ -12,6 +12,7 @@ What differs between providers stands in `agents/providers.py`; what is retried,
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -198,6 +199,33 @@ def _missing_package(spec: str, provider: Provider, error: ImportError) -> str:
         return f"the questioner {spec!r} needs an optional part: pip install 'inquisight[{provider.extra}]'"
     package = re.search(r"pip install ([\w\-]+)", str(error))
     return f"the questioner {spec!r} needs a package: pip install {package[1] if package else error.name or '?'}"
+
+
+def check_questioner(spec: str, settings: Settings | None = None) -> None:
+    """Raise what is known to keep a questioner from working before it is made: its name, a package, a key, a folder.
+
+    Nothing is imported, loaded or asked. Raises UsageError, RegistryError, BackendError.
+    """
+    from core.registry import get_registry
+    from core.settings import get_settings
+
+    registry = get_registry()
+    provider_name, colon, model_name = spec.partition(":")
+    if provider_name in registry.questioners or not (colon or provider_name in PROVIDERS):
+        registry.check("questioner", spec)
+        return
+    if not (provider_name and model_name):
+        raise UsageError(f"the questioner {spec!r} is incomplete; write provider:model, such as {_EXAMPLES}.")
+    provider = PROVIDERS.get(provider_name, Provider())
+    _, typed = _parts_of(spec, provider_name, model_name)
+    if provider.extra and importlib.util.find_spec(f"langchain_{provider_name}") is None:
+        raise UsageError(_missing_package(spec, provider, ImportError()))
+    if provider_name == "openai":
+        _endpoint_of(spec, settings or get_settings(), typed)
+    elif provider.key and not os.environ.get(provider.key):
+        raise UsageError(f"the questioner {spec!r} needs a key: set {provider.key}.")
+    if provider_name == "huggingface" and os.path.lexists(folder := Path(model_name).expanduser()):
+        weight_files(folder, "huggingface:", hub=True)
 
 
 # ---- asking it -----------------------------------------------------------------------------------------------------

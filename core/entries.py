@@ -30,11 +30,13 @@ class Register(Protocol):
         description: str = "",
         capabilities: Mapping[str, Any] | None = None,
         extra: str | None = None,
+        check: Target | None = None,
     ) -> None:
         """Offer `target` ("module:attribute" or a factory) under `name`.
 
         `extra` names the optional dependencies it needs ("inquisight[openai]"), for the message when
-        they are missing.
+        they are missing. `check` is called with what stands behind the name (None: nothing) and raises an
+        InquisightError where that cannot work (no folder, no key, ...); it must be quick, and load and fetch nothing.
         """
 
 
@@ -50,13 +52,21 @@ class Entry:
     plugin: str  # the entry point's name
     distribution: str  # what pip calls the package it came from
     extra: str | None = None
+    check: Target | None = field(default=None, repr=False)
 
     def resolve(self) -> Callable[..., Any]:
         """Import the target. Raises RegistryError naming what is missing."""
+        return self._resolve(self.target)
+
+    def resolve_check(self) -> Callable[..., Any] | None:
+        """Import the check; None where there is none. Raises RegistryError naming what is missing."""
+        return None if self.check is None else self._resolve(self.check)
+
+    def _resolve(self, target: Target) -> Callable[..., Any]:
         who = f"the {self.kind} '{self.name}' (plugin '{self.plugin}' of {self.distribution})"
-        if not isinstance(self.target, str):
-            return self.target
-        module_name, _, attribute = self.target.partition(":")
+        if not isinstance(target, str):
+            return target
+        module_name, _, attribute = target.partition(":")
         try:
             found: Any = importlib.import_module(module_name)
         except ModuleNotFoundError as error:
@@ -71,9 +81,9 @@ class Entry:
             try:
                 found = getattr(found, part)
             except AttributeError as error:
-                raise RegistryError(f"{who} points to '{self.target}', but '{part}' is not there.") from error
+                raise RegistryError(f"{who} points to '{target}', but '{part}' is not there.") from error
         if not callable(found):
-            raise RegistryError(f"{who} points to '{self.target}', which cannot be called.")
+            raise RegistryError(f"{who} points to '{target}', which cannot be called.")
         return found  # type: ignore[no-any-return]
 
 
@@ -99,19 +109,21 @@ def collector(gathered: list[Entry], kind: Kind, plugin: str, distribution: str)
         description: str = "",
         capabilities: Mapping[str, Any] | None = None,
         extra: str | None = None,
+        check: Target | None = None,
     ) -> None:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise RegistryError(
                 f"'{printable(name, limit=80)}' cannot be the name of a {kind}: lower-case letters, digits, '.', "
                 "'_' and '-' only"
             )
-        if not callable(target) and not (isinstance(target, str) and _TARGET.fullmatch(target)):
-            raise RegistryError(
-                f"the target of the {kind} '{name}' must be \"module:attribute\" or a callable, "
-                f"not '{printable(target, limit=80)}'"
-            )
+        for what, given in {"target": target, **({} if check is None else {"check": check})}.items():
+            if not callable(given) and not (isinstance(given, str) and _TARGET.fullmatch(given)):
+                raise RegistryError(
+                    f"the {what} of the {kind} '{name}' must be \"module:attribute\" or a callable, "
+                    f"not '{printable(given, limit=80)}'"
+                )
         frozen = MappingProxyType(dict(capabilities)) if capabilities else _NOTHING
-        gathered.append(Entry(kind, name, target, printable(description), frozen, plugin, distribution, extra))
+        gathered.append(Entry(kind, name, target, printable(description), frozen, plugin, distribution, extra, check))
 
     return register
 

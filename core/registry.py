@@ -80,7 +80,7 @@ class Registry:
         """The backend that "name" or "name:argument" stands for. Raises RegistryError or BackendError."""
         from core.vision import VisionBackend
 
-        entry, made = self._create("vision backend", spec, BackendError)
+        entry, made = self._create("vision backend", spec)
         if not isinstance(made, VisionBackend):
             raise RegistryError(
                 f"the vision backend '{entry.name}' (plugin '{entry.plugin}' of {entry.distribution}) made a "
@@ -90,13 +90,23 @@ class Registry:
 
     def create_questioner(self, spec: str) -> Any:
         """The LangChain chat model for "name" or "name:argument". Raises RegistryError or QuestionerError."""
-        entry, made = self._create("questioner", spec, QuestionerError)
+        entry, made = self._create("questioner", spec)
         if not callable(getattr(made, "invoke", None)):
             raise RegistryError(
                 f"the questioner '{entry.name}' (plugin '{entry.plugin}' of {entry.distribution}) made a "
                 f"{type(made).__name__}, which is not a LangChain chat model."
             )
         return made
+
+    def check(self, kind: Kind, spec: str) -> None:
+        """Raise an InquisightError where "name" or "name:argument" cannot work, as far as its plugin knows beforehand.
+
+        Nothing is loaded or fetched; a plugin without a check is believed.
+        """
+        entry, argument = self._entry_of(kind, spec)
+        check = entry.resolve_check()
+        if check is not None:
+            self._call(entry, spec, check, argument)
 
     def trainer(self, name: str) -> Callable[..., Any]:
         """The recipe runner registered as `name`, imported. Raises RegistryError."""
@@ -199,23 +209,31 @@ class Registry:
         }
         return tables[kind]
 
-    def _create(self, kind: Kind, spec: str, failure: type[InquisightError]) -> tuple[Entry, Any]:
+    def _create(self, kind: Kind, spec: str) -> tuple[Entry, Any]:
+        entry, argument = self._entry_of(kind, spec)
+        return entry, self._call(entry, spec, entry.resolve(), argument)
+
+    def _entry_of(self, kind: Kind, spec: str) -> tuple[Entry, str | None]:
         name, colon, argument = spec.partition(":")
         if colon and not argument:
             raise UsageError(f"'{printable(spec)}' ends in a colon; write '{printable(name)}' or 'name:argument'.")
-        entry = self.find(kind, name)
-        target = entry.resolve()
+        return self.find(kind, name), argument or None
+
+    @staticmethod
+    def _call(entry: Entry, spec: str, target: Callable[..., Any], argument: str | None) -> Any:
+        failure: type[InquisightError] = BackendError if entry.kind == "vision backend" else QuestionerError
         try:
-            return entry, target(argument or None)
+            return target(argument)
         except InquisightError:
             raise
         except ModuleNotFoundError as error:
             way_out = f"pip install '{entry.extra}'" if entry.extra else "install the package that provides it"
             raise failure(
-                f"the {kind} '{name}' needs the module '{printable(error.name)}', which is not installed; {way_out}."
+                f"the {entry.kind} '{entry.name}' needs the module '{printable(error.name)}', which is not installed; "
+                f"{way_out}."
             ) from error
         except Exception as error:
-            raise failure(f"the {kind} '{printable(spec)}' could not start: {one_line(error)}.") from error
+            raise failure(f"the {entry.kind} '{printable(spec)}' could not start: {one_line(error)}.") from error
 
 
 def load_registry(*, strict: bool | None = None, load: str | None = None) -> Registry:

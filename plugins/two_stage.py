@@ -22,6 +22,7 @@ def register_vision_backends(register: Register) -> None:
     register(
         "trained",
         "plugins.minigpt4.trained:TrainedBackend",
+        check="plugins.readiness:trained",
         description="A MiniGPT-4 with a projection of your own: trained:RUN, the folder of a finished training.",
         capabilities={
             "follows_instructions": True,

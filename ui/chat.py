@@ -10,7 +10,7 @@ import streamlit as st
 from agents.branching import Growing, Node, check_pictures, page_of
 from core.errors import InquisightError, printable
 from ui.shared.attention import announce
-from ui.shared.choices import choose_eye, choose_seed
+from ui.shared.choices import blocked, choose_eye, choose_seed
 from ui.shared.clipboard import copy_button
 from ui.shared.conversations import Conversation, Desk, desk_of
 from ui.shared.going import draw_kept
@@ -104,7 +104,7 @@ def _settings(desk: Desk) -> str:
     """Draw them; gives back what is in the way of a question, in a sentence."""
     setting = desk.setting
     setting.vision = choose_eye(f"chat-eye-{desk.here.key}", setting.vision)
-    with st.expander("More settings", icon=":material/tune:"):
+    with st.expander("Settings", icon=":material/tune:"):
         form = st.segmented_control(
             "Length of the answers",
             list(_FORMS),
@@ -122,6 +122,8 @@ def _settings(desk: Desk) -> str:
         )
         about = "Of the next conversation: same seed, same model, same questions, same answers"
         setting.seed, _ = choose_seed("chat-seed", setting.seed, about)
+    if reason := blocked(vision=[setting.vision]):
+        return reason
     talk = desk.here.talk
     pictures = (talk.waiting or talk.pictures) if desk.elsewhere else talk.pictures
     try:

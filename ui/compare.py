@@ -15,7 +15,7 @@ from agents.steering import Steered, View
 from core.errors import BackendError, UsageError
 from core.settings import get_settings
 from ui.shared.attention import announce, lead_to
-from ui.shared.choices import choose_eye, choose_questioner, eyes, may_type, questioners
+from ui.shared.choices import blocked, choose_eye, choose_questioner, draw_blocked, eyes, may_type, questioners, require
 from ui.shared.intake import intake
 from ui.shared.interviews import drive, progress_of, state_of
 from ui.shared.jobs import Job, queue_words, watch
@@ -140,6 +140,8 @@ def page() -> None:
 
 def _start(me: Visitor, desk: Desk) -> None:
     missing, busy = desk.missing, desk.busy is not None
+    models = desk.models()
+    reason = blocked(vision=[sees for _, sees, _ in models], questioner=[asks for _, _, asks in models])
     there = len(desk.models()) - missing
     words = "Compare" if not there else f"Add {count(missing, 'column')}" if missing else "Compare again"
     st.button(
@@ -147,9 +149,10 @@ def _start(me: Visitor, desk: Desk) -> None:
         type="primary",
         key="compare-start",
         icon=":material/play_arrow:",
-        disabled=desk.held is None or not desk.chosen or (busy and not missing),
+        disabled=bool(reason) or desk.held is None or not desk.chosen or (busy and not missing),
         on_click=desk.want,
     )
+    draw_blocked(reason)
     if desk.wanted:
         desk.wanted = False
         with told():
@@ -163,26 +166,29 @@ def _start(me: Visitor, desk: Desk) -> None:
 
 
 def _settings(desk: Desk) -> None:
-    axes: dict[Axis, str] = {"eyes": "Several that see", "questioners": "Several that ask"}
+    axes: dict[Axis, str] = {"eyes": "Vision models", "questioners": "Language models"}
     axis = st.segmented_control(
         "What differs", list(axes), default=desk.axis, required=True, format_func=axes.__getitem__, key="compare-axis"
     )
     if axis is not None and axis != desk.axis:
         desk.axis, desk.chosen, desk.other = axis, [], ""
     by_eyes = desk.axis == "eyes"
-    offered = [choice.spec for choice in (eyes() if by_eyes else questioners())]
+    choices = eyes() if by_eyes else questioners()
+    offered = [choice.spec for choice in choices if choice.ready]  # so that "Select all" takes no other
     first = get_settings().vision if by_eyes else get_settings().questioner
-    chosen = desk.chosen or [first]
+    chosen = desk.chosen or ([first] if first in offered else offered[:1])
     names = list(dict.fromkeys([*offered, *chosen]))
     desk.chosen = st.multiselect(
-        "Models that see" if by_eyes else "Models that ask",
+        "Vision models" if by_eyes else "Language models",
         names,
         default=chosen,
         max_selections=MOST,
         accept_new_options=may_type("eye" if by_eyes else "questioner"),
         key=f"compare-{desk.axis}",
-        help="Type a name with what it takes behind a colon, such as minigpt4:/models/minigpt4-7b or ollama:llama3.2.",
+        help="Type a name with its directory or model behind a colon: minigpt4:/models/minigpt4-7b, ollama:llama3.2.",
     )
+    if others := [choice.spec for choice in choices if not choice.ready]:
+        st.caption(f"Not ready, see Plugins and models: {plain(', '.join(others))}.")
     if by_eyes:
         desk.other = choose_questioner("compare-questioner", desk.other or get_settings().questioner)
     else:
@@ -194,6 +200,8 @@ def begin(me: Visitor, desk: Desk) -> None:
     """Start one interview per chosen model that has none; all of them anew where none is missing. Raises UsageError."""
     held = desk.held
     assert held is not None
+    models = desk.models()
+    require(vision=[sees for _, sees, _ in models], questioner=[asks for _, _, asks in models])
     keep = {column.made_of: column for column in desk.columns if column.state not in ("failed", "stopped")}
     if not desk.missing and desk.busy is None:
         keep = {}

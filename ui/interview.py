@@ -9,7 +9,7 @@ import streamlit as st
 from core.settings import get_settings
 from ui.shared import talk
 from ui.shared.attention import announce, lead_to
-from ui.shared.choices import choose_eye, choose_questioner, choose_seed
+from ui.shared.choices import blocked, choose_eye, choose_questioner, choose_seed, draw_blocked
 from ui.shared.going import draw_kept
 from ui.shared.intake import intake
 from ui.shared.interviews import MOST_ROUNDS, Desk, Item, Setting, begin, desk_of, go_on, progress_of
@@ -91,7 +91,7 @@ def _settings(desk: Desk) -> Setting:
     setting = desk.setting
     setting.vision = choose_eye("interview-eye", setting.vision)
     setting.questioner = choose_questioner("interview-questioner", setting.questioner)
-    with st.expander("More settings", icon=":material/tune:"):
+    with st.expander("Settings", icon=":material/tune:"):
         setting.rounds = int(
             st.number_input(
                 "Questions",
@@ -103,10 +103,10 @@ def _settings(desk: Desk) -> Setting:
             )
         )
         every = st.toggle(
-            "The eye remembers all earlier answers",
+            "Send all earlier answers with each question",
             setting.context == -1,
             key="interview-context",
-            help="Otherwise only the last one, as eyes for short questions need it",
+            help="Otherwise only the last one, as vision models for short questions need it",
         )
         setting.context = -1 if every else max(1, get_settings().context)
         setting.language = st.text_input(
@@ -125,19 +125,21 @@ def _start(me: Visitor, desk: Desk, setting: Setting) -> None:
     shown = desk.item
     again = [shown] if shown and shown.held and not waiting and not shown.active else []
     label = "Start again" if again else f"Start with {count(len(waiting), 'picture')}" if len(waiting) > 1 else "Start"
+    reason = blocked(vision=[setting.vision], questioner=[setting.questioner])
     if st.button(
         label,
         type="primary",
         key="start",
         icon=":material/play_arrow:",
         width="stretch",
-        disabled=not (waiting or again),
+        disabled=bool(reason) or not (waiting or again),
     ):
         with told():
             begin(me, again or waiting, setting)
             desk.pick(None)
             lead_to("talk")
             st.rerun()
+    draw_blocked(reason)
 
 
 # --- the talk -----------------------------------------------------------------------------------------------------

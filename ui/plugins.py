@@ -10,7 +10,9 @@ from agents.abilities import eye_abilities
 from agents.weights import Machine, Weights, find_weights, fits, this_machine
 from core.registry import Registry, get_registry
 from core.settings import get_settings
+from ui.shared.choices import SUGGESTED, Kind, blocked
 from ui.shared.models import models
+from ui.shared.style import tag, text
 from ui.shared.words import complete, count, plain, size, told
 from ui.shared.workshop import may_enter
 
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
     from core.entries import Entry
 
 _KINDS = (
-    ("vision backend", "Models that see", ":material/visibility:"),
-    ("questioner", "Models that ask", ":material/forum:"),
+    ("vision backend", "Vision models", ":material/visibility:"),
+    ("questioner", "Language models", ":material/forum:"),
     ("trainer", "Trainings", ":material/model_training:"),
 )
 
@@ -46,6 +48,8 @@ def page() -> None:
             st.caption("None is registered.")
         for _, entry in sorted(table.items()):
             _entry(entry, machine)
+        if kind == "questioner":
+            _providers()
     st.caption(
         "Any LangChain chat model can ask as well: choose it as provider:model, such as openai:gpt-4o-mini. "
         "A plugin is a package with an entry point of the group inquisight; see docs/plugins.md."
@@ -94,32 +98,59 @@ def _loaded() -> None:
 
 def _entry(entry: Entry, machine: Machine) -> None:
     with st.container(border=True):
+        kind: Kind | None = {"vision backend": "eye", "questioner": "questioner"}.get(entry.kind)  # type: ignore[assignment]
+        missing = _missing(kind, entry.name) if kind is not None else ""
         st.markdown(f"**{plain(entry.name)}** from the package {plain(entry.distribution)}")
         if entry.description:
             st.write(plain(complete(entry.description)))
         abilities = eye_abilities(entry.capabilities)
         if abilities:
             st.caption("Can: " + plain(", ".join(abilities)))
+        if kind is not None:
+            _state(entry.name, missing)
         if entry.extra:
             st.caption(plain(f"Its optional part: pip install '{entry.extra}'"))
         if entry.kind == "vision backend":
             _weights(entry, machine)
 
 
+def _missing(kind: Kind, spec: str) -> str:
+    return blocked(**{"vision" if kind == "eye" else "questioner": [spec]})
+
+
+def _state(spec: str, missing: str) -> None:
+    """Whether it can be used as it is named, else what to do."""
+    if missing:
+        st.html(f"<p>{tag('not ready', 'red')} {text(missing)}</p>")
+    else:
+        st.html(f"<p>{tag('ready')} as <code>{text(spec)}</code></p>")
+
+
+def _providers() -> None:
+    """Language models of providers, each with what it still needs."""
+    for spec in SUGGESTED.values():
+        with st.container(border=True):
+            st.markdown(f"**{plain(spec)}**")
+            _state(spec, _missing("questioner", spec))
+
+
 def _weights(entry: Entry, machine: Machine) -> None:
     spec = get_settings().vision
     weights = find_weights(entry, spec if spec.partition(":")[0] == entry.name else "")
-    _show_weights(weights, machine)
-    if weights.where is None:
+    if weights.where is not None:
+        _show_weights(weights, machine)
+    else:
         given = st.text_input(
-            "Where do weights lie, and do they fit?",
+            f"Directory or model for {entry.name}",
             key=f"weights-{entry.name}",
             placeholder="a folder, or a model's name",
-            help="Nothing is loaded or downloaded",
+            help="Checks whether it can be used and fits; nothing is loaded or downloaded",
         )
         if given.strip():
             with told():
-                _show_weights(find_weights(entry, f"{entry.name}:{given.strip()}"), machine)
+                named = f"{entry.name}:{given.strip()}"
+                _state(named, _missing("eye", named))
+                _show_weights(find_weights(entry, named), machine)
 
 
 def _show_weights(weights: Weights, machine: Machine) -> None:

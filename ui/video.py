@@ -19,7 +19,7 @@ from core.settings import get_settings
 from core.video import clock
 from ui.shared import films
 from ui.shared.attention import announce, lead_to
-from ui.shared.choices import choose_eye, choose_questioner, choose_seed
+from ui.shared.choices import blocked, choose_eye, choose_questioner, choose_seed, draw_blocked
 from ui.shared.films import MOVING_PICTURES, PLAYED, Desk, Item, Setting, desk_of
 from ui.shared.filmstrip import filmstrip
 from ui.shared.filmtalk import (
@@ -181,7 +181,7 @@ def _settings(setting: Setting) -> bool:
     if setting.sampling == "time":
         setting.frames = None
         st.caption(f"At most {MOST_FRAMES} frames.")
-    with st.expander("More settings", icon=":material/tune:"):
+    with st.expander("Settings", icon=":material/tune:"):
         return _more(setting)
 
 
@@ -203,10 +203,10 @@ def _more(setting: Setting) -> bool:
     with last:
         setting.until = _second("To second", setting.until, "video-to", "the end")
     every = st.toggle(
-        "The eye remembers all earlier answers about a frame",
+        "Send all earlier answers about a frame with each question",
         setting.context == -1,
         key="video-context",
-        help="Otherwise only the last one, as eyes for short questions need it",
+        help="Otherwise only the last one, as vision models for short questions need it",
     )
     setting.context = -1 if every else max(1, get_settings().context)
     setting.language = st.text_input(
@@ -234,7 +234,8 @@ def _second(label: str, value: float | None, key: str, usual: str) -> float | No
 def _start(me: Visitor, desk: Desk, *, ready: bool) -> None:
     item = desk.item
     again = item is not None and item.view.state in ("complete", "stopped", "failed")
-    can = ready and item is not None and item.held is not None and not item.active
+    reason = blocked(vision=[desk.setting.vision], questioner=[desk.setting.questioner])
+    can = ready and not reason and item is not None and item.held is not None and not item.active
     if st.button(
         "Start again" if again else "Start",
         type="primary",
@@ -248,6 +249,7 @@ def _start(me: Visitor, desk: Desk, *, ready: bool) -> None:
             films.begin(me, item, desk.setting)
             lead_to("video-talk")
             st.rerun()
+    draw_blocked(reason)
 
 
 # --- the talk -----------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ def register_vision_backends(register: Register) -> None:
     register(
         "minigpt4",
         "plugins.minigpt4.backend:MiniGPT4Backend",
+        check="plugins.readiness:minigpt4",
         description="MiniGPT-4 (Vicuna or Llama-2): minigpt4:DIRECTORY, as `inquisight convert minigpt4` wrote it.",
         capabilities={
             "follows_instructions": True,

@@ -24,6 +24,11 @@ def model_files(text: str, option: str, wanted: Callable[[str], bool] | None = N
     return folder, weight_files(folder, f"{option} ", hub=True, wanted=wanted)
 
 
+def is_name(text: str) -> bool:
+    """Whether `text` may be a model's name on the hub ("owner/name")."""
+    return _NAME.fullmatch(text) is not None
+
+
 def model_directory(text: str, option: str, wanted: Callable[[str], bool] | None = None) -> Path:
     """The folder that `text` is, or that holds the hub's model of this name. Raises UsageError, BackendError."""
     path = Path(text).expanduser()
@@ -31,7 +36,7 @@ def model_directory(text: str, option: str, wanted: Callable[[str], bool] | None
         return path.resolve()
     if path.exists() or path.is_symlink():
         weight_files(path, option if option.endswith(":") else f"{option} ", hub=True)  # says what it is
-    if not _NAME.fullmatch(text):
+    if not is_name(text):
         raise UsageError(
             f"{option} {printable(text)} is no directory here and no name on the hub (owner/name): check the path."
         )

@@ -16,6 +16,7 @@ def register_vision_backends(register: Register) -> None:
     register(
         "openai",
         "plugins.openai_vision.backend:OpenAIBackend",
+        check="plugins.readiness:openai",
         description="Any OpenAI-compatible vision endpoint: openai:MODEL, openai:MODEL?base_url=http://HOST:PORT/v1.",
         capabilities={
             "follows_instructions": True,

@@ -12,6 +12,7 @@ def register_vision_backends(register: Register) -> None:
     register(
         "pocket",
         "plugins.pocket.backend:PocketBackend",
+        check="plugins.readiness:pocket",
         description="A MiniGPT-4 of 14 million parameters that ships with Inquisight: "
         "CPU, offline, knows what it does not know.",
         capabilities={"follows_instructions": False, "streams": True, "max_images": 1, "languages": ("en",)},

@@ -69,6 +69,17 @@ def nameless(facts: Any) -> Any:
     return kept
 
 
+def check_files(directory: Path) -> None:
+    """Raise BackendError where a directory holds no whole pocket model."""
+    wanted = "give a directory that `python -m training.pocket.export` wrote, or just `pocket`"
+    weight_files(directory, "pocket:", otherwise=wanted)
+    missing = [name for name in FILES if not (directory / name).is_file()]
+    if missing:
+        raise BackendError(
+            f"pocket:{printable(directory)} is no pocket model: it has no {', '.join(missing)}; {wanted}."
+        )
+
+
 class PocketBackend(VisionBackend):
     """`pocket` or `pocket:DIRECTORY`, with `Options` behind it.
 
@@ -85,13 +96,7 @@ class PocketBackend(VisionBackend):
         text, self.options = Options.parse(argument or "")
         self.directory = Path(text).expanduser() if text else MODEL
         self._name = f"pocket:{argument}" if argument else "pocket"
-        wanted = "give a directory that `python -m training.pocket.export` wrote, or just `pocket`"
-        weight_files(self.directory, "pocket:", otherwise=wanted)
-        missing = [name for name in FILES if not (self.directory / name).is_file()]
-        if missing:
-            raise BackendError(
-                f"pocket:{printable(self.directory)} is no pocket model: it has no {', '.join(missing)}; {wanted}."
-            )
+        check_files(self.directory)
         self._digest = hashlib.sha256((self.directory / "model.safetensors").read_bytes()).hexdigest()[:12]
         self._trained = self._open_run()
         self.device, self.reason = self._choose_device()

@@ -16,6 +16,7 @@ def register_vision_backends(register: Register) -> None:
     register(
         "transformers",
         "plugins.vlm.backend:TransformersBackend",
+        check="plugins.readiness:transformers",
         description="Any vision-language model of transformers (Qwen-VL, Idefics, LLaVA, ...): "
         "transformers:NAME or transformers:DIRECTORY.",
         capabilities={

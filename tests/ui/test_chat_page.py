@@ -270,7 +270,7 @@ def test_a_bug_in_an_eye_is_a_sentence(png: Png) -> None:
 def test_more_pictures_than_the_eye_takes_are_told_before_it_is_asked(png: Png) -> None:
     app = open_page("chat")
     upload(app, ("a.png", png("red")), ("b.png", png("blue")))
-    next(one for one in app.selectbox if one.label == "The model that sees").set_value("starer").run()
+    next(one for one in app.selectbox if one.label == "Vision model").set_value("starer").run()
     assert_well(app)
     [warning] = app.warning
     assert "with starer can be about one picture" in warning.value and "--" not in warning.value
@@ -279,7 +279,7 @@ def test_more_pictures_than_the_eye_takes_are_told_before_it_is_asked(png: Png) 
 
 def test_another_eye_begins_another_conversation(png: Png) -> None:
     app = opened(png, "What is it?")
-    next(one for one in app.selectbox if one.label == "The model that sees").set_value("starer").run()
+    next(one for one in app.selectbox if one.label == "Vision model").set_value("starer").run()
     assert any("begins a new conversation with starer" in one.value for one in app.info)
     ask(app, "And to you?")
     assert [one.vision for one in desk(app).all] == ["parrot", "starer"]

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 import streamlit as st
 
-from agents.abilities import Choice, eye_choice, questioner_choice
+from agents.abilities import Choice, eye_choice, questioner_choice, why_not
 from agents.seeds import check_seed
 from core.errors import InquisightError, UsageError, printable
 from core.registry import get_registry
@@ -21,7 +21,7 @@ Kind = Literal["eye", "questioner"]
 RULES: Final = "rules"  # what repairs texts without a language model
 # A name that stands for nothing without a folder or model behind it is no choice by itself.
 _COMPLETE: Final = ("pocket", "scripted")
-_SUGGESTED: Final = {
+SUGGESTED: Final = {
     "openai": "openai:gpt-4o-mini",
     "anthropic": "anthropic:claude-sonnet-4-5",
 }
@@ -33,9 +33,7 @@ def eyes() -> list[Choice]:
     specs = list(options.eyes) or list(
         dict.fromkeys([get_settings().vision, *_COMPLETE[:1], *sorted(registry.vision_backends)])
     )
-    return [
-        eye_choice(entry, spec) for spec in specs if (entry := registry.vision_backends.get(spec.partition(":")[0]))
-    ]
+    return _ready_first([_offer("eye", spec) for spec in specs if spec.partition(":")[0] in registry.vision_backends])
 
 
 def questioners() -> list[Choice]:
@@ -44,9 +42,22 @@ def questioners() -> list[Choice]:
     specs = list(options.questioners)
     if not specs:
         specs = [get_settings().questioner, *sorted(registry.questioners)]
-        specs += [spec for name, spec in _SUGGESTED.items() if _has_key(name)]
-    found = dict.fromkeys(specs)
-    return [questioner_choice(spec, registry.questioners.get(spec.partition(":")[0]), get_settings()) for spec in found]
+        specs += [spec for name, spec in SUGGESTED.items() if _has_key(name)]
+    return _ready_first([_offer("questioner", spec) for spec in dict.fromkeys(specs)])
+
+
+def _ready_first(choices: list[Choice]) -> list[Choice]:
+    return sorted(choices, key=lambda choice: not choice.ready)
+
+
+@st.cache_data(ttl=20, max_entries=200, show_spinner=False)
+def _offer(what: Kind, spec: str) -> Choice:
+    """A model with its abilities, and why it cannot work as named; looked at anew every 20 seconds."""
+    registry, name = get_registry(), spec.partition(":")[0]
+    if what == "questioner":
+        return questioner_choice(spec, registry.questioners.get(name), get_settings())
+    entry = registry.vision_backends.get(name)
+    return eye_choice(entry, spec) if entry is not None else Choice(spec, "", (), why_not("vision backend", spec))
 
 
 def _has_key(provider: str) -> bool:
@@ -64,26 +75,29 @@ def _has_key(provider: str) -> bool:
 def choose_eye(key: str, default: str, *, disabled: bool = False) -> str:
     """A box to choose the eye from; a name with an argument may be typed where the owner set no list."""
     return _choose(
-        "The model that sees",
+        "Vision model",
+        "eye",
         eyes(),
         key,
         default,
         disabled=disabled,
         typed=may_type("eye"),
-        hint="Type a name with what it takes behind a colon, such as minigpt4:/models/minigpt4-7b.",
+        hint="Answers questions about the image. Type a name with its directory or model behind a colon, such as "
+        "minigpt4:/models/minigpt4-7b.",
     )
 
 
 def choose_questioner(key: str, default: str, *, disabled: bool = False) -> str:
     """A box to choose the questioner from."""
     return _choose(
-        "The model that asks",
+        "Language model",
+        "questioner",
         questioners(),
         key,
         default,
         disabled=disabled,
         typed=may_type("questioner"),
-        hint="Type provider:model for a language model, such as ollama:llama3.2.",
+        hint="Asks the questions and writes the description. Type provider:model, such as ollama:llama3.2.",
     )
 
 
@@ -93,7 +107,8 @@ def choose_mender(key: str, default: str, *, disabled: bool = False) -> str:
     # `scripted` asks questions and nothing else
     offered = [rules, *(one for one in questioners() if one.spec.partition(":")[0] != "scripted")]
     return _choose(
-        "The model that repairs",
+        "Model for repairs",
+        "questioner",
         offered,
         key,
         default if disabled or default.partition(":")[0] != "scripted" else rules.spec,
@@ -137,8 +152,49 @@ def check_choice(what: Kind, spec: str) -> None:
         )
 
 
+def require(*, vision: Sequence[str] = (), questioner: Sequence[str] = ()) -> None:
+    """Raise UsageError for models that may not be chosen here, or cannot work as named; looked at this moment.
+
+    To be called before anything is started with them.
+    """
+    for what, spec in _each(vision, questioner):
+        check_choice(what, spec)
+        if missing := why_not("vision backend" if what == "eye" else "questioner", spec):
+            raise UsageError(missing)
+
+
+def blocked(*, vision: Sequence[str] = (), questioner: Sequence[str] = ()) -> str:
+    """Why nothing can be started with these models, as a sentence; "" where nothing is in the way."""
+    try:
+        for what, spec in _each(vision, questioner):
+            check_choice(what, spec)  # before anything of a name is looked at that may not be chosen
+            if missing := _offer(what, spec).missing:
+                return complete(missing)
+    except UsageError as error:
+        return complete(str(error))
+    return ""
+
+
+def _each(vision: Sequence[str], questioner: Sequence[str]) -> list[tuple[Kind, str]]:
+    return [*(("eye", spec) for spec in vision), *(("questioner", spec) for spec in questioner if spec != RULES)]
+
+
+def draw_blocked(reason: str) -> None:
+    """Beside a button that is off: why it is."""
+    if reason:
+        st.caption(f":material/block: {plain(reason)}")
+
+
 def _choose(
-    label: str, offered: Sequence[Choice], key: str, default: str, *, disabled: bool, typed: bool, hint: str
+    label: str,
+    what: Kind,
+    offered: Sequence[Choice],
+    key: str,
+    default: str,
+    *,
+    disabled: bool,
+    typed: bool,
+    hint: str,
 ) -> str:
     by_name = {choice.spec: choice for choice in offered}
     if not by_name:
@@ -150,26 +206,26 @@ def _choose(
         label,
         names,
         index=names.index(default) if default in names else 0,
+        format_func=lambda name: named(by_name.get(name), name),
         key=key,
         disabled=disabled,
         accept_new_options=typed,
         help=hint if typed else None,
     )
     spec = str(chosen or names[0]).strip()
-    choice = by_name.get(spec) or _typed_choice(label, spec)
-    if choice is not None:
-        about = plain(complete(choice.about)) if choice.about else ""
-        abilities = ", ".join(choice.abilities)
+    choice = by_name.get(spec)
+    if choice is None:
+        check_choice(what, spec)
+        choice = _offer(what, spec)
+    about = plain(complete(choice.about)) if choice.about else ""
+    abilities = ", ".join(choice.abilities)
+    if about or abilities:
         st.caption(" ".join(filter(None, [about, f"**Can:** {plain(abilities)}." if abilities else ""])))
-        if choice.missing:
-            st.warning(plain(f"{spec}: {choice.missing}."), icon=":material/key:")
+    if choice.missing:
+        st.warning(plain(complete(choice.missing)), icon=":material/block:")
     return spec
 
 
-def _typed_choice(label: str, spec: str) -> Choice | None:
-    registry = get_registry()
-    name = spec.partition(":")[0]
-    if "sees" in label:
-        entry = registry.vision_backends.get(name)
-        return eye_choice(entry, spec) if entry is not None else None
-    return questioner_choice(spec, registry.questioners.get(name), get_settings())
+def named(choice: Choice | None, name: str) -> str:
+    """A model in a list: one that cannot work as offered says so."""
+    return f"{name} (not ready)" if choice is not None and not choice.ready else name

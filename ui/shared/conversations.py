@@ -13,6 +13,7 @@ from agents.tasks import Form, Tasks
 from core.errors import InquisightError, UsageError
 from core.images import Picture
 from core.settings import get_settings
+from ui.shared.choices import require
 from ui.shared.jobs import Job
 from ui.shared.kept import saver
 from ui.shared.models import eye
@@ -216,6 +217,7 @@ class Desk:
         talk, spec = one.talk, one.vision
         if one.active:
             raise UsageError("an answer is being given; wait for it, or stop it")
+        require(vision=[spec])
         talk.options = self.setting.options()
         wish()
 

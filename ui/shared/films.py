@@ -26,6 +26,7 @@ from agents.video.watching import VideoView, Watched, Wishes
 from core.errors import InquisightError, UsageError
 from core.settings import get_settings
 from core.video import Limits, Video, open_video
+from ui.shared.choices import require
 from ui.shared.jobs import Job
 from ui.shared.kept import saver
 from ui.shared.models import eye, questioner
@@ -335,6 +336,7 @@ def desk_of(me: Visitor) -> Desk:
 
 def begin(me: Visitor, item: Item, setting: Setting) -> None:
     """Begin the interview anew. Raises UsageError."""
+    require(vision=[setting.vision], questioner=[setting.questioner])
     before = item.watched, item.frames, item.chosen
     item.watched = _watched(me, item, setting.vision, setting.questioner, setting.wishes(), setting.seed)
     item.frames, item.chosen = {}, None

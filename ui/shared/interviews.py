@@ -14,6 +14,7 @@ from agents.steering import Steered, View
 from core.errors import InquisightError, UsageError
 from core.remote import for_all
 from core.settings import get_settings
+from ui.shared.choices import require
 from ui.shared.jobs import Job, queue_words
 from ui.shared.kept import saver
 from ui.shared.models import eye, questioner
@@ -217,6 +218,7 @@ def desk_of(me: Visitor) -> Desk:
 def begin(me: Visitor, items: list[Item], setting: Setting) -> None:
     """Interview `items` anew, one after the other, each in a job of its own. Raises UsageError."""
     options = setting.options()
+    require(vision=[setting.vision], questioner=[setting.questioner])
     for item in items:
         if not item.active:
             item.before = item.steered

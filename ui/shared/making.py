@@ -15,7 +15,7 @@ from core.left_out import LeftOut
 from core.registry import get_registry
 from core.settings import get_settings
 from core.text_lines import split_lines
-from ui.shared.choices import RULES, Kind, check_choice, choose_eye, choose_mender
+from ui.shared.choices import RULES, Kind, blocked, choose_eye, choose_mender, draw_blocked, require
 from ui.shared.style import tag, text
 from ui.shared.words import complete, count, plain, seconds, told
 from ui.shared.workshop import room
@@ -59,7 +59,7 @@ def draw_new(desk: Desk, root: Path) -> None:
                 key="make-anyway",
                 help="It may not describe at length nor continue",
             )
-    with st.expander("More settings", icon=":material/tune:"):
+    with st.expander("Settings", icon=":material/tune:"):
         own = st.text_area(
             "Instructions, one a line",
             key="make-words",
@@ -69,12 +69,14 @@ def draw_new(desk: Desk, root: Path) -> None:
         least = one.number_input("Continue a text under", 0, 10_000, 80, key="make-least", help="In tokens")
         again = two.number_input("Times at most", 0, 10, 1, key="make-continues")
         warmth = three.number_input("Temperature", 0.0, 5.0, 1.0, 0.1, key="make-temperature")
+    reason = blocked(vision=[vision])
+    draw_blocked(reason)
     st.button(
         "Begin",
         type="primary",
         key="make-begin",
         icon=":material/play_arrow:",
-        disabled=not (pictures.strip() and place.strip()),
+        disabled=bool(reason) or not (pictures.strip() and place.strip()),
         on_click=desk.press,
         args=("make-begin",),
     )
@@ -84,7 +86,7 @@ def draw_new(desk: Desk, root: Path) -> None:
     options = ["--min-tokens", str(least), "--continues", str(again), "--temperature", f"{warmth:g}"]
     left_out = LeftOut()
     with told():
-        check_choice("eye", vision)
+        require(vision=[vision])
         found = room("curation.steps").begin(
             path,
             pictures,
@@ -208,7 +210,7 @@ def _check_models(folder: Folder, step: str, options: Sequence[str] = ()) -> Non
         last = room("curation.steps").last_option
         spec = given or folder.settings(needs).get(name) or last(folder.path, step, option)
         if spec and spec != RULES:
-            check_choice(kind, spec)
+            require(**{"vision" if kind == "eye" else "questioner": [spec]})
 
 
 def _describe(desk: Desk, folder: Folder, found: Figures, doing: Doing) -> None:
@@ -286,6 +288,8 @@ def _repair(desk: Desk, folder: Folder, found: Figures, doing: Doing) -> None:
             placeholder="no limit",
             help="All runs together; needs the prices",
         )
+    reason = blocked(questioner=[mender])
+    draw_blocked(reason)
     options = ["--repairer", mender, "--concurrency", str(at_once)]
     if price_in or price_out:
         options += ["--price-in", f"{price_in:g}", "--price-out", f"{price_out:g}"]
@@ -293,7 +297,7 @@ def _repair(desk: Desk, folder: Folder, found: Figures, doing: Doing) -> None:
     with st.container(horizontal=True):
         if done < found.generated:
             label = "Go on" if done else "Start"
-            _start(desk, folder, label, "repair", options, type="primary", disabled=doing.at_work)
+            _start(desk, folder, label, "repair", options, type="primary", disabled=doing.at_work or bool(reason))
         if aside:
             more = [*options, "--failed"]
             _start(desk, folder, "Try those set aside again", "repair", more, key="unrepaired", disabled=doing.at_work)

@@ -33,7 +33,7 @@ def answers(page: Any) -> Any:
 
 
 def questions_wanted(page: Any, number: int) -> None:
-    page.get_by_text("More settings").click()
+    page.get_by_text("Settings", exact=True).click()
     box = page.get_by_role("spinbutton", name="Questions")
     box.fill(str(number))
     box.press("Enter")
@@ -65,7 +65,7 @@ def test_upload_watch_and_take_home(visit: Visit, photos: dict[str, Path]) -> No
 
 def choose_eye(page: Any, name: str) -> None:
     page.locator("[data-test-script-state=notRunning]").wait_for()  # a page that is being drawn closes its lists
-    box = page.get_by_role("combobox", name="The model that sees")
+    box = page.get_by_role("combobox", name="Vision model")
     box.click()
     page.get_by_role("option", name=name, exact=True).click()
     expect(box).to_have_value(name)

@@ -55,7 +55,7 @@ def told(page: Any) -> None:
 
 def choose_eye(page: Any, name: str) -> None:
     page.locator("[data-test-script-state=notRunning]").wait_for()  # a page that is being drawn closes its lists
-    box = page.get_by_role("combobox", name="The model that sees")
+    box = page.get_by_role("combobox", name="Vision model")
     box.click()
     page.get_by_role("option", name=name, exact=True).click()
     expect(box).to_have_value(name)
@@ -153,7 +153,7 @@ def test_ones_own_question_and_a_better_answer(visit: Visit, clip: Path) -> None
     page = visit("video")
     upload(page, clip)
     number(page, "Frames", 3)
-    page.get_by_text("More settings").click()
+    page.get_by_text("Settings", exact=True).click()
     number(page, "Questions", 1)
     start(page).click()
     told(page)

@@ -1,0 +1,98 @@
+"""Whether a built-in vision model can work, as far as that is known without loading, downloading or asking a server.
+
+Each function takes what stands behind the model's name ("DIRECTORY?option=value", or None) and raises an
+InquisightError, one line with the way out: no model is named, its folder is not whole, a package or a key is missing.
+They are what the models themselves check first, so that a page can say it before anything is started.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+
+from core.errors import BackendError, UsageError
+
+
+def pocket(argument: str | None) -> None:
+    """`pocket`, `pocket:DIRECTORY`."""
+    from plugins.pocket.backend import MODEL, Options, check_files
+
+    text, _ = Options.parse(argument or "")
+    check_files(Path(text).expanduser() if text else MODEL)
+
+
+def minigpt4(argument: str | None) -> None:
+    """`minigpt4:DIRECTORY`."""
+    from plugins.minigpt4.loading import HOW, LoadOptions, check
+
+    if not argument:
+        raise BackendError(f"minigpt4 needs a directory: minigpt4:DIRECTORY; make one with `{HOW}`.")
+    text, options = LoadOptions.parse(argument)
+    check(Path(text).expanduser(), options.format)
+
+
+def trained(argument: str | None) -> None:
+    """`trained:RUN`."""
+    from plugins.minigpt4.trained import RunOptions, check_base, open_run
+
+    if not argument:
+        raise BackendError("trained needs the folder of a finished training: trained:RUN.")
+    path, options = RunOptions.parse(argument)
+    check_base(open_run(Path(path)), Path(options.base).expanduser() if options.base else None)
+
+
+def blip2(argument: str | None) -> None:
+    """`blip2:NAME`, `blip2:DIRECTORY`."""
+    from plugins.blip2.loading import HOW, LoadOptions, check
+
+    if not argument:
+        raise BackendError(f"blip2 needs a model: {HOW}.")
+    text, options = LoadOptions.parse(argument)
+    _folder_or_name(text, "blip2", lambda: check(text, options))
+
+
+def transformers(argument: str | None) -> None:
+    """`transformers:NAME`, `transformers:DIRECTORY`."""
+    from plugins.vlm.loading import HOW, LoadOptions, check
+
+    if not argument:
+        raise BackendError(f"transformers needs a model: {HOW}.")
+    text, _ = LoadOptions.parse(argument)
+    _folder_or_name(text, "transformers", lambda: check(text))
+
+
+def openai(argument: str | None) -> None:
+    """`openai:MODEL`."""
+    from core.endpoints import find_endpoint
+    from core.settings import get_settings
+    from plugins.openai_vision.options import Options
+
+    _, options = Options.parse(argument)
+    if importlib.util.find_spec("openai") is None:
+        raise BackendError("openai needs an optional part: pip install 'inquisight[openai]'")
+    endpoint = find_endpoint(
+        get_settings(), vision=True, typed=options.base_url, key_env=options.key_env, spec=f"openai:{argument}"
+    )
+    if endpoint.needs_key:
+        raise UsageError(f"openai needs a key: set {endpoint.keys}.")
+
+
+def lavis(argument: str | None) -> None:
+    """`lavis:MODEL`."""
+    from plugins.lavis.backend import parse
+    from plugins.lavis.environment import ready
+
+    parse(argument)
+    ready()
+
+
+def _folder_or_name(text: str, plugin: str, check: Callable[[], object]) -> None:
+    """Check a folder as a whole; a name on the hub where it may not be fetched."""
+    from huggingface_hub import constants
+
+    from plugins.minigpt4.hub import is_name
+
+    path = Path(text).expanduser()
+    if path.exists() or path.is_symlink() or not is_name(text) or constants.HF_HUB_OFFLINE:
+        check()  # else what is missing is fetched when the model is first used
