@@ -65,6 +65,22 @@ class _Shard:
     keys: int  # first byte
 
 
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Keys of some shards, in order."""
+
+    prefixes: np.ndarray  # (N,) uint64: the first 8 bytes of each key
+    places: np.ndarray  # (N,) uint64: shard << 32 | row
+
+
+def _joined(runs: Sequence[_Run]) -> _Run:
+    """All of them as one, sorted; of equal prefixes the one that came first stays first."""
+    prefixes = np.concatenate([run.prefixes for run in runs])
+    places = np.concatenate([run.places for run in runs])
+    order = np.argsort(prefixes, kind="stable")
+    return _Run(prefixes[order], places[order])
+
+
 class FeatureStore:
     """Features by the picture's sha256. Opening reads 32 bytes per picture; `get` may be called from several threads.
 
@@ -84,15 +100,15 @@ class FeatureStore:
                 )
         self._shards: list[_Shard] = []
         self._names: set[str] = set()
-        self._prefixes = np.empty(0, np.uint64)  # sorted: the first 8 bytes of each key
-        self._places = np.empty(0, np.uint64)  # shard << 32 | row
+        self._runs: list[_Run] = []  # the older the longer, so that there are few of them however many shards came
+        self._looked_at = 0  # shards that were known when the folder was listed last
         self._files: OrderedDict[int, BinaryIO] = OrderedDict()
         self._lock = threading.Lock()
         self.refresh()
 
     def __len__(self) -> int:
         """Rows; a picture that two processes met counts twice."""
-        return len(self._prefixes)
+        return sum(len(run.prefixes) for run in self._runs)
 
     def __contains__(self, sha256: str) -> bool:
         return self._find(bytes.fromhex(sha256)) is not None
@@ -118,9 +134,16 @@ class FeatureStore:
 
     def refresh(self) -> None:
         """Take in the shards that were finished since. Raises DataError for one that is damaged."""
-        for path in sorted(self.directory.glob("part-*.safetensors")):
-            if path.name not in self._names:
-                self._add(path)
+        new = [path for path in sorted(self.directory.glob("part-*.safetensors")) if path.name not in self._names]
+        self._add(new)
+        self._looked_at = len(self._shards)
+
+    def take_in(self, path: Path) -> None:
+        """Take in a shard that was just finished; those of other writers now and then. Raises DataError."""
+        if len(self._shards) >= 2 * self._looked_at:  # so that all listings together are as long as a few of the last
+            self.refresh()
+        elif path.name not in self._names:
+            self._add([path])
 
     def close(self) -> None:
         """Close the files; the next `get` opens what it needs."""
@@ -128,27 +151,36 @@ class FeatureStore:
             while self._files:
                 self._files.popitem()[1].close()
 
-    def _add(self, path: Path) -> None:
-        shard = _open_shard(path, self.manifest)
-        number = len(self._shards)
-        self._shards.append(shard)
-        self._names.add(path.name)
-        keys = np.frombuffer(self._read(number, shard.keys, shard.rows * 32), np.uint8).reshape(-1, 32)
-        prefixes = np.ascontiguousarray(keys[:, :8]).view(">u8")[:, 0].astype(np.uint64)
-        order = np.argsort(prefixes, kind="stable")
-        places = (np.uint64(number) << np.uint64(32)) | order.astype(np.uint64)
-        where = np.searchsorted(self._prefixes, prefixes[order], side="right")
-        self._prefixes = np.insert(self._prefixes, where, prefixes[order])
-        self._places = np.insert(self._places, where, places)
+    def _add(self, paths: Sequence[Path]) -> None:
+        """Put the keys of these shards in order, and together with runs that are no longer than they are."""
+        runs: list[_Run] = []
+        for path in paths:
+            shard = _open_shard(path, self.manifest)
+            number = len(self._shards)
+            self._shards.append(shard)
+            self._names.add(path.name)
+            keys = np.frombuffer(self._read(number, shard.keys, shard.rows * 32), np.uint8).reshape(-1, 32)
+            prefixes = np.ascontiguousarray(keys[:, :8]).view(">u8")[:, 0].astype(np.uint64)
+            rows = np.arange(len(prefixes), dtype=np.uint64)
+            runs.append(_Run(prefixes, (np.uint64(number) << np.uint64(32)) | rows))
+        if not runs:
+            return
+        length = sum(len(run.prefixes) for run in runs)
+        while self._runs and len(self._runs[-1].prefixes) <= length:
+            run = self._runs.pop()
+            length += len(run.prefixes)
+            runs.insert(0, run)
+        self._runs.append(_joined(runs))
 
     def _find(self, key: bytes) -> tuple[int, int] | None:
         prefix = np.uint64(int.from_bytes(key[:8]))
-        place = int(np.searchsorted(self._prefixes, prefix))
-        while place < len(self._prefixes) and self._prefixes[place] == prefix:
-            shard, row = divmod(int(self._places[place]), 1 << 32)
-            if self._read(shard, self._shards[shard].keys + row * 32, 32) == key:
-                return shard, row
-            place += 1
+        for run in self._runs:
+            place = int(np.searchsorted(run.prefixes, prefix))
+            while place < len(run.prefixes) and run.prefixes[place] == prefix:
+                shard, row = divmod(int(run.places[place]), 1 << 32)
+                if self._read(shard, self._shards[shard].keys + row * 32, 32) == key:
+                    return shard, row
+                place += 1
         return None
 
     def _read(self, shard: int, offset: int, size: int) -> bytearray:
@@ -231,7 +263,7 @@ class FeatureWriter:
         self.written += len(self._rows)
         self._next += 1
         self._rows.clear()
-        self.store.refresh()
+        self.store.take_in(path)
 
     def _sweep(self) -> None:
         """Remove what killed writers left half written: their locks are free."""

@@ -22,7 +22,7 @@ from core.errors import UsageError
 from core.left_out import LeftOut
 from plugins.minigpt4.loading import Checked
 from training.data.samples import BrokenLog, BrokenSample, Sample
-from training.data.stream import SampleStream, count, left_out_of, open_stream
+from training.data.stream import SampleStream, Step, count, left_out_of, open_stream
 from training.packing import Words
 from training.recipes import Recipe
 from training.stages import Wording, pixels
@@ -38,7 +38,7 @@ class Batch:
     keys: tuple[str, ...]
     words: tuple[Words, ...]
     inputs: Tensor | None  # pictures (S, 3, size, size) or kept features (S, tokens, width); None without samples
-    positions: Mapping[str, Any]  # of this process's readers, after this step
+    moves: Mapping[str, Step]  # how the positions of this process's readers changed
 
 
 class Feed:
@@ -82,6 +82,7 @@ class Feed:
             if positions is not None:
                 stream.load_state_dict(positions[str(reader)])
             self.streams[reader] = stream
+        self._positions = {str(reader): stream.follow() for reader, stream in self.streams.items()}
         if rank == 0:
             for source in self.streams[mine[0]].sources:
                 source.survey()
@@ -95,7 +96,13 @@ class Feed:
         while (item := self._queue.get()) is not None:
             if isinstance(item, BaseException):
                 raise item
+            for reader, step in item.moves.items():
+                self._positions[reader].go_on(step)
             yield item
+
+    def positions(self) -> dict[str, Any]:
+        """Of this process's readers, after the batch that was given last."""
+        return {reader: position.state_dict() for reader, position in self._positions.items()}
 
     @property
     def left_out(self) -> LeftOut:
@@ -137,10 +144,10 @@ class Feed:
                 words.append(self.wording.words(sample.text, sample.instruction, f"{number} {sample.key}"))
                 if features is not None:
                     kept.append(features)
-        positions = {str(reader): stream.state_dict() for reader, stream in self.streams.items()}
+        moves = {str(reader): stream.step() for reader, stream in self.streams.items()}
         keys = tuple(f"{sample.source}: {sample.key}" for sample in samples)
         inputs = torch.stack(kept) if kept else self._pixels(samples)
-        return Batch(step, keys, tuple(words), inputs, positions)
+        return Batch(step, keys, tuple(words), inputs, moves)
 
     def _next(self, stream: SampleStream) -> tuple[Sample, Tensor | None]:
         """A sample, with its features where they are kept; a picture that has none (it is broken) is skipped."""

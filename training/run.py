@@ -194,7 +194,7 @@ class _Run:
                         log.flush()
                     progress.step(entry, self.recipe.batch, work)
                     if self.done % self.recipe.checkpoint_every == 0 or self.done == self.steps or stop:
-                        self._checkpoint(batch)
+                        self._checkpoint()
                     if stop and self.done < self.steps:
                         progress.status("interrupted", entry)
                         raise Interrupted(stop, self.done, self.out)
@@ -334,8 +334,8 @@ class _Run:
 
     # -- keeping ------------------------------------------------------------------------------------------------------
 
-    def _checkpoint(self, batch: Batch) -> None:
-        positions: list[Any] = [dict(batch.positions)]
+    def _checkpoint(self) -> None:
+        positions: list[Any] = [self.feed.positions()]
         if self.world > 1:
             from accelerate.utils import gather_object
 

@@ -15,7 +15,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, Final, Self
+from dataclasses import dataclass
+from typing import Any, Final, Self, TypeVar
 
 import numpy as np
 
@@ -37,6 +38,50 @@ _TELLS: Final = {
     "epochs": "for {} epochs",
     "shuffle_buffer": "with a shuffle buffer of {}",
 }
+
+
+Ref = tuple[int, int, int]  # source, part, cursor
+Change = Ref | int | None  # came into the buffer; was taken from this place of it; left the look-ahead
+T = TypeVar("T")
+
+
+def take(buffer: list[T], place: int) -> T:
+    """Take out what is at `place`; the last one moves there."""
+    buffer[place], buffer[-1] = buffer[-1], buffer[place]
+    return buffer.pop()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How a position changed while samples were taken."""
+
+    state: Mapping[str, Any]
+    changes: tuple[Change, ...]
+
+
+@dataclass(slots=True)
+class Position:
+    """Where a stream is, kept by somebody who follows it some samples behind: one step costs what was taken in it."""
+
+    state: Mapping[str, Any]
+    buffer: list[Ref]
+    ahead: deque[Ref]
+
+    def go_on(self, step: Step) -> None:
+        """Do what the stream did."""
+        self.state = step.state
+        for change in step.changes:
+            if change is None:
+                self.ahead.popleft()
+            elif isinstance(change, int):
+                self.ahead.append(take(self.buffer, change))
+            else:
+                self.buffer.append(change)
+
+    def state_dict(self) -> dict[str, Any]:
+        """As `SampleStream.state_dict` gives it."""
+        buffer, ahead = [list(ref) for ref in self.buffer], [list(ref) for ref in self.ahead]
+        return {**self.state, "settings": dict(self.state["settings"]), "buffer": buffer, "ahead": ahead}
 
 
 class SampleStream(Iterator[Sample]):
@@ -62,6 +107,7 @@ class SampleStream(Iterator[Sample]):
         self._mixing = np.random.Generator(np.random.PCG64([seed, rank, 1]))
         self._shuffling = np.random.Generator(np.random.PCG64([seed, rank, 2]))
         self._buffer: list[Item] = []
+        self._changes: list[Change] | None = None  # of buffer and look-ahead, where somebody follows
         self._ahead: deque[tuple[tuple[int, int, int], Load | Future[Sample | BrokenSample]]] = deque()
         self._threads = threads
         self._known: list[dict[str, Any]] | None = None
@@ -80,6 +126,7 @@ class SampleStream(Iterator[Sample]):
             (number, _, _), waiting = self._ahead[0]
             result = waiting.result() if isinstance(waiting, Future) else self._finish(waiting)
             self._ahead.popleft()
+            self._note(None)
             if isinstance(result, BrokenSample):
                 self.broken.add(self.sources[number].name, result)
                 continue
@@ -104,18 +151,36 @@ class SampleStream(Iterator[Sample]):
 
         Every process has its own; it must be saved between two samples.
         """
+        buffer, ahead = [ref for ref, _ in self._buffer], [ref for ref, _ in self._ahead]
+        return Position(self._small_state(), buffer, deque(ahead)).state_dict()
+
+    def follow(self) -> Position:
+        """The position now; from here on `step` says how it changes."""
+        self._changes = []
+        return Position(self._small_state(), [ref for ref, _ in self._buffer], deque(ref for ref, _ in self._ahead))
+
+    def step(self) -> Step:
+        """What has changed since `follow` or the last `step`, for `Position.go_on`; as long as samples were taken."""
+        assert self._changes is not None, "nobody follows"
+        changes, self._changes = self._changes, []
+        return Step(self._small_state(), tuple(changes))
+
+    def _small_state(self) -> dict[str, Any]:
+        """Of the position what does not grow with the shuffle buffer."""
         return {
             "version": VERSION,
-            "settings": dict(self._settings),
+            "settings": self._settings,
             "sources": self._identities(),
             "taken": self.taken,
             "walks": [walk.state_dict() for walk in self._walks],
             "mixing": self._mixing.bit_generator.state,
             "shuffling": self._shuffling.bit_generator.state,
-            "buffer": [list(ref) for ref, _ in self._buffer],
-            "ahead": [list(ref) for ref, _ in self._ahead],
             "broken": self.broken.state_dict(),
         }
+
+    def _note(self, change: Change) -> None:
+        if self._changes is not None:
+            self._changes.append(change)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where `state` was saved. Raises DataError for another mix, seed, process or other data."""
@@ -154,11 +219,12 @@ class SampleStream(Iterator[Sample]):
     def _shuffled(self) -> Item | None:
         while len(self._buffer) < self._size and (item := self._mixed()) is not None:
             self._buffer.append(item)
+            self._note(item[0])
         if not self._buffer:
             return None
         place = int(self._shuffling.integers(len(self._buffer))) if len(self._buffer) > 1 else 0
-        self._buffer[place], self._buffer[-1] = self._buffer[-1], self._buffer[place]
-        return self._buffer.pop()
+        self._note(place)
+        return take(self._buffer, place)
 
     def _look_ahead(self) -> None:
         while len(self._ahead) < max(1, AHEAD * self._threads) and (item := self._shuffled()) is not None:

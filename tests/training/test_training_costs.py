@@ -1,0 +1,169 @@
+"""What training computes beside the model grows with the data and no faster: operations are counted, never seconds."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.training.tiny_run import make_pictures
+from training import feature_store
+from training.data.spec import DataSpec
+from training.data.stream import Position, SampleStream, open_stream
+from training.feature_store import FeatureStore, FeatureWriter, Manifest, create_store
+
+ROWS = 4  # of a shard
+
+
+def sha256s(count: int) -> list[str]:
+    return [hashlib.sha256(str(number).encode()).hexdigest() for number in range(count)]
+
+
+@pytest.fixture
+def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Keys that were put in order, shards that were opened, and files that listings of the folder gave."""
+    found: Counter[str] = Counter()
+    joined, opened, glob = feature_store._joined, feature_store._open_shard, Path.glob
+
+    def counted_join(runs: Sequence[Any]) -> Any:
+        found["keys"] += sum(len(run.prefixes) for run in runs)
+        return joined(runs)
+
+    def counted_open(*arguments: Any) -> Any:
+        found["shards"] += 1
+        return opened(*arguments)
+
+    def counted_glob(self: Path, pattern: str, **how: Any) -> Any:
+        for path in glob(self, pattern, **how):
+            found["files"] += 1
+            yield path
+
+    monkeypatch.setattr(feature_store, "_joined", counted_join)
+    monkeypatch.setattr(feature_store, "_open_shard", counted_open)
+    monkeypatch.setattr(Path, "glob", counted_glob)
+    return found
+
+
+def write(folder: Path, shards: int) -> list[str]:
+    keys = sha256s(shards * ROWS)
+    store = create_store(folder, Manifest("0" * 16, 1, 2, "float32"))
+    with FeatureWriter(store, "0of1", rows=ROWS, flush_seconds=1e9) as writer:
+        for number, key in enumerate(keys):
+            assert not writer.has(key)
+            writer.add(key, torch.full((1, 2), float(number)))
+    return keys
+
+
+def test_a_store_opens_in_the_time_its_keys_take(tmp_path: Path, counts: Counter[str]) -> None:
+    work = {}
+    for shards in (64, 128):
+        keys = write(tmp_path / str(shards), shards)
+        counts.clear()
+        store = FeatureStore(tmp_path / str(shards))
+        work[shards] = dict(counts)
+        assert len(store) == len(keys)
+        assert all(float(store.get(key)[0, 0]) == number for number, key in enumerate(keys))
+    assert work[64] == {"keys": 64 * ROWS, "shards": 64, "files": 64}
+    assert work[128] == {"keys": 128 * ROWS, "shards": 128, "files": 128}
+
+
+def test_writing_a_store_puts_each_key_in_order_a_few_times(tmp_path: Path, counts: Counter[str]) -> None:
+    work = {}
+    for shards in (64, 128, 256):
+        counts.clear()
+        write(tmp_path / str(shards), shards)
+        work[shards] = dict(counts)
+    for few, many in ((64, 128), (128, 256)):
+        assert work[many]["keys"] <= 2.5 * work[few]["keys"], "n log n"
+        assert work[many]["files"] <= 2.5 * work[few]["files"] and work[many]["shards"] == many
+
+
+def test_what_another_writer_finished_is_found_however_the_runs_lie(tmp_path: Path) -> None:
+    keys = write(tmp_path / "f", 5)
+    store = FeatureStore(tmp_path / "f")
+    other = create_store(tmp_path / "f", store.manifest)
+    more = [hashlib.sha256(f"more {number}".encode()).hexdigest() for number in range(11)]
+    with FeatureWriter(other, "1of2", rows=ROWS, flush_seconds=1e9) as writer:
+        for number, key in enumerate([*more, keys[0]]):  # one that is there already
+            writer.add(key, torch.full((1, 2), 100.0 + number))
+    assert more[0] not in store
+    store.refresh()
+    assert len(store) == len(keys) + len(more) + 1
+    assert [float(store.get(key)[0, 0]) for key in more] == [100.0 + number for number in range(11)]
+    assert float(store.get(keys[0])[0, 0]) == 0.0, "the first one counts"
+
+
+# --- the position of the data ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_pictures(tmp_path_factory.mktemp("data") / "pictures", 40)
+
+
+def stream_of(pictures: Path, buffer: int, threads: int = 0) -> SampleStream:
+    specs = [DataSpec(path=str(pictures)), DataSpec(path=str(pictures), weight=2, share=0.5)]
+    return open_stream(specs, seed=3, shuffle_buffer=buffer, threads=threads, decode=False)
+
+
+@pytest.mark.parametrize(("buffer", "threads"), [(0, 0), (1, 2), (7, 0), (25, 3)])
+def test_who_follows_knows_every_position(pictures: Path, buffer: int, threads: int) -> None:
+    """Several steps behind, as a run is behind the samples that are prepared for it."""
+    with stream_of(pictures, buffer, threads) as stream:
+        position = stream.follow()
+        assert position.state_dict() == stream.state_dict()
+        steps, states = [], []
+        for number in range(60):
+            for _ in range(number % 4):
+                next(stream)
+            steps.append(stream.step())
+            states.append(stream.state_dict())
+        for step, state in zip(steps, states, strict=True):
+            position.go_on(step)
+            assert position.state_dict() == state
+        wanted = [next(stream).key for _ in range(10)]
+    with stream_of(pictures, buffer, threads) as again:
+        again.load_state_dict(position.state_dict())
+        assert again.follow().state_dict() == again.state_dict()
+        assert [next(again).key for _ in range(10)] == wanted
+
+
+def test_a_step_costs_what_was_taken_in_it(pictures: Path) -> None:
+    changes = {}
+    for buffer in (10, 1000):
+        with stream_of(pictures, buffer) as stream:
+            stream.follow()
+            next(stream)
+            filled = len(stream.step().changes)
+            for _ in range(8):
+                next(stream)
+            changes[buffer] = len(stream.step().changes)
+            assert filled >= buffer
+    assert changes[10] == changes[1000] == 3 * 8, "one comes in, one is taken, one is given"
+
+
+def test_a_run_writes_whole_positions_at_its_checkpoints_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.training.tiny_run import make_world, recipe
+    from training.run import train
+
+    made: Counter[str] = Counter()
+    whole, state_dict = Position.state_dict, SampleStream.state_dict
+
+    def counted(self: Position) -> dict[str, Any]:
+        made["positions"] += 1
+        return whole(self)
+
+    def never(self: SampleStream) -> dict[str, Any]:
+        made["streams"] += 1
+        return state_dict(self)
+
+    monkeypatch.setattr(Position, "state_dict", counted)
+    monkeypatch.setattr(SampleStream, "state_dict", never)
+    world = make_world(tmp_path)
+    train(recipe(world, steps=8, checkpoint_every=4, streams=2), tmp_path / "run")
+    assert made == {"positions": 2 * 2}, "two checkpoints of two readers"
