@@ -38,7 +38,6 @@ def _marks() -> list[str]:
 
 # Where a pattern is put together from names and other texts: what it looks like then.
 MADE: Final = {
-    "agents/contradictions.py::_speaks_of": [r"\b(?:a|an|the|one)\s++(?:[a-z-]++\s++){0,2}?dog(?:s|es)?\b"],
     "agents/batch/shards.py::existing_shards": [r"out\-put-\d{6}\.tar"],
     "benchmarks/video_clips.py::mentioned_at": [r"\bred\ car(?:s|es)?\b"],
     "plugins/batching.py::without": [r"</s>|<s>|\b(?:human|assistant)\s*:"],

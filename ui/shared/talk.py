@@ -43,15 +43,12 @@ class Marked:
 def marked(turns: Iterable[Turn]) -> list[Marked]:
     """Each turn with its marks."""
     all_turns = tuple(turns)
-    pairs = contradictions(all_turns)
+    against: dict[int, list[Contradiction]] = {}
+    for pair in contradictions(all_turns):
+        against.setdefault(pair.first, []).append(pair)
+        against.setdefault(pair.second, []).append(pair)
     return [
-        Marked(
-            number,
-            turn,
-            turn.certainty == "unsure",
-            corrected(turn),
-            tuple(pair for pair in pairs if number in (pair.first, pair.second)),
-        )
+        Marked(number, turn, turn.certainty == "unsure", corrected(turn), tuple(against.get(number, ())))
         for number, turn in enumerate(all_turns, start=1)
     ]
 
