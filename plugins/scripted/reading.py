@@ -26,6 +26,7 @@ from plugins.scripted.topics import Topic
 
 _OF = re.compile(r".? ?(?:(?:hand )?(?:corner|side|half|part|edge|area) )?of ")  # "on the right side of the table"
 LONGEST_ANSWER = 2000  # characters; a runaway answer is not read to its end
+AHEAD = 24  # words that are read at once to find out what comes next
 
 UNSURE = re.compile(
     r"\b(?:not (?:\w+ )?(?:sure|certain|clear|visible enough)|unsure|uncertain|unclear|unknown|"
@@ -53,7 +54,8 @@ _WRITING = re.compile(
 
 def read(knowledge: Knowledge, topic: Topic, answer: str, turn: int) -> None:
     """Add to `knowledge` what `answer` says, understood as the answer to a question about `topic`."""
-    text = re.sub(r"\s+", " ", answer[:LONGEST_ANSWER].lower().replace("’", "'")).strip()
+    answer = answer[:LONGEST_ANSWER]
+    text = re.sub(r"\s+", " ", answer.lower().replace("’", "'")).strip()
     if not text:
         return
     if _WRITING.search(answer) and topic.kind in ("text", "wording"):
@@ -252,7 +254,7 @@ class Sentence:
         at = 0
         while at < len(token):
             word = token[at]
-            rest = " ".join(token[at:])
+            rest = " ".join(token[at : at + AHEAD])
             if word in ("and", ",", "but", "while", "or"):
                 fresh = True
                 at += 1
@@ -381,7 +383,7 @@ class Sentence:
         """ "sitting on a couch", "riding a horse": up to the next comma or the next statement."""
         end = at + 1
         while end < len(token):
-            rest = " ".join(token[end:])
+            rest = " ".join(token[end : end + AHEAD])
             if (
                 token[end] in (",", "while", "but")
                 or _SPOT.match(rest)
