@@ -22,7 +22,7 @@ from agents.interview import Interview, InterviewOptions
 from agents.prompts import Prompts
 from agents.seeds import check_seed
 from agents.usage import Meter, count_calls
-from core.errors import InquisightError, UsageError, printable
+from core.errors import BackendError, InquisightError, UsageError, printable
 from core.images import Picture, open_picture
 from core.quiet import hush_libraries
 from core.records import Chat as ChatRecord
@@ -197,19 +197,20 @@ def _interviews(
     count_calls(questioner, meter)
     save_error: InquisightError | None = None
     error: InquisightError | None = None
-    interrupted = False
+    interrupted = cut = False
     began = time.perf_counter()
     for number, picture in enumerate(plan.pictures, start=1):
         prompts = Prompts.load()
         interview = Interview(prompts, InterviewOptions(rounds=plan.rounds))
         last: object = None
-        answer = ""
+        answer, silent = "", False
         for last in interview_picture(picture, vision, questioner, seed=plan.seed, interview=interview, save=store.add):
             yield Interviewed(last)
             if isinstance(last, Answered) and last.turn.asked_by == "opening":
                 interview.inject(plan.question)
             elif isinstance(last, Answered) and last.turn.asked_by == "person":
-                answer = last.turn.answer
+                answer, silent = last.turn.answer, not last.turn.answer
+                cut |= last.turn.truncated
         assert isinstance(last, Done)
         infos.append(picture.info())
         save_error = save_error or last.save_error
@@ -217,6 +218,8 @@ def _interviews(
             answers.append(f"Picture {number}: {answer}" if len(plan.pictures) > 1 else answer)
         if isinstance(last, Failed):
             error = error or last.error
+        elif silent:
+            error = error or BackendError(f"{printable(vision.name)} gave no answer to the question.")
         if isinstance(last, Stopped):
             interrupted = True
             break
@@ -224,6 +227,7 @@ def _interviews(
     turn = ChatTurn(
         question=plan.question,
         answer=text,
+        truncated=cut,
         pictures=tuple(infos),
         usage=meter.counts,
         seconds=round(time.perf_counter() - began, 4),

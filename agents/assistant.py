@@ -21,13 +21,15 @@ from agents.chat_events import Notice, Piece, Rewritten, tidy
 from agents.desk import Begun, Concluded, Desk, Event, Returned, Said, Stopped, Thinking
 from agents.driver import describe_questioner
 from agents.usage import Meter, counting
+from core.cut_text import whole_sentences
 from core.entries import one_line
 from core.errors import InquisightError, QuestionerError, UsageError
 from core.halting import CalledOff, halting
 from core.reasoning import answer_in
 from core.records import Chat as ChatRecord
 from core.records import ChatTurn, Status, ToolCall
-from core.replies import why_empty
+from core.replies import ReplyReader, why_empty
+from core.vision import Reply
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -57,8 +59,9 @@ def assist(question: str, desk: Desk, model: BaseChatModel, *, steps: int = STEP
     The model's words come in `Piece`s as it writes them: those after the last `Thinking` are the answer, unless `Said`
     tells that they stood beside a tool call. `steps` is the number of tool calls after which the model has to answer. A
     failing tool is told to the model; a failing model ends the run, and what was found out until then is kept, with as
-    much of the answer as was heard. Ctrl-C does the same as soon as the tool at work looks up. Raises UsageError before
-    any work.
+    much of the answer as was heard. Ctrl-C does the same as soon as the tool at work looks up. An answer that was cut
+    at the limit of tokens is requested once more, then loses its unfinished sentence, and its turn is `truncated`.
+    Raises UsageError before any work.
     """
     if not calls_tools(model):
         name = describe_questioner(model)["name"]
@@ -81,7 +84,7 @@ def _run(question: str, desk: Desk, model: BaseChatModel, steps: int) -> Iterato
     def work() -> None:
         try:
             with halting(desk.stop):
-                outcome.answer = _answer(question, desk, model, steps, events.put, meter)
+                outcome.reply = _answer(question, desk, model, steps, events.put, meter)
         except InquisightError as error:
             outcome.error = error
         except (Stopped, CalledOff):
@@ -110,12 +113,13 @@ def _run(question: str, desk: Desk, model: BaseChatModel, steps: int) -> Iterato
             desk.lock.release()
     while not events.empty() and (event := events.get()) is not None:
         learned.take(event)  # what had come by then, but was not shown any more
-    answer = outcome.answer if status == "complete" else "".join(learned.words).strip()
+    answer = outcome.reply.text if status == "complete" else "".join(learned.words).strip()
     turn = ChatTurn(
         question=question,
         answer=answer,
         pictures=infos,
         status=status,
+        truncated=outcome.reply.truncated,
         options={"steps": steps, "rounds": desk.rounds, "prompts": desk.prompts.sha256},
         calls=tuple(learned.calls),
         notices=tuple(learned.notices),
@@ -133,7 +137,7 @@ def _run(question: str, desk: Desk, model: BaseChatModel, steps: int) -> Iterato
 
 @dataclass(slots=True)
 class _Outcome:
-    answer: str = ""
+    reply: Reply = field(default_factory=lambda: Reply(""))
     error: InquisightError | None = None
 
 
@@ -169,7 +173,7 @@ def _next(events: SimpleQueue[Event | None]) -> Event | None:
 
 def _answer(
     question: str, desk: Desk, model: BaseChatModel, steps: int, tell: Callable[[Event], None], meter: Meter
-) -> str:
+) -> Reply:
     """The model's answer. Raises QuestionerError."""
     from langchain.agents import create_agent
     from langchain.agents.middleware import ModelCallLimitMiddleware, ToolCallLimitMiddleware
@@ -209,14 +213,20 @@ def _answer(
         ) from None
     last = result["messages"][-1]
     reader = read_message(last if isinstance(last, AIMessage) else AIMessage(""))
-    if text := tidy(reader.answer.text).strip():
-        return text
+    if text := final_text(reader):
+        return Reply(text, reader.reason)
     if reader.answer.called:
         raise EmptyReplyError(
             f"{name} wrote its tool calls as text; start its server with a parser for them (vLLM: "
             "--enable-auto-tool-choice --tool-call-parser), or choose another model."
         )
     raise EmptyReplyError(f"{name} {why_empty(reader)}")
+
+
+def final_text(reader: ReplyReader) -> str:
+    """The answer in a reply, safe to print; of one that was cut, without its unfinished sentence."""
+    text = tidy(reader.answer.text).strip()
+    return whole_sentences(text) if reader.reply.truncated else text
 
 
 def clean_text(text: str) -> str:

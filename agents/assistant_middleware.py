@@ -12,19 +12,20 @@ import operator
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from langchain.agents.middleware import AgentMiddleware, ModelResponse
 from langchain_core.messages import AIMessage, ToolMessage, message_chunk_to_message
 
-from agents.assistant import clean_text
-from agents.chat_events import Piece, Rewritten, tidy
+from agents.assistant import clean_text, final_text
+from agents.chat_events import Notice, Piece, Rewritten, tidy
 from agents.desk import Called, Event, Returned, Said, Stopped, Thinking
-from agents.providers import explained, name_of, retrying, server_of
-from agents.questioners import part_of_message
-from core.budgets import budgets_of
+from agents.providers import RETRIES, explained, name_of, retrying, server_of
+from agents.questioners import call_options, part_of_message, read_message
+from core.budgets import MORE, REASONING_TOKENS, budgets_of
 from core.entries import one_line
-from core.errors import InquisightError, printable
+from core.errors import InquisightError, QuestionerError, printable
 from core.records import ToolCall
 from core.remote import said_by, status_of
 
@@ -52,6 +53,7 @@ class _Watcher(AgentMiddleware[Any, Any]):
         super().__init__()
         self.desk, self.tell = desk, tell
         self.numbers = itertools.count(1)
+        self.shown = ""  # of the reply
         self.streams = True  # until the server says that it does not, where tools are offered
 
     def wrap_model_call(
@@ -61,9 +63,38 @@ class _Watcher(AgentMiddleware[Any, Any]):
             raise Stopped
         self.tell(Thinking())
         response: ModelResponse[Any] = retrying(lambda: self._reply(request, handler), request.model)
+        if read_message(_message(response)).reply.truncated:
+            response = self._once_more(request, handler, response)
         for message in response.result:
             if isinstance(message, AIMessage) and message.tool_calls and (text := clean_text(str(message.text))):
                 self.tell(Said(text))
+        return response
+
+    def _once_more(
+        self,
+        request: ModelRequest[Any],
+        handler: Callable[[ModelRequest[Any]], ModelResponse[Any]],
+        response: ModelResponse[Any],
+    ) -> ModelResponse[Any]:
+        """A cut reply, requested once more with more tokens; where that fails, or brings nothing, the first one."""
+        model, first = request.model, _message(response)
+        if RETRIES in (model.metadata or {}):  # as in `questioners`, a model made elsewhere is asked once
+            counted = first.usage_metadata["output_tokens"] if first.usage_metadata else 0
+            used = counted or len(str(first.text)) // 3
+            limits = call_options(model, max(MORE * used, REASONING_TOKENS), None, None)
+            roomy = request.override(model_settings={**request.model_settings, **limits})
+            with suppress(QuestionerError):
+                second = retrying(lambda: handler(roomy), model)
+                message = _message(second)
+                if message.tool_calls or final_text(read_message(message)):
+                    response = second
+        message = _message(response)
+        reader = read_message(message)
+        text = "" if message.tool_calls else final_text(reader)
+        if text and text != self.shown.strip():
+            self.tell(Rewritten(text, cut=True) if self.shown else Piece(text))
+        if text and reader.reply.truncated:
+            self.tell(Notice("the answer was cut at the language model's limit of tokens."))
         return response
 
     def _reply(
@@ -72,16 +103,15 @@ class _Watcher(AgentMiddleware[Any, Any]):
         """One reply, told in pieces. Raises QuestionerError where it breaks off, else whatever the model does."""
         chunks: list[AIMessage] = []
         reader = budgets_of(server_of(request.model), name_of(request.model)).reader()
-        told = False
+        self.shown = ""
         try:
             for piece in self._words(request, chunks, reader) if self.streams else ():
-                if text := tidy(piece):
-                    self.tell(Piece(text))
-                    told = True
-            if told and reader.answer.retracted:
-                self.tell(Rewritten(tidy(reader.answer.text)))
+                self._show(tidy(piece))
+            if self.shown and reader.answer.retracted:
+                self.shown = tidy(reader.answer.text)
+                self.tell(Rewritten(self.shown))
         except Exception as error:
-            if told:
+            if self.shown:
                 raise explained(error, request.model, midway=True) from error
             if not _only_whole(error, chunks):
                 raise
@@ -89,11 +119,15 @@ class _Watcher(AgentMiddleware[Any, Any]):
         if not self.streams:
             response = handler(request)
             whole = "".join(str(message.text) for message in response.result if isinstance(message, AIMessage))
-            if text := clean_text(whole):
-                self.tell(Piece(text))
+            self._show(clean_text(whole))
             return response
         message = functools.reduce(operator.add, chunks)
         return ModelResponse(result=[message_chunk_to_message(message)])
+
+    def _show(self, text: str) -> None:
+        if text:
+            self.shown += text
+            self.tell(Piece(text))
 
     def _words(self, request: ModelRequest[Any], chunks: list[AIMessage], reader: ReplyReader) -> Iterator[str]:
         """What can be shown of the chunks, which are appended to `chunks`; a model that cannot stream gives one."""
@@ -132,6 +166,11 @@ class _Watcher(AgentMiddleware[Any, Any]):
             done = ToolCall(tool=tool, arguments=arguments, result=text, failed=failed, seconds=seconds)
             self.tell(Returned(number, done))
             return message
+
+
+def _message(response: ModelResponse[Any]) -> AIMessage:
+    """The model's message; an empty one where there is none."""
+    return next((one for one in response.result if isinstance(one, AIMessage)), AIMessage(""))
 
 
 def _only_whole(error: Exception, chunks: list[AIMessage]) -> bool:

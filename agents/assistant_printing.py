@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from agents.chat_events import Event as ChatEvent
 from agents.chat_events import Notice, Piece, Rewritten, Waiting, tidy
-from agents.chat_printing import REASONED
+from agents.chat_printing import flow_for, rewrite
 from agents.desk import Begun, Called, Concluded, Event, Overheard, Returned, Said, Thinking
 from agents.driver import Done
 from agents.flow import Flow
@@ -58,7 +58,7 @@ class _Base:
         self.apart = False  # something else was printed since
 
     def event(self, event: AnyEvent) -> None:
-        if not isinstance(event, Piece):
+        if not isinstance(event, Piece | Rewritten):
             self.flow.end()
         self._progress(event)
         match event:
@@ -78,7 +78,7 @@ class _Base:
                 self.heard = True
                 self.flow.write(event.text)
             case Rewritten():
-                self.flow.write(f"{REASONED}\n{event.text}")
+                rewrite(self.flow, event)
             case Notice():
                 self.aside(printable(event.text, limit=None))
             case Said() if not self.heard:
@@ -172,8 +172,7 @@ class RichAssistantPrinter(_Base):
         from rich.console import Console
 
         self.console = console or Console(file=out, highlight=False, emoji=False, markup=False)
-        flow = Flow(self.console.file, self.console.width)
-        super().__init__(out, why, make_printer(stream=out), flow)
+        super().__init__(out, why, make_printer(stream=out), flow_for(self.console))
 
     def begin(self, event: Begun) -> None:
         from rich.rule import Rule
@@ -258,7 +257,8 @@ class JsonAssistantPrinter:
                 self._put("result", number=event.number, **event.call.model_dump(mode="json"))
             case Concluded():
                 record = event.record.model_dump(mode="json")
-                self._put("answer", answer=event.answer, id=event.id, record=record)
+                cut = any(turn.truncated for turn in event.record.turns)
+                self._put("answer", answer=event.answer, truncated=cut, id=event.id, record=record)
             case _:
                 pass
 

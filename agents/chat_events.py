@@ -55,9 +55,10 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
-    """The pieces so far were the model's reasoning, which showed late; this is the answer instead."""
+    """The pieces so far are not the answer; `text` is. They were the model's reasoning, or a cut answer (`cut`)."""
 
     text: str
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _SAYS = {"looking": "looking at the picture", "answering": "thinking"}
 _NO_INSTRUCTIONS = "It answers questions about the picture; it follows no instructions such as 'write a poem'."
 REASONED = "(the above was the model's reasoning; its answer:)"
+CUT = "(the above was cut at the limit of tokens; the answer:)"
 HINT = "Type a question, or /help. Ctrl-C stops an answer, Ctrl-D leaves."
 
 
@@ -123,8 +124,7 @@ class PlainChatPrinter:
             case Piece():
                 self._flow.write(event.text)
             case Rewritten():
-                self._flow.end()
-                self._flow.write(f"{REASONED}\n{event.text}")
+                rewrite(self._flow, event)
             case Answered():
                 self._flow.end()
                 self._line(*_after(event.turn), "")
@@ -165,7 +165,7 @@ class RichChatPrinter:
 
         self.console = console or Console(file=out, highlight=False, emoji=False, markup=False)
         self.typing, self.status = typing, Status()
-        self._flow = Flow(self.console.file, self.console.width)
+        self._flow = flow_for(self.console)
 
     def event(self, event: LoopEvent) -> None:
         _progress(self.status, event)
@@ -180,8 +180,7 @@ class RichChatPrinter:
             case Piece():
                 self._flow.write(event.text)
             case Rewritten():
-                self._flow.end()
-                self._flow.write(f"{REASONED}\n{event.text}")
+                rewrite(self._flow, event)
             case Answered():
                 self._flow.end()
                 self._dim(*_after(event.turn), "")
@@ -251,6 +250,20 @@ class RichChatPrinter:
         from rich.text import Text
 
         self.console.print(Text(line, style=style))
+
+
+def flow_for(console: Console) -> Flow:
+    """A flow that fills a terminal and can erase what it wrote there."""
+    erases = console.is_terminal and not (console.is_dumb_terminal or console.legacy_windows)
+    return Flow(console.file, console.width, height=console.height if erases else 0)
+
+
+def rewrite(flow: Flow, event: Rewritten) -> None:
+    """Show the answer in place of what was shown; where that cannot be erased, below it and a line that says so."""
+    if not flow.take_back():
+        flow.end()
+        flow.write(f"{CUT if event.cut else REASONED}\n")
+    flow.write(event.text)
 
 
 def _progress(status: Status, event: LoopEvent) -> None:

@@ -314,7 +314,7 @@ def _talk(
     reader: ReplyReader | None = None
     while True:
         try:
-            call = _call_options(model, budget, temperature, seed)
+            call = call_options(model, budget, temperature, seed)
             reader, pieces = _open(model, list(messages), call, budgets.reader, stream)
             for piece in pieces:
                 if stream and piece:
@@ -395,7 +395,7 @@ def part_of_message(message: Any) -> Part:
     )
 
 
-def _call_options(
+def call_options(
     model: BaseChatModel, max_tokens: int | None, temperature: float | None, seed: int | None
 ) -> dict[str, Any]:
     """Per-call options under the names the provider uses. A model of unknown make gets the common names."""

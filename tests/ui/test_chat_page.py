@@ -14,7 +14,7 @@ from core.entries import Entry
 from core.registry import get_registry
 from core.settings import get_settings
 from core.store import TranscriptStore
-from core.vision import VisualQuestion
+from core.vision import Reply, VisualQuestion
 from tests.agents.talking import Parrot, Starer
 from tests.ui.pages import LONG, assert_well, html_of, open_page, visitor_of, wait_for_jobs
 from ui.shared.conversations import Desk, desk_of
@@ -320,3 +320,35 @@ def test_the_same_seed_gives_the_same_answer(png: Png) -> None:
         ask(app, "What is it?")
         answers.append(desk(app).here.talk.view.path[0].turn.answer)
     assert answers[0] == answers[1]
+
+
+def test_reasoning_that_shows_late_does_not_stay_on_the_page(
+    talker: Talker, png: Png, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the answer is written, after `Rewritten`, and when the turn is kept."""
+    shown, go_on = threading.Event(), threading.Event()
+
+    def pieces(question: VisualQuestion) -> Iterator[str | Reply]:
+        yield "Secret: what "
+        yield "do they mean? "
+        shown.set()
+        assert go_on.wait(LONG)
+        yield Reply("It is a red block.", "stop")
+
+    monkeypatch.setattr(talker, "pieces", pieces)
+    app = open_page("chat")
+    upload(app, ("red.png", png("red")))
+    app.chat_input[0].set_value("What is it?").run()
+    assert shown.wait(LONG)
+    app.run()
+    assert "Secret" in all_of(app), "it is shown as it comes, since nothing tells yet what it is"
+    go_on.set()
+    wait_for_jobs(app)
+    assert "Secret" not in all_of(app) and "It is a red block." in all_of(app)
+    app.run()
+    assert "Secret" not in all_of(app)
+
+
+def all_of(app: AppTest) -> str:
+    """All text on the page."""
+    return html_of(app) + "\n".join(str(one.value) for one in (*app.markdown, *app.caption, *app.text))
