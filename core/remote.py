@@ -147,7 +147,7 @@ _NEVER = re.compile(r"not (?:yet )?(?:supported|implemented)|\bunsupported")  # 
 
 _TOO_LONG = re.compile(
     r"context.?(?:length|size|window)|maximum context|too many (?:input )?tokens|prompt is too long|"
-    r"longer than the maximum model length|exceed\w* (?:the )?(?:available )?(?:context|maximum)"
+    r"longer than the maximum model length|exceed\w{0,8} (?:the )?(?:available )?(?:context|maximum)"
 )
 
 
