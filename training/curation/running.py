@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import typer
+
 from core.errors import UsageError, printable
 from core.left_out import LeftOut
 from core.quiet import hush_libraries
@@ -131,6 +133,8 @@ def generate(
     print(f"{new}{good} texts of {len(known_pictures(folder))} pictures{cut}{aside}")
     if left_out:
         print(left_out)
+    if left_out.faults or (made and not good):  # nothing was described: no success, whatever the reason
+        raise typer.Exit(1)
 
 
 def check_vision(name: str, *, anyway: bool) -> None:

@@ -235,3 +235,11 @@ print("MODULES", sorted(set(sys.modules) & {"torch", "transformers", "langchain"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.rstrip().endswith("MODULES []")
+
+
+def test_nothing_described_is_no_success(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").write_text("no picture at all")
+    code, out, err = shell("generate", tmp_path / "work", tmp_path / "photos", "--vision", "pocket", "--anyway")
+    assert (code, out) == (1, "1 new, 0 texts of 1 pictures; 1 set aside, see `inquisight curate status`\n")
+    assert "Traceback" not in err
