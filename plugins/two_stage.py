@@ -21,7 +21,7 @@ def register_vision_backends(register: Register) -> None:
     """Offer `trained:RUN`, what a finished training learned beside the model it was trained with."""
     register(
         "trained",
-        "plugins.minigpt4.trained:TrainedBackend",
+        "plugins.minigpt4.trained:open_trained",
         check="plugins.readiness:trained",
         description="A MiniGPT-4 with a projection of your own: trained:RUN, the folder of a finished training.",
         capabilities={
@@ -39,7 +39,9 @@ def register_trainers(register: Register) -> None:
     """Offer the two stages and the feature cache; each takes a recipe and a folder."""
     register("stage1", "training.run:stage1", description="Learn to see: short captions without a prompt.")
     register("stage2", "training.run:stage2", description="Learn to speak: descriptions in the chat format.")
-    register("features", "training.run:keep_features", description="Look at every picture once and keep what was seen.")
+    register(
+        "features", "training.keeping:keep_features", description="Look at every picture once and keep what was seen."
+    )
 
 
 @hookimpl

@@ -82,7 +82,7 @@ def features(recipe: RecipeOption, out: OutOption, set_: SetOption = None) -> No
     from training.recipes import ready_recipe
 
     chosen = ready_recipe(recipe, set_ or ())
-    from training.run import keep_features
+    from training.keeping import keep_features
 
     _tell(keep_features(chosen, out))
 

@@ -22,6 +22,7 @@ from PIL import Image
 from core.errors import printable
 from core.images import Picture
 from plugins.minigpt4.loading import Checked, check
+from plugins.pocket.training import is_pocket
 from training.data.samples import DataError
 
 EDITION: Final = 1  # to be raised when the code computes other features from the same weights
@@ -48,6 +49,8 @@ class Eye:
         from plugins.minigpt4.modeling import as_the_original, model_class
 
         checked = check(directory, prefix="model=")
+        if is_pocket(checked.config):
+            return PocketEye(checked)  # type: ignore[return-value]
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         half = device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False)
@@ -99,6 +102,29 @@ class Eye:
         pixels = pixel_values.to(weight.device, weight.dtype).contiguous()
         seen: torch.Tensor = self.model.get_image_features(pixels).pooler_output
         return seen
+
+
+class PocketEye(Eye):
+    """Pocket's frozen half: what its projection takes in, and beside it the tokens that bypass the projection."""
+
+    def __init__(self, checked: Checked) -> None:
+        from plugins.pocket.backend import PocketBackend
+
+        self._vision = PocketBackend(str(checked.directory))
+        fingerprint = vision_fingerprint(checked.directory)
+        device = self._vision.device
+        super().__init__(self._vision.engine.model, checked, fingerprint, device, f"float32 on {device}")
+
+    def pixels(self, picture: Picture) -> torch.Tensor:
+        """(3, 260, 260), as `plugins.pocket.backend` gives it to its model."""
+        pixels: torch.Tensor = self._vision.pixels([picture])[0]
+        return pixels
+
+    @torch.inference_mode()
+    def __call__(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """(B, 3, 260, 260) -> (B, 16 + 40, 256)."""
+        encoded = self.model.vision_model(pixel_values)
+        return torch.cat(self.model.unprojected(encoded.last_hidden_state, encoded.pooler_output), 1)
 
 
 def vision_fingerprint(directory: Path) -> str:

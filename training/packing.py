@@ -86,19 +86,64 @@ def lay_out(words: Sequence[Words], pictures: int, size: int, order: Sequence[in
 
 def forwards(words: Sequence[Words], pictures: int, size: int, budget: int) -> Iterator[Rows]:
     """The batch in as many layouts as it takes for none to have more than `budget` places (a longer sample alone)."""
-    lengths = [one.length(pictures) for one in words]
-    bins = pack(lengths, size)
+    for group in groups_of([one.length(pictures) for one in words], size, budget):
+        yield _grouped(words, group, pictures, size)
+
+
+def groups_of(lengths: Sequence[int], size: int, budget: int) -> Iterator[list[list[int]]]:
+    """The rows of each layout of `forwards`, as sample numbers."""
     group: list[list[int]] = []
     longest = 0
-    for row in bins:
+    for row in pack(lengths, size):
         filled = sum(lengths[sample] for sample in row)
         if group and (len(group) + 1) * max(longest, filled) > budget:
-            yield _grouped(words, group, pictures, size)
+            yield group
             group, longest = [], 0
         group.append(row)
         longest = max(longest, filled)
     if group:
-        yield _grouped(words, group, pictures, size)
+        yield group
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What forward passes over the same samples compute, one sample per row and packed."""
+
+    samples: int
+    padded: float  # share of places that are padding, one sample per row
+    padded_packed: float
+    ratio: float  # work of packed rows to that of the others
+
+    def words(self) -> str:
+        return (
+            f"of {self.samples:,} samples {self.padded:.0%} of the places would be padding with one per row and "
+            f"{self.padded_packed:.0%} packed, which takes {self.ratio:.2f} of the work"
+        )
+
+
+def work_of(lengths: Sequence[int], *, batch: int, size: int, budget: int, linear: float, hidden: int) -> Work:
+    """Estimate the work of these samples (places of each), `batch` at a time, in rows of `size` and one per row.
+
+    A place costs `linear` multiplications in a layer's matrices and `hidden` per place that its attention computes:
+    half of the row on average where it is causal, and twice that under the mask of packed rows, which computes all.
+    """
+
+    def passes(size: int, seen: float) -> tuple[float, int]:
+        work, places = 0.0, 0
+        for start in range(0, len(lengths), batch):
+            part = lengths[start : start + batch]
+            for group in groups_of(part, size, budget):
+                longest = max(sum(part[sample] for sample in row) for row in group)
+                places += len(group) * longest
+                work += len(group) * longest * (linear + 2 * hidden * longest * seen)
+        return work, places
+
+    if not lengths:
+        return Work(0, 0.0, 0.0, 1.0)
+    filled = sum(lengths)
+    plain, places = passes(0, 0.5)
+    packed, packed_places = passes(size, 1.0)
+    return Work(len(lengths), 1 - filled / places, 1 - filled / packed_places, packed / plain)
 
 
 def pack(lengths: Sequence[int], size: int) -> list[list[int]]:

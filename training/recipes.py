@@ -27,6 +27,7 @@ from training.data.spec import DataSpec
 SHIPPED: Final = Path(__file__).with_name("recipes")
 FRESH: Final = "fresh"
 AS_THE_MODEL: Final = "model"
+SMALL: Final = "pocket"
 # What the originals' configuration files and other trainers call these things.
 _ALSO_CALLED: Final = {
     "learning_rate": "lr",
@@ -72,13 +73,16 @@ class Recipe(BaseModel):
     """1: see, from short captions without a prompt; 2: speak, from descriptions in the chat format."""
 
     model: Path | None = None
-    """Directory of the model, made by `inquisight convert minigpt4` or `inquisight train prepare`."""
+    """Directory of the model, made by `inquisight convert minigpt4` or `inquisight train prepare`; a finished run, to
+    go on with its model and with what it learned where `projection` is `model`; or `pocket`, the embedded small one."""
     projection: str = FRESH
     """What the projection begins as: `fresh` (random), `model` (as in the directory), or a finished run or file."""
     data: tuple[DataSpec, ...] = ()
     """Where the samples come from; several are mixed by their weights. On the command line also `--set data=PATH`."""
     features: Path | None = None
     """Directory of `inquisight train features`: the vision model is then neither loaded nor run."""
+    keep_features: bool = False
+    """Encode every picture once, before the first step, into the run's folder; for data that are seen several times."""
 
     qformer: bool = True
     """False: without a Q-Former, four neighbouring patches become one token; the directory must be of that kind."""
@@ -112,6 +116,8 @@ class Recipe(BaseModel):
     """Passes over the data instead of `steps`, where the number of samples is known."""
     batch: Count = 12
     """Samples per step, over all processes."""
+    fit: tuple[Literal["batch", "steps", "lr", "warmup"], ...] = ()
+    """Chosen at the start from the number of samples and the model's width, whatever is said of them elsewhere."""
     lr: float = Field(default=3e-5, ge=0, le=10)
     """Learning rate after the warm-up."""
     lr_min: Rate = 1e-5
@@ -133,6 +139,8 @@ class Recipe(BaseModel):
 
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     """Of what is frozen. auto: bfloat16 where the GPU computes it, else float16 with a scaler; on a CPU float32."""
+    packing: bool | Literal["auto"] = "auto"
+    """Whether short samples share a row. auto: where the lengths of the data make that less work."""
     pack_tokens: int = Field(default=512, ge=0, le=65536)
     """Length of the rows into which short samples are packed side by side; 0: one sample per row, padded."""
     forward_tokens: Count = 8192
@@ -174,14 +182,18 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if (self.steps is None) == (self.epochs is None):
+        both, neither = self.steps and self.epochs, self.steps is None and self.epochs is None
+        if both or (neither and "steps" not in self.fit):
             raise ValueError("needs either steps or epochs")
-        if self.steps is not None and self.warmup > self.steps:
+        if self.steps is not None and "warmup" not in self.fit and self.warmup > self.steps:
             raise ValueError(f"warmup={self.warmup} is longer than steps={self.steps}; shorten it")
         if self.lr_min > self.lr:
             raise ValueError(f"lr_min={self.lr_min:g} is above lr={self.lr:g}; lower it")
-        if self.train_qformer and (self.features or not self.qformer):
-            other = "features" if self.features else "qformer=false"
+        if self.packing is True and not self.pack_tokens:
+            raise ValueError("packing=true needs rows to pack into: --set pack_tokens=512")
+        if self.train_qformer and (self.features or self.keep_features or not self.qformer):
+            kept = "features" if self.features else "keep_features=true"
+            other = kept if self.qformer else "qformer=false"
             raise ValueError(f"train_qformer=true and {other} exclude each other; drop one")
         if self.stage == 2 and not self.instructions:
             raise ValueError("stage 2 needs instructions, such as ['Describe this image in detail.']")
@@ -248,10 +260,31 @@ def make_recipe(values: Mapping[str, Any], where: str) -> Recipe:
     except ValidationError as error:
         raise UsageError(_one_line(error, where)) from None
     changed: dict[str, Any] = {name: _absolute(getattr(recipe, name)) for name in ("model", "features")}
+    if recipe.model == Path(SMALL) and not recipe.model.is_dir():
+        changed["model"] = embedded_model()
+    elif changed["model"] is not None:
+        changed |= _of_run(changed["model"], recipe)
     if recipe.projection not in (FRESH, AS_THE_MODEL):
         changed["projection"] = str(_absolute(Path(recipe.projection)))
     changed["data"] = tuple(spec.model_copy(update={"path": _absolute_text(spec.path)}) for spec in recipe.data)
     return recipe.model_copy(update=changed)
+
+
+def embedded_model() -> Path:
+    """The directory of the small model that comes along, which trains on any machine."""
+    from plugins.pocket.backend import MODEL
+
+    return MODEL
+
+
+def _of_run(folder: Path, recipe: Recipe) -> dict[str, Any]:
+    """Where `folder` is a finished run: its model, and its projection where the recipe begins with the model's."""
+    try:
+        facts = json.loads((folder / "finished.json").read_text("utf-8"))
+        base = Path(facts["base"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}  # a model's directory, or something that is named when it is opened
+    return {"model": base, **({"projection": str(folder)} if recipe.projection == AS_THE_MODEL else {})}
 
 
 def fields() -> list[tuple[str, str, str]]:
@@ -327,6 +360,9 @@ def _put(values: dict[str, Any], key: str, value: Any) -> None:
     first, *rest = key.split(".")
     if first in ("steps", "epochs") and not rest:  # the one that is asked for replaces the recipe's other
         values.pop("epochs" if first == "steps" else "steps", None)
+    fitted = "steps" if first == "epochs" else first
+    if isinstance(values.get("fit"), list) and not rest:  # what is asked for is not chosen
+        values["fit"] = [name for name in values["fit"] if name != fitted]
     if not rest:
         values[first] = value
         return

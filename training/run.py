@@ -39,12 +39,15 @@ from plugins.minigpt4.trained import FINISHED, KIND, TENSORS
 from training import checkpoints
 from training.checkpoints import RunError
 from training.feed import Batch, Feed, steps_of
-from training.packing import forwards, lay_out
+from training.fitting import Chosen, choose, choose_packing, chosen_for, count_samples, keep, lengths_of
+from training.keeping import kept_features, open_features
+from training.packing import Work, forwards, lay_out
 from training.plots import MISSING, can_plot, draw_loss
+from training.preflight import check_start
 from training.progress import Progress, measure_peak
 from training.recipes import Recipe, load_recipe
 from training.samples import Samples, forget_after
-from training.stages import groups, learning_rate, open_task
+from training.stages import Wording, groups, learning_rate, open_task
 
 CALM: Final = 20  # losses after which a median means something
 
@@ -94,43 +97,17 @@ def train(recipe: Recipe, out: Path) -> Path:
         if (out / FINISHED).is_file():
             _say(accelerator, f"{printable(out)} is finished already; name another --out to train again.")
             return out
+        check_start(recipe)
+        if recipe.keep_features and recipe.features is None:
+            recipe = recipe.model_copy(update={"features": kept_features(recipe, out)})
         return _Run(recipe, out, accelerator, stack).go()
-
-
-def keep_features(recipe: Recipe | str, out: Path | str) -> Path:
-    """Look at every picture of the recipe's data once and keep what the eye said; the same call goes on.
-
-    Raises InquisightError. Under `accelerate launch` every process looks at its share.
-    """
-    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
-    if recipe.model is None or not recipe.data:
-        raise UsageError("the recipe needs a model and data: --set model=DIRECTORY --set data=PATH.")
-    from accelerate import Accelerator
-
-    from training.data.samples import BrokenLog
-    from training.features import write_features
-
-    accelerator = Accelerator(cpu=not torch.cuda.is_available())
-    out = Path(out).expanduser().absolute()
-    write_features(
-        recipe.model,
-        recipe.data,
-        out,
-        rank=accelerator.process_index,
-        world=accelerator.num_processes,
-        device="cpu" if accelerator.device.type == "cpu" else str(accelerator.device),
-        threads=recipe.workers,
-        broken=BrokenLog(out / checkpoints.BROKEN, max_share=recipe.max_broken),
-    )
-    accelerator.wait_for_everyone()
-    return out
 
 
 class _Run:
     """One process of a run."""
 
     def __init__(self, recipe: Recipe, out: Path, accelerator: Any, stack: ExitStack) -> None:
-        self.recipe, self.out, self.accelerator, self.stack = recipe, out, accelerator, stack
+        self.out, self.accelerator, self.stack = out, accelerator, stack
         self.main: bool = accelerator.is_main_process
         self.rank: int = accelerator.process_index
         self.world: int = accelerator.num_processes
@@ -139,6 +116,7 @@ class _Run:
         self.dtype, why = _dtype(recipe, str(self.device))
         self.task, wording, self.checked = open_task(recipe, str(self.device), self.dtype)
         _say(accelerator, f"{self.world} process{'es' * (self.world > 1)} on {self.device}, {why}")
+        self.recipe = recipe = self._fitted(recipe, wording)
         self.learned = self.task.learned()
         self.optimizer = torch.optim.AdamW(
             groups(self.learned, recipe.weight_decay), lr=recipe.lr, betas=(recipe.beta1, recipe.beta2)
@@ -158,11 +136,32 @@ class _Run:
             world=self.world,
             done=self.done,
             positions=positions,
-            features=_features(recipe, self.main),
+            features=open_features(recipe, self.main),
             report=out / checkpoints.BROKEN,
         )
         stack.callback(self.feed.close)
         self.told = Samples(out, recipe, self.feed) if self.main and recipe.samples else None
+
+    def _fitted(self, recipe: Recipe, wording: Wording) -> Recipe:
+        """The recipe with a value for everything that it leaves open: those that the run was begun with."""
+        if self.main and chosen_for(self.out) is None:
+            first = Chosen()
+            if recipe.fit:
+                hidden = self.task.language_model.config.hidden_size
+                first = choose(recipe, samples=count_samples(recipe), hidden=hidden, world=self.world)
+            fitted = first.applied(recipe)
+
+            def measure() -> Work:
+                return self.task.work_of(lengths_of(fitted, wording, self.task.pictures), fitted, self.world)
+
+            keep(first.and_also(choose_packing(fitted, measure)), self.out)
+        self.accelerator.wait_for_everyone()
+        chosen = chosen_for(self.out)
+        assert chosen is not None
+        for line in chosen.lines():
+            _say(self.accelerator, line)
+        self.chosen = chosen
+        return chosen.applied(recipe)
 
     def go(self) -> Path:
         """All steps that are left, then what makes the run complete."""
@@ -402,6 +401,7 @@ class _Run:
             "steps": self.steps,
             "samples": self.samples,
             "target_tokens": self.tokens,
+            "chosen": self.chosen.why,
             "loss": sum(losses) / len(losses),
             "left_out": self.feed.left_out.as_json(),
             "seconds": round(self.seconds, 1),
@@ -442,15 +442,6 @@ def _dtype(recipe: Recipe, device: str) -> tuple[str, str]:
     if torch.cuda.is_bf16_supported(including_emulation=False):
         return "bfloat16", "bfloat16 because this GPU computes it and it has the range of float32"
     return "float16", "float16 with a scaler because this GPU does not compute bfloat16"
-
-
-def _features(recipe: Recipe, main: bool) -> Any | None:
-    """The kept features, where the recipe names them. Raises DataError where they are of another model."""
-    if recipe.features is None:
-        return None
-    from training.features import FeatureStore
-
-    return FeatureStore(recipe.features, recipe.model if main else None)  # every byte of the eye is compared, once
 
 
 @contextmanager

@@ -112,6 +112,9 @@ def say(task: Task, wording: Wording, words: Words, features: Tensor, longest: i
             embed(torch.tensor(part, dtype=torch.long, device=device)) for part in (words.before, words.after)
         )
         given = torch.cat([before, task.project(features)[0].to(before.dtype), after])[None]
+        ends = {tokenizer.eos_token_id}
+        if wording.end in tokenizer.all_special_tokens:  # decoding leaves it out
+            ends.add(tokenizer.convert_tokens_to_ids(wording.end))
         past: Any = None
         said: list[int] = []
         text = ""
@@ -119,7 +122,7 @@ def say(task: Task, wording: Wording, words: Words, features: Tensor, longest: i
             told = model(inputs_embeds=given, past_key_values=past, use_cache=True)
             past = told.past_key_values
             token = int(told.logits[0, -1].argmax())
-            if token == tokenizer.eos_token_id:
+            if token in ends:
                 break
             said.append(token)
             text = tokenizer.decode(said, skip_special_tokens=True)

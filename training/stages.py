@@ -11,7 +11,6 @@ instruction, then the description and the format's end mark. Only target tokens 
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import random
 import re
@@ -26,7 +25,7 @@ from torch import Tensor, nn
 from core.errors import BackendError, UsageError, printable
 from plugins.minigpt4.choices import LoadOptions
 from plugins.minigpt4.conversation import FORMATS, IMAGE_END, IMAGE_START, Format, clean
-from plugins.minigpt4.loading import Checked, check, load
+from plugins.minigpt4.loading import Checked, load
 from plugins.minigpt4.modeling import PATCHES
 from plugins.minigpt4.trained import (
     PROJECTION,
@@ -35,7 +34,9 @@ from plugins.minigpt4.trained import (
     projection_of,
     projection_width,
 )
-from training.packing import Rows, Words
+from plugins.pocket.training import is_pocket, trainer_tokenizer
+from training.packing import Rows, Words, Work, work_of
+from training.preflight import check_model
 from training.recipes import AS_THE_MODEL, FRESH, Recipe
 
 MAX_WORDS: Final = 50
@@ -171,6 +172,19 @@ class Task(nn.Module):
         if self.train_qformer and self.eye is not None:
             self.eye.qformer.train()
 
+    def work_of(self, lengths: Sequence[int], recipe: Recipe, world: int) -> Work:
+        """What these samples take in rows of their own and packed; see `training.packing.work_of`."""
+        config, layers = self.language_model.config, self.language_model.model.layers
+        linear = sum(p.numel() for name, p in layers.named_parameters() if p.ndim == 2 and "lora_" not in name)
+        return work_of(
+            lengths,
+            batch=max(1, recipe.batch // world),
+            size=recipe.pack_tokens,
+            budget=recipe.forward_tokens,
+            linear=linear / config.num_hidden_layers,
+            hidden=config.hidden_size,
+        )
+
     def work(self, rows: Rows) -> float:
         """Floating-point operations of one training step on `rows`, padding not counted.
 
@@ -212,26 +226,8 @@ def looking(eye: Any) -> float:
 
 def open_task(recipe: Recipe, device: str, dtype: str) -> tuple[Task, Wording, Checked]:
     """Model, wording and what the directory says. Raises UsageError, BackendError before anything large is read."""
-    if recipe.model is None:
-        raise UsageError("the recipe names no model: --set model=DIRECTORY, made by `inquisight convert minigpt4`.")
-    checked = check(recipe.model, prefix="model=")
-    has_qformer = not _without_qformer(checked)
-    if has_qformer != recipe.qformer:
-        what, way = ("a", "qformer=true") if has_qformer else ("no", "qformer=false")
-        other = "--no-qformer" if has_qformer else "a Q-Former"
-        raise UsageError(
-            f"{printable(recipe.model)} has {what} Q-Former, but the recipe says "
-            f"qformer={str(recipe.qformer).lower()}: --set {way}, or make another directory with "
-            f"`inquisight train prepare` and {other}."
-        )
-    if recipe.lora_rank and importlib.util.find_spec("peft") is None:
-        raise UsageError("lora_rank needs the package peft: `pip install peft`, or --set lora_rank=0.")
+    checked = check_model(recipe)
     projected = checked.manifest.get("projected_tokens")
-    if projected is not None and recipe.features is None:
-        raise UsageError(
-            f"{printable(recipe.model)} shows its language model tokens beside those of the projection, and only kept "
-            "features hold them: --set features=DIRECTORY."
-        )
     start = _start(recipe)  # read before the large files, because it is what a user may have mistyped
     if recipe.features is not None:
         language_model, tokenizer = _language_model(checked, device, dtype)
@@ -266,10 +262,6 @@ def open_task(recipe: Recipe, device: str, dtype: str) -> tuple[Task, Wording, C
     return task, Wording(recipe, tokenizer, checked.format), checked
 
 
-def _without_qformer(checked: Checked) -> bool:
-    return "MiniGPT4WithoutQFormer" in (checked.config.get("architectures") or ())
-
-
 def _language_model(checked: Checked, device: str, dtype: str) -> tuple[Any, Any]:
     """The language model alone: nothing of the eye is read."""
     from transformers import AutoConfig, AutoTokenizer, LlamaForCausalLM
@@ -302,6 +294,8 @@ def _language_model(checked: Checked, device: str, dtype: str) -> tuple[Any, Any
         raise BackendError(
             f"{printable(checked.directory)} lacks {len(missing)} tensors of its language model; convert it again."
         )
+    if is_pocket(checked.config):
+        return model.eval(), trainer_tokenizer(checked.directory)
     return model.eval(), AutoTokenizer.from_pretrained(
         checked.directory, local_files_only=True, trust_remote_code=False
     )

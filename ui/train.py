@@ -367,12 +367,16 @@ def _quoted(path: str) -> str:
     return json.dumps(path.strip(), ensure_ascii=False)
 
 
+_FITTED: Final = ("Length", "Learning rate")
+
+
 def _summary(recipe: Recipe) -> None:
-    length = f"{recipe.steps:,} steps" if recipe.steps else f"{recipe.epochs:g} passes over the data"
+    length = f"{recipe.steps:,} steps" if recipe.steps else f"{recipe.epochs or 0:g} passes over the data"
     facts = {
         "Stage": "1, learns to see" if recipe.stage == 1 else "2, learns to speak",
         "Length": f"{length}, {count(recipe.batch, 'sample')} a step",
         "Learning rate": f"{recipe.lr:g} to {recipe.lr_min:g}, warm-up {recipe.warmup}",
+        **dict.fromkeys(_FITTED if recipe.fit else (), "chosen from the data and the model"),
         "Begins with": recipe.projection,
         "Model": recipe.model or "not named yet",
         "Data": ", ".join(spec.path for spec in recipe.data) or "not named yet",

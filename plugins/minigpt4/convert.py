@@ -72,6 +72,7 @@ class Request:
     qformer: bool | None = None  # None: the one variant that the projection's width fits
     qformer_heads: int | None = None  # attention heads, where the files do not say them and the sizes are not known
     vit_heads: int | None = None
+    untrained: bool = False  # the projection holds random numbers, for stage 1
     overwrite: bool = False
     max_shard: int = writing.MAX_SHARD
 
@@ -312,6 +313,7 @@ def _manifest(plan: Plan, place: Workplace, sources: list[dict[str, Any]]) -> di
         "dtype": str(plan.dtype).removeprefix("torch."),
         "dtype_reason": plan.dtype_reason,
         "decisions": list(plan.notes),
+        **({"untrained": True} if plan.request.untrained else {}),
         "request": {name: request[name] for name in ("dtype", "template", "own_projection")},
         "sources": sources,
         "files": [

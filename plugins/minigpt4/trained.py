@@ -24,10 +24,13 @@ from core.model_folder import inspect, without_remote_code
 from plugins.minigpt4.backend import MiniGPT4Backend
 from plugins.minigpt4.choices import LoadOptions
 from plugins.minigpt4.loading import Checked, check
+from plugins.pocket.training import is_pocket
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from core.vision import VisionBackend
 
 FINISHED: Final = "finished.json"
 RECIPE: Final = "recipe.toml"
@@ -224,6 +227,26 @@ class TrainedBackend(MiniGPT4Backend):
         }
 
 
+def open_trained(argument: str | None = None) -> VisionBackend:
+    """`trained:RUN`: as `TrainedBackend`, or as `pocket` where the run trained the embedded model's projection."""
+    if not argument:
+        raise BackendError("trained needs the folder of a finished training: trained:RUN.")
+    path, options = RunOptions.parse(argument)
+    trained = open_run(Path(path))
+    checked = check_base(trained, Path(options.base).expanduser() if options.base else None)
+    if not is_pocket(checked.config):
+        return TrainedBackend(argument)
+    if options != RunOptions(base=options.base):
+        raise UsageError(
+            f"trained:{printable(path)} is a training of pocket, which takes no option but base=DIRECTORY."
+        )
+    from plugins.pocket.backend import Options, PocketBackend
+
+    return PocketBackend(
+        str(checked.directory), options=Options(projection=str(trained.run)), name=f"trained:{argument}"
+    )
+
+
 def export(run: Path, to: Path, *, base: Path | None = None, step: Callable[[int], None] = lambda _: None) -> Path:
     """A directory like the one the run was trained with, the trained tensors in it. `step` is told bytes written.
 
@@ -267,7 +290,7 @@ def export(run: Path, to: Path, *, base: Path | None = None, step: Callable[[int
             sha256 = place.shards[entry["file"]] or known.get(entry["file"], {}).get("sha256")
             entry |= {"sha256": sha256} if sha256 else {}
         manifest = {
-            **checked.manifest,
+            **{name: value for name, value in checked.manifest.items() if name != "untrained"},
             "kind": writing.KIND,
             "release": None,
             "files": files,
@@ -331,7 +354,18 @@ def prepare(llm: str, vision: tuple[str, ...], to: Path, *, qformer: bool = True
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "untrained.safetensors"
         save_file({f"{PROJECTION}.{name}": value for name, value in module.state_dict().items()}, file)
-        run(Request(projection=file, llm=llm, vision=vision, to=to, own_projection=True, qformer=qformer, **options))
+        run(
+            Request(
+                projection=file,
+                llm=llm,
+                vision=vision,
+                to=to,
+                own_projection=True,
+                qformer=qformer,
+                untrained=True,
+                **options,
+            )
+        )
     return to
 
 

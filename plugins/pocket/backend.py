@@ -90,12 +90,12 @@ class PocketBackend(VisionBackend):
     streams: ClassVar[bool] = True
     max_images: ClassVar[int] = 1
 
-    def __init__(self, argument: str | None = None) -> None:
+    def __init__(self, argument: str | None = None, *, options: Options | None = None, name: str = "") -> None:
         import torch
 
-        text, self.options = Options.parse(argument or "")
+        text, self.options = (argument or "", options) if options else Options.parse(argument or "")
         self.directory = Path(text).expanduser() if text else MODEL
-        self._name = f"pocket:{argument}" if argument else "pocket"
+        self._name = name or (f"pocket:{argument}" if argument else "pocket")
         check_files(self.directory)
         self._digest = hashlib.sha256((self.directory / "model.safetensors").read_bytes()).hexdigest()[:12]
         self._trained = self._open_run()

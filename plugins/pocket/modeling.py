@@ -439,10 +439,14 @@ class PocketForConditionalGeneration(Blip2ForConditionalGeneration):
 
     def image_tokens(self, eye_tokens: Tensor, facts: Tensor) -> Tensor:
         """What the language model is shown of a picture: (B, 81, EYE_DIM), (B, FACTS) -> (B, 56, hidden)."""
+        read, hints = self.unprojected(eye_tokens, facts)
+        return torch.cat([self.language_projection(read), hints], 1)
+
+    def unprojected(self, eye_tokens: Tensor, facts: Tensor) -> tuple[Tensor, Tensor]:
+        """What `language_projection` takes, (B, 16, hidden), and the hints that bypass it, (B, 40, hidden)."""
         queries = self.query_tokens.expand(eye_tokens.shape[0], -1, -1)
         read = self.qformer(query_embeds=queries, encoder_hidden_states=eye_tokens.to(queries.dtype)).last_hidden_state
-        hints = self.hint_embeddings(self.hint_ids(facts))
-        return torch.cat([self.language_projection(read), hints.to(read.dtype)], 1)
+        return read, self.hint_embeddings(self.hint_ids(facts)).to(read.dtype)
 
     def with_hints(self, tokens: Tensor, facts: Tensor) -> Tensor:
         """The tokens (56, hidden) of one picture with other hints, those of `facts` (FACTS,)."""

@@ -19,8 +19,9 @@ from core.vision import GenerationOptions, VisualQuestion
 from tests.training.tiny_run import log, losses, make_pictures, make_world, recipe
 from training.checkpoints import RunError, steps_saved
 from training.commands import main
+from training.keeping import keep_features
 from training.recipes import Recipe
-from training.run import Interrupted, keep_features, stage1, stage2, train
+from training.run import Interrupted, stage1, stage2, train
 
 
 @pytest.fixture(scope="module")

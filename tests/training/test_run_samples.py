@@ -14,8 +14,9 @@ from core.errors import UsageError
 from tests.training.tiny_run import log, make_world, recipe
 from training.checkpoints import is_running, only_one, steps_saved
 from training.commands import main
+from training.keeping import keep_features
 from training.recipes import Recipe
-from training.run import keep_features, train
+from training.run import train
 from training.runs import curve, describe, find_runs, resume, said, start, stop
 from training.samples import forget_after
 

@@ -13,7 +13,8 @@ from agents.cli import run
 from tests.training.tiny_run import make_pictures
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "training.md").read_text("utf-8")
-COMMANDS = re.findall(r"^ *inquisight (\w.*)$", PAGE, re.MULTILINE)
+FIRST, REST = PAGE.split("## The paper's way")
+FOUR, COMMANDS = (re.findall(r"^ *inquisight (\w.*)$", part, re.MULTILINE) for part in (FIRST, REST))
 # What makes a run of days one of a second; nothing of what the page shows is changed.
 SMALL = {
     "steps": 2, "batch": 4, "warmup": 1, "streams": 2, "workers": 1, "pack_tokens": 256, "forward_tokens": 1024,
@@ -63,3 +64,37 @@ def test_every_command_of_the_page_runs(
         assert code == 0, f"inquisight {command}\n{said.err}"
     assert (folder / "mine" / "finished.json").is_file()
     assert (folder / "stage2-7b" / "projection.safetensors").is_file()
+
+
+@pytest.mark.slow
+def test_the_four_commands_train_a_model_that_names_what_it_could_not_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As they stand on the page, with the sample and the small model that it names."""
+    from core.images import open_picture
+    from core.registry import get_registry
+    from core.vision import VisualQuestion
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("INQUISIGHT_HOME", str(tmp_path / "home"))
+    assert len(FOUR) == 4
+    for command in FOUR:
+        code = run(shlex.split(command))
+        said = capsys.readouterr()
+        assert code == 0, f"inquisight {command}\n{said.err}"
+    assert "snowman" in said.out and "my-pictures/003.png" in said.out
+    assert "a white snowman" in (tmp_path / "my-pictures" / "003.txt").read_text("utf-8")
+
+    assert run(["data", "sample", "new", "--pictures", "10", "--seed", "9"]) == 0
+    pictures = [open_picture(str(file)) for file in sorted(Path("new").glob("*.png"))]
+    texts = [file.read_text("utf-8").strip() for file in sorted(Path("new").glob("*.txt"))]
+    named = {}
+    for spec in ("pocket", "trained:own-stage2"):
+        vision = get_registry().create_vision(spec)
+        questions = [VisualQuestion(image, "Describe this image in detail.") for image in vision.encode(pictures)]
+        answers = vision.answer(questions)
+        things = [text.rstrip(".").split(" there is ")[1].split(" ", 2)[2] for text in texts]
+        named[spec] = sum(thing in answer for thing, answer in zip(things, answers, strict=True))
+        places = [text.split(". ")[1].split(" there")[0] for text in texts]
+        assert all(place in answer for place, answer in zip(places, answers, strict=True))
+    assert named["trained:own-stage2"] >= 6 > named["pocket"]

@@ -34,6 +34,7 @@ from core.text_lines import split_lines
 from plugins.pocket.backend import FILES, PocketBackend, nameless
 from plugins.pocket.engine import sentences
 from plugins.pocket.modeling import CELLS, EYE_DIM, FACTS, HINT_TOKENS
+from plugins.pocket.training import trainer_tokenizer
 from training.curation.journal import Journal, Record, write_json, write_lines
 from training.eye import vision_fingerprint
 from training.feature_store import FeatureStore, FeatureWriter, Manifest, create_store
@@ -54,9 +55,7 @@ JPEG_QUALITY: Final = 95
 def write_model(source: Path, to: Path) -> None:
     """`source`, a directory of pocket's, as `inquisight train` takes it. Raises UsageError where it is none.
 
-    The weights are the same. The tokenizer gets LLaMA's manner, on which the trainer relies because it tokenises
-    prompt and answer apart: the first word of a text counts as one with a blank before it, and the blank behind
-    "Assistant:" belongs to that mark. There is no BOS, because pocket's chat has none.
+    The weights are the same; the tokenizer is `trainer_tokenizer`'s.
     """
     if (to / "manifest.json").is_file():
         return
@@ -66,14 +65,7 @@ def write_model(source: Path, to: Path) -> None:
     partial = to.with_name(f"{to.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(source, partial)
-    words = json.loads((source / "tokenizer.json").read_text("utf-8"))
-    words["pre_tokenizer"]["add_prefix_space"] = True
-    for token in words["added_tokens"]:
-        token["rstrip"] = token["content"] == "Assistant:"
-    (partial / "tokenizer.json").write_text(json.dumps(words, ensure_ascii=False), encoding="utf-8")
-    settings = json.loads((source / "tokenizer_config.json").read_text("utf-8"))
-    settings.pop("bos_token", None)
-    write_json(partial / "tokenizer_config.json", settings)
+    trainer_tokenizer(source).save_pretrained(partial)
     queries = json.loads((source / "config.json").read_text("utf-8"))["num_query_tokens"]
     tokens = {"tokens_per_picture": queries + HINT_TOKENS, "projected_tokens": queries}
     write_json(partial / "manifest.json", {"format": "vicuna", "language_model": "pocket", **tokens})

@@ -1,0 +1,169 @@
+"""What a recipe leaves open, chosen once at a run's beginning: packing, and whatever its field `fit` lists.
+
+    chosen = choose(recipe, samples=60, hidden=256, world=1)
+    recipe = chosen.applied(recipe)     # numbers everywhere
+    chosen.why                          # a reason for each choice
+
+The choice depends on the data, the recipe and the model alone. A run keeps it in chosen.json and goes on with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from core.errors import printable
+from training.checkpoints import read_json, write_json
+from training.data.kinds import open_source
+from training.data.samples import BrokenLog, BrokenSample, DataError
+from training.data.sources import attempt
+from training.data.stream import count, open_stream
+from training.packing import Work
+from training.recipes import Recipe
+
+CHOSEN: Final = "chosen.json"
+PROBED: Final = 256  # samples whose lengths decide about packing; more where a batch is larger
+PAYS: Final = 0.95  # packed rows must take at most this share of the work
+PASSES: Final = {1: 10, 2: 5}  # over the data, by stage
+LEAST_STEPS, MOST_STEPS = 100, 20_000
+SMALLEST_BATCH, LARGEST_BATCH = 4, 64
+BATCHES_PER_PASS: Final = 16
+# The published rates of a 7B model (width 4096) lie near 1 / width: LLaVA's stage 1 has 1e-3, MiniGPT-4's 1e-4.
+RATE: Final = {1: 1.0, 2: 0.3}  # times 1 / width, by stage
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Values for the recipe, and why each is what it is."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    why: dict[str, str] = field(default_factory=dict)
+
+    def applied(self, recipe: Recipe) -> Recipe:
+        """The recipe with these values in it."""
+        return recipe.model_copy(update=self.values)
+
+    def and_also(self, other: Chosen) -> Chosen:
+        """Both."""
+        return Chosen({**self.values, **other.values}, {**self.why, **other.why})
+
+    def lines(self) -> list[str]:
+        """Each choice with its reason, for people."""
+        return [f"{name}: {reason}" for name, reason in self.why.items()]
+
+
+def chosen_for(out: Path) -> Chosen | None:
+    """What the run in `out` was begun with."""
+    found = read_json(out / CHOSEN)
+    return Chosen(found["values"], found["why"]) if found else None
+
+
+def keep(chosen: Chosen, out: Path) -> None:
+    """Write it to the run's folder."""
+    write_json(out / CHOSEN, asdict(chosen))
+
+
+def choose(recipe: Recipe, *, samples: int, hidden: int, world: int) -> Chosen:
+    """Values for what the recipe's `fit` lists; `hidden` is the width of the language model."""
+    values: dict[str, Any] = {}
+    why: dict[str, str] = {}
+    fit = set(recipe.fit)
+    batch, steps = recipe.batch, recipe.steps
+    if "batch" in fit:
+        batch = values["batch"] = _batch(samples)
+        why["batch"] = f"{batch}, for {samples:,} samples"
+    if "steps" in fit:
+        passes = PASSES[recipe.stage]
+        steps = min(max(-(-passes * samples // batch), LEAST_STEPS), MOST_STEPS)
+        values |= {"steps": steps, "epochs": None}
+        why["steps"] = f"{steps:,}, {steps * batch / samples:.3g} passes over {samples:,} samples"
+    if "lr" in fit:
+        rate = float(f"{RATE[recipe.stage] / hidden:.2g}")
+        values |= {"lr": rate, "lr_min": rate / 10, "lr_warmup_start": rate / 100}
+        why["lr"] = f"{rate:g}, for a language model of width {hidden}"
+    steps = steps or max(1, round(samples * (recipe.epochs or 1) / batch))
+    if "warmup" in fit:
+        values["warmup"] = max(1, steps // 10)
+        why["warmup"] = f"{values['warmup']}, a tenth of all steps"
+    if samples < recipe.streams:  # or a reader would find nothing
+        values["streams"] = max((one for one in range(1, samples + 1) if one % world == 0), default=recipe.streams)
+    return Chosen(values, why)
+
+
+def _batch(samples: int) -> int:
+    """The power of two next to a sixteenth of the data, so that a pass has about 16 steps, between 4 and 64."""
+    wanted = samples / BATCHES_PER_PASS
+    powers = [1 << number for number in range(SMALLEST_BATCH.bit_length() - 1, LARGEST_BATCH.bit_length())]
+    return min(powers, key=lambda power: (max(power / wanted, wanted / power), power))
+
+
+# --- packing ----------------------------------------------------------------------------------------------------------
+
+
+def choose_packing(recipe: Recipe, measure: Callable[[], Work]) -> Chosen:
+    """Whether samples share rows: as the recipe says, or where `measure` says that it is less work."""
+    packed = recipe.packing
+    if not recipe.pack_tokens:
+        packed, reason = False, "pack_tokens=0"
+    elif packed == "auto":
+        work = measure()
+        packed, reason = work.ratio <= PAYS, work.words()
+    else:
+        reason = "as the recipe says"
+    return Chosen({} if packed else {"pack_tokens": 0}, {"packing": f"{'yes' if packed else 'no'}, {reason}"})
+
+
+def lengths_of(recipe: Recipe, wording: Any, pictures: int) -> list[int]:
+    """Places of the first samples of the data in the order of the recipe's seed; `pictures` tokens for each picture."""
+    wanted = max(PROBED, 2 * recipe.batch)
+    with open_stream(
+        recipe.data, seed=recipe.seed, epochs=1, shuffle_buffer=0, broken=BrokenLog(max_share=1.0), decode=False
+    ) as stream:
+        return [
+            wording.words(sample.text, sample.instruction, f"{number} {sample.key}").length(pictures)
+            for number, sample in enumerate(islice(stream, wanted))
+        ]
+
+
+# --- the data ---------------------------------------------------------------------------------------------------------
+
+
+def count_samples(recipe: Recipe) -> int:
+    """Samples of all data sets in a pass, broken ones included; shards that have no statistics are gone through."""
+    total = 0.0
+    for spec, known in zip(recipe.data, count(recipe.data), strict=True):
+        if known is None:
+            source = open_source(spec)
+            known = round(sum(1 for part in range(source.parts) for _ in source.read(part)) * spec.share)
+        total += known
+    return max(1, int(total))
+
+
+def check_data(recipe: Recipe) -> None:
+    """Raise DataError, one line, where a data set cannot be read or holds no usable sample among the first."""
+    for spec in recipe.data:
+        source = open_source(spec)
+        places = (place for part in range(source.parts) for place in source.read(part))
+        broken = []
+        for place in islice(places, PROBED):
+            found = attempt(place.load)
+            if not isinstance(found, BrokenSample):
+                break
+            broken.append(found)
+        else:
+            raise DataError(_unusable(source.name, broken))
+
+
+def _unusable(name: str, broken: list[BrokenSample]) -> str:
+    shown = printable(name)
+    if not broken:
+        return f"{shown} holds no samples: name a folder of pictures with captions, a table or shards."
+    first, count = broken[0], len(broken)
+    which = f"the first {count}" if count == PROBED else f"its {count}" if count > 1 else "its only"
+    return (
+        f"{shown} cannot be trained on: {which} sample{'s' * (count > 1)} cannot be used, as "
+        f"{printable(first.key, 80)}: {printable(first.reason, 160)}; see `inquisight data check {shown}`."
+    )
