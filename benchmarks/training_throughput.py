@@ -1,6 +1,7 @@
-"""How many samples a second stage 1 trains: the original's way of doing a step against ours, plain, packed and cached.
+"""How many samples a second a stage trains: the original's way of a step against ours, plain, packed and cached.
 
     python -m benchmarks.training_throughput                         a small model, about two minutes on two CPU cores
+    python -m benchmarks.training_throughput --stage 2 --spread 0    long descriptions, all of one length
     python -m benchmarks.training_throughput --size 7b               7B shapes and random weights, on a GPU
 
 All ways train the same projection on the same samples with the same weights, in the same run and in turn:
@@ -13,16 +14,20 @@ All ways train the same projection on the same samples with the same weights, in
 - cached: what the Q-Former said was kept, so that no picture is looked at; also packed.
 
 The first losses of all ways must agree, or the comparison is void and the program says so. Reading and decoding files
-is in none of them. Captions have the lengths of short web captions (`--mean` tokens of at most 32), drawn once. The
-floor is arithmetic: operations that a step needs, padding not counted, divided by what a large matrix product reaches
-on this machine in the same run. Of each batch the fastest round counts, because another program on the same cores is
-not our cost. Ratios and shares travel to other machines; samples per second do not.
+is in none of them. Texts have the lengths of short web captions in stage 1 (`--mean` tokens of at most 32) and of
+descriptions in stage 2 (at most 160), drawn once; `--spread 0` gives all the same. What `packing=auto` chooses for
+these lengths is printed, with its estimate beside the measured ratio of packed to plain, both with pictures cached.
+
+The floor is arithmetic: operations that a step needs, padding not counted, divided by what a large matrix product
+reaches on this machine in the same run. Of each batch the fastest round counts, because another program on the same
+cores is not our cost. Ratios and shares travel to other machines; samples per second do not.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import time
@@ -36,11 +41,16 @@ from torch import Tensor
 
 from core import InquisightError
 from core.errors import UsageError
+from training.fitting import choose_packing
 from training.packing import Words, forwards
 from training.progress import measure_peak
+from training.recipes import Recipe
 from training.stages import Task, looking
 
-LONGEST = 32  # target tokens in stage 1
+LONGEST = {1: 32, 2: 160}  # target tokens, by stage
+MEAN = {1: 14.0, 2: 80.0}
+BATCH = {1: 64, 2: 12}  # samples per step: the original's
+PROMPT = {1: (1, 0), 2: (6, 24)}  # tokens before and behind the picture
 SIZES: dict[str, dict[str, dict[str, int]]] = {
     # eye and language model in about the proportion of the 7B
     "small": {
@@ -111,12 +121,14 @@ def make_batches(task: Task, options: argparse.Namespace, device: str) -> list[B
     vocabulary = task.language_model.config.vocab_size
     batches = []
     for _ in range(options.steps):
-        spread = torch.randn(options.batch, generator=generator).mul(0.45).exp()  # log-normal, as lengths of texts are
-        lengths = (spread * options.mean / spread.mean()).round().long().clamp(3, LONGEST).tolist()
-        words = [
-            Words((1,), (), tuple(torch.randint(3, vocabulary, (length,), generator=generator).tolist()))
-            for length in lengths
-        ]
+        spread = torch.randn(options.batch, generator=generator).mul(options.spread).exp()  # log-normal, as texts are
+        lengths = (spread * options.mean / spread.mean()).round().long().clamp(3, LONGEST[options.stage]).tolist()
+
+        def draw(length: int) -> tuple[int, ...]:
+            return tuple(torch.randint(3, vocabulary, (length,), generator=generator).tolist())
+
+        before, after = PROMPT[options.stage]
+        words = [Words(draw(before), draw(after), draw(length)) for length in lengths]
         pixels = torch.randn(options.batch, 3, 224, 224, generator=generator).to(device)
         with torch.no_grad():
             features = torch.cat([task.look(part) for part in pixels.split(16)])
@@ -128,20 +140,24 @@ def the_originals(task: Task, device: str, dtype: torch.dtype) -> Callable[[Batc
     """A step as the original does it, backward included."""
 
     def step(batch: Batch) -> Tensor:
-        longest = max(len(one.target) for one in batch.words)
+        longest = max(len(one.after) + len(one.target) for one in batch.words)
         ids = torch.zeros(len(batch.words), longest, dtype=torch.long)
         labels = torch.full((len(batch.words), longest), -100)
         for row, one in enumerate(batch.words):
-            ids[row, : len(one.target)] = labels[row, : len(one.target)] = torch.tensor(one.target)
+            start, end = len(one.after), len(one.after) + len(one.target)
+            ids[row, :end] = torch.tensor(one.after + one.target)
+            labels[row, start:end] = ids[row, start:end]
+        first = torch.tensor([one.before for one in batch.words]).to(device)
+        seen = torch.arange(longest) < torch.tensor([[len(one.after) + len(one.target)] for one in batch.words])
         ids, labels = ids.to(device), labels.to(device)
         model = task.language_model
         embed = model.get_input_embeddings()
         with torch.autocast(device.partition(":")[0], dtype=dtype, enabled=dtype != torch.float32):
             pictures = task.language_projection(task.look(batch.pixels).to(torch.float32))
-            begin = embed(torch.ones(len(ids), 1, dtype=torch.long, device=device))
+            begin = embed(first)
             embedded = torch.cat([begin, pictures.to(begin.dtype), embed(ids)], dim=1)
-            blank = torch.full((len(ids), 1 + pictures.shape[1]), -100, device=device)
-            mask = torch.cat([torch.ones_like(blank), labels != -100], dim=1)
+            blank = torch.full((len(ids), begin.shape[1] + pictures.shape[1]), -100, device=device)
+            mask = torch.cat([torch.ones_like(blank), seen.to(device)], dim=1)
             logits = model(inputs_embeds=embedded, attention_mask=mask, use_cache=False).logits.float()
             targets = torch.cat([blank, labels], dim=1)
             loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), targets[:, 1:].flatten(), ignore_index=-100)
@@ -182,7 +198,7 @@ def ways(task: Task, options: argparse.Namespace, device: str, dtype: torch.dtyp
     def without(batch: Batch) -> float:
         return work(batch, False)
 
-    pack, budget = options.pack or (128 if options.size == "small" else 512), options.forward_tokens
+    pack, budget = options.pack, options.forward_tokens
     return [
         Way("the original's way", the_originals(task, device, dtype), with_pictures),
         Way("plain", ours(task, device, 0, False, budget), with_pictures),
@@ -243,8 +259,15 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     for row in rows.values():
         row["ratio"] = row["samples_per_second"] / slowest
     lengths = [len(one.target) for batch in batches for one in batch.words]
+    places = [one.length(task.pictures) for batch in batches for one in batch.words]
+    recipe = Recipe(stage=1, steps=1, warmup=0, batch=options.batch, pack_tokens=options.pack,
+                    forward_tokens=options.forward_tokens)  # fmt: skip
     return {
         "size": options.size,
+        "stage": options.stage,
+        "load": os.getloadavg()[0],
+        "choice": choose_packing(recipe, lambda: task.work_of(places, recipe, 1)).why["packing"],
+        "packed_to_plain": rows["packed + cached"]["seconds_per_step"] / rows["cached"]["seconds_per_step"],
         "device": torch.cuda.get_device_name(device) if device != "cpu" else f"{torch.get_num_threads()} CPU threads",
         "dtype": str(dtype).removeprefix("torch."),
         "batch": options.batch,
@@ -257,7 +280,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 def table(found: dict[str, Any]) -> str:
     """Markdown."""
     lines = [
-        f"{found['size']} model, {found['device']}, {found['dtype']}, batches of {found['batch']}, "
+        f"stage {found['stage']}, {found['size']} model, {found['device']}, {found['dtype']}, "
+        f"batches of {found['batch']}, "
         f"{found['mean_target_tokens']:.1f} target tokens per sample, measured peak "
         f"{found['peak_flops'] / 1e12:.3g} TFLOP/s",
         "",
@@ -269,6 +293,8 @@ def table(found: dict[str, Any]) -> str:
             f"| {name} | {row['samples_per_second']:.3g} | {row['ratio']:.2f} | {row['seconds_per_step']:.3g} | "
             f"{row['floor_seconds_per_step']:.3g} | {row['share_of_peak']:.0%} |"
         )
+    lines += ["", f"packed to plain, pictures cached: {found['packed_to_plain']:.2f} of the time"]
+    lines += [f"packing=auto chooses: {found['choice']}", f"load of the machine at the end: {found['load']:.1f}"]
     return "\n".join(lines)
 
 
@@ -279,14 +305,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--size", choices=list(SIZES), default="small")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda:0")
-    parser.add_argument("--batch", type=int, default=64, help="samples per step; the original: 64 per GPU")
+    parser.add_argument("--stage", type=int, choices=(1, 2), default=1, help="1: captions, 2: descriptions")
+    parser.add_argument("--batch", type=int, help="samples per step [64 in stage 1, 12 in stage 2, as the original]")
     parser.add_argument("--steps", type=int, default=4, help="different batches")
     parser.add_argument("--repeats", type=int, default=3, help="rounds over all ways")
-    parser.add_argument("--mean", type=float, default=14, help="target tokens of a caption")
-    parser.add_argument("--pack", type=int, help="length of packed rows [512; small: 128, where attention weighs more]")
+    parser.add_argument("--mean", type=float, help="target tokens of a text [14 in stage 1, 80 in stage 2]")
+    parser.add_argument("--spread", type=float, default=0.45, help="of their logarithm; 0: all of one length")
+    parser.add_argument(
+        "--pack", type=int, help="length of packed rows [512, stage 2: 1024; small: 128 and 512, for its attention]"
+    )
     parser.add_argument("--forward-tokens", type=int, default=8192, help="places of one forward pass")
     parser.add_argument("--json", action="store_true", help="everything that was measured, as JSON")
     options = parser.parse_args(argv)
+    options.batch = options.batch or BATCH[options.stage]
+    options.mean = options.mean or MEAN[options.stage]
+    options.pack = options.pack or (
+        512 * options.stage if options.size != "small" else 128 if options.stage == 1 else 512
+    )
     try:
         found = measure(options)
     except InquisightError as error:
