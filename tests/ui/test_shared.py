@@ -433,3 +433,72 @@ def test_an_archive_holds_every_description_once() -> None:
         assert archive.read("cat.txt") == b"one\n" and archive.read("cat-2.txt") == b"two\n"
         lines: list[Any] = archive.read("interviews.jsonl").decode().splitlines()
     assert [Caption.from_json(line).summary for line in lines] == ["one", "two"]
+
+
+def test_of_pictures_with_one_questioner_none_is_begun_after_its_key_was_refused() -> None:
+    from functools import partial
+
+    from agents.interview import InterviewOptions
+    from agents.steering import Steered
+    from core.errors import QuestionerError
+    from core.testing import make_picture
+    from tests.agents.batch.making import HashedEye
+    from tests.agents.fakes import ListQuestioner
+    from ui.shared.interviews import Item, _drive
+    from ui.shared.jobs import Jobs
+
+    calls: list[str] = []
+
+    class RefusedError(QuestionerError):
+        for_all = True
+
+    class Refused(ListQuestioner):
+        def _generate(self, *args: object, **kwargs: object) -> object:
+            calls.append("called")
+            raise RefusedError("the key is not accepted.")
+
+    jobs, items = Jobs(), []
+    for number in range(3):
+        picture = make_picture(64, 48, (number * 40, 10, 10))
+        steered = Steered(
+            picture.info(),
+            lambda picture=picture: picture,
+            HashedEye,
+            lambda: Refused(questions=["What is it?"]),
+            InterviewOptions(rounds=2),
+        )
+        items.append(Item(picture.info(), None))
+        items[-1].steered = steered
+    held = threading.Event()
+    first = jobs.start("interview", "waits", lambda job: held.wait(60), queue="interview")
+    for item in items:
+        item.job = jobs.start("interview", "one", partial(_drive, items, item, item.steered), queue="interview")
+    held.set()
+    for job in (first, *(item.job for item in items)):
+        assert job is not None and job.wait(60)
+    assert calls == ["called"]
+    assert items[0].steered is not None and items[0].steered.view.state == "failed"
+    assert all(item.steered is None for item in items[1:]), "those that waited are as they were before"
+
+
+def test_stop_ends_the_waiting_for_a_servers_next_try() -> None:
+    from core.remote import Pace, retrying
+    from ui.shared.jobs import Jobs
+
+    class BusyError(Exception):
+        status_code = 503
+
+    calls: list[int] = []
+    called = threading.Event()
+
+    def call() -> None:
+        calls.append(1)
+        called.set()
+        error = BusyError()
+        error.response = type("Response", (), {"headers": {"retry-after": "50"}})  # type: ignore[attr-defined]
+        raise error
+
+    job = Jobs().start("chat", "one", lambda job: retrying(call, retries=5, pace=Pace()))
+    assert called.wait(60)
+    job.stop()
+    assert job.wait(60) and job.state == "stopped" and calls == [1]

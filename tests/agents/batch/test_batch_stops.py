@@ -285,3 +285,43 @@ def test_a_command_that_met_a_bad_key_keeps_what_came(
         assert code != 0 and gate.count == AT_ONCE
         assert "1 caption is kept, the same command goes on" in capsys.readouterr().err
         assert len((tmp_path / "out.jsonl").read_text("utf-8").splitlines()) == 1
+
+
+class Remote:
+    """Stands for an actor of Ray, which is not here: its methods are called by `.remote`, in this process."""
+
+    def __init__(self, actor: Any) -> None:
+        self.actor = actor
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.actor, name)
+        return type("Method", (), {"remote": staticmethod(method)})
+
+
+def test_an_error_that_ends_the_work_of_one_worker_ends_that_of_all(some: list[Picture]) -> None:
+    from agents.batch.ray_worker import Desk, _SharedHalt
+
+    desk = Remote(Desk(None))
+    one, other = (_SharedHalt(desk, lambda value: value) for _ in range(2))
+    waiting = Halt(other)
+    assert not waiting.is_set()
+    refused = QuestionerError("the key is not accepted.")
+    refused.exit_code = 5
+    one.set(refused)
+    one.set(BackendError("a later one"))
+    assert waiting.is_set() and one.reason is refused
+    assert isinstance(other.reason, InquisightError)
+    assert (str(other.reason), other.reason.exit_code) == ("the key is not accepted.", 5)
+
+    calls: list[int] = []
+
+    class Counting(ScriptedQuestioner):
+        def _generate(self, *args: Any, **kwargs: Any) -> Any:
+            calls.append(1)
+            return super()._generate(*args, **kwargs)
+
+    how = How(InterviewOptions(rounds=2), Prompts.load(), batch=8, concurrency=2)
+    found = interview_many((Task(n, one) for n, one in enumerate(some)), HashedEye(), Counting(), how, halt=other)
+    with pytest.raises(InquisightError, match="not accepted"):
+        list(found)
+    assert not calls
