@@ -396,6 +396,7 @@ def run(argv: Sequence[str], *, command: str | None = None, program: str = "inqu
     """
     prepare_streams()
     try:
+        from core.endpoints import typed_by_owner
         from core.registry import get_registry
         from core.shadow import check_not_shadowed
 
@@ -404,7 +405,8 @@ def run(argv: Sequence[str], *, command: str | None = None, program: str = "inqu
         runner: Any = typer.main.get_command(app)
         if command is not None:
             runner = runner.commands[command]
-        code = runner.main(args=list(argv), prog_name=program, standalone_mode=False)
+        with typed_by_owner(argv):
+            code = runner.main(args=list(argv), prog_name=program, standalone_mode=False)
         return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, typer.Abort) as stopped:
         return exit_code_of(stopped) or EXIT_INTERRUPTED
