@@ -11,6 +11,7 @@ line.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +86,7 @@ def inspect(folder: Path, prefix: str = "", *, hub: bool = False, wanted: Wanted
     """What is at `folder`, in words; see `weight_files`."""
     if not folder.is_dir():
         return _no_folder(folder)
-    folder = folder.resolve()  # its name tells something
+    folder = Path(os.path.abspath(folder))  # its name tells something; a link keeps the name by which it was found
     names = sorted(entry.name for entry in folder.iterdir())
     if not any(name != ".cache" for name in names):
         return _incomplete(folder) or Finding("empty", f"is an empty folder and has no {CONFIG}")
