@@ -120,7 +120,8 @@ def test_the_kept_numbers_are_lavis_s(small_models: Path) -> None:
     }
     assert found.keys() == kept.keys()
     for name, values in kept.items():
-        np.testing.assert_allclose(found[name], values, atol=1e-5, err_msg=name)
+        # LAVIS's own float32 sums differ by up to 2e-5 between processors; a wrong layout is off by tenths
+        np.testing.assert_allclose(found[name], values, atol=5e-5, err_msg=name)
 
 
 def test_a_seed_gives_the_same_answer_alone_and_in_a_batch(opt: LavisBackend) -> None:
@@ -158,7 +159,10 @@ def test_it_tells_what_runs_where(opt: LavisBackend) -> None:
             "trained for a language model of width 64, but '.*narrow' has 32",
         ),
         (lambda models, folder: {"checkpoint": _pickled(folder / "evil.pth")}, "no checkpoint that can be read safely"),
-        (lambda models, folder: {"llm": _emptied(folder / "llm")}, "cannot be opened .* give its directory: llm=DIR"),
+        (
+            lambda models, folder: {"llm": _emptied(folder / "llm")},
+            "llm=.* is an empty folder and has no config.json; give the folder",
+        ),
         (lambda models, folder: {"device": "cuda"}, "sees no GPU; say device=cpu"),
     ],
 )
