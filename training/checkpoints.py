@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from core.atomic import replacing, sync_folder
+from core.entries import one_line
 from core.errors import InquisightError, UsageError, printable, why
 from core.processes import describe_process
 
@@ -175,12 +177,31 @@ def log_entries(path: Path) -> Iterator[dict[str, Any]]:
                     yield entry
 
 
+def check_claim(run: Path, recipe: Recipe) -> None:
+    """Raise UsageError where `claim` would, or could not write; nothing is made."""
+    place = next((one for one in (run, *run.parents) if one.exists()), run)
+    if not place.is_dir():
+        raise UsageError(f"--out {printable(run)} cannot be used: '{printable(place)}' is no folder.")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UsageError(f"--out {printable(run)} cannot be used: '{printable(place)}' cannot be written to.")
+    if run.is_dir():
+        _check_theirs(run, recipe)
+
+
 def claim(run: Path, recipe: Recipe) -> None:
     """Make the folder `recipe`'s, or see that it already is. Raises UsageError where another run lives there."""
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {printable(run)} cannot be used: {(error.strerror or 'unknown').lower()}.") from None
+    _check_theirs(run, recipe)
+    write_whole(run / RECIPE, recipe.to_toml().encode())
+
+
+def _check_theirs(run: Path, recipe: Recipe) -> None:
     from training.recipes import differences, load_recipe
 
     try:
-        run.mkdir(parents=True, exist_ok=True)
         strangers = [path.name for path in run.iterdir() if not path.name.startswith(".")]
     except OSError as error:
         raise UsageError(f"--out {printable(run)} cannot be used: {(error.strerror or 'unknown').lower()}.") from None
@@ -190,7 +211,6 @@ def claim(run: Path, recipe: Recipe) -> None:
             raise UsageError(
                 f"--out {printable(run)} holds other things ({printable(strangers[0], 60)}): name a new folder."
             )
-        write_whole(file, recipe.to_toml().encode())
         return
     begun = bool(steps_saved(run)) or (run / LEARNED).exists()  # before that nothing would be lost
     if begun and (changed := differences(load_recipe(str(file)), recipe)):
@@ -198,12 +218,14 @@ def claim(run: Path, recipe: Recipe) -> None:
             f"--out {printable(run)} holds a run of another recipe ({'; '.join(changed[:3])}): name another folder, or "
             "go on with the same recipe."
         )
-    write_whole(file, recipe.to_toml().encode())
 
 
 @contextmanager
 def only_one(run: Path) -> Iterator[None]:
-    """For as long as this lasts no other process trains in `run`. Raises UsageError. A kill frees it."""
+    """For as long as this lasts no other process trains in `run`. Raises UsageError. A kill frees it.
+
+    An error that passes through is left in `stopped.json` for those who were not watching; an interruption is none.
+    """
     from filelock import FileLock, Timeout
 
     lock = FileLock(run / ".lock")
@@ -214,6 +236,13 @@ def only_one(run: Path) -> Iterator[None]:
     try:
         write_json(run / PROCESS, {**describe_process(), "begun": time.time()})
         yield
+    except Exception as error:
+        interrupted = getattr(error, "exit_code", 0) > 128  # by a signal; what was done is in a checkpoint
+        if not interrupted and not (run / STOPPED).is_file():
+            with suppress(RunError):
+                reason = str(error) if isinstance(error, InquisightError) else one_line(error)
+                write_json(run / STOPPED, {"reason": reason})
+        raise
     finally:
         with suppress(OSError):
             (run / PROCESS).unlink(missing_ok=True)

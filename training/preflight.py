@@ -1,33 +1,111 @@
-"""Everything about a training that can be checked before a model is loaded; each mistake is one line.
+"""What can be known to be wrong with a training before anything large is read or written.
 
-    check_start(recipe)     # raises UsageError, BackendError or DataError
+    findings = check(recipe, Path("mine"))     # [] where nothing is known to be wrong
+    findings[0].field, findings[0].words       # "model", one line with the way out
+    require(recipe, Path("mine"))              # raises NotReadyError
 
-No model library is imported.
+`inquisight train` makes these checks before it loads the model, `training.runs.start` before it starts a process, and
+the dashboard shows each finding at the field that is wrong. No model library is imported but for memory and dtype.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import math
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
 
-from core.errors import UsageError, printable
-from plugins.minigpt4.loading import Checked, check
+from core.errors import InquisightError, UsageError, printable
+from training.checkpoints import check_claim
 from training.recipes import AS_THE_MODEL, FRESH, Recipe
+
+if TYPE_CHECKING:
+    from plugins.minigpt4.loading import Checked
+
+Field = Literal["model", "data", "out", "settings", "packages"]
+PACKAGES: Final = ("torch", "transformers", "accelerate", "safetensors")
+_GB: Final = 1e9
+_ADAM: Final = 3  # a checkpoint holds the weights and AdamW's two moments
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that keeps a training from working, and what it belongs to."""
+
+    field: Field
+    error: InquisightError
+
+    @property
+    def words(self) -> str:
+        """One line with the way out."""
+        return str(self.error)
+
+
+class NotReadyError(UsageError):
+    """A training that could not work; `findings` says all that is known."""
+
+    def __init__(self, findings: list[Finding]) -> None:
+        more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+        super().__init__(findings[0].words + more)
+        self.findings = findings
+
+
+def require(recipe: Recipe, out: Path) -> None:
+    """Raise NotReadyError where something is known to be wrong."""
+    if findings := check(recipe, out):
+        raise NotReadyError(findings)
+
+
+def check(recipe: Recipe, out: Path | None = None) -> list[Finding]:
+    """All that is known to be wrong, in the order in which a training would meet it; nothing is written or loaded.
+
+    `out` None: the folder is not looked at yet.
+    """
+    findings: list[Finding] = []
+
+    def attempt(field: Field, step: Callable[[], object]) -> bool:
+        try:
+            step()
+        except InquisightError as error:
+            findings.append(Finding(field, error))
+            return False
+        return True
+
+    if not attempt("packages", _check_packages):
+        return findings
+    checked: list[Checked] = []
+    if attempt("model", lambda: checked.append(check_model(recipe))):
+        attempt("model", lambda: _check_memory(recipe, checked[0]))
+        attempt("settings", lambda: check_projection(recipe, checked[0]))
+    attempt("data", lambda: check_data(recipe))
+    attempt("settings", lambda: _check_features(recipe))
+    if out is not None and attempt("out", lambda: check_claim(out, recipe)) and checked:
+        attempt("out", lambda: _check_disk(recipe, checked[0], out))
+    return findings
 
 
 def check_start(recipe: Recipe) -> None:
-    """Check model, what the projection begins as, kept features, optional packages and data."""
-    from training.fitting import check_data
-
-    check_model(recipe)
+    """Raise UsageError, BackendError or DataError for the model, what the projection begins as, or the data."""
+    check_projection(recipe, check_model(recipe))
     check_data(recipe)
+
+
+def _check_packages() -> None:
+    for name in PACKAGES:
+        if importlib.util.find_spec(name) is None:
+            raise UsageError(f"training needs the package {name}: pip install 'inquisight[train]'.")
 
 
 def check_model(recipe: Recipe) -> Checked:
     """What the model's directory says of itself, where the recipe fits it. Raises UsageError or BackendError."""
     if recipe.model is None:
         raise UsageError("the recipe names no model: --set model=DIRECTORY, made by `inquisight convert minigpt4`.")
-    checked = check(recipe.model, prefix="model=")
+    from plugins.minigpt4.loading import check as check_directory
+
+    checked = check_directory(recipe.model, prefix="model=")
     has_qformer = not without_qformer(checked)
     if has_qformer != recipe.qformer:
         what, way = ("a", "qformer=true") if has_qformer else ("no", "qformer=false")
@@ -49,22 +127,92 @@ def check_model(recipe: Recipe) -> Checked:
             f"{printable(recipe.model)} shows its language model tokens beside those of the projection, and only kept "
             "features hold them: --set keep_features=true, or features=DIRECTORY."
         )
-    _check_projection(recipe)
     return checked
 
 
 def without_qformer(checked: Checked) -> bool:
-    """Whether the model is the variant without a Q-Former."""
+    """Whether the model has none."""
     return "MiniGPT4WithoutQFormer" in (checked.config.get("architectures") or ())
 
 
-def _check_projection(recipe: Recipe) -> None:
+def check_projection(recipe: Recipe, checked: Checked) -> None:
+    """Raise UsageError, BackendError where `projection` names nothing that fits the model."""
     if recipe.projection in (FRESH, AS_THE_MODEL):
         return
     path = Path(recipe.projection)
-    if path.is_dir() or not path.suffix:
-        from plugins.minigpt4.trained import open_run
+    if path.suffix and not path.is_dir():
+        if not path.is_file():
+            raise UsageError(f"projection={printable(path)} does not exist; name a finished run, a file, or fresh.")
+        return
+    from safetensors import safe_open
 
-        open_run(path)
-    elif not path.is_file():
-        raise UsageError(f"projection={printable(path)} does not exist; name a finished run or a file.")
+    from plugins.minigpt4.trained import PROJECTION, open_run
+
+    run = open_run(path)
+    with safe_open(run.tensors, framework="np") as opened:
+        names = [name for name in opened.keys() if name.startswith(PROJECTION) and name.endswith("weight")]  # noqa: SIM118
+        shapes = [tuple(opened.get_slice(name).get_shape()) for name in names]
+    wanted = checked.shapes.get(f"{PROJECTION}.weight")
+    if shapes and wanted and (shapes[0][1], shapes[-1][0]) != (wanted[1], wanted[0]):
+        raise UsageError(
+            f"projection={printable(recipe.projection)} leads from {shapes[0][1]} to {shapes[-1][0]} numbers, but "
+            f"{printable(recipe.model)} needs {wanted[1]} to {wanted[0]}: it was trained with another model."
+        )
+    if shapes and len(shapes) != recipe.projection_layers:
+        raise UsageError(
+            f"projection={printable(recipe.projection)} has {len(shapes)} layers, the recipe projection_layers="
+            f"{recipe.projection_layers}: --set projection_layers={len(shapes)}, or begin with projection=fresh."
+        )
+
+
+def _check_memory(recipe: Recipe, checked: Checked) -> None:
+    """The same refusal as when the model is loaded."""
+    import torch
+
+    from plugins.minigpt4.choices import LoadOptions, choose
+
+    if recipe.dtype == "float16" and not torch.cuda.is_available():
+        raise UsageError("dtype=float16 cannot be trained on a CPU: --set dtype=auto.")
+    if recipe.features is None:
+        choose(LoadOptions(dtype=recipe.dtype), checked.config, checked.shapes, printable(checked.directory))
+
+
+def check_data(recipe: Recipe) -> None:
+    """Raise DataError, UsageError where the data cannot be opened or counted, or give no sample that can be used."""
+    from training import feed, fitting
+
+    if not recipe.data:
+        raise UsageError("the recipe names no data: --set data=PATH.")
+    here = tuple(spec for spec in recipe.data if "://" not in spec.path and not spec.path.startswith("pipe:"))
+    fitting.check_data(recipe.model_copy(update={"data": here}))  # nobody else is asked before the training begins
+    if recipe.epochs is not None and here == recipe.data:
+        feed.steps_of(recipe)
+
+
+def _check_features(recipe: Recipe) -> None:
+    if recipe.features is not None and not (recipe.features / "features.json").is_file():
+        raise UsageError(
+            f"features={printable(recipe.features)} holds no kept features; make them with `inquisight train features`."
+        )
+
+
+def _check_disk(recipe: Recipe, checked: Checked, out: Path) -> None:
+    """Raise UsageError where the checkpoints alone would not fit on the disk."""
+    room = shutil.disk_usage(next(place for place in (out, *out.parents) if place.exists())).free
+    needed = 4 * _ADAM * (recipe.keep + 1) * sum(_learned(recipe, checked))
+    if needed > room:
+        raise UsageError(
+            f"the disk of {printable(out)} has {room / _GB:.1f} GB free, and {recipe.keep + 1} checkpoints take "
+            f"{needed / _GB:.1f} GB: make room, name another folder, or --set keep=1."
+        )
+
+
+def _learned(recipe: Recipe, checked: Checked) -> Iterator[int]:
+    """Numbers of each part that is trained."""
+    wanted = checked.shapes.get("language_projection.weight", (0, 0))
+    yield math.prod(wanted) + (recipe.projection_layers - 1) * wanted[0] ** 2
+    for name, shape in checked.shapes.items():
+        if recipe.train_qformer and name.startswith(("qformer.", "query_tokens")):
+            yield math.prod(shape)
+        if recipe.lora_rank and name.endswith(tuple(f"{target}.weight" for target in recipe.lora_targets)):
+            yield recipe.lora_rank * sum(shape)

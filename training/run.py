@@ -43,7 +43,7 @@ from training.fitting import Chosen, choose, choose_packing, chosen_for, count_s
 from training.keeping import kept_features, open_features
 from training.packing import Work, forwards, lay_out
 from training.plots import MISSING, can_plot, draw_loss
-from training.preflight import check_start
+from training.preflight import check
 from training.progress import Progress, measure_peak
 from training.recipes import Recipe, load_recipe
 from training.samples import Samples, forget_after
@@ -82,12 +82,12 @@ def train(recipe: Recipe, out: Path) -> Path:
 
     Gives back the folder, in which `projection.safetensors` is what was trained.
     """
-    if not recipe.data:
-        raise UsageError("the recipe names no data: --set data=PATH.")
+    out = out.expanduser().absolute()
+    for finding in [] if (out / FINISHED).is_file() else check(recipe, out):
+        raise finding.error
     from accelerate import Accelerator
 
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
-    out = out.expanduser().absolute()
     with ExitStack() as stack:
         if accelerator.is_main_process:
             checkpoints.claim(out, recipe)
@@ -97,7 +97,6 @@ def train(recipe: Recipe, out: Path) -> Path:
         if (out / FINISHED).is_file():
             _say(accelerator, f"{printable(out)} is finished already; name another --out to train again.")
             return out
-        check_start(recipe)
         if recipe.keep_features and recipe.features is None:
             recipe = recipe.model_copy(update={"features": kept_features(recipe, out)})
         return _Run(recipe, out, accelerator, stack).go()

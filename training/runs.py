@@ -31,6 +31,7 @@ from training.checkpoints import (
     PROCESS,
     RECIPE,
     SAMPLES,
+    STOPPED,
     claim,
     is_running,
     log_entries,
@@ -38,6 +39,7 @@ from training.checkpoints import (
     write_json,
 )
 from training.places import find
+from training.preflight import require
 from training.recipes import Recipe, load_recipe
 from training.status import FINISHED, describe, is_starting
 
@@ -59,14 +61,17 @@ def start(recipe: Recipe, out: Path) -> int:
     """Begin or go on with `recipe` in `out`, in a process of its own; its number.
 
     It outlives this one and writes what it has to say to `out/output.txt`. Raises UsageError where a process trains
-    there, where the run is finished, or where another recipe's lives there.
+    there, where the run is finished, or where another recipe's lives there; NotReadyError where something is known to
+    keep the training from working (`training.preflight`).
     """
     out = Path(os.path.abspath(out.expanduser()))
     if is_running(out) or is_starting(read_json(out / PROCESS)):
         raise UsageError(f"a training is at work in {printable(out)} already; wait for it, or name another folder.")
     if (out / FINISHED).is_file():
         raise UsageError(f"the training in {printable(out)} is finished already; name another folder to train again.")
+    require(recipe, out)
     claim(out, recipe)
+    (out / STOPPED).unlink(missing_ok=True)  # of an earlier try
     command = [sys.executable, "-m", "training.run", recipe.name, "--recipe", str(out / RECIPE), "--out", str(out)]
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     with (out / OUTPUT).open("wb") as output:

@@ -45,11 +45,15 @@ def describe(run: Path, *, now: float | None = None) -> dict[str, Any]:
     running = is_running(run)
     process = read_json(run / PROCESS)
     if running:
-        state = "stopping" if process.get("asked") else "running"
+        # It holds the folder from its beginning on, and writes its status when the model is loaded and it trains.
+        trains = status.get("state") == "running" and status.get("time", 0) >= process.get("begun", 0)
+        state = "stopping" if process.get("asked") else "running" if trains else "starting"
     elif is_starting(process):
         state = "starting"
     else:
-        state = "finished" if finished else "failed" if stopped else "interrupted"
+        said = _last_word(run / OUTPUT) if _modified(run / OUTPUT) >= _modified(run / LOG) else None
+        failed = stopped or (said and not said.startswith("stopped after"))
+        state = "finished" if finished else "failed" if failed else "interrupted"
     recent = [line["loss"] for line in lines[-50:]]
     facts: dict[str, Any] = {
         "run": str(run),
@@ -71,8 +75,8 @@ def describe(run: Path, *, now: float | None = None) -> dict[str, Any]:
         facts["left"] = max(status.get("left", 0) - (now - status["time"]), 0)
         facts["last_sign"] = now - max(status["time"], _modified(run / LOG))
     if state == "failed":
-        facts["reason"] = stopped.get("reason")
-    elif state == "interrupted" and (said := _last_word(run / OUTPUT)):
+        facts["reason"] = stopped.get("reason") or said
+    elif state == "interrupted" and said:
         facts["reason"] = said
     return facts
 
@@ -116,8 +120,8 @@ def in_words(facts: dict[str, Any]) -> list[str]:
     if facts.get("reason"):
         lines.append(f"why it stopped: {printable(facts['reason'], None)}")
     if facts["state"] in ("interrupted", "failed"):
-        done = saved[-1] if saved else 0
-        lines.append(f"the same command goes on after step {done}")
+        after = f"the same command goes on after step {saved[-1]}" if saved else "the same command begins again"
+        lines.append(after)
     if facts["state"] == "finished":
         lines.append(f"use it: inquisight caption PICTURE --vision trained:{printable(facts['run'])}")
     return lines
