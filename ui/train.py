@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import streamlit as st
 
-from core.errors import UsageError
-from ui.shared.options import get_options
+from ui.shared.attention import lead_to
+from ui.shared.new_training import draw_new
 from ui.shared.session import visitor
 from ui.shared.style import tag, text
 from ui.shared.words import complete, count, plain, seconds, told
@@ -20,8 +19,6 @@ from ui.shared.workshop import may_enter, room, root_box, shown_path
 if TYPE_CHECKING:
     import altair as alt
     import pandas as pd
-
-    from training.recipes import Recipe
 
 AT_WORK: Final = ("starting", "running", "stopping")
 EVERY: Final = 2.0  # seconds between two looks at a training
@@ -40,6 +37,8 @@ class Desk:
     chosen: list[Path] = field(default_factory=list)
     version: int = 0  # counted up where the page itself chooses, so that the widget takes it over
     message: str = ""
+    awaited: Path | None = None  # started here, and has not reported yet that it trains
+    again: Path | None = None  # a run whose recipe the form for a new one begins with
 
 
 def page() -> None:
@@ -48,7 +47,7 @@ def page() -> None:
         return
     desk = visitor().keep("train", Desk)
     st.title("Train")
-    st.write("Teach the part between an eye and a language model. A training goes on when you close this page.")
+    st.write("Train the projection between a vision model and a language model. It goes on when you close this page.")
     part = st.segmented_control(
         "What to do", list(PARTS), default=desk.part, required=True, format_func=PARTS.__getitem__, key="train-part",
         label_visibility="collapsed",
@@ -59,7 +58,7 @@ def page() -> None:
         desk.message = ""
     with told():
         if desk.part == "new":
-            _new(desk)
+            draw_new(desk)
         else:
             _runs(desk)
 
@@ -88,7 +87,7 @@ def _runs(desk: Desk) -> None:
     if not desk.chosen:
         st.info("Choose a training, or two to compare them.", icon=":material/stacked_line_chart:")
         return
-    _watch(desk.chosen, root)
+    _watch(desk, desk.chosen, root)
 
 
 def _describe(run: Path) -> dict[str, Any]:
@@ -96,7 +95,7 @@ def _describe(run: Path) -> dict[str, Any]:
     return found
 
 
-def _watch(runs: list[Path], root: Path) -> None:
+def _watch(desk: Desk, runs: list[Path], root: Path) -> None:
     """Draw them, again and again while one is at work; when it ends, the whole page once more.
 
     Without work it is no fragment: see `ui.shared.jobs.watch`.
@@ -105,9 +104,10 @@ def _watch(runs: list[Path], root: Path) -> None:
     def draw() -> bool:
         facts = {run: _describe(run) for run in runs}
         names = _names(runs, root)
+        _begun(desk, facts)
         for place, run in zip(st.columns(len(runs), gap="large"), runs, strict=True):
             with place:
-                _run(run, names[run], facts[run])
+                _run(desk, run, names[run], facts[run])
         _curves(facts, names)
         for place, run in zip(st.columns(len(runs), gap="large"), runs, strict=True):
             with place:
@@ -135,7 +135,18 @@ def _names(runs: list[Path], root: Path) -> dict[Path, str]:
     return {run: shown_path(run, root) for run in runs}
 
 
-def _run(run: Path, name: str, facts: dict[str, Any]) -> None:
+def _begun(desk: Desk, facts: dict[Path, dict[str, Any]]) -> None:
+    """Say that a training has begun once its process reports that it trains, and not before."""
+    run = desk.awaited
+    if run is None or run not in facts or facts[run]["state"] == "starting":
+        return
+    desk.awaited = None
+    if facts[run]["state"] in ("running", "finished") or facts[run]["step"]:
+        desk.message = f"The training in {run} has begun."
+        st.rerun()
+
+
+def _run(desk: Desk, run: Path, name: str, facts: dict[str, Any]) -> None:
     state = facts["state"]
     st.subheader(plain(name), anchor=False)
     about = f"stage {facts['stage']}" + (f", {facts['title']}" if facts["title"] else "")
@@ -153,7 +164,7 @@ def _run(run: Path, name: str, facts: dict[str, Any]) -> None:
         if facts.get("left") is not None and state in AT_WORK:
             st.metric("Time left", seconds(facts["left"]))
     _reason(facts)
-    _buttons(run, facts)
+    _buttons(desk, run, facts)
 
 
 def _key(run: Path) -> str:
@@ -163,7 +174,7 @@ def _key(run: Path) -> str:
 def _reason(facts: dict[str, Any]) -> None:
     state = facts["state"]
     if state == "starting":
-        st.html('<p class="iq-dots iq-note">It loads the model</p>')
+        st.html('<p class="iq-dots iq-note">Starting: it checks the data and loads the model</p>')
     elif state == "stopping":
         st.html('<p class="iq-dots iq-note">It ends its step and writes a checkpoint</p>')
     elif facts.get("reason"):
@@ -177,11 +188,11 @@ def _reason(facts: dict[str, Any]) -> None:
     if facts["checkpoints"]:
         st.caption(f"Checkpoints after step {' and '.join(f'{step:,}' for step in facts['checkpoints'])}")
     if state == "finished":
-        st.caption("Use it as an eye:")
+        st.caption("Use it as a vision model:")
         st.code(f"trained:{facts['run']}", language=None, wrap_lines=True)
 
 
-def _buttons(run: Path, facts: dict[str, Any]) -> None:
+def _buttons(desk: Desk, run: Path, facts: dict[str, Any]) -> None:
     state, key = facts["state"], _key(run)
     if state in AT_WORK:
         if st.button(
@@ -194,15 +205,36 @@ def _buttons(run: Path, facts: dict[str, Any]) -> None:
             with told():
                 room("runs").stop(run)
                 st.rerun()
-    elif state != "finished" and st.button(
-        "Resume",
-        key=f"train-resume-{key}",
-        icon=":material/play_arrow:",
-        help="It goes on from its newest checkpoint, as if it had never stopped",
-    ):
-        with told():
-            room("runs").resume(run)
-            st.rerun()
+        return
+    if state == "finished":
+        return
+    saved = bool(facts["checkpoints"])
+    with st.container(horizontal=True):
+        if st.button(
+            "Resume" if saved else "Start again",
+            key=f"train-resume-{key}",
+            icon=":material/play_arrow:",
+            help="Go on from the newest checkpoint, as if it had never stopped" if saved else "Once the cause is gone",
+        ):
+            with told():
+                room("runs").resume(run)
+                desk.awaited = run
+                st.rerun()
+        if not saved:  # nothing was learned yet, so another recipe loses nothing
+            st.button(
+                "Change the settings",
+                key=f"train-change-{key}",
+                icon=":material/tune:",
+                on_click=_change,
+                args=(desk, run),
+            )
+
+
+def _change(desk: Desk, run: Path) -> None:
+    desk.again, desk.part = run, "new"
+    for name in ("train-part", "train-recipe", "train-model", "train-data", "train-out", "train-settings"):
+        st.session_state.pop(name, None)
+    lead_to("train-form")
 
 
 # --- curves and samples -------------------------------------------------------------------------------------------
@@ -283,104 +315,3 @@ def _few(said: list[tuple[int, str]], most: int) -> list[tuple[int, str]]:
     if len(said) <= most:
         return said
     return [said[round(place * (len(said) - 1) / (most - 1))] for place in range(most)]
-
-
-# --- a new one ----------------------------------------------------------------------------------------------------
-
-
-def _new(desk: Desk) -> None:
-    recipes = room("recipes")
-    names = list(recipes.shipped())
-    titles = {name: recipes.load_recipe(name).title for name in names}
-    left, right = st.columns([3, 2], gap="large")
-    with left:
-        name = st.selectbox(
-            "Recipe",
-            names,
-            index=names.index("own-data") if "own-data" in names else 0,
-            format_func=lambda name: f"{name}: {titles[name]}" if titles[name] else name,
-            key="train-recipe",
-        )
-        model = st.text_input(
-            "Model", key="train-model", placeholder="minigpt4-7b", help="Its directory; empty: as the recipe says"
-        )
-        data = st.text_input(
-            "Data",
-            key="train-data",
-            placeholder="my-pictures",
-            help="A folder, a table or shards; empty: as the recipe says",
-        )
-        out = st.text_input("Folder for the training", key="train-out", placeholder="runs/mine")
-        more = st.text_area(
-            "Other settings, one key=value a line",
-            key="train-settings",
-            placeholder="steps=400\nlr=1e-4",
-            height=110,
-        )
-    changes = [
-        *([f"model={_quoted(model)}"] if model.strip() else []),
-        *([f"data={_quoted(data)}"] if data.strip() else []),
-        *(line.strip() for line in more.splitlines() if line.strip()),
-    ]
-    with right:
-        recipe: Recipe | None = None
-        with told():
-            recipe = recipes.load_recipe(name, changes)
-            _summary(recipe)
-        with st.expander("What can be set", icon=":material/tune:"):
-            st.html(
-                "".join(
-                    f"<p><b>{text(key)}</b> {text(about)} {tag(default)}</p>"
-                    for key, default, about in recipes.fields()
-                )
-            )
-    if left.button(
-        "Start",
-        type="primary",
-        key="train-start",
-        icon=":material/play_arrow:",
-        disabled=recipe is None or not out.strip(),
-    ):
-        with told():
-            run = Path(out.strip()).expanduser().absolute()
-            chosen: Recipe = recipes.ready_recipe(name, changes)
-            _check_model(chosen, recipes.load_recipe(name))
-            room("runs").start(chosen, run)
-            desk.chosen, desk.part, desk.version = [run], "runs", desk.version + 1
-            desk.message = f"The training in {run} has begun."
-            st.session_state.pop("train-part", None)
-            st.rerun()
-    if not out.strip():
-        left.caption("Name a folder to start.")
-
-
-def _check_model(chosen: Recipe, shipped: Recipe) -> None:
-    """Raise UsageError where a model was named, however it was, by somebody who may not."""
-    if chosen.model != shipped.model and not get_options().may_name_models:
-        raise UsageError(
-            "models are not open to be named by visitors; the owner can start the dashboard with "
-            "--visitors-may-name-models, or this training"
-        )
-
-
-def _quoted(path: str) -> str:
-    return json.dumps(path.strip(), ensure_ascii=False)
-
-
-_FITTED: Final = ("Length", "Learning rate")
-
-
-def _summary(recipe: Recipe) -> None:
-    length = f"{recipe.steps:,} steps" if recipe.steps else f"{recipe.epochs or 0:g} passes over the data"
-    facts = {
-        "Stage": "1, learns to see" if recipe.stage == 1 else "2, learns to speak",
-        "Length": f"{length}, {count(recipe.batch, 'sample')} a step",
-        "Learning rate": f"{recipe.lr:g} to {recipe.lr_min:g}, warm-up {recipe.warmup}",
-        **dict.fromkeys(_FITTED if recipe.fit else (), "chosen from the data and the model"),
-        "Begins with": recipe.projection,
-        "Model": recipe.model or "not named yet",
-        "Data": ", ".join(spec.path for spec in recipe.data) or "not named yet",
-        "Checkpoint": f"every {recipe.checkpoint_every:,} steps, {recipe.samples} pictures described at each",
-    }
-    rows = "".join(f"<p><b>{text(key)}:</b> {text(value)}</p>" for key, value in facts.items())
-    st.html(f'<div class="iq-caption">{rows}</div>')

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -392,6 +393,9 @@ def test_status_of_a_run_that_failed_and_of_one_under_way(
     said = capsys.readouterr().out
     assert ": failed" in said and "why it stopped: the loss is nan" in said
     with only_one(run):
+        assert main(["status", str(run)]) == 0
+        assert ": starting" in capsys.readouterr().out, "the status is that of the process before"
+        (run / "status.json").write_text(json.dumps({"state": "running", "time": time.time(), "steps": 8}))
         assert main(["status", str(run)]) == 0
     assert ": running" in capsys.readouterr().out
 

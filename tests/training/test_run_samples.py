@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -15,8 +16,9 @@ from tests.training.tiny_run import log, make_world, recipe
 from training.checkpoints import is_running, only_one, steps_saved
 from training.commands import main
 from training.keeping import keep_features
+from training.preflight import NotReadyError
 from training.recipes import Recipe
-from training.run import train
+from training.run import Interrupted, train
 from training.runs import curve, describe, find_runs, resume, said, start, stop
 from training.samples import forget_after
 
@@ -145,8 +147,32 @@ def test_it_is_started_stopped_and_resumed_as_if_nothing_had_happened(world: Pat
     assert [line["step"] for line in log(run)] == list(range(1, describe(run)["step"] + 1))
 
 
-def test_one_that_cannot_begin_says_why(world: Path, tmp_path: Path) -> None:
+def test_one_that_cannot_begin_is_not_begun(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.runs.subprocess.Popen", lambda *_, **__: pytest.fail("a process was started"))
     run = tmp_path / "run"
-    start(wanted(world, model=str(world / "pictures")), run)
-    until(run, "interrupted", "failed")
-    assert str(world / "pictures") in describe(run)["reason"]
+    with pytest.raises(NotReadyError, match=r"config\.json") as caught:
+        start(wanted(world, model=str(world / "pictures"), data="/nowhere"), run)
+    assert [one.field for one in caught.value.findings] == ["model", "data"] and not run.exists()
+
+
+def test_one_that_fails_before_its_first_step_says_why(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = wanted(world, model=str(world / "pictures"))
+    run = tmp_path / "run"
+    monkeypatch.setattr("training.runs.require", lambda *_: None)  # as if it had been right a moment ago
+    start(chosen, run)
+    assert until(run, "interrupted", "failed") == "failed"
+    assert str(world / "pictures") in describe(run)["reason"] and not describe(run)["checkpoints"]
+
+
+def test_an_error_is_left_in_the_folder_and_an_interruption_is_none(world: Path, tmp_path: Path) -> None:
+    run = train(wanted(world, steps=1, warmup=0), tmp_path / "run")
+    (run / "finished.json").unlink()
+    with pytest.raises(ZeroDivisionError), only_one(run):
+        _ = 1 / 0
+    assert describe(run)["state"] == "failed" and "ZeroDivisionError" in describe(run)["reason"]
+    (run / "stopped.json").unlink()
+    with pytest.raises(Interrupted), only_one(run):
+        raise Interrupted(signal.SIGTERM, 1, run)
+    assert describe(run)["state"] == "interrupted"

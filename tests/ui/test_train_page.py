@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import platform
+import re
+import shutil
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +19,7 @@ from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from core.errors import UsageError
+from core.processes import describe_process
 from tests.ui.pages import assert_well, html_of, open_page, visitor_of
 from training.checkpoints import only_one
 from training.recipes import load_recipe
@@ -104,7 +109,10 @@ def test_one_that_was_interrupted_can_be_resumed(make: Make, monkeypatch: pytest
     resumed: list[Path] = []
     monkeypatch.setattr("training.runs.resume", lambda run: resumed.append(run))  # a fake: starts no process
     app = opened(run.parent)
-    assert "interrupted" in html_of(app) and "memory of cuda is full" in app.error[0].value
+    assert "failed" in html_of(app) and "memory of cuda is full" in app.error[0].value
+    assert button(app, "Resume") is None, "there is no checkpoint to go on from"
+    (run / "checkpoints" / "step-00000020").mkdir(parents=True)
+    app.run()
     button(app, "Resume").click().run()
     assert_well(app)
     assert resumed == [run]
@@ -144,67 +152,157 @@ def test_one_on_another_machine_is_told(make: Make) -> None:
         assert "stop it there" in app.error[0].value
 
 
+def places_of(block: Any) -> list[str]:
+    """The fields below which an error is said."""
+    found = []
+    for child in block.children.values():
+        if hasattr(child, "children"):
+            key = re.search(r"train-wrong-(\w+)", str(child.proto))
+            errors = any(getattr(one, "type", "") == "error" for one in child.children.values())
+            found += [key[1]] if key and errors and len(child.children) == 1 else places_of(child)
+    return found
+
+
 def begin(app: AppTest) -> None:
     app.session_state["train-part"] = "new"
     app.run()
     assert_well(app)
 
 
-def test_a_new_one_is_checked_as_on_the_command_line(tmp_path: Path) -> None:
-    app = opened(tmp_path)
-    begin(app)
-    assert button(app, "Start").disabled
-    app.text_area(key="train-settings").set_value("stepz=4").run()
-    assert_well(app)
-    assert "there is no 'stepz'; did you mean steps?" in app.error[0].value
-    app.text_area(key="train-settings").set_value("steps=4\nwarmup=1").run()
-    assert not app.error and "4 steps" in html_of(app)
-    (tmp_path / "notes.txt").write_text("not a training")
-    app.text_input(key="train-out").set_value(str(tmp_path)).run()
-    button(app, "Start").click().run()
-    assert_well(app)
-    assert r"holds other things (notes.txt)" in app.error[0].value and not (tmp_path / "recipe.toml").exists()
+@pytest.fixture
+def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppTest]:
+    """The form, filled in with the small model and drawn pictures, as the page itself does it."""
+    monkeypatch.chdir(tmp_path)
+
+    def fill(**changes: str) -> AppTest:
+        app = opened(tmp_path)
+        begin(app)
+        button(app, "Use the small model and sample data").click().run()
+        assert_well(app)
+        for name, value in changes.items():
+            next(one for one in (*app.text_input, *app.text_area) if one.key == f"train-{name}").set_value(value)
+        app.run()
+        assert_well(app)
+        return app
+
+    return fill
 
 
-@pytest.mark.slow
-def test_a_new_one_is_started_and_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[tuple[Any, Path]] = []
+def test_a_newcomer_is_led_to_the_small_model_and_a_sample(ready: Callable[..., AppTest], tmp_path: Path) -> None:
+    app = ready()
+    assert (tmp_path / "sample-pictures" / "000.png").is_file() and not app.error
+    assert not button(app, "Start").disabled
+    assert re.fullmatch(r"runs/[\w-]+-1", app.text_input(key="train-out").value)
+    assert app.selectbox(key="train-recipe").value in ("own-stage1", "pocket-test")
+    assert button(app, "Use the small model and sample data") is None, "nothing is missing any more"
 
+
+@pytest.mark.parametrize(
+    ("changes", "place", "words"),
+    [
+        ({"model": "/nowhere"}, "model", "/nowhere does not exist"),
+        ({"model": "sample-pictures"}, "model", "config.json"),
+        ({"data": "/nowhere"}, "data", "does not exist"),
+        ({"data": "empty"}, "data", "empty"),
+        ({"data": "untold"}, "data", "untold"),
+        ({"out": "sample-pictures"}, "out", "holds other things"),
+        ({"out": "file/below"}, "out", "is no folder"),
+        ({"settings": "stepz=4"}, "settings", "did you mean steps?"),
+        ({"settings": "features=/nowhere"}, "settings", "holds no kept features"),
+        ({"settings": "projection=/nowhere"}, "settings", "/nowhere does not exist"),
+        ({"settings": "qformer=false"}, "model", "Q-Former"),
+        ({"settings": "lora_rank=8"}, "model", "peft"),
+    ],
+)
+def test_what_is_wrong_stands_at_its_field_and_nothing_is_started(
+    ready: Callable[..., AppTest], changes: dict[str, str], place: str, words: str, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("training.runs.subprocess.Popen", lambda *_, **__: pytest.fail("a process was started"))
+    if "lora_rank" in str(changes):
+        real = importlib.util.find_spec
+        monkeypatch.setattr(
+            importlib.util, "find_spec", lambda name, *more: None if name == "peft" else real(name, *more)
+        )
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "untold").mkdir()
+    Image.new("RGB", (20, 20)).save(tmp_path / "untold" / "1.png")  # a picture without a text
+    app = ready(**changes)
+    [error] = app.error
+    assert words in error.value.replace("\\", "") and button(app, "Start").disabled
+    assert place in places_of(app.main)
+    assert not list(tmp_path.rglob("recipe.toml"))
+
+
+def test_it_has_begun_when_its_process_says_that_it_trains(
+    ready: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def start(recipe: Any, out: Path) -> int:
-        """A fake: leaves a folder and starts no process."""
-        out.mkdir()
+        """A fake: leaves a folder, and this process in the place of its own."""
+        out.mkdir(parents=True)
         (out / "recipe.toml").write_text(recipe.to_toml())
-        started.append((recipe, out))
+        (out / "process.json").write_text(json.dumps({**describe_process(os.getpid()), "begun": time.time()}))
         return 1
 
     monkeypatch.setattr("training.runs.start", start)
-    app = opened(tmp_path)
-    begin(app)
-    app.selectbox(key="train-recipe").set_value("pocket-test").run()
-    app.text_input(key="train-model").set_value("a model")
-    app.text_input(key="train-data").set_value('pictures "with" quotes')
-    app.text_area(key="train-settings").set_value("seed=7")
-    app.text_input(key="train-out").set_value(str(tmp_path / "mine")).run()
+    app = ready(settings="steps=40")
     button(app, "Start").click().run()
     assert_well(app)
-    [(recipe, out)] = started
-    assert recipe.seed == 7 and recipe.model == Path("a model").absolute() and out == tmp_path / "mine"
-    assert recipe.data[0].path == str(Path('pictures "with" quotes').absolute())
-    assert "has begun" in app.success[0].value and desk(app).chosen == [out]
-    assert app.subheader[0].value == "mine"
+    [run] = desk(app).chosen
+    with only_one(run):
+        app.run()
+        assert "starting" in html_of(app) and not app.success, "it holds its folder, and loads the model"
+        (run / "status.json").write_text(json.dumps({"state": "running", "time": time.time() - 3600, "steps": 40}))
+        app.run()
+        assert "starting" in html_of(app) and not app.success, "this status is of an earlier process"
+        (run / "status.json").write_text(json.dumps({"state": "running", "time": time.time(), "steps": 40}))
+        app.run()
+        assert_well(app)
+        assert "has begun" in app.success[0].value and "running" in html_of(app)
 
 
-@pytest.mark.slow
-def test_what_cannot_be_started_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_fails_before_it_trains_shows_its_own_words_and_what_to_do(
+    ready: Callable[..., AppTest], tmp_path: Path
+) -> None:
+    """A real process: the sample vanishes between the check and the training."""
+    from training import runs
+
+    app = ready(settings="steps=40")
+    model = Path(app.text_input(key="train-model").value)
+    broken = tmp_path / "broken"
+    shutil.copytree(model, broken)
+    whole = broken.joinpath("model.safetensors").read_bytes()
+    app.text_input(key="train-model").set_value(str(broken)).run()
+    assert not app.error
+    checked = runs.require
+    runs.require = lambda *_: broken.joinpath("tokenizer.json").unlink()  # after all checks
+    try:
+        button(app, "Start").click().run()
+    finally:
+        runs.require = checked
+    [run] = desk(app).chosen
+    ticks = threading.Event()
+    while runs.describe(run)["state"] == "starting":
+        ticks.wait(0.2)
+    app.run()
+    assert_well(app)
+    assert runs.describe(run)["state"] == "failed" and not app.success
+    assert "tokenizer.json" in app.error[0].value and button(app, "Resume") is None
+    button(app, "Start again").click().run()
+    assert "tokenizer.json" in app.error[0].value, "it is checked again before it is started again"
+    assert whole
+    button(app, "Change the settings").click().run()
+    assert_well(app)
+    assert app.text_input(key="train-out").value == str(run) and "as in" in app.selectbox(key="train-recipe").options[0]
+
+
+def test_what_cannot_be_started_is_a_sentence(ready: Callable[..., AppTest], monkeypatch: pytest.MonkeyPatch) -> None:
     def start(recipe: Any, out: Path) -> int:
         raise UsageError("the training in there is finished already; name another folder.")
 
     monkeypatch.setattr("training.runs.start", start)
-    app = opened(tmp_path)
-    begin(app)
-    app.text_input(key="train-model").set_value("m")
-    app.text_input(key="train-data").set_value("d")
-    app.text_input(key="train-out").set_value("o").run()
+    app = ready()
     button(app, "Start").click().run()
     assert_well(app)
     assert app.error[0].value == "The training in there is finished already; name another folder."
