@@ -22,7 +22,7 @@ from core.errors import UsageError
 from core.left_out import LeftOut
 from plugins.minigpt4.loading import Checked
 from training.data.samples import BrokenLog, BrokenSample, Sample
-from training.data.stream import SampleStream, Step, left_out_of, open_stream
+from training.data.stream import SampleStream, Step, count, left_out_of, open_stream
 from training.packing import Words
 from training.recipes import Recipe
 from training.stages import Wording, pixels

@@ -48,8 +48,9 @@ def page() -> None:
     desk = visitor().keep("train", Desk)
     st.title("Train")
     st.write("Train the projection between a vision model and a language model. It goes on when you close this page.")
+    st.session_state.setdefault("train-part", desk.part)
     part = st.segmented_control(
-        "What to do", list(PARTS), default=desk.part, required=True, format_func=PARTS.__getitem__, key="train-part",
+        "What to do", list(PARTS), required=True, format_func=PARTS.__getitem__, key="train-part",
         label_visibility="collapsed",
     )  # fmt: skip
     desk.part = part or desk.part
@@ -232,8 +233,8 @@ def _buttons(desk: Desk, run: Path, facts: dict[str, Any]) -> None:
 
 def _change(desk: Desk, run: Path) -> None:
     desk.again, desk.part = run, "new"
-    for name in ("train-part", "train-recipe", "train-model", "train-data", "train-out", "train-settings"):
-        st.session_state.pop(name, None)
+    filled = {"recipe": str(run / "recipe.toml"), "model": "", "data": "", "out": str(run), "settings": ""}
+    st.session_state.update({"train-part": "new", **{f"train-{name}": value for name, value in filled.items()}})
     lead_to("train-form")
 
 

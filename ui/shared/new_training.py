@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ui.train import Desk
 
 FIRST: Final = ("own-data",)  # recipes to begin with, the first one that is shipped
-SMALL: Final = ("own-stage1", "pocket-test")  # ... for the small model that comes along
+SMALL: Final = "own-stage1"  # ... for the small model that comes along
 SAMPLE: Final = Path("sample-pictures")
 _FITTED: Final = ("Length", "Learning rate")  # of the summary, where the recipe leaves them open
 
@@ -44,6 +44,7 @@ def _form(desk: Desk) -> None:
     first = next((name for name in FIRST if name in names), names[0])
     left, right = st.columns([3, 2], gap="large")
     places: dict[str, Any] = {}
+    st.session_state.setdefault("train-recipe", names[0] if len(names) > len(shipped) else first)
 
     def field(name: str) -> None:
         """Where what is wrong with the field above is said."""
@@ -53,7 +54,6 @@ def _form(desk: Desk) -> None:
         name = st.selectbox(
             "Recipe",
             names,
-            index=0 if len(names) > len(shipped) else names.index(first),
             format_func=lambda name: _named(name, titles[name], desk),
             key="train-recipe",
         )
@@ -69,12 +69,7 @@ def _form(desk: Desk) -> None:
             help="A folder, a table or shards; empty: as the recipe says",
         )
         field("data")
-        out = st.text_input(
-            "Folder for the training",
-            str(desk.again) if desk.again is not None and len(names) > len(shipped) else "",
-            key="train-out",
-            placeholder="runs/mine",
-        )
+        out = st.text_input("Folder for the training", key="train-out", placeholder="runs/mine")
         field("out")
         more = st.text_area(
             "Other settings, one key=value a line",
@@ -153,14 +148,13 @@ def _begin(desk: Desk, recipe: Recipe, run: Path) -> None:
     room("runs").start(recipe, run)
     desk.chosen, desk.part, desk.version = [run], "runs", desk.version + 1
     desk.awaited, desk.again = run, None
-    st.session_state.pop("train-part", None)
+    st.session_state["train-part"] = "runs"
 
 
 def _small(shipped: list[str]) -> None:
     """For who has no large model: the small one that comes along, with drawn pictures."""
     model = _small_model()
-    recipe = next((name for name in SMALL if name in shipped), None)
-    if model is None or recipe is None or not get_options().may_name_models:
+    if model is None or SMALL not in shipped or not get_options().may_name_models:
         return
     with st.container(border=True, key="train-small"):
         st.write("**No model or data yet?** Try it with the small model that comes with Inquisight and a set of drawn "
@@ -170,7 +164,7 @@ def _small(shipped: list[str]) -> None:
             key="train-use-small",
             icon=":material/school:",
             on_click=attempt,
-            args=(_use_small, recipe, model),
+            args=(_use_small, SMALL, model),
             help=f"Writes the pictures to {SAMPLE}, once, and fills in the form",
         )
 
