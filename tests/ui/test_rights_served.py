@@ -28,8 +28,7 @@ def where(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     (home / "secret").write_text("open sesame\n")
     (home / "secret").chmod(0o600)
     command = [sys.executable, "-m", "ui.commands", "--port", "0", "--no-browser", "--password-file"]
-    # the default model says at once what it lacks, so that nobody waits for an answer
-    own = {"INQUISIGHT_HOME": str(home), "INQUISIGHT_VISION": "blip2", "INQUISIGHT_ROUNDS": "1"}
+    own = {"INQUISIGHT_HOME": str(home), "INQUISIGHT_ROUNDS": "1"}
     kept = {name: value for name, value in os.environ.items() if not name.startswith("INQUISIGHT_")}
     with subprocess.Popen(
         [*command, str(home / "secret")],
@@ -41,6 +40,7 @@ def where(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         assert process.stdout is not None
         yield process.stdout.readline().removeprefix("Inquisight is at ").partition(" ")[0]
         process.terminate()
+        process.communicate()  # its last words are read: who writes into a closed pipe does not end
 
 
 async def send(where: str, forged: str) -> None:
