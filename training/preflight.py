@@ -180,11 +180,17 @@ def _check_memory(recipe: Recipe, checked: Checked) -> None:
 def check_data(recipe: Recipe) -> None:
     """Raise DataError, UsageError where the data cannot be opened or counted, or give no sample that can be used."""
     from training import feed, fitting
+    from training.data.samples import BrokenLog
+    from training.data.stream import open_stream
 
     if not recipe.data:
         raise UsageError("the recipe names no data: --set data=PATH.")
     here = tuple(spec for spec in recipe.data if "://" not in spec.path and not spec.path.startswith("pipe:"))
     fitting.check_data(recipe.model_copy(update={"data": here}))  # nobody else is asked before the training begins
+    if here:
+        broken, decode = BrokenLog(max_share=recipe.max_broken), recipe.features is None
+        with open_stream(here, seed=0, epochs=1, shuffle_buffer=0, broken=broken, decode=decode) as stream:
+            next(stream, None)  # says what is wrong where too many pictures cannot be opened
     if recipe.epochs is not None and here == recipe.data:
         feed.steps_of(recipe)
 

@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 
 from core.errors import BackendError, UsageError
-from plugins.pocket.backend import MODEL
 from training.data.sample_set import write_sample
 from training.preflight import NotReadyError, check, require
 from training.recipes import Recipe, load_recipe
@@ -27,7 +26,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def wanted(sample: Path, **changes: Any) -> Recipe:
-    return load_recipe("pocket-test", {"model": str(MODEL), "data": str(sample), **changes})
+    return load_recipe("own-stage1", {"model": "pocket", "data": str(sample), **changes})
 
 
 def found(recipe: Recipe, out: Path) -> list[tuple[str, str]]:
@@ -44,6 +43,7 @@ def test_nothing_is_wrong_and_nothing_is_made(sample: Path, tmp_path: Path) -> N
     [
         ({"model": "/nowhere"}, "model", "/nowhere does not exist"),
         ({"qformer": False}, "model", "--set qformer=true"),
+        ({"keep_features": False}, "model", "--set keep_features=true"),
         ({"data": "/nowhere"}, "data", "does not exist"),
         ({"projection": "/nowhere"}, "settings", "/nowhere"),
         ({"projection": "/nowhere/x.pth"}, "settings", "does not exist"),

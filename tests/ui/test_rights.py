@@ -317,9 +317,8 @@ def test_a_training_is_started_with_the_recipes_model_only(
     serve(monkeypatch, UiOptions(host="0.0.0.0", visitors_may_use_server_paths=True))
     begun: list[Any] = []
     monkeypatch.setattr("training.runs.start", lambda *given: begun.append(given))  # a fake: starts no process
-    monkeypatch.setattr("training.recipes.ready_recipe", lambda name, changes: load_recipe(name, changes))
-    from training.recipes import load_recipe
-
+    looked_at: list[Any] = []
+    monkeypatch.setattr("training.preflight.check", lambda recipe, run: looked_at.append(recipe.model) or [])
     app = open_page("train")
     app.session_state["train-part"] = "new"
     app.run()
@@ -328,9 +327,10 @@ def test_a_training_is_started_with_the_recipes_model_only(
         model if how == "train-model" else f"model={model}"
     )
     app.text_input(key="train-out").set_value(str(tmp_path / "run")).run()
-    app.button(key="train-start").click().run()
     assert_well(app)
+    assert app.button(key="train-start").disabled, "its process would ask nobody"
     assert "--visitors-may-name-models" in errors_of(app) and begun == []
+    assert Path(model) not in looked_at, "who may not name it learns nothing of the disk"
 
 
 # --- transcripts ----------------------------------------------------------------------------------------------------

@@ -180,8 +180,8 @@ def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppT
     def fill(**changes: str) -> AppTest:
         app = opened(tmp_path)
         begin(app)
-        app.selectbox(key="train-recipe").set_value("pocket-test")
-        for name, value in {"model": str(MODEL), "data": "sample-pictures", "out": "runs/mine", **changes}.items():
+        app.selectbox(key="train-recipe").set_value("own-stage1")
+        for name, value in {"model": "pocket", "data": "sample-pictures", "out": "runs/mine", **changes}.items():
             next(one for one in (*app.text_input, *app.text_area) if one.key == f"train-{name}").set_value(value)
         app.run()
         assert_well(app)
@@ -192,7 +192,6 @@ def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AppT
 
 def test_a_newcomer_is_led_to_the_small_model_and_a_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ui.shared.new_training.SMALL", "pocket-test")
     app = opened(tmp_path)
     begin(app)
     assert [one.value for one in app.error if "minigpt4-7b" in one.value], "there is no large model here"
@@ -200,7 +199,7 @@ def test_a_newcomer_is_led_to_the_small_model_and_a_sample(tmp_path: Path, monke
     assert_well(app)
     assert (tmp_path / "sample-pictures" / "000.png").is_file() and not app.error and not app.warning
     assert not button(app, "Start").disabled
-    assert app.text_input(key="train-out").value == "runs/pocket-test-1"
+    assert app.text_input(key="train-out").value == "runs/own-stage1-1"
     assert button(app, "Use the small model and sample data") is None, "nothing is missing any more"
 
 
@@ -276,9 +275,8 @@ def test_one_that_fails_before_it_trains_shows_its_own_words_and_what_to_do(
     from training import runs
 
     app = ready(settings="steps=40")
-    model = Path(app.text_input(key="train-model").value)
     broken = tmp_path / "broken"
-    shutil.copytree(model, broken)
+    shutil.copytree(MODEL, broken)
     whole = broken.joinpath("model.safetensors").read_bytes()
     app.text_input(key="train-model").set_value(str(broken)).run()
     assert not app.error

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import streamlit as st
 
-from agents.weights import find_weights
 from core.errors import InquisightError, UsageError
-from core.registry import get_registry
 from ui.shared.attention import lead_to
 from ui.shared.options import get_options
 from ui.shared.style import tag, text
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
     from ui.train import Desk
 
 FIRST: Final = ("own-data",)  # recipes to begin with, the first one that is shipped
-SMALL: Final = "own-stage1"  # ... for the small model that comes along
+SMALL: Final = "own-stage1"  # ... with the small model that comes along
 SAMPLE: Final = Path("sample-pictures")
 _FITTED: Final = ("Length", "Learning rate")  # of the summary, where the recipe leaves them open
 
@@ -153,40 +151,31 @@ def _begin(desk: Desk, recipe: Recipe, run: Path) -> None:
 
 def _small(shipped: list[str]) -> None:
     """For who has no large model: the small one that comes along, with drawn pictures."""
-    model = _small_model()
-    if model is None or SMALL not in shipped or not get_options().may_name_models:
+    if SMALL not in shipped or not get_options().may_name_models:
         return
     with st.container(border=True, key="train-small"):
-        st.write("**No model or data yet?** Try it with the small model that comes with Inquisight and a set of drawn "
-                 "pictures with captions. It takes minutes on a CPU.")  # fmt: skip
+        st.write(
+            "**No model or data yet?** Try it with the small model that comes with Inquisight and a set of drawn "
+            "pictures with captions. It takes minutes on a CPU."
+        )
         st.button(
             "Use the small model and sample data",
             key="train-use-small",
             icon=":material/school:",
             on_click=attempt,
-            args=(_use_small, SMALL, model),
+            args=(_use_small,),
             help=f"Writes the pictures to {SAMPLE}, once, and fills in the form",
         )
 
 
-def _small_model() -> Path | None:
-    entry = get_registry().vision_backends.get("pocket")
-    files = find_weights(entry).files if entry is not None else ()
-    return files[0].parent if files else None
-
-
-def _use_small(recipe: str, model: Path) -> None:
-    folder = SAMPLE.absolute()
-    if not folder.is_dir():
-        room("data.sample_set").write_sample(folder)
-    run = next(
-        path for number in range(1, 1000) if not (path := Path("runs") / f"{recipe}-{number}").absolute().exists()
-    )
+def _use_small() -> None:
+    if not SAMPLE.is_dir():
+        room("data.sample_set").write_sample(SAMPLE.absolute())
+    run = next(path for number in range(1, 1000) if not (path := Path("runs") / f"{SMALL}-{number}").exists())
     filled = {
-        "train-recipe": recipe, "train-model": str(model), "train-data": str(SAMPLE), "train-out": str(run),
-        "train-settings": "",
+        "recipe": SMALL, "model": room("recipes").SMALL, "data": str(SAMPLE), "out": str(run), "settings": ""
     }  # fmt: skip
-    st.session_state.update(filled)
+    st.session_state.update({f"train-{name}": value for name, value in filled.items()})
     lead_to("train-start", control=True)
 
 
