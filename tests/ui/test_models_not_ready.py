@@ -132,7 +132,9 @@ def test_the_plugins_page_shows_the_same_states() -> None:
 def test_nothing_is_looked_at_that_may_not_be_chosen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("INQUISIGHT_UI_HOST", "0.0.0.0")
     get_options.cache_clear()
-    there, nowhere = f"minigpt4:{tmp_path}", "minigpt4:/nowhere"
+    monkeypatch.chdir(tmp_path)  # short names: long ones are shortened in messages
+    (tmp_path / "there").mkdir()
+    there, nowhere = "minigpt4:./there", "minigpt4:./nowhere"
     said = [blocked(vision=[spec]).replace(spec, "") for spec in (there, nowhere)]
     assert said[0] == said[1] and "is not offered here" in said[0], "who may not name it learns nothing of the disk"
     with pytest.raises(UsageError, match="not offered"):
