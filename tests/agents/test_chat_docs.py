@@ -13,7 +13,7 @@ from tests.agents.talking import Talk
 from tests.documents import blocks, commands
 
 ROOT = Path(__file__).resolve().parents[2]
-CHAT, ASSISTANT = ((ROOT / "docs" / name).read_text("utf-8") for name in ("chat.md", "assistant.md"))
+CHAT, ASSISTANT = ((ROOT / "docs" / name).read_text("utf-8") for name in ("chat.md", "ask.md"))
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The commands of docs/training.md, in the order of the page, with a model and data that take seconds."""
+"""The commands of docs/train.md, in the order of the page, with a model and data that take seconds."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from agents.cli import run
 from tests.training.tiny_run import make_pictures
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "training.md").read_text("utf-8")
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "train.md").read_text("utf-8")
 FIRST, REST = PAGE.split("## The paper's way")
 FOUR, COMMANDS = (re.findall(r"^ *inquisight (\w.*)$", part, re.MULTILINE) for part in (FIRST, REST))
 # What makes a run of days one of a second; nothing of what the page shows is changed.

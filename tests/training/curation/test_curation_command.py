@@ -130,7 +130,7 @@ def test_from_photographs_to_a_data_set_with_the_embedded_model(
 def test_the_commands_of_the_documentation_work_as_they_stand(
     shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    block = re.search(r"```sh\n(.*?)```", (ROOT / "docs" / "curation.md").read_text("utf-8"), re.DOTALL)
+    block = re.search(r"```sh\n(.*?)```", (ROOT / "docs" / "curate.md").read_text("utf-8"), re.DOTALL)
     assert block
     shutil.copytree(PHOTOS, tmp_path / "examples" / "photos")
     monkeypatch.chdir(tmp_path)
