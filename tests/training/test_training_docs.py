@@ -13,7 +13,7 @@ from agents.cli import run
 from tests.training.tiny_run import make_pictures
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "train.md").read_text("utf-8")
-FIRST, REST = PAGE.split("## The paper's way")
+FIRST, REST = PAGE.split("## Reproduce the paper")
 FOUR, COMMANDS = (re.findall(r"^ *inquisight (\w.*)$", part, re.MULTILINE) for part in (FIRST, REST))
 # What makes a run of days one of a second; nothing of what the page shows is changed.
 SMALL = {
