@@ -8,6 +8,7 @@
 #   make test-browser  the ways that people go through the dashboard, in a real Chromium (apt-get install chromium)
 #   make lint          ruff: rules and format
 #   make types         mypy
+#   make docs          the documentation as a static site in build/docs
 #   make readme        put the demo's real output into the READMEs
 #   make clean         remove .venv and what tools left behind
 #
@@ -19,7 +20,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo check quick test test-lavis test-ray test-browser lint types readme clean
+.PHONY: demo check quick test test-lavis test-ray test-browser lint types docs readme clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -56,6 +57,11 @@ lint: $(INSTALLED)
 
 types: $(INSTALLED)
 	@$(BIN)/mypy
+
+# Warnings are errors: a broken link, a page in no table of contents, a docstring that does not parse.
+docs: $(INSTALLED)
+	@$(BIN)/python -m sphinx -q -W --keep-going -d build/doctrees docs build/docs
+	@echo "docs: build/docs/index.html"
 
 readme: $(INSTALLED)
 	@$(BIN)/python docs/refresh_readme.py

@@ -1,45 +1,78 @@
 """Sphinx configuration: `make docs` builds the pages of this folder and the API reference into `build/docs`.
 
-Pages are Markdown (MyST) and link to each other as files, so that they can be read in the repository as well. The API
-pages import the packages themselves; none of them loads model weights or opens a network connection.
+Pages are Markdown and link to files, so that they read well in the repository too. The API pages import the packages;
+no import loads weights or opens a connection.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
+from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+DOCS = Path(__file__).resolve().parent
+ROOT = DOCS.parent
 sys.path.insert(0, str(ROOT))
 
 project = "Inquisight"
 author = "the Inquisight authors"
 version = release = installed_version("inquisight")
-copyright = author
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx_copybutton"]
 source_suffix = {".md": "markdown"}
 root_doc = "index"
-nitpicky = False
 
-myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3
 
-# Docstrings put code between single backticks.
-default_role = "code"
+default_role = "code"  # docstrings put code between single backticks
+add_module_names = False
+python_maximum_signature_line_length = 88
 autodoc_member_order = "bysource"
-autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
-autodoc_use_type_comments = False
 
 copybutton_prompt_text = "$ "
-copybutton_only_copy_prompt_lines = True
 
 html_theme = "furo"
 html_title = "Inquisight"
-html_show_sourcelink = False
 html_show_copyright = False
-html_theme_options = {"light_css_variables": {"color-brand-primary": "#0f766e", "color-brand-content": "#0f766e"}}
-pygments_dark_style = "monokai"
+html_copy_source = False
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_theme_options = {
+    "light_css_variables": {"color-brand-primary": "#0f766e", "color-brand-content": "#0f766e"},
+    "dark_css_variables": {"color-brand-primary": "#5eead4", "color-brand-content": "#5eead4"},
+}
+
+# Files outside this folder that are pages of the site; their namesakes here only point to them.
+ELSEWHERE = {
+    "model-card": ROOT / "plugins" / "pocket" / "model" / "README.md",
+    "contributing": ROOT / "CONTRIBUTING.md",
+    "changelog": ROOT / "CHANGELOG.md",
+}
+_PAGE_OF = {path: DOCS / f"{name}.md" for name, path in ELSEWHERE.items()}
+
+
+def read_source(_: object, docname: str, source: list[str]) -> None:
+    """Load a page from `ELSEWHERE`, and point links to those files at their pages."""
+    page = DOCS / f"{docname}.md"
+    origin = ELSEWHERE.get(docname, page)
+    text = source[0] if origin == page else origin.read_text("utf-8")
+
+    def relink(match: re.Match[str]) -> str:
+        target = (origin.parent / match["path"]).resolve()
+        if not target.exists():
+            return match[0]  # the build reports it
+        if target.is_dir():
+            return f"`{match['text']}`"
+        return f"[{match['text']}]({os.path.relpath(_PAGE_OF.get(target, target), page.parent)}{match['anchor']})"
+
+    source[0] = re.sub(r"\[(?P<text>[^]]*)\]\((?P<path>[^)#:\s]+)(?P<anchor>(?:#[^)\s]*)?)\)", relink, text)
+
+
+def setup(app: Any) -> dict[str, bool]:
+    app.connect("source-read", read_source)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

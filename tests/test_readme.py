@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,12 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
 READMES = ("README.md", "README.zh-CN.md")
+PAGES = [
+    *READMES,
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
+]
 ECHO = ROOT / "examples" / "inquisight-echo"
 HAS_POCKET = (ROOT / "plugins" / "pocket" / "model" / "model.safetensors").is_file()
 DEMO = re.compile(r"<!-- demo:begin -->\n```text\n(.*?)\n```\n<!-- demo:end -->", re.DOTALL)
@@ -197,21 +204,35 @@ def test_both_languages_show_the_same_commands_and_code() -> None:
         assert sorted(found[0]) == sorted(found[1])
 
 
-@pytest.mark.parametrize(
-    "name", [*READMES, "CONTRIBUTING.md", "CHANGELOG.md", "docs/architecture.md", "docs/plugins.md"]
-)
+@pytest.mark.parametrize("name", PAGES)
 def test_links_lead_somewhere(name: str) -> None:
     made_with_the_model = {ROOT / "docs" / "dialogue.svg", ROOT / "plugins" / "pocket" / "model" / "README.md"}
-    for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / name).read_text("utf-8")):
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", (ROOT / name).read_text("utf-8")):
         path = ((ROOT / name).parent / target).resolve()
         assert path.exists() or (path in made_with_the_model and not HAS_POCKET), target
 
 
-def test_settings_that_are_named_exist() -> None:
+@pytest.mark.parametrize("name", PAGES)
+def test_programs_that_are_named_exist(name: str) -> None:
+    for module in set(re.findall(r"python -m ([\w.]+\w)", (ROOT / name).read_text("utf-8"))):
+        assert find_spec(module), module
+
+
+def test_the_settings_page_is_complete() -> None:
     from core.settings import Settings
 
     known = {f"INQUISIGHT_{field.upper()}" for field in Settings.model_fields} | {"INQUISIGHT_DEBUG"}
-    assert set(re.findall(r"INQUISIGHT_\w+", (ROOT / "README.md").read_text("utf-8"))) <= known
+    assert set(re.findall(r"INQUISIGHT_\w+", (ROOT / "docs" / "settings.md").read_text("utf-8"))) == known
+    for name in PAGES:
+        named = set(re.findall(r"INQUISIGHT_\w+", (ROOT / name).read_text("utf-8")))
+        assert {one for one in named if not one.startswith("INQUISIGHT_TEST_") and one != "INQUISIGHT_"} <= known
+
+
+def test_the_api_pages_are_complete() -> None:
+    import core
+
+    page = (ROOT / "docs" / "api" / "core.md").read_text("utf-8")
+    assert [name for name in core.__all__ if f":: core.{name}\n" not in page] == []
 
 
 @pytest.mark.skipif(not HAS_POCKET, reason="the embedded model has not been built")
