@@ -24,6 +24,7 @@ version = release = installed_version("inquisight")
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx_copybutton"]
 source_suffix = {".md": "markdown"}
 root_doc = "index"
+highlight_language = "none"
 
 myst_heading_anchors = 3
 
