@@ -74,6 +74,16 @@ def read_source(_: object, docname: str, source: list[str]) -> None:
     source[0] = re.sub(r"\[(?P<text>[^]]*)\]\((?P<path>[^)#:\s]+)(?P<anchor>(?:#[^)\s]*)?)\)", relink, text)
 
 
+def unquote_types(*event: Any) -> tuple[str, str | None] | None:
+    """Show `number: int` where a dataclass without a docstring has `number: 'int'`."""
+    *_, signature, result = event
+    return (re.sub(r": '([^']+)'", r": \1", signature), result) if signature else None
+
+
 def setup(app: Any) -> dict[str, bool]:
+    import inquisight
+
+    inquisight.Chat.__name__ = "Chat"  # otherwise autodoc shows no more than "alias of Conversation"
     app.connect("source-read", read_source)
+    app.connect("autodoc-process-signature", unquote_types)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
