@@ -5,4 +5,4 @@ from __future__ import annotations
 if __name__ == "__main__":
     from core.launch import launch
 
-    launch("agents.cli:run", command="caption", program="python -m agents.chatcaptioner")
+    launch("agents.cli.main:run", command="caption", program="python -m agents.chatcaptioner")

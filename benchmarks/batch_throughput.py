@@ -34,15 +34,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from agents.batch.engine import Captioned, Work, local
-from agents.batch.listing import Item
 from agents.batch.pipeline import How
-from agents.driver import caption_picture, visual_question
-from agents.interview import Interview, InterviewOptions, NeedAnswer, NeedPlainCaption
-from agents.prompts import Prompts
+from agents.interview.driver import caption_picture, visual_question
+from agents.interview.prompts import Prompts
+from agents.interview.protocol import Interview, InterviewOptions, NeedAnswer, NeedPlainCaption
 from benchmarks.batch_fakes import QUESTIONS, FixedQuestioner
 from benchmarks.batch_figures import add_out, check_out, keep, say
 from benchmarks.first_caption import Counting
 from core import Caption, InquisightError, VisionBackend, find_pictures, get_registry, open_picture
+from core.datasets.pictures.listing import Item
 
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS = len(QUESTIONS) + 1

@@ -73,7 +73,7 @@ def make_engine(size: str, seed: int = 0) -> Any:
         LlamaConfig,
     )
 
-    from plugins.minigpt4.engine import Engine
+    from plugins.minigpt4.runtime.engine import Engine
 
     see, see_layers, talk, talk_layers, mlp, query, query_layers = SIZES[size]
     config = Blip2Config(
@@ -111,8 +111,8 @@ def tasks(engine: Any, turns: int, tokens: int) -> list[Task]:
     """What is measured, on one picture."""
     import torch
 
-    from plugins.minigpt4.conversation import Conversation, Seen
-    from plugins.minigpt4.decoding import GREEDY, Speech
+    from plugins.minigpt4.runtime.conversation import Conversation, Seen
+    from plugins.minigpt4.runtime.decoding import GREEDY, Speech
 
     pixels = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(1)).to(engine.embed.weight.device)
     # every answer has the same length, whatever random numbers would say

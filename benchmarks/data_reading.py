@@ -8,7 +8,7 @@ the same run and in alternating order. Two things are measured, each for both:
 
 - read: picture bytes and caption of every sample, shuffled in a buffer of 1,000;
 - decode: the same, and the picture decoded to RGB. Webdataset decodes with its own `decode("pil")`, ours through
-  `core.images`, which also checks the format, limits the size and turns the picture upright.
+  `core.images.picture`, which also checks the format, limits the size and turns the picture upright.
 
 Ours is measured without threads and with `--threads`. Plain webdataset runs in one process as well; more processes
 (its DataLoader workers) would multiply both. What ours does besides: it knows its exact position, names what is broken,
@@ -33,8 +33,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from core.datasets.samples.spec import DataSpec
 from core.errors import InquisightError
-from training.data.spec import DataSpec
 from training.data.stream import open_stream
 
 BUFFER = 1000

@@ -112,8 +112,8 @@ class Sample:
 
 def interview(picture: Picture, vision: VisionBackend, questioner: Any, *, again: bool, rounds: int) -> Sample:
     """One interview from a decoded picture to the caption. Raises InquisightError where it fails."""
-    from agents.driver import caption_picture
-    from agents.interview import InterviewOptions
+    from agents.interview.driver import caption_picture
+    from agents.interview.protocol import InterviewOptions
 
     counting = Counting(vision, again=again)
     start = time.perf_counter()
@@ -169,7 +169,7 @@ def further(options: argparse.Namespace) -> None:
 
 def load(options: argparse.Namespace) -> tuple[VisionBackend, Any]:
     """Both models by name."""
-    from agents.questioners import load_questioner
+    from agents.llm.questioners import load_questioner
 
     return get_registry().create_vision(options.vision), load_questioner(options.questioner, seed=1)
 

@@ -28,7 +28,7 @@ from typing import Any
 from benchmarks import parity_minigpt4_recipe as recipe
 from core import InquisightError
 from core.errors import BackendError, UsageError, printable
-from plugins.minigpt4.memory import GB, Memory, free_memory, memory_plan
+from plugins.hf.memory import GB, Memory, free_memory, memory_plan
 
 SIZES: dict[str, dict[str, int]] = {
     "7b": {},
@@ -139,7 +139,7 @@ def here() -> list[tuple[str, float, bool]]:
 
 def write_tokenizer(directory: Path, words: int = WORDS) -> None:
     """LLaMA's kind of tokenizer: `words` tokens, most of them fillers, Vicuna's `[PAD]`, the picture's placeholder."""
-    from plugins.minigpt4 import tokens
+    from plugins.minigpt4.convert import tokens
 
     source = directory / "tokenizer-source"
     source.mkdir(parents=True)
@@ -156,8 +156,8 @@ def write_random(config: Any, directory: Path, dtype: str, tell: Callable[[str],
     """`config`'s model with random numbers, as `minigpt4:` opens it. Raises BackendError where there is no room."""
     import torch
 
-    from plugins.minigpt4 import writing
-    from plugins.minigpt4.pieces import Piece
+    from plugins.minigpt4.convert import writing
+    from plugins.minigpt4.convert.pieces import Piece
 
     kind = getattr(torch, dtype)
     block = (torch.randn(BLOCK, generator=torch.Generator().manual_seed(0)) * 0.02).to(kind)
@@ -207,10 +207,10 @@ def run(directory: Path, device: str, dtype: str, tell: Callable[[str], None], t
     import torch
 
     from core.testing import make_picture
-    from plugins.minigpt4.backend import MiniGPT4Backend
-    from plugins.minigpt4.conversation import Conversation
-    from plugins.minigpt4.decoding import GREEDY
-    from plugins.minigpt4.loading import LoadOptions
+    from plugins.minigpt4.runtime.backend import MiniGPT4Backend
+    from plugins.minigpt4.runtime.conversation import Conversation
+    from plugins.minigpt4.runtime.decoding import GREEDY
+    from plugins.minigpt4.runtime.loading import LoadOptions
 
     tell("loading")
     start = time.perf_counter()

@@ -61,7 +61,7 @@ def convert(directory: Path) -> Any:
         OPTConfig,
     )
 
-    from plugins.minigpt4.vision import QFORMER, VIT, open_eye
+    from plugins.minigpt4.convert.vision import QFORMER, VIT, open_eye
 
     eye = open_eye([str(directory / "opt.pth")])
     assert eye.qformer is not None
@@ -155,7 +155,7 @@ def _pixels() -> np.ndarray:
     """(pictures, 3, 224, 224): a plain resize to the square by Pillow, then CLIP's mean and deviation."""
     from PIL import Image
 
-    from plugins.minigpt4.loading import MEAN, STD
+    from plugins.minigpt4.runtime.loading import MEAN, STD
 
     size = (recipe.IMAGE_SIZE, recipe.IMAGE_SIZE)
     mean, deviation = np.asarray(MEAN, np.float32), np.asarray(STD, np.float32)

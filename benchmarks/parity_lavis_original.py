@@ -31,7 +31,7 @@ def _module(name: str, path: Path) -> Any:
 
 
 recipe: Any = _module("parity_lavis_recipe", ROOT / "benchmarks" / "parity_lavis_recipe.py")
-eye: Any = _module("lavis_eye", ROOT / "plugins" / "lavis" / "eye.py")
+eye: Any = _module("lavis_eye", ROOT / "plugins" / "lavis" / "worker.py")
 
 
 class TinyEye(eye.LavisEye):  # type: ignore[misc]

@@ -67,7 +67,7 @@ def save_sources(variant: recipe.Variant, directory: Path) -> None:
 
 def converted(variant: recipe.Variant, directory: Path) -> Path:
     """`directory`'s source files as one model."""
-    from plugins.minigpt4.convert import Request, convert
+    from plugins.minigpt4.convert.conversion import Request, convert
 
     vision = ["blip2.pth", "eva_vit_g.pth"] if variant.qformer else ["eva_vit_g.pth"]
     return convert(
@@ -87,11 +87,11 @@ def ours(variant: recipe.Variant, model: Path) -> Outputs:
     """What the backend makes of the recipe's pictures and conversation; the original's names and shapes."""
     import torch
 
-    from core.images import open_picture
-    from plugins.minigpt4.backend import MiniGPT4Backend
-    from plugins.minigpt4.conversation import Conversation, Seen
-    from plugins.minigpt4.decoding import Options
-    from plugins.minigpt4.loading import LoadOptions
+    from core.images.picture import open_picture
+    from plugins.minigpt4.runtime.backend import MiniGPT4Backend
+    from plugins.minigpt4.runtime.conversation import Conversation, Seen
+    from plugins.minigpt4.runtime.decoding import Options
+    from plugins.minigpt4.runtime.loading import LoadOptions
 
     backend = MiniGPT4Backend(str(model), options=LoadOptions(dtype="float32", device="cpu"))
     engine = backend.engine
@@ -220,8 +220,8 @@ def _run(options: argparse.Namespace, what: str, directory: Path) -> None:
 
 def llama_tokens(options: argparse.Namespace, directory: Path) -> list[tuple[str, int, float, float]]:
     """The prompts in LLaMA's own vocabulary: the tokenizer of 2023 against what the converter writes."""
-    from plugins.minigpt4 import tokens
-    from plugins.minigpt4.conversation import FORMATS, Conversation, Seen
+    from plugins.minigpt4.convert import tokens
+    from plugins.minigpt4.runtime.conversation import FORMATS, Conversation, Seen
 
     place = directory / "llama-tokenizer"
     prepare_llm(recipe.VARIANTS[1], place)
@@ -258,7 +258,7 @@ def _pieces(directory: Path, prompts: dict[str, str], format: Any) -> dict[str, 
     """Token ids as the engine makes them: cut at the pictures, one BOS in front."""
     from transformers import AutoTokenizer
 
-    from plugins.minigpt4.rows import RowWriter
+    from plugins.minigpt4.runtime.rows import RowWriter
 
     tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
     read = RowWriter(tokenizer, format, recipe.POSITIONS)._ids

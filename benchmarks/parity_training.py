@@ -37,7 +37,7 @@ def ours(variant: recipe.Variant, model: Path) -> dict[str, Outputs]:
     """The original's outputs by our computation, for each way of laying out the batch."""
     import torch
 
-    from core.images import open_picture
+    from core.images.picture import open_picture
     from training.packing import lay_out
     from training.recipes import make_recipe
     from training.stages import open_task, pixels

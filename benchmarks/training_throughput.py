@@ -43,8 +43,8 @@ from core import InquisightError
 from core.errors import UsageError
 from training.fitting import choose_packing
 from training.packing import Words, forwards
-from training.progress import measure_peak
 from training.recipes import Recipe
+from training.runs.progress import measure_peak
 from training.stages import Task, looking
 
 LONGEST = {1: 32, 2: 160}  # target tokens, by stage

@@ -183,10 +183,10 @@ def summary(scores: Sequence[Score], seconds: Sequence[float]) -> dict[str, floa
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Make the clips, have each talked about, and score the stories. Raises InquisightError."""
-    from agents.questioners import load_questioner
+    from agents.llm.questioners import load_questioner
     from agents.video.driver import interview_video, plan_video
     from agents.video.interview import VideoOptions
-    from core.video import open_video
+    from core.video.clip import open_video
     from training.pocket.foundation import known_names
     from training.pocket.scenes import Composer
 

@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from core.datasets.folders import find_pictures
     from core.errors import (
         BackendError,
         ImageError,
@@ -19,14 +20,13 @@ if TYPE_CHECKING:
         UsageError,
         printable,
     )
-    from core.folders import find_pictures
     from core.hookspecs import hookimpl
-    from core.images import Picture, open_picture
-    from core.isolated import IsolatedVision, Limits
+    from core.images.picture import Picture, open_picture
+    from core.isolated.backend import IsolatedVision, Limits
     from core.records import Caption, Chat, ChatTurn, Dialogue, PictureInfo, ToolCall, Turn
     from core.registry import Entry, Problem, Register, Registry, get_registry, load_registry
     from core.settings import Settings, get_settings
-    from core.store import StoredCaption, TranscriptStore
+    from core.store.transcripts import StoredCaption, TranscriptStore
     from core.tasks import NOTHING_NEW, Task, TaskTurn
     from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
 
@@ -41,14 +41,14 @@ _HOMES = {
         "UsageError",
         "printable",
     ),
-    "core.folders": ("find_pictures",),
+    "core.datasets.folders": ("find_pictures",),
     "core.hookspecs": ("hookimpl",),
-    "core.images": ("Picture", "open_picture"),
-    "core.isolated": ("IsolatedVision", "Limits"),
+    "core.images.picture": ("Picture", "open_picture"),
+    "core.isolated.backend": ("IsolatedVision", "Limits"),
     "core.records": ("Caption", "Chat", "ChatTurn", "Dialogue", "PictureInfo", "ToolCall", "Turn"),
     "core.registry": ("Entry", "Problem", "Register", "Registry", "get_registry", "load_registry"),
     "core.settings": ("Settings", "get_settings"),
-    "core.store": ("StoredCaption", "TranscriptStore"),
+    "core.store.transcripts": ("StoredCaption", "TranscriptStore"),
     "core.tasks": ("NOTHING_NEW", "Task", "TaskTurn"),
     "core.vision": ("EncodedImage", "GenerationOptions", "Reply", "VisionBackend", "VisualQuestion"),
 }

@@ -6,7 +6,7 @@ It imports next to nothing, so that its first line is the first thing a command 
         from core.launch import guard, launch
 
         guard()
-        launch("agents.cli:run", command="caption", program="python -m agents.chatcaptioner")
+        launch("agents.cli.main:run", command="caption", program="python -m agents.chatcaptioner")
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class TerminatedError(KeyboardInterrupt):
 def main() -> None:
     """Entry point of `inquisight`. The command line lives layers above, so it is named and not imported."""
     guard()
-    launch("agents.cli:run")
+    launch("agents.cli.main:run")
 
 
 def guard() -> None:
@@ -41,9 +41,9 @@ def launch(target: str, **options: Any) -> NoReturn:
     guard()
     import importlib
 
+    from core.console.streams import finish_streams, own_streams
     from core.errors import InquisightError
     from core.shadow import check_not_shadowed
-    from core.streams import finish_streams, own_streams
 
     own_streams()
     module, _, name = target.partition(":")

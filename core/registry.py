@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from core import hookspecs
-from core.commands import Commands
+from core.console.commands import Commands
 from core.entries import Entry, Kind, Problem, Register, Target, collector, one_line
 from core.errors import BackendError, InquisightError, QuestionerError, RegistryError, UsageError, printable
 from core.hookspecs import GROUP

@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     base_url: str | None = None
     """Address of an OpenAI-compatible server for `openai:`, ending in /v1 for most."""
     api_key: SecretStr | None = None
-    """Key for that address, or for OpenAI itself where it is not set; goes nowhere else (see `core.endpoints`)."""
+    """Key for that address, or for OpenAI itself where it is not set; goes nowhere else (see `core.net.endpoints`)."""
     vision_base_url: str | None = None
     """Address of the server of the vision model `openai:`, where it is another one than that of the questioner."""
     vision_api_key: SecretStr | None = None

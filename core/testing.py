@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 
 from core.errors import UsageError
-from core.images import Picture, open_picture
+from core.images.picture import Picture, open_picture
 from core.records import Turn
 from core.registry import get_registry
 from core.tasks import QUESTION, SUMMARY, Task, TaskName, is_nothing_new

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from core.errors import BackendError, UsageError, printable
 
 if TYPE_CHECKING:
-    from core.images import Picture
+    from core.images.picture import Picture
 
 
 @dataclass(frozen=True, slots=True)

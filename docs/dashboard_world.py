@@ -68,7 +68,7 @@ def make_curation(folder: Path, pictures: Path) -> Path:
 
 def make_model(root: Path, pictures: list[Path]) -> dict[str, Any]:
     """ROOT/model and ROOT/features: pocket as a training takes it. The recipe's changes that name them."""
-    from training.pocket.small.world import Reader, keep_features, write_model
+    from benchmarks.pocket_small.world import Reader, keep_features, write_model
 
     folder = root / "looked-at"
     (folder / "image").mkdir(parents=True, exist_ok=True)

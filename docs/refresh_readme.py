@@ -69,7 +69,7 @@ def dialogue_svg(caption_json: str) -> str:
     """The dialogue as a terminal would show it."""
     from rich.console import Console
 
-    from agents.printing import RichPrinter, replay
+    from agents.cli.render.interview import RichPrinter, replay
     from core.records import Caption
 
     console = Console(

@@ -24,7 +24,7 @@ def pocket(argument: str | None) -> None:
 
 def minigpt4(argument: str | None) -> None:
     """`minigpt4:DIRECTORY`."""
-    from plugins.minigpt4.loading import HOW, LoadOptions, check
+    from plugins.minigpt4.runtime.loading import HOW, LoadOptions, check
 
     if not argument:
         raise BackendError(f"minigpt4 needs a directory: minigpt4:DIRECTORY; make one with `{HOW}`.")
@@ -34,7 +34,7 @@ def minigpt4(argument: str | None) -> None:
 
 def trained(argument: str | None) -> None:
     """`trained:RUN`."""
-    from plugins.minigpt4.trained import RunOptions, check_base, open_run
+    from plugins.minigpt4.runtime.trained import RunOptions, check_base, open_run
 
     if not argument:
         raise BackendError("trained needs the folder of a finished training: trained:RUN.")
@@ -64,7 +64,7 @@ def transformers(argument: str | None) -> None:
 
 def openai(argument: str | None) -> None:
     """`openai:MODEL`."""
-    from core.endpoints import find_endpoint
+    from core.net.endpoints import find_endpoint
     from core.settings import get_settings
     from plugins.openai_vision.options import Options
 
@@ -91,7 +91,7 @@ def _folder_or_name(text: str, plugin: str, check: Callable[[], object]) -> None
     """Check a folder as a whole; a name on the hub where it may not be fetched."""
     from huggingface_hub import constants
 
-    from plugins.minigpt4.hub import is_name
+    from plugins.minigpt4.convert.hub import is_name
 
     path = Path(text).expanduser()
     if path.exists() or path.is_symlink() or not is_name(text) or constants.HF_HUB_OFFLINE:

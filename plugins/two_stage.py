@@ -21,7 +21,7 @@ def register_vision_backends(register: Register) -> None:
     """Offer `trained:RUN`, what a finished training learned beside the model it was trained with."""
     register(
         "trained",
-        "plugins.minigpt4.trained:open_trained",
+        "plugins.minigpt4.runtime.trained:open_trained",
         check="plugins.readiness:trained",
         description="A MiniGPT-4 with a projection of your own: trained:RUN, the folder of a finished training.",
         capabilities={
@@ -40,7 +40,9 @@ def register_trainers(register: Register) -> None:
     register("stage1", "training.run:stage1", description="Learn to see: short captions without a prompt.")
     register("stage2", "training.run:stage2", description="Learn to speak: descriptions in the chat format.")
     register(
-        "features", "training.keeping:keep_features", description="Look at every picture once and keep what was seen."
+        "features",
+        "training.features.keep:keep_features",
+        description="Look at every picture once and keep what was seen.",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from core.images import Picture
+from core.images.picture import Picture
 from core.vision import EncodedImage, VisionBackend
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agents.prompts import DEFAULT_FILE
+from agents.interview.prompts import DEFAULT_FILE
 from tests.agents.plugin_on_disk import Shell
 
 

@@ -47,7 +47,9 @@ def shell(tmp_path: Path) -> Shell:
     return made
 
 
-def run(shell: Shell, *arguments: str, module: str = "agents.cli", **more: str) -> subprocess.CompletedProcess[str]:
+def run(
+    shell: Shell, *arguments: str, module: str = "agents.cli.main", **more: str
+) -> subprocess.CompletedProcess[str]:
     """A command in a Python that was started for it, since the hook belongs to the start."""
     return subprocess.run(
         [sys.executable, "-m", module, *arguments],
@@ -61,7 +63,7 @@ def run(shell: Shell, *arguments: str, module: str = "agents.cli", **more: str) 
 
 
 def interrupted(
-    shell: Shell, at: str, *arguments: str, module: str = "agents.cli", number: int = 2, **more: str
+    shell: Shell, at: str, *arguments: str, module: str = "agents.cli.main", number: int = 2, **more: str
 ) -> str:
     """What a command that gets the signal there prints on standard output."""
     environment = {"INTERRUPT_AT": at, "INTERRUPT_WITH": str(int(number)), **more}
@@ -78,7 +80,7 @@ def interrupted(
         ("typer", signal.SIGINT),
         ("typer", signal.SIGTERM),
         ("core.registry", signal.SIGINT),
-        ("agents.captioning", signal.SIGTERM),
+        ("agents.cli.caption", signal.SIGTERM),
         ("PIL.Image", signal.SIGINT),
         ("sqlalchemy", signal.SIGINT),
         ("pydantic", signal.SIGINT),
@@ -91,13 +93,13 @@ def test_while_modules_are_imported(shell: Shell, at: str, number: int) -> None:
 @pytest.mark.parametrize(
     ("module", "at"),
     [
-        ("agents.chatcaptioner", "agents.cli"),
-        ("agents.chat", "core.errors"),
+        ("agents.chatcaptioner", "agents.cli.main"),
+        ("agents.cli.chat", "core.errors"),
         ("agents.batch", "typer"),
         ("agents.video", "typer"),
         ("training.run", "torch"),
-        ("training.curation.steps", "core.left_out"),
-        ("ui.serve", "streamlit.web.cli"),
+        ("training.curation.steps.processes", "core.datasets.left_out"),
+        ("ui.server.serve", "streamlit.web.cli"),
     ],
 )
 def test_every_way_in(shell: Shell, module: str, at: str) -> None:

@@ -76,7 +76,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
 
 @pytest.fixture
 def command(environment: Environment) -> Environment:
-    pytest.importorskip("agents.cli", reason="the command line is not there yet")
+    pytest.importorskip("agents.cli.main", reason="the command line is not there yet")
     return environment
 
 

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from core.console.silence import hush_libraries
 from core.errors import InquisightError, UsageError, printable
-from core.quiet import hush_libraries
 
 EXIT_INTERRUPTED = 130
 EXIT_UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
@@ -82,7 +82,7 @@ def features(recipe: RecipeOption, out: OutOption, set_: SetOption = None) -> No
     from training.recipes import ready_recipe
 
     chosen = ready_recipe(recipe, set_ or ())
-    from training.keeping import keep_features
+    from training.features.keep import keep_features
 
     _tell(keep_features(chosen, out))
 
@@ -124,7 +124,7 @@ def prepare(
         raise UsageError(f"--template is '{printable(template, 40)}': take auto, vicuna or llama2.")
     if dtype not in ("auto", "bfloat16", "float16", "float32"):
         raise UsageError(f"--dtype is '{printable(dtype, 40)}': take auto, bfloat16, float16 or float32.")
-    from plugins.minigpt4.trained import prepare as join
+    from plugins.minigpt4.runtime.trained import prepare as join
 
     join(
         llm,
@@ -148,7 +148,7 @@ def export(
     ] = None,
 ) -> None:
     """Join a finished training with its model into a directory that opens as minigpt4:DIR, and elsewhere."""
-    from plugins.minigpt4.trained import export as join
+    from plugins.minigpt4.runtime.trained import export as join
 
     print(join(run, to, base=base))
 
@@ -183,7 +183,7 @@ def status(
     json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
 ) -> None:
     """How a training stands: running, interrupted, failed or finished; its loss, its speed, its checkpoints."""
-    from training.status import describe, in_words
+    from training.runs.status import describe, in_words
 
     facts = describe(run)
     if json:
@@ -199,8 +199,8 @@ def runs(
     folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to look, folders below it too.")] = Path("."),
 ) -> None:
     """List the trainings on this disk, the newest first: folder, state, step."""
-    from training.runs import find_runs
-    from training.status import describe
+    from training.runs.runs import find_runs
+    from training.runs.status import describe
 
     for run in find_runs(folder):
         facts = describe(run)
@@ -210,7 +210,7 @@ def runs(
 @train.command()
 def stop(run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a training that is at work.")]) -> None:
     """Ask a training of this machine to end its step, write a checkpoint and leave."""
-    from training.runs import stop as ask
+    from training.runs.runs import stop as ask
 
     ask(run)
 

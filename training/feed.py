@@ -18,10 +18,10 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from core.datasets.left_out import LeftOut
+from core.datasets.samples.sample import BrokenLog, BrokenSample, Sample
 from core.errors import UsageError
-from core.left_out import LeftOut
-from plugins.minigpt4.loading import Checked
-from training.data.samples import BrokenLog, BrokenSample, Sample
+from plugins.minigpt4.runtime.loading import Checked
 from training.data.stream import SampleStream, Step, count, left_out_of, open_stream
 from training.packing import Words
 from training.recipes import Recipe

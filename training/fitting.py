@@ -15,14 +15,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+from core.datasets.samples.kinds import open_source
+from core.datasets.samples.sample import BrokenLog, BrokenSample, DataError
+from core.datasets.samples.sources import attempt
 from core.errors import printable
-from training.checkpoints import read_json, write_json
-from training.data.kinds import open_source
-from training.data.samples import BrokenLog, BrokenSample, DataError
-from training.data.sources import attempt
 from training.data.stream import count, open_stream
 from training.packing import Work
 from training.recipes import Recipe
+from training.runs.checkpoints import read_json, write_json
 
 CHOSEN: Final = "chosen.json"
 PROBED: Final = 256  # samples whose lengths decide about packing; more where a batch is larger

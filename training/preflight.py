@@ -4,7 +4,7 @@
     findings[0].field, findings[0].words       # "model", one line with the way out
     require(recipe, Path("mine"))              # raises NotReadyError
 
-`inquisight train` makes these checks before it loads the model, `training.runs.start` before it starts a process, and
+`inquisight train` checks before it loads the model, `training.runs.runs.start` before it starts a process, and
 the dashboard shows each finding at the field that is wrong. No model library is imported but for memory and dtype.
 """
 
@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from core.errors import InquisightError, UsageError, printable
-from training.checkpoints import check_claim
 from training.recipes import AS_THE_MODEL, FRESH, Recipe
+from training.runs.checkpoints import check_claim
 
 if TYPE_CHECKING:
-    from plugins.minigpt4.loading import Checked
+    from plugins.minigpt4.runtime.loading import Checked
 
 Field = Literal["model", "data", "out", "settings", "packages"]
 PACKAGES: Final = ("torch", "transformers", "accelerate", "safetensors")
@@ -103,7 +103,7 @@ def check_model(recipe: Recipe) -> Checked:
     """What the model's directory says of itself, where the recipe fits it. Raises UsageError or BackendError."""
     if recipe.model is None:
         raise UsageError("the recipe names no model: --set model=DIRECTORY, made by `inquisight convert minigpt4`.")
-    from plugins.minigpt4.loading import check as check_directory
+    from plugins.minigpt4.runtime.loading import check as check_directory
 
     checked = check_directory(recipe.model, prefix="model=")
     has_qformer = not without_qformer(checked)
@@ -146,7 +146,7 @@ def check_projection(recipe: Recipe, checked: Checked) -> None:
         return
     from safetensors import safe_open
 
-    from plugins.minigpt4.trained import PROJECTION, open_run
+    from plugins.minigpt4.runtime.trained import PROJECTION, open_run
 
     run = open_run(path)
     with safe_open(run.tensors, framework="np") as opened:
@@ -169,7 +169,7 @@ def _check_memory(recipe: Recipe, checked: Checked) -> None:
     """The same refusal as when the model is loaded."""
     import torch
 
-    from plugins.minigpt4.choices import LoadOptions, choose
+    from plugins.minigpt4.runtime.load_options import LoadOptions, choose
 
     if recipe.dtype == "float16" and not torch.cuda.is_available():
         raise UsageError("dtype=float16 cannot be trained on a CPU: --set dtype=auto.")
@@ -179,8 +179,8 @@ def _check_memory(recipe: Recipe, checked: Checked) -> None:
 
 def check_data(recipe: Recipe) -> None:
     """Raise DataError, UsageError where the data cannot be opened or counted, or give no sample that can be used."""
+    from core.datasets.samples.sample import BrokenLog
     from training import feed, fitting
-    from training.data.samples import BrokenLog
     from training.data.stream import open_stream
 
     if not recipe.data:

@@ -21,8 +21,8 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from core.datasets.samples.spec import DataSpec
 from core.errors import UsageError, printable
-from training.data.spec import DataSpec
 
 SHIPPED: Final = Path(__file__).with_name("recipes")
 FRESH: Final = "fresh"

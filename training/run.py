@@ -35,17 +35,17 @@ import torch
 from torch import Tensor
 
 from core.errors import InquisightError, UsageError, printable
-from plugins.minigpt4.trained import FINISHED, KIND, TENSORS
-from training import checkpoints
-from training.checkpoints import RunError
+from plugins.minigpt4.runtime.trained import FINISHED, KIND, TENSORS
+from training.features.keep import kept_features, open_features
 from training.feed import Batch, Feed, steps_of
 from training.fitting import Chosen, choose, choose_packing, chosen_for, count_samples, keep, lengths_of
-from training.keeping import kept_features, open_features
 from training.packing import Work, forwards, lay_out
-from training.plots import MISSING, can_plot, draw_loss
 from training.preflight import check
-from training.progress import Progress, measure_peak
 from training.recipes import Recipe, load_recipe
+from training.runs import checkpoints
+from training.runs.checkpoints import RunError
+from training.runs.plots import MISSING, can_plot, draw_loss
+from training.runs.progress import Progress, measure_peak
 from training.samples import Samples, forget_after
 from training.stages import Wording, groups, learning_rate, open_task
 

@@ -20,12 +20,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from core.datasets.samples.sample import BrokenLog, Sample
 from core.errors import printable
-from training.checkpoints import SAMPLES, log_entries, write_whole
-from training.data.samples import BrokenLog, Sample
 from training.data.stream import open_stream
 from training.packing import Words
 from training.recipes import Recipe
+from training.runs.checkpoints import SAMPLES, log_entries, write_whole
 from training.stages import Task, Wording, pixels
 
 if TYPE_CHECKING:

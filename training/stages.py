@@ -23,11 +23,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.errors import BackendError, UsageError, printable
-from plugins.minigpt4.choices import LoadOptions
-from plugins.minigpt4.conversation import FORMATS, IMAGE_END, IMAGE_START, Format, clean
-from plugins.minigpt4.loading import Checked, load
-from plugins.minigpt4.modeling import PATCHES
-from plugins.minigpt4.trained import (
+from plugins.minigpt4.runtime.conversation import FORMATS, IMAGE_END, IMAGE_START, Format, clean
+from plugins.minigpt4.runtime.load_options import LoadOptions
+from plugins.minigpt4.runtime.loading import Checked, load
+from plugins.minigpt4.runtime.modeling import PATCHES
+from plugins.minigpt4.runtime.trained import (
     PROJECTION,
     open_run,
     projection_module,
@@ -314,7 +314,7 @@ def _start(recipe: Recipe) -> tuple[Tensors, float]:
         from safetensors.torch import load_file
 
         return load_file(run.tensors), run.lora_scale
-    from plugins.minigpt4.projection import read_projection
+    from plugins.minigpt4.convert.projection import read_projection
 
     found = read_projection(path)
     return {f"{PROJECTION}.weight": found.weight.float(), f"{PROJECTION}.bias": found.bias.float()}, 0.0
@@ -351,7 +351,7 @@ def _projection(recipe: Recipe, checked: Checked, start: tuple[Tensors, float]) 
 
 
 def _stored(checked: Checked, prefix: str) -> dict[str, Tensor]:
-    from plugins.minigpt4.sources import Weights
+    from plugins.minigpt4.convert.sources import Weights
 
     weights = Weights(sorted(checked.directory.glob("*.safetensors")))
     return {name: weights.read(name).float() for name in weights.stored if name.startswith(prefix)}

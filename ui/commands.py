@@ -19,9 +19,9 @@ import typer
 
 from core.errors import InquisightError, UsageError, printable
 from core.hookspecs import hookimpl
-from ui.shared.options import HOST, PORT, UPLOAD_MB, VIDEO_MB, UiOptions
+from ui.state.options import HOST, PORT, UPLOAD_MB, VIDEO_MB, UiOptions
 
-APP: Final = Path(__file__).with_name("app.py")
+APP: Final = Path(__file__).parent / "server" / "app.py"
 _START: Final = 60.0  # seconds after which a browser is no longer waited for
 
 
@@ -102,7 +102,7 @@ def ui(
     where = f"http://{'[' + host + ']' if ':' in host else host}:{port}"
     ended = threading.Event()
     process = subprocess.Popen(
-        [sys.executable, "-m", "ui.serve", "run", str(APP), *streamlit_options(options, port)],
+        [sys.executable, "-m", "ui.server.serve", "run", str(APP), *streamlit_options(options, port)],
         env={**os.environ, **options.to_environment()},
     )
     greeting = threading.Thread(target=greet, args=(where, ended), kwargs={"browser": not no_browser}, daemon=True)
@@ -226,7 +226,7 @@ def _wait(process: subprocess.Popen[bytes], ended: threading.Event) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """`python -m ui.commands`: the command alone."""
-    from agents.cli import complain
+    from agents.cli.main import complain
 
     cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     register_commands(cli)

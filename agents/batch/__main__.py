@@ -5,4 +5,4 @@ from __future__ import annotations
 if __name__ == "__main__":
     from core.launch import launch
 
-    launch("agents.cli:run", command="batch", program="python -m agents.batch")
+    launch("agents.cli.main:run", command="batch", program="python -m agents.batch")

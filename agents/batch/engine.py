@@ -17,23 +17,23 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from agents.batch.calls import metered
-from agents.batch.listing import Item
 from agents.batch.pipeline import How, Outcome, Ready, Task, interview_many
-from agents.usage import Meter
+from agents.llm.calls import metered
+from agents.llm.usage import Meter
+from core.datasets.pictures.listing import Item
 from core.errors import BackendError, ImageError, RegistryError, UsageError, printable
-from core.halting import Halt
-from core.images import Picture
+from core.images.picture import Picture
+from core.net.remote import Pace
 from core.records import Caption
-from core.remote import Pace
+from core.stopping import Halt
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
-    from agents.batch.cluster import Cluster
+    from agents.batch.ray.cluster import Cluster
     from core.vision import VisionBackend
 
-ENGINES: Final = {"local": "agents.batch.engine:local", "ray": "agents.batch.ray_engine:on_ray"}
+ENGINES: Final = {"local": "agents.batch.engine:local", "ray": "agents.batch.ray.engine:on_ray"}
 AHEAD: Final = 8  # pictures that are read before there is room for them
 WAITING: Final = 10_000  # pictures that wait for another one with the same bytes to be captioned
 
@@ -150,7 +150,7 @@ def result_of(outcome: Outcome) -> Captioned | GaveUp:
 
 def _fitted(how: How, questioner: BaseChatModel) -> How:
     """A pipeline in this process has one random generator for all its calls, so they must not overlap."""
-    from agents.providers import PROVIDER
+    from agents.llm.providers import PROVIDER
 
     local_model = (questioner.metadata or {}).get(PROVIDER) == "huggingface"
     return replace(how, concurrency=1) if local_model else how

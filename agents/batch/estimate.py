@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
-from agents.batch.journal import Record
 from agents.batch.pipeline import How
-from agents.batch.progress import duration
-from agents.interview import Interview, NeedQuestion, NeedSummary
-from agents.usage import LETTERS
-from core.left_out import LeftOut
+from agents.cli.render.progress import duration
+from agents.interview.protocol import Interview, NeedQuestion, NeedSummary
+from agents.llm.usage import LETTERS
+from core.datasets.left_out import LeftOut
+from core.files.journal import Record
 from core.records import Caption, Dialogue, PictureInfo, Turn
 
 # Letters that a turn usually has, where nothing was measured: what the embedded eye and common questioners say.

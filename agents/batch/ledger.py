@@ -15,9 +15,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from agents.batch.journal import Journal, Record
-from agents.batch.listing import Item, Listing, as_blob, from_blob
+from core.datasets.pictures.listing import Item, Listing, as_blob, from_blob
 from core.errors import StoreError, printable
+from core.files.journal import Journal, Record
 from core.records import Caption
 
 DONE, SAME, FAILED = 1, 2, 3  # SAME: it has the bytes of another picture, and shares that one's caption

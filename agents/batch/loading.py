@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agents.driver import check_language
-from agents.interview import InterviewOptions
+from agents.interview.driver import check_language
+from agents.interview.protocol import InterviewOptions
 from core.registry import get_registry
 from core.settings import Settings
 
@@ -33,7 +33,7 @@ class Loader:
 
     def load_questioner(self) -> BaseChatModel:
         """The model that asks. Raises InquisightError."""
-        from agents.questioners import load_questioner
+        from agents.llm.questioners import load_questioner
 
         # The pipeline keeps the pace itself, for plugins' questioners too.
         settings = self.settings.model_copy(update={"requests_per_second": None})

@@ -13,10 +13,10 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final
 
-from agents.batch.journal import as_bytes, replaced
 from agents.batch.ledger import Failure, Row
-from agents.sidecar import sidecar_of
 from core.errors import StoreError, UsageError, printable
+from core.files.journal import as_bytes, replaced
+from core.files.sidecar import sidecar_of
 
 KINDS: Final = {
     ".jsonl": "JSON Lines",

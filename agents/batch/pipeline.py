@@ -4,7 +4,7 @@
     for outcome in interview_many(tasks, vision, questioner, how):
         outcome.tag, outcome.caption, outcome.error
 
-Each picture is interviewed exactly as `agents.driver.interview_picture` does it, with the same prompts and seeds, so
+Each picture is interviewed exactly as by `agents.interview.driver.interview_picture`, same prompts and seeds, so
 that its caption is the same whatever else runs beside it. A finished interview makes room for the next: no more than
 `How.running` are in memory, and of decoded pictures that wait to be looked at no more than twice `PIXELS`.
 """
@@ -20,16 +20,16 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from agents.batch.calls import Callers, ends_all
-from agents.batch.seeing import PIXELS, ROWS, Eye, Row, Seen
-from agents.driver import (
+from agents.batch.vision_queue import PIXELS, ROWS, Eye, Row, Seen
+from agents.interview.driver import (
     ask_questioner,
     describe_questioner,
     described_options,
     to_langchain,
     visual_question,
 )
-from agents.interview import (
+from agents.interview.prompts import Prompts
+from agents.interview.protocol import (
     Finished,
     Interview,
     InterviewOptions,
@@ -38,13 +38,13 @@ from agents.interview import (
     NeedQuestion,
     NeedSummary,
 )
-from agents.prompts import Prompts
-from agents.seeds import call_seed
-from core.budgets import MORE
+from agents.interview.seeds import call_seed
+from agents.llm.calls import Callers, ends_all
 from core.errors import BackendError, InquisightError, QuestionerError, printable
-from core.halting import CalledOff, Halt, current_halt
-from core.images import Picture
+from core.images.picture import Picture
+from core.net.budgets import MORE
 from core.records import Caption, PictureInfo
+from core.stopping import CalledOff, Halt, current_halt
 from core.vision import EncodedImage, Reply, VisionBackend
 
 if TYPE_CHECKING:
@@ -285,7 +285,7 @@ class _Pipeline:
             case NeedQuestion() as need:
                 self.callers.put(run, partial(ask_questioner, need, self.questioner, interview, seed=how.seed))
             case need:
-                from agents.questioners import ask_reply
+                from agents.llm.questioners import ask_reply
 
                 messages = to_langchain(need.messages, need.task)
                 tokens, seed = how.options.summary_tokens, call_seed(how.seed, "summary")

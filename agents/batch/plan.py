@@ -9,21 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from agents.batch.cluster import Cluster, parse_cluster
 from agents.batch.engine import find_engine
-from agents.batch.inputs import PARQUET, SHARD, Folder, Source, find_sources
-from agents.batch.journal import read_json, write_json
-from agents.batch.listing import Scope
 from agents.batch.outputs import check_parquet, kind_of, with_shard
 from agents.batch.pipeline import How
-from agents.batch.shards import existing_shards
-from agents.batch.tables import ParquetTable
-from agents.batch.tars import Shards
-from agents.driver import described_options
-from agents.interview import InterviewOptions
-from agents.prompts import Prompts
-from agents.seeds import check_seed
+from agents.batch.ray.cluster import Cluster, parse_cluster
+from agents.batch.shard_output import existing_shards
+from agents.interview.driver import described_options
+from agents.interview.prompts import Prompts
+from agents.interview.protocol import InterviewOptions
+from agents.interview.seeds import check_seed
+from core.datasets.pictures.inputs import PARQUET, SHARD, Folder, Source, find_sources
+from core.datasets.pictures.listing import Scope
+from core.datasets.pictures.tables import ParquetTable
+from core.datasets.pictures.tars import Shards
 from core.errors import StoreError, UsageError, printable
+from core.files.journal import read_json, write_json
 from core.registry import get_registry
 from core.settings import Settings, get_settings
 

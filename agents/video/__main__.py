@@ -5,4 +5,4 @@ from __future__ import annotations
 if __name__ == "__main__":
     from core.launch import launch
 
-    launch("agents.cli:run", command="video", program="python -m agents.video")
+    launch("agents.cli.main:run", command="video", program="python -m agents.video")

@@ -5,7 +5,7 @@
         for event in interview_video(video, plan, vision, questioner, VideoOptions(rounds=12), seed=1):
             ...
 
-The events are those of `agents.driver`, so whatever prints or watches interviews about pictures does so here.
+The events are those of `agents.interview.driver`, so whatever prints or watches interviews about pictures does so here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from agents.driver import (
+from agents.interview.driver import (
     Answered,
     Encoded,
     Event,
@@ -29,8 +29,8 @@ from agents.driver import (
     described_options,
     key_of,
 )
-from agents.interview import InterviewOptions, NeedAnswer, NeedPlainCaption, NeedQuestion
-from agents.prompts import Prompts
+from agents.interview.prompts import Prompts
+from agents.interview.protocol import InterviewOptions, NeedAnswer, NeedPlainCaption, NeedQuestion
 from agents.video.interview import NeedFrameAnswer, NeedTelling, Part, VideoInterview, VideoOptions
 from agents.video.prompts import load_prompts
 from agents.video.records import video_options
@@ -52,7 +52,7 @@ from core.records import Caption
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
-    from core.video import Video
+    from core.video.clip import Video
     from core.vision import EncodedImage, VisionBackend
 
 FRAMES: Final = 8
@@ -180,7 +180,7 @@ def interview_video(
     """Yield what happens until the story is told; the last event is Done, Failed or Stopped.
 
     `earlier`: a stopped or failed interview with the same run key, which is continued. `interview`: one under way, with
-    its own prompts and options, in place of a new one. `save` as for `agents.driver.interview_picture`.
+    its own prompts and options, in place of a new one. `save` as for `agents.interview.driver.interview_picture`.
     """
     if interview is None:
         interview = VideoInterview(prompts or load_prompts(), options, plan.times, plan.parts)

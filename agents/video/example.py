@@ -18,7 +18,7 @@ from typing import Any, Final
 from PIL import Image
 
 from core.errors import InquisightError, UsageError, printable
-from core.images import open_picture
+from core.images.picture import open_picture
 
 PHOTOS: Final = Path(__file__).resolve().parents[2] / "examples" / "photos"
 NAMES: Final = ("cat", "coffee")

@@ -1,7 +1,7 @@
 """The Video ChatCaptioner protocol: an interview whose questions are each about one frame, as a state machine.
 
 The questioner chooses the frame; the answer comes from that frame only. A video of several parts is told part by part,
-and its summary is one of the parts' summaries. Like `agents.interview`, this neither asks nor prints anything.
+and its summary is one of the parts' summaries. Like `agents.interview.protocol`, this neither asks nor prints anything.
 Protocol: Video ChatCaptioner (Chen et al. 2023, arXiv:2304.04227).
 
 What the questioner gets wrong is mended, with `options.repeats` further tries each round: a frame that does not exist,
@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
-from agents.cleaning import certain_part, clean_summary, is_repeated
-from agents.interview import (
+from agents.interview.prompts import Prompts
+from agents.interview.protocol import (
     END_FAILED,
     END_NOTHING_NEW,
     END_ROUNDS,
@@ -32,12 +32,12 @@ from agents.interview import (
     NeedQuestion,
     NeedSummary,
 )
-from agents.prompts import Prompts
+from agents.text.cleaning import certain_part, clean_summary, is_repeated
 from agents.video.replies import read_question, speaks_of_frames, without_frames
 from core.errors import UsageError
 from core.records import Caption, Certainty, Turn
 from core.tasks import NOTHING_NEW, QUESTION, SUMMARY, Task, is_nothing_new
-from core.video import clock
+from core.video.clip import clock
 
 SCENE: Final = "scene"  # `asked_by` of a turn that holds the summary of a part
 MENDED: Final = "mended"  # of a question that the questioner did not ask

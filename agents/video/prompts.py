@@ -1,11 +1,11 @@
-"""The words said to the models about a video: `agents.prompts`, with keys of its own."""
+"""The words said to the models about a video: `agents.interview.prompts`, with keys of its own."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Final
 
-from agents.prompts import Keys, Prompts
+from agents.interview.prompts import Keys, Prompts
 
 DEFAULT_FILE: Final = Path(__file__).with_name("prompts.toml")
 KEYS: Final[Keys] = {

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from agents.cleaning import clean_question, plain_text, sentences
-from core.reasoning import answer_in
+from agents.text.cleaning import clean_question, plain_text, sentences
+from core.net.reasoning import answer_in
 
 _COUNTED: Final = (
     "zero",

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from agents.cleaning import certain_part, sentences
-from agents.interview import END_FAILED
+from agents.interview.protocol import END_FAILED
+from agents.text.cleaning import certain_part, sentences
 from agents.video.records import looked_at, scenes
 from core.errors import UsageError, printable
 from core.records import Caption, Turn

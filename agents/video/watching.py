@@ -18,8 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
-from agents.cleaning import clean_answer, clean_question
-from agents.driver import (
+from agents.interview.driver import (
     Answered,
     Done,
     Event,
@@ -30,8 +29,9 @@ from agents.driver import (
     Waiting,
     check_language,
 )
-from agents.prompts import Prompts
-from agents.steering import State, ended
+from agents.interview.live import State, ended
+from agents.interview.prompts import Prompts
+from agents.text.cleaning import clean_answer, clean_question
 from agents.video.driver import VideoPlan, interview_video, plan_video
 from agents.video.interview import Part, VideoInterview, VideoOptions, frame_of, label, without_label
 from agents.video.prompts import load_prompts
@@ -39,15 +39,15 @@ from agents.video.records import is_video
 from agents.video.sampling import Sampling
 from core.entries import one_line
 from core.errors import InquisightError, UsageError
-from core.video import clock
+from core.video.clip import clock
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
-    from agents.driver import Save
-    from core.images import Picture
+    from agents.interview.driver import Save
+    from core.images.picture import Picture
     from core.records import Caption, PictureInfo, Turn
-    from core.video import Video
+    from core.video.clip import Video
     from core.vision import VisionBackend
 
 

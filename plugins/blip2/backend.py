@@ -8,16 +8,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from core.errors import BackendError, printable
-from core.images import Picture
+from core.images.picture import Picture
 from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
-from plugins.batching import KnownPictures, answered_in_groups
 from plugins.blip2.loading import HOW, LoadOptions, check, load
-from plugins.choices import revision
-from plugins.minigpt4.conversation import Conversation, Seen
+from plugins.hf.batching import KnownPictures, answered_in_groups
+from plugins.hf.load_options import revision
+from plugins.minigpt4.runtime.conversation import Conversation, Seen
 
 if TYPE_CHECKING:
     from plugins.blip2.engine import OptEngine, T5Engine
-    from plugins.minigpt4.decoding import Options
+    from plugins.minigpt4.runtime.decoding import Options
 
 BATCH: Final = 16  # pictures or questions at a time
 KNOWN_BYTES: Final = 256 << 20  # of encoded pictures: some 800 with OPT-2.7b's 32 x 2560 numbers of 4 bytes
@@ -128,7 +128,7 @@ class Blip2Backend(VisionBackend):
 
     @staticmethod
     def _decoding(options: GenerationOptions) -> Options:
-        from plugins.minigpt4.decoding import GREEDY
+        from plugins.minigpt4.runtime.decoding import GREEDY
 
         chosen = replace(GREEDY, max_new_tokens=max(options.max_new_tokens, 1))
         if options.temperature <= 0:

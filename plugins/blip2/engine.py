@@ -19,10 +19,10 @@ from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from plugins.blip2.prompts import FORMAT, Blip2Rows
-from plugins.minigpt4.decoding import Chooser, Options
-from plugins.minigpt4.engine import CACHE_BYTES, Counts, Engine
-from plugins.minigpt4.prefixes import PrefixStore
-from plugins.minigpt4.rows import Done, Event, Piece, Row
+from plugins.minigpt4.runtime.decoding import Chooser, Options
+from plugins.minigpt4.runtime.engine import CACHE_BYTES, Counts, Engine
+from plugins.minigpt4.runtime.prefixes import PrefixStore
+from plugins.minigpt4.runtime.rows import Done, Event, Piece, Row
 
 T5_TOKENS: Final = 512  # what T5 was trained with; its relative positions allow more, it never saw that
 

@@ -8,11 +8,11 @@ from typing import Any, ClassVar, Final
 
 from core.entries import one_line
 from core.errors import BackendError, UsageError, printable
-from plugins import opening
-from plugins.choices import Options, placing
-from plugins.minigpt4.choices import EXACT
-from plugins.minigpt4.loading import MEAN, STD
-from plugins.opening import Directory
+from plugins.hf import checkpoint as opening
+from plugins.hf.checkpoint import Directory
+from plugins.hf.load_options import Options, placing
+from plugins.minigpt4.runtime.load_options import EXACT
+from plugins.minigpt4.runtime.loading import MEAN, STD
 
 HOW: Final = "blip2:Salesforce/blip2-opt-2.7b or blip2:DIRECTORY"
 LANGUAGE_MODELS: Final = {"opt": "OPT", "t5": "Flan-T5"}

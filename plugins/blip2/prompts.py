@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from plugins.batching import control_tokens, without
-from plugins.minigpt4.conversation import Conversation, Exchange, Format
-from plugins.minigpt4.rows import RowWriter, Tokens
+from plugins.hf.batching import control_tokens, without
+from plugins.minigpt4.runtime.conversation import Conversation, Exchange, Format
+from plugins.minigpt4.runtime.rows import RowWriter, Tokens
 
 # OPT learned that a line ends its answer (`eos_token_id` of LAVIS's `blip2_opt.py`), and goes on with a question of
 # its own where it does not stop there.

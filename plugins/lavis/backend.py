@@ -1,4 +1,4 @@
-"""`lavis:MODEL[/TYPE][?OPTION=VALUE&...]` as a vision backend; the model itself is in `eye.py`, over there."""
+"""`lavis:MODEL[/TYPE][?OPTION=VALUE&...]` as a vision backend; `worker.py` holds the model, in its own environment."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Final, Self
 from urllib.parse import parse_qsl
 
 from core.errors import UsageError, printable
-from core.isolated import IsolatedVision, Limits
-from core.model_folder import is_pointer, weight_files
+from core.files.model_folder import is_pointer, weight_files
+from core.isolated.backend import IsolatedVision, Limits
 from plugins.lavis.environment import EYE, Environment, ready
 
 # What salesforce-lavis 1.0.2 has that writes text; the first type is the default.
@@ -73,7 +73,7 @@ class LavisOptions:
             raise UsageError(f"timeout={self.timeout:g} cannot be; say how many seconds.")
 
     def request(self, model: str, kind: str) -> str:
-        """What `plugins.lavis.eye.LavisEye` reads."""
+        """What `plugins.lavis.worker.LavisEye` reads."""
         paths = {name: getattr(self, name) for name in ("checkpoint", "vit", "llm")}
         absolute = {name: str(Path(value).expanduser().resolve()) for name, value in paths.items() if value is not None}
         return json.dumps({"model": model, "type": kind, "device": self.device, "beams": self.beams, **absolute})

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from core.atomic import replacing
 from core.errors import BackendError, UsageError, printable
+from core.files.atomic import replacing
 from core.settings import get_settings
 
 INSTALL: Final = "inquisight lavis install"
 MARK: Final = "inquisight-lavis.json"
 PINS: Final = Path(__file__).with_name("requirements.txt")
-EYE: Final = Path(__file__).with_name("eye.py")
+EYE: Final = Path(__file__).with_name("worker.py")
 # Without its own dependencies: it asks for notebooks, dashboards and hooks (ipython, streamlit, pre-commit, ...) that
 # its models never import, and for a pandas that it cannot use.
 PACKAGE: Final = "salesforce-lavis==1.0.2"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from core.errors import BackendError, UsageError, printable
-from core.foreign import foreign_environment
+from core.isolated.environment import foreign_environment
 from plugins.lavis.environment import EYE, INSTALL, PACKAGE, PINS, Environment, choose
 
 PYTHON: Final = (3, 11)  # tokenizers 0.13, which transformers 4.26 needs, was not built for a newer one

@@ -18,7 +18,7 @@ def register_vision_backends(register: Register) -> None:
     """Offer `minigpt4:DIRECTORY`, a directory that `inquisight convert minigpt4` wrote."""
     register(
         "minigpt4",
-        "plugins.minigpt4.backend:MiniGPT4Backend",
+        "plugins.minigpt4.runtime.backend:MiniGPT4Backend",
         check="plugins.readiness:minigpt4",
         description="MiniGPT-4 (Vicuna or Llama-2): minigpt4:DIRECTORY, as `inquisight convert minigpt4` wrote it.",
         capabilities={

@@ -97,7 +97,7 @@ def minigpt4(
             f"--template is '{printable(template, 40)}': take {', '.join(TEMPLATES[:-1])} or {TEMPLATES[-1]}."
         )
 
-    from plugins.minigpt4.convert import Request, run
+    from plugins.minigpt4.convert.conversion import Request, run
 
     run(
         Request(

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, ClassVar, Final
 
-from core.endpoints import find_endpoint
 from core.errors import BackendError, UsageError
-from core.halting import CalledOff
-from core.images import Picture
-from core.remote import concurrently, for_all
+from core.images.picture import Picture
+from core.net.endpoints import find_endpoint
+from core.net.remote import concurrently, for_all
 from core.settings import Settings, get_settings
+from core.stopping import CalledOff
 from core.vision import EncodedImage, Reply, VisionBackend, VisualQuestion
 from plugins.openai_vision.options import Options
 from plugins.openai_vision.pictures import data_url

@@ -1,4 +1,4 @@
-"""What follows `openai:`: the model and the options of its endpoint. Where it is, and its key: `core/endpoints.py`."""
+"""Parse what follows `openai:`: model and options of its endpoint. Address and key: `core/net/endpoints.py`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields
 from typing import Any, Final, Literal, Self, get_args
 from urllib.parse import parse_qsl
 
-from core.endpoints import check_address, check_key_env, refuse_keys
 from core.errors import UsageError, printable
+from core.net.endpoints import check_address, check_key_env, refuse_keys
 
 EXAMPLE: Final = "openai:gpt-4o-mini or 'openai:qwen?base_url=http://localhost:8000/v1'"
 

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from core.budgets import budgets_of
-from core.endpoints import OFFICIAL, Endpoint
 from core.errors import BackendError, printable
-from core.halting import CalledOff
-from core.remote import Peer, explained, pace_of, retrying, said_by, status_of, tries_of
-from core.replies import ReplyReader, part_of, read_stream, why_empty
+from core.net.budgets import budgets_of
+from core.net.endpoints import OFFICIAL, Endpoint
+from core.net.remote import Peer, explained, pace_of, retrying, said_by, status_of, tries_of
+from core.net.replies import ReplyReader, part_of, read_stream, why_empty
 from core.settings import Settings
+from core.stopping import CalledOff
 from core.vision import GenerationOptions, Reply
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, get_args
 from urllib.parse import unquote
 
 from core.errors import BackendError, UsageError, printable
-from core.images import Picture
-from core.model_folder import weight_files
+from core.files.model_folder import weight_files
+from core.images.picture import Picture
 from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
-from plugins.batching import answered_in_groups
+from plugins.hf.batching import answered_in_groups
 
 if TYPE_CHECKING:
     from plugins.pocket.lookup import Looked
@@ -107,7 +107,7 @@ class PocketBackend(VisionBackend):
         """The training that `projection` names. Raises BackendError where it is not one of this directory."""
         if self.options.projection is None:
             return None
-        from plugins.minigpt4.trained import check_base, open_run
+        from plugins.minigpt4.runtime.trained import check_base, open_run
 
         trained = open_run(Path(self.options.projection))
         check_base(trained, self.directory)
@@ -156,7 +156,7 @@ class PocketBackend(VisionBackend):
         if self._trained is not None:
             from safetensors.torch import load_file
 
-            from plugins.minigpt4.trained import apply
+            from plugins.minigpt4.runtime.trained import apply
 
             apply(model, load_file(self._trained.tensors), self._trained.lora_scale)
         return Engine(model.eval().requires_grad_(False).to(self.device), tokenizer)

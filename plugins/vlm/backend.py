@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from core.entries import one_line
 from core.errors import BackendError, InquisightError, UsageError, printable
-from core.images import Picture
+from core.images.picture import Picture
 from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
-from plugins.batching import KnownPictures, answered_in_groups, control_tokens, without
-from plugins.choices import revision
-from plugins.opening import LOADING_ERRORS
+from plugins.hf.batching import KnownPictures, answered_in_groups, control_tokens, without
+from plugins.hf.checkpoint import LOADING_ERRORS
+from plugins.hf.load_options import revision
 from plugins.vlm.loading import HOW, LoadOptions, check, load
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from typing import Any, ClassVar, Final
 
 from core.entries import one_line
 from core.errors import BackendError, UsageError, printable
-from plugins import opening
-from plugins.choices import Options, placing
-from plugins.opening import Directory
+from plugins.hf import checkpoint as opening
+from plugins.hf.checkpoint import Directory
+from plugins.hf.load_options import Options, placing
 
 HOW: Final = "transformers:Qwen/Qwen2.5-VL-3B-Instruct or transformers:DIRECTORY"
 OWN_EYES: Final = {"blip-2": "blip2"}  # model types that another eye of ours opens

@@ -18,8 +18,8 @@ from transformers import BatchFeature, DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from core.entries import one_line
-from plugins.minigpt4.prefixes import Key, Prefix, PrefixStore, common_prefix, joined, taken
-from plugins.opening import LOADING_ERRORS
+from plugins.hf.checkpoint import LOADING_ERRORS
+from plugins.minigpt4.runtime.prefixes import Key, Prefix, PrefixStore, common_prefix, joined, taken
 from plugins.vlm import seeing
 from plugins.vlm.talking import PER_TOKEN, PLAINLY, Row, batched
 

@@ -17,7 +17,7 @@ from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria,
 from core.entries import one_line
 from core.errors import BackendError, printable
 from core.vision import GenerationOptions, Reply
-from plugins.minigpt4.decoding import Chooser, Options, Speech
+from plugins.minigpt4.runtime.decoding import Chooser, Options, Speech
 from plugins.vlm.seeing import PIXELS, Look
 
 PLAIN: Final = "Write one short sentence that says what this picture shows."

@@ -12,7 +12,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from PIL import Image
 from pydantic import PrivateAttr
 
-from core.images import Picture
+from core.images.picture import Picture
 from core.tasks import SUMMARY, Task
 from core.vision import EncodedImage, VisualQuestion
 from tests.fakes import FakeVision

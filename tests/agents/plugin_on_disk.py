@@ -137,7 +137,7 @@ class Shell:
     def run(
         self,
         *arguments: str,
-        module: str = "agents.cli",
+        module: str = "agents.cli.main",
         stdin: bytes = b"",
         environment: dict[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:

@@ -22,7 +22,7 @@ from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from pydantic import PrivateAttr
 
-from core.images import Picture
+from core.images.picture import Picture
 from core.vision import EncodedImage, VisualQuestion
 from tests.agents.plugin_on_disk import Shell
 from tests.fakes import FakeVision

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agents.added import added_by_turns
+from agents.text.attribution import added_by_turns
 from core.records import Turn
 
 OPENING = Turn(question="Describe this picture in detail.", answer="A cat sits on a table.", asked_by="opening")

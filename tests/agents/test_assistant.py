@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
-from agents.assistant import assist, calls_tools, clean_text
-from agents.chat_events import Piece
-from agents.desk import Begun, Called, Concluded, Desk, Overheard, Returned, Said, Stopped, Thinking
+from agents.assistant.run import assist, calls_tools, clean_text
+from agents.assistant.tools import Begun, Called, Concluded, Desk, Overheard, Returned, Said, Stopped, Thinking
+from agents.chat.events import Piece
 from core.errors import BackendError, QuestionerError, StoreError, UsageError
 from core.records import Caption, Chat, ChatTurn
-from core.store import TranscriptStore
+from core.store.transcripts import TranscriptStore
 from tests.agents.fakes import CountingVision, ListQuestioner, picture
 from tests.agents.talking import Parrot, Speaker, Starer, ToolCaller, collect
 

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from agents.assistant import assist
-from agents.assistant_printing import JsonAssistantPrinter, PlainAssistantPrinter, RichAssistantPrinter
-from agents.chat_events import Notice, Piece, drive
-from agents.desk import Begun, Called, Concluded, Desk, Overheard, Returned, Said, Thinking
+from agents.assistant.run import assist
+from agents.assistant.tools import Begun, Called, Concluded, Desk, Overheard, Returned, Said, Thinking
+from agents.chat.events import Notice, Piece, drive
+from agents.cli.render.assistant import JsonAssistantPrinter, PlainAssistantPrinter, RichAssistantPrinter
 from core.records import Chat, ChatTurn, TokenUsage, ToolCall
 from tests.agents.fakes import CountingVision, picture
 from tests.agents.talking import Parrot, Talk, ToolCaller

@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from agents.assistant import assist
-from agents.chat_events import Piece
-from agents.desk import Concluded, Desk, Returned
-from agents.questioners import load_questioner
+from agents.assistant.run import assist
+from agents.assistant.tools import Concluded, Desk, Returned
+from agents.chat.events import Piece
+from agents.llm.questioners import load_questioner
 from core.errors import QuestionerError
 from core.settings import Settings
 from tests.agents.fakes import CountingVision, picture

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.branching import BranchedChat, check_pictures, page_of
-from agents.chatting import ChatOptions
-from agents.tasks import Tasks
+from agents.chat.conversation import ChatOptions
+from agents.chat.presets import Tasks
+from agents.chat.tree import BranchedChat, check_pictures, page_of
 from core.errors import BackendError, UsageError
-from core.images import Picture
+from core.images.picture import Picture
 from core.records import Chat, ChatTurn, PictureInfo
-from core.store import TranscriptStore
+from core.store.transcripts import TranscriptStore
 from tests.agents.fakes import picture
 from tests.agents.talking import PAGE, Parrot
 

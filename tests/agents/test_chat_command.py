@@ -27,7 +27,7 @@ def talk(tmp_path_factory: pytest.TempPathFactory) -> Talk:
 
 
 def test_one_shot_questions_are_answered_in_order(talk: Talk) -> None:
-    done = talk.run("red.png", "blue.png", "--ask", "What?", "--ask", "Why?", "--seed", "1", module="agents.chat")
+    done = talk.run("red.png", "blue.png", "--ask", "What?", "--ask", "Why?", "--seed", "1", module="agents.cli.chat")
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     first, second = done.stdout.index("> What?"), done.stdout.index("> Why?")
     assert first < done.stdout.index("I see [red,blue], by seed") < second < done.stdout.index("heard: Why?")
@@ -38,7 +38,7 @@ def test_one_shot_questions_are_answered_in_order(talk: Talk) -> None:
 
 def test_both_names_of_the_command_do_the_same_with_a_seed(talk: Talk) -> None:
     one = talk.run("chat", "red.png", "--ask", "What?", "--seed", "3", "--json")
-    two = talk.run("red.png", "--ask", "What?", "--seed", "3", "--json", module="agents.chat")
+    two = talk.run("red.png", "--ask", "What?", "--seed", "3", "--json", module="agents.cli.chat")
     answers = [Chat.from_json(done.stdout).turns[0].answer for done in (one, two)]
     assert answers[0] == answers[1]
     assert one.stderr == two.stderr == ""
@@ -114,7 +114,7 @@ def test_tasks_are_listed_and_replaced(talk: Talk) -> None:
 @pytest.mark.parametrize("arguments", [["chat", "--help"], ["ask", "--help"], ["tasks"], ["chat", "--list-tasks"]])
 def test_looking_around_loads_no_model_library(talk: Talk, arguments: list[str]) -> None:
     code = (
-        f"import sys\nfrom agents.cli import run\ncode = run({arguments!r})\n"
+        f"import sys\nfrom agents.cli.main import run\ncode = run({arguments!r})\n"
         "heavy = {'torch', 'transformers', 'langchain', 'langchain_core', 'prompt_toolkit', 'sqlalchemy', 'PIL'}\n"
         "sys.exit(code or sorted(heavy & set(sys.modules)) or None)"
     )

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.chat_loop import COMMANDS
-from agents.tasks import Tasks
+from agents.chat.presets import Tasks
+from agents.chat.repl import COMMANDS
 from tests.agents.talking import Talk
 from tests.documents import blocks, commands
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.chat_events import Answered, Notice, PictureAdded, Piece, Silenced, Started, drive
-from agents.chat_loop import COMMANDS, Ask, Do, Ended, Failed, Said, Told, Undone, Written, converse, parse
-from agents.chatting import Chat, ChatOptions
+from agents.chat.conversation import Chat, ChatOptions
+from agents.chat.events import Answered, Notice, PictureAdded, Piece, Silenced, Started, drive
+from agents.chat.repl import COMMANDS, Ask, Do, Ended, Failed, Said, Told, Undone, Written, converse, parse
 from core.errors import ImageError, StoreError, UsageError
-from core.images import Picture
+from core.images.picture import Picture
 from core.records import Chat as ChatRecord
 from tests.agents.fakes import picture
 from tests.agents.talking import PAGE, Parrot, collect

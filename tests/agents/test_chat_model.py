@@ -16,10 +16,10 @@ from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMe
 from langchain_core.runnables import RunnableLambda
 from pydantic import ValidationError
 
-from agents.chat_messages import until
-from agents.chat_model import NO_PICTURE, EyeChatModel, shared_eye
+from agents.langchain.messages import until
+from agents.langchain.model import NO_PICTURE, EyeChatModel, shared_eye
 from core.errors import BackendError, ImageError, InquisightError, UsageError
-from core.images import Picture
+from core.images.picture import Picture
 from core.registry import get_registry
 from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
 from tests.agents.chat_pictures import BLUE, RED, STYLES, block, encoded, png, words
@@ -598,7 +598,7 @@ def test_tools_and_structure_are_refused_with_what_to_use() -> None:
 def test_what_cannot_be_honoured_is_accepted_with_one_warning(
     place: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agents.chat_model._warned", set())
+    monkeypatch.setattr("agents.langchain.model._warned", set())
     given: dict[str, Any] = {"n": 2, "presence_penalty": 0.5, "user": "me", "logit_bias": {"1": 2}, "logprobs": True}
     plain: dict[str, Any] = {"n": 1, "frequency_penalty": 0, "stream_options": None}
     asked = [HumanMessage([words("What?"), block(png())])]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.chat_model import NO_PICTURE
+from agents.langchain.model import NO_PICTURE
 
 ROOT = Path(__file__).parents[2]
 

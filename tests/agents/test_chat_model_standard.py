@@ -21,10 +21,10 @@ pytest.importorskip("langchain_tests")
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
-from agents.chat_model import NO_PICTURE, EyeChatModel, shared_eye
+from agents.langchain.model import NO_PICTURE, EyeChatModel, shared_eye
 from core.hookspecs import GROUP
 from core.registry import Registry
-from plugins.minigpt4.backend import MiniGPT4Backend
+from plugins.minigpt4.runtime.backend import MiniGPT4Backend
 from plugins.openai_vision.backend import OpenAIBackend
 from plugins.pocket.backend import MODEL
 from tests.agents.chat_pictures import STYLES, block, words
@@ -147,7 +147,7 @@ class Served(Declared):
         with pytest.MonkeyPatch.context() as patch, seeing_openai() as url:
             for name in VARIABLES:
                 patch.delenv(name, raising=False)
-            patch.setattr("agents.chat_model.get_registry", lambda: registry)
+            patch.setattr("agents.langchain.model.get_registry", lambda: registry)
             cls.params = {"vision": f"openai:looks?base_url={url}"}
             cls.other = f"openai:looks.other?base_url={url}"
             yield

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from agents.chat_events import Answered, Asked, Notice, Started, Waiting
-from agents.chat_loop import Ask, Do, Ended, Failed, converse
-from agents.chat_printing import JsonChatPrinter, PlainChatPrinter, RichChatPrinter, as_text, replay_chat
-from agents.chatting import Chat, ChatOptions
-from agents.flow import Flow
+from agents.chat.conversation import Chat, ChatOptions
+from agents.chat.events import Answered, Asked, Notice, Started, Waiting
+from agents.chat.repl import Ask, Do, Ended, Failed, converse
+from agents.cli.render.chat import JsonChatPrinter, PlainChatPrinter, RichChatPrinter, as_text, replay_chat
+from agents.cli.render.flow import Flow
 from core.errors import UsageError
 from core.records import Chat as ChatRecord
 from core.records import ChatTurn, PictureInfo

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.tasks import DEFAULT_FILE, Tasks
+from agents.chat.presets import DEFAULT_FILE, Tasks
 from core.errors import UsageError
 
 PROMISED = ["describe", "funny", "webpage", "advert", "real", "film", "plant", "poem", "recipe"]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.webpage import Page, check_out, find_page, write_beside, write_new
+from agents.chat.html_answer import Page, check_out, find_page, write_beside, write_new
 from core.errors import UsageError
 
 WHOLE = "<!DOCTYPE html>\n<html>\n  <body>\n    <h1>Shop</h1>\n  </body>\n</html>"

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.chat_events import Answered, Asked, Notice, Piece, Silenced, Waiting, tidy
-from agents.chatting import RETRY_TEMPERATURE, Chat, ChatOptions, answer
-from agents.tasks import Tasks
+from agents.chat.conversation import RETRY_TEMPERATURE, Chat, ChatOptions, answer
+from agents.chat.events import Answered, Asked, Notice, Piece, Silenced, Waiting, tidy
+from agents.chat.presets import Tasks
 from core.errors import BackendError, StoreError, UsageError
 from core.records import Chat as ChatRecord
 from tests.agents.fakes import picture

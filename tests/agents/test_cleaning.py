@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.cleaning import (
+from agents.text.cleaning import (
     ANSWER_CHARS,
     QUESTION_CHARS,
     SUMMARY_CHARS,

@@ -241,7 +241,7 @@ def test_in_a_terminal_it_is_drawn(shell: Shell) -> None:
 @pytest.mark.parametrize("arguments", [["--help"], ["caption", "--help"], ["plugins"], ["--version"]])
 def test_looking_around_loads_no_model_library(shell: Shell, arguments: list[str]) -> None:
     code = (
-        "import sys, json\nfrom agents.cli import run\n"
+        "import sys, json\nfrom agents.cli.main import run\n"
         f"code = run({arguments!r})\n"
         "heavy = ('torch', 'transformers', 'langchain', 'langchain_core', 'streamlit', 'sqlalchemy', 'PIL')\n"
         "print(json.dumps([code, [name for name in heavy if name in sys.modules]]))"

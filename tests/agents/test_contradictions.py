@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import agents.claims as claims_module
-import agents.contradictions as contradictions_module
-from agents.contradictions import contradictions
+import agents.text.claims as claims_module
+import agents.text.contradictions as contradictions_module
+from agents.text.contradictions import contradictions
 from core.records import Turn
 
 Pair = tuple[str, str]

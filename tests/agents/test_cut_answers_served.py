@@ -13,13 +13,13 @@ from uuid import uuid4
 
 import pytest
 
-from agents.assistant import assist
-from agents.chat_events import Notice, Piece, Rewritten
-from agents.chatting import Chat, ChatOptions
-from agents.desk import Concluded, Desk, Returned, Said
-from agents.driver import caption_picture
-from agents.interview import InterviewOptions
-from agents.questioners import load_questioner
+from agents.assistant.run import assist
+from agents.assistant.tools import Concluded, Desk, Returned, Said
+from agents.chat.conversation import Chat, ChatOptions
+from agents.chat.events import Notice, Piece, Rewritten
+from agents.interview.driver import caption_picture
+from agents.interview.protocol import InterviewOptions
+from agents.llm.questioners import load_questioner
 from core.settings import Settings
 from core.testing import make_picture
 from core.vision import Reply, VisualQuestion

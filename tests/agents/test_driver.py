@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from agents.driver import (
+from agents.interview.driver import (
     Answered,
     Done,
     Encoded,
@@ -25,9 +25,9 @@ from agents.driver import (
     check_language,
     interview_picture,
 )
-from agents.interview import Interview, InterviewOptions, NeedAnswer
-from agents.prompts import Prompts
-from agents.seeds import call_seed
+from agents.interview.prompts import Prompts
+from agents.interview.protocol import Interview, InterviewOptions, NeedAnswer
+from agents.interview.seeds import call_seed
 from core.errors import BackendError, QuestionerError, StoreError, UsageError
 from core.records import Caption
 from core.tasks import NOTHING_NEW
@@ -251,8 +251,8 @@ def test_a_person_may_ask_while_it_runs() -> None:
 
 def test_many_interviews_can_be_moved_in_lock_step() -> None:
     """Nothing in the state machine knows its driver: eight interviews, one batch per round."""
-    from agents.driver import visual_question
-    from agents.interview import Finished, NeedPlainCaption, NeedQuestion
+    from agents.interview.driver import visual_question
+    from agents.interview.protocol import Finished, NeedPlainCaption, NeedQuestion
 
     vision = CountingVision()
     pictures = [picture(colour) for colour in ("red", "green", "blue", "white")]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.export import COLUMNS, exported, row
+from agents.text.export import COLUMNS, exported, row
 from core.records import Caption, Chat, ChatTurn, Dialogue, PictureInfo, Turn
 
 MOMENT = datetime(2024, 5, 1, tzinfo=UTC)

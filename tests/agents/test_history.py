@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from agents.cli import run
+from agents.cli.main import run
 from core.records import Caption, Chat, ChatTurn, Dialogue, PictureInfo, Turn
 from core.settings import get_settings
-from core.store import TranscriptStore
+from core.store.transcripts import TranscriptStore
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)  # number n is of n days later
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.records import Caption, PictureInfo
-from core.store import TranscriptStore
+from core.store.transcripts import TranscriptStore
 from tests.agents.plugin_on_disk import ROOT, Shell
 from tests.documents import blocks, commands
 

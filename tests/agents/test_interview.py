@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.interview import (
+from agents.interview.prompts import Prompts
+from agents.interview.protocol import (
     Finished,
     Interview,
     InterviewOptions,
@@ -15,7 +16,6 @@ from agents.interview import (
     NeedQuestion,
     NeedSummary,
 )
-from agents.prompts import Prompts
 from core.errors import UsageError
 from core.records import Caption, PictureInfo
 from core.tasks import NOTHING_NEW

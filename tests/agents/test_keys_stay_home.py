@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from agents.prompts import Prompts
-from agents.questioners import ask, load_questioner
+from agents.interview.prompts import Prompts
+from agents.llm.questioners import ask, load_questioner
 from core.errors import InquisightError, UsageError
 from core.records import Caption, PictureInfo
 from core.registry import get_registry
 from core.settings import Settings, get_settings
-from core.store import TranscriptStore
+from core.store.transcripts import TranscriptStore
 from core.testing import make_picture
 from core.vision import VisualQuestion
 from tests.servers.listener import Answer, Listener, Received
@@ -140,7 +140,7 @@ def test_other_providers_are_never_led_to_our_addresses(
     get_settings.cache_clear()
     given: list[dict[str, Any]] = []
     monkeypatch.setattr("langchain.chat_models.init_chat_model", lambda name, **options: given.append(options))
-    monkeypatch.setattr("agents.questioners.PROVIDERS", {})  # as if each had its key
+    monkeypatch.setattr("agents.llm.questioners.PROVIDERS", {})  # as if each had its key
     with pytest.raises(AttributeError):  # the stand-in gives back no model
         load_questioner(f"{provider}:x")
     assert not any("secret" in str(options) or listener.address in str(options) for options in given)

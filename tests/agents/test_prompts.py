@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.prompts import DEFAULT_FILE, Prompts
+from agents.interview.prompts import DEFAULT_FILE, Prompts
 from core.errors import UsageError
 
 

@@ -14,7 +14,7 @@ import pytest
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
-from agents.questioners import (
+from agents.llm.questioners import (
     ContentFilterError,
     EmptyReplyError,
     ask,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from langchain_core.messages import HumanMessage, SystemMessage
 
-from agents.questioners import ask, ask_stream, load_questioner
+from agents.llm.questioners import ask, ask_stream, load_questioner
 from core.errors import QuestionerError
 from core.settings import Settings
 from tests.servers import transformers_serve

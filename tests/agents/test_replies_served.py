@@ -15,13 +15,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from langchain_core.messages import HumanMessage
 
-from agents.driver import caption_picture
-from agents.interview import InterviewOptions
-from agents.questioners import EmptyReplyError, ask, ask_reply, ask_stream, load_questioner, reply_pieces
+from agents.interview.driver import caption_picture
+from agents.interview.protocol import InterviewOptions
+from agents.llm.questioners import EmptyReplyError, ask, ask_reply, ask_stream, load_questioner, reply_pieces
 from core.errors import BackendError, InquisightError, QuestionerError
 from core.records import Caption
 from core.settings import Settings
-from core.store import TranscriptStore
+from core.store.transcripts import TranscriptStore
 from core.testing import make_picture
 from core.vision import GenerationOptions, Reply, VisualQuestion
 from plugins.openai_vision.backend import OpenAIBackend

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from agents.assistant_printing import PlainAssistantPrinter, RichAssistantPrinter
-from agents.chat_events import Answered, Asked, Piece, Rewritten, Started
-from agents.chat_printing import CUT, REASONED, PlainChatPrinter, RichChatPrinter
-from agents.chatting import Chat
-from agents.flow import Flow
+from agents.chat.conversation import Chat
+from agents.chat.events import Answered, Asked, Piece, Rewritten, Started
+from agents.cli.render.assistant import PlainAssistantPrinter, RichAssistantPrinter
+from agents.cli.render.chat import CUT, REASONED, PlainChatPrinter, RichChatPrinter
+from agents.cli.render.flow import Flow
 from core.vision import Reply, VisualQuestion
 from tests.agents.fakes import picture
 from tests.agents.talking import Parrot

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from agents.driver import Answered, Done, Failed, Stopped, SummaryPiece, caption_picture
-from agents.interview import InterviewOptions
-from agents.steering import Steered, corrected
+from agents.interview.driver import Answered, Done, Failed, Stopped, SummaryPiece, caption_picture
+from agents.interview.live import Steered, corrected
+from agents.interview.protocol import InterviewOptions
 from core.errors import BackendError, UsageError
 from core.records import Caption
 from core.vision import VisualQuestion

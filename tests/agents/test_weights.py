@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agents.abilities import eye_abilities, questioner_choice
-from agents.weights import Gpu, Machine, Weights, find_weights, fits, this_machine
+from agents.llm.capabilities import eye_abilities, questioner_choice
+from core.hardware import Gpu, Machine, Weights, find_weights, fits, this_machine
 from core.registry import get_registry
 from core.settings import Settings
 

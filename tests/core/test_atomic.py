@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from agents.batch.journal import replaced
-from agents.files import whole
-from agents.sidecar import write_sidecar
-from core.atomic import replacing
 from core.errors import StoreError
+from core.files.atomic import replacing
+from core.files.journal import replaced
+from core.files.outputs import whole
+from core.files.sidecar import write_sidecar
 from tests.disks import full_disk, read_only
-from training.checkpoints import write_whole as write_checkpoint
 from training.curation.journal import write_whole as write_curated
+from training.runs.checkpoints import write_whole as write_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 WRITERS = {
@@ -121,7 +121,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
 def test_a_limit_on_the_size_of_files(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "from core.atomic import replacing; from core.errors import StoreError\n"
+        "from core.files.atomic import replacing; from core.errors import StoreError\n"
         "try:\n"
         "    with replacing(Path(sys.argv[1]), StoreError) as file: file.write(bytes(1 << 20))\n"
         "except StoreError as error: print(error)\n"

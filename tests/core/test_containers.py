@@ -18,10 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-import core.containers.png
+import core.images.containers.png
 from core.errors import ImageError
-from core.images import open_picture
-from core.video import open_video
+from core.images.picture import open_picture
+from core.video.clip import open_video
 
 CASES = Path(__file__).parents[1] / "fixtures" / "cases" / "pictures"
 MIB = 1 << 20
@@ -248,7 +248,7 @@ def test_bombs_in_text_and_profiles_are_not_decompressed(monkeypatch: pytest.Mon
         tracemalloc.stop()
         assert most < 4 * MIB, f"{most / MIB:.0f} MiB"
     unpacked = 0
-    one = core.containers.png._text
+    one = core.images.containers.png._text
 
     def counted(*arguments: Any) -> int:
         nonlocal unpacked
@@ -256,7 +256,7 @@ def test_bombs_in_text_and_profiles_are_not_decompressed(monkeypatch: pytest.Mon
         unpacked += spent
         return spent
 
-    monkeypatch.setattr(core.containers.png, "_text", counted)
+    monkeypatch.setattr(core.images.containers.png, "_text", counted)
     assert pixels(png(chunk(b"zTXt", b"c\0\0" + zlib.compress(bytes(MIB))) * 200)) == clean
     assert unpacked <= 17 * MIB, "200 MiB in small chunks"
 

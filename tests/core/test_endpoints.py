@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from core.endpoints import OFFICIAL, Endpoint, find_endpoint, is_openai, same_address, typed_by_owner
 from core.errors import UsageError
+from core.net.endpoints import OFFICIAL, Endpoint, find_endpoint, is_openai, same_address, typed_by_owner
 from core.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -210,5 +210,5 @@ def test_a_variable_that_is_not_set_is_told_to_its_owner() -> None:
 
 
 def test_addresses_are_light_to_import() -> None:
-    code = "import sys, core.endpoints; sys.exit(bool({'openai', 'httpx', 'pydantic'} & set(sys.modules)))"
+    code = "import sys, core.net.endpoints; sys.exit(bool({'openai', 'httpx', 'pydantic'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

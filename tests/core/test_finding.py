@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.errors import UsageError
-from core.finding import Names, Wanted, after, first_moment
 from core.records import Caption, Chat, ChatTurn, PictureInfo
-from core.store import TranscriptStore
+from core.store.query import Names, Wanted, after, first_moment
+from core.store.transcripts import TranscriptStore
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
@@ -81,7 +81,7 @@ def test_newest_first_page_by_page(store: TranscriptStore) -> None:
 
 
 def test_records_come_whole_and_in_the_same_order(store: TranscriptStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.store._AT_ONCE", 3)
+    monkeypatch.setattr("core.store.transcripts._AT_ONCE", 3)
     assert [one.id for one in store.records(Wanted())] == [one.id for one in store.find(Wanted())]
     assert next(iter(store.records(Wanted("photo3.jpg")))) == caption(3)
 

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from core import folders, images
+from core.datasets import folders
+from core.datasets.folders import find_pictures, pictures_below
+from core.datasets.left_out import LeftOut, Reason
 from core.errors import ImageError, UsageError
-from core.folders import find_pictures, pictures_below
-from core.left_out import LeftOut, Reason
+from core.images import picture as images
 
 CASES = Path(__file__).parents[1] / "fixtures" / "cases" / "pictures"
 

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from core.halting import CalledOff, Halt, current_halt, halting
-from core.remote import Pace, concurrently, retrying
+from core.net.remote import Pace, concurrently, retrying
+from core.stopping import CalledOff, Halt, current_halt, halting
 
 
 class BusyError(Exception):

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from core import images
 from core.errors import ImageError
-from core.images import open_picture
-from core.sniff import SUFFIXES_OF, Kind, header_size, sniff
+from core.images import picture as images
+from core.images.file_type import SUFFIXES_OF, Kind, header_size, sniff
+from core.images.picture import open_picture
 
 CASES = Path(__file__).parents[1] / "fixtures" / "cases" / "pictures"
 KINDS: tuple[Kind, ...] = ("AVIF", "JPEG2000", "PPM", "ICO")

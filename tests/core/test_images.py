@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from core.datasets.folders import find_pictures
 from core.errors import ImageError
-from core.folders import find_pictures
-from core.images import Picture, open_picture
+from core.images.picture import Picture, open_picture
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 

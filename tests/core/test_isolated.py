@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
-from core import isolated_worker
 from core.errors import BackendError
-from core.isolated import IsolatedVision, Limits
+from core.isolated import worker as isolated_worker
+from core.isolated.backend import IsolatedVision, Limits
 from core.settings import get_settings
 from core.testing import VisionBackendTests, make_picture
 from core.vision import EncodedImage, GenerationOptions, VisualQuestion
@@ -373,7 +373,7 @@ HOST = """
 import sys, json
 sys.path.insert(0, {root!r})
 from pathlib import Path
-from core.isolated import IsolatedVision
+from core.isolated.backend import IsolatedVision
 from core.testing import make_picture
 from core.vision import VisualQuestion
 backend = IsolatedVision("t", python=sys.executable, eye={eye!r}, logs=Path({logs!r}), argument={argument!r})

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import BackendError
-from core.model_folder import inspect, is_pointer, weight_files, without_remote_code
+from core.files.model_folder import inspect, is_pointer, weight_files, without_remote_code
 from tests.core import model_folders as folders
 
 

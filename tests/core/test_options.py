@@ -12,7 +12,7 @@ import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.options import day, number, whole_number
+from core.console.options import day, number, whole_number
 
 
 def test_values_are_read() -> None:

@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 from langchain_core.messages import HumanMessage
 
-from agents.providers import server_of
-from agents.questioners import ask, load_questioner
-from core.remote import Hold, Pace, origin, pace_of, retrying
+from agents.llm.providers import server_of
+from agents.llm.questioners import ask, load_questioner
+from core.net.remote import Hold, Pace, origin, pace_of, retrying
 from core.settings import Settings
 from core.testing import make_picture
 from core.vision import VisualQuestion

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.reasoning import AnswerReader, answer_in, read_answer, without_surrogates
+from core.net.reasoning import AnswerReader, answer_in, read_answer, without_surrogates
 
 BALL: Final = "A red ball on green grass."
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.remote import Peer, explained
-from core.replies import (
+from core.net.remote import Peer, explained
+from core.net.replies import (
     MOST_CHARS,
     ReplyError,
     ReplyReader,
@@ -24,7 +24,7 @@ from core.replies import (
     tokens_of,
     why_empty,
 )
-from core.server_words import error_words
+from core.net.server_errors import error_words
 from tests.servers.raw import blocks, said, stream
 
 BALL: Final = "A red ball."

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from core.folders import NO_PICTURE
-from core.shards import DamagedShard, key_of, members, stem_of, why_no_picture
+from core.datasets.folders import NO_PICTURE
+from core.datasets.shards import DamagedShard, key_of, members, stem_of, why_no_picture
 
 CASES = Path(__file__).parents[1] / "fixtures" / "cases" / "tars"
 

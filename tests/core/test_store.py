@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from core.errors import StoreError
 from core.records import Caption, Chat, ChatTurn, Dialogue, PictureInfo, Turn
-from core.store import TranscriptStore
+from core.store.transcripts import TranscriptStore
 
 ROOT = Path(__file__).resolve().parents[2]
 START = datetime(2024, 5, 1, tzinfo=UTC)
@@ -226,7 +226,7 @@ def test_a_chat_asked_for_as_an_interview_says_what_it_is(store: TranscriptStore
 WRITER = """
     import sys
     from core.records import Caption, PictureInfo
-    from core.store import TranscriptStore
+    from core.store.transcripts import TranscriptStore
     who, path = sys.argv[1:]
     store = TranscriptStore(path)
     for number in range(25):

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-import core.store
-from agents.batch.journal import Journal
+import core.store.transcripts
 from core.errors import StoreError
+from core.files.journal import Journal
 from core.records import Caption, PictureInfo
-from core.store import TranscriptStore
+from core.store.transcripts import TranscriptStore
 from tests.disks import fill, read_only, small_disk
 from training.curation.journal import Journal as CurationJournal
 
@@ -51,7 +51,7 @@ def test_a_read_only_store(tmp_path: Path) -> None:
 
 
 def test_a_locked_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(core.store, "_BUSY_SECONDS", 0.0)
+    monkeypatch.setattr(core.store.transcripts, "_BUSY_SECONDS", 0.0)
     store = TranscriptStore(tmp_path / "kept.sqlite")
     store.add(caption(1))
     other = sqlite3.connect(tmp_path / "kept.sqlite", isolation_level=None)

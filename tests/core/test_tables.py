@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.datasets.tables import NoPicture, Row, TextTable, choose_column, is_path, picture_of, pictures_in
 from core.errors import UsageError
-from core.tables import NoPicture, Row, TextTable, choose_column, is_path, picture_of, pictures_in
 
 
 def written(folder: Path, name: str, data: str | bytes) -> TextTable:

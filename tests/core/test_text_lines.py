@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.datasets.text_lines import Lines, names_in, split_lines
 from core.errors import UsageError
-from core.paths import located, why_missing
-from core.text_lines import Lines, names_in, split_lines
+from core.files.paths import located, why_missing
 
 CASES = Path(__file__).parents[1] / "fixtures" / "cases" / "tables"
 ENCODINGS = {"utf-8": b"", "utf-8 ": b"\xef\xbb\xbf", "utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}
@@ -64,7 +64,7 @@ def test_encodings_that_cannot_be_read_are_named() -> None:
 
 
 def test_a_line_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("core.text_lines.LONGEST", 100)
+    monkeypatch.setattr("core.datasets.text_lines.LONGEST", 100)
     with pytest.raises(UsageError, match=r"line 2 of 'x' is longer than 100 bytes"):
         list(Lines(io.BytesIO(b"a\n" + b"x" * 5000), "x"))
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 pytest.importorskip("av", reason="videos are an optional part")
 
-from core.video import Limits, Video, VideoError, clock, open_video
-from core.video_film import Film
+from core.video.clip import Limits, Video, VideoError, clock, open_video
+from core.video.film import Film
 from tests.agents.video.clips import film, grey, level, scene, tone
 
 LEVELS = [10 + 11 * number for number in range(20)]

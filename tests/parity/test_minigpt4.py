@@ -15,8 +15,8 @@ from transformers import AutoTokenizer, Blip2ForConditionalGeneration
 
 from benchmarks import parity_minigpt4 as parity
 from benchmarks import parity_minigpt4_recipe as recipe
-from plugins.minigpt4.conversation import VICUNA
-from plugins.minigpt4.rows import RowWriter
+from plugins.minigpt4.runtime.conversation import VICUNA
+from plugins.minigpt4.runtime.rows import RowWriter
 
 FIXTURE = Path(__file__).resolve().parents[1] / "fixtures" / "minigpt4_parity.npz"
 TOLERANCE = 1e-4

@@ -13,9 +13,9 @@ import pytest
 
 from benchmarks import parity_lavis
 from benchmarks import parity_lavis_recipe as recipe
-from core.images import open_picture
+from core.images.picture import open_picture
 from core.vision import GenerationOptions, VisualQuestion
-from plugins.minigpt4.loading import MEAN, STD
+from plugins.minigpt4.runtime.loading import MEAN, STD
 
 
 @pytest.fixture(scope="module")

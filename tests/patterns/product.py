@@ -29,8 +29,8 @@ _FLAGS_AT: Final = {"compile": 1, "sub": 4, "subn": 4, "split": 3}  # all others
 class Found:
     """A call of `re`: where it stands, and its pattern and flags where the source alone says what they are."""
 
-    where: str  # "agents/cleaning.py:42"
-    within: str  # "agents/cleaning.py::sentences"; the module's own name at its top
+    where: str  # "agents/text/cleaning.py:42"
+    within: str  # "agents/text/cleaning.py::sentences"; the module's own name at its top
     pattern: str | bytes | None
     flags: int = 0
     once: bool = False  # only ever matched at one place, and never searched for

@@ -31,17 +31,17 @@ def _topics() -> list[str]:
 
 
 def _marks() -> list[str]:
-    from plugins.minigpt4.conversation import _marks
+    from plugins.minigpt4.runtime.conversation import _marks
 
     return [_marks(("</s>", "<0x0A>", "<|im_end|>")).pattern]
 
 
 # Where a pattern is put together from names and other texts: what it looks like then.
 MADE: Final = {
-    "agents/batch/shards.py::existing_shards": [r"out\-put-\d{6}\.tar"],
+    "agents/batch/shard_output.py::existing_shards": [r"out\-put-\d{6}\.tar"],
     "benchmarks/video_clips.py::mentioned_at": [r"\bred\ car(?:s|es)?\b"],
-    "plugins/batching.py::without": [r"</s>|<s>|\b(?:human|assistant)\s*:"],
-    "plugins/minigpt4/conversation.py::_marks": _marks(),
+    "plugins/hf/batching.py::without": [r"</s>|<s>|\b(?:human|assistant)\s*:"],
+    "plugins/minigpt4/runtime/conversation.py::_marks": _marks(),
     "plugins/pocket/lookup.py::Lookup.__init__": [r"\b(rubber duck|duck|dog|box)(?:e?s)?\b"],
     "plugins/scripted/topics.py::_compiled": _topics(),
     "plugins/scripted/writing.py::Summary._noun": [r"\bduck\b"],
@@ -51,7 +51,7 @@ MADE: Final = {
     ],
     "training/pocket/evaluate.py::first": [r"\bred\b"],
     "training/pocket/evaluate.py::score_single_things": [r"\bducks?\b"],
-    "ui/shared/words.py::label": [r"\*", r"(?<!\w)_|_(?!\w)"],
+    "ui/views/text.py::label": [r"\*", r"(?<!\w)_|_(?!\w)"],
 }
 PHRASE: Final = r"((?:(?!(?:in|on|of|is|are)\b)[a-z][a-z'-]*\s*){1,4})"
 KNOWN: Final = {

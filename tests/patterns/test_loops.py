@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-import agents.cleaning as cleaning
+import agents.text.cleaning as cleaning
 import plugins.scripted.reading as reading
-import training.curation.checking as checking
-import training.curation.signs as signs
+import training.curation.rules.text_metrics as signs
+import training.curation.steps.checking as checking
 from core.text import ROUNDS
-from plugins.batching import unmarked
-from plugins.minigpt4.conversation import clean
+from plugins.hf.batching import unmarked
+from plugins.minigpt4.runtime.conversation import clean
 from plugins.scripted.knowledge import Knowledge
 from plugins.scripted.topics import topic_of
 

@@ -14,7 +14,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from core.errors import BackendError
-from core.images import open_picture
+from core.images.picture import open_picture
 from core.registry import get_registry
 from core.testing import VisionBackendTests, make_picture
 from core.vision import EncodedImage, GenerationOptions, VisualQuestion

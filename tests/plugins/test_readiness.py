@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agents.abilities import why_not
+from agents.llm.capabilities import why_not
 from core.entries import Entry
 from core.errors import BackendError, RegistryError
 from core.registry import get_registry

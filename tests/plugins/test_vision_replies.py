@@ -11,7 +11,7 @@ import pytest
 from core.testing import make_picture
 from core.vision import GenerationOptions, Reply, VisionBackend, VisualQuestion
 from plugins.blip2.backend import Blip2Backend
-from plugins.minigpt4.backend import MiniGPT4Backend
+from plugins.minigpt4.runtime.backend import MiniGPT4Backend
 from plugins.pocket.backend import PocketBackend
 from plugins.vlm.backend import TransformersBackend
 from tests.plugins.blip2 import tiny_blip2

@@ -113,7 +113,7 @@ class Gate:
 
 def known_by_the_client(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """Set once an error has ended the work on our side: a reply that waits for it cannot come before."""
-    from core.halting import Halt
+    from core.stopping import Halt
 
     known, plain = threading.Event(), Halt.set
 

@@ -18,14 +18,14 @@ from typing import Any
 import pytest
 import torch
 
+from core.datasets.samples.sample import BrokenLog, DataError
+from core.datasets.samples.spec import DataSpec
 from core.errors import InquisightError, UsageError
-from core.images import open_picture
-from plugins.minigpt4.modeling import open_model
+from core.images.picture import open_picture
+from plugins.minigpt4.runtime.modeling import open_model
 from tests.plugins.minigpt4 import tiny
 from tests.training.data.making import aligned, folder, picture, shards
-from training.data.samples import BrokenLog, DataError
-from training.data.spec import DataSpec
-from training.features import (
+from training.features.encode import (
     Eye,
     FeatureStore,
     FeatureWriter,
@@ -51,7 +51,7 @@ def sha(number: int) -> str:
 
 def plain_path(directory: Path, numbers: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
     """What goes into the projection of the whole model and what comes out, from the backend's own pixels."""
-    from plugins.minigpt4.backend import MiniGPT4Backend
+    from plugins.minigpt4.runtime.backend import MiniGPT4Backend
 
     backend = MiniGPT4Backend(str(directory))
     inner: Any = backend.engine.model
@@ -98,7 +98,7 @@ def test_reading_the_cache_imports_no_model_library(model: Path, tmp_path: Path)
     folder(tmp_path / "data", 2)
     write_features(model, [DataSpec(path=str(tmp_path / "data"))], tmp_path / "features", quiet=True)
     code = (
-        "import sys; from pathlib import Path; from training.feature_store import FeatureStore\n"
+        "import sys; from pathlib import Path; from training.features.store import FeatureStore\n"
         f"store = FeatureStore(Path(sys.argv[1]), model=Path(sys.argv[2]))\n"
         f"assert store.get({sha(0)!r}).shape == ({tiny.QUERIES}, 32)\n"
         "assert 'transformers' not in sys.modules\n"
@@ -202,7 +202,7 @@ def _write_share(directory: Path, rank: int, world: int, last: int, said: Connec
 def processes() -> Iterator[Any]:
     """Starts processes from a clean one that has torch imported already."""
     context = mp.get_context("forkserver")
-    context.set_forkserver_preload(["training.feature_store", "tests.training.test_features_cache"])
+    context.set_forkserver_preload(["training.features.store", "tests.training.test_features_cache"])
     return context
 
 
@@ -242,7 +242,7 @@ def test_kill_9_at_any_moment_loses_no_shard_and_leaves_no_ruins(processes: Any,
 
 
 def test_a_second_writer_of_the_same_name_waits_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.feature_store.WAIT", 0.01)
+    monkeypatch.setattr("training.features.store.WAIT", 0.01)
     store = create_store(tmp_path / "f", SMALL)
     with FeatureWriter(store, "0of1"), pytest.raises(UsageError, match="another process writes features"):
         FeatureWriter(store, "0of1").__enter__()
@@ -271,7 +271,7 @@ def test_keys_that_begin_alike_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_many_shards_need_few_open_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.feature_store.OPEN_FILES", 4)
+    monkeypatch.setattr("training.features.store.OPEN_FILES", 4)
     store = create_store(tmp_path / "f", SMALL)
     with FeatureWriter(store, "0of1", rows=1) as writer:
         for number in range(30):

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from core.datasets.samples.spec import DataSpec
 from tests.training.data.making import picture, write_tar
 from tests.training.tiny_run import make_world, recipe
-from training.data.spec import DataSpec
-from training.features import write_features
+from training.features.encode import write_features
 from training.run import train
 
 HEIC = Path(__file__).parents[1] / "fixtures" / "cases" / "pictures" / "f.heic"

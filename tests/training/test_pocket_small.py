@@ -12,27 +12,27 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
+from benchmarks.pocket_small import __main__ as small
+from benchmarks.pocket_small import curation, measure, report, world
+from benchmarks.pocket_small.truth import judge
 from core.errors import BackendError, UsageError
-from core.images import open_picture
+from core.images.picture import open_picture
 from core.testing import make_picture
 from core.vision import VisualQuestion
-from plugins.minigpt4.loading import check
+from plugins.minigpt4.runtime.loading import check
 from plugins.pocket import backend
 from plugins.pocket.backend import MODEL, PocketBackend
 from plugins.pocket.engine import Prompt
 from plugins.pocket.modeling import FACTS, HINT_TOKENS
-from training.curation.rules import Rules, apply
-from training.curation.signs import failures
-from training.feature_store import FeatureStore
+from training.curation.rules.rules import Rules, apply
+from training.curation.rules.text_metrics import failures
+from training.features.store import FeatureStore
 from training.packing import lay_out
 from training.pocket import sources
 from training.pocket.features import truth
 from training.pocket.foundation import known_names
 from training.pocket.language import SceneTalk
 from training.pocket.scenes import Composer
-from training.pocket.small import __main__ as small
-from training.pocket.small import curation, measure, report, world
-from training.pocket.small.truth import judge
 from training.recipes import load_recipe
 from training.stages import Wording, open_task
 

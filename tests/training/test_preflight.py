@@ -93,7 +93,7 @@ def test_a_disk_without_room_and_a_place_without_rights_are_named(
     [(field, said)] = found(wanted(sample), tmp_path / "run")
     assert field == "out" and "GB free" in said
     monkeypatch.undo()
-    monkeypatch.setattr("training.checkpoints.os.access", lambda *_: False)
+    monkeypatch.setattr("training.runs.checkpoints.os.access", lambda *_: False)
     [(field, said)] = found(wanted(sample), tmp_path / "run")
     assert field == "out" and "cannot be written to" in said
 
@@ -101,7 +101,7 @@ def test_a_disk_without_room_and_a_place_without_rights_are_named(
 def test_a_model_larger_than_the_memory_is_refused(
     sample: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("plugins.minigpt4.choices.free_memory", lambda _: 1_000_000)
+    monkeypatch.setattr("plugins.minigpt4.runtime.load_options.free_memory", lambda _: 1_000_000)
     [(field, said)] = found(wanted(sample), tmp_path / "run")
     assert field == "model" and "GB are free" in said
 

@@ -18,11 +18,11 @@ from core.errors import BackendError, UsageError
 from core.testing import make_picture
 from core.vision import GenerationOptions, VisualQuestion
 from tests.training.tiny_run import log, losses, make_pictures, make_world, recipe
-from training.checkpoints import RunError, steps_saved
 from training.commands import main
-from training.keeping import keep_features
+from training.features.keep import keep_features
 from training.recipes import Recipe
 from training.run import Interrupted, stage1, stage2, train
+from training.runs.checkpoints import RunError, steps_saved
 
 
 @pytest.fixture(scope="module")
@@ -138,7 +138,7 @@ def test_a_picture_without_features_is_skipped_and_named(world: Path, tmp_path: 
 def test_a_signal_writes_a_checkpoint_and_the_same_command_goes_on(
     world: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
-    from training.progress import Progress
+    from training.runs.progress import Progress
 
     step = Progress.step
 
@@ -284,8 +284,8 @@ def test_stage_2_begins_where_stage_1_ended(world: Path, finished: Path, tmp_pat
 
 def answer(argument: str, kind: str = "trained") -> str:
     """What the backend says of a picture."""
-    from plugins.minigpt4.backend import MiniGPT4Backend
-    from plugins.minigpt4.trained import TrainedBackend
+    from plugins.minigpt4.runtime.backend import MiniGPT4Backend
+    from plugins.minigpt4.runtime.trained import TrainedBackend
 
     backend = (TrainedBackend if kind == "trained" else MiniGPT4Backend)(argument)
     [image] = backend.encode([make_picture()])
@@ -312,7 +312,7 @@ def test_exported_it_says_the_same(world: Path, tmp_path: Path, changes: dict[st
 
 
 def test_the_converter_takes_the_projection(world: Path, finished: Path) -> None:
-    from plugins.minigpt4.projection import read_projection
+    from plugins.minigpt4.convert.projection import read_projection
 
     projection = read_projection(finished / "projection.safetensors")
     assert (projection.inputs, projection.outputs) == (32, 64)
@@ -334,7 +334,7 @@ def test_what_cannot_be_used_is_one_line(world: Path, finished: Path, tmp_path: 
         answer(f"{finished}?base={other}")
     deep = train(recipe(world, projection_layers=2, steps=2), tmp_path / "deep")
     with pytest.raises(UsageError, match="no place for; use it as trained:"):
-        from plugins.minigpt4.trained import export
+        from plugins.minigpt4.runtime.trained import export
 
         export(deep, tmp_path / "whole")
 
@@ -382,7 +382,7 @@ def test_the_command_trains_and_tells_its_status(
 def test_status_of_a_run_that_failed_and_of_one_under_way(
     world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from training.checkpoints import only_one
+    from training.runs.checkpoints import only_one
 
     run = tmp_path / "run"
     spoil(monkeypatch, 0)
@@ -430,7 +430,7 @@ def test_the_registered_trainers_are_these(world: Path, finished: Path) -> None:
 
 
 def test_processes_that_do_not_share_the_readers_evenly_are_refused(world: Path) -> None:
-    from plugins.minigpt4.loading import check
+    from plugins.minigpt4.runtime.loading import check
     from training.feed import Feed
     from training.stages import Wording
 
@@ -441,7 +441,7 @@ def test_processes_that_do_not_share_the_readers_evenly_are_refused(world: Path)
 def test_a_bar_on_a_terminal(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import io
 
-    from training.progress import Progress
+    from training.runs.progress import Progress
 
     class Terminal(io.StringIO):
         def isatty(self) -> bool:

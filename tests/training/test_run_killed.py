@@ -29,7 +29,7 @@ def test_killed_ten_times_it_is_the_same_run(tmp_path: Path) -> None:
     """The Q-Former is trained too, so that dropout has to be the same again."""
     make_world(tmp_path)
     context = multiprocessing.get_context("forkserver")  # imports once, before it forks
-    context.set_forkserver_preload(["training.run", "training.features", "tests.training.tiny_run"])
+    context.set_forkserver_preload(["training.run", "training.features.encode", "tests.training.tiny_run"])
 
     def start(name: str) -> Any:
         process = context.Process(target=train_in_a_process, args=(str(tmp_path), str(tmp_path / name), CHANGES))

@@ -69,7 +69,7 @@ def test_the_first_and_last_steps_of_the_paper() -> None:
 
 
 def wording(**changes: Any) -> Wording:
-    from plugins.minigpt4.conversation import VICUNA
+    from plugins.minigpt4.runtime.conversation import VICUNA
 
     return Wording(recipe(Path("."), **changes), make_tokenizer(), VICUNA)
 
@@ -185,7 +185,7 @@ def test_a_fresh_projection_follows_the_seed(world: Path) -> None:
         return open_task(recipe(world, **changes), "cpu", "float32")[0].learned()["language_projection.weight"]
 
     assert torch.equal(weight(seed=1), weight(seed=1)) and not torch.equal(weight(seed=1), weight(seed=2))
-    from plugins.minigpt4.sources import Weights
+    from plugins.minigpt4.convert.sources import Weights
 
     stored = Weights([world / "model" / "model.safetensors"]).read("language_projection.weight")
     assert torch.equal(weight(projection="model"), stored)

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 
+from core.datasets.samples.spec import DataSpec
 from tests.training.tiny_run import make_pictures
-from training import feature_store
-from training.data.spec import DataSpec
 from training.data.stream import Position, SampleStream, open_stream
-from training.feature_store import FeatureStore, FeatureWriter, Manifest, create_store
+from training.features import store as feature_store
+from training.features.store import FeatureStore, FeatureWriter, Manifest, create_store
 
 ROWS = 4  # of a shard
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.cli import run
+from agents.cli.main import run
 from tests.training.tiny_run import make_pictures
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "train.md").read_text("utf-8")
@@ -71,7 +71,7 @@ def test_the_four_commands_train_a_model_that_names_what_it_could_not_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As they stand on the page, with the sample and the small model that it names."""
-    from core.images import open_picture
+    from core.images.picture import open_picture
     from core.registry import get_registry
     from core.vision import VisualQuestion
 

@@ -16,7 +16,7 @@ from tests.agents.fakes import CountingVision
 def _forget() -> None:
     import streamlit as st
 
-    from ui.shared.options import get_options
+    from ui.state.options import get_options
 
     get_settings.cache_clear()
     get_options.cache_clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from streamlit.testing.v1 import AppTest
 
-from ui.shared.session import Visitor, visitors
+from ui.state.session import Visitor, visitors
 
 LONG = 30.0
 
@@ -13,9 +13,9 @@ def open_page(name: str) -> AppTest:
     """A session of its own that looks at the page `ui.<name>`."""
     script = f"""
 import importlib
-from ui.shared.words import told
+from ui.views.text import told
 with told():
-    importlib.import_module("ui.{name}").page()
+    importlib.import_module("ui.pages.{name}").page()
 """
     app = AppTest.from_string(script, default_timeout=LONG)
     app.run()

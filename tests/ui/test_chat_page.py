@@ -13,12 +13,12 @@ from streamlit.testing.v1 import AppTest
 from core.entries import Entry
 from core.registry import get_registry
 from core.settings import get_settings
-from core.store import TranscriptStore
+from core.store.transcripts import TranscriptStore
 from core.vision import Reply, VisualQuestion
 from tests.agents.talking import Parrot, Starer
 from tests.ui.pages import LONG, assert_well, html_of, open_page, visitor_of, wait_for_jobs
-from ui.shared.conversations import Desk, desk_of
-from ui.shared.webframe import enclosed
+from ui.state.conversations import Desk, desk_of
+from ui.widgets.web_frame import enclosed
 
 Png = Callable[..., bytes]
 
@@ -154,7 +154,7 @@ def test_a_reload_in_the_middle_of_an_answer_loses_nothing(png: Png, talker: Tal
     app = opened(png)
     app.chat_input[0].set_value("endless").run()
     assert talker.begun.wait(LONG)
-    script = "import importlib; importlib.import_module('ui.chat').page()"
+    script = "import importlib; importlib.import_module('ui.pages.chat').page()"
     again = AppTest.from_string(script, default_timeout=LONG)
     again.session_state["inquisight.visitor"] = app.session_state["inquisight.visitor"]  # what the cookie does
     again.run()

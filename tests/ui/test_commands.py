@@ -14,7 +14,7 @@ import pytest
 
 from core.errors import UsageError
 from ui.commands import check, free_port, main, streamlit_options
-from ui.shared.options import UiOptions
+from ui.state.options import UiOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 

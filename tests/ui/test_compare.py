@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from agents.interview import InterviewOptions
-from agents.steering import Steered
+from agents.interview.live import Steered
+from agents.interview.protocol import InterviewOptions
 from core.entries import Entry
 from core.errors import BackendError, QuestionerError
 from core.registry import get_registry
@@ -19,8 +19,8 @@ from plugins.scripted import ScriptedQuestioner
 from tests.agents.batch.making import HashedEye
 from tests.agents.fakes import CountingVision, ListQuestioner
 from tests.ui.pages import assert_well, html_of, open_page, visitor_of, wait_for_jobs
-from ui.compare import Column, Desk, _drive
-from ui.shared.jobs import Job
+from ui.pages.compare import Column, Desk, _drive
+from ui.state.jobs import Job
 
 Png = Callable[..., bytes]
 

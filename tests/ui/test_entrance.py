@@ -8,9 +8,9 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.ui.pages import LONG, assert_well
-from ui.app import PLACES, places
-from ui.shared.entrance import TRIES
-from ui.shared.options import UiOptions, get_options
+from ui.server.app import PLACES, places
+from ui.state.options import UiOptions, get_options
+from ui.views.login import TRIES
 
 APP = Path(__file__).resolve().parents[2] / "ui" / "app.py"
 
@@ -46,8 +46,8 @@ def test_with_it_one_is_in(locked: AppTest) -> None:
 
 @pytest.mark.slow
 def test_nobody_tries_for_ever(locked: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ui.shared.entrance._address", lambda: "192.0.2.7")  # AppTest has none
-    monkeypatch.setattr("ui.shared.entrance.PAUSE", 3600.0)
+    monkeypatch.setattr("ui.views.login._address", lambda: "192.0.2.7")  # AppTest has none
+    monkeypatch.setattr("ui.views.login.PAUSE", 3600.0)
     for _ in range(TRIES):
         give(locked, "wrong")
     give(locked, "open sesame")

@@ -13,7 +13,7 @@ pytest.importorskip("av")
 
 from core.errors import UsageError
 from tests.agents.video.clips import film, grey
-from ui.shared.films import Films
+from ui.state.videos import Films
 
 PATIENCE = 60.0  # seconds, for a test that would hang otherwise
 

@@ -10,12 +10,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.records import Caption, Chat, ChatTurn, Dialogue, PictureInfo, Turn
-from core.store import TranscriptStore
+from core.store.transcripts import TranscriptStore
 from tests.ui.pages import assert_well, html_of, open_page, visitor_of
-from ui.history import SHOWN
-from ui.shared.conversations import desk_of as chat_desk
-from ui.shared.interviews import desk_of as interview_desk
-from ui.shared.options import UiOptions
+from ui.pages.history import SHOWN
+from ui.state.conversations import desk_of as chat_desk
+from ui.state.interviews import desk_of as interview_desk
+from ui.state.options import UiOptions
 
 pytestmark = pytest.mark.usefixtures("eye")
 Png = Callable[..., bytes]
@@ -233,7 +233,7 @@ def test_the_file_is_offered_in_three_kinds() -> None:
 def test_where_everybody_may_enter_one_sees_only_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
     mine, theirs = keep(interview(1), interview(2))
     open_to_all = UiOptions(host="0.0.0.0")
-    monkeypatch.setattr("ui.shared.session.get_options", lambda: open_to_all)
+    monkeypatch.setattr("ui.state.session.get_options", lambda: open_to_all)
     app = open_page("history")
     assert names(app) == []
     me = visitor_of(app)

@@ -8,10 +8,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.errors import BackendError
-from core.store import TranscriptStore
+from core.store.transcripts import TranscriptStore
 from tests.agents.fakes import CountingVision
 from tests.ui.pages import LONG, assert_well, html_of, open_page, visitor_of, wait_for_jobs
-from ui.shared.interviews import Desk, desk_of
+from ui.state.interviews import Desk, desk_of
 
 pytestmark = pytest.mark.usefixtures("eye")
 Png = Callable[..., bytes]
@@ -181,7 +181,7 @@ def test_it_is_all_there_after_a_reload(png: Png) -> None:
     start(app)
     token = app.session_state["inquisight.visitor"]
     again = AppTest.from_string(
-        "import importlib; importlib.import_module('ui.interview').page()", default_timeout=LONG
+        "import importlib; importlib.import_module('ui.pages.interview').page()", default_timeout=LONG
     )
     again.session_state["inquisight.visitor"] = token  # what the cookie does for a browser
     again.run()

@@ -12,13 +12,13 @@ from streamlit.testing.v1 import AppTest
 from core.errors import UsageError
 from core.settings import get_settings
 from tests.ui.pages import assert_well, html_of, open_page, wait_for_jobs
-from ui.compare import Desk as CompareDesk
-from ui.compare import begin as begin_comparison
-from ui.shared import conversations
-from ui.shared.choices import blocked, eyes, require
-from ui.shared.interviews import Setting, begin, desk_of
-from ui.shared.options import get_options
-from ui.shared.session import Visitor
+from ui.pages.compare import Desk as CompareDesk
+from ui.pages.compare import begin as begin_comparison
+from ui.state import conversations
+from ui.state.interviews import Setting, begin, desk_of
+from ui.state.options import get_options
+from ui.state.session import Visitor
+from ui.widgets.model_choice import blocked, eyes, require
 
 pytestmark = pytest.mark.usefixtures("eye")
 Png = Callable[..., bytes]

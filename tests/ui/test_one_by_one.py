@@ -16,12 +16,12 @@ from core.registry import get_registry
 from core.settings import get_settings
 from tests.ui.gates import LONG, GatedVision, until
 from tests.ui.pages import assert_well, html_of, open_page, visitor_of, wait_for_jobs
-from ui.compare import Desk as CompareDesk
-from ui.compare import begin as begin_comparison
-from ui.shared import conversations
-from ui.shared.interviews import Desk, Item, Setting, begin, desk_of, go_on
-from ui.shared.jobs import AT_ONCE, Job, Jobs, queue_words
-from ui.shared.session import Visitor
+from ui.pages.compare import Desk as CompareDesk
+from ui.pages.compare import begin as begin_comparison
+from ui.state import conversations
+from ui.state.interviews import Desk, Item, Setting, begin, desk_of, go_on
+from ui.state.jobs import AT_ONCE, Job, Jobs, queue_words
+from ui.state.session import Visitor
 
 Png = Callable[..., bytes]
 COLOURS = ("red", "green", "blue", "orange", "white")
@@ -300,11 +300,11 @@ _PATH = """
 import sys
 from streamlit.runtime.scriptrunner.exec_code import modified_sys_path
 from streamlit.web import bootstrap
-import ui.app as app
+import ui.server.app as app
 
 bootstrap._fix_sys_path(app.__file__)
-sys.modules.pop("ui.app")
-import ui.app
+sys.modules.pop("ui.server.app")
+import ui.server.app
 before = list(sys.path)
 with modified_sys_path(app.__file__):  # what each run of a page and of a part of it does
     assert sys.path == before, "a thread that imports something would miss an entry"

@@ -8,7 +8,7 @@ from core.entries import Problem
 from core.registry import get_registry
 from tests.agents.fakes import CountingVision
 from tests.ui.pages import assert_well, open_page
-from ui.shared.models import models
+from ui.state.models import models
 
 
 def words(app: object) -> str:

@@ -19,13 +19,14 @@ from tests.servers.listener import Listener
 from tests.training.curation.fakes import generated_folder, make_pictures
 from tests.ui.pages import assert_well, html_of, open_page, visitor_of, wait_for_jobs
 from training.curation.folder import PROCESS
-from ui import compare
-from ui.app import places
-from ui.shared import conversations, films, interviews
-from ui.shared.choices import check_choice, may_type
-from ui.shared.models import models
-from ui.shared.options import UiOptions, get_options
-from ui.shared.workshop import room
+from ui.pages import compare
+from ui.server.app import places
+from ui.state import conversations, interviews
+from ui.state import videos as films
+from ui.state.models import models
+from ui.state.options import UiOptions, get_options
+from ui.state.training_tools import room
+from ui.widgets.model_choice import check_choice, may_type
 
 Png = Callable[..., bytes]
 ROOT = Path(__file__).resolve().parents[2]
@@ -287,7 +288,9 @@ def test_a_curation_begins_with_an_offered_model_only(
     make_pictures(tmp_path / "pictures", 2)
     app = open_page("curate")
     app.text_input(key="curate-root").set_value(str(tmp_path)).run()
-    monkeypatch.setattr("ui.shared.making.choose_eye", lambda *_, **__: forged(listener))  # as a browser may send it
+    monkeypatch.setattr(
+        "ui.widgets.curation_steps.choose_eye", lambda *_, **__: forged(listener)
+    )  # as a browser may send it
     app.text_input(key="make-pictures").set_value(str(tmp_path / "pictures"))
     app.text_input(key="make-folder").set_value(str(tmp_path / "work"))
     app.run()
@@ -302,7 +305,7 @@ def test_a_repair_is_started_with_an_offered_model_only(
     folder = generated_folder(tmp_path, 2)
     app = open_page("curate")
     app.text_input(key="curate-root").set_value(str(tmp_path)).run()
-    monkeypatch.setattr("ui.shared.making.choose_mender", lambda *_, **__: "openai:gpt-4o")
+    monkeypatch.setattr("ui.widgets.curation_steps.choose_mender", lambda *_, **__: "openai:gpt-4o")
     app.session_state["curate-part"] = "steps"
     app.run()
     force(app, "make-go-repair")
@@ -316,7 +319,7 @@ def test_a_training_is_started_with_the_recipes_model_only(
 ) -> None:
     serve(monkeypatch, UiOptions(host="0.0.0.0", visitors_may_use_server_paths=True))
     begun: list[Any] = []
-    monkeypatch.setattr("training.runs.start", lambda *given: begun.append(given))  # a fake: starts no process
+    monkeypatch.setattr("training.runs.runs.start", lambda *given: begun.append(given))  # a fake: starts no process
     looked_at: list[Any] = []
     monkeypatch.setattr("training.preflight.check", lambda recipe, run: looked_at.append(recipe.model) or [])
     app = open_page("train")
@@ -339,8 +342,8 @@ def test_a_training_is_started_with_the_recipes_model_only(
 @pytest.mark.slow
 @pytest.mark.parametrize("visited", KINDS[:3], indirect=True)
 def test_a_visitor_sees_their_own_transcripts_only(visited: str) -> None:
-    from core.store import TranscriptStore
-    from ui.history import Search
+    from core.store.transcripts import TranscriptStore
+    from ui.pages.history import Search
 
     info = PictureInfo(sha256="0" * 64, source="cat.png", width=2, height=2)
     theirs = TranscriptStore().add(Caption(picture=info, plain="a cat", summary=WORDS))
@@ -358,7 +361,7 @@ def test_a_visitor_sees_their_own_transcripts_only(visited: str) -> None:
 
 
 def test_all_transcripts_are_seen_where_that_was_granted(monkeypatch: pytest.MonkeyPatch, eye: CountingVision) -> None:
-    from core.store import TranscriptStore
+    from core.store.transcripts import TranscriptStore
 
     serve(monkeypatch, UiOptions(host="0.0.0.0", visitors_may_see_all_transcripts=True))
     info = PictureInfo(sha256="0" * 64, source="cat.png", width=2, height=2)

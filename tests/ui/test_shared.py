@@ -18,13 +18,13 @@ from core.registry import get_registry
 from core.vision import EncodedImage, GenerationOptions, VisionBackend, VisualQuestion
 from tests.agents.fakes import CountingVision, picture
 from tests.fakes import FakeVision
-from ui.shared.jobs import AT_ONCE, Halted, Job, Jobs, queue_words
-from ui.shared.kept import as_archive, as_json, as_sidecar, as_text
-from ui.shared.models import Line, Models
-from ui.shared.options import UiOptions, get_options, is_local
-from ui.shared.pictures import MOST, Shelf, label_of
-from ui.shared.session import Visitor, Visitors, token_of
-from ui.shared.words import complete, plain, seconds, sentence, size
+from ui.state.jobs import AT_ONCE, Halted, Job, Jobs, queue_words
+from ui.state.models import Line, Models
+from ui.state.options import UiOptions, get_options, is_local
+from ui.state.pictures import MOST, Shelf, label_of
+from ui.state.session import Visitor, Visitors, token_of
+from ui.state.transcripts import as_archive, as_json, as_sidecar, as_text
+from ui.views.text import complete, plain, seconds, sentence, size
 
 LONG = 20.0  # seconds a test waits for what takes none
 
@@ -438,14 +438,14 @@ def test_an_archive_holds_every_description_once() -> None:
 def test_of_pictures_with_one_questioner_none_is_begun_after_its_key_was_refused() -> None:
     from functools import partial
 
-    from agents.interview import InterviewOptions
-    from agents.steering import Steered
+    from agents.interview.live import Steered
+    from agents.interview.protocol import InterviewOptions
     from core.errors import QuestionerError
     from core.testing import make_picture
     from tests.agents.batch.making import HashedEye
     from tests.agents.fakes import ListQuestioner
-    from ui.shared.interviews import Item, _drive
-    from ui.shared.jobs import Jobs
+    from ui.state.interviews import Item, _drive
+    from ui.state.jobs import Jobs
 
     calls: list[str] = []
 
@@ -482,8 +482,8 @@ def test_of_pictures_with_one_questioner_none_is_begun_after_its_key_was_refused
 
 
 def test_stop_ends_the_waiting_for_a_servers_next_try() -> None:
-    from core.remote import Pace, retrying
-    from ui.shared.jobs import Jobs
+    from core.net.remote import Pace, retrying
+    from ui.state.jobs import Jobs
 
     class BusyError(Exception):
         status_code = 503

@@ -18,14 +18,14 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from core.console.processes import describe_process
 from core.errors import UsageError
-from core.processes import describe_process
 from plugins.pocket.backend import MODEL
 from tests.ui.pages import assert_well, html_of, open_page, visitor_of
-from training.checkpoints import only_one
 from training.data.sample_set import write_sample
 from training.recipes import load_recipe
-from ui.train import Desk, _few
+from training.runs.checkpoints import only_one
+from ui.pages.train import Desk, _few
 
 Make = Callable[..., Path]
 
@@ -109,7 +109,7 @@ def test_one_that_was_interrupted_can_be_resumed(make: Make, monkeypatch: pytest
     run = make("one", done=20, finished=False)
     (run / "output.txt").write_text("step 20/40\ninquisight: the memory of cuda is full at step 21.\n")
     resumed: list[Path] = []
-    monkeypatch.setattr("training.runs.resume", lambda run: resumed.append(run))  # a fake: starts no process
+    monkeypatch.setattr("training.runs.runs.resume", lambda run: resumed.append(run))  # a fake: starts no process
     app = opened(run.parent)
     assert "failed" in html_of(app) and "memory of cuda is full" in app.error[0].value
     assert button(app, "Resume") is None, "there is no checkpoint to go on from"
@@ -131,7 +131,7 @@ def test_one_at_work_can_be_stopped_once(make: Make, monkeypatch: pytest.MonkeyP
     run = make("one", done=20, finished=False)
     sent: list[object] = []
     with only_one(run):
-        monkeypatch.setattr("training.runs.ask_to_end", lambda process: not sent.append(process))
+        monkeypatch.setattr("training.runs.runs.ask_to_end", lambda process: not sent.append(process))
         status = {"state": "running", "time": time.time(), "rate": 12.5, "left": 90.0, "steps": 40}
         (run / "status.json").write_text(json.dumps(status))
         app = opened(run.parent)
@@ -224,7 +224,7 @@ def test_what_is_wrong_stands_at_its_field_and_nothing_is_started(
     ready: Callable[..., AppTest], changes: dict[str, str], place: str, words: str, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("training.runs.subprocess.Popen", lambda *_, **__: pytest.fail("a process was started"))
+    monkeypatch.setattr("training.runs.runs.subprocess.Popen", lambda *_, **__: pytest.fail("a process was started"))
     if "lora_rank" in str(changes):
         real = importlib.util.find_spec
         monkeypatch.setattr(
@@ -251,7 +251,7 @@ def test_it_has_begun_when_its_process_says_that_it_trains(
         (out / "process.json").write_text(json.dumps({**describe_process(os.getpid()), "begun": time.time()}))
         return 1
 
-    monkeypatch.setattr("training.runs.start", start)
+    monkeypatch.setattr("training.runs.runs.start", start)
     app = ready(settings="steps=40")
     button(app, "Start").click().run()
     assert_well(app)
@@ -272,7 +272,7 @@ def test_one_that_fails_before_it_trains_shows_its_own_words_and_what_to_do(
     ready: Callable[..., AppTest], tmp_path: Path
 ) -> None:
     """A real process: the sample vanishes between the check and the training."""
-    from training import runs
+    from training.runs import runs
 
     app = ready(settings="steps=40")
     broken = tmp_path / "broken"
@@ -306,7 +306,7 @@ def test_what_cannot_be_started_is_a_sentence(ready: Callable[..., AppTest], mon
     def start(recipe: Any, out: Path) -> int:
         raise UsageError("the training in there is finished already; name another folder.")
 
-    monkeypatch.setattr("training.runs.start", start)
+    monkeypatch.setattr("training.runs.runs.start", start)
     app = ready()
     button(app, "Start").click().run()
     assert_well(app)

@@ -9,8 +9,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.ui.pages import LONG, assert_well, html_of, open_page, visitor_of
-from ui.shared.notices import MOST, Notices
-from ui.shared.options import get_options
+from ui.state.options import get_options
+from ui.widgets.notices import MOST, Notices
 
 pytestmark = pytest.mark.usefixtures("eye")
 Png = Callable[..., bytes]
@@ -47,7 +47,7 @@ def test_it_stays_until_it_is_dismissed(png: Png) -> None:
     app.text_input(key="interview-seed").set_value("7").run()
     upload(app, ("fine.png", png(size=(9, 9))))
     assert len(app.error) == 1, "nothing but the visitor takes it away"
-    script = "import importlib; importlib.import_module('ui.interview').page()"
+    script = "import importlib; importlib.import_module('ui.pages.interview').page()"
     again = AppTest.from_string(script, default_timeout=LONG)
     again.session_state["inquisight.visitor"] = app.session_state["inquisight.visitor"]  # a reload
     again.run()

@@ -20,13 +20,13 @@ from core.entries import Entry
 from core.errors import BackendError, UsageError
 from core.registry import get_registry
 from core.settings import get_settings
-from core.store import TranscriptStore
-from core.video import open_video
+from core.store.transcripts import TranscriptStore
+from core.video.clip import open_video
 from plugins.scripted import ScriptedQuestioner
 from tests.agents.video.clips import DrawnEye, film, grey, scene, tone
 from tests.ui.pages import LONG, assert_well, html_of, open_page, visitor_of, wait_for_jobs
-from ui.shared.films import Films, Item, begin, desk_of, films
-from ui.shared.jobs import Job
+from ui.state.jobs import Job
+from ui.state.videos import Films, Item, begin, desk_of, films
 
 
 @pytest.fixture(autouse=True)
@@ -305,7 +305,7 @@ def test_what_a_killed_dashboard_left_is_swept_away(tmp_path: Path, monkeypatch:
 
 
 def test_a_video_that_is_too_large_is_a_sentence(clip: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ui.shared.options import get_options
+    from ui.state.options import get_options
 
     monkeypatch.setenv("INQUISIGHT_UI_VIDEO_MB", "1")
     get_options.cache_clear()
@@ -418,7 +418,9 @@ def test_it_is_all_there_after_a_reload(clip: bytes) -> None:
     app = open_page("video")
     upload(app, clip)
     item = start(app, frames=3)
-    again = AppTest.from_string("import importlib; importlib.import_module('ui.video').page()", default_timeout=LONG)
+    again = AppTest.from_string(
+        "import importlib; importlib.import_module('ui.pages.video').page()", default_timeout=LONG
+    )
     again.session_state["inquisight.visitor"] = app.session_state["inquisight.visitor"]  # as the cookie does
     again.run()
     assert_well(again)
@@ -446,7 +448,7 @@ def test_files_to_take_home(clip: bytes) -> None:
     labels = [one.proto.label for one in app.get("download_button")]
     assert labels == ["Story", "Dialogue", "JSON", "WebVTT", "SRT", "Contact sheet"]
     assert item.stem == "my-clip"
-    from ui.video import _sheet
+    from ui.pages.video import _sheet
 
     assert _sheet(item).startswith(b"\x89PNG")
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from core.console.options import Vision, number, whole_number
 from core.errors import UsageError
-from core.options import Vision, number, whole_number
 
 curate = typer.Typer(name="curate", help="Make the data of the second stage: describe, repair, verify, export.")
 
@@ -268,7 +268,7 @@ def signs(
     text: Annotated[str | None, typer.Argument(metavar="[TEXT]", help="In quotes; without it, the list.")] = None,
 ) -> None:
     """List the measured signs, or measure a text."""
-    from training.curation.signs import SIGNS, measure
+    from training.curation.rules.text_metrics import SIGNS, measure
 
     values = measure(text) if text is not None else {}
     for name, (_, says) in SIGNS.items():

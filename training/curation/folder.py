@@ -21,8 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from core.console.processes import describe_process
 from core.errors import InquisightError, StoreError, UsageError, printable
-from core.processes import describe_process
 from core.records import canonical_json
 from training.curation.journal import Journal, clear_torn, read_json, write_json
 

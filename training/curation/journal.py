@@ -13,8 +13,8 @@ from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
-from core.atomic import replacing, sync_folder
 from core.errors import StoreError, printable, why
+from core.files.atomic import replacing, sync_folder
 
 Record = dict[str, Any]
 

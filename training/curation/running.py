@@ -13,19 +13,19 @@ from typing import Any
 
 import typer
 
+from agents.llm.mender import ChatMender
+from core.console.silence import hush_libraries
+from core.datasets.left_out import LeftOut
 from core.errors import UsageError, printable
-from core.left_out import LeftOut
-from core.quiet import hush_libraries
 from core.settings import get_settings
 from core.vision import VisionBackend
-from training.curation import generate as generating
-from training.curation import repair as repairing
 from training.curation.folder import LEFT_OUT, PROGRESS, Folder, Step
-from training.curation.generate import Instructions, known_pictures
 from training.curation.journal import Record, read_json
-from training.curation.mender import ChatMender
-from training.curation.pictures import KINDS, list_pictures
-from training.curation.progress import show
+from training.curation.steps import generate as generating
+from training.curation.steps import repair as repairing
+from training.curation.steps.generate import Instructions, known_pictures
+from training.curation.steps.pictures import KINDS, list_pictures
+from training.curation.steps.progress import show
 from training.curation.toml import read
 
 
@@ -227,7 +227,7 @@ def verify(
     filled: Path | None,
     again: bool,
 ) -> None:
-    from training.curation.labels import Kinds, Labels, check_reviewer, draw_sample, read_sheet, write_sheet
+    from training.curation.review.labels import Kinds, Labels, check_reviewer, draw_sample, read_sheet, write_sheet
 
     name = check_reviewer(reviewer)
     known = Kinds.load(kinds)
@@ -252,7 +252,7 @@ def verify(
     else:
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise UsageError("the view needs a terminal; use --sheet FILE and --read-sheet FILE without one.")
-        from training.curation import review
+        from training.curation.review import review
 
         if importlib.util.find_spec("prompt_toolkit") is None:
             raise UsageError("the view needs a package: pip install prompt_toolkit; or use --sheet and --read-sheet.")
@@ -262,7 +262,7 @@ def verify(
 
 
 def rules(path: Path, file: Path | None, *, partly: bool) -> None:
-    from training.curation.rules import Rules, judge, write_verdict
+    from training.curation.rules.rules import Rules, judge, write_verdict
 
     chosen = Rules.load(file)
     folder = Folder(path)
@@ -279,7 +279,7 @@ def rules(path: Path, file: Path | None, *, partly: bool) -> None:
 
 
 def export(path: Path, to: Path, *, overwrite: bool) -> None:
-    from training.curation.export import export as run
+    from training.curation.report.export import export as run
 
     folder = Folder(path)
     with folder.at_work("export"):
@@ -289,8 +289,8 @@ def export(path: Path, to: Path, *, overwrite: bool) -> None:
 
 
 def report(path: Path, to: Path | None) -> None:
-    from training.curation.figures import count
-    from training.curation.report import write_report
+    from training.curation.report.figures import count
+    from training.curation.report.report import write_report
 
     folder = Folder(path)
     file, missing = write_report(folder, count(folder), to or folder.path / "report")
@@ -300,8 +300,8 @@ def report(path: Path, to: Path | None) -> None:
 
 
 def status(path: Path, *, json: bool) -> None:
-    from training.curation.figures import count
-    from training.curation.status import as_record, lines
+    from training.curation.report.figures import count
+    from training.curation.report.status import as_record, lines
 
     found = count(Folder(path))
     if json:
@@ -313,8 +313,8 @@ def status(path: Path, *, json: bool) -> None:
 
 def paraphrase(instruction: str, n: int, questioner: str | None, seed: int, to: Path | None) -> None:
     from training.curation.journal import write_whole
-    from training.curation.paraphrase import as_toml
-    from training.curation.paraphrase import paraphrase as find
+    from training.curation.steps.paraphrase import as_toml
+    from training.curation.steps.paraphrase import paraphrase as find
 
     if to is not None and to.exists():
         raise UsageError(f"'{printable(to)}' exists already; name another file with --to.")

@@ -19,16 +19,16 @@ from typing import Final, Literal
 
 import numpy as np
 
+from core.datasets.left_out import LeftOut
+from core.datasets.samples.kinds import open_source
+from core.datasets.samples.sample import MAX_SHARE, BrokenSample, Sample
+from core.datasets.samples.sources import Load, Source, all_left_out, attempt, loaded
+from core.datasets.samples.spec import DataSpec
 from core.errors import InquisightError, printable
-from core.images import MAX_PIXELS
-from core.left_out import LeftOut
+from core.images.picture import MAX_PIXELS
 from training.data.findings import Finding, Report, SourceReport, Spread
-from training.data.kinds import open_source
 from training.data.languages import Languages
 from training.data.ledger import Ledger
-from training.data.samples import MAX_SHARE, BrokenSample, Sample
-from training.data.sources import Load, Source, all_left_out, attempt, loaded
-from training.data.spec import DataSpec
 
 LONGEST: Final = {"tokens": 160, "words": 120}  # stage 2 of the original cuts at 160 tokens, stage 1 at 32
 EXAMPLES: Final = 5

@@ -13,13 +13,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Final, get_args
 
+from core.datasets.samples.sample import DataError
+from core.datasets.samples.spec import DataSpec, Kind
 from core.errors import UsageError, printable
 from core.settings import get_settings
 from training.data.check import Options, Progress, check
 from training.data.findings import Report
 from training.data.report import check_histogram, check_report, print_report, write_histogram, write_report
-from training.data.samples import DataError
-from training.data.spec import DataSpec, Kind
 
 KINDS: Final = ("auto", *get_args(Kind))
 EXIT_INTERRUPTED: Final = 130

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from core.options import number, whole_number
+from core.console.options import number, whole_number
 
 data = typer.Typer(name="data", help="Look at data sets before training on them.")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from training.data.samples import DataError
+from core.datasets.samples.sample import DataError
 
 _SCHEMA = """
 PRAGMA journal_mode = OFF;

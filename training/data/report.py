@@ -9,10 +9,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from core.atomic import replacing
+from core.datasets.samples.sample import DataError
 from core.errors import UsageError, printable
+from core.files.atomic import replacing
 from training.data.findings import Finding, Report, Spread
-from training.data.samples import DataError
 
 if TYPE_CHECKING:
     from rich.console import Console

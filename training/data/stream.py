@@ -20,13 +20,13 @@ from typing import Any, Final, Self, TypeVar
 
 import numpy as np
 
+from core.datasets.left_out import LeftOut
+from core.datasets.samples.kinds import open_source
+from core.datasets.samples.sample import BrokenLog, BrokenSample, DataError, Sample
+from core.datasets.samples.sources import Load, Source, all_left_out, attempt
+from core.datasets.samples.spec import DataSpec
 from core.errors import UsageError, printable
-from core.images import MAX_PIXELS
-from core.left_out import LeftOut
-from training.data.kinds import open_source
-from training.data.samples import BrokenLog, BrokenSample, DataError, Sample
-from training.data.sources import Load, Source, all_left_out, attempt
-from training.data.spec import DataSpec
+from core.images.picture import MAX_PIXELS
 from training.data.walk import Item, Walk
 
 VERSION: Final = 1

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.datasets.samples.sample import DataError
+from core.datasets.samples.sources import Load, Place, Source, loaded
 from core.errors import printable
-from training.data.samples import DataError
-from training.data.sources import Load, Place, Source, loaded
 
 Item = tuple[tuple[int, int, int], Load]  # (source, part, cursor), how to read it
 

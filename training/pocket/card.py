@@ -13,7 +13,7 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from core.text_lines import split_lines
+from core.datasets.text_lines import split_lines
 from training.pocket.evaluate import BARS
 from training.pocket.foundation import known_names
 

@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from core.images import Picture
+from core.datasets.text_lines import split_lines
+from core.images.picture import Picture
 from core.registry import get_registry
-from core.text_lines import split_lines
 from core.vision import EncodedImage, VisionBackend, VisualQuestion
 from plugins.pocket.colours import COLOURS
 from training.pocket.foundation import known_names

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from core.text_lines import split_lines
+from core.datasets.text_lines import split_lines
 from plugins.pocket.colours import COLOURS
 from plugins.pocket.modeling import CELLS, EYE_DIM, FACTS, Eye, Limits, Neck, Seen
 from plugins.pocket.tower import GRID

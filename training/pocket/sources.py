@@ -26,8 +26,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from core.foreign import foreign_environment
-from core.text_lines import split_lines
+from core.datasets.text_lines import split_lines
+from core.isolated.environment import foreign_environment
 
 DEBIAN_PACKAGES = (
     "tuxpaint-stamps-default",

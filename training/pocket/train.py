@@ -25,8 +25,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import Blip2Config, Blip2QFormerConfig, Blip2VisionConfig, LlamaConfig, PreTrainedTokenizerFast
 
-from core.atomic import replacing
 from core.errors import UsageError
+from core.files.atomic import replacing
 from plugins.pocket.engine import SHORT_CAPTION
 from plugins.pocket.modeling import EYE_DIM, HINT_TOKENS, PocketForConditionalGeneration
 from training.pocket.foundation import LIMITS, known_names, read_truth

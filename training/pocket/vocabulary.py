@@ -11,7 +11,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from core.text_lines import split_lines
+from core.datasets.text_lines import split_lines
 from plugins.pocket import modeling
 from plugins.pocket.colours import COLOURS
 from training.pocket.language import Hints, PhotoTalk, SceneTalk

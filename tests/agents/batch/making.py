@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from agents.batch import running
 from agents.batch.plan import Request
+from agents.cli import batch_run as running
 from core.entries import Entry
-from core.images import Picture, open_picture
+from core.images.picture import Picture, open_picture
 from core.registry import get_registry
 from core.vision import EncodedImage, VisionBackend, VisualQuestion
 from tests.fakes import FakeVision

@@ -11,15 +11,16 @@ from typing import Any
 
 import pytest
 
-from agents.batch import cluster, running
-from agents.batch.cluster import Cluster, parse_cluster
 from agents.batch.pipeline import How
 from agents.batch.plan import Request
-from agents.batch.ray_engine import LARGEST, block_size
-from agents.batch.ray_worker import Desk, Job, environment
-from agents.interview import InterviewOptions
-from agents.prompts import Prompts
-from agents.providers import key_variables
+from agents.batch.ray import cluster
+from agents.batch.ray.cluster import Cluster, parse_cluster
+from agents.batch.ray.engine import LARGEST, block_size
+from agents.batch.ray.worker import Desk, Job, environment
+from agents.cli import batch_run as running
+from agents.interview.prompts import Prompts
+from agents.interview.protocol import InterviewOptions
+from agents.llm.providers import key_variables
 from core.errors import InquisightError, UsageError
 from core.settings import get_settings
 from tests.agents.batch.making import make_pictures
@@ -140,7 +141,7 @@ def test_a_key_that_travels_does_not_meet_an_address_of_the_other_machine(
     for name in ("OPENAI_BASE_URL", "OPENAI_API_BASE", "INQUISIGHT_BASE_URL", "GROQ_API_KEY"):
         monkeypatch.setenv(name, "https://of-the-worker.example")
     monkeypatch.setenv("INQUISIGHT_HOME", "/home/of/the/worker")
-    monkeypatch.setattr("agents.batch.ray_worker.hush_libraries", lambda: None)
+    monkeypatch.setattr("agents.batch.ray.worker.hush_libraries", lambda: None)
     there.settle()
     get_settings.cache_clear()
     assert os.environ["OPENAI_API_KEY"] == "sk-of-the-command"
@@ -152,7 +153,7 @@ def test_the_folder_of_a_ray_that_lives_is_kept_and_that_of_a_killed_one_is_clea
 ) -> None:
     """Whatever a process number says: one of another container is not seen here."""
     code = (
-        "import os, sys; from agents.batch.cluster import _folder\n"
+        "import os, sys; from agents.batch.ray.cluster import _folder\n"
         "with _folder() as folder:\n    print(folder, flush=True); sys.stdin.read(1); os._exit(9)"
     )
     command, pipe = [sys.executable, "-c", code], subprocess.PIPE

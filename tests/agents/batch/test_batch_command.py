@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from agents.batch.pipeline import How, Outcome, Task, interview_many
-from agents.driver import caption_picture
-from agents.interview import InterviewOptions
-from agents.prompts import Prompts
-from core.images import open_picture
+from agents.interview.driver import caption_picture
+from agents.interview.prompts import Prompts
+from agents.interview.protocol import InterviewOptions
+from core.images.picture import open_picture
 from core.registry import get_registry
 from plugins.scripted import ScriptedQuestioner
 from tests.agents.batch.making import said
@@ -64,7 +64,7 @@ def test_bad_input_is_one_line(shell: Shell) -> None:
 
 def test_help_loads_no_model_library(shell: Shell) -> None:
     code = (
-        "import sys\nfrom agents.batch.commands import add_to\nfrom agents.cli import app, run\n"
+        "import sys\nfrom agents.cli.batch import add_to\nfrom agents.cli.main import app, run\n"
         "add_to(app)\nadd_to(app)\ncode = run(['batch', '--help'])\n"
         "heavy = ('torch', 'transformers', 'langchain', 'langchain_core', 'sqlalchemy', 'PIL', 'pyarrow', 'sqlite3')\n"
         "print([code, [name for name in heavy if name in sys.modules]])"

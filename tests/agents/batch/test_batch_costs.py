@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from agents.batch import estimate as estimates
 from agents.batch.estimate import ANSWER, OPENING, QUESTION, SUMMARY, estimate
 from agents.batch.pipeline import How
-from agents.cleaning import AskedQuestions, is_repeated, question_key
-from agents.cli import run
-from agents.interview import Finished, Interview, InterviewOptions, NeedAnswer, NeedQuestion, NeedSummary
-from agents.prompts import Prompts
-from agents.usage import LETTERS
+from agents.cli.main import run
+from agents.interview.prompts import Prompts
+from agents.interview.protocol import Finished, Interview, InterviewOptions, NeedAnswer, NeedQuestion, NeedSummary
+from agents.llm.usage import LETTERS
+from agents.text.cleaning import AskedQuestions, is_repeated, question_key
 from core.records import Caption, Dialogue, PictureInfo, Turn
 from tests.agents.batch.making import make_pictures
 

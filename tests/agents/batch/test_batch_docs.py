@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.batch.commands import batch
+from agents.cli.batch import batch
 from tests.agents.batch.making import lines
 from tests.agents.plugin_on_disk import ROOT, Shell
 from tests.documents import blocks, commands

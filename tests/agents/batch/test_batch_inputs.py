@@ -17,10 +17,10 @@ import pytest
 import webdataset
 from PIL import Image
 
-from agents.batch import tables
-from agents.batch.inputs import Source, bytes_of, find_sources, open_item
 from agents.batch.ledger import Ledger
-from agents.batch.listing import Item
+from core.datasets.pictures import tables
+from core.datasets.pictures.inputs import Source, bytes_of, find_sources, open_item
+from core.datasets.pictures.listing import Item
 from core.errors import ImageError, InquisightError, UsageError
 
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agents.batch.inputs import find_sources
-from agents.batch.journal import Journal, read_json, replaced, write_json
 from agents.batch.ledger import DONE, FAILED, FINISHED, GAVE_UP, PENDING, SAME, Ledger
-from agents.batch.listing import Item, Scope
+from core.datasets.pictures.inputs import find_sources
+from core.datasets.pictures.listing import Item, Scope
 from core.errors import StoreError
+from core.files.journal import Journal, read_json, replaced, write_json
 from core.records import Caption, Dialogue, PictureInfo, Turn
 
 ODD = "a\udcffb/ü 'x'.png"  # a file name that is not UTF-8
@@ -199,7 +199,7 @@ def test_the_list_knows_what_has_become_of_each(tmp_path: Path) -> None:
 
 
 def test_the_list_may_be_read_while_work_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from agents.batch import listing as module
+    from core.datasets.pictures import listing as module
 
     monkeypatch.setattr(module, "CHUNK", 2)
     paths = tmp_path / "paths.txt"

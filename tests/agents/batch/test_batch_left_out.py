@@ -17,9 +17,9 @@ import pyarrow.parquet
 import pytest
 from PIL import Image
 
-from agents.batch.inputs import Source, find_sources, open_item
 from agents.batch.ledger import Ledger
-from agents.batch.listing import Item, Scope
+from core.datasets.pictures.inputs import Source, find_sources, open_item
+from core.datasets.pictures.listing import Item, Scope
 from core.errors import ImageError, InquisightError, UsageError
 from tests.agents.batch.making import HashedEye, batch, lines, register
 

@@ -12,17 +12,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agents.batch import pipeline, seeing
-from agents.batch.calls import metered
+from agents.batch import pipeline
+from agents.batch import vision_queue as seeing
 from agents.batch.pipeline import How, Outcome, Ready, Task, TooManyFailedError, interview_many
-from agents.batch.seeing import Eye, Row
-from agents.driver import caption_picture
-from agents.interview import InterviewOptions
-from agents.prompts import Prompts
-from agents.usage import Meter
+from agents.batch.vision_queue import Eye, Row
+from agents.interview.driver import caption_picture
+from agents.interview.prompts import Prompts
+from agents.interview.protocol import InterviewOptions
+from agents.llm.calls import metered
+from agents.llm.usage import Meter
 from core.errors import BackendError, QuestionerError
-from core.images import Picture
-from core.remote import Pace
+from core.images.picture import Picture
+from core.net.remote import Pace
 from core.vision import EncodedImage, VisualQuestion
 from plugins.scripted import ScriptedQuestioner
 from tests.agents.batch.making import HashedEye, counted, make_pictures, pictures, said

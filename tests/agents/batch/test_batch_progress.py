@@ -9,10 +9,10 @@ import pytest
 
 from agents.batch.estimate import estimate
 from agents.batch.pipeline import How
-from agents.batch.progress import EVERY, Tally, duration, shown
-from agents.interview import InterviewOptions
-from agents.prompts import Prompts
-from agents.usage import Meter
+from agents.cli.render.progress import EVERY, Tally, duration, shown
+from agents.interview.prompts import Prompts
+from agents.interview.protocol import InterviewOptions
+from agents.llm.usage import Meter
 from core.records import TokenUsage
 
 

@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from agents.batch import running
 from agents.batch.engine import _Twins
-from agents.batch.listing import Item
 from agents.batch.plan import Request, at_work
-from agents.captioning import Request as CaptionRequest
-from agents.captioning import run as run_caption
+from agents.cli import batch_run as running
+from agents.cli.caption import Request as CaptionRequest
+from agents.cli.caption import run as run_caption
+from core.datasets.pictures.listing import Item
 from core.errors import BackendError, InquisightError, QuestionerError, UsageError
-from core.images import open_picture
+from core.images.picture import open_picture
 from core.settings import get_settings
 from core.vision import Reply, VisualQuestion
 from tests.agents.batch.making import HashedEye, batch, lines, make_pictures, register

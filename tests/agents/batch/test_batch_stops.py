@@ -11,17 +11,17 @@ import pytest
 
 pytest.importorskip("langchain_openai")
 
-from agents.batch.calls import Callers, metered
 from agents.batch.pipeline import How, Outcome, Task, TooManyFailedError, interview_many
-from agents.batch.seeing import Eye
-from agents.interview import InterviewOptions
-from agents.prompts import Prompts
-from agents.questioners import load_questioner
-from agents.usage import Meter
+from agents.batch.vision_queue import Eye
+from agents.interview.prompts import Prompts
+from agents.interview.protocol import InterviewOptions
+from agents.llm.calls import Callers, metered
+from agents.llm.questioners import load_questioner
+from agents.llm.usage import Meter
 from core.errors import BackendError, InquisightError, QuestionerError
-from core.halting import CalledOff, Halt
-from core.images import Picture
+from core.images.picture import Picture
 from core.settings import Settings
+from core.stopping import CalledOff, Halt
 from core.testing import make_picture
 from core.vision import VisualQuestion
 from plugins.openai_vision.backend import OpenAIBackend
@@ -257,7 +257,7 @@ def test_a_halt_from_outside_ends_the_work(some: list[Picture]) -> None:
 def test_a_command_that_met_a_bad_key_keeps_what_came(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from agents.cli import run
+    from agents.cli.main import run
     from core.settings import get_settings
 
     make_pictures(tmp_path / "photos", COUNT)
@@ -299,7 +299,7 @@ class Remote:
 
 
 def test_an_error_that_ends_the_work_of_one_worker_ends_that_of_all(some: list[Picture]) -> None:
-    from agents.batch.ray_worker import Desk, _SharedHalt
+    from agents.batch.ray.worker import Desk, _SharedHalt
 
     desk = Remote(Desk(None))
     one, other = (_SharedHalt(desk, lambda value: value) for _ in range(2))

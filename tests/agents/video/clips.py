@@ -16,7 +16,7 @@ import av
 import numpy as np
 from PIL import Image, ImageDraw
 
-from core.images import Picture
+from core.images.picture import Picture
 from core.vision import EncodedImage, VisualQuestion
 from tests.fakes import FakeVision
 

@@ -20,7 +20,7 @@ from agents.video.sheet import as_png, contact_sheet
 from agents.video.timeline import Cue, check_timeline, cues, timeline_text, to_ffmetadata, to_subrip, to_webvtt
 from core.errors import UsageError
 from core.records import Caption, Dialogue, PictureInfo, Turn
-from core.video import open_video
+from core.video.clip import open_video
 from plugins.scripted import ScriptedQuestioner
 from tests.agents.fakes import ListQuestioner
 from tests.agents.video.clips import DrawnEye, film, scene

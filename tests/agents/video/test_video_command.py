@@ -122,7 +122,7 @@ def test_a_failed_interview_is_gone_on_with(shell: Shell) -> None:
 def test_one_clear_line_for_what_cannot_work(
     arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from agents.cli import run
+    from agents.cli.main import run
     from core.settings import get_settings
 
     film(tmp_path / "clip.mp4", [RED] * 20)
@@ -148,7 +148,7 @@ def test_the_prompts_can_be_printed_and_used(shell: Shell) -> None:
 
 def test_help_imports_no_model_library(shell: Shell) -> None:
     code = (
-        "import sys; from agents.cli import run; run(['video', '--help']); "
+        "import sys; from agents.cli.main import run; run(['video', '--help']); "
         "print(sorted({'torch', 'transformers', 'langchain_core', 'av', 'numpy'} & set(sys.modules)))"
     )
     import subprocess

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("av", reason="videos are an optional part")
 
-from agents.driver import Answered, Done, Encoded, Failed, QuestionAsked, Stopped, SummaryWritten
+from agents.interview.driver import Answered, Done, Encoded, Failed, QuestionAsked, Stopped, SummaryWritten
 from agents.video.driver import VideoPlan, interview_video, plan_video, video_run_key
 from agents.video.example import make_example
 from agents.video.interview import VideoOptions
@@ -18,8 +18,8 @@ from agents.video.records import is_video, looked_at, scenes
 from core.errors import BackendError, QuestionerError, UsageError
 from core.records import Caption
 from core.registry import get_registry
-from core.store import TranscriptStore
-from core.video import Video, open_video
+from core.store.transcripts import TranscriptStore
+from core.video.clip import Video, open_video
 from plugins.scripted import ScriptedQuestioner
 from tests.agents.fakes import ListQuestioner, walk
 from tests.agents.video.clips import DrawnEye, film, grey, scene

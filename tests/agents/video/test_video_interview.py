@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.interview import END_ROUNDS, Finished, NeedQuestion
+from agents.interview.protocol import END_ROUNDS, Finished, NeedQuestion
 from agents.video.interview import MENDED, NeedFrameAnswer, NeedTelling, Part, VideoInterview, VideoOptions
 from agents.video.prompts import load_prompts
 from core.errors import UsageError

@@ -20,10 +20,10 @@ from core.hookspecs import GROUP
 from core.registry import Registry
 from core.testing import VisionBackendTests, make_picture
 from core.vision import EncodedImage, GenerationOptions, VisionBackend, VisualQuestion
-from plugins import opening
 from plugins.blip2.backend import Blip2Backend
 from plugins.blip2.loading import LoadOptions, check
-from plugins.minigpt4.conversation import Conversation, Seen
+from plugins.hf import checkpoint as opening
+from plugins.minigpt4.runtime.conversation import Conversation, Seen
 from tests.plugins.blip2.tiny_blip2 import QUERIES, make_model, save
 
 KINDS = ("opt", "t5")
@@ -244,8 +244,8 @@ def test_answers_end_before_a_question_of_the_models_own(
     eyes: Eyes, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     from plugins.blip2 import engine as blip2_engine
-    from plugins.minigpt4 import engine as minigpt4_engine
-    from plugins.minigpt4.decoding import Chooser
+    from plugins.minigpt4.runtime import engine as minigpt4_engine
+    from plugins.minigpt4.runtime.decoding import Chooser
 
     eye = eyes[kind]
     script = eye.engine.tokenizer("a red cat. Question: what else?", add_special_tokens=False).input_ids

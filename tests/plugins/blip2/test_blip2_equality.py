@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from plugins.blip2.engine import OptEngine, T5Engine
-from plugins.minigpt4.conversation import Conversation, Seen
-from plugins.minigpt4.decoding import GREEDY, Options
-from plugins.minigpt4.prefixes import taken
-from plugins.minigpt4.rows import Done, Piece, Row
+from plugins.minigpt4.runtime.conversation import Conversation, Seen
+from plugins.minigpt4.runtime.decoding import GREEDY, Options
+from plugins.minigpt4.runtime.prefixes import taken
+from plugins.minigpt4.runtime.rows import Done, Piece, Row
 from tests.plugins.blip2.tiny_blip2 import make_model, make_tokenizer
 
 KINDS = ("opt", "t5")

@@ -18,7 +18,7 @@ import pytest
 from benchmarks import parity_lavis
 from benchmarks import parity_lavis_recipe as recipe
 from core.errors import BackendError
-from core.images import Picture, open_picture
+from core.images.picture import Picture, open_picture
 from core.testing import VisionBackendTests, make_picture
 from core.vision import GenerationOptions, VisualQuestion
 from plugins.lavis.backend import LavisBackend

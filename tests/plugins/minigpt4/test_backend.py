@@ -15,11 +15,11 @@ from safetensors.torch import load_file, save_file
 from core.errors import BackendError, InquisightError, UsageError
 from core.testing import VisionBackendTests, make_picture
 from core.vision import GenerationOptions, VisionBackend, VisualQuestion
-from plugins.minigpt4.backend import MiniGPT4Backend
-from plugins.minigpt4.conversation import LLAMA2, VICUNA
-from plugins.minigpt4.decoding import ORIGINAL, Options
-from plugins.minigpt4.loading import LoadOptions, check
-from plugins.minigpt4.modeling import MiniGPT4WithoutQFormer
+from plugins.minigpt4.runtime.backend import MiniGPT4Backend
+from plugins.minigpt4.runtime.conversation import LLAMA2, VICUNA
+from plugins.minigpt4.runtime.decoding import ORIGINAL, Options
+from plugins.minigpt4.runtime.loading import LoadOptions, check
+from plugins.minigpt4.runtime.modeling import MiniGPT4WithoutQFormer
 from tests.plugins.minigpt4.tiny import make_model, save
 
 OPTIONS = GenerationOptions(max_new_tokens=10)

@@ -11,7 +11,7 @@ import torch
 from core.errors import BackendError, UsageError
 from core.testing import make_picture
 from core.vision import GenerationOptions, VisualQuestion
-from plugins.minigpt4.backend import MiniGPT4Backend
+from plugins.minigpt4.runtime.backend import MiniGPT4Backend
 from tests.plugins.minigpt4.tiny import save
 
 OPTIONS = GenerationOptions(max_new_tokens=2)  # every new shape is translated, which takes seconds

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plugins.minigpt4.conversation import (
+from plugins.minigpt4.runtime.conversation import (
     FORMATS,
     LLAMA2,
     SYSTEM,

@@ -16,9 +16,9 @@ from safetensors import safe_open
 from transformers import AutoProcessor, AutoTokenizer, Blip2ForConditionalGeneration
 
 from core.errors import BackendError
-from plugins.minigpt4.conversation import FORMATS, Conversation, Part, Seen
-from plugins.minigpt4.convert import Request, convert
-from plugins.minigpt4.modeling import MiniGPT4WithoutQFormer, open_model
+from plugins.minigpt4.convert.conversion import Request, convert
+from plugins.minigpt4.runtime.conversation import FORMATS, Conversation, Part, Seen
+from plugins.minigpt4.runtime.modeling import MiniGPT4WithoutQFormer, open_model
 from tests.plugins.minigpt4 import convert_sources as sources
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -319,7 +319,7 @@ import sys
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
 from core.errors import BackendError
-from plugins.minigpt4.convert import Request, convert
+from plugins.minigpt4.convert.conversion import Request, convert
 files = Path({str(request.projection)!r}), "lmsys/vicuna-tiny", ("Salesforce/blip2-tiny",), Path({str(request.to)!r})
 convert(Request(*files))
 try:

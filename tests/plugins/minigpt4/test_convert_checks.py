@@ -17,8 +17,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from core.errors import InquisightError
-from plugins.minigpt4.convert import Request, convert, prepare_plan
-from plugins.minigpt4.tokens import prepare
+from plugins.minigpt4.convert.conversion import Request, convert, prepare_plan
+from plugins.minigpt4.convert.tokens import prepare
 from tests.plugins.minigpt4 import convert_sources as sources
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -59,7 +59,7 @@ def one_line(error: InquisightError) -> str:
 @pytest.fixture(autouse=True)
 def enough_room(monkeypatch: pytest.MonkeyPatch) -> None:
     """Full-size models are only planned here, whatever the disk."""
-    monkeypatch.setattr("plugins.minigpt4.writing.shutil.disk_usage", lambda _: _Room())
+    monkeypatch.setattr("plugins.minigpt4.convert.writing.shutil.disk_usage", lambda _: _Room())
 
 
 class _Room:
@@ -348,7 +348,7 @@ def test_lavis_files(small: Request, tmp_path: Path) -> None:
 
 
 def lavis_partner(tmp_path: Path, **tensors: torch.Tensor) -> bool | None:
-    from plugins.minigpt4.vision import open_eye
+    from plugins.minigpt4.convert.vision import open_eye
 
     [file] = sources.save_eye(sources.blip2(), tmp_path / "lavis", "lavis")
     checkpoint = torch.load(file, weights_only=True)

@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from core.errors import InquisightError
-from core.model_folder import REMOTE_CODE
-from plugins.minigpt4.convert import Request, convert, prepare_plan
-from plugins.minigpt4.loading import check
-from plugins.minigpt4.trained import export
+from core.files.model_folder import REMOTE_CODE
+from plugins.minigpt4.convert.conversion import Request, convert, prepare_plan
+from plugins.minigpt4.runtime.loading import check
+from plugins.minigpt4.runtime.trained import export
 from tests.plugins.minigpt4 import convert_sources as sources
 from tests.plugins.minigpt4 import tiny
 

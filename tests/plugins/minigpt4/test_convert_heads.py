@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from core.errors import InquisightError
 from plugins.minigpt4.commands import convert as command
-from plugins.minigpt4.convert import Plan, Request, convert, prepare_plan
-from plugins.minigpt4.vision import QFORMER, VIT, open_eye
+from plugins.minigpt4.convert.conversion import Plan, Request, convert, prepare_plan
+from plugins.minigpt4.convert.vision import QFORMER, VIT, open_eye
 from tests.plugins.minigpt4 import convert_sources as sources
 
 
@@ -170,7 +170,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def planned(full: Path, tmp_path: Path, vision: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> Plan:
-    monkeypatch.setattr("plugins.minigpt4.writing.check_space", lambda *_: 0)
+    monkeypatch.setattr("plugins.minigpt4.convert.writing.check_space", lambda *_: 0)
     return prepare_plan(Request(full / "7b.pth", str(full / "vicuna-7b"), vision, tmp_path / "to"))
 
 

@@ -16,10 +16,10 @@ import torch
 from safetensors.torch import load_file
 
 from core.errors import BackendError, UsageError
-from plugins.minigpt4 import convert as converting
-from plugins.minigpt4 import writing
-from plugins.minigpt4.convert import Request, convert
-from plugins.minigpt4.pieces import Piece, with_extra_rows
+from plugins.minigpt4.convert import conversion as converting
+from plugins.minigpt4.convert import writing
+from plugins.minigpt4.convert.conversion import Request, convert
+from plugins.minigpt4.convert.pieces import Piece, with_extra_rows
 from tests.plugins.minigpt4 import convert_sources as sources
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -213,7 +213,7 @@ for layer, names in groups.items():
 del state
 index = "model.safetensors.index.json" if layout == "safetensors" else "pytorch_model.bin.index.json"
 (llm / index).write_text(json.dumps({{"weight_map": weight_map}}))
-from plugins.minigpt4.convert import Request, prepare_plan, write
+from plugins.minigpt4.convert.conversion import Request, prepare_plan, write
 request = Request(Path({str(made.projection)!r}), str(llm), {made.vision!r}, Path({str(tmp_path / "model")!r}),
                   max_shard=10**9)
 plan = prepare_plan(request)

@@ -10,9 +10,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plugins.minigpt4.conversation import LLAMA2, VICUNA, Conversation, Seen
-from plugins.minigpt4.decoding import GREEDY
-from plugins.minigpt4.engine import Engine
+from plugins.minigpt4.runtime.conversation import LLAMA2, VICUNA, Conversation, Seen
+from plugins.minigpt4.runtime.decoding import GREEDY
+from plugins.minigpt4.runtime.engine import Engine
 from tests.plugins.minigpt4.tiny import QUERIES, make_engine, make_model, pixels, see
 
 SHORT = replace(GREEDY, max_new_tokens=12)

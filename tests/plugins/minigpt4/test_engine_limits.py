@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from core.errors import BackendError, UsageError
-from plugins.minigpt4 import engine as engine_module
-from plugins.minigpt4.conversation import Conversation, Seen
-from plugins.minigpt4.decoding import GREEDY, ORIGINAL, Chooser, Options, Speech
-from plugins.minigpt4.engine import Engine
-from plugins.minigpt4.prefixes import Prefix, PrefixStore
-from plugins.minigpt4.rows import Notice, Piece
+from plugins.minigpt4.runtime import engine as engine_module
+from plugins.minigpt4.runtime.conversation import Conversation, Seen
+from plugins.minigpt4.runtime.decoding import GREEDY, ORIGINAL, Chooser, Options, Speech
+from plugins.minigpt4.runtime.engine import Engine
+from plugins.minigpt4.runtime.prefixes import Prefix, PrefixStore
+from plugins.minigpt4.runtime.rows import Notice, Piece
 from tests.plugins.minigpt4.tiny import make_engine, make_llama_tokenizer, make_model, make_tokenizer, see
 
 SHORT = replace(GREEDY, max_new_tokens=12)

@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plugins.minigpt4.conversation import FORMATS, Conversation, Format, Seen
-from plugins.minigpt4.decoding import GREEDY, ORIGINAL, Options
-from plugins.minigpt4.engine import Engine
-from plugins.minigpt4.prefixes import taken
-from plugins.minigpt4.rows import Done, Piece, Row
+from plugins.minigpt4.runtime.conversation import FORMATS, Conversation, Format, Seen
+from plugins.minigpt4.runtime.decoding import GREEDY, ORIGINAL, Options
+from plugins.minigpt4.runtime.engine import Engine
+from plugins.minigpt4.runtime.prefixes import taken
+from plugins.minigpt4.runtime.rows import Done, Piece, Row
 from tests.plugins.minigpt4.tiny import make_engine, make_model, see
 
 CLOSE = 1e-3  # of logits that spread over some 40

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.chat_events import Notice
-from agents.chatting import Chat, ChatOptions
+from agents.chat.conversation import Chat, ChatOptions
+from agents.chat.events import Notice
 from core.errors import UsageError
 from core.testing import make_picture
 from core.vision import EncodedImage, GenerationOptions, VisualQuestion
-from plugins.minigpt4.backend import MiniGPT4Backend
-from plugins.minigpt4.conversation import Conversation
+from plugins.minigpt4.runtime.backend import MiniGPT4Backend
+from plugins.minigpt4.runtime.conversation import Conversation
 from tests.plugins.minigpt4.tiny import make_model, save
 
 OPTIONS = GenerationOptions(max_new_tokens=8)

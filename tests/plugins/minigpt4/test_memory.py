@@ -12,11 +12,12 @@ from benchmarks import conversation, full_size
 from core.errors import BackendError
 from core.testing import make_picture
 from core.vision import VisualQuestion
-from plugins.minigpt4 import choices, memory
-from plugins.minigpt4.backend import MiniGPT4Backend
-from plugins.minigpt4.choices import LoadOptions, choose
-from plugins.minigpt4.loading import check, load
-from plugins.minigpt4.memory import memory_plan
+from plugins.hf import memory
+from plugins.hf.memory import memory_plan
+from plugins.minigpt4.runtime import load_options as choices
+from plugins.minigpt4.runtime.backend import MiniGPT4Backend
+from plugins.minigpt4.runtime.load_options import LoadOptions, choose
+from plugins.minigpt4.runtime.loading import check, load
 from tests.plugins.minigpt4.tiny import make_model, save
 
 GB = 1e9
@@ -122,7 +123,7 @@ def test_a_backend_refuses_before_it_reads_and_says_what_it_took(
     assert "GB of weights" in eye.describe()["memory"] and "2048 tokens" in eye.describe()["memory"]
     assert eye.answer([VisualQuestion(eye.encode([make_picture()])[0], "What?")])
     monkeypatch.setattr(choices, "free_memory", lambda device: 1000)
-    monkeypatch.setattr("plugins.minigpt4.modeling.model_class", lambda directory: pytest.fail("it was read"))
+    monkeypatch.setattr("plugins.minigpt4.runtime.modeling.model_class", lambda directory: pytest.fail("it was read"))
     with pytest.raises(BackendError, match=r"0\.0 GB are free on"):
         MiniGPT4Backend(str(directory))
 

@@ -16,9 +16,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from plugins.minigpt4.conversation import Seen
-from plugins.minigpt4.engine import Engine
-from plugins.minigpt4.loading import MEAN, STD
+from plugins.minigpt4.runtime.conversation import Seen
+from plugins.minigpt4.runtime.engine import Engine
+from plugins.minigpt4.runtime.loading import MEAN, STD
 from tests.tiny_models import QFORMER, VISION, byte_tokenizer
 
 QUERIES = 4

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from agents.chat_model import EyeChatModel
-from core.endpoints import typed_by_owner
+from agents.langchain.model import EyeChatModel
 from core.errors import BackendError
-from core.images import Picture
+from core.images.picture import Picture
+from core.net.endpoints import typed_by_owner
 from core.testing import VisionBackendTests, make_picture
 from core.vision import GenerationOptions, VisualQuestion
 from plugins.openai_vision.backend import OpenAIBackend

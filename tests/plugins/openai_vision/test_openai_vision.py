@@ -18,7 +18,7 @@ from PIL import Image
 
 from core.errors import InquisightError, UsageError
 from core.hookspecs import GROUP
-from core.images import open_picture
+from core.images.picture import open_picture
 from core.registry import Registry
 from core.settings import load_settings
 from core.testing import VisionBackendTests, make_picture

@@ -9,8 +9,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from core.halting import CalledOff
-from core.remote import (
+from core.net.remote import (
     Pace,
     Peer,
     concurrently,
@@ -21,6 +20,7 @@ from core.remote import (
     tries_of,
     wait_before_retry,
 )
+from core.stopping import CalledOff
 
 
 class Response:

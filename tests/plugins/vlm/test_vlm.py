@@ -14,7 +14,7 @@ import torch
 
 from core.errors import BackendError, UsageError
 from core.hookspecs import GROUP
-from core.images import Picture
+from core.images.picture import Picture
 from core.registry import Registry
 from core.testing import VisionBackendTests, make_picture
 from core.vision import EncodedImage, GenerationOptions, VisionBackend, VisualQuestion

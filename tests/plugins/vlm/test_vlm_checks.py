@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from core.errors import BackendError, InquisightError, UsageError
 from core.testing import make_picture
 from core.vision import GenerationOptions, VisualQuestion
-from plugins.batching import without
+from plugins.hf.batching import without
 from plugins.vlm.backend import TransformersBackend
 from tests.plugins.blip2 import tiny_blip2
 from tests.plugins.vlm.tiny_vlm import TEMPLATE, llava

@@ -13,15 +13,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+from agents.llm.mender import Reply, Usage
 from core.errors import BackendError, QuestionerError
-from core.images import Picture
+from core.images.picture import Picture
 from core.vision import EncodedImage, VisualQuestion
 from tests import fakes
 from tests.pictures import saved
 from training.curation.folder import Folder
-from training.curation.generate import Settings, generate, remember_pictures
-from training.curation.mender import Reply, Usage
-from training.curation.pictures import list_pictures
+from training.curation.steps.generate import Settings, generate, remember_pictures
+from training.curation.steps.pictures import list_pictures
 
 THINGS = "cat dog boat tree lamp house table bottle horse violin bridge window garden mirror ladder basket".split()
 COLOURS = "red green blue yellow white black orange purple brown grey".split()

@@ -21,12 +21,12 @@ from typing import Any
 from core.vision import VisualQuestion
 from tests.training.curation.fakes import FakeMender, FakeVision, settings
 from training.curation import journal
-from training.curation.export import export
 from training.curation.folder import Folder
-from training.curation.generate import generate
-from training.curation.labels import Kinds, Label, Labels, draw_sample
-from training.curation.repair import How, Settings, load_files, prompts_digest, repair
-from training.curation.rules import Rules, judge, write_verdict
+from training.curation.report.export import export
+from training.curation.review.labels import Kinds, Label, Labels, draw_sample
+from training.curation.rules.rules import Rules, judge, write_verdict
+from training.curation.steps.generate import generate
+from training.curation.steps.repair import How, Settings, load_files, prompts_digest, repair
 
 CALL = 0.001  # seconds a call of a model takes, so that some are under way when the process dies
 

@@ -10,19 +10,19 @@ from uuid import uuid4
 
 import pytest
 
+from agents.llm.mender import ChatMender
 from core.settings import Settings, get_settings
 from plugins.openai_vision.backend import OpenAIBackend
 from tests.servers.raw import Raw, Server, raw_server, said, whole
 from tests.training.curation.fakes import generated_folder, make_pictures, settings
-from training.curation.figures import count
 from training.curation.folder import Folder
-from training.curation.generate import generate, generated, remember_pictures
-from training.curation.mender import ChatMender
-from training.curation.pictures import list_pictures
-from training.curation.repair import How, account, load_files, prompts_digest, repair, repaired
-from training.curation.repair import Settings as RepairSettings
-from training.curation.report import markdown
-from training.curation.status import as_record, lines
+from training.curation.report.figures import count
+from training.curation.report.report import markdown
+from training.curation.report.status import as_record, lines
+from training.curation.steps.generate import generate, generated, remember_pictures
+from training.curation.steps.pictures import list_pictures
+from training.curation.steps.repair import How, account, load_files, prompts_digest, repair, repaired
+from training.curation.steps.repair import Settings as RepairSettings
 
 FILES = load_files(None)
 TEXT = "There is a red boat in the middle. A green tree stands close by. Far behind there is a white house."

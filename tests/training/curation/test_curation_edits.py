@@ -10,14 +10,14 @@ import pytest
 
 from core.errors import UsageError
 from tests.training.curation.fakes import FakeMender, generated_folder
-from training.curation.desk import apply_rules, compare, find_curations, sit_down, try_rules
-from training.curation.edits import edit
-from training.curation.export import export
 from training.curation.folder import Folder
-from training.curation.labels import Kinds, Label, Labels
-from training.curation.repair import How, Settings, edited, load_files, prompts_digest, repair, repaired
-from training.curation.review import application, lines
-from training.curation.rules import Rules
+from training.curation.report.export import export
+from training.curation.review.edits import edit
+from training.curation.review.labels import Kinds, Label, Labels
+from training.curation.review.review import application, lines
+from training.curation.review.workspace import apply_rules, compare, find_curations, sit_down, try_rules
+from training.curation.rules.rules import Rules
+from training.curation.steps.repair import How, Settings, edited, load_files, prompts_digest, repair, repaired
 
 BETTER = "A wooden house with a red door stands by the sea, two boats lie before it, and a dog sleeps on the steps."
 

@@ -14,7 +14,7 @@ from core.errors import StoreError, UsageError
 from tests.training.curation.fakes import make_pictures
 from training.curation.folder import Folder
 from training.curation.journal import Journal, read_json, write_json, write_lines
-from training.curation.pictures import Entry, fingerprint, list_pictures
+from training.curation.steps.pictures import Entry, fingerprint, list_pictures
 from training.curation.toml import DEFAULTS, default_file
 
 RECORDS = st.lists(st.dictionaries(st.text(max_size=3), st.text(max_size=6) | st.integers(), max_size=3), max_size=4)

@@ -9,7 +9,7 @@ import pytest
 from core.errors import BackendError, UsageError
 from tests.training.curation.fakes import DESCRIBE, FakeVision, backend_error, generated_folder, make_pictures, settings
 from training.curation.folder import Folder
-from training.curation.generate import (
+from training.curation.steps.generate import (
     Instructions,
     Settings,
     check_capable,
@@ -19,7 +19,7 @@ from training.curation.generate import (
     remember_pictures,
     settings_from,
 )
-from training.curation.pictures import list_pictures
+from training.curation.steps.pictures import list_pictures
 from training.curation.toml import read
 
 

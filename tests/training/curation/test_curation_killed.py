@@ -12,10 +12,10 @@ import pytest
 
 from tests.training.curation.fakes import make_pictures
 from training.curation.folder import Folder
-from training.curation.generate import remember_pictures
 from training.curation.journal import Record
-from training.curation.pictures import list_pictures
-from training.curation.repair import repaired
+from training.curation.steps.generate import remember_pictures
+from training.curation.steps.pictures import list_pictures
+from training.curation.steps.repair import repaired
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks")
 ROOT = Path(__file__).resolve().parents[3]

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from core.errors import UsageError
 from tests.training.curation.fakes import FakeMender, generated_folder
-from training.curation.figures import count
 from training.curation.folder import Folder
-from training.curation.labels import (
+from training.curation.report.figures import count
+from training.curation.review.labels import (
     Item,
     Kinds,
     Label,
@@ -25,8 +25,8 @@ from training.curation.labels import (
     read_sheet,
     write_sheet,
 )
-from training.curation.repair import How, Settings, load_files, prompts_digest, repair
-from training.curation.review import Review, application, lines, thumbnail
+from training.curation.review.review import Review, application, lines, thumbnail
+from training.curation.steps.repair import How, Settings, load_files, prompts_digest, repair
 
 KINDS = Kinds.load()
 FILES = load_files(None)

@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
+from core.datasets.left_out import LeftOut
 from core.entries import Entry as Registered
 from core.errors import UsageError
-from core.left_out import LeftOut
 from core.registry import get_registry
 from core.settings import get_settings
 from tests.training.curation.fakes import FakeVision, make_pictures
 from tests.training.curation.test_curation_command import Shell
 from training.curation.folder import Folder
-from training.curation.labels import Item, Kinds, Labels, read_sheet, write_sheet
-from training.curation.pictures import list_pictures
+from training.curation.review.labels import Item, Kinds, Labels, read_sheet, write_sheet
+from training.curation.steps.pictures import list_pictures
 
 CASES = Path(__file__).parents[2] / "fixtures" / "cases"
 

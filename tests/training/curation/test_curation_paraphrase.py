@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from agents.llm.mender import Reply
 from core.errors import QuestionerError, UsageError
-from training.curation.generate import Instructions
-from training.curation.mender import Reply
-from training.curation.paraphrase import as_toml, made_by_rules, paraphrase
-from training.curation.signs import words_of
+from training.curation.rules.text_metrics import words_of
+from training.curation.steps.generate import Instructions
+from training.curation.steps.paraphrase import as_toml, made_by_rules, paraphrase
 from training.curation.toml import read
 
 INSTRUCTION = "Describe this image in detail."

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from agents.llm.mender import Reply
 from core.errors import QuestionerError, UsageError
 from tests.training.curation.fakes import FakeMender, between, generated_folder
-from training.curation.checking import question, read_reply
 from training.curation.folder import Folder
-from training.curation.generate import generated
-from training.curation.mender import Reply
-from training.curation.progress import show
-from training.curation.repair import (
+from training.curation.steps.checking import question, read_reply
+from training.curation.steps.generate import generated
+from training.curation.steps.progress import show
+from training.curation.steps.repair import (
     How,
     Prices,
     Settings,

@@ -10,17 +10,17 @@ from PIL import Image
 
 from core.errors import ImageError, UsageError
 from tests.training.curation.fakes import FakeMender, FakeVision, generated_folder, sentences, settings
-from training.curation.export import export
-from training.curation.figures import count
 from training.curation.folder import Folder, digest
-from training.curation.generate import generate, generated, known_pictures, remember_pictures
-from training.curation.labels import Item, Label, Labels, draw_sample
-from training.curation.patterns import MOST_MATCHES
-from training.curation.pictures import list_pictures
-from training.curation.repair import How, Settings, load_files, prompts_digest, repair
-from training.curation.report import write_report
-from training.curation.rules import EXAMPLES, Rules, apply, judge, last_verdict, write_verdict
-from training.curation.status import as_record, lines
+from training.curation.report.export import export
+from training.curation.report.figures import count
+from training.curation.report.report import write_report
+from training.curation.report.status import as_record, lines
+from training.curation.review.labels import Item, Label, Labels, draw_sample
+from training.curation.rules.patterns import MOST_MATCHES
+from training.curation.rules.rules import EXAMPLES, Rules, apply, judge, last_verdict, write_verdict
+from training.curation.steps.generate import generate, generated, known_pictures, remember_pictures
+from training.curation.steps.pictures import list_pictures
+from training.curation.steps.repair import How, Settings, load_files, prompts_digest, repair
 
 FILES = load_files(None)
 RULES = Rules.load()

@@ -12,15 +12,15 @@ import pytest
 
 pytest.importorskip("langchain_openai")
 
+from agents.llm.mender import ChatMender
 from core.errors import QuestionerError, RegistryError, UsageError
 from core.settings import get_settings
 from tests.training.curation.fakes import generated_folder, sentences
 from tests.training.curation.mending_server import mending_server
 from training.curation.folder import Folder
-from training.curation.generate import generated
-from training.curation.mender import ChatMender
-from training.curation.paraphrase import paraphrase
-from training.curation.repair import How, Settings, account, load_files, prompts_digest, repair, repaired
+from training.curation.steps.generate import generated
+from training.curation.steps.paraphrase import paraphrase
+from training.curation.steps.repair import How, Settings, account, load_files, prompts_digest, repair, repaired
 
 FILES = load_files(None)
 SAYS = {

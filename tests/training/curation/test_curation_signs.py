@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.curation import fixing, signs
-from training.curation.similar import jaccard, near_duplicates, shingles
+from training.curation.rules import text_metrics as signs
+from training.curation.rules.similar import jaccard, near_duplicates, shingles
+from training.curation.steps import fixing
 
 GOOD = (
     "A brown dog runs across a meadow. Behind it, two children are playing with a red ball. The sky is cloudy, and "
@@ -187,7 +188,8 @@ def test_near_duplicates_stay_quick_for_thousands() -> None:
 
 
 def test_measuring_needs_no_library() -> None:
-    code = "import sys, training.curation.signs; print(sorted({'torch','numpy','pydantic','PIL'} & set(sys.modules)))"
+    code = "import sys, training.curation.rules.text_metrics as _; "
+    code += "print(sorted({'torch','numpy','pydantic','PIL'} & set(sys.modules)))"
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
     )

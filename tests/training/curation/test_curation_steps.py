@@ -12,12 +12,12 @@ import pytest
 
 from core.errors import ImageError, RegistryError, UsageError
 from tests.training.curation.fakes import generated_folder, make_pictures
-from training.curation.desk import find_curations
 from training.curation.folder import PROCESS, Folder, is_held
-from training.curation.generate import generated
 from training.curation.journal import read_json, write_json
-from training.curation.repair import repaired
-from training.curation.steps import Doing, begin, last_option, resume, start, stop, watch
+from training.curation.review.workspace import find_curations
+from training.curation.steps.generate import generated
+from training.curation.steps.processes import Doing, begin, last_option, resume, start, stop, watch
+from training.curation.steps.repair import repaired
 
 LONG = 240.0
 

@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("langchain_openai")
 
+from agents.llm.mender import ChatMender
 from core.errors import BackendError, QuestionerError, UsageError
 from core.settings import Settings as Environment
 from core.settings import get_settings
@@ -16,10 +17,9 @@ from plugins.openai_vision.backend import OpenAIBackend
 from tests.servers.gate import Gate, Request, known_by_the_client
 from tests.training.curation.fakes import generated_folder, make_pictures, sentences, settings
 from training.curation.folder import Folder
-from training.curation.generate import generate, generated, remember_pictures
-from training.curation.mender import ChatMender
-from training.curation.pictures import list_pictures
-from training.curation.repair import How, Prices, Settings, load_files, prompts_digest, repair, repaired
+from training.curation.steps.generate import generate, generated, remember_pictures
+from training.curation.steps.pictures import list_pictures
+from training.curation.steps.repair import How, Prices, Settings, load_files, prompts_digest, repair, repaired
 
 FILES = load_files(None)
 COUNT, AT_ONCE = 12, 2

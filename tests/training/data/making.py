@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
+from core.datasets.samples.spec import DataSpec
 from tests.pictures import encoded
-from training.data.spec import DataSpec
 
 
 @lru_cache(maxsize=4096)

@@ -14,13 +14,13 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
+from core.datasets.samples.spec import DataSpec
 from core.errors import InquisightError
 from tests.plugins.minigpt4.tiny import make_tokenizer
 from tests.training.data.making import aligned, folder, jsonl_table, picture, shards, write_tar
 from training.data.check import Options, check
 from training.data.commands import add_to
 from training.data.findings import Report
-from training.data.spec import DataSpec
 
 ROOT = Path(__file__).resolve().parents[3]
 app = typer.Typer()

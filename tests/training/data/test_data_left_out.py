@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 import webdataset
 
+from core.datasets.samples.kinds import open_source
+from core.datasets.samples.sample import BrokenLog, BrokenSample, DataError, Sample
+from core.datasets.samples.sources import all_left_out, attempt
+from core.datasets.samples.spec import DataSpec
 from tests.training.data.making import aligned, folder, picture, pictures, shards, text, write_tar
 from training.data.check import Options, check
 from training.data.findings import Report
-from training.data.kinds import open_source
 from training.data.report import write_report
-from training.data.samples import BrokenLog, BrokenSample, DataError, Sample
-from training.data.sources import all_left_out, attempt
-from training.data.spec import DataSpec
 from training.data.stream import left_out_of, open_stream
 
 CASES = Path(__file__).parents[2] / "fixtures" / "cases"

@@ -15,6 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from core.datasets.samples.kinds import detect, open_source
+from core.datasets.samples.sample import BrokenLog, BrokenSample, DataError, Sample
+from core.datasets.samples.sources import attempt
+from core.datasets.samples.spec import DataSpec
 from tests.training.data.making import (
     aligned,
     csv_table,
@@ -27,10 +31,6 @@ from tests.training.data.making import (
     text,
     write_tar,
 )
-from training.data.kinds import detect, open_source
-from training.data.samples import BrokenLog, BrokenSample, DataError, Sample
-from training.data.sources import attempt
-from training.data.spec import DataSpec
 from training.data.stream import open_stream
 
 

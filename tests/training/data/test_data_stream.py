@@ -14,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from core.datasets.samples.sample import BrokenLog, DataError, Sample
+from core.datasets.samples.spec import DataSpec
 from core.errors import UsageError
 from tests.training.data.making import KINDS, make, picture, shards, text, write_tar
-from training.data.samples import BrokenLog, DataError, Sample
-from training.data.spec import DataSpec
 from training.data.stream import SampleStream, count, open_stream
 
 SIZES = (1, 5, 23, 70)  # of the data sets; a table is read in chunks of 64

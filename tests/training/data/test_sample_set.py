@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from agents.cli import run
+from agents.cli.main import run
+from core.datasets.samples.spec import DataSpec
 from core.errors import UsageError
-from core.images import open_picture
+from core.images.picture import open_picture
 from training.data.sample_set import PICTURES, THINGS, write_sample
-from training.data.spec import DataSpec
 from training.data.stream import count, open_stream
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ui.shared.webframe import enclosed, sandbox
+from ui.widgets.web_frame import enclosed, sandbox
 
 expect: Any = pytest.importorskip("playwright.sync_api", reason="pip install playwright").expect
 LONG = 240_000

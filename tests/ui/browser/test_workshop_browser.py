@@ -11,9 +11,9 @@ import pytest
 
 from docs.dashboard_world import make_curation, make_model, make_pictures
 from training.curation.folder import Folder
-from training.curation.labels import Labels
-from training.curation.repair import repaired
-from training.runs import describe
+from training.curation.review.labels import Labels
+from training.curation.steps.repair import repaired
+from training.runs.runs import describe
 
 expect: Any = pytest.importorskip("playwright.sync_api", reason="pip install playwright").expect
 LONG = 120_000

@@ -1,0 +1,1 @@
+"""The LangChain agent that answers a question about pictures with tools."""

@@ -1,0 +1,166 @@
+"""What running interviews want of the eye, gathered into full batches, worked on in threads of their own.
+
+Pictures to look at, plain captions, opening answers and short answers wait in rows of their own, because a batch takes
+as long as its longest answer. Whenever the eye is free it takes a full batch of the row furthest on in an interview,
+so that the questioner is kept at work and the interviews do not all come to it together; where no row is full it takes
+from the longest, without ever waiting for more.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, get_args
+
+from agents.llm.calls import ends_all
+from core.errors import BackendError
+from core.images.picture import Picture
+from core.stopping import CalledOff, Halt, halting
+from core.vision import Reply, VisionBackend, VisualQuestion
+
+Row = Literal["look", "plain", "opening", "asked"]
+ROWS: Final[tuple[Row, ...]] = get_args(Row)  # as an interview goes through them
+Tell = Callable[[Any, "Seen"], None]
+PIXELS: Final = 64_000_000  # decoded at once in one batch of pictures: 192 MB
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What came of one request: an encoded picture, an answer, or an error; and its share of the batch's seconds."""
+
+    result: Any = None
+    error: BaseException | None = None
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class _Request:
+    who: Any  # given back with the result
+    what: Any  # a Picture or a VisualQuestion
+
+
+class Eye:
+    """Takes requests from any thread; `tell(who, Seen)` is called from a thread of its own for each.
+
+    Once `halt` is set no batch begins, and no request of one that is under way on a server. An error that any other
+    request would meet sets it.
+    """
+
+    def __init__(
+        self, vision: VisionBackend, tell: Tell, *, batch: int = 32, workers: int = 1, halt: Halt | None = None
+    ) -> None:
+        self.vision, self.batch = vision, batch
+        self._tell = tell
+        self._halt = halt or Halt()
+        self._over = Halt(self._halt)
+        self._rows: dict[Row, deque[_Request]] = {row: deque() for row in ROWS}
+        self._changed = threading.Condition()
+        self._closed = False
+        self._threads = [
+            threading.Thread(target=self._work, daemon=True, name=f"eye-{number}") for number in range(workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def look(self, who: Any, picture: Picture) -> None:
+        """Encode a picture."""
+        self._add("look", _Request(who, picture))
+
+    def ask(self, who: Any, question: VisualQuestion, row: Row) -> None:
+        """Answer a question."""
+        self._add(row, _Request(who, question))
+
+    def close(self, seconds: float = 10.0) -> None:
+        """No more work; waits that long for a batch that is under way."""
+        self._over.set()
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join(seconds)
+
+    def _add(self, row: Row, request: _Request) -> None:
+        with self._changed:
+            self._rows[row].append(request)
+            self._changed.notify()
+
+    def _work(self) -> None:
+        with self.vision.batch_worker(len(self._threads)), halting(self._over):
+            while (taken := self._take()) is not None:
+                self._serve(*taken)
+
+    def _take(self) -> tuple[Row, list[_Request]] | None:
+        with self._changed:
+            while not self._closed:
+                full = [row for row in reversed(ROWS) if len(self._rows[row]) >= self.batch]
+                row = full[0] if full else max(ROWS, key=lambda name: len(self._rows[name]))
+                waiting = self._rows[row]
+                if waiting:
+                    return row, self._first(row, waiting)
+                self._changed.wait()
+        return None
+
+    def _first(self, row: Row, waiting: deque[_Request]) -> list[_Request]:
+        """At most a batch, and of large pictures fewer."""
+        some: list[_Request] = []
+        pixels = 0
+        while waiting and len(some) < self.batch:
+            if row == "look":
+                pixels += waiting[0].what.width * waiting[0].what.height
+                if some and pixels > PIXELS:
+                    break
+            some.append(waiting.popleft())
+        return some
+
+    def _serve(self, row: Row, some: list[_Request]) -> None:
+        what = [request.what for request in some]
+        start = time.perf_counter()
+        try:
+            if self._over.is_set():
+                raise CalledOff
+            results: Sequence[Any] = self.vision.encode(what) if row == "look" else self.vision.replies(what)
+            if len(results) != len(some):
+                raise BackendError(f"{self.vision.name} gave {len(results)} results for {len(some)} requests.")
+        except BaseException as error:  # noqa: BLE001 - handed to whoever waits for it
+            self._serve_apart(row, some, error)
+            return
+        share = (time.perf_counter() - start) / len(some)
+        for request, result in zip(some, results, strict=True):
+            self._tell(request.who, Seen(result, None, share))
+
+    def _serve_apart(self, row: Row, some: list[_Request], error: BaseException) -> None:
+        """One bad request must not cost the others theirs: keep what was answered, and halve what was not."""
+        if ends_all(error):
+            self._halt.set(error)  # before another thread begins anything
+        answers = _answered(error) if row != "look" else []
+        if len(answers) != len(some):
+            answers = [None] * len(some)
+        for request, answer in zip(some, answers, strict=True):
+            if answer is not None:
+                self._tell(request.who, Seen(answer))
+        left = [request for request, answer in zip(some, answers, strict=True) if answer is None]
+        if len(some) == 1 or not isinstance(error, Exception) or ends_all(error):
+            for request in left:
+                self._tell(request.who, Seen(None, error))
+            return
+        if "out of memory" in f"{type(error).__name__} {error}".lower().replace("outofmemory", "out of memory"):
+            self.batch = max(1, len(some) // 2)
+        if len(left) < len(some):
+            for request in left:
+                self._serve(row, [request])
+            return
+        middle = len(some) // 2
+        self._serve(row, some[:middle])
+        self._serve(row, some[middle:])
+
+
+def _answered(error: BaseException) -> list[Reply | None]:
+    """What a backend's error carries of the batch that it failed in: `replies`, or the texts of `answers`."""
+    replies = getattr(error, "replies", None)
+    if isinstance(replies, list):
+        return replies
+    texts = getattr(error, "answers", None)
+    return [None if text is None else Reply(text) for text in texts] if isinstance(texts, list) else []

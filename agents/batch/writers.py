@@ -1,0 +1,106 @@
+"""When a batch puts its captions into files: texts beside the pictures as they come, all else when a run ends."""
+
+from __future__ import annotations
+
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+from agents.batch.ledger import Ledger, Row
+from agents.batch.outputs import failures_of, is_beside, write_beside, write_failures, write_output
+from agents.batch.plan import Plan
+from agents.batch.shard_output import write_shards
+from agents.cli.render.interview import Status
+from core.datasets.pictures.inputs import BY_PATH, bytes_of
+from core.datasets.pictures.listing import Listing
+from core.errors import ImageError, UsageError, printable
+from core.files.sidecar import check_sidecars, sidecar_of
+
+
+class Writer:
+    """Writes what a plan asks for from what its ledger holds."""
+
+    def __init__(self, plan: Plan, ledger: Ledger) -> None:
+        self.plan, self.ledger = plan, ledger
+
+    # --- texts beside the pictures --------------------------------------------------------------------------------
+
+    def check_beside(self, listing: Listing, condition: str) -> None:
+        """Before any work: every picture has a place of its own for its text. Raises UsageError or SidecarError."""
+        for item in listing.items(self.plan.scope, "1"):
+            if item.part != BY_PATH:
+                raise UsageError(
+                    f"--save-beside needs pictures that are files; '{printable(item.key)}' lies in a shard or table"
+                )
+        for item in listing.items(self.plan.scope, condition):
+            check_sidecars([item.key], overwrite=self.plan.request.overwrite)
+        if shared := listing.shared(lambda key: str(sidecar_of(key))):
+            first, second, path = shared
+            raise UsageError(
+                f"'{printable(first)}' and '{printable(second)}' would share '{printable(path)}'; "
+                "leave --save-beside out"
+            )
+
+    def catch_up_beside(self) -> None:
+        """A run that was killed, or that went without --save-beside, left captions whose texts are not written yet."""
+        begin = int(self.ledger.get("beside") or 0)
+        for _, record in self.ledger.journal.read(begin):
+            if record["kind"] in ("done", "same"):
+                key = record["key"]
+                text = self.ledger.caption(key).text
+                if Path(key).exists() and not is_beside(key, text):
+                    check_sidecars([key], overwrite=self.plan.request.overwrite)
+                    write_beside(key, text)
+        self.ledger.set("beside", self.ledger.journal.size)
+        self.ledger.commit()
+
+    def beside(self, key: str, text: str) -> None:
+        """A caption that has just been kept. Raises StoreError."""
+        if self.plan.request.save_beside:
+            write_beside(key, text)
+            self.ledger.set("beside", self.ledger.journal.size)
+
+    # --- outputs --------------------------------------------------------------------------------------------------
+
+    def write_outputs(self, listing: Listing) -> None:
+        """Every file, from everything that is known by now. Raises StoreError."""
+        ledger, plan = self.ledger, self.plan
+        ledger.commit()
+        tally = ledger.tally()
+        if not tally:
+            return  # nothing was begun, so there is nothing to tell
+        status = Status()
+        try:
+            for path in plan.outputs:
+                status.show(f"writing {printable(path.name)}")
+                if path.suffix.lower() == ".tar":
+                    self._write_shards(path, listing, status)
+                else:
+                    write_output(path, ledger.rows)
+            write_failures(failures_of(plan.outputs[0]), ledger.failures())
+        finally:
+            status.clear()
+
+    def _write_shards(self, path: Path, listing: Listing, status: Status) -> None:
+        def fetch(row: Row) -> bytes:
+            item = listing.find(row.key)
+            if item is None:
+                raise ImageError(f"'{printable(row.key)}' is not named any more.")
+            data = bytes_of(self.plan.sources, item)
+            if sha256(data).hexdigest() != row.caption.picture.sha256:
+                raise ImageError(f"'{printable(row.key)}' has changed since it was captioned.")
+            return data
+
+        missing = 0
+        size, of = self.plan.request.shard_size, self.plan.scope.of
+        for number, count, left_out in write_shards(path, self.ledger, fetch, size=size, of=of):
+            missing += left_out
+            status.show(f"writing {printable(path.name)}: {number} of {count} shards")
+        if missing:
+            status.clear()
+            say(f"{missing} pictures have changed or gone since they were captioned; '{printable(path)}' lacks them")
+
+
+def say(text: str) -> None:
+    """A line for a person, on standard error."""
+    print(f"inquisight: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,1 @@
+"""Chat with a vision model: `conversation`, `tree` (branches), `presets`, `repl` (terminal)."""

@@ -1,0 +1,8 @@
+"""`python -m agents.chat photo.jpg`: the same as `inquisight chat photo.jpg`."""
+
+from __future__ import annotations
+
+if __name__ == "__main__":
+    from core.launch import launch
+
+    launch("agents.cli.main:run", command="chat", program="python -m agents.chat")

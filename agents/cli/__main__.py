@@ -1,0 +1,8 @@
+"""`python -m agents.cli`: the same as `inquisight`."""
+
+from __future__ import annotations
+
+if __name__ == "__main__":
+    from core.launch import launch
+
+    launch("agents.cli.main:run")

@@ -1,0 +1,258 @@
+"""What `inquisight ask` does: check everything first, then let an assistant, an interview or the eye itself answer."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, cast
+
+from agents.assistant.run import STEPS, assist, calls_tools
+from agents.assistant.tools import Begun, Concluded, Desk
+from agents.chat.conversation import Chat, ChatOptions
+from agents.chat.events import Answered as ChatAnswered
+from agents.chat.events import Event as ChatEvent
+from agents.chat.events import Silenced, drive, passing
+from agents.cli.chat import check_vision, load_vision
+from agents.cli.main import EXIT_INTERRUPTED, complain
+from agents.cli.render.assistant import AnyEvent, Interviewed, make_assistant_printer
+from agents.interview.driver import Answered, Done, Failed, Stopped, describe_questioner, interview_picture
+from agents.interview.prompts import Prompts
+from agents.interview.protocol import Interview, InterviewOptions
+from agents.interview.seeds import check_seed
+from agents.llm.usage import Meter, count_calls
+from core.console.silence import hush_libraries
+from core.errors import BackendError, InquisightError, UsageError, printable
+from core.images.picture import Picture, open_picture
+from core.records import Chat as ChatRecord
+from core.records import ChatTurn
+from core.registry import get_registry
+from core.settings import Settings, get_settings
+from core.store.transcripts import TranscriptStore
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
+    from core.vision import VisionBackend
+
+Mode = Literal["agent", "interview", "chat"]
+MODES: Final = ("agent", "interview", "chat")
+ROUNDS: Final = 6  # of an interview that serves a question
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The command's options; None means: as set in the environment, or the default."""
+
+    question: str
+    pictures: tuple[str, ...] = ()
+    mode: str | None = None
+    questioner: str | None = None
+    vision: str | None = None
+    talk_vision: str | None = None
+    steps: int = STEPS
+    rounds: int | None = None
+    seed: int | None = None
+    json: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A request that was checked before an eye is loaded."""
+
+    question: str
+    pictures: tuple[Picture, ...]
+    mode: Mode
+    why: str  # where the mode was chosen automatically
+    questioner: BaseChatModel | None
+    vision: str
+    talk_vision: str | None
+    steps: int
+    rounds: int
+    seed: int | None
+    settings: Settings
+
+
+def run(request: Request) -> int:
+    """Answer the question. Gives back the exit code. Raises InquisightError for what stops it before it begins."""
+    hush_libraries()
+    plan = make_plan(request)
+    eyes = Eyes(plan)
+    printer = make_assistant_printer(json=request.json, why=plan.why)
+    last: AnyEvent | None = None
+    try:
+        store = TranscriptStore(plan.settings.database_url)
+        vision = eyes.get(plan.vision)
+        last = drive(_events(plan, vision, eyes, store), printer.event)
+    finally:
+        printer.close()
+        eyes.close()
+    if not isinstance(last, Concluded) or last.interrupted:
+        return EXIT_INTERRUPTED
+    codes = [complain(error) for error in (last.error, last.save_error) if error is not None]
+    return codes[0] if codes else 0
+
+
+def _events(plan: Plan, vision: VisionBackend, eyes: Eyes, store: TranscriptStore) -> Iterator[AnyEvent]:
+    if plan.mode == "chat":
+        return _chat(plan, vision, store)
+    assert plan.questioner is not None
+    if plan.mode == "interview":
+        return _interviews(plan, vision, plan.questioner, store)
+    talk = plan.talk_vision or (plan.vision if vision.follows_instructions else None)
+    desk = Desk(
+        plan.pictures,
+        vision,
+        plan.questioner,
+        talker=None if talk is None else lambda: eyes.get(talk),
+        store=store,
+        rounds=plan.rounds,
+        seed=plan.seed,
+    )
+    return iter(assist(plan.question, desk, plan.questioner, steps=plan.steps))
+
+
+def make_plan(request: Request) -> Plan:
+    """Check the request. Raises InquisightError, one line."""
+    from agents.llm.questioners import load_questioner
+
+    settings = get_settings()
+    if not request.question.strip():
+        raise UsageError('the question is empty; write it in quotes: inquisight ask "what is this?" photo.jpg')
+    if os.path.isfile(request.question):
+        raise UsageError(
+            f"'{printable(request.question, limit=80)}' is a file, but the question comes first, in quotes: "
+            'inquisight ask "what is this?" photo.jpg'
+        )
+    if not request.pictures:
+        raise UsageError('name at least one picture after the question: inquisight ask "what is this?" photo.jpg')
+    if request.mode is not None and request.mode not in MODES:
+        raise UsageError(
+            f"--mode is '{printable(request.mode, limit=40)}': take {', '.join(MODES[:-1])} or {MODES[-1]}"
+        )
+    if request.steps < 1:
+        raise UsageError(f"--steps must be 1 or more, not {request.steps}")
+    seed = check_seed(request.seed if request.seed is not None else settings.seed)
+    rounds = request.rounds if request.rounds is not None else ROUNDS
+    InterviewOptions(rounds=rounds)  # checks it
+    vision = request.vision if request.vision is not None else settings.vision
+    check_vision(vision, len(request.pictures) if request.mode == "chat" else 1)
+    if request.talk_vision is not None:
+        entry = get_registry().find("vision backend", request.talk_vision.split(":", 1)[0])
+        if entry.capabilities.get("follows_instructions") is False:
+            raise UsageError(f"{printable(request.talk_vision)} follows no instructions, so nobody can talk with it")
+    pictures = tuple(open_picture(source, max_pixels=settings.max_pixels) for source in request.pictures)
+    mode, why, questioner = cast("Mode | None", request.mode), "", None
+    if mode != "chat":
+        name = request.questioner if request.questioner is not None else settings.questioner
+        questioner = load_questioner(name, settings, seed=seed)
+        if mode is None:
+            mode = "agent" if calls_tools(questioner) else "interview"
+            why = "" if mode == "agent" else f"{printable(name)} calls no tools, so it holds an interview"
+        elif mode == "agent" and not calls_tools(questioner):
+            raise UsageError(
+                f"{printable(name)} cannot call tools; choose another model with --questioner (such as "
+                "openai:gpt-4o-mini), or --mode interview or chat"
+            )
+    return Plan(
+        question=request.question.strip(),
+        pictures=pictures,
+        mode=mode,
+        why=why,
+        questioner=questioner,
+        vision=vision,
+        talk_vision=request.talk_vision,
+        steps=request.steps,
+        rounds=rounds,
+        seed=seed,
+        settings=settings,
+    )
+
+
+class Eyes:
+    """The seeing models of a run, each loaded when it is first needed."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._loaded: dict[str, VisionBackend] = {}
+
+    def get(self, spec: str) -> VisionBackend:
+        """The eye of that name. Raises InquisightError."""
+        if spec not in self._loaded:
+            self._loaded[spec] = load_vision(spec)
+        return self._loaded[spec]
+
+    def close(self) -> None:
+        for eye in self._loaded.values():
+            eye.close()
+
+
+def _interviews(
+    plan: Plan, vision: VisionBackend, questioner: BaseChatModel, store: TranscriptStore
+) -> Iterator[AnyEvent]:
+    """An interview about each picture, in which the person's question comes right after the opening one."""
+    answers, infos = [], []
+    meter = Meter()
+    count_calls(questioner, meter)
+    save_error: InquisightError | None = None
+    error: InquisightError | None = None
+    interrupted = cut = False
+    began = time.perf_counter()
+    for number, picture in enumerate(plan.pictures, start=1):
+        prompts = Prompts.load()
+        interview = Interview(prompts, InterviewOptions(rounds=plan.rounds))
+        last: object = None
+        answer, silent = "", False
+        for last in interview_picture(picture, vision, questioner, seed=plan.seed, interview=interview, save=store.add):
+            yield Interviewed(last)
+            if isinstance(last, Answered) and last.turn.asked_by == "opening":
+                interview.inject(plan.question)
+            elif isinstance(last, Answered) and last.turn.asked_by == "person":
+                answer, silent = last.turn.answer, not last.turn.answer
+                cut |= last.turn.truncated
+        assert isinstance(last, Done)
+        infos.append(picture.info())
+        save_error = save_error or last.save_error
+        if answer:
+            answers.append(f"Picture {number}: {answer}" if len(plan.pictures) > 1 else answer)
+        if isinstance(last, Failed):
+            error = error or last.error
+        elif silent:
+            error = error or BackendError(f"{printable(vision.name)} gave no answer to the question.")
+        if isinstance(last, Stopped):
+            interrupted = True
+            break
+    text = "\n".join(answers)
+    turn = ChatTurn(
+        question=plan.question,
+        answer=text,
+        truncated=cut,
+        pictures=tuple(infos),
+        usage=meter.counts,
+        seconds=round(time.perf_counter() - began, 4),
+    )
+    thinks = describe_questioner(questioner)
+    record = ChatRecord(kind="ask", turns=(turn,), vision=vision.describe(), assistant=thinks, seed=plan.seed)
+    # no id: each interview is kept, and has said so
+    yield Concluded(text, record, None, save_error, error, interrupted)
+
+
+def _chat(plan: Plan, vision: VisionBackend, store: TranscriptStore) -> Iterator[AnyEvent]:
+    """The eye answers by itself."""
+    chat = Chat(vision, plan.pictures, ChatOptions(seed=plan.seed), save=store.add)
+    yield Begun(tuple(picture.info() for picture in plan.pictures), vision.describe(), {})
+    error: InquisightError | None = None
+    interrupted = False
+
+    def look(event: ChatEvent) -> None:
+        nonlocal interrupted
+        if isinstance(event, Silenced) or (isinstance(event, ChatAnswered) and event.turn.status == "stopped"):
+            interrupted = True
+
+    try:
+        yield from passing(chat.ask(plan.question), look)
+    except InquisightError as failure:
+        error = failure
+    record = chat.record
+    yield Concluded(record.text, record, chat.saved_as, chat.save_error, error, interrupted)

@@ -1,0 +1,458 @@
+"""The command line, `inquisight`.
+
+    inquisight caption photo.jpg         two models talk about it; then a description
+    inquisight chat photo.jpg            you talk with the one that sees
+    inquisight ask "what is this?" photo.jpg
+    inquisight batch photos --out captions.jsonl
+    inquisight video clip.mp4            what happens in it
+    inquisight plugins | history | show ID | prompts | tasks
+
+This file only declares commands: each imports what it needs when it runs, so that `--help` is quick.
+`main` is the console command; it turns every error into one line on standard error and an exit code.
+"""
+
+from __future__ import annotations
+
+if __name__ == "__main__":  # before the imports, which Ctrl-C may break off
+    from core.launch import guard
+
+    guard()
+
+import sys
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from agents.cli.batch import add_to as add_batch
+from agents.cli.video import add_to as add_video
+from core.console.options import (
+    Context,
+    Fresh,
+    OverwriteBeside,
+    Prompts,
+    Questioner,
+    Seed,
+    Vision,
+    day,
+    number,
+    whole_number,
+)
+from core.console.silence import debugging
+from core.console.streams import EXIT_OUTPUT, finish_streams, output_error, prepare_streams
+from core.errors import InquisightError, printable
+from core.launch import exit_code_of
+
+EXIT_INTERRUPTED = 130
+EXIT_UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
+
+Pictures = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="PICTURES", help="Files, or - for standard input.", show_default=False),
+]
+
+app = typer.Typer(
+    name="inquisight",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def inquisight(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    """Two models talk about a picture: one asks, one sees. At the end you have a description."""
+    if version:
+        print(_version())
+        raise typer.Exit()
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit()
+
+
+@app.command()
+def caption(
+    pictures: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PICTURES]...", help="Files, folders, or - for standard input.", show_default=False),
+    ] = None,
+    vision: Vision = None,
+    questioner: Questioner = None,
+    rounds: Annotated[
+        int | None,
+        typer.Option(
+            "--rounds",
+            metavar="N",
+            parser=whole_number,
+            help="Questions, the opening one included [INQUISIGHT_ROUNDS; 10].",
+        ),
+    ] = None,
+    context: Context = None,
+    prompts: Prompts = None,
+    seed: Seed = None,
+    language: Annotated[
+        str | None,
+        typer.Option("--language", metavar="NAME", help="Language of the description, where the questioner can."),
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="JSON Lines on standard output: one caption per picture.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the description.")] = False,
+    save_beside: Annotated[
+        bool, typer.Option("--save-beside", help="Also write the description to PICTURE.txt beside each picture.")
+    ] = False,
+    overwrite: OverwriteBeside = False,
+    resume: Annotated[
+        str | None, typer.Option("--resume", metavar="ID", help="Go on with a stopped or failed interview.")
+    ] = None,
+    fresh: Fresh = False,
+) -> None:
+    """Let two models talk about pictures, and describe them."""
+    from agents.cli.caption import Request, run
+
+    request = Request(
+        pictures=tuple(pictures or ()),
+        vision=vision,
+        questioner=questioner,
+        rounds=rounds,
+        context=context,
+        prompts=prompts,
+        seed=seed,
+        language=language,
+        json=json,
+        quiet=quiet,
+        save_beside=save_beside,
+        overwrite=overwrite,
+        resume=resume,
+        fresh=fresh,
+    )
+    raise typer.Exit(run(request))
+
+
+@app.command()
+def chat(
+    pictures: Pictures = None,
+    ask: Annotated[
+        list[str] | None,
+        typer.Option("--ask", metavar="TEXT", help="Ask this and leave; may be repeated.", show_default=False),
+    ] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--task",
+            metavar="NAME",
+            help="A ready prompt, see `inquisight tasks`; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    list_tasks: Annotated[bool, typer.Option("--list-tasks", help="List the ready prompts and leave.")] = False,
+    tasks: Annotated[
+        Path | None,
+        typer.Option("--tasks", metavar="FILE", help="Your own ready prompts; start from `inquisight tasks --print`."),
+    ] = None,
+    vision: Vision = None,
+    short: Annotated[bool, typer.Option("--short", help="Ask for short answers.")] = False,
+    long: Annotated[bool, typer.Option("--long", help="Ask for long answers.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Where the task webpage writes its file; never replaces one."),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", metavar="N", parser=whole_number, help="Same seed, same questions: same answers."),
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            "--temperature",
+            metavar="X",
+            parser=number,
+            help="0: always the likeliest word [1; 0 where the eye only answers].",
+        ),
+    ] = None,
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--max-new-tokens", metavar="N", parser=whole_number, help="Room for an answer [300, or as the task says]."
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the conversation as one JSON object at its end.")] = False,
+) -> None:
+    """Talk about pictures with the model that sees."""
+    from agents.cli.chat import Request, run
+
+    request = Request(
+        pictures=tuple(pictures or ()),
+        asks=tuple(ask or ()),
+        tasks=tuple(task or ()),
+        task_file=tasks,
+        vision=vision,
+        out=out,
+        seed=seed,
+        temperature=temperature,
+        max_new_tokens=max_new_tokens,
+        short=short,
+        long=long,
+        json=json,
+        list_tasks=list_tasks,
+    )
+    raise typer.Exit(run(request))
+
+
+@app.command()
+def ask(
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="In quotes.")],
+    pictures: Pictures = None,
+    mode: Annotated[
+        str | None,
+        typer.Option(
+            "--mode",
+            metavar="MODE",
+            help="agent: a language model with tools; interview: two models talk; chat: the seeing model alone "
+            "[agent where the questioner calls tools, else interview].",
+        ),
+    ] = None,
+    questioner: Annotated[
+        str | None,
+        typer.Option(
+            "--questioner", metavar="NAME", help="The model that thinks and asks [INQUISIGHT_QUESTIONER; scripted]."
+        ),
+    ] = None,
+    vision: Vision = None,
+    talk_vision: Annotated[
+        str | None,
+        typer.Option(
+            "--talk-vision", metavar="NAME", help="Another one that sees, for the agent to hold conversations with."
+        ),
+    ] = None,
+    steps: Annotated[
+        int, typer.Option("--steps", metavar="N", parser=whole_number, help="Tool calls the agent may make.")
+    ] = 8,
+    rounds: Annotated[
+        int | None,
+        typer.Option("--rounds", metavar="N", parser=whole_number, help="Questions of an interview [6]."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", parser=whole_number, help="Makes a run repeatable.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="JSON Lines: what happens, and at last the answer.")] = False,
+) -> None:
+    """Ask a question about pictures and have it looked into."""
+    from agents.cli.ask import Request, run
+
+    request = Request(
+        question=question,
+        pictures=tuple(pictures or ()),
+        mode=mode,
+        questioner=questioner,
+        vision=vision,
+        talk_vision=talk_vision,
+        steps=steps,
+        rounds=rounds,
+        seed=seed,
+        json=json,
+    )
+    raise typer.Exit(run(request))
+
+
+@app.command()
+def plugins() -> None:
+    """List what is installed: what sees, asks and trains."""
+    from agents.cli.listing import print_plugins
+    from core.registry import get_registry
+
+    print_plugins(get_registry())
+
+
+@app.command()
+def history(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[WORDS]...", help="Only transcripts with these words.", show_default=False),
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option("--kind", metavar="KIND", help="Only of this kind: interview, chat or ask.")
+    ] = None,
+    status: Annotated[
+        str | None,
+        typer.Option("--status", metavar="STATUS", help="Only interviews that are complete, stopped or failed."),
+    ] = None,
+    vision: Annotated[
+        str | None,
+        typer.Option("--vision", metavar="NAME", help="Only where this model saw, as a transcript names it."),
+    ] = None,
+    questioner: Annotated[
+        str | None, typer.Option("--questioner", metavar="NAME", help="Only where this one asked.")
+    ] = None,
+    since: Annotated[
+        date | None, typer.Option("--since", metavar="DAY", parser=day, help="Only from this day on: 2026-03-31.")
+    ] = None,
+    until: Annotated[
+        date | None, typer.Option("--until", metavar="DAY", parser=day, help="Only up to this day, which counts.")
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit",
+            metavar="N",
+            parser=whole_number,
+            help="How many at most, the first ones of the list [20; all with --export and --delete].",
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON Lines: an object for each in the list.")] = False,
+    export: Annotated[
+        Path | None,
+        typer.Option("--export", metavar="FILE", help="Write them whole to a file instead: .jsonl, .csv or .parquet."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Let --export replace an existing file.")] = False,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete them for good, after asking; with --export once they are written.")
+    ] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="With --delete: all transcripts there are, where nothing else says which.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --delete: do not ask.")] = False,
+) -> None:
+    """List kept interviews and chats; search, export and delete them.
+
+    The newest comes first; where words are given, what fits them best.
+    """
+    from agents.cli.history import Request, run
+
+    request = Request(
+        words=tuple(words or ()),
+        kind=kind,
+        status=status,
+        vision=vision,
+        questioner=questioner,
+        since=since,
+        until=until,
+        limit=limit,
+        json=json,
+        export=export,
+        overwrite=overwrite,
+        delete=delete,
+        everything=everything,
+        yes=yes,
+    )
+    raise typer.Exit(run(request))
+
+
+@app.command()
+def show(
+    id: Annotated[str, typer.Argument(metavar="ID", help="The id, or the beginning of it.")],
+    json: Annotated[bool, typer.Option("--json", help="Print the record as one JSON object.")] = False,
+) -> None:
+    """Show one interview or chat again."""
+    from core.records import Chat
+    from core.store.transcripts import TranscriptStore
+
+    record = TranscriptStore().get_record(id)
+    if isinstance(record, Chat):
+        from agents.cli.render.chat import make_chat_printer, replay_chat
+
+        chat_printer = make_chat_printer(json=json)
+        for chat_event in replay_chat(record):
+            chat_printer.event(chat_event)
+        return
+    from agents.cli.render.interview import make_printer, replay
+
+    printer = make_printer(json=json)
+    for event in replay(record):
+        printer.event(event)
+
+
+@app.command()
+def prompts() -> None:
+    """Print the prompts, to be edited for --prompts."""
+    from agents.interview.prompts import DEFAULT_FILE
+
+    print(DEFAULT_FILE.read_text("utf-8"), end="")
+
+
+@app.command()
+def tasks(
+    show_file: Annotated[bool, typer.Option("--print", help="Print the file, to be edited for --tasks.")] = False,
+) -> None:
+    """List the ready prompts for chats."""
+    if show_file:
+        from agents.chat.presets import DEFAULT_FILE
+
+        print(DEFAULT_FILE.read_text("utf-8"), end="")
+        return
+    from agents.cli.chat import print_tasks
+
+    print_tasks()
+
+
+add_batch(app)
+add_video(app)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The console command `inquisight`. Does not return."""
+    sys.exit(finish_streams(run(argv if argv is not None else sys.argv[1:])))
+
+
+def run(argv: Sequence[str], *, command: str | None = None, program: str = "inquisight") -> int:
+    """Run the command line and give back its exit code; nothing is raised.
+
+    `command` runs that one as a program of its own, so that its help and errors bear the right name.
+    """
+    prepare_streams()
+    try:
+        from core.net.endpoints import typed_by_owner
+        from core.registry import get_registry
+        from core.shadow import check_not_shadowed
+
+        check_not_shadowed()
+        get_registry().register_commands(app)
+        runner: Any = typer.main.get_command(app)
+        if command is not None:
+            runner = runner.commands[command]
+        with typed_by_owner(argv):
+            code = runner.main(args=list(argv), prog_name=program, standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except (KeyboardInterrupt, typer.Abort) as stopped:
+        return exit_code_of(stopped) or EXIT_INTERRUPTED
+    except SystemExit as leaving:  # typer, when its own output goes nowhere; or a plugin's command
+        return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    except Exception as error:
+        if isinstance(error, OSError) and output_error():
+            return EXIT_OUTPUT  # `finish_streams` says why
+        if not isinstance(error, InquisightError) and (code := exit_code_of(error)):
+            return code  # an import that Ctrl-C broke off says so in words of its own
+        return complain(error)
+
+
+def complain(error: BaseException, about: str = "") -> int:
+    """One line on standard error for `error`, its traceback too with INQUISIGHT_DEBUG=1; gives back the exit code."""
+    text = str(error)
+    code = getattr(error, "exit_code", EXIT_UNEXPECTED)
+    if not isinstance(error, InquisightError):
+        if hasattr(error, "format_message"):  # typer's own usage errors
+            text = f"{error.format_message()} (see --help)"
+        else:
+            text = f"unexpected {type(error).__name__}: {error}; set INQUISIGHT_DEBUG=1 to see where it comes from"
+    if debugging():
+        import traceback
+
+        traceback.print_exception(error, file=sys.stderr)
+    line = " ".join(text.split())
+    print(f"inquisight: {about}{printable(line, limit=1000)}", file=sys.stderr, flush=True)
+    return int(code)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"inquisight {version('inquisight')}"
+    except PackageNotFoundError:
+        return "inquisight, from a checkout that is not installed"

@@ -1,0 +1,1 @@
+"""What the commands print: events as text for a terminal, progress, JSON."""

@@ -1,0 +1,120 @@
+"""The words said to the models: read from a TOML file, checked, and filled in.
+
+prompts = Prompts.load()                  # agents/interview/prompts.toml
+prompts = Prompts.load("mine.toml")       # a complete replacement
+"""
+
+from __future__ import annotations
+
+import hashlib
+import string
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Final
+
+from core.errors import UsageError
+
+DEFAULT_FILE: Final = Path(__file__).with_name("prompts.toml")
+_SHOWN_BY: Final = "inquisight prompts"
+
+Keys = Mapping[str, frozenset[str]]
+"""Key -> the placeholders it must contain; no others are allowed, so that a typing error cannot pass for text."""
+
+_KEYS: Final[Keys] = {
+    "questioner.brief": frozenset(),
+    "questioner.hello": frozenset(),
+    "questioner.answered": frozenset({"answer", "nothing_new"}),
+    "questioner.again": frozenset({"nothing_new"}),
+    "answerer.opening": frozenset(),
+    "answerer.short": frozenset({"question"}),
+    "answerer.instructed": frozenset({"question"}),
+    "summary.brief": frozenset(),
+    "summary.request": frozenset({"notes", "language"}),
+    "summary.language": frozenset({"name"}),
+    "summary.nothing_certain": frozenset(),
+}
+_OPTIONAL_FIELDS: Final = frozenset({"nothing_new"})  # a prompt may leave out the way to stop early
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """All prompts by key ("questioner.brief", ...), with the hash that transcripts record."""
+
+    texts: dict[str, str]
+    sha256: str  # of the file's bytes
+    source: str
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path | None = None,
+        *,
+        keys: Keys = _KEYS,
+        default: Path = DEFAULT_FILE,
+        shown_by: str = _SHOWN_BY,
+    ) -> Prompts:
+        """Read `path`, or the built-in file. Raises UsageError: one line that names file, key and way out.
+
+        `keys`, `default` and `shown_by` (the command that prints it) are another set of prompts than a picture's.
+        """
+        file = Path(path) if path is not None else default
+        try:
+            raw = file.read_bytes()
+            document = tomllib.loads(raw.decode("utf-8"))
+        except FileNotFoundError:
+            raise UsageError(f"there is no prompts file {str(file)!r}; see `{shown_by}` for a start") from None
+        except OSError as error:
+            raise UsageError(f"cannot read the prompts file {str(file)!r}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise UsageError(f"the prompts file {str(file)!r} is not UTF-8 text") from error
+        except tomllib.TOMLDecodeError as error:
+            raise UsageError(f"the prompts file {str(file)!r} is not valid TOML: {error}") from error
+        try:
+            texts = _checked(document, keys, shown_by)
+        except ValueError as error:
+            raise UsageError(f"the prompts file {str(file)!r}: {error}") from None
+        return cls(texts, hashlib.sha256(raw).hexdigest(), str(file))
+
+    def text(self, key: str, **values: str) -> str:
+        """The prompt `key` with its placeholders filled in; values are inserted as they are, never parsed."""
+        return self.texts[key].format(**values)
+
+
+def _checked(document: dict[str, object], keys: Keys, shown_by: str) -> dict[str, str]:
+    """Flatten the tables to "table.key" and hold them against `keys`. Raises ValueError."""
+    found: dict[str, object] = {}
+    for table, body in document.items():
+        found.update(
+            {f"{table}.{key}": value for key, value in body.items()} if isinstance(body, dict) else {table: body}
+        )
+    for key in found:
+        if key not in keys:
+            near = get_close_matches(key, keys, n=1)
+            raise ValueError(f"unknown key {key!r}" + (f", did you mean {near[0]!r}?" if near else ""))
+    missing = [key for key in keys if key not in found]
+    if missing:
+        raise ValueError(f"missing key {', '.join(map(repr, missing))}; copy it from `{shown_by}`")
+    return {key: _template(key, found[key], keys[key]) for key in keys}
+
+
+def _template(key: str, value: object, wanted: frozenset[str]) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{key!r} must be a text that is not empty")
+    text = value.strip("\n") if key != "summary.language" else value
+    try:
+        fields = {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+    except ValueError as error:
+        raise ValueError(f"{key!r} has a stray brace ({error}); write {{{{ and }}}} for braces of your own") from None
+    for name in sorted(fields - wanted):
+        allowed = ", ".join(f"{{{field}}}" for field in sorted(wanted)) or "none"
+        raise ValueError(f"{key!r} uses {{{name}}}, which is not known there (allowed: {allowed})")
+    for name in sorted(wanted - fields - _OPTIONAL_FIELDS):
+        raise ValueError(f"{key!r} must contain {{{name}}}")
+    try:
+        text.format(**dict.fromkeys(wanted, "sample"))
+    except (ValueError, LookupError) as error:
+        raise ValueError(f"{key!r} cannot be filled in: {error}") from None
+    return text

@@ -1,0 +1,438 @@
+"""The ChatCaptioner protocol as a state machine without input or output.
+
+It says what it needs next and is fed the result; who moves it, one picture at a time, many in lock
+step, on another machine, is the driver's business.
+
+    interview = Interview(prompts, InterviewOptions(rounds=5))
+    while not isinstance(need := interview.need, Finished):
+        interview.feed(result_of(need))
+    interview.dialogue, interview.plain, interview.opening, interview.summary
+
+`need` is a pure function of what was said so far, and everything said so far is in `dialogue`,
+`plain` and `summary`: an interview is resumed by building a new one from these (`resumed`).
+Protocol: ChatCaptioner (Zhu et al. 2023, arXiv:2303.06594): a fixed opening, asked rounds, a summary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+
+from agents.interview.prompts import Prompts
+from agents.text.cleaning import (
+    AskedQuestions,
+    certain_part,
+    clean_answer,
+    clean_question,
+    clean_summary,
+    is_unsure,
+)
+from core.errors import UsageError
+from core.net.cut_text import whole_sentences
+from core.records import Caption, Dialogue, Status, Turn
+from core.tasks import NOTHING_NEW, QUESTION, SUMMARY, Task, is_nothing_new
+
+Role = Literal["system", "user", "assistant"]
+END_ROUNDS, END_NOTHING_NEW, END_STOPPED, END_FAILED = "rounds", "nothing new to ask", "stopped", "failed"
+
+RAW_CHARS = 4000  # of a model's own words that are kept beside the cleaned ones
+
+
+@dataclass(frozen=True, slots=True)
+class InterviewOptions:
+    """How an interview runs. Raises UsageError where a value cannot work."""
+
+    rounds: int = 10
+    """Questions in all, the opening one included; a person's own do not count."""
+    context: int = 1
+    """Earlier question-answer pairs the seeing model is reminded of; -1 means all of them."""
+    language: str | None = None
+    """Language of the summary; None is English."""
+    repeats: int = 2
+    """How often a repeated or empty question is sent back before asking ends."""
+    question_tokens: int = 60
+    summary_tokens: int = 300
+    answer_tokens: int = 80
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1:
+            raise UsageError(f"rounds must be 1 or more, not {self.rounds}; 1 asks only the opening question")
+        if self.context < -1:
+            raise UsageError(f"context must be -1 (all earlier answers), 0 or more, not {self.context}")
+        if self.repeats < 0:
+            raise UsageError(f"repeats must be 0 or more, not {self.repeats}")
+        if self.language is not None and not (0 < len(self.language.strip()) <= 40 and self.language.isprintable()):
+            raise UsageError(f"language must be a name or tag such as 'German' or 'zh', not {self.language!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message to the questioner; roles alternate after the system message, as strict chat templates want."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class NeedPlainCaption:
+    """The backend's own caption, without a question."""
+
+
+@dataclass(frozen=True, slots=True)
+class NeedAnswer:
+    """The backend's answer. `history`: the earlier pairs it may look back on, oldest first."""
+
+    question: str
+    history: tuple[tuple[str, str], ...]
+    asked_by: str
+    step: int  # number of the turn, from 0
+
+
+@dataclass(frozen=True, slots=True)
+class NeedQuestion:
+    """The questioner's next question. `task` says the same as `messages` to questioners that are programs."""
+
+    messages: tuple[Message, ...]
+    task: Task
+    step: int
+    attempt: int  # 0, then 1, 2 ... after refused ones
+
+
+@dataclass(frozen=True, slots=True)
+class NeedSummary:
+    """The questioner's summary of the certain turns."""
+
+    messages: tuple[Message, ...]
+    task: Task
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """Nothing more to do; `reason` is one of the END_ constants."""
+
+    reason: str
+
+
+Need = NeedPlainCaption | NeedAnswer | NeedQuestion | NeedSummary | Finished
+
+
+class Interview:
+    """One picture's interview. Not thread-safe: one driver moves it."""
+
+    def __init__(self, prompts: Prompts, options: InterviewOptions | None = None) -> None:
+        self.prompts = prompts
+        self.options = options or InterviewOptions()
+        self.dialogue = Dialogue()
+        self.plain: str | None = None  # None: not asked for yet
+        self.summary: str | None = None
+        self.error: str | None = None
+        self.refused: tuple[str, ...] = ()  # questions turned down in this round, for the eyes of a driver
+        self._past = _Past()
+        self._known: tuple[Dialogue, tuple[object, ...], Need] | None = None  # dialogue, other state, need in it
+        self._pending: tuple[str, str, str | None, float] | None = None  # question, asked_by, raw, seconds
+        self._end = ""  # why asking ended, once it has
+        self._halted: Status | None = None
+        self._attempt = 0
+        self._cut: set[str] = set()  # "plain", "summary": cut at the token limit
+        self._spent = 0.0  # seconds the questioner has taken for this round, refused attempts included
+
+    @classmethod
+    def resumed(cls, caption: Caption, prompts: Prompts, options: InterviewOptions | None = None) -> Interview:
+        """An interview that goes on where `caption` ended; what was said there is not asked again."""
+        interview = cls(prompts, options)
+        interview.dialogue = caption.dialogue
+        interview.plain = caption.plain if caption.plain or caption.dialogue.turns else None
+        if caption.truncated and not any(turn.truncated for turn in caption.dialogue.turns):
+            interview._cut.add("plain")
+        if caption.status == "complete":
+            interview.summary = caption.summary
+            interview._end = caption.ended_because
+        return interview
+
+    # --- what is so -------------------------------------------------------------------------------------------
+
+    @property
+    def status(self) -> Status:
+        """ "stopped" also means: not finished yet."""
+        return self._halted or ("complete" if self.summary is not None else "stopped")
+
+    @property
+    def ended_because(self) -> str:
+        need = self.need
+        return need.reason if isinstance(need, Finished) else END_STOPPED
+
+    @property
+    def opening(self) -> str:
+        """The answer to the opening question, "" before it was given."""
+        return next((turn.answer for turn in self.dialogue.turns if turn.asked_by == "opening"), "")
+
+    @property
+    def truncated(self) -> bool:
+        """Whether something that was said was cut at the token limit."""
+        return bool(self._cut) or any(turn.truncated for turn in self.dialogue.turns)
+
+    @property
+    def asked(self) -> int:
+        """Rounds used so far."""
+        return self._past.of(self.dialogue.turns).rounds
+
+    @property
+    def pending(self) -> str:
+        """The question that was put and has no answer yet, "" where there is none; `inject` would replace it."""
+        return self._pending[0] if self._pending else ""
+
+    @property
+    def need(self) -> Need:
+        """What has to be fed next. It is put together once for each state: the whole dialogue is in it."""
+        state = (
+            self.plain is None,
+            self.summary is None,
+            self.options,
+            self._pending,
+            self._end,
+            self._halted,
+            self._attempt,
+            self.refused,
+        )
+        if self._known is None or self._known[0] is not self.dialogue or self._known[1] != state:
+            self._known = (self.dialogue, state, self._find_need())
+        return self._known[2]
+
+    def _find_need(self) -> Need:
+        if self._halted:
+            return Finished(END_FAILED if self._halted == "failed" else END_STOPPED)
+        if self.plain is None:
+            return NeedPlainCaption()
+        if self._pending:
+            return self._need_answer(self._pending[0], self._pending[1])
+        if not any(turn.asked_by == "opening" for turn in self.dialogue.turns):
+            return self._need_answer(self.prompts.text("answerer.opening"), "opening")
+        if self.summary is not None:
+            return Finished(self._end or END_ROUNDS)
+        if not self._end and self.asked < self.options.rounds:
+            return self._need_question()
+        return self._need_summary()
+
+    # --- what happens -----------------------------------------------------------------------------------------
+
+    def feed(self, text: str, *, seconds: float = 0.0, truncated: bool = False) -> None:
+        """Hand in what the last `need` asked for; `seconds` is how long the model took.
+
+        `truncated`: it was cut at the token limit, so that its unfinished sentence is left out. A vision model that
+        gives no answer to the opening question, or to most questions, fails the interview.
+        """
+        need = self.need
+        match need:
+            case NeedPlainCaption():
+                self.plain = clean_answer(self._whole(text, truncated, "plain"))
+            case NeedAnswer():
+                self._take_answer(need, text, seconds, truncated)
+            case NeedQuestion():
+                self._take_question(text, seconds)
+            case NeedSummary():
+                summary = clean_summary(self._whole(text, truncated, "summary"))
+                if summary:
+                    self.summary = summary
+                    self._end = self._end or END_ROUNDS
+                else:
+                    self.fail("the questioner wrote an empty summary")
+            case Finished():
+                raise RuntimeError("the interview is finished; nothing can be fed")
+        self._fail_where_silent()
+        self._skip_empty_summary()
+
+    def fail(self, error: BaseException | str) -> None:
+        """A model call failed: the interview ends here with what was learned so far."""
+        self.error = " ".join(str(error).split()) or type(error).__name__
+        self._halted = "failed"
+
+    def stop(self) -> None:
+        """A person wants no more; it can be resumed."""
+        if not isinstance(self.need, Finished):
+            self._halted = "stopped"
+
+    def inject(self, question: str) -> None:
+        """A person's own question comes next; after the end, it reopens the interview. Raises UsageError."""
+        cleaned = clean_question(question)
+        if not cleaned:
+            raise UsageError(f"this is no question: {question!r}")
+        self._pending = (cleaned, "person", None, 0.0)
+        self._reopen()
+
+    def correct(self, index: int, answer: str, *, go_on: bool = False) -> None:
+        """A person knows better: replace the answer of turn `index` (from 0). The model's own stays as `raw_answer`.
+
+        `go_on`: the turns after it were asked about the wrong answer, so they go, and asking goes on from there.
+        """
+        turns = list(self.dialogue.turns)
+        if not 0 <= index < len(turns):
+            raise UsageError(f"there is no turn {index}; this dialogue has {len(turns)}, counted from 0")
+        old = turns[index]
+        cleaned = clean_answer(answer, old.question)
+        turns[index] = old.model_copy(
+            update={
+                "answer": cleaned,
+                "raw_answer": old.raw_answer if old.raw_answer is not None else old.answer,
+                "certainty": "unsure" if is_unsure(cleaned) else "sure",
+            }
+        )
+        if go_on:
+            del turns[index + 1 :]
+            self._end = ""
+            self._pending = None
+        self.dialogue = Dialogue(turns=tuple(turns))
+        self._reopen()
+        self._skip_empty_summary()
+
+    def go_on(self) -> None:
+        """Take up again what was stopped or has failed; nothing where it was neither."""
+        self.error = self._halted = None
+        self._forget_attempts()
+
+    # --- inside -----------------------------------------------------------------------------------------------
+
+    def _whole(self, text: str, truncated: bool, what: str) -> str:
+        """`text` without an unfinished sentence at its end, where it was cut; noted as `what`."""
+        self._cut.discard(what)
+        if truncated:
+            self._cut.add(what)
+        return whole_sentences(text) if truncated else text
+
+    def _fail_where_silent(self) -> None:
+        """A vision model that says nothing has not described anything. What it left open is asked again on resuming."""
+        asked = (turn for turn in self._asked_of_vision() if turn.asked_by != "person")
+        turns = list(islice(asked, 2))
+        if len(turns) > 1 and not isinstance(self.need, NeedSummary):
+            return
+        turns += asked
+        silent = sum(not turn.answer for turn in turns)
+        alone = len(turns) == silent == 1
+        if alone or (isinstance(self.need, NeedSummary) and 2 * silent > len(turns)):
+            what = "the opening question" if alone else f"{silent} of {len(turns)} questions"
+            self.fail(f"the vision model gave no answer to {what}")
+            self.dialogue = Dialogue(turns=tuple(turn for turn in self.dialogue.turns if turn.answer))
+
+    def _asked_of_vision(self) -> tuple[Turn, ...]:
+        return self.dialogue.turns
+
+    def _reopen(self) -> None:
+        self.summary = self.error = self._halted = None
+        self._cut.discard("summary")
+        self._forget_attempts()
+
+    def _forget_attempts(self) -> None:
+        self._attempt = 0
+        self._spent = 0.0
+        self.refused = ()
+
+    def _need_answer(self, question: str, asked_by: str) -> NeedAnswer:
+        turns = self.dialogue.turns
+        last = len(turns) if self.options.context == -1 else self.options.context
+        latest = islice(((turn.question, turn.answer) for turn in reversed(turns) if turn.answer), last)
+        return NeedAnswer(question, tuple(latest)[::-1], asked_by, len(turns))
+
+    def _need_question(self) -> NeedQuestion:
+        task = Task.of(QUESTION, self.dialogue.turns, language=self.options.language, refused=self.refused)
+        return NeedQuestion(self._talk(), task, len(self.dialogue.turns), self._attempt)
+
+    def _talk(self) -> tuple[Message, ...]:
+        """The dialogue as the questioner lived it: it asked (assistant), it was answered (user)."""
+        messages = [
+            Message("system", self.prompts.text("questioner.brief")),
+            Message("user", self.prompts.text("questioner.hello")),
+        ]
+        for number, turn in enumerate(self.dialogue.turns, start=1):
+            messages.append(Message("assistant", turn.question))
+            answer = turn.answer or "(no answer)"
+            if number == len(self.dialogue.turns):
+                answer = self.prompts.text("questioner.answered", answer=answer, nothing_new=NOTHING_NEW)
+            messages.append(Message("user", answer))
+        for question in self.refused:
+            messages.append(Message("assistant", question))
+            messages.append(Message("user", self.prompts.text("questioner.again", nothing_new=NOTHING_NEW)))
+        return tuple(messages)
+
+    def _usable(self) -> tuple[Turn, ...]:
+        """The certain turns, without the sentences in them that are not."""
+        return tuple(turn.model_copy(update={"answer": certain_part(turn.answer)}) for turn in self.dialogue.certain)
+
+    def _need_summary(self) -> NeedSummary:
+        turns = self._usable()
+        notes = "\n".join(f"- {turn.question} {turn.answer}" for turn in turns)
+        name = self.options.language
+        language = self.prompts.text("summary.language", name=name.strip()) if name else ""
+        messages = (
+            Message("system", self.prompts.text("summary.brief")),
+            Message("user", self.prompts.text("summary.request", notes=notes, language=language)),
+        )
+        return NeedSummary(messages, Task.of(SUMMARY, turns, language=name))
+
+    def _skip_empty_summary(self) -> None:
+        """Nothing certain was learned: there is nothing a model could be asked to summarise."""
+        if isinstance(self.need, NeedSummary) and not self.dialogue.certain:
+            self.summary = self.prompts.text("summary.nothing_certain")
+            self._end = self._end or END_ROUNDS
+
+    def _take_question(self, text: str, seconds: float) -> None:
+        question = clean_question(text)
+        self._spent += seconds
+        if text.strip() and is_nothing_new(question or text):
+            self._end = END_NOTHING_NEW
+        elif question and question not in self._past.of(self.dialogue.turns).questions:
+            self._pending = (question, "questioner", _raw(text, question), self._spent)
+            self._forget_attempts()
+        elif self._attempt >= self.options.repeats:
+            self._end = END_NOTHING_NEW
+            self._forget_attempts()
+        else:
+            self._attempt += 1
+            if question:
+                self.refused = (*self.refused, question)
+
+    def _take_answer(self, need: NeedAnswer, text: str, seconds: float, truncated: bool = False) -> None:
+        _, _, raw_question, seconds_question = self._pending or ("", "", None, 0.0)
+        answer = clean_answer(whole_sentences(text) if truncated else text, need.question)
+        self.dialogue = self.dialogue.append(
+            Turn(
+                question=need.question,
+                answer=answer,
+                asked_by=need.asked_by,
+                certainty="unsure" if is_unsure(answer) else "sure",
+                raw_question=raw_question,
+                raw_answer=_raw(text, answer),
+                truncated=truncated,
+                seconds_question=round(seconds_question, 4),
+                seconds_answer=round(seconds, 4),
+            )
+        )
+        self._pending = None
+
+
+class _Past:
+    """What is counted of the turns, so that a long interview is not gone through again for every turn."""
+
+    def __init__(self) -> None:
+        self._turns: tuple[Turn, ...] = ()
+        self.rounds = 0  # turns that no person asked for
+        self.questions = AskedQuestions()
+
+    def of(self, turns: tuple[Turn, ...]) -> _Past:
+        """Brought up to date: with the one turn that has come, or from the beginning where others have changed."""
+        old, new = self._turns, turns
+        if old is turns:
+            return self
+        if len(turns) != len(old) + 1 or (old and turns[len(old) - 1] is not old[-1]):
+            self.rounds, self.questions = 0, AskedQuestions()
+        else:
+            new = turns[-1:]
+        for turn in new:
+            self.rounds += turn.asked_by != "person"
+            self.questions.add(turn.question)
+        self._turns = turns
+        return self
+
+
+def _raw(text: str, cleaned: str) -> str | None:
+    """What the model really said, where cleaning changed it; bounded, since a model may never stop."""
+    return text[:RAW_CHARS] if text != cleaned else None

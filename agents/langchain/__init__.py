@@ -1,0 +1,1 @@
+"""Vision models as LangChain chat models."""

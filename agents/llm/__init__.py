@@ -1,0 +1,1 @@
+"""Language models: opening one by name, its calls, usage counts, repairs of texts."""

@@ -1,0 +1,230 @@
+"""What the two stages work on in small: a model's directory, pictures with texts, and kept features.
+
+    OUT/model       pocket as `inquisight train` takes a model
+    OUT/captions    composed pictures with short captions, a table: the data of stage 1
+    OUT/true        other ones with their true descriptions, in the layout of cc_sbu_align: what is to be described
+    OUT/features    what the frozen eye and the Q-Former say of all of them
+
+All that MiniGPT-4 trains is the projection between a frozen eye and a frozen language model; pocket has the same linear
+layer (`language_projection`), 256 to 256. Beside its 16 tokens pocket's language model is shown 40 hints, which bypass
+the layer. What names a thing is withheld from them here, so they are the colours of the picture and constants.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import random
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.datasets.text_lines import split_lines
+from core.errors import UsageError, printable
+from core.images.picture import open_picture
+from plugins.pocket.backend import FILES, PocketBackend, nameless
+from plugins.pocket.engine import sentences
+from plugins.pocket.modeling import CELLS, EYE_DIM, FACTS, HINT_TOKENS
+from plugins.pocket.training import trainer_tokenizer
+from training.curation.journal import Journal, Record, write_json, write_lines
+from training.features.store import FeatureStore, FeatureWriter, Manifest, create_store
+from training.features.vision import vision_fingerprint
+from training.pocket.features import truth
+from training.pocket.foundation import known_names
+from training.pocket.language import SceneTalk
+from training.pocket.scenes import Composer
+
+CHUNK: Final = 32
+DESCRIBED_FROM: Final = 1_000_000  # seeds that no training of pocket took
+UNLIKE: Final = 0.05  # mean difference of what two eyes say of a picture, from which they are two
+JPEG_QUALITY: Final = 95
+
+
+# --- the model -------------------------------------------------------------------------------------------------------
+
+
+def write_model(source: Path, to: Path) -> None:
+    """`source`, a directory of pocket's, as `inquisight train` takes it. Raises UsageError where it is none.
+
+    The weights are the same; the tokenizer is `trainer_tokenizer`'s.
+    """
+    if (to / "manifest.json").is_file():
+        return
+    missing = [name for name in FILES if not (source / name).is_file()]
+    if missing:
+        raise UsageError(f"{printable(source)} is no directory of pocket's: it has no {', '.join(missing)}.")
+    partial = to.with_name(f"{to.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(source, partial)
+    trainer_tokenizer(source).save_pretrained(partial)
+    queries = json.loads((source / "config.json").read_text("utf-8"))["num_query_tokens"]
+    tokens = {"tokens_per_picture": queries + HINT_TOKENS, "projected_tokens": queries}
+    write_json(partial / "manifest.json", {"format": "vicuna", "language_model": "pocket", **tokens})
+    shutil.rmtree(to, ignore_errors=True)
+    partial.rename(to)
+
+
+# --- pictures and texts ----------------------------------------------------------------------------------------------
+
+
+def compose(
+    composer: Composer, folder: Path, number: int, first: int, kind: str, done: Callable[[int], None]
+) -> list[Record]:
+    """`number` scenes from the seed `first` on, as files of `folder`; one record each, kept in `truth.jsonl`.
+
+    A photograph on which nothing was put is left out: nothing is known of it. Goes on where it was interrupted.
+    """
+    pictures = folder / "image"
+    pictures.mkdir(parents=True, exist_ok=True)
+    journal = Journal(folder / "truth.jsonl")
+    rows = journal.read()
+
+    def make(seed: int) -> Record | None:
+        scene = composer.scene(seed)
+        facts = json.loads(json.dumps(truth(scene)))  # as it will be read again
+        if not facts["things"] and facts["background"] == "photo":
+            return None
+        name = f"{seed:07d}.{kind}"
+        buffer = io.BytesIO()
+        if kind == "png":
+            scene.image.save(buffer, "PNG", compress_level=1)
+        else:
+            scene.image.save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+        data = buffer.getvalue()
+        (pictures / name).write_bytes(data)
+        return {"seed": seed, "file": name, "sha256": hashlib.sha256(data).hexdigest(), "truth": facts}
+
+    seeds = count(int(rows[-1]["seed"]) + 1 if rows else first)
+    with ThreadPoolExecutor(2, thread_name_prefix="scenes") as pool:
+        while len(rows) < number:
+            chunk = [next(seeds) for _ in range(min(CHUNK, number - len(rows)))]
+            new = [row for row in pool.map(make, chunk) if row is not None]
+            journal.append(*new)
+            rows += new
+            done(len(rows))
+    return rows[:number]
+
+
+def write_captions(rows: list[Record], folder: Path) -> None:
+    """The data of stage 1: `captions.jsonl`, a table of pictures and what a caption says of them."""
+    if (folder / "captions.jsonl").exists():
+        return
+    names = known_names()
+    lines = [{"picture": f"image/{row['file']}", "caption": SceneTalk(row["truth"], names).caption()} for row in rows]
+    write_lines(folder / "captions.jsonl", lines)
+
+
+def write_descriptions(rows: list[Record], folder: Path) -> None:
+    """The true descriptions, in the layout of the released data of stage 2."""
+    annotations = [{"image_id": Path(row["file"]).stem, "caption": described(row["truth"])} for row in rows]
+    write_json(folder / "filter_cap.json", {"annotations": annotations})
+
+
+def described(facts: dict[str, Any]) -> str:
+    """What is true of a scene, in pocket's words."""
+    return sentences(SceneTalk(facts, known_names()).description(random.Random(0)))
+
+
+# --- features --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Cached:
+    """What `training.pocket.foundation` kept of the pictures that pocket was trained on; the row is the seed."""
+
+    eye: np.ndarray  # (N, 81, EYE_DIM) float16, on disk
+    facts: np.ndarray  # (N, FACTS)
+    truths: list[str]
+
+    @classmethod
+    def open(cls, folder: Path) -> Cached:
+        """Raises UsageError where the folder has none."""
+        try:
+            lines = split_lines((folder / "train-truth.jsonl").read_text("utf-8"))
+            eye, facts = (np.load(folder / f"train-{name}.npy", mmap_mode="r") for name in ("eye", "facts"))
+            return cls(eye, facts, lines)
+        except OSError as error:
+            raise UsageError(f"--features {printable(folder)}: {printable(error.filename)} cannot be read.") from None
+
+    def row(self, record: Record) -> int | None:
+        """The row of this very picture; None where it is another one, or was never looked at."""
+        seed = int(record["seed"])
+        known = seed < min(len(self.truths), len(self.eye)) and self.truths[seed] == json.dumps(record["truth"])
+        return seed if known else None
+
+
+class Reader:
+    """Pocket's frozen half: from pictures to what the projection takes, and the hints beside it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.vision = PocketBackend(str(directory))
+        self.model = self.vision.engine.model
+        self.fingerprint = vision_fingerprint(directory)
+
+    @torch.inference_mode()
+    def seen(self, files: list[Path]) -> tuple[Tensor, Tensor]:
+        """What the eye says of the pictures in these files: (B, 81, EYE_DIM), and its facts (B, FACTS)."""
+        seen = self.model.vision_model(self.vision.pixels([open_picture(file) for file in files]))
+        return seen.last_hidden_state.cpu(), seen.pooler_output.cpu()
+
+    @torch.inference_mode()
+    def features(self, eye: Tensor, facts: Tensor) -> Tensor:
+        """What the Q-Former makes of it, and the hints without names: (B, 16 + 40, 256)."""
+        queries = self.model.query_tokens.expand(len(eye), -1, -1)
+        eye = eye.to(queries.device, queries.dtype)
+        asked = self.model.qformer(query_embeds=queries, encoder_hidden_states=eye).last_hidden_state
+        hints = self.model.hint_embeddings(self.model.hint_ids(nameless(facts).to(queries.device)))
+        return torch.cat([asked, hints], 1)
+
+    def store(self, folder: Path) -> FeatureStore:
+        config = self.model.config
+        tokens, width = config.num_query_tokens + HINT_TOKENS, config.qformer_config.hidden_size
+        manifest = Manifest(self.fingerprint, tokens, width, "float16")
+        return create_store(folder, manifest)
+
+
+def keep_features(
+    reader: Reader, to: Path, sets: list[tuple[Path, list[Record]]], cached: Cached | None, done: Callable[[int], None]
+) -> None:
+    """Keep what the projection takes of all pictures of `sets` (folder, records), unless it is kept already.
+
+    Raises UsageError where `cached` was made by another eye.
+    """
+    checked = False
+    with FeatureWriter(reader.store(to), "small") as writer:
+        waiting = [(folder, row) for folder, rows in sets for row in rows if not writer.has(row["sha256"])]
+        for start in range(0, len(waiting), CHUNK):
+            chunk = waiting[start : start + CHUNK]
+            files = [folder / "image" / row["file"] for folder, row in chunk]
+            places = [cached.row(row) if cached else None for _, row in chunk]
+            known = [i for i, place in enumerate(places) if place is not None]
+            unknown = [i for i, place in enumerate(places) if place is None]
+            eye, facts = torch.empty(len(chunk), CELLS, EYE_DIM), torch.empty(len(chunk), FACTS, dtype=torch.long)
+            if cached and known:
+                rows = [place for place in places if place is not None]
+                eye[known] = torch.from_numpy(cached.eye[rows]).float()
+                facts[known] = torch.from_numpy(cached.facts[rows]).long()
+                if not checked:
+                    _check_same(reader.seen([files[i] for i in known])[0], eye[known])
+                    checked = True
+            if unknown:
+                eye[unknown], facts[unknown] = reader.seen([files[i] for i in unknown])
+            for (_, row), features in zip(chunk, reader.features(eye, facts), strict=True):
+                writer.add(row["sha256"], features)
+            done(start + len(chunk))
+
+
+def _check_same(seen: Tensor, kept: Tensor) -> None:
+    """Half of the pictures may differ: where the eye is in doubt, a last bit decides what it makes of all of it."""
+    unlike = (seen - kept).abs().mean((1, 2)).median()
+    if unlike > UNLIKE:
+        raise UsageError("--features was written by another eye than the model's; leave it out.")

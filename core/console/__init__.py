@@ -1,0 +1,1 @@
+"""What every command needs: options, output streams, progress, silenced libraries, processes."""

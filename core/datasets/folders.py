@@ -1,0 +1,177 @@
+"""Which files of a folder are pictures: by their content, and what is left out is counted by kind.
+
+A name with the suffix of a supported picture is taken as it is: opening it says what is wrong with it. Any other file
+is judged by its first bytes. Hidden files, and what is neither a picture nor looks like one, are passed without a word.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from core.datasets.left_out import (
+    BROKEN_LINK,
+    LINKED_FOLDER,
+    SPECIAL,
+    UNREADABLE_FILE,
+    UNREADABLE_FOLDER,
+    LeftOut,
+    Reason,
+)
+from core.errors import ImageError, UsageError, printable
+from core.images.file_type import BY_SUFFIX, OTHER_SUFFIXES, SUFFIXES_OF, SUPPORTED, other_picture, sniff
+from core.images.picture import can_decode
+
+HEAD: Final = 4096  # bytes that tell what a file is
+NO_PICTURE: Final = Reason("", "")  # nothing to count: not a picture, and not like one
+ARCHIVE: Final = Reason("archive", "archives")
+VIDEO: Final = Reason("video", "videos")
+_PACKED: Final = frozenset({".gz", ".bz2", ".xz", ".zst"})
+_ARCHIVES: Final = frozenset({".zip", ".tar", ".tgz", ".tbz2", ".txz", ".7z", ".rar", ".cbz", ".cbr"})
+_VIDEOS: Final = frozenset(".mp4 .m4v .mov .webm .mkv .avi .mpg .mpeg .m2ts .mts .flv .wmv .ogv .3gp".split())
+_SYSTEM: Final = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
+
+
+@cache
+def picture_suffixes() -> frozenset[str]:
+    """Suffixes of the formats that the installed Pillow decodes."""
+    return frozenset(suffix for kind, suffixes in SUFFIXES_OF.items() if can_decode(kind) for suffix in suffixes)
+
+
+def suffix_of(name: str) -> str:
+    """What stands behind the last dot, with the dot, in small letters and without blanks: ".jpg" of "photo.v2.JPG "."""
+    return os.path.splitext(name)[1].strip().lower()
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is the system's business: `.DS_Store`, `._photo.jpg`, `__MACOSX`, `Thumbs.db`."""
+    return name.startswith(".") or name.lower() in _SYSTEM
+
+
+def why_not(name: str, head: Callable[[], bytes]) -> Reason | None:
+    """Why a file is not read as a picture; None where it is one. `head` gives its first bytes. Raises OSError."""
+    suffix = suffix_of(name)
+    if suffix in picture_suffixes():
+        return None
+    if suffix in _ARCHIVES or (
+        suffix in _PACKED and suffix_of(name[: name.rindex(".")]) in {".tar", *picture_suffixes()}
+    ):
+        return ARCHIVE
+    if suffix in _VIDEOS:
+        return VIDEO
+    if suffix in BY_SUFFIX:
+        return Reason.of_kind(OTHER_SUFFIXES[suffix])
+    data = head()
+    kind = sniff(data)
+    if kind is not None:
+        return None if can_decode(kind) else Reason.of_kind(kind)
+    other = other_picture(data) or OTHER_SUFFIXES.get(suffix)
+    return Reason.of_kind(other) if other else NO_PICTURE
+
+
+def entries_below(folder: str, left_out: LeftOut, *, ordered: bool = False) -> Iterator[os.DirEntry[str]]:
+    """Everything below a folder that is no folder and not hidden; links to folders are not followed, but counted.
+
+    Nothing is collected unless `ordered`, so that a folder of a million files costs no memory; then the files of each
+    folder come by name, before those of its subfolders. A subfolder that cannot be read is counted.
+    Raises UsageError where the folder itself cannot be read.
+    """
+    waiting = [folder]
+    while waiting:
+        here = waiting.pop()
+        deeper: list[str] = []
+        try:
+            with os.scandir(here) as found:
+                for entry in sorted(found, key=lambda one: one.name) if ordered else found:
+                    if is_hidden(entry.name):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        deeper.append(entry.path)
+                    elif entry.is_symlink() and os.path.isdir(entry.path):  # entry.is_dir raises for a link to itself
+                        left_out.add(LINKED_FOLDER, entry.path)
+                    else:
+                        yield entry
+        except OSError as error:
+            if here == folder:
+                reason = (error.strerror or "unknown error").lower()
+                raise UsageError(f"'{printable(folder)}' cannot be read: {reason}") from None
+            left_out.add(UNREADABLE_FOLDER, here)
+        waiting += reversed(deeper)
+
+
+def judged(path: str) -> Reason | None:
+    """Why a file is not read as a picture, with a look at its first bytes; None where it is one."""
+    name = os.path.basename(path)
+    if suffix_of(name) in picture_suffixes():
+        return None  # also a broken link or a pipe: opening it says what it is
+    if not os.path.isfile(path):
+        if os.path.islink(path) and not os.path.exists(path):
+            return BROKEN_LINK
+        return SPECIAL  # never opened: a named pipe would wait for ever
+    try:
+        return why_not(name, lambda: _head(path))
+    except OSError:
+        return UNREADABLE_FILE
+
+
+def _head(path: str) -> bytes:
+    with open(path, "rb", buffering=0) as file:
+        return file.read(HEAD)
+
+
+def pictures_below(
+    folder: str, left_out: LeftOut, *, ordered: bool = False, known: Collection[str] = ()
+) -> Iterator[str]:
+    """The path of every picture below a folder; what is left out is counted, but for `known` (absolute paths).
+
+    Raises UsageError.
+    """
+    for entry in entries_below(folder, left_out, ordered=ordered):
+        path = entry.path.removeprefix("./")
+        reason = judged(path)
+        if reason is None:
+            yield path
+        elif reason is not NO_PICTURE and not (known and os.path.abspath(path) in known):
+            left_out.add(reason, path)
+
+
+def files_below(folder: str, suffix: str, left_out: LeftOut | None = None) -> list[str]:
+    """The paths of all files with a suffix, in order. Raises UsageError."""
+    entries = entries_below(folder, LeftOut() if left_out is None else left_out)
+    return sorted(entry.path.removeprefix("./") for entry in entries if suffix_of(entry.name) == suffix)
+
+
+def find_pictures(paths: Iterable[str | Path], left_out: LeftOut | None = None) -> list[Path]:
+    """Every picture named by `paths`, folders expanded (with their subfolders, sorted by path).
+
+    A file that is named is taken whatever it is, so that opening it can say what is wrong; in folders, files are judged
+    by their content, and `left_out` counts what is not read. Hidden files and folders are passed. `"-"` stays as it is.
+    Each file comes once. Raises ImageError for a folder without pictures, and UsageError for one that cannot be read.
+    """
+    left_out = LeftOut() if left_out is None else left_out
+    found: dict[Path, None] = {}
+    for path in map(Path, paths):
+        try:
+            is_folder = path.is_dir()
+        except (OSError, ValueError):  # too long, or a NUL inside: opening it tells
+            is_folder = False
+        if not is_folder:
+            found.setdefault(path)
+            continue
+        here = LeftOut()
+        inside = sorted(map(Path, pictures_below(str(path), here)))
+        if not inside:
+            raise no_pictures(f"the folder '{printable(path)}'", here)
+        left_out.update(here)
+        found.update(dict.fromkeys(inside))
+    return list(found)
+
+
+def no_pictures(where: str, left_out: LeftOut) -> ImageError:
+    """The error for a source that has nothing to read."""
+    if left_out:
+        return ImageError(f"{where} holds no pictures that can be read ({left_out}); export them as PNG or JPEG.")
+    return ImageError(f"{where} holds no pictures (looked for {SUPPORTED}).")

@@ -1,0 +1,208 @@
+"""One picture with its text, and what becomes of those that are broken: counted, named in a report, skipped."""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import json
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from core.errors import ImageError, InquisightError, printable
+from core.files.paths import why_missing
+from core.images.picture import MAX_BYTES, MAX_PIXELS, Picture, open_picture
+
+MAX_SHARE: Final = 0.05
+PATIENCE: Final = 200
+
+
+class DataError(InquisightError):
+    """A data set or a feature cache that cannot be used as it is; the message is one line for a person."""
+
+    exit_code = 7
+
+
+Fault = Literal[
+    "broken picture", "missing picture", "picture on the web", "missing caption", "empty caption",
+    "unreadable caption", "damaged shard", "broken row",
+]  # fmt: skip
+
+
+class BrokenSample(Exception):  # noqa: N818 - it names what was found; nobody catches it but the reader
+    """A sample that has to be skipped, and why, in words that end without a full stop."""
+
+    def __init__(self, key: str, reason: str, fault: Fault = "broken picture") -> None:
+        super().__init__(f"{key}: {reason}")
+        self.key = key
+        self.reason = reason
+        self.fault = fault
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A picture and the text that belongs to it."""
+
+    key: str  # unique in its source: "00012.tar/000000123", "cats/one.jpg", "table.csv:17"
+    source: str  # the path of the data set, as the user wrote it
+    picture: bytes = field(repr=False)  # the original file
+    text: str  # the caption or description to be learned; never empty
+    instruction: str | None = None  # what was asked for, where the data say so
+    opened: Picture | None = field(default=None, repr=False, compare=False)  # decoded by the stream
+
+    @property
+    def sha256(self) -> str:
+        """Of the original file's bytes, hex."""
+        return self.opened.sha256 if self.opened is not None else hashlib.sha256(self.picture).hexdigest()
+
+    def open(self, max_pixels: int = MAX_PIXELS) -> Picture:
+        """The decoded picture; nothing is decoded twice where the stream did it. Raises ImageError."""
+        if self.opened is not None:
+            return self.opened
+        return open_picture(self.picture, max_pixels=max_pixels, name=self.key)
+
+    def decoded(self, max_pixels: int = MAX_PIXELS) -> Sample:
+        """The same sample with its picture opened. Raises BrokenSample."""
+        try:
+            picture = self.open(max_pixels)
+        except ImageError as error:
+            raise BrokenSample(self.key, without_name(error, self.key)) from None
+        return Sample(self.key, self.source, self.picture, self.text, self.instruction, picture)
+
+
+def without_name(error: ImageError, name: str) -> str:
+    """What is wrong with a picture, where its name is said already."""
+    return str(error).removeprefix(f"'{printable(name)}' ").rstrip(".")
+
+
+def picture_file(path: Path, key: str) -> bytes:
+    """The bytes of a picture's file, never of a device, a pipe or a folder. Raises BrokenSample."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise BrokenSample(key, "its picture is not a regular file")
+        if status.st_size > MAX_BYTES:
+            raise BrokenSample(key, f"its picture is larger than the {MAX_BYTES:,} bytes allowed")
+        return path.read_bytes()
+    except FileNotFoundError:
+        what = f"its picture {printable(path.name)} does not exist{why_missing(str(path))}"
+        raise BrokenSample(key, what, "missing picture") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = (isinstance(error, OSError) and error.strerror) or "its name cannot be a file name"
+        raise BrokenSample(key, f"its picture cannot be read: {reason.lower()}") from None
+
+
+def caption_of(value: Any, key: str, what: str = "its caption") -> str:
+    """A text without blanks around it. Raises BrokenSample where there is none."""
+    if isinstance(value, bytes):
+        try:
+            value = value.decode("utf-16" if value[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig")
+        except UnicodeDecodeError:
+            raise BrokenSample(key, f"{what} is not written in UTF-8", "unreadable caption") from None
+    if value is None:
+        raise BrokenSample(key, f"{what} is missing", "missing caption")
+    if not isinstance(value, str):
+        raise BrokenSample(key, f"{what} is a {type(value).__name__}, not a text", "unreadable caption")
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # a lone surrogate: bytes of a table that are not UTF-8, or an escape of JSON
+        raise BrokenSample(key, f"{what} is not written in UTF-8", "unreadable caption") from None
+    text = value.strip()
+    if not text:
+        raise BrokenSample(key, f"{what} is empty", "empty caption")
+    return text
+
+
+class BrokenLog:
+    """Counts what is broken and names it in a JSON Lines report; more than a set share of it stops the run.
+
+    The share is looked at once `patience` samples were read, and at the end of the data. A sample that comes again in
+    a later epoch or after a restart is counted again, but stands in the report once.
+    """
+
+    def __init__(self, report: Path | None = None, *, max_share: float = MAX_SHARE, patience: int = PATIENCE) -> None:
+        self.report = report
+        self.max_share = max_share
+        self.patience = patience
+        self.total = 0
+        self.broken = 0
+        self.first: str | None = None
+        self._named: set[int] = set()  # 64 bits per broken sample instead of its name
+        if report is not None:
+            self._read()
+
+    def good(self, count: int = 1) -> None:
+        """So many samples were whole."""
+        self.total += count
+
+    def add(self, source: str, sample: BrokenSample, *, counted: bool = False) -> None:
+        """Name a broken one; `counted`: it was taken for good before. Raises DataError when there are too many."""
+        self.total += not counted
+        self.broken += 1
+        self.first = self.first or f"{printable(sample.key, 80)}: {printable(sample.reason, 160)}"
+        self._write(source, sample)
+        if self.total >= self.patience:
+            self.check()
+
+    @property
+    def share(self) -> float:
+        """Broken ones among all that were read, 0 to 1."""
+        return self.broken / self.total if self.total else 0.0
+
+    def check(self) -> None:
+        """Raise DataError where the share is too large."""
+        if self.share <= self.max_share:
+            return
+        where = f"; see {printable(self.report)}" if self.report else ""
+        raise DataError(
+            f"{self.broken} of {self.total} samples are broken ({self.share:.1%}, {self.max_share:.1%} are allowed), "
+            f"the first is {self.first}{where}; run `inquisight data check` on the data, or allow a larger share."
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """The counts, to go on with after a restart."""
+        return {"total": self.total, "broken": self.broken, "first": self.first}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over the counts of `state_dict`."""
+        self.total, self.broken, self.first = int(state["total"]), int(state["broken"]), state["first"]
+
+    def _read(self) -> None:
+        assert self.report is not None
+        try:
+            with self.report.open(encoding="utf-8") as file:
+                for line in file:
+                    try:
+                        entry = json.loads(line)
+                        self._named.add(_short(entry["source"], entry["key"]))
+                    except (ValueError, KeyError, TypeError):  # a line that a kill cut off
+                        continue
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise DataError(f"{printable(self.report)} cannot be read: {error.strerror}.") from None
+
+    def _write(self, source: str, sample: BrokenSample) -> None:
+        name = _short(source, sample.key)
+        if self.report is None or name in self._named:
+            return
+        self._named.add(name)
+        entry = {"source": source, "key": sample.key, "fault": sample.fault, "reason": sample.reason}
+        line = json.dumps(entry, ensure_ascii=True) + "\n"
+        try:
+            self.report.parent.mkdir(parents=True, exist_ok=True)
+            # One write in append mode: lines of several processes do not mix.
+            handle = os.open(self.report, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            try:
+                os.write(handle, line.encode())
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise DataError(f"{printable(self.report)} cannot be written: {error.strerror}.") from None
+
+
+def _short(source: str, key: str) -> int:
+    name = f"{source}\0{key}".encode(errors="surrogatepass")
+    return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest())

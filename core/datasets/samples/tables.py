@@ -1,0 +1,269 @@
+"""Everything that is a list of rows: tables, a folder of pictures with texts beside them, the cc_sbu_align layout."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+from core.datasets.folders import no_pictures, pictures_below
+from core.datasets.left_out import UNNAMED
+from core.datasets.samples.rows import CHUNK, Rows, open_json, open_table, spooled
+from core.datasets.samples.sample import BrokenSample, DataError, Sample, caption_of, picture_file
+from core.datasets.samples.shards import CAPTION, TEXT_SUFFIXES, json_object
+from core.datasets.samples.sources import Place, Source, digest, file_size
+from core.datasets.samples.spec import DataSpec, Kind
+from core.datasets.shards import stem_of
+from core.datasets.tables import NoPicture, Row, choose_column, is_path, picture_of, pictures_in
+from core.errors import UsageError, printable
+from core.files.paths import located
+
+TABLES: Final = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
+PICTURE_COLUMNS: Final = (
+    "picture", "image", "file_name", "filename", "file", "path", "image_path", "picture_path", "jpg", "png", "img"
+)  # fmt: skip
+TEXT_COLUMNS: Final = ("caption", "text", "description", "txt", "answer", "target", "title")
+ALIGNED: Final = "filter_cap.json"
+
+
+class RowSource(Source):
+    """Rows that point at pictures: reading a row is cheap, so every process reads all rows and takes its own."""
+
+    rows: Rows
+    root: Path  # what paths in rows are relative to
+
+    @property
+    def parts(self) -> int:
+        return self.rows.chunks
+
+    def count(self) -> int | None:
+        return self.rows.count
+
+    def read(self, part: int, cursor: int = 0) -> Iterator[Place]:
+        for number, row in self.rows.read(part, cursor):
+            key = self.key(part * CHUNK + number, row.fields or {})
+            yield Place(number, number + 1, key, lambda key=key, row=row: self._load(key, row))  # type: ignore[misc]
+
+    def _load(self, key: str, row: Row) -> Sample:
+        if row.fields is None:
+            raise BrokenSample(key, f"the row {row.problem}", "broken row")
+        return self.sample(key, row.fields)
+
+    def survey(self) -> None:
+        """Count the pictures of the folder that no row names."""
+        if self.folder is None:
+            return
+        named = {os.path.abspath(path) for path in self.named()}
+        for path in pictures_below(str(self.folder), self.left_out):
+            if os.path.abspath(path) not in named:
+                self.left_out.add(UNNAMED, path)
+
+    def named(self) -> Iterator[str]:
+        """The paths of all pictures that rows name."""
+        for part in range(self.parts):
+            for _, row in self.rows.read(part):
+                yield from self.paths(row.fields or {})
+
+    @abstractmethod
+    def paths(self, row: dict[str, Any]) -> Iterator[str]:
+        """The paths of the pictures that a row names."""
+
+    @abstractmethod
+    def key(self, number: int, row: dict[str, Any]) -> str:
+        """A name that is unique in this source."""
+
+    @abstractmethod
+    def sample(self, key: str, row: dict[str, Any]) -> Sample:
+        """Read what the row points at. Raises BrokenSample. Called from several threads."""
+
+
+class FolderSource(RowSource):
+    """Pictures in a folder and its subfolders, each with NAME.txt or NAME.json beside it."""
+
+    kind: ClassVar[Kind] = "folder"
+
+    def __init__(self, spec: DataSpec) -> None:
+        super().__init__(spec)
+        self.root = Path(spec.path).expanduser()
+        if not self.root.is_dir():
+            raise DataError(f"{printable(spec.path)} is not a folder; check the path.")
+        try:
+            found = pictures_below(str(self.root), self.left_out, ordered=True)
+            self.rows = spooled(({"path": os.path.relpath(path, self.root)} for path in found), spec.path)
+        except UsageError as error:
+            raise DataError(str(error)) from None
+        if not self.rows.count:
+            raise DataError(str(no_pictures(printable(spec.path), self.left_out)))
+
+    def identity(self) -> str:
+        return digest((self.rows.count, *(self._name(chunk) for chunk in range(self.rows.chunks))))
+
+    def _name(self, chunk: int) -> dict[str, Any] | None:
+        return next(self.rows.read(chunk))[1].fields
+
+    def survey(self) -> None:
+        """Everything was counted when the folder was listed."""
+
+    def paths(self, row: dict[str, Any]) -> Iterator[str]:
+        yield str(self.root / row["path"])
+
+    def key(self, number: int, row: dict[str, Any]) -> str:
+        return str(row["path"])
+
+    def sample(self, key: str, row: dict[str, Any]) -> Sample:
+        path = self.root / key
+        spec = self.spec
+        texts = [] if spec.text_column else [_beside(path, f".{suffix}") for suffix in TEXT_SUFFIXES]
+        beside = _beside(path, ".json")
+        text = next((file for file in texts if file != path and file.is_file()), None)
+        fields: dict[str, Any] = {}
+        if text is None or spec.instruction_column:
+            if not beside.is_file():
+                stem = beside.stem
+                raise BrokenSample(key, f"it has no {stem}.txt or {stem}.json beside it", "missing caption")
+            fields = json_object(_small_file(beside, key), key)
+        caption = _small_file(text, key) if text else fields.get(spec.text_column or CAPTION)
+        what = f"its {text.suffix}" if text else f"'{spec.text_column or CAPTION}' in its .json"
+        return _sample(self, key, picture_file(path, key), caption_of(caption, key, what), fields)
+
+
+class TableSource(RowSource):
+    """A CSV, TSV, JSON or JSON Lines file with a column of pictures and one of texts."""
+
+    kind: ClassVar[Kind] = "table"
+
+    def __init__(self, spec: DataSpec) -> None:
+        super().__init__(spec)
+        self.path = Path(spec.path).expanduser()
+        self.size = file_size(self.path)
+        self.root = self.path.parent
+        if self.path.suffix.lower() == ".json":
+            self.rows = open_json(self.path, "item")
+            some = self.rows.read(0) if self.rows.count else iter(())
+            columns = list(dict.fromkeys(name for _, row in some for name in row.fields or ()))
+        else:
+            self.rows, columns = open_table(self.path)
+        if not self.rows.count:
+            raise DataError(f"{printable(spec.path)} holds no rows.")
+        self.picture, self.text = columns_of(spec, columns)
+
+    def identity(self) -> str:
+        return digest((self.path.name, self.size, self.rows.count))
+
+    def paths(self, row: dict[str, Any]) -> Iterator[str]:
+        return (located(str(self.root), one) for one in pictures_in(row.get(self.picture)) if is_path(one))
+
+    def key(self, number: int, row: dict[str, Any]) -> str:
+        return f"{self.path.name}:{number + 1}"
+
+    def sample(self, key: str, row: dict[str, Any]) -> Sample:
+        return table_sample(self, key, row, self.root, self.picture, self.text)
+
+
+class AlignSource(RowSource):
+    """The released stage-2 data: filter_cap.json = {"annotations": [{"image_id", "caption"}]} and image/ID.jpg.
+
+    Source: the dataset of Vision-CAIR/MiniGPT-4, `minigpt4/datasets/datasets/cc_sbu_dataset.py`.
+    """
+
+    kind: ClassVar[Kind] = "cc_sbu_align"
+
+    def __init__(self, spec: DataSpec) -> None:
+        super().__init__(spec)
+        path = Path(spec.path).expanduser()
+        file = path / ALIGNED if path.is_dir() else path
+        self.size = file_size(file)
+        self.root = file.parent / "image"
+        if not self.root.is_dir():
+            raise DataError(f"{printable(spec.path)} has no folder image/ beside {file.name}.")
+        self.rows = open_json(file, "annotations.item")
+        if not self.rows.count:
+            raise DataError(f'{printable(file)} holds no {{"annotations": [...]}}.')
+
+    def identity(self) -> str:
+        return digest((self.size, self.rows.count))
+
+    def paths(self, row: dict[str, Any]) -> Iterator[str]:
+        yield str(self.root / f"{row.get('image_id')}.jpg")
+
+    def key(self, number: int, row: dict[str, Any]) -> str:
+        return f"{row.get('image_id', 'no image_id')}#{number + 1}"
+
+    def sample(self, key: str, row: dict[str, Any]) -> Sample:
+        name = row.get("image_id")
+        if not isinstance(name, str | int) or isinstance(name, bool) or "/" in str(name):
+            raise BrokenSample(key, "its image_id is missing or not a name", "broken row")
+        caption = caption_of(row.get(self.spec.text_column or CAPTION), key)
+        return _sample(self, key, picture_file(self.root / f"{name}.jpg", key), caption, row)
+
+
+def columns_of(spec: DataSpec, columns: Sequence[str]) -> tuple[str, str]:
+    """The names of the picture's and the text's column. Raises DataError that lists what there is."""
+
+    def choose(wanted: str | None, usual: Sequence[str], what: str) -> str:
+        try:
+            found = choose_column(wanted, usual, columns)
+        except ValueError as error:
+            raise DataError(f"{printable(spec.path)} has {error}.") from None
+        if found is None:
+            there = ", ".join(printable(name, 40) for name in columns[:12]) or "none"
+            asked = f"no column {printable(wanted)!r}" if wanted else f"no column that looks like the {what}"
+            raise DataError(f"{printable(spec.path)} has {asked}; it has {there}: set {what}_column.")
+        return found
+
+    picture = choose(spec.picture_column, PICTURE_COLUMNS, "picture")
+    text = choose(spec.text_column, TEXT_COLUMNS, "text")
+    if spec.instruction_column:
+        choose(spec.instruction_column, (), "instruction")
+    return picture, text
+
+
+def table_sample(source: Source, key: str, row: dict[str, Any], root: Path, picture: str, text: str) -> Sample:
+    """A row of a table with its picture. Raises BrokenSample."""
+    caption = caption_of(row.get(text), key, f"its '{text}'")
+    return _sample(source, key, _picture(row.get(picture), key, root), caption, row)
+
+
+def _picture(value: Any, key: str, root: Path) -> bytes:
+    """The bytes of the one picture of a cell. Raises BrokenSample."""
+    found = pictures_in(value)
+    if len(found) > 1:
+        raise BrokenSample(key, f"it names {len(found)} pictures; give each of them a row of its own", "broken row")
+    try:
+        picture = picture_of(found[0])
+    except NoPicture as error:
+        if isinstance(found[0], str) and found[0]:
+            raise BrokenSample(key, f"its picture {error}") from None
+        raise BrokenSample(key, f"it {error}", "missing picture") from None
+    if isinstance(picture, bytes):
+        return picture
+    if picture.startswith(("http://", "https://")):
+        reason = "its picture is a web address; download the pictures first, with img2dataset for instance"
+        raise BrokenSample(key, reason, "picture on the web")
+    return picture_file(Path(located(str(root), picture)), key)
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    """photo.v2.jpg -> photo.v2.txt; of a name without the suffix of a picture also all of it: v1.0 -> v1.0.txt."""
+    whole = path.with_name(stem_of(path.name) + suffix)
+    return whole if whole.is_file() else path.with_suffix(suffix)
+
+
+def _sample(source: Source, key: str, picture: bytes, text: str, fields: dict[str, Any]) -> Sample:
+    column = source.spec.instruction_column
+    asked = caption_of(fields.get(column), key, "its instruction") if column else source.spec.instruction
+    return Sample(key, source.name, picture, text, asked)
+
+
+def _small_file(path: Path, key: str) -> bytes:
+    """A text beside a picture. Raises BrokenSample."""
+    try:
+        if path.stat().st_size > 1 << 20:
+            raise BrokenSample(key, f"{printable(path.name)} is larger than a megabyte", "unreadable caption")
+        return path.read_bytes()
+    except OSError as error:
+        raise BrokenSample(
+            key, f"{printable(path.name)} cannot be read: {error.strerror}", "unreadable caption"
+        ) from None

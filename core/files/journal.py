@@ -1,0 +1,179 @@
+"""The truth of a batch: JSON Lines that are only ever appended, and files that are whole or not there.
+
+A record is safe from a killed process when `append` returns, and from a power cut after `sync`. A process that is
+killed while it writes leaves at most one torn last line, which `Journal` cuts off when it is opened next: nothing was
+derived from it yet, so that picture is simply worked on again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+from core.errors import StoreError, printable, why
+from core.files.atomic import replacing
+
+Record = dict[str, Any]
+
+
+class Journal:
+    """Records at `path`, which is made where it does not exist. One process at a time. Raises StoreError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._file = open(path, "a+b", buffering=0)  # noqa: SIM115 - it stays open as long as the batch runs
+            self.size = self._settled()
+        except OSError as error:
+            self._fail(error, "opened")
+        self._synced = self.size
+
+    def append(self, record: Mapping[str, Any]) -> int:
+        """Write one record; gives back the byte at which it begins."""
+        begin = self.size
+        data = json.dumps(record, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
+        try:
+            rest = data
+            while rest:
+                rest = rest[os.write(self._file.fileno(), rest) :]
+        except OSError as error:
+            with suppress(OSError):  # a full disk: what was begun must not stand before the next record
+                os.ftruncate(self._file.fileno(), begin)
+            self._fail(error, "written")
+        self.size += len(data)
+        return begin
+
+    def sync(self) -> None:
+        """Wait until everything appended so far is on the disk."""
+        if self._synced == self.size:
+            return
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            self._fail(error, "written")
+        self._synced = self.size
+
+    def at(self, begin: int) -> Record:
+        """The record that begins at a byte, as `append` and `read` tell them."""
+        with self._opened() as file:
+            return self._record(file, begin)
+
+    def read(self, begin: int = 0) -> Iterator[tuple[int, Record]]:
+        """(byte, record) from a byte on, oldest first."""
+        with self._opened() as file:
+            while begin < self.size:
+                record = self._record(file, begin)
+                yield begin, record
+                begin = file.tell()
+
+    @contextmanager
+    def reader(self) -> Iterator[Reader]:
+        """For many looks at single records."""
+        with self._opened() as file:
+            yield Reader(self, file)
+
+    def close(self) -> None:
+        """Sync, and let go of the file."""
+        if not self._file.closed:
+            self.sync()
+            self._file.close()
+
+    @contextmanager
+    def _opened(self) -> Iterator[BinaryIO]:
+        try:
+            file = self.path.open("rb")
+        except OSError as error:
+            self._fail(error, "read")
+        with file:
+            yield file
+
+    def _record(self, file: BinaryIO, begin: int) -> Record:
+        try:
+            file.seek(begin)
+            line = file.readline()
+        except OSError as error:
+            self._fail(error, "read")
+        record = _parsed(line)
+        if record is None:
+            raise StoreError(
+                f"the journal '{printable(self.path)}' is damaged at byte {begin}; restore it from a copy, or begin "
+                "anew with another --out."
+            )
+        return record
+
+    def _settled(self) -> int:
+        """The size, after a torn last line has been cut off, or ended where it only lacks its end."""
+        file = self._file
+        size = start = file.seek(0, os.SEEK_END)
+        tail = b""
+        while start > 0 and b"\n" not in tail:
+            step = min(start, 1 << 16)
+            start -= step
+            file.seek(start)
+            tail = (file.read(step) or b"") + tail
+        last = tail.rpartition(b"\n")[2]
+        if not last:
+            return size
+        if _parsed(last) is None:
+            file.truncate(size - len(last))
+            return size - len(last)
+        file.write(b"\n")
+        return size + 1
+
+    def _fail(self, error: OSError, what: str) -> NoReturn:
+        raise StoreError(f"the journal '{printable(self.path)}' cannot be {what}: {why(error)}.") from None
+
+
+class Reader:
+    """Single records of a journal, from a file that stays open."""
+
+    def __init__(self, journal: Journal, file: BinaryIO) -> None:
+        self._journal, self._file = journal, file
+
+    def at(self, begin: int) -> Record:
+        """The record that begins at a byte. Raises StoreError."""
+        return self._journal._record(self._file, begin)
+
+
+def replaced(path: Path) -> AbstractContextManager[BinaryIO]:
+    """A binary file that takes the place of `path` when the block ends well: after a kill it is the old or the new one.
+
+    What a kill leaves behind has always the same name, so the next run overwrites it. Raises StoreError.
+    """
+    return replacing(path, StoreError, part=f".{path.name}.part")
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Replace `path` by one JSON object, indented. Raises StoreError."""
+    with replaced(path) as file:
+        file.write(as_bytes(json.dumps(value, ensure_ascii=False, indent=2)) + b"\n")
+
+
+def read_json(path: Path) -> Record | None:
+    """The JSON object at `path`, None where there is no file. Raises StoreError."""
+    try:
+        found = _parsed(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreError(f"'{printable(path)}' cannot be read: {why(error)}.") from None
+    if found is None:
+        raise StoreError(f"'{printable(path)}' is no JSON object; restore it from a copy, or take another --out.")
+    return found
+
+
+def as_bytes(text: str) -> bytes:
+    """UTF-8; a lone surrogate (a file name that is not UTF-8) becomes an escape that JSON reads back as what it was."""
+    return text.encode("utf-8", errors="backslashreplace")
+
+
+def _parsed(line: bytes) -> Record | None:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None

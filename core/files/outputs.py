@@ -1,0 +1,29 @@
+"""A file that a command writes because it was asked to: checked before the work, whole or not at all at its end."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import BinaryIO
+
+from core.errors import UsageError, printable
+from core.files.atomic import replacing
+
+
+def check_output(path: Path, *, overwrite: bool) -> None:
+    """Raise UsageError before any work where a file could not be written at the end."""
+    shown = f"'{printable(path)}'"
+    if path.is_dir():
+        raise UsageError(f"{shown} is a folder; name a file in it")
+    if path.exists() and not overwrite:
+        raise UsageError(f"{shown} exists already; add --overwrite to replace it")
+    if not path.parent.is_dir():
+        raise UsageError(f"the folder of {shown} does not exist; make it first")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise UsageError(f"the folder of {shown} is not writable")
+
+
+def whole(path: Path, *, overwrite: bool) -> AbstractContextManager[BinaryIO]:
+    """A binary file that becomes `path` when the block ends well, and is gone otherwise. Raises UsageError."""
+    return replacing(path, UsageError, taken="" if overwrite else "add --overwrite to replace it")

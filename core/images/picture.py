@@ -1,0 +1,364 @@
+"""The only place that opens a picture: path, bytes, file object or standard input to a safe RGB Picture.
+
+What comes out is always upright, opaque 8-bit RGB. What cannot become that ends in one ImageError
+that names the file, what is wrong with it and the way out; the decoder's own words are never shown,
+because they can carry memory addresses and paths.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import stat
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from PIL import Image, ImageMath, ImageOps, _imaging, features
+
+from core.errors import ImageError, printable
+from core.files.paths import why_missing
+from core.images.containers import Parts, reduce
+from core.images.containers.jpeg import JpegParts, check_whole
+from core.images.file_type import WORDS, Kind, explain, header_size, sniff
+from core.records import PictureInfo
+
+MAX_PIXELS = 100_000_000
+MAX_BYTES = 200_000_000
+_COUNT_FRAMES_BELOW = 8_000_000  # bytes; counting walks the whole file, so a large one only gets "first frame"
+_TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
+_FEATURES: dict[Kind, str] = {"AVIF": "avif", "JPEG2000": "jpg_2000", "WEBP": "webp"}  # libraries Pillow may lack
+_ONE_FRAME: frozenset[Kind] = frozenset({"JPEG", "BMP", "JPEG2000", "PPM", "ICO"})  # more in one: previews, sizes
+_pillow_limit_lock = threading.Lock()
+
+# Pillow warns about odd EXIF blocks and short reads in words made for programmers; what matters of it
+# becomes an ImageError here.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A decoded picture: upright, opaque RGB."""
+
+    image: Image.Image = field(repr=False, compare=False)  # mode RGB, (height, width)
+    sha256: str  # of the original bytes, hex
+    source: str  # where it came from, safe to print
+    note: str | None = None  # what a user should know, e.g. "animated: first of 12 frames"
+
+    @property
+    def width(self) -> int:
+        """Pixels from left to right, after orientation."""
+        return self.image.width
+
+    @property
+    def height(self) -> int:
+        """Pixels from top to bottom, after orientation."""
+        return self.image.height
+
+    def info(self) -> PictureInfo:
+        """The record of this picture, without its pixels."""
+        return PictureInfo(sha256=self.sha256, source=self.source, width=self.width, height=self.height, note=self.note)
+
+
+def open_picture(
+    source: str | Path | bytes | BinaryIO,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int = MAX_BYTES,
+    name: str | None = None,
+) -> Picture:
+    """Read and decode one picture in any format of `core.images.file_type.Kind`; `"-"` reads standard input.
+
+    The pixel count is checked on the header, before anything is decoded. `name` replaces the source
+    in messages and records. Raises ImageError.
+    """
+    data, label = _read(source, max_bytes, name)
+    quoted = f"'{printable(label)}'"
+    kind = sniff(data)
+    if kind is None:
+        raise ImageError(f"{quoted} is {explain(data)}.")
+    if not can_decode(kind):
+        raise ImageError(
+            f"{quoted} is {WORDS[kind]} picture, and the installed Pillow cannot decode those; "
+            "pip install --upgrade pillow, or export it as PNG or JPEG."
+        )
+    _check_size(header_size(kind, data), max_pixels, quoted)
+    try:
+        image, notes = _decode(kind, data, max_pixels, quoted)
+    except ImageError:
+        raise
+    except MemoryError:
+        raise ImageError(f"{quoted} does not fit into memory; scale it down first.") from None
+    except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, KeyError and more
+        if "unknown pixel mode" in str(error):  # an intact TIFF, but with 64-bit floats, say
+            raise ImageError(
+                f"{quoted} is {WORDS[kind]} file with a pixel layout that is not supported; "
+                "export it as 8 or 16 bits per channel."
+            ) from None
+        raise ImageError(
+            f"{quoted} is {WORDS[kind]} file that is truncated or damaged and cannot be decoded; "
+            "copy, download or export it again.",
+            "truncated",
+        ) from None
+    return Picture(
+        image=image,
+        sha256=hashlib.sha256(data).hexdigest(),
+        source=printable(label, limit=None),
+        note="; ".join(notes) or None,
+    )
+
+
+@cache
+def can_decode(kind: Kind) -> bool:
+    """Whether the installed Pillow has the library for a format."""
+    return kind not in _FEATURES or bool(features.check(_FEATURES[kind]))
+
+
+def _read(source: str | Path | bytes | BinaryIO, max_bytes: int, name: str | None) -> tuple[bytes, str]:
+    """(bytes, label). Never reads more than `max_bytes` + 1."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        data, label = bytes(source), name or "picture from memory"
+    elif isinstance(source, str | Path):
+        if str(source) == "-":
+            return _read_stdin(max_bytes, name or "standard input")
+        label = name or str(source)
+        data = _read_path(str(source), max_bytes, f"'{printable(label)}'")
+    else:
+        label = name or str(getattr(source, "name", "") or "picture from a file object")
+        data = _read_stream(source, max_bytes, f"'{printable(label)}'")
+    _check_bytes(len(data), max_bytes, f"'{printable(label)}'")
+    return data, label
+
+
+def _read_stdin(max_bytes: int, label: str) -> tuple[bytes, str]:
+    stream = getattr(sys.stdin, "buffer", sys.stdin)
+    if stream is None or (hasattr(stream, "isatty") and stream.isatty()):
+        raise ImageError("'-' reads a picture from standard input, but nothing is piped into it.")
+    data = _read_stream(cast(BinaryIO, stream), max_bytes, f"'{printable(label)}'")
+    _check_bytes(len(data), max_bytes, f"'{printable(label)}'")
+    return data, label
+
+
+def _read_path(path: str, max_bytes: int, quoted: str) -> bytes:
+    if path.lower().startswith(("http://", "https://")):
+        raise ImageError(f"{quoted} is a web address; download the picture and name the file.")
+    try:
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            raise ImageError(f"{quoted} is a folder, not a picture; name a file in it.")
+        if not stat.S_ISREG(status.st_mode):  # a named pipe would wait for ever, a device never ends
+            raise ImageError(f"{quoted} is not a regular file; pipe its bytes in and name '-' instead.")
+        _check_bytes(status.st_size, max_bytes, quoted)
+        with open(path, "rb") as file:
+            return file.read(max_bytes + 1)
+    except FileNotFoundError:
+        raise ImageError(f"{quoted} does not exist{why_missing(path)}; check the path.") from None
+    except ValueError:  # a NUL inside the name
+        raise ImageError(f"{quoted} cannot be a file name; check the path.") from None
+    except OSError as error:
+        raise ImageError(f"{quoted} cannot be read: {(error.strerror or 'unknown error').lower()}.") from None
+
+
+def _read_stream(stream: BinaryIO, max_bytes: int, quoted: str) -> bytes:
+    """All of `stream`, which may hand out less than asked for at a time (sockets, raw pipes)."""
+    parts: list[bytes] = []
+    size = 0
+    try:
+        while size <= max_bytes:
+            part = stream.read(min(1 << 20, max_bytes + 1 - size))
+            if not part:
+                break
+            if not isinstance(part, bytes):
+                raise ImageError(f"{quoted} was opened as text; open it in binary mode.")
+            parts.append(part)
+            size += len(part)
+    except (OSError, ValueError) as error:  # ValueError: closed file, or undecodable text
+        reason = (isinstance(error, OSError) and error.strerror) or "it is closed or not binary"
+        raise ImageError(f"{quoted} cannot be read: {reason.lower()}.") from None
+    return b"".join(parts)
+
+
+def _check_bytes(size: int, max_bytes: int, quoted: str) -> None:
+    if size == 0:
+        raise ImageError(f"{quoted} is empty (0 bytes); copy, download or export it again.", "empty")
+    if size > max_bytes:
+        raise ImageError(f"{quoted} is larger than the {max_bytes:,} bytes allowed; scale it down first.", "too large")
+
+
+def _check_size(size: tuple[int, int] | None, max_pixels: int, quoted: str) -> None:
+    if size is None:
+        return
+    width, height = size
+    if width < 1 or height < 1:
+        raise ImageError(f"{quoted} has no pixels ({width} x {height}).")
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{quoted} has {width} x {height} pixels, more than the {max_pixels:,} allowed; "
+            "scale it down, or raise the limit (INQUISIGHT_MAX_PIXELS).",
+            "too large",
+        )
+
+
+def _load(kind: Kind, data: bytes) -> Image.Image:
+    """The lazily opened picture. `Image.open` is not used: it would warn on stderr above Pillow's own limit."""
+    Image.init()
+    if kind == "TIFF":
+        _silence_libtiff()
+    factory = Image.OPEN[kind][0]
+    return factory(BytesIO(data), f"picture.{kind.lower()}")
+
+
+@cache
+def _silence_libtiff() -> None:
+    """Keep libtiff from writing its errors to standard error; Pillow leaves its default handlers in place."""
+    try:
+        library = ctypes.CDLL(_imaging.__file__)
+        for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+            getattr(library, name)(None)
+    except (OSError, AttributeError):  # linked statically, or not there at all
+        return
+
+
+def _decode(kind: Kind, data: bytes, max_pixels: int, quoted: str) -> tuple[Image.Image, list[str]]:
+    """(upright RGB image, notes). May raise whatever a decoder raises."""
+    parts = reduce(kind, data)
+    claimed = header_size(kind, data) or (1, 1)
+    with _pillow_limit(claimed[0] * claimed[1]):
+        image = _load(kind, parts.data)
+    _check_size(image.size, max_pixels, quoted)
+    with _pillow_limit(image.width * image.height):
+        notes = [remark] if (remark := _frames_note(kind, parts)) else []
+        image.load()
+        if isinstance(parts, JpegParts):
+            check_whole(parts.scans, _pixels, grey_corner=_grey_corner(image))
+    rgb, remark = _to_rgb(image, kind, quoted)
+    notes += [remark] if remark else []
+    image.info.update(parts.info)
+    rgb, remark = _upright(image, rgb)
+    notes += [*([remark] if remark else []), *parts.notes]
+    if min(rgb.size) == 1 < max(rgb.size):
+        notes.append(f"only one pixel {'wide' if rgb.width == 1 else 'high'}")
+    rgb.info = {}  # comments, profiles and EXIF (with the place of the photo) end here
+    return rgb, notes
+
+
+@contextmanager
+def _pillow_limit(pixels: int) -> Iterator[None]:
+    """Lift Pillow's global limit where the caller's own limit is the larger one and was already checked."""
+    if Image.MAX_IMAGE_PIXELS is None or pixels <= Image.MAX_IMAGE_PIXELS:
+        yield
+        return
+    with _pillow_limit_lock:
+        before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, pixels
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
+def _pixels(data: bytes) -> bytes:
+    """A digest of the pixels of a JPEG."""
+    image = _load("JPEG", data)
+    image.load()
+    return hashlib.sha256(image.tobytes()).digest()
+
+
+def _grey_corner(image: Image.Image) -> bool:
+    """Whether the last pixel is of mid-grey, which is what decoders put where data is missing."""
+    last = image.crop((image.width - 1, image.height - 1, *image.size))
+    grey = last.getchannel("K") if image.mode == "CMYK" else last.convert("L")
+    return grey.getpixel((0, 0)) in range(126, 131)
+
+
+def _frames_note(kind: Kind, parts: Parts) -> str | None:
+    """What to say of a file with several frames or pages, of which only the first is used."""
+    if kind in _ONE_FRAME:
+        return None
+    if parts.frames is not None:
+        return f"animated: first of {parts.frames} frames" if parts.frames > 1 else None
+    image: Any = _load(kind, parts.data)
+    try:
+        if not getattr(image, "is_animated", False):
+            return None
+        count = f"first of {image.n_frames}" if len(parts.data) < _COUNT_FRAMES_BELOW else "first of several"
+    except Exception:  # a broken later frame does not spoil the first
+        count = "first of several"
+    return f"{count} pages" if kind == "TIFF" else f"animated: {count} frames"
+
+
+def _upright(image: Image.Image, rgb: Image.Image) -> tuple[Image.Image, str | None]:
+    """(`rgb` turned as the EXIF orientation of `image` says, remark). TIFF is already turned by its decoder."""
+    try:
+        orientation = image.getexif().get(0x0112, 1)
+    except Exception:  # there is no orientation to apply
+        return rgb, "its EXIF data is damaged, it may be sideways"
+    if orientation not in range(2, 9):
+        return rgb, None
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    rgb.info = {"exif": exif.tobytes()}
+    return ImageOps.exif_transpose(rgb), None
+
+
+def _to_rgb(image: Image.Image, kind: Kind, quoted: str) -> tuple[Image.Image, str | None]:
+    """(8-bit RGB over white, remark) from any mode that the formats can hold."""
+    if image.mode.startswith("I;16") or (image.mode == "I" and kind in ("PNG", "PPM")):
+        return _deep_grey(image, kind), None
+    if image.mode in ("I", "F"):
+        return _stretched(image, quoted), "high-range values stretched to 8 bits"
+    if image.mode == "LAB":
+        from PIL import ImageCms
+
+        converted = ImageCms.profileToProfile(
+            image, ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+        return cast(Image.Image, converted), None
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGB", image.size, "white")
+        white.paste(rgba.convert("RGB"), mask=rgba.getchannel("A"))
+        return white, None
+    return (image.copy() if image.mode == "RGB" else image.convert("RGB")), None
+
+
+def _deep_grey(image: Image.Image, kind: Kind) -> Image.Image:
+    """12- and 16-bit grey scaled to 8 bits; Pillow alone would clip every value above 255 to white."""
+    tags: Any = getattr(image, "tag_v2", {})
+    bits = tags.get(_TIFF_BITS, (16,))
+    depth = int(bits[0] if isinstance(bits, tuple) else bits)
+    scale = 255 / (2**depth - 1)
+    levels = image.convert("I")
+    inverted = kind == "TIFF" and tags.get(_TIFF_PHOTOMETRIC) == 0  # "white is zero"
+    if inverted:
+        grey = levels.point(lambda value: value * -scale + 255.5)
+    else:
+        grey = levels.point(lambda value: value * scale + 0.5)
+    rgb = grey.convert("L").convert("RGB")
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        mask = ImageMath.lambda_eval(
+            lambda args: args["convert"]((args["levels"] == transparent) * 255, "L"), levels=levels
+        )
+        rgb.paste("white", mask=mask)
+    return rgb
+
+
+def _stretched(image: Image.Image, quoted: str) -> Image.Image:
+    """32-bit integers and floats have no agreed white: smallest value to black, largest to white."""
+    values = image.convert("F")
+    extrema = cast(tuple[float, float], values.getextrema())
+    low, high = extrema
+    if not (low <= high and abs(low) < 1e38 and abs(high) < 1e38):
+        raise ImageError(f"{quoted} holds values that are not finite numbers; export it as 8 or 16 bits per channel.")
+    if low >= 0.0 and high <= 1.0:
+        low, high = 0.0, 1.0
+    scale = 255 / (high - low) if high > low else 0.0
+    return values.point(lambda value: value * scale + (0.5 - low * scale)).convert("L").convert("RGB")

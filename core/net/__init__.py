@@ -1,0 +1,1 @@
+"""Talking to model servers: endpoints and keys, retries, replies taken apart and checked."""

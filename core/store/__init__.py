@@ -1,0 +1,1 @@
+"""The transcript store: finished and unfinished interviews, chats and videos in SQLite."""

@@ -1,0 +1,1 @@
+"""What the backends on transformers share: opening checkpoints, load options, memory, batching."""

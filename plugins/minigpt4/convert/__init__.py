@@ -1,0 +1,1 @@
+"""Convert the original's weights into one transformers directory."""

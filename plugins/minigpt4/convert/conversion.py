@@ -1,0 +1,381 @@
+"""`inquisight convert minigpt4`: checks everything, then joins three sources into one Hugging Face directory.
+
+    path = convert(Request(projection=..., llm="vicuna-7b-v0", vision=("blip2-flan-t5-xxl",), to=...))
+
+The directory opens with `transformers.Blip2ForConditionalGeneration.from_pretrained` (without a Q-Former: with
+`plugins.minigpt4.runtime.modeling.open_model`). `manifest.json` is written last: a directory that has one is complete.
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import hashlib
+import json
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core.console.silence import hush_libraries
+from core.errors import BackendError, UsageError, printable
+from plugins.minigpt4.convert import writing
+from plugins.minigpt4.convert.hub import revision
+from plugins.minigpt4.convert.llm import check_partner, open_llm
+from plugins.minigpt4.convert.plan import Joined, join, pieces
+from plugins.minigpt4.convert.projection import read_projection
+from plugins.minigpt4.convert.sources import sha256
+from plugins.minigpt4.convert.tokens import Tokens, chat_template, prepare
+from plugins.minigpt4.convert.vision import QFORMER, VIT, open_eye
+from plugins.minigpt4.convert.writing import Shard, Workplace
+
+_VERSION = 1  # of the directory's layout; a change makes interrupted runs start anew
+_SLOW = 100 * 1024**2  # bytes; reading more of them takes long enough to say so
+_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+# CLIP's statistics and a plain bicubic resize: `Blip2ImageEvalProcessor` in `minigpt4/processors/blip_processors.py`.
+_MEAN = [0.48145466, 0.4578275, 0.40821073]
+_STD = [0.26862954, 0.26130258, 0.27577711]
+# `Chat.answer` and demo.py of the original; greedy decoding is the caller's `do_sample=False`. Its repetition penalty
+# of 1.05 (1.0 in the first release) counted the answer's tokens only; `generate` here would count the prompt's too.
+_GENERATION: dict[str, Any] = {
+    "do_sample": True,
+    "num_beams": 1,
+    "top_p": 0.9,
+    "temperature": 1.0,
+    "min_length": 1,
+    "repetition_penalty": 1.0,
+    "length_penalty": 1.0,
+    "max_new_tokens": 300,
+}
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to join and where to put it; the options of the command."""
+
+    projection: Path
+    llm: str
+    vision: tuple[str, ...]
+    to: Path
+    dtype: str = "auto"
+    template: str = "auto"
+    own_projection: bool = False
+    qformer: bool | None = None  # None: the one variant that the projection's width fits
+    qformer_heads: int | None = None  # attention heads, where the files do not say them and the sizes are not known
+    vit_heads: int | None = None
+    untrained: bool = False  # the projection holds random numbers, for stage 1
+    overwrite: bool = False
+    max_shard: int = writing.MAX_SHARD
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that was decided before anything is written."""
+
+    request: Request
+    to: Path
+    joined: Joined
+    config: Any  # transformers.Blip2Config
+    tokens: Tokens
+    template: str
+    dtype: torch.dtype
+    dtype_reason: str
+    shards: tuple[Shard, ...]
+    notes: tuple[str, ...]
+    bytes: int
+    fingerprint: str
+
+
+def run(request: Request, *, check: bool = False, out: Callable[[str], None] = print) -> None:
+    """The command: progress on standard error, the directory's path on standard output."""
+    _quiet_libraries()
+    decided: list[str] = []  # shown once all of it holds: a refusal is one line and nothing else
+    plan = prepare_plan(request, decided.append)
+    for line in decided:
+        _say(line)
+    if check:
+        _say("checked: everything fits; nothing was written")
+        return
+    try:
+        with _progress(plan) as (say, step):
+            path = write(plan, say, step)
+    except KeyboardInterrupt:
+        _say("stopped; the same command goes on with the file that is missing")
+        raise
+    out(str(path))
+
+
+def convert(request: Request, say: Say = lambda _: None) -> Path:
+    """Join what `request` names and give back the directory. Raises UsageError, BackendError."""
+    return write(prepare_plan(request, say), say)
+
+
+def prepare_plan(request: Request, say: Say = lambda _: None) -> Plan:
+    """Every check and every decision; writes nothing. Raises UsageError, BackendError."""
+    to = writing.check_place(request.to, overwrite=request.overwrite)
+    projection = read_projection(request.projection)
+    kind = projection.release.title if projection.release else "your own"
+    say(f"projection: {projection.inputs} to {projection.outputs} numbers, {kind}")
+    llm = open_llm(request.llm)
+    say(f"language model: {llm.family}, {len(llm.weights.files)} file(s)")
+    notes = [*llm.notes, *check_partner(llm, projection, own=request.own_projection)]
+    eye = open_eye(request.vision)
+    say(f"eye: {eye.layout} layout, Q-Former {f'trained for {eye.partner}' if eye.partner else 'of unknown origin'}")
+    notes += eye.notes
+    joined = join(projection, llm, eye, own=request.own_projection, qformer=request.qformer)
+    notes.append(eye.settle_heads(VIT, request.vit_heads))
+    if joined.qformer:
+        notes.append(eye.settle_heads(QFORMER, request.qformer_heads))
+    elif request.qformer_heads is not None:
+        raise UsageError("--qformer-heads is given, but this projection is for the variant without a Q-Former.")
+    if joined.qformer and eye.from_flan_t5_xxl is None:
+        notes.append("nothing in the eye's files tells that its Q-Former is the one of BLIP-2 with FlanT5-XXL")
+    if not joined.qformer:
+        notes.append(f"no Q-Former: {joined.tokens_per_picture} tokens of four patches each; open it with open_model")
+        if projection.layernorm is None:
+            notes.append("the LayerNorm behind the ViT is ones and zeros: the original never loads BLIP-2's here")
+    template = request.template
+    if template == "auto":
+        template = projection.release.template if projection.release else ("vicuna" if joined.qformer else "llama2")
+        notes.append(f"conversation format {template}, by the projection's shape")
+    dtype, reason = _choose_dtype(request.dtype, llm.stored_dtype)
+    say(f"dtype: {reason}")
+    tokens = prepare(llm.directory, request.llm, llm.rows, template)
+    notes += tokens.notes
+    config = _configuration(joined, tokens, dtype)
+    shards = tuple(writing.into_shards(pieces(joined, config, dtype), request.max_shard))
+    llm.weights.close()
+    eye.weights.close()
+    fingerprint = _fingerprint(joined, shards, config, template)
+    needed = writing.check_space(to, shards, writing.finished_bytes(to, fingerprint))
+    for note in notes:
+        say(f"note: {note}")
+    say(f"to write: {needed / 1e9:.1f} GB in {len(shards)} file(s)")
+    return Plan(request, to, joined, config, tokens, template, dtype, reason, shards, tuple(notes), needed, fingerprint)
+
+
+def write(plan: Plan, say: Say = lambda _: None, step: Callable[[int], None] = lambda _: None) -> Path:
+    """Carry `plan` out. Raises UsageError, BackendError; what was finished stays for the next try.
+
+    `step` is told the bytes of each tensor written.
+    """
+    with writing.workplace(plan.to, plan.fingerprint) as place:
+        for shard in plan.shards:
+            if place.has(shard):
+                say(f"{shard.name}: written before")
+                step(shard.bytes)
+                continue
+            place.shards[shard.name] = writing.write_shard(place.partial / shard.name, shard.pieces, step)
+            place.remember()
+            say(f"{shard.name}: {shard.bytes / 1e9:.2f} GB")
+        plan.joined.llm.weights.close()
+        plan.joined.eye.weights.close()
+        sources = _source_list(plan, place, say)
+        _write_small_files(plan, place.partial)
+        writing.write_json(place.partial / writing.MANIFEST, _manifest(plan, place, sources))
+        place.finish(plan.to)
+    return plan.to
+
+
+def _choose_dtype(wanted: str, stored: torch.dtype) -> tuple[torch.dtype, str]:
+    if wanted != "auto":
+        return _DTYPES[wanted], f"{wanted}, as --dtype says"
+    name = str(stored).removeprefix("torch.")
+    if stored in _DTYPES.values():
+        return stored, f"{name}, as the language model is stored: nothing is lost (Q-Former and projection: float32)"
+    return torch.float32, f"float32, because the language model is stored as {name}"
+
+
+def _plain(config: Any) -> Any:
+    """A copy with Llama's own fields alone: whatever else stands in a config.json may make transformers run code."""
+    own = {field.name for field in fields(config)} - {"transformers_version"}
+    return type(config)(**{name: copy.deepcopy(getattr(config, name)) for name in own})
+
+
+def _configuration(joined: Joined, tokens: Tokens, dtype: torch.dtype) -> Any:
+    from transformers import Blip2Config, Blip2QFormerConfig, Blip2VisionConfig
+
+    from plugins.minigpt4.runtime.modeling import MiniGPT4WithoutQFormer
+
+    text = _plain(joined.llm.config)
+    text.vocab_size = tokens.rows
+    text.bos_token_id = int(tokens.tokenizer.bos_token_id)
+    text.eos_token_id = int(tokens.tokenizer.eos_token_id)
+    text.pad_token_id = int(tokens.tokenizer.pad_token_id)
+    text.dtype = dtype
+    text.architectures = None
+    try:
+        vision = Blip2VisionConfig(**joined.eye.vision)
+        sizes = (joined.eye.qformer or {}) if joined.qformer else {"num_hidden_layers": 0}
+        qformer = Blip2QFormerConfig(**{**sizes, "encoder_hidden_size": vision.hidden_size})
+        config = Blip2Config(
+            vision_config=vision,
+            qformer_config=qformer,
+            text_config=text,
+            num_query_tokens=joined.tokens_per_picture,
+            image_token_index=tokens.image,
+            tie_word_embeddings=bool(text.tie_word_embeddings),
+            dtype=dtype,
+        )
+    except Exception as error:  # whatever transformers' validation finds
+        reason = printable(" ".join(str(error).split()), 160)
+        raise BackendError(f"the sizes do not make a BLIP-2 that transformers accepts ({reason}).") from error
+    config.architectures = ["Blip2ForConditionalGeneration" if joined.qformer else MiniGPT4WithoutQFormer.__name__]
+    return config
+
+
+def _write_small_files(plan: Plan, directory: Path) -> None:
+    from transformers import GenerationConfig
+
+    plan.config.save_pretrained(directory)
+    if len(plan.shards) > 1:
+        writing.write_json(directory / "model.safetensors.index.json", writing.index_of(plan.shards))
+    tokenizer = plan.tokens.tokenizer
+    GenerationConfig(
+        **_GENERATION,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=plan.tokens.stops,
+        pad_token_id=tokenizer.pad_token_id,
+    ).save_pretrained(directory)
+    plan.tokens.save(directory, chat_template(plan.template, plan.joined.tokens_per_picture, plan.tokens.joint))
+    size = plan.joined.eye.vision["image_size"]
+    images = {
+        "image_processor_type": "BlipImageProcessor",
+        "do_convert_rgb": True,
+        "do_resize": True,
+        "size": {"height": size, "width": size},
+        "resample": 3,  # bicubic
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": _MEAN,
+        "image_std": _STD,
+    }
+    # The template writes a picture's placeholders itself, in the middle of the text. With a number here the processor
+    # would put as many again before the text.
+    writing.write_json(
+        directory / "processor_config.json",
+        {"processor_class": "Blip2Processor", "num_query_tokens": None, "image_processor": images},
+    )
+    writing.write_json(directory / "preprocessor_config.json", {"processor_class": "Blip2Processor", **images})
+
+
+def _source_list(plan: Plan, place: Workplace, say: Say) -> list[dict[str, Any]]:
+    """Every file that something was read from, with its sha256."""
+    joined = plan.joined
+    listed: list[tuple[str, Path]] = [("projection", joined.projection.file)]
+    listed += [("language model", file) for file in joined.llm.weights.files]
+    listed += [("language model", file) for file in sorted(joined.llm.directory.iterdir()) if _is_small(file)]
+    listed += [("eye", file) for file in joined.eye.weights.files]
+    if joined.eye.directory:
+        listed.append(("eye", joined.eye.directory / "config.json"))
+    result = []
+    for role, file in listed:
+        key = str(file)
+        if key not in place.sources:
+            if file.stat().st_size > _SLOW:
+                say(f"sha256 of {printable(file.name)}")
+            place.sources[key] = sha256(file)
+            place.remember()
+        entry: dict[str, Any] = {"role": role, "file": key, "bytes": file.stat().st_size, "sha256": place.sources[key]}
+        if commit := revision(file.parent):
+            entry["revision"] = commit
+        result.append(entry)
+    return result
+
+
+def _is_small(file: Path) -> bool:
+    """Configuration and tokenizer of a language model."""
+    return file.is_file() and file.suffix in {".json", ".model"} and not file.name.endswith(".index.json")
+
+
+def _manifest(plan: Plan, place: Workplace, sources: list[dict[str, Any]]) -> dict[str, Any]:
+    request = asdict(plan.request)
+    return {
+        "kind": writing.KIND,
+        "version": _VERSION,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "variant": "qformer" if plan.joined.qformer else "no-qformer",
+        "release": plan.joined.projection.release.title if plan.joined.projection.release else None,
+        "language_model": plan.joined.llm.family,
+        "format": plan.template,  # of conversations
+        "tokens_per_picture": plan.joined.tokens_per_picture,
+        "image_token_id": plan.tokens.image,
+        "dtype": str(plan.dtype).removeprefix("torch."),
+        "dtype_reason": plan.dtype_reason,
+        "decisions": list(plan.notes),
+        **({"untrained": True} if plan.request.untrained else {}),
+        "request": {name: request[name] for name in ("dtype", "template", "own_projection")},
+        "sources": sources,
+        "files": [
+            {
+                "file": shard.name,
+                "bytes": (place.partial / shard.name).stat().st_size,
+                "sha256": place.shards[shard.name],
+            }
+            for shard in plan.shards
+        ],
+        "versions": _versions(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in ("inquisight", "torch", "transformers", "tokenizers", "safetensors"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "a checkout that is not installed"
+    return found
+
+
+def _fingerprint(joined: Joined, shards: Sequence[Shard], config: Any, template: str) -> str:
+    """Changes with anything that changes what is written."""
+    files = (joined.projection.file, *joined.llm.weights.files, *joined.eye.weights.files)
+    state = {
+        "version": _VERSION,
+        "versions": _versions(),
+        "files": [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files],
+        "shards": [
+            (shard.name, [(piece.target, piece.shape, str(piece.dtype)) for piece in shard.pieces]) for shard in shards
+        ],
+        "config": config.to_dict(),
+        "template": template,
+    }
+    return hashlib.sha256(json.dumps(state, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _quiet_libraries() -> None:
+    """Their warnings are about files we check ourselves; a download shows its bars on a terminal only."""
+    if sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "0")
+    hush_libraries()
+
+
+@contextmanager
+def _progress(plan: Plan) -> Iterator[tuple[Say, Callable[[int], None]]]:
+    """A bar on a terminal; elsewhere the lines alone, one per file."""
+    if not sys.stderr.isatty():
+        yield _say, lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+    console = Console(stderr=True, highlight=False, markup=False)
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=sum(shard.bytes for shard in plan.shards))
+        yield console.print, lambda count: bar.advance(task, count)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

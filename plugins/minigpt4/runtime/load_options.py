@@ -1,0 +1,123 @@
+"""How a converted directory is opened: its options, and what fits into the memory, by the plan of its sizes.
+
+A choice that cannot fit is refused here, with those that would: later the system would end the process.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+from core.errors import BackendError
+from plugins.hf.load_options import Options, check_quantization, choose_device, choose_dtype
+from plugins.hf.memory import GB, Memory, fitting, free_memory, memory_plan
+from plugins.minigpt4.runtime.conversation import FORMATS
+
+# Only the language model is large; what feeds it, and its output layer, stays exact.
+EXACT: Final = ("vision_model", "qformer", "language_projection", "query_tokens", "lm_head")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions(Options):
+    """How a directory is opened. On the command line: `minigpt4:DIRECTORY?dtype=float16&quantize=8bit`."""
+
+    plugin: ClassVar[str] = "minigpt4"
+    closed: ClassVar[Mapping[str, tuple[str | None, ...]]] = {"format": (None, *FORMATS)}
+    numbers: ClassVar[Mapping[str, type[int] | type[float]]] = {
+        "top_k": int,
+        "num_beams": int,
+        "min_length": int,
+        "repetition_penalty": float,
+        "length_penalty": float,
+    }
+
+    compile: bool = False  # torch.compile of the language model: slow start, faster tokens
+    format: str | None = None  # a name in FORMATS; None: what the directory says
+    # Of `decoding.Options`, which no question carries; None: as the original has them, or for greedy decoding none.
+    top_k: int | None = None
+    num_beams: int | None = None
+    min_length: int | None = None
+    repetition_penalty: float | None = None
+    length_penalty: float | None = None
+
+    @property
+    def decoding(self) -> dict[str, int | float]:
+        """What of it was given."""
+        return {name: value for name in self.numbers if (value := getattr(self, name)) is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Where and in which type of numbers, why, and what it takes."""
+
+    device: str
+    dtype: str
+    why: str
+    memory: Memory
+
+
+def choose(
+    options: LoadOptions, config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], where: str
+) -> Chosen:
+    """Everything that is decided before weights are read. Raises BackendError, UsageError."""
+    device, why_device = choose_device(options)
+    check_quantization(options, device)
+    free = _free(device, options.device_map)
+
+    def plan(dtype: str, quantize: str) -> Memory:
+        return memory_plan(config, shapes, dtype, quantize)
+
+    dtype, why_dtype = choose_dtype(options, device)
+    memory = plan(dtype, options.quantize)
+    if free is not None and options.dtype == "auto" and device == "cpu" and _least(memory) > free:
+        why_dtype = f"bfloat16 because float32 would take {_least(memory) / GB:.1f} GB and {free / GB:.1f} GB are free"
+        dtype, memory = "bfloat16", plan("bfloat16", options.quantize)
+    if free is not None and _least(memory) > free:
+        raise _too_large(where, options, device, dtype, memory, free, plan)
+    if free is not None and memory.needed > free:
+        logging.getLogger("inquisight").warning(
+            "%s: %.1f GB are free after the weights, and a conversation of %d tokens would take %.1f: keep it short.",
+            where,
+            (free - memory.total_weights) / GB,
+            memory.context,
+            memory.conversation / GB,
+        )
+    return Chosen(device, dtype, f"{why_device}; {why_dtype}", memory)
+
+
+def _least(memory: Memory) -> int:
+    """Without this nothing can be answered; keys and values come on top, token by token."""
+    return memory.total_weights + memory.working
+
+
+def _free(device: str, device_map: str | None) -> int | None:
+    if device_map is None:
+        return free_memory(device)
+    import torch
+
+    places = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    found = [free_memory(place) for place in places]
+    return None if None in found else sum(value for value in found if value is not None)
+
+
+def _too_large(
+    where: str, options: LoadOptions, device: str, dtype: str, memory: Memory, free: int, plan: Any
+) -> BackendError:
+    ways: list[tuple[str, Memory]] = []
+    if dtype == "float32":
+        ways.append(("?dtype=bfloat16", plan("bfloat16", "none")))
+    if device.startswith("cuda") and options.quantize != "4bit":
+        kinds = ("4bit",) if options.quantize == "8bit" else ("8bit", "4bit")
+        ways += [(f"?quantize={kind}", plan("bfloat16", kind)) for kind in kinds]
+    fit = fitting(ways, free)
+    if options.device_map is None and device.startswith("cuda") and (_free(device, "auto") or 0) >= memory.needed:
+        fit.append("?device_map=auto (part of it in main memory: slow)")
+    way = f"say {' or '.join(fit)} behind the directory" if fit else "take a smaller model or a larger machine"
+    size = dtype if options.quantize == "none" else f"{dtype} and {options.quantize}"
+    place = "all devices together" if options.device_map else device
+    return BackendError(
+        f"{where} takes {_least(memory) / GB:.1f} GB as {size}, and {free / GB:.1f} GB are free on {place}: "
+        f"close other programs, or {way}."
+    )

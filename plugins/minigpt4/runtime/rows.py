@@ -1,0 +1,161 @@
+"""A conversation as one row of tokens for the language model: tokenised, cut to what fits, with what is told of it."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from typing import Any
+
+from core.errors import BackendError
+from core.vision import Reply
+from plugins.minigpt4.runtime.conversation import Conversation, Format, Seen
+from plugins.minigpt4.runtime.decoding import Speech
+from plugins.minigpt4.runtime.prefixes import Key
+
+Tokens = list[int] | Seen
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model said to one conversation."""
+
+    text: str
+    reason: str  # "stop": it ended by itself; "length": max_new_tokens were reached
+    prompt_tokens: int
+    new_tokens: int
+    dropped: int = 0  # oldest exchanges that no longer fitted
+    notices: tuple[str, ...] = ()  # what the user should know, one sentence each
+
+    @property
+    def reply(self) -> Reply:
+        """The same as the record that all backends give."""
+        return Reply(self.text, self.reason, self.prompt_tokens, self.new_tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Text of one row, certain by now."""
+
+    row: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the user should know, in one sentence."""
+
+    row: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A row has ended."""
+
+    row: int
+    answer: Answer
+
+
+Event = Piece | Notice | Done
+
+
+@dataclass(slots=True)
+class Row:
+    """One conversation of a batch and what was said to it so far."""
+
+    number: int
+    parts: list[Tokens]
+    keys: tuple[Key, ...]
+    head: int  # length of instructions and first picture
+    limit: int  # new tokens
+    speech: Speech
+    dropped: int
+    notices: tuple[str, ...]
+
+    def answer(self) -> Answer:
+        new = len(self.speech.ids)
+        reason = "stop" if self.speech.stopped or new < self.limit else "length"
+        return Answer(self.speech.text, reason, len(self.keys), new, self.dropped, self.notices)
+
+
+class RowWriter:
+    """Makes rows for one tokenizer and format; prompt and answer together never exceed `context` tokens."""
+
+    def __init__(self, tokenizer: Any, format: Format, context: int) -> None:
+        self.tokenizer = tokenizer
+        self.format = format
+        self.context = context
+        self.forbidden = tuple(sorted({str(token) for token in tokenizer.all_special_tokens}))
+
+    def tokens(self, conversation: Conversation) -> list[Tokens]:
+        """Token ids and pictures in turn. Each piece of text is tokenised by itself; one BOS, at the very start."""
+        bos = self.tokenizer.bos_token or ""
+        parts: list[Tokens] = []
+        start = [] if self.tokenizer.bos_token_id is None else [int(self.tokenizer.bos_token_id)]
+        for part in self.format.render(conversation, bos=bos, forbidden=self.forbidden):
+            parts.append(part if isinstance(part, Seen) else [*start, *self._ids(part)])
+            start = []
+        return parts
+
+    def _ids(self, text: str) -> list[int]:
+        """Each stretch between two BOS is read by itself, as LLaMA's tokenizer of 2023 did it.
+
+        It put a blank before each; newer versions put one before the first alone, and `[INST]` would be other tokens.
+        """
+        bos = self.tokenizer.bos_token
+        ids: list[int] = []
+        for place, stretch in enumerate(text.split(bos) if bos else [text]):
+            ids += [int(self.tokenizer.bos_token_id)] * (place > 0)
+            ids += self.tokenizer(stretch, add_special_tokens=False).input_ids
+        return ids
+
+    def row(self, number: int, conversation: Conversation, max_new_tokens: int) -> Row:
+        """Raises BackendError where no question is open or the pictures alone do not fit."""
+        if not conversation.exchanges or conversation.exchanges[-1].answer is not None:
+            raise BackendError("there is no open question at the end of this conversation.")
+        limit = min(max_new_tokens, max(self.context // 2, 1))
+        parts, dropped, notices = self._fit(conversation, self.context - limit)
+        keys: list[Key] = []
+        head = 0
+        for part in parts:
+            if isinstance(part, Seen):
+                keys += [(part.key, place) for place in range(len(part))]
+                head = head or len(keys)
+            else:
+                keys += part
+        speech = Speech(self.tokenizer, self.format.stops)
+        return Row(number, parts, tuple(keys), head or len(keys), limit, speech, dropped, notices)
+
+    def _fit(self, conversation: Conversation, room: int) -> tuple[list[Tokens], int, tuple[str, ...]]:
+        """Leave out the oldest exchanges' words, then the end of the question; never a picture or the instructions."""
+
+        def fits(candidate: Conversation) -> bool:
+            return sum(map(len, self.tokens(candidate))) <= room
+
+        if fits(conversation):
+            return self.tokens(conversation), 0, ()
+        notices: tuple[str, ...] = ()
+        older = len(conversation.exchanges) - 1
+        # shorter with every exchange that goes, so the smallest number that fits is found by bisection
+        dropped = min(
+            bisect_left(range(1, older + 1), True, key=lambda n: fits(conversation.without_oldest(n))) + 1, older
+        )
+        if dropped:
+            conversation = conversation.without_oldest(dropped)
+            what = "exchange was" if dropped == 1 else f"{dropped} exchanges were"
+            notices += (
+                f"the conversation is longer than the {self.context} tokens the model can read: "
+                f"the oldest {what} left out; pictures and instructions stay.",
+            )
+        if not fits(conversation):
+            words = sum(len(part) for part in conversation.exchanges[-1].question if isinstance(part, str))
+            if not fits(conversation.shortened(0)):
+                pictures = len(conversation.pictures)
+                raise BackendError(
+                    f"{pictures} picture{'s' * (pictures != 1)} and the instructions alone take more than the "
+                    f"{room} tokens left beside the answer; ask about fewer pictures or for a shorter answer."
+                )
+            kept = bisect_left(range(words + 1), True, key=lambda n: not fits(conversation.shortened(n))) - 1
+            conversation = conversation.shortened(max(kept, 0))
+            notices += (f"the question is too long: only its first {kept} of {words} characters were read.",)
+        return self.tokens(conversation), dropped, notices

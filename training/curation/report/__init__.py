@@ -1,0 +1,1 @@
+"""Status, report, figures, export."""

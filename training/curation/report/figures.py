@@ -1,0 +1,166 @@
+"""What a curation has come to, in figures: for `curate status`, for the report, and for its plots."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from agents.llm.mender import Usage
+from core.errors import printable
+from training.curation.folder import LEFT_OUT, Folder
+from training.curation.journal import read_json
+from training.curation.review.labels import Agreement, Item, Labels, Stage, agreement, texts_of
+from training.curation.rules import text_metrics as signs
+from training.curation.rules.rules import is_stale, last_verdict
+from training.curation.steps.generate import generated, known_pictures
+from training.curation.steps.repair import Prices, account, repaired
+
+
+@dataclass(frozen=True, slots=True)
+class RuleMatch:
+    """What a kind's rules found among the labelled texts, beside what people found."""
+
+    kind: str
+    labelled: int  # texts that any reviewer gave this kind
+    found: int  # of these, those that one of its rules hit
+    alarms: int  # texts that a rule hit and people looked at, but did not give this kind
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The labels of one sample."""
+
+    size: int
+    labelled: dict[str, int]  # reviewer -> texts
+    faulty: int  # texts with any error, by any reviewer
+    seen: int  # texts that anybody labelled
+    kinds: dict[str, int]  # kind -> texts
+    agreements: list[Agreement]
+
+
+@dataclass(slots=True)
+class Figures:
+    """Everything that is counted."""
+
+    pictures: int = 0
+    left_out: dict[str, Any] = field(default_factory=dict)  # of their sources: "count", "reasons", and both in a "line"
+    generated: int = 0
+    ungenerated: dict[str, int] = field(default_factory=dict)  # reason -> pictures
+    continued: int = 0
+    truncated: dict[str, int] = field(default_factory=dict)  # step -> texts that were cut at the limit of tokens
+    repaired: int = 0
+    unrepaired: dict[str, int] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage)
+    cost: float = 0.0
+    sample: Sample | None = None
+    sample_after: Sample | None = None
+    verdict: dict[str, Any] | None = None
+    stale: bool = False
+    dropped: dict[str, int] = field(default_factory=dict)  # step and rule -> texts
+    matches: list[RuleMatch] = field(default_factory=list)
+    texts: dict[str, list[str]] = field(default_factory=dict)  # "generated", "repaired", "kept"
+
+    def mean_signs(self) -> dict[str, dict[str, float]]:
+        """Mean of each sign per step."""
+        result: dict[str, dict[str, float]] = {}
+        for step, texts in self.texts.items():
+            measured = [signs.measure(text) for text in texts]
+            result[step] = {
+                name: sum(one[name] for one in measured) / len(measured) for name in signs.SIGNS if measured
+            }
+        return result
+
+    def failures(self) -> dict[str, signs.FailureRate]:
+        """Failure rate per step."""
+        return {step: signs.failure_rate(texts) for step, texts in self.texts.items()}
+
+
+def count(folder: Folder) -> Figures:
+    """Read everything that is in `folder`. Raises StoreError where a file is damaged."""
+    first, second = generated(folder), repaired(folder)
+    good = [one for one in first.values() if one["status"] == "ok"]
+    mended = [one for one in second.values() if one["status"] == "repaired"]
+    found = Figures(len(known_pictures(folder)), read_json(folder.path / LEFT_OUT) or {})
+    found.generated = len(good)
+    found.continued = sum(len(one["parts"]) > 1 for one in good)
+    found.ungenerated = _reasons(one["reason"] for one in first.values() if one["status"] != "ok")
+    found.repaired = len(mended)
+    found.unrepaired = _reasons(one["reason"] for one in second.values() if one["status"] != "repaired")
+    kinds = {"generated": good, "repaired": mended}
+    found.truncated = {step: sum(bool(one.get("truncated")) for one in records) for step, records in kinds.items()}
+    found.usage = account(folder)
+    found.cost = Prices.of(folder).cost(found.usage)
+    found.texts = {
+        "generated": [str(one["text"]) for one in good],
+        "repaired": [str(one["text"]) for one in mended],
+    }
+    labels = Labels(folder)
+    found.sample = _sample(folder, labels, "repair")
+    found.sample_after = _sample(folder, labels, "rules")
+    found.verdict = last_verdict(folder)
+    if found.verdict is not None:
+        found.stale = is_stale(folder, found.verdict)
+        found.texts["kept"] = list(texts_of(folder, "rules").values())
+        dropped = folder.dropped.read()
+        found.dropped = dict(Counter(_why(one) for one in dropped).most_common())
+        found.matches = _matches(folder, labels, found.verdict)
+    return found
+
+
+def items_of(folder: Folder, stage: Stage) -> list[Item]:
+    """The sample as it was drawn, with the texts as they are now; empty where none was drawn."""
+    kept = read_json(folder.path / ("sample.json" if stage == "repair" else "sample-after.json"))
+    if kept is None:
+        return []
+    texts = texts_of(folder, stage)
+    return [Item(name, "", texts[name]) for name in kept["ids"] if name in texts]
+
+
+def _sample(folder: Folder, labels: Labels, stage: Stage) -> Sample | None:
+    items = items_of(folder, stage)
+    if not items:
+        return None
+    by = labels.of(items)
+    kinds: dict[str, set[str]] = {}
+    for given in by.values():
+        for label in given.values():
+            for kind in label.kinds:
+                kinds.setdefault(kind, set()).add(label.id)
+    counts = {kind: len(ids) for kind, ids in sorted(kinds.items(), key=lambda pair: (-len(pair[1]), pair[0]))}
+    faulty = set().union(*kinds.values()) if kinds else set()
+    seen = {name for given in by.values() for name in given}
+    labelled = {reviewer: len(given) for reviewer, given in sorted(by.items())}
+    return Sample(len(items), labelled, len(faulty), len(seen), counts, agreement(by, list(counts)))
+
+
+def _matches(folder: Folder, labels: Labels, verdict: dict[str, Any]) -> list[RuleMatch]:
+    by = labels.of(items_of(folder, "repair"))
+    seen = {name for given in by.values() for name in given}
+    hits: dict[str, set[str]] = {}
+    for rule in verdict["rules"]:
+        if rule["kind"]:
+            hits.setdefault(rule["kind"], set()).update(rule["ids"])
+    said: dict[str, set[str]] = {}
+    for given in by.values():
+        for label in given.values():
+            for kind in label.kinds:
+                said.setdefault(kind, set()).add(label.id)
+    return [
+        RuleMatch(kind, len(mine), len(mine & ruled), len(ruled & seen - mine))
+        for kind in sorted(said.keys() | hits.keys())
+        if (mine := said.get(kind, set())) | (ruled := hits.get(kind, set())) & seen
+    ]
+
+
+def _reasons(reasons: Iterable[str]) -> dict[str, int]:
+    """Reasons without what differs from text to text, most frequent first."""
+    plain = [re.sub(r"'[^']*'|“[^“”]*”|\d+", "…", str(reason).split(": ")[0].rstrip(". ")) for reason in reasons]
+    return dict(Counter(printable(one, 100) for one in plain).most_common())
+
+
+def _why(record: dict[str, Any]) -> str:
+    stage = str(record["stage"])
+    return f"{stage}: {str(record['reason']).split(': ')[0]}" if stage == "rules" else stage

@@ -1,0 +1,183 @@
+"""`inquisight curate report`: what became of the pictures, as Markdown with figures and plots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from core.errors import UsageError, printable
+from training.curation.folder import Folder
+from training.curation.journal import write_whole
+from training.curation.report.figures import Figures, Sample
+from training.curation.report.plots import NO_MATPLOTLIB, draw
+from training.curation.rules import text_metrics as signs
+
+LENGTH = 300  # characters of an example
+_ESCAPES = {ord(sign): f"&#{ord(sign)};" for sign in "\\`*[]<>|#&"}
+
+
+def write_report(folder: Folder, found: Figures, to: Path) -> tuple[Path, str]:
+    """Write report.md and its plots to `to`; (the file, a word where no plots could be drawn). Raises UsageError."""
+    try:
+        to.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"'{printable(to)}' cannot be made: {(error.strerror or '').lower()}.") from None
+    try:
+        plots, missing = draw(found, to), ""
+    except ImportError:
+        plots, missing = {}, NO_MATPLOTLIB
+    file = to / "report.md"
+    write_whole(file, markdown(folder, found, plots))
+    return file, missing
+
+
+def markdown(folder: Folder, found: Figures, plots: dict[str, str]) -> str:
+    """The report as Markdown. `plots` maps a section to the file of its plot."""
+    made = folder.settings("generate")
+    mended = folder.settings("repair")
+    parts = [f"# Curation of {_cell(folder.path.resolve().name)}", _funnel(found, plots)]
+    parts.append(
+        _table(
+            ("", ""),
+            [
+                ("sees", f"{made.get('vision', '')} ({made.get('revision', '')})"),
+                ("is told", " / ".join(made.get("instructions", ()))),
+                ("continues under", f"{made.get('min_tokens', '')} tokens, {made.get('continues', '')} times at most"),
+                (
+                    "drawn with",
+                    f"temperature {made.get('temperature')}, top_p {made.get('top_p')}, seed {made.get('seed')}",
+                ),
+                ("repairs", f"{mended.get('repairer', 'nobody yet')}"),
+                ("account", _account(found)),
+                ("truncated", ", ".join(f"{count} {step}" for step, count in found.truncated.items())),
+            ],
+        )
+    )
+    parts += [_failures(found), _signs(found, plots), _set_aside(found)]
+    for title, sample in (("before the rules", found.sample), ("after the rules", found.sample_after)):
+        if sample is not None:
+            parts.append(_sample(title, sample))
+    if found.matches:
+        parts.append(_matches(found))
+    if found.verdict is not None:
+        parts.append(_rules(found, plots))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _funnel(found: Figures, plots: dict[str, str]) -> str:
+    rows = [("pictures", found.pictures), ("described", found.generated), ("repaired", found.repaired)]
+    if found.verdict is not None:
+        rows.append(("kept", int(found.verdict["kept"])))
+    told = [(name, str(count), _share(count, found.pictures)) for name, count in rows]
+    warning = "\n\nTexts or labels came after the rules ran: run them again." if found.stale else ""
+    return _table(("", "pairs", "share"), told) + _plot(plots, "funnel") + warning
+
+
+def _account(found: Figures) -> str:
+    usage = found.usage
+    if not usage.calls:
+        return "no model was asked"
+    estimated = f"; {usage.uncounted} calls without token counts, estimated" if usage.uncounted else ""
+    cost = f", cost {found.cost:.2f}" if found.cost else ""
+    return f"{usage.calls} calls, {usage.input_tokens:,} tokens in, {usage.output_tokens:,} tokens out{cost}{estimated}"
+
+
+def _failures(found: Figures) -> str:
+    rates = {step: rate for step, rate in found.failures().items() if rate.texts}
+    if not rates:
+        return ""
+    rows = [
+        (step, str(rate.texts), _share(rate.failed, rate.texts), *(str(rate.kinds[kind]) for kind in signs.FAILURES))
+        for step, rate in rates.items()
+    ]
+    return "## Failures\n\n" + _table(("texts", "number", "failed", *signs.FAILURES), rows)
+
+
+def _signs(found: Figures, plots: dict[str, str]) -> str:
+    means = {step: values for step, values in found.mean_signs().items() if values}
+    if not means:
+        return ""
+    rows = [
+        (name, says, *(f"{values[name]:.3g}" for values in means.values())) for name, (_, says) in signs.SIGNS.items()
+    ]
+    head = "## Signs\n\nThe mean of each sign over all texts of a step.\n\n"
+    return head + _table(("sign", "what it is", *means), rows) + _plot(plots, "lengths") + _plot(plots, "signs")
+
+
+def _set_aside(found: Figures) -> str:
+    rows = [("generate", reason, str(count)) for reason, count in found.ungenerated.items()]
+    rows += [("repair", reason, str(count)) for reason, count in found.unrepaired.items()]
+    return "## Set aside before the rules\n\n" + _table(("step", "reason", "texts"), rows) if rows else ""
+
+
+def _sample(title: str, sample: Sample) -> str:
+    who = ", ".join(f"{count} by {name}" for name, count in sample.labelled.items()) or "nobody yet"
+    head = f"## Sample {title}\n\n{sample.size} texts, labelled: {who}. "
+    head += f"{sample.faulty} of {sample.seen} have an error." if sample.seen else ""
+    rows = [(kind, str(count), _share(count, sample.seen)) for kind, count in sample.kinds.items()]
+    parts = [head, _table(("kind of error", "texts", "share"), rows) if rows else ""]
+    for one in sample.agreements:
+        kappas = [("any error", one.faulty), *one.kinds.items()]
+        told = [(name, "not defined" if value is None else f"{value:.2f}") for name, value in kappas]
+        names = f"{one.reviewers[0]} and {one.reviewers[1]}"
+        parts.append(f"{names}, {one.texts} texts in common, {one.equal} with equal labels. Cohen's kappa:")
+        parts.append(_table(("kind of error", "kappa"), told))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _matches(found: Figures) -> str:
+    rows = [
+        (one.kind, str(one.labelled), str(one.found), _share(one.found, one.labelled), str(one.alarms))
+        for one in found.matches
+    ]
+    head = "## Do the rules find what people find?\n\n"
+    return head + _table(("kind of error", "texts with it", "hit by its rules", "share", "hit, but not labelled"), rows)
+
+
+def _rules(found: Figures, plots: dict[str, str]) -> str:
+    assert found.verdict is not None
+    rules = found.verdict["rules"]
+    rows = [
+        (rule["name"], rule["action"], rule["kind"] or "", str(rule["hits"]), f"{rule['share']:.1%}", rule["says"])
+        for rule in rules
+    ]
+    parts = ["## Rules", _table(("rule", "does", "kind", "hits", "share", "looks for"), rows) + _plot(plots, "rules")]
+    reasons = [(reason, str(count)) for reason, count in found.dropped.items()]
+    if reasons:
+        parts.append("### Dropped, all steps\n\n" + _table(("why", "texts"), reasons))
+    for rule in rules:
+        if not rule["examples"]:
+            continue
+        parts.append(f"### {rule['name']}: {rule['hits']} {'hit' if rule['hits'] == 1 else 'hits'}")
+        if rule["action"] == "drop":
+            told = [(example["id"], _short(example["before"])) for example in rule["examples"]]
+            parts.append(_table(("picture", "dropped text"), told))
+        else:
+            told2 = [(one["id"], _short(one["before"]), _short(one["after"])) for one in rule["examples"]]
+            parts.append(_table(("picture", "before", "after"), told2))
+    return "\n\n".join(parts)
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return ""
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(_cell(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def _cell(value: object) -> str:
+    """Text of models and files in a table: printable, on one line, and nothing of it Markdown or HTML."""
+    return printable(value, limit=1000).translate(_ESCAPES)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LENGTH else f"{text[: LENGTH // 2]} … {text[-LENGTH // 2 :]}"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.1%}" if whole else ""
+
+
+def _plot(plots: dict[str, str], name: str) -> str:
+    return f"\n\n![{name}]({plots[name]})" if name in plots else ""

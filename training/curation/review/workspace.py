@@ -1,0 +1,123 @@
+"""A curation for one who sits before it: found on the disk, reviewed, two reviewers compared, rules on trial."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.curation.folder import FILES, PROCESS, Folder
+from training.curation.journal import read_json
+from training.curation.report.figures import items_of
+from training.curation.review.labels import (
+    Agreement,
+    Item,
+    Kinds,
+    Label,
+    Labels,
+    Stage,
+    agreement,
+    check_reviewer,
+    draw_sample,
+)
+from training.curation.review.review import Review
+from training.curation.rules.rules import Rules, Verdict, judge, write_verdict
+from training.curation.steps.generate import known_pictures
+from training.runs.discovery import find
+
+SAMPLE: dict[Stage, str] = {"repair": "sample.json", "rules": "sample-after.json"}
+
+
+def find_curations(root: Path) -> list[Path]:
+    """Folders of curations at or below `root`, the newest first. Raises UsageError where `root` is no folder.
+
+    One that was only just begun, and has no settings yet, is among them.
+    """
+    return find(root, lambda folder: (folder / PROCESS).is_file() or _is_begun(folder))
+
+
+def _is_begun(folder: Path) -> bool:
+    return (folder / "pictures.jsonl").is_file() and (folder / "generate.json").is_file()
+
+
+Stamp = tuple[tuple[int, int], ...]
+
+
+def stamp(folder: Folder) -> Stamp:
+    """Another one whenever a file of the curation has changed."""
+    return _stamp(folder, sorted({name for names in FILES.values() for name in names}))
+
+
+def stamp_of_texts(folder: Folder) -> Stamp:
+    """Another one whenever a text or a sample has changed; labels do not count."""
+    return _stamp(folder, ("generated.jsonl", "repaired.jsonl", "verified.jsonl", *SAMPLE.values()))
+
+
+def _stamp(folder: Folder, names: Sequence[str]) -> Stamp:
+    found = []
+    for name in names:
+        try:
+            facts = (folder.path / name).stat()
+            found.append((facts.st_mtime_ns, facts.st_size))
+        except OSError:
+            found.append((0, 0))
+    return tuple(found)
+
+
+def is_drawn(folder: Folder, stage: Stage) -> bool:
+    """Whether the sample of that stage was drawn."""
+    return read_json(folder.path / SAMPLE[stage]) is not None
+
+
+def sit_down(
+    folder: Folder,
+    reviewer: str,
+    *,
+    stage: Stage = "repair",
+    size: int | None = None,
+    seed: int | None = None,
+    partly: bool = False,
+    kinds: Kinds | None = None,
+) -> Review:
+    """The review of a sample by one person, drawn now if there is none yet; see `draw_sample`. Raises UsageError."""
+    name = check_reviewer(reviewer)
+    if is_drawn(folder, stage):
+        items = draw_sample(folder, stage=stage, size=size, seed=seed, partly=partly)
+    else:
+        with folder.at_work():
+            items = draw_sample(folder, stage=stage, size=size, seed=seed, partly=partly)
+    return Review(items, Labels(folder), name, kinds or Kinds.load(), folder, stage)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A text about which two people say different things."""
+
+    item: Item
+    said: dict[str, Label]  # by reviewer
+
+
+def compare(folder: Folder, stage: Stage, kinds: Sequence[str]) -> tuple[list[Agreement], list[Difference]]:
+    """How far the reviewers of a sample agree, and the texts on which they do not, in the order of the sample."""
+    paths = {entry.id: entry.path for entry in known_pictures(folder)}
+    items = [Item(one.id, paths.get(one.id, ""), one.text) for one in items_of(folder, stage)]
+    by = Labels(folder).of(items)
+    differences = []
+    for item in items:
+        said = {reviewer: given[item.id] for reviewer, given in sorted(by.items()) if item.id in given}
+        if len({frozenset(label.kinds) for label in said.values()}) > 1:
+            differences.append(Difference(item, said))
+    return agreement(by, kinds), differences
+
+
+def try_rules(folder: Folder, rules: Rules) -> Verdict:
+    """What the rules would do to the texts that there are; nothing is written."""
+    return judge(folder, rules, partly=True)
+
+
+def apply_rules(folder: Folder, rules: Rules, *, partly: bool = False) -> Verdict:
+    """Do it, as `inquisight curate rules` does. Raises UsageError where texts are not repaired, unless `partly`."""
+    with folder.at_work():
+        verdict = judge(folder, rules, partly=partly)
+        write_verdict(folder, rules, verdict)
+    return verdict

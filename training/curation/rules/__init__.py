@@ -1,0 +1,1 @@
+"""Rules that fix or drop texts, and the measures they use."""

@@ -1,0 +1,328 @@
+"""Step 3, second half: rules per kind of error fix a text or drop it, and every rule shows what it did.
+
+The outcome is a function of the repaired texts, the rules and the labels: running it again gives the same files. Kept
+and dropped texts together are all pictures of the curation, so nothing is ever lost on the way.
+
+A text that a person put right after the rules wins over all of them: no rule changes or drops it, and none counts it as
+a hit; nor is it dropped for its likeness to another one. Only people drop it, by what they say of that very text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from core.errors import UsageError, printable
+from training.curation.folder import Folder, digest
+from training.curation.journal import Record, read_json, write_json, write_lines
+from training.curation.review.labels import Label, Labels
+from training.curation.rules import patterns
+from training.curation.rules import text_metrics as signs
+from training.curation.rules.similar import near_duplicates
+from training.curation.steps.fixing import FIXERS
+from training.curation.steps.generate import generated, known_pictures
+from training.curation.steps.repair import edited, repaired
+from training.curation.toml import Closed, parse, read
+
+EXAMPLES: Final = 5
+SENTENCE: Final = "drop_sentence"
+
+
+class Rule(Closed):
+    """One rule: when it holds, and what it does."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)
+    says: str = ""
+    kind: str | None = None
+    pattern: str | None = None
+    sign: str | None = None
+    above: float | None = Field(default=None, allow_inf_nan=False)
+    below: float | None = Field(default=None, allow_inf_nan=False)
+    action: Literal["fix", "drop"]
+    replace: str | None = None
+    fix: str | None = Field(default=None, alias="with")
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, pattern: str | None) -> str | None:
+        if pattern is not None and patterns.found_in(pattern, ""):
+            raise ValueError("it matches an empty text")
+        return pattern
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.pattern is None) == (self.sign is None):
+            raise ValueError("needs either a pattern or a sign")
+        if self.sign is not None and self.sign not in signs.SIGNS:
+            raise ValueError(f"there is no sign {self.sign!r}: take {', '.join(signs.SIGNS)}")
+        if (self.sign is None) != (self.above is None and self.below is None):
+            raise ValueError("a sign needs above or below, and a pattern has neither")
+        if self.action == "drop" and not (self.replace is None and self.fix is None):
+            raise ValueError('replace and with belong to action = "fix"')
+        if self.action == "fix":
+            if (self.replace is None) == (self.fix is None):
+                raise ValueError('action = "fix" needs either replace or with')
+            if (self.replace is not None or self.fix == SENTENCE) and self.pattern is None:
+                raise ValueError("replace and drop_sentence need a pattern")
+            if self.fix is not None and self.fix not in (*FIXERS, SENTENCE):
+                raise ValueError(f"there is no repair {self.fix!r}: take {', '.join((*FIXERS, SENTENCE))}")
+            if self.replace is not None:
+                patterns.check_replacement(self.pattern or "", self.replace)
+        return self
+
+    def holds(self, text: str) -> bool:
+        """Whether the rule applies to `text`."""
+        if self.pattern is not None:
+            return patterns.found_in(self.pattern, text)
+        value = signs.SIGNS[self.sign or ""][0](text)
+        return (self.above is not None and value > self.above) or (self.below is not None and value < self.below)
+
+    def fixed(self, text: str) -> str:
+        """`text` after the repair."""
+        if self.replace is not None:
+            return FIXERS["tidy"](patterns.replaced(self.pattern or "", self.replace, text))
+        if self.fix == SENTENCE:
+            kept = [one for one in signs.sentences_of(text) if not patterns.found_in(self.pattern or "", one)]
+            return " ".join(kept)
+        return FIXERS[self.fix or "tidy"](text)
+
+
+class NearDuplicates(Closed):
+    similarity: float = Field(default=0.8, gt=0, allow_inf_nan=False)
+
+
+class People(Closed):
+    drop: tuple[str, ...] = ()
+
+
+class Rules(Closed):
+    """The file `rules.toml`."""
+
+    rule: tuple[Rule, ...] = ()
+    near_duplicates: NearDuplicates = NearDuplicates()
+    people: People = People()
+
+    @field_validator("rule")
+    @classmethod
+    def _differ(cls, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
+        names = [rule.name for rule in rules]
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise ValueError(f"two rules are called {twice[0]!r}")
+        return rules
+
+    @classmethod
+    def load(cls, path: str | Path | None = None) -> Rules:
+        """The file at `path`, or the default one. Raises UsageError."""
+        return read("rules", path, cls)
+
+    @classmethod
+    def parse(cls, content: str) -> Rules:
+        """The same from the text of such a file. Raises UsageError."""
+        return parse(content, cls, "the rules", "`inquisight curate defaults rules` prints some to start from")
+
+    def without(self, names: Collection[str]) -> Rules:
+        """The same with these rules switched off."""
+        return self.model_copy(update={"rule": tuple(rule for rule in self.rule if rule.name not in names)})
+
+    def to_toml(self) -> str:
+        """A file that `load` reads."""
+        tables: list[tuple[str, Closed]] = [("[[rule]]", rule) for rule in self.rule]
+        tables += [("[near_duplicates]", self.near_duplicates), ("[people]", self.people)]
+        parts = []
+        for head, table in tables:
+            values = table.model_dump(mode="json", by_alias=True, exclude_none=True)
+            parts.append("\n".join([head, *(f"{key} = {_toml(value)}" for key, value in values.items())]))
+        return "\n\n".join(parts) + "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the rules made of one text."""
+
+    text: str
+    hits: tuple[tuple[str, str, str], ...] = ()  # rule, text before, text after
+    dropped: Rule | None = None
+
+
+def apply(text: str, rules: Rules) -> Outcome:
+    """Every rule in order; the first that drops ends it. A repair that changes nothing is no hit."""
+    hits: list[tuple[str, str, str]] = []
+    for rule in rules.rule:
+        if not rule.holds(text):
+            continue
+        if rule.action == "drop":
+            return Outcome(text, (*hits, (rule.name, text, "")), rule)
+        fixed = rule.fixed(text)
+        if fixed != text:
+            hits.append((rule.name, text, fixed))
+            text = fixed
+    return Outcome(text, tuple(hits))
+
+
+# ---- a whole curation ----------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What is kept, what is dropped and why, and what each rule did."""
+
+    kept: list[Record] = field(default_factory=list)
+    dropped: list[Record] = field(default_factory=list)
+    hits: dict[str, list[Record]] = field(default_factory=dict)  # rule -> {"id", "before", "after"}
+
+
+def judge(folder: Folder, rules: Rules, *, partly: bool = False) -> Verdict:
+    """Apply the rules to every repaired text, in the order of the pictures.
+
+    Raises UsageError where texts are not repaired yet, unless `partly`; then these are left out.
+    """
+    first, second, by_hand = generated(folder), repaired(folder), edited(folder)
+    verdict = Verdict(hits={rule.name: [] for rule in rules.rule})
+    said = _labels_by_text(folder)
+    open_: list[str] = []
+    standing: dict[str, Record] = {}
+    for entry in known_pictures(folder):
+        name, made = entry.id, first.get(entry.id)
+        if made is None:
+            open_.append(name)
+            continue
+        if made["status"] != "ok":
+            verdict.dropped.append(_dropped(name, "generate", made["reason"], str(made.get("text", ""))))
+            continue
+        mended = second.get(name)
+        if mended is None:
+            open_.append(name)
+            continue
+        if mended["status"] != "repaired":
+            verdict.dropped.append(_dropped(name, "repair", mended["reason"], str(made["text"])))
+            continue
+        outcome = apply(str(mended["text"]), rules)
+        hand = by_hand.get(name)
+        ruled = {"ruled": outcome.text} if hand else {}  # what it is again where the edit is undone
+        if hand:
+            outcome = Outcome(str(hand["text"]))
+        for rule, before, after in outcome.hits:
+            verdict.hits[rule].append({"id": name, "before": before, "after": after})
+        rule_names = [rule for rule, _, _ in outcome.hits]
+        if outcome.dropped is not None:
+            reason = f"{outcome.dropped.name}: {outcome.dropped.says}".rstrip(": ")
+            verdict.dropped.append(_dropped(name, "rules", reason, str(mended["text"]), rule_names))
+            continue
+        # a repair by rule makes no invention true, one by a person does
+        seen = {digest(outcome.text)} if hand else {digest(outcome.text), digest(str(mended["text"]))}
+        labels = [label for text in sorted(seen) for label in said.get((name, text), ())]
+        bad = [label for label in labels if set(label.kinds) & set(rules.people.drop)]
+        if bad:
+            kinds = ", ".join(kind for kind in bad[0].kinds if kind in rules.people.drop)
+            reason = f"{bad[0].reviewer} says: {kinds}{f' ({bad[0].note})' if bad[0].note else ''}"
+            verdict.dropped.append(_dropped(name, "people", reason, outcome.text, rule_names))
+            continue
+        of = digest(str(mended["text"]))
+        standing[name] = {"id": name, "text": outcome.text, "rules": rule_names, "of": of, **ruled}
+    if open_ and not partly:
+        raise UsageError(
+            f"{len(open_)} pictures have no repaired text yet (the first: {printable(open_[0], 60)}); finish "
+            "`inquisight curate generate` and `repair` first, or add --partly to leave them out."
+        )
+    # those that people wrote come first: the others are compared with them
+    texts = {name: str(standing[name]["text"]) for name in sorted(standing, key=lambda name: name not in by_hand)}
+    limit = rules.near_duplicates.similarity
+    for name, (other, likeness) in (near_duplicates(texts, limit) if limit <= 1 else {}).items():
+        if name in by_hand:
+            continue
+        record = standing.pop(name)
+        reason = f"{likeness:.2f} like the text of {other}, which is kept"
+        verdict.dropped.append(_dropped(name, "similar", reason, record["text"], record["rules"]))
+    verdict.kept = list(standing.values())
+    order = {entry.id: place for place, entry in enumerate(known_pictures(folder))}
+    verdict.dropped.sort(key=lambda record: order[record["id"]])
+    return verdict
+
+
+def write_verdict(folder: Folder, rules: Rules, verdict: Verdict) -> None:
+    """Keep the outcome. `rules.json` comes last and names the other two, so that a torn set of files shows."""
+    write_lines(folder.verified.path, verdict.kept)
+    write_lines(folder.dropped.path, verdict.dropped)
+    total = len(verdict.kept) + sum(record["stage"] != "generate" for record in verdict.dropped)
+    table = []
+    for rule in rules.rule:
+        hits = verdict.hits[rule.name]
+        table.append(
+            {
+                "name": rule.name,
+                "kind": rule.kind,
+                "action": rule.action,
+                "says": rule.says,
+                "hits": len(hits),
+                "share": round(len(hits) / total, 4) if total else 0.0,
+                "ids": [hit["id"] for hit in hits],
+                "examples": hits[:EXAMPLES],
+            }
+        )
+    outcome = {
+        "schema": 1,
+        "settings": {"rules": digest(rules.model_dump(mode="json"))},
+        "of": inputs_digest(folder),
+        "files": {path.name: _sha256(path) for path in (folder.verified.path, folder.dropped.path)},
+        "kept": len(verdict.kept),
+        "dropped": len(verdict.dropped),
+        "rules": table,
+    }
+    write_json(folder.path / "rules.json", outcome)
+
+
+def last_verdict(folder: Folder) -> Record | None:
+    """`rules.json`, or None where the rules did not run to their end."""
+    outcome = read_json(folder.path / "rules.json")
+    if outcome is None:
+        return None
+    files = outcome.get("files", {})
+    whole = all(_sha256(folder.path / name) == value for name, value in files.items())
+    return outcome if files and whole else None
+
+
+def is_stale(folder: Folder, outcome: Record) -> bool:
+    """Whether texts or labels came or changed since the rules ran."""
+    return bool(outcome.get("of") != inputs_digest(folder))
+
+
+def inputs_digest(folder: Folder) -> str:
+    """The same for the same texts and labels, whatever order they were written in."""
+    made = {name: [one["status"], one.get("text", "")] for name, one in generated(folder).items()}
+    mended = {name: [one["status"], one.get("text", "")] for name, one in repaired(folder).items()}
+    by_hand = {name: one["text"] for name, one in edited(folder).items()}
+    said = {
+        f"{name}:{of}": sorted([label.reviewer, *label.kinds] for label in labels)
+        for (name, of), labels in _labels_by_text(folder).items()
+    }
+    return digest([made, mended, said, *([by_hand] if by_hand else [])])
+
+
+def _labels_by_text(folder: Folder) -> Mapping[tuple[str, str], list[Label]]:
+    found: dict[tuple[str, str], list[Label]] = {}
+    for label in Labels(folder).all():
+        found.setdefault((label.id, label.of), []).append(label)
+    return found
+
+
+def _toml(value: Any) -> str:
+    """TOML's strings, numbers and lists are JSON's."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _dropped(name: str, stage: str, reason: str, text: str, rules: list[str] | None = None) -> dict[str, Any]:
+    return {"id": name, "stage": stage, "reason": reason, "text": text, "rules": rules or []}
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except FileNotFoundError:
+        return ""

@@ -1,0 +1,99 @@
+"""How far a step is: one line that rewrites itself in a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TextIO
+
+from core.errors import StoreError, printable
+from core.files.atomic import replacing
+
+EVERY: Final = 30.0  # seconds between lines where nobody watches
+KEPT_EVERY: Final = 0.5  # seconds between two notes for those who watch from elsewhere
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """What a step tells after each thing it did."""
+
+    done: int  # of `total`, those of earlier runs included
+    total: int
+    id: str
+    rejected: str = ""  # why this one was set aside
+    note: str = ""  # what else is worth a word, such as the cost so far
+
+
+@dataclass(slots=True)
+class Tally:
+    """What happened in this run."""
+
+    done: int = 0
+    rejected: int = 0
+
+
+def show(events: Iterable[Advance], doing: str, stream: TextIO | None = None, *, keep: Path | None = None) -> Tally:
+    """Run `events` to their end, telling on standard error how far they are, and in the file `keep`."""
+    out = stream if stream is not None else sys.stderr
+    alive = out.isatty()
+    tally = Tally()
+    started = last = time.monotonic()
+    kept = 0.0
+    try:
+        for event in events:
+            tally.done += 1
+            tally.rejected += bool(event.rejected)
+            now = time.monotonic()
+            if keep is not None and now - kept >= KEPT_EVERY:
+                kept = now
+                _keep(keep, event, tally, now - started)
+            if alive:
+                out.write(f"\r\x1b[2K{_line(event, doing, tally, now - started)}")
+                out.flush()
+            elif now - last >= EVERY:
+                last = now
+                print(f"inquisight: {_line(event, doing, tally, now - started)}", file=out, flush=True)
+    except KeyboardInterrupt:
+        _clear(out, alive)
+        print("inquisight: stopped; nothing is lost, the same command goes on", file=out, flush=True)
+        raise
+    finally:
+        _clear(out, alive)
+    return tally
+
+
+def _keep(path: Path, event: Advance, tally: Tally, seconds: float) -> None:
+    """For those who watch; whoever reads it finds a whole one, and a power cut may take it."""
+    left = (event.total - event.done) * seconds / tally.done
+    told = {"done": event.done, "total": event.total, "rejected": tally.rejected, "note": event.note, "left": left}
+    # The work itself says that a disk is full; those who watch only see an older state.
+    with suppress(StoreError), replacing(path, StoreError, part=f"{path.name}.part", sync=False) as file:
+        file.write(json.dumps({**told, "time": time.time()}).encode())
+
+
+def _clear(out: TextIO, alive: bool) -> None:
+    if alive:
+        out.write("\r\x1b[2K")
+        out.flush()
+
+
+def _line(event: Advance, doing: str, tally: Tally, seconds: float) -> str:
+    parts = [f"{doing} {event.done}/{event.total}"]
+    if tally.rejected:
+        parts.append(f"{tally.rejected} set aside")
+    if event.note:
+        parts.append(event.note)
+    if left := event.total - event.done:
+        parts.append(f"{_duration(left * seconds / tally.done)} left")
+    return ", ".join([*parts, printable(event.id, 40)])
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,1 @@
+"""Features of the frozen vision half: encoded once, stored on disk, read while training."""

@@ -1,0 +1,62 @@
+"""Features of a run's pictures: encoded once, kept in a folder, opened when the run trains on them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from core.errors import UsageError
+from plugins.minigpt4.runtime.trained import open_run
+from training.recipes import Recipe, load_recipe
+from training.runs import checkpoints
+
+FEATURES: Final = "features"
+
+
+def keep_features(recipe: Recipe | str, out: Path | str) -> Path:
+    """Look at every picture of the recipe's data once and keep what the eye said; the same call goes on.
+
+    Raises InquisightError. Under `accelerate launch` every process looks at its share.
+    """
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    if recipe.model is None or not recipe.data:
+        raise UsageError("the recipe needs a model and data: --set model=DIRECTORY --set data=PATH.")
+    from accelerate import Accelerator
+
+    from core.datasets.samples.sample import BrokenLog
+    from training.features.encode import write_features
+
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    out = Path(out).expanduser().absolute()
+    write_features(
+        recipe.model,
+        recipe.data,
+        out,
+        rank=accelerator.process_index,
+        world=accelerator.num_processes,
+        device="cpu" if accelerator.device.type == "cpu" else str(accelerator.device),
+        threads=recipe.workers,
+        broken=BrokenLog(out / checkpoints.BROKEN, max_share=recipe.max_broken),
+    )
+    accelerator.wait_for_everyone()
+    return out
+
+
+def kept_features(recipe: Recipe, out: Path) -> Path:
+    """Encode what is not encoded yet; into the folder of the run that this one goes on from, where that has some."""
+    before = Path(recipe.projection) / FEATURES
+    of_this_model = (before / "features.json").is_file() and open_run(before.parent).base == recipe.model
+    folder = before if of_this_model and os.access(before, os.W_OK) else out / FEATURES
+    return folder if checkpoints.steps_saved(out) else keep_features(recipe, folder)
+
+
+def open_features(recipe: Recipe, main: bool) -> Any | None:
+    """The kept features, where the recipe names them. Raises DataError where they are of another model."""
+    if recipe.features is None:
+        return None
+    from training.features.encode import FeatureStore
+
+    return FeatureStore(recipe.features, recipe.model if main else None)  # every byte of the eye is compared, once

@@ -1,0 +1,1 @@
+"""Runs on disk: checkpoints, logs, progress; found, started, watched and resumed."""

@@ -1,0 +1,142 @@
+"""`inquisight train status RUN`: what a run's folder says, without touching it and without a model library."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from core.console.processes import is_running as runs_here
+from core.errors import UsageError, printable
+from training.recipes import load_recipe
+from training.runs.checkpoints import (
+    BROKEN,
+    LOG,
+    OUTPUT,
+    PLOT,
+    PROCESS,
+    RECIPE,
+    STATUS,
+    STOPPED,
+    is_running,
+    log_lines,
+    read_json,
+    steps_saved,
+)
+from training.runs.progress import duration
+
+FINISHED = "finished.json"
+_STARTING: Final = 600.0  # seconds in which a process that was started must have taken its folder
+
+
+def describe(run: Path, *, now: float | None = None) -> dict[str, Any]:
+    """The facts about a run, for people and for `--json`. Raises UsageError where there is none."""
+    run = run.expanduser()
+    if not (run / RECIPE).is_file():
+        what = "holds no training" if run.is_dir() else "does not exist"
+        raise UsageError(f"{printable(run)} {what}: name the folder given as --out.")
+    recipe = load_recipe(str(run / RECIPE))
+    now = datetime.datetime.now(datetime.UTC).timestamp() if now is None else now
+    status, stopped, finished = (read_json(run / name) for name in (STATUS, STOPPED, FINISHED))
+    lines = list(log_lines(run))
+    last = lines[-1] if lines else {}
+    saved = steps_saved(run)
+    running = is_running(run)
+    process = read_json(run / PROCESS)
+    if running:
+        # It holds the folder from its beginning on, and writes its status when the model is loaded and it trains.
+        trains = status.get("state") == "running" and status.get("time", 0) >= process.get("begun", 0)
+        state = "stopping" if process.get("asked") else "running" if trains else "starting"
+    elif is_starting(process):
+        state = "starting"
+    else:
+        said = _last_word(run / OUTPUT) if _modified(run / OUTPUT) >= _modified(run / LOG) else None
+        failed = stopped or (said and not said.startswith("stopped after"))
+        state = "finished" if finished else "failed" if failed else "interrupted"
+    recent = [line["loss"] for line in lines[-50:]]
+    facts: dict[str, Any] = {
+        "run": str(run),
+        "state": state,
+        "title": recipe.title,
+        "stage": recipe.stage,
+        "step": last.get("step", 0),
+        "steps": status.get("steps") or recipe.steps,
+        "loss": last.get("loss"),
+        "loss_last_50": sum(recent) / len(recent) if recent else None,
+        "samples": last.get("samples", 0),
+        "seconds": last.get("seconds", 0.0),
+        "checkpoints": saved,
+        "broken": _count(run / BROKEN),
+        "plot": str(run / PLOT) if (run / PLOT).is_file() else None,
+    }
+    if running and "time" in status:
+        facts |= {name: status.get(name) for name in ("rate", "share")}
+        facts["left"] = max(status.get("left", 0) - (now - status["time"]), 0)
+        facts["last_sign"] = now - max(status["time"], _modified(run / LOG))
+    if state == "failed":
+        facts["reason"] = stopped.get("reason") or said
+    elif state == "interrupted" and said:
+        facts["reason"] = said
+    return facts
+
+
+def is_starting(process: dict[str, Any]) -> bool:
+    """Whether process.json speaks of a process that was started and has not yet taken the folder."""
+    return time.time() - process.get("begun", 0) < _STARTING and runs_here(process)
+
+
+def _last_word(output: Path) -> str | None:
+    """Why a process ended that nobody watched: the line that a terminal would have shown."""
+    try:
+        lines = output.read_text("utf-8", errors="replace").splitlines()[-20:]
+    except OSError:
+        return None
+    return next(
+        (line.removeprefix("inquisight: ") for line in reversed(lines) if line.startswith("inquisight: ")), None
+    )
+
+
+def in_words(facts: dict[str, Any]) -> list[str]:
+    """The same as lines for a person."""
+    stage = f"stage {facts['stage']}" + (f", {facts['title']}" if facts["title"] else "")
+    lines = [f"{printable(facts['run'])}: {facts['state']} ({printable(stage)})"]
+    steps = f"/{facts['steps']}" if facts["steps"] else ""
+    progress = f"step {facts['step']}{steps}, {facts['samples']} samples"
+    if facts["loss"] is not None:
+        progress += f", loss {facts['loss']:.4f} (mean of the last 50 steps {facts['loss_last_50']:.4f})"
+    lines.append(progress)
+    if facts.get("rate"):
+        share = f", {facts['share']:.0%} of the peak" if facts.get("share") else ""
+        lines.append(f"{facts['rate']:.3g} samples/s{share}, {duration(facts['left'])} left")
+    if facts.get("last_sign", 0) > 300:
+        lines.append(f"its last sign is {duration(facts['last_sign'])} old")
+    saved = facts["checkpoints"]
+    lines.append(f"checkpoints: {', '.join(map(str, saved))}" if saved else "no checkpoint yet")
+    if facts["broken"]:
+        lines.append(f"{facts['broken']} broken samples were skipped; see {BROKEN}")
+    if facts["plot"]:
+        lines.append(f"plot: {printable(facts['plot'])}")
+    if facts.get("reason"):
+        lines.append(f"why it stopped: {printable(facts['reason'], None)}")
+    if facts["state"] in ("interrupted", "failed"):
+        after = f"the same command goes on after step {saved[-1]}" if saved else "the same command begins again"
+        lines.append(after)
+    if facts["state"] == "finished":
+        lines.append(f"use it: inquisight caption PICTURE --vision trained:{printable(facts['run'])}")
+    return lines
+
+
+def _count(file: Path) -> int:
+    try:
+        with file.open("rb") as opened:
+            return sum(1 for _ in opened)
+    except OSError:
+        return 0
+
+
+def _modified(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except OSError:
+        return 0.0

@@ -1,0 +1,1 @@
+"""What outlives a rerun: visitors, their pictures, jobs, shared models, transcripts."""

@@ -1,0 +1,1 @@
+"""Parts of pages that take input: model choice, uploads, forms, notices."""
