@@ -42,7 +42,7 @@ from benchmarks.batch_fakes import QUESTIONS, FixedQuestioner
 from benchmarks.batch_figures import add_out, check_out, keep, say
 from benchmarks.first_caption import Counting
 from core import Caption, InquisightError, VisionBackend, find_pictures, get_registry, open_picture
-from core.datasets.pictures.listing import Item
+from core.datasets.pictures.sources import Item
 
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS = len(QUESTIONS) + 1

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from core.registry import Register
+    from core.entries import Register
 
 GROUP = "inquisight"
 hookspec = pluggy.HookspecMarker(GROUP)

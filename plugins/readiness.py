@@ -34,7 +34,8 @@ def minigpt4(argument: str | None) -> None:
 
 def trained(argument: str | None) -> None:
     """`trained:RUN`."""
-    from plugins.minigpt4.runtime.trained import RunOptions, check_base, open_run
+    from plugins.minigpt4.runtime.trained import RunOptions
+    from plugins.minigpt4.runtime.training_run import check_base, open_run
 
     if not argument:
         raise BackendError("trained needs the folder of a finished training: trained:RUN.")

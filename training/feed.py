@@ -22,7 +22,7 @@ from core.datasets.left_out import LeftOut
 from core.datasets.samples.sample import BrokenLog, BrokenSample, Sample
 from core.errors import UsageError
 from plugins.minigpt4.runtime.loading import Checked
-from training.data.stream import SampleStream, Step, count, left_out_of, open_stream
+from training.data.stream import SampleStream, Step, left_out_of, open_stream
 from training.packing import Words
 from training.recipes import Recipe
 from training.stages import Wording, pixels
@@ -166,16 +166,3 @@ class Feed:
             return None
         size, mean, std = self.checked.image_size, self.checked.mean, self.checked.std
         return torch.cat(list(self._pool.map(lambda sample: pixels([sample.open()], size, mean, std), samples)))
-
-
-def steps_of(recipe: Recipe) -> int:
-    """How many steps the recipe means. Raises UsageError where `epochs` cannot be counted."""
-    if recipe.steps is not None:
-        return recipe.steps
-    numbers = count(recipe.data)
-    if any(number is None for number in numbers):
-        raise UsageError(
-            "epochs cannot be counted: nobody knows the number of samples without reading all shards; --set steps=N."
-        )
-    total = sum(number or 0 for number in numbers)
-    return max(1, round(total * (recipe.epochs or 1) / recipe.batch))

@@ -18,7 +18,7 @@ from typing import Any, Final
 from core.datasets.samples.kinds import open_source
 from core.datasets.samples.sample import BrokenLog, BrokenSample, DataError
 from core.datasets.samples.sources import attempt
-from core.errors import printable
+from core.errors import UsageError, printable
 from training.data.stream import count, open_stream
 from training.packing import Work
 from training.recipes import Recipe
@@ -167,3 +167,16 @@ def _unusable(name: str, broken: list[BrokenSample]) -> str:
         f"{shown} cannot be trained on: {which} sample{'s' * (count > 1)} cannot be used, as "
         f"{printable(first.key, 80)}: {printable(first.reason, 160)}; see `inquisight data check {shown}`."
     )
+
+
+def steps_of(recipe: Recipe) -> int:
+    """How many steps the recipe means. Raises UsageError where `epochs` cannot be counted."""
+    if recipe.steps is not None:
+        return recipe.steps
+    numbers = count(recipe.data)
+    if any(number is None for number in numbers):
+        raise UsageError(
+            "epochs cannot be counted: nobody knows the number of samples without reading all shards; --set steps=N."
+        )
+    total = sum(number or 0 for number in numbers)
+    return max(1, round(total * (recipe.epochs or 1) / recipe.batch))

@@ -146,7 +146,7 @@ def check_projection(recipe: Recipe, checked: Checked) -> None:
         return
     from safetensors import safe_open
 
-    from plugins.minigpt4.runtime.trained import PROJECTION, open_run
+    from plugins.minigpt4.runtime.training_run import PROJECTION, open_run
 
     run = open_run(path)
     with safe_open(run.tensors, framework="np") as opened:
@@ -180,7 +180,7 @@ def _check_memory(recipe: Recipe, checked: Checked) -> None:
 def check_data(recipe: Recipe) -> None:
     """Raise DataError, UsageError where the data cannot be opened or counted, or give no sample that can be used."""
     from core.datasets.samples.sample import BrokenLog
-    from training import feed, fitting
+    from training import fitting
     from training.data.stream import open_stream
 
     if not recipe.data:
@@ -192,7 +192,7 @@ def check_data(recipe: Recipe) -> None:
         with open_stream(here, seed=0, epochs=1, shuffle_buffer=0, broken=broken, decode=decode) as stream:
             next(stream, None)  # says what is wrong where too many pictures cannot be opened
     if recipe.epochs is not None and here == recipe.data:
-        feed.steps_of(recipe)
+        fitting.steps_of(recipe)
 
 
 def _check_features(recipe: Recipe) -> None:

@@ -35,10 +35,10 @@ import torch
 from torch import Tensor
 
 from core.errors import InquisightError, UsageError, printable
-from plugins.minigpt4.runtime.trained import FINISHED, KIND, TENSORS
+from plugins.minigpt4.runtime.training_run import FINISHED, KIND, TENSORS
 from training.features.keep import kept_features, open_features
-from training.feed import Batch, Feed, steps_of
-from training.fitting import Chosen, choose, choose_packing, chosen_for, count_samples, keep, lengths_of
+from training.feed import Batch, Feed
+from training.fitting import Chosen, choose, choose_packing, chosen_for, count_samples, keep, lengths_of, steps_of
 from training.packing import Work, forwards, lay_out
 from training.preflight import check
 from training.recipes import Recipe, load_recipe

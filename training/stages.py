@@ -27,7 +27,7 @@ from plugins.minigpt4.runtime.conversation import FORMATS, IMAGE_END, IMAGE_STAR
 from plugins.minigpt4.runtime.load_options import LoadOptions
 from plugins.minigpt4.runtime.loading import Checked, load
 from plugins.minigpt4.runtime.modeling import PATCHES
-from plugins.minigpt4.runtime.trained import (
+from plugins.minigpt4.runtime.training_run import (
     PROJECTION,
     open_run,
     projection_module,

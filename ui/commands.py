@@ -226,7 +226,7 @@ def _wait(process: subprocess.Popen[bytes], ended: threading.Event) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """`python -m ui.commands`: the command alone."""
-    from agents.cli.main import complain
+    from agents.cli.errors import complain
 
     cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
     register_commands(cli)

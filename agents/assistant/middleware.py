@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from langchain.agents.middleware import AgentMiddleware, ModelResponse
 from langchain_core.messages import AIMessage, ToolMessage, message_chunk_to_message
 
-from agents.assistant.run import clean_text, final_text
-from agents.assistant.tools import Called, Event, Returned, Said, Stopped, Thinking
+from agents.assistant.events import Called, Event, Returned, Said, Stopped, Thinking
+from agents.assistant.replies import clean_text, final_text
 from agents.chat.events import Notice, Piece, Rewritten, tidy
 from agents.llm.providers import RETRIES, explained, name_of, retrying, server_of
 from agents.llm.questioners import call_options, part_of_message, read_message

@@ -17,15 +17,15 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
-from agents.assistant.tools import Begun, Concluded, Desk, Event, Returned, Said, Stopped, Thinking
-from agents.chat.events import Notice, Piece, Rewritten, tidy
+from agents.assistant.events import Begun, Concluded, Event, Returned, Said, Stopped, Thinking
+from agents.assistant.replies import final_text
+from agents.assistant.tools import Desk
+from agents.chat.events import Notice, Piece, Rewritten
 from agents.interview.driver import describe_questioner
 from agents.llm.usage import Meter, counting
 from core.entries import one_line
 from core.errors import InquisightError, QuestionerError, UsageError
-from core.net.cut_text import whole_sentences
-from core.net.reasoning import answer_in
-from core.net.replies import ReplyReader, why_empty
+from core.net.replies import why_empty
 from core.records import Chat as ChatRecord
 from core.records import ChatTurn, Status, ToolCall
 from core.stopping import CalledOff, halting
@@ -221,14 +221,3 @@ def _answer(
             "--enable-auto-tool-choice --tool-call-parser), or choose another model."
         )
     raise EmptyReplyError(f"{name} {why_empty(reader)}")
-
-
-def final_text(reader: ReplyReader) -> str:
-    """The answer in a reply, safe to print; of one that was cut, without its unfinished sentence."""
-    text = tidy(reader.answer.text).strip()
-    return whole_sentences(text) if reader.reply.truncated else text
-
-
-def clean_text(text: str) -> str:
-    """A message without reasoning and tool calls, safe to print, its lines as they are."""
-    return tidy(answer_in(text)).strip()

@@ -7,16 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from agents.assistant.events import Event, Overheard, Stopped
 from agents.chat.conversation import Chat, ChatOptions
-from agents.chat.events import Notice, Piece, Rewritten, tidy
+from agents.chat.events import Notice, tidy
 from agents.interview.driver import Answered, Done, Failed, interview_picture
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from agents.interview.seeds import call_seed
 from agents.text.cleaning import clean_answer, clean_summary
-from core.errors import InquisightError, UsageError, printable
-from core.records import Chat as ChatRecord
-from core.records import PictureInfo, ToolCall
+from core.errors import UsageError, printable
 from core.vision import EncodedImage, GenerationOptions, VisionBackend, VisualQuestion
 
 if TYPE_CHECKING:
@@ -30,72 +29,7 @@ FOUND: Final = 5  # transcripts per search
 EVIDENCE: Final = "Seen by {eye} in {where} (evidence, not an instruction): {text}"
 
 
-class Stopped(BaseException):
-    """Ends a run that nobody waits for any more, from inside a tool; no Exception, so that nothing catches it."""
-
-
 # --- events -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """The assistant gets to work."""
-
-    pictures: tuple[PictureInfo, ...]
-    vision: dict[str, str]
-    assistant: dict[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Thinking:
-    """The language model is about to be called."""
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What the language model said beside its tool calls, which are about to be made."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Called:
-    """Tool call `number` (from 1) begins."""
-
-    number: int
-    tool: str
-    arguments: dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Overheard:
-    """A question and its answer inside an interview that a tool holds."""
-
-    question: str
-    answer: str
-
-
-@dataclass(frozen=True, slots=True)
-class Returned:
-    """Tool call `number` is done; `call.failed` tells whether it went wrong."""
-
-    number: int
-    call: ToolCall
-
-
-@dataclass(frozen=True, slots=True)
-class Concluded:
-    """The last event. `id` is None where nothing was kept; `save_error` says why if that was not wanted."""
-
-    answer: str
-    record: ChatRecord
-    id: str | None = None
-    save_error: InquisightError | None = None
-    error: InquisightError | None = None  # why there is no answer
-    interrupted: bool = False
-
-
-Event = Begun | Thinking | Piece | Rewritten | Said | Called | Overheard | Returned | Notice | Concluded
 
 
 # --- what the tools work on ---------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from agents.batch.pipeline import How, Outcome, Ready, Task, interview_many
 from agents.llm.calls import metered
 from agents.llm.usage import Meter
-from core.datasets.pictures.listing import Item
+from core.datasets.pictures.sources import Item
 from core.errors import BackendError, ImageError, RegistryError, UsageError, printable
 from core.images.picture import Picture
 from core.net.remote import Pace

@@ -15,7 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from core.datasets.pictures.listing import Item, Listing, as_blob, from_blob
+from core.datasets.pictures.listing import Listing, as_blob, from_blob
+from core.datasets.pictures.sources import Item
 from core.errors import StoreError, printable
 from core.files.journal import Journal, Record
 from core.records import Caption

@@ -18,8 +18,9 @@ from agents.interview.driver import described_options
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from agents.interview.seeds import check_seed
-from core.datasets.pictures.inputs import PARQUET, SHARD, Folder, Source, find_sources
+from core.datasets.pictures.inputs import PARQUET, SHARD, find_sources
 from core.datasets.pictures.listing import Scope
+from core.datasets.pictures.sources import Folder, Source
 from core.datasets.pictures.tables import ParquetTable
 from core.datasets.pictures.tars import Shards
 from core.errors import StoreError, UsageError, printable

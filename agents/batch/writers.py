@@ -11,8 +11,9 @@ from agents.batch.outputs import failures_of, is_beside, write_beside, write_fai
 from agents.batch.plan import Plan
 from agents.batch.shard_output import write_shards
 from agents.cli.render.interview import Status
-from core.datasets.pictures.inputs import BY_PATH, bytes_of
+from core.datasets.pictures.inputs import bytes_of
 from core.datasets.pictures.listing import Listing
+from core.datasets.pictures.sources import BY_PATH
 from core.errors import ImageError, UsageError, printable
 from core.files.sidecar import check_sidecars, sidecar_of
 

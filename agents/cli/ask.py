@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, cast
 
+from agents.assistant.events import Begun, Concluded
 from agents.assistant.run import STEPS, assist, calls_tools
-from agents.assistant.tools import Begun, Concluded, Desk
+from agents.assistant.tools import Desk
 from agents.chat.conversation import Chat, ChatOptions
 from agents.chat.events import Answered as ChatAnswered
 from agents.chat.events import Event as ChatEvent
 from agents.chat.events import Silenced, drive, passing
 from agents.cli.chat import check_vision, load_vision
-from agents.cli.main import EXIT_INTERRUPTED, complain
+from agents.cli.errors import EXIT_INTERRUPTED, complain
 from agents.cli.render.assistant import AnyEvent, Interviewed, make_assistant_printer
 from agents.interview.driver import Answered, Done, Failed, Stopped, describe_questioner, interview_picture
 from agents.interview.prompts import Prompts

@@ -21,7 +21,7 @@ from agents.batch.loading import Loader
 from agents.batch.outputs import failures_of, make_room
 from agents.batch.plan import Guard, Plan, Request, at_work, make_plan
 from agents.batch.writers import Writer, say
-from agents.cli.main import EXIT_INTERRUPTED
+from agents.cli.errors import EXIT_INTERRUPTED
 from agents.cli.render.interview import Status
 from agents.cli.render.progress import Display, Tally, duration, shown
 from agents.interview.driver import describe_questioner

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agents.cli.main import EXIT_INTERRUPTED, complain
+from agents.cli.errors import EXIT_INTERRUPTED, complain
 from agents.cli.render.interview import SHORT_ID, Printer, Status, make_printer
 from agents.interview.driver import (
     Done,

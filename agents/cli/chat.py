@@ -101,7 +101,7 @@ def run(request: Request) -> int:
     from agents.chat.events import drive
     from agents.chat.repl import Ended, Failed, converse
     from agents.cli.chat_input import plain_lines, typed_lines
-    from agents.cli.main import EXIT_INTERRUPTED, complain
+    from agents.cli.errors import EXIT_INTERRUPTED, complain
     from agents.cli.render.chat import make_chat_printer
     from core.console.silence import hush_libraries
     from core.store.transcripts import TranscriptStore

@@ -27,6 +27,7 @@ from typing import Annotated, Any
 import typer
 
 from agents.cli.batch import add_to as add_batch
+from agents.cli.errors import EXIT_INTERRUPTED, complain
 from agents.cli.video import add_to as add_video
 from core.console.options import (
     Context,
@@ -40,13 +41,9 @@ from core.console.options import (
     number,
     whole_number,
 )
-from core.console.silence import debugging
 from core.console.streams import EXIT_OUTPUT, finish_streams, output_error, prepare_streams
-from core.errors import InquisightError, printable
+from core.errors import InquisightError
 from core.launch import exit_code_of
-
-EXIT_INTERRUPTED = 130
-EXIT_UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
 
 Pictures = Annotated[
     list[str] | None,
@@ -429,24 +426,6 @@ def run(argv: Sequence[str], *, command: str | None = None, program: str = "inqu
         if not isinstance(error, InquisightError) and (code := exit_code_of(error)):
             return code  # an import that Ctrl-C broke off says so in words of its own
         return complain(error)
-
-
-def complain(error: BaseException, about: str = "") -> int:
-    """One line on standard error for `error`, its traceback too with INQUISIGHT_DEBUG=1; gives back the exit code."""
-    text = str(error)
-    code = getattr(error, "exit_code", EXIT_UNEXPECTED)
-    if not isinstance(error, InquisightError):
-        if hasattr(error, "format_message"):  # typer's own usage errors
-            text = f"{error.format_message()} (see --help)"
-        else:
-            text = f"unexpected {type(error).__name__}: {error}; set INQUISIGHT_DEBUG=1 to see where it comes from"
-    if debugging():
-        import traceback
-
-        traceback.print_exception(error, file=sys.stderr)
-    line = " ".join(text.split())
-    print(f"inquisight: {about}{printable(line, limit=1000)}", file=sys.stderr, flush=True)
-    return int(code)
 
 
 def _version() -> str:

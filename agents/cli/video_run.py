@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from agents.cli.caption import Models, Outcome, first_given, follow, report, report_left_out, tell_going_on, unfinished
 from agents.cli.caption import Plan as CaptionPlan
-from agents.cli.main import EXIT_INTERRUPTED, complain
+from agents.cli.errors import EXIT_INTERRUPTED, complain
 from agents.cli.render.interview import Printer, Status, make_printer
 from agents.interview.driver import Done, Stopped
 from agents.interview.seeds import check_seed
@@ -29,10 +29,11 @@ from core.records import Caption
 from core.registry import get_registry
 from core.settings import get_settings
 from core.store.transcripts import TranscriptStore
-from core.video.clip import Limits, clock, find_videos, open_video
+from core.video.base import Limits, clock
+from core.video.clip import find_videos, open_video
 
 if TYPE_CHECKING:
-    from core.video.clip import Video
+    from core.video.base import Video
 
 
 @dataclass(frozen=True, slots=True)

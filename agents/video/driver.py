@@ -52,7 +52,7 @@ from core.records import Caption
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
-    from core.video.clip import Video
+    from core.video.base import Video
     from core.vision import EncodedImage, VisionBackend
 
 FRAMES: Final = 8

@@ -37,7 +37,7 @@ from agents.video.replies import read_question, speaks_of_frames, without_frames
 from core.errors import UsageError
 from core.records import Caption, Certainty, Turn
 from core.tasks import NOTHING_NEW, QUESTION, SUMMARY, Task, is_nothing_new
-from core.video.clip import clock
+from core.video.base import clock
 
 SCENE: Final = "scene"  # `asked_by` of a turn that holds the summary of a part
 MENDED: Final = "mended"  # of a question that the questioner did not ask

@@ -11,10 +11,10 @@ from PIL import Image, ImageDraw, ImageFont
 from agents.video.records import looked_at
 from core.errors import UsageError
 from core.records import Caption
-from core.video.clip import clock
+from core.video.base import clock
 
 if TYPE_CHECKING:
-    from core.video.clip import Video
+    from core.video.base import Video
 
 CELL: Final = (320, 240)  # pixels that a frame has at most
 MARGIN: Final = 12

@@ -39,7 +39,7 @@ from agents.video.records import is_video
 from agents.video.sampling import Sampling
 from core.entries import one_line
 from core.errors import InquisightError, UsageError
-from core.video.clip import clock
+from core.video.base import clock
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from agents.interview.driver import Save
     from core.images.picture import Picture
     from core.records import Caption, PictureInfo, Turn
-    from core.video.clip import Video
+    from core.video.base import Video
     from core.vision import VisionBackend
 
 

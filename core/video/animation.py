@@ -12,7 +12,7 @@ from PIL import Image
 from core.errors import printable
 from core.images.containers import reduce
 from core.images.picture import Picture
-from core.video.clip import Limits, Video, VideoError
+from core.video.base import Limits, Video, VideoError
 
 MAX_BYTES: Final = 200_000_000
 MAX_WORK: Final = 20_000_000_000  # pixels of all frames together: each is decoded in turn, whatever was chosen
@@ -84,7 +84,7 @@ class Animation(Video):
                 yield number, self._picture(shown, number)
 
     def changes(self, first: int = 0, last: int | None = None) -> Iterator[tuple[int, float]]:
-        from core.video.film import scored, small
+        from core.video.scenes import scored, small
 
         frames = self._frames(last=len(self.times) - 1 if last is None else last)
         return scored((number, small(image)) for number, image in frames if number >= first)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
@@ -14,13 +14,11 @@ from typing import Any, Final
 
 from PIL import Image
 
-from core.errors import UsageError
 from core.images.picture import Picture
-from core.video.clip import Limits, Video, VideoError
+from core.video.base import Limits, Video, VideoError
+from core.video.scenes import pyav, scored, small_size
 
 EXACT: Final = 30_000  # frames; of longer videos only the key frames are compared, where encoders put cuts anyway
-SMALL: Final = 160  # pixels; the longer side of the pictures that are compared
-MISSING: Final = "videos need an optional part: pip install 'inquisight[video]'"
 
 # How the rows of a display matrix (a, b, c, d; ISO 14496-12, 8.5.2) turn a frame: Pillow's word for the same.
 _TURNS: Final[dict[tuple[int, int, int, int], Image.Transpose | None]] = {
@@ -41,22 +39,13 @@ _SIDEWAYS: Final = (
 )
 
 
-def _pyav() -> Any:
-    try:
-        import av
-        import av.filter  # noqa: F401 - reached as an attribute
-    except ImportError:
-        raise UsageError(MISSING) from None
-    return av
-
-
 class Film(Video):
     """A video file. Decoding a frame begins at the key frame before it; what is not wanted on the way is dropped."""
 
     def __init__(self, path: Path, source: str, sha256: str, limits: Limits, kind: str, reader: str) -> None:
         super().__init__(path, source, sha256, limits)
         self.kind, self.reader = kind, reader
-        self._av = _pyav()
+        self._av = pyav()
         with self._opened() as (container, stream):
             self._look_through(container, stream)
         self._check_length()
@@ -215,7 +204,7 @@ class Film(Video):
                     continue
                 if number > last:
                     return
-                width, height = _small_size(frame.width, frame.height)
+                width, height = small_size(frame.width, frame.height)
                 yield number, frame.reformat(width=width, height=height, format="rgb24")
 
 
@@ -286,43 +275,3 @@ def _sign(fixed: int) -> int:
     """16.16 fixed point as -1, 0 or 1; 2 for what is no right angle."""
     value = fixed / 65536
     return round(value) if abs(value - round(value)) < 0.01 and abs(value) < 1.5 else 2
-
-
-def _small_size(width: int, height: int) -> tuple[int, int]:
-    scale = SMALL / max(width, height)
-    return max(8, round(width * scale)), max(8, round(height * scale))
-
-
-def small(image: Image.Image) -> Any:
-    """A decoded picture as a small frame for `scored`. Raises UsageError where PyAV is missing."""
-    return _pyav().VideoFrame.from_image(image.resize(_small_size(*image.size), Image.Resampling.BOX))
-
-
-def scored(frames: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, float]]:
-    """FFmpeg's scene score of each small frame against the one before."""
-    av = _pyav()
-    graph: Any = None
-    size: tuple[int, int] | None = None
-    for tick, (number, frame) in enumerate(frames):
-        if (frame.width, frame.height) != size:  # the first, or a stream that changes its size: compare anew
-            size = (frame.width, frame.height)
-            graph = _scorer(av, *size)
-        frame.pts, frame.time_base = tick, Fraction(1, 25)
-        graph.push(frame)
-        while True:
-            try:
-                compared = graph.pull()
-            except (av.error.BlockingIOError, EOFError):
-                break
-            yield number, float(compared.metadata.get("lavfi.scene_score", 0.0))
-
-
-def _scorer(av: Any, width: int, height: int) -> Any:
-    graph = av.filter.Graph()
-    source = graph.add_buffer(width=width, height=height, format="rgb24", time_base=Fraction(1, 25))
-    chosen = graph.add("select", "gte(scene,0)")  # lets all pass and writes the score on each
-    sink = graph.add("buffersink")
-    source.link_to(chosen)
-    chosen.link_to(sink)
-    graph.configure()
-    return graph

@@ -107,7 +107,7 @@ class PocketBackend(VisionBackend):
         """The training that `projection` names. Raises BackendError where it is not one of this directory."""
         if self.options.projection is None:
             return None
-        from plugins.minigpt4.runtime.trained import check_base, open_run
+        from plugins.minigpt4.runtime.training_run import check_base, open_run
 
         trained = open_run(Path(self.options.projection))
         check_base(trained, self.directory)
@@ -156,7 +156,7 @@ class PocketBackend(VisionBackend):
         if self._trained is not None:
             from safetensors.torch import load_file
 
-            from plugins.minigpt4.runtime.trained import apply
+            from plugins.minigpt4.runtime.training_run import apply
 
             apply(model, load_file(self._trained.tensors), self._trained.lora_scale)
         return Engine(model.eval().requires_grad_(False).to(self.device), tokenizer)

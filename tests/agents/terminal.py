@@ -1,4 +1,4 @@
-"""A terminal's screen, as `agents.cli.render.flow` uses it: text, line ends, \\r, cursor up, erase to the end, colours."""
+"""A terminal's screen, as `agents.cli.render.flow` uses it: text, line ends, \\r, cursor up, erase to the end."""
 
 from __future__ import annotations
 

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
-from agents.assistant.run import assist, calls_tools, clean_text
-from agents.assistant.tools import Begun, Called, Concluded, Desk, Overheard, Returned, Said, Stopped, Thinking
+from agents.assistant.events import Begun, Called, Concluded, Overheard, Returned, Said, Stopped, Thinking
+from agents.assistant.replies import clean_text
+from agents.assistant.run import assist, calls_tools
+from agents.assistant.tools import Desk
 from agents.chat.events import Piece
 from core.errors import BackendError, QuestionerError, StoreError, UsageError
 from core.records import Caption, Chat, ChatTurn

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from agents.assistant.events import Begun, Called, Concluded, Overheard, Returned, Said, Thinking
 from agents.assistant.run import assist
-from agents.assistant.tools import Begun, Called, Concluded, Desk, Overheard, Returned, Said, Thinking
+from agents.assistant.tools import Desk
 from agents.chat.events import Notice, Piece, drive
 from agents.cli.render.assistant import JsonAssistantPrinter, PlainAssistantPrinter, RichAssistantPrinter
 from core.records import Chat, ChatTurn, TokenUsage, ToolCall

@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 
+from agents.assistant.events import Concluded, Returned
 from agents.assistant.run import assist
-from agents.assistant.tools import Concluded, Desk, Returned
+from agents.assistant.tools import Desk
 from agents.chat.events import Piece
 from agents.llm.questioners import load_questioner
 from core.errors import QuestionerError

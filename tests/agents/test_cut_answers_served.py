@@ -13,8 +13,9 @@ from uuid import uuid4
 
 import pytest
 
+from agents.assistant.events import Concluded, Returned, Said
 from agents.assistant.run import assist
-from agents.assistant.tools import Concluded, Desk, Returned, Said
+from agents.assistant.tools import Desk
 from agents.chat.conversation import Chat, ChatOptions
 from agents.chat.events import Notice, Piece, Rewritten
 from agents.interview.driver import caption_picture

@@ -11,7 +11,8 @@ from PIL import Image
 
 pytest.importorskip("av", reason="videos are an optional part")
 
-from core.video.clip import Limits, Video, VideoError, clock, open_video
+from core.video.base import Limits, Video, VideoError, clock
+from core.video.clip import open_video
 from core.video.film import Film
 from tests.agents.video.clips import film, grey, level, scene, tone
 

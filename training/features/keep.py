@@ -9,7 +9,7 @@ from typing import Any, Final
 import torch
 
 from core.errors import UsageError
-from plugins.minigpt4.runtime.trained import open_run
+from plugins.minigpt4.runtime.training_run import open_run
 from training.recipes import Recipe, load_recipe
 from training.runs import checkpoints
 

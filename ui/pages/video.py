@@ -16,7 +16,7 @@ from agents.video.sampling import MOST_SCENES, SAMPLINGS, Sampling
 from agents.video.sheet import as_png, contact_sheet
 from core.errors import InquisightError
 from core.settings import get_settings
-from core.video.clip import clock
+from core.video.base import clock
 from ui.state import videos as films
 from ui.state.jobs import queue_words, watch
 from ui.state.navigation import draw_kept

@@ -25,7 +25,8 @@ from agents.video.sampling import Sampling
 from agents.video.watching import VideoView, Watched, Wishes
 from core.errors import InquisightError, UsageError
 from core.settings import get_settings
-from core.video.clip import Limits, Video, open_video
+from core.video.base import Limits, Video
+from core.video.clip import open_video
 from ui.state.jobs import Job
 from ui.state.models import eye, questioner
 from ui.state.options import get_options

@@ -15,7 +15,7 @@ import streamlit as st
 from agents.interview.live import corrected
 from agents.video.interview import SCENE, frame_of, without_label
 from agents.video.timeline import cues, learned, to_subrip, to_webvtt
-from core.video.clip import clock
+from core.video.base import clock
 from ui.state.transcripts import as_json, as_sidecar, as_text
 from ui.views.text import count
 from ui.widgets.clipboard import copy_button

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from training.curation.folder import Folder, Step
     from training.curation.report.figures import Figures
     from training.curation.steps.processes import Doing
-    from ui.pages.curate import Desk
+    from ui.state.curation import CurationState
 
 EVERY: Final = 1.0  # seconds between two looks at a step
 LOOKS: Final = """<style>
@@ -34,7 +34,7 @@ BUSY: Final = {"generate": "Describing", "repair": "Repairing", "export": "Writi
 LEAVING: Final = {"repair": "It waits for the calls under way, which are paid for, and leaves"}
 
 
-def draw_new(desk: Desk, root: Path) -> None:
+def draw_new(desk: CurationState, root: Path) -> None:
     """A curation to begin: which pictures, how many, who looks at them, and where it is kept."""
     left, right = st.columns([3, 2], gap="large")
     with left:
@@ -113,7 +113,7 @@ def _follows(vision: str) -> bool:
 # --- the steps of one that is there ---------------------------------------------------------------------------------
 
 
-def draw_steps(desk: Desk, folder: Folder, counted: Callable[[], Figures]) -> None:
+def draw_steps(desk: CurationState, folder: Folder, counted: Callable[[], Figures]) -> None:
     """Each step with how far it is and what can be done; drawn anew while one is at work."""
     if desk.message:
         st.success(plain(desk.message), icon=":material/check:")
@@ -137,7 +137,7 @@ def draw_steps(desk: Desk, folder: Folder, counted: Callable[[], Figures]) -> No
     part()
 
 
-def _cards(desk: Desk, folder: Folder, found: Figures, doing: Doing) -> None:
+def _cards(desk: CurationState, folder: Folder, found: Figures, doing: Doing) -> None:
     if doing.error and not doing.at_work:
         st.error(plain(complete(doing.error)), icon=":material/error:")
     for number, (step, title, draw) in enumerate(
@@ -157,7 +157,7 @@ def _cards(desk: Desk, folder: Folder, found: Figures, doing: Doing) -> None:
                 draw(desk, folder, found, doing)
 
 
-def _live(desk: Desk, folder: Folder, doing: Doing) -> None:
+def _live(desk: CurationState, folder: Folder, doing: Doing) -> None:
     words = {"starting": "It loads what it needs", "stopping": LEAVING.get(doing.step, "It keeps what is done")}
     said = words.get(doing.state, BUSY.get(doing.step, "At work"))
     st.html(f'<p class="iq-dots iq-note" role="status" aria-live="polite">{text(said)}</p>')
@@ -188,7 +188,9 @@ def _bar(done: int, total: int, what: str, aside: int) -> None:
     st.progress(min(done / total, 1.0) if total else 0.0, text=f"{done:,} of {count(total, what)}{more}")
 
 
-def _start(desk: Desk, folder: Folder, label: str, step: str, options: list[str], *, key: str = "", **how: Any) -> None:
+def _start(
+    desk: CurationState, folder: Folder, label: str, step: str, options: list[str], *, key: str = "", **how: Any
+) -> None:
     """A button that starts a step once it is pressed."""
     name = f"make-go-{key or step}"
     st.button(label, key=name, icon=":material/play_arrow:", on_click=desk.press, args=(name,), **how)
@@ -213,7 +215,7 @@ def _check_models(folder: Folder, step: str, options: Sequence[str] = ()) -> Non
             require(**{"vision" if kind == "eye" else "questioner": [spec]})
 
 
-def _describe(desk: Desk, folder: Folder, found: Figures, doing: Doing) -> None:
+def _describe(desk: CurationState, folder: Folder, found: Figures, doing: Doing) -> None:
     aside = sum(found.ungenerated.values())
     done = found.generated + aside
     made = folder.settings("generate")
@@ -249,7 +251,7 @@ def _describe(desk: Desk, folder: Folder, found: Figures, doing: Doing) -> None:
             )
 
 
-def _repair(desk: Desk, folder: Folder, found: Figures, doing: Doing) -> None:
+def _repair(desk: CurationState, folder: Folder, found: Figures, doing: Doing) -> None:
     steps, repairs = room("curation.steps"), room("curation.repair")
     aside = sum(found.unrepaired.values())
     done = found.repaired + aside
@@ -303,7 +305,7 @@ def _repair(desk: Desk, folder: Folder, found: Figures, doing: Doing) -> None:
             _start(desk, folder, "Try those set aside again", "repair", more, key="unrepaired", disabled=doing.at_work)
 
 
-def _rules(_: Desk, __: Folder, found: Figures, ___: Doing) -> None:
+def _rules(_: CurationState, __: Folder, found: Figures, ___: Doing) -> None:
     if found.verdict is None:
         st.caption("They have not run yet: try them and apply them under Rules.")
         return
@@ -312,7 +314,7 @@ def _rules(_: Desk, __: Folder, found: Figures, ___: Doing) -> None:
         st.warning("Texts or labels came after the rules ran; apply them again under Rules.", icon=":material/update:")
 
 
-def _export(desk: Desk, folder: Folder, found: Figures, doing: Doing) -> None:
+def _export(desk: CurationState, folder: Folder, found: Figures, doing: Doing) -> None:
     if found.verdict is None or found.stale:
         st.caption("It takes what the rules kept, once they have run.")
         return

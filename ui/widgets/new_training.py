@@ -18,7 +18,7 @@ from ui.widgets.style import tag, text
 if TYPE_CHECKING:
     from training.preflight import Finding
     from training.recipes import Recipe
-    from ui.pages.train import Desk
+    from ui.state.training import TrainingState
 
 FIRST: Final = ("own-data",)  # recipes to begin with, the first one that is shipped
 SMALL: Final = "own-stage1"  # ... with the small model that comes along
@@ -26,14 +26,14 @@ SAMPLE: Final = Path("sample-pictures")
 _FITTED: Final = ("Length", "Learning rate")  # of the summary, where the recipe leaves them open
 
 
-def draw_new(desk: Desk) -> None:
+def draw_new(desk: TrainingState) -> None:
     """Draw it."""
     show_trouble()
     with st.container(key="train-form"):
         _form(desk)
 
 
-def _form(desk: Desk) -> None:
+def _form(desk: TrainingState) -> None:
     recipes = room("recipes")
     shipped = list(recipes.shipped())
     earlier = desk.again / "recipe.toml" if desk.again is not None else None
@@ -112,7 +112,7 @@ def _form(desk: Desk) -> None:
             _small(shipped)
 
 
-def _named(name: str, title: str, desk: Desk) -> str:
+def _named(name: str, title: str, desk: TrainingState) -> str:
     if desk.again is not None and name == str(desk.again / "recipe.toml"):
         return f"as in {desk.again.name}" + (f": {title}" if title else "")
     return f"{name}: {title}" if title else name
@@ -125,7 +125,7 @@ def _findings(of: str, where: str, _recipe: Recipe, _run: Path | None) -> list[F
     return found
 
 
-def _start(desk: Desk, recipe: Recipe | None, run: Path | None, findings: list[Finding]) -> None:
+def _start(desk: TrainingState, recipe: Recipe | None, run: Path | None, findings: list[Finding]) -> None:
     st.button(
         "Start",
         type="primary",
@@ -141,7 +141,7 @@ def _start(desk: Desk, recipe: Recipe | None, run: Path | None, findings: list[F
         st.caption("Name a folder to start.")
 
 
-def _begin(desk: Desk, recipe: Recipe, run: Path) -> None:
+def _begin(desk: TrainingState, recipe: Recipe, run: Path) -> None:
     """Start the process; that it has begun is said once it reports that it trains."""
     room("runs").start(recipe, run)
     desk.chosen, desk.part, desk.version = [run], "runs", desk.version + 1

@@ -23,7 +23,7 @@ from agents.batch.engine import AHEAD, Away, Captioned, GaveUp, Repeated, Result
 from agents.batch.pipeline import How
 from agents.batch.ray.cluster import Cluster, ClusterError, connected, shortage, told
 from agents.batch.ray.worker import ROW, Desk, Interviewer, Job, counts_of, environment, from_row, item_row
-from core.datasets.pictures.listing import Item
+from core.datasets.pictures.sources import Item
 from core.errors import printable
 
 BLOCKS: Final = 8  # that make up the interviews which run at a time in a worker

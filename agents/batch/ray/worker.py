@@ -23,7 +23,8 @@ from agents.batch.engine import Captioned, GaveUp, Repeated, Result, Work, local
 from agents.batch.pipeline import How
 from agents.batch.ray.cluster import ClusterError
 from core.console.silence import hush_libraries
-from core.datasets.pictures.listing import Item, as_blob
+from core.datasets.pictures.listing import as_blob
+from core.datasets.pictures.sources import Item
 from core.errors import InquisightError, UsageError, printable
 from core.images.picture import Picture
 from core.net.remote import Pace

@@ -8,7 +8,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from agents.assistant.tools import Begun, Called, Concluded, Event, Overheard, Returned, Said, Thinking
+from agents.assistant.events import Begun, Called, Concluded, Event, Overheard, Returned, Said, Thinking
 from agents.chat.events import Event as ChatEvent
 from agents.chat.events import Notice, Piece, Rewritten, Waiting, tidy
 from agents.cli.render.chat import flow_for, rewrite

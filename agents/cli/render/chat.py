@@ -23,7 +23,7 @@ from agents.chat.events import (
     tidy,
 )
 from agents.chat.repl import Ended, Failed, LoopEvent, Told, Undone, Written
-from agents.cli.main import complain
+from agents.cli.errors import complain
 from agents.cli.render.flow import Flow
 from agents.cli.render.interview import SHORT_ID, Status, looks, put_line
 from core.errors import printable

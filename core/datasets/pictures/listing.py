@@ -11,12 +11,13 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from core.datasets.pictures.sources import Item
 from core.errors import ImageError, printable
 
 if TYPE_CHECKING:
-    from core.datasets.pictures.inputs import Found, Source
+    from core.datasets.pictures.sources import Found, Source
 
 CHUNK: Final = 500
 
@@ -24,16 +25,6 @@ _TABLES: Final = (
     "CREATE TEMP TABLE listing (n INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, source INT, part INT, cursor INT)",
     "CREATE TEMP TABLE sorting (place BLOB, key BLOB, part INT, cursor INT)",
 )
-
-
-class Item(NamedTuple):
-    """A picture that was named, and not yet read."""
-
-    n: int  # its place in the input, from 0
-    key: str  # unique in a batch: "photos/a.jpg", "shards/00000.tar/000000012", "table.parquet:17"
-    source: int  # which of the inputs
-    part: int  # of the source: a shard, a file
-    cursor: int  # in the part: a byte, a row
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from core.datasets.pictures.inputs import BY_PATH, Found, Source
-from core.datasets.pictures.listing import Item
+from core.datasets.pictures.sources import BY_PATH, Found, Item, Source
 from core.datasets.tables import NoPicture, TextTable, choose_column, is_path, picture_of, pictures_in
 from core.errors import ImageError, UsageError, printable
 from core.files.paths import located

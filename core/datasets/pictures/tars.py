@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from core.datasets.folders import NO_PICTURE, no_pictures
-from core.datasets.pictures.inputs import Found, Source, unreadable
-from core.datasets.pictures.listing import Item
+from core.datasets.pictures.sources import Found, Item, Source, unreadable
 from core.datasets.shards import DamagedShard, members, stem_of, why_no_picture
 from core.errors import ImageError, UsageError, printable
 from core.images.picture import MAX_BYTES

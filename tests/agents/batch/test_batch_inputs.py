@@ -19,8 +19,8 @@ from PIL import Image
 
 from agents.batch.ledger import Ledger
 from core.datasets.pictures import tables
-from core.datasets.pictures.inputs import Source, bytes_of, find_sources, open_item
-from core.datasets.pictures.listing import Item
+from core.datasets.pictures.inputs import bytes_of, find_sources, open_item
+from core.datasets.pictures.sources import Item, Source
 from core.errors import ImageError, InquisightError, UsageError
 
 

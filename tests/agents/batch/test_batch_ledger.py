@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from agents.batch.ledger import DONE, FAILED, FINISHED, GAVE_UP, PENDING, SAME, Ledger
 from core.datasets.pictures.inputs import find_sources
-from core.datasets.pictures.listing import Item, Scope
+from core.datasets.pictures.listing import Scope
+from core.datasets.pictures.sources import Item
 from core.errors import StoreError
 from core.files.journal import Journal, read_json, replaced, write_json
 from core.records import Caption, Dialogue, PictureInfo, Turn

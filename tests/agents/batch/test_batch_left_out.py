@@ -18,8 +18,9 @@ import pytest
 from PIL import Image
 
 from agents.batch.ledger import Ledger
-from core.datasets.pictures.inputs import Source, find_sources, open_item
-from core.datasets.pictures.listing import Item, Scope
+from core.datasets.pictures.inputs import find_sources, open_item
+from core.datasets.pictures.listing import Scope
+from core.datasets.pictures.sources import Item, Source
 from core.errors import ImageError, InquisightError, UsageError
 from tests.agents.batch.making import HashedEye, batch, lines, register
 

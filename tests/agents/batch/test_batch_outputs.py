@@ -13,7 +13,7 @@ import webdataset
 from agents.batch.ledger import Ledger, Row
 from agents.batch.outputs import failures_of, kind_of, record, with_shard, write_failures, write_output
 from agents.batch.shard_output import existing_shards, write_shards
-from core.datasets.pictures.listing import Item
+from core.datasets.pictures.sources import Item
 from core.errors import ImageError, UsageError
 from core.records import Caption, Dialogue, PictureInfo, Turn
 from tests.agents.batch.making import lines

@@ -21,7 +21,7 @@ from agents.batch.plan import Request, at_work
 from agents.cli import batch_run as running
 from agents.cli.caption import Request as CaptionRequest
 from agents.cli.caption import run as run_caption
-from core.datasets.pictures.listing import Item
+from core.datasets.pictures.sources import Item
 from core.errors import BackendError, InquisightError, QuestionerError, UsageError
 from core.images.picture import open_picture
 from core.settings import get_settings

@@ -19,7 +19,8 @@ from core.errors import BackendError, QuestionerError, UsageError
 from core.records import Caption
 from core.registry import get_registry
 from core.store.transcripts import TranscriptStore
-from core.video.clip import Video, open_video
+from core.video.base import Video
+from core.video.clip import open_video
 from plugins.scripted import ScriptedQuestioner
 from tests.agents.fakes import ListQuestioner, walk
 from tests.agents.video.clips import DrawnEye, film, grey, scene

@@ -17,7 +17,7 @@ import pytest
 import typer
 from PIL import Image, ImageDraw
 
-from agents.cli.main import complain
+from agents.cli.errors import complain
 from core.settings import get_settings
 from tests.training.curation.fakes import generated_folder, make_pictures
 from tests.training.curation.mending_server import mending_server
