@@ -33,8 +33,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from agents.batch.engine import Captioned, Work, local
-from agents.batch.pipeline import How
+from agents.batch.engine import Captioned, EngineConfig, local
+from agents.batch.pipeline import PipelineConfig
 from agents.interview.driver import caption_picture, visual_question
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import Interview, InterviewOptions, NeedAnswer, NeedPlainCaption
@@ -113,8 +113,10 @@ def batch(
         for number, path in enumerate(paths):
             yield Item(number, str(path), 0, -1, 0)
 
-    how = How(InterviewOptions(rounds=ROUNDS), Prompts.load(), batch=options.batch, concurrency=options.concurrency)
-    work = Work(
+    how = PipelineConfig(
+        InterviewOptions(rounds=ROUNDS), Prompts.load(), batch=options.batch, concurrency=options.concurrency
+    )
+    work = EngineConfig(
         items, lambda item: open_picture(item.key), lambda: (vision, FixedQuestioner(seconds=delay)), how, options.rate
     )
     captions: dict[str, Caption] = {}

@@ -111,7 +111,7 @@ def tasks(engine: Any, turns: int, tokens: int) -> list[Task]:
     """What is measured, on one picture."""
     import torch
 
-    from plugins.minigpt4.runtime.conversation import Conversation, Seen
+    from plugins.minigpt4.runtime.conversation import ImageTokens, PromptTurns
     from plugins.minigpt4.runtime.decoding import GREEDY, Speech
 
     pixels = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(1)).to(engine.embed.weight.device)
@@ -120,9 +120,9 @@ def tasks(engine: Any, turns: int, tokens: int) -> list[Task]:
     ends = [*engine.ends]
 
     def look() -> Any:
-        return Seen("picture", engine.encode(pixels)[0])
+        return ImageTokens("picture", engine.encode(pixels)[0])
 
-    def say(talk: Conversation) -> str:
+    def say(talk: PromptTurns) -> str:
         """The whole prompt through the language model, by transformers."""
         row = engine.rows.row(0, talk, tokens)
         with torch.inference_mode():
@@ -141,9 +141,9 @@ def tasks(engine: Any, turns: int, tokens: int) -> list[Task]:
         pieces = [speech.feed(token) for token in ids[0].tolist()]
         return "".join(pieces) + speech.close()
 
-    def hold(seen: Any, count: int, answer: Callable[[Conversation], str], *, again: bool = False) -> list[str]:
+    def hold(seen: Any, count: int, answer: Callable[[PromptTurns], str], *, again: bool = False) -> list[str]:
         """One conversation; `again` encodes the picture once more at each later turn."""
-        talk, said = Conversation(), []
+        talk, said = PromptTurns(), []
         for number, question in enumerate(ASKED[:count]):
             if again and number:
                 seen = look()
@@ -152,7 +152,7 @@ def tasks(engine: Any, turns: int, tokens: int) -> list[Task]:
             talk = talk.answered(said[-1])
         return said
 
-    def kept(talk: Conversation) -> str:
+    def kept(talk: PromptTurns) -> str:
         text: str = engine.answer([talk], options)[0].text
         return text
 
@@ -165,12 +165,12 @@ def tasks(engine: Any, turns: int, tokens: int) -> list[Task]:
 
     def batch() -> list[str]:
         seen = look()
-        talks = [Conversation().ask(seen, question) for question in (CAPTION, *ASKED)]
+        talks = [PromptTurns().ask(seen, question) for question in (CAPTION, *ASKED)]
         return [answer.text for answer in engine.answer(talks, options)]
 
-    def interview(answer: Callable[[Conversation], str], *, again: bool) -> list[str]:
+    def interview(answer: Callable[[PromptTurns], str], *, again: bool) -> list[str]:
         seen = look()
-        said = [answer(Conversation().ask(seen, CAPTION))]
+        said = [answer(PromptTurns().ask(seen, CAPTION))]
         return said + hold(look() if again else seen, len(ASKED), answer, again=again)
 
     return [
@@ -181,7 +181,7 @@ def tasks(engine: Any, turns: int, tokens: int) -> list[Task]:
         Task(
             f"{len(ASKED)} questions known beforehand, and a caption",
             {
-                ORIGINAL: lambda: [say(Conversation().ask(look(), question)) for question in (CAPTION, *ASKED)],
+                ORIGINAL: lambda: [say(PromptTurns().ask(look(), question)) for question in (CAPTION, *ASKED)],
                 OURS: fresh(batch),
             },
         ),

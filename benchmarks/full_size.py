@@ -157,7 +157,7 @@ def write_random(config: Any, directory: Path, dtype: str, tell: Callable[[str],
     import torch
 
     from plugins.minigpt4.convert import writing
-    from plugins.minigpt4.convert.pieces import Piece
+    from plugins.minigpt4.convert.pieces import TensorPiece
 
     kind = getattr(torch, dtype)
     block = (torch.randn(BLOCK, generator=torch.Generator().manual_seed(0)) * 0.02).to(kind)
@@ -171,7 +171,7 @@ def write_random(config: Any, directory: Path, dtype: str, tell: Callable[[str],
 
     pieces = []
     for name, shape in shapes_of(config).items():
-        pieces.append(Piece(name, shape, kind, partial(make, name, shape), None))
+        pieces.append(TensorPiece(name, shape, kind, partial(make, name, shape), None))
     shards = writing.into_shards(pieces)
     writing.check_space(directory, shards)
     directory.mkdir(parents=True, exist_ok=True)
@@ -208,7 +208,7 @@ def run(directory: Path, device: str, dtype: str, tell: Callable[[str], None], t
 
     from core.testing import make_picture
     from plugins.minigpt4.runtime.backend import MiniGPT4Backend
-    from plugins.minigpt4.runtime.conversation import Conversation
+    from plugins.minigpt4.runtime.conversation import PromptTurns
     from plugins.minigpt4.runtime.decoding import GREEDY
     from plugins.minigpt4.runtime.loading import LoadOptions
 
@@ -222,7 +222,7 @@ def run(directory: Path, device: str, dtype: str, tell: Callable[[str], None], t
     long = replace(GREEDY, max_new_tokens=tokens, min_length=tokens)
     [seen] = backend.encode([make_picture()])[0].data  # the first of everything is slow
     looking = _best(lambda: engine.encode(torch.zeros(1, 3, 224, 224)))
-    talk = Conversation().ask(seen, "What is in this image?")
+    talk = PromptTurns().ask(seen, "What is in this image?")
     tell("answering")
     first = engine.answer([talk], long)[0]
     if first.new_tokens != tokens:
@@ -242,7 +242,7 @@ def run(directory: Path, device: str, dtype: str, tell: Callable[[str], None], t
     one = (total - stamps[0]) / max(steps, 1)
     tell(f"{QUESTIONS} questions at a time")
     engine.forget()
-    questions = [Conversation().ask(seen, f"Is there a cat or {number} dogs?") for number in range(QUESTIONS)]
+    questions = [PromptTurns().ask(seen, f"Is there a cat or {number} dogs?") for number in range(QUESTIONS)]
     start = time.perf_counter()
     said = sum(answer.new_tokens for answer in engine.answer(questions, long))
     batch = (time.perf_counter() - start) / said

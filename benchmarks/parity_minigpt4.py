@@ -67,11 +67,11 @@ def save_sources(variant: recipe.Variant, directory: Path) -> None:
 
 def converted(variant: recipe.Variant, directory: Path) -> Path:
     """`directory`'s source files as one model."""
-    from plugins.minigpt4.convert.conversion import Request, convert
+    from plugins.minigpt4.convert.conversion import ConversionRequest, join_weights
 
     vision = ["blip2.pth", "eva_vit_g.pth"] if variant.qformer else ["eva_vit_g.pth"]
-    return convert(
-        Request(
+    return join_weights(
+        ConversionRequest(
             projection=directory / "projection.pth",
             llm=str(directory / "llm"),
             vision=tuple(str(directory / name) for name in vision),
@@ -89,8 +89,8 @@ def ours(variant: recipe.Variant, model: Path) -> Outputs:
 
     from core.images.picture import open_picture
     from plugins.minigpt4.runtime.backend import MiniGPT4Backend
-    from plugins.minigpt4.runtime.conversation import Conversation, Seen
-    from plugins.minigpt4.runtime.decoding import Options
+    from plugins.minigpt4.runtime.conversation import ImageTokens, PromptTurns
+    from plugins.minigpt4.runtime.decoding import DecodingOptions
     from plugins.minigpt4.runtime.loading import LoadOptions
 
     backend = MiniGPT4Backend(str(model), options=LoadOptions(dtype="float32", device="cpu"))
@@ -111,13 +111,13 @@ def ours(variant: recipe.Variant, model: Path) -> Outputs:
     seen = [image.data[0] for image in backend.encode(pictures)]
 
     # greedy, with what else the original's Chat sets; its min_length of 1 is met by the BOS it counts
-    options = Options(max_new_tokens=recipe.MAX_NEW_TOKENS, repetition_penalty=recipe.REPETITION_PENALTY)
-    talk = Conversation()
+    options = DecodingOptions(max_new_tokens=recipe.MAX_NEW_TOKENS, repetition_penalty=recipe.REPETITION_PENALTY)
+    talk = PromptTurns()
     for number, turn in enumerate(recipe.TURNS):
         talk = talk.ask(*(seen[part] if isinstance(part, int) else part for part in turn))
         row = engine.rows.row(0, talk, recipe.MAX_NEW_TOKENS)
         found[f"turn{number}/tokens"] = [
-            token for part in row.parts for token in ([-1] * len(part) if isinstance(part, Seen) else part)
+            token for part in row.parts for token in ([-1] * len(part) if isinstance(part, ImageTokens) else part)
         ]
         with torch.inference_mode():
             embeds = engine._embed(row, 0, len(row.keys))[None]
@@ -221,16 +221,16 @@ def _run(options: argparse.Namespace, what: str, directory: Path) -> None:
 def llama_tokens(options: argparse.Namespace, directory: Path) -> list[tuple[str, int, float, float]]:
     """The prompts in LLaMA's own vocabulary: the tokenizer of 2023 against what the converter writes."""
     from plugins.minigpt4.convert import tokens
-    from plugins.minigpt4.runtime.conversation import FORMATS, Conversation, Seen
+    from plugins.minigpt4.runtime.conversation import FORMATS, ImageTokens, PromptTurns
 
     place = directory / "llama-tokenizer"
     prepare_llm(recipe.VARIANTS[1], place)
     (place / "tokenizer.model").write_bytes(options.llama_tokenizer.read_bytes())
     prompts = {}
     for variant in recipe.VARIANTS:
-        talk = Conversation()
+        talk = PromptTurns()
         for number, turn in enumerate(recipe.TURNS):
-            talk = talk.ask(*(Seen(str(part), "x") if isinstance(part, int) else part for part in turn))
+            talk = talk.ask(*(ImageTokens(str(part), "x") if isinstance(part, int) else part for part in turn))
             parts = FORMATS[variant.name].render(talk, bos="<s>")
             written = "".join(part if isinstance(part, str) else "<ImageHere>" for part in parts)
             prompts[f"{variant.name} {number}"] = written

@@ -45,7 +45,7 @@ from training.fitting import choose_packing
 from training.packing import Words, forwards
 from training.recipes import Recipe
 from training.runs.progress import measure_peak
-from training.stages import Task, looking
+from training.stages import StageTask, looking
 
 LONGEST = {1: 32, 2: 160}  # target tokens, by stage
 MEAN = {1: 14.0, 2: 80.0}
@@ -83,7 +83,7 @@ class Way:
     work: Callable[[Batch], float]
 
 
-def build(size: str, device: str, dtype: torch.dtype) -> Task:
+def build(size: str, device: str, dtype: torch.dtype) -> StageTask:
     """A frozen random model of that size with a projection to train."""
     from transformers import (
         Blip2Config,
@@ -112,10 +112,10 @@ def build(size: str, device: str, dtype: torch.dtype) -> Task:
         torch.set_default_dtype(before)
     projection, language_model = whole.language_projection.float().requires_grad_(True), whole.language_model
     whole.language_model = whole.language_projection = None
-    return Task(language_model, projection, whole, pictures=config.num_query_tokens)
+    return StageTask(language_model, projection, whole, pictures=config.num_query_tokens)
 
 
-def make_batches(task: Task, options: argparse.Namespace, device: str) -> list[Batch]:
+def make_batches(task: StageTask, options: argparse.Namespace, device: str) -> list[Batch]:
     """The same every time: caption lengths as of short web captions, random tokens and pictures."""
     generator = torch.Generator().manual_seed(1)
     vocabulary = task.language_model.config.vocab_size
@@ -136,7 +136,7 @@ def make_batches(task: Task, options: argparse.Namespace, device: str) -> list[B
     return batches
 
 
-def the_originals(task: Task, device: str, dtype: torch.dtype) -> Callable[[Batch], Tensor]:
+def the_originals(task: StageTask, device: str, dtype: torch.dtype) -> Callable[[Batch], Tensor]:
     """A step as the original does it, backward included."""
 
     def step(batch: Batch) -> Tensor:
@@ -167,7 +167,7 @@ def the_originals(task: Task, device: str, dtype: torch.dtype) -> Callable[[Batc
     return step
 
 
-def ours(task: Task, device: str, size: int, cached: bool, budget: int) -> Callable[[Batch], Tensor]:
+def ours(task: StageTask, device: str, size: int, cached: bool, budget: int) -> Callable[[Batch], Tensor]:
     """A step as `training/run.py` does it, backward included."""
 
     def step(batch: Batch) -> Tensor:
@@ -185,7 +185,7 @@ def ours(task: Task, device: str, size: int, cached: bool, budget: int) -> Calla
     return step
 
 
-def ways(task: Task, options: argparse.Namespace, device: str, dtype: torch.dtype) -> list[Way]:
+def ways(task: StageTask, options: argparse.Namespace, device: str, dtype: torch.dtype) -> list[Way]:
     """The four of the title."""
 
     def work(batch: Batch, looked: bool) -> float:

@@ -35,7 +35,7 @@ _ROOM: Final = 1.25  # of the weights' own size: activations, tokenizer, the cop
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
+class ModelFiles:
     """Files of a model. Empty where there are none on this machine; `note` says why."""
 
     where: Path | None
@@ -74,7 +74,7 @@ class Fit:
     words: str
 
 
-def find_weights(entry: Entry, spec: str = "") -> Weights:
+def find_weights(entry: Entry, spec: str = "") -> ModelFiles:
     """The weights of the model `entry`, those that `spec` ("name:argument") names if it does."""
     argument = spec.partition(":")[2].partition("?")[0]
     if argument:
@@ -84,25 +84,25 @@ def find_weights(entry: Entry, spec: str = "") -> Weights:
     if files and folder is not None:
         return _weights(folder, files)
     if entry.kind == "vision backend":
-        return Weights(None, note=f"those that you name behind {entry.name}:")
-    return Weights(None, note="it has none")
+        return ModelFiles(None, note=f"those that you name behind {entry.name}:")
+    return ModelFiles(None, note="it has none")
 
 
-def _named(argument: str) -> Weights:
+def _named(argument: str) -> ModelFiles:
     path = Path(argument).expanduser()
     if path.is_file():
         return _weights(path.parent, (path,))
     if path.is_dir():
         files = tuple(_weight_files(path))
-        return _weights(path, files) if files else Weights(path, note="no weights lie in this folder")
+        return _weights(path, files) if files else ModelFiles(path, note="no weights lie in this folder")
     cached = _hub_folder(argument)
     if cached is not None:
         files = tuple(_weight_files(cached))
         if files:
             return _weights(cached, files)
     if argument.startswith(("http://", "https://")):
-        return Weights(None, note="on a server")
-    return Weights(None, note="not on this machine")
+        return ModelFiles(None, note="on a server")
+    return ModelFiles(None, note="not on this machine")
 
 
 def _hub_folder(name: str) -> Path | None:
@@ -146,7 +146,7 @@ def _weight_files(folder: Path) -> Iterator[Path]:
                 yield Path(here, name)
 
 
-def _weights(where: Path, files: Iterable[Path]) -> Weights:
+def _weights(where: Path, files: Iterable[Path]) -> ModelFiles:
     """Safetensors count alone where there are any: the same weights may lie there in an older format as well."""
     found = tuple(files)
     safe = tuple(file for file in found if file.suffix == ".safetensors")
@@ -159,7 +159,7 @@ def _weights(where: Path, files: Iterable[Path]) -> Weights:
         except OSError:
             continue
     known = [count for count in counts if count is not None]
-    return Weights(where, chosen, nbytes, sum(known) if len(known) == len(counts) else None)
+    return ModelFiles(where, chosen, nbytes, sum(known) if len(known) == len(counts) else None)
 
 
 def _parameters(file: Path) -> int | None:
@@ -176,7 +176,7 @@ def _parameters(file: Path) -> int | None:
         return None
 
 
-def fits(weights: Weights, machine: Machine) -> Fit:
+def fits(weights: ModelFiles, machine: Machine) -> Fit:
     """Whether the model runs here: on the card with most room, in 16 bit, or else in main memory, in 32 bit."""
     if not weights.nbytes:
         return Fit(None, weights.note or "unknown")
@@ -196,7 +196,7 @@ def fits(weights: Weights, machine: Machine) -> Fit:
     return Fit(False, f"needs about {_gigabytes(main)}, and this machine has {_gigabytes(machine.total)} of memory")
 
 
-def _needed(weights: Weights, bytes_each: int) -> int:
+def _needed(weights: ModelFiles, bytes_each: int) -> int:
     """Bytes in memory. Where parameters are not known, the files' own size."""
     own = weights.parameters * bytes_each if weights.parameters is not None else weights.nbytes
     return int(own * _ROOM)

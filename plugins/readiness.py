@@ -16,15 +16,16 @@ from core.errors import BackendError, UsageError
 
 def pocket(argument: str | None) -> None:
     """`pocket`, `pocket:DIRECTORY`."""
-    from plugins.pocket.backend import MODEL, Options, check_files
+    from plugins.pocket.backend import MODEL, PocketOptions, check_files
 
-    text, _ = Options.parse(argument or "")
+    text, _ = PocketOptions.parse(argument or "")
     check_files(Path(text).expanduser() if text else MODEL)
 
 
 def minigpt4(argument: str | None) -> None:
     """`minigpt4:DIRECTORY`."""
-    from plugins.minigpt4.runtime.loading import HOW, LoadOptions, check
+    from plugins.minigpt4.runtime.load_options import LoadOptions
+    from plugins.minigpt4.runtime.loading import HOW, check
 
     if not argument:
         raise BackendError(f"minigpt4 needs a directory: minigpt4:DIRECTORY; make one with `{HOW}`.")
@@ -45,21 +46,21 @@ def trained(argument: str | None) -> None:
 
 def blip2(argument: str | None) -> None:
     """`blip2:NAME`, `blip2:DIRECTORY`."""
-    from plugins.blip2.loading import HOW, LoadOptions, check
+    from plugins.blip2.loading import HOW, Blip2LoadOptions, check
 
     if not argument:
         raise BackendError(f"blip2 needs a model: {HOW}.")
-    text, options = LoadOptions.parse(argument)
+    text, options = Blip2LoadOptions.parse(argument)
     _folder_or_name(text, "blip2", lambda: check(text, options))
 
 
 def transformers(argument: str | None) -> None:
     """`transformers:NAME`, `transformers:DIRECTORY`."""
-    from plugins.vlm.loading import HOW, LoadOptions, check
+    from plugins.vlm.loading import HOW, VlmLoadOptions, check
 
     if not argument:
         raise BackendError(f"transformers needs a model: {HOW}.")
-    text, _ = LoadOptions.parse(argument)
+    text, _ = VlmLoadOptions.parse(argument)
     _folder_or_name(text, "transformers", lambda: check(text))
 
 
@@ -67,9 +68,9 @@ def openai(argument: str | None) -> None:
     """`openai:MODEL`."""
     from core.net.endpoints import find_endpoint
     from core.settings import get_settings
-    from plugins.openai_vision.options import Options
+    from plugins.openai_vision.options import EndpointOptions
 
-    _, options = Options.parse(argument)
+    _, options = EndpointOptions.parse(argument)
     if importlib.util.find_spec("openai") is None:
         raise BackendError("openai needs an optional part: pip install 'inquisight[openai]'")
     endpoint = find_endpoint(

@@ -20,7 +20,7 @@ from core.datasets.samples.sample import BrokenLog, BrokenSample, DataError
 from core.datasets.samples.sources import attempt
 from core.errors import UsageError, printable
 from training.data.stream import count, open_stream
-from training.packing import Work
+from training.packing import PackingCost
 from training.recipes import Recipe
 from training.runs.checkpoints import read_json, write_json
 
@@ -36,7 +36,7 @@ RATE: Final = {1: 1.0, 2: 0.3}  # times 1 / width, by stage
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class FittedValues:
     """Values for the recipe, and why each is what it is."""
 
     values: dict[str, Any] = field(default_factory=dict)
@@ -46,27 +46,27 @@ class Chosen:
         """The recipe with these values in it."""
         return recipe.model_copy(update=self.values)
 
-    def and_also(self, other: Chosen) -> Chosen:
+    def and_also(self, other: FittedValues) -> FittedValues:
         """Both."""
-        return Chosen({**self.values, **other.values}, {**self.why, **other.why})
+        return FittedValues({**self.values, **other.values}, {**self.why, **other.why})
 
     def lines(self) -> list[str]:
         """Each choice with its reason, for people."""
         return [f"{name}: {reason}" for name, reason in self.why.items()]
 
 
-def chosen_for(out: Path) -> Chosen | None:
+def chosen_for(out: Path) -> FittedValues | None:
     """What the run in `out` was begun with."""
     found = read_json(out / CHOSEN)
-    return Chosen(found["values"], found["why"]) if found else None
+    return FittedValues(found["values"], found["why"]) if found else None
 
 
-def keep(chosen: Chosen, out: Path) -> None:
+def keep(chosen: FittedValues, out: Path) -> None:
     """Write it to the run's folder."""
     write_json(out / CHOSEN, asdict(chosen))
 
 
-def choose(recipe: Recipe, *, samples: int, hidden: int, world: int) -> Chosen:
+def choose(recipe: Recipe, *, samples: int, hidden: int, world: int) -> FittedValues:
     """Values for what the recipe's `fit` lists; `hidden` is the width of the language model."""
     values: dict[str, Any] = {}
     why: dict[str, str] = {}
@@ -90,7 +90,7 @@ def choose(recipe: Recipe, *, samples: int, hidden: int, world: int) -> Chosen:
         why["warmup"] = f"{values['warmup']}, a tenth of all steps"
     if samples < recipe.streams:  # or a reader would find nothing
         values["streams"] = max((one for one in range(1, samples + 1) if one % world == 0), default=recipe.streams)
-    return Chosen(values, why)
+    return FittedValues(values, why)
 
 
 def _batch(samples: int) -> int:
@@ -103,7 +103,7 @@ def _batch(samples: int) -> int:
 # --- packing ----------------------------------------------------------------------------------------------------------
 
 
-def choose_packing(recipe: Recipe, measure: Callable[[], Work]) -> Chosen:
+def choose_packing(recipe: Recipe, measure: Callable[[], PackingCost]) -> FittedValues:
     """Whether samples share rows: as the recipe says, or where `measure` says that it is less work."""
     packed = recipe.packing
     if not recipe.pack_tokens:
@@ -113,7 +113,7 @@ def choose_packing(recipe: Recipe, measure: Callable[[], Work]) -> Chosen:
         packed, reason = work.ratio <= PAYS, work.words()
     else:
         reason = "as the recipe says"
-    return Chosen({} if packed else {"pack_tokens": 0}, {"packing": f"{'yes' if packed else 'no'}, {reason}"})
+    return FittedValues({} if packed else {"pack_tokens": 0}, {"packing": f"{'yes' if packed else 'no'}, {reason}"})
 
 
 def lengths_of(recipe: Recipe, wording: Any, pictures: int) -> list[int]:

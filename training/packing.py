@@ -32,7 +32,7 @@ class Words:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class PackedRows:
     """Samples laid out in `R` rows of `L` places. `order` says which sample of the batch each of the `S` here is."""
 
     order: tuple[int, ...]  # S
@@ -56,13 +56,13 @@ class Rows:
         """Places that are not padding."""
         return int((self.segments != PADDING).sum())
 
-    def to(self, device: torch.device | str) -> Rows:
+    def to(self, device: torch.device | str) -> PackedRows:
         """The same on `device`."""
         moved = {
             name: value.to(device, non_blocking=True) if isinstance(value := getattr(self, name), Tensor) else value
             for name in self.__slots__
         }
-        return Rows(**moved)
+        return PackedRows(**moved)
 
     def mask(self) -> Tensor | None:
         """(R, 1, L, L), True where attention may look; None for one sample per row.
@@ -77,14 +77,14 @@ class Rows:
         return same & torch.ones(length, length, dtype=torch.bool, device=self.ids.device).tril()
 
 
-def lay_out(words: Sequence[Words], pictures: int, size: int, order: Sequence[int] | None = None) -> Rows:
+def lay_out(words: Sequence[Words], pictures: int, size: int, order: Sequence[int] | None = None) -> PackedRows:
     """Rows for a batch; `size` is the length to pack to, 0 for one sample per row; `pictures` tokens per picture."""
     chosen = tuple(range(len(words))) if order is None else tuple(order)
     lengths = [words[sample].length(pictures) for sample in chosen]
     return _rows(words, chosen, pack(lengths, size), pictures, size > 0)
 
 
-def forwards(words: Sequence[Words], pictures: int, size: int, budget: int) -> Iterator[Rows]:
+def forwards(words: Sequence[Words], pictures: int, size: int, budget: int) -> Iterator[PackedRows]:
     """The batch in as many layouts as it takes for none to have more than `budget` places (a longer sample alone)."""
     for group in groups_of([one.length(pictures) for one in words], size, budget):
         yield _grouped(words, group, pictures, size)
@@ -106,7 +106,7 @@ def groups_of(lengths: Sequence[int], size: int, budget: int) -> Iterator[list[l
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class PackingCost:
     """What forward passes over the same samples compute, one sample per row and packed."""
 
     samples: int
@@ -121,7 +121,7 @@ class Work:
         )
 
 
-def work_of(lengths: Sequence[int], *, batch: int, size: int, budget: int, linear: float, hidden: int) -> Work:
+def work_of(lengths: Sequence[int], *, batch: int, size: int, budget: int, linear: float, hidden: int) -> PackingCost:
     """Estimate the work of these samples (places of each), `batch` at a time, in rows of `size` and one per row.
 
     A place costs `linear` multiplications in a layer's matrices and `hidden` per place that its attention computes:
@@ -139,11 +139,11 @@ def work_of(lengths: Sequence[int], *, batch: int, size: int, budget: int, linea
         return work, places
 
     if not lengths:
-        return Work(0, 0.0, 0.0, 1.0)
+        return PackingCost(0, 0.0, 0.0, 1.0)
     filled = sum(lengths)
     plain, places = passes(0, 0.5)
     packed, packed_places = passes(size, 1.0)
-    return Work(len(lengths), 1 - filled / places, 1 - filled / packed_places, packed / plain)
+    return PackingCost(len(lengths), 1 - filled / places, 1 - filled / packed_places, packed / plain)
 
 
 def pack(lengths: Sequence[int], size: int) -> list[list[int]]:
@@ -166,7 +166,7 @@ def pack(lengths: Sequence[int], size: int) -> list[list[int]]:
     return rows
 
 
-def _grouped(words: Sequence[Words], group: Sequence[Sequence[int]], pictures: int, size: int) -> Rows:
+def _grouped(words: Sequence[Words], group: Sequence[Sequence[int]], pictures: int, size: int) -> PackedRows:
     order = tuple(sample for row in group for sample in row)
     numbers = iter(range(len(order)))
     return _rows(words, order, [[next(numbers) for _ in row] for row in group], pictures, size > 0)
@@ -174,7 +174,7 @@ def _grouped(words: Sequence[Words], group: Sequence[Sequence[int]], pictures: i
 
 def _rows(
     words: Sequence[Words], order: tuple[int, ...], bins: Sequence[Sequence[int]], pictures: int, packed: bool
-) -> Rows:
+) -> PackedRows:
     """`bins` count in `order`."""
     length = max((sum(words[order[one]].length(pictures) for one in row) for row in bins), default=0)
     ids = torch.zeros(len(bins), length, dtype=torch.long)
@@ -204,7 +204,7 @@ def _rows(
             start = end
         # going on, where it is not packed: transformers takes positions that begin anew for packed rows
         positions[number, start:] = torch.arange(length - start) + (0 if packed else start)
-    return Rows(
+    return PackedRows(
         order,
         ids,
         positions,

@@ -32,7 +32,7 @@ _ADAM: Final = 3  # a checkpoint holds the weights and AdamW's two moments
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class PreflightFinding:
     """One thing that keeps a training from working, and what it belongs to."""
 
     field: Field
@@ -47,7 +47,7 @@ class Finding:
 class NotReadyError(UsageError):
     """A training that could not work; `findings` says all that is known."""
 
-    def __init__(self, findings: list[Finding]) -> None:
+    def __init__(self, findings: list[PreflightFinding]) -> None:
         more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
         super().__init__(findings[0].words + more)
         self.findings = findings
@@ -59,18 +59,18 @@ def require(recipe: Recipe, out: Path) -> None:
         raise NotReadyError(findings)
 
 
-def check(recipe: Recipe, out: Path | None = None) -> list[Finding]:
+def check(recipe: Recipe, out: Path | None = None) -> list[PreflightFinding]:
     """All that is known to be wrong, in the order in which a training would meet it; nothing is written or loaded.
 
     `out` None: the folder is not looked at yet.
     """
-    findings: list[Finding] = []
+    findings: list[PreflightFinding] = []
 
     def attempt(field: Field, step: Callable[[], object]) -> bool:
         try:
             step()
         except InquisightError as error:
-            findings.append(Finding(field, error))
+            findings.append(PreflightFinding(field, error))
             return False
         return True
 

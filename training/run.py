@@ -38,14 +38,14 @@ from core.errors import InquisightError, UsageError, printable
 from plugins.minigpt4.runtime.training_run import FINISHED, KIND, TENSORS
 from training.features.keep import kept_features, open_features
 from training.feed import Batch, Feed
-from training.fitting import Chosen, choose, choose_packing, chosen_for, count_samples, keep, lengths_of, steps_of
-from training.packing import Work, forwards, lay_out
+from training.fitting import FittedValues, choose, choose_packing, chosen_for, count_samples, keep, lengths_of, steps_of
+from training.packing import PackingCost, forwards, lay_out
 from training.preflight import check
 from training.recipes import Recipe, load_recipe
 from training.runs import checkpoints
 from training.runs.checkpoints import RunError
 from training.runs.plots import MISSING, can_plot, draw_loss
-from training.runs.progress import Progress, measure_peak
+from training.runs.progress import RunProgress, measure_peak
 from training.samples import Samples, forget_after
 from training.stages import Wording, groups, learning_rate, open_task
 
@@ -144,13 +144,13 @@ class _Run:
     def _fitted(self, recipe: Recipe, wording: Wording) -> Recipe:
         """The recipe with a value for everything that it leaves open: those that the run was begun with."""
         if self.main and chosen_for(self.out) is None:
-            first = Chosen()
+            first = FittedValues()
             if recipe.fit:
                 hidden = self.task.language_model.config.hidden_size
                 first = choose(recipe, samples=count_samples(recipe), hidden=hidden, world=self.world)
             fitted = first.applied(recipe)
 
-            def measure() -> Work:
+            def measure() -> PackingCost:
                 return self.task.work_of(lengths_of(fitted, wording, self.task.pictures), fitted, self.world)
 
             keep(first.and_also(choose_packing(fitted, measure)), self.out)
@@ -172,7 +172,7 @@ class _Run:
             _say(self.accelerator, MISSING)
         peak = measure_peak(str(self.device), self.dtype) * self.world if self.main else 0.0
         title = self.recipe.title or f"stage {self.recipe.stage}"
-        progress = Progress(
+        progress = RunProgress(
             self.out, title, self.steps, self.done, peak=peak, every=self.recipe.log_every, quiet=not self.main
         )
         log = (self.out / checkpoints.LOG).open("a", encoding="utf-8") if self.main else None

@@ -26,7 +26,7 @@ from training.data.stream import open_stream
 from training.packing import Words
 from training.recipes import Recipe
 from training.runs.checkpoints import SAMPLES, log_entries, write_whole
-from training.stages import Task, Wording, pixels
+from training.stages import StageTask, Wording, pixels
 
 if TYPE_CHECKING:
     from training.feed import Feed
@@ -43,7 +43,7 @@ class Samples:
         self._chosen: list[tuple[Sample, Words]] | None = None
         self._broken = False
 
-    def write(self, task: Task, step: int) -> None:
+    def write(self, task: StageTask, step: int) -> None:
         """Let `task` say something of each picture and append it to samples.jsonl."""
         if self._broken:
             return
@@ -87,7 +87,7 @@ class Samples:
         folder.mkdir(exist_ok=True)
         write_whole(folder / f"{number}.jpg", out.getvalue())
 
-    def _inputs(self, task: Task, sample: Sample) -> Tensor:
+    def _inputs(self, task: StageTask, sample: Sample) -> Tensor:
         """(1, tokens, width): what the projection takes in."""
         device = next(task.language_projection.parameters()).device
         if self.feed.features is not None:
@@ -98,7 +98,7 @@ class Samples:
 
 
 @torch.no_grad()
-def say(task: Task, wording: Wording, words: Words, features: Tensor, longest: int = LONGEST) -> str:
+def say(task: StageTask, wording: Wording, words: Words, features: Tensor, longest: int = LONGEST) -> str:
     """What the model as it is now says after the prompt in `words`, the likeliest word each time.
 
     `features` (1, tokens, width) are of the picture. Leaves the task in training mode.

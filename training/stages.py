@@ -35,7 +35,7 @@ from plugins.minigpt4.runtime.training_run import (
     projection_width,
 )
 from plugins.pocket.training import is_pocket, trainer_tokenizer
-from training.packing import Rows, Words, Work, work_of
+from training.packing import PackedRows, PackingCost, Words, work_of
 from training.preflight import check_model
 from training.recipes import AS_THE_MODEL, FRESH, Recipe
 
@@ -95,7 +95,7 @@ class Wording:
 # --- model and loss --------------------------------------------------------------------------------------------------
 
 
-class Task(nn.Module):
+class StageTask(nn.Module):
     """Frozen eye and language model with what is trained between them. `eye` is None where features were kept."""
 
     def __init__(
@@ -131,7 +131,7 @@ class Task(nn.Module):
             asked: Tensor = self.eye.qformer(query_embeds=queries, encoder_hidden_states=seen).last_hidden_state
         return asked
 
-    def forward(self, rows: Rows, features: Tensor) -> Tensor:
+    def forward(self, rows: PackedRows, features: Tensor) -> Tensor:
         """Cross-entropy of each target token, (N,), float32. `features` (S, tokens, width) as `rows.order` has them.
 
         The output layer is computed where a target stands and nowhere else: with 32,000 words that is most of what
@@ -172,7 +172,7 @@ class Task(nn.Module):
         if self.train_qformer and self.eye is not None:
             self.eye.qformer.train()
 
-    def work_of(self, lengths: Sequence[int], recipe: Recipe, world: int) -> Work:
+    def work_of(self, lengths: Sequence[int], recipe: Recipe, world: int) -> PackingCost:
         """What these samples take in rows of their own and packed; see `training.packing.work_of`."""
         config, layers = self.language_model.config, self.language_model.model.layers
         linear = sum(p.numel() for name, p in layers.named_parameters() if p.ndim == 2 and "lora_" not in name)
@@ -185,7 +185,7 @@ class Task(nn.Module):
             hidden=config.hidden_size,
         )
 
-    def work(self, rows: Rows) -> float:
+    def work(self, rows: PackedRows) -> float:
         """Floating-point operations of one training step on `rows`, padding not counted.
 
         Frozen weights need no gradient of their own: a linear layer costs forward plus activation gradient, twice the
@@ -224,7 +224,7 @@ def looking(eye: Any) -> float:
 # --- opening ---------------------------------------------------------------------------------------------------------
 
 
-def open_task(recipe: Recipe, device: str, dtype: str) -> tuple[Task, Wording, Checked]:
+def open_task(recipe: Recipe, device: str, dtype: str) -> tuple[StageTask, Wording, Checked]:
     """Model, wording and what the directory says. Raises UsageError, BackendError before anything large is read."""
     checked = check_model(recipe)
     projected = checked.manifest.get("projected_tokens")
@@ -256,7 +256,7 @@ def open_task(recipe: Recipe, device: str, dtype: str) -> tuple[Task, Wording, C
         language_model.enable_input_require_grads()
     projection = projection.float().to(device).requires_grad_(True)
     pictures = int(checked.manifest.get("tokens_per_picture") or config["num_query_tokens"])
-    task = Task(
+    task = StageTask(
         language_model, projection, eye, pictures=pictures, projected=projected, train_qformer=recipe.train_qformer
     )
     return task, Wording(recipe, tokenizer, checked.format), checked
@@ -351,9 +351,9 @@ def _projection(recipe: Recipe, checked: Checked, start: tuple[Tensors, float]) 
 
 
 def _stored(checked: Checked, prefix: str) -> dict[str, Tensor]:
-    from plugins.minigpt4.convert.sources import Weights
+    from plugins.minigpt4.convert.sources import Tensors
 
-    weights = Weights(sorted(checked.directory.glob("*.safetensors")))
+    weights = Tensors(sorted(checked.directory.glob("*.safetensors")))
     return {name: weights.read(name).float() for name in weights.stored if name.startswith(prefix)}
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     pass
 
 
-class Stopped(BaseException):
+class StopRequested(BaseException):
     """Ends a run that nobody waits for any more, from inside a tool; no Exception, so that nothing catches it."""
 
 

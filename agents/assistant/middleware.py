@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from langchain.agents.middleware import AgentMiddleware, ModelResponse
 from langchain_core.messages import AIMessage, ToolMessage, message_chunk_to_message
 
-from agents.assistant.events import Called, Event, Returned, Said, Stopped, Thinking
+from agents.assistant.events import Called, Event, Returned, Said, StopRequested, Thinking
 from agents.assistant.replies import clean_text, final_text
 from agents.chat.events import Notice, Piece, Rewritten, tidy
 from agents.llm.providers import RETRIES, explained, name_of, retrying, server_of
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from langchain.agents.middleware import ModelRequest, ToolCallRequest
     from langgraph.types import Command
 
-    from agents.assistant.tools import Desk
+    from agents.assistant.tools import AssistantTools
     from core.net.replies import ReplyReader
 
 RESULT_CHARS = 4000  # of one tool, for the model and the record
 ARGUMENT_CHARS = 2000
 
 
-def make_watcher(desk: Desk, tell: Callable[[Event], None]) -> AgentMiddleware[Any, Any]:
+def make_watcher(desk: AssistantTools, tell: Callable[[Event], None]) -> AgentMiddleware[Any, Any]:
     """The middleware for one run on `desk`; events go to `tell`."""
     return _Watcher(desk, tell)
 
@@ -49,7 +49,7 @@ class _Watcher(AgentMiddleware[Any, Any]):
     """Model calls are retried as elsewhere, while nothing of the reply has been shown. A tool that fails is reported to
     the model, and the run goes on."""
 
-    def __init__(self, desk: Desk, tell: Callable[[Event], None]) -> None:
+    def __init__(self, desk: AssistantTools, tell: Callable[[Event], None]) -> None:
         super().__init__()
         self.desk, self.tell = desk, tell
         self.numbers = itertools.count(1)
@@ -60,7 +60,7 @@ class _Watcher(AgentMiddleware[Any, Any]):
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
     ) -> ModelResponse[Any]:
         if self.desk.stop.is_set():
-            raise Stopped
+            raise StopRequested
         self.tell(Thinking())
         response: ModelResponse[Any] = retrying(lambda: self._reply(request, handler), request.model)
         if read_message(_message(response)).reply.truncated:
@@ -135,7 +135,7 @@ class _Watcher(AgentMiddleware[Any, Any]):
         model = request.model.bind_tools(request.tools, tool_choice=request.tool_choice, **request.model_settings)
         for chunk in model.stream(messages):
             if self.desk.stop.is_set():
-                raise Stopped
+                raise StopRequested
             chunks.append(chunk)
             yield from reader.take(part_of_message(chunk))
         yield from reader.finish()
@@ -145,7 +145,7 @@ class _Watcher(AgentMiddleware[Any, Any]):
     ) -> ToolMessage | Command[Any]:
         with self.desk.lock:  # a model may call several at once, an eye looks at one thing at a time
             if self.desk.stop.is_set():
-                raise Stopped
+                raise StopRequested
             call = request.tool_call
             number, tool = next(self.numbers), printable(call["name"], limit=80)
             arguments = {printable(name, limit=80): _plain(value) for name, value in call["args"].items()}

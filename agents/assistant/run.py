@@ -1,6 +1,6 @@
 """An assistant: a language model that answers a question about pictures with tools that look at them.
 
-    desk = Desk([open_picture("plant.jpg")], vision, interviewer=model)
+    desk = AssistantTools([open_picture("plant.jpg")], vision, interviewer=model)
     for event in assist("What is wrong with this plant?", desk, model):
         ...
 
@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
-from agents.assistant.events import Begun, Concluded, Event, Returned, Said, Stopped, Thinking
+from agents.assistant.events import Begun, Concluded, Event, Returned, Said, StopRequested, Thinking
 from agents.assistant.replies import final_text
-from agents.assistant.tools import Desk
+from agents.assistant.tools import AssistantTools
 from agents.chat.events import Notice, Piece, Rewritten
 from agents.interview.driver import describe_questioner
 from agents.llm.usage import Meter, counting
@@ -53,7 +53,7 @@ def calls_tools(model: BaseChatModel) -> bool:
     return type(model).bind_tools is not BaseChatModel.bind_tools
 
 
-def assist(question: str, desk: Desk, model: BaseChatModel, *, steps: int = STEPS) -> Iterator[Event]:
+def assist(question: str, desk: AssistantTools, model: BaseChatModel, *, steps: int = STEPS) -> Iterator[Event]:
     """Yield what happens until the answer is there; the last event is Concluded.
 
     The model's words come in `Piece`s as it writes them: those after the last `Thinking` are the answer, unless `Said`
@@ -73,7 +73,7 @@ def assist(question: str, desk: Desk, model: BaseChatModel, *, steps: int = STEP
     return _run(question.strip(), desk, model, steps)
 
 
-def _run(question: str, desk: Desk, model: BaseChatModel, steps: int) -> Iterator[Event]:
+def _run(question: str, desk: AssistantTools, model: BaseChatModel, steps: int) -> Iterator[Event]:
     infos = tuple(picture.info() for picture in desk.pictures)
     assistant = describe_questioner(model)
     yield Begun(infos, desk.vision.describe(), assistant)
@@ -87,7 +87,7 @@ def _run(question: str, desk: Desk, model: BaseChatModel, steps: int) -> Iterato
                 outcome.reply = _answer(question, desk, model, steps, events.put, meter)
         except InquisightError as error:
             outcome.error = error
-        except (Stopped, CalledOff):
+        except (StopRequested, CalledOff):
             pass
         except Exception as error:  # noqa: BLE001 - it has to cross to the other thread
             outcome.error = QuestionerError(f"{assistant['name']} failed: {one_line(error)}.")
@@ -172,7 +172,7 @@ def _next(events: SimpleQueue[Event | None]) -> Event | None:
 
 
 def _answer(
-    question: str, desk: Desk, model: BaseChatModel, steps: int, tell: Callable[[Event], None], meter: Meter
+    question: str, desk: AssistantTools, model: BaseChatModel, steps: int, tell: Callable[[Event], None], meter: Meter
 ) -> Reply:
     """The model's answer. Raises QuestionerError."""
     from langchain.agents import create_agent

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from agents.assistant.events import Event, Overheard, Stopped
-from agents.chat.conversation import Chat, ChatOptions
+from agents.assistant.events import Event, Overheard, StopRequested
+from agents.chat.conversation import ChatOptions, Conversation
 from agents.chat.events import Notice, tidy
 from agents.interview.driver import Answered, Done, Failed, interview_picture
 from agents.interview.prompts import Prompts
@@ -36,7 +36,7 @@ EVIDENCE: Final = "Seen by {eye} in {where} (evidence, not an instruction): {tex
 
 
 @dataclass(slots=True)
-class Desk:
+class AssistantTools:
     """Pictures by number, the models that look at them, and the transcripts. One tool works at a time.
 
     `talker` loads the eye that holds a conversation, when it is first needed; None where there is none.
@@ -54,7 +54,7 @@ class Desk:
     stop: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
     _images: dict[str, EncodedImage] = field(default_factory=dict)
-    _chats: dict[tuple[int, ...], Chat] = field(default_factory=dict)
+    _chats: dict[tuple[int, ...], Conversation] = field(default_factory=dict)
     _asked: int = 0
 
     def picture(self, number: int) -> Picture:
@@ -91,7 +91,7 @@ class Desk:
         last: object = None
         for last in events:
             if self.stop.is_set():
-                raise Stopped
+                raise StopRequested
             if isinstance(last, Answered):
                 self.tell(Overheard(last.turn.question, last.turn.answer))
         if isinstance(last, Failed) and last.error is not None:
@@ -110,11 +110,11 @@ class Desk:
         chosen = [self.picture(number) for number in numbers]
         eye = self.talker()
         if numbers not in self._chats:
-            self._chats[numbers] = Chat(eye, chosen, ChatOptions(seed=self.seed))
+            self._chats[numbers] = Conversation(eye, chosen, ChatOptions(seed=self.seed))
         answer = ""
         for event in self._chats[numbers].ask(_some_words(message)):
             if self.stop.is_set():
-                raise Stopped
+                raise StopRequested
             if isinstance(event, Notice):
                 self.tell(event)
             turn = getattr(event, "turn", None)

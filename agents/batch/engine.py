@@ -1,6 +1,6 @@
 """How a batch is worked on. `local` does it on this machine, `ray` on many; another way is one more line in `ENGINES`.
 
-An engine takes a `Work` and yields a result for each of its items, in any order. It may read pictures and hold
+An engine takes a `EngineConfig` and yields a result for each of its items, in any order. It may read pictures and hold
 interviews wherever it likes: a worker elsewhere calls `local` too, with its own models and its share of the pictures.
 Whoever runs the engine writes each result down before asking for the next, so once a `Captioned` has been
 yielded `work.knows` says yes to that picture's bytes.
@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from agents.batch.pipeline import How, Outcome, Ready, Task, interview_many
+from agents.batch.pipeline import InterviewTask, Outcome, PipelineConfig, Ready, interview_many
 from agents.llm.calls import metered
 from agents.llm.usage import Meter
 from core.datasets.pictures.sources import Item
@@ -68,13 +68,13 @@ Result = Captioned | Repeated | GaveUp
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class EngineConfig:
     """What an engine gets."""
 
     items: Callable[[], Iterator[Item | None]]  # to be captioned, in order, by one thread; None: no other one just now
     open: Callable[[Item], Picture]  # raises ImageError; from any thread
     models: Callable[[], tuple[VisionBackend, BaseChatModel]]  # loaded when first asked for
-    how: How
+    how: PipelineConfig
     rate: float | None = None  # calls of the questioner per second
     pace: Pace | None = None  # in place of a rate, where others share it
     knows: Callable[[Item, str], bool] = lambda item, sha256: False  # whether it needs no caption of its own, since
@@ -103,7 +103,7 @@ class Away:
     busy: Callable[[str], None]  # what is being waited for; "" when it is over
 
 
-Engine = Callable[[Work], Generator[Result, None, None]]
+Engine = Callable[[EngineConfig], Generator[Result, None, None]]
 
 
 def find_engine(name: str) -> Engine:
@@ -116,7 +116,7 @@ def find_engine(name: str) -> Engine:
     return engine
 
 
-def local(work: Work) -> Generator[Result, None, None]:
+def local(work: EngineConfig) -> Generator[Result, None, None]:
     """On this machine, in this process: one eye, many calls of the questioner at once."""
     vision, questioner = work.models()
     metered(questioner, work.meter, rate=work.rate, pace=work.pace)
@@ -148,7 +148,7 @@ def result_of(outcome: Outcome) -> Captioned | GaveUp:
     return GaveUp(outcome.tag, where, str(outcome.error), outcome.caption)
 
 
-def _fitted(how: How, questioner: BaseChatModel) -> How:
+def _fitted(how: PipelineConfig, questioner: BaseChatModel) -> PipelineConfig:
     """A pipeline in this process has one random generator for all its calls, so they must not overlap."""
     from agents.llm.providers import PROVIDER
 
@@ -156,7 +156,7 @@ def _fitted(how: How, questioner: BaseChatModel) -> How:
     return replace(how, concurrency=1) if local_model else how
 
 
-def _tasks(work: Work, twins: _Twins) -> Iterator[Task | Ready]:
+def _tasks(work: EngineConfig, twins: _Twins) -> Iterator[InterviewTask | Ready]:
     """Every picture that needs an interview, and what is known at once of the others."""
     for item, found in _opened(work):
         if isinstance(found, ImageError):
@@ -173,10 +173,10 @@ def _tasks(work: Work, twins: _Twins) -> Iterator[Task | Ready]:
             earlier = work.earlier(item.key)
             if earlier is not None and earlier.picture.sha256 != found.sha256:
                 earlier = None
-            yield Task(item, found, earlier)
+            yield InterviewTask(item, found, earlier)
 
 
-def _opened(work: Work) -> Iterator[tuple[Item, Picture | ImageError]]:
+def _opened(work: EngineConfig) -> Iterator[tuple[Item, Picture | ImageError]]:
     """The pictures in order, read and decoded a little ahead by a few threads."""
 
     def read(item: Item) -> tuple[Item, Picture | ImageError]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
-from agents.batch.pipeline import How
+from agents.batch.pipeline import PipelineConfig
 from agents.cli.render.progress import duration
 from agents.interview.protocol import Interview, NeedQuestion, NeedSummary
 from agents.llm.usage import LETTERS
@@ -64,8 +64,8 @@ class Estimate:
 
 
 def estimate(
-    *, listed: int, repeated_names: int, captioned: int, failed: int, to_do: int, how: How, rate: float | None,
-    price_in: float | None, price_out: float | None, runs: Sequence[Record], left_out: LeftOut | None = None,
+    *, listed: int, repeated_names: int, captioned: int, failed: int, to_do: int, how: PipelineConfig,
+    rate: float | None, price_in: float | None, price_out: float | None, runs: Sequence[Record], left_out: LeftOut | None = None,
 ) -> Estimate:  # fmt: skip
     """By what earlier `runs` of the same batch took, else by the lengths of the prompts."""
     pictures = sum(run["captioned"] for run in runs)
@@ -89,7 +89,7 @@ def estimate(
     )  # fmt: skip
 
 
-def _tokens(how: How) -> tuple[float, float]:
+def _tokens(how: PipelineConfig) -> tuple[float, float]:
     """(read, written) by the questioner for one picture, from the prompts and texts of the usual length.
 
     From the second turn on each turn makes a request longer by the same number of letters, so the lengths of the first
@@ -113,7 +113,7 @@ def _growing(turns: int, letters: Callable[[int], int]) -> int:
     return second + (turns - 2) * (third - second)
 
 
-def _letters(how: How, turns: int, *, rounds: int) -> int:
+def _letters(how: PipelineConfig, turns: int, *, rounds: int) -> int:
     """Letters of the request that an interview of `rounds` makes after so many turns."""
     texts = [(OPENING, "opening")] + [(ANSWER, "questioner")] * (turns - 1)
     spoken = tuple(Turn(question="q" * QUESTION, answer="a" * answer, asked_by=asked_by) for answer, asked_by in texts)

@@ -36,7 +36,7 @@ _LAYOUT: Final = (
 )
 
 
-class Row(NamedTuple):
+class CaptionRow(NamedTuple):
     """A captioned picture, as outputs get it."""
 
     n: int
@@ -150,7 +150,7 @@ class Ledger:
             raise StoreError(f"there is no caption of '{printable(key)}'.")
         return Caption.model_validate(self.journal.at(begin)["caption"])
 
-    def rows(self, first: int = 0, stop: int | None = None) -> Iterator[Row]:
+    def rows(self, first: int = 0, stop: int | None = None) -> Iterator[CaptionRow]:
         """Captioned pictures in the order of the input, those with `first` <= n < `stop`."""
         bound = f" AND n < {stop}" if stop is not None else ""
         query = f"SELECT key, n, begin FROM item WHERE n >= ? {bound} AND state IN (1, 2) ORDER BY n, key"
@@ -159,7 +159,7 @@ class Ledger:
                 record = reader.at(begin)
                 original = self._original(record["key"], begin)
                 caption = Caption.model_validate(record["caption"])
-                yield Row(n, from_blob(key), caption, from_blob(original) if original != key else None)
+                yield CaptionRow(n, from_blob(key), caption, from_blob(original) if original != key else None)
 
     def _original(self, key: str, begin: int) -> bytes:
         """Of the pictures that share a caption the first of the input, whichever of them was interviewed about.

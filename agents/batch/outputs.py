@@ -13,7 +13,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final
 
-from agents.batch.ledger import Failure, Row
+from agents.batch.ledger import CaptionRow, Failure
 from core.errors import StoreError, UsageError, printable
 from core.files.journal import as_bytes, replaced
 from core.files.sidecar import sidecar_of
@@ -26,7 +26,7 @@ KINDS: Final = {
     ".tar": "webdataset shards",
 }
 ROWS: Final = 1000  # of a Parquet file that are written at a time
-Rows = Callable[[], Iterator[Row]]  # all of them, as often as it is called
+Rows = Callable[[], Iterator[CaptionRow]]  # all of them, as often as it is called
 
 
 def kind_of(path: Path) -> str:
@@ -48,7 +48,7 @@ def failures_of(path: Path) -> Path:
     return path.with_name(f"{path.stem}.failed.jsonl")
 
 
-def record(row: Row) -> dict[str, Any]:
+def record(row: CaptionRow) -> dict[str, Any]:
     """A row of the outputs: plain values only."""
     caption = row.caption
     return {

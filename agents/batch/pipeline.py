@@ -1,12 +1,12 @@
 """Many interviews at once: while some wait for the questioner, others are answered, in full batches.
 
-    how = How(InterviewOptions(rounds=5), Prompts.load(), seed=1)
+    how = PipelineConfig(InterviewOptions(rounds=5), Prompts.load(), seed=1)
     for outcome in interview_many(tasks, vision, questioner, how):
         outcome.tag, outcome.caption, outcome.error
 
 Each picture is interviewed exactly as by `agents.interview.driver.interview_picture`, same prompts and seeds, so
 that its caption is the same whatever else runs beside it. A finished interview makes room for the next: no more than
-`How.running` are in memory, and of decoded pictures that wait to be looked at no more than twice `PIXELS`.
+`PipelineConfig.running` are in memory, and of decoded pictures that wait to be looked at no more than twice `PIXELS`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from agents.batch.vision_queue import PIXELS, ROWS, Eye, Row, Seen
+from agents.batch.vision_queue import PIXELS, ROWS, Row, VisionQueue, VisionResult
 from agents.interview.driver import (
     ask_questioner,
     describe_questioner,
@@ -59,7 +59,7 @@ class TooManyFailedError(InquisightError):
 
 
 @dataclass(frozen=True, slots=True)
-class How:
+class PipelineConfig:
     """How interviews are held, and how many at once."""
 
     options: InterviewOptions
@@ -77,7 +77,7 @@ class How:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class InterviewTask:
     """A picture to be interviewed about; `tag` comes back with the outcome."""
 
     tag: Any
@@ -124,10 +124,10 @@ class _NoMore:
 
 
 def interview_many(
-    tasks: Iterable[Task | Ready],
+    tasks: Iterable[InterviewTask | Ready],
     vision: VisionBackend,
     questioner: BaseChatModel,
-    how: How,
+    how: PipelineConfig,
     *,
     stop: threading.Event | None = None,
     halt: Halt | None = None,
@@ -148,7 +148,7 @@ def interview_many(
 
 class _Pipeline:
     def __init__(
-        self, vision: VisionBackend, questioner: BaseChatModel, how: How, stop: threading.Event, halt: Halt
+        self, vision: VisionBackend, questioner: BaseChatModel, how: PipelineConfig, stop: threading.Event, halt: Halt
     ) -> None:
         eyes = how.eyes or vision.concurrent_batches
         how = replace(how, eyes=eyes)
@@ -156,7 +156,9 @@ class _Pipeline:
         self.described = (vision.describe(), describe_questioner(questioner))  # once: some count calls in it
         self.options = described_options(how.options, how.prompts)
         self.events: queue.SimpleQueue[tuple[_Run | None, Any]] = queue.SimpleQueue()
-        self.eye = Eye(vision, lambda run, seen: self.events.put((run, seen)), batch=how.batch, workers=eyes, halt=halt)
+        self.eye = VisionQueue(
+            vision, lambda run, seen: self.events.put((run, seen)), batch=how.batch, workers=eyes, halt=halt
+        )
         self.callers = Callers(
             lambda run, said, seconds: self.events.put((run, (said, seconds))), how.concurrency, halt
         )
@@ -165,7 +167,7 @@ class _Pipeline:
         self.closed = threading.Event()
         self.bad = 0  # in a row
 
-    def run(self, tasks: Iterator[Task | Ready]) -> Iterator[Outcome | Ready]:
+    def run(self, tasks: Iterator[InterviewTask | Ready]) -> Iterator[Outcome | Ready]:
         try:
             yield from self._run(tasks)
             return
@@ -190,7 +192,7 @@ class _Pipeline:
                 if run.interview.summary is not None:
                     yield self._outcome(run)
 
-    def _run(self, tasks: Iterator[Task | Ready]) -> Iterator[Outcome | Ready]:
+    def _run(self, tasks: Iterator[InterviewTask | Ready]) -> Iterator[Outcome | Ready]:
         feeder = threading.Thread(target=self._feed, args=(tasks,), daemon=True, name="pictures")
         feeder.start()
         under_way, more = 0, True
@@ -205,7 +207,7 @@ class _Pipeline:
                 self.room.release()
                 yield what
                 continue
-            if isinstance(what, Task):
+            if isinstance(what, InterviewTask):
                 run = self._begin(what)
                 under_way += 1
             else:
@@ -227,14 +229,14 @@ class _Pipeline:
 
     # --- pictures come in -----------------------------------------------------------------------------------------
 
-    def _feed(self, tasks: Iterator[Task | Ready]) -> None:
+    def _feed(self, tasks: Iterator[InterviewTask | Ready]) -> None:
         error: BaseException | None = None
         try:
             while self._has_room():
                 task = next(tasks, None)
                 if task is None:
                     break
-                if isinstance(task, Task):
+                if isinstance(task, InterviewTask):
                     self.pixels.take(task.picture)
                 self.events.put((None, task))
         except BaseException as caught:  # noqa: BLE001 - raised where somebody can hear it
@@ -251,7 +253,7 @@ class _Pipeline:
                 return True
         return False
 
-    def _begin(self, task: Task) -> _Run:
+    def _begin(self, task: InterviewTask) -> _Run:
         how = self.how
         interview = (
             Interview.resumed(task.earlier, how.prompts, how.options)
@@ -293,9 +295,9 @@ class _Pipeline:
                 self.callers.put(run, partial(call, seed=seed))
         return True
 
-    def _take(self, run: _Run, what: Seen | tuple[Reply | BaseException, float]) -> None:
+    def _take(self, run: _Run, what: VisionResult | tuple[Reply | BaseException, float]) -> None:
         """Hand in what a model gave."""
-        if isinstance(what, Seen):
+        if isinstance(what, VisionResult):
             looked = run.image is None
             if looked and run.picture is not None:
                 self.pixels.give_back(run.picture)

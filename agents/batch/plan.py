@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from agents.batch.engine import find_engine
 from agents.batch.outputs import check_parquet, kind_of, with_shard
-from agents.batch.pipeline import How
+from agents.batch.pipeline import PipelineConfig
 from agents.batch.ray.cluster import Cluster, parse_cluster
 from agents.batch.shard_output import existing_shards
 from agents.interview.driver import described_options
@@ -20,7 +20,7 @@ from agents.interview.protocol import InterviewOptions
 from agents.interview.seeds import check_seed
 from core.datasets.pictures.inputs import PARQUET, SHARD, find_sources
 from core.datasets.pictures.listing import Scope
-from core.datasets.pictures.sources import Folder, Source
+from core.datasets.pictures.sources import FolderSource, PictureSource
 from core.datasets.pictures.tables import ParquetTable
 from core.datasets.pictures.tars import Shards
 from core.errors import StoreError, UsageError, printable
@@ -32,7 +32,7 @@ _IDENTITY: Final = ("name", "model", "revision")  # of a model: what decides wha
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class BatchRequest:
     """The command's options; None means: as set in the environment, or the default."""
 
     inputs: tuple[str, ...] = ()
@@ -67,16 +67,16 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BatchConfig:
     """A request that was checked."""
 
-    request: Request
-    sources: tuple[Source, ...]
+    request: BatchRequest
+    sources: tuple[PictureSource, ...]
     outputs: tuple[Path, ...]
     folder: Path  # of the journal
     vision: str
     questioner: str
-    how: How
+    how: PipelineConfig
     rate: float | None
     scope: Scope
     settings: Settings
@@ -102,7 +102,7 @@ class Plan:
         }
 
 
-def make_plan(request: Request) -> Plan:
+def make_plan(request: BatchRequest) -> BatchConfig:
     """Check the request. Raises InquisightError, one line."""
     settings = get_settings()
     if not request.out:
@@ -137,10 +137,10 @@ def make_plan(request: Request) -> Plan:
     sources = find_sources(request.inputs, request.column)
     _check_apart(outputs, sources)
     for source in sources:
-        if isinstance(source, Folder):
+        if isinstance(source, FolderSource):
             source.own = frozenset(os.path.abspath(shard) for path in outputs for shard in existing_shards(path))
-    how = How(options, Prompts.load(request.prompts), seed, request.batch, request.concurrency, request.eyes)
-    return Plan(
+    how = PipelineConfig(options, Prompts.load(request.prompts), seed, request.batch, request.concurrency, request.eyes)
+    return BatchConfig(
         request=request,
         sources=tuple(sources),
         outputs=outputs,
@@ -155,7 +155,7 @@ def make_plan(request: Request) -> Plan:
     )
 
 
-def _cluster(request: Request) -> Cluster | None:
+def _cluster(request: BatchRequest) -> Cluster | None:
     given = (request.workers, request.gpus_per_worker, request.cpus_per_worker, request.ray_address)
     if request.engine == "ray":
         return parse_cluster(*given)
@@ -165,7 +165,7 @@ def _cluster(request: Request) -> Cluster | None:
     return None
 
 
-def _scope(request: Request) -> Scope:
+def _scope(request: BatchRequest) -> Scope:
     shard, slash, of = request.shard.partition("/")
     if not (slash and shard.isdecimal() and of.isdecimal() and int(shard) < int(of)):
         raise UsageError(
@@ -174,7 +174,7 @@ def _scope(request: Request) -> Scope:
     return Scope(int(shard), int(of), request.limit)
 
 
-def _outputs(request: Request, scope: Scope) -> tuple[Path, ...]:
+def _outputs(request: BatchRequest, scope: Scope) -> tuple[Path, ...]:
     paths = []
     for path in request.out:
         kind = kind_of(path)
@@ -192,7 +192,7 @@ def _outputs(request: Request, scope: Scope) -> tuple[Path, ...]:
     return tuple(paths)
 
 
-def _check_apart(outputs: Sequence[Path], sources: Sequence[Source]) -> None:
+def _check_apart(outputs: Sequence[Path], sources: Sequence[PictureSource]) -> None:
     """Raise UsageError where the next run would take what this one writes for pictures to caption."""
     folders = [one.name for one in sources if isinstance(one, Shards | ParquetTable) and os.path.isdir(one.name)]
     for output in outputs:
@@ -212,7 +212,7 @@ def _check_apart(outputs: Sequence[Path], sources: Sequence[Source]) -> None:
 class Guard:
     """Keeps a batch from going on with other settings, and from writing over files that are none of its own."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: BatchConfig) -> None:
         self.plan = plan
         self.path = plan.folder / "settings.json"
         self.kept = read_json(self.path)

@@ -14,13 +14,13 @@ import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from agents.batch.ledger import Ledger, Row
+from agents.batch.ledger import CaptionRow, Ledger
 from agents.batch.outputs import record
 from core.errors import ImageError
 from core.files.journal import as_bytes, replaced
 from core.images.file_type import SUFFIXES_OF, sniff
 
-Fetch = Callable[[Row], bytes]  # the original file; raises ImageError
+Fetch = Callable[[CaptionRow], bytes]  # the original file; raises ImageError
 
 
 def shard_path(path: Path, number: int) -> Path:
@@ -59,7 +59,7 @@ def write_shards(path: Path, ledger: Ledger, fetch: Fetch, *, size: int, of: int
         yield number + 1, count, missing
 
 
-def _write(path: Path, rows: Iterator[Row], fetch: Fetch) -> int:
+def _write(path: Path, rows: Iterator[CaptionRow], fetch: Fetch) -> int:
     missing = 0
     with replaced(path) as file, tarfile.TarFile(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for row in rows:

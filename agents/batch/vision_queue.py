@@ -23,12 +23,12 @@ from core.vision import Reply, VisionBackend, VisualQuestion
 
 Row = Literal["look", "plain", "opening", "asked"]
 ROWS: Final[tuple[Row, ...]] = get_args(Row)  # as an interview goes through them
-Tell = Callable[[Any, "Seen"], None]
+Tell = Callable[[Any, "VisionResult"], None]
 PIXELS: Final = 64_000_000  # decoded at once in one batch of pictures: 192 MB
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class VisionResult:
     """What came of one request: an encoded picture, an answer, or an error; and its share of the batch's seconds."""
 
     result: Any = None
@@ -42,8 +42,8 @@ class _Request:
     what: Any  # a Picture or a VisualQuestion
 
 
-class Eye:
-    """Takes requests from any thread; `tell(who, Seen)` is called from a thread of its own for each.
+class VisionQueue:
+    """Takes requests from any thread; `tell(who, VisionResult)` is called from a thread of its own for each.
 
     Once `halt` is set no batch begins, and no request of one that is under way on a server. An error that any other
     request would meet sets it.
@@ -129,7 +129,7 @@ class Eye:
             return
         share = (time.perf_counter() - start) / len(some)
         for request, result in zip(some, results, strict=True):
-            self._tell(request.who, Seen(result, None, share))
+            self._tell(request.who, VisionResult(result, None, share))
 
     def _serve_apart(self, row: Row, some: list[_Request], error: BaseException) -> None:
         """One bad request must not cost the others theirs: keep what was answered, and halve what was not."""
@@ -140,11 +140,11 @@ class Eye:
             answers = [None] * len(some)
         for request, answer in zip(some, answers, strict=True):
             if answer is not None:
-                self._tell(request.who, Seen(answer))
+                self._tell(request.who, VisionResult(answer))
         left = [request for request, answer in zip(some, answers, strict=True) if answer is None]
         if len(some) == 1 or not isinstance(error, Exception) or ends_all(error):
             for request in left:
-                self._tell(request.who, Seen(None, error))
+                self._tell(request.who, VisionResult(None, error))
             return
         if "out of memory" in f"{type(error).__name__} {error}".lower().replace("outofmemory", "out of memory"):
             self.batch = max(1, len(some) // 2)

@@ -6,9 +6,9 @@ import sys
 from hashlib import sha256
 from pathlib import Path
 
-from agents.batch.ledger import Ledger, Row
+from agents.batch.ledger import CaptionRow, Ledger
 from agents.batch.outputs import failures_of, is_beside, write_beside, write_failures, write_output
-from agents.batch.plan import Plan
+from agents.batch.plan import BatchConfig
 from agents.batch.shard_output import write_shards
 from agents.cli.render.interview import Status
 from core.datasets.pictures.inputs import bytes_of
@@ -21,7 +21,7 @@ from core.files.sidecar import check_sidecars, sidecar_of
 class Writer:
     """Writes what a plan asks for from what its ledger holds."""
 
-    def __init__(self, plan: Plan, ledger: Ledger) -> None:
+    def __init__(self, plan: BatchConfig, ledger: Ledger) -> None:
         self.plan, self.ledger = plan, ledger
 
     # --- texts beside the pictures --------------------------------------------------------------------------------
@@ -83,7 +83,7 @@ class Writer:
             status.clear()
 
     def _write_shards(self, path: Path, listing: Listing, status: Status) -> None:
-        def fetch(row: Row) -> bytes:
+        def fetch(row: CaptionRow) -> bytes:
             item = listing.find(row.key)
             if item is None:
                 raise ImageError(f"'{printable(row.key)}' is not named any more.")

@@ -1,6 +1,6 @@
 """A conversation about pictures, turn by turn, without input or output: it yields what happens in small events.
 
-    chat = Chat(vision, [open_picture("cat.jpg")])
+    chat = Conversation(vision, [open_picture("cat.jpg")])
     for event in chat.ask("What is funny about this?"):     # Asked, Waiting, Piece, Piece, ..., Answered
         ...
     chat.add(open_picture("dog.jpg"))                       # comes up with the next question
@@ -108,7 +108,7 @@ class _Heard:
     truncated: bool = False
 
 
-class Chat:
+class Conversation:
     """One conversation. Not thread-safe. `save` is called after each turn (`TranscriptStore.add`).
 
     `spoken`: what was said before, to go on from there; `created`: when that began. Raises UsageError where there are
@@ -375,7 +375,7 @@ class Chat:
 
 
 def answer(events: Iterator[Event]) -> str:
-    """The answer at the end of `Chat.ask` or `Chat.retry`; Ctrl-C is raised again."""
+    """The answer at the end of `Conversation.ask` or `Conversation.retry`; Ctrl-C is raised again."""
     for event in events:
         if isinstance(event, Answered) and event.turn.status == "complete":
             return event.turn.answer

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from agents.chat.conversation import Chat
+from agents.chat.conversation import Conversation
 from agents.chat.events import Answered, Event, Notice, PictureAdded, Silenced, passing
 from agents.chat.html_answer import find_page
 from core.errors import InquisightError, UsageError, printable
@@ -134,7 +134,7 @@ def parse(line: str) -> Said | None:
 
 @dataclass(slots=True)
 class _Loop:
-    chat: Chat
+    chat: Conversation
     outside: Outside
     goes_on: bool = True  # more may be said, so another try can be offered
     ended: bool = False
@@ -199,7 +199,9 @@ class _Loop:
         yield Written("web page", self.outside.write_page(page.html, self.chat.pictures[-1]))
 
 
-def converse(chat: Chat, lines: Iterable[str | Said], outside: Outside, *, goes_on: bool = True) -> Iterator[LoopEvent]:
+def converse(
+    chat: Conversation, lines: Iterable[str | Said], outside: Outside, *, goes_on: bool = True
+) -> Iterator[LoopEvent]:
     """Serve `lines` one after the other; what fails is told and the next one comes. The last event is Ended.
 
     KeyboardInterrupt, also one thrown into the generator, ends the answer that is being given; where not `goes_on`,

@@ -1,6 +1,6 @@
 """A chat whose earlier questions can be asked otherwise or again, with every branch kept; watched from other threads.
 
-    talk = BranchedChat()
+    talk = ChatTree()
     talk.add(open_picture("cat.jpg"))
     talk.ask("What is it?")                     # any thread wishes
     talk.run(lambda: vision, halted)            # one thread has it answered
@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from agents.chat.conversation import Chat, ChatOptions, Question, Spoken
+from agents.chat.conversation import ChatOptions, Conversation, Question, Spoken
 from agents.chat.events import Answered, Asked, Event, Notice, Piece, Rewritten, Silenced, Waiting, drive
 from agents.chat.html_answer import Page, find_page
 from agents.chat.presets import Tasks
@@ -68,7 +68,7 @@ class Growing:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class TreeState:
     """How a conversation stands."""
 
     path: tuple[Node, ...] = ()
@@ -92,7 +92,7 @@ class _Wish:
 
 
 @dataclass(eq=False)
-class BranchedChat:
+class ChatTree:
     """One conversation with its branches, answered by one thread at a time and steered by others."""
 
     options: ChatOptions = field(default_factory=ChatOptions)
@@ -111,7 +111,7 @@ class BranchedChat:
         self._base: ChatRecord | None = None
         self._lock = threading.RLock()
         self._driving = threading.Lock()
-        self._view = View()
+        self._view = TreeState()
 
     @classmethod
     def opened(
@@ -122,7 +122,7 @@ class BranchedChat:
         *,
         tasks: Tasks | None = None,
         save: Callable[[ChatRecord], str] | None = None,
-    ) -> BranchedChat:
+    ) -> ChatTree:
         """A kept conversation, to go on with. `picture` finds its pictures again. Raises UsageError."""
         if record.kind != "chat":
             raise UsageError("this was answered by an assistant with tools; it can be read, but not gone on with")
@@ -141,7 +141,7 @@ class BranchedChat:
     # --- looking --------------------------------------------------------------------------------------------------
 
     @property
-    def view(self) -> View:
+    def view(self) -> TreeState:
         """How it stands now."""
         return self._view
 
@@ -267,7 +267,7 @@ class BranchedChat:
         if again is not None:
             tried = [one.spoken for one in self.siblings(again) if one.turn.question == again.turn.question]
             before.append(replace(again.spoken, attempt=max(one.attempt for one in tried)))
-        chat = Chat(
+        chat = Conversation(
             vision,
             wish.pictures if again is None else (),
             replace(self.options, seed=self.seed),
@@ -289,7 +289,7 @@ class BranchedChat:
         if isinstance(last, Silenced):
             raise KeyboardInterrupt
 
-    def _answered(self, wish: _Wish, chat: Chat, created: datetime) -> None:
+    def _answered(self, wish: _Wish, chat: Conversation, created: datetime) -> None:
         with self._lock:
             self._grow(wish.after, chat.spoken[-1], created)
             if wish.again is None:

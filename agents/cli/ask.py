@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 
 from agents.assistant.events import Begun, Concluded
 from agents.assistant.run import STEPS, assist, calls_tools
-from agents.assistant.tools import Desk
-from agents.chat.conversation import Chat, ChatOptions
+from agents.assistant.tools import AssistantTools
+from agents.chat.conversation import ChatOptions, Conversation
 from agents.chat.events import Answered as ChatAnswered
 from agents.chat.events import Event as ChatEvent
 from agents.chat.events import Silenced, drive, passing
@@ -43,7 +43,7 @@ ROUNDS: Final = 6  # of an interview that serves a question
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class AskRequest:
     """The command's options; None means: as set in the environment, or the default."""
 
     question: str
@@ -59,7 +59,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class AskPlan:
     """A request that was checked before an eye is loaded."""
 
     question: str
@@ -75,7 +75,7 @@ class Plan:
     settings: Settings
 
 
-def run(request: Request) -> int:
+def run_ask(request: AskRequest) -> int:
     """Answer the question. Gives back the exit code. Raises InquisightError for what stops it before it begins."""
     hush_libraries()
     plan = make_plan(request)
@@ -95,14 +95,14 @@ def run(request: Request) -> int:
     return codes[0] if codes else 0
 
 
-def _events(plan: Plan, vision: VisionBackend, eyes: Eyes, store: TranscriptStore) -> Iterator[AnyEvent]:
+def _events(plan: AskPlan, vision: VisionBackend, eyes: Eyes, store: TranscriptStore) -> Iterator[AnyEvent]:
     if plan.mode == "chat":
         return _chat(plan, vision, store)
     assert plan.questioner is not None
     if plan.mode == "interview":
         return _interviews(plan, vision, plan.questioner, store)
     talk = plan.talk_vision or (plan.vision if vision.follows_instructions else None)
-    desk = Desk(
+    desk = AssistantTools(
         plan.pictures,
         vision,
         plan.questioner,
@@ -114,7 +114,7 @@ def _events(plan: Plan, vision: VisionBackend, eyes: Eyes, store: TranscriptStor
     return iter(assist(plan.question, desk, plan.questioner, steps=plan.steps))
 
 
-def make_plan(request: Request) -> Plan:
+def make_plan(request: AskRequest) -> AskPlan:
     """Check the request. Raises InquisightError, one line."""
     from agents.llm.questioners import load_questioner
 
@@ -156,7 +156,7 @@ def make_plan(request: Request) -> Plan:
                 f"{printable(name)} cannot call tools; choose another model with --questioner (such as "
                 "openai:gpt-4o-mini), or --mode interview or chat"
             )
-    return Plan(
+    return AskPlan(
         question=request.question.strip(),
         pictures=pictures,
         mode=mode,
@@ -174,7 +174,7 @@ def make_plan(request: Request) -> Plan:
 class Eyes:
     """The seeing models of a run, each loaded when it is first needed."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: AskPlan) -> None:
         self.plan = plan
         self._loaded: dict[str, VisionBackend] = {}
 
@@ -190,7 +190,7 @@ class Eyes:
 
 
 def _interviews(
-    plan: Plan, vision: VisionBackend, questioner: BaseChatModel, store: TranscriptStore
+    plan: AskPlan, vision: VisionBackend, questioner: BaseChatModel, store: TranscriptStore
 ) -> Iterator[AnyEvent]:
     """An interview about each picture, in which the person's question comes right after the opening one."""
     answers, infos = [], []
@@ -239,9 +239,9 @@ def _interviews(
     yield Concluded(text, record, None, save_error, error, interrupted)
 
 
-def _chat(plan: Plan, vision: VisionBackend, store: TranscriptStore) -> Iterator[AnyEvent]:
+def _chat(plan: AskPlan, vision: VisionBackend, store: TranscriptStore) -> Iterator[AnyEvent]:
     """The eye answers by itself."""
-    chat = Chat(vision, plan.pictures, ChatOptions(seed=plan.seed), save=store.add)
+    chat = Conversation(vision, plan.pictures, ChatOptions(seed=plan.seed), save=store.add)
     yield Begun(tuple(picture.info() for picture in plan.pictures), vision.describe(), {})
     error: InquisightError | None = None
     interrupted = False

@@ -139,10 +139,10 @@ def batch(
     ] = None,
 ) -> None:
     """Describe very many pictures; interrupt it, kill it, start it again: nothing is lost or done twice."""
-    from agents.batch.plan import Request
-    from agents.cli.batch_run import run
+    from agents.batch.plan import BatchRequest
+    from agents.cli.batch_run import run_batch
 
-    request = Request(
+    request = BatchRequest(
         inputs=tuple(inputs or ()),
         out=tuple(out or ()),
         column=column,
@@ -173,7 +173,7 @@ def batch(
         cpus_per_worker=cpus_per_worker,
         ray_address=ray_address,
     )
-    raise typer.Exit(run(request))
+    raise typer.Exit(run_batch(request))
 
 
 def add_to(cli: typer.Typer) -> None:

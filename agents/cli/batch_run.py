@@ -14,12 +14,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from agents.batch.engine import Away, Captioned, Described, GaveUp, Repeated, Result, Work, find_engine
+from agents.batch.engine import Away, Captioned, Described, EngineConfig, GaveUp, Repeated, Result, find_engine
 from agents.batch.estimate import estimate
 from agents.batch.ledger import DONE, FINISHED, GAVE_UP, PENDING, SAME, Ledger
 from agents.batch.loading import Loader
 from agents.batch.outputs import failures_of, make_room
-from agents.batch.plan import Guard, Plan, Request, at_work, make_plan
+from agents.batch.plan import BatchConfig, BatchRequest, Guard, at_work, make_plan
 from agents.batch.writers import Writer, say
 from agents.cli.errors import EXIT_INTERRUPTED
 from agents.cli.render.interview import Status
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 EXIT_SOME_FAILED: Final = 1
 
 
-def run(request: Request) -> int:
+def run_batch(request: BatchRequest) -> int:
     """Work on the batch until it is done or interrupted; gives back the exit code. Raises InquisightError."""
     plan = make_plan(request)
     guard = Guard(plan)
@@ -55,7 +55,7 @@ def run(request: Request) -> int:
             ledger.close()
 
 
-def _dry_run(plan: Plan) -> int:
+def _dry_run(plan: BatchConfig) -> int:
     request = plan.request
     with ExitStack() as stack:
         if plan.folder.is_dir():
@@ -83,7 +83,7 @@ def _dry_run(plan: Plan) -> int:
     return 0
 
 
-def _listed(plan: Plan, ledger: Ledger) -> Listing:
+def _listed(plan: BatchConfig, ledger: Ledger) -> Listing:
     """Every picture that was named. Raises UsageError or ImageError."""
     listing = ledger.listing()
     status = Status()
@@ -101,7 +101,7 @@ def _listed(plan: Plan, ledger: Ledger) -> Listing:
     return listing
 
 
-def _left_out(plan: Plan, listing: Listing | None = None) -> LeftOut:
+def _left_out(plan: BatchConfig, listing: Listing | None = None) -> LeftOut:
     """What the sources hold and do not give; with the listing, also what was named more than once."""
     left_out = LeftOut()
     for source in plan.sources:
@@ -115,7 +115,7 @@ def _left_out(plan: Plan, listing: Listing | None = None) -> LeftOut:
 class _Models:
     """Both models, loaded when an engine asks for them, and held against what the batch was begun with."""
 
-    plan: Plan
+    plan: BatchConfig
     guard: Guard
     vision: VisionBackend | None = None
 
@@ -148,7 +148,7 @@ class _Models:
 
 
 class _Batch:
-    def __init__(self, plan: Plan, guard: Guard, ledger: Ledger) -> None:
+    def __init__(self, plan: BatchConfig, guard: Guard, ledger: Ledger) -> None:
         self.plan, self.guard, self.ledger = plan, guard, ledger
         self.request = plan.request
         self.writer = Writer(plan, ledger)
@@ -207,9 +207,9 @@ class _Batch:
             self._note(tally)
             models.close()
 
-    def _asked(self, items: Any, models: _Models, tally: Tally, away: Away | None) -> Work:
+    def _asked(self, items: Any, models: _Models, tally: Tally, away: Away | None) -> EngineConfig:
         plan, ledger = self.plan, self.ledger
-        return Work(
+        return EngineConfig(
             items=items,
             open=partial(open_item, plan.sources, max_pixels=plan.settings.max_pixels),
             models=models.get,

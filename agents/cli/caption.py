@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class CaptionRequest:
     """The command's options; None means: as set in the environment, or the default."""
 
     pictures: tuple[str, ...] = ()
@@ -63,7 +63,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CaptionPlan:
     """A request that was checked: everything that can be known to be wrong before a model is loaded is not."""
 
     sources: tuple[str, ...]
@@ -79,10 +79,10 @@ class Plan:
 
 
 @dataclass(slots=True)
-class Models:
+class LazyModels:
     """The two models, loaded when the first picture has been opened."""
 
-    plan: Plan
+    plan: CaptionPlan
     status: Status
     seconds: float = 0.0  # spent on loading since it was last asked for
     _vision: VisionBackend | None = None
@@ -108,7 +108,7 @@ class Models:
 
 
 @dataclass(slots=True)
-class Outcome:
+class ExitCodes:
     """Exit codes of the pictures that did not work out."""
 
     codes: list[int] = field(default_factory=list)
@@ -117,7 +117,7 @@ class Outcome:
         return (self.codes[0] if len(set(self.codes)) == 1 else 1) if self.codes else 0
 
 
-def run(request: Request) -> int:
+def run_caption(request: CaptionRequest) -> int:
     """Caption every picture; one that fails is told in one line and the others go on. Gives back the exit code.
 
     Raises InquisightError for what concerns them all.
@@ -128,8 +128,8 @@ def run(request: Request) -> int:
     store = TranscriptStore(plan.settings.database_url)
     printer = make_printer(json=request.json, quiet=request.quiet)
     status = Status()
-    models = Models(plan, status)
-    outcome = Outcome([complain(error) for error in plan.bad])
+    models = LazyModels(plan, status)
+    outcome = ExitCodes([complain(error) for error in plan.bad])
     try:
         for number, source in enumerate(plan.sources, start=1):
             status.prefix = f"{number}/{len(plan.sources)} {printable(Path(source).name, limit=40)}: " if many else ""
@@ -165,7 +165,7 @@ def report_left_out(left_out: LeftOut, *, as_json: bool) -> list[int]:
     return [1] if left_out.faults else []
 
 
-def make_plan(request: Request) -> Plan:
+def make_plan(request: CaptionRequest) -> CaptionPlan:
     """Check the request. Raises InquisightError, one line."""
     settings = get_settings()
     earlier = None
@@ -207,7 +207,7 @@ def make_plan(request: Request) -> Plan:
     sources, bad = _sources(wanted, left_out)
     if request.save_beside:
         check_sidecars(sources, overwrite=request.overwrite)
-    return Plan(sources, vision, questioner, options, prompts, seed, settings, earlier, bad, left_out)
+    return CaptionPlan(sources, vision, questioner, options, prompts, seed, settings, earlier, bad, left_out)
 
 
 def first_given(*values: Any) -> Any:
@@ -232,8 +232,8 @@ def _sources(wanted: Sequence[str], left_out: LeftOut) -> tuple[tuple[str, ...],
 
 def _interview(
     picture: Picture,
-    plan: Plan,
-    models: Models,
+    plan: CaptionPlan,
+    models: LazyModels,
     store: TranscriptStore,
     printer: Printer,
     status: Status,

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ChatRequest:
     """The command's options; None means: as set in the environment, or the default."""
 
     pictures: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ChatPlan:
     """A request that was checked before a model is loaded."""
 
     pictures: tuple[Picture, ...]
@@ -61,7 +61,7 @@ class Plan:
 
 
 @dataclass(slots=True)
-class Files:
+class ChatFiles:
     """The world outside of the chat (`chat_loop.Outside`)."""
 
     settings: Settings
@@ -92,12 +92,12 @@ class Files:
         return write_beside(Path(picture.source).stem, html)
 
 
-def run(request: Request) -> int:
+def run_chat(request: ChatRequest) -> int:
     """Hold the conversation. Gives back the exit code. Raises InquisightError for what stops it before it begins."""
     if request.list_tasks:
         return print_tasks(request.task_file)
     plan = make_plan(request)
-    from agents.chat.conversation import Chat
+    from agents.chat.conversation import Conversation
     from agents.chat.events import drive
     from agents.chat.repl import Ended, Failed, converse
     from agents.cli.chat_input import plain_lines, typed_lines
@@ -112,7 +112,7 @@ def run(request: Request) -> int:
     codes: list[int] = []
     try:
         store = TranscriptStore(plan.settings.database_url)
-        chat = Chat(vision, plan.pictures, plan.options, tasks=plan.tasks, save=store.add)
+        chat = Conversation(vision, plan.pictures, plan.options, tasks=plan.tasks, save=store.add)
         lines: Iterable[str | Said] = plan.said or (
             typed_lines(plan.settings.home, plan.tasks.task) if typing else plain_lines()
         )
@@ -123,7 +123,7 @@ def run(request: Request) -> int:
                 codes.append(event.error.exit_code)
             printer.event(event)
 
-        last = drive(converse(chat, lines, Files(plan.settings, plan.out), goes_on=typing), show)
+        last = drive(converse(chat, lines, ChatFiles(plan.settings, plan.out), goes_on=typing), show)
     finally:
         vision.close()
     if not isinstance(last, Ended) or last.interrupted:
@@ -135,7 +135,7 @@ def run(request: Request) -> int:
     return codes[0] if len(set(codes)) == 1 else 1
 
 
-def make_plan(request: Request) -> Plan:
+def make_plan(request: ChatRequest) -> ChatPlan:
     """Check the request. Raises InquisightError, one line."""
     from agents.chat.conversation import ChatOptions
     from agents.chat.html_answer import check_out
@@ -167,7 +167,7 @@ def make_plan(request: Request) -> Plan:
     vision = request.vision if request.vision is not None else settings.vision
     check_vision(vision, len(request.pictures))
     pictures = tuple(open_picture(source, max_pixels=settings.max_pixels) for source in request.pictures)
-    return Plan(pictures, vision, options, tasks, tuple(said), request.out, settings)
+    return ChatPlan(pictures, vision, options, tasks, tuple(said), request.out, settings)
 
 
 def check_vision(spec: str, pictures: int) -> None:

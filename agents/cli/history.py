@@ -17,7 +17,7 @@ from agents.text.export import kind_of, write
 from core.errors import UsageError, printable
 from core.files.outputs import check_output, whole
 from core.records import Caption, Chat
-from core.store.query import INTERVIEW, KINDS, STATES, Wanted, after, first_moment
+from core.store.query import INTERVIEW, KINDS, STATES, TranscriptQuery, after, first_moment
 from core.store.transcripts import StoredCaption, TranscriptStore
 
 SHOWN: Final = 20
@@ -26,7 +26,7 @@ _NAMED: Final = 3  # of those to be deleted
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class HistoryRequest:
     """The command's options; None: not asked for."""
 
     words: tuple[str, ...] = ()
@@ -51,7 +51,7 @@ class Request:
         return any(value is not None for value in named)
 
 
-def run(request: Request) -> int:
+def run_history(request: HistoryRequest) -> int:
     """Do it; gives back the exit code. Raises InquisightError."""
     wanted = make_wanted(request)
     with closing(TranscriptStore()) as store:
@@ -61,7 +61,7 @@ def run(request: Request) -> int:
         return _take(request, wanted, store)
 
 
-def make_wanted(request: Request) -> Wanted:
+def make_wanted(request: HistoryRequest) -> TranscriptQuery:
     """Check the request. Raises UsageError, one line."""
     if request.limit is not None and request.limit < 1:
         raise UsageError(f"--limit must be 1 or more, not {request.limit}")
@@ -85,7 +85,7 @@ def make_wanted(request: Request) -> Wanted:
         since, before = first_moment(request.since), after(request.until)
     except (OverflowError, ValueError, OSError):  # the year 1, where this machine's clock is ahead of UTC
         raise UsageError("--since and --until take days that this machine's calendar knows") from None
-    return Wanted(
+    return TranscriptQuery(
         words=" ".join(request.words),
         kind=request.kind or "",
         status=request.status or "",
@@ -96,7 +96,7 @@ def make_wanted(request: Request) -> Wanted:
     )
 
 
-def _check_delete(request: Request) -> None:
+def _check_delete(request: HistoryRequest) -> None:
     """What is deleted is said, and never is everything by an empty variable of a script."""
     if not request.delete:
         for option, given in (("--all", request.everything), ("--yes", request.yes)):
@@ -115,7 +115,7 @@ def _check_delete(request: Request) -> None:
 # --- listing ----------------------------------------------------------------------------------------------------------
 
 
-def _list(request: Request, wanted: Wanted, store: TranscriptStore) -> None:
+def _list(request: HistoryRequest, wanted: TranscriptQuery, store: TranscriptStore) -> None:
     limit = SHOWN if request.limit is None else request.limit
     found = store.find(wanted, limit, best_first=True)
     if not found:
@@ -146,7 +146,7 @@ def as_json(one: StoredCaption) -> dict[str, Any]:
     }
 
 
-def _tell_nothing(request: Request, wanted: Wanted, store: TranscriptStore) -> None:
+def _tell_nothing(request: HistoryRequest, wanted: TranscriptQuery, store: TranscriptStore) -> None:
     if not request.filtered:
         print_history((), wanted.words)
         return
@@ -164,13 +164,13 @@ def _tell_nothing(request: Request, wanted: Wanted, store: TranscriptStore) -> N
 # --- export and delete ------------------------------------------------------------------------------------------------
 
 
-def _take(request: Request, wanted: Wanted, store: TranscriptStore) -> int:
+def _take(request: HistoryRequest, wanted: TranscriptQuery, store: TranscriptStore) -> int:
     """Settle which they are first, so that exactly those are deleted that were written and asked about."""
     if request.limit is None:
         ids = store.ids(wanted)
     else:
         ids = [one.id for one in store.find(wanted, request.limit, best_first=True)]
-    chosen = Wanted(ids=frozenset(ids))
+    chosen = TranscriptQuery(ids=frozenset(ids))
     if request.delete and ids and not request.yes and not sys.stdin.isatty():
         raise UsageError(f"--delete would remove {_count(len(ids))} for good; add --yes if that is what you want")
     if not ids:
@@ -194,7 +194,7 @@ def _take(request: Request, wanted: Wanted, store: TranscriptStore) -> int:
     return code
 
 
-def _export(path: Path, store: TranscriptStore, chosen: Wanted, total: int, *, overwrite: bool) -> int:
+def _export(path: Path, store: TranscriptStore, chosen: TranscriptQuery, total: int, *, overwrite: bool) -> int:
     status = Status()
     try:
         with whole(path, overwrite=overwrite) as file:
@@ -210,7 +210,7 @@ def _watched(records: Iterable[Caption | Chat], total: int, status: Status) -> I
         yield record
 
 
-def _agreed(store: TranscriptStore, chosen: Wanted, total: int) -> bool:
+def _agreed(store: TranscriptStore, chosen: TranscriptQuery, total: int) -> bool:
     """Ask the person at the terminal; on standard error, since the output is a result. Only a yes is one."""
     named = [printable(one.source or "no picture", limit=40) for one in store.find(chosen, _NAMED)]
     if total > _NAMED:

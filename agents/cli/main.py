@@ -111,9 +111,9 @@ def caption(
     fresh: Fresh = False,
 ) -> None:
     """Let two models talk about pictures, and describe them."""
-    from agents.cli.caption import Request, run
+    from agents.cli.caption import CaptionRequest, run_caption
 
-    request = Request(
+    request = CaptionRequest(
         pictures=tuple(pictures or ()),
         vision=vision,
         questioner=questioner,
@@ -129,7 +129,7 @@ def caption(
         resume=resume,
         fresh=fresh,
     )
-    raise typer.Exit(run(request))
+    raise typer.Exit(run_caption(request))
 
 
 @app.command()
@@ -182,9 +182,9 @@ def chat(
     json: Annotated[bool, typer.Option("--json", help="Print the conversation as one JSON object at its end.")] = False,
 ) -> None:
     """Talk about pictures with the model that sees."""
-    from agents.cli.chat import Request, run
+    from agents.cli.chat import ChatRequest, run_chat
 
-    request = Request(
+    request = ChatRequest(
         pictures=tuple(pictures or ()),
         asks=tuple(ask or ()),
         tasks=tuple(task or ()),
@@ -199,7 +199,7 @@ def chat(
         json=json,
         list_tasks=list_tasks,
     )
-    raise typer.Exit(run(request))
+    raise typer.Exit(run_chat(request))
 
 
 @app.command()
@@ -241,9 +241,9 @@ def ask(
     json: Annotated[bool, typer.Option("--json", help="JSON Lines: what happens, and at last the answer.")] = False,
 ) -> None:
     """Ask a question about pictures and have it looked into."""
-    from agents.cli.ask import Request, run
+    from agents.cli.ask import AskRequest, run_ask
 
-    request = Request(
+    request = AskRequest(
         question=question,
         pictures=tuple(pictures or ()),
         mode=mode,
@@ -255,7 +255,7 @@ def ask(
         seed=seed,
         json=json,
     )
-    raise typer.Exit(run(request))
+    raise typer.Exit(run_ask(request))
 
 
 @app.command()
@@ -320,9 +320,9 @@ def history(
 
     The newest comes first; where words are given, what fits them best.
     """
-    from agents.cli.history import Request, run
+    from agents.cli.history import HistoryRequest, run_history
 
-    request = Request(
+    request = HistoryRequest(
         words=tuple(words or ()),
         kind=kind,
         status=status,
@@ -338,7 +338,7 @@ def history(
         everything=everything,
         yes=yes,
     )
-    raise typer.Exit(run(request))
+    raise typer.Exit(run_history(request))
 
 
 @app.command()
@@ -394,10 +394,10 @@ add_video(app)
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The console command `inquisight`. Does not return."""
-    sys.exit(finish_streams(run(argv if argv is not None else sys.argv[1:])))
+    sys.exit(finish_streams(run_caption(argv if argv is not None else sys.argv[1:])))
 
 
-def run(argv: Sequence[str], *, command: str | None = None, program: str = "inquisight") -> int:
+def run_caption(argv: Sequence[str], *, command: str | None = None, program: str = "inquisight") -> int:
     """Run the command line and give back its exit code; nothing is raised.
 
     `command` runs that one as a program of its own, so that its help and errors bear the right name.

@@ -119,9 +119,9 @@ def video(
 
         print(DEFAULT_FILE.read_text("utf-8"), end="")
         return
-    from agents.cli.video_run import Request, run
+    from agents.cli.video_run import VideoRequest, run_video
 
-    request = Request(
+    request = VideoRequest(
         videos=tuple(videos or ()),
         vision=vision,
         questioner=questioner,
@@ -143,7 +143,7 @@ def video(
         overwrite=overwrite,
         fresh=fresh,
     )
-    raise typer.Exit(run(request))
+    raise typer.Exit(run_video(request))
 
 
 def add_to(cli: typer.Typer) -> None:

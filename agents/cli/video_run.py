@@ -8,8 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agents.cli.caption import Models, Outcome, first_given, follow, report, report_left_out, tell_going_on, unfinished
-from agents.cli.caption import Plan as CaptionPlan
+from agents.cli.caption import CaptionPlan as CaptionPlan
+from agents.cli.caption import (
+    ExitCodes,
+    LazyModels,
+    first_given,
+    follow,
+    report,
+    report_left_out,
+    tell_going_on,
+    unfinished,
+)
 from agents.cli.errors import EXIT_INTERRUPTED, complain
 from agents.cli.render.interview import Printer, Status, make_printer
 from agents.interview.driver import Done, Stopped
@@ -29,7 +38,7 @@ from core.records import Caption
 from core.registry import get_registry
 from core.settings import get_settings
 from core.store.transcripts import TranscriptStore
-from core.video.base import Limits, clock
+from core.video.base import VideoLimits, clock
 from core.video.clip import find_videos, open_video
 
 if TYPE_CHECKING:
@@ -37,7 +46,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class VideoRequest:
     """The command's options; None means: as set in the environment, or the default."""
 
     videos: tuple[str, ...] = ()
@@ -63,13 +72,13 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan(CaptionPlan):
+class VideoPlan(CaptionPlan):
     """A request that was checked before a video is opened or a model is loaded."""
 
     sampling: Sampling = "uniform"
 
 
-def run(request: Request) -> int:
+def run_video(request: VideoRequest) -> int:
     """Tell every video; one that fails is told in one line and the others go on. Gives back the exit code.
 
     Raises InquisightError for what concerns them all.
@@ -80,15 +89,15 @@ def run(request: Request) -> int:
     store = TranscriptStore(plan.settings.database_url)
     printer = make_printer(json=request.json, quiet=request.quiet)
     status = Status()
-    models = Models(plan, status)
-    outcome = Outcome([complain(error) for error in plan.bad])
+    models = LazyModels(plan, status)
+    outcome = ExitCodes([complain(error) for error in plan.bad])
     try:
         for number, source in enumerate(plan.sources, start=1):
             status.prefix = f"{number}/{len(plan.sources)} {printable(Path(source).name, limit=40)}: " if many else ""
             about = f"{printable(source)}: " if many else ""
             try:
                 status.show("reading")
-                with open_video(source, limits=Limits(pixels=plan.settings.max_pixels)) as video:
+                with open_video(source, limits=VideoLimits(pixels=plan.settings.max_pixels)) as video:
                     last = _talk(video, request, plan, models, store, printer, status)
                     outcome.codes += report(last, about)
                     if isinstance(last, Stopped):
@@ -106,7 +115,7 @@ def run(request: Request) -> int:
     return outcome.exit_code()
 
 
-def make_plan(request: Request) -> Plan:
+def make_plan(request: VideoRequest) -> VideoPlan:
     """Check the request. Raises UsageError, one line."""
     settings = get_settings()
     if not request.videos:
@@ -137,7 +146,7 @@ def make_plan(request: Request) -> Plan:
     seed = check_seed(first_given(request.seed, settings.seed))
     vision = first_given(request.vision, settings.vision)
     get_registry().find("vision backend", vision.split(":", 1)[0])
-    return Plan(
+    return VideoPlan(
         sources,
         vision,
         first_given(request.questioner, settings.questioner),
@@ -164,7 +173,7 @@ def _sources(named: Sequence[str], left_out: LeftOut) -> tuple[tuple[str, ...], 
     return tuple(found), tuple(bad)
 
 
-def _check_frames(request: Request) -> None:
+def _check_frames(request: VideoRequest) -> None:
     if request.frames is not None and not 1 <= request.frames <= 10_000:
         raise UsageError(f"--frames must be between 1 and 10000, not {request.frames}; {FRAMES} is usual")
     if request.scenes is not None and not 1 <= request.scenes <= 1000:
@@ -175,7 +184,7 @@ def _check_frames(request: Request) -> None:
         raise UsageError("--to must be later than --from")
 
 
-def _sampling(request: Request) -> Sampling:
+def _sampling(request: VideoRequest) -> Sampling:
     """By time where --every is given, else uniform. Raises UsageError."""
     if request.sampling is None:
         return "time" if request.every is not None else "uniform"
@@ -191,9 +200,9 @@ def _sampling(request: Request) -> Sampling:
 
 def _talk(
     video: Video,
-    request: Request,
-    plan: Plan,
-    models: Models,
+    request: VideoRequest,
+    plan: VideoPlan,
+    models: LazyModels,
     store: TranscriptStore,
     printer: Printer,
     status: Status,
@@ -237,7 +246,7 @@ def _talk(
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
-def _write(video: Video, caption: Caption, request: Request) -> list[int]:
+def _write(video: Video, caption: Caption, request: VideoRequest) -> list[int]:
     """The timelines and the contact sheet; the exit codes of those that could not be written."""
     codes = []
     sheet = [request.sheet] if request.sheet is not None and looked_at(caption) else []

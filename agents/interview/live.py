@@ -1,6 +1,6 @@
 """An interview that somebody watches and steers from another thread: stop, ask something, put an answer right.
 
-    interview = Steered(info, open_it, vision, questioner, InterviewOptions(rounds=8), save=store.add)
+    interview = LiveInterview(info, open_it, vision, questioner, InterviewOptions(rounds=8), save=store.add)
     for event in interview.run(halted): ...     # one thread drives
     interview.view                              # any thread looks: a frozen picture of how it stands
     interview.ask("Is it raining?")             # any thread; it is put when the question at hand is answered
@@ -69,7 +69,7 @@ def ended(event: Done) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class InterviewState:
     """How an interview stands."""
 
     state: State = "new"
@@ -106,7 +106,7 @@ class _Correction:
 
 
 @dataclass(eq=False)
-class Steered:
+class LiveInterview:
     """One picture's interview, driven by one thread and steered by others.
 
     `open_picture` is called when it runs, so that the pixels are held no longer than needed. `earlier`: a kept
@@ -133,10 +133,10 @@ class Steered:
         self._wishes: deque[_Question | _Correction] = deque()
         self._lock = threading.Lock()
         self._driving = threading.Lock()
-        self._view = View() if self.earlier is None else view_of(self.earlier)
+        self._view = InterviewState() if self.earlier is None else view_of(self.earlier)
 
     @property
-    def view(self) -> View:
+    def view(self) -> InterviewState:
         """How it stands now."""
         return self._view
 
@@ -291,9 +291,9 @@ class Steered:
         )
 
 
-def view_of(caption: Caption) -> View:
+def view_of(caption: Caption) -> InterviewState:
     """How a kept interview stands."""
-    return View(
+    return InterviewState(
         state=caption.status,
         turns=caption.dialogue.turns,
         plain=caption.plain,

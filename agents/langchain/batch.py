@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 A = TypeVar("A")
 
 
-class Joined(Generic[A]):
+class JoinedCall(Generic[A]):
     """Rows that `answer` answers together, once; None stands for a row that has to be answered alone.
 
     Where that fails, every row is answered alone, so that only those fail that would by themselves. An error that says
@@ -40,11 +40,11 @@ class Joined(Generic[A]):
 
 
 @dataclass(slots=True)
-class Row(Generic[A]):
+class CallRow(Generic[A]):
     """One of them, for one call of `owner`."""
 
     owner: object
-    joined: Joined[A]
+    joined: JoinedCall[A]
     place: int
     _taken: bool = field(default=False, init=False)
 
@@ -69,4 +69,4 @@ class Row(Generic[A]):
             CURRENT.reset(token)
 
 
-CURRENT: ContextVar[Row[Any] | None] = ContextVar("row of a batch", default=None)
+CURRENT: ContextVar[CallRow[Any] | None] = ContextVar("row of a batch", default=None)

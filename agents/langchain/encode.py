@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from agents.langchain.messages import Sources, Turn
+from agents.langchain.messages import MessageTurn, Sources
 from core.images.picture import Picture, open_picture
 from core.settings import get_settings
 from core.vision import EncodedImage, VisionBackend
@@ -29,9 +29,9 @@ class Looking:
     known: Known
     _seen: dict[str, EncodedImage] = field(default_factory=dict)
     _waiting: dict[str, Picture] = field(default_factory=dict)
-    _turns: list[tuple[Turn, list[str]]] = field(default_factory=list)
+    _turns: list[tuple[MessageTurn, list[str]]] = field(default_factory=list)
 
-    def open(self, turns: Sequence[Turn]) -> None:
+    def open(self, turns: Sequence[MessageTurn]) -> None:
         """Open the pictures of a conversation. Raises InquisightError; its turns then get none."""
         self._turns += [(turn, [self._one(*block) for block in turn.blocks]) for turn in turns]
 

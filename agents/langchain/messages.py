@@ -20,7 +20,7 @@ from core.vision import EncodedImage
 
 
 @dataclass(slots=True)
-class Turn:
+class MessageTurn:
     """What a person said, and what was answered; several messages in a row are one turn."""
 
     words: list[str] = field(default_factory=list)
@@ -33,24 +33,24 @@ class Turn:
         return "\n\n".join(self.words), "\n\n".join(self.answers)
 
 
-def read_turns(messages: Sequence[BaseMessage]) -> tuple[list[str], list[Turn]]:
+def read_turns(messages: Sequence[BaseMessage]) -> tuple[list[str], list[MessageTurn]]:
     """(system texts, turns), the last one open. Raises UsageError."""
     system: list[str] = []
-    turns: list[Turn] = []
+    turns: list[MessageTurn] = []
     for number, message in enumerate(messages, start=1):
         role = getattr(message, "role", message.type)  # of a ChatMessage, else "human", "ai", ...
         if role in ("human", "user"):
             if not turns or turns[-1].answers:
-                turns.append(Turn())
+                turns.append(MessageTurn())
             _hear(message, number, turns[-1])
         elif role in ("ai", "assistant", "AIMessageChunk"):
             if getattr(message, "tool_calls", None):
                 raise UsageError(f"message {number} calls a tool, which an eye cannot do; leave such messages out.")
             if not turns:
-                turns.append(Turn())
+                turns.append(MessageTurn())
             turns[-1].answers.append(str(message.text))
         elif role in ("system", "developer"):
-            said = Turn()
+            said = MessageTurn()
             _hear(message, number, said)
             if said.blocks:
                 raise UsageError(f"message {number}: a system message cannot hold a picture; send it as a person's.")
@@ -64,7 +64,7 @@ def read_turns(messages: Sequence[BaseMessage]) -> tuple[list[str], list[Turn]]:
     return system, turns
 
 
-def _hear(message: BaseMessage, number: int, turn: Turn) -> None:
+def _hear(message: BaseMessage, number: int, turn: MessageTurn) -> None:
     """Add the words and picture blocks of one message to `turn`. Raises UsageError for any other block."""
     parts = [message.content] if isinstance(message.content, str) else message.content
     pictures = 0
@@ -90,7 +90,7 @@ def _decoded(data: str, label: str) -> bytes:
         raise ImageError(f"'{label}' is not valid base64; encode the file's bytes with base64.b64encode.") from None
 
 
-def forget_repeated(turns: Sequence[Turn]) -> None:
+def forget_repeated(turns: Sequence[MessageTurn]) -> None:
     """Clients that send the picture with every message mean the one they are talking about already."""
     last: EncodedImage | None = None
     for turn in turns:
@@ -102,7 +102,7 @@ def forget_repeated(turns: Sequence[Turn]) -> None:
         turn.images = kept
 
 
-def about_one_picture(turns: list[Turn]) -> tuple[list[Turn], int]:
+def about_one_picture(turns: list[MessageTurn]) -> tuple[list[MessageTurn], int]:
     """(the turns since the last picture came up, how many were before), for eyes that know one picture at a time."""
     shown = [number for number, turn in enumerate(turns) if turn.images]
     if len(shown) < 2:

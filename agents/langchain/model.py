@@ -1,8 +1,8 @@
 """Anything that sees as a LangChain chat model: messages with pictures in, an answer out.
 
-    from agents.langchain.model import EyeChatModel
+    from agents.langchain.model import VisionChatModel
 
-    model = EyeChatModel(vision="pocket")
+    model = VisionChatModel(vision="pocket")
     said = [{"type": "text", "text": "What is this?"}, {"type": "image", "base64": data, "mime_type": "image/jpeg"}]
     print(model.invoke([HumanMessage(said)]).text)
 
@@ -32,9 +32,9 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.runnables.config import get_config_list
 from pydantic import Field, PrivateAttr, model_validator
 
-from agents.langchain.batch import CURRENT, Joined, Row
+from agents.langchain.batch import CURRENT, CallRow, JoinedCall
 from agents.langchain.encode import Known, Looking
-from agents.langchain.messages import Sources, Turn, about_one_picture, forget_repeated, read_turns, until
+from agents.langchain.messages import MessageTurn, Sources, about_one_picture, forget_repeated, read_turns, until
 from core.errors import InquisightError, UsageError, printable
 from core.registry import get_registry
 from core.settings import get_settings
@@ -112,7 +112,7 @@ def _understood(given: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-class EyeChatModel(BaseChatModel):
+class VisionChatModel(BaseChatModel):
     """A registered vision backend, or one that is handed over, as a chat model with pictures, streaming and usage.
 
     It calls no tools and gives no structured output: a model that sees answers in words. Raises InquisightError where
@@ -353,16 +353,16 @@ class EyeChatModel(BaseChatModel):
         inputs: list[LanguageModelInput],
         config: RunnableConfig | list[RunnableConfig] | None,
         kwargs: Mapping[str, Any],
-    ) -> Iterator[tuple[LanguageModelInput, RunnableConfig, Row[_Answered]]]:
+    ) -> Iterator[tuple[LanguageModelInput, RunnableConfig, CallRow[_Answered]]]:
         """Each input with its configuration and its place among those that are answered together."""
         configs = get_config_list(config, len(inputs)) if inputs else []
         call = {name: value for name, value in kwargs.items() if name != "stop"}
         size = max(1, configs[0].get("max_concurrency") or len(inputs)) if inputs else 1
         for start in range(0, len(inputs), size):
             group = inputs[start : start + size]
-            joined = Joined(partial(self._together, group, call) if len(group) > 1 else lambda: [None])
+            joined = JoinedCall(partial(self._together, group, call) if len(group) > 1 else lambda: [None])
             for place, one in enumerate(group):
-                yield one, configs[start + place], Row(self, joined, place)
+                yield one, configs[start + place], CallRow(self, joined, place)
 
     def _together(self, inputs: Sequence[LanguageModelInput], call: Mapping[str, Any]) -> list[_Answered | None]:
         """One call of the eye for all that can be read; None for the others, which will be read again to tell why.
@@ -370,7 +370,7 @@ class EyeChatModel(BaseChatModel):
         Raises InquisightError where the eye fails and would for each of them.
         """
         eye, options = self._called(call)
-        talks: dict[int, tuple[list[str], list[Turn]]] = {}
+        talks: dict[int, tuple[list[str], list[MessageTurn]]] = {}
         with self._lock:
             looking = self._looking(eye)
             for place, one in enumerate(inputs):
@@ -423,7 +423,9 @@ class _Asked:
 _Answered = tuple[_Asked, Reply | None]  # None: not asked yet
 
 
-def _question(eye: VisionBackend, system: Sequence[str], turns: list[Turn], options: GenerationOptions) -> _Asked:
+def _question(
+    eye: VisionBackend, system: Sequence[str], turns: list[MessageTurn], options: GenerationOptions
+) -> _Asked:
     """Raises UsageError where the eye cannot take the pictures."""
     left_out: list[str] = []
     forget_repeated(turns)

@@ -54,7 +54,7 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class RepairReply:
     """What came back: a text, or the error; and what it took."""
 
     text: str = ""
@@ -73,7 +73,7 @@ class Mender(Protocol):
 
     name: str
 
-    def __call__(self, brief: str, request: str, *, seed: int, max_tokens: int) -> Reply: ...
+    def __call__(self, brief: str, request: str, *, seed: int, max_tokens: int) -> RepairReply: ...
 
 
 class ChatMender:
@@ -86,7 +86,7 @@ class ChatMender:
         self._ask = _resolve(ASK)
         self._pace = Pace(requests_per_second)
 
-    def __call__(self, brief: str, request: str, *, seed: int, max_tokens: int) -> Reply:
+    def __call__(self, brief: str, request: str, *, seed: int, max_tokens: int) -> RepairReply:
         from langchain_core.messages import HumanMessage, SystemMessage
 
         self._pace.wait(current_halt())
@@ -97,10 +97,10 @@ class ChatMender:
             limits = {"max_tokens": max_tokens, "retry_tokens": MORE * max_tokens}
             reply = self._ask(self._model, messages, **limits, temperature=self._temperature, seed=seed)
         except QuestionerError as error:
-            return Reply(error=error, usage=counter.usage())
+            return RepairReply(error=error, usage=counter.usage())
         finally:
             variable.reset(token)
-        return Reply(reply.text, usage=counter.usage(), truncated=reply.truncated)
+        return RepairReply(reply.text, usage=counter.usage(), truncated=reply.truncated)
 
 
 def _resolve(target: str) -> Callable[..., Any]:

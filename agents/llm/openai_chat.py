@@ -16,7 +16,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
 
 from agents.llm.providers import CALLED, REASONED
-from core.net.replies import Part, part_of, stream_parts
+from core.net.replies import ReplyPart, part_of, stream_parts
 
 
 class OpenAIChat(ChatOpenAI):
@@ -65,7 +65,7 @@ class OpenAIChat(ChatOpenAI):
                 reason, usage = part.reason or reason, _usage(part) or usage
                 if part.text or part.tool_calls or part.reasoned or part.called:
                     yield self._chunk(part, run_manager)
-            yield self._chunk(Part(reason=reason), run_manager, usage)
+            yield self._chunk(ReplyPart(reason=reason), run_manager, usage)
         finally:
             response.close()
 
@@ -73,7 +73,7 @@ class OpenAIChat(ChatOpenAI):
         return "response_format" in payload or self._use_responses_api(payload)
 
     def _chunk(
-        self, part: Part, run_manager: CallbackManagerForLLMRun | None, usage: dict[str, int] | None = None
+        self, part: ReplyPart, run_manager: CallbackManagerForLLMRun | None, usage: dict[str, int] | None = None
     ) -> ChatGenerationChunk:
         last = not (part.text or part.tool_calls or part.reasoned or part.called)
         delta = {"role": "assistant", "content": part.text, "tool_calls": list(part.tool_calls)}
@@ -87,7 +87,7 @@ class OpenAIChat(ChatOpenAI):
         return chunk
 
 
-def _whole_calls(part: Part) -> list[dict[str, Any]]:
+def _whole_calls(part: ReplyPart) -> list[dict[str, Any]]:
     """Tool calls in which nothing is missing."""
     return [
         {
@@ -99,12 +99,12 @@ def _whole_calls(part: Part) -> list[dict[str, Any]]:
     ]
 
 
-def _usage(part: Part) -> dict[str, int] | None:
+def _usage(part: ReplyPart) -> dict[str, int] | None:
     if part.input_tokens is None and part.output_tokens is None:
         return None
     return {"prompt_tokens": part.input_tokens or 0, "completion_tokens": part.output_tokens or 0}
 
 
-def _beside(part: Part) -> dict[str, Any]:
+def _beside(part: ReplyPart) -> dict[str, Any]:
     """What LangChain's messages have no place for."""
     return ({REASONED: True} if part.reasoned else {}) | ({CALLED: True} if part.called else {})

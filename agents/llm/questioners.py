@@ -45,7 +45,7 @@ from core.files.model_folder import weight_files
 from core.net.budgets import budgets_of
 from core.net.endpoints import Endpoint, check_key_env, find_endpoint, refuse_keys
 from core.net.remote import said_by
-from core.net.replies import REASONING_FIELDS, Part, ReplyReader, content_part, reason_of, why_empty
+from core.net.replies import REASONING_FIELDS, ReplyPart, ReplyReader, content_part, reason_of, why_empty
 from core.vision import Reply
 
 if TYPE_CHECKING:
@@ -378,14 +378,14 @@ def read_message(message: Any) -> ReplyReader:
     return reader
 
 
-def part_of_message(message: Any) -> Part:
+def part_of_message(message: Any) -> ReplyPart:
     """What a LangChain message, or a chunk of one, adds to a reply; of any provider."""
     beside, told = message.additional_kwargs, message.response_metadata
     part = content_part(message.content)
     ends = (told.get(name) for name in ("finish_reason", "stop_reason", "done_reason"))
     refused = bool(beside.get("refusal")) and not part.text.strip()
     calls = ("tool_calls", "tool_call_chunks", "invalid_tool_calls")
-    return Part(
+    return ReplyPart(
         part.text,
         part.reasoned or any(beside.get(name) for name in (REASONED, *REASONING_FIELDS)),
         part.called

@@ -35,17 +35,17 @@ _SHORT_REPLY: Final = re.compile(r"^\W*(?:yes|no|yeah|yep|nope|correct|indeed|tr
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class AttributedText:
     """A stretch of a description. `turn`: the number, from 1, of the turn that added it."""
 
     text: str
     turn: int | None = None
 
 
-def added_by_turns(text: str, turns: Sequence[Turn]) -> tuple[Piece, ...]:
+def added_by_turns(text: str, turns: Sequence[Turn]) -> tuple[AttributedText, ...]:
     """`text` cut into pieces by the turn that added them; joined they are `text`."""
     sources = _sources(turns)
-    pieces: list[Piece] = []
+    pieces: list[AttributedText] = []
     start = 0  # of the piece that is being made
     turn: int | None = None
     end = 0  # of the last word that belongs to it for certain
@@ -56,17 +56,17 @@ def added_by_turns(text: str, turns: Sequence[Turn]) -> tuple[Piece, ...]:
         if source != turn:
             # What stands between two pieces belongs to neither; it stays unmarked.
             cut = end if turn is not None else begin
-            pieces.append(Piece(text[start:cut], turn))
+            pieces.append(AttributedText(text[start:cut], turn))
             if turn is not None and source is not None:
-                pieces.append(Piece(text[cut:begin]))
+                pieces.append(AttributedText(text[cut:begin]))
                 cut = begin
             start, turn = cut if source is None else begin, source
             if source is not None and cut != begin:
-                pieces.append(Piece(text[cut:begin]))
+                pieces.append(AttributedText(text[cut:begin]))
         end = stop
-    pieces.append(Piece(text[start : end if turn is not None else len(text)], turn))
+    pieces.append(AttributedText(text[start : end if turn is not None else len(text)], turn))
     if turn is not None:
-        pieces.append(Piece(text[end:]))
+        pieces.append(AttributedText(text[end:]))
     return tuple(piece for piece in pieces if piece.text)
 
 

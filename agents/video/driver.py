@@ -31,7 +31,7 @@ from agents.interview.driver import (
 )
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions, NeedAnswer, NeedPlainCaption, NeedQuestion
-from agents.video.interview import NeedFrameAnswer, NeedTelling, Part, VideoInterview, VideoOptions
+from agents.video.interview import NeedFrameAnswer, NeedTelling, VideoInterview, VideoOptions, VideoPart
 from agents.video.prompts import load_prompts
 from agents.video.records import video_options
 from agents.video.sampling import (
@@ -70,7 +70,7 @@ class VideoPlan:
 
     numbers: tuple[int, ...]  # in the video, from 0, rising
     times: tuple[float, ...]
-    parts: tuple[Part, ...]
+    parts: tuple[VideoPart, ...]
     sampling: str
 
     @property
@@ -102,10 +102,10 @@ def plan_video(
     cuts = cuts_in(_watched(video, about, watch)) if wanted > 1 or sampling == "scene" else []
     stretches = scenes(video.times, about, cuts, wanted) if wanted > 1 else [about]
     numbers: list[int] = []
-    parts: list[Part] = []
+    parts: list[VideoPart] = []
     for stretch in stretches:
         chosen = _chosen(video, stretch, sampling, every, frames, len(stretches) > 1, cuts)
-        parts.append(Part(len(numbers) + 1, len(numbers) + len(chosen), stretch.begin, stretch.end))
+        parts.append(VideoPart(len(numbers) + 1, len(numbers) + len(chosen), stretch.begin, stretch.end))
         numbers += chosen
     manner = f"every {every:g} s" if sampling == "time" and every is not None else sampling
     return VideoPlan(tuple(numbers), tuple(video.times[number] for number in numbers), tuple(parts), manner)
@@ -223,7 +223,9 @@ class _VideoRun(_Run):
                 if need.frame not in self.frames:
                     part = next(part for part in interview.parts if need.frame in part)
                     alone = need.asked_by == "person"
-                    yield from self._encode_part(Part(need.frame, need.frame, part.begin, part.end) if alone else part)
+                    yield from self._encode_part(
+                        VideoPart(need.frame, need.frame, part.begin, part.end) if alone else part
+                    )
                 yield Waiting("answering")
                 reply, seconds = self._look(need)
                 interview.feed(reply.text, seconds=seconds, truncated=reply.truncated)
@@ -243,7 +245,7 @@ class _VideoRun(_Run):
                 yield Waiting("summarising")
                 yield from self._tell(need)
 
-    def _encode_part(self, part: Part) -> Iterator[Event]:
+    def _encode_part(self, part: VideoPart) -> Iterator[Event]:
         """Look at every frame of the part, once and in batches; those of earlier parts are let go."""
         self.frames.clear()
         numbers = [self.plan.numbers[frame - 1] for frame in part.frames]

@@ -52,7 +52,7 @@ class VideoOptions(InterviewOptions):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class VideoPart:
     """Frames `first` to `last`, numbered from 1 through the whole video, and the time they stand for, in seconds."""
 
     first: int
@@ -108,7 +108,7 @@ class VideoInterview(Interview):
     """One video's interview. `times` are the seconds of its frames 1, 2 ...; the parts hold them all, in order."""
 
     def __init__(
-        self, prompts: Prompts, options: VideoOptions | None, times: Sequence[float], parts: Sequence[Part]
+        self, prompts: Prompts, options: VideoOptions | None, times: Sequence[float], parts: Sequence[VideoPart]
     ) -> None:
         super().__init__(prompts, options or VideoOptions())
         if not times or [frame for part in parts for frame in part.frames] != list(range(1, len(times) + 1)):
@@ -153,11 +153,11 @@ class VideoInterview(Interview):
         return next((part for part, place in tales if not self.dialogue.turns[place].answer), None)
 
     @property
-    def part(self) -> Part:
+    def part(self) -> VideoPart:
         """The part that is being talked about, the last one at the end."""
         return self.parts[min(self.told, len(self.parts) - 1)]
 
-    def turns_of(self, part: Part) -> tuple[Turn, ...]:
+    def turns_of(self, part: VideoPart) -> tuple[Turn, ...]:
         """The questions about the part's frames, as asked."""
         return tuple(turn for turn in self.dialogue.turns if frame_of(turn.question) in part)
 
@@ -345,13 +345,13 @@ class VideoInterview(Interview):
 
     def _need_whole(self) -> NeedTelling:
         turns = _certain([turn for turn in self.dialogue.turns if turn.asked_by == SCENE])
-        whole = Part(1, len(self.times), self.parts[0].begin, self.parts[-1].end)
+        whole = VideoPart(1, len(self.times), self.parts[0].begin, self.parts[-1].end)
         return self._telling(
             "summary.whole", [f"- {turn.question} {turn.answer}" for turn in turns], turns, whole.frames, whole, None
         )
 
     def _telling(
-        self, key: str, notes: list[str], turns: Sequence[Turn], frames: range, about: Part, part: int | None
+        self, key: str, notes: list[str], turns: Sequence[Turn], frames: range, about: VideoPart, part: int | None
     ) -> NeedTelling:
         name = self.options.language if part is None else None  # scenes are notes for the whole
         language = self.prompts.text("summary.language", name=name.strip()) if name else ""

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from agents.video.interview import SCENE, Part, frame_of, without_label
+from agents.video.interview import SCENE, VideoPart, frame_of, without_label
 from core.records import Caption, Turn
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class AskedAbout:
     """One frame that was asked about."""
 
     number: int  # from 1
@@ -34,7 +34,7 @@ class Scene:
 
 
 def video_options(
-    times: Sequence[float], parts: Sequence[Part], numbers: Sequence[int], sampling: str
+    times: Sequence[float], parts: Sequence[VideoPart], numbers: Sequence[int], sampling: str
 ) -> dict[str, Any]:
     """What `options["video"]` holds. `numbers` are those of the frames in the video, from 0."""
     return {
@@ -53,7 +53,7 @@ def is_video(caption: Caption) -> bool:
     return isinstance(caption.options.get("video"), dict)
 
 
-def looked_at(caption: Caption) -> list[Looked]:
+def looked_at(caption: Caption) -> list[AskedAbout]:
     """The frames that were asked about, in the order of the video. Empty for a picture's caption."""
     if not is_video(caption):
         return []
@@ -64,7 +64,7 @@ def looked_at(caption: Caption) -> list[Looked]:
         if number is not None and 1 <= number <= len(frames):
             bare = turn.model_copy(update={"question": without_label(turn.question)})
             found.setdefault(number, []).append(bare)
-    return [Looked(number, float(frames[number - 1]["seconds"]), tuple(found[number])) for number in sorted(found)]
+    return [AskedAbout(number, float(frames[number - 1]["seconds"]), tuple(found[number])) for number in sorted(found)]
 
 
 def scenes(caption: Caption) -> list[Scene]:

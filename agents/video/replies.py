@@ -36,14 +36,14 @@ _EMPTY_BRACKETS = re.compile(r"[(\[{]\s*(?:[)\]}]|(?=[?.!]|$))")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ParsedQuestion:
     """A reply, read: the frame it names (None: none, or more than one) and the question without it ("": none)."""
 
     frame: int | None
     question: str
 
 
-def read_question(text: str) -> Asked:
+def read_question(text: str) -> ParsedQuestion:
     """ "Frame_3: What is it?", "In frame 3, what is it?", "What is it (frame three)?" and their like."""
     text = plain_text(answer_in(text), keep_lines=True)
     found = list(_FRAME.finditer(text))
@@ -53,12 +53,12 @@ def read_question(text: str) -> Asked:
         found = list(_FRAME.finditer(text))
     frames = {_value(match) for match in found}
     if len(frames) > 1:  # who sees one frame cannot compare it with another
-        return Asked(None, "")
+        return ParsedQuestion(None, "")
     rest = text[found[0].end() :] if labels else text
     rest = _EMPTY_BRACKETS.sub(" ", _FRAME.sub(" ", rest))
     rest = re.sub(r"(?<!\s)\s++([?!.,？])", r"\1", rest).lstrip(_WRAPPING + "\n")
     question = clean_question(rest)
-    return Asked(frames.pop() if frames else None, _capital(question))
+    return ParsedQuestion(frames.pop() if frames else None, _capital(question))
 
 
 def _line_before(text: str, match: re.Match[str]) -> str:

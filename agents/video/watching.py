@@ -33,7 +33,7 @@ from agents.interview.live import State, ended
 from agents.interview.prompts import Prompts
 from agents.text.cleaning import clean_answer, clean_question
 from agents.video.driver import VideoPlan, interview_video, plan_video
-from agents.video.interview import Part, VideoInterview, VideoOptions, frame_of, label, without_label
+from agents.video.interview import VideoInterview, VideoOptions, VideoPart, frame_of, label, without_label
 from agents.video.prompts import load_prompts
 from agents.video.records import is_video
 from agents.video.sampling import Sampling
@@ -101,7 +101,7 @@ class VideoView:
     """What is being waited for, as the driver's `Waiting` says it, or "reading", "choosing frames"; "" for nothing."""
     times: tuple[float, ...] = ()
     """Of frames 1, 2 ...; empty while they are not chosen."""
-    parts: tuple[Part, ...] = ()
+    parts: tuple[VideoPart, ...] = ()
     turns: tuple[Turn, ...] = ()
     """As the record keeps them: labelled with their frame; summaries of parts among them."""
     asked: str = ""
@@ -124,7 +124,7 @@ def plan_of(caption: Caption) -> VideoPlan:
     return VideoPlan(
         tuple(int(frame["number"]) for frame in said["frames"]),
         tuple(float(frame["seconds"]) for frame in said["frames"]),
-        tuple(Part(int(p["first"]), int(p["last"]), float(p["begin"]), float(p["end"])) for p in said["parts"]),
+        tuple(VideoPart(int(p["first"]), int(p["last"]), float(p["begin"]), float(p["end"])) for p in said["parts"]),
         str(said["sampling"]),
     )
 

@@ -10,11 +10,11 @@ from typing import Any, Final
 from benchmarks.pocket_small.truth import is_repeating, judge
 from core.registry import get_registry
 from core.vision import EncodedImage
-from plugins.pocket.engine import Prompt, Written, sentences
+from plugins.pocket.engine import GeneratedIds, PocketPrompt, sentences
 from training.curation.rules import text_metrics as signs
 from training.pocket.evaluate import DETAIL, picture
 from training.pocket.features import truth
-from training.pocket.scenes import Composer, Scene
+from training.pocket.scenes import ComposedScene, Composer
 
 ROOM: Final = 160  # tokens of an answer: twice the longest true description
 BATCH: Final = 25
@@ -44,13 +44,13 @@ class Said:
         return [name for name, failed in named.items() if failed]
 
 
-def held_out(sources: Path, number: int) -> list[Scene]:
+def held_out(sources: Path, number: int) -> list[ComposedScene]:
     """The first scenes of the pocket table: known cut-outs, compositions and photographs never seen."""
     composer = Composer(sources, held_out=True)
     return [composer.scene(HELD_OUT_FROM + seed) for seed in range(number)]
 
 
-def measure(spec: str, scenes: Sequence[Scene]) -> dict[str, Any]:
+def measure(spec: str, scenes: Sequence[ComposedScene]) -> dict[str, Any]:
     """What the backend `spec` (one of pocket's) says of `scenes`, in figures; with all texts."""
     vision: Any = get_registry().create_vision(spec)
     images = vision.encode([picture(scene.image, f"scene {i}") for i, scene in enumerate(scenes)])
@@ -66,12 +66,12 @@ def describe(engine: Any, images: Sequence[EncodedImage], options: dict[str, Any
     """A description of each picture; the seed of a batch is its place, so that every projection draws alike."""
     said: list[Said] = []
     for start in range(0, len(images), BATCH):
-        prompts = [Prompt(image.data.tokens, DETAIL) for image in images[start : start + BATCH]]
+        prompts = [PocketPrompt(image.data.tokens, DETAIL) for image in images[start : start + BATCH]]
         said += [_said(engine, one) for one in engine.write(prompts, max_new_tokens=ROOM, seed=start, **options)]
     return said
 
 
-def _said(engine: Any, written: Written) -> Said:
+def _said(engine: Any, written: GeneratedIds) -> Said:
     ids = list(written.ids)
     marks = sum(token in engine.tokenizer.all_special_ids for token in ids)
     text = sentences(engine.tokenizer.decode(ids, skip_special_tokens=True))

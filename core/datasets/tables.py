@@ -36,7 +36,7 @@ _LONGEST_LIST: Final = 1_000_000  # letters of a cell that is looked at as a lis
 csv.field_size_limit(max(csv.field_size_limit(), LONGEST))
 
 
-class Row(NamedTuple):
+class TableRow(NamedTuple):
     """A row, or a line that should have been one."""
 
     begin: int  # its first byte
@@ -73,7 +73,7 @@ class TextTable:
         except OSError as error:
             raise UsageError(f"'{printable(self.name)}' cannot be read: {_reason(error)}.") from None
 
-    def rows(self, file: BinaryIO, begin: int | None = None) -> Iterator[Row]:
+    def rows(self, file: BinaryIO, begin: int | None = None) -> Iterator[TableRow]:
         """The rows from the first one on, or from byte `begin`. Lines are taken only as they are needed."""
         file.seek(self.start if begin is None else begin)
         lines = Lines(file, self.name, self.encoding)
@@ -112,7 +112,7 @@ class TextTable:
         skips = delimiter != "\t" and len(self.columns) != 1
         return csv.reader(lines, delimiter=delimiter, skipinitialspace=skips)
 
-    def _csv(self, lines: Lines) -> Iterator[Row]:
+    def _csv(self, lines: Lines) -> Iterator[TableRow]:
         def closed() -> Iterator[str]:
             yield from lines
             yield f"{_END}{self.delimiter}{_END}"
@@ -132,9 +132,9 @@ class TextTable:
                 problem = (
                     f"has {len(values)} cells and the header {width}; put a cell that holds {shown} in double quotes"
                 )
-                yield Row(begin, line, None, problem)
+                yield TableRow(begin, line, None, problem)
             elif any(value.strip() for value in values):
-                yield Row(begin, line, dict(zip(self.columns, values, strict=False)))
+                yield TableRow(begin, line, dict(zip(self.columns, values, strict=False)))
             begin, line = lines.offset, lines.number + 1
 
     def _no_table(self, line: int, what: str) -> UsageError:
@@ -143,13 +143,13 @@ class TextTable:
         return UsageError(f"'{printable(self.name)}' is not a table from line {max(line, 1)} on: {what}.")
 
 
-def json_rows(lines: Lines) -> Iterator[Row]:
+def json_rows(lines: Lines) -> Iterator[TableRow]:
     """One JSON object per line; blank lines do not count. Raises UsageError."""
     begin = lines.offset
     for line in lines:
         text = line.strip("\ufeff \t\r\n")
         if text:
-            yield Row(begin, lines.number, *_json_object(text))
+            yield TableRow(begin, lines.number, *_json_object(text))
         begin = lines.offset
 
 

@@ -71,10 +71,10 @@ class Journal:
                 begin = file.tell()
 
     @contextmanager
-    def reader(self) -> Iterator[Reader]:
+    def reader(self) -> Iterator[JournalReader]:
         """For many looks at single records."""
         with self._opened() as file:
-            yield Reader(self, file)
+            yield JournalReader(self, file)
 
     def close(self) -> None:
         """Sync, and let go of the file."""
@@ -128,7 +128,7 @@ class Journal:
         raise StoreError(f"the journal '{printable(self.path)}' cannot be {what}: {why(error)}.") from None
 
 
-class Reader:
+class JournalReader:
     """Single records of a journal, from a file that stays open."""
 
     def __init__(self, journal: Journal, file: BinaryIO) -> None:

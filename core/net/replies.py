@@ -8,7 +8,7 @@
 The format is OpenAI's (https://platform.openai.com/docs/api-reference/chat), which its likenesses take lightly: content
 may be blocks, a number or null, `choices` may be missing, an error may come with status 200. What cannot be used raises
 `ReplyError`, which says what was missing or what the server said. Reasoning and tool calls are left out of the answer
-(`core.net.reasoning`). A client library's messages are read likewise: `ReplyReader` takes one `Part` after the other.
+(`core.net.reasoning`). For messages of a client library: `ReplyReader` takes one `ReplyPart` after another.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class StreamEndedError(ConnectionError):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ReplyPart:
     """What one message, or one block of a stream, adds to a reply."""
 
     text: str = ""
@@ -86,7 +86,7 @@ class ReplyReader:
         self._reasoned = self._called = False
         self._tokens: tuple[int | None, int | None] = (None, None)
 
-    def take(self, part: Part) -> list[str]:
+    def take(self, part: ReplyPart) -> list[str]:
         """Add a part; what of the answer can be shown by now, in pieces."""
         self._reasoned |= part.reasoned
         self._called |= part.called
@@ -149,7 +149,7 @@ def read_reply(body: object) -> ReplyReader:
     return reader
 
 
-def part_of(body: object) -> Part:
+def part_of(body: object) -> ReplyPart:
     """The first choice of a whole chat completion. Raises ReplyError."""
     value = _json(body) if isinstance(body, str | bytes) else body
     choice = _choice(value)
@@ -181,7 +181,7 @@ def _choice(value: object) -> dict[str, Any] | None:
     return choice
 
 
-def _message(message: object) -> Part:
+def _message(message: object) -> ReplyPart:
     if not isinstance(message, dict):
         return content_part(message)
     part = content_part(message.get("content"))
@@ -214,39 +214,39 @@ def _tool_calls(value: object) -> Iterator[dict[str, Any]]:
         }
 
 
-def _ended(part: Part, choice: Mapping[str, Any], value: object) -> Part:
+def _ended(part: ReplyPart, choice: Mapping[str, Any], value: object) -> ReplyPart:
     read, written = tokens_of(value.get("usage") if isinstance(value, dict) else None)
     reason = part.reason or reason_of(choice.get("finish_reason"))
     return replace(part, reason=reason, input_tokens=read, output_tokens=written)
 
 
-def content_part(content: object, depth: int = 0) -> Part:
+def content_part(content: object, depth: int = 0) -> ReplyPart:
     """What the `content` of a message says: a text, blocks of any kind, a number, or nothing."""
     if content is None or depth > DEPTH:
-        return Part()
+        return ReplyPart()
     if isinstance(content, str):
-        return Part(content)
+        return ReplyPart(content)
     if isinstance(content, bool | int | float):
-        return Part(json.dumps(content))
+        return ReplyPart(json.dumps(content))
     if isinstance(content, list):
         parts = [content_part(one, depth + 1) for one in content]
-        return Part(
+        return ReplyPart(
             "".join(part.text for part in parts),
             any(part.reasoned for part in parts),
             any(part.called for part in parts),
             reason=next((part.reason for part in parts if part.reason), ""),
         )
     if not isinstance(content, dict):
-        return Part()
+        return ReplyPart()
     kind = str(content.get("type") or "").lower()
     if content.get("thought") is True or any(word in kind for word in ("think", "reason", "thought", "analysis")):
-        return Part(reasoned=True)
+        return ReplyPart(reasoned=True)
     if any(word in kind for word in ("tool_use", "tool_call", "function_call")):
-        return Part(called=True)
+        return ReplyPart(called=True)
     if kind == "refusal":
-        return Part(reason="content_filter")
+        return ReplyPart(reason="content_filter")
     if kind not in _TEXT_BLOCKS:
-        return Part()  # a picture, a sound, a citation
+        return ReplyPart()  # a picture, a sound, a citation
     names = ("text", "content", "value", "parts")
     return content_part(next((content[name] for name in names if content.get(name) is not None), None), depth + 1)
 
@@ -289,7 +289,7 @@ def read_stream(chunks: Iterable[bytes], reader: ReplyReader) -> Iterator[str]:
     yield from reader.finish()
 
 
-def stream_parts(chunks: Iterable[bytes]) -> Iterator[Part]:
+def stream_parts(chunks: Iterable[bytes]) -> Iterator[ReplyPart]:
     """What the blocks of a stream add to the reply. Raises as `read_stream` does."""
     events = Events(chunks)
     heard = chosen = ended = False
@@ -331,13 +331,13 @@ def _decoded(data: str) -> object:
         return None
 
 
-def _chunk(value: dict[str, Any]) -> Part:
+def _chunk(value: dict[str, Any]) -> ReplyPart:
     choice = _choice(value)
     if choice is None:
         read, written = tokens_of(value.get("usage"))
-        return Part(input_tokens=read, output_tokens=written)
+        return ReplyPart(input_tokens=read, output_tokens=written)
     if choice.get("index") not in (0, None, "0"):
-        return Part()  # of another answer than the first
+        return ReplyPart()  # of another answer than the first
     delta = next((choice[name] for name in ("delta", "message", "text") if choice.get(name) is not None), None)
     return _ended(_message(delta), choice, value)
 

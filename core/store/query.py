@@ -14,7 +14,7 @@ STATES: Final = ("complete", "stopped", "failed")  # of an interview
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class TranscriptQuery:
     """What a transcript must fulfil; an empty field asks for nothing. Raises UsageError where none ever could."""
 
     words: str = ""

@@ -29,7 +29,7 @@ from sqlalchemy.pool import NullPool, StaticPool
 
 from core.errors import StoreError, printable
 from core.records import Caption, Chat
-from core.store.query import INTERVIEW, Names, Wanted
+from core.store.query import INTERVIEW, Names, TranscriptQuery
 
 _LAYOUT = 1  # PRAGMA user_version
 _BUSY_SECONDS = 30.0
@@ -213,17 +213,17 @@ class TranscriptStore:
 
     def recent(self, limit: int = 20) -> list[StoredCaption]:
         """The newest transcripts, newest first."""
-        return self.find(Wanted(), limit)
+        return self.find(TranscriptQuery(), limit)
 
     def search(self, words: str, limit: int = 20) -> list[StoredCaption]:
         """Transcripts that hold all of `words` (or words that begin so) in name or text, best match first.
 
         `words` is plain text: nothing in it is query syntax.
         """
-        return self.find(Wanted(words), limit, best_first=True) if words.strip() else []
+        return self.find(TranscriptQuery(words), limit, best_first=True) if words.strip() else []
 
     def find(
-        self, wanted: Wanted, limit: int = 20, offset: int = 0, *, best_first: bool = False
+        self, wanted: TranscriptQuery, limit: int = 20, offset: int = 0, *, best_first: bool = False
     ) -> list[StoredCaption]:
         """Those that are wanted, newest first, after the first `offset` ones.
 
@@ -242,12 +242,12 @@ class TranscriptStore:
         with self._session() as session:
             return [row.listed() for row in session.scalars(rows)]
 
-    def ids(self, wanted: Wanted) -> list[str]:
+    def ids(self, wanted: TranscriptQuery) -> list[str]:
         """The full ids of all that are wanted, newest first."""
         with self._session() as session:
             return list(session.scalars(select(_Row.id).where(*_conditions(wanted)).order_by(*_NEWEST)))
 
-    def records(self, wanted: Wanted) -> Iterator[Caption | Chat]:
+    def records(self, wanted: TranscriptQuery) -> Iterator[Caption | Chat]:
         """All that are wanted, newest first, a few in memory at a time; what comes or goes meanwhile may be missed."""
         with self._session() as session:
             numbers = list(session.scalars(select(_Row.number).where(*_conditions(wanted)).order_by(*_NEWEST)))
@@ -269,7 +269,7 @@ class TranscriptStore:
     def delete_all(self, ids: Collection[str]) -> int:
         """Remove the transcripts of these full ids, together; those that are gone already do not count."""
         with self._session(write=True) as session:
-            gone = list(session.scalars(select(_Row.number).where(*_conditions(Wanted(ids=frozenset(ids))))))
+            gone = list(session.scalars(select(_Row.number).where(*_conditions(TranscriptQuery(ids=frozenset(ids))))))
             for table, key in (("transcript_text", "rowid"), ("transcript", "number")):
                 them = text(f"DELETE FROM {table} WHERE {key} IN (SELECT value FROM json_each(:gone))")
                 session.execute(them, {"gone": json.dumps(gone)})
@@ -282,10 +282,12 @@ class TranscriptStore:
             self._drop(session, row)
             return row.id
 
-    def count(self, wanted: Wanted | None = None) -> int:
+    def count(self, wanted: TranscriptQuery | None = None) -> int:
         """How many transcripts there are, or are wanted."""
         with self._session() as session:
-            return int(session.scalar(select(func.count(_Row.number)).where(*_conditions(wanted or Wanted()))) or 0)
+            return int(
+                session.scalar(select(func.count(_Row.number)).where(*_conditions(wanted or TranscriptQuery()))) or 0
+            )
 
     def close(self) -> None:
         """Let go of the file; the next use opens it again."""
@@ -438,7 +440,7 @@ def _use_write_ahead_log(engine: Engine) -> None:
             raise DatabaseError("PRAGMA", None, error) from error
 
 
-def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
+def _conditions(wanted: TranscriptQuery) -> list[ColumnElement[bool]]:
     """`wanted` as SQL."""
     conditions: list[Any] = []
     if wanted.words.strip():

@@ -12,7 +12,7 @@ from PIL import Image
 from core.errors import printable
 from core.images.containers import reduce
 from core.images.picture import Picture
-from core.video.base import Limits, Video, VideoError
+from core.video.base import Video, VideoError, VideoLimits
 
 MAX_BYTES: Final = 200_000_000
 MAX_WORK: Final = 20_000_000_000  # pixels of all frames together: each is decoded in turn, whatever was chosen
@@ -24,7 +24,7 @@ USUAL: Final = 0.1
 class Animation(Video):
     """An animated picture. Each frame builds on the one before, so all are decoded and only the chosen ones kept."""
 
-    def __init__(self, path: Path, source: str, sha256: str, limits: Limits, kind: str) -> None:
+    def __init__(self, path: Path, source: str, sha256: str, limits: VideoLimits, kind: str) -> None:
         super().__init__(path, source, sha256, limits)
         self.kind = kind
         if path.stat().st_size > MAX_BYTES:

@@ -26,7 +26,7 @@ class VideoError(InquisightError):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class VideoLimits:
     """What is too much. Checked on what the file really holds, before frames are decoded."""
 
     bytes: int = 32_000_000_000
@@ -41,7 +41,7 @@ class Limits:
 class Video(ABC):
     """An opened video. Frames are numbered from 0 in the order in which they are shown."""
 
-    def __init__(self, path: Path, source: str, sha256: str, limits: Limits) -> None:
+    def __init__(self, path: Path, source: str, sha256: str, limits: VideoLimits) -> None:
         self.path, self.source, self.sha256, self.limits = path, source, sha256, limits
         self.quoted = f"'{printable(source)}'"
         self.notes: list[str] = []

@@ -24,7 +24,7 @@ from core.datasets.folders import NO_PICTURE, entries_below, judged, suffix_of
 from core.datasets.left_out import PICTURE, LeftOut
 from core.errors import printable
 from core.images.file_type import WORDS, explain, sniff
-from core.video.base import Limits, Video, VideoError
+from core.video.base import Video, VideoError, VideoLimits
 
 SUFFIXES: Final = frozenset(
     ".mp4 .m4v .mov .webm .mkv .avi .mpg .mpeg .ts .m2ts .flv .wmv .ogv .3gp .gif .webp .apng".split()
@@ -36,12 +36,12 @@ _SOUNDS: Final = (b"ID3", b"fLaC", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff
 _KNOWN: Final = "MP4, MOV, WebM, Matroska, AVI, MPEG, FLV, WMV, Ogg, GIF, animated WebP or PNG"
 
 
-def open_video(path: str | Path, *, limits: Limits | None = None, name: str | None = None) -> Video:
+def open_video(path: str | Path, *, limits: VideoLimits | None = None, name: str | None = None) -> Video:
     """Look through a video file and check it; no frame is decoded but the first. `name` replaces the path in messages.
 
     Raises VideoError: one line for what is missing, empty, unreadable, no video, without pictures, or too large.
     """
-    limits = limits or Limits()
+    limits = limits or VideoLimits()
     label = name or str(path)
     quoted = f"'{printable(label)}'"
     file = _checked_path(str(path), quoted, limits)
@@ -91,7 +91,7 @@ def _is_video(entry: os.DirEntry[str]) -> bool:
     return True
 
 
-def _checked_path(path: str, quoted: str, limits: Limits) -> Path:
+def _checked_path(path: str, quoted: str, limits: VideoLimits) -> Path:
     if path == "-":
         raise VideoError("a video cannot be read from standard input; write it to a file and name that.")
     if path.lower().startswith(("http://", "https://")):

@@ -15,7 +15,7 @@ from typing import Any, Final
 from PIL import Image
 
 from core.images.picture import Picture
-from core.video.base import Limits, Video, VideoError
+from core.video.base import Video, VideoError, VideoLimits
 from core.video.scenes import pyav, scored, small_size
 
 EXACT: Final = 30_000  # frames; of longer videos only the key frames are compared, where encoders put cuts anyway
@@ -42,7 +42,7 @@ _SIDEWAYS: Final = (
 class Film(Video):
     """A video file. Decoding a frame begins at the key frame before it; what is not wanted on the way is dropped."""
 
-    def __init__(self, path: Path, source: str, sha256: str, limits: Limits, kind: str, reader: str) -> None:
+    def __init__(self, path: Path, source: str, sha256: str, limits: VideoLimits, kind: str, reader: str) -> None:
         super().__init__(path, source, sha256, limits)
         self.kind, self.reader = kind, reader
         self._av = pyav()

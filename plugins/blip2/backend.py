@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from core.errors import BackendError, printable
 from core.images.picture import Picture
 from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
-from plugins.blip2.loading import HOW, LoadOptions, check, load
+from plugins.blip2.loading import HOW, Blip2LoadOptions, check, load
 from plugins.hf.batching import KnownPictures, answered_in_groups
 from plugins.hf.load_options import revision
-from plugins.minigpt4.runtime.conversation import Conversation, Seen
+from plugins.minigpt4.runtime.conversation import ImageTokens, PromptTurns
 
 if TYPE_CHECKING:
     from plugins.blip2.engine import OptEngine, T5Engine
-    from plugins.minigpt4.runtime.decoding import Options
+    from plugins.minigpt4.runtime.decoding import DecodingOptions
 
 BATCH: Final = 16  # pictures or questions at a time
 KNOWN_BYTES: Final = 256 << 20  # of encoded pictures: some 800 with OPT-2.7b's 32 x 2560 numbers of 4 bytes
@@ -26,7 +26,7 @@ KNOWN_BYTES: Final = 256 << 20  # of encoded pictures: some 800 with OPT-2.7b's 
 class Blip2Backend(VisionBackend):
     """A BLIP-2 with OPT or Flan-T5. Raises BackendError where it is missing, incomplete or another model.
 
-    Options may follow the name, as in `blip2:DIRECTORY?dtype=bfloat16`: see `LoadOptions`.
+    DecodingOptions may follow the name, as in `blip2:DIRECTORY?dtype=bfloat16`: see `Blip2LoadOptions`.
     """
 
     follows_instructions: ClassVar[bool] = False
@@ -36,7 +36,7 @@ class Blip2Backend(VisionBackend):
     def __init__(self, argument: str | None = None) -> None:
         if not argument:
             raise BackendError(f"blip2 needs a model: {HOW}.")
-        text, options = LoadOptions.parse(argument)
+        text, options = Blip2LoadOptions.parse(argument)
         self._name = f"blip2:{argument}"
         self._checked = check(text, options)
         loaded = load(self._checked, options)
@@ -59,13 +59,13 @@ class Blip2Backend(VisionBackend):
         return revision("blip2", self._checked.directory.digest, self._choices)
 
     def encode(self, pictures: Sequence[Picture]) -> list[EncodedImage]:
-        """One pass of vision tower and Q-Former per different picture, in batches; `data` is a `Seen`."""
+        """One pass of vision tower and Q-Former per different picture, in batches; `data` is a `ImageTokens`."""
         return self._known.encode(pictures, self._look, BATCH)
 
     def _look(self, pictures: list[Picture]) -> list[EncodedImage]:
         pixels = self._image_processor([picture.image for picture in pictures], return_tensors="pt").pixel_values
         return [
-            EncodedImage(picture.sha256, self.revision, Seen(f"{picture.sha256}:{self.revision}", tokens))
+            EncodedImage(picture.sha256, self.revision, ImageTokens(f"{picture.sha256}:{self.revision}", tokens))
             for picture, tokens in zip(pictures, self.engine.encode(pixels), strict=True)
         ]
 
@@ -108,7 +108,7 @@ class Blip2Backend(VisionBackend):
         self._known.clear()
         self.engine.close()
 
-    def _conversation(self, question: VisualQuestion) -> Conversation:
+    def _conversation(self, question: VisualQuestion) -> PromptTurns:
         """The picture, the earlier pairs, the question. A plain caption looks back on nothing."""
         image = question.image
         if image.revision != self.revision:
@@ -116,18 +116,18 @@ class Blip2Backend(VisionBackend):
                 f"this picture was encoded by {printable(image.revision)}, not by {self.revision}; "
                 "encode it again with this backend."
             )
-        seen: Seen = image.data
+        seen: ImageTokens = image.data
         if question.question is None:
-            return Conversation().ask(seen)
-        first: tuple[Seen, ...] = (seen,)
-        conversation = Conversation()
+            return PromptTurns().ask(seen)
+        first: tuple[ImageTokens, ...] = (seen,)
+        conversation = PromptTurns()
         for asked, answered in question.history:
             conversation = conversation.ask(*first, asked).answered(answered)
             first = ()
         return conversation.ask(*first, question.question)
 
     @staticmethod
-    def _decoding(options: GenerationOptions) -> Options:
+    def _decoding(options: GenerationOptions) -> DecodingOptions:
         from plugins.minigpt4.runtime.decoding import GREEDY
 
         chosen = replace(GREEDY, max_new_tokens=max(options.max_new_tokens, 1))

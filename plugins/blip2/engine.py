@@ -19,10 +19,10 @@ from transformers import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from plugins.blip2.prompts import FORMAT, Blip2Rows
-from plugins.minigpt4.runtime.decoding import Chooser, Options
+from plugins.minigpt4.runtime.decoding import Chooser, DecodingOptions
 from plugins.minigpt4.runtime.engine import CACHE_BYTES, Counts, Engine
 from plugins.minigpt4.runtime.prefixes import PrefixStore
-from plugins.minigpt4.runtime.rows import Done, Event, Piece, Row
+from plugins.minigpt4.runtime.rows import Event, GenerationRow, RowDone, RowText
 
 T5_TOKENS: Final = 512  # what T5 was trained with; its relative positions allow more, it never saw that
 
@@ -71,7 +71,7 @@ class T5Engine(Engine):
         self.ends = self._end_tokens()
         self.never = sorted(range(len(tokenizer), int(self.embed.weight.shape[0])))
 
-    def _steps(self, rows: list[Row], options: Options) -> Iterator[Event]:
+    def _steps(self, rows: list[GenerationRow], options: DecodingOptions) -> Iterator[Event]:
         """One token per row and step. The lock is held for a step, never while a caller holds the generator."""
         device = self.embed.weight.device
         chooser = Chooser(options, len(rows), ends=self.ends, never=self.never, device=device)
@@ -93,9 +93,9 @@ class T5Engine(Engine):
             for place, (row, token) in enumerate(zip(active, chosen, strict=True)):
                 text, over = self._hear(row, token)
                 if text:
-                    yield Piece(row.number, text)
+                    yield RowText(row.number, text)
                 if over:
-                    yield Done(row.number, row.answer())
+                    yield RowDone(row.number, row.answer())
                 else:
                     going.append(place)
             if not going:
@@ -107,7 +107,7 @@ class T5Engine(Engine):
                     seen, mask, said, tokens = seen[places], mask[places], said[places], tokens[places]
                 active = [active[place] for place in going]
 
-    def _encode_prompts(self, rows: list[Row]) -> tuple[Tensor, Tensor]:
+    def _encode_prompts(self, rows: list[GenerationRow]) -> tuple[Tensor, Tensor]:
         """What the encoder makes of the rows (B, tokens, hidden), padded on the right, and which of it counts."""
         longest = max(len(row.keys) for row in rows)
         embeds = [F.pad(self._embed(row, 0, len(row.keys)), (0, 0, 0, longest - len(row.keys))) for row in rows]

@@ -10,7 +10,7 @@ from core.entries import one_line
 from core.errors import BackendError, UsageError, printable
 from plugins.hf import checkpoint as opening
 from plugins.hf.checkpoint import Directory
-from plugins.hf.load_options import Options, placing
+from plugins.hf.load_options import BaseLoadOptions, placing
 from plugins.minigpt4.runtime.load_options import EXACT
 from plugins.minigpt4.runtime.loading import MEAN, STD
 
@@ -22,7 +22,7 @@ COCO_PROMPT: Final = "a photo of"
 
 
 @dataclass(frozen=True, slots=True)
-class LoadOptions(Options):
+class Blip2LoadOptions(BaseLoadOptions):
     """How a BLIP-2 is opened. On the command line: `blip2:DIRECTORY?dtype=bfloat16&caption=a photo of`."""
 
     plugin: ClassVar[str] = "blip2"
@@ -31,7 +31,7 @@ class LoadOptions(Options):
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedBlip2:
     """A directory that looks like a BLIP-2 with a language model that we know."""
 
     directory: Directory
@@ -45,7 +45,7 @@ class Checked:
 
 
 @dataclass(slots=True)
-class Loaded:
+class LoadedBlip2:
     """The model with what prepares its inputs, and what was chosen and why."""
 
     model: Any
@@ -54,7 +54,7 @@ class Loaded:
     choices: dict[str, str]
 
 
-def check(text: str, options: LoadOptions) -> Checked:
+def check(text: str, options: Blip2LoadOptions) -> CheckedBlip2:
     """What can be known without reading the weights. Raises UsageError, BackendError, one line."""
     path = opening.find(text, "blip2")
     directory = opening.check(path, "blip2")
@@ -85,7 +85,7 @@ def check(text: str, options: LoadOptions) -> Checked:
     size = _part(config, "vision_config").get("image_size", 224)
     image_size = int(size if isinstance(size, int) else size[0])
     prompt = COCO_PROMPT if image_size == COCO_SIZE else ""
-    return Checked(directory, kind, image_size, prompt if options.caption is None else options.caption)
+    return CheckedBlip2(directory, kind, image_size, prompt if options.caption is None else options.caption)
 
 
 def _check_shapes(directory: Directory, config: Mapping[str, Any]) -> None:
@@ -117,7 +117,7 @@ def _part(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return part if isinstance(part, dict) else {}
 
 
-def load(checked: Checked, options: LoadOptions) -> Loaded:
+def load(checked: CheckedBlip2, options: Blip2LoadOptions) -> LoadedBlip2:
     """The model in memory. Raises BackendError, one line, where it cannot be loaded or the weights do not fit it."""
     from transformers import AutoTokenizer, Blip2ForConditionalGeneration
 
@@ -144,10 +144,10 @@ def load(checked: Checked, options: LoadOptions) -> Loaded:
         "plain caption": f"{f'begins with {printable(checked.caption)!r}' if checked.caption else 'no prompt'}, "
         f"{why_caption}",
     }
-    return Loaded(model, tokenizer, image_processor, choices)
+    return LoadedBlip2(model, tokenizer, image_processor, choices)
 
 
-def _image_processor(checked: Checked) -> Any:
+def _image_processor(checked: CheckedBlip2) -> Any:
     """As BLIP-2's own, on Pillow: bicubic to a square, CLIP's mean and deviation, or what the directory says."""
     from transformers import BlipImageProcessorPil
 
@@ -168,7 +168,7 @@ def _image_processor(checked: Checked) -> Any:
     return processor
 
 
-def _check_tokenizer(checked: Checked, model: Any, tokenizer: Any) -> None:
+def _check_tokenizer(checked: CheckedBlip2, model: Any, tokenizer: Any) -> None:
     rows = int(model.language_model.get_input_embeddings().weight.shape[0])
     # Blip2Processor adds its placeholder to the tokenizer even where the model has no row for it; nobody reads it.
     words = len(tokenizer) - ("<image>" in tokenizer.get_vocab())

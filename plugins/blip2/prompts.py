@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from plugins.hf.batching import control_tokens, without
-from plugins.minigpt4.runtime.conversation import Conversation, Exchange, Format
+from plugins.minigpt4.runtime.conversation import Exchange, Format, PromptTurns
 from plugins.minigpt4.runtime.rows import RowWriter, Tokens
 
 # OPT learned that a line ends its answer (`eos_token_id` of LAVIS's `blip2_opt.py`), and goes on with a question of
@@ -38,12 +38,12 @@ class Blip2Rows(RowWriter):
         self.encoder = encoder
         self.forbidden = control_tokens(tokenizer)
 
-    def tokens(self, conversation: Conversation) -> list[Tokens]:
+    def tokens(self, conversation: PromptTurns) -> list[Tokens]:
         """The pictures, then all text with the special tokens that the tokenizer puts around it."""
         ids: list[int] = self.tokenizer(self.text(conversation)).input_ids
         return [*conversation.pictures, ids]
 
-    def text(self, conversation: Conversation) -> str:
+    def text(self, conversation: PromptTurns) -> str:
         """The prompt. A last exchange of pictures alone asks for a plain caption."""
         *earlier, last = conversation.exchanges
         if not any(isinstance(part, str) for part in last.question):
@@ -60,5 +60,5 @@ class Blip2Rows(RowWriter):
         """On one line and without marks: a new line would end the text, a mark begin another question."""
         return " ".join(without(text, self.forbidden, _MARKS).split())
 
-    def _fit(self, conversation: Conversation, room: int) -> tuple[list[Tokens], int, tuple[str, ...]]:
+    def _fit(self, conversation: PromptTurns, room: int) -> tuple[list[Tokens], int, tuple[str, ...]]:
         return super()._fit(conversation, self.context if self.encoder else room)

@@ -18,7 +18,7 @@ from typing import Any, Final
 from core.entries import one_line
 from core.errors import BackendError, printable
 from core.files.model_folder import weight_files
-from plugins.hf.load_options import Options, choose_device, choose_dtype
+from plugins.hf.load_options import BaseLoadOptions, choose_device, choose_dtype
 from plugins.hf.memory import BYTES, GB, free_memory
 
 SAMPLES: Final = 256  # of 4 KB, read from a file that is too large to be read as a whole
@@ -116,7 +116,7 @@ def _digest(path: Path, files: Sequence[Path]) -> str:
     return hasher.hexdigest()[:12]
 
 
-def choose(directory: Directory, options: Options, *, half: bool = True) -> tuple[str, str, str]:
+def choose(directory: Directory, options: BaseLoadOptions, *, half: bool = True) -> tuple[str, str, str]:
     """Device, type of the numbers, and why. `half=False`: the model does not survive float16.
 
     Raises UsageError; BackendError where the weights alone are larger than the free memory: later the system would end

@@ -21,7 +21,7 @@ _OFF: Final = ("0", "false", "no", "off")
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class BaseLoadOptions:
     """What every such eye may be told behind its directory: `PLUGIN:DIRECTORY?dtype=float16&quantize=8bit`.
 
     Raises UsageError for a value that is not known. A subclass adds fields; in `closed` the values they may have, in
@@ -77,7 +77,7 @@ class Options:
                 raise UsageError(f"{name}={printable(getattr(self, name))!r} is not known; choose one of {words}.")
 
 
-def choose_device(options: Options) -> tuple[str, str]:
+def choose_device(options: BaseLoadOptions) -> tuple[str, str]:
     """The device and why. Raises UsageError, BackendError."""
     import torch
 
@@ -94,7 +94,7 @@ def choose_device(options: Options) -> tuple[str, str]:
     return str(device), f"{device} was asked for"
 
 
-def choose_dtype(options: Options, device: str, *, half: bool = True) -> tuple[str, str]:
+def choose_dtype(options: BaseLoadOptions, device: str, *, half: bool = True) -> tuple[str, str]:
     """The type of the numbers and why. `half=False`: the model does not survive float16."""
     import torch
 
@@ -111,7 +111,7 @@ def choose_dtype(options: Options, device: str, *, half: bool = True) -> tuple[s
     return "float16", f"float16 because {reason}"
 
 
-def check_quantization(options: Options, device: str) -> None:
+def check_quantization(options: BaseLoadOptions, device: str) -> None:
     """Raises BackendError where 8 or 4 bit is asked for and cannot be."""
     if options.quantize == "none":
         return
@@ -123,7 +123,7 @@ def check_quantization(options: Options, device: str) -> None:
         raise BackendError(f"quantize={options.quantize} needs a CUDA GPU, and the device is {device}; leave it out.")
 
 
-def placing(options: Options, device: str, dtype: str, exact: Sequence[str] = ()) -> dict[str, Any]:
+def placing(options: BaseLoadOptions, device: str, dtype: str, exact: Sequence[str] = ()) -> dict[str, Any]:
     """Arguments of `from_pretrained`: type, place and quantization. Modules in `exact` keep their type.
 
     Raises BackendError where quantization is asked for and cannot be.

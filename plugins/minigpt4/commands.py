@@ -97,10 +97,10 @@ def minigpt4(
             f"--template is '{printable(template, 40)}': take {', '.join(TEMPLATES[:-1])} or {TEMPLATES[-1]}."
         )
 
-    from plugins.minigpt4.convert.conversion import Request, run
+    from plugins.minigpt4.convert.conversion import ConversionRequest, convert
 
-    run(
-        Request(
+    convert(
+        ConversionRequest(
             projection=projection,
             llm=llm,
             vision=tuple(vision),

@@ -14,7 +14,7 @@ from core.net.remote import concurrently, for_all
 from core.settings import Settings, get_settings
 from core.stopping import CalledOff
 from core.vision import EncodedImage, Reply, VisionBackend, VisualQuestion
-from plugins.openai_vision.options import Options
+from plugins.openai_vision.options import EndpointOptions
 from plugins.openai_vision.pictures import data_url
 from plugins.openai_vision.server import EndpointError, Server
 
@@ -41,7 +41,7 @@ class SomeFailedError(BackendError):
 class OpenAIBackend(VisionBackend):
     """A model behind an OpenAI-compatible server. Raises UsageError for a name or options that cannot work.
 
-    Options follow the model, as in `openai:MODEL?base_url=http://localhost:8000/v1`: see `Options`.
+    EndpointOptions follow the model, as in `openai:MODEL?base_url=http://localhost:8000/v1`: see `EndpointOptions`.
     """
 
     follows_instructions: ClassVar[bool] = True
@@ -50,7 +50,7 @@ class OpenAIBackend(VisionBackend):
     interleaves: ClassVar[bool] = True
 
     def __init__(self, argument: str | None = None, *, settings: Settings | None = None) -> None:
-        model, self.options = Options.parse(argument)
+        model, self.options = EndpointOptions.parse(argument)
         self._name = f"openai:{argument}"
         settings = settings or get_settings()
         endpoint = find_endpoint(

@@ -16,7 +16,7 @@ Detail = Literal["", "auto", "low", "high"]
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class EndpointOptions:
     """How an endpoint is used. On the command line: `openai:MODEL?base_url=http://localhost:8000/v1&max_side=768`."""
 
     base_url: str = ""  # "": INQUISIGHT_VISION_BASE_URL, INQUISIGHT_BASE_URL, OPENAI_BASE_URL, then OpenAI's own

@@ -22,7 +22,7 @@ from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, V
 from plugins.hf.batching import answered_in_groups
 
 if TYPE_CHECKING:
-    from plugins.pocket.lookup import Looked
+    from plugins.pocket.lookup import EncodedCells
 
 MODEL = Path(__file__).with_name("model")
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
@@ -32,7 +32,7 @@ NAMELESS: Final = (0, *range(6, 12))  # those of the eye's facts that name nothi
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class PocketOptions:
     """What may stand behind the directory. Raises UsageError for a value that is not known."""
 
     projection: str | None = None  # folder of a finished training: its projection takes the place of the directory's
@@ -81,7 +81,7 @@ def check_files(directory: Path) -> None:
 
 
 class PocketBackend(VisionBackend):
-    """`pocket` or `pocket:DIRECTORY`, with `Options` behind it.
+    """`pocket` or `pocket:DIRECTORY`, with `PocketOptions` behind it.
 
     Raises BackendError where the directory holds no pocket model, and where `projection` belongs to another one.
     """
@@ -90,10 +90,10 @@ class PocketBackend(VisionBackend):
     streams: ClassVar[bool] = True
     max_images: ClassVar[int] = 1
 
-    def __init__(self, argument: str | None = None, *, options: Options | None = None, name: str = "") -> None:
+    def __init__(self, argument: str | None = None, *, options: PocketOptions | None = None, name: str = "") -> None:
         import torch
 
-        text, self.options = (argument or "", options) if options else Options.parse(argument or "")
+        text, self.options = (argument or "", options) if options else PocketOptions.parse(argument or "")
         self.directory = Path(text).expanduser() if text else MODEL
         self._name = name or (f"pocket:{argument}" if argument else "pocket")
         check_files(self.directory)
@@ -127,7 +127,7 @@ class PocketBackend(VisionBackend):
         from transformers import PreTrainedTokenizerFast
         from transformers.utils import logging
 
-        from plugins.pocket.engine import Engine
+        from plugins.pocket.engine import PocketEngine
         from plugins.pocket.modeling import PocketForConditionalGeneration
 
         bars = logging.is_progress_bar_enabled()
@@ -159,7 +159,7 @@ class PocketBackend(VisionBackend):
             from plugins.minigpt4.runtime.training_run import apply
 
             apply(model, load_file(self._trained.tensors), self._trained.lora_scale)
-        return Engine(model.eval().requires_grad_(False).to(self.device), tokenizer)
+        return PocketEngine(model.eval().requires_grad_(False).to(self.device), tokenizer)
 
     @property
     def name(self) -> str:
@@ -188,7 +188,7 @@ class PocketBackend(VisionBackend):
             torch.set_num_threads(self._threads)
 
     def encode(self, pictures: Sequence[Picture]) -> list[EncodedImage]:
-        """One forward pass of the eye per picture, in batches; `data` is a `Looked`."""
+        """One forward pass of the eye per picture, in batches; `data` is a `EncodedCells`."""
         encoded: list[EncodedImage] = []
         for start in range(0, len(pictures), BATCH):
             group = pictures[start : start + BATCH]
@@ -213,10 +213,10 @@ class PocketBackend(VisionBackend):
         ]
         return normalise(torch.from_numpy(np.stack(arrays)).to(self.device))
 
-    def _look(self, pixel_values: Any) -> list[Looked]:
+    def _look(self, pixel_values: Any) -> list[EncodedCells]:
         import torch
 
-        from plugins.pocket.lookup import Looked
+        from plugins.pocket.lookup import EncodedCells
 
         model, named = self.engine.model, self.options.hints == "all"
         with torch.inference_mode():
@@ -225,7 +225,7 @@ class PocketBackend(VisionBackend):
             tokens = model.image_tokens(seen.last_hidden_state, facts)
         # copies: a view would keep the whole batch in memory as long as one of its pictures
         return [
-            Looked(row.clone(), fact.clone(), vote.clone() if named else None)
+            EncodedCells(row.clone(), fact.clone(), vote.clone() if named else None)
             for row, fact, vote in zip(tokens, facts.cpu(), seen.votes.cpu(), strict=True)
         ]
 
@@ -251,7 +251,7 @@ class PocketBackend(VisionBackend):
         yield from self.engine.pieces(self._prompt(question), **self._sampling(question.options))
 
     def _prompt(self, question: VisualQuestion) -> Any:
-        from plugins.pocket.engine import Prompt
+        from plugins.pocket.engine import PocketPrompt
 
         if question.image.revision != self.revision:
             raise BackendError(
@@ -259,7 +259,7 @@ class PocketBackend(VisionBackend):
                 "encode it again with this backend."
             )
         tokens = self.engine.lookup.tokens(question.image.data, question)
-        return Prompt(tokens, question.question, question.history)
+        return PocketPrompt(tokens, question.question, question.history)
 
     @staticmethod
     def _sampling(options: GenerationOptions) -> dict[str, Any]:

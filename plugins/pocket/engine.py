@@ -27,7 +27,7 @@ ROLE = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
+class PocketPrompt:
     """One question about one picture's tokens (56, hidden), with earlier pairs.
 
     `question=None` asks for a short caption.
@@ -39,7 +39,7 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class GeneratedIds:
     """What the model wrote: token ids without the end mark, and whether that came or the room was used up."""
 
     ids: tuple[int, ...]
@@ -58,7 +58,7 @@ def sentences(text: str) -> str:
     return re.sub(r"(^|[.!?]\s+)([a-z])", lambda match: match[1] + match[2].upper(), text)
 
 
-class Engine:
+class PocketEngine:
     """Model and tokenizer together. Thread-safe: of the generations that sample, one at a time."""
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
@@ -76,19 +76,19 @@ class Engine:
         ids = self.tokenizer(text, add_special_tokens=False).input_ids
         return torch.tensor(ids, dtype=torch.long, device=self.embed.weight.device)
 
-    def text(self, prompt: Prompt) -> str:
+    def text(self, prompt: PocketPrompt) -> str:
         """Everything behind the picture."""
         turns = "".join(f" {harmless(q)} ###Assistant: {harmless(a).lower()}###Human:" for q, a in prompt.history)
         return f"</Img>{turns} {harmless(prompt.question or SHORT_CAPTION)} ###Assistant:"
 
-    def embeddings(self, prompt: Prompt, room: int) -> Tensor:
+    def embeddings(self, prompt: PocketPrompt, room: int) -> Tensor:
         """(length, hidden).
 
         Where the text is too long the oldest pairs go, then the question's end; the picture stays.
         """
         history = prompt.history
         while True:
-            tail = self._ids(self.text(Prompt(prompt.tokens, prompt.question, history)))
+            tail = self._ids(self.text(PocketPrompt(prompt.tokens, prompt.question, history)))
             free = room - len(self.head) - len(prompt.tokens)
             if len(tail) <= free or not history:
                 break
@@ -98,7 +98,7 @@ class Engine:
             tail = torch.cat([tail[: free - len(closing)], closing])
         return torch.cat([self.embed(self.head), prompt.tokens.to(self.embed.weight.dtype), self.embed(tail)])
 
-    def batch(self, prompts: Sequence[Prompt], room: int) -> tuple[Tensor, Tensor]:
+    def batch(self, prompts: Sequence[PocketPrompt], room: int) -> tuple[Tensor, Tensor]:
         """Left-padded embeddings (B, L, hidden) and mask (B, L)."""
         rows = [self.embeddings(prompt, room) for prompt in prompts]
         length = max(len(row) for row in rows)
@@ -107,7 +107,7 @@ class Engine:
         mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows], device=rows[0].device)
         return embeds, mask
 
-    def answer(self, prompts: Sequence[Prompt], **options: Any) -> list[Reply]:
+    def answer(self, prompts: Sequence[PocketPrompt], **options: Any) -> list[Reply]:
         """One answer per prompt; `options` are those of `write`."""
         return [
             Reply(
@@ -121,14 +121,14 @@ class Engine:
 
     def write(
         self,
-        prompts: Sequence[Prompt],
+        prompts: Sequence[PocketPrompt],
         *,
         max_new_tokens: int = 60,
         temperature: float = 0.0,
         top_p: float = 0.9,
         seed: int | None = None,
         streamer: Any = None,
-    ) -> list[Written]:
+    ) -> list[GeneratedIds]:
         """What the model writes, one per prompt, with marks that an answer would not show; greedy at temperature 0."""
         if not prompts:
             return []
@@ -149,7 +149,9 @@ class Engine:
         rows: list[list[int]] = ids.tolist()
         read: list[int] = mask.sum(-1).tolist()
         return [
-            Written(tuple(row[: row.index(self.stop)] if self.stop in row else row), self.stop in row, prompt_tokens)
+            GeneratedIds(
+                tuple(row[: row.index(self.stop)] if self.stop in row else row), self.stop in row, prompt_tokens
+            )
             for row, prompt_tokens in zip(rows, read, strict=True)
         ]
 
@@ -161,7 +163,7 @@ class Engine:
                 torch.manual_seed(seed)
             yield
 
-    def pieces(self, prompt: Prompt, **options: Any) -> Iterator[str | Reply]:
+    def pieces(self, prompt: PocketPrompt, **options: Any) -> Iterator[str | Reply]:
         """The answer word by word, then the Reply, whose text the joined pieces equal."""
         from transformers import TextIteratorStreamer
 

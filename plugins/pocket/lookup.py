@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class EncodedCells:
     """An encoded picture."""
 
     tokens: Tensor  # (56, hidden), what the language model is shown
@@ -40,7 +40,7 @@ class Lookup:
         """Numbers (1..K) of the things that a text names, in its order, each once."""
         return list(dict.fromkeys(self.numbers[name] for name in self.named.findall(text.lower())))
 
-    def tokens(self, looked: Looked, question: VisualQuestion) -> Tensor:
+    def tokens(self, looked: EncodedCells, question: VisualQuestion) -> Tensor:
         """What the language model is shown for this question; things named earlier in the talk count as well."""
         if looked.votes is None or question.question is None:
             return looked.tokens

@@ -2,7 +2,7 @@
 
     pixel_values (B, 3, 260, 260)
       -> EfficientNet-Lite2, frozen, ImageNet       (B, 81, 1760)  tower.py: stride 32, and stride 16 folded into it
-      -> a detector head on each of the 9x9 cells   (B, 81, 188)   Neck: which known thing, how surely, its centre
+      -> a detector head on each of the 9x9 cells   (B, 81, 188)   DetectionHead: which known thing, score, centre
       -> Q-Former, 16 query tokens                  (B, 16, 256)   transformers, unchanged
       -> one linear layer, `language_projection`    (B, 16, 256)
       -> + 40 hint tokens                           (B, 56, 256)   the classifier's guess, in the language model's words
@@ -49,7 +49,7 @@ EVEN = 0.04  # most that the quarters of a background cell differ in an even bac
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class CertaintyLimits:
     """How sure the neck must be. They belong to its weights and stand in their configuration (`pocket_limits`).
 
     A picture holds things where the name of one has at least the share `sure` of its cells' votes; then `named` is
@@ -67,7 +67,7 @@ class Limits:
 class EyeOutput(BaseModelOutputWithPooling):
     """`last_hidden_state` (B, 81, EYE_DIM) for the Q-Former, `pooler_output` (B, FACTS) long: the hints' facts."""
 
-    votes: Tensor | None = None  # (B, K, 3): see `Eye.votes`
+    votes: Tensor | None = None  # (B, K, 3): see `PocketVision.votes`
 
 
 def normalise(pixels: Tensor) -> Tensor:
@@ -95,7 +95,7 @@ def position_code() -> Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class CellOutputs:
     """What the neck makes of each cell."""
 
     logits: Tensor  # (B, 81, K + 2): K known names, then "stranger", then "background"
@@ -107,23 +107,23 @@ class Seen:
         """(B, 81, K + 2) float32."""
         return self.logits.float().softmax(-1)
 
-    def mirrored(self) -> Seen:
+    def mirrored(self) -> CellOutputs:
         """What would have been seen in the mirrored picture."""
         geometry = flipped(self.geometry) * self.geometry.new_tensor([-1.0, 1.0, 1.0, 1.0])
         centre = flipped(self.centre[..., None]).squeeze(-1)
-        return Seen(flipped(self.logits), centre, geometry, flipped(self.colour))
+        return CellOutputs(flipped(self.logits), centre, geometry, flipped(self.colour))
 
-    def with_mean(self, other: Seen) -> Seen:
+    def with_mean(self, other: CellOutputs) -> CellOutputs:
         """The mean of both."""
         pairs = zip(vars_of(self), vars_of(other), strict=True)
-        return Seen(*((one + another) / 2 for one, another in pairs))
+        return CellOutputs(*((one + another) / 2 for one, another in pairs))
 
-    def only(self, believed: Tensor) -> Seen:
+    def only(self, believed: Tensor) -> CellOutputs:
         """The same; where `believed` (B,) is false, nothing but background."""
         nothing = torch.full_like(self.logits, -20.0)
         nothing[..., -1] = 20.0
         keep = believed[:, None]
-        return Seen(
+        return CellOutputs(
             torch.where(keep[..., None], self.logits, nothing),
             torch.where(keep, self.centre, -20.0),
             torch.where(keep[..., None], self.geometry, 0.0),
@@ -131,12 +131,12 @@ class Seen:
         )
 
 
-def vars_of(seen: Seen) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def vars_of(seen: CellOutputs) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Its tensors in order."""
     return seen.logits, seen.centre, seen.geometry, seen.colour
 
 
-def cell_centres(seen: Seen) -> Tensor:
+def cell_centres(seen: CellOutputs) -> Tensor:
     """Where each cell says that its thing has its centre, (B, 81, 2): x and y in 0..1."""
     steps = (torch.arange(GRID, device=seen.geometry.device) + 0.5) / GRID
     own = torch.stack([steps.repeat(GRID), steps.repeat_interleave(GRID)], -1)  # (81, 2)
@@ -170,7 +170,7 @@ class Mixer(nn.Module):
         return mixed
 
 
-class Neck(nn.Module):
+class DetectionHead(nn.Module):
     """Detector head on the tower's cells, trained on scenes whose truth is exact, then frozen with the tower.
 
     Centres are peaks of a map, as in CenterNet (Zhou et al. 2019, https://arxiv.org/abs/1904.07850).
@@ -189,7 +189,7 @@ class Neck(nn.Module):
         self.places = nn.Linear(NECK_DIM, 1 + 4 + len(COLOURS))
         self.register_buffer("positions", position_code())
 
-    def look(self, cells: Tensor, colours: Tensor) -> Seen:
+    def look(self, cells: Tensor, colours: Tensor) -> CellOutputs:
         """cells (B, 81, 1760), colours (B, 81, 12)."""
         coarse, fine = cells.split((FEATURES, FINE), -1)
         hidden = F.gelu(self.reduce(torch.cat([self.norm(coarse), self.fine_norm(fine), colours], -1)))
@@ -197,9 +197,9 @@ class Neck(nn.Module):
             hidden = mixer(hidden)
         hidden = self.out(hidden)
         centre, geometry, colour = self.places(hidden).split((1, 4, len(COLOURS)), -1)
-        return Seen(self.classes(self.embed(hidden)), centre.squeeze(-1), geometry, colour)
+        return CellOutputs(self.classes(self.embed(hidden)), centre.squeeze(-1), geometry, colour)
 
-    def tokens(self, seen: Seen, colours: Tensor) -> Tensor:
+    def tokens(self, seen: CellOutputs, colours: Tensor) -> Tensor:
         """The gated cells (B, 81, EYE_DIM) that the Q-Former reads."""
         odds = seen.odds()
         known = odds[..., : self.known]
@@ -210,21 +210,21 @@ class Neck(nn.Module):
         positions = self.positions.expand(colours.shape[0], -1, -1)
         return torch.cat([which * 4, kinds, geometry, colours * 2 - 1, positions], -1)
 
-    def level(self, seen: Seen) -> Tensor:
+    def level(self, seen: CellOutputs) -> Tensor:
         """How surely anything known is seen at all: 0, 1 or 2 per picture, (B,)."""
         known = seen.odds()[..., : self.known].sum(-1)
         best = (known * seen.centre.float().sigmoid().clamp(max=0.8) / 0.8).amax(-1)
         return (best > SEEN_LEVELS[0]).long() + (best > SEEN_LEVELS[1]).long()
 
 
-class Eye(nn.Module):
+class PocketVision(nn.Module):
     """Tower and neck, in place of the ViT: the `vision_model` of the BLIP-2 around it."""
 
-    def __init__(self, known: int, limits: Limits | None = None) -> None:
+    def __init__(self, known: int, limits: CertaintyLimits | None = None) -> None:
         super().__init__()
-        self.limits = limits or Limits()
+        self.limits = limits or CertaintyLimits()
         self.tower = EfficientNetLite2()
-        self.neck = Neck(known)
+        self.neck = DetectionHead(known)
         self.register_buffer("colour_table", torch.from_numpy(table().astype(np.uint8)))
         self.register_buffer("phrase_ids", torch.zeros(CLASSES, GUESS_TOKENS, dtype=torch.long))  # the guess in tokens
         self.register_buffer("group_of", torch.zeros(CLASSES, dtype=torch.long))  # 0: no group
@@ -259,7 +259,7 @@ class Eye(nn.Module):
         facts, seen = self.judge(cells, colours, seen, *self.colour_shares(pixel_values), self.plain(pixel_values))
         return EyeOutput(last_hidden_state=self.neck.tokens(seen, colours), pooler_output=facts, votes=votes)
 
-    def votes(self, seen: Seen) -> Tensor:
+    def votes(self, seen: CellOutputs) -> Tensor:
         """What speaks for each known thing, (B, K, 3): the odds in its best cell, and the place and colour told there.
 
         Place and colour as in `detections`. Nothing here is believed unless somebody asks for that very thing.
@@ -271,8 +271,8 @@ class Eye(nn.Module):
         return torch.stack([odds, place.gather(1, cell).float(), colour.gather(1, cell).float()], -1)
 
     def judge(
-        self, cells: Tensor, colours: Tensor, seen: Seen, whole: Tensor, middle: Tensor, flat: Tensor
-    ) -> tuple[Tensor, Seen]:
+        self, cells: Tensor, colours: Tensor, seen: CellOutputs, whole: Tensor, middle: Tensor, flat: Tensor
+    ) -> tuple[Tensor, CellOutputs]:
         """All facts (B, FACTS), and `seen` without what was not believed.
 
         A picture holds things where at least one of them is named; strangers alone are believed before an even
@@ -290,7 +290,7 @@ class Eye(nn.Module):
         return facts, seen.only(believed)
 
     @staticmethod
-    def even(colours: Tensor, seen: Seen) -> Tensor:
+    def even(colours: Tensor, seen: CellOutputs) -> Tensor:
         """Whether the background shows no texture, (B,) bool; colours (B, 81, 12)."""
         background = seen.odds()[..., -1]
         quarters = colours.unflatten(2, (3, 4))
@@ -305,7 +305,7 @@ class Eye(nn.Module):
         down = (rgb[..., 1:, :] - rgb[..., :-1, :]).abs().amax(1) > 0.06
         return (across.float().mean((1, 2)) + down.float().mean((1, 2))) < 0.02
 
-    def detections(self, seen: Seen, least: Tensor) -> tuple[Tensor, Tensor]:
+    def detections(self, seen: CellOutputs, least: Tensor) -> tuple[Tensor, Tensor]:
         """The things the neck makes out, surest first: DETECTIONS x (name, place, colour), (B, 12) long.
 
         And the share of the votes that each one's name has, (B, DETECTIONS); 0 for strangers. `least` (B,): the share
@@ -394,7 +394,7 @@ class PocketForConditionalGeneration(Blip2ForConditionalGeneration):
 
     def __init__(self, config: Blip2Config) -> None:
         super().__init__(config)
-        self.vision_model = Eye(config.pocket_known, Limits(**getattr(config, "pocket_limits", {})))
+        self.vision_model = PocketVision(config.pocket_known, CertaintyLimits(**getattr(config, "pocket_limits", {})))
         # token ids of the hint words: level 3, confidence 3, group 2, place 9, setting 3, colour 12, and level 3's
         self.register_buffer("hint_words", torch.zeros(33, dtype=torch.long))
         self.post_init()

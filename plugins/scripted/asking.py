@@ -9,7 +9,7 @@ from typing import Final
 
 from core.tasks import NOTHING_NEW, TaskTurn
 from plugins.scripted import words
-from plugins.scripted.knowledge import Knowledge, Thing
+from plugins.scripted.knowledge import Knowledge, NamedThing
 from plugins.scripted.reading import UNSURE, read
 from plugins.scripted.topics import Topic, topic_of
 
@@ -124,7 +124,7 @@ def _candidates(knowledge: Knowledge, turns: Sequence[TaskTurn], asked: list[Top
         yield 72, Topic("wording")
 
 
-def _about(thing: Thing, knowledge: Knowledge, later: int) -> Iterator[tuple[float, Topic]]:
+def _about(thing: NamedThing, knowledge: Knowledge, later: int) -> Iterator[tuple[float, Topic]]:
     """Topics about one thing. `later` keeps those for the many small things behind the rest."""
     if thing.doubtful:
         return

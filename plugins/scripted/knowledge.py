@@ -22,7 +22,7 @@ class Phrase:
 
 
 @dataclass(slots=True)
-class Thing:
+class NamedThing:
     """Something that was named, with what was said of it."""
 
     name: str
@@ -37,7 +37,7 @@ class Thing:
     actions: list[str] = field(default_factory=list)  # "riding a horse"
     parts: list[str] = field(default_factory=list)  # "with a red hat"
     material: str = ""
-    within: Thing | None = None  # named only inside another thing's place or action
+    within: NamedThing | None = None  # named only inside another thing's place or action
     told: set[str] = field(default_factory=set)  # facts which the phrase it is within tells already
     doubtful: bool = False  # "it might be a dog"
     denied: bool = False  # named once and denied once
@@ -63,7 +63,7 @@ class Thing:
 class Knowledge:
     """Everything the certain answers said."""
 
-    things: list[Thing] = field(default_factory=list)
+    things: list[NamedThing] = field(default_factory=list)
     total: str = ""  # how many things there are
     other_total: str = ""
     background_colours: list[str] = field(default_factory=list)
@@ -76,7 +76,7 @@ class Knowledge:
     unnamed: bool = False  # the answerer said that it cannot tell what this is
     absent: set[str] = field(default_factory=set)  # singular heads
 
-    def find(self, phrase: Phrase, turn: int) -> Thing | None:
+    def find(self, phrase: Phrase, turn: int) -> NamedThing | None:
         """The thing that `phrase` speaks of, if it was named before."""
         fits = [thing for thing in self.things if _same_name(thing, phrase)]
         if not fits and phrase.definite:
@@ -92,11 +92,11 @@ class Knowledge:
         closest = [thing for thing in fits if phrase.colours and set(phrase.colours) & set(thing.colours)]
         return next(iter(closest or fits), None)
 
-    def add(self, phrase: Phrase, turn: int, *, doubtful: bool = False, within: Thing | None = None) -> Thing:
+    def add(self, phrase: Phrase, turn: int, *, doubtful: bool = False, within: NamedThing | None = None) -> NamedThing:
         """The thing of `phrase`, new or known, with the facts the phrase itself carries."""
         thing = self.find(phrase, turn)
         if thing is None:
-            thing = Thing(phrase.name, phrase.head, turn, doubtful=doubtful, within=within)
+            thing = NamedThing(phrase.name, phrase.head, turn, doubtful=doubtful, within=within)
             self.things.append(thing)
         else:
             if thing.within is not None and within is None:
@@ -115,7 +115,7 @@ class Knowledge:
             thing.told |= {*phrase.colours, *phrase.adjectives, phrase.number}
         return thing
 
-    def rename(self, thing: Thing, phrase: Phrase) -> None:
+    def rename(self, thing: NamedThing, phrase: Phrase) -> None:
         """`phrase` says what `thing` is, more closely."""
         thing.name, thing.head = phrase.name, phrase.head
         thing.article = phrase.article
@@ -123,7 +123,7 @@ class Knowledge:
         thing.adjectives += [word for word in phrase.adjectives if word not in thing.adjectives]
 
     @staticmethod
-    def colour(thing: Thing, colours: list[str]) -> None:
+    def colour(thing: NamedThing, colours: list[str]) -> None:
         """Add colours. Overlapping statements add up; a wholly different one is kept as a second opinion."""
         new = [colour for colour in colours if colour not in thing.colours]
         if not new:
@@ -134,7 +134,7 @@ class Knowledge:
             thing.other_colours = list(colours)
 
     @staticmethod
-    def action(thing: Thing, action: str) -> None:
+    def action(thing: NamedThing, action: str) -> None:
         """Add an action, or put it in the place of the same one told with fewer words."""
         for index, known in enumerate(thing.actions):
             ends = [(text.split()[0], words.singular(text.split()[-1])) for text in (known, action)]
@@ -144,7 +144,7 @@ class Knowledge:
         thing.actions.append(action)
 
     @staticmethod
-    def place(thing: Thing, place: str) -> None:
+    def place(thing: NamedThing, place: str) -> None:
         """Add a place; two different places within the frame cancel each other."""
         if place in thing.places or thing.lost and _in_frame(place):
             return
@@ -162,17 +162,17 @@ class Knowledge:
                 return
         thing.places.append(place)
 
-    def namesakes(self, thing: Thing) -> list[Thing]:
+    def namesakes(self, thing: NamedThing) -> list[NamedThing]:
         """Other things of the same name."""
         return [other for other in self.things if other is not thing and other.name == thing.name]
 
     @property
-    def shown(self) -> list[Thing]:
+    def shown(self) -> list[NamedThing]:
         """Things to speak of in their own right: named, not denied, not a mere part of another's place."""
         return [thing for thing in self.things if thing.within is None and not thing.denied]
 
 
-def _same_name(thing: Thing, phrase: Phrase) -> bool:
+def _same_name(thing: NamedThing, phrase: Phrase) -> bool:
     mine = {words.singular(word) for word in thing.name.split()}
     theirs = {words.singular(word) for word in phrase.name.split()}
     if mine == theirs:

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from plugins.scripted import words
-from plugins.scripted.knowledge import Knowledge, Phrase, Thing
+from plugins.scripted.knowledge import Knowledge, NamedThing, Phrase
 from plugins.scripted.phrases import (
     PREPOSITION_HEADS,
     is_verb_in_ing,
@@ -188,7 +188,7 @@ def _subject_phrase(subject: str) -> Phrase | None:
     return phrase if phrase and phrase.name else None
 
 
-def _subject(knowledge: Knowledge, topic: Topic, turn: int) -> Thing | None:
+def _subject(knowledge: Knowledge, topic: Topic, turn: int) -> NamedThing | None:
     phrase = _subject_phrase(topic.subject) if topic.subject else None
     if phrase is None or topic.kind == "presence":
         return None
@@ -233,7 +233,7 @@ class Sentence:
     topic: Topic
     text: str
     turn: int
-    subject: Thing | None = None
+    subject: NamedThing | None = None
     waiting: str = ""  # a place said before its thing: "on the left is a duck"
 
     def read(self) -> bool:

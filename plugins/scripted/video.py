@@ -15,7 +15,7 @@ from typing import Final
 from core.tasks import NOTHING_NEW, Task, TaskTurn
 from plugins.scripted import words
 from plugins.scripted.asking import WORDINGS, hopeless_kinds, learn, next_question
-from plugins.scripted.knowledge import Knowledge, Thing
+from plugins.scripted.knowledge import Knowledge, NamedThing
 from plugins.scripted.topics import topic_of
 from plugins.scripted.writing import Summary
 
@@ -100,7 +100,7 @@ class Track:
     name: str
     head: str
     named: set[int] = field(default_factory=set)  # frames where the answerer spoke of it by itself
-    seen: dict[int, Thing] = field(default_factory=dict)
+    seen: dict[int, NamedThing] = field(default_factory=dict)
     denied: set[int] = field(default_factory=set)
 
     @property
@@ -111,7 +111,7 @@ class Track:
     def last(self) -> int:
         return max(self.seen)
 
-    def fits(self, thing: Thing) -> bool:
+    def fits(self, thing: NamedThing) -> bool:
         """Whether `thing`, named in another frame, is taken for this one: "duck" and "rubber duck"."""
         mine = {words.singular(word) for word in self.name.split()}
         theirs = {words.singular(word) for word in thing.name.split()}
@@ -157,7 +157,7 @@ class Story:
             track.seen = {frame: thing for frame, thing in track.seen.items() if frame in beside}
         self.tracks = [track for track in self.tracks if track.seen]
 
-    def _track(self, thing: Thing) -> Track:
+    def _track(self, thing: NamedThing) -> Track:
         for track in self.tracks:
             if track.fits(thing):
                 if len(thing.name.split()) > len(track.name.split()):
@@ -269,7 +269,7 @@ class _Telling:
             return " ".join([self._noun(tracks[0], frame), verb, *thing.actions[:1], *places[:1]])
         return f"{words.listed([self._phrase(track, frame) for track in tracks])} appear"
 
-    def _thing(self, track: Track, frame: int) -> Thing:
+    def _thing(self, track: Track, frame: int) -> NamedThing:
         """The thing as it was in that frame, with the colour it was said to have in another where it has none."""
         thing = track.seen[frame]
         if not thing.colours:
@@ -319,7 +319,7 @@ class _Telling:
         return sentences
 
 
-def _column(thing: Thing) -> str:
+def _column(thing: NamedThing) -> str:
     """Left, right or middle, where exactly one of them was said."""
     spots = {word for place in thing.places for word in place.split() if word in _SPOTS}
     return spots.pop() if len(spots) == 1 else ""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from core.tasks import TaskTurn
 from plugins.scripted import words
 from plugins.scripted.asking import learn
-from plugins.scripted.knowledge import Knowledge, Thing
+from plugins.scripted.knowledge import Knowledge, NamedThing
 
 MOST_IN_ONE_SENTENCE = 3
 
@@ -35,7 +35,7 @@ class Summary:
             sentences = [*self._nothing_named(bool(sentences)), *sentences]
         return " ".join(_sentence(sentence) for sentence in sentences)
 
-    def _told_elsewhere(self, thing: Thing) -> bool:
+    def _told_elsewhere(self, thing: NamedThing) -> bool:
         """Whether nothing is known of a thing but its name, and that stands in another thing's phrase."""
         if thing.colours or thing.number or thing.places or thing.parts or thing.actions or thing.material:
             return False
@@ -78,7 +78,7 @@ class Summary:
         return sentences
 
     @staticmethod
-    def _be(thing: Thing) -> str:
+    def _be(thing: NamedThing) -> str:
         return "are" if thing.plural else "is"
 
     def _total(self) -> str:
@@ -87,7 +87,7 @@ class Summary:
         known = _value(self.known.total)
         return self.known.total if not self.known.other_total and known == count else ""
 
-    def _phrase(self, thing: Thing) -> str:
+    def _phrase(self, thing: NamedThing) -> str:
         """ "a yellow duck on the left": everything about a thing that fits into one phrase."""
         text = self._noun(thing)
         if thing.doubtful:
@@ -98,7 +98,7 @@ class Summary:
         return text
 
     @staticmethod
-    def _said_at(thing: Thing, detail: str) -> tuple[int, int]:
+    def _said_at(thing: NamedThing, detail: str) -> tuple[int, int]:
         """Order within the phrase: what belongs to the thing itself, what it does, where in the frame it is."""
         short = detail.startswith(("on the ", "in the ", "at the ")) and len(detail.split()) <= 4
         rank = 3 if short else 0 if detail in thing.parts else 1 if detail in thing.actions else 2
@@ -106,7 +106,7 @@ class Summary:
             rank = 0  # "in a red dress"
         return rank, len(detail)
 
-    def _noun(self, thing: Thing) -> str:
+    def _noun(self, thing: NamedThing) -> str:
         colours = self._colours(thing)
         name = _capitalised(thing.name)
         described = [word for word in thing.adjectives if word not in words.MATERIALS][:2]
@@ -130,12 +130,12 @@ class Summary:
         return f"{thing.number} {text}"
 
     @staticmethod
-    def _colours(thing: Thing) -> str:
+    def _colours(thing: NamedThing) -> str:
         if thing.other_colours:
             return " or ".join([thing.colours[0], thing.other_colours[0]])
         return words.listed(thing.colours[:3])
 
-    def _inner(self, phrase: str, host: Thing) -> str:
+    def _inner(self, phrase: str, host: NamedThing) -> str:
         """A place, part or action, with what was learned later about the things named in it."""
         for thing in self.known.things:
             if thing.within is not host or f" {thing.name}" not in f" {phrase}":
@@ -151,7 +151,7 @@ class Summary:
                 thing.told |= {*extra, number}
         return _capitalised(phrase)
 
-    def _places(self, thing: Thing) -> list[str]:
+    def _places(self, thing: NamedThing) -> list[str]:
         """Places that an action has not told already."""
         told = " ".join(thing.actions[:1])
         return [place for place in thing.places[:2] if place.split()[-1] not in told.split()]

@@ -17,11 +17,11 @@ from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, V
 from plugins.hf.batching import KnownPictures, answered_in_groups, control_tokens, without
 from plugins.hf.checkpoint import LOADING_ERRORS
 from plugins.hf.load_options import revision
-from plugins.vlm.loading import HOW, LoadOptions, check, load
+from plugins.vlm.loading import HOW, VlmLoadOptions, check, load
 
 if TYPE_CHECKING:
     from plugins.vlm.seeing import Look
-    from plugins.vlm.talking import Listener, Row, Turn
+    from plugins.vlm.talking import Listener, PromptRow, TemplateTurn
 
 BATCH: Final = 8  # questions at a time
 KNOWN_BYTES: Final = 1 << 30  # of pictures with their features
@@ -33,7 +33,7 @@ LESS: Final = "ask about fewer or smaller pictures, or load the model in 8 or 4 
 class TransformersBackend(VisionBackend):
     """A vision-language model with a chat template. Raises BackendError where it is missing, incomplete or unfit.
 
-    Options may follow the name, as in `transformers:DIRECTORY?quantize=4bit`: see `LoadOptions`. Thread-safe.
+    Options may follow the name, as in `transformers:DIRECTORY?quantize=4bit`: see `VlmLoadOptions`. Thread-safe.
     """
 
     follows_instructions: ClassVar[bool] = True
@@ -44,7 +44,7 @@ class TransformersBackend(VisionBackend):
     def __init__(self, argument: str | None = None) -> None:
         if not argument:
             raise BackendError(f"transformers needs a model: {HOW}.")
-        text, options = LoadOptions.parse(argument)
+        text, options = VlmLoadOptions.parse(argument)
         self._name = f"transformers:{argument}"
         self._directory = check(text)
         loaded = load(self._directory, options)
@@ -58,7 +58,7 @@ class TransformersBackend(VisionBackend):
         self._pictures = seeing.PictureProcessor(self.processor.image_processor, PROCESSED_BYTES)
         self.processor.image_processor = self._pictures
         self._looker, self._why_not = seeing.looker(self.model)
-        self._reader = reading.Reader(self.model, self.tokenizer.pad_token_id or 0, READ_BYTES)
+        self._reader = reading.PrefixReader(self.model, self.tokenizer.pad_token_id or 0, READ_BYTES)
         self.lock = threading.RLock()
         self.looked = 0  # pictures that went through the vision tower ahead of all questions
         self._known = KnownPictures(KNOWN_BYTES, lambda image: sum(look.nbytes for look in image.data))
@@ -97,7 +97,7 @@ class TransformersBackend(VisionBackend):
         while again:
             try:
                 with self._answering("look at a picture"):
-                    row = self._prepare([self._talking.Turn((look,), "?")])
+                    row = self._prepare([self._talking.TemplateTurn((look,), "?")])
                     if self._looker is not None:
                         self._see(look, row)
                 return EncodedImage(picture.sha256, self.revision, (look,))
@@ -106,7 +106,7 @@ class TransformersBackend(VisionBackend):
             again = self._room()
         raise BackendError(f"not enough memory to look at {picture.source}; {LESS}.")
 
-    def _see(self, look: Look, row: Row) -> None:
+    def _see(self, look: Look, row: PromptRow) -> None:
         placeholders = int((row.inputs["input_ids"] == self.model.config.image_token_id).sum())
         found = self._seeing.features(self._looker, self._reader.place(row.inputs), placeholders)
         if isinstance(found, str):
@@ -194,13 +194,15 @@ class TransformersBackend(VisionBackend):
 
     # -- means ------------------------------------------------------------------------------------------------------
 
-    def _turns(self, question: VisualQuestion) -> list[Turn]:
+    def _turns(self, question: VisualQuestion) -> list[TemplateTurn]:
         """Each picture before the words of the turn it came up in. Raises UsageError for too many."""
 
-        def turn(number: int, words: str, answer: str | None = None) -> Turn:
+        def turn(number: int, words: str, answer: str | None = None) -> TemplateTurn:
             looks = tuple(look for image in question.entering(number) for look in self._looks(image))
             plain = without(words, self._marks)
-            made: Turn = self._talking.Turn(looks, plain, None if answer is None else without(answer, self._marks))
+            made: TemplateTurn = self._talking.TemplateTurn(
+                looks, plain, None if answer is None else without(answer, self._marks)
+            )
             return made
 
         turns = [turn(number, *pair) for number, pair in enumerate(question.history)]
@@ -214,7 +216,7 @@ class TransformersBackend(VisionBackend):
         """With an answer of at most half of what the model reads at once."""
         return replace(options, max_new_tokens=min(max(options.max_new_tokens, 1), max(self.context // 2, 1)))
 
-    def _fitting(self, turns: list[Turn], options: GenerationOptions) -> Row:
+    def _fitting(self, turns: list[TemplateTurn], options: GenerationOptions) -> PromptRow:
         """Leaves out the oldest words until prompt and answer fit. Raises BackendError where they never do."""
         room = self.context - options.max_new_tokens
         dropped = 0
@@ -236,11 +238,11 @@ class TransformersBackend(VisionBackend):
             )
         return row
 
-    def _prepare(self, turns: Sequence[Turn]) -> Row:
+    def _prepare(self, turns: Sequence[TemplateTurn]) -> PromptRow:
         with self._answering("prepare a question"):
             return self._talking.prepare(self.processor, self.template, turns)
 
-    def _said(self, rows: Sequence[Row], options: GenerationOptions) -> list[Reply]:
+    def _said(self, rows: Sequence[PromptRow], options: GenerationOptions) -> list[Reply]:
         """In one batch where it can be, in halves where the memory does not suffice. Raises BackendError."""
         import torch
 
@@ -261,7 +263,7 @@ class TransformersBackend(VisionBackend):
 
     def _generate(
         self,
-        rows: Sequence[Row],
+        rows: Sequence[PromptRow],
         options: GenerationOptions,
         tell: Callable[[str], None] | None = None,
         started: Callable[[Listener], None] | None = None,

@@ -15,14 +15,14 @@ from core.entries import one_line
 from core.errors import BackendError, UsageError, printable
 from plugins.hf import checkpoint as opening
 from plugins.hf.checkpoint import Directory
-from plugins.hf.load_options import Options, placing
+from plugins.hf.load_options import BaseLoadOptions, placing
 
 HOW: Final = "transformers:Qwen/Qwen2.5-VL-3B-Instruct or transformers:DIRECTORY"
 OWN_EYES: Final = {"blip-2": "blip2"}  # model types that another eye of ours opens
 
 
 @dataclass(frozen=True, slots=True)
-class LoadOptions(Options):
+class VlmLoadOptions(BaseLoadOptions):
     """How a model is opened. On the command line: `transformers:DIRECTORY?dtype=bfloat16&template=chat.jinja`."""
 
     plugin: ClassVar[str] = "transformers"
@@ -31,7 +31,7 @@ class LoadOptions(Options):
 
 
 @dataclass(slots=True)
-class Loaded:
+class LoadedVlm:
     """The model with what prepares its inputs, and what was chosen and why."""
 
     model: Any
@@ -65,7 +65,7 @@ def check(text: str) -> Directory:
     return directory
 
 
-def load(directory: Directory, options: LoadOptions) -> Loaded:
+def load(directory: Directory, options: VlmLoadOptions) -> LoadedVlm:
     """The model in memory. Raises BackendError, one line, where something of it cannot be opened or does not fit."""
     from transformers import AutoModelForImageTextToText
 
@@ -91,7 +91,7 @@ def load(directory: Directory, options: LoadOptions) -> Loaded:
     }
     if unused:
         choices["unused tensors"] = f"{len(unused)}, such as {printable(unused[0])}"
-    return Loaded(model, processor, template, choices)
+    return LoadedVlm(model, processor, template, choices)
 
 
 def _processor(path: Path) -> Any:
@@ -144,7 +144,7 @@ def _without_video(kind: Any) -> Any:
     )
 
 
-def _template(path: Path, processor: Any, options: LoadOptions) -> tuple[str, str]:
+def _template(path: Path, processor: Any, options: VlmLoadOptions) -> tuple[str, str]:
     """The chat template and where it is from. Raises UsageError, BackendError."""
     if options.template is not None:
         file = Path(options.template).expanduser()

@@ -21,7 +21,7 @@ from core.entries import one_line
 from plugins.hf.checkpoint import LOADING_ERRORS
 from plugins.minigpt4.runtime.prefixes import Key, Prefix, PrefixStore, common_prefix, joined, taken
 from plugins.vlm import seeing
-from plugins.vlm.talking import PER_TOKEN, PLAINLY, Row, batched
+from plugins.vlm.talking import PER_TOKEN, PLAINLY, PromptRow, batched
 
 # Root mean square of the difference as a share of the numbers' own: rounding, never another position or mask.
 NEAR: Final = {torch.float32: 1e-3}
@@ -29,7 +29,7 @@ NEAR_IN_16_BIT: Final = 0.15
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
+class RowTokens:
     """A row's tokens, those of pictures by their picture, and where each picture begins and ends."""
 
     keys: tuple[Key, ...]
@@ -50,10 +50,10 @@ class Reading:
     """A batch about to be read: arguments of generate(), and which rows are worth keeping behind it."""
 
     arguments: dict[str, Any] = field(repr=False)
-    keep: dict[int, Tokens] = field(default_factory=dict, repr=False)  # by place in the batch
+    keep: dict[int, RowTokens] = field(default_factory=dict, repr=False)  # by place in the batch
 
 
-class Reader:
+class PrefixReader:
     """Makes rows the arguments of generate(), and keeps what was read within `limit` bytes. Not locked."""
 
     def __init__(self, model: Any, pad: int, limit: int) -> None:
@@ -63,7 +63,7 @@ class Reader:
         self.why_not = _unfit(model)  # in words; empty where what was read can be taken over
         self._tried = False
 
-    def begin(self, rows: Sequence[Row]) -> Reading | None:
+    def begin(self, rows: Sequence[PromptRow]) -> Reading | None:
         """Rows whose pictures were all looked at, as one batch; None where they cannot be one.
 
         What several of them have in common is read first, by itself.
@@ -102,7 +102,7 @@ class Reader:
 
     # -- means ------------------------------------------------------------------------------------------------------
 
-    def _tokens(self, row: Row) -> Tokens | None:
+    def _tokens(self, row: PromptRow) -> RowTokens | None:
         """None where it is not clear which tokens stand for which picture."""
         mark = self.model.config.image_token_id
         keys: list[Key] = row.inputs["input_ids"][0].tolist()
@@ -116,15 +116,15 @@ class Reader:
             for number, place in enumerate(own):
                 keys[place] = (look.key, number)
             places.append((own[0], own[-1] + 1))
-        return Tokens(tuple(keys), tuple(places))
+        return RowTokens(tuple(keys), tuple(places))
 
-    def _known(self, tokens: Tokens) -> tuple[Prefix | None, int]:
+    def _known(self, tokens: RowTokens) -> tuple[Prefix | None, int]:
         """What was read before of these tokens, less the last; nothing where that is less than a picture."""
         prefix, length = self.store.find(tokens.keys)
         length = tokens.cut(min(length, len(tokens.keys) - 1))
         return (prefix, length) if length >= tokens.places[0][1] else (None, 0)
 
-    def _share(self, rows: Sequence[Row], tokens: Sequence[Tokens]) -> list[int]:
+    def _share(self, rows: Sequence[PromptRow], tokens: Sequence[RowTokens]) -> list[int]:
         """Read once what several rows about one picture have in common. Returns the places of rows that stand alone."""
         groups: dict[tuple[Key, ...], list[int]] = {}
         for place, one in enumerate(tokens):
@@ -136,19 +136,19 @@ class Reader:
             shared = min([shared, *(len(tokens[place].keys) - 1 for place in group)])
             # a start that ends before the last picture would need that picture's part of the inputs taken out
             if len(group) > 1 and shared >= one.places[-1][1] and self.store.find(one.keys[:shared])[1] < shared:
-                self._read(rows[first], Tokens(one.keys[:shared], one.places))
+                self._read(rows[first], RowTokens(one.keys[:shared], one.places))
         return [group[0] for group in groups.values() if len(group) == 1]
 
-    def _read(self, row: Row, tokens: Tokens) -> None:
+    def _read(self, row: PromptRow, tokens: RowTokens) -> None:
         """Read the row's first tokens and keep that."""
         end = len(tokens.keys)
         start = {name: value[..., :end] if name in PER_TOKEN else value for name, value in row.inputs.items()}
-        arguments = self._continued([Row(row.looks, start)], [tokens])
+        arguments = self._continued([PromptRow(row.looks, start)], [tokens])
         if arguments is not None and not self.why_not:
             self._run(arguments)
             self.store.add(taken(tokens.keys, arguments["past_key_values"], arguments["attention_mask"], 0))
 
-    def _continued(self, rows: Sequence[Row], tokens: Sequence[Tokens]) -> dict[str, Any] | None:
+    def _continued(self, rows: Sequence[PromptRow], tokens: Sequence[RowTokens]) -> dict[str, Any] | None:
         """Arguments of generate() that take over what is known. The first time it is tried whether that may be done."""
         known = [self._known(one) for one in tokens]
         place = next((place for place, (_, length) in enumerate(known) if length), None)
@@ -162,7 +162,10 @@ class Reader:
         return self._arguments(rows, known, looks)
 
     def _arguments(
-        self, rows: Sequence[Row], known: Sequence[tuple[Prefix | None, int]], looks: Sequence[Sequence[seeing.Look]]
+        self,
+        rows: Sequence[PromptRow],
+        known: Sequence[tuple[Prefix | None, int]],
+        looks: Sequence[Sequence[seeing.Look]],
     ) -> dict[str, Any] | None:
         """`looks` are each row's pictures that are still to be read."""
         cuts = [length for _, length in known]
@@ -187,7 +190,7 @@ class Reader:
         cache: DynamicCache = arguments["past_key_values"]
         return cache
 
-    def _try(self, row: Row, tokens: Tokens, known: tuple[Prefix | None, int]) -> None:
+    def _try(self, row: PromptRow, tokens: RowTokens, known: tuple[Prefix | None, int]) -> None:
         """Whether the row reads the same in one go and continued; if not, nothing is kept from here on."""
         whole = self._arguments([row], [(None, 0)], [row.looks])
         unread = [look for look, (start, _) in zip(row.looks, tokens.places, strict=True) if start >= known[1]]

@@ -17,7 +17,7 @@ from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria,
 from core.entries import one_line
 from core.errors import BackendError, printable
 from core.vision import GenerationOptions, Reply
-from plugins.minigpt4.runtime.decoding import Chooser, Options, Speech
+from plugins.minigpt4.runtime.decoding import Chooser, DecodingOptions, Speech
 from plugins.vlm.seeing import PIXELS, Look
 
 PLAIN: Final = "Write one short sentence that says what this picture shows."
@@ -35,7 +35,7 @@ PLAINLY: Final[dict[str, Any]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class TemplateTurn:
     """Pictures, then words, then the answer; None where it is still to come."""
 
     looks: tuple[Look, ...]
@@ -44,7 +44,7 @@ class Turn:
 
 
 @dataclass(slots=True)
-class Row:
+class PromptRow:
     """One conversation, ready for the model; `inputs` has a batch of one."""
 
     looks: tuple[Look, ...]
@@ -54,7 +54,7 @@ class Row:
         return int(self.inputs["input_ids"].shape[1])
 
 
-def messages(turns: Sequence[Turn]) -> list[dict[str, Any]]:
+def messages(turns: Sequence[TemplateTurn]) -> list[dict[str, Any]]:
     """The conversation as chat templates read it."""
     chat: list[dict[str, Any]] = []
     for turn in turns:
@@ -65,13 +65,13 @@ def messages(turns: Sequence[Turn]) -> list[dict[str, Any]]:
     return chat
 
 
-def without_oldest(turns: Sequence[Turn]) -> list[Turn]:
+def without_oldest(turns: Sequence[TemplateTurn]) -> list[TemplateTurn]:
     """Without the oldest turn's words; its pictures move to the next one."""
     first, second, *rest = turns
     return [replace(second, looks=(*first.looks, *second.looks)), *rest]
 
 
-def render(processor: Any, template: str, turns: Sequence[Turn]) -> str:
+def render(processor: Any, template: str, turns: Sequence[TemplateTurn]) -> str:
     """The prompt with a mark for each picture, open for the answer.
 
     By the tokenizer, because some processors look at their video half first, which may be missing.
@@ -85,7 +85,7 @@ def render(processor: Any, template: str, turns: Sequence[Turn]) -> str:
 def try_template(processor: Any, template: str, where: str) -> None:
     """A template that forgets pictures or cannot render a chat is found before any work. Raises BackendError."""
     look = Look(Image.new("RGB", (28, 28)))
-    turns = [Turn((look,), "What is it?", "A cat."), Turn((), "Why?")]
+    turns = [TemplateTurn((look,), "What is it?", "A cat."), TemplateTurn((), "Why?")]
     try:
         text = render(processor, template, turns)
     except Exception as error:  # Jinja's own, and whatever a template raises by itself
@@ -99,7 +99,7 @@ def try_template(processor: Any, template: str, where: str) -> None:
         )
 
 
-def prepare(processor: Any, template: str, turns: Sequence[Turn]) -> Row:
+def prepare(processor: Any, template: str, turns: Sequence[TemplateTurn]) -> PromptRow:
     """Raises whatever the template or the processor does."""
     text = render(processor, template, turns)
     looks = tuple(look for turn in turns for look in turn.looks)
@@ -108,10 +108,10 @@ def prepare(processor: Any, template: str, turns: Sequence[Turn]) -> Row:
     if bos and text.startswith(bos):
         options["add_special_tokens"] = False  # the template wrote it
     inputs = processor(images=[[look.image for look in looks]], text=[text], **options)
-    return Row(looks, dict(inputs))
+    return PromptRow(looks, dict(inputs))
 
 
-def batched(rows: Sequence[Row], pad: int, cuts: Sequence[int]) -> dict[str, Any] | None:
+def batched(rows: Sequence[PromptRow], pad: int, cuts: Sequence[int]) -> dict[str, Any] | None:
     """The rows without pixels as one batch; None where their inputs cannot be put together.
 
     Each is padded on the left, and so is what comes after its cut: up to there it was read before, and the parts that
@@ -167,7 +167,7 @@ class Listener(StoppingCriteria):  # type: ignore[misc]
         done = [speech.stopped or self.left.is_set() for speech in self.speeches]
         return torch.tensor(done, device=input_ids.device)
 
-    def finish(self, rows: Sequence[Row], limit: int) -> list[Reply]:
+    def finish(self, rows: Sequence[PromptRow], limit: int) -> list[Reply]:
         """The answer to each row, of at most `limit` new tokens."""
         for speech in self.speeches:
             self._say(speech.close())
@@ -212,7 +212,7 @@ def generate(model: Any, inputs: dict[str, Any], listener: Listener, options: Ge
     choices = LogitsProcessorList()
     if options.temperature > 0:
         own = getattr(model.generation_config, "top_k", None) or 0
-        decoding = Options(
+        decoding = DecodingOptions(
             do_sample=True, temperature=options.temperature, top_p=options.top_p, top_k=own, seed=options.seed
         )
         device = inputs["input_ids"].device

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from agents.assistant.events import Begun, Called, Concluded, Overheard, Returned, Said, Thinking
 from agents.assistant.run import assist
-from agents.assistant.tools import Desk
+from agents.assistant.tools import AssistantTools
 from agents.chat.events import Notice, Piece, drive
 from agents.cli.render.assistant import JsonAssistantPrinter, PlainAssistantPrinter, RichAssistantPrinter
 from core.records import Chat, ChatTurn, TokenUsage, ToolCall
@@ -108,7 +108,8 @@ def test_ctrl_c_while_a_line_is_printed_leaves_whole_lines() -> None:
     out = Pressed()
     model = ToolCaller(plan=[[("ask_about_picture", {"picture": 1, "question": "What is it?"})], "a duck"])
     last = drive(
-        assist("What?", Desk([picture("red")], CountingVision(), model), model), JsonAssistantPrinter(out).event
+        assist("What?", AssistantTools([picture("red")], CountingVision(), model), model),
+        JsonAssistantPrinter(out).event,
     )
     assert isinstance(last, Concluded) and last.interrupted
     assert [event["event"] for event in lines(out.getvalue())] == ["call", "answer"]
@@ -198,7 +199,7 @@ def test_a_terminal_is_filled_and_not_overrun() -> None:
     model = ToolCaller(
         plan=[[("ask_about_picture", long)], [("describe_picture", {"picture": 1})], "It is fine. " * 20]
     )
-    desk = Desk([picture("red")], CountingVision(), model, rounds=2)
+    desk = AssistantTools([picture("red")], CountingVision(), model, rounds=2)
     events = list(assist("What is wrong?", desk, model))
     for width in (80, 40):
         drawn, _ = show(events, width)

@@ -19,7 +19,7 @@ import pytest
 
 from agents.assistant.events import Concluded, Returned
 from agents.assistant.run import assist
-from agents.assistant.tools import Desk
+from agents.assistant.tools import AssistantTools
 from agents.chat.events import Piece
 from agents.llm.questioners import load_questioner
 from core.errors import QuestionerError
@@ -49,7 +49,7 @@ def server() -> Iterator[str]:
 
 def run(url: str, name: str, *, retries: int = 0) -> tuple[list[Any], Concluded]:
     model = load_questioner(f"openai:{name}", Settings(timeout=60, max_retries=retries), base_url=url)
-    desk = Desk([picture("red")], CountingVision({"What is it?": "a plant"}), model, rounds=2)
+    desk = AssistantTools([picture("red")], CountingVision({"What is it?": "a plant"}), model, rounds=2)
     events = list(assist("What is wrong with this plant?", desk, model))
     last = events[-1]
     assert isinstance(last, Concluded)
@@ -81,7 +81,7 @@ def test_tools_over_the_wire(server: str) -> None:
 def test_the_first_words_of_the_answer_are_there_before_the_last_ones_are_written(server: str) -> None:
     name = "waits.api"
     model = load_questioner(f"openai:{name}", Settings(timeout=60, max_retries=0), base_url=server)
-    desk = Desk([picture("red")], CountingVision({"What is it?": "a plant"}), model, rounds=2)
+    desk = AssistantTools([picture("red")], CountingVision({"What is it?": "a plant"}), model, rounds=2)
     told = ""
     for event in assist("What is it?", desk, model):
         if isinstance(event, Piece):
@@ -152,7 +152,7 @@ def test_a_real_model_that_calls_no_tool_just_answers(tmp_path: Path) -> None:
         settings = Settings(timeout=120, max_retries=0)
         model = load_questioner(f"openai:{folder}", settings, base_url=url, seed=3)
         model = model.model_copy(update={"max_tokens": 24, "extra_body": {"max_tokens": 24}})
-        desk = Desk([picture("red")], CountingVision(), model)
+        desk = AssistantTools([picture("red")], CountingVision(), model)
         *_, last = assist("What is it?", desk, model)
     assert isinstance(last, Concluded)
     assert last.answer or isinstance(last.error, QuestionerError), "noise, or one line that says what was wrong with it"

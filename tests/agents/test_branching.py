@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from agents.chat.conversation import ChatOptions
 from agents.chat.presets import Tasks
-from agents.chat.tree import BranchedChat, check_pictures, page_of
+from agents.chat.tree import ChatTree, check_pictures, page_of
 from core.errors import BackendError, UsageError
 from core.images.picture import Picture
 from core.records import Chat, ChatTurn, PictureInfo
@@ -17,8 +17,8 @@ from tests.agents.fakes import picture
 from tests.agents.talking import PAGE, Parrot
 
 
-def begun(eye: Parrot, *questions: str, save: object = None, seed: int | None = 7) -> BranchedChat:
-    talk = BranchedChat(ChatOptions(seed=seed), save=save)  # type: ignore[arg-type]
+def begun(eye: Parrot, *questions: str, save: object = None, seed: int | None = 7) -> ChatTree:
+    talk = ChatTree(ChatOptions(seed=seed), save=save)  # type: ignore[arg-type]
     talk.add(picture())
     for question in questions:
         talk.ask(question)
@@ -26,7 +26,7 @@ def begun(eye: Parrot, *questions: str, save: object = None, seed: int | None = 
     return talk
 
 
-def questions(talk: BranchedChat) -> list[str]:
+def questions(talk: ChatTree) -> list[str]:
     return [node.turn.question for node in talk.view.path]
 
 
@@ -138,7 +138,7 @@ def test_nothing_is_no_question(words: str) -> None:
 
 def test_without_a_picture_there_is_no_conversation() -> None:
     with pytest.raises(UsageError, match="add a picture first"):
-        BranchedChat().ask("one")
+        ChatTree().ask("one")
 
 
 def test_a_kept_conversation_goes_on_as_if_it_had_never_ended(tmp_path: object) -> None:
@@ -149,7 +149,7 @@ def test_a_kept_conversation_goes_on_as_if_it_had_never_ended(tmp_path: object) 
     assert talk.record is not None
     kept = store.get_record(talk.record.id)
     assert isinstance(kept, Chat)
-    opened = BranchedChat.opened(kept, lambda info: picture(info.source.partition(".")[0]), save=store.add)
+    opened = ChatTree.opened(kept, lambda info: picture(info.source.partition(".")[0]), save=store.add)
     assert questions(opened) == ["one"] and opened.record == kept
     opened.ask("two")
     opened.run(lambda: eye)
@@ -165,7 +165,7 @@ def test_what_an_assistant_answered_does_not_go_on() -> None:
         raise AssertionError
 
     with pytest.raises(UsageError, match="can be read"):
-        BranchedChat.opened(Chat(kind="ask"), never)
+        ChatTree.opened(Chat(kind="ask"), never)
 
 
 def test_a_page_is_found_where_there_is_one() -> None:

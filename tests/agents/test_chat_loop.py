@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.chat.conversation import Chat, ChatOptions
+from agents.chat.conversation import ChatOptions, Conversation
 from agents.chat.events import Answered, Notice, PictureAdded, Piece, Silenced, Started, drive
 from agents.chat.repl import COMMANDS, Ask, Do, Ended, Failed, Said, Told, Undone, Written, converse, parse
 from core.errors import ImageError, StoreError, UsageError
@@ -42,7 +42,7 @@ class World:
 
 
 def talk(lines: Iterable[str | Said], world: World | None = None, **options: Any) -> list[Any]:
-    chat = Chat(Parrot(), [picture("red")], ChatOptions(temperature=0, seed=1))
+    chat = Conversation(Parrot(), [picture("red")], ChatOptions(temperature=0, seed=1))
     return list(converse(chat, lines, world or World(), **options))
 
 
@@ -135,7 +135,7 @@ def test_a_web_page_is_written_and_an_answer_without_one_says_so() -> None:
             yield "I see two boxes."
 
     world = World()
-    chat = Chat(Talker(), [picture("red")], ChatOptions(temperature=0))
+    chat = Conversation(Talker(), [picture("red")], ChatOptions(temperature=0))
     events = list(converse(chat, [Do("task", "webpage")], world))
     assert world.files == {} and "no HTML" in str(collect(iter(events), Failed)[0].error)
     assert "/retry" in str(collect(iter(events), Failed)[0].error)
@@ -148,7 +148,7 @@ def test_a_page_that_breaks_off_is_written_with_a_word_about_it() -> None:
             yield "```html\n<html><body><h1>Sh"
 
     world = World()
-    events = list(converse(Chat(Cut(), [picture("red")]), [Do("task", "webpage")], world))
+    events = list(converse(Conversation(Cut(), [picture("red")]), [Do("task", "webpage")], world))
     assert "not whole" in collect(iter(events), Notice)[0].text and world.files["page.html"].startswith("<html>")
 
 
@@ -162,7 +162,7 @@ def test_a_store_that_fails_is_told_once() -> None:
     def save(record: ChatRecord) -> str:
         raise StoreError("the disk is full.")
 
-    chat = Chat(Parrot(), [picture("red")], ChatOptions(temperature=0), save=save)
+    chat = Conversation(Parrot(), [picture("red")], ChatOptions(temperature=0), save=save)
     events = list(converse(chat, ["One?", "Two?"], World()))
     told = [event.text for event in collect(iter(events), Notice)]
     assert told == ["this conversation is not kept: the disk is full."]
@@ -185,7 +185,7 @@ def test_ctrl_c_ends_a_list_of_questions() -> None:
 
 @pytest.mark.parametrize("kind", [Piece, Answered, Started, Ended])
 def test_ctrl_c_while_something_is_shown_loses_nothing(kind: type) -> None:
-    chat = Chat(Parrot(), [picture("red")], ChatOptions(temperature=0))
+    chat = Conversation(Parrot(), [picture("red")], ChatOptions(temperature=0))
     shown: list[Any] = []
     pressed: list[bool] = []
 

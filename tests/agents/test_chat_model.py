@@ -17,7 +17,7 @@ from langchain_core.runnables import RunnableLambda
 from pydantic import ValidationError
 
 from agents.langchain.messages import until
-from agents.langchain.model import NO_PICTURE, EyeChatModel, shared_eye
+from agents.langchain.model import NO_PICTURE, VisionChatModel, shared_eye
 from core.errors import BackendError, ImageError, InquisightError, UsageError
 from core.images.picture import Picture
 from core.registry import get_registry
@@ -92,7 +92,7 @@ def one_line(error: InquisightError) -> str:
 @pytest.mark.parametrize("style", STYLES)
 def test_a_picture_in_any_style_arrives(style: str) -> None:
     eye = Watcher()
-    reply = EyeChatModel(vision=eye).invoke([person("What is this?", block(png(BLUE), style))])
+    reply = VisionChatModel(vision=eye).invoke([person("What is this?", block(png(BLUE), style))])
     assert reply.text == eye.said
     [question] = eye.asked
     assert question.image.data == (BLUE,)
@@ -101,7 +101,7 @@ def test_a_picture_in_any_style_arrives(style: str) -> None:
 
 def test_a_picture_is_encoded_once_however_often_it_is_sent() -> None:
     eye = Watcher()
-    model = EyeChatModel(vision=eye)
+    model = VisionChatModel(vision=eye)
     talk: list[BaseMessage] = [person("What is this?", block(png()))]
     talk += [model.invoke(talk), person("And its colour?", block(png(), "openai"))]
     model.invoke(talk)
@@ -113,7 +113,7 @@ def test_a_picture_is_encoded_once_however_often_it_is_sent() -> None:
 
 def test_a_picture_alone_asks_for_a_caption() -> None:
     eye = Watcher()
-    EyeChatModel(vision=eye).invoke([person(block(png()))])
+    VisionChatModel(vision=eye).invoke([person(block(png()))])
     assert eye.asked[0].question is None
 
 
@@ -135,7 +135,7 @@ def test_a_picture_alone_asks_for_a_caption() -> None:
 def test_a_picture_that_cannot_be_used_is_one_clear_line(bad: dict[str, Any], says: str) -> None:
     eye = Watcher()
     with pytest.raises((UsageError, ImageError)) as caught:
-        EyeChatModel(vision=eye).invoke([person("What is this?", bad)])
+        VisionChatModel(vision=eye).invoke([person("What is this?", bad)])
     assert says in one_line(caught.value)
     assert "hush" not in str(caught.value)
     assert not eye.asked
@@ -148,7 +148,7 @@ def test_files_only_from_the_folder_that_is_allowed(tmp_path: Path) -> None:
     (tmp_path / "secret.png").write_bytes(png(RED))
     (folder / "link.png").symlink_to(tmp_path / "secret.png")
     eye = Watcher()
-    model = EyeChatModel(vision=eye, folder=folder)
+    model = VisionChatModel(vision=eye, folder=folder)
     for url in ("blue one.png", str(folder / "blue one.png"), f"file://{folder}/blue%20one.png"):
         model.invoke([person("What?", {"type": "image", "url": url})])
         assert eye.asked[-1].image.data == (BLUE,)
@@ -167,13 +167,13 @@ def test_web_addresses_only_through_the_callers_own_function() -> None:
         asked.append(url)
         return png(BLUE)
 
-    model = EyeChatModel(vision=eye, fetch=fetch)
+    model = VisionChatModel(vision=eye, fetch=fetch)
     model.invoke([person("What?", {"type": "image", "url": "https://example.org/a.png"})])
     assert asked == ["https://example.org/a.png"] and eye.asked[0].image.data == (BLUE,)
     assert model.profile is not None and model.profile["image_url_inputs"] is True
     wrong: Any = lambda url: "/etc/passwd"  # noqa: E731
     with pytest.raises(UsageError, match="not bytes"):
-        EyeChatModel(vision=eye, fetch=wrong).invoke([person({"type": "image", "url": "https://example.org/"})])
+        VisionChatModel(vision=eye, fetch=wrong).invoke([person({"type": "image", "url": "https://example.org/"})])
 
 
 # ---- conversations -------------------------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ def test_web_addresses_only_through_the_callers_own_function() -> None:
 
 def test_turns_become_pairs_and_double_messages_are_joined() -> None:
     eye = Watcher()
-    EyeChatModel(vision=eye).invoke(
+    VisionChatModel(vision=eye).invoke(
         [
             person("Look.", block(png())),
             HumanMessage("What is it?"),
@@ -197,13 +197,13 @@ def test_turns_become_pairs_and_double_messages_are_joined() -> None:
 
 def test_a_conversation_that_a_model_began() -> None:
     eye = Watcher()
-    EyeChatModel(vision=eye).invoke([AIMessage("Hello!"), person("What is it?", block(png()))])
+    VisionChatModel(vision=eye).invoke([AIMessage("Hello!"), person("What is it?", block(png()))])
     assert eye.asked[0].history == (("", "Hello!"),)
 
 
 def test_a_system_message_is_put_first_where_instructions_are_followed() -> None:
     eye = Chatter()
-    EyeChatModel(vision=eye).invoke(
+    VisionChatModel(vision=eye).invoke(
         [SystemMessage("Be brief."), person("What?", block(png())), AIMessage("Red."), HumanMessage("Sure?")]
     )
     assert eye.asked[0].history == (("Be brief.\n\nWhat?", "Red."),)
@@ -213,7 +213,7 @@ def test_a_system_message_is_put_first_where_instructions_are_followed() -> None
 def test_a_system_message_that_cannot_be_followed_is_said_to_be_left_out(caplog: pytest.LogCaptureFixture) -> None:
     eye = Watcher()
     with caplog.at_level(logging.WARNING, "inquisight"):
-        reply = EyeChatModel(vision=eye).invoke([SystemMessage("Be brief."), person("What?", block(png()))])
+        reply = VisionChatModel(vision=eye).invoke([SystemMessage("Be brief."), person("What?", block(png()))])
     assert eye.asked[0].question == "What?"
     assert "system message" in reply.response_metadata["left_out"]
     assert "system message" in caplog.text
@@ -222,7 +222,7 @@ def test_a_system_message_that_cannot_be_followed_is_said_to_be_left_out(caplog:
 def test_pictures_stand_where_they_came_up() -> None:
     eye = Chatter()
     talk = [HumanMessage("Hello"), AIMessage("Hi."), person(block(png(RED)), "First."), AIMessage("Red.")]
-    EyeChatModel(vision=eye).invoke([*talk, person("Second.", block(png(BLUE)))])
+    VisionChatModel(vision=eye).invoke([*talk, person("Second.", block(png(BLUE)))])
     [question] = eye.asked
     assert question.entering(0) == (question.image,) and question.image.data == ()
     assert [image.data for image in question.entering(1)] == [(RED,)]
@@ -231,14 +231,14 @@ def test_pictures_stand_where_they_came_up() -> None:
 
 def test_pictures_go_together_where_they_can_only_stand_first() -> None:
     eye = Collector()
-    EyeChatModel(vision=eye).invoke([person(block(png(RED))), AIMessage("Red."), person("Now?", block(png(BLUE)))])
+    VisionChatModel(vision=eye).invoke([person(block(png(RED))), AIMessage("Red."), person("Now?", block(png(BLUE)))])
     assert eye.asked[0].image.data == (RED, BLUE)
     assert eye.asked[0].images == ()
 
 
 def test_an_eye_for_one_picture_is_asked_about_the_latest() -> None:
     eye = Watcher()
-    model = EyeChatModel(vision=eye)
+    model = VisionChatModel(vision=eye)
     talk = [person("What is it?", block(png(RED))), AIMessage("A wall."), person("And this?", block(png(BLUE)))]
     reply = model.invoke([*talk, AIMessage("The sky."), HumanMessage("Sure?")])
     assert eye.asked[0].image.data == (BLUE,)
@@ -250,7 +250,7 @@ def test_an_eye_for_one_picture_is_asked_about_the_latest() -> None:
 
 def test_without_a_picture_an_eye_says_that_it_sees_none() -> None:
     eye = Watcher()
-    model = EyeChatModel(vision=eye)
+    model = VisionChatModel(vision=eye)
     reply = model.invoke("What is this?")
     assert reply.text == NO_PICTURE and not eye.asked
     assert reply.response_metadata["finish_reason"] == "no_picture"
@@ -260,7 +260,7 @@ def test_without_a_picture_an_eye_says_that_it_sees_none() -> None:
 
 def test_an_eye_that_can_talk_is_asked_in_words_alone() -> None:
     eye = Chatter("Hello.")
-    assert EyeChatModel(vision=eye).invoke("Hi").text == "Hello."
+    assert VisionChatModel(vision=eye).invoke("Hi").text == "Hello."
     assert eye.asked[0].image.data == () and eye.asked[0].question == "Hi"
 
 
@@ -281,13 +281,13 @@ def test_an_eye_that_can_talk_is_asked_in_words_alone() -> None:
 )
 def test_a_conversation_that_cannot_be_answered_is_one_clear_line(talk: list[BaseMessage], says: str) -> None:
     with pytest.raises(UsageError) as caught:
-        EyeChatModel(vision=Watcher()).invoke(talk)
+        VisionChatModel(vision=Watcher()).invoke(talk)
     assert says in one_line(caught.value)
 
 
 def test_an_empty_question_to_an_eye_that_can_talk() -> None:
     with pytest.raises(UsageError, match="neither words nor a picture"):
-        EyeChatModel(vision=Chatter()).invoke("  ")
+        VisionChatModel(vision=Chatter()).invoke("  ")
 
 
 # ---- answers -------------------------------------------------------------------------------------------------------
@@ -295,7 +295,7 @@ def test_an_empty_question_to_an_eye_that_can_talk() -> None:
 
 def test_options_reach_the_eye_and_a_call_changes_them() -> None:
     eye = Watcher()
-    model = EyeChatModel(vision=eye, max_tokens=7, temperature=0.5, top_p=0.8, seed=3)
+    model = VisionChatModel(vision=eye, max_tokens=7, temperature=0.5, top_p=0.8, seed=3)
     message = [person("What?", block(png()))]
     model.invoke(message)
     model.invoke(message, max_tokens=9, temperature=0, seed=4)
@@ -303,8 +303,8 @@ def test_options_reach_the_eye_and_a_call_changes_them() -> None:
         GenerationOptions(7, 0.5, 0.8, 3),
         GenerationOptions(9, 0, 0.8, 4),
     ]
-    EyeChatModel(vision=eye).invoke(message)
-    EyeChatModel(vision=(talker := Chatter())).invoke(message)
+    VisionChatModel(vision=eye).invoke(message)
+    VisionChatModel(vision=(talker := Chatter())).invoke(message)
     assert (eye.asked[-1].options.max_new_tokens, talker.asked[-1].options.max_new_tokens) == (60, 300)
 
 
@@ -320,22 +320,22 @@ def test_options_reach_the_eye_and_a_call_changes_them() -> None:
 )
 def test_an_option_that_cannot_work_is_one_clear_line(option: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError) as caught:
-        EyeChatModel(vision=Watcher()).invoke([person("What?", block(png()))], **option)
+        VisionChatModel(vision=Watcher()).invoke([person("What?", block(png()))], **option)
     assert says in one_line(caught.value)
 
 
 def test_a_misspelt_option_is_refused() -> None:
     misspelt: Any = {"temperatur": 1}
     with pytest.raises(ValidationError, match="did you mean 'temperature'"):
-        EyeChatModel(vision="pocket", **misspelt)
+        VisionChatModel(vision="pocket", **misspelt)
 
 
 def test_an_answer_ends_before_a_stop_sequence_in_both_ways() -> None:
     eye = Chatter("It is red. It is plain.")
     message = [person("What?", block(png()))]
     for model, call in (
-        (EyeChatModel(vision=eye), {"stop": [". It", "zzz"]}),
-        (EyeChatModel(vision=eye, stop=[". It"]), {}),
+        (VisionChatModel(vision=eye), {"stop": [". It", "zzz"]}),
+        (VisionChatModel(vision=eye, stop=[". It"]), {}),
     ):
         whole = model.invoke(message, **call)  # type: ignore[arg-type]
         assert whole.text == "It is red" and whole.response_metadata["finish_reason"] == "stop"
@@ -352,7 +352,7 @@ def test_no_stop_sequence_is_ever_told(text: str, stops: list[str], size: int) -
 
 def test_streaming_gives_pieces_and_the_usage_once() -> None:
     eye = Chatter()
-    model = EyeChatModel(vision=eye)
+    model = VisionChatModel(vision=eye)
     chunks = list(model.stream([person("What?", block(png()))]))
     assert len(chunks) > 3 and "".join(chunk.text for chunk in chunks) == eye.said
     assert [chunk.usage_metadata for chunk in chunks if chunk.usage_metadata] == [
@@ -363,7 +363,7 @@ def test_streaming_gives_pieces_and_the_usage_once() -> None:
 
 def test_async_gives_the_same() -> None:
     eye = Chatter()
-    model = EyeChatModel(vision=eye)
+    model = VisionChatModel(vision=eye)
     message = [person("What?", block(png()))]
 
     async def both() -> tuple[str, list[str]]:
@@ -376,13 +376,13 @@ def test_async_gives_the_same() -> None:
 
 def test_usage_says_who_counted() -> None:
     message = [person("Wer?", block(png()))]
-    counted = EyeChatModel(vision=Chatter("Ja.")).invoke(message)
+    counted = VisionChatModel(vision=Chatter("Ja.")).invoke(message)
     assert counted.usage_metadata == {"input_tokens": 4, "output_tokens": 3, "total_tokens": 7}
     assert counted.response_metadata["tokens_counted_by"] == "the model's tokenizer, words only"
-    guessed = EyeChatModel(vision=Watcher("Ja.")).invoke(message)
+    guessed = VisionChatModel(vision=Watcher("Ja.")).invoke(message)
     assert guessed.usage_metadata == {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
     assert guessed.response_metadata["tokens_counted_by"] == "an estimate, words only"
-    assert EyeChatModel(vision=Chatter()).get_num_tokens("four") == 4
+    assert VisionChatModel(vision=Chatter()).get_num_tokens("four") == 4
 
 
 def test_what_a_server_counts_is_taken() -> None:
@@ -393,7 +393,7 @@ def test_what_a_server_counts_is_taken() -> None:
         def pieces(self, question: VisualQuestion) -> Iterator[str | Reply]:
             yield from ("Re", "d.", Reply("Red.", "length", 300, 2))
 
-    model = EyeChatModel(vision=Remote())
+    model = VisionChatModel(vision=Remote())
     message = [person("What?", block(png()))]
     whole = model.invoke(message)
     parts = list(model.stream(message))
@@ -404,7 +404,7 @@ def test_what_a_server_counts_is_taken() -> None:
 
 
 def test_it_promises_no_tools_and_no_structured_output() -> None:
-    model = EyeChatModel(vision=Watcher())
+    model = VisionChatModel(vision=Watcher())
     assert model.profile is not None
     assert (
         model.profile["image_inputs"] and not model.profile["tool_calling"] and not model.profile["structured_output"]
@@ -448,8 +448,8 @@ def talks(count: int = 5) -> list[list[BaseMessage]]:
 
 def test_a_batch_is_one_call_of_the_eye_and_gives_what_single_calls_give() -> None:
     alone, together = Counter(), Counter()
-    single = [EyeChatModel(vision=alone, seed=7).invoke(talk) for talk in talks()]
-    replies = EyeChatModel(vision=together, seed=7).batch([*talks()])
+    single = [VisionChatModel(vision=alone, seed=7).invoke(talk) for talk in talks()]
+    replies = VisionChatModel(vision=together, seed=7).batch([*talks()])
     assert together.calls == [5] and together.looks == [2], "two different pictures, looked at together"
     assert [reply.text for reply in replies] == [reply.text for reply in single]
     assert [reply.usage_metadata for reply in replies] == [reply.usage_metadata for reply in single]
@@ -459,25 +459,27 @@ def test_a_batch_is_one_call_of_the_eye_and_gives_what_single_calls_give() -> No
 
 def test_an_async_batch_is_one_call_too() -> None:
     eye = Counter()
-    replies = asyncio.run(EyeChatModel(vision=eye).abatch([*talks()], max_tokens=9))
+    replies = asyncio.run(VisionChatModel(vision=eye).abatch([*talks()], max_tokens=9))
     assert eye.calls == [5] and [question.options.max_new_tokens for question in eye.asked] == [9] * 5
-    assert [reply.text for reply in replies] == [EyeChatModel(vision=Counter()).invoke(talk).text for talk in talks()]
+    assert [reply.text for reply in replies] == [
+        VisionChatModel(vision=Counter()).invoke(talk).text for talk in talks()
+    ]
 
 
 @pytest.mark.parametrize(("limit", "calls"), [(2, [2, 2, 1]), (1, [1] * 5), (9, [5])])
 def test_max_concurrency_bounds_how_many_are_asked_together(limit: int, calls: list[int]) -> None:
     eye = Counter()
-    replies = EyeChatModel(vision=eye).batch([*talks()], {"max_concurrency": limit})
+    replies = VisionChatModel(vision=eye).batch([*talks()], {"max_concurrency": limit})
     assert eye.calls == calls
     assert [reply.text for reply in replies] == [
-        reply.text for reply in EyeChatModel(vision=Counter()).batch([*talks()])
+        reply.text for reply in VisionChatModel(vision=Counter()).batch([*talks()])
     ]
 
 
 def test_what_cannot_be_asked_fails_alone() -> None:
     eye = Counter()
     inputs: list[Any] = [talks()[0], [AIMessage("Hi")], talks()[1], [person({"type": "image", "url": "/etc/passwd"})]]
-    model = EyeChatModel(vision=eye)
+    model = VisionChatModel(vision=eye)
     with pytest.raises(UsageError, match="last message must be a person's"):
         model.batch(inputs)
     eye.calls.clear()
@@ -492,7 +494,7 @@ def test_what_cannot_be_asked_fails_alone() -> None:
 
 def test_one_question_that_the_eye_fails_at_takes_no_other_with_it() -> None:
     eye = Counter(fails="Sure")
-    model = EyeChatModel(vision=eye)
+    model = VisionChatModel(vision=eye)
     replies = model.batch([*talks(3)], return_exceptions=True)
     assert [type(one) for one in replies] == [AIMessage, BackendError, AIMessage] and eye.calls == [3, 1, 1, 1]
     with pytest.raises(BackendError, match="closed"):
@@ -515,12 +517,12 @@ def test_answers_that_did_come_are_kept_and_a_failure_of_all_is_not_repeated() -
             raise SomeError([Reply("Red.", "stop", 300, 2), None, Reply("Hi.", "stop", 9, 2)], self.for_all)
 
     eye = Remote()
-    first, second, third = EyeChatModel(vision=eye).batch([*talks(3)], return_exceptions=True)
+    first, second, third = VisionChatModel(vision=eye).batch([*talks(3)], return_exceptions=True)
     assert (first.text, str(second), third.text) == ("Red.", "too dark.", "Hi.") and eye.calls == [3, 1]
     assert first.usage_metadata is not None and first.usage_metadata["input_tokens"] == 300
     eye = Remote()
     eye.for_all = True
-    failed = EyeChatModel(vision=eye).batch([*talks(3)], return_exceptions=True)
+    failed = VisionChatModel(vision=eye).batch([*talks(3)], return_exceptions=True)
     assert [str(one) for one in failed] == ["not all were answered."] * 3 and eye.calls == [3]
 
 
@@ -536,20 +538,23 @@ def test_callbacks_stop_words_and_a_chain_work_in_a_batch() -> None:
             self.heard.append(response.generations[0][0].text)
 
     ear, eye = Ear(), Counter()
-    chain: Any = RunnableLambda(lambda colour: [person("Which colour?", block(png(colour)))]) | EyeChatModel(vision=eye)
+    chain: Any = RunnableLambda(lambda colour: [person("Which colour?", block(png(colour)))]) | VisionChatModel(
+        vision=eye
+    )
     replies = chain.with_config(callbacks=[ear]).batch([RED, BLUE])
     assert eye.calls == [2] and ear.heard == ["start", replies[0].text, "start", replies[1].text]
-    cut = EyeChatModel(vision=eye).batch([*talks(2)], stop=["?"])
+    cut = VisionChatModel(vision=eye).batch([*talks(2)], stop=["?"])
     assert [reply.text for reply in cut] == ["Which colour", "Sure"] and eye.calls == [2, 2]
     assert (
-        EyeChatModel(vision=eye).batch([]) == [] and EyeChatModel(vision=Watcher()).batch(["Hi"])[0].text == NO_PICTURE
+        VisionChatModel(vision=eye).batch([]) == []
+        and VisionChatModel(vision=Watcher()).batch(["Hi"])[0].text == NO_PICTURE
     )
 
 
 def test_many_different_pictures_are_looked_at_in_groups() -> None:
     eye = Counter()
     inputs: list[Any] = [[person("What?", block(png((0, number, 0))))] for number in range(70)]
-    replies = EyeChatModel(vision=eye).batch(inputs)
+    replies = VisionChatModel(vision=eye).batch(inputs)
     assert max(eye.looks) == 16 and sum(eye.looks) == 70 and eye.calls == [70]
     assert [question.image.data for question in eye.asked] == [((0, number, 0),) for number in range(70)]
     assert len(replies) == 70
@@ -566,7 +571,7 @@ def test_models_of_one_name_share_the_eye(monkeypatch: pytest.MonkeyPatch) -> No
         return Watcher(f"I am {spec}.")
 
     monkeypatch.setattr(get_registry(), "create_vision", create)
-    first, second = EyeChatModel(vision="watcher:a"), EyeChatModel(model="watcher:a")  # type: ignore[call-arg]
+    first, second = VisionChatModel(vision="watcher:a"), VisionChatModel(model="watcher:a")  # type: ignore[call-arg]
     assert not made, "a model is loaded at its first call"
     message = [person("Who?", block(png()))]
     assert first.invoke(message).text == second.invoke(message).text == "I am watcher:a."
@@ -580,7 +585,7 @@ def test_models_of_one_name_share_the_eye(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_an_unknown_eye_is_one_clear_line() -> None:
     with pytest.raises(InquisightError) as caught:
-        EyeChatModel(vision="pockett").invoke("Hi")
+        VisionChatModel(vision="pockett").invoke("Hi")
     assert "did you mean 'pocket'" in one_line(caught.value)
 
 
@@ -588,7 +593,7 @@ def test_an_unknown_eye_is_one_clear_line() -> None:
 
 
 def test_tools_and_structure_are_refused_with_what_to_use() -> None:
-    model = EyeChatModel(vision=Watcher())
+    model = VisionChatModel(vision=Watcher())
     for refuse in (lambda: model.bind_tools([]), lambda: model.with_structured_output({"title": "x"})):
         with pytest.raises(NotImplementedError, match=r"answers in words; for tools use the agent .* read the answer"):
             refuse()
@@ -604,9 +609,9 @@ def test_what_cannot_be_honoured_is_accepted_with_one_warning(
     asked = [HumanMessage([words("What?"), block(png())])]
     for options in (given, given, plain):
         if place == "call":
-            EyeChatModel(vision=Watcher()).invoke(asked, **options)
+            VisionChatModel(vision=Watcher()).invoke(asked, **options)
         else:
-            EyeChatModel(vision=Watcher(), **options).invoke(asked)
+            VisionChatModel(vision=Watcher(), **options).invoke(asked)
     warned = [record.getMessage() for record in caplog.records if "cannot honour" in record.getMessage()]
     assert len(warned) == 5 and all(any(name in line for line in warned) for name in given)
 
@@ -625,6 +630,6 @@ def test_blocks_of_other_makers_are_read(make: Callable[[str], dict[str, Any]]) 
 
     eye = Watcher()
     picture = make(base64.b64encode(png()).decode())
-    EyeChatModel(vision=eye).invoke([HumanMessage([{"type": "input_text", "text": "What is it?"}, picture])])
+    VisionChatModel(vision=eye).invoke([HumanMessage([{"type": "input_text", "text": "What is it?"}, picture])])
     [question] = eye.asked
     assert question.question == "What is it?" and question.image.sha256

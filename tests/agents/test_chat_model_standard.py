@@ -21,7 +21,7 @@ pytest.importorskip("langchain_tests")
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
-from agents.langchain.model import NO_PICTURE, EyeChatModel, shared_eye
+from agents.langchain.model import NO_PICTURE, VisionChatModel, shared_eye
 from core.hookspecs import GROUP
 from core.registry import Registry
 from plugins.minigpt4.runtime.backend import MiniGPT4Backend
@@ -64,7 +64,7 @@ class Declared:
 
     @property
     def chat_model_class(self) -> type[BaseChatModel]:
-        return EyeChatModel
+        return VisionChatModel
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
@@ -166,7 +166,7 @@ class TestServedIntegration(Served, ChatModelIntegrationTests):
 
 @pytest.mark.slow
 def test_pocket_names_the_cat_in_every_style_of_block() -> None:
-    model = EyeChatModel(vision="pocket")
+    model = VisionChatModel(vision="pocket")
     data = CAT.read_bytes()
     asked = words("Describe this picture in detail.")
     answers = {str(model.invoke([HumanMessage([asked, block(data, style)])]).text) for style in STYLES}
@@ -177,7 +177,7 @@ def test_pocket_names_the_cat_in_every_style_of_block() -> None:
 
 
 def test_pocket_holds_a_conversation_about_the_cat() -> None:
-    model = EyeChatModel(vision="pocket", folder=CAT.parent)
+    model = VisionChatModel(vision="pocket", folder=CAT.parent)
     talk: list[Any] = [HumanMessage([words("What is in the picture?"), {"type": "image", "url": "cat.jpg"}])]
     talk += [model.invoke(talk), HumanMessage("What is the background?")]
     reply = model.invoke(talk)
@@ -186,7 +186,7 @@ def test_pocket_holds_a_conversation_about_the_cat() -> None:
 
 
 def test_minigpt4_counts_with_its_own_tokenizer(tmp_path: Path) -> None:
-    model = EyeChatModel(vision=MiniGPT4Backend(str(save(tmp_path / "m", make_model(3)))), max_tokens=8)
+    model = VisionChatModel(vision=MiniGPT4Backend(str(save(tmp_path / "m", make_model(3)))), max_tokens=8)
     assert model.get_num_tokens("the ant") == len(model.eye.engine.tokenizer("the ant").input_ids)  # type: ignore[attr-defined]
     reply = model.invoke([HumanMessage([words("the ant"), block(CAT.read_bytes())])])
     assert reply.response_metadata["tokens_counted_by"] == "the model, image tokens included"
@@ -199,7 +199,7 @@ def test_minigpt4_counts_with_its_own_tokenizer(tmp_path: Path) -> None:
 def test_a_server_is_sent_the_picture_and_counts_its_tokens() -> None:
     with seeing_openai() as url:
         remote = eye(url)
-        model = EyeChatModel(vision=remote)
+        model = VisionChatModel(vision=remote)
         reply = model.invoke([HumanMessage([words("What is it?"), block(CAT.read_bytes())])])
         assert str(reply.text).startswith("user: ") and str(reply.text).endswith(", What is it?")
         assert reply.response_metadata["tokens_counted_by"] == "the model, image tokens included"

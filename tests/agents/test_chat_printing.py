@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from agents.chat.conversation import Chat, ChatOptions
+from agents.chat.conversation import ChatOptions, Conversation
 from agents.chat.events import Answered, Asked, Notice, Started, Waiting
 from agents.chat.repl import Ask, Do, Ended, Failed, converse
 from agents.cli.render.chat import JsonChatPrinter, PlainChatPrinter, RichChatPrinter, as_text, replay_chat
@@ -26,7 +26,7 @@ LONG = "a lamp with a green shade stands on the table beside two cups " * 5
 
 
 def events(*said: Any, vision: Any = None) -> list[Any]:
-    chat = Chat(vision or Parrot(), [picture("red"), picture("blue")], ChatOptions(temperature=0, seed=1))
+    chat = Conversation(vision or Parrot(), [picture("red"), picture("blue")], ChatOptions(temperature=0, seed=1))
     return list(converse(chat, said, World()))
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.chat.conversation import RETRY_TEMPERATURE, Chat, ChatOptions, answer
+from agents.chat.conversation import RETRY_TEMPERATURE, ChatOptions, Conversation, answer
 from agents.chat.events import Answered, Asked, Notice, Piece, Silenced, Waiting, tidy
 from agents.chat.presets import Tasks
 from core.errors import BackendError, StoreError, UsageError
@@ -22,7 +22,7 @@ RED, BLUE, GREEN = picture("red"), picture("blue"), picture("green")
 
 def test_each_question_carries_what_was_said_before() -> None:
     eye = Parrot()
-    chat = Chat(eye, [RED], GREEDY)
+    chat = Conversation(eye, [RED], GREEDY)
     first = answer(chat.ask("What is it?"))
     assert first == "I see [red], and heard: What is it?"
     answer(chat.ask("  Where?\n"))
@@ -31,7 +31,7 @@ def test_each_question_carries_what_was_said_before() -> None:
 
 
 def test_the_events_of_a_turn_come_in_order_and_the_pieces_make_the_answer() -> None:
-    events = list(Chat(Parrot(), [RED], GREEDY).ask("What is it?"))
+    events = list(Conversation(Parrot(), [RED], GREEDY).ask("What is it?"))
     kinds = [type(event).__name__ for event in events if not isinstance(event, Piece)]
     assert kinds == ["Asked", "Waiting", "Waiting", "Answered"]
     assert [event.doing for event in collect(iter(events), Waiting)] == ["looking", "answering"]
@@ -41,7 +41,7 @@ def test_the_events_of_a_turn_come_in_order_and_the_pieces_make_the_answer() -> 
 
 def test_pictures_come_up_where_they_were_added() -> None:
     eye = Parrot()
-    chat = Chat(eye, [RED, BLUE], GREEDY)
+    chat = Conversation(eye, [RED, BLUE], GREEDY)
     answer(chat.ask("What differs?"))
     assert chat.add(GREEN) == 3
     assert answer(chat.ask("And now?")) == "I see [red,blue; green], and heard: And now?"
@@ -55,7 +55,7 @@ def test_an_eye_that_cannot_interleave_gets_all_pictures_first_and_the_person_is
     class Simple(Parrot):
         interleaves = False
 
-    chat = Chat(Simple(), [RED], GREEDY)
+    chat = Conversation(Simple(), [RED], GREEDY)
     answer(chat.ask("What?"))
     chat.add(BLUE)
     events = list(chat.ask("And now?"))
@@ -66,12 +66,12 @@ def test_an_eye_that_cannot_interleave_gets_all_pictures_first_and_the_person_is
 def test_more_pictures_than_the_eye_takes_are_refused_before_anything_is_looked_at() -> None:
     starer, parrot = Starer(), Parrot()
     with pytest.raises(UsageError, match="starer takes one picture in a conversation"):
-        Chat(starer, [RED, BLUE])
-    chat = Chat(parrot, [RED] * 4)
+        Conversation(starer, [RED, BLUE])
+    chat = Conversation(parrot, [RED] * 4)
     with pytest.raises(UsageError, match="at most 4 pictures"):
         chat.add(BLUE)
     with pytest.raises(UsageError, match="at least one picture"):
-        Chat(parrot, [])
+        Conversation(parrot, [])
     assert starer.encoded == parrot.encoded == []
 
 
@@ -79,7 +79,7 @@ def test_more_pictures_than_the_eye_takes_are_refused_before_anything_is_looked_
 
 
 def test_ctrl_c_keeps_what_was_said() -> None:
-    chat = Chat(Parrot(), [RED], GREEDY)
+    chat = Conversation(Parrot(), [RED], GREEDY)
     *_, last = chat.ask("stop there")
     assert isinstance(last, Answered) and last.turn.status == "stopped"
     assert last.turn.answer == "I see [red],"
@@ -87,7 +87,7 @@ def test_ctrl_c_keeps_what_was_said() -> None:
 
 
 def test_ctrl_c_before_the_first_word_is_as_if_never_asked() -> None:
-    chat = Chat(Parrot(), [RED], GREEDY)
+    chat = Conversation(Parrot(), [RED], GREEDY)
     assert isinstance(list(chat.ask("silent stop"))[-1], Silenced)
     assert chat.turns == () and chat.pictures == (RED,)
     assert answer(chat.ask("What?")) == "I see [red], and heard: What?"
@@ -95,7 +95,7 @@ def test_ctrl_c_before_the_first_word_is_as_if_never_asked() -> None:
 
 @pytest.mark.parametrize(("words", "says"), [("fail", "lost its voice"), ("crash", "ZeroDivisionError: a bug")])
 def test_a_failing_eye_loses_nothing(words: str, says: str) -> None:
-    chat = Chat(Parrot(), [RED], GREEDY)
+    chat = Conversation(Parrot(), [RED], GREEDY)
     answer(chat.ask("What?"))
     chat.add(BLUE)
     with pytest.raises(BackendError, match=says) as caught:
@@ -106,7 +106,7 @@ def test_a_failing_eye_loses_nothing(words: str, says: str) -> None:
 
 
 def test_what_the_eye_warns_about_is_told_and_recorded_once() -> None:
-    chat = Chat(Parrot(), [RED], GREEDY)
+    chat = Conversation(Parrot(), [RED], GREEDY)
     events = list(chat.ask("warn me"))
     assert [event.text for event in collect(iter(events), Notice)] == ["the oldest exchange was left out"]
     assert events[-1].turn.notices == ("the oldest exchange was left out",)
@@ -118,7 +118,7 @@ def test_control_characters_of_a_model_reach_nobody() -> None:
         def _pieces(self, question: Any) -> Any:
             yield from ("a\x1b[2Jb", "\r\x07c\u202e", "\n\td")
 
-    chat = Chat(Hacker(), [RED], GREEDY)
+    chat = Conversation(Hacker(), [RED], GREEDY)
     assert answer(chat.ask("What?")) == "a[2Jbc\n    d"
 
 
@@ -136,7 +136,7 @@ def test_tidy_text_is_safe_and_stays_so(text: str) -> None:
 
 def test_retry_asks_the_same_with_another_seed() -> None:
     eye = Parrot()
-    chat = Chat(eye, [RED], ChatOptions(temperature=0.7, seed=1))
+    chat = Conversation(eye, [RED], ChatOptions(temperature=0.7, seed=1))
     first = answer(chat.ask("What?"))
     chat.add(BLUE)
     events = list(chat.retry())
@@ -150,7 +150,7 @@ def test_retry_asks_the_same_with_another_seed() -> None:
 
 
 def test_retry_of_a_greedy_answer_is_drawn_and_says_so() -> None:
-    chat = Chat(Parrot(), [RED], GREEDY)
+    chat = Conversation(Parrot(), [RED], GREEDY)
     answer(chat.ask("What?"))
     events = list(chat.retry())
     assert str(RETRY_TEMPERATURE) in collect(iter(events), Notice)[0].text
@@ -169,7 +169,7 @@ def test_the_earlier_answer_stays_where_the_new_one_does_not_come(trouble: str) 
                 return super()._pieces(question.__class__(question.image, trouble, question.history, question.options))
             return super()._pieces(question)
 
-    chat = Chat(Moody(), [RED], GREEDY)
+    chat = Conversation(Moody(), [RED], GREEDY)
     first = answer(chat.ask("What?"))
     chat.add(BLUE)
     try:
@@ -180,7 +180,7 @@ def test_the_earlier_answer_stays_where_the_new_one_does_not_come(trouble: str) 
 
 
 def test_undo_takes_back_one_thing_after_the_other() -> None:
-    chat = Chat(Parrot(), [RED], GREEDY)
+    chat = Conversation(Parrot(), [RED], GREEDY)
     answer(chat.ask("One?"))
     chat.add(BLUE)
     answer(chat.ask("Two?"))
@@ -197,7 +197,7 @@ def test_undo_takes_back_one_thing_after_the_other() -> None:
 
 def test_retry_needs_a_question() -> None:
     with pytest.raises(UsageError, match="no question yet"):
-        list(Chat(Parrot(), [RED]).retry())
+        list(Conversation(Parrot(), [RED]).retry())
 
 
 # --- how answers are made -----------------------------------------------------------------------------------------
@@ -205,34 +205,34 @@ def test_retry_needs_a_question() -> None:
 
 def test_the_same_seed_gives_the_same_conversation() -> None:
     def talk(seed: int | None) -> list[str]:
-        chat = Chat(Parrot(), [RED], ChatOptions(seed=seed))
+        chat = Conversation(Parrot(), [RED], ChatOptions(seed=seed))
         texts = [answer(chat.ask("What?")), answer(chat.ask("Where?"))]
         return [*texts, answer(chat.retry())]
 
     assert talk(4) == talk(4) != talk(5)
-    chat = Chat(Parrot(), [RED])
+    chat = Conversation(Parrot(), [RED])
     text = answer(chat.ask("What?"))
-    assert answer(Chat(Parrot(), [RED], ChatOptions(seed=chat.record.seed)).ask("What?")) == text, (
+    assert answer(Conversation(Parrot(), [RED], ChatOptions(seed=chat.record.seed)).ask("What?")) == text, (
         "a drawn seed is kept"
     )
 
 
 def test_defaults_follow_the_eye() -> None:
     parrot, starer = Parrot(), Starer()
-    answer(Chat(parrot, [RED]).ask("What?"))
-    answer(Chat(starer, [RED]).ask("What?"))
+    answer(Conversation(parrot, [RED]).ask("What?"))
+    answer(Conversation(starer, [RED]).ask("What?"))
     assert (parrot.asked[0].options.temperature, parrot.asked[0].options.max_new_tokens) == (1.0, 300)
     assert (starer.asked[0].options.temperature, starer.asked[0].options.max_new_tokens) == (0.0, 60)
 
 
 def test_an_eye_for_questions_is_reminded_of_the_last_turn_only() -> None:
     eye = Starer()
-    chat = Chat(eye, [RED])
+    chat = Conversation(eye, [RED])
     for words in ("One?", "Two?", "Three?"):
         answer(chat.ask(words))
     assert [asked for asked, _ in eye.asked[2].history] == ["Two?"]
     eye = Starer()
-    chat = Chat(eye, [RED], ChatOptions(context=-1))
+    chat = Conversation(eye, [RED], ChatOptions(context=-1))
     for words in ("One?", "Two?", "Three?"):
         answer(chat.ask(words))
     assert [asked for asked, _ in eye.asked[2].history] == ["One?", "Two?"]
@@ -242,7 +242,7 @@ def test_tasks_and_forms_become_prompts() -> None:
     tasks = Tasks.load()
     eye = Parrot()
     for form in (None, "short", "long"):
-        chat = Chat(eye, [RED], ChatOptions(form=form))  # type: ignore[arg-type]
+        chat = Conversation(eye, [RED], ChatOptions(form=form))  # type: ignore[arg-type]
         answer(chat.ask("for a lamp shop", task="advert"))
         answer(chat.ask("What is it?"))
     plain, question, short, short_question, long, long_question = (one.question or "" for one in eye.asked)
@@ -258,16 +258,16 @@ def test_tasks_and_forms_become_prompts() -> None:
 def test_a_page_gets_its_room_whatever_the_form_and_options_win() -> None:
     eye = Parrot()
     for options in (ChatOptions(), ChatOptions(form="short"), ChatOptions(max_new_tokens=7, form="long")):
-        list(Chat(eye, [RED], options).ask(task="webpage"))
+        list(Conversation(eye, [RED], options).ask(task="webpage"))
     assert [one.options.max_new_tokens for one in eye.asked] == [1500, 1500, 7]
 
 
 def test_an_eye_for_questions_gets_the_question_of_a_task_and_the_person_is_told() -> None:
     eye = Starer()
-    events = list(Chat(eye, [RED], ChatOptions(form="long")).ask(task="poem"))
+    events = list(Conversation(eye, [RED], ChatOptions(form="long")).ask(task="poem"))
     assert eye.asked[0].question == Tasks.load().get("poem").question
     assert "follows no instructions" in collect(iter(events), Notice)[0].text
-    assert not Chat(eye, [RED]).started().follows
+    assert not Conversation(eye, [RED]).started().follows
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_options_that_cannot_work_are_refused(options: dict[str, Any], says: str
 @pytest.mark.parametrize("words", ["", " \n "])
 def test_an_empty_question_is_refused(words: str) -> None:
     with pytest.raises(UsageError, match="no question"):
-        Chat(Parrot(), [RED]).ask(words)
+        Conversation(Parrot(), [RED]).ask(words)
 
 
 # --- what is kept -------------------------------------------------------------------------------------------------
@@ -302,7 +302,7 @@ def test_every_turn_is_kept_and_taken_back_there_too() -> None:
         kept.append(record)
         return record.id
 
-    chat = Chat(Parrot(), [RED], GREEDY, save=save)
+    chat = Conversation(Parrot(), [RED], GREEDY, save=save)
     answer(chat.ask("One?"))
     answer(chat.ask("Two?"))
     chat.undo()
@@ -317,7 +317,7 @@ def test_a_store_that_fails_does_not_end_the_chat() -> None:
     def save(record: ChatRecord) -> str:
         raise StoreError("the disk is full.")
 
-    chat = Chat(Parrot(), [RED], GREEDY, save=save)
+    chat = Conversation(Parrot(), [RED], GREEDY, save=save)
     answer(chat.ask("One?"))
     assert chat.saved_as is None and "full" in str(chat.save_error)
 
@@ -336,7 +336,7 @@ def test_whatever_is_done_the_eye_is_told_what_the_record_says(steps: list[str],
 
     eye = Eye()
     Eye.interleaves = interleaves
-    chat = Chat(eye, [RED], GREEDY)
+    chat = Conversation(eye, [RED], GREEDY)
     pool = iter([BLUE, GREEN, picture("white")] * 9)
     for step in steps:
         before = chat.turns, chat.pictures

@@ -15,8 +15,8 @@ import pytest
 
 from agents.assistant.events import Concluded, Returned, Said
 from agents.assistant.run import assist
-from agents.assistant.tools import Desk
-from agents.chat.conversation import Chat, ChatOptions
+from agents.assistant.tools import AssistantTools
+from agents.chat.conversation import ChatOptions, Conversation
 from agents.chat.events import Notice, Piece, Rewritten
 from agents.interview.driver import caption_picture
 from agents.interview.protocol import InterviewOptions
@@ -61,7 +61,7 @@ def limits(server: Server) -> Settings:
 
 def ask(server: Server, model: str) -> tuple[list[Any], Concluded]:
     questioner = load_questioner(f"openai:{model}", limits(server))
-    desk = Desk([picture("red")], CountingVision({"What is it?": "a plant"}), questioner, rounds=2)
+    desk = AssistantTools([picture("red")], CountingVision({"What is it?": "a plant"}), questioner, rounds=2)
     events = list(assist("What is it?", desk, questioner))
     assert isinstance(events[-1], Concluded)
     return events, events[-1]
@@ -223,7 +223,7 @@ def test_answers_about_a_video_that_were_cut_are_marked(server: Server, tmp_path
 
 def test_a_chat_marks_a_cut_answer_that_was_shown_and_asks_once(server: Server) -> None:
     model = put(server, whole(said("A plant. It is", "length")))
-    chat = Chat(OpenAIBackend(model, settings=limits(server)), [picture("red")], ChatOptions(max_new_tokens=9))
+    chat = Conversation(OpenAIBackend(model, settings=limits(server)), [picture("red")], ChatOptions(max_new_tokens=9))
     events = list(chat.ask("What is it?"))
     [turn] = chat.turns
     assert turn.truncated and turn.answer == shown(events) == "A plant. It is"
@@ -234,7 +234,7 @@ def test_a_chat_marks_a_cut_answer_that_was_shown_and_asks_once(server: Server) 
 def test_a_chat_asks_once_more_where_nothing_was_shown(server: Server) -> None:
     model = put(server)
     server.answers[model] = [whole(said("", "length", reasoning_content="Hm.")), whole(said("A plant."))]
-    chat = Chat(OpenAIBackend(model, settings=limits(server)), [picture("red")], ChatOptions(max_new_tokens=9))
+    chat = Conversation(OpenAIBackend(model, settings=limits(server)), [picture("red")], ChatOptions(max_new_tokens=9))
     events = list(chat.ask("What is it?"))
     assert chat.turns[0].answer == shown(events) == "A plant." and not chat.turns[0].truncated
     first, second = map(room, server.requests(model))
@@ -244,7 +244,7 @@ def test_a_chat_asks_once_more_where_nothing_was_shown(server: Server) -> None:
 def test_a_stream_of_nothing_is_no_turn(server: Server) -> None:
     model = put(server)
     server.streamed[model] = [stream({"choices": [{"delta": {}, "finish_reason": "stop"}]})]
-    chat = Chat(OpenAIBackend(model, settings=limits(server)), [picture("red")])
+    chat = Conversation(OpenAIBackend(model, settings=limits(server)), [picture("red")])
     with pytest.raises(Exception, match="gave no answer"):
         list(chat.ask("What is it?"))
     assert chat.turns == ()

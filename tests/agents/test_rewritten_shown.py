@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from agents.chat.conversation import Chat
+from agents.chat.conversation import Conversation
 from agents.chat.events import Answered, Asked, Piece, Rewritten, Started
 from agents.cli.render.assistant import PlainAssistantPrinter, RichAssistantPrinter
 from agents.cli.render.chat import CUT, REASONED, PlainChatPrinter, RichChatPrinter
@@ -44,7 +44,7 @@ def console(screen: Terminal, **more: Any) -> Console:
 def test_a_terminal_shows_what_the_record_says(width: int) -> None:
     screen = Terminal(width)
     printer = RichChatPrinter(screen, console(screen))
-    chat = Chat(LateReasoner(), [picture("red")])
+    chat = Conversation(LateReasoner(), [picture("red")])
     for event in [chat.started(), *chat.ask("What is it?")]:
         printer.event(event)
     rows = screen.shown
@@ -118,7 +118,7 @@ def test_no_more_and_no_less_is_erased(before: str, pieces: list[str], width: in
 
 
 def test_events_of_a_chat_end_with_the_record() -> None:
-    chat = Chat(LateReasoner(), [picture("red")])
+    chat = Conversation(LateReasoner(), [picture("red")])
     written = ""
     for event in chat.ask("What is it?"):
         match event:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agents.interview.driver import Answered, Done, Failed, Stopped, SummaryPiece, caption_picture
-from agents.interview.live import Steered, corrected
+from agents.interview.live import LiveInterview, corrected
 from agents.interview.protocol import InterviewOptions
 from core.errors import BackendError, UsageError
 from core.records import Caption
@@ -20,7 +20,7 @@ THREE = InterviewOptions(rounds=3)
 QUESTIONS = ["What colour is the duck?", "Where is the duck?", "How large is the duck?", "Who is there?"]
 
 
-def steered(vision: CountingVision | None = None, **more: Any) -> tuple[Steered, CountingVision, list[Caption]]:
+def steered(vision: CountingVision | None = None, **more: Any) -> tuple[LiveInterview, CountingVision, list[Caption]]:
     vision = vision or CountingVision()
     kept: list[Caption] = []
 
@@ -29,13 +29,13 @@ def steered(vision: CountingVision | None = None, **more: Any) -> tuple[Steered,
         return f"id{len(kept)}"
 
     model = ListQuestioner(questions=QUESTIONS)
-    made = Steered(
+    made = LiveInterview(
         picture().info(), picture, lambda: vision, lambda: model, more.pop("options", THREE), save=save, **more
     )
     return made, vision, kept
 
 
-def asked(one: Steered) -> list[str]:
+def asked(one: LiveInterview) -> list[str]:
     return [turn.question for turn in one.view.turns]
 
 
@@ -116,7 +116,7 @@ def test_a_corrected_answer_may_leave_the_others_as_they_are() -> None:
 def test_the_questioner_hears_the_corrected_answer() -> None:
     model = ListQuestioner(questions=QUESTIONS)
     vision = CountingVision()
-    one = Steered(picture().info(), picture, lambda: vision, lambda: model, THREE)
+    one = LiveInterview(picture().info(), picture, lambda: vision, lambda: model, THREE)
     for event in one.run():
         if isinstance(event, Answered) and event.number == 2 and not corrected(event.turn):
             one.correct(1, "It is a goose.")
@@ -178,7 +178,7 @@ def test_a_model_that_cannot_be_loaded_is_told() -> None:
     def broken() -> CountingVision:
         raise BackendError("no weights lie there")
 
-    one = Steered(picture().info(), picture, broken, lambda: ListQuestioner(), THREE)
+    one = LiveInterview(picture().info(), picture, broken, lambda: ListQuestioner(), THREE)
     with pytest.raises(BackendError):
         list(one.run())
     assert one.view.state == "failed" and one.view.error == "no weights lie there" and not one.running
@@ -199,7 +199,7 @@ def test_a_kept_interview_of_another_picture_is_refused() -> None:
     one, _, kept = steered()
     list(one.run())
     with pytest.raises(UsageError, match="picture"):
-        Steered(picture("blue").info(), picture, CountingVision, ListQuestioner, THREE, earlier=kept[-1])
+        LiveInterview(picture("blue").info(), picture, CountingVision, ListQuestioner, THREE, earlier=kept[-1])
 
 
 def test_only_one_thread_drives() -> None:

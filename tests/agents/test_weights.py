@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agents.llm.capabilities import eye_abilities, questioner_choice
-from core.hardware import Gpu, Machine, Weights, find_weights, fits, this_machine
+from core.hardware import Gpu, Machine, ModelFiles, find_weights, fits, this_machine
 from core.registry import get_registry
 from core.settings import Settings
 
@@ -83,7 +83,7 @@ def test_a_model_of_the_hub_is_found_in_its_cache(tmp_path: Path, monkeypatch: p
     ],
 )
 def test_seven_billion_parameters(machine: Machine, ok: bool, word: str) -> None:
-    weights = Weights(Path("/models"), (), 14 * GB, 7 * GB)
+    weights = ModelFiles(Path("/models"), (), 14 * GB, 7 * GB)
     fit = fits(weights, machine)
     assert fit.ok is ok and word in fit.words
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from core.errors import UsageError
 from core.records import Caption, Chat, ChatTurn, PictureInfo
-from core.store.query import Names, Wanted, after, first_moment
+from core.store.query import Names, TranscriptQuery, after, first_moment
 from core.store.transcripts import TranscriptStore
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -40,58 +40,58 @@ def store(tmp_path: Path) -> TranscriptStore:
     return made
 
 
-def sources(store: TranscriptStore, wanted: Wanted, **more: int) -> list[str]:
+def sources(store: TranscriptStore, wanted: TranscriptQuery, **more: int) -> list[str]:
     return [one.source for one in store.find(wanted, **more)]
 
 
 @pytest.mark.parametrize(
     ("wanted", "count"),
     [
-        (Wanted(), 8),
-        (Wanted("yellow"), 3),
-        (Wanted("yellow duck 3"), 1),
-        (Wanted("  "), 8),
-        (Wanted('"*'), 0),
-        (Wanted(vision="blip2"), 1),
-        (Wanted(questioner="a person"), 1),
-        (Wanted(status="complete"), 6),
-        (Wanted(status="complete", vision="blip2"), 0),
-        (Wanted(kind="interview"), 7),
-        (Wanted(kind="interview", status="failed"), 1),
-        (Wanted(kind="chat"), 1),
-        (Wanted(kind="ask"), 0),
-        (Wanted(since=NOON + timedelta(days=4)), 3),
-        (Wanted(since=NOON + timedelta(days=2), before=NOON + timedelta(days=4)), 2),
-        (Wanted(ids=frozenset()), 0),
-        (Wanted(ids=frozenset({caption(1).id, caption(2).id, "f" * 64})), 2),
-        (Wanted("yellow", ids=frozenset({caption(1).id, caption(2).id})), 1),
+        (TranscriptQuery(), 8),
+        (TranscriptQuery("yellow"), 3),
+        (TranscriptQuery("yellow duck 3"), 1),
+        (TranscriptQuery("  "), 8),
+        (TranscriptQuery('"*'), 0),
+        (TranscriptQuery(vision="blip2"), 1),
+        (TranscriptQuery(questioner="a person"), 1),
+        (TranscriptQuery(status="complete"), 6),
+        (TranscriptQuery(status="complete", vision="blip2"), 0),
+        (TranscriptQuery(kind="interview"), 7),
+        (TranscriptQuery(kind="interview", status="failed"), 1),
+        (TranscriptQuery(kind="chat"), 1),
+        (TranscriptQuery(kind="ask"), 0),
+        (TranscriptQuery(since=NOON + timedelta(days=4)), 3),
+        (TranscriptQuery(since=NOON + timedelta(days=2), before=NOON + timedelta(days=4)), 2),
+        (TranscriptQuery(ids=frozenset()), 0),
+        (TranscriptQuery(ids=frozenset({caption(1).id, caption(2).id, "f" * 64})), 2),
+        (TranscriptQuery("yellow", ids=frozenset({caption(1).id, caption(2).id})), 1),
     ],
 )
-def test_each_field_narrows(store: TranscriptStore, wanted: Wanted, count: int) -> None:
+def test_each_field_narrows(store: TranscriptStore, wanted: TranscriptQuery, count: int) -> None:
     assert len(store.find(wanted)) == store.count(wanted) == len(list(store.records(wanted))) == count
     assert store.ids(wanted) == [one.id for one in store.find(wanted)]
     assert {one.id for one in store.find(wanted, best_first=True)} == set(store.ids(wanted))
 
 
 def test_newest_first_page_by_page(store: TranscriptStore) -> None:
-    everything = sources(store, Wanted())
+    everything = sources(store, TranscriptQuery())
     assert everything[:2] == ["photo6.jpg", "photo5.jpg"]
-    pages = [sources(store, Wanted(), limit=3, offset=place) for place in (0, 3, 6, 9)]
+    pages = [sources(store, TranscriptQuery(), limit=3, offset=place) for place in (0, 3, 6, 9)]
     assert [one for page in pages for one in page] == everything and pages[3] == []
 
 
 def test_records_come_whole_and_in_the_same_order(store: TranscriptStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("core.store.transcripts._AT_ONCE", 3)
-    assert [one.id for one in store.records(Wanted())] == [one.id for one in store.find(Wanted())]
-    assert next(iter(store.records(Wanted("photo3.jpg")))) == caption(3)
+    assert [one.id for one in store.records(TranscriptQuery())] == [one.id for one in store.find(TranscriptQuery())]
+    assert next(iter(store.records(TranscriptQuery("photo3.jpg")))) == caption(3)
 
 
 def test_the_best_match_first_among_those_that_fit_the_rest(store: TranscriptStore) -> None:
     store.add(caption(0, summary="A duck, a duck, a duck.", created=NOON - timedelta(days=9)))
-    best, *rest = store.find(Wanted("duck", status="complete"), best_first=True)
+    best, *rest = store.find(TranscriptQuery("duck", status="complete"), best_first=True)
     assert best.text == "A duck, a duck, a duck." and len(rest) == 6
-    assert store.find(Wanted("duck", status="complete"))[-1] == best, "the oldest is the last one otherwise"
-    pages = [store.find(Wanted("duck"), 3, place, best_first=True) for place in (0, 3, 6)]
+    assert store.find(TranscriptQuery("duck", status="complete"))[-1] == best, "the oldest is the last one otherwise"
+    pages = [store.find(TranscriptQuery("duck"), 3, place, best_first=True) for place in (0, 3, 6)]
     assert [one for page in pages for one in page] == store.search("duck") and pages[0][0] == best
 
 
@@ -103,13 +103,13 @@ def test_names_are_what_is_there(store: TranscriptStore) -> None:
 
 def test_many_are_deleted_together_and_found_no_more(store: TranscriptStore) -> None:
     assert store.delete_all([caption(1).id, caption(3).id, "f" * 64]) == 2
-    assert store.count() == 6 and store.search("yellow duck") == store.find(Wanted("yellow"))
+    assert store.count() == 6 and store.search("yellow duck") == store.find(TranscriptQuery("yellow"))
     assert store.delete_all([]) == 0 and store.count() == 6
 
 
 def test_more_ids_than_sqlite_takes_parameters(store: TranscriptStore) -> None:
     many = frozenset(f"{number:064x}" for number in range(40_000)) | {caption(1).id}
-    assert sources(store, Wanted(ids=many)) == ["photo1.jpg"]
+    assert sources(store, TranscriptQuery(ids=many)) == ["photo1.jpg"]
 
 
 def test_a_day_counts_as_a_whole() -> None:
@@ -122,10 +122,10 @@ def test_a_day_counts_as_a_whole() -> None:
 
 def test_a_time_that_ends_before_it_begins() -> None:
     with pytest.raises(UsageError, match="first day lies after the last"):
-        Wanted(since=NOON, before=NOON - timedelta(days=1))
+        TranscriptQuery(since=NOON, before=NOON - timedelta(days=1))
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=30))
 def test_no_words_are_query_syntax(store: TranscriptStore, words: str) -> None:
-    assert 0 <= store.count(Wanted(words)) <= 8
+    assert 0 <= store.count(TranscriptQuery(words)) <= 8

@@ -13,7 +13,7 @@ from core.files.journal import Journal
 from core.records import Caption, PictureInfo
 from core.store.transcripts import TranscriptStore
 from tests.disks import fill, read_only, small_disk
-from training.curation.journal import Journal as CurationJournal
+from training.curation.journal import CurationJournal as CurationJournal
 
 
 def caption(number: int, text: str = "A duck.") -> Caption:

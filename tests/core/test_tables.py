@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.datasets.tables import NoPicture, Row, TextTable, choose_column, is_path, picture_of, pictures_in
+from core.datasets.tables import NoPicture, TableRow, TextTable, choose_column, is_path, picture_of, pictures_in
 from core.errors import UsageError
 
 
@@ -23,7 +23,7 @@ def written(folder: Path, name: str, data: str | bytes) -> TextTable:
     return TextTable(path)
 
 
-def rows(table: TextTable) -> list[Row]:
+def rows(table: TextTable) -> list[TableRow]:
     """All rows, each of which is found again from its first byte."""
     with table.open() as file:
         found = list(table.rows(file))

@@ -11,7 +11,7 @@ from PIL import Image
 
 pytest.importorskip("av", reason="videos are an optional part")
 
-from core.video.base import Limits, Video, VideoError, clock
+from core.video.base import Video, VideoError, VideoLimits, clock
 from core.video.clip import open_video
 from core.video.film import Film
 from tests.agents.video.clips import film, grey, level, scene, tone
@@ -160,7 +160,7 @@ def test_one_frame_is_a_video_too(tmp_path: Path) -> None:
 
 def test_large_frames_are_scaled_down(tmp_path: Path) -> None:
     path = film(tmp_path / "large.mp4", [grey(99, (320, 160))])
-    with open_video(path, limits=Limits(side=80)) as video:
+    with open_video(path, limits=VideoLimits(side=80)) as video:
         assert (video.width, video.height) == (320, 160), "what it is, not what is kept of it"
         assert [picture.image.size for _, picture in video.pictures([0])] == [(80, 40)]
 
@@ -208,7 +208,7 @@ def test_a_gif_of_one_frame(tmp_path: Path) -> None:
 # --- what is no video -------------------------------------------------------------------------------------------------
 
 
-def refusal(path: Path | str, limits: Limits | None = None) -> str:
+def refusal(path: Path | str, limits: VideoLimits | None = None) -> str:
     with pytest.raises(VideoError) as refused:
         open_video(path, limits=limits)
     text = str(refused.value)
@@ -294,10 +294,10 @@ def test_damaged_animations(tmp_path: Path) -> None:
 
 def test_limits(tmp_path: Path) -> None:
     path = film(tmp_path / "clip.mp4", [grey(value) for value in LEVELS])
-    assert "larger than the 10 bytes allowed" in refusal(path, Limits(bytes=10))
-    assert "0:02 long, more than the 0:01 allowed" in refusal(path, Limits(seconds=1.0))
-    assert "more than 5 frames" in refusal(path, Limits(frames=5))
-    assert "64 x 48 pixels, more than the 100 allowed" in refusal(path, Limits(pixels=100))
+    assert "larger than the 10 bytes allowed" in refusal(path, VideoLimits(bytes=10))
+    assert "0:02 long, more than the 0:01 allowed" in refusal(path, VideoLimits(seconds=1.0))
+    assert "more than 5 frames" in refusal(path, VideoLimits(frames=5))
+    assert "64 x 48 pixels, more than the 100 allowed" in refusal(path, VideoLimits(pixels=100))
 
 
 def test_an_hour(tmp_path: Path) -> None:
@@ -306,7 +306,7 @@ def test_an_hour(tmp_path: Path) -> None:
     with open_video(path) as video:
         assert video.seconds == pytest.approx(3600, abs=61)
         assert levels(video, [60])[0][1] == pytest.approx(100, abs=5)
-    assert "cut it into pieces" in refusal(path, Limits(seconds=1800))
+    assert "cut it into pieces" in refusal(path, VideoLimits(seconds=1800))
 
 
 def test_clock() -> None:

@@ -17,7 +17,7 @@ from core.errors import InquisightError
 from core.files.model_folder import inspect
 from core.registry import get_registry
 from plugins.lavis.backend import parse
-from plugins.minigpt4.convert.conversion import Request, prepare_plan
+from plugins.minigpt4.convert.conversion import ConversionRequest, prepare_plan
 from plugins.minigpt4.runtime.training_run import check_base, open_run
 from tests.core import model_folders as folders
 from tests.plugins.blip2 import tiny_blip2
@@ -46,9 +46,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def takers(made: Path) -> dict[str, tuple[str, Open]]:
     """What takes a model's folder: how the folder is called in its line, and how it is opened."""
 
-    def convert(folder: Path, part: str) -> object:
+    def join_weights(folder: Path, part: str) -> object:
         parts = {"llm": made / "llm", "vision": made / "vision"} | {part: folder}
-        request = Request(made / "projection.pth", str(parts["llm"]), (str(parts["vision"]),), made / "to")
+        request = ConversionRequest(made / "projection.pth", str(parts["llm"]), (str(parts["vision"]),), made / "to")
         return prepare_plan(request)
 
     def train(folder: Path) -> object:
@@ -62,7 +62,7 @@ def takers(made: Path) -> dict[str, tuple[str, Open]]:
         "pocket": ("pocket:", lambda folder: create(f"pocket:{folder}")),
         "lavis": ("llm=", lambda folder: parse(f"blip2_opt?llm={folder}")),
         "huggingface": ("huggingface:", lambda folder: load_questioner(f"huggingface:{folder}")),
-        "convert --llm": ("--llm ", lambda folder: convert(folder, "llm")),
+        "convert --llm": ("--llm ", lambda folder: join_weights(folder, "llm")),
         "train": ("model=", train),
     }
 
@@ -98,7 +98,7 @@ def test_a_vision_source_that_is_no_folder_of_a_model(
     wrong: dict[str, str] = {}
     for number, (kind, (_, _, words)) in enumerate(folders.FOLDERS.items()):
         folder = folders.build(kind, tmp_path / str(number))
-        request = Request(made / "projection.pth", str(made / "llm"), (str(folder),), made / "to")
+        request = ConversionRequest(made / "projection.pth", str(made / "llm"), (str(folder),), made / "to")
         capfd.readouterr()
         with pytest.raises(InquisightError) as refused:
             prepare_plan(request)
@@ -224,16 +224,16 @@ def test_convert_refuses_in_one_line(made: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.pth").write_bytes(pickle.dumps({"model": run}, protocol=4))  # torch warns of this protocol
     good = {"--projection": made / "projection.pth", "--llm": made / "llm", "--vision": made / "vision"}
 
-    def convert(**changed: Path | str) -> subprocess.CompletedProcess[str]:
+    def join_weights(**changed: Path | str) -> subprocess.CompletedProcess[str]:
         chosen = {**good, **{f"--{name}": value for name, value in changed.items()}}
         options = [str(word) for pair in chosen.items() for word in pair]
         return run(tmp_path, "convert", "minigpt4", *options, "--to", str(tmp_path / "to"))
 
-    assert_one_line(convert(projection=tmp_path / "bad.pth"), "is not a file of tensors only")
-    assert_one_line(convert(llm="nobody/nothing"), "--llm nobody/nothing is no directory here, and the hub")
+    assert_one_line(join_weights(projection=tmp_path / "bad.pth"), "is not a file of tensors only")
+    assert_one_line(join_weights(llm="nobody/nothing"), "--llm nobody/nothing is no directory here, and the hub")
     tokenizer = shutil.copytree(made / "llm", tmp_path / "llm")
     (tokenizer / "tokenizer.json").write_text("{}")
-    assert_one_line(convert(llm=tokenizer), "its tokenizer does not open")
+    assert_one_line(join_weights(llm=tokenizer), "its tokenizer does not open")
 
 
 def test_train_refuses_in_one_line(made: Path, tmp_path: Path) -> None:

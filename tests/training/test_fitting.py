@@ -14,7 +14,7 @@ import pytest
 
 from core.errors import InquisightError
 from tests.training.tiny_run import losses, make_pictures, make_world, recipe
-from training.fitting import Chosen, choose, choose_packing, chosen_for, count_samples
+from training.fitting import FittedValues, choose, choose_packing, chosen_for, count_samples
 from training.packing import Words, forwards, groups_of, work_of
 from training.preflight import check_start
 from training.recipes import embedded_model, load_recipe, make_recipe, ready_recipe
@@ -230,9 +230,9 @@ def test_packing_is_not_chosen_anew_when_a_run_goes_on(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from training import run as running
-    from training.runs.progress import Progress
+    from training.runs.progress import RunProgress
 
-    step = Progress.step
+    step = RunProgress.step
     sizes: list[int] = []
     forwards_ = running.forwards
 
@@ -240,15 +240,17 @@ def test_packing_is_not_chosen_anew_when_a_run_goes_on(
         sizes.append(size)
         return forwards_(words, pictures, size, budget)
 
-    def interrupted(self: Progress, entry: dict[str, Any], *rest: Any) -> None:
+    def interrupted(self: RunProgress, entry: dict[str, Any], *rest: Any) -> None:
         step(self, entry, *rest)
         if entry["step"] == 2:
             raise KeyboardInterrupt
 
     monkeypatch.setattr(running, "forwards", noted)
-    monkeypatch.setattr(running, "choose_packing", lambda *_: Chosen({"pack_tokens": 64}, {"packing": "yes, a test"}))
+    monkeypatch.setattr(
+        running, "choose_packing", lambda *_: FittedValues({"pack_tokens": 64}, {"packing": "yes, a test"})
+    )
     with monkeypatch.context() as patched:
-        patched.setattr(Progress, "step", interrupted)
+        patched.setattr(RunProgress, "step", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(recipe(world, steps=4, checkpoint_every=1), tmp_path / "run")
     monkeypatch.setattr(running, "choose_packing", lambda *_: pytest.fail("it was chosen already"))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.plugins.minigpt4.tiny import make_model
-from training.packing import PADDING, Rows, Words, forwards, lay_out, pack
+from training.packing import PADDING, PackedRows, Words, forwards, lay_out, pack
 
 PICTURES = 3
 
@@ -81,13 +81,13 @@ def test_a_batch_is_cut_to_the_memory_there_is(words: list[Words], size: int, bu
 
 @pytest.fixture(scope="module")
 def task():  # type: ignore[no-untyped-def]
-    from training.stages import Task
+    from training.stages import StageTask
 
     whole = make_model().requires_grad_(False)
     projection = whole.language_projection.requires_grad_(True)
     language_model = whole.language_model
     whole.language_model = whole.language_projection = None
-    return Task(language_model, projection, None, pictures=PICTURES)
+    return StageTask(language_model, projection, None, pictures=PICTURES)
 
 
 @settings(max_examples=15, deadline=None)
@@ -95,7 +95,7 @@ def task():  # type: ignore[no-untyped-def]
 def test_packed_is_one_per_row_number_by_number(task, words: list[Words], size: int) -> None:  # type: ignore[no-untyped-def]
     features = torch.randn(len(words), PICTURES, 32, generator=torch.Generator().manual_seed(3))
 
-    def step(rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
+    def step(rows: PackedRows) -> tuple[torch.Tensor, torch.Tensor]:
         task.zero_grad()
         values = task(rows, features[list(rows.order)])
         values.mean().backward()

@@ -22,7 +22,7 @@ from core.vision import VisualQuestion
 from plugins.minigpt4.runtime.loading import check
 from plugins.pocket import backend
 from plugins.pocket.backend import MODEL, PocketBackend
-from plugins.pocket.engine import Prompt
+from plugins.pocket.engine import PocketPrompt
 from plugins.pocket.modeling import FACTS, HINT_TOKENS
 from training.curation.rules.rules import Rules, apply
 from training.curation.rules.text_metrics import failures
@@ -82,11 +82,11 @@ def test_the_trainer_and_pocket_write_a_question_in_the_same_tokens(model: Path)
     shipped = PocketBackend().engine
     words = Wording(recipe, tuned.tokenizer, checked.format).words("There is a duck.", draw="1")
     picture = torch.zeros(1, shipped.model.config.text_config.hidden_size)
-    asked = shipped.text(Prompt(picture, "what do you see?"))
+    asked = shipped.text(PocketPrompt(picture, "what do you see?"))
     assert list(words.before) == shipped._ids("###Human: <Img>").tolist() == tuned._ids("###Human: <Img>").tolist()
     assert list(words.after) == shipped._ids(asked).tolist() == tuned._ids(asked).tolist()
     assert list(words.target) == shipped._ids(" there is a duck.###").tolist()
-    talk = shipped.text(Prompt(picture, "and now?", (("is there a duck?", "Yes, there is a duck."),)))
+    talk = shipped.text(PocketPrompt(picture, "and now?", (("is there a duck?", "Yes, there is a duck."),)))
     assert shipped._ids(talk).tolist() == tuned._ids(talk).tolist()
 
 

@@ -16,14 +16,14 @@ from PIL import Image, ImageDraw
 from safetensors.torch import load_file, save_file
 
 from plugins.pocket.colours import COLOURS
-from plugins.pocket.modeling import FACTS, HINT_TOKENS, Eye, Neck, Seen
+from plugins.pocket.modeling import FACTS, HINT_TOKENS, CellOutputs, DetectionHead, PocketVision
 from training.pocket import foundation, sources
 from training.pocket.features import on_photographs
 from training.pocket.foundation import Examples, continue_neck, known_names, targets
 from training.pocket.language import Hints, PhotoTalk, SceneTalk
 from training.pocket.scenes import Composer, place
-from training.pocket.train import IGNORE, QUERIES, Batch, build, collate, loss_of, rate
-from training.pocket.train import Recipe as PocketRecipe
+from training.pocket.train import IGNORE, QUERIES, SequenceBatch, build, collate, loss_of, rate
+from training.pocket.train import PocketRecipe as PocketRecipe
 from training.pocket.vocabulary import corpus, groups, imagenet, train_tokenizer
 from training.pocket.wording import join, phrase, plural, where
 
@@ -95,7 +95,7 @@ def test_a_neck_that_goes_on_learns_from_both_folders_and_keeps_its_names(tmp_pa
         np.save(folder / "train-coverage.npy", coverage)
         (folder / "train-truth.jsonl").write_text((json.dumps({"things": things}) + "\n") * count)
     torch.manual_seed(1)
-    begin = {key: value.clone() for key, value in Neck(len(NAMES)).state_dict().items()}
+    begin = {key: value.clone() for key, value in DetectionHead(len(NAMES)).state_dict().items()}
     save_file(begin, tmp_path / "begin.safetensors")
     neck = continue_neck(tmp_path / "begin.safetensors", tmp_path / "old", tmp_path / "new", steps=3, lr=1e-2, size=16)
     kept, written = neck.state_dict(), load_file(tmp_path / "new" / "neck.safetensors")
@@ -107,7 +107,7 @@ def test_a_neck_that_goes_on_learns_from_both_folders_and_keeps_its_names(tmp_pa
     rows = np.arange(30)
     index = {name: i for i, (name, _) in enumerate(NAMES)}
     examples = Examples.read(tmp_path / "new", index)
-    fresh = Neck(len(NAMES))
+    fresh = DetectionHead(len(NAMES))
     fresh.load_state_dict(begin)
     with torch.inference_mode():
         before, after = (float(foundation.loss_of(one.eval(), [(examples, rows)])[0]) for one in (fresh, neck))
@@ -171,8 +171,8 @@ def test_the_eye_lists_each_peak_once_and_gives_a_name_only_where_its_cells_agre
     centre[0, 30] = 1.1
     colour = torch.zeros(1, 81, 11)
     colour[..., 6] = 9.0
-    eye = Eye(known)
-    listed, share = eye.detections(Seen(logits, centre, geometry, colour), torch.tensor([0.5]))
+    eye = PocketVision(known)
+    listed, share = eye.detections(CellOutputs(logits, centre, geometry, colour), torch.tensor([0.5]))
     name, place, colour_word, *others = listed[0].tolist()
     assert bool(share[0, 0] > 0.9) is sure
     assert name == (4 if sure else known + 1)
@@ -317,7 +317,7 @@ def test_questions_in_one_sequence_do_not_see_each_other(tokenizer, chat: bool) 
 
 
 def test_only_answers_are_learned(tokenizer) -> None:  # type: ignore[no-untyped-def]
-    batch: Batch = collate(tokenizer, PAIRS, random.Random(0), chat=True, chains=0.0, length=200)
+    batch: SequenceBatch = collate(tokenizer, PAIRS, random.Random(0), chat=True, chains=0.0, length=200)
     assert int(batch.image.sum()) == 2 * (QUERIES + HINT_TOKENS)
     learned = tokenizer.decode(batch.labels[0][batch.labels[0] != IGNORE])
     assert learned == " i see a duck.### there is one thing.### on the left.###"

@@ -138,18 +138,18 @@ def test_a_picture_without_features_is_skipped_and_named(world: Path, tmp_path: 
 def test_a_signal_writes_a_checkpoint_and_the_same_command_goes_on(
     world: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
-    from training.runs.progress import Progress
+    from training.runs.progress import RunProgress
 
-    step = Progress.step
+    step = RunProgress.step
 
-    def interrupting(self: Progress, entry: dict[str, Any], *rest: Any) -> None:
+    def interrupting(self: RunProgress, entry: dict[str, Any], *rest: Any) -> None:
         step(self, entry, *rest)
         if entry["step"] == 4:
             os.kill(os.getpid(), number)
 
     before = signal.getsignal(number)
     with monkeypatch.context() as patched:
-        patched.setattr(Progress, "step", interrupting)
+        patched.setattr(RunProgress, "step", interrupting)
         with pytest.raises(Interrupted, match="stopped after step 5") as raised:
             train(recipe(world), tmp_path / "run")
     assert raised.value.exit_code == 128 + number
@@ -441,7 +441,7 @@ def test_processes_that_do_not_share_the_readers_evenly_are_refused(world: Path)
 def test_a_bar_on_a_terminal(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import io
 
-    from training.runs.progress import Progress
+    from training.runs.progress import RunProgress
 
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
@@ -451,7 +451,7 @@ def test_a_bar_on_a_terminal(world: Path, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "140")
-    with Progress(tmp_path, "mine", 100, 0, peak=1e9, every=10) as progress:
+    with RunProgress(tmp_path, "mine", 100, 0, peak=1e9, every=10) as progress:
         progress.step({"step": 50, "loss": 1.5, "lr": 1e-4, "grad_norm": 1.0}, 4, 1e6)
         progress.say("note: something")
         progress._bar.refresh()

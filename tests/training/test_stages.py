@@ -185,9 +185,9 @@ def test_a_fresh_projection_follows_the_seed(world: Path) -> None:
         return open_task(recipe(world, **changes), "cpu", "float32")[0].learned()["language_projection.weight"]
 
     assert torch.equal(weight(seed=1), weight(seed=1)) and not torch.equal(weight(seed=1), weight(seed=2))
-    from plugins.minigpt4.convert.sources import Weights
+    from plugins.minigpt4.convert.sources import Tensors
 
-    stored = Weights([world / "model" / "model.safetensors"]).read("language_projection.weight")
+    stored = Tensors([world / "model" / "model.safetensors"]).read("language_projection.weight")
     assert torch.equal(weight(projection="model"), stored)
 
 
@@ -223,14 +223,14 @@ def test_the_work_of_a_step_is_that_of_the_reference() -> None:
     from transformers import Blip2Config, Blip2ForConditionalGeneration, LlamaConfig
 
     from training.packing import Words
-    from training.stages import Task, looking
+    from training.stages import StageTask, looking
 
     text_config = LlamaConfig(
         hidden_size=5120, intermediate_size=13824, num_hidden_layers=40, num_attention_heads=40, vocab_size=32001
     )
     with torch.device("meta"):
         whole = Blip2ForConditionalGeneration(Blip2Config(text_config=text_config, num_query_tokens=32))
-    task = Task(whole.language_model, whole.language_projection, None, pictures=32)
+    task = StageTask(whole.language_model, whole.language_projection, None, pictures=32)
     rows = lay_out([Words((1,), (), tuple(range(32)))], 32, 0)
     assert rows.tokens == 64  # the last target token is no input
     assert task.work(rows) == pytest.approx(3.3e12, rel=0.03)

@@ -17,7 +17,7 @@ from core.store.transcripts import TranscriptStore
 from core.vision import Reply, VisualQuestion
 from tests.agents.talking import Parrot, Starer
 from tests.ui.pages import LONG, assert_well, html_of, open_page, visitor_of, wait_for_jobs
-from ui.state.conversations import Desk, desk_of
+from ui.state.conversations import ChatPageState, desk_of
 from ui.widgets.web_frame import enclosed
 
 Png = Callable[..., bytes]
@@ -57,7 +57,7 @@ def talker(monkeypatch: pytest.MonkeyPatch) -> Talker:
     return made
 
 
-def desk(app: AppTest) -> Desk:
+def desk(app: AppTest) -> ChatPageState:
     return desk_of(visitor_of(app))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from agents.interview.live import Steered
+from agents.interview.live import LiveInterview
 from agents.interview.protocol import InterviewOptions
 from core.entries import Entry
 from core.errors import BackendError, QuestionerError
@@ -19,7 +19,7 @@ from plugins.scripted import ScriptedQuestioner
 from tests.agents.batch.making import HashedEye
 from tests.agents.fakes import CountingVision, ListQuestioner
 from tests.ui.pages import assert_well, html_of, open_page, visitor_of, wait_for_jobs
-from ui.pages.compare import Column, Desk, _drive
+from ui.pages.compare import Column, ComparePageState, _drive
 from ui.state.jobs import Job
 
 Png = Callable[..., bytes]
@@ -40,9 +40,9 @@ def two_eyes(eye: CountingVision, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(get_registry().vision_backends, "broken", broken)
 
 
-def desk(app: AppTest) -> Desk:
+def desk(app: AppTest) -> ComparePageState:
     me = visitor_of(app)
-    return me.keep("compare", lambda: Desk(me.shelf))
+    return me.keep("compare", lambda: ComparePageState(me.shelf))
 
 
 def ready(png: Png) -> AppTest:
@@ -112,7 +112,7 @@ def test_a_model_that_no_interview_can_use_is_not_called_by_the_other_columns() 
     columns = []
     for asks in ("openai:one", "openai:one", "scripted"):
         asked = Refused(questions=["What is it?"]) if asks == "openai:one" else ScriptedQuestioner()
-        steered = Steered(
+        steered = LiveInterview(
             picture.info(), lambda: picture, HashedEye, lambda asked=asked: asked, InterviewOptions(rounds=2)
         )
         columns.append(Column("pocket", asks, asks, 2, steered))

@@ -10,18 +10,26 @@ from streamlit.testing.v1 import AppTest
 
 from tests.training.curation.fakes import FakeMender, generated_folder, make_pictures
 from tests.ui.pages import assert_well, html_of, open_page, visitor_of
-from training.curation.folder import Folder
+from training.curation.folder import CurationFolder
 from training.curation.review.labels import Kinds, Labels
 from training.curation.review.workspace import apply_rules
 from training.curation.rules.rules import Rules, last_verdict
 from training.curation.steps.processes import Doing, watch
-from training.curation.steps.repair import How, Settings, edited, load_files, prompts_digest, repair, repaired
+from training.curation.steps.repair import (
+    RepairConfig,
+    RepairSettings,
+    edited,
+    load_files,
+    prompts_digest,
+    repair,
+    repaired,
+)
 from ui.pages.curate import Desk
 from ui.views.review_view import TAKEN, letters, marked_change
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Folder:
+def folder(tmp_path: Path) -> CurationFolder:
     """A curation of six pictures with repaired texts; one says "sorry", which a rule takes out."""
     made = generated_folder(tmp_path, 6)
     files = load_files(None)
@@ -29,14 +37,14 @@ def folder(tmp_path: Path) -> Folder:
     def mend(text: str, seed: int) -> str:
         return f"I am sorry, I cannot. {text}" if " p00:" in text else text
 
-    chosen = Settings(repairer="fake-repairer", prompts=prompts_digest(files))
-    list(repair(made, chosen, files, FakeMender(mend), How()))
+    chosen = RepairSettings(repairer="fake-repairer", prompts=prompts_digest(files))
+    list(repair(made, chosen, files, FakeMender(mend), RepairConfig()))
     first = next(iter(repaired(made).values()))
     made.repaired.append({**first, "text": f"As an AI language model I cannot see. {first['text']}"})
     return made
 
 
-def opened(folder: Folder, part: str = "review", reviewer: str = "") -> AppTest:
+def opened(folder: CurationFolder, part: str = "review", reviewer: str = "") -> AppTest:
     app = open_page("curate")
     app.text_input(key="curate-root").set_value(str(folder.path.parent)).run()
     assert_well(app)
@@ -82,7 +90,7 @@ def test_without_a_curation_the_page_says_how_to_begin_one(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_texts_are_labelled_one_after_the_other(folder: Folder) -> None:
+def test_texts_are_labelled_one_after_the_other(folder: CurationFolder) -> None:
     app = opened(folder, reviewer="Ada")
     review = desk(app).review
     assert review is not None and len(review.items) == 6
@@ -95,7 +103,7 @@ def test_texts_are_labelled_one_after_the_other(folder: Folder) -> None:
     assert review.place == 2 and "2 of 6 texts labelled" in app.get("progress")[0].proto.text
 
 
-def test_a_note_stands_beside_the_label_it_was_written_for(folder: Folder) -> None:
+def test_a_note_stands_beside_the_label_it_was_written_for(folder: CurationFolder) -> None:
     app = opened(folder, reviewer="Ada")
     note = next(one for one in app.text_input if one.label == "Note")
     note.set_value("the dog is a cat")
@@ -106,7 +114,7 @@ def test_a_note_stands_beside_the_label_it_was_written_for(folder: Folder) -> No
     assert next(one for one in app.text_input if one.label == "Note").value == ""
 
 
-def test_keys_that_come_at_once_belong_to_the_text_in_view(folder: Folder) -> None:
+def test_keys_that_come_at_once_belong_to_the_text_in_view(folder: CurationFolder) -> None:
     app = opened(folder, reviewer="Ada")
     app.button(key="review-keep").click()
     app.button(key="kind-thin").click().run()
@@ -118,7 +126,7 @@ def test_keys_that_come_at_once_belong_to_the_text_in_view(folder: Folder) -> No
 
 
 @pytest.mark.slow
-def test_undo_takes_back_a_label_and_an_edit(folder: Folder) -> None:
+def test_undo_takes_back_a_label_and_an_edit(folder: CurationFolder) -> None:
     app = opened(folder, reviewer="Ada")
     review = desk(app).review
     assert review is not None
@@ -137,7 +145,7 @@ def test_undo_takes_back_a_label_and_an_edit(folder: Folder) -> None:
     assert repaired(folder)[before.id]["text"] == before.text
 
 
-def test_a_text_is_edited_after_the_rules_too_and_taken_back(folder: Folder) -> None:
+def test_a_text_is_edited_after_the_rules_too_and_taken_back(folder: CurationFolder) -> None:
     apply_rules(folder, Rules.load())
     app = opened(folder, reviewer="Ada")
     app.segmented_control(key="curate-stage-review").set_value("rules").run()
@@ -156,7 +164,7 @@ def test_a_text_is_edited_after_the_rules_too_and_taken_back(folder: Folder) -> 
     assert not edited(folder) and before.text.split(".")[0] in html_of(app)
 
 
-def test_an_edit_that_says_nothing_is_a_sentence(folder: Folder) -> None:
+def test_an_edit_that_says_nothing_is_a_sentence(folder: CurationFolder) -> None:
     app = opened(folder, reviewer="Ada")
     press(app, "review-edit")
     app.text_area[0].set_value("   ")
@@ -167,7 +175,7 @@ def test_an_edit_that_says_nothing_is_a_sentence(folder: Folder) -> None:
 
 
 @pytest.mark.slow
-def test_a_text_that_somebody_else_changed_is_shown_as_it_is_now(folder: Folder) -> None:
+def test_a_text_that_somebody_else_changed_is_shown_as_it_is_now(folder: CurationFolder) -> None:
     one, other = opened(folder, reviewer="Ada"), opened(folder, reviewer="Ben")
     press(one, "review-edit")
     one.text_area[0].set_value("A text by Ada.")
@@ -176,7 +184,7 @@ def test_a_text_that_somebody_else_changed_is_shown_as_it_is_now(folder: Folder)
     assert "A text by Ada." in html_of(other)
 
 
-def test_at_the_end_there_is_a_way_back(folder: Folder) -> None:
+def test_at_the_end_there_is_a_way_back(folder: CurationFolder) -> None:
     app = opened(folder, reviewer="Ada")
     press(app, *["review-keep"] * 6)
     assert "That was all" in app.success[0].value
@@ -184,7 +192,7 @@ def test_at_the_end_there_is_a_way_back(folder: Folder) -> None:
     assert desk(app).review.place == 5  # type: ignore[union-attr]
 
 
-def test_a_picture_that_went_away_is_a_sentence(folder: Folder) -> None:
+def test_a_picture_that_went_away_is_a_sentence(folder: CurationFolder) -> None:
     for picture in (folder.path.parent / "pictures").iterdir():
         picture.unlink()
     app = opened(folder, reviewer="Ada")
@@ -202,7 +210,7 @@ def test_every_button_has_a_key_of_its_own_that_a_browser_page_can_have() -> Non
     assert found["kind k"] == "k" and found["keep"] != "k" and len(set(found.values())) == len(found)
 
 
-def test_keys_can_be_switched_off(folder: Folder) -> None:
+def test_keys_can_be_switched_off(folder: CurationFolder) -> None:
     app = opened(folder, reviewer="Ada")
     assert app.button(key="review-keep").proto.shortcut == "k"
     app.toggle(key="curate-keys").set_value(False).run()
@@ -210,7 +218,7 @@ def test_keys_can_be_switched_off(folder: Folder) -> None:
 
 
 @pytest.mark.slow
-def test_two_reviewers_and_what_they_differ_on(folder: Folder) -> None:
+def test_two_reviewers_and_what_they_differ_on(folder: CurationFolder) -> None:
     assert "two people" in opened(folder, "agreement").info[0].value
     one, other = opened(folder, reviewer="Ada"), opened(folder, reviewer="Ben")
     press(one, "kind-invented", "review-keep", "review-keep", "kind-thin", "review-keep")
@@ -225,7 +233,7 @@ def test_two_reviewers_and_what_they_differ_on(folder: Folder) -> None:
     assert "<b>Ben:</b> fine" in html_of(app)
 
 
-def test_rules_show_their_hits_as_they_change(folder: Folder) -> None:
+def test_rules_show_their_hits_as_they_change(folder: CurationFolder) -> None:
     app = opened(folder, "rules")
     assert "1 hit" in app.checkbox(key="rule-apology").label
     assert "<del>As an AI language model I cannot see.</del>" in html_of(app)
@@ -243,7 +251,7 @@ def test_rules_show_their_hits_as_they_change(folder: Folder) -> None:
     assert "is not valid TOML" in app.error[0].value
 
 
-def test_rules_are_applied_without_those_that_are_off(folder: Folder) -> None:
+def test_rules_are_applied_without_those_that_are_off(folder: CurationFolder) -> None:
     app = opened(folder, "rules")
     app.checkbox(key="rule-apology").uncheck().run()
     press(app, "curate-apply")
@@ -253,7 +261,7 @@ def test_rules_are_applied_without_those_that_are_off(folder: Folder) -> None:
 
 
 @pytest.mark.slow
-def test_progress_and_report(folder: Folder) -> None:
+def test_progress_and_report(folder: CurationFolder) -> None:
     app = opened(folder, reviewer="Ada")
     press(app, "kind-invented", "review-keep")
     app = opened(folder, "report")
@@ -274,7 +282,7 @@ def test_a_change_is_marked_and_nothing_of_it_is_run() -> None:
     assert marked_change("a red <b>cat</b>", "a cat") == "a <del>red &lt;b&gt;cat&lt;/b&gt;</del> <ins>cat</ins>"
 
 
-def test_a_damaged_file_is_a_sentence(folder: Folder) -> None:
+def test_a_damaged_file_is_a_sentence(folder: CurationFolder) -> None:
     with folder.labels.path.open("w") as file:
         file.write("not a record\n{}\n")
     app = open_page("curate")
@@ -308,7 +316,7 @@ def test_texts_are_repaired_and_exported_from_the_page(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_step_at_work_is_shown_and_stopped(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_at_work_is_shown_and_stopped(folder: CurationFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Path] = []
     monkeypatch.setattr("training.curation.steps.processes.stop", asked.append)
     now = Doing("running", "repair", 2, 6, 1, "cost 0.25", 90.0)
@@ -320,7 +328,7 @@ def test_a_step_at_work_is_shown_and_stopped(folder: Folder, monkeypatch: pytest
     assert asked == [folder.path]
 
 
-def test_why_a_step_ended_is_a_sentence(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_why_a_step_ended_is_a_sentence(folder: CurationFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "training.curation.steps.processes.watch", lambda path: Doing(step="repair", error="no key is set")
     )

@@ -11,13 +11,13 @@ from core.errors import BackendError
 from core.store.transcripts import TranscriptStore
 from tests.agents.fakes import CountingVision
 from tests.ui.pages import LONG, assert_well, html_of, open_page, visitor_of, wait_for_jobs
-from ui.state.interviews import Desk, desk_of
+from ui.state.interviews import InterviewPageState, desk_of
 
 pytestmark = pytest.mark.usefixtures("eye")
 Png = Callable[..., bytes]
 
 
-def desk(app: AppTest) -> Desk:
+def desk(app: AppTest) -> InterviewPageState:
     return desk_of(visitor_of(app))
 
 

@@ -12,10 +12,10 @@ from streamlit.testing.v1 import AppTest
 from core.errors import UsageError
 from core.settings import get_settings
 from tests.ui.pages import assert_well, html_of, open_page, wait_for_jobs
-from ui.pages.compare import Desk as CompareDesk
+from ui.pages.compare import ComparePageState as CompareDesk
 from ui.pages.compare import begin as begin_comparison
 from ui.state import conversations
-from ui.state.interviews import Setting, begin, desk_of
+from ui.state.interviews import InterviewSettings, begin, desk_of
 from ui.state.options import get_options
 from ui.state.session import Visitor
 from ui.widgets.model_choice import blocked, eyes, require
@@ -70,7 +70,7 @@ def test_what_is_missing_is_refused_behind_the_page_too(png: Png) -> None:
     desk.put(me.shelf.add(png(), "a.png", "interview"))
     item = desk.item
     assert item is not None
-    for setting in (Setting("minigpt4", "scripted"), Setting("counting", "openai:gpt-4o-mini")):
+    for setting in (InterviewSettings("minigpt4", "scripted"), InterviewSettings("counting", "openai:gpt-4o-mini")):
         with pytest.raises(UsageError):
             begin(me, [item], setting)
         assert item.steered is None and item.state == "new" and me.jobs.all() == []

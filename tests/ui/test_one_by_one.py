@@ -16,10 +16,10 @@ from core.registry import get_registry
 from core.settings import get_settings
 from tests.ui.gates import LONG, GatedVision, until
 from tests.ui.pages import assert_well, html_of, open_page, visitor_of, wait_for_jobs
-from ui.pages.compare import Desk as CompareDesk
+from ui.pages.compare import ComparePageState as CompareDesk
 from ui.pages.compare import begin as begin_comparison
 from ui.state import conversations
-from ui.state.interviews import Desk, Item, Setting, begin, desk_of, go_on
+from ui.state.interviews import InterviewItem, InterviewPageState, InterviewSettings, begin, desk_of, go_on
 from ui.state.jobs import AT_ONCE, Job, Jobs, queue_words
 from ui.state.session import Visitor
 
@@ -40,7 +40,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[GatedVision]:
     made.allow()
 
 
-def pictures(me: Visitor, png: Png, number: int) -> tuple[Desk, list[Item]]:
+def pictures(me: Visitor, png: Png, number: int) -> tuple[InterviewPageState, list[InterviewItem]]:
     """So many pictures on the page Interview, none of them begun."""
     desk = desk_of(me)
     for colour in COLOURS[:number]:
@@ -48,19 +48,19 @@ def pictures(me: Visitor, png: Png, number: int) -> tuple[Desk, list[Item]]:
     return desk, list(desk.items.values())
 
 
-def begun(me: Visitor, png: Png, number: int = 3) -> tuple[Desk, list[Item]]:
+def begun(me: Visitor, png: Png, number: int = 3) -> tuple[InterviewPageState, list[InterviewItem]]:
     """The same with all interviews begun, the first one talking."""
     desk, items = pictures(me, png, number)
-    begin(me, items, Setting())
+    begin(me, items, InterviewSettings())
     until(lambda: items[0].view.state == "running")
     return desk, items
 
 
-def states(items: list[Item]) -> list[str]:
+def states(items: list[InterviewItem]) -> list[str]:
     return [item.state for item in items]
 
 
-def ended(items: list[Item]) -> None:
+def ended(items: list[InterviewItem]) -> None:
     for item in items:
         assert item.job is None or item.job.wait(LONG)
 
@@ -135,7 +135,7 @@ def test_stopping_one_stops_that_one(gate: GatedVision, png: Png) -> None:
     gate.allow()
     ended(items)
     assert states(items) == ["stopped", "finished", "new"]
-    begin(me, [items[2]], Setting())
+    begin(me, [items[2]], InterviewSettings())
     ended(items)
     assert states(items) == ["stopped", "finished", "finished"]
 
@@ -148,8 +148,8 @@ def test_what_is_started_again_and_stopped_in_the_queue_is_as_it_was(gate: Gated
     [done] = items
     caption = done.view.caption
     assert caption is not None
-    new = Item(me.shelf.add(png("blue"), "blue.png").info, me.shelf.add(png("blue"), "blue.png"))
-    begin(me, [new, done], Setting())
+    new = InterviewItem(me.shelf.add(png("blue"), "blue.png").info, me.shelf.add(png("blue"), "blue.png"))
+    begin(me, [new, done], InterviewSettings())
     assert done.state == "waiting"
     done.stop()
     assert done.state == "finished" and done.view.caption is caption
@@ -162,7 +162,7 @@ def test_adding_one_while_others_talk_lets_it_wait(gate: GatedVision, png: Png) 
     desk.put(me.shelf.add(png("white"), "white.png", "interview"))
     new = next(reversed(desk.items.values()))
     assert desk.item is items[0], "what is being talked about stays in view"
-    begin(me, [new], Setting())
+    begin(me, [new], InterviewSettings())
     assert [*states(items), new.state] == ["talking", "waiting", "waiting"]
     assert [item.steered for item in items] == talks
     gate.allow()
@@ -200,7 +200,7 @@ def test_a_picture_that_another_page_has_too_stays_there(gate: GatedVision, png:
 # --- the page -----------------------------------------------------------------------------------------------------
 
 
-def opened(png: Png, number: int) -> tuple[AppTest, Desk]:
+def opened(png: Png, number: int) -> tuple[AppTest, InterviewPageState]:
     app = open_page("interview")
     files = [(f"{colour}.png", png(colour), "image/png") for colour in COLOURS[:number]]
     app.file_uploader[0].set_value(files).run()

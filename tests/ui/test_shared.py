@@ -438,13 +438,13 @@ def test_an_archive_holds_every_description_once() -> None:
 def test_of_pictures_with_one_questioner_none_is_begun_after_its_key_was_refused() -> None:
     from functools import partial
 
-    from agents.interview.live import Steered
+    from agents.interview.live import LiveInterview
     from agents.interview.protocol import InterviewOptions
     from core.errors import QuestionerError
     from core.testing import make_picture
     from tests.agents.batch.making import HashedEye
     from tests.agents.fakes import ListQuestioner
-    from ui.state.interviews import Item, _drive
+    from ui.state.interviews import InterviewItem, _drive
     from ui.state.jobs import Jobs
 
     calls: list[str] = []
@@ -460,14 +460,14 @@ def test_of_pictures_with_one_questioner_none_is_begun_after_its_key_was_refused
     jobs, items = Jobs(), []
     for number in range(3):
         picture = make_picture(64, 48, (number * 40, 10, 10))
-        steered = Steered(
+        steered = LiveInterview(
             picture.info(),
             lambda picture=picture: picture,
             HashedEye,
             lambda: Refused(questions=["What is it?"]),
             InterviewOptions(rounds=2),
         )
-        items.append(Item(picture.info(), None))
+        items.append(InterviewItem(picture.info(), None))
         items[-1].steered = steered
     held = threading.Event()
     first = jobs.start("interview", "waits", lambda job: held.wait(60), queue="interview")

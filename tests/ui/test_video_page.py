@@ -26,7 +26,7 @@ from plugins.scripted import ScriptedQuestioner
 from tests.agents.video.clips import DrawnEye, film, grey, scene, tone
 from tests.ui.pages import LONG, assert_well, html_of, open_page, visitor_of, wait_for_jobs
 from ui.state.jobs import Job
-from ui.state.videos import Films, Item, begin, desk_of, films
+from ui.state.videos import Films, VideoItem, begin, desk_of, films
 
 
 @pytest.fixture(autouse=True)
@@ -61,13 +61,13 @@ def upload(app: AppTest, data: bytes, name: str = "clip.mp4") -> None:
     assert_well(app)
 
 
-def item_of(app: AppTest) -> Item:
+def item_of(app: AppTest) -> VideoItem:
     item = desk_of(visitor_of(app)).item
     assert item is not None
     return item
 
 
-def start(app: AppTest, **settings: Any) -> Item:
+def start(app: AppTest, **settings: Any) -> VideoItem:
     for name, value in settings.items():
         app.number_input(key=f"video-{name}").set_value(value)
     app.button(key="video-start").click().run()

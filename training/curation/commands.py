@@ -95,7 +95,7 @@ def generate(
         "batch": batch,
         "seed": seed,
     }
-    source = running.Source(tuple(pictures or ()), kind, column, sample)
+    source = running.CurationSource(tuple(pictures or ()), kind, column, sample)
     running.generate(
         folder, source, {**options}, instructions=instructions, anyway=anyway, failed_only=failed, again=again
     )
@@ -147,7 +147,7 @@ def repair(
 
     options = {"repairer": repairer, "temperature": temperature, "tries": tries, "seed": seed}
     money = running.Money(price_in, price_out, max_cost)
-    work = running.Work(concurrency, rate, limit, failed)
+    work = running.RunConfig(concurrency, rate, limit, failed)
     running.repair(folder, {**options}, prompts=prompts, money=money, work=work, again=again)
 
 

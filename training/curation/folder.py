@@ -24,7 +24,7 @@ from typing import Any, Final, Literal
 from core.console.processes import describe_process
 from core.errors import InquisightError, StoreError, UsageError, printable
 from core.records import canonical_json
-from training.curation.journal import Journal, clear_torn, read_json, write_json
+from training.curation.journal import CurationJournal, clear_torn, read_json, write_json
 
 Step = Literal["generate", "repair", "verify", "rules"]
 SCHEMA: Final = 1
@@ -50,7 +50,7 @@ def digest(value: Any, length: int = 16) -> str:
     return hashlib.sha256(data).hexdigest()[:length]
 
 
-class Folder:
+class CurationFolder:
     """The folder at `path`. Raises UsageError where something else lies there."""
 
     def __init__(self, path: str | Path, *, create: bool = False) -> None:
@@ -69,12 +69,12 @@ class Folder:
                 self.path.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise UsageError(f"the folder '{shown}' cannot be made: {(error.strerror or '').lower()}.") from None
-        self.pictures = Journal(self.path / "pictures.jsonl")
-        self.generated = Journal(self.path / "generated.jsonl")
-        self.repaired = Journal(self.path / "repaired.jsonl")
-        self.labels = Journal(self.path / "labels.jsonl")
-        self.verified = Journal(self.path / "verified.jsonl")
-        self.dropped = Journal(self.path / "dropped.jsonl")
+        self.pictures = CurationJournal(self.path / "pictures.jsonl")
+        self.generated = CurationJournal(self.path / "generated.jsonl")
+        self.repaired = CurationJournal(self.path / "repaired.jsonl")
+        self.labels = CurationJournal(self.path / "labels.jsonl")
+        self.verified = CurationJournal(self.path / "verified.jsonl")
+        self.dropped = CurationJournal(self.path / "dropped.jsonl")
 
     @contextmanager
     def at_work(self, step: str = "") -> Iterator[None]:

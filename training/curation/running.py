@@ -19,7 +19,7 @@ from core.datasets.left_out import LeftOut
 from core.errors import UsageError, printable
 from core.settings import get_settings
 from core.vision import VisionBackend
-from training.curation.folder import LEFT_OUT, PROGRESS, Folder, Step
+from training.curation.folder import LEFT_OUT, PROGRESS, CurationFolder, Step
 from training.curation.journal import Record, read_json
 from training.curation.steps import generate as generating
 from training.curation.steps import repair as repairing
@@ -30,7 +30,7 @@ from training.curation.toml import read
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class CurationSource:
     """Where pictures come from."""
 
     paths: tuple[str, ...]
@@ -49,7 +49,7 @@ class Money:
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class RunConfig:
     """How fast, and on what."""
 
     concurrency: int
@@ -70,7 +70,7 @@ class Drawn:
 
 def generate(
     path: Path,
-    source: Source,
+    source: CurationSource,
     options: dict[str, Any],
     *,
     instructions: Path | None,
@@ -93,7 +93,7 @@ def generate(
             seed=seed,
             left_out=left_out,
         )
-    folder = Folder(path, create=bool(source.paths))
+    folder = CurationFolder(path, create=bool(source.paths))
     with folder.at_work("generate"):
         kept = {name: value for name, value in folder.settings("generate").items() if name in options}
         said = read("instructions", instructions, Instructions) if instructions or not kept or again else None
@@ -145,13 +145,15 @@ def check_vision(name: str, *, anyway: bool) -> None:
     generating.check_capable(name, entry.capabilities.get("follows_instructions", True), anyway=anyway)
 
 
-def repair(path: Path, options: dict[str, Any], *, prompts: Path | None, money: Money, work: Work, again: bool) -> None:
+def repair(
+    path: Path, options: dict[str, Any], *, prompts: Path | None, money: Money, work: RunConfig, again: bool
+) -> None:
     for name, value in (("--price-in", money.price_in), ("--price-out", money.price_out), ("--max-cost", money.most)):
         if value is not None and not (value >= 0 and math.isfinite(value)):
             raise UsageError(f"{name} is {value}: it must be a number, 0 or more.")
     if work.rate is not None and not (work.rate > 0 and math.isfinite(work.rate)):
         raise UsageError(f"--requests-per-second is {work.rate}: it must be a number above 0.")
-    folder = Folder(path)
+    folder = CurationFolder(path)
     with folder.at_work("repair"):
         before = {} if again else folder.settings("repair")
         files = repairing.load_files(prompts)
@@ -165,7 +167,7 @@ def repair(path: Path, options: dict[str, Any], *, prompts: Path | None, money: 
                 "name the language model with --repairer: a registered one (`inquisight plugins`), provider:model "
                 "such as openai:gpt-4o-mini, or rules."
             )
-        chosen = _settings(repairing.Settings, values)
+        chosen = _settings(repairing.RepairSettings, values)
         prices = repairing.Prices.of(folder)
         prices = repairing.Prices(
             prices.input if money.price_in is None else money.price_in,
@@ -182,7 +184,7 @@ def repair(path: Path, options: dict[str, Any], *, prompts: Path | None, money: 
             mender = ChatMender(chosen.repairer, temperature=chosen.temperature, requests_per_second=work.rate)
         if prices.input or prices.output:
             prices.note(folder)
-        how = repairing.How(work.concurrency, work.failed, work.limit, prices, money.most, waiting=_waiting)
+        how = repairing.RepairConfig(work.concurrency, work.failed, work.limit, prices, money.most, waiting=_waiting)
         tally = show(repairing.repair(folder, chosen, files, mender, how), "repairing", keep=path / PROGRESS)
         mended = repairing.repaired(folder)
         usage = repairing.account(folder)
@@ -205,7 +207,7 @@ def _waiting(under_way: int) -> None:
     print(f"inquisight: waiting for {calls} under way; Ctrl-C leaves them", file=sys.stderr, flush=True)
 
 
-def _settings(kind: type[repairing.Settings], values: dict[str, Any]) -> repairing.Settings:
+def _settings(kind: type[repairing.RepairSettings], values: dict[str, Any]) -> repairing.RepairSettings:
     from pydantic import ValidationError
 
     try:
@@ -235,7 +237,7 @@ def verify(
         raise UsageError("--sheet writes one and --read-sheet reads one; choose one.")
     if sheet is not None and sheet.exists():
         raise UsageError(f"'{printable(sheet)}' exists already; name another file with --sheet.")
-    folder = Folder(path)
+    folder = CurationFolder(path)
     with folder.at_work():
         if again:
             _set_aside(folder, "verify")
@@ -256,7 +258,7 @@ def verify(
 
         if importlib.util.find_spec("prompt_toolkit") is None:
             raise UsageError("the view needs a package: pip install prompt_toolkit; or use --sheet and --read-sheet.")
-        review.run(review.Review(items, labels, name, known, folder, stage))  # type: ignore[arg-type]
+        review.review_in_terminal(review.Review(items, labels, name, known, folder, stage))  # type: ignore[arg-type]
     done = sum(labels.get(name, item) is not None for item in items)
     print(f"{done} of {len(items)} texts labelled by {name}")
 
@@ -265,7 +267,7 @@ def rules(path: Path, file: Path | None, *, partly: bool) -> None:
     from training.curation.rules.rules import Rules, judge, write_verdict
 
     chosen = Rules.load(file)
-    folder = Folder(path)
+    folder = CurationFolder(path)
     with folder.at_work():
         verdict = judge(folder, chosen, partly=partly)
         write_verdict(folder, chosen, verdict)
@@ -281,7 +283,7 @@ def rules(path: Path, file: Path | None, *, partly: bool) -> None:
 def export(path: Path, to: Path, *, overwrite: bool) -> None:
     from training.curation.report.export import export as run
 
-    folder = Folder(path)
+    folder = CurationFolder(path)
     with folder.at_work("export"):
         events = run(folder, to, overwrite=overwrite, max_pixels=get_settings().max_pixels)
         tally = show(events, "writing", keep=path / PROGRESS)
@@ -292,7 +294,7 @@ def report(path: Path, to: Path | None) -> None:
     from training.curation.report.figures import count
     from training.curation.report.report import write_report
 
-    folder = Folder(path)
+    folder = CurationFolder(path)
     file, missing = write_report(folder, count(folder), to or folder.path / "report")
     if missing:
         print(f"inquisight: {missing}", file=sys.stderr)
@@ -303,7 +305,7 @@ def status(path: Path, *, json: bool) -> None:
     from training.curation.report.figures import count
     from training.curation.report.status import as_record, lines
 
-    found = count(Folder(path))
+    found = count(CurationFolder(path))
     if json:
         print(json_module.dumps(as_record(found), ensure_ascii=False))
         return
@@ -335,6 +337,6 @@ def paraphrase(instruction: str, n: int, questioner: str | None, seed: int, to: 
         write_whole(to, as_toml(" ".join(instruction.split()), found, questioner or "rules"))
 
 
-def _set_aside(folder: Folder, step: Step) -> None:
+def _set_aside(folder: CurationFolder, step: Step) -> None:
     if (where := folder.set_aside(step)) is not None:
         print(f"inquisight: what was there is kept in {printable(where)}", file=sys.stderr)

@@ -1,7 +1,7 @@
 """Looks at a data set as a training run would, and says what is wrong before a day is lost.
 
-    for event in check([DataSpec(path="shards")], Options()):
-        ...            # Progress, at last a Report
+    for event in check([DataSpec(path="shards")], CheckOptions()):
+        ...            # CheckProgress, at last a Report
 
 Every picture is decoded. Memory holds counts; what has to be remembered of each sample lies in a temporary file.
 """
@@ -22,13 +22,13 @@ import numpy as np
 from core.datasets.left_out import LeftOut
 from core.datasets.samples.kinds import open_source
 from core.datasets.samples.sample import MAX_SHARE, BrokenSample, Sample
-from core.datasets.samples.sources import Load, Source, all_left_out, attempt, loaded
+from core.datasets.samples.sources import Load, SampleSource, all_left_out, attempt, loaded
 from core.datasets.samples.spec import DataSpec
 from core.errors import InquisightError, printable
 from core.images.picture import MAX_PIXELS
-from training.data.findings import Finding, Report, SourceReport, Spread
+from training.data.findings import DataFinding, Report, SourceReport, Spread
 from training.data.languages import Languages
-from training.data.ledger import Ledger
+from training.data.ledger import DuplicateLedger
 
 LONGEST: Final = {"tokens": 160, "words": 120}  # stage 2 of the original cuts at 160 tokens, stage 1 at 32
 EXAMPLES: Final = 5
@@ -46,7 +46,7 @@ _FAULTS: Final[dict[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class CheckOptions:
     """How to look."""
 
     sample: int | None = None  # look at so many samples only, from all parts
@@ -61,7 +61,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class CheckProgress:
     """How far it is."""
 
     here: int  # samples of this path that were looked at
@@ -74,7 +74,7 @@ class Progress:
 class _Tally:
     """What is counted on the way."""
 
-    ledger: Ledger
+    ledger: DuplicateLedger
     languages: Languages
     lengths: Counter[int] = field(default_factory=Counter)
     widths: Counter[int] = field(default_factory=Counter)
@@ -91,15 +91,15 @@ class _Tally:
             kept.append(printable(text, 160))
 
 
-def check(specs: Sequence[DataSpec], options: Options) -> Iterator[Progress | Report]:
+def check(specs: Sequence[DataSpec], options: CheckOptions) -> Iterator[CheckProgress | Report]:
     """Look at every sample of every path; the last event is the Report, also when `options.stop` is set."""
     started = time.monotonic()
     unit: Literal["tokens", "words"] = "tokens" if options.count_tokens else "words"
     longest = options.longest or LONGEST[unit]
     reports: list[SourceReport] = []
-    findings: list[Finding] = []
+    findings: list[DataFinding] = []
     complete = options.sample is None
-    with Ledger() as ledger:
+    with DuplicateLedger() as ledger:
         tally = _Tally(ledger, Languages())
         for spec in specs:
             before, broken = tally.good + tally.broken, tally.broken
@@ -109,10 +109,10 @@ def check(specs: Sequence[DataSpec], options: Options) -> Iterator[Progress | Re
                 source.survey()
                 kind, parts, known = source.kind, source.parts, source.count()
                 for _ in _look(source, tally, options, longest):
-                    yield Progress(tally.good + tally.broken - before, tally.broken, known, spec.path)
+                    yield CheckProgress(tally.good + tally.broken - before, tally.broken, known, spec.path)
                 left_out = all_left_out([source])
             except InquisightError as error:
-                findings.append(Finding(level="stops", text=str(error)))
+                findings.append(DataFinding(level="stops", text=str(error)))
                 complete = False
             looked = tally.good + tally.broken - before
             report = SourceReport(
@@ -122,10 +122,10 @@ def check(specs: Sequence[DataSpec], options: Options) -> Iterator[Progress | Re
             reports.append(report)
             if left_out:
                 text = f"{printable(spec.path)} holds what is not read: {left_out}"
-                findings.append(Finding(level="warning", text=text))
+                findings.append(DataFinding(level="warning", text=text))
             if options.stop is not None and options.stop.is_set():
                 complete = False
-                findings.append(Finding(level="note", text="it was interrupted: the figures are of what was seen."))
+                findings.append(DataFinding(level="note", text="it was interrupted: the figures are of what was seen."))
                 break
             findings += _of_source(report, options)
         extra_pictures, same_pictures = ledger.repeated_pictures(EXAMPLES)
@@ -140,7 +140,7 @@ def check(specs: Sequence[DataSpec], options: Options) -> Iterator[Progress | Re
             share = extra / max(tally.good, 1)
             level: Literal["warning", "note"] = "warning" if share > 0.01 else "note"
             text = f"{what} that were there before: {extra:,} ({share:.1%})"
-            findings.append(Finding(level=level, text=text, examples=shown))
+            findings.append(DataFinding(level=level, text=text, examples=shown))
     yield Report(
         sources=tuple(reports),
         complete=complete,
@@ -161,7 +161,7 @@ def check(specs: Sequence[DataSpec], options: Options) -> Iterator[Progress | Re
     )
 
 
-def _look(source: Source, tally: _Tally, options: Options, longest: int) -> Iterator[None]:
+def _look(source: SampleSource, tally: _Tally, options: CheckOptions, longest: int) -> Iterator[None]:
     """Decode in threads, count here; yields after each sample."""
 
     def open_it(load: Load) -> Sample | BrokenSample:
@@ -184,7 +184,7 @@ def _look(source: Source, tally: _Tally, options: Options, longest: int) -> Iter
             pool.shutdown(cancel_futures=True)
 
 
-def _chosen(source: Source, options: Options) -> Iterator[Load]:
+def _chosen(source: SampleSource, options: CheckOptions) -> Iterator[Load]:
     """All samples in order; or so many, a share of each part, parts in a random order."""
 
     def load_of(part: int, most: int | None) -> Iterator[Load]:
@@ -206,7 +206,7 @@ def _chosen(source: Source, options: Options) -> Iterator[Load]:
             return
 
 
-def _count(result: Sample | BrokenSample, tally: _Tally, options: Options, longest: int) -> None:
+def _count(result: Sample | BrokenSample, tally: _Tally, options: CheckOptions, longest: int) -> None:
     if isinstance(result, BrokenSample):
         tally.broken += 1
         tally.signs[result.fault] += 1
@@ -236,21 +236,21 @@ def _count(result: Sample | BrokenSample, tally: _Tally, options: Options, longe
         tally.example("odd", f"{result.key}: {picture.note}")
 
 
-def _of_source(report: SourceReport, options: Options) -> list[Finding]:
+def _of_source(report: SourceReport, options: CheckOptions) -> list[DataFinding]:
     """What would stop a run on this path alone."""
     where = printable(report.path)
     if report.kind is None:
         return []
     if not report.looked_at - report.broken:
-        return [Finding(level="stops", text=f"{where} has not one sample that can be used.")]
+        return [DataFinding(level="stops", text=f"{where} has not one sample that can be used.")]
     share = report.broken / report.looked_at
     if share > options.max_share:
         text = f"{share:.1%} of the samples of {where} are broken; a run stops above {options.max_share:.1%}."
-        return [Finding(level="stops", text=text)]
+        return [DataFinding(level="stops", text=text)]
     return []
 
 
-def _of_all(tally: _Tally, options: Options, unit: str, longest: int) -> Iterator[Finding]:
+def _of_all(tally: _Tally, options: CheckOptions, unit: str, longest: int) -> Iterator[DataFinding]:
     total = max(tally.good + tally.broken, 1)
     notes = {
         "small": f"pictures smaller than {options.size} pixels, which would be enlarged",
@@ -260,13 +260,13 @@ def _of_all(tally: _Tally, options: Options, unit: str, longest: int) -> Iterato
     for sign, times in tally.signs.most_common():
         examples = tuple(tally.examples[sign])
         text = f"{notes.get(sign) or _FAULTS[sign]}: {times:,} ({times / total:.1%})"
-        yield Finding(level="note" if sign in notes else "warning", text=text, examples=examples)
+        yield DataFinding(level="note" if sign in notes else "warning", text=text, examples=examples)
     if over := sum(times for length, times in tally.lengths.items() if length > longest):
         text = f"captions longer than {longest} {unit}, which would be cut: {over:,} ({over / total:.1%})"
-        yield Finding(level="warning", text=text, examples=tuple(tally.examples["overlong"]))
+        yield DataFinding(level="warning", text=text, examples=tuple(tally.examples["overlong"]))
     languages = tally.languages
     if not languages.available:
-        yield Finding(level="note", text="languages were not looked at: pip install 'inquisight[train]'.")
+        yield DataFinding(level="note", text="languages were not looked at: pip install 'inquisight[train]'.")
         return
     named = {name: times for name, times in languages.counts.items() if name != "?"}
     if len(named) > 1:
@@ -276,4 +276,4 @@ def _of_all(tally: _Tally, options: Options, unit: str, longest: int) -> Iterato
         text = f"most captions are in '{main}', but {share:.1%} seem to be in another language"
         top = sorted(others, key=others.__getitem__, reverse=True)[:EXAMPLES]
         shown = tuple(f"{name} ({others[name]:,}): {printable(languages.examples[name], 100)}" for name in top)
-        yield Finding(level="warning" if share > 0.05 else "note", text=text, examples=shown)
+        yield DataFinding(level="warning" if share > 0.05 else "note", text=text, examples=shown)

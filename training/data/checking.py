@@ -17,7 +17,7 @@ from core.datasets.samples.sample import DataError
 from core.datasets.samples.spec import DataSpec, Kind
 from core.errors import UsageError, printable
 from core.settings import get_settings
-from training.data.check import Options, Progress, check
+from training.data.check import CheckOptions, CheckProgress, check
 from training.data.findings import Report
 from training.data.report import check_histogram, check_report, print_report, write_histogram, write_report
 
@@ -27,7 +27,7 @@ LINE_EVERY: Final = 30.0  # seconds, where standard error is no terminal
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class DataCheckRequest:
     """What the command line said."""
 
     paths: tuple[str, ...]
@@ -45,7 +45,7 @@ class Request:
     json: bool = False
 
 
-def run(request: Request) -> int:
+def run_data_check(request: DataCheckRequest) -> int:
     """Look, print, write; gives back the exit code. Raises UsageError or DataError, one line."""
     specs = _specs(request)
     for path, look in ((request.report, check_report), (request.histogram, check_histogram)):
@@ -53,7 +53,7 @@ def run(request: Request) -> int:
             look(path)
     count_tokens = _tokenizer(request.tokenizer) if request.tokenizer else None
     with _stoppable() as stop:
-        options = Options(
+        options = CheckOptions(
             sample=request.sample,
             seed=request.seed,
             longest=request.longest,
@@ -69,7 +69,7 @@ def run(request: Request) -> int:
     return EXIT_INTERRUPTED if stopped else DataError.exit_code if report.stops else 0
 
 
-def _specs(request: Request) -> list[DataSpec]:
+def _specs(request: DataCheckRequest) -> list[DataSpec]:
     if not request.paths:
         raise UsageError("name what to look at: `inquisight data check PATH`, a folder, a table or shards.")
     if request.kind not in KINDS:
@@ -124,7 +124,7 @@ def _stoppable() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
-def _watched(specs: list[DataSpec], options: Options) -> Report:
+def _watched(specs: list[DataSpec], options: CheckOptions) -> Report:
     """The report, with progress on standard error meanwhile."""
     events = check(specs, options)
     if not sys.stderr.isatty():
@@ -154,12 +154,12 @@ def _watched(specs: list[DataSpec], options: Options) -> Report:
     raise AssertionError("the last event is the report")
 
 
-def _words(at: Progress, options: Options) -> str:
+def _words(at: CheckProgress, options: CheckOptions) -> str:
     total = "" if at.total is None or options.sample else f" of {at.total:,}"
     return f"{printable(at.path, 60)}: {at.here:,}{total} samples, {at.broken:,} broken"
 
 
-def _show(report: Report, request: Request) -> None:
+def _show(report: Report, request: DataCheckRequest) -> None:
     if request.json:
         print(report.model_dump_json(indent=2))
     else:

@@ -74,9 +74,9 @@ def check(
 
     Leaves with 7 where a training run would stop, with 0 otherwise.
     """
-    from training.data.checking import Request, run
+    from training.data.checking import DataCheckRequest, run_data_check
 
-    request = Request(
+    request = DataCheckRequest(
         paths=tuple(paths or ()),
         kind=kind,
         text_column=text_column,
@@ -91,7 +91,7 @@ def check(
         threads=threads,
         json=json,
     )
-    raise typer.Exit(run(request))
+    raise typer.Exit(run_data_check(request))
 
 
 @data.command()

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 Level = Literal["stops", "warning", "note"]
 
 
-class Finding(BaseModel):
+class DataFinding(BaseModel):
     """One thing to know. `stops`: a training run would not begin or would give up."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -80,7 +80,7 @@ class Report(BaseModel):
     complete: bool  # every sample was looked at
     looked_at: int
     broken: int
-    findings: tuple[Finding, ...]
+    findings: tuple[DataFinding, ...]
     unit: str  # of lengths: "tokens" or "words"
     lengths: Spread | None = None
     histogram: dict[int, int] = {}  # length -> captions

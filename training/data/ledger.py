@@ -19,7 +19,7 @@ CREATE TABLE captions (sha BLOB PRIMARY KEY, name TEXT, times INTEGER) WITHOUT R
 """
 
 
-class Ledger:
+class DuplicateLedger:
     """Counts equal pictures and equal captions. Use it in a `with`. Raises DataError where the disk is full."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from core.datasets.samples.sample import DataError
 from core.errors import UsageError, printable
 from core.files.atomic import replacing
-from training.data.findings import Finding, Report, Spread
+from training.data.findings import DataFinding, Report, Spread
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -198,7 +198,7 @@ def _html(report: Report, picture: bytes | None) -> str:
     def row(cells: tuple[str, ...], tag: str = "td") -> str:
         return f"<tr>{''.join(f'<{tag}>{html.escape(cell)}</{tag}>' for cell in cells)}</tr>"
 
-    def section(finding: Finding) -> str:
+    def section(finding: DataFinding) -> str:
         items = "".join(f"<li>{html.escape(example)}</li>" for example in finding.examples)
         title = f"<h2 class={finding.level}>{_MARKS[finding.level]}: {html.escape(finding.text)}</h2>"
         return title + (f"<ul>{items}</ul>" if items else "")

@@ -23,7 +23,7 @@ import numpy as np
 from core.datasets.left_out import LeftOut
 from core.datasets.samples.kinds import open_source
 from core.datasets.samples.sample import BrokenLog, BrokenSample, DataError, Sample
-from core.datasets.samples.sources import Load, Source, all_left_out, attempt
+from core.datasets.samples.sources import Load, SampleSource, all_left_out, attempt
 from core.datasets.samples.spec import DataSpec
 from core.errors import UsageError, printable
 from core.images.picture import MAX_PIXELS
@@ -88,8 +88,8 @@ class SampleStream(Iterator[Sample]):
     """What `open_stream` gives; one per process."""
 
     def __init__(
-        self, sources: Sequence[Source], *, seed: int, rank: int, world: int, epochs: int | None, shuffle_buffer: int,
-        broken: BrokenLog, decode: bool, threads: int, max_pixels: int,
+        self, sources: Sequence[SampleSource], *, seed: int, rank: int, world: int, epochs: int | None,
+        shuffle_buffer: int, broken: BrokenLog, decode: bool, threads: int, max_pixels: int,
     ) -> None:  # fmt: skip
         self.sources = sources
         self.broken = broken
@@ -329,7 +329,7 @@ def _ref(values: Sequence[int]) -> tuple[int, int, int]:
     return source, part, cursor
 
 
-def _identity(source: Source) -> dict[str, Any]:
+def _identity(source: SampleSource) -> dict[str, Any]:
     """What must be the same again; the path may change, for data move from disk to disk."""
     return {
         "spec": {**source.spec.model_dump(exclude={"path"}), "kind": source.kind},

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.datasets.samples.sample import DataError
-from core.datasets.samples.sources import Load, Place, Source, loaded
+from core.datasets.samples.sources import Load, SamplePlace, SampleSource, loaded
 from core.errors import printable
 
 Item = tuple[tuple[int, int, int], Load]  # (source, part, cursor), how to read it
 
 
 @dataclass(slots=True)
-class Position:
+class WalkPosition:
     """Where the next sample is."""
 
     epoch: int = 0
@@ -39,12 +39,12 @@ class Walk:
     """
 
     def __init__(
-        self, source: Source, number: int, *, seed: int, rank: int, world: int, epochs: int | None, shuffle: bool
+        self, source: SampleSource, number: int, *, seed: int, rank: int, world: int, epochs: int | None, shuffle: bool
     ) -> None:
         self.source, self.number = source, number
         self.seed, self.rank, self.world, self.epochs, self.shuffle = seed, rank, world, epochs, shuffle
-        self.at = Position()
-        self._reading: Iterator[Place] | None = None
+        self.at = WalkPosition()
+        self._reading: Iterator[SamplePlace] | None = None
         self._order: tuple[int, NDArray[np.int64], int] | None = None  # (epoch, parts, first shared one)
 
     def take(self) -> Item | None:
@@ -77,7 +77,7 @@ class Walk:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a position."""
-        self.at = Position(**state)
+        self.at = WalkPosition(**state)
         self._reading = None
 
     def _parts(self) -> tuple[NDArray[np.int64], int]:
@@ -101,7 +101,7 @@ class Walk:
                 f"{printable(self.source.name)} has no samples for process {self.rank} of {self.world}: take fewer "
                 "processes, or more of the data."
             )
-        self.at = Position(epoch=at.epoch + 1, barren=barren)
+        self.at = WalkPosition(epoch=at.epoch + 1, barren=barren)
         self.at.done = self.epochs is not None and self.at.epoch >= self.epochs
 
     def _in_share(self, key: str) -> bool:

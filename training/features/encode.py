@@ -28,15 +28,15 @@ from core.errors import UsageError, printable
 from plugins.minigpt4.convert.writing import write_json
 from training.data.stream import count, left_out_of, open_stream
 from training.features.store import FLUSH_SECONDS, ROWS, DType, FeatureStore, FeatureWriter, Manifest, create_store
-from training.features.vision import Eye, vision_fingerprint
+from training.features.vision import FrozenVision, vision_fingerprint
 
 __all__ = [
     "DType",
-    "Eye",
+    "EncodeProgress",
     "FeatureStore",
     "FeatureWriter",
+    "FrozenVision",
     "Manifest",
-    "Progress",
     "create_store",
     "features_events",
     "vision_fingerprint",
@@ -45,7 +45,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class EncodeProgress:
     """How far this process is."""
 
     pictures: int = 0  # read, broken ones included
@@ -71,23 +71,23 @@ def features_events(
     broken: BrokenLog | None = None,
     rows: int = ROWS,
     flush_seconds: float = FLUSH_SECONDS,
-) -> Iterator[Progress]:
+) -> Iterator[EncodeProgress]:
     """Write the features of all pictures that the store lacks; yields after every batch, at last when all is on disk.
 
     Stopped in any way, the same call goes on. Raises DataError, BackendError or UsageError, one line.
     """
     started = time.monotonic()
     log = broken or BrokenLog()
-    eye = Eye.open(model, device=device)
+    eye = FrozenVision.open(model, device=device)
     store = create_store(to, Manifest(eye.fingerprint, eye.tokens, eye.width, dtype))
     numbers = count(specs)
     total = None if None in numbers else sum(number or 0 for number in numbers) // world
     _check_space(store, total)
     read = known = 0
 
-    def now() -> Progress:
+    def now() -> EncodeProgress:
         seconds = time.monotonic() - started
-        return Progress(read, known, writer.written, log.broken, total, seconds, str(left_out_of([stream])))
+        return EncodeProgress(read, known, writer.written, log.broken, total, seconds, str(left_out_of([stream])))
 
     stream = open_stream(
         specs, seed=0, rank=rank, world=world, epochs=1, shuffle_buffer=0, broken=log, decode=False, threads=threads
@@ -127,7 +127,7 @@ def features_events(
 
 def write_features(
     model: Path, specs: Sequence[DataSpec], to: Path, *, rank: int = 0, quiet: bool = False, **options: Any
-) -> Progress:
+) -> EncodeProgress:
     """All of `features_events`, with progress on standard error from rank 0; gives back the last of it."""
     events = features_events(model, specs, to, rank=rank, **options)
     if quiet or rank:
@@ -139,9 +139,9 @@ def write_features(
     return last
 
 
-def _in_lines(events: Iterator[Progress]) -> Progress:
+def _in_lines(events: Iterator[EncodeProgress]) -> EncodeProgress:
     """A line every half minute, for log files."""
-    last, said = Progress(), time.monotonic()
+    last, said = EncodeProgress(), time.monotonic()
     for last in events:
         if time.monotonic() - said > 30:
             said = time.monotonic()
@@ -149,12 +149,12 @@ def _in_lines(events: Iterator[Progress]) -> Progress:
     return last
 
 
-def _on_terminal(events: Iterator[Progress]) -> Progress:
+def _on_terminal(events: Iterator[EncodeProgress]) -> EncodeProgress:
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    last = Progress()
+    last = EncodeProgress()
     columns = (TextColumn("features"), BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
     with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
@@ -163,7 +163,7 @@ def _on_terminal(events: Iterator[Progress]) -> Progress:
     return last
 
 
-def _words(at: Progress) -> str:
+def _words(at: EncodeProgress) -> str:
     of = f" of {at.total:,}" if at.total else ""
     rate = at.pictures / at.seconds if at.seconds else 0.0
     return (
@@ -171,7 +171,7 @@ def _words(at: Progress) -> str:
     )
 
 
-def _prepared(eye: Eye, sample: Sample) -> torch.Tensor | BrokenSample:
+def _prepared(eye: FrozenVision, sample: Sample) -> torch.Tensor | BrokenSample:
     try:
         return eye.pixels(sample.decoded().open())
     except BrokenSample as error:
@@ -179,7 +179,7 @@ def _prepared(eye: Eye, sample: Sample) -> torch.Tensor | BrokenSample:
 
 
 def _look(
-    eye: Eye,
+    eye: FrozenVision,
     writer: FeatureWriter,
     log: BrokenLog,
     batch: Sequence[tuple[Sample, str, Future[torch.Tensor | BrokenSample]]],

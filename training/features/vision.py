@@ -1,6 +1,6 @@
 """The frozen half of a converted MiniGPT-4, and what tells two of them apart.
 
-eye = Eye.open(Path("minigpt4-7b"))
+eye = FrozenVision.open(Path("minigpt4-7b"))
 eye(torch.stack([eye.pixels(picture)]))   # (1, 32, 768): what `language_projection` takes in
 """
 
@@ -29,7 +29,7 @@ EDITION: Final = 1  # to be raised when the code computes other features from th
 _NOT_VISION: Final = ("language_model.", "language_projection.")
 
 
-class Eye:
+class FrozenVision:
     """The frozen half of a converted MiniGPT-4: vision tower and Q-Former, without the language model."""
 
     def __init__(self, model: Any, checked: Checked, fingerprint: str, device: str, choice: str) -> None:
@@ -104,7 +104,7 @@ class Eye:
         return seen
 
 
-class PocketEye(Eye):
+class PocketEye(FrozenVision):
     """Pocket's frozen half: what its projection takes in, and beside it the tokens that bypass the projection."""
 
     def __init__(self, checked: Checked) -> None:

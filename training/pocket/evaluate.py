@@ -28,7 +28,7 @@ from core.vision import EncodedImage, VisionBackend, VisualQuestion
 from plugins.pocket.colours import COLOURS
 from training.pocket.foundation import known_names
 from training.pocket.language import SceneTalk
-from training.pocket.scenes import Composer, Scene
+from training.pocket.scenes import ComposedScene, Composer
 from training.pocket.wording import NUMBERS, UNANSWERABLE, phrase
 
 DETAIL = "Describe this picture in detail."
@@ -120,7 +120,7 @@ def mentioned(description: str) -> list[str]:
     return names
 
 
-def score_scenes(vision: VisionBackend, scenes: list[Scene]) -> dict[str, Any]:
+def score_scenes(vision: VisionBackend, scenes: list[ComposedScene]) -> dict[str, Any]:
     """All figures of the table over composed scenes."""
     names = known_names()
     encoded = vision.encode([picture(scene.image, f"scene {i}") for i, scene in enumerate(scenes)])

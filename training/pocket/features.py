@@ -23,7 +23,7 @@ import torch
 from numpy.lib.format import open_memmap
 
 from plugins.pocket.tower import FEATURES, FINE, GRID, EfficientNetLite2, folded_state_dict
-from training.pocket.scenes import Composer, Scene, stands_on_photograph
+from training.pocket.scenes import ComposedScene, Composer, stands_on_photograph
 
 CELLS = GRID * GRID
 MOST_THINGS = 5
@@ -41,7 +41,7 @@ def released_tower() -> EfficientNetLite2:
     return tower.requires_grad_(False)
 
 
-def truth(scene: Scene) -> dict[str, Any]:
+def truth(scene: ComposedScene) -> dict[str, Any]:
     """What is true of a scene, as JSON."""
     return {
         "things": [asdict(thing) for thing in scene.things],
@@ -83,7 +83,7 @@ def on_photographs(first: int, number: int, split: str) -> list[int]:
     return list(itertools.islice(seeds, number))
 
 
-def run(
+def compute_features(
     sources: Path,
     out: Path,
     split: str,
@@ -145,7 +145,7 @@ if __name__ == "__main__":
     )
     parser.add_argument("--workers", type=int, default=2, help="processes that compose")
     arguments = parser.parse_args()
-    run(
+    compute_features(
         arguments.sources,
         arguments.out,
         arguments.split,

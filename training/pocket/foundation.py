@@ -25,13 +25,13 @@ from torch import Tensor
 
 from core.datasets.text_lines import split_lines
 from plugins.pocket.colours import COLOURS
-from plugins.pocket.modeling import CELLS, EYE_DIM, FACTS, Eye, Limits, Neck, Seen
+from plugins.pocket.modeling import CELLS, EYE_DIM, FACTS, CellOutputs, CertaintyLimits, DetectionHead, PocketVision
 from plugins.pocket.tower import GRID
 from training.pocket.features import released_tower
 from training.pocket.sources import TABLE
 
 # Where held-out scenes gain most and photographs lose least.
-LIMITS = Limits(peak=0.3, named=(0.15, 0.15), sure=(0.5, 0.5), mirror=True, asked=0.1)
+LIMITS = CertaintyLimits(peak=0.3, named=(0.15, 0.15), sure=(0.5, 0.5), mirror=True, asked=0.1)
 COVERED, TOUCHED = 0.35, 0.10
 SPREAD = 0.6  # of a centre's peak, in cells
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -124,13 +124,13 @@ class Examples:
 Batch = list[tuple[Examples, np.ndarray]]  # rows of each
 
 
-def train_neck(folder: Path, epochs: int, size: int = 64) -> Neck:
+def train_neck(folder: Path, epochs: int, size: int = 64) -> DetectionHead:
     """Train on everything but 384 random rows, which measure it."""
     names = known_names()
     examples = Examples.read(folder, {name: i for i, (name, _) in enumerate(names)})
     measure, rest = parted(examples)
     torch.manual_seed(42)
-    neck = Neck(len(names)).to(DEVICE)
+    neck = DetectionHead(len(names)).to(DEVICE)
     steps = epochs * (len(rest) // size)
     learner = Learner(neck, steps, lr=2e-3, weight_decay=0.02, warm_up=0.05)
     for epoch in range(epochs):
@@ -142,7 +142,7 @@ def train_neck(folder: Path, epochs: int, size: int = 64) -> Neck:
     return neck.eval().cpu()
 
 
-def continue_neck(begin: Path, folder: Path, more: Path, steps: int, lr: float, size: int = 64) -> Neck:
+def continue_neck(begin: Path, folder: Path, more: Path, steps: int, lr: float, size: int = 64) -> DetectionHead:
     """Go on from a neck with pictures of two folders, half of each batch from either; written to `more`.
 
     The table of classes stays as it is, so that a language model that was taught with `begin` understands what comes
@@ -154,7 +154,7 @@ def continue_neck(begin: Path, folder: Path, more: Path, steps: int, lr: float, 
     measure, rest = parted(old)
     measure_new, rest_new = parted(new)
     torch.manual_seed(42)
-    neck = Neck(len(names))
+    neck = DetectionHead(len(names))
     neck.load_state_dict(load_file(begin))
     neck.to(DEVICE).classes.requires_grad_(False)
     learner = Learner(neck, steps, lr=lr, weight_decay=0.05, warm_up=0.1)
@@ -171,7 +171,7 @@ def continue_neck(begin: Path, folder: Path, more: Path, steps: int, lr: float, 
 class Learner:
     """A neck, its optimizer and its schedule."""
 
-    def __init__(self, neck: Neck, steps: int, *, lr: float, weight_decay: float, warm_up: float) -> None:
+    def __init__(self, neck: DetectionHead, steps: int, *, lr: float, weight_decay: float, warm_up: float) -> None:
         self.neck, self.steps, self.done = neck.train(), steps, 0
         self.parameters = [weight for weight in neck.parameters() if weight.requires_grad]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=lr, weight_decay=weight_decay)
@@ -200,7 +200,7 @@ def parted(examples: Examples, measure: int = 384) -> tuple[np.ndarray, np.ndarr
     return np.sort(order[:measure]), order[measure:]
 
 
-def measured(neck: Neck, examples: Examples, rows: np.ndarray) -> str:
+def measured(neck: DetectionHead, examples: Examples, rows: np.ndarray) -> str:
     """Loss and accuracy on rows that were not trained on."""
     neck.eval()
     with torch.inference_mode():
@@ -213,12 +213,12 @@ def measured(neck: Neck, examples: Examples, rows: np.ndarray) -> str:
     )
 
 
-def save_neck(neck: Neck, folder: Path) -> None:
+def save_neck(neck: DetectionHead, folder: Path) -> None:
     """`neck.safetensors`."""
     save_file({key: value.contiguous() for key, value in neck.state_dict().items()}, folder / "neck.safetensors")
 
 
-def loss_of(neck: Neck, batch: Batch) -> tuple[Tensor, Seen]:
+def loss_of(neck: DetectionHead, batch: Batch) -> tuple[Tensor, CellOutputs]:
     """Cross-entropy over the cells' things and colours, plus the errors of the centres and sizes."""
     device = neck.positions.device
     x, colours = (
@@ -246,7 +246,7 @@ def loss_of(neck: Neck, batch: Batch) -> tuple[Tensor, Seen]:
     return loss, seen
 
 
-def write_eye(folder: Path, split: str, neck: Neck) -> None:
+def write_eye(folder: Path, split: str, neck: DetectionHead) -> None:
     """`{split}-eye.npy` (N, 81, EYE_DIM) float16 and `{split}-facts.npy` (N, FACTS).
 
     That is all that the later stages need of a picture.
@@ -254,7 +254,7 @@ def write_eye(folder: Path, split: str, neck: Neck) -> None:
     from training.pocket.vocabulary import fill_class_tables
 
     truths = read_truth(folder, split)
-    eye = Eye(neck.known, LIMITS).eval()
+    eye = PocketVision(neck.known, LIMITS).eval()
     eye.tower, eye.neck = released_tower(), neck
     fill_class_tables(eye)
     tokens = np.zeros((len(truths), CELLS, EYE_DIM), np.float16)
@@ -327,7 +327,7 @@ if __name__ == "__main__":
         continue_neck(arguments.begin, arguments.folder, arguments.more, arguments.steps, arguments.lr)
     else:
         if arguments.split:
-            head = Neck(len(known_names())).eval()
+            head = DetectionHead(len(known_names())).eval()
             head.load_state_dict(load_file(arguments.folder / "neck.safetensors"))
         else:
             head = train_neck(arguments.folder, arguments.epochs)

@@ -361,7 +361,7 @@ SCENE_WEIGHTS = tuple(HOW_OFTEN["scene"].values())
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """What the eye tells beside its query tokens; see `plugins.pocket.modeling.Eye.facts` for how each is measured."""
+    """What the eye tells beside its query tokens; `plugins.pocket.modeling.PocketVision.facts` measures it."""
 
     confidence: str  # of the guess: "none", "maybe" (a fifth and more), "sure" (half and more)
     guess: str  # with its article, e.g. "an egyptian cat"; empty where confidence is "none"

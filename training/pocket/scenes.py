@@ -38,7 +38,7 @@ FLAT_RGB = {
 
 
 @dataclass(frozen=True, slots=True)
-class Thing:
+class SceneObject:
     """One object of a scene."""
 
     name: str  # "" for a stranger, a drawing that the model has no word for
@@ -55,11 +55,11 @@ class Thing:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class ComposedScene:
     """A picture and all that is true of it."""
 
     image: Image.Image = field(repr=False)
-    things: tuple[Thing, ...]
+    things: tuple[SceneObject, ...]
     background: str  # "plain", "two", "photo"; "photograph" where the whole picture is one and nothing was put on it
     background_colours: tuple[str, ...]
     cells: np.ndarray = field(repr=False)  # (9, 9, coverage of each thing) float32
@@ -109,7 +109,7 @@ class Composer:
         image.thumbnail((900, 900), Image.Resampling.LANCZOS)
         return image
 
-    def scene(self, seed: int, *, count: int | None = None) -> Scene:
+    def scene(self, seed: int, *, count: int | None = None) -> ComposedScene:
         """The scene of `seed`; `count` fixes the number of known things (0..4)."""
         rng = _dice(seed, held_out=self.held_out)
         canvas, background, colours = self._background(rng)
@@ -117,11 +117,11 @@ class Composer:
         stranger = rng.random() < 0.12 and number < 4 and count is None
         return self._place(rng, canvas, background, colours, number, stranger)
 
-    def photograph(self, seed: int) -> Scene:
+    def photograph(self, seed: int) -> ComposedScene:
         """A crop of a real photograph, on which nothing was put and of which nothing is known but its pixels."""
         rng = random.Random(f"{'held out' if self.held_out else 'train'} photograph {seed}")
         image = self._disturb(rng, self._crop(rng, self._photograph(rng.choice(self.photographs)), least=0.35))
-        return Scene(
+        return ComposedScene(
             image, (), "photograph", named(shares(np.asarray(image)), least=0.12), np.zeros((GRID, GRID, 0), np.float32)
         )
 
@@ -199,7 +199,7 @@ class Composer:
         colours: tuple[str, ...],
         number: int,
         stranger: bool,
-    ) -> Scene:
+    ) -> ComposedScene:
         total = number + stranger
         slots = [(column, row) for column in COLUMNS for row in ROWS]
         rng.shuffle(slots)
@@ -252,11 +252,11 @@ class Composer:
         for (what, words, column, row, alpha), box in zip(drawn, boxes, strict=True):
             name, kind = (what.name, what.kind) if isinstance(what, sources.CutOut) else ("", "")
             x0, y0, x1, y1 = (value / SIZE for value in box)
-            things.append(Thing(name, kind, words, column, row, (x0, y0, x1, y1)))
+            things.append(SceneObject(name, kind, words, column, row, (x0, y0, x1, y1)))
             grid = Image.fromarray(alpha).resize((GRID, GRID), Image.Resampling.BOX)
             cells.append(np.asarray(grid, np.float32))
         stack = np.stack(cells, -1) if cells else np.zeros((GRID, GRID, 0), np.float32)
-        return Scene(self._disturb(rng, canvas), tuple(things), background, colours, stack)
+        return ComposedScene(self._disturb(rng, canvas), tuple(things), background, colours, stack)
 
     @staticmethod
     def _tint(rng: random.Random, image: Image.Image) -> Image.Image:

@@ -39,7 +39,7 @@ IGNORE = -100
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class PocketRecipe:
     """Everything that shapes a run."""
 
     steps: int
@@ -58,7 +58,7 @@ class Recipe:
     seed: int = 42
 
 
-RECIPES = {1: Recipe(1600), 2: Recipe(3000, lr=7e-4, lr_end=2e-5, warmup=50)}
+RECIPES = {1: PocketRecipe(1600), 2: PocketRecipe(3000, lr=7e-4, lr_end=2e-5, warmup=50)}
 
 
 def build(tokenizer: PreTrainedTokenizerFast, names: list[tuple[str, str]]) -> PocketForConditionalGeneration:
@@ -179,7 +179,7 @@ class Pictures:
             *facts[12:],
         ]
 
-    def draw(self, rng: random.Random, recipe: Recipe, *, chat: bool) -> tuple[int, list[int], list[Pair]]:
+    def draw(self, rng: random.Random, recipe: PocketRecipe, *, chat: bool) -> tuple[int, list[int], list[Pair]]:
         """(row, facts, question-answer pairs)."""
         if rng.random() < recipe.photographs:
             row = rng.choice(self.photographs)
@@ -197,7 +197,7 @@ class Pictures:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class SequenceBatch:
     """Sequences of B pictures; the picture's tokens stand where `image` is true."""
 
     ids: Tensor  # (B, L)
@@ -209,7 +209,7 @@ class Batch:
 
 def collate(
     tokenizer: Any, samples: list[list[Pair]], rng: random.Random, *, chat: bool, chains: float, length: int
-) -> Batch:
+) -> SequenceBatch:
     """Prefix with the picture, then every segment on its own: it may attend to the prefix and to itself."""
     length_image = QUERIES + HINT_TOKENS
     prefix_text = ("###Human: <Img>", "</Img>") if chat else ("<s>", "")
@@ -283,10 +283,10 @@ def collate(
     mask = causal[None] & same | torch.eye(length, dtype=torch.bool)[None]
     image = torch.zeros_like(ids, dtype=torch.bool)
     image[:, len(before) : len(before) + length_image] = True
-    return Batch(ids, image, shifted, positions, mask[:, None])
+    return SequenceBatch(ids, image, shifted, positions, mask[:, None])
 
 
-def loss_of(model: PocketForConditionalGeneration, eye: Tensor, facts: Tensor, batch: Batch) -> Tensor:
+def loss_of(model: PocketForConditionalGeneration, eye: Tensor, facts: Tensor, batch: SequenceBatch) -> Tensor:
     """Cross-entropy on the answers' tokens; logits are made only where a target stands."""
     language = model.language_model
     embeds = language.get_input_embeddings()(batch.ids)
@@ -299,7 +299,7 @@ def loss_of(model: PocketForConditionalGeneration, eye: Tensor, facts: Tensor, b
     return F.cross_entropy(language.lm_head(hidden[wanted]).float(), batch.labels[wanted])
 
 
-def rate(recipe: Recipe, step: int) -> float:
+def rate(recipe: PocketRecipe, step: int) -> float:
     """Linear warm-up, then cosine."""
     if step < recipe.warmup:
         return recipe.lr * (step + 1) / recipe.warmup
@@ -314,7 +314,7 @@ def save_atomically(state: dict[str, Any], path: Path) -> None:
 
 
 def train(
-    folder: Path, run: Path, stage: int, recipe: Recipe, *, compiled: bool = False, begin_from: Path | None = None
+    folder: Path, run: Path, stage: int, recipe: PocketRecipe, *, compiled: bool = False, begin_from: Path | None = None
 ) -> None:
     """Train one stage; writes `stage{N}.pt` with the weights when it is complete.
 
@@ -370,7 +370,7 @@ def train(
         )
         eye = torch.from_numpy(pictures.eye[[row for row, _, _ in drawn]]).float().to(device)
         facts = torch.tensor([facts for _, facts, _ in drawn], device=device)
-        batch = Batch(*(getattr(batch, name).to(device) for name in Batch.__dataclass_fields__))
+        batch = SequenceBatch(*(getattr(batch, name).to(device) for name in SequenceBatch.__dataclass_fields__))
         for group in optimizer.param_groups:
             group["lr"] = rate(recipe, step)
         with torch.autocast(device, torch.bfloat16):
@@ -430,7 +430,7 @@ if __name__ == "__main__":
         options.folder,
         options.run,
         options.stage,
-        Recipe(**{**{f: getattr(chosen, f) for f in Recipe.__dataclass_fields__}, **changes}),
+        PocketRecipe(**{**{f: getattr(chosen, f) for f in PocketRecipe.__dataclass_fields__}, **changes}),
         compiled=options.compile,
         begin_from=options.begin,
     )

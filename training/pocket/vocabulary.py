@@ -47,7 +47,7 @@ def groups() -> list[str]:
     return ["", *(f"{'an' if word[0] in 'aeiou' else 'a'} {word}" for word in bare)]
 
 
-def fill_class_tables(eye: modeling.Eye) -> None:
+def fill_class_tables(eye: modeling.PocketVision) -> None:
     """Write the group and the setting of each class into the eye's buffers."""
     rows = {words.split(" ", 1)[1]: row for row, words in enumerate(groups()) if words}
     for index, (_, group, setting) in enumerate(imagenet()):

@@ -87,7 +87,7 @@ class Rates:
         return (last[1] - first[1]) / seconds, (last[2] - first[2]) / seconds
 
 
-class Progress(AbstractContextManager["Progress"]):
+class RunProgress(AbstractContextManager["RunProgress"]):
     """What a person sees. `quiet` processes (all but the first) say nothing."""
 
     def __init__(

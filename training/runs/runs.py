@@ -43,7 +43,7 @@ from training.runs.checkpoints import (
 from training.runs.discovery import find
 from training.runs.status import FINISHED, describe, is_starting
 
-__all__ = ["Said", "curve", "describe", "find_runs", "resume", "said", "start", "stop"]
+__all__ = ["SampledText", "curve", "describe", "find_runs", "resume", "said", "start", "stop"]
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 POINTS: Final = 400  # of a curve that is drawn
@@ -146,7 +146,7 @@ def _stamp(file: Path) -> tuple[int, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class SampledText:
     """What the model said of one picture as it learned."""
 
     number: int
@@ -156,7 +156,7 @@ class Said:
     says: dict[int, str]  # step -> words
 
 
-def said(run: Path) -> list[Said]:
+def said(run: Path) -> list[SampledText]:
     """What `samples.jsonl` says, by picture; nothing where the recipe wanted none."""
     found: dict[int, dict[str, Any]] = {}
     for entry in log_entries(run / SAMPLES):
@@ -166,5 +166,5 @@ def said(run: Path) -> list[Said]:
     told = []
     for number, one in sorted(found.items()):
         picture = run / "samples" / f"{number}.jpg"
-        told.append(Said(number, one["key"], one["text"], picture if picture.is_file() else None, one["says"]))
+        told.append(SampledText(number, one["key"], one["text"], picture if picture.is_file() else None, one["says"]))
     return told

@@ -9,7 +9,7 @@ import streamlit as st
 
 from agents.chat.tree import Growing, Node, check_pictures, page_of
 from core.errors import InquisightError, printable
-from ui.state.conversations import Conversation, Desk, desk_of
+from ui.state.conversations import ChatPageState, VisitorChat, desk_of
 from ui.state.jobs import queue_words, watch
 from ui.state.navigation import draw_kept
 from ui.state.session import Visitor, visitor
@@ -70,7 +70,7 @@ def page() -> None:
 # --- pictures and settings ----------------------------------------------------------------------------------------
 
 
-def _pictures(me: Visitor, desk: Desk) -> None:
+def _pictures(me: Visitor, desk: ChatPageState) -> None:
     waiting = desk.here.talk.waiting
     if not waiting:
         return
@@ -100,7 +100,7 @@ def _thumbnail(me: Visitor, info: PictureInfo, alt: str) -> None:
             st.caption(plain(info.note))
 
 
-def _settings(desk: Desk) -> str:
+def _settings(desk: ChatPageState) -> str:
     """Draw them; gives back what is in the way of a question, in a sentence."""
     setting = desk.setting
     setting.vision = choose_eye(f"chat-eye-{desk.here.key}", setting.vision)
@@ -140,7 +140,7 @@ def _settings(desk: Desk) -> str:
     return ""
 
 
-def _do(desk: Desk) -> None:
+def _do(desk: ChatPageState) -> None:
     """What was clicked and hangs on the settings."""
     for act in desk.wishes():
         with told():
@@ -152,7 +152,7 @@ def _do(desk: Desk) -> None:
 # --- the conversation ---------------------------------------------------------------------------------------------
 
 
-def _choose(desk: Desk) -> None:
+def _choose(desk: ChatPageState) -> None:
     """Which conversation, where there are several."""
     numbers = list(range(len(desk.all)))
     if desk.fresh and len(numbers) == 1:
@@ -180,7 +180,7 @@ def _choose(desk: Desk) -> None:
             )
 
 
-def _conversation(me: Visitor, desk: Desk) -> None:
+def _conversation(me: Visitor, desk: ChatPageState) -> None:
     one = desk.here
     was_active = one.active
     view = one.talk.view
@@ -197,7 +197,7 @@ def _conversation(me: Visitor, desk: Desk) -> None:
     _problems(desk)
 
 
-def _turn(me: Visitor, desk: Desk, place: int, node: Node) -> None:
+def _turn(me: Visitor, desk: ChatPageState, place: int, node: Node) -> None:
     one, turn = desk.here, node.turn
     name = f"{one.key}-{node.number}"
     with st.container(key=f"chat-turn-{name}", gap="small"):
@@ -219,7 +219,7 @@ def _shown(me: Visitor, pictures: tuple[PictureInfo, ...], said: str) -> None:
                     _thumbnail(me, info, f"{info.source}: {said[:300]}" if said else info.source)
 
 
-def _question_html(desk: Desk, place: int, question: str, task: str | None) -> str:
+def _question_html(desk: ChatPageState, place: int, question: str, task: str | None) -> str:
     number = f'<span class="n">{place}</span>'
     if task is None or task not in desk.tasks.task:
         return f'<p class="iq-asked">{number}{text(question)}</p>'
@@ -234,7 +234,7 @@ def _answer_html(answer: str, more: str = "") -> str:
     return f'<p class="iq-said">{text(answer) or "(nothing)"}{more}</p>'
 
 
-def _actions(desk: Desk, place: int, node: Node, name: str) -> None:
+def _actions(desk: ChatPageState, place: int, node: Node, name: str) -> None:
     siblings = desk.here.talk.siblings(node)
     with st.container(horizontal=True, vertical_alignment="center", key=f"chat-do-{name}"):
         st.button(
@@ -258,7 +258,7 @@ def _actions(desk: Desk, place: int, node: Node, name: str) -> None:
             _versions(desk, place, node, siblings, name)
 
 
-def _versions(desk: Desk, place: int, node: Node, siblings: tuple[Node, ...], name: str) -> None:
+def _versions(desk: ChatPageState, place: int, node: Node, siblings: tuple[Node, ...], name: str) -> None:
     """Over to what else was tried at this place."""
     here = siblings.index(node)
     for step, which, icon in ((-1, "Earlier", ":material/chevron_left:"), (1, "Later", ":material/chevron_right:")):
@@ -277,7 +277,7 @@ def _versions(desk: Desk, place: int, node: Node, siblings: tuple[Node, ...], na
         )
 
 
-def _web_page(desk: Desk, turn: ChatTurn, name: str) -> None:
+def _web_page(desk: ChatPageState, turn: ChatTurn, name: str) -> None:
     found = page_of(turn, desk.tasks)
     if found is None:
         if turn.task in desk.tasks.task and desk.tasks.task[turn.task].writes == "html" and turn.status == "complete":
@@ -311,7 +311,7 @@ def _web_page(desk: Desk, turn: ChatTurn, name: str) -> None:
     )
 
 
-def _growing(me: Visitor, one: Conversation, place: int) -> None:
+def _growing(me: Visitor, one: VisitorChat, place: int) -> None:
     growing, job = one.talk.view.growing, one.job
     if growing is None or job is None or not job.active:
         return
@@ -336,7 +336,7 @@ def _written_html(growing: Growing) -> str:
     return f'<p class="iq-said" aria-busy="true">{text(growing.written)}</p>' if growing.written else ""
 
 
-def _problems(desk: Desk) -> None:
+def _problems(desk: ChatPageState) -> None:
     one = desk.here
     view, job = one.talk.view, one.job
     if one.active:
@@ -361,7 +361,7 @@ def _problems(desk: Desk) -> None:
 # --- asking -------------------------------------------------------------------------------------------------------
 
 
-def _ask(desk: Desk, wrong: str) -> None:
+def _ask(desk: ChatPageState, wrong: str) -> None:
     one = desk.here
     ready = bool(one.talk.pictures) and not one.active and not wrong
     if desk.elsewhere and not one.active:
@@ -382,7 +382,7 @@ def _ask(desk: Desk, wrong: str) -> None:
             st.rerun()
 
 
-def _tasks(desk: Desk, ready: bool) -> None:
+def _tasks(desk: ChatPageState, ready: bool) -> None:
     for name, task in desk.tasks.task.items():
         title = task.title[:1].upper() + task.title[1:]
         st.button(
@@ -403,7 +403,7 @@ def _forget_edit() -> None:
     st.session_state.pop(_EDIT, None)
 
 
-def _edit_dialog(desk: Desk) -> None:
+def _edit_dialog(desk: ChatPageState) -> None:
     """Open while the visitor has not said what to ask instead."""
     wanted = st.session_state.get(_EDIT)
     if wanted is None:
@@ -433,7 +433,7 @@ def _edit_dialog(desk: Desk) -> None:
     edit()
 
 
-def _take_home(one: Conversation) -> None:
+def _take_home(one: VisitorChat) -> None:
     record = one.talk.record
     if record is None or one.active:
         return

@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import streamlit as st
 
-from agents.interview.live import Steered, View
+from agents.interview.live import InterviewState, LiveInterview
 from agents.interview.protocol import InterviewOptions
 from core.errors import BackendError, UsageError
 from core.settings import get_settings
@@ -48,7 +48,7 @@ class Column:
     questioner: str
     title: str
     rounds: int
-    steered: Steered
+    steered: LiveInterview
     job: Job | None = None
     unusable: str | None = None
     """The model that failed in a way that any other interview would meet."""
@@ -71,7 +71,7 @@ class Column:
 
 
 @dataclass
-class Desk:
+class ComparePageState:
     """What one visitor compares; it outlives a reload."""
 
     shelf: Shelf
@@ -129,7 +129,7 @@ class Desk:
 def page() -> None:
     """Draw it."""
     me = visitor()
-    desk = me.keep("compare", lambda: Desk(me.shelf))
+    desk = me.keep("compare", lambda: ComparePageState(me.shelf))
     st.title("Compare")
     st.write("One picture, several models side by side: each column is an interview of its own.")
     left, right = st.columns([2, 3], gap="large")
@@ -147,7 +147,7 @@ def page() -> None:
             watch(desk.busy, lambda: _results(desk), key="compare")
 
 
-def _start(me: Visitor, desk: Desk) -> None:
+def _start(me: Visitor, desk: ComparePageState) -> None:
     missing, busy = desk.missing, desk.busy is not None
     models = desk.models()
     reason = blocked(vision=[sees for _, sees, _ in models], questioner=[asks for _, _, asks in models])
@@ -174,7 +174,7 @@ def _start(me: Visitor, desk: Desk) -> None:
         st.info("Choose at least one model; two or more to compare.", icon=":material/compare:")
 
 
-def _settings(desk: Desk) -> None:
+def _settings(desk: ComparePageState) -> None:
     axes: dict[Axis, str] = {"eyes": "Vision models", "questioners": "Language models"}
     axis = st.segmented_control(
         "What differs", list(axes), default=desk.axis, required=True, format_func=axes.__getitem__, key="compare-axis"
@@ -205,7 +205,7 @@ def _settings(desk: Desk) -> None:
     desk.rounds = int(st.number_input("Questions", 1, 30, desk.rounds, key="compare-rounds"))
 
 
-def begin(me: Visitor, desk: Desk) -> None:
+def begin(me: Visitor, desk: ComparePageState) -> None:
     """Start one interview per chosen model that has none; all of them anew where none is missing. Raises UsageError."""
     held = desk.held
     assert held is not None
@@ -216,7 +216,7 @@ def begin(me: Visitor, desk: Desk) -> None:
         keep = {}
     columns = []
     for title, sees, asks in desk.models():
-        steered = Steered(
+        steered = LiveInterview(
             held.info,
             held.open,
             partial(eye, sees),
@@ -254,7 +254,7 @@ def _drive(columns: list[Column], column: Column, job: Job) -> None:
             other.job.stop()
 
 
-def _results(desk: Desk) -> None:
+def _results(desk: ComparePageState) -> None:
     announce(
         [line for column in desk.columns for line in _said(column)],
         of=desk.held.id if desk.held is not None else "",
@@ -272,7 +272,7 @@ def _said(column: Column) -> list[str]:
     return []
 
 
-def _columns(desk: Desk) -> None:
+def _columns(desk: ComparePageState) -> None:
     if desk.busy is not None and len(desk.columns) > 1:
         st.button("Stop all", key="compare-stop", icon=":material/stop:", on_click=desk.stop)
     for column, place in zip(list(desk.columns), st.columns(max(1, len(desk.columns)), gap="medium"), strict=False):
@@ -280,7 +280,7 @@ def _columns(desk: Desk) -> None:
             _column(desk, column)
 
 
-def _column(desk: Desk, column: Column) -> None:
+def _column(desk: ComparePageState, column: Column) -> None:
     view, job, name = column.steered.view, column.job, label(column.title, 40)
     st.subheader(plain(column.title), anchor=False)
     st.html(f'<p class="iq-note">{text(column.questioner)} asks, {text(column.vision)} answers</p>')
@@ -324,7 +324,7 @@ def _end(act: Callable[..., None], *args: object) -> None:
     lead_to("compare-results")
 
 
-def _figures(view: View) -> None:
+def _figures(view: InterviewState) -> None:
     """What can be counted: questions, unsure and contradicting answers, time."""
     if not view.turns:
         return
@@ -337,7 +337,7 @@ def _figures(view: View) -> None:
     st.html(f"<p>{tags}</p>")
 
 
-def _export(desk: Desk) -> None:
+def _export(desk: ComparePageState) -> None:
     done = [(column.title.replace(":", "-").replace("/", "-"), column.steered.view.caption) for column in desk.columns]
     captions = [(name, caption) for name, caption in done if caption is not None]
     if captions and desk.busy is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import streamlit as st
 
 from core.errors import printable
-from ui.state.curation import CurationState
+from ui.state.curation import CuratePageState
 from ui.state.session import visitor
 from ui.state.training_tools import may_enter, room, root_box, shown_path
 from ui.views.review_view import MOST, draw_agreement, letters, marked_change, picture_of
@@ -18,7 +18,7 @@ from ui.widgets.curation_steps import draw_new, draw_steps
 from ui.widgets.style import tag, text
 
 if TYPE_CHECKING:
-    from training.curation.folder import Folder
+    from training.curation.folder import CurationFolder
     from training.curation.report.figures import Figures
     from training.curation.review.review import Review
     from training.curation.rules.rules import Rules, Verdict
@@ -42,7 +42,7 @@ def page() -> None:
     """Draw it."""
     if not may_enter():
         return
-    desk = visitor().keep("curate", CurationState)
+    desk = visitor().keep("curate", CuratePageState)
     st.title("Curate")
     st.write("Look at what a model wrote about pictures, say what is wrong with it, and let rules do the rest.")
     with told():
@@ -66,13 +66,13 @@ def page() -> None:
             {"review": _review, "agreement": _agreement, "rules": _rules, "report": _report}[desk.part](desk, folder)
 
 
-def _root(desk: CurationState) -> Path:
+def _root(desk: CuratePageState) -> Path:
     root = root_box("curate-root", desk.root, "curations")
     desk.root = st.session_state["curate-root"]
     return root
 
 
-def _choose(desk: CurationState, root: Path, place: Any) -> Folder | None:
+def _choose(desk: CuratePageState, root: Path, place: Any) -> CurationFolder | None:
     found: list[Path] = room("curation.desk").find_curations(root)
     if desk.path is not None and desk.message and desk.path not in found:
         found = [desk.path, *found]  # begun elsewhere, a moment ago
@@ -90,14 +90,14 @@ def _choose(desk: CurationState, root: Path, place: Any) -> Folder | None:
                 "Curation", found, index=at, format_func=lambda path: shown_path(path, root), key="curate-folder"
             )
         )
-    opened: Folder = room("curation.folder").Folder(desk.path)
+    opened: CurationFolder = room("curation.folder").Folder(desk.path)
     return opened
 
 
 # --- the review queue ---------------------------------------------------------------------------------------------
 
 
-def _review(desk: CurationState, folder: Folder) -> None:
+def _review(desk: CuratePageState, folder: CurationFolder) -> None:
     title = f"{desk.reviewer}, {STAGES[desk.stage].lower()}" if desk.reviewer else "Who are you?"
     known = bool(desk.reviewer)
     # another key for another state: it closes, and lets go of the keys
@@ -131,7 +131,7 @@ def _review(desk: CurationState, folder: Folder) -> None:
     _queue(desk, folder)
 
 
-def _stage(desk: CurationState, where: str) -> str:
+def _stage(desk: CuratePageState, where: str) -> str:
     key = f"curate-stage-{where}"
     chosen = st.segmented_control(
         "Sample", list(STAGES), default=desk.stage, required=True, format_func=STAGES.__getitem__, key=key
@@ -139,7 +139,7 @@ def _stage(desk: CurationState, where: str) -> str:
     return str(chosen or desk.stage)
 
 
-def _draw(desk: CurationState, folder: Folder) -> bool:
+def _draw(desk: CuratePageState, folder: CurationFolder) -> bool:
     """Ask which sample to draw, once per curation."""
     st.info("No sample is drawn yet. It is drawn once, and stays the same for all reviewers.", icon=":material/casino:")
     with st.form("draw"):
@@ -153,7 +153,7 @@ def _draw(desk: CurationState, folder: Folder) -> bool:
     st.rerun()
 
 
-def _sit_down(desk: CurationState, folder: Folder, **drawn: Any) -> None:
+def _sit_down(desk: CuratePageState, folder: CurationFolder, **drawn: Any) -> None:
     kinds = room("curation.labels").Kinds.load(desk.kinds or None)
     work = room("curation.desk")
     desk.review = work.sit_down(folder, desk.reviewer, stage=desk.stage, kinds=kinds, **drawn)
@@ -161,7 +161,7 @@ def _sit_down(desk: CurationState, folder: Folder, **drawn: Any) -> None:
 
 
 @st.fragment
-def _queue(desk: CurationState, folder: Folder) -> None:
+def _queue(desk: CuratePageState, folder: CurationFolder) -> None:
     """One text, and the buttons below it. A fragment: a key redraws this part alone."""
     with told():
         _catch_up(desk, folder)
@@ -187,7 +187,7 @@ def _queue(desk: CurationState, folder: Folder) -> None:
         st.html(f'<p class="iq-sr" role="status" aria-live="polite">{text(said)}</p>')
 
 
-def _catch_up(desk: CurationState, folder: Folder) -> None:
+def _catch_up(desk: CuratePageState, folder: CurationFolder) -> None:
     """Begin, or begin again where somebody else has changed a text since."""
     stamp = room("curation.desk").stamp_of_texts(folder)
     if desk.review is not None and desk.stamp == stamp:
@@ -200,7 +200,7 @@ def _catch_up(desk: CurationState, folder: Folder) -> None:
         desk.review.go_to(place)
 
 
-def _do(desk: CurationState, folder: Folder, review: Review) -> None:
+def _do(desk: CuratePageState, folder: CurationFolder, review: Review) -> None:
     moves, desk.pressed = desk.pressed, set()
     review.note = st.session_state.get(_note_key(review), review.note)
     if moves & {"edit", "leave"}:
@@ -239,7 +239,7 @@ def _picture(review: Review) -> None:
     st.caption(f"{review.place + 1} of {len(review.items)}: {plain(item.id, 60)}")
 
 
-def _text(desk: CurationState, review: Review) -> None:
+def _text(desk: CuratePageState, review: Review) -> None:
     item = review.item
     assert item is not None
     if not desk.editing:
@@ -257,7 +257,7 @@ def _text(desk: CurationState, review: Review) -> None:
             st.form_submit_button("Leave it as it was", type="tertiary", on_click=desk.press, args=("leave",))
 
 
-def _kinds(desk: CurationState, review: Review) -> None:
+def _kinds(desk: CuratePageState, review: Review) -> None:
     keys = letters(review.kinds) if desk.keys else {}
     with st.container(horizontal=True, key="review-kinds", gap="small"):
         for kind in review.kinds.kind:
@@ -275,7 +275,7 @@ def _kinds(desk: CurationState, review: Review) -> None:
     st.text_input("Note", review.note, key=_note_key(review), max_chars=300)
 
 
-def _moves(desk: CurationState, review: Review) -> None:
+def _moves(desk: CuratePageState, review: Review) -> None:
     keys = letters(review.kinds) if desk.keys else {}
     ended = review.item is None
 
@@ -297,7 +297,7 @@ def _moves(desk: CurationState, review: Review) -> None:
 # --- agreement ----------------------------------------------------------------------------------------------------
 
 
-def _agreement(desk: CurationState, folder: Folder) -> None:
+def _agreement(desk: CuratePageState, folder: CurationFolder) -> None:
     stage = _stage(desk, "agreement")
     kinds = room("curation.labels").Kinds.load(desk.kinds or None)
     pairs, differences = room("curation.desk").compare(folder, stage, kinds.names)
@@ -310,7 +310,7 @@ def _agreement(desk: CurationState, folder: Folder) -> None:
 # --- rules --------------------------------------------------------------------------------------------------------
 
 
-def _rules(desk: CurationState, folder: Folder) -> None:
+def _rules(desk: CuratePageState, folder: CurationFolder) -> None:
     rules_room = room("curation.rules")
     with st.expander("Write rules of your own", icon=":material/code:"):
         given = st.text_area(
@@ -349,7 +349,7 @@ def _rules(desk: CurationState, folder: Folder) -> None:
     _apply(folder, rules)
 
 
-def _verdict(desk: CurationState, folder: Folder, rules: Rules) -> Verdict:
+def _verdict(desk: CuratePageState, folder: CurationFolder, rules: Rules) -> Verdict:
     work = room("curation.desk")
     key = (str(folder.path), work.stamp(folder), json.dumps(rules.model_dump(mode="json")))
     if desk.verdict is None or desk.verdict[0] != key:
@@ -381,7 +381,7 @@ def _hits(rules: Rules, verdict: Verdict) -> None:
         st.caption(f"These are the first {MOST}.")
 
 
-def _apply(folder: Folder, rules: Rules) -> None:
+def _apply(folder: CurationFolder, rules: Rules) -> None:
     st.divider()
     partly = st.checkbox("Leave out pictures that have no repaired text yet", key="curate-apply-partly")
     with st.container(horizontal=True):
@@ -404,7 +404,7 @@ def _apply(folder: Folder, rules: Rules) -> None:
 # --- progress and report ------------------------------------------------------------------------------------------
 
 
-def _report(desk: CurationState, folder: Folder) -> None:
+def _report(desk: CuratePageState, folder: CurationFolder) -> None:
     found = _figures(desk, folder)
     made = found.generated + sum(found.ungenerated.values())
     tried = found.repaired + sum(found.unrepaired.values())
@@ -444,7 +444,7 @@ def _report(desk: CurationState, folder: Folder) -> None:
         st.markdown(markdown.partition("\n")[2])
 
 
-def _figures(desk: CurationState, folder: Folder) -> Figures:
+def _figures(desk: CuratePageState, folder: CurationFolder) -> Figures:
     key = (str(folder.path), room("curation.desk").stamp(folder))
     if desk.figures is None or desk.figures[0] != key:
         with st.spinner("Everything is counted"):

@@ -14,7 +14,7 @@ import streamlit as st
 from agents.text.export import KINDS, MIME, Kind, exported
 from core.errors import StoreError, UsageError, printable
 from core.settings import get_settings
-from core.store.query import Names, Wanted, after, first_moment
+from core.store.query import Names, TranscriptQuery, after, first_moment
 from core.store.transcripts import StoredCaption
 from ui.state.session import Visitor, visitor
 from ui.state.transcripts import store
@@ -57,9 +57,9 @@ class Search:
     picked: dict[str, str] = field(default_factory=dict)
     """Ids that were selected, with what they are called."""
 
-    def wanted(self, me: Visitor) -> Wanted:
+    def wanted(self, me: Visitor) -> TranscriptQuery:
         """As the store knows it; only one's own where not all may be seen. Raises UsageError."""
-        return Wanted(
+        return TranscriptQuery(
             self.words,
             self.vision,
             self.questioner,
@@ -90,7 +90,7 @@ def page() -> None:
         with told():
             _opened(me, search, st.query_params[ADDRESS])
         return
-    there = store().count(Wanted(ids=own(me)))
+    there = store().count(TranscriptQuery(ids=own(me)))
     if not there:
         st.info(
             "There is no transcript yet. Interviews and chats are kept here by themselves.", icon=":material/history:"
@@ -235,7 +235,7 @@ def _pick_none(search: Search) -> None:
     search.picked.clear()
 
 
-def _actions(search: Search, wanted: Wanted, total: int, found: list[StoredCaption]) -> None:
+def _actions(search: Search, wanted: TranscriptQuery, total: int, found: list[StoredCaption]) -> None:
     picked = len(search.picked)
     here = {one.id: one.source or "no picture" for one in found}
     with st.container(horizontal=True, vertical_alignment="center", key="history-actions"):
@@ -264,12 +264,12 @@ def _actions(search: Search, wanted: Wanted, total: int, found: list[StoredCapti
             st.session_state["history.delete"] = True
 
 
-def _exports(search: Search, wanted: Wanted, number: int) -> None:
+def _exports(search: Search, wanted: TranscriptQuery, number: int) -> None:
     if number > MOST_EXPORTED:
         st.info(f"More than {MOST_EXPORTED:,} at once are too many for a browser; narrow the search by a date.")
         return
     # What was selected counts, however it was found.
-    chosen = Wanted(ids=_within(wanted, search)) if search.picked else wanted
+    chosen = TranscriptQuery(ids=_within(wanted, search)) if search.picked else wanted
     for kind, title in KINDS.items():
         st.download_button(
             title,
@@ -283,11 +283,11 @@ def _exports(search: Search, wanted: Wanted, number: int) -> None:
     st.caption("JSON Lines loses nothing; CSV and Parquet are tables with one row for each.")
 
 
-def _file(chosen: Wanted, kind: Kind) -> bytes:
+def _file(chosen: TranscriptQuery, kind: Kind) -> bytes:
     return exported(store().records(chosen), kind)
 
 
-def _within(wanted: Wanted, search: Search) -> frozenset[str]:
+def _within(wanted: TranscriptQuery, search: Search) -> frozenset[str]:
     """What is selected, and may be seen."""
     return frozenset(search.picked) if wanted.ids is None else frozenset(search.picked) & wanted.ids
 
@@ -339,7 +339,7 @@ def _delete_dialog(me: Visitor, search: Search) -> None:
         with st.container(horizontal=True):
             if st.button("Delete", type="primary", key="history-delete-yes", icon=":material/delete_forever:"):
                 with told():
-                    mine = _within(Wanted(ids=own(me)), search)
+                    mine = _within(TranscriptQuery(ids=own(me)), search)
                     gone = store().delete_all(mine)
                     _pick_none(search)
                     _forget_delete()

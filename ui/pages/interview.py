@@ -7,7 +7,16 @@ from collections.abc import Callable
 import streamlit as st
 
 from core.settings import get_settings
-from ui.state.interviews import MOST_ROUNDS, Desk, Item, Setting, begin, desk_of, go_on, progress_of
+from ui.state.interviews import (
+    MOST_ROUNDS,
+    InterviewItem,
+    InterviewPageState,
+    InterviewSettings,
+    begin,
+    desk_of,
+    go_on,
+    progress_of,
+)
 from ui.state.jobs import queue_words, watch
 from ui.state.navigation import draw_kept
 from ui.state.pictures import show
@@ -52,7 +61,7 @@ def page() -> None:
 # --- the pictures -------------------------------------------------------------------------------------------------
 
 
-def _picture(desk: Desk, item: Item) -> None:
+def _picture(desk: InterviewPageState, item: InterviewItem) -> None:
     if item.held is None:
         st.info(
             "This interview is kept without its picture. Add the same picture again to go on with it.",
@@ -76,7 +85,7 @@ def _picture(desk: Desk, item: Item) -> None:
             )
 
 
-def _remove(item: Item) -> None:
+def _remove(item: InterviewItem) -> None:
     me = visitor()
     desk = desk_of(me)
     desk.remove(item)
@@ -87,7 +96,7 @@ def _remove(item: Item) -> None:
 # --- the settings -------------------------------------------------------------------------------------------------
 
 
-def _settings(desk: Desk) -> Setting:
+def _settings(desk: InterviewPageState) -> InterviewSettings:
     setting = desk.setting
     setting.vision = choose_eye("interview-eye", setting.vision)
     setting.questioner = choose_questioner("interview-questioner", setting.questioner)
@@ -120,7 +129,7 @@ def _settings(desk: Desk) -> Setting:
     return setting
 
 
-def _start(me: Visitor, desk: Desk, setting: Setting) -> None:
+def _start(me: Visitor, desk: InterviewPageState, setting: InterviewSettings) -> None:
     waiting = [item for item in desk.items.values() if item.held and item.state == "new"]
     shown = desk.item
     again = [shown] if shown and shown.held and not waiting and not shown.active else []
@@ -145,7 +154,7 @@ def _start(me: Visitor, desk: Desk, setting: Setting) -> None:
 # --- the talk -----------------------------------------------------------------------------------------------------
 
 
-def _talk(me: Visitor, desk: Desk, item: Item, draw: Callable[[], None]) -> None:
+def _talk(me: Visitor, desk: InterviewPageState, item: InterviewItem, draw: Callable[[], None]) -> None:
     wished = item.steered is not None and item.steered.wanted and item.view.state == "complete"
     if wished and item.held and not item.active:
         with told():
@@ -164,7 +173,7 @@ def _talk(me: Visitor, desk: Desk, item: Item, draw: Callable[[], None]) -> None
         draw_kept(item.view.id, f", {seconds(took)}" if took else "")
 
 
-def _dialogue(desk: Desk, item: Item) -> None:
+def _dialogue(desk: InterviewPageState, item: InterviewItem) -> None:
     view, active = item.view, item.active
     announce(
         talk.said_lines(view, item.info.source),
@@ -212,7 +221,7 @@ def _dialogue(desk: Desk, item: Item) -> None:
                 st.rerun()
 
 
-def _standing(desk: Desk, item: Item) -> None:
+def _standing(desk: InterviewPageState, item: InterviewItem) -> None:
     """Which picture this is, and what is being done about it now."""
     job = item.job
     if len(desk.items) > 1:
@@ -237,12 +246,12 @@ def _standing(desk: Desk, item: Item) -> None:
         st.info("Press Start, and they begin to talk.", icon=":material/play_arrow:")
 
 
-def _stop(item: Item) -> None:
+def _stop(item: InterviewItem) -> None:
     item.stop()
     lead_to("talk")
 
 
-def _own_question(me: Visitor, desk: Desk, item: Item) -> None:
+def _own_question(me: Visitor, desk: InterviewPageState, item: InterviewItem) -> None:
     asked = st.chat_input("Ask a question of your own", key=f"ask-{item.key}", max_chars=240)
     if asked and item.steered is not None:
         with told():
@@ -252,7 +261,7 @@ def _own_question(me: Visitor, desk: Desk, item: Item) -> None:
             st.rerun()
 
 
-def _archive(desk: Desk) -> None:
+def _archive(desk: InterviewPageState) -> None:
     done = [(item.stem, item.view.caption) for item in desk.items.values()]
     captions = [(stem, caption) for stem, caption in done if caption is not None]
     if len(captions) > 1:
@@ -274,7 +283,7 @@ def _forget_change() -> None:
     st.session_state.pop("interview.change", None)
 
 
-def _change_dialog(me: Visitor, desk: Desk) -> None:
+def _change_dialog(me: Visitor, desk: InterviewPageState) -> None:
     """Open while the visitor has not said what the answer should be; it survives what happens beside it."""
     wanted = st.session_state.get("interview.change")
     if wanted is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from agents.llm.capabilities import eye_abilities
-from core.hardware import Machine, Weights, find_weights, fits, this_machine
+from core.hardware import Machine, ModelFiles, find_weights, fits, this_machine
 from core.registry import Registry, get_registry
 from core.settings import get_settings
 from ui.state.models import models
@@ -153,7 +153,7 @@ def _weights(entry: Entry, machine: Machine) -> None:
                 _show_weights(find_weights(entry, named), machine)
 
 
-def _show_weights(weights: Weights, machine: Machine) -> None:
+def _show_weights(weights: ModelFiles, machine: Machine) -> None:
     fit = fits(weights, machine)
     if weights.where is None or not weights.nbytes:
         st.caption(f"Weights: {plain(weights.note)}" + (f" ({plain(weights.where)})" if weights.where else ""))

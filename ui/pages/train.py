@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import streamlit as st
 
 from ui.state.session import visitor
-from ui.state.training import TrainingState
+from ui.state.training import TrainPageState
 from ui.state.training_tools import may_enter, room, root_box, shown_path
 from ui.views.text import complete, count, plain, seconds, told
 from ui.widgets.attention import lead_to
@@ -32,7 +32,7 @@ def page() -> None:
     """Draw it."""
     if not may_enter():
         return
-    desk = visitor().keep("train", TrainingState)
+    desk = visitor().keep("train", TrainPageState)
     st.title("Train")
     st.write("Train the projection between a vision model and a language model. It goes on when you close this page.")
     st.session_state.setdefault("train-part", desk.part)
@@ -54,7 +54,7 @@ def page() -> None:
 # --- what is there ------------------------------------------------------------------------------------------------
 
 
-def _runs(desk: TrainingState) -> None:
+def _runs(desk: TrainPageState) -> None:
     root = root_box("train-root", desk.root, "trainings")
     desk.root = st.session_state["train-root"]
     found: list[Path] = room("runs").find_runs(root)
@@ -83,7 +83,7 @@ def _describe(run: Path) -> dict[str, Any]:
     return found
 
 
-def _watch(desk: TrainingState, runs: list[Path], root: Path) -> None:
+def _watch(desk: TrainPageState, runs: list[Path], root: Path) -> None:
     """Draw them, again and again while one is at work; when it ends, the whole page once more.
 
     Without work it is no fragment: see `ui.state.jobs.watch`.
@@ -123,7 +123,7 @@ def _names(runs: list[Path], root: Path) -> dict[Path, str]:
     return {run: shown_path(run, root) for run in runs}
 
 
-def _begun(desk: TrainingState, facts: dict[Path, dict[str, Any]]) -> None:
+def _begun(desk: TrainPageState, facts: dict[Path, dict[str, Any]]) -> None:
     """Say that a training has begun once its process reports that it trains, and not before."""
     run = desk.awaited
     if run is None or run not in facts or facts[run]["state"] == "starting":
@@ -134,7 +134,7 @@ def _begun(desk: TrainingState, facts: dict[Path, dict[str, Any]]) -> None:
         st.rerun()
 
 
-def _run(desk: TrainingState, run: Path, name: str, facts: dict[str, Any]) -> None:
+def _run(desk: TrainPageState, run: Path, name: str, facts: dict[str, Any]) -> None:
     state = facts["state"]
     st.subheader(plain(name), anchor=False)
     about = f"stage {facts['stage']}" + (f", {facts['title']}" if facts["title"] else "")
@@ -180,7 +180,7 @@ def _reason(facts: dict[str, Any]) -> None:
         st.code(f"trained:{facts['run']}", language=None, wrap_lines=True)
 
 
-def _buttons(desk: TrainingState, run: Path, facts: dict[str, Any]) -> None:
+def _buttons(desk: TrainPageState, run: Path, facts: dict[str, Any]) -> None:
     state, key = facts["state"], _key(run)
     if state in AT_WORK:
         if st.button(
@@ -218,7 +218,7 @@ def _buttons(desk: TrainingState, run: Path, facts: dict[str, Any]) -> None:
             )
 
 
-def _change(desk: TrainingState, run: Path) -> None:
+def _change(desk: TrainPageState, run: Path) -> None:
     desk.again, desk.part = run, "new"
     filled = {"recipe": str(run / "recipe.toml"), "model": "", "data": "", "out": str(run), "settings": ""}
     st.session_state.update({"train-part": "new", **{f"train-{name}": value for name, value in filled.items()}})

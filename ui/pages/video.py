@@ -22,11 +22,11 @@ from ui.state.jobs import queue_words, watch
 from ui.state.navigation import draw_kept
 from ui.state.options import get_options
 from ui.state.session import Visitor, visitor
-from ui.state.videos import MOVING_PICTURES, PLAYED, Desk, Item, Setting, desk_of
+from ui.state.videos import MOVING_PICTURES, PLAYED, VideoItem, VideoPageState, VideoSettings, desk_of
 from ui.views.text import complete, count, label, plain, seconds, told
 from ui.views.video_view import (
     CSS,
-    Asked,
+    AskedFrame,
     asked_of,
     asking_html,
     between,
@@ -83,7 +83,7 @@ def page() -> None:
 # --- the video ----------------------------------------------------------------------------------------------------
 
 
-def _intake(desk: Desk) -> None:
+def _intake(desk: VideoPageState) -> None:
     ways = [way for way in WAYS if way != "Example" or can_be_made()]
     with st.container(key="video-intake"):
         way = st.segmented_control(
@@ -104,7 +104,7 @@ def _intake(desk: Desk) -> None:
     draw_notices(notices, focus="video-intake")
 
 
-def _take(desk: Desk, notices: Notices, file: Any, name: str) -> None:
+def _take(desk: VideoPageState, notices: Notices, file: Any, name: str) -> None:
     try:
         with st.spinner("Looking through the video"), file:
             desk.put(films.films().add(file, name))
@@ -113,7 +113,7 @@ def _take(desk: Desk, notices: Notices, file: Any, name: str) -> None:
     st.rerun()
 
 
-def _heading(item: Item) -> None:
+def _heading(item: VideoItem) -> None:
     if item.held is None:
         st.info(
             "This interview is kept without its video. Add the same video again to see its frames or go on with it.",
@@ -137,7 +137,7 @@ def _remove() -> None:
     lead_to("video-intake", control=True)
 
 
-def _player(item: Item) -> None:
+def _player(item: VideoItem) -> None:
     """The video itself, where browsers have a chance to play it; the frame strip tells where one cannot."""
     held, view = item.held, item.view
     if held is None:
@@ -160,7 +160,7 @@ def _player(item: Item) -> None:
 # --- the settings -------------------------------------------------------------------------------------------------
 
 
-def _settings(setting: Setting) -> bool:
+def _settings(setting: VideoSettings) -> bool:
     """Whether they can be begun with."""
     setting.vision = choose_eye("video-eye", setting.vision)
     setting.questioner = choose_questioner("video-questioner", setting.questioner)
@@ -185,7 +185,7 @@ def _settings(setting: Setting) -> bool:
         return _more(setting)
 
 
-def _more(setting: Setting) -> bool:
+def _more(setting: VideoSettings) -> bool:
     setting.rounds = _number_or_none(
         "Questions", setting.rounds, ROUNDS, "video-rounds", f"{ROUNDS}; {ROUNDS_OF_SCENE} of each scene"
     )
@@ -231,7 +231,7 @@ def _second(label: str, value: float | None, key: str, usual: str) -> float | No
     return None if said is None else float(said)
 
 
-def _start(me: Visitor, desk: Desk, *, ready: bool) -> None:
+def _start(me: Visitor, desk: VideoPageState, *, ready: bool) -> None:
     item = desk.item
     again = item is not None and item.view.state in ("complete", "stopped", "failed")
     reason = blocked(vision=[desk.setting.vision], questioner=[desk.setting.questioner])
@@ -255,7 +255,7 @@ def _start(me: Visitor, desk: Desk, *, ready: bool) -> None:
 # --- the talk -----------------------------------------------------------------------------------------------------
 
 
-def _talk(me: Visitor, item: Item) -> None:
+def _talk(me: Visitor, item: VideoItem) -> None:
     if item.watched is None:
         st.info("Press Start, and they begin to talk.", icon=":material/play_arrow:")
         return
@@ -285,13 +285,13 @@ def _talk(me: Visitor, item: Item) -> None:
         draw_kept(item.view.id, f", {seconds(took)}" if took else "")
 
 
-def _sheet(item: Item) -> bytes:
+def _sheet(item: VideoItem) -> bytes:
     assert item.view.caption is not None
     with item.open() as video:
         return as_png(contact_sheet(video, item.view.caption))
 
 
-def _dialogue(item: Item) -> None:
+def _dialogue(item: VideoItem) -> None:
     view, job, asked = item.view, item.job, asked_of(item.view)
     lines = [f"Frame {one.frame}: {one.turn.question} Answer: {one.turn.answer or 'nothing'}" for one in asked]
     if view.state == "complete" and view.summary:
@@ -316,7 +316,7 @@ def _dialogue(item: Item) -> None:
     _questions(item, asked)
 
 
-def _ending(me: Visitor, item: Item) -> None:
+def _ending(me: Visitor, item: VideoItem) -> None:
     """How it ended, where that was not its end; outside of what is drawn again and again, so that no click is lost."""
     view = item.view
     if wrong := films.trouble(item):
@@ -332,7 +332,7 @@ def _ending(me: Visitor, item: Item) -> None:
                 st.rerun()
 
 
-def _strip(item: Item, asked: list[Asked]) -> None:
+def _strip(item: VideoItem, asked: list[AskedFrame]) -> None:
     view = item.view
     if not view.times:
         return
@@ -362,14 +362,14 @@ def _strip(item: Item, asked: list[Asked]) -> None:
     )
 
 
-def asking_of(item: Item) -> int | None:
+def asking_of(item: VideoItem) -> int | None:
     """The frame that is being asked about."""
     from agents.video.interview import frame_of
 
     return frame_of(item.view.asked) if item.view.asked else None
 
 
-def _chosen(item: Item, asked: list[Asked]) -> None:
+def _chosen(item: VideoItem, asked: list[AskedFrame]) -> None:
     """The chosen frame, large, beside what was said of it."""
     number = item.chosen
     if number is None or number > len(item.view.times):
@@ -393,12 +393,12 @@ def _chosen(item: Item, asked: list[Asked]) -> None:
             _own_question(item, number)
 
 
-def _may_steer(item: Item) -> bool:
+def _may_steer(item: VideoItem) -> bool:
     """Whether the visitor may ask and put right: the two have talked, rest now, and the video is there."""
     return bool(item.view.turns) and item.held is not None and not item.active
 
 
-def _own_question(item: Item, number: int) -> None:
+def _own_question(item: VideoItem, number: int) -> None:
     with st.form(f"video-ask-{item.key}-{number}", clear_on_submit=True, border=False):
         words, button = st.columns([4, 1], vertical_alignment="bottom")
         asked = words.text_input(
@@ -414,14 +414,14 @@ def _own_question(item: Item, number: int) -> None:
                 st.rerun()
 
 
-def _scenes(item: Item) -> None:
+def _scenes(item: VideoItem) -> None:
     for number, (part, said) in enumerate(told_of(item.view), start=1):
         with st.container(key=f"jump-{item.key}-scene-{number}", gap=None):
             st.html(scene_html(number, part, said))
             _jump(item, part.first, f"scene {number}", f"scene-{number}")
 
 
-def _questions(item: Item, asked: list[Asked]) -> None:
+def _questions(item: VideoItem, asked: list[AskedFrame]) -> None:
     view = item.view
     if not asked and not view.asked:
         return
@@ -458,7 +458,7 @@ def _forget_change() -> None:
     st.session_state.pop("video.change", None)
 
 
-def _change_dialog(me: Visitor, item: Item) -> None:
+def _change_dialog(me: Visitor, item: VideoItem) -> None:
     """Open while the visitor has not said what the answer should be; it survives what happens beside it."""
     sha256, number = st.session_state.get("video.change", ("", 0))
     asked = asked_of(item.view)
@@ -486,7 +486,7 @@ def _change_dialog(me: Visitor, item: Item) -> None:
     change()
 
 
-def _jump(item: Item, frame: int, where: str, name: str, question: int | None = None) -> None:
+def _jump(item: VideoItem, frame: int, where: str, name: str, question: int | None = None) -> None:
     st.button(
         f"Jump to {where}",
         key=f"video-jump-{item.key}-{name}",

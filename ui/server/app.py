@@ -29,7 +29,7 @@ from ui.widgets.style import style  # noqa: E402
 
 
 @dataclass(frozen=True)
-class Place:
+class PageEntry:
     """One page: the module `ui.pages.<name>`."""
 
     name: str
@@ -46,18 +46,18 @@ class Place:
 
 
 PLACES = (
-    Place("interview", "Interview", ":material/forum:"),
-    Place("chat", "Chat", ":material/chat:"),
-    Place("video", "Video", ":material/movie:"),
-    Place("compare", "Compare", ":material/compare:"),
-    Place("history", "History", ":material/history:"),
-    Place("curate", "Curate", ":material/fact_check:", of_the_machine=True),
-    Place("train", "Train", ":material/model_training:", of_the_machine=True),
-    Place("plugins", "Plugins and models", ":material/extension:", of_the_machine=True),
+    PageEntry("interview", "Interview", ":material/forum:"),
+    PageEntry("chat", "Chat", ":material/chat:"),
+    PageEntry("video", "Video", ":material/movie:"),
+    PageEntry("compare", "Compare", ":material/compare:"),
+    PageEntry("history", "History", ":material/history:"),
+    PageEntry("curate", "Curate", ":material/fact_check:", of_the_machine=True),
+    PageEntry("train", "Train", ":material/model_training:", of_the_machine=True),
+    PageEntry("plugins", "Plugins and models", ":material/extension:", of_the_machine=True),
 )
 
 
-def places(options: UiOptions) -> list[Place]:
+def places(options: UiOptions) -> list[PageEntry]:
     """The pages that visitors of this dashboard have."""
     return [place for place in PLACES if options.may_use_server_paths or not place.of_the_machine]
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from agents.chat.conversation import ChatOptions
 from agents.chat.presets import Form, Tasks
-from agents.chat.tree import BranchedChat, check_pictures
+from agents.chat.tree import ChatTree, check_pictures
 from core.errors import InquisightError, UsageError
 from core.images.picture import Picture
 from core.settings import get_settings
@@ -59,7 +59,7 @@ class LaterPicture(Picture):
 
 
 @dataclass
-class Setting:
+class ChatSettings:
     """Who answers, and how."""
 
     vision: str = field(default_factory=lambda: get_settings().vision)
@@ -74,11 +74,11 @@ class Setting:
 
 
 @dataclass(eq=False)
-class Conversation:
+class VisitorChat:
     """One of them, and the eye it is held with."""
 
     vision: str
-    talk: BranchedChat
+    talk: ChatTree
     job: Job | None = None
 
     @property
@@ -97,21 +97,21 @@ class Conversation:
         return self.talk.first_question or "nothing asked yet"
 
 
-class Desk:
+class ChatPageState:
     """What one visitor has on the page Chat; it outlives a reload."""
 
     def __init__(self, me: Visitor) -> None:
         self._me = me
-        self.setting = Setting()
+        self.setting = ChatSettings()
         self.uploads = 0
         self.tasks = Tasks.load()
-        self.all: list[Conversation] = []
+        self.all: list[VisitorChat] = []
         self.chosen = 0
         self._wishes: list[Callable[[], None]] = []
         self.begin()
 
     @property
-    def here(self) -> Conversation:
+    def here(self) -> VisitorChat:
         """The chosen conversation."""
         return self.all[self.chosen]
 
@@ -159,24 +159,24 @@ class Desk:
     def begin(self) -> None:
         """Another conversation: about the pictures that have no question yet, else about the same ones."""
         before = self.here.talk if self.all else None
-        talk = BranchedChat(self.setting.options(), self.tasks, saver(self._me))
+        talk = ChatTree(self.setting.options(), self.tasks, saver(self._me))
         for picture in (before.waiting or before.pictures) if before is not None else ():
             talk.add(picture)
             if before is not None:
                 before.remove(picture.sha256)
         if before is not None and self.fresh:
             self.all.remove(self.here)
-        self._append(Conversation(self.setting.vision, talk))
+        self._append(VisitorChat(self.setting.vision, talk))
 
     def open_again(self, record: ChatRecord) -> None:
         """A kept conversation, to be read and gone on with. Raises UsageError."""
         options = ChatOptions(form=self.setting.form)
-        talk = BranchedChat.opened(record, self.picture, options, tasks=self.tasks, save=saver(self._me))
+        talk = ChatTree.opened(record, self.picture, options, tasks=self.tasks, save=saver(self._me))
         vision = record.vision.get("name") or self.setting.vision
-        self._append(Conversation(vision, talk))
+        self._append(VisitorChat(vision, talk))
         self.setting.vision = vision
 
-    def _append(self, one: Conversation) -> None:
+    def _append(self, one: VisitorChat) -> None:
         self.all.append(one)
         idle = [old for old in self.all[:-1] if not old.active]
         for old in idle[: max(0, len(self.all) - MOST)]:
@@ -213,7 +213,7 @@ class Desk:
         """Whether the next question begins another conversation, because another eye is chosen."""
         return not self.fresh and self.setting.vision != self.here.vision
 
-    def _drive(self, one: Conversation, wish: Callable[[], None]) -> None:
+    def _drive(self, one: VisitorChat, wish: Callable[[], None]) -> None:
         talk, spec = one.talk, one.vision
         if one.active:
             raise UsageError("an answer is being given; wait for it, or stop it")
@@ -238,6 +238,6 @@ class Desk:
             raise
 
 
-def desk_of(me: Visitor) -> Desk:
+def desk_of(me: Visitor) -> ChatPageState:
     """The visitor's desk; the page History puts conversations on it with `open_again`."""
-    return me.keep("chat", lambda: Desk(me))
+    return me.keep("chat", lambda: ChatPageState(me))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class CurationState:
+class CuratePageState:
     """What one visitor works at; it outlives a reload."""
 
     root: str = ""

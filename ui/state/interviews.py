@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from agents.interview.driver import Failed
-from agents.interview.live import Steered, View
+from agents.interview.live import InterviewState, LiveInterview
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from core.errors import InquisightError, UsageError
@@ -36,7 +36,7 @@ DOING: Final = {
 
 
 @dataclass
-class Setting:
+class InterviewSettings:
     """Who talks, and how."""
 
     vision: str = field(default_factory=lambda: get_settings().vision)
@@ -51,7 +51,7 @@ class Setting:
         return InterviewOptions(rounds=self.rounds, context=self.context, language=self.language.strip() or None)
 
 
-def state_of(view: View, job: Job | None) -> str:
+def state_of(view: InterviewState, job: Job | None) -> str:
     """One interview's state in a word: new, waiting, talking, stopped, failed or finished."""
     if job is not None and job.active:
         return "waiting" if job.state == "waiting" else "talking"
@@ -60,7 +60,7 @@ def state_of(view: View, job: Job | None) -> str:
     return {"complete": "finished", "running": "talking"}.get(view.state, view.state)
 
 
-def progress_of(view: View, rounds: int) -> str:
+def progress_of(view: InterviewState, rounds: int) -> str:
     """How far an interview is: "question 3 of 8", "3 answers"; "" before the first question."""
     if view.state == "running" and (view.turns or view.asked):
         if view.doing == "summarising":
@@ -71,15 +71,15 @@ def progress_of(view: View, rounds: int) -> str:
 
 
 @dataclass(eq=False)
-class Item:
+class InterviewItem:
     """A picture on the page, and the interview about it with a job of its own."""
 
     info: PictureInfo
     held: Held | None
-    steered: Steered | None = None
+    steered: LiveInterview | None = None
     job: Job | None = None
     removed: bool = False
-    before: Steered | None = None
+    before: LiveInterview | None = None
     """The interview that the present one replaces, there again where that is stopped before it began."""
 
     @property
@@ -88,9 +88,9 @@ class Item:
         return self.info.sha256[:12]
 
     @property
-    def view(self) -> View:
+    def view(self) -> InterviewState:
         """How its interview stands."""
-        return self.steered.view if self.steered else View()
+        return self.steered.view if self.steered else InterviewState()
 
     @property
     def active(self) -> bool:
@@ -135,19 +135,19 @@ class Item:
                 self.steered, self.job = self.before, None
 
 
-class Desk:
+class InterviewPageState:
     """What one visitor has on the page Interview; it outlives a reload."""
 
     def __init__(self) -> None:
-        self.items: dict[str, Item] = {}
-        self.setting = Setting()
+        self.items: dict[str, InterviewItem] = {}
+        self.setting = InterviewSettings()
         self.picked: str | None = None
         """The picture that the visitor chose to see; None: the one that is being talked about."""
         self.uploads = 0
         self._shown: str | None = None
 
     @property
-    def item(self) -> Item | None:
+    def item(self) -> InterviewItem | None:
         """The picture to show: the chosen one, else the one that is being talked about, else the newest."""
         if self.picked in self.items:
             self._shown = self.picked
@@ -177,11 +177,11 @@ class Desk:
         if held.id in self.items:
             self.items[held.id].held = held
         else:
-            self.items[held.id] = Item(held.info, held)
+            self.items[held.id] = InterviewItem(held.info, held)
         if self.job is None:
             self.picked, self._shown = None, held.id
 
-    def remove(self, item: Item) -> None:
+    def remove(self, item: InterviewItem) -> None:
         """Take a picture away, and stop its interview; the others go on."""
         item.removed = True
         item.stop()
@@ -200,7 +200,7 @@ class Desk:
                 "this interview was begun with prompts of your own; go on with `inquisight caption --resume`"
             )
         known = {key: caption.options[key] for key in ("rounds", "context", "language") if key in caption.options}
-        item = Item(caption.picture, held)
+        item = InterviewItem(caption.picture, held)
         names = caption.vision.get("name", ""), caption.questioner.get("name", "")
         item.steered = _steered(me, item, *names, InterviewOptions(**known), caption.seed, caption)
         earlier = self.items.get(item.info.sha256)
@@ -210,12 +210,12 @@ class Desk:
         self.pick(item.info.sha256)
 
 
-def desk_of(me: Visitor) -> Desk:
+def desk_of(me: Visitor) -> InterviewPageState:
     """The visitor's desk; the page History puts interviews on it with `open_again`."""
-    return me.keep("interview", Desk)
+    return me.keep("interview", InterviewPageState)
 
 
-def begin(me: Visitor, items: list[Item], setting: Setting) -> None:
+def begin(me: Visitor, items: list[InterviewItem], setting: InterviewSettings) -> None:
     """Interview `items` anew, one after the other, each in a job of its own. Raises UsageError."""
     options = setting.options()
     require(vision=[setting.vision], questioner=[setting.questioner])
@@ -227,7 +227,7 @@ def begin(me: Visitor, items: list[Item], setting: Setting) -> None:
             item.job = me.jobs.start("interview", item.info.source, work, queue="interview")
 
 
-def go_on(me: Visitor, item: Item) -> None:
+def go_on(me: Visitor, item: InterviewItem) -> None:
     """Take up an interview that has stopped, or see to what was wished; nothing while it is going on. UsageError."""
     if item.steered is not None and not item.active:
         item.job = me.jobs.start("interview", item.info.source, partial(_drive, [item], item, item.steered))
@@ -235,14 +235,14 @@ def go_on(me: Visitor, item: Item) -> None:
 
 def _steered(
     me: Visitor,
-    item: Item,
+    item: InterviewItem,
     sees: str,
     asks: str,
     options: InterviewOptions,
     seed: int | None,
     earlier: Caption | None = None,
-) -> Steered:
-    return Steered(
+) -> LiveInterview:
+    return LiveInterview(
         item.info,
         item.open,
         lambda: eye(sees),
@@ -254,7 +254,7 @@ def _steered(
     )
 
 
-def _drive(items: list[Item], item: Item, steered: Steered, job: Job) -> None:
+def _drive(items: list[InterviewItem], item: InterviewItem, steered: LiveInterview, job: Job) -> None:
     """Hold one interview of several with the same models; an error that the others would meet stops those."""
     if drive(steered, job) is not None:
         for other in items:
@@ -262,7 +262,7 @@ def _drive(items: list[Item], item: Item, steered: Steered, job: Job) -> None:
                 other.stop()
 
 
-def drive(steered: Steered, job: Job) -> InquisightError | None:
+def drive(steered: LiveInterview, job: Job) -> InquisightError | None:
     """Let two models talk until they are done or the job is stopped. What fails stands in the interview's own view.
 
     Returns the error that any other interview with the same model would meet as well.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class TrainingState:
+class TrainPageState:
     """What one visitor looks at; it outlives a reload."""
 
     root: str = ""

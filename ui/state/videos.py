@@ -25,7 +25,7 @@ from agents.video.sampling import Sampling
 from agents.video.watching import VideoView, Watched, Wishes
 from core.errors import InquisightError, UsageError
 from core.settings import get_settings
-from core.video.base import Limits, Video
+from core.video.base import Video, VideoLimits
 from core.video.clip import open_video
 from ui.state.jobs import Job
 from ui.state.models import eye, questioner
@@ -103,8 +103,8 @@ class HeldVideo:
         self._gone()
 
 
-def _limits() -> Limits:
-    return Limits(pixels=get_settings().max_pixels, bytes=get_options().video_mb * 1_000_000)
+def _limits() -> VideoLimits:
+    return VideoLimits(pixels=get_settings().max_pixels, bytes=get_options().video_mb * 1_000_000)
 
 
 def sweep() -> None:
@@ -195,7 +195,7 @@ def films() -> Films:
 
 
 @dataclass
-class Setting:
+class VideoSettings:
     """Who talks, about which frames, and how; None: as the command line does it unasked."""
 
     vision: str = field(default_factory=lambda: get_settings().vision)
@@ -228,7 +228,7 @@ class Setting:
 
 
 @dataclass(eq=False)
-class Item:
+class VideoItem:
     """The video on the desk, the interview about it, and the frames that were looked at."""
 
     info: PictureInfo
@@ -285,12 +285,12 @@ class Item:
             self.held.remove()
 
 
-class Desk:
+class VideoPageState:
     """What one visitor has on the page Video; it outlives a reload."""
 
     def __init__(self) -> None:
-        self.item: Item | None = None
-        self.setting = Setting()
+        self.item: VideoItem | None = None
+        self.setting = VideoSettings()
         self.uploads = 0
 
     def put(self, held: HeldVideo) -> None:
@@ -304,7 +304,7 @@ class Desk:
                 held.remove()
                 raise UsageError(f"{item.info.source} is being talked about; stop that, or wait, to add another video")
             self.remove()
-            self.item = Item(held.info, held)
+            self.item = VideoItem(held.info, held)
         elif item.active:
             held.remove()
         else:
@@ -320,7 +320,7 @@ class Desk:
     def open_again(self, caption: Caption, me: Visitor) -> None:
         """A kept interview about a video, to be read, and gone on with once its video is there. Raises UsageError."""
         there = self.item if self.item is not None and self.item.info.sha256 == caption.picture.sha256 else None
-        item = Item(caption.picture, there.held if there else None)
+        item = VideoItem(caption.picture, there.held if there else None)
         names = caption.vision.get("name", ""), caption.questioner.get("name", "")
         item.watched = _watched(me, item, *names, Wishes(), caption.seed, caption)
         if there is None:
@@ -330,12 +330,12 @@ class Desk:
         self.item = item
 
 
-def desk_of(me: Visitor) -> Desk:
+def desk_of(me: Visitor) -> VideoPageState:
     """The visitor's desk; the page History puts interviews on it with `open_again`."""
-    return me.keep("video", Desk)
+    return me.keep("video", VideoPageState)
 
 
-def begin(me: Visitor, item: Item, setting: Setting) -> None:
+def begin(me: Visitor, item: VideoItem, setting: VideoSettings) -> None:
     """Begin the interview anew. Raises UsageError."""
     require(vision=[setting.vision], questioner=[setting.questioner])
     before = item.watched, item.frames, item.chosen
@@ -348,7 +348,7 @@ def begin(me: Visitor, item: Item, setting: Setting) -> None:
         raise
 
 
-def go_on(me: Visitor, item: Item) -> None:
+def go_on(me: Visitor, item: VideoItem) -> None:
     """Take up an interview that has not ended. Raises UsageError."""
     watched, held = item.watched, item.held
     if watched is None or held is None or item.active:
@@ -372,7 +372,7 @@ def go_on(me: Visitor, item: Item) -> None:
     item.job = me.jobs.start("video", held.label, work)
 
 
-def look_again(item: Item) -> None:
+def look_again(item: VideoItem) -> None:
     """Decode the frames of a kept interview, whose video is there again. Raises VideoError."""
     caption = item.view.caption
     if caption is None or item.held is None or item.active or item.frames:
@@ -385,7 +385,7 @@ def look_again(item: Item) -> None:
 
 def _watched(
     me: Visitor,
-    item: Item,
+    item: VideoItem,
     sees: str,
     asks: str,
     wishes: Wishes,
@@ -405,7 +405,7 @@ def _watched(
     )
 
 
-def trouble(item: Item) -> str:
+def trouble(item: VideoItem) -> str:
     """What went wrong, as a sentence; "" where nothing did."""
     if item.job is not None and item.job.state == "failed" and item.job.error:
         return item.job.error

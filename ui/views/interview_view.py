@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 
-from agents.interview.live import View, corrected
+from agents.interview.live import InterviewState, corrected
 from agents.text.attribution import added_by_turns
 from agents.text.contradictions import contradictions
 from ui.state.transcripts import as_json, as_sidecar, as_text
@@ -78,7 +78,7 @@ def turn_html(one: Marked) -> str:
     )
 
 
-def asking_html(view: View) -> str:
+def asking_html(view: InterviewState) -> str:
     """The question whose answer is awaited."""
     by = tag("your question") if view.asked_by == "person" else ""
     return (
@@ -87,7 +87,7 @@ def asking_html(view: View) -> str:
     )
 
 
-def said_lines(view: View, name: str) -> list[str]:
+def said_lines(view: InterviewState, name: str) -> list[str]:
     """What screen readers are told as it comes: the picture's name, each answer with its question, the description."""
     lines = [f"Picture {name}"]
     lines += [
@@ -107,7 +107,7 @@ def draw_contradictions(turns: Iterable[Turn]) -> None:
         st.html(f'<div class="iq-note"><strong>These answers contradict each other:</strong><ul>{lines}</ul></div>')
 
 
-def captions_html(view: View) -> str:
+def captions_html(view: InterviewState) -> str:
     """The three captions side by side; in the last one, what each turn added is marked with its number."""
     cards = []
     for name, title, about in _TITLES:
@@ -124,7 +124,7 @@ def captions_html(view: View) -> str:
     return f'<div class="iq-cards">{"".join(cards)}</div>'
 
 
-def _summary_html(view: View) -> str:
+def _summary_html(view: InterviewState) -> str:
     if not view.summary:
         return f'{text(view.written)}<span class="iq-dots"></span>' if view.written else ""
     parts = []
@@ -139,7 +139,7 @@ def _summary_html(view: View) -> str:
     return "".join(parts)
 
 
-def draw_captions(view: View) -> None:
+def draw_captions(view: InterviewState) -> None:
     """The three captions, and how to read their marks."""
     st.html(captions_html(view))
     if view.summary and any(piece.turn for piece in added_by_turns(view.summary, view.turns)):

@@ -22,7 +22,7 @@ from ui.widgets.clipboard import copy_button
 from ui.widgets.style import tag, text
 
 if TYPE_CHECKING:
-    from agents.video.interview import Part
+    from agents.video.interview import VideoPart
     from agents.video.watching import VideoView
     from core.records import Caption, Turn
     from ui.state.videos import Frame
@@ -49,7 +49,7 @@ CSS = """
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AskedFrame:
     """One question and its answer, with the frame it was about."""
 
     number: int  # of the question, from 1
@@ -59,24 +59,24 @@ class Asked:
     turn: Turn  # its question without the label
 
 
-def asked_of(view: VideoView) -> list[Asked]:
+def asked_of(view: VideoView) -> list[AskedFrame]:
     """The questions, in the order in which they were asked."""
-    found: list[Asked] = []
+    found: list[AskedFrame] = []
     for place, turn in enumerate(view.turns):
         frame = frame_of(turn.question)
         if frame is not None and 1 <= frame <= len(view.times):
             bare = turn.model_copy(update={"question": without_label(turn.question)})
-            found.append(Asked(len(found) + 1, frame, view.times[frame - 1], place, bare))
+            found.append(AskedFrame(len(found) + 1, frame, view.times[frame - 1], place, bare))
     return found
 
 
-def told_of(view: VideoView) -> list[tuple[Part, str]]:
+def told_of(view: VideoView) -> list[tuple[VideoPart, str]]:
     """Each part that was told, of a video of several; "" for one that is about to be told anew."""
     told = [turn.answer for turn in view.turns if turn.asked_by == SCENE]
     return list(zip(view.parts, told, strict=False)) if len(view.parts) > 1 else []
 
 
-def times_of(asked: Sequence[Asked], view: VideoView) -> list[int]:
+def times_of(asked: Sequence[AskedFrame], view: VideoView) -> list[int]:
     """How often each frame was asked about, that of frame 1 first."""
     counts = [0] * len(view.times)
     for one in asked:
@@ -84,7 +84,7 @@ def times_of(asked: Sequence[Asked], view: VideoView) -> list[int]:
     return counts
 
 
-def said_of(asked: Sequence[Asked], frame: int) -> str:
+def said_of(asked: Sequence[AskedFrame], frame: int) -> str:
     """What is known of a frame, for those who do not see it."""
     return learned([one.turn for one in asked if one.frame == frame])
 
@@ -105,7 +105,7 @@ def data_url(jpeg: bytes) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
 
 
-def question_html(one: Asked, frame: Frame | None) -> str:
+def question_html(one: AskedFrame, frame: Frame | None) -> str:
     """One question and its answer, beside its frame."""
     unsure = one.turn.certainty == "unsure"
     kinds = [
@@ -145,7 +145,7 @@ def story_html(view: VideoView) -> str:
     return f'<section class="iq-caption iq-story" aria-label="The story"><h2>The story</h2><p>{body}</p></section>'
 
 
-def scene_html(number: int, part: Part, said: str) -> str:
+def scene_html(number: int, part: VideoPart, said: str) -> str:
     """What happens in one part; `said` is empty while that is awaited."""
     body = text(said) or '<span class="iq-dots"></span>'
     return (

@@ -21,10 +21,10 @@ from ui.widgets.model_choice import RULES, Kind, blocked, choose_eye, choose_men
 from ui.widgets.style import tag, text
 
 if TYPE_CHECKING:
-    from training.curation.folder import Folder, Step
+    from training.curation.folder import CurationFolder, Step
     from training.curation.report.figures import Figures
     from training.curation.steps.processes import Doing
-    from ui.state.curation import CurationState
+    from ui.state.curation import CuratePageState
 
 EVERY: Final = 1.0  # seconds between two looks at a step
 LOOKS: Final = """<style>
@@ -34,7 +34,7 @@ BUSY: Final = {"generate": "Describing", "repair": "Repairing", "export": "Writi
 LEAVING: Final = {"repair": "It waits for the calls under way, which are paid for, and leaves"}
 
 
-def draw_new(desk: CurationState, root: Path) -> None:
+def draw_new(desk: CuratePageState, root: Path) -> None:
     """A curation to begin: which pictures, how many, who looks at them, and where it is kept."""
     left, right = st.columns([3, 2], gap="large")
     with left:
@@ -113,7 +113,7 @@ def _follows(vision: str) -> bool:
 # --- the steps of one that is there ---------------------------------------------------------------------------------
 
 
-def draw_steps(desk: CurationState, folder: Folder, counted: Callable[[], Figures]) -> None:
+def draw_steps(desk: CuratePageState, folder: CurationFolder, counted: Callable[[], Figures]) -> None:
     """Each step with how far it is and what can be done; drawn anew while one is at work."""
     if desk.message:
         st.success(plain(desk.message), icon=":material/check:")
@@ -137,7 +137,7 @@ def draw_steps(desk: CurationState, folder: Folder, counted: Callable[[], Figure
     part()
 
 
-def _cards(desk: CurationState, folder: Folder, found: Figures, doing: Doing) -> None:
+def _cards(desk: CuratePageState, folder: CurationFolder, found: Figures, doing: Doing) -> None:
     if doing.error and not doing.at_work:
         st.error(plain(complete(doing.error)), icon=":material/error:")
     for number, (step, title, draw) in enumerate(
@@ -157,7 +157,7 @@ def _cards(desk: CurationState, folder: Folder, found: Figures, doing: Doing) ->
                 draw(desk, folder, found, doing)
 
 
-def _live(desk: CurationState, folder: Folder, doing: Doing) -> None:
+def _live(desk: CuratePageState, folder: CurationFolder, doing: Doing) -> None:
     words = {"starting": "It loads what it needs", "stopping": LEAVING.get(doing.step, "It keeps what is done")}
     said = words.get(doing.state, BUSY.get(doing.step, "At work"))
     st.html(f'<p class="iq-dots iq-note" role="status" aria-live="polite">{text(said)}</p>')
@@ -189,7 +189,14 @@ def _bar(done: int, total: int, what: str, aside: int) -> None:
 
 
 def _start(
-    desk: CurationState, folder: Folder, label: str, step: str, options: list[str], *, key: str = "", **how: Any
+    desk: CuratePageState,
+    folder: CurationFolder,
+    label: str,
+    step: str,
+    options: list[str],
+    *,
+    key: str = "",
+    **how: Any,
 ) -> None:
     """A button that starts a step once it is pressed."""
     name = f"make-go-{key or step}"
@@ -201,7 +208,7 @@ def _start(
             st.rerun()
 
 
-def _check_models(folder: Folder, step: str, options: Sequence[str] = ()) -> None:
+def _check_models(folder: CurationFolder, step: str, options: Sequence[str] = ()) -> None:
     """Raise UsageError where the step would load a model that may not be chosen here; its process asks nobody."""
     models: tuple[tuple[Kind, Step, str], ...] = (("eye", "generate", "vision"), ("questioner", "repair", "repairer"))
     for kind, needs, name in models:
@@ -215,7 +222,7 @@ def _check_models(folder: Folder, step: str, options: Sequence[str] = ()) -> Non
             require(**{"vision" if kind == "eye" else "questioner": [spec]})
 
 
-def _describe(desk: CurationState, folder: Folder, found: Figures, doing: Doing) -> None:
+def _describe(desk: CuratePageState, folder: CurationFolder, found: Figures, doing: Doing) -> None:
     aside = sum(found.ungenerated.values())
     done = found.generated + aside
     made = folder.settings("generate")
@@ -251,7 +258,7 @@ def _describe(desk: CurationState, folder: Folder, found: Figures, doing: Doing)
             )
 
 
-def _repair(desk: CurationState, folder: Folder, found: Figures, doing: Doing) -> None:
+def _repair(desk: CuratePageState, folder: CurationFolder, found: Figures, doing: Doing) -> None:
     steps, repairs = room("curation.steps"), room("curation.repair")
     aside = sum(found.unrepaired.values())
     done = found.repaired + aside
@@ -305,7 +312,7 @@ def _repair(desk: CurationState, folder: Folder, found: Figures, doing: Doing) -
             _start(desk, folder, "Try those set aside again", "repair", more, key="unrepaired", disabled=doing.at_work)
 
 
-def _rules(_: CurationState, __: Folder, found: Figures, ___: Doing) -> None:
+def _rules(_: CuratePageState, __: CurationFolder, found: Figures, ___: Doing) -> None:
     if found.verdict is None:
         st.caption("They have not run yet: try them and apply them under Rules.")
         return
@@ -314,7 +321,7 @@ def _rules(_: CurationState, __: Folder, found: Figures, ___: Doing) -> None:
         st.warning("Texts or labels came after the rules ran; apply them again under Rules.", icon=":material/update:")
 
 
-def _export(desk: CurationState, folder: Folder, found: Figures, doing: Doing) -> None:
+def _export(desk: CuratePageState, folder: CurationFolder, found: Figures, doing: Doing) -> None:
     if found.verdict is None or found.stale:
         st.caption("It takes what the rules kept, once they have run.")
         return

@@ -16,9 +16,9 @@ from ui.widgets.attention import lead_to
 from ui.widgets.style import tag, text
 
 if TYPE_CHECKING:
-    from training.preflight import Finding
+    from training.preflight import PreflightFinding
     from training.recipes import Recipe
-    from ui.state.training import TrainingState
+    from ui.state.training import TrainPageState
 
 FIRST: Final = ("own-data",)  # recipes to begin with, the first one that is shipped
 SMALL: Final = "own-stage1"  # ... with the small model that comes along
@@ -26,14 +26,14 @@ SAMPLE: Final = Path("sample-pictures")
 _FITTED: Final = ("Length", "Learning rate")  # of the summary, where the recipe leaves them open
 
 
-def draw_new(desk: TrainingState) -> None:
+def draw_new(desk: TrainPageState) -> None:
     """Draw it."""
     show_trouble()
     with st.container(key="train-form"):
         _form(desk)
 
 
-def _form(desk: TrainingState) -> None:
+def _form(desk: TrainPageState) -> None:
     recipes = room("recipes")
     shipped = list(recipes.shipped())
     earlier = desk.again / "recipe.toml" if desk.again is not None else None
@@ -83,7 +83,7 @@ def _form(desk: TrainingState) -> None:
     ]
     run = Path(out.strip()).expanduser().absolute() if out.strip() else None
     recipe: Recipe | None = None
-    findings: list[Finding] = []
+    findings: list[PreflightFinding] = []
     with right:
         try:
             if name not in names:  # whatever a browser sends
@@ -112,20 +112,20 @@ def _form(desk: TrainingState) -> None:
             _small(shipped)
 
 
-def _named(name: str, title: str, desk: TrainingState) -> str:
+def _named(name: str, title: str, desk: TrainPageState) -> str:
     if desk.again is not None and name == str(desk.again / "recipe.toml"):
         return f"as in {desk.again.name}" + (f": {title}" if title else "")
     return f"{name}: {title}" if title else name
 
 
 @st.cache_data(ttl=10, max_entries=20, show_spinner=False)
-def _findings(of: str, where: str, _recipe: Recipe, _run: Path | None) -> list[Finding]:
+def _findings(of: str, where: str, _recipe: Recipe, _run: Path | None) -> list[PreflightFinding]:
     """What is known to keep it from working; looked at anew every ten seconds."""
-    found: list[Finding] = room("preflight").check(_recipe, _run)
+    found: list[PreflightFinding] = room("preflight").check(_recipe, _run)
     return found
 
 
-def _start(desk: TrainingState, recipe: Recipe | None, run: Path | None, findings: list[Finding]) -> None:
+def _start(desk: TrainPageState, recipe: Recipe | None, run: Path | None, findings: list[PreflightFinding]) -> None:
     st.button(
         "Start",
         type="primary",
@@ -141,7 +141,7 @@ def _start(desk: TrainingState, recipe: Recipe | None, run: Path | None, finding
         st.caption("Name a folder to start.")
 
 
-def _begin(desk: TrainingState, recipe: Recipe, run: Path) -> None:
+def _begin(desk: TrainPageState, recipe: Recipe, run: Path) -> None:
     """Start the process; that it has begun is said once it reports that it trains."""
     room("runs").start(recipe, run)
     desk.chosen, desk.part, desk.version = [run], "runs", desk.version + 1

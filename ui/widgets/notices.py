@@ -26,7 +26,7 @@ MOST: Final = 6  # messages at a time; the oldest go
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class PageNotice:
     """One message, with a line for each thing it is about."""
 
     words: str
@@ -38,12 +38,12 @@ class Notices:
     """The messages of one page that were not dismissed."""
 
     def __init__(self) -> None:
-        self.all: list[Notice] = []
+        self.all: list[PageNotice] = []
 
     def add(self, words: str, details: Sequence[str] = ()) -> None:
         """A new message; one that says the same is replaced."""
         kept = [one for one in self.all if (one.words, one.details) != (words, tuple(details))]
-        self.all = [*kept, Notice(words, tuple(details))][-MOST:]
+        self.all = [*kept, PageNotice(words, tuple(details))][-MOST:]
 
     def dismiss(self, id: str) -> None:
         """Take a message away."""

@@ -26,7 +26,7 @@ _REFUSED: Final = Reason("not taken", "not taken")  # by the page or the visitor
 _CSS: Final = "<style>[data-testid=stFileUploaderDropzoneInstructions] { display: none; }</style>"
 
 
-class Desk(Protocol):
+class PictureTarget(Protocol):
     """Where pictures are put."""
 
     uploads: int  # counted up after each one, so that the widget that held it lets go of its bytes
@@ -34,7 +34,7 @@ class Desk(Protocol):
     def put(self, held: Held) -> None: ...
 
 
-def intake(shelf: Shelf, desk: Desk, *, key: str, several: bool = True) -> None:
+def intake(shelf: Shelf, desk: PictureTarget, *, key: str, several: bool = True) -> None:
     """Draw the ways in. A picture that came is put on `desk`; what was not taken is told until it is dismissed."""
     notices = notices_of(visitor(), key)
     place = f"{key}-intake"
@@ -85,7 +85,7 @@ def _example(key: str) -> list[tuple[bytes, str]]:
     return came
 
 
-def take(shelf: Shelf, desk: Desk, came: Sequence[tuple[bytes, str]], page: str, notices: Notices) -> None:
+def take(shelf: Shelf, desk: PictureTarget, came: Sequence[tuple[bytes, str]], page: str, notices: Notices) -> None:
     """Put every picture on `desk`; what cannot be is one message in `notices`, whatever the number of files."""
     left_out, lines = LeftOut(), []
     for data, name in came:

@@ -7,7 +7,7 @@ from typing import Final
 
 import streamlit as st
 
-from ui.state.interviews import Desk, Item
+from ui.state.interviews import InterviewItem, InterviewPageState
 from ui.views.text import label
 from ui.views.video_view import data_url
 from ui.widgets.attention import lead_to
@@ -30,7 +30,7 @@ _CSS: Final = """
 """
 
 
-def draw_list(desk: Desk, remove: Callable[[Item], None]) -> None:
+def draw_list(desk: InterviewPageState, remove: Callable[[InterviewItem], None]) -> None:
     """One row for each picture; nothing where there is one picture only."""
     shown = desk.item
     if shown is None or len(desk.items) < 2:
@@ -55,7 +55,7 @@ def draw_list(desk: Desk, remove: Callable[[Item], None]) -> None:
                 )
 
 
-def _row(desk: Desk, item: Item, remove: Callable[[Item], None]) -> None:
+def _row(desk: InterviewPageState, item: InterviewItem, remove: Callable[[InterviewItem], None]) -> None:
     name = label(item.info.source, 40)
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key=f"row-{item.key}"):
         if item.held is not None:
@@ -81,6 +81,6 @@ def _row(desk: Desk, item: Item, remove: Callable[[Item], None]) -> None:
         )
 
 
-def _show(desk: Desk, item: Item) -> None:
+def _show(desk: InterviewPageState, item: InterviewItem) -> None:
     desk.pick(item.info.sha256)
     lead_to("talk")

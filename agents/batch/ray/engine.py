@@ -19,10 +19,19 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any, Final
 
-from agents.batch.engine import AHEAD, Away, Captioned, GaveUp, Repeated, Result, Work
-from agents.batch.pipeline import How
+from agents.batch.engine import AHEAD, Away, Captioned, EngineConfig, GaveUp, Repeated, Result
+from agents.batch.pipeline import PipelineConfig
 from agents.batch.ray.cluster import Cluster, ClusterError, connected, shortage, told
-from agents.batch.ray.worker import ROW, Desk, Interviewer, Job, counts_of, environment, from_row, item_row
+from agents.batch.ray.worker import (
+    ROW,
+    Coordinator,
+    Interviewer,
+    WorkerConfig,
+    counts_of,
+    environment,
+    from_row,
+    item_row,
+)
 from core.datasets.pictures.sources import Item
 from core.errors import printable
 
@@ -32,7 +41,7 @@ MANY: Final = 20_000  # blocks in a dataset, rather larger ones than more of the
 CHUNK: Final = 10_000
 
 
-def on_ray(work: Work) -> Generator[Result, None, None]:
+def on_ray(work: EngineConfig) -> Generator[Result, None, None]:
     """On a cluster, or on a Ray of our own on this machine; the same results as `local`, in any order."""
     assert work.away is not None
     with connected(work.away.cluster) as ray:
@@ -43,14 +52,14 @@ def on_ray(work: Work) -> Generator[Result, None, None]:
             batch.close()
 
 
-def block_size(how: How, count: int, workers: int) -> int:
+def block_size(how: PipelineConfig, count: int, workers: int) -> int:
     """Pictures in a block: a part of what runs at a time, so that blocks are through one after the other."""
     few = -(-count // (2 * workers))  # a small batch is shared by all
     return max(1, min(max(how.running // BLOCKS, count // MANY), few, LARGEST))
 
 
 class _Batch:
-    def __init__(self, work: Work, away: Away, ray: Any) -> None:
+    def __init__(self, work: EngineConfig, away: Away, ray: Any) -> None:
         self.work, self.away, self.ray = work, away, ray
         self.returned: queue.Queue[Any] = queue.Queue(maxsize=4)
         self.closed = threading.Event()
@@ -74,7 +83,7 @@ class _Batch:
         here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             ray.get_runtime_context().get_node_id(), soft=True
         )
-        self.desk = ray.remote(Desk).options(num_cpus=0, scheduling_strategy=here).remote(work.rate)
+        self.desk = ray.remote(Coordinator).options(num_cpus=0, scheduling_strategy=here).remote(work.rate)
         known = away.known()
         while some := list(islice(known, CHUNK)):
             ray.get(self.desk.know.remote(some))
@@ -111,7 +120,7 @@ class _Batch:
 
         variables = key_variables()
         here = environment(variables)
-        job = Job(self.away.load, work.open, work.how, work.rate is not None, os.getcwd(), here, variables)
+        job = WorkerConfig(self.away.load, work.open, work.how, work.rate is not None, os.getcwd(), here, variables)
         return ray.data.from_blocks(list(self._blocks(size))).map_batches(
             Interviewer,
             batch_size=size,

@@ -1,4 +1,4 @@
-"""What runs on the machines of a cluster: `Interviewer` holds the models, `Desk` keeps what all of them share.
+"""What runs on the machines of a cluster: `Interviewer` holds the models, `Coordinator` keeps what all of them share.
 
 An interviewer is the local engine with an endless list of pictures: every call of it adds a few, and waits until these
 are through, while others are under way. So its batches stay full from the first picture to the last, and a call that
@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from socket import gethostname
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from agents.batch.engine import Captioned, GaveUp, Repeated, Result, Work, local
-from agents.batch.pipeline import How
+from agents.batch.engine import Captioned, EngineConfig, GaveUp, Repeated, Result, local
+from agents.batch.pipeline import PipelineConfig
 from agents.batch.ray.cluster import ClusterError
 from core.console.silence import hush_libraries
 from core.datasets.pictures.listing import as_blob
@@ -43,7 +43,7 @@ STARTS: Final = 5  # of one worker: Ray makes a lost one anew for ever, and a pi
 Verdict = Literal["yours", "taken", "stop"]
 
 
-class Desk:
+class Coordinator:
     """Which pictures somebody is at, whose turn it is to call the questioner, and whether to begin any more.
 
     Its list is on disk, so that its memory stays flat.
@@ -145,12 +145,12 @@ def _told(error: BaseException) -> tuple[str, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class WorkerConfig:
     """What every worker gets, once."""
 
     load: Callable[[], tuple[VisionBackend, BaseChatModel]]
     open: Callable[[Item], Picture]
-    how: How
+    how: PipelineConfig
     paced: bool
     folder: str  # where the command runs: paths are relative to it
     environment: Mapping[str, str]
@@ -195,7 +195,7 @@ class _Call:
 class Interviewer:
     """An actor of the pool. `__call__` takes a block of pictures, from several threads at once."""
 
-    def __init__(self, job: Job, desk: Any) -> None:
+    def __init__(self, job: WorkerConfig, desk: Any) -> None:
         import ray
 
         self._desk, self._get = desk, ray.get
@@ -222,11 +222,11 @@ class Interviewer:
             return
         threading.Thread(target=self._run, daemon=True, name="interviews").start()
 
-    def _made(self, job: Job, models: tuple[VisionBackend, BaseChatModel]) -> Work:
+    def _made(self, job: WorkerConfig, models: tuple[VisionBackend, BaseChatModel]) -> EngineConfig:
         from agents.interview.driver import describe_questioner
 
         self._described = [models[0].describe(), describe_questioner(models[1])]
-        return Work(
+        return EngineConfig(
             items=self._items,
             open=job.open,
             models=lambda: models,

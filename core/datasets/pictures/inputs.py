@@ -16,7 +16,7 @@ from core.datasets.folders import (
     pictures_below,
 )
 from core.datasets.left_out import LeftOut
-from core.datasets.pictures.sources import Folder, Item, OneFile, PathList, Pattern, Source
+from core.datasets.pictures.sources import FolderSource, Item, OneFile, PathList, Pattern, PictureSource
 from core.errors import ImageError, UsageError, printable
 from core.images.picture import MAX_BYTES, Picture, open_picture
 
@@ -32,7 +32,7 @@ _WAYS: Final = (
 )
 
 
-def find_sources(named: Sequence[str], column: str | None = None) -> list[Source]:
+def find_sources(named: Sequence[str], column: str | None = None) -> list[PictureSource]:
     """What the arguments of the command stand for. Raises UsageError or ImageError, one line."""
     if not named:
         raise UsageError(f"name what holds the pictures: {_WAYS} (see --help)")
@@ -43,7 +43,7 @@ def find_sources(named: Sequence[str], column: str | None = None) -> list[Source
     return sources
 
 
-def _source(name: str, column: str | None) -> Source:
+def _source(name: str, column: str | None) -> PictureSource:
     from core.datasets.pictures.tables import ParquetTable, RowTable
     from core.datasets.pictures.tars import Shards, braces
 
@@ -79,14 +79,14 @@ def _source(name: str, column: str | None) -> Source:
     return OneFile(name)
 
 
-def _folder(name: str, column: str | None) -> Source:
+def _folder(name: str, column: str | None) -> PictureSource:
     """Pictures where there are any, else the shards or tables in it."""
     from core.datasets.pictures.tables import ParquetTable
     from core.datasets.pictures.tars import Shards
 
     left_out = LeftOut()
     if next(pictures_below(name, left_out), None) is not None:
-        return Folder(name)
+        return FolderSource(name)
     if shards := files_below(name, SHARD):
         return Shards(name, shards)
     if tables := files_below(name, PARQUET):
@@ -94,12 +94,12 @@ def _folder(name: str, column: str | None) -> Source:
     raise no_pictures(f"the folder '{printable(name)}'", left_out)
 
 
-def open_item(sources: Sequence[Source], item: Item, max_pixels: int) -> Picture:
+def open_item(sources: Sequence[PictureSource], item: Item, max_pixels: int) -> Picture:
     """The decoded picture. Raises ImageError."""
     return open_picture(sources[item.source].get(item), max_pixels=max_pixels, name=item.key)
 
 
-def bytes_of(sources: Sequence[Source], item: Item) -> bytes:
+def bytes_of(sources: Sequence[PictureSource], item: Item) -> bytes:
     """The original file. Raises ImageError."""
     found = sources[item.source].get(item)
     if isinstance(found, bytes):

@@ -17,7 +17,7 @@ from core.datasets.pictures.sources import Item
 from core.errors import ImageError, printable
 
 if TYPE_CHECKING:
-    from core.datasets.pictures.sources import Found, Source
+    from core.datasets.pictures.sources import Found, PictureSource
 
 CHUNK: Final = 500
 
@@ -54,7 +54,7 @@ class Listing:
         self.first_repeated = ""
         self._count = 0
 
-    def add(self, sources: Sequence[Source]) -> Iterator[int]:
+    def add(self, sources: Sequence[PictureSource]) -> Iterator[int]:
         """List everything the sources name; yields how many pictures were found so far, now and then.
 
         Raises UsageError or ImageError of a source, and ImageError where one names no picture at all.
@@ -69,7 +69,7 @@ class Listing:
                 where = "standard input" if source.name == "-" else f"'{printable(source.name)}'"
                 raise ImageError(f"{where} names no pictures; give the path of one in each line, or row of a table.")
 
-    def _insert_sorted(self, number: int, source: Source) -> Iterator[int]:
+    def _insert_sorted(self, number: int, source: PictureSource) -> Iterator[int]:
         found = source.scan()
         while some := list(islice(found, CHUNK)):
             rows = [(_place(key), as_blob(key), part, cursor) for key, part, cursor in some]
@@ -79,7 +79,7 @@ class Listing:
         yield from self._insert(number, source, ((from_blob(key), part, cursor) for key, part, cursor in ordered))
         self._db.execute("DELETE FROM sorting")
 
-    def _insert(self, number: int, source: Source, found: Iterator[Found]) -> Iterator[int]:
+    def _insert(self, number: int, source: PictureSource, found: Iterator[Found]) -> Iterator[int]:
         while some := list(islice(found, CHUNK)):
             for key, part, cursor in some:
                 if self._put(number, key, part, cursor) or self._put_under_another_key(
@@ -96,7 +96,7 @@ class Listing:
         row = (self._count, as_blob(key), number, part, cursor)
         return self._db.execute("INSERT OR IGNORE INTO listing VALUES (?, ?, ?, ?, ?)", row).rowcount == 1
 
-    def _put_under_another_key(self, number: int, source: Source, key: str, part: int, cursor: int) -> bool:
+    def _put_under_another_key(self, number: int, source: PictureSource, key: str, part: int, cursor: int) -> bool:
         """For two pictures of one shard that would share a key (a.jpg, a.png): False where it is the same picture."""
         if part < 0 or self._is_there(key, cursor):
             return False

@@ -26,7 +26,7 @@ BY_PATH: Final = -1  # as the part of an item: its key is the path of a file
 Found = tuple[str, int, int]  # key, part, cursor, as in Item
 
 
-class Source(ABC):
+class PictureSource(ABC):
     """One of the things a user named. Holds no open file, so that it can be sent to another process."""
 
     sorted: ClassVar[bool] = True  # `scan` gives the pictures in the order they are to have
@@ -60,7 +60,7 @@ class Source(ABC):
                 self.left_out.add(PICTURE, path)
 
 
-class Files(Source):
+class FileSource(PictureSource):
     """Paths, one by one: what `name` stands for is found by a subclass."""
 
     @abstractmethod
@@ -72,14 +72,14 @@ class Files(Source):
             yield path, BY_PATH, 0
 
 
-class OneFile(Files):
+class OneFile(FileSource):
     """A picture that was named. Whether it is one shows when it is opened."""
 
     def paths(self) -> Iterator[str]:
         yield self.name
 
 
-class Folder(Files):
+class FolderSource(FileSource):
     """All pictures below a folder, hidden ones left out."""
 
     sorted: ClassVar[bool] = False
@@ -92,7 +92,7 @@ class Folder(Files):
         return pictures_below(self.name, self.left_out, known=self.own)
 
 
-class Pattern(Files):
+class Pattern(FileSource):
     """A pattern as shells know it; ** stands for any folders."""
 
     sorted: ClassVar[bool] = False
@@ -115,7 +115,7 @@ class Pattern(Files):
             raise ImageError(f"no picture fits '{printable(self.name)}'{also}; looked for {SUPPORTED}, .tar.")
 
 
-class PathList(Files):
+class PathList(FileSource):
     """One path per line, relative to the list's own folder; `-` reads standard input, relative to here."""
 
     def paths(self) -> Iterator[str]:

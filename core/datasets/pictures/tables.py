@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from core.datasets.pictures.sources import BY_PATH, Found, Item, Source
+from core.datasets.pictures.sources import BY_PATH, Found, Item, PictureSource
 from core.datasets.tables import NoPicture, TextTable, choose_column, is_path, picture_of, pictures_in
 from core.errors import ImageError, UsageError, printable
 from core.files.paths import located
@@ -33,7 +33,7 @@ def picture_column(name: str, wanted: str | None, columns: Sequence[str]) -> str
     raise UsageError(f"{quoted} has {asked}; it has {there}: choose one with --column")
 
 
-class RowTable(Source):
+class RowTable(PictureSource):
     """CSV or TSV with a header line, or JSON Lines. Paths are relative to the table's own folder."""
 
     has_columns = True
@@ -81,7 +81,7 @@ def _opened(pictures: Sequence[Any], number: int, key: str, folder: str) -> byte
     return located(folder, found) if isinstance(found, str) else found
 
 
-class ParquetTable(Source):
+class ParquetTable(PictureSource):
     """One Parquet file or several; the column holds paths, bytes, or {"bytes", "path"} as Hugging Face writes it."""
 
     has_columns = True

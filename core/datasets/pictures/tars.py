@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from core.datasets.folders import NO_PICTURE, no_pictures
-from core.datasets.pictures.sources import Found, Item, Source, unreadable
+from core.datasets.pictures.sources import Found, Item, PictureSource, unreadable
 from core.datasets.shards import DamagedShard, members, stem_of, why_no_picture
 from core.errors import ImageError, UsageError, printable
 from core.images.picture import MAX_BYTES
@@ -16,7 +16,7 @@ from core.images.picture import MAX_BYTES
 _BUFFER = 1 << 16
 
 
-class Shards(Source):
+class Shards(PictureSource):
     """Every picture in some .tar files, named SHARD/NAME, where NAME is that in the shard without its last suffix."""
 
     def __init__(self, name: str, files: list[str]) -> None:

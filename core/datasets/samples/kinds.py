@@ -11,12 +11,12 @@ from core.datasets.left_out import LeftOut
 from core.datasets.samples.parquet import ParquetSource
 from core.datasets.samples.sample import DataError
 from core.datasets.samples.shards import ShardSource
-from core.datasets.samples.sources import Source
+from core.datasets.samples.sources import SampleSource
 from core.datasets.samples.spec import DataSpec, Kind
 from core.datasets.samples.tables import ALIGNED, TABLES, AlignSource, FolderSource, TableSource
 from core.errors import UsageError, printable
 
-_CLASSES: Final[Mapping[Kind, Callable[[DataSpec], Source]]] = {
+_CLASSES: Final[Mapping[Kind, Callable[[DataSpec], SampleSource]]] = {
     "webdataset": ShardSource,
     "folder": FolderSource,
     "table": TableSource,
@@ -25,7 +25,7 @@ _CLASSES: Final[Mapping[Kind, Callable[[DataSpec], Source]]] = {
 METADATA: Final = ("metadata.jsonl", "metadata.csv", "metadata.parquet")  # as Hugging Face's imagefolder has it
 
 
-def open_source(spec: DataSpec) -> Source:
+def open_source(spec: DataSpec) -> SampleSource:
     """The data set, with its list of parts read. Raises DataError, one line, where it cannot be used."""
     kind, path = detect(spec)
     found = spec if kind == "webdataset" else spec.model_copy(update={"path": str(path)})

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from core.datasets.folders import files_below, pictures_below
 from core.datasets.left_out import UNNAMED
 from core.datasets.samples.sample import DataError
-from core.datasets.samples.sources import Load, Place, Ref, Source, digest, file_size, loaded
+from core.datasets.samples.sources import Load, Ref, SamplePlace, SampleSource, digest, file_size, loaded
 from core.datasets.samples.spec import DataSpec, Kind
 from core.datasets.samples.tables import columns_of, table_sample
 from core.datasets.tables import is_path, pictures_in
@@ -21,7 +21,7 @@ from core.files.paths import located
 BATCH = 32  # rows; pictures may be in them
 
 
-class ParquetSource(Source):
+class ParquetSource(SampleSource):
     """Columns as in any table; the picture's column may hold bytes or {"bytes", "path"}."""
 
     kind: ClassVar[Kind] = "table"
@@ -86,7 +86,7 @@ class ParquetSource(Source):
         finally:
             table.close()
 
-    def read(self, part: int, cursor: int = 0) -> Iterator[Place]:
+    def read(self, part: int, cursor: int = 0) -> Iterator[SamplePlace]:
         number, group = self.groups[part]
         file = self.files[number]
         name = f"{file.relative_to(self.root).as_posix()}:{group}"
@@ -121,8 +121,10 @@ class ParquetSource(Source):
             if rows:
                 raise self.changed()
 
-    def _place(self, key: str, row: int, fields: dict[str, Any]) -> Place:
-        return Place(row, row + 1, key, lambda: table_sample(self, key, fields, self.root, self.picture, self.text))
+    def _place(self, key: str, row: int, fields: dict[str, Any]) -> SamplePlace:
+        return SamplePlace(
+            row, row + 1, key, lambda: table_sample(self, key, fields, self.root, self.picture, self.text)
+        )
 
     def _open(self, file: Path) -> Any:
         try:

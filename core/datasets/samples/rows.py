@@ -16,15 +16,15 @@ from types import SimpleNamespace
 from typing import Any, BinaryIO, Final
 
 from core.datasets.samples.sample import DataError
-from core.datasets.tables import Row, TextTable, json_rows
+from core.datasets.tables import TableRow, TextTable, json_rows
 from core.datasets.text_lines import Lines, encoding_of
 from core.errors import UsageError, printable
 
 CHUNK: Final = 64
-Parse = Callable[[BinaryIO, "int | None"], Iterator[Row]]  # from a row's first byte on; None: from the first one
+Parse = Callable[[BinaryIO, "int | None"], Iterator[TableRow]]  # from a row's first byte on; None: from the first one
 
 
-class Rows:
+class RowFile:
     """A file of rows in chunks of 64. `parse` must take lines only as it needs them. Raises DataError."""
 
     def __init__(self, file: BinaryIO, parse: Parse) -> None:
@@ -40,31 +40,31 @@ class Rows:
     def chunks(self) -> int:
         return len(self.places)
 
-    def read(self, chunk: int, first: int = 0) -> Iterator[tuple[int, Row]]:
+    def read(self, chunk: int, first: int = 0) -> Iterator[tuple[int, TableRow]]:
         """(number within the chunk, row) of a chunk's rows from `first` on."""
         rows = list(islice(self._parsed(self.places[chunk]), CHUNK))  # all at once: the file is shared
         yield from islice(enumerate(rows), first, None)
 
-    def _parsed(self, begin: int | None) -> Iterator[Row]:
+    def _parsed(self, begin: int | None) -> Iterator[TableRow]:
         try:
             yield from self.parse(self.file, begin)
         except UsageError as error:
             raise DataError(str(error)) from None
 
 
-def open_table(path: Path) -> tuple[Rows, list[str]]:
+def open_table(path: Path) -> tuple[RowFile, list[str]]:
     """The rows of a CSV, TSV or JSON Lines file, and its columns. Raises DataError."""
     try:
         table = TextTable(path)
-        return Rows(table.open(), table.rows), table.columns
+        return RowFile(table.open(), table.rows), table.columns
     except UsageError as error:
         raise DataError(str(error)) from None
 
 
-def spooled(rows: Iterable[dict[str, Any]], name: str) -> Rows:
+def spooled(rows: Iterable[dict[str, Any]], name: str) -> RowFile:
     """Rows from anywhere, in a temporary file that vanishes with the process."""
 
-    def parse(file: BinaryIO, begin: int | None) -> Iterator[Row]:
+    def parse(file: BinaryIO, begin: int | None) -> Iterator[TableRow]:
         file.seek(begin or 0)
         return json_rows(Lines(file, name, "utf-8"))
 
@@ -74,10 +74,10 @@ def spooled(rows: Iterable[dict[str, Any]], name: str) -> Rows:
             file.write(json.dumps(row, ensure_ascii=True, default=str).encode() + b"\n")
     except OSError as error:
         raise DataError(f"the list of {printable(name)} cannot be kept in {tempfile.gettempdir()}: {error}.") from None
-    return Rows(file, parse)
+    return RowFile(file, parse)
 
 
-def open_json(path: Path, prefix: str) -> Rows:
+def open_json(path: Path, prefix: str) -> RowFile:
     """The objects of a JSON array, read as a stream; `prefix` is ijson's ("item", "annotations.item").
 
     Raises DataError where it is not JSON.

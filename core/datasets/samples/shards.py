@@ -23,7 +23,7 @@ from typing import Any, BinaryIO, ClassVar, Final
 from core.datasets.folders import NO_PICTURE, files_below, pictures_below
 from core.datasets.left_out import EXTRA_PICTURE, UNSHARDED, LeftOut, Reason
 from core.datasets.samples.sample import BrokenSample, DataError, Sample, caption_of
-from core.datasets.samples.sources import Load, Place, Ref, Source, broken, digest, file_size, loaded
+from core.datasets.samples.sources import Load, Ref, SamplePlace, SampleSource, broken, digest, file_size, loaded
 from core.datasets.samples.spec import DataSpec, Kind
 from core.datasets.shards import BLOCK, DamagedShard, is_passed, key_of, members, stem_of, why_no_picture
 from core.errors import UsageError, printable
@@ -78,7 +78,7 @@ class _Group:
                     yield stem, None, texts
 
 
-class ShardSource(Source):
+class ShardSource(SampleSource):
     """A folder of .tar files, one of them, or a brace pattern."""
 
     kind: ClassVar[Kind] = "webdataset"
@@ -113,7 +113,7 @@ class ShardSource(Source):
                 return None
         return total
 
-    def read(self, part: int, cursor: int = 0) -> Iterator[Place]:
+    def read(self, part: int, cursor: int = 0) -> Iterator[SamplePlace]:
         if cursor == OVER:
             return
         name, size = self.names[part], self.sizes[part]
@@ -124,7 +124,7 @@ class ShardSource(Source):
         try:
             file = self.files[part].open("rb", buffering=_BUFFER)
         except OSError as error:
-            yield Place(
+            yield SamplePlace(
                 cursor, size, name, broken(name, f"the shard cannot be read: {error.strerror}", "damaged shard")
             )
             return
@@ -140,7 +140,7 @@ class ShardSource(Source):
                 )
                 if damage.packed:
                     reason = f"the shard is compressed ({damage.packed}); unpack it to a plain .tar"
-                yield Place(damage.at, OVER, key, broken(key, reason, "damaged shard"))
+                yield SamplePlace(damage.at, OVER, key, broken(key, reason, "damaged shard"))
         if cursor == 0:
             self.left_out_of_parts[part] = left_out  # of a whole reading
 
@@ -161,7 +161,7 @@ class ShardSource(Source):
 
     def _places(
         self, file: BinaryIO, name: str, group: _Group, after: int, left_out: LeftOut, first: int
-    ) -> Iterator[Place]:
+    ) -> Iterator[SamplePlace]:
         found = list(group.samples(left_out, name))
         for number, (stem, picture, texts) in enumerate(found):
             if number < first:
@@ -173,7 +173,7 @@ class ShardSource(Source):
                 load = broken(key, f"it has no picture{unread}", "missing picture")
             else:
                 load = partial(self._sample, file, key, picture, texts)
-            yield Place(group.begin | number << _NUMBER, then, key, load)
+            yield SamplePlace(group.begin | number << _NUMBER, then, key, load)
 
     def _sample(self, file: BinaryIO, key: str, picture: Span, members: dict[str, Span]) -> Sample:
         spec = self.spec

@@ -21,7 +21,7 @@ Load = Callable[[], Sample]  # raises BrokenSample
 Ref = tuple[int, int]  # part, cursor
 
 
-class Place(NamedTuple):
+class SamplePlace(NamedTuple):
     """A sample that was found and not yet read."""
 
     cursor: int  # where it begins in its part
@@ -30,7 +30,7 @@ class Place(NamedTuple):
     load: Load
 
 
-class Source(ABC):
+class SampleSource(ABC):
     """One data set, opened. `parts` are numbered from 0."""
 
     kind: ClassVar[Kind]
@@ -52,7 +52,7 @@ class Source(ABC):
         """How many parts there are."""
 
     @abstractmethod
-    def read(self, part: int, cursor: int = 0) -> Iterator[Place]:
+    def read(self, part: int, cursor: int = 0) -> Iterator[SamplePlace]:
         """The samples of a part from `cursor` on. For an eager source `load` works until the next one is asked for."""
 
     @abstractmethod
@@ -77,7 +77,7 @@ class Source(ABC):
         return DataError(f"{printable(self.name)} has changed since the position was saved; begin the run anew.")
 
 
-def all_left_out(readers: Sequence[Source]) -> LeftOut:
+def all_left_out(readers: Sequence[SampleSource]) -> LeftOut:
     """What one data set holds and is not read, as far as several readers of it have seen."""
     found = LeftOut()
     found.update(readers[0].left_out)

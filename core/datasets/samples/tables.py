@@ -10,13 +10,13 @@ from typing import Any, ClassVar, Final
 
 from core.datasets.folders import no_pictures, pictures_below
 from core.datasets.left_out import UNNAMED
-from core.datasets.samples.rows import CHUNK, Rows, open_json, open_table, spooled
+from core.datasets.samples.rows import CHUNK, RowFile, open_json, open_table, spooled
 from core.datasets.samples.sample import BrokenSample, DataError, Sample, caption_of, picture_file
 from core.datasets.samples.shards import CAPTION, TEXT_SUFFIXES, json_object
-from core.datasets.samples.sources import Place, Source, digest, file_size
+from core.datasets.samples.sources import SamplePlace, SampleSource, digest, file_size
 from core.datasets.samples.spec import DataSpec, Kind
 from core.datasets.shards import stem_of
-from core.datasets.tables import NoPicture, Row, choose_column, is_path, picture_of, pictures_in
+from core.datasets.tables import NoPicture, TableRow, choose_column, is_path, picture_of, pictures_in
 from core.errors import UsageError, printable
 from core.files.paths import located
 
@@ -28,10 +28,10 @@ TEXT_COLUMNS: Final = ("caption", "text", "description", "txt", "answer", "targe
 ALIGNED: Final = "filter_cap.json"
 
 
-class RowSource(Source):
+class RowSource(SampleSource):
     """Rows that point at pictures: reading a row is cheap, so every process reads all rows and takes its own."""
 
-    rows: Rows
+    rows: RowFile
     root: Path  # what paths in rows are relative to
 
     @property
@@ -41,12 +41,12 @@ class RowSource(Source):
     def count(self) -> int | None:
         return self.rows.count
 
-    def read(self, part: int, cursor: int = 0) -> Iterator[Place]:
+    def read(self, part: int, cursor: int = 0) -> Iterator[SamplePlace]:
         for number, row in self.rows.read(part, cursor):
             key = self.key(part * CHUNK + number, row.fields or {})
-            yield Place(number, number + 1, key, lambda key=key, row=row: self._load(key, row))  # type: ignore[misc]
+            yield SamplePlace(number, number + 1, key, lambda key=key, row=row: self._load(key, row))  # type: ignore[misc]
 
-    def _load(self, key: str, row: Row) -> Sample:
+    def _load(self, key: str, row: TableRow) -> Sample:
         if row.fields is None:
             raise BrokenSample(key, f"the row {row.problem}", "broken row")
         return self.sample(key, row.fields)
@@ -165,7 +165,7 @@ class TableSource(RowSource):
 class AlignSource(RowSource):
     """The released stage-2 data: filter_cap.json = {"annotations": [{"image_id", "caption"}]} and image/ID.jpg.
 
-    Source: the dataset of Vision-CAIR/MiniGPT-4, `minigpt4/datasets/datasets/cc_sbu_dataset.py`.
+    SampleSource: the dataset of Vision-CAIR/MiniGPT-4, `minigpt4/datasets/datasets/cc_sbu_dataset.py`.
     """
 
     kind: ClassVar[Kind] = "cc_sbu_align"
@@ -220,7 +220,7 @@ def columns_of(spec: DataSpec, columns: Sequence[str]) -> tuple[str, str]:
     return picture, text
 
 
-def table_sample(source: Source, key: str, row: dict[str, Any], root: Path, picture: str, text: str) -> Sample:
+def table_sample(source: SampleSource, key: str, row: dict[str, Any], root: Path, picture: str, text: str) -> Sample:
     """A row of a table with its picture. Raises BrokenSample."""
     caption = caption_of(row.get(text), key, f"its '{text}'")
     return _sample(source, key, _picture(row.get(picture), key, root), caption, row)
@@ -251,7 +251,7 @@ def _beside(path: Path, suffix: str) -> Path:
     return whole if whole.is_file() else path.with_suffix(suffix)
 
 
-def _sample(source: Source, key: str, picture: bytes, text: str, fields: dict[str, Any]) -> Sample:
+def _sample(source: SampleSource, key: str, picture: bytes, text: str, fields: dict[str, Any]) -> Sample:
     column = source.spec.instruction_column
     asked = caption_of(fields.get(column), key, "its instruction") if column else source.spec.instruction
     return Sample(key, source.name, picture, text, asked)

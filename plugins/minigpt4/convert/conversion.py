@@ -1,6 +1,6 @@
 """`inquisight convert minigpt4`: checks everything, then joins three sources into one Hugging Face directory.
 
-    path = convert(Request(projection=..., llm="vicuna-7b-v0", vision=("blip2-flan-t5-xxl",), to=...))
+    path = join_weights(ConversionRequest(projection=..., llm="vicuna-7b-v0", vision=("blip2-flan-t5-xxl",), to=...))
 
 The directory opens with `transformers.Blip2ForConditionalGeneration.from_pretrained` (without a Q-Former: with
 `plugins.minigpt4.runtime.modeling.open_model`). `manifest.json` is written last: a directory that has one is complete.
@@ -29,10 +29,10 @@ from core.errors import BackendError, UsageError, printable
 from plugins.minigpt4.convert import writing
 from plugins.minigpt4.convert.hub import revision
 from plugins.minigpt4.convert.llm import check_partner, open_llm
-from plugins.minigpt4.convert.plan import Joined, join, pieces
+from plugins.minigpt4.convert.plan import JoinedWeights, join, pieces
 from plugins.minigpt4.convert.projection import read_projection
 from plugins.minigpt4.convert.sources import sha256
-from plugins.minigpt4.convert.tokens import Tokens, chat_template, prepare
+from plugins.minigpt4.convert.tokens import SpecialTokens, chat_template, prepare
 from plugins.minigpt4.convert.vision import QFORMER, VIT, open_eye
 from plugins.minigpt4.convert.writing import Shard, Workplace
 
@@ -59,7 +59,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ConversionRequest:
     """What to join and where to put it; the options of the command."""
 
     projection: Path
@@ -78,14 +78,14 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ConversionPlan:
     """Everything that was decided before anything is written."""
 
-    request: Request
+    request: ConversionRequest
     to: Path
-    joined: Joined
+    joined: JoinedWeights
     config: Any  # transformers.Blip2Config
-    tokens: Tokens
+    tokens: SpecialTokens
     template: str
     dtype: torch.dtype
     dtype_reason: str
@@ -95,7 +95,7 @@ class Plan:
     fingerprint: str
 
 
-def run(request: Request, *, check: bool = False, out: Callable[[str], None] = print) -> None:
+def convert(request: ConversionRequest, *, check: bool = False, out: Callable[[str], None] = print) -> None:
     """The command: progress on standard error, the directory's path on standard output."""
     _quiet_libraries()
     decided: list[str] = []  # shown once all of it holds: a refusal is one line and nothing else
@@ -114,12 +114,12 @@ def run(request: Request, *, check: bool = False, out: Callable[[str], None] = p
     out(str(path))
 
 
-def convert(request: Request, say: Say = lambda _: None) -> Path:
+def join_weights(request: ConversionRequest, say: Say = lambda _: None) -> Path:
     """Join what `request` names and give back the directory. Raises UsageError, BackendError."""
     return write(prepare_plan(request, say), say)
 
 
-def prepare_plan(request: Request, say: Say = lambda _: None) -> Plan:
+def prepare_plan(request: ConversionRequest, say: Say = lambda _: None) -> ConversionPlan:
     """Every check and every decision; writes nothing. Raises UsageError, BackendError."""
     to = writing.check_place(request.to, overwrite=request.overwrite)
     projection = read_projection(request.projection)
@@ -160,10 +160,12 @@ def prepare_plan(request: Request, say: Say = lambda _: None) -> Plan:
     for note in notes:
         say(f"note: {note}")
     say(f"to write: {needed / 1e9:.1f} GB in {len(shards)} file(s)")
-    return Plan(request, to, joined, config, tokens, template, dtype, reason, shards, tuple(notes), needed, fingerprint)
+    return ConversionPlan(
+        request, to, joined, config, tokens, template, dtype, reason, shards, tuple(notes), needed, fingerprint
+    )
 
 
-def write(plan: Plan, say: Say = lambda _: None, step: Callable[[int], None] = lambda _: None) -> Path:
+def write(plan: ConversionPlan, say: Say = lambda _: None, step: Callable[[int], None] = lambda _: None) -> Path:
     """Carry `plan` out. Raises UsageError, BackendError; what was finished stays for the next try.
 
     `step` is told the bytes of each tensor written.
@@ -196,12 +198,12 @@ def _choose_dtype(wanted: str, stored: torch.dtype) -> tuple[torch.dtype, str]:
 
 
 def _plain(config: Any) -> Any:
-    """A copy with Llama's own fields alone: whatever else stands in a config.json may make transformers run code."""
+    """Copy only Llama's fields: others in a config.json may make transformers load code."""
     own = {field.name for field in fields(config)} - {"transformers_version"}
     return type(config)(**{name: copy.deepcopy(getattr(config, name)) for name in own})
 
 
-def _configuration(joined: Joined, tokens: Tokens, dtype: torch.dtype) -> Any:
+def _configuration(joined: JoinedWeights, tokens: SpecialTokens, dtype: torch.dtype) -> Any:
     from transformers import Blip2Config, Blip2QFormerConfig, Blip2VisionConfig
 
     from plugins.minigpt4.runtime.modeling import MiniGPT4WithoutQFormer
@@ -233,7 +235,7 @@ def _configuration(joined: Joined, tokens: Tokens, dtype: torch.dtype) -> Any:
     return config
 
 
-def _write_small_files(plan: Plan, directory: Path) -> None:
+def _write_small_files(plan: ConversionPlan, directory: Path) -> None:
     from transformers import GenerationConfig
 
     plan.config.save_pretrained(directory)
@@ -269,7 +271,7 @@ def _write_small_files(plan: Plan, directory: Path) -> None:
     writing.write_json(directory / "preprocessor_config.json", {"processor_class": "Blip2Processor", **images})
 
 
-def _source_list(plan: Plan, place: Workplace, say: Say) -> list[dict[str, Any]]:
+def _source_list(plan: ConversionPlan, place: Workplace, say: Say) -> list[dict[str, Any]]:
     """Every file that something was read from, with its sha256."""
     joined = plan.joined
     listed: list[tuple[str, Path]] = [("projection", joined.projection.file)]
@@ -298,7 +300,7 @@ def _is_small(file: Path) -> bool:
     return file.is_file() and file.suffix in {".json", ".model"} and not file.name.endswith(".index.json")
 
 
-def _manifest(plan: Plan, place: Workplace, sources: list[dict[str, Any]]) -> dict[str, Any]:
+def _manifest(plan: ConversionPlan, place: Workplace, sources: list[dict[str, Any]]) -> dict[str, Any]:
     request = asdict(plan.request)
     return {
         "kind": writing.KIND,
@@ -338,7 +340,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _fingerprint(joined: Joined, shards: Sequence[Shard], config: Any, template: str) -> str:
+def _fingerprint(joined: JoinedWeights, shards: Sequence[Shard], config: Any, template: str) -> str:
     """Changes with anything that changes what is written."""
     files = (joined.projection.file, *joined.llm.weights.files, *joined.eye.weights.files)
     state = {
@@ -362,7 +364,7 @@ def _quiet_libraries() -> None:
 
 
 @contextmanager
-def _progress(plan: Plan) -> Iterator[tuple[Say, Callable[[int], None]]]:
+def _progress(plan: ConversionPlan) -> Iterator[tuple[Say, Callable[[int], None]]]:
     """A bar on a terminal; elsewhere the lines alone, one per file."""
     if not sys.stderr.isatty():
         yield _say, lambda _: None

@@ -13,7 +13,7 @@ import torch
 from core.errors import BackendError, printable
 from plugins.minigpt4.convert.hub import model_files
 from plugins.minigpt4.convert.projection import Projection
-from plugins.minigpt4.convert.sources import Weights, read_json
+from plugins.minigpt4.convert.sources import Tensors, read_json
 
 _COMPUTED = re.compile(r"rotary_emb\.inv_freq$|\.masked_bias$|\.attn\.bias$")
 _EMBEDDING = "model.embed_tokens.weight"
@@ -28,7 +28,7 @@ class LanguageModel:
     title: str  # as the user named it
     directory: Path
     config: Any  # transformers.LlamaConfig
-    weights: Weights
+    weights: Tensors
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -87,7 +87,7 @@ def open_llm(text: str) -> LanguageModel:
         raise BackendError(
             f"{where}: its config.json does not say num_attention_heads, which its weights cannot tell; fetch it again."
         )
-    model = LanguageModel(text, directory, _configuration(directory, where), Weights(files))
+    model = LanguageModel(text, directory, _configuration(directory, where), Tensors(files))
     table = model.weights.stored.get(_EMBEDDING)
     if table is None:
         raise BackendError(f"{where}: expected {_EMBEDDING}, which is missing: these are not a whole model's weights.")

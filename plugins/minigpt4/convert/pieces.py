@@ -13,7 +13,7 @@ from core.errors import BackendError
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class TensorPiece:
     """`make` gives the tensor in the type it was stored in; `file` is where it reads, for reading file by file."""
 
     target: str

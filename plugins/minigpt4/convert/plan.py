@@ -15,9 +15,9 @@ import torch
 
 from core.errors import BackendError, UsageError, printable
 from plugins.minigpt4.convert.llm import LanguageModel
-from plugins.minigpt4.convert.pieces import Piece, with_extra_rows
+from plugins.minigpt4.convert.pieces import TensorPiece, with_extra_rows
 from plugins.minigpt4.convert.projection import Projection
-from plugins.minigpt4.convert.vision import IMAGE_SIZE, Eye
+from plugins.minigpt4.convert.vision import IMAGE_SIZE, VisionHalf
 
 _LLM = "language_model."
 _PROJECTION = "language_projection."
@@ -26,12 +26,12 @@ _FULL_PRECISION = ("qformer.", "query_tokens", _PROJECTION)  # transformers keep
 
 
 @dataclass(frozen=True, slots=True)
-class Joined:
+class JoinedWeights:
     """The three sources, found to fit together."""
 
     projection: Projection
     llm: LanguageModel
-    eye: Eye
+    eye: VisionHalf
     qformer: bool
 
     @property
@@ -41,7 +41,9 @@ class Joined:
         return int((self.eye.vision["image_size"] // self.eye.vision["patch_size"]) ** 2 // 4)
 
 
-def join(projection: Projection, llm: LanguageModel, eye: Eye, *, own: bool, qformer: bool | None = None) -> Joined:
+def join(
+    projection: Projection, llm: LanguageModel, eye: VisionHalf, *, own: bool, qformer: bool | None = None
+) -> JoinedWeights:
     """Which of the two variants the projection is for, and whether the eye is the right one.
 
     `qformer` chooses one where the projection's width fits both. Raises UsageError, BackendError.
@@ -58,7 +60,7 @@ def join(projection: Projection, llm: LanguageModel, eye: Eye, *, own: bool, qfo
             "and without (four patches): say --qformer or --no-qformer, as it was trained."
         )
     if qformer in fits or (fits and qformer is None):
-        joined = Joined(projection, llm, eye, qformer=fits[0] if qformer is None else qformer)
+        joined = JoinedWeights(projection, llm, eye, qformer=fits[0] if qformer is None else qformer)
     elif fits:
         raise UsageError(
             f"the projection takes {projection.inputs} numbers per token, which are those of {where} "
@@ -93,7 +95,7 @@ def join(projection: Projection, llm: LanguageModel, eye: Eye, *, own: bool, qfo
     return joined
 
 
-def expected(joined: Joined, config: Any) -> dict[str, tuple[int, ...]]:
+def expected(joined: JoinedWeights, config: Any) -> dict[str, tuple[int, ...]]:
     """Name and shape of every tensor of the model that `config` describes."""
     from transformers import Blip2ForConditionalGeneration
 
@@ -108,7 +110,7 @@ def expected(joined: Joined, config: Any) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def pieces(joined: Joined, config: Any, dtype: torch.dtype) -> list[Piece]:
+def pieces(joined: JoinedWeights, config: Any, dtype: torch.dtype) -> list[TensorPiece]:
     """Every tensor to write, ordered by the file it lies in. Raises BackendError where one is missing or too many."""
     shapes = expected(joined, config)
     _check_eye(joined, shapes)
@@ -117,12 +119,14 @@ def pieces(joined: Joined, config: Any, dtype: torch.dtype) -> list[Piece]:
     for target, shape in shapes.items():
         make, file = _source(joined, target, shape)
         full = target.startswith(_FULL_PRECISION)
-        made.append(Piece(target, shape, torch.float32 if full else dtype, make, file))
+        made.append(TensorPiece(target, shape, torch.float32 if full else dtype, make, file))
     order = {file: n for n, file in enumerate((*joined.eye.weights.files, *joined.llm.weights.files))}
     return sorted(made, key=lambda piece: order.get(piece.file, -1) if piece.file else -1)
 
 
-def _source(joined: Joined, target: str, shape: tuple[int, ...]) -> tuple[Callable[[], torch.Tensor], Path | None]:
+def _source(
+    joined: JoinedWeights, target: str, shape: tuple[int, ...]
+) -> tuple[Callable[[], torch.Tensor], Path | None]:
     projection, llm, eye = joined.projection, joined.llm, joined.eye
     part = target.rpartition(".")[2]
     if target.startswith(_PROJECTION):
@@ -152,7 +156,7 @@ def _rows(tensor: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     return with_extra_rows(tensor, shape[0]) if tensor.ndim == 2 and tensor.shape[0] < shape[0] else tensor
 
 
-def _check_eye(joined: Joined, shapes: dict[str, tuple[int, ...]]) -> None:
+def _check_eye(joined: JoinedWeights, shapes: dict[str, tuple[int, ...]]) -> None:
     eye, where = joined.eye, f"--vision {printable(joined.eye.title)}"
     targets = [
         name
@@ -186,12 +190,12 @@ def _check_eye(joined: Joined, shapes: dict[str, tuple[int, ...]]) -> None:
         )
 
 
-def _depths(eye: Eye) -> str:
+def _depths(eye: VisionHalf) -> str:
     layers = f"a ViT of {eye.vision['num_hidden_layers']} layers"
     return f"{layers} and a Q-Former of {eye.qformer['num_hidden_layers']}" if eye.qformer else layers
 
 
-def _check_llm(joined: Joined, shapes: dict[str, tuple[int, ...]]) -> None:
+def _check_llm(joined: JoinedWeights, shapes: dict[str, tuple[int, ...]]) -> None:
     llm, where = joined.llm, f"--llm {printable(joined.llm.title)}"
     stored = llm.weights.stored
     wanted = {name.removeprefix(_LLM): shape for name, shape in shapes.items() if name.startswith(_LLM)}

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from core.errors import BackendError, printable
-from plugins.minigpt4.convert.sources import Weights, existing_file
+from plugins.minigpt4.convert.sources import Tensors, existing_file
 
 _NAMES = ("llama_proj", "language_projection")  # the original's, and transformers' where it was trained with ours
 
@@ -64,7 +64,7 @@ def read_projection(path: Path) -> Projection:
     """The projection in `path`. Raises UsageError, BackendError."""
     file = existing_file(path, "--projection")
     where = f"--projection {printable(path)}"
-    weights = Weights([file], inside=("model", "state_dict"))
+    weights = Tensors([file], inside=("model", "state_dict"))
     name = next((name for name in _NAMES if f"{name}.weight" in weights.stored), None)
     if name is None:
         found = ", ".join(printable(key, 60) for key in sorted(weights.stored)[:3]) or "nothing"

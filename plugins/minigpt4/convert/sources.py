@@ -46,7 +46,7 @@ class Stored:
     file: Path
 
 
-class Weights:
+class Tensors:
     """The tensors of one or several files by name; of two equal names the first counts. Raises BackendError.
 
     `read` opens the file it needs and closes the one before, so reading file by file keeps one in memory.

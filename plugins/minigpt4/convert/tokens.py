@@ -23,7 +23,7 @@ _PROBES = (
 
 
 @dataclass
-class Tokens:
+class SpecialTokens:
     """`image` is the placeholder's id, `rows` how many rows the embedding table needs for it."""
 
     tokenizer: Any
@@ -54,7 +54,7 @@ class Tokens:
             )
 
 
-def prepare(directory: Path, title: str, rows: int, template: str) -> Tokens:
+def prepare(directory: Path, title: str, rows: int, template: str) -> SpecialTokens:
     """The tokenizer of `directory`, whose model has `rows` embeddings, ready to be saved. Raises BackendError."""
     where = f"--llm {printable(title)}"
     tokenizer, notes = _load(directory, where)
@@ -95,7 +95,7 @@ def prepare(directory: Path, title: str, rows: int, template: str) -> Tokens:
     if joint is None:
         joint = ""
         notes.append("the chat template reads text behind a picture slightly differently from the original")
-    return Tokens(tokenizer, image, needed, _stops(tokenizer, template), joint, notes)
+    return SpecialTokens(tokenizer, image, needed, _stops(tokenizer, template), joint, notes)
 
 
 def _load(directory: Path, where: str) -> tuple[Any, list[str]]:

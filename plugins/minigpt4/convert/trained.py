@@ -38,7 +38,7 @@ def export(run: Path, to: Path, *, base: Path | None = None, step: Callable[[int
     from safetensors.torch import load_file
 
     from plugins.minigpt4.convert import writing
-    from plugins.minigpt4.convert.sources import Weights
+    from plugins.minigpt4.convert.sources import Tensors
 
     trained = open_run(run)
     checked = check_base(trained, base)
@@ -54,7 +54,7 @@ def export(run: Path, to: Path, *, base: Path | None = None, step: Callable[[int
     with writing.workplace(to, f"{trained.sha256}:{checked.digest}") as place:
         files: list[dict[str, Any]] = []
         for source in sorted(checked.files):
-            weights = Weights([source])
+            weights = Tensors([source])
             if place.partial.joinpath(source.name).exists() and source.name in place.shards:
                 pass
             elif changed.isdisjoint(weights.stored):
@@ -91,7 +91,7 @@ def _piece(
     pairs: Mapping[str, tuple[torch.Tensor, torch.Tensor]],
     scale: float,
 ) -> Any:
-    from plugins.minigpt4.convert.pieces import Piece
+    from plugins.minigpt4.convert.pieces import TensorPiece
 
     stored = weights.stored[name]
     layer = name.removeprefix("language_model.").removesuffix(".weight")
@@ -105,7 +105,7 @@ def _piece(
             value = (value.float() + scale * (up.float() @ down.float())).to(value.dtype)
         return value
 
-    return Piece(name, stored.shape, stored.dtype, make, stored.file)
+    return TensorPiece(name, stored.shape, stored.dtype, make, stored.file)
 
 
 def prepare(llm: str, vision: tuple[str, ...], to: Path, *, qformer: bool = True, **options: Any) -> Path:
@@ -118,7 +118,7 @@ def prepare(llm: str, vision: tuple[str, ...], to: Path, *, qformer: bool = True
     import torch
     from safetensors.torch import save_file
 
-    from plugins.minigpt4.convert.conversion import Request, run
+    from plugins.minigpt4.convert.conversion import ConversionRequest, join_weights
     from plugins.minigpt4.convert.llm import open_llm
     from plugins.minigpt4.convert.vision import open_eye
 
@@ -137,8 +137,8 @@ def prepare(llm: str, vision: tuple[str, ...], to: Path, *, qformer: bool = True
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "untrained.safetensors"
         save_file({f"{PROJECTION}.{name}": value for name, value in module.state_dict().items()}, file)
-        run(
-            Request(
+        join_weights(
+            ConversionRequest(
                 projection=file,
                 llm=llm,
                 vision=vision,
@@ -153,7 +153,7 @@ def prepare(llm: str, vision: tuple[str, ...], to: Path, *, qformer: bool = True
 
 
 def _copy(source: Path, target: Path) -> None:
-    """A small file as it is, but for what would make transformers run code."""
+    """Copy a small file, without what would make transformers load code."""
     try:
         settings = json.loads(source.read_bytes()) if source.suffix == ".json" else None
     except ValueError:

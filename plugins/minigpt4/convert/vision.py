@@ -21,7 +21,7 @@ import torch
 
 from core.errors import BackendError, UsageError, printable
 from plugins.minigpt4.convert.hub import model_files
-from plugins.minigpt4.convert.sources import Weights, read_json
+from plugins.minigpt4.convert.sources import Tensors, read_json
 
 IMAGE_SIZE = 224
 _EVA_BLOCKS = 40  # of eva_vit_g.pth; BLIP-2 leaves out the last one
@@ -66,7 +66,7 @@ _LAVIS_VIT = (
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class VisionPart:
     """The ViT or the Q-Former: the option that gives its heads, and the published model whose heads are known."""
 
     name: str
@@ -78,14 +78,14 @@ class Part:
 
 # Sources: `lavis/models/eva_vit.py` (`create_eva_vit_g`), and `init_Qformer` in `lavis/models/blip2_models/blip2.py`,
 # which begins with `bert-base-uncased`. Shapes tell neither of them: the same tensors serve any number of heads.
-VIT = Part(
+VIT = VisionPart(
     "ViT",
     "--vit-heads",
     "EVA-CLIP ViT-g as BLIP-2 uses it",
     {"hidden_size": 1408, "intermediate_size": 6144, "num_hidden_layers": 39, "patch_size": 14},
     16,
 )
-QFORMER = Part(
+QFORMER = VisionPart(
     "Q-Former",
     "--qformer-heads",
     "BLIP-2's, which is BERT-base",
@@ -102,12 +102,12 @@ _HEADS = "num_attention_heads"
 
 
 @dataclass
-class Eye:
+class VisionHalf:
     """The vision half: its weights, its sizes, and which BLIP-2 it is from."""
 
     layout: str  # "huggingface" or "lavis"
     title: str  # as the user named it
-    weights: Weights
+    weights: Tensors
     vision: dict[str, Any]  # fields of Blip2VisionConfig
     qformer: dict[str, Any] | None  # fields of Blip2QFormerConfig
     num_query_tokens: int
@@ -153,7 +153,7 @@ class Eye:
         query, value = (self.weights.read(name) for name in names)
         return torch.cat([query, torch.zeros_like(query), value])
 
-    def settle_heads(self, part: Part, given: int | None) -> str:
+    def settle_heads(self, part: VisionPart, given: int | None) -> str:
         """Fill in the number of attention heads of `part`, and give back in words where it is from.
 
         It is read from a configuration, known of a published model, or `given`, never guessed. Raises UsageError.
@@ -200,7 +200,7 @@ class Eye:
         ]
 
 
-def open_eye(given: Sequence[str]) -> Eye:
+def open_eye(given: Sequence[str]) -> VisionHalf:
     """What `--vision` names: one directory or hub name, or LAVIS's file or files. Raises UsageError, BackendError."""
     paths = [Path(text).expanduser() for text in given]
     if any(path.is_file() for path in paths):
@@ -217,7 +217,7 @@ def _is_vision(name: str) -> bool:
     return name.startswith(("vision_model.", "qformer.", "query_tokens"))
 
 
-def _huggingface(directory: Path, files: tuple[Path, ...], title: str) -> Eye:
+def _huggingface(directory: Path, files: tuple[Path, ...], title: str) -> VisionHalf:
     where = f"--vision {printable(title)}"
     config = read_json(directory / "config.json")
     if config.get("model_type") != "blip-2":
@@ -233,10 +233,10 @@ def _huggingface(directory: Path, files: tuple[Path, ...], title: str) -> Eye:
     text = config.get("text_config") or {}
     width = text.get("d_model") or text.get("hidden_size")
     family = str(text.get("model_type", "opt"))
-    return Eye(
+    return VisionHalf(
         layout="huggingface",
         title=title,
-        weights=Weights(files),
+        weights=Tensors(files),
         vision={"image_size": IMAGE_SIZE, **_sizes(config, "vision_config", VIT, _VISION_FIELDS, where)},
         qformer=_sizes(config, "qformer_config", QFORMER, _QFORMER_FIELDS, where),
         num_query_tokens=int(config.get("num_query_tokens") or 32),
@@ -246,7 +246,7 @@ def _huggingface(directory: Path, files: tuple[Path, ...], title: str) -> Eye:
     )
 
 
-def _sizes(config: Mapping[str, Any], key: str, part: Part, names: tuple[str, ...], where: str) -> dict[str, Any]:
+def _sizes(config: Mapping[str, Any], key: str, part: VisionPart, names: tuple[str, ...], where: str) -> dict[str, Any]:
     """Only what we know: old files carry dozens of generation settings in each part. Raises BackendError.
 
     A size that a file leaves out is the published model's: transformers wrote only what differs from it for years.
@@ -264,9 +264,9 @@ def _sizes(config: Mapping[str, Any], key: str, part: Part, names: tuple[str, ..
     return sizes
 
 
-def _lavis(files: list[Path], title: str) -> Eye:
+def _lavis(files: list[Path], title: str) -> VisionHalf:
     where = f"--vision {printable(title)}"
-    weights = Weights(files, inside=("model", "state_dict"))
+    weights = Tensors(files, inside=("model", "state_dict"))
     stored = weights.stored
     prefix = "visual_encoder." if "visual_encoder.cls_token" in stored else ""
     if f"{prefix}cls_token" not in stored:
@@ -301,7 +301,7 @@ def _lavis(files: list[Path], title: str) -> Eye:
     t5 = stored.get("t5_proj.weight")
     opt = stored.get("opt_proj.weight")
     known = t5 or opt
-    return Eye(
+    return VisionHalf(
         layout="lavis",
         title=title,
         weights=weights,
@@ -315,7 +315,7 @@ def _lavis(files: list[Path], title: str) -> Eye:
     )
 
 
-def _lavis_qformer(weights: Weights, width: int) -> tuple[dict[str, Any] | None, int]:
+def _lavis_qformer(weights: Tensors, width: int) -> tuple[dict[str, Any] | None, int]:
     """Sizes read off the tensors, because a LAVIS checkpoint has no configuration of them."""
     stored = weights.stored
     queries = stored.get("query_tokens")

@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 
 from core.errors import BackendError, UsageError, printable
 from core.files.atomic import replacing
-from plugins.minigpt4.convert.pieces import Piece
+from plugins.minigpt4.convert.pieces import TensorPiece
 
 MANIFEST = "manifest.json"
 KIND = "inquisight-minigpt4"
@@ -41,16 +41,16 @@ class Shard:
     """A file to be written and what goes into it, in this order."""
 
     name: str
-    pieces: tuple[Piece, ...]
+    pieces: tuple[TensorPiece, ...]
 
     @property
     def bytes(self) -> int:
         return sum(piece.bytes for piece in self.pieces)
 
 
-def into_shards(pieces: Sequence[Piece], limit: int = MAX_SHARD) -> list[Shard]:
+def into_shards(pieces: Sequence[TensorPiece], limit: int = MAX_SHARD) -> list[Shard]:
     """The pieces in their order, in files of at most `limit` bytes (a larger tensor has a file of its own)."""
-    groups: list[list[Piece]] = [[]]
+    groups: list[list[TensorPiece]] = [[]]
     size = 0
     for piece in pieces:
         if groups[-1] and size + piece.bytes > limit:
@@ -74,7 +74,7 @@ def index_of(shards: Sequence[Shard]) -> dict[str, Any]:
     }
 
 
-def write_shard(path: Path, pieces: Sequence[Piece], step: Callable[[int], None]) -> str:
+def write_shard(path: Path, pieces: Sequence[TensorPiece], step: Callable[[int], None]) -> str:
     """Write one safetensors file and give back its sha256. `step` is told the bytes of each tensor written."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     offset = 0

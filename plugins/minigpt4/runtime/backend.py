@@ -14,11 +14,11 @@ from core.images.picture import Picture
 from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
 from plugins.hf.batching import KnownPictures, answered_in_groups
 from plugins.hf.load_options import revision
-from plugins.minigpt4.runtime.conversation import Conversation, Seen
+from plugins.minigpt4.runtime.conversation import ImageTokens, PromptTurns
 from plugins.minigpt4.runtime.loading import HOW, LoadOptions, check, load
 
 if TYPE_CHECKING:
-    from plugins.minigpt4.runtime.decoding import Options
+    from plugins.minigpt4.runtime.decoding import DecodingOptions
     from plugins.minigpt4.runtime.engine import Engine
 
 BATCH: Final = 16  # pictures or questions at a time
@@ -29,7 +29,7 @@ CAPTION: Final = "Write one short sentence that says what this image shows."
 class MiniGPT4Backend(VisionBackend):
     """A converted MiniGPT-4. Raises BackendError where the directory is missing, incomplete or of another model.
 
-    Options may follow the directory, as in `minigpt4:DIRECTORY?quantize=8bit`: see `LoadOptions`.
+    DecodingOptions may follow the directory, as in `minigpt4:DIRECTORY?quantize=8bit`: see `LoadOptions`.
     """
 
     follows_instructions: ClassVar[bool] = True
@@ -66,13 +66,13 @@ class MiniGPT4Backend(VisionBackend):
         return revision("minigpt4", self._checked.digest, self._choices)
 
     def encode(self, pictures: Sequence[Picture]) -> list[EncodedImage]:
-        """One pass of the vision tower per different picture, in batches; `data` is a tuple of `Seen`."""
+        """One pass of the vision tower per different picture, in batches; `data` is a tuple of `ImageTokens`."""
         with self.engine.lock:  # so that two threads do not look at the same picture
             return self._known.encode(pictures, self._look, BATCH)
 
     def _look(self, pictures: list[Picture]) -> list[EncodedImage]:
         return [
-            EncodedImage(picture.sha256, self.revision, (Seen(f"{picture.sha256}:{self.revision}", tokens),))
+            EncodedImage(picture.sha256, self.revision, (ImageTokens(f"{picture.sha256}:{self.revision}", tokens),))
             for picture, tokens in zip(pictures, self.engine.encode(self._pixels(pictures)), strict=True)
         ]
 
@@ -144,22 +144,22 @@ class MiniGPT4Backend(VisionBackend):
         mean, std = torch.tensor(self._checked.mean), torch.tensor(self._checked.std)
         return (pixels - mean[:, None, None]) / std[:, None, None]
 
-    def _seen(self, image: EncodedImage) -> tuple[Seen, ...]:
+    def _seen(self, image: EncodedImage) -> tuple[ImageTokens, ...]:
         if image.revision != self.revision:
             raise BackendError(
                 f"this picture was encoded by {image.revision}, not by {self.revision}; "
                 "encode it again with this backend."
             )
-        seen: tuple[Seen, ...] = image.data
+        seen: tuple[ImageTokens, ...] = image.data
         return seen
 
-    def _conversation(self, question: VisualQuestion) -> Conversation:
+    def _conversation(self, question: VisualQuestion) -> PromptTurns:
         """Each picture before the words of the turn it came up in, as in the original. Raises UsageError."""
 
-        def pictures(turn: int) -> list[Seen]:
+        def pictures(turn: int) -> list[ImageTokens]:
             return [seen for image in question.entering(turn) for seen in self._seen(image)]
 
-        conversation = Conversation()
+        conversation = PromptTurns()
         for turn, (asked, answered) in enumerate(question.history):
             conversation = conversation.ask(*pictures(turn), asked).answered(answered)
         words = CAPTION if question.question is None else question.question
@@ -168,7 +168,7 @@ class MiniGPT4Backend(VisionBackend):
             raise UsageError(f"{count} pictures in one conversation, but minigpt4 takes 1 to {self.max_images}.")
         return conversation
 
-    def _decoding(self, options: GenerationOptions) -> Options:
+    def _decoding(self, options: GenerationOptions) -> DecodingOptions:
         from plugins.minigpt4.runtime.decoding import GREEDY, ORIGINAL
 
         chosen: dict[str, Any] = {"max_new_tokens": max(options.max_new_tokens, 1), **self._options.decoding}

@@ -37,7 +37,7 @@ IMAGE_END: Final = "</Img>"
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ImageTokens:
     """A picture as the language model gets it: `tokens` is (count, hidden); equal keys mean equal pictures."""
 
     key: str
@@ -47,7 +47,7 @@ class Seen:
         return len(self.tokens)
 
 
-Part = str | Seen
+Part = str | ImageTokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,42 +58,42 @@ class Exchange:
     answer: str | None = None
 
     @property
-    def pictures(self) -> tuple[Seen, ...]:
-        return tuple(part for part in self.question if isinstance(part, Seen))
+    def pictures(self) -> tuple[ImageTokens, ...]:
+        return tuple(part for part in self.question if isinstance(part, ImageTokens))
 
 
 @dataclass(frozen=True, slots=True)
-class Conversation:
+class PromptTurns:
     """Exchanges, oldest first. Only the last one may be without an answer."""
 
     exchanges: tuple[Exchange, ...] = ()
 
-    def ask(self, *parts: Part) -> Conversation:
+    def ask(self, *parts: Part) -> PromptTurns:
         """A conversation with one more question. Raises ValueError while another one waits for its answer."""
         if self.exchanges and self.exchanges[-1].answer is None:
             raise ValueError("the last question has no answer yet: call answered() first")
-        return Conversation((*self.exchanges, Exchange(parts)))
+        return PromptTurns((*self.exchanges, Exchange(parts)))
 
-    def answered(self, answer: str) -> Conversation:
+    def answered(self, answer: str) -> PromptTurns:
         """The same conversation with the last question answered. Raises ValueError where none waits."""
         if not self.exchanges or self.exchanges[-1].answer is not None:
             raise ValueError("no question waits for an answer: call ask() first")
-        return Conversation((*self.exchanges[:-1], replace(self.exchanges[-1], answer=answer)))
+        return PromptTurns((*self.exchanges[:-1], replace(self.exchanges[-1], answer=answer)))
 
     @property
-    def pictures(self) -> tuple[Seen, ...]:
+    def pictures(self) -> tuple[ImageTokens, ...]:
         return tuple(picture for exchange in self.exchanges for picture in exchange.pictures)
 
-    def without_oldest(self, count: int) -> Conversation:
+    def without_oldest(self, count: int) -> PromptTurns:
         """Without the words of the `count` oldest exchanges. Their pictures move to the oldest one that is kept."""
         if count <= 0 or not self.exchanges:
             return self
         count = min(count, len(self.exchanges) - 1)
-        orphans = Conversation(self.exchanges[:count]).pictures
+        orphans = PromptTurns(self.exchanges[:count]).pictures
         first, *rest = self.exchanges[count:]
-        return Conversation((replace(first, question=(*orphans, *first.question)), *rest))
+        return PromptTurns((replace(first, question=(*orphans, *first.question)), *rest))
 
-    def shortened(self, characters: int) -> Conversation:
+    def shortened(self, characters: int) -> PromptTurns:
         """With at most so many characters of the last question's text, counted from its beginning; pictures stay."""
         parts: list[Part] = []
         for part in self.exchanges[-1].question:
@@ -101,7 +101,7 @@ class Conversation:
                 part = part[:characters]
                 characters -= len(part)
             parts.append(part)
-        return Conversation((*self.exchanges[:-1], replace(self.exchanges[-1], question=tuple(parts))))
+        return PromptTurns((*self.exchanges[:-1], replace(self.exchanges[-1], question=tuple(parts))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class Format:
     system: str = SYSTEM
     bos_each_turn: bool = False
 
-    def render(self, conversation: Conversation, *, bos: str = "", forbidden: Iterable[str] = ()) -> list[Part]:
+    def render(self, conversation: PromptTurns, *, bos: str = "", forbidden: Iterable[str] = ()) -> list[Part]:
         """Strings and pictures in turn: always a string first and last, so n pictures give 2n+1 parts.
 
         `bos` is the tokenizer's own BOS as text, for formats that begin each turn with one (the very first BOS is not

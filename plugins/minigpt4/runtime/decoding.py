@@ -25,7 +25,7 @@ BROKEN: Final = "\N{REPLACEMENT CHARACTER}"  # what a tokenizer gives for bytes 
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class DecodingOptions:
     """Decoding options under the names transformers gives them; the defaults decode greedily.
 
     Penalties count generated tokens only, as in the original, which generated from embeddings. Raises UsageError.
@@ -57,15 +57,17 @@ class Options:
                 raise UsageError(f"{name} is {getattr(self, name)}, but must be {allowed}.")
 
 
-GREEDY: Final = Options(max_new_tokens=60)
+GREEDY: Final = DecodingOptions(max_new_tokens=60)
 # `answer_prepare` and `demo.py` of the original; top_k was not set there, so that transformers' default of 50 held.
-ORIGINAL: Final = Options(do_sample=True, top_p=0.9, top_k=50, repetition_penalty=1.05, min_length=1)
+ORIGINAL: Final = DecodingOptions(do_sample=True, top_p=0.9, top_k=50, repetition_penalty=1.05, min_length=1)
 
 
 class Chooser:
     """Chooses one token per row. Each row draws from a generator of its own, so a batch cannot change its answer."""
 
-    def __init__(self, options: Options, rows: int, *, ends: Sequence[int], never: Sequence[int], device: Any) -> None:
+    def __init__(
+        self, options: DecodingOptions, rows: int, *, ends: Sequence[int], never: Sequence[int], device: Any
+    ) -> None:
         self.options = options
         self.processors = LogitsProcessorList()
         if options.repetition_penalty != 1:

@@ -20,10 +20,10 @@ from torch import Tensor
 from transformers import DynamicCache, StoppingCriteria, StoppingCriteriaList
 
 from core.errors import BackendError
-from plugins.minigpt4.runtime.conversation import VICUNA, Conversation, Format, Seen
-from plugins.minigpt4.runtime.decoding import GREEDY, Chooser, Options
+from plugins.minigpt4.runtime.conversation import VICUNA, Format, ImageTokens, PromptTurns
+from plugins.minigpt4.runtime.decoding import GREEDY, Chooser, DecodingOptions
 from plugins.minigpt4.runtime.prefixes import Key, PrefixStore, common_prefix, joined, padded, taken
-from plugins.minigpt4.runtime.rows import Answer, Done, Event, Notice, Piece, Row, RowWriter
+from plugins.minigpt4.runtime.rows import Answer, Event, GenerationRow, RowDone, RowNotice, RowText, RowWriter
 
 CACHE_BYTES: Final = 1 << 30  # a 7B model in 16 bit keeps about 2,000 tokens in it
 T = TypeVar("T")
@@ -112,14 +112,14 @@ class Engine:
 
     # -- answers ----------------------------------------------------------------------------------------------------
 
-    def answer(self, conversations: Sequence[Conversation], options: Options = GREEDY) -> list[Answer]:
+    def answer(self, conversations: Sequence[PromptTurns], options: DecodingOptions = GREEDY) -> list[Answer]:
         """One answer per conversation, each with an open question at its end, in order.
 
         Where the memory runs out the batch is halved once, which is said. Raises BackendError.
         """
 
-        def run(rows: Sequence[Conversation]) -> list[Answer]:
-            done = [event for event in self._events(rows, options) if isinstance(event, Done)]
+        def run(rows: Sequence[PromptTurns]) -> list[Answer]:
+            done = [event for event in self._events(rows, options) if isinstance(event, RowDone)]
             return [event.answer for event in sorted(done, key=lambda event: event.row)]
 
         answers = self._in_halves(run, conversations, "questions")
@@ -127,24 +127,24 @@ class Engine:
             self.notify(notice)
         return answers
 
-    def events(self, conversations: Sequence[Conversation], options: Options = GREEDY) -> Iterator[Event]:
+    def events(self, conversations: Sequence[PromptTurns], options: DecodingOptions = GREEDY) -> Iterator[Event]:
         """The same as a stream of notices, pieces of text as they become certain, and ends. Raises BackendError."""
         try:
             yield from self._events(conversations, options)
         except torch.OutOfMemoryError as error:
             raise self._no_memory(len(conversations), "questions") from error
 
-    def pieces(self, conversation: Conversation, options: Options = GREEDY) -> Iterator[str | Answer]:
+    def pieces(self, conversation: PromptTurns, options: DecodingOptions = GREEDY) -> Iterator[str | Answer]:
         """The answer in pieces; joined they equal the text of the Answer, which comes last."""
         for event in self.events([conversation], options):
-            if isinstance(event, Piece):
+            if isinstance(event, RowText):
                 yield event.text
-            elif isinstance(event, Notice):
+            elif isinstance(event, RowNotice):
                 self.notify(event.text)
             else:
                 yield event.answer
 
-    def stream(self, conversation: Conversation, options: Options = GREEDY) -> Iterator[str]:
+    def stream(self, conversation: PromptTurns, options: DecodingOptions = GREEDY) -> Iterator[str]:
         """The answer in pieces; joined they equal `answer([conversation])[0].text`."""
         yield from (piece for piece in self.pieces(conversation, options) if isinstance(piece, str))
 
@@ -153,14 +153,14 @@ class Engine:
         with self.lock:
             self.store.clear()
 
-    def _embed(self, row: Row, start: int, end: int) -> Tensor:
+    def _embed(self, row: GenerationRow, start: int, end: int) -> Tensor:
         """(end - start, hidden) of a row's tokens."""
         pieces: list[Tensor] = []
         place = 0
         for part in row.parts:
             first, last = max(start - place, 0), min(end - place, len(part))
             if first < last:
-                if isinstance(part, Seen):
+                if isinstance(part, ImageTokens):
                     weight = self.embed.weight
                     pieces.append(part.tokens[first:last].to(weight.device, weight.dtype))
                 else:
@@ -170,7 +170,7 @@ class Engine:
 
     # -- reading ----------------------------------------------------------------------------------------------------
 
-    def _read(self, spans: Sequence[tuple[Row, int]]) -> tuple[DynamicCache, Tensor, Tensor]:
+    def _read(self, spans: Sequence[tuple[GenerationRow, int]]) -> tuple[DynamicCache, Tensor, Tensor]:
         """Read the first `end` tokens of each row, taking over what is known.
 
         Returns the cache, which of its places hold tokens (B, places), and the last token's logits (B, vocabulary).
@@ -206,12 +206,12 @@ class Engine:
         logits: Tensor = output.logits[:, -1].to(self.embed.weight.device)
         return logits
 
-    def _share(self, rows: Sequence[Row]) -> set[int]:
+    def _share(self, rows: Sequence[GenerationRow]) -> set[int]:
         """Read once what several rows about one picture have in common. Returns the rows that stand alone."""
-        groups: dict[tuple[Key, ...], list[Row]] = {}
+        groups: dict[tuple[Key, ...], list[GenerationRow]] = {}
         for row in rows:
             groups.setdefault(row.keys[: row.head], []).append(row)
-        wanted: list[tuple[Row, int]] = []
+        wanted: list[tuple[GenerationRow, int]] = []
         for group in groups.values():
             first = group[0]
             shared = min((common_prefix(first.keys, other.keys) for other in group[1:]), default=0)
@@ -225,7 +225,7 @@ class Engine:
 
     # -- saying -----------------------------------------------------------------------------------------------------
 
-    def _events(self, conversations: Sequence[Conversation], options: Options) -> Iterator[Event]:
+    def _events(self, conversations: Sequence[PromptTurns], options: DecodingOptions) -> Iterator[Event]:
         if not conversations:
             return
         rows = [
@@ -233,13 +233,13 @@ class Engine:
             for number, conversation in enumerate(conversations)
         ]
         for row in rows:
-            yield from (Notice(row.number, notice) for notice in row.notices)
+            yield from (RowNotice(row.number, notice) for notice in row.notices)
         if options.num_beams > 1:
             yield from self._beams(rows, options)
         else:
             yield from self._steps(rows, options)
 
-    def _steps(self, rows: list[Row], options: Options) -> Iterator[Event]:
+    def _steps(self, rows: list[GenerationRow], options: DecodingOptions) -> Iterator[Event]:
         """One token per row and step. The lock is held for a step, never while a caller holds the generator."""
         device = self.embed.weight.device
         chooser = Chooser(options, len(rows), ends=self.ends, never=self.never, device=device)
@@ -259,13 +259,13 @@ class Engine:
                 for place, (row, token) in enumerate(zip(active, chosen, strict=True)):
                     text, over = self._hear(row, token)
                     if text:
-                        yield Piece(row.number, text)
+                        yield RowText(row.number, text)
                     if not over:
                         going.append(place)
                         continue
                     with self._computing():
                         self._keep_conversation(row, alone, cache, mask, place)
-                    yield Done(row.number, row.answer())
+                    yield RowDone(row.number, row.answer())
                 if not going:
                     active = []
                     return
@@ -288,7 +288,7 @@ class Engine:
                     for place, row in enumerate(active):
                         self._keep_conversation(row, alone, cache, mask, place)
 
-    def _hear(self, row: Row, token: int) -> tuple[str, bool]:
+    def _hear(self, row: GenerationRow, token: int) -> tuple[str, bool]:
         """The text that a token made certain, and whether the row ends with it."""
         speech = row.speech
         if token in self.ends:
@@ -302,13 +302,15 @@ class Engine:
             return text + speech.close(), True
         return text, False
 
-    def _keep_conversation(self, row: Row, alone: set[int], cache: DynamicCache, mask: Tensor, place: int) -> None:
+    def _keep_conversation(
+        self, row: GenerationRow, alone: set[int], cache: DynamicCache, mask: Tensor, place: int
+    ) -> None:
         """For the next turn. Not for one of several questions about a picture: their common part is kept already."""
         if row.number in alone:
             read = int(mask[place].sum())
             self.store.add(taken((*row.keys, *row.speech.ids)[:read], cache, mask, place))
 
-    def _beams(self, rows: list[Row], options: Options) -> Iterator[Event]:
+    def _beams(self, rows: list[GenerationRow], options: DecodingOptions) -> Iterator[Event]:
         """Beam search by transformers itself, without reuse; the text is told at once."""
         sampling: dict[str, Any] = {"do_sample": options.do_sample}
         if options.do_sample:
@@ -342,12 +344,12 @@ class Engine:
             for token in line:
                 text, over = self._hear(row, token)
                 if text:
-                    yield Piece(row.number, text)
+                    yield RowText(row.number, text)
                 if over:
                     break
             else:
-                yield Piece(row.number, row.speech.close())
-            yield Done(row.number, row.answer())
+                yield RowText(row.number, row.speech.close())
+            yield RowDone(row.number, row.answer())
 
     # -- means ------------------------------------------------------------------------------------------------------
 

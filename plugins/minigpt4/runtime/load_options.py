@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from core.errors import BackendError
-from plugins.hf.load_options import Options, check_quantization, choose_device, choose_dtype
+from plugins.hf.load_options import BaseLoadOptions, check_quantization, choose_device, choose_dtype
 from plugins.hf.memory import GB, Memory, fitting, free_memory, memory_plan
 from plugins.minigpt4.runtime.conversation import FORMATS
 
@@ -20,7 +20,7 @@ EXACT: Final = ("vision_model", "qformer", "language_projection", "query_tokens"
 
 
 @dataclass(frozen=True, slots=True)
-class LoadOptions(Options):
+class LoadOptions(BaseLoadOptions):
     """How a directory is opened. On the command line: `minigpt4:DIRECTORY?dtype=float16&quantize=8bit`."""
 
     plugin: ClassVar[str] = "minigpt4"

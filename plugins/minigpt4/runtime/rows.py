@@ -8,11 +8,11 @@ from typing import Any
 
 from core.errors import BackendError
 from core.vision import Reply
-from plugins.minigpt4.runtime.conversation import Conversation, Format, Seen
+from plugins.minigpt4.runtime.conversation import Format, ImageTokens, PromptTurns
 from plugins.minigpt4.runtime.decoding import Speech
 from plugins.minigpt4.runtime.prefixes import Key
 
-Tokens = list[int] | Seen
+Tokens = list[int] | ImageTokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class RowText:
     """Text of one row, certain by now."""
 
     row: int
@@ -41,7 +41,7 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class RowNotice:
     """Something the user should know, in one sentence."""
 
     row: int
@@ -49,18 +49,18 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class RowDone:
     """A row has ended."""
 
     row: int
     answer: Answer
 
 
-Event = Piece | Notice | Done
+Event = RowText | RowNotice | RowDone
 
 
 @dataclass(slots=True)
-class Row:
+class GenerationRow:
     """One conversation of a batch and what was said to it so far."""
 
     number: int
@@ -87,13 +87,13 @@ class RowWriter:
         self.context = context
         self.forbidden = tuple(sorted({str(token) for token in tokenizer.all_special_tokens}))
 
-    def tokens(self, conversation: Conversation) -> list[Tokens]:
+    def tokens(self, conversation: PromptTurns) -> list[Tokens]:
         """Token ids and pictures in turn. Each piece of text is tokenised by itself; one BOS, at the very start."""
         bos = self.tokenizer.bos_token or ""
         parts: list[Tokens] = []
         start = [] if self.tokenizer.bos_token_id is None else [int(self.tokenizer.bos_token_id)]
         for part in self.format.render(conversation, bos=bos, forbidden=self.forbidden):
-            parts.append(part if isinstance(part, Seen) else [*start, *self._ids(part)])
+            parts.append(part if isinstance(part, ImageTokens) else [*start, *self._ids(part)])
             start = []
         return parts
 
@@ -109,7 +109,7 @@ class RowWriter:
             ids += self.tokenizer(stretch, add_special_tokens=False).input_ids
         return ids
 
-    def row(self, number: int, conversation: Conversation, max_new_tokens: int) -> Row:
+    def row(self, number: int, conversation: PromptTurns, max_new_tokens: int) -> GenerationRow:
         """Raises BackendError where no question is open or the pictures alone do not fit."""
         if not conversation.exchanges or conversation.exchanges[-1].answer is not None:
             raise BackendError("there is no open question at the end of this conversation.")
@@ -118,18 +118,18 @@ class RowWriter:
         keys: list[Key] = []
         head = 0
         for part in parts:
-            if isinstance(part, Seen):
+            if isinstance(part, ImageTokens):
                 keys += [(part.key, place) for place in range(len(part))]
                 head = head or len(keys)
             else:
                 keys += part
         speech = Speech(self.tokenizer, self.format.stops)
-        return Row(number, parts, tuple(keys), head or len(keys), limit, speech, dropped, notices)
+        return GenerationRow(number, parts, tuple(keys), head or len(keys), limit, speech, dropped, notices)
 
-    def _fit(self, conversation: Conversation, room: int) -> tuple[list[Tokens], int, tuple[str, ...]]:
+    def _fit(self, conversation: PromptTurns, room: int) -> tuple[list[Tokens], int, tuple[str, ...]]:
         """Leave out the oldest exchanges' words, then the end of the question; never a picture or the instructions."""
 
-        def fits(candidate: Conversation) -> bool:
+        def fits(candidate: PromptTurns) -> bool:
             return sum(map(len, self.tokens(candidate))) <= room
 
         if fits(conversation):

@@ -87,8 +87,8 @@ def open_trained(argument: str | None = None) -> VisionBackend:
         raise UsageError(
             f"trained:{printable(path)} is a training of pocket, which takes no option but base=DIRECTORY."
         )
-    from plugins.pocket.backend import Options, PocketBackend
+    from plugins.pocket.backend import PocketBackend, PocketOptions
 
     return PocketBackend(
-        str(checked.directory), options=Options(projection=str(trained.run)), name=f"trained:{argument}"
+        str(checked.directory), options=PocketOptions(projection=str(trained.run)), name=f"trained:{argument}"
     )

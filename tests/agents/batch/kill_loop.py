@@ -19,7 +19,7 @@ from typing import Any
 
 import langchain_core.language_models  # noqa: F401 - once, not in every child
 
-from agents.batch.plan import Request
+from agents.batch.plan import BatchRequest
 from agents.cli import batch_run as running
 from core.entries import Entry
 from core.registry import get_registry
@@ -78,7 +78,7 @@ class Moments:
 def run(pictures: str, out: Path) -> int:
     outs = (out, out.with_suffix(".json"), out.with_suffix(".tar"))
     return running.run(
-        Request(
+        BatchRequest(
             (pictures,), outs, vision="slow", questioner="scripted", rounds=4, seed=5, batch=4, concurrency=4,
             shard_size=10, save_beside=True, json=True,
         )

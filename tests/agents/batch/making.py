@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from agents.batch.plan import Request
+from agents.batch.plan import BatchRequest
 from agents.cli import batch_run as running
 from core.entries import Entry
 from core.images.picture import Picture, open_picture
@@ -93,7 +93,7 @@ def batch(*inputs: Path | str, out: Path, **fields: Any) -> int:
     """`inquisight batch`, in this process."""
     outs = (out, *fields.pop("more", ()))
     fields = {"vision": "hashed", "questioner": "scripted", "rounds": 4, "batch": 4, "concurrency": 4} | fields
-    return running.run(Request(inputs=tuple(map(str, inputs)), out=outs, **fields))
+    return running.run(BatchRequest(inputs=tuple(map(str, inputs)), out=outs, **fields))
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

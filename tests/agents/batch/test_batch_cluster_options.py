@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from agents.batch.pipeline import How
-from agents.batch.plan import Request
+from agents.batch.pipeline import PipelineConfig
+from agents.batch.plan import BatchRequest
 from agents.batch.ray import cluster
 from agents.batch.ray.cluster import Cluster, parse_cluster
 from agents.batch.ray.engine import LARGEST, block_size
-from agents.batch.ray.worker import Desk, Job, environment
+from agents.batch.ray.worker import Coordinator, WorkerConfig, environment
 from agents.cli import batch_run as running
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
@@ -40,7 +40,7 @@ def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def refused(**fields: Any) -> str:
     before = "ray" in sys.modules
     with pytest.raises(InquisightError) as wrong:
-        running.run(Request(inputs=("photos",), out=(Path("captions.jsonl"),), vision="pocket", **fields))
+        running.run(BatchRequest(inputs=("photos",), out=(Path("captions.jsonl"),), vision="pocket", **fields))
     assert "\n" not in str(wrong.value) and ("ray" in sys.modules) == before
     return str(wrong.value)
 
@@ -95,13 +95,13 @@ def test_a_pool_is_a_number_or_a_range(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_small_batches_are_shared_and_blocks_stay_small() -> None:
-    how = How(InterviewOptions(), Prompts.load(), batch=32, concurrency=32)
+    how = PipelineConfig(InterviewOptions(), Prompts.load(), batch=32, concurrency=32)
     assert block_size(how, 10, 2) == 3 and block_size(how, 1, 8) == 1
     assert 1 < block_size(how, 100_000, 4) <= block_size(how, 10_000_000, 4) == LARGEST
 
 
 def test_a_desk_gives_each_picture_to_one_worker_and_the_same_answer_twice() -> None:
-    desk = Desk(None)
+    desk = Coordinator(None)
     known, one, two = ("00" * 32, "11" * 32, "22" * 32)
     desk.know([bytes.fromhex(known)])
     assert desk.take(known, "a.png") == "taken"
@@ -112,10 +112,10 @@ def test_a_desk_gives_each_picture_to_one_worker_and_the_same_answer_twice() -> 
 
 
 def test_a_desk_keeps_the_pace_of_all() -> None:
-    desk = Desk(10.0)
+    desk = Coordinator(10.0)
     waits = [desk.turn() for _ in range(4)]
     assert waits[0] == 0 and waits[3] == pytest.approx(0.3, abs=0.1)
-    assert [Desk(None).turn() for _ in range(2)] == [0, 0]
+    assert [Coordinator(None).turn() for _ in range(2)] == [0, 0]
 
 
 def test_settings_and_keys_travel_and_what_belongs_to_a_machine_stays(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,7 +136,7 @@ def test_a_key_that_travels_does_not_meet_an_address_of_the_other_machine(
     monkeypatch.setenv("ANTHROPIC_BASE_URL", "https://gateway.example")
     for name in ("OPENAI_BASE_URL", "OPENAI_API_BASE", "INQUISIGHT_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
-    there = Job(lambda: None, lambda _: None, None, False, str(tmp_path), environment(variables), variables)  # type: ignore[arg-type, return-value]
+    there = WorkerConfig(lambda: None, lambda _: None, None, False, str(tmp_path), environment(variables), variables)  # type: ignore[arg-type, return-value]
     assert there.environment["ANTHROPIC_BASE_URL"] == "https://gateway.example", "addresses go with their keys"
     for name in ("OPENAI_BASE_URL", "OPENAI_API_BASE", "INQUISIGHT_BASE_URL", "GROQ_API_KEY"):
         monkeypatch.setenv(name, "https://of-the-worker.example")

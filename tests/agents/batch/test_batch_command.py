@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from agents.batch.pipeline import How, Outcome, Task, interview_many
+from agents.batch.pipeline import InterviewTask, Outcome, PipelineConfig, interview_many
 from agents.interview.driver import caption_picture
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
@@ -93,8 +93,8 @@ def test_the_shipped_eye_says_in_a_batch_what_it_says_alone(tmp_path: Path, seed
         with Image.open(path) as photo:
             photo.resize((150, 90)).rotate(15).save(tmp_path / "other.png")
         some.append(open_picture(tmp_path / "other.png"))
-    tasks = [Task(number, picture) for number, picture in enumerate(some)]
-    how = How(options, Prompts.load(), seed, batch=3, concurrency=4)
+    tasks = [InterviewTask(number, picture) for number, picture in enumerate(some)]
+    how = PipelineConfig(options, Prompts.load(), seed, batch=3, concurrency=4)
     for outcome in interview_many(tasks, vision, ScriptedQuestioner(), how):
         assert isinstance(outcome, Outcome)
         alone = caption_picture(tasks[outcome.tag].picture, vision, ScriptedQuestioner(), options, seed=seed)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from agents.batch import estimate as estimates
 from agents.batch.estimate import ANSWER, OPENING, QUESTION, SUMMARY, estimate
-from agents.batch.pipeline import How
+from agents.batch.pipeline import PipelineConfig
 from agents.cli.main import run
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import Finished, Interview, InterviewOptions, NeedAnswer, NeedQuestion, NeedSummary
@@ -28,7 +28,7 @@ PROMPTS = Prompts.load()
 # --- the estimate ----------------------------------------------------------------------------------------------------
 
 
-def turn_by_turn(how: How) -> tuple[float, float]:
+def turn_by_turn(how: PipelineConfig) -> tuple[float, float]:
     """(read, written): every request written out, as the estimate was made before it had a formula."""
     read = written = 0
     turns: tuple[Turn, ...] = ()
@@ -47,7 +47,7 @@ def turn_by_turn(how: How) -> tuple[float, float]:
 @pytest.mark.parametrize("language", [None, "German"])
 @pytest.mark.parametrize("rounds", [1, 2, 3, 4, 5, 10, 30, 101])
 def test_the_numbers_are_those_of_every_request_written_out(rounds: int, language: str | None) -> None:
-    how = How(InterviewOptions(rounds=rounds, language=language), PROMPTS)
+    how = PipelineConfig(InterviewOptions(rounds=rounds, language=language), PROMPTS)
     assert estimates._tokens(how) == turn_by_turn(how)
 
 
@@ -62,7 +62,7 @@ def test_a_million_rounds_take_as_many_requests_as_a_few(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(Interview, "resumed", classmethod(counted))
     counts: dict[str, Any] = {"listed": 1, "repeated_names": 0, "captioned": 0, "failed": 0, "to_do": 300_000}
-    how = How(InterviewOptions(rounds=1_000_000), PROMPTS)
+    how = PipelineConfig(InterviewOptions(rounds=1_000_000), PROMPTS)
     found = estimate(**counts, how=how, rate=None, price_in=1.0, price_out=1.0, runs=[])
     assert made["interviews"] <= 5 and made["turns"] <= 15
     assert found.calls == 300_000 * 1_000_000 and found.input_tokens > 300_000 * 1_000_000**2

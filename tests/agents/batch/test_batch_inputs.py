@@ -20,7 +20,7 @@ from PIL import Image
 from agents.batch.ledger import Ledger
 from core.datasets.pictures import tables
 from core.datasets.pictures.inputs import bytes_of, find_sources, open_item
-from core.datasets.pictures.sources import Item, Source
+from core.datasets.pictures.sources import Item, PictureSource
 from core.errors import ImageError, InquisightError, UsageError
 
 
@@ -42,7 +42,7 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def found(*named: str, column: str | None = None) -> tuple[list[Source], list[Item]]:
+def found(*named: str, column: str | None = None) -> tuple[list[PictureSource], list[Item]]:
     """Every item, in the order in which the source tells them."""
     sources = find_sources(named, column)
     items = []
@@ -54,7 +54,7 @@ def found(*named: str, column: str | None = None) -> tuple[list[Source], list[It
     return sources, items
 
 
-def widths(sources: list[Source], items: list[Item]) -> list[int]:
+def widths(sources: list[PictureSource], items: list[Item]) -> list[int]:
     """Which pictures they are; read backwards, since nothing promises an order."""
     return [open_item(sources, item, 10**6).width for item in reversed(items)][::-1]
 

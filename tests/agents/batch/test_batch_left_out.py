@@ -20,7 +20,7 @@ from PIL import Image
 from agents.batch.ledger import Ledger
 from core.datasets.pictures.inputs import find_sources, open_item
 from core.datasets.pictures.listing import Scope
-from core.datasets.pictures.sources import Item, Source
+from core.datasets.pictures.sources import Item, PictureSource
 from core.errors import ImageError, InquisightError, UsageError
 from tests.agents.batch.making import HashedEye, batch, lines, register
 
@@ -39,7 +39,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def listed(tmp_path: Path, *named: str, column: str | None = None) -> tuple[list[Source], list[Item], dict[str, int]]:
+def listed(
+    tmp_path: Path, *named: str, column: str | None = None
+) -> tuple[list[PictureSource], list[Item], dict[str, int]]:
     """(sources, items of the listing in order, what was left out by reason)."""
     (tmp_path / "work").mkdir(exist_ok=True)
     ledger = Ledger(tmp_path / "work")
@@ -55,7 +57,7 @@ def listed(tmp_path: Path, *named: str, column: str | None = None) -> tuple[list
     return sources, items, reasons
 
 
-def widths(sources: list[Source], items: list[Item]) -> list[int]:
+def widths(sources: list[PictureSource], items: list[Item]) -> list[int]:
     return [open_item(sources, item, 10**6).width for item in items]
 
 

@@ -10,7 +10,7 @@ import pyarrow.parquet
 import pytest
 import webdataset
 
-from agents.batch.ledger import Ledger, Row
+from agents.batch.ledger import CaptionRow, Ledger
 from agents.batch.outputs import failures_of, kind_of, record, with_shard, write_failures, write_output
 from agents.batch.shard_output import existing_shards, write_shards
 from core.datasets.pictures.sources import Item
@@ -33,10 +33,10 @@ def caption(number: int) -> Caption:
     )
 
 
-def rows() -> Iterator[Row]:
-    yield Row(0, "a.png", caption(1), None)
-    yield Row(1, ODD, caption(1), "a.png")
-    yield Row(4, "c.png", caption(2), None)
+def rows() -> Iterator[CaptionRow]:
+    yield CaptionRow(0, "a.png", caption(1), None)
+    yield CaptionRow(1, ODD, caption(1), "a.png")
+    yield CaptionRow(4, "c.png", caption(2), None)
 
 
 def test_json_lines(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_parquet(tmp_path: Path) -> None:
     write_output(tmp_path / "out.parquet", rows)
     found = pyarrow.parquet.read_table(tmp_path / "out.parquet").to_pylist()
     assert [one["key"] for one in found] == ["a.png", "odd\\udcff/ü.png", "c.png"]
-    assert found[2] == record(Row(4, "c.png", caption(2), None))
+    assert found[2] == record(CaptionRow(4, "c.png", caption(2), None))
 
 
 def test_coco(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     ledger.close()
 
 
-def fetch(row: Row) -> bytes:
+def fetch(row: CaptionRow) -> bytes:
     return PNG + row.key.encode("utf-8", "replace")
 
 
@@ -98,7 +98,7 @@ def test_shards_are_read_by_webdataset_and_only_those_that_changed_are_written(t
     assert list(samples) == [f"{number:09d}" for number in (0, 1, 4, 5, 7)]
     assert samples["000000004"]["png"] == PNG + b"4.png"
     assert samples["000000004"]["txt"].decode() == "Thing 4.\nReally."
-    assert json.loads(samples["000000004"]["json"]) == record(Row(4, "4.png", caption(4), None))
+    assert json.loads(samples["000000004"]["json"]) == record(CaptionRow(4, "4.png", caption(4), None))
 
     before = [one.read_bytes() for one in shards]
     assert written(path, ledger) == []
@@ -123,7 +123,7 @@ def test_a_picture_that_is_gone_is_left_out_and_counted(tmp_path: Path, ledger: 
     for number in (0, 1):
         ledger.done(Item(number, f"{number}.png", 0, -1, 0), caption(number))
 
-    def gone(row: Row) -> bytes:
+    def gone(row: CaptionRow) -> bytes:
         if row.n == 0:
             raise ImageError("it is gone")
         return fetch(row)
@@ -150,9 +150,9 @@ def test_names(tmp_path: Path) -> None:
 
 
 def test_a_caption_that_was_cut_is_marked_in_every_output(tmp_path: Path) -> None:
-    def cut() -> Iterator[Row]:
-        yield Row(0, "a.png", caption(1).model_copy(update={"truncated": True}), None)
-        yield Row(1, "c.png", caption(2), None)
+    def cut() -> Iterator[CaptionRow]:
+        yield CaptionRow(0, "a.png", caption(1).model_copy(update={"truncated": True}), None)
+        yield CaptionRow(1, "c.png", caption(2), None)
 
     for name in ("out.jsonl", "out.parquet", "out.json"):
         write_output(tmp_path / name, cut)

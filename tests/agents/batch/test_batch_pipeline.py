@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from agents.batch import pipeline
 from agents.batch import vision_queue as seeing
-from agents.batch.pipeline import How, Outcome, Ready, Task, TooManyFailedError, interview_many
-from agents.batch.vision_queue import Eye, Row
+from agents.batch.pipeline import InterviewTask, Outcome, PipelineConfig, Ready, TooManyFailedError, interview_many
+from agents.batch.vision_queue import Row, VisionQueue
 from agents.interview.driver import caption_picture
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
@@ -39,15 +39,15 @@ def some(tmp_path_factory: pytest.TempPathFactory) -> list[Picture]:
     return pictures(make_pictures(tmp_path_factory.mktemp("pictures"), COUNT))
 
 
-def how(**fields: Any) -> How:
-    return How(ROUNDS, PROMPTS, **{"batch": 4, "concurrency": 4} | fields)
+def how(**fields: Any) -> PipelineConfig:
+    return PipelineConfig(ROUNDS, PROMPTS, **{"batch": 4, "concurrency": 4} | fields)
 
 
-def tasks(some: list[Picture]) -> list[Task]:
-    return [Task(number, picture) for number, picture in enumerate(some)]
+def tasks(some: list[Picture]) -> list[InterviewTask]:
+    return [InterviewTask(number, picture) for number, picture in enumerate(some)]
 
 
-def outcomes(given: Any, eye: Any, questioner: Any, how: How, **more: Any) -> dict[Any, Outcome]:
+def outcomes(given: Any, eye: Any, questioner: Any, how: PipelineConfig, **more: Any) -> dict[Any, Outcome]:
     found = list(interview_many(given, eye, questioner, how, **more))
     assert all(isinstance(one, Outcome) for one in found)
     assert len({one.tag for one in found}) == len(found), "each once"
@@ -84,7 +84,7 @@ def test_a_caption_is_the_one_that_the_picture_gets_alone(
 def test_captions_do_not_depend_on_how_they_are_gathered(
     some: list[Picture], batch: int, concurrency: int, eyes: int, order: list[int]
 ) -> None:
-    given_ = [Task(number, some[number]) for number in order]
+    given_ = [InterviewTask(number, some[number]) for number in order]
     chosen = how(seed=3, batch=batch, concurrency=concurrency, eyes=eyes)
     found = outcomes(given_, HashedEye(), ScriptedQuestioner(), chosen)
     plain = outcomes(tasks(some), HashedEye(), ScriptedQuestioner(), how(seed=3, batch=1, concurrency=1))
@@ -121,10 +121,10 @@ def test_an_eye_has_as_many_batches_as_it_does_best_with(
     assert eye.told == [with_it] * with_it
 
 
-def listened_to(eye: HashedEye, batch: int) -> tuple[Eye, list[Any]]:
+def listened_to(eye: HashedEye, batch: int) -> tuple[VisionQueue, list[Any]]:
     """A worker, and who has been told something by it so far, in order."""
     heard: list[Any] = []
-    return Eye(eye, lambda who, seen: heard.append(who), batch=batch), heard
+    return VisionQueue(eye, lambda who, seen: heard.append(who), batch=batch), heard
 
 
 def wait_for(heard: list[Any], count: int) -> None:
@@ -191,7 +191,7 @@ def test_calls_of_the_questioner_overlap(some: list[Picture]) -> None:
 
     options = InterviewOptions(rounds=2)
     questioner = ListQuestioner(questions=[question], summary="A thing.")
-    found = outcomes(tasks(some), HashedEye(), questioner, How(options, PROMPTS, batch=4, concurrency=4))
+    found = outcomes(tasks(some), HashedEye(), questioner, PipelineConfig(options, PROMPTS, batch=4, concurrency=4))
     assert len(found) == COUNT and not any(one.error for one in found.values())
 
 
@@ -277,7 +277,7 @@ def test_less_at_a_time_where_memory_runs_out(some: list[Picture]) -> None:
             return super().encode(pictures)
 
     eye, heard = Small(), []
-    worker = Eye(eye, lambda who, seen: heard.append((who, seen.error)), batch=8, workers=0)
+    worker = VisionQueue(eye, lambda who, seen: heard.append((who, seen.error)), batch=8, workers=0)
     for number, picture in enumerate(some):
         worker.look(number, picture)
     while len(heard) < COUNT:
@@ -300,7 +300,7 @@ def test_a_questioner_that_fails_once_spoils_one_picture(some: list[Picture]) ->
     found = outcomes(tasks(some), HashedEye(), ListQuestioner(questions=[question]), how())
     [bad] = [one for one in found.values() if one.error]
     assert isinstance(bad.error, QuestionerError) and len(bad.caption.dialogue.turns) == 1
-    again = [Task("again", some[bad.tag], bad.caption)]
+    again = [InterviewTask("again", some[bad.tag], bad.caption)]
     eye = HashedEye()
     resumed = outcomes(again, eye, ListQuestioner(questions=["What is it?"]), how())["again"]
     whole = caption_picture(some[bad.tag], HashedEye(), ListQuestioner(questions=["What is it?"]), ROUNDS)
@@ -339,7 +339,7 @@ def test_ctrl_c_in_a_model_ends_the_work(some: list[Picture]) -> None:
 
 
 def test_a_source_that_breaks_is_heard_of(some: list[Picture]) -> None:
-    def broken() -> Iterator[Task]:
+    def broken() -> Iterator[InterviewTask]:
         yield from tasks(some[:2])
         raise OSError("the disk is gone")
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from agents.batch.estimate import estimate
-from agents.batch.pipeline import How
+from agents.batch.pipeline import PipelineConfig
 from agents.cli.render.progress import EVERY, Tally, duration, shown
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
@@ -108,7 +108,7 @@ def run(**fields: float) -> dict[str, float]:
 
 
 def test_estimates_go_by_what_was_measured_and_else_by_the_prompts() -> None:
-    how = How(InterviewOptions(rounds=10), Prompts.load())
+    how = PipelineConfig(InterviewOptions(rounds=10), Prompts.load())
     counts = {"listed": 200, "repeated_names": 3, "captioned": 90, "failed": 10, "to_do": 100}
     guess = estimate(**counts, how=how, rate=5.0, price_in=1.0, price_out=2.0, runs=[run(captioned=4)])
     assert (guess.measured, guess.calls, guess.seconds) == (0, 1000, 200.0)
@@ -116,7 +116,7 @@ def test_estimates_go_by_what_was_measured_and_else_by_the_prompts() -> None:
     assert guess.cost == pytest.approx((guess.input_tokens + 2 * guess.output_tokens) / 1e6, rel=1e-3)
     longer = estimate(
         **counts,
-        how=How(InterviewOptions(rounds=20), Prompts.load()),
+        how=PipelineConfig(InterviewOptions(rounds=20), Prompts.load()),
         rate=None,
         price_in=None,
         price_out=None,

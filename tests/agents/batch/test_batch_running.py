@@ -17,10 +17,10 @@ import pytest
 from PIL import Image
 
 from agents.batch.engine import _Twins
-from agents.batch.plan import Request, at_work
+from agents.batch.plan import BatchRequest, at_work
 from agents.cli import batch_run as running
-from agents.cli.caption import Request as CaptionRequest
-from agents.cli.caption import run as run_caption
+from agents.cli.caption import CaptionRequest as CaptionRequest
+from agents.cli.caption import run_caption as run_caption
 from core.datasets.pictures.sources import Item
 from core.errors import BackendError, InquisightError, QuestionerError, UsageError
 from core.images.picture import open_picture
@@ -374,7 +374,7 @@ def test_two_processes_do_not_work_on_the_same_batch(eye: HashedEye) -> None:
 def test_what_cannot_work_is_told_in_one_line(eye: HashedEye, fields: dict[str, Any], words: str) -> None:
     request = {"inputs": ("photos",), "out": (OUT,), "vision": "hashed", "questioner": "scripted"} | fields
     with pytest.raises(InquisightError, match=re.escape(words)) as wrong:
-        running.run(Request(**request))
+        running.run(BatchRequest(**request))
     assert "\n" not in str(wrong.value) and eye.looked == []
 
 

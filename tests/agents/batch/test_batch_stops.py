@@ -11,8 +11,8 @@ import pytest
 
 pytest.importorskip("langchain_openai")
 
-from agents.batch.pipeline import How, Outcome, Task, TooManyFailedError, interview_many
-from agents.batch.vision_queue import Eye
+from agents.batch.pipeline import InterviewTask, Outcome, PipelineConfig, TooManyFailedError, interview_many
+from agents.batch.vision_queue import VisionQueue
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from agents.llm.calls import Callers, metered
@@ -55,8 +55,8 @@ def sees(gate: Gate, workers: int = AT_ONCE, retries: int = 0) -> OpenAIBackend:
 
 def batch(some: list[Picture], eye: Any, questioner: Any, *, rounds: int = 1, **more: Any) -> Iterator[Any]:
     """A batch with as many calls of the questioner waiting as there are pictures; one round: the summary alone."""
-    how = How(InterviewOptions(rounds=rounds), Prompts.load(), **{"batch": 8, "concurrency": AT_ONCE} | more)
-    return interview_many((Task(n, one) for n, one in enumerate(some)), eye, questioner, how)
+    how = PipelineConfig(InterviewOptions(rounds=rounds), Prompts.load(), **{"batch": 8, "concurrency": AT_ONCE} | more)
+    return interview_many((InterviewTask(n, one) for n, one in enumerate(some)), eye, questioner, how)
 
 
 def ended(found: Iterator[Any]) -> tuple[list[Outcome], InquisightError]:
@@ -190,7 +190,7 @@ def test_a_batch_under_way_on_the_vision_server_is_not_gone_on_with() -> None:
         vision, halt, told = sees(gate), Halt(), []
         [image] = vision.encode([make_picture()])
         gathered = [VisualQuestion(image, f"What is thing {number}?") for number in range(8)]
-        eye = Eye(vision, lambda who, seen: told.append((who, seen)), batch=8, halt=halt)
+        eye = VisionQueue(vision, lambda who, seen: told.append((who, seen)), batch=8, halt=halt)
         with eye._changed:  # so that all eight are in one batch
             for number, question in enumerate(gathered):
                 eye.ask(number, question, "asked")
@@ -215,7 +215,7 @@ def test_answers_that_came_with_a_fatal_error_are_told_and_nothing_is_asked_agai
     with Gate(answer) as gate:
         vision, told = sees(gate), {}
         [image] = vision.encode([make_picture()])
-        eye = Eye(vision, told.__setitem__, batch=2)
+        eye = VisionQueue(vision, told.__setitem__, batch=2)
         with eye._changed:
             for number in range(2):
                 eye.ask(number, VisualQuestion(image, f"What is thing {number}?"), "asked")
@@ -248,8 +248,10 @@ def test_a_halt_from_outside_ends_the_work(some: list[Picture]) -> None:
             halt.set(QuestionerError("the key was refused elsewhere."))
             return super()._generate(*args, **kwargs)
 
-    how = How(InterviewOptions(rounds=2), Prompts.load(), batch=8, concurrency=1)
-    found = interview_many((Task(n, one) for n, one in enumerate(some)), HashedEye(), Halting(), how, halt=halt)
+    how = PipelineConfig(InterviewOptions(rounds=2), Prompts.load(), batch=8, concurrency=1)
+    found = interview_many(
+        (InterviewTask(n, one) for n, one in enumerate(some)), HashedEye(), Halting(), how, halt=halt
+    )
     with pytest.raises(QuestionerError, match="refused elsewhere"):
         list(found)
 
@@ -299,9 +301,9 @@ class Remote:
 
 
 def test_an_error_that_ends_the_work_of_one_worker_ends_that_of_all(some: list[Picture]) -> None:
-    from agents.batch.ray.worker import Desk, _SharedHalt
+    from agents.batch.ray.worker import Coordinator, _SharedHalt
 
-    desk = Remote(Desk(None))
+    desk = Remote(Coordinator(None))
     one, other = (_SharedHalt(desk, lambda value: value) for _ in range(2))
     waiting = Halt(other)
     assert not waiting.is_set()
@@ -320,8 +322,10 @@ def test_an_error_that_ends_the_work_of_one_worker_ends_that_of_all(some: list[P
             calls.append(1)
             return super()._generate(*args, **kwargs)
 
-    how = How(InterviewOptions(rounds=2), Prompts.load(), batch=8, concurrency=2)
-    found = interview_many((Task(n, one) for n, one in enumerate(some)), HashedEye(), Counting(), how, halt=other)
+    how = PipelineConfig(InterviewOptions(rounds=2), Prompts.load(), batch=8, concurrency=2)
+    found = interview_many(
+        (InterviewTask(n, one) for n, one in enumerate(some)), HashedEye(), Counting(), how, halt=other
+    )
     with pytest.raises(InquisightError, match="not accepted"):
         list(found)
     assert not calls

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.interview.protocol import END_ROUNDS, Finished, NeedQuestion
-from agents.video.interview import MENDED, NeedFrameAnswer, NeedTelling, Part, VideoInterview, VideoOptions
+from agents.video.interview import MENDED, NeedFrameAnswer, NeedTelling, VideoInterview, VideoOptions, VideoPart
 from agents.video.prompts import load_prompts
 from core.errors import UsageError
 from core.records import Caption, PictureInfo
@@ -16,11 +16,11 @@ from core.tasks import NOTHING_NEW
 PROMPTS = load_prompts()
 OPENING = "Describe this picture in detail."
 TIMES = (0.0, 2.0, 4.0, 6.0)
-WHOLE = (Part(1, 4, 0.0, 8.0),)
-TWO = (Part(1, 2, 0.0, 4.0), Part(3, 4, 4.0, 8.0))
+WHOLE = (VideoPart(1, 4, 0.0, 8.0),)
+TWO = (VideoPart(1, 2, 0.0, 4.0), VideoPart(3, 4, 4.0, 8.0))
 
 
-def interview(parts: tuple[Part, ...] = WHOLE, **options: object) -> VideoInterview:
+def interview(parts: tuple[VideoPart, ...] = WHOLE, **options: object) -> VideoInterview:
     return VideoInterview(PROMPTS, VideoOptions(**options), TIMES, parts)  # type: ignore[arg-type]
 
 
@@ -229,7 +229,7 @@ def test_going_on_where_it_stopped() -> None:
     st.sampled_from([WHOLE, TWO]),
 )
 def test_whatever_is_said_it_ends_and_every_frame_exists(
-    said: list[str], rounds: int, repeats: int, parts: tuple[Part, ...]
+    said: list[str], rounds: int, repeats: int, parts: tuple[VideoPart, ...]
 ) -> None:
     talk = interview(parts, rounds=rounds, repeats=repeats)
     fed = 0
@@ -348,7 +348,7 @@ def test_own_questions_are_none_of_the_questioners() -> None:
 
 
 def test_parts_must_hold_every_frame_once() -> None:
-    for parts in ((Part(1, 3, 0, 8),), (Part(1, 2, 0, 4), Part(2, 4, 4, 8)), ()):
+    for parts in ((VideoPart(1, 3, 0, 8),), (VideoPart(1, 2, 0, 4), VideoPart(2, 4, 4, 8)), ()):
         with pytest.raises(UsageError, match="each of its frames once"):
             interview(parts)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.video.replies import Asked, read_question, speaks_of_frames, without_frames
+from agents.video.replies import ParsedQuestion, read_question, speaks_of_frames, without_frames
 
 
 @pytest.mark.parametrize(
@@ -39,13 +39,13 @@ from agents.video.replies import Asked, read_question, speaks_of_frames, without
     ],
 )
 def test_reading_a_question(said: str, frame: int | None, question: str) -> None:
-    assert read_question(said) == Asked(frame, question)
+    assert read_question(said) == ParsedQuestion(frame, question)
 
 
 @settings(deadline=None)
 @given(st.integers(0, 9999), st.sampled_from(["Frame {}: {}", "Frame_{}: {}", "frame {} - {}", "Frame #{}: {}"]))
 def test_every_number_is_read_as_it_stands(number: int, form: str) -> None:
-    assert read_question(form.format(number, "What is there?")) == Asked(number, "What is there?")
+    assert read_question(form.format(number, "What is there?")) == ParsedQuestion(number, "What is there?")
 
 
 @pytest.mark.slow

@@ -13,16 +13,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from plugins.blip2.engine import OptEngine, T5Engine
-from plugins.minigpt4.runtime.conversation import Conversation, Seen
-from plugins.minigpt4.runtime.decoding import GREEDY, Options
+from plugins.minigpt4.runtime.conversation import ImageTokens, PromptTurns
+from plugins.minigpt4.runtime.decoding import GREEDY, DecodingOptions
 from plugins.minigpt4.runtime.prefixes import taken
-from plugins.minigpt4.runtime.rows import Done, Piece, Row
+from plugins.minigpt4.runtime.rows import GenerationRow, RowDone, RowText
 from tests.plugins.blip2.tiny_blip2 import make_model, make_tokenizer
 
 KINDS = ("opt", "t5")
 CLOSE = 1e-3
 FEW = replace(GREEDY, max_new_tokens=4)
-SAMPLED = Options(max_new_tokens=4, do_sample=True, temperature=1.5, top_p=0.9, seed=5)
+SAMPLED = DecodingOptions(max_new_tokens=4, do_sample=True, temperature=1.5, top_p=0.9, seed=5)
 BOUNDED = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 words = st.text(alphabet="ab ?é猫.", max_size=12)
@@ -39,17 +39,17 @@ def make_engine(kind: str, model: Any) -> OptEngine | T5Engine:
     return (OptEngine if kind == "opt" else T5Engine)(model, make_tokenizer(kind))
 
 
-def see(engine: OptEngine | T5Engine) -> list[Seen]:
+def see(engine: OptEngine | T5Engine) -> list[ImageTokens]:
     """Three encoded random pictures, each alone, so that a batch cannot change the last bit."""
     pictures = [torch.randn(1, 3, 28, 28, generator=torch.Generator().manual_seed(seed)) for seed in range(3)]
-    return [Seen(f"picture {place}", engine.encode(picture)[0]) for place, picture in enumerate(pictures)]
+    return [ImageTokens(f"picture {place}", engine.encode(picture)[0]) for place, picture in enumerate(pictures)]
 
 
-def conversation(talk: Talk, seen: Sequence[Seen]) -> Conversation:
+def conversation(talk: Talk, seen: Sequence[ImageTokens]) -> PromptTurns:
     """A picture, then pairs of question and answer, then the open question; without one the plain caption."""
     earlier, question, picture = talk
-    first: tuple[Seen, ...] = (seen[picture],)
-    made = Conversation()
+    first: tuple[ImageTokens, ...] = (seen[picture],)
+    made = PromptTurns()
     if question is None:
         return made.ask(*first)
     for asked, answered in earlier:
@@ -57,7 +57,7 @@ def conversation(talk: Talk, seen: Sequence[Seen]) -> Conversation:
     return made.ask(*first, question)
 
 
-def some_talks(engine: OptEngine | T5Engine) -> list[Conversation]:
+def some_talks(engine: OptEngine | T5Engine) -> list[PromptTurns]:
     """Rows of different lengths."""
     some: list[Talk] = [
         ([], "What?", 0),
@@ -67,18 +67,18 @@ def some_talks(engine: OptEngine | T5Engine) -> list[Conversation]:
     return [conversation(talk, see(engine)) for talk in some]
 
 
-def row(engine: OptEngine | T5Engine, talk: Conversation) -> Row:
+def row(engine: OptEngine | T5Engine, talk: PromptTurns) -> GenerationRow:
     return engine.rows.row(0, talk, 4)
 
 
-def logits(engine: OptEngine | T5Engine, row: Row) -> torch.Tensor:
+def logits(engine: OptEngine | T5Engine, row: GenerationRow) -> torch.Tensor:
     """(tokens, vocabulary) of a whole row, by OPT alone."""
     with torch.inference_mode():
         found: torch.Tensor = engine.language_model(inputs_embeds=engine._embed(row, 0, len(row.keys))[None]).logits[0]
     return found
 
 
-def first_logits(engine: T5Engine, rows: list[Row]) -> torch.Tensor:
+def first_logits(engine: T5Engine, rows: list[GenerationRow]) -> torch.Tensor:
     """(rows, vocabulary) of the first token that T5 says."""
     from transformers import DynamicCache, EncoderDecoderCache
 
@@ -146,7 +146,7 @@ def test_wherever_a_prefix_was_cut_opt_reads_the_rest_the_same(
 @BOUNDED
 @given(batch=st.lists(talks, min_size=1, max_size=4), data=st.data(), options=st.sampled_from([FEW, SAMPLED]))
 def test_random_conversations_say_the_same_alone_in_a_batch_and_in_pieces(
-    models: dict[str, Any], kind: str, batch: list[Talk], data: st.DataObject, options: Options
+    models: dict[str, Any], kind: str, batch: list[Talk], data: st.DataObject, options: DecodingOptions
 ) -> None:
     engine = make_engine(kind, models[kind])
     made = [conversation(talk, see(engine)) for talk in batch]
@@ -158,10 +158,10 @@ def test_random_conversations_say_the_same_alone_in_a_batch_and_in_pieces(
     assert engine.answer([made[place] for place in order], options) == [single[place] for place in order]
     told, ends = [""] * len(made), {}
     for event in engine.events(made, options):
-        if isinstance(event, Piece):
+        if isinstance(event, RowText):
             assert event.row not in ends, "nothing comes after a row's end"
             told[event.row] += event.text
-        elif isinstance(event, Done):
+        elif isinstance(event, RowDone):
             ends[event.row] = event.answer
     assert [ends[place] for place in range(len(made))] == single
     assert told == [answer.text for answer in single]

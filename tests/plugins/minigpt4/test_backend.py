@@ -17,7 +17,7 @@ from core.testing import VisionBackendTests, make_picture
 from core.vision import GenerationOptions, VisionBackend, VisualQuestion
 from plugins.minigpt4.runtime.backend import MiniGPT4Backend
 from plugins.minigpt4.runtime.conversation import LLAMA2, VICUNA
-from plugins.minigpt4.runtime.decoding import ORIGINAL, Options
+from plugins.minigpt4.runtime.decoding import ORIGINAL, DecodingOptions
 from plugins.minigpt4.runtime.loading import LoadOptions, check
 from plugins.minigpt4.runtime.modeling import MiniGPT4WithoutQFormer
 from tests.plugins.minigpt4.tiny import make_model, save
@@ -237,7 +237,7 @@ def test_every_decoding_option_of_the_original_can_be_chosen(eye: MiniGPT4Backen
     assert "decoding" not in eye.describe() and other.revision == eye.revision
     sampled = GenerationOptions(40, temperature=0.7, top_p=0.8, seed=3)
     assert eye._decoding(sampled) == replace(ORIGINAL, max_new_tokens=40, temperature=0.7, top_p=0.8, seed=3)
-    assert other._decoding(sampled) == Options(40, True, 0.7, 0.8, 7, 3, 1.3, 0.5, 2, 3)
+    assert other._decoding(sampled) == DecodingOptions(40, True, 0.7, 0.8, 7, 3, 1.3, 0.5, 2, 3)
     [image] = other.encode([make_picture()])
     question = VisualQuestion(image, "What?", options=OPTIONS)
     wanted = other._decoding(OPTIONS)

@@ -12,23 +12,23 @@ from plugins.minigpt4.runtime.conversation import (
     SYSTEM,
     VICUNA,
     VICUNA_2023_04,
-    Conversation,
     Exchange,
     Format,
+    ImageTokens,
     Part,
-    Seen,
+    PromptTurns,
     clean,
 )
 
-ONE, TWO = Seen("one", "xxxx"), Seen("two", "xxxx")
+ONE, TWO = ImageTokens("one", "xxxx"), ImageTokens("two", "xxxx")
 
 
-def written(format: Format, conversation: Conversation, bos: str = "<s>") -> str:
+def written(format: Format, conversation: PromptTurns, bos: str = "<s>") -> str:
     return "".join(part if isinstance(part, str) else "@" for part in format.render(conversation, bos=bos))
 
 
 def test_vicuna_over_two_turns_is_what_the_original_writes() -> None:
-    first = Conversation().ask(ONE, "What is this?")
+    first = PromptTurns().ask(ONE, "What is this?")
     assert written(VICUNA, first) == f"{SYSTEM}###Human: <Img>@</Img> What is this?###Assistant: "
     second = first.answered("A cat.").ask("Which colour?")
     assert written(VICUNA, second) == (
@@ -37,19 +37,19 @@ def test_vicuna_over_two_turns_is_what_the_original_writes() -> None:
 
 
 def test_the_first_release_opened_its_turn_without_a_space() -> None:
-    talk = Conversation().ask(ONE, "What is this?").answered("A cat.").ask("Which colour?")
+    talk = PromptTurns().ask(ONE, "What is this?").answered("A cat.").ask("Which colour?")
     assert written(VICUNA_2023_04, talk).endswith("###Assistant: A cat.###Human: Which colour?###Assistant:")
 
 
 def test_llama2_begins_each_turn_with_a_bos() -> None:
-    talk = Conversation().ask(ONE, "What is this?").answered("A cat.").ask("Which colour?")
+    talk = PromptTurns().ask(ONE, "What is this?").answered("A cat.").ask("Which colour?")
     assert written(LLAMA2, talk) == (
         f"{SYSTEM}<s>[INST] <Img>@</Img> What is this? [/INST] A cat.<s>[INST] Which colour? [/INST] "
     )
 
 
 def test_pictures_stand_anywhere_and_texts_and_pictures_alternate() -> None:
-    talk = Conversation().ask("Compare", ONE, "with", TWO).answered("Both are cats.").ask(ONE)
+    talk = PromptTurns().ask("Compare", ONE, "with", TWO).answered("Both are cats.").ask(ONE)
     parts = VICUNA.render(talk)
     assert [isinstance(part, str) for part in parts] == [True, False, True, False, True, False, True]
     assert written(VICUNA, talk).endswith(
@@ -59,23 +59,23 @@ def test_pictures_stand_anywhere_and_texts_and_pictures_alternate() -> None:
 
 
 def test_leaving_out_old_exchanges_keeps_their_pictures() -> None:
-    talk = Conversation().ask(ONE, "a").answered("b").ask(TWO, "c").answered("d").ask("e")
+    talk = PromptTurns().ask(ONE, "a").answered("b").ask(TWO, "c").answered("d").ask("e")
     shorter = talk.without_oldest(2)
-    assert shorter == Conversation((Exchange((ONE, TWO, "e")),))
+    assert shorter == PromptTurns((Exchange((ONE, TWO, "e")),))
     assert talk.without_oldest(9) == shorter
     assert talk.without_oldest(1).exchanges[0].question == (ONE, TWO, "c")
 
 
 def test_a_shortened_question_loses_its_end_and_no_picture() -> None:
-    assert Conversation().ask("abc", ONE, "def").shortened(4).exchanges[-1].question == ("abc", ONE, "d")
-    assert Conversation().ask("abc", ONE, "def").shortened(0).pictures == (ONE,)
+    assert PromptTurns().ask("abc", ONE, "def").shortened(4).exchanges[-1].question == ("abc", ONE, "d")
+    assert PromptTurns().ask("abc", ONE, "def").shortened(0).pictures == (ONE,)
 
 
 def test_questions_and_answers_take_turns() -> None:
     with pytest.raises(ValueError, match="answered"):
-        Conversation().ask("a").ask("b")
+        PromptTurns().ask("a").ask("b")
     with pytest.raises(ValueError, match="ask"):
-        Conversation().answered("a")
+        PromptTurns().answered("a")
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ parts = st.lists(st.one_of(texts, st.sampled_from([ONE, TWO])), max_size=4).map(
 def test_whatever_is_said_the_turns_stay_as_many(
     exchanges: list[tuple[tuple[Part, ...], str]], last: tuple[Part, ...], name: str
 ) -> None:
-    talk = Conversation()
+    talk = PromptTurns()
     for question, answer in exchanges:
         talk = talk.ask(*question).answered(answer)
     talk = talk.ask(*last)

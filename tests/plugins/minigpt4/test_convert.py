@@ -16,8 +16,8 @@ from safetensors import safe_open
 from transformers import AutoProcessor, AutoTokenizer, Blip2ForConditionalGeneration
 
 from core.errors import BackendError
-from plugins.minigpt4.convert.conversion import Request, convert
-from plugins.minigpt4.runtime.conversation import FORMATS, Conversation, Part, Seen
+from plugins.minigpt4.convert.conversion import ConversionRequest, join_weights
+from plugins.minigpt4.runtime.conversation import FORMATS, ImageTokens, Part, PromptTurns
 from plugins.minigpt4.runtime.modeling import MiniGPT4WithoutQFormer, open_model
 from tests.plugins.minigpt4 import convert_sources as sources
 
@@ -37,11 +37,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def request_for(folder: Path, eye: Blip2ForConditionalGeneration) -> Any:
-    """Makes each source once, and a Request of them."""
+    """Makes each source once, and a ConversionRequest of them."""
 
     def make(
         to: Path, llm: str = "safetensors", vision: str = "safetensors", tied: bool = False, **options: Any
-    ) -> Request:
+    ) -> ConversionRequest:
         model = folder / f"llm-{llm}-{tied}"
         if not model.exists():
             sources.save_llm(sources.llm(tied=tied), model, llm)
@@ -54,14 +54,14 @@ def request_for(folder: Path, eye: Blip2ForConditionalGeneration) -> Any:
             sources.random_projection(projection, sources.HIDDEN, sources.QFORMER)
         if vision.startswith("lavis"):
             options |= {"qformer_heads": 2, "vit_heads": 2}
-        return Request(projection, str(model), tuple(files), to, **options)
+        return ConversionRequest(projection, str(model), tuple(files), to, **options)
 
     return make
 
 
 @pytest.fixture(scope="module")
 def converted(request_for: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return convert(request_for(tmp_path_factory.mktemp("out") / "model", "shards", "shards", max_shard=600_000))
+    return join_weights(request_for(tmp_path_factory.mktemp("out") / "model", "shards", "shards", max_shard=600_000))
 
 
 def by_hand(eye: Blip2ForConditionalGeneration, folder: Path, *, tied: bool = False) -> tuple[Any, Any]:
@@ -113,7 +113,7 @@ def check_equal(model: Any, features: torch.Tensor, llm: Any, tokens: int) -> No
 def test_the_same_model_as_by_hand(
     llm: str, vision: str, tied: bool, request_for: Any, eye: Any, folder: Path, tmp_path: Path
 ) -> None:
-    directory = convert(request_for(tmp_path / "model", llm, vision, tied))
+    directory = join_weights(request_for(tmp_path / "model", llm, vision, tied))
     model, report = Blip2ForConditionalGeneration.from_pretrained(directory, output_loading_info=True)
     assert not any(report.values()), "nothing is missing, left over or of another shape"
     assert model.config.text_config.tie_word_embeddings is tied
@@ -133,7 +133,9 @@ def test_without_a_q_former(trained_norm: bool, eye: Any, folder: Path, tmp_path
     norm = (torch.rand(sources.VIT) + 0.5, torch.rand(sources.VIT)) if trained_norm else None
     more = {"ln_vision.weight": norm[0], "ln_vision.bias": norm[1]} if norm else {}
     projection = sources.save_projection(tmp_path / "p.pth", weight, bias, **more)
-    directory = convert(Request(projection, str(tmp_path / "llm"), tuple(vision), tmp_path / "model", vit_heads=2))
+    directory = join_weights(
+        ConversionRequest(projection, str(tmp_path / "llm"), tuple(vision), tmp_path / "model", vit_heads=2)
+    )
 
     model = open_model(directory).eval()
     assert isinstance(model, MiniGPT4WithoutQFormer)
@@ -205,9 +207,9 @@ def test_the_tokens_of_a_conversation_are_the_originals(converted: Path) -> None
         return_dict=True,
         return_tensors="pt",
     )
-    seen = Seen("one", torch.zeros(sources.QUERIES, 1))
+    seen = ImageTokens("one", torch.zeros(sources.QUERIES, 1))
     parts: list[Part] = FORMATS["vicuna"].render(
-        Conversation().ask(seen, "What is this?").answered("A duck.").ask("And", seen, "here?")
+        PromptTurns().ask(seen, "What is this?").answered("A duck.").ask("And", seen, "here?")
     )
     expected = [tokenizer.bos_token_id]
     for part in parts:
@@ -221,15 +223,15 @@ def test_the_tokens_of_a_conversation_are_the_originals(converted: Path) -> None
 
 @pytest.mark.parametrize("name", ["vicuna", "llama2"])
 def test_both_formats_as_templates(name: str, request_for: Any, tmp_path: Path) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(convert(request_for(tmp_path / name, template=name)))
+    tokenizer = AutoTokenizer.from_pretrained(join_weights(request_for(tmp_path / name, template=name)))
     messages = [
         {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Who?"}]},
         {"role": "assistant", "content": "A duck."},
         {"role": "user", "content": "Why?"},
     ]
     text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    seen = Seen("one", torch.zeros(1, 1))
-    conversation = Conversation().ask(seen, "Who?").answered("A duck.").ask("Why?")
+    seen = ImageTokens("one", torch.zeros(1, 1))
+    conversation = PromptTurns().ask(seen, "Who?").answered("A duck.").ask("Why?")
     parts = FORMATS[name].render(conversation, bos="<s>")
     written = "".join(part if isinstance(part, str) else "<image>" * sources.QUERIES for part in parts)
     assert text.replace("> </Img>", "></Img>").replace("<s> ", "<s>") == "<s>" + written
@@ -282,7 +284,9 @@ def test_the_manifest_names_every_source(converted: Path, request_for: Any, tmp_
 def test_dtypes(wanted: str, stored: str, request_for: Any, tmp_path: Path) -> None:
     sources.save_llm(sources.llm().half(), tmp_path / "half")
     request = request_for(tmp_path / "model", dtype=wanted)
-    directory = convert(Request(request.projection, str(tmp_path / "half"), request.vision, request.to, dtype=wanted))
+    directory = join_weights(
+        ConversionRequest(request.projection, str(tmp_path / "half"), request.vision, request.to, dtype=wanted)
+    )
     with safe_open(directory / "model.safetensors", framework="pt") as file:
         kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
     exact = ("qformer.", "query_tokens", "language_projection.")
@@ -299,7 +303,9 @@ def test_numbers_too_large_for_float16_are_named(request_for: Any, tmp_path: Pat
     sources.save_llm(model, tmp_path / "llm")
     request = request_for(tmp_path / "model", dtype="float16")
     with pytest.raises(BackendError, match=r"lm_head.weight' has numbers too large for float16.*bfloat16"):
-        convert(Request(request.projection, str(tmp_path / "llm"), request.vision, request.to, dtype="float16"))
+        join_weights(
+            ConversionRequest(request.projection, str(tmp_path / "llm"), request.vision, request.to, dtype="float16")
+        )
     assert not request.to.exists()
 
 
@@ -319,11 +325,11 @@ import sys
 sys.path.insert(0, {str(ROOT)!r})
 from pathlib import Path
 from core.errors import BackendError
-from plugins.minigpt4.convert.conversion import Request, convert
+from plugins.minigpt4.convert.conversion import ConversionRequest, join_weights
 files = Path({str(request.projection)!r}), "lmsys/vicuna-tiny", ("Salesforce/blip2-tiny",), Path({str(request.to)!r})
-convert(Request(*files))
+join_weights(ConversionRequest(*files))
 try:
-    convert(Request(files[0], "lmsys/absent", files[2], files[3].with_name("other")))
+    join_weights(ConversionRequest(files[0], "lmsys/absent", files[2], files[3].with_name("other")))
 except BackendError as error:
     print(error)
 """

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from core.errors import InquisightError
-from plugins.minigpt4.convert.conversion import Request, convert, prepare_plan
+from plugins.minigpt4.convert.conversion import ConversionRequest, join_weights, prepare_plan
 from plugins.minigpt4.convert.tokens import prepare
 from tests.plugins.minigpt4 import convert_sources as sources
 
@@ -38,7 +38,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def planned(folder: Path, projection: str, llm: str, vision: str = "xxl", **options: Any) -> Any:
-    request = Request(
+    request = ConversionRequest(
         folder / f"{projection}.pth", str(folder / llm), (str(folder / vision),), folder / "to", **options
     )
     return prepare_plan(request)
@@ -131,7 +131,7 @@ def test_another_blip_2s_eye(
     text: dict[str, Any] | None, vision: dict[str, Any], expected: str, full: Path, tmp_path: Path
 ) -> None:
     sources.sparse_eye(tmp_path / "eye", text, **vision)
-    request = Request(full / "7b.pth", str(full / "vicuna-7b"), (str(tmp_path / "eye"),), tmp_path / "to")
+    request = ConversionRequest(full / "7b.pth", str(full / "vicuna-7b"), (str(tmp_path / "eye"),), tmp_path / "to")
     if not expected:  # a projection cannot tell which ViT stood before its Q-Former
         prepare_plan(request)
         return
@@ -144,17 +144,17 @@ def test_another_blip_2s_eye(
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Request:
+def small(tmp_path: Path) -> ConversionRequest:
     sources.save_llm(sources.llm(), tmp_path / "llm")
     vision = sources.save_eye(sources.blip2(), tmp_path / "vision")
     projection = sources.random_projection(tmp_path / "projection.pth", sources.HIDDEN, sources.QFORMER)
-    return Request(projection, str(tmp_path / "llm"), tuple(vision), tmp_path / "to")
+    return ConversionRequest(projection, str(tmp_path / "llm"), tuple(vision), tmp_path / "to")
 
 
-def line_of(request: Request, **changes: Any) -> str:
-    options = {name: getattr(request, name) for name in Request.__slots__} | changes
+def line_of(request: ConversionRequest, **changes: Any) -> str:
+    options = {name: getattr(request, name) for name in ConversionRequest.__slots__} | changes
     with pytest.raises(InquisightError) as caught:
-        convert(Request(**options))
+        join_weights(ConversionRequest(**options))
     assert not request.to.exists() and not list(request.to.parent.glob("*.partial*"))
     return one_line(caught.value)
 
@@ -170,7 +170,7 @@ def change_weights(file: Path, change: Any) -> None:
     save_file(state, file)
 
 
-def test_the_projection(small: Request, tmp_path: Path) -> None:
+def test_the_projection(small: ConversionRequest, tmp_path: Path) -> None:
     assert "does not exist" in line_of(small, projection=tmp_path / "absent.pth")
     assert "is a directory" in line_of(small, projection=tmp_path)
     other = sources.random_projection(tmp_path / "other.pth", sources.HIDDEN, 77)
@@ -199,7 +199,7 @@ class Program:
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_a_file_that_would_run_a_program(zipped: bool, small: Request, tmp_path: Path) -> None:
+def test_a_file_that_would_run_a_program(zipped: bool, small: ConversionRequest, tmp_path: Path) -> None:
     bad = tmp_path / "bad.pth"
     content = {"model": {"llama_proj.weight": torch.ones(2, 2)}, "config": Program(tmp_path / "mark")}
     torch.save(content, bad) if zipped else bad.write_bytes(pickle.dumps(content))
@@ -217,7 +217,7 @@ def test_a_file_that_would_run_a_program(zipped: bool, small: Request, tmp_path:
         (b"<html>404</html>", "not a file of tensors only"),
     ],
 )
-def test_files_that_are_no_weights(content: bytes, words: str, small: Request, tmp_path: Path) -> None:
+def test_files_that_are_no_weights(content: bytes, words: str, small: ConversionRequest, tmp_path: Path) -> None:
     (tmp_path / "bad.pth").write_bytes(content)
     assert words in line_of(small, projection=tmp_path / "bad.pth")
     assert words in line_of(small, vision=(str(tmp_path / "bad.pth"),))
@@ -226,11 +226,11 @@ def test_files_that_are_no_weights(content: bytes, words: str, small: Request, t
     assert words in line_of(small)
 
 
-def test_an_old_checkpoint_without_a_zip_archive(small: Request, tmp_path: Path) -> None:
+def test_an_old_checkpoint_without_a_zip_archive(small: ConversionRequest, tmp_path: Path) -> None:
     """Files from before PyTorch 1.6 cannot be mapped, but read."""
     content = torch.load(small.projection, weights_only=True)
     torch.save(content, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
-    directory = convert(Request(tmp_path / "old.pth", small.llm, small.vision, small.to))
+    directory = join_weights(ConversionRequest(tmp_path / "old.pth", small.llm, small.vision, small.to))
     converted = {}
     for file in directory.glob("*.safetensors"):
         converted |= load_file(file)
@@ -251,12 +251,12 @@ def test_an_old_checkpoint_without_a_zip_archive(small: Request, tmp_path: Path)
         ({"num_attention_heads": 5, "head_dim": None}, "config.json is not accepted"),
     ],
 )
-def test_the_language_models_configuration(config: dict[str, Any], words: str, small: Request) -> None:
+def test_the_language_models_configuration(config: dict[str, Any], words: str, small: ConversionRequest) -> None:
     change_json(Path(small.llm) / "config.json", **config)
     assert words in line_of(small)
 
 
-def test_the_language_models_files(small: Request, tmp_path: Path) -> None:
+def test_the_language_models_files(small: ConversionRequest, tmp_path: Path) -> None:
     assert "no directory here and no name on the hub" in line_of(small, llm=str(tmp_path / "absent"))
     llm = Path(small.llm)
     weights = llm / "model.safetensors"
@@ -290,7 +290,7 @@ def test_the_language_models_files(small: Request, tmp_path: Path) -> None:
     assert "cannot be read" in line_of(small)
 
 
-def test_the_tokenizer(small: Request) -> None:
+def test_the_tokenizer(small: ConversionRequest) -> None:
     llm = Path(small.llm)
     sources.tokenizer(400).save_pretrained(llm)
     assert "its tokenizer has 400 tokens, its model's table 361 rows" in line_of(small)
@@ -299,7 +299,7 @@ def test_the_tokenizer(small: Request) -> None:
     assert "its tokenizer does not open" in line_of(small)
 
 
-def test_a_spare_row_serves_the_placeholder(small: Request) -> None:
+def test_a_spare_row_serves_the_placeholder(small: ConversionRequest) -> None:
     """A table that is padded to a round number does not grow."""
     sources.save_llm(sources.llm(vocabulary=384), Path(small.llm))
     plan = prepare_plan(small)
@@ -319,14 +319,14 @@ def test_a_spare_row_serves_the_placeholder(small: Request) -> None:
         ("", {"num_query_tokens": 32}, "query_tokens [1, 32, 128], found [1, 3, 128]"),
     ],
 )
-def test_the_eyes_configuration(part: str, values: dict[str, Any], words: str, small: Request) -> None:
+def test_the_eyes_configuration(part: str, values: dict[str, Any], words: str, small: ConversionRequest) -> None:
     file = Path(small.vision[0]) / "config.json"
     config = json.loads(file.read_text())
     change_json(file, **({part: {**config[part], **values}} if part else values))
     assert words in line_of(small)
 
 
-def test_missing_vision_tensors(small: Request, tmp_path: Path) -> None:
+def test_missing_vision_tensors(small: ConversionRequest, tmp_path: Path) -> None:
     weights = Path(small.vision[0]) / "model.safetensors"
     change_weights(weights, lambda state: state.pop("vision_model.post_layernorm.bias"))
     line = line_of(small)
@@ -334,7 +334,7 @@ def test_missing_vision_tensors(small: Request, tmp_path: Path) -> None:
     assert "expected a ViT of 2 layers and a Q-Former of 3" in line
 
 
-def test_lavis_files(small: Request, tmp_path: Path) -> None:
+def test_lavis_files(small: ConversionRequest, tmp_path: Path) -> None:
     first, second = sources.save_eye(sources.blip2(), tmp_path / "lavis", "lavis-two")
     assert "LAVIS keeps it in a file of its own" in line_of(small, vision=(first,))
     assert "holds none (query_tokens" in line_of(small, vision=(second,))
@@ -412,7 +412,7 @@ def test_tokenizers_of_early_conversions(
 
 
 @pytest.mark.slow
-def test_the_command(small: Request, tmp_path: Path) -> None:
+def test_the_command(small: ConversionRequest, tmp_path: Path) -> None:
     def run(*more: str) -> subprocess.CompletedProcess[str]:
         words = ["convert", "minigpt4", "--projection", str(small.projection), "--llm", small.llm]
         words += ["--vision", small.vision[0], "--to", str(small.to), *more]

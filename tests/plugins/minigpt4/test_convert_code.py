@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from core.errors import InquisightError
 from core.files.model_folder import REMOTE_CODE
-from plugins.minigpt4.convert.conversion import Request, convert, prepare_plan
+from plugins.minigpt4.convert.conversion import ConversionRequest, join_weights, prepare_plan
 from plugins.minigpt4.convert.trained import export
 from plugins.minigpt4.runtime.loading import check
 from tests.plugins.minigpt4 import convert_sources as sources
@@ -64,14 +64,14 @@ def assert_harmless(directory: Path) -> None:
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Request:
+def small(tmp_path: Path) -> ConversionRequest:
     sources.save_llm(sources.llm(), tmp_path / "llm")
     vision = sources.save_eye(sources.blip2(), tmp_path / "vision")
     projection = sources.random_projection(tmp_path / "projection.pth", sources.HIDDEN, sources.QFORMER)
-    return Request(projection, str(tmp_path / "llm"), tuple(vision), tmp_path / "to")
+    return ConversionRequest(projection, str(tmp_path / "llm"), tuple(vision), tmp_path / "to")
 
 
-def test_code_of_the_sources_is_not_carried_over(small: Request) -> None:
+def test_code_of_the_sources_is_not_carried_over(small: ConversionRequest) -> None:
     llm, vision = Path(small.llm), Path(small.vision[0])
     poison(llm)
     poison(vision)
@@ -79,16 +79,16 @@ def test_code_of_the_sources_is_not_carried_over(small: Request) -> None:
     for part in ("vision_config", "qformer_config", "text_config"):
         config[part] |= CODE
     (vision / "config.json").write_text(json.dumps(config))
-    directory = convert(small)
+    directory = join_weights(small)
     assert_harmless(directory)
     AutoConfig.from_pretrained(directory)  # opens without a question: there is nothing to trust
     AutoProcessor.from_pretrained(directory)
     AutoModelForImageTextToText.from_pretrained(directory)
 
 
-def test_only_llamas_own_fields_are_carried_over(small: Request) -> None:
+def test_only_llamas_own_fields_are_carried_over(small: ConversionRequest) -> None:
     change_json(Path(small.llm) / "config.json", peft_config={"r": 8}, my_notes="x", _name_or_path="/home/me/secret")
-    text = json.loads((convert(small) / "config.json").read_text())["text_config"]
+    text = json.loads((join_weights(small) / "config.json").read_text())["text_config"]
     assert not {"peft_config", "my_notes", "quantization_config"} & set(text) and not text.get("_name_or_path")
     own = sources.llm().config.to_dict()
     for name in (
@@ -149,7 +149,7 @@ def test_an_export_leaves_code_behind(run: Path, tmp_path: Path) -> None:
         ("vision", "qformer.encoder.layer.0.attention.attention.query.weight"),
     ],
 )
-def test_whole_numbers_are_no_weights(part: str, tensor: str, dtype: torch.dtype, small: Request) -> None:
+def test_whole_numbers_are_no_weights(part: str, tensor: str, dtype: torch.dtype, small: ConversionRequest) -> None:
     """Their shapes fit, so that they would be read as they are and give noise."""
     file = (Path(small.llm) if part == "llm" else Path(small.vision[0])) / "model.safetensors"
     state = load_file(file)
@@ -159,7 +159,7 @@ def test_whole_numbers_are_no_weights(part: str, tensor: str, dtype: torch.dtype
         prepare_plan(small)
 
 
-def test_an_eye_that_says_it_is_quantised(small: Request) -> None:
+def test_an_eye_that_says_it_is_quantised(small: ConversionRequest) -> None:
     change_json(Path(small.vision[0]) / "config.json", quantization_config={"quant_method": "bitsandbytes"})
     with pytest.raises(InquisightError, match=r"found quantised ones .*take the unquantised model"):
         prepare_plan(small)

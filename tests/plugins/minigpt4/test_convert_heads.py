@@ -14,30 +14,32 @@ from typer.testing import CliRunner
 
 from core.errors import InquisightError
 from plugins.minigpt4.commands import convert as command
-from plugins.minigpt4.convert.conversion import Plan, Request, convert, prepare_plan
+from plugins.minigpt4.convert.conversion import ConversionPlan, ConversionRequest, join_weights, prepare_plan
 from plugins.minigpt4.convert.vision import QFORMER, VIT, open_eye
 from tests.plugins.minigpt4 import convert_sources as sources
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Request:
+def small(tmp_path: Path) -> ConversionRequest:
     """LAVIS's layout in sizes that nobody published."""
     sources.save_llm(sources.llm(), tmp_path / "llm")
     vision = sources.save_eye(sources.blip2(), tmp_path / "lavis", "lavis-two")
     projection = sources.random_projection(tmp_path / "projection.pth", sources.HIDDEN, sources.QFORMER)
-    return Request(projection, str(tmp_path / "llm"), tuple(vision), tmp_path / "to", vit_heads=2, qformer_heads=2)
+    return ConversionRequest(
+        projection, str(tmp_path / "llm"), tuple(vision), tmp_path / "to", vit_heads=2, qformer_heads=2
+    )
 
 
-def complaint(request: Request) -> str:
+def complaint(request: ConversionRequest) -> str:
     with pytest.raises(InquisightError) as caught:
-        convert(request)
+        join_weights(request)
     assert not request.to.exists()
     line = str(caught.value)
     assert "\n" not in line and line.endswith(".")
     return line
 
 
-def test_they_are_asked_for_where_no_file_says_them(small: Request) -> None:
+def test_they_are_asked_for_where_no_file_says_them(small: ConversionRequest) -> None:
     line = complaint(replace(small, qformer_heads=None))
     assert "how many attention heads its Q-Former has (width 128, 3 layers" in line and "--qformer-heads N" in line
     line = complaint(replace(small, vit_heads=None))
@@ -45,9 +47,9 @@ def test_they_are_asked_for_where_no_file_says_them(small: Request) -> None:
 
 
 @pytest.mark.parametrize("heads", [1, 4, 8])
-def test_what_is_given_is_taken(heads: int, small: Request) -> None:
+def test_what_is_given_is_taken(heads: int, small: ConversionRequest) -> None:
     """Also other numbers than width / 64, and the model computes with them: the same tensors, other features."""
-    directory = convert(replace(small, qformer_heads=heads))
+    directory = join_weights(replace(small, qformer_heads=heads))
     config = json.loads((directory / "config.json").read_text())
     assert config["qformer_config"]["num_attention_heads"] == heads
     assert config["vision_config"]["num_attention_heads"] == 2
@@ -67,17 +69,17 @@ def test_what_is_given_is_taken(heads: int, small: Request) -> None:
 
 
 @pytest.mark.parametrize(("option", "width"), [("qformer_heads", 128), ("vit_heads", 176)])
-def test_they_have_to_divide_the_width(option: str, width: int, small: Request) -> None:
+def test_they_have_to_divide_the_width(option: str, width: int, small: ConversionRequest) -> None:
     line = complaint(replace(small, **{option: 3}))  # type: ignore[arg-type]
     assert "3 attention heads do not divide" in line and f"width of {width}" in line
     assert f"--{option.replace('_', '-')}" in line
 
 
-def write_config(small: Request, **parts: dict[str, Any]) -> None:
+def write_config(small: ConversionRequest, **parts: dict[str, Any]) -> None:
     Path(small.vision[0]).with_name("config.json").write_text(json.dumps(parts))
 
 
-def test_they_are_read_from_a_config_beside_the_file(small: Request) -> None:
+def test_they_are_read_from_a_config_beside_the_file(small: ConversionRequest) -> None:
     write_config(
         small,
         qformer_config={"hidden_size": sources.QFORMER, "num_attention_heads": 4},
@@ -97,13 +99,13 @@ def test_they_are_read_from_a_config_beside_the_file(small: Request) -> None:
         {"text_config": {"num_attention_heads": 4}},
     ],
 )
-def test_a_config_of_something_else_tells_nothing(config: dict[str, Any], small: Request) -> None:
+def test_a_config_of_something_else_tells_nothing(config: dict[str, Any], small: ConversionRequest) -> None:
     write_config(small, **config)
     assert "--qformer-heads N" in complaint(replace(small, qformer_heads=None))
 
 
 @pytest.mark.parametrize("part", ["qformer_config", "vision_config"])
-def test_a_directory_whose_config_leaves_them_out(part: str, small: Request, tmp_path: Path) -> None:
+def test_a_directory_whose_config_leaves_them_out(part: str, small: ConversionRequest, tmp_path: Path) -> None:
     """transformers would take its default, which is right for the published sizes alone."""
     [directory] = sources.save_eye(sources.blip2(), tmp_path / "vision")
     file = Path(directory) / "config.json"
@@ -118,7 +120,7 @@ def test_a_directory_whose_config_leaves_them_out(part: str, small: Request, tmp
 
 
 @pytest.mark.parametrize(("heads", "words"), [("two", "'two'"), (0, "0"), (True, "True"), (2.0, "2.0")])
-def test_a_config_with_no_number(heads: Any, words: str, small: Request, tmp_path: Path) -> None:
+def test_a_config_with_no_number(heads: Any, words: str, small: ConversionRequest, tmp_path: Path) -> None:
     [directory] = sources.save_eye(sources.blip2(), tmp_path / "vision")
     file = Path(directory) / "config.json"
     config = json.loads(file.read_text())
@@ -128,7 +130,7 @@ def test_a_config_with_no_number(heads: Any, words: str, small: Request, tmp_pat
     assert "qformer_config.num_attention_heads" in line and words in line
 
 
-def test_a_language_models_heads_are_read_and_never_a_default(small: Request) -> None:
+def test_a_language_models_heads_are_read_and_never_a_default(small: ConversionRequest) -> None:
     file = Path(small.llm) / "config.json"
     config = json.loads(file.read_text())
     del config["num_attention_heads"]
@@ -136,7 +138,7 @@ def test_a_language_models_heads_are_read_and_never_a_default(small: Request) ->
     assert "its config.json does not say num_attention_heads" in complaint(small)
 
 
-def test_no_q_former_no_heads_of_it(small: Request, tmp_path: Path) -> None:
+def test_no_q_former_no_heads_of_it(small: ConversionRequest, tmp_path: Path) -> None:
     weight = torch.ones(sources.HIDDEN, 4 * sources.VIT)
     projection = sources.save_projection(tmp_path / "p.pth", weight, torch.zeros(sources.HIDDEN))
     request = replace(small, projection=projection, vision=small.vision[1:])
@@ -169,9 +171,9 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def planned(full: Path, tmp_path: Path, vision: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> Plan:
+def planned(full: Path, tmp_path: Path, vision: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> ConversionPlan:
     monkeypatch.setattr("plugins.minigpt4.convert.writing.check_space", lambda *_: 0)
-    return prepare_plan(Request(full / "7b.pth", str(full / "vicuna-7b"), vision, tmp_path / "to"))
+    return prepare_plan(ConversionRequest(full / "7b.pth", str(full / "vicuna-7b"), vision, tmp_path / "to"))
 
 
 @pytest.mark.parametrize("depth", [39, 40])  # eva_vit_g.pth has a block that BLIP-2 leaves out
@@ -221,7 +223,7 @@ def test_only_eva_loses_its_last_block(tmp_path: Path) -> None:
 # ---- the variant, where the projection's width fits both -----------------------------------------------------------
 
 
-def test_a_width_that_fits_both_variants_is_asked_about(small: Request, tmp_path: Path) -> None:
+def test_a_width_that_fits_both_variants_is_asked_about(small: ConversionRequest, tmp_path: Path) -> None:
     config = sources.blip2().config
     config.qformer_config = Blip2QFormerConfig(
         hidden_size=4 * sources.VIT,
@@ -236,14 +238,14 @@ def test_a_width_that_fits_both_variants_is_asked_about(small: Request, tmp_path
         layer.self_attn.qkv.bias.data[sources.VIT : 2 * sources.VIT] = 0
     vision = sources.save_eye(model, tmp_path / "both")
     projection = sources.random_projection(tmp_path / "p.pth", sources.HIDDEN, 4 * sources.VIT)
-    request = Request(projection, small.llm, tuple(vision), small.to)
+    request = ConversionRequest(projection, small.llm, tuple(vision), small.to)
     assert "say --qformer or --no-qformer" in complaint(request)
     assert prepare_plan(replace(request, qformer=True)).joined.qformer
     assert not prepare_plan(replace(request, qformer=False)).joined.qformer
     assert "leave --no-qformer out" in complaint(replace(small, qformer=False))
 
 
-def test_the_command_has_the_options(small: Request) -> None:
+def test_the_command_has_the_options(small: ConversionRequest) -> None:
     words = ["minigpt4", "--projection", str(small.projection), "--llm", small.llm, "--to", str(small.to), "--check"]
     words += [word for file in small.vision for word in ("--vision", file)]
     refused = CliRunner().invoke(command, words)

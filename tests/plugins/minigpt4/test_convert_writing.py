@@ -18,24 +18,26 @@ from safetensors.torch import load_file
 from core.errors import BackendError, UsageError
 from plugins.minigpt4.convert import conversion as converting
 from plugins.minigpt4.convert import writing
-from plugins.minigpt4.convert.conversion import Request, convert
-from plugins.minigpt4.convert.pieces import Piece, with_extra_rows
+from plugins.minigpt4.convert.conversion import ConversionRequest, join_weights
+from plugins.minigpt4.convert.pieces import TensorPiece, with_extra_rows
 from tests.plugins.minigpt4 import convert_sources as sources
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Request:
+def made(tmp_path_factory: pytest.TempPathFactory) -> ConversionRequest:
     folder = tmp_path_factory.mktemp("sources")
     llm = sources.save_llm(sources.llm(), folder / "llm")
     vision = sources.save_eye(sources.blip2(), folder / "vision")
     projection = sources.random_projection(folder / "projection.pth", sources.HIDDEN, sources.QFORMER)
-    return Request(projection, str(llm), tuple(vision), folder / "unused", max_shard=600_000)
+    return ConversionRequest(projection, str(llm), tuple(vision), folder / "unused", max_shard=600_000)
 
 
-def to(request: Request, directory: Path, **changes: Any) -> Request:
-    return Request(**{name: getattr(request, name) for name in Request.__slots__} | {"to": directory} | changes)
+def to(request: ConversionRequest, directory: Path, **changes: Any) -> ConversionRequest:
+    return ConversionRequest(
+        **{name: getattr(request, name) for name in ConversionRequest.__slots__} | {"to": directory} | changes
+    )
 
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, after: int) -> list[str]:
@@ -54,18 +56,18 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, after: int) -> list[str]:
     return begun
 
 
-def test_goes_on_where_it_was_stopped(made: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = convert(to(made, tmp_path / "whole"))
+def test_goes_on_where_it_was_stopped(made: ConversionRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = join_weights(to(made, tmp_path / "whole"))
     request = to(made, tmp_path / "model")
     with monkeypatch.context() as patch:
         interrupt(patch, after=2)
         with pytest.raises(KeyboardInterrupt):
-            convert(request)
+            join_weights(request)
     assert not (tmp_path / "model").exists(), "there is no directory that looks complete"
     with monkeypatch.context() as patch:
         begun = interrupt(patch, after=100)
         lines: list[str] = []
-        convert(request, lines.append)
+        join_weights(request, lines.append)
     assert sum("written before" in line for line in lines) == 2
     shards = sorted(file.name for file in whole.glob("*.safetensors"))
     assert begun == shards[2:], "what was finished is not written again"
@@ -79,55 +81,55 @@ def test_goes_on_where_it_was_stopped(made: Request, tmp_path: Path, monkeypatch
 
 @pytest.mark.parametrize("change", ["dtype", "source"])
 def test_begins_anew_when_anything_changed(
-    change: str, made: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    change: str, made: ConversionRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     llm = Path(shutil.copytree(made.llm, tmp_path / "llm"))
     request = to(made, tmp_path / "model", llm=str(llm))
     with monkeypatch.context() as patch:
         interrupt(patch, after=2)
         with pytest.raises(KeyboardInterrupt):
-            convert(request)
+            join_weights(request)
     if change == "dtype":
         request = to(request, request.to, dtype="bfloat16")
     else:
         os.utime(llm / "model.safetensors", ns=(1, 1))
     lines: list[str] = []
-    convert(request, lines.append)
+    join_weights(request, lines.append)
     assert not any("written before" in line for line in lines)
 
 
-def test_an_earlier_conversion_is_replaced_only_when_told_so(made: Request, tmp_path: Path) -> None:
+def test_an_earlier_conversion_is_replaced_only_when_told_so(made: ConversionRequest, tmp_path: Path) -> None:
     request = to(made, tmp_path / "model")
-    convert(request)
+    join_weights(request)
     (request.to / "note.txt").write_text("old")
     with pytest.raises(UsageError, match=r"holds an earlier conversion: .*--overwrite"):
-        convert(request)
-    convert(to(request, request.to, overwrite=True))
+        join_weights(request)
+    join_weights(to(request, request.to, overwrite=True))
     assert not (request.to / "note.txt").exists()
     assert [file.name for file in tmp_path.iterdir()] == ["model"]
 
 
-def test_what_is_not_ours_is_never_removed(made: Request, tmp_path: Path) -> None:
+def test_what_is_not_ours_is_never_removed(made: ConversionRequest, tmp_path: Path) -> None:
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "thesis.txt").write_text("three years")
     with pytest.raises(UsageError, match="holds other things"):
-        convert(to(made, tmp_path / "precious", overwrite=True))
+        join_weights(to(made, tmp_path / "precious", overwrite=True))
     (tmp_path / "model.partial").mkdir()
     (tmp_path / "model.partial" / "thesis.txt").write_text("three years")
     with pytest.raises(UsageError, match="is in the way"):
-        convert(to(made, tmp_path / "model", overwrite=True))
+        join_weights(to(made, tmp_path / "model", overwrite=True))
     (tmp_path / "file").write_text("three years")
     with pytest.raises(UsageError, match="is a file or a link"):
-        convert(to(made, tmp_path / "file", overwrite=True))
+        join_weights(to(made, tmp_path / "file", overwrite=True))
     assert len(list(tmp_path.rglob("thesis.txt"))) == 2 and (tmp_path / "file").read_text() == "three years"
 
 
-def test_an_empty_directory_is_welcome(made: Request, tmp_path: Path) -> None:
+def test_an_empty_directory_is_welcome(made: ConversionRequest, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    assert (convert(to(made, tmp_path / "model")) / "manifest.json").is_file()
+    assert (join_weights(to(made, tmp_path / "model")) / "manifest.json").is_file()
 
 
-def test_two_at_once(made: Request, tmp_path: Path) -> None:
+def test_two_at_once(made: ConversionRequest, tmp_path: Path) -> None:
     plan = converting.prepare_plan(to(made, tmp_path / "model"))
     with (
         writing.workplace(plan.to, plan.fingerprint),
@@ -136,20 +138,22 @@ def test_two_at_once(made: Request, tmp_path: Path) -> None:
         converting.write(plan)
 
 
-def test_a_full_disk_is_noticed_before(made: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_noticed_before(
+    made: ConversionRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9 - 1000, 1000))
     with pytest.raises(BackendError, match=r"0\.1 GB are needed there, 0\.0 GB are free"):
-        convert(to(made, tmp_path / "deep" / "model"))
+        join_weights(to(made, tmp_path / "deep" / "model"))
     assert not list(tmp_path.iterdir())
 
 
-def test_damaged_numbers_are_named(made: Request, tmp_path: Path) -> None:
+def test_damaged_numbers_are_named(made: ConversionRequest, tmp_path: Path) -> None:
     model = sources.llm()
     model.model.layers[1].mlp.up_proj.weight.data[3, 4] = float("nan")
     sources.save_llm(model, tmp_path / "llm")
     with pytest.raises(BackendError, match=r"layers\.1\.mlp\.up_proj\.weight' holds infinite or undefined numbers"):
-        convert(to(made, tmp_path / "model", llm=str(tmp_path / "llm")))
+        join_weights(to(made, tmp_path / "model", llm=str(tmp_path / "llm")))
 
 
 def test_the_file_format(tmp_path: Path) -> None:
@@ -160,7 +164,7 @@ def test_the_file_format(tmp_path: Path) -> None:
         "c": torch.zeros(1, 1, 5, dtype=torch.float16),
         "turned": torch.arange(6, dtype=torch.float32).reshape(2, 3).T,
     }
-    pieces = [Piece(n, tuple(t.shape), t.dtype, lambda t=t: t, None) for n, t in tensors.items()]
+    pieces = [TensorPiece(n, tuple(t.shape), t.dtype, lambda t=t: t, None) for n, t in tensors.items()]
     writing.write_shard(tmp_path / "x.safetensors", pieces, lambda _: None)
     read = load_file(tmp_path / "x.safetensors")
     assert {name: value.tolist() for name, value in read.items()} == {n: t.tolist() for n, t in tensors.items()}
@@ -180,7 +184,7 @@ def test_rows_that_are_added_are_never_the_best() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("layout", ["safetensors", "bin"])
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
-def test_memory_stays_below_the_largest_file_and_a_little(layout: str, made: Request, tmp_path: Path) -> None:
+def test_memory_stays_below_the_largest_file_and_a_little(layout: str, made: ConversionRequest, tmp_path: Path) -> None:
     """A language model of 8 files of 48 MB: what is added to the memory at the start is one file, not eight."""
     llm = tmp_path / "llm"
     shutil.copytree(made.llm, llm)
@@ -213,9 +217,9 @@ for layer, names in groups.items():
 del state
 index = "model.safetensors.index.json" if layout == "safetensors" else "pytorch_model.bin.index.json"
 (llm / index).write_text(json.dumps({{"weight_map": weight_map}}))
-from plugins.minigpt4.convert.conversion import Request, prepare_plan, write
-request = Request(Path({str(made.projection)!r}), str(llm), {made.vision!r}, Path({str(tmp_path / "model")!r}),
-                  max_shard=10**9)
+from plugins.minigpt4.convert.conversion import ConversionRequest, prepare_plan, write
+request = ConversionRequest(Path({str(made.projection)!r}), str(llm), {made.vision!r},
+                  Path({str(tmp_path / "model")!r}), max_shard=10**9)
 plan = prepare_plan(request)
 Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
 def status(key):

@@ -10,7 +10,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plugins.minigpt4.runtime.conversation import LLAMA2, VICUNA, Conversation, Seen
+from plugins.minigpt4.runtime.conversation import LLAMA2, VICUNA, ImageTokens, PromptTurns
 from plugins.minigpt4.runtime.decoding import GREEDY
 from plugins.minigpt4.runtime.engine import Engine
 from tests.plugins.minigpt4.tiny import QUERIES, make_engine, make_model, pixels, see
@@ -39,11 +39,11 @@ def warm_engine(model: object) -> Engine:
     return _warm[0]
 
 
-def plain(engine: Engine, conversation: Conversation, images: torch.Tensor, new: int) -> list[int]:
+def plain(engine: Engine, conversation: PromptTurns, images: torch.Tensor, new: int) -> list[int]:
     """The tokens that `Blip2ForConditionalGeneration.generate` gives for the same prompt."""
     ids: list[int] = []
     for part in engine.rows.tokens(conversation):
-        ids += [engine.model.config.image_token_index] * len(part) if isinstance(part, Seen) else part
+        ids += [engine.model.config.image_token_index] * len(part) if isinstance(part, ImageTokens) else part
     prompt = torch.tensor([ids])
     # generate() takes one picture per row of a batch; more of them it scatters in order, as long as their number fits
     with torch.inference_mode():
@@ -73,7 +73,7 @@ def said(engine: Engine, tokens: list[int]) -> str:
 def test_greedy_equals_plain_transformers(model: object, format: object, question: str) -> None:
     engine = make_engine(model=model, format=format)
     [one] = see(engine, 1)
-    talk = Conversation().ask(one, question).answered("a cat").ask("and now?")
+    talk = PromptTurns().ask(one, question).answered("a cat").ask("and now?")
     expected = said(engine, plain(engine, talk, pixels(1), 12))
     assert engine.answer([talk], SHORT)[0].text == expected
     assert engine.answer([talk], SHORT)[0].text == expected, "a second time, from what was kept"
@@ -81,19 +81,19 @@ def test_greedy_equals_plain_transformers(model: object, format: object, questio
 
 def test_several_pictures_equal_plain_transformers(engine: Engine) -> None:
     one, two, three = see(engine, 1, 2, 3)
-    talk = Conversation().ask("First", one, "second", two).answered("yes").ask(three, "which is it?")
+    talk = PromptTurns().ask("First", one, "second", two).answered("yes").ask(three, "which is it?")
     assert engine.answer([talk], SHORT)[0].text == said(engine, plain(engine, talk, pixels(1, 2, 3), 12))
 
 
 def test_pictures_matter(engine: Engine) -> None:
-    answers = engine.answer([Conversation().ask(seen, "What?") for seen in see(engine, 1, 2, 3, 4)], SHORT)
+    answers = engine.answer([PromptTurns().ask(seen, "What?") for seen in see(engine, 1, 2, 3, 4)], SHORT)
     assert len({answer.text for answer in answers}) > 1
 
 
 def test_one_bos_at_the_very_start(engine: Engine) -> None:
     [one] = see(engine, 1)
-    parts = engine.rows.tokens(Conversation().ask(one, "a").answered("b").ask(one, "c"))
-    ids = [token for part in parts if not isinstance(part, Seen) for token in part]
+    parts = engine.rows.tokens(PromptTurns().ask(one, "a").answered("b").ask(one, "c"))
+    ids = [token for part in parts if not isinstance(part, ImageTokens) for token in part]
     assert ids[0] == 1 and ids.count(1) == 1
     between = engine.tokenizer("</Img> a###Assistant: b###Human: <Img>", add_special_tokens=False).input_ids
     assert parts[2] == between, "what stands between two pictures is one string"
@@ -101,7 +101,7 @@ def test_one_bos_at_the_very_start(engine: Engine) -> None:
 
 def test_every_turn_from_the_cache_equals_a_fresh_engine(model: object, engine: Engine) -> None:
     one, two = see(engine, 1, 2)
-    talk = Conversation()
+    talk = PromptTurns()
     for number, question in enumerate(["What is this?", "Why?", "Are you sure?"]):
         talk = talk.ask(*((one,) if number == 0 else (two,) if number == 2 else ()), question)
         warm = engine.answer([talk], SHORT)[0]
@@ -111,7 +111,7 @@ def test_every_turn_from_the_cache_equals_a_fresh_engine(model: object, engine: 
 
 def test_a_turn_reads_only_what_is_new(engine: Engine) -> None:
     [one] = see(engine, 1)
-    talk = Conversation().ask(one, "What is this?")
+    talk = PromptTurns().ask(one, "What is this?")
     talk = talk.answered(engine.answer([talk], SHORT)[0].text)
     before = replace(engine.counts)
     answer = engine.answer([talk.ask("Why?")], SHORT)[0]
@@ -125,9 +125,9 @@ def test_a_batch_says_at_every_position_what_single_questions_do(model: object, 
     engine = make_engine(model=model)
     one, two = see(engine, 1, 2)
     talks = [
-        Conversation().ask(one, "What is this?"),
-        Conversation().ask(two, "A much longer question, so that the rows need padding on the left.", one),
-        Conversation().ask(one, "Hm?").answered("ja").ask("and " * 20),
+        PromptTurns().ask(one, "What is this?"),
+        PromptTurns().ask(two, "A much longer question, so that the rows need padding on the left.", one),
+        PromptTurns().ask(one, "Hm?").answered("ja").ask("and " * 20),
     ]
     single = [make_engine(model=model).answer([talk], SHORT)[0].text for talk in talks]
     together = engine.answer([talks[place] for place in order], SHORT)
@@ -138,7 +138,7 @@ def test_questions_about_one_picture_read_it_once(model: object) -> None:
     engine = make_engine(model=model)
     [one] = see(engine, 1)
     questions = [f"Is there a {thing} in it?" for thing in ("cat", "dog", "house", "tree", "猫")]
-    talks = [Conversation().ask(one, question) for question in questions]
+    talks = [PromptTurns().ask(one, question) for question in questions]
     answers = engine.answer(talks, SHORT)
     rows = [engine.rows.row(0, talk, 12).keys for talk in talks]
     shared = rows[0].index(("picture 1", QUERIES - 1)) + 1
@@ -154,7 +154,7 @@ def test_questions_about_one_picture_read_it_once(model: object) -> None:
 @pytest.mark.slow
 def test_streamed_pieces_are_the_answer(engine: Engine) -> None:
     for seen in see(engine, 1, 2, 3):
-        talk = Conversation().ask(seen, "Erzähl mir was 猫")
+        talk = PromptTurns().ask(seen, "Erzähl mir was 猫")
         pieces = list(engine.stream(talk, replace(SHORT, max_new_tokens=40)))
         assert "".join(pieces) == engine.answer([talk], replace(SHORT, max_new_tokens=40))[0].text
         assert len(pieces) > 1
@@ -162,7 +162,7 @@ def test_streamed_pieces_are_the_answer(engine: Engine) -> None:
 
 def test_a_reader_may_leave_early_and_ask_on(model: object, engine: Engine) -> None:
     [one] = see(engine, 1)
-    talk = Conversation().ask(one, "Tell me everything")
+    talk = PromptTurns().ask(one, "Tell me everything")
     stream = engine.stream(talk, replace(SHORT, max_new_tokens=40))
     first = next(stream)
     assert engine.answer([talk], SHORT)[0].text, "the engine is not blocked by an open stream"
@@ -183,7 +183,7 @@ def test_random_conversations_batched_and_cached_equal_fresh_ones(model: object,
     seen = dict(enumerate(see(shared, 1, 2, 3), start=1))
     conversations = []
     for before, last in talks:
-        conversation = Conversation()
+        conversation = PromptTurns()
         for question, answer in before:
             parts = [seen[part] if isinstance(part, int) else part for part in question]
             conversation = conversation.ask(*parts).answered(answer)
@@ -198,7 +198,7 @@ def test_random_conversations_batched_and_cached_equal_fresh_ones(model: object,
 def test_half_precision_stays_near(model: object, dtype: torch.dtype) -> None:
     exact, half = make_engine(model=model), make_engine(model=make_model().to(dtype))
     [one], [rough] = see(exact, 1), see(half, 1)
-    talk, same = Conversation().ask(one, "What is this?"), Conversation().ask(rough, "What is this?")
+    talk, same = PromptTurns().ask(one, "What is this?"), PromptTurns().ask(rough, "What is this?")
     assert half.answer([same], SHORT) == half.answer([same], SHORT)
     with torch.inference_mode():
         logits = [

@@ -12,11 +12,11 @@ import torch
 
 from core.errors import BackendError, UsageError
 from plugins.minigpt4.runtime import engine as engine_module
-from plugins.minigpt4.runtime.conversation import Conversation, Seen
-from plugins.minigpt4.runtime.decoding import GREEDY, ORIGINAL, Chooser, Options, Speech
+from plugins.minigpt4.runtime.conversation import ImageTokens, PromptTurns
+from plugins.minigpt4.runtime.decoding import GREEDY, ORIGINAL, Chooser, DecodingOptions, Speech
 from plugins.minigpt4.runtime.engine import Engine
 from plugins.minigpt4.runtime.prefixes import Prefix, PrefixStore
-from plugins.minigpt4.runtime.rows import Notice, Piece
+from plugins.minigpt4.runtime.rows import RowNotice, RowText
 from tests.plugins.minigpt4.tiny import make_engine, make_llama_tokenizer, make_model, make_tokenizer, see
 
 SHORT = replace(GREEDY, max_new_tokens=12)
@@ -54,9 +54,9 @@ def model_says(monkeypatch: pytest.MonkeyPatch) -> Says:
     return script
 
 
-def talks(engine: Engine, count: int) -> list[Conversation]:
+def talks(engine: Engine, count: int) -> list[PromptTurns]:
     [one] = see(engine, 1)
-    return [Conversation().ask(one, f"question {number}") for number in range(count)]
+    return [PromptTurns().ask(one, f"question {number}") for number in range(count)]
 
 
 def test_each_row_stops_by_itself(engine: Engine, model_says: Says) -> None:
@@ -111,7 +111,7 @@ def test_rows_of_one_batch_come_as_events(engine: Engine, model_says: Says) -> N
     model_says("one", "two two")
     told: dict[int, str] = {}
     for event in engine.events(talks(engine, 2), SHORT):
-        if isinstance(event, Piece):
+        if isinstance(event, RowText):
             told[event.row] = told.get(event.row, "") + event.text
     assert told == {0: "one", 1: "two two"}
 
@@ -119,9 +119,9 @@ def test_rows_of_one_batch_come_as_events(engine: Engine, model_says: Says) -> N
 # -- context ----------------------------------------------------------------------------------------------------------
 
 
-def long_talk(engine: Engine, exchanges: int) -> Conversation:
+def long_talk(engine: Engine, exchanges: int) -> PromptTurns:
     one, two = see(engine, 1, 2)
-    talk = Conversation()
+    talk = PromptTurns()
     for number in range(exchanges):
         pictures = {0: (one,), 1: (two,)}.get(number, ())
         talk = talk.ask(*pictures, f"question number {number}").answered(f"answer number {number}")
@@ -136,12 +136,12 @@ def test_when_the_context_is_full_the_oldest_exchanges_go(model: object) -> None
     [answer] = engine.answer([talk], SHORT)
     assert answer.dropped > 2 and answer.prompt_tokens <= 300 - 12
     kept = engine.rows.row(0, talk, 12)
-    assert [part.key for part in kept.parts if isinstance(part, Seen)] == ["picture 1", "picture 2"]
-    text = "".join(engine.tokenizer.decode(part) for part in kept.parts if not isinstance(part, Seen))
+    assert [part.key for part in kept.parts if isinstance(part, ImageTokens)] == ["picture 1", "picture 2"]
+    text = "".join(engine.tokenizer.decode(part) for part in kept.parts if not isinstance(part, ImageTokens))
     assert "Give the following image" in text and "the last question" in text
     assert "number 0" not in text and f"number {answer.dropped}" in text and "number 11" in text
     assert heard == list(answer.notices) and f"{answer.dropped} exchanges" in heard[0]
-    assert [event.text for event in events if isinstance(event, Notice)] == heard
+    assert [event.text for event in events if isinstance(event, RowNotice)] == heard
     assert answer.text == make_engine(model=model).answer([talk.without_oldest(answer.dropped)], SHORT)[0].text
 
 
@@ -156,7 +156,7 @@ def test_a_question_that_is_too_long_loses_its_end(model: object) -> None:
     heard: list[str] = []
     engine = make_engine(model=model, context=300, notify=heard.append)
     [one] = see(engine, 1)
-    [answer] = engine.answer([Conversation().ask(one, "abc " * 300)], SHORT)
+    [answer] = engine.answer([PromptTurns().ask(one, "abc " * 300)], SHORT)
     assert answer.prompt_tokens <= 300 - 12 and answer.dropped == 0
     assert len(heard) == 1 and "question is too long" in heard[0]
 
@@ -164,13 +164,13 @@ def test_a_question_that_is_too_long_loses_its_end(model: object) -> None:
 def test_pictures_that_do_not_fit_are_one_clear_line(model: object) -> None:
     engine = make_engine(model=model, context=200)
     with pytest.raises(BackendError, match="20 pictures and the instructions alone") as error:
-        engine.answer([Conversation().ask(*see(engine, *range(20)), "what?")], SHORT)
+        engine.answer([PromptTurns().ask(*see(engine, *range(20)), "what?")], SHORT)
     assert "\n" not in str(error.value)
 
 
 def test_a_conversation_without_a_question_is_an_error(engine: Engine) -> None:
     with pytest.raises(BackendError, match="no open question"):
-        engine.answer([Conversation()], SHORT)
+        engine.answer([PromptTurns()], SHORT)
 
 
 # -- decoding ---------------------------------------------------------------------------------------------------------
@@ -189,16 +189,16 @@ def test_a_seed_repeats_an_answer_alone_and_in_a_batch(engine: Engine) -> None:
 
 
 def test_the_originals_defaults() -> None:
-    assert Options(300, True, 1.0, 0.9, 50, 1, 1.05, 1.0, 1, None) == ORIGINAL
+    assert DecodingOptions(300, True, 1.0, 0.9, 50, 1, 1.05, 1.0, 1, None) == ORIGINAL
 
 
 def test_sampling_follows_the_probabilities() -> None:
     logits = torch.log(torch.tensor([0.5, 0.3, 0.15, 0.05])).repeat(2000, 1)
-    chooser = Chooser(Options(do_sample=True, seed=None), 2000, ends=[], never=[], device="cpu")
+    chooser = Chooser(DecodingOptions(do_sample=True, seed=None), 2000, ends=[], never=[], device="cpu")
     drawn = chooser(logits, torch.empty((2000, 0), dtype=torch.long), range(2000))
     shares = torch.bincount(drawn, minlength=4) / 2000
     assert torch.allclose(shares, torch.tensor([0.5, 0.3, 0.15, 0.05]), atol=0.06)
-    nucleus = Chooser(Options(do_sample=True, top_p=0.6), 2000, ends=[], never=[], device="cpu")
+    nucleus = Chooser(DecodingOptions(do_sample=True, top_p=0.6), 2000, ends=[], never=[], device="cpu")
     assert set(nucleus(logits, torch.empty((2000, 0), dtype=torch.long), range(2000)).tolist()) == {0, 1}
 
 
@@ -233,7 +233,7 @@ def test_beams_equal_those_of_transformers(engine: Engine) -> None:
 )
 def test_impossible_options_are_refused_by_name(name: str, value: Any) -> None:
     with pytest.raises(UsageError, match=f"{name} is {value}"):
-        Options(**{name: value})
+        DecodingOptions(**{name: value})
 
 
 def test_the_placeholder_is_never_said(engine: Engine) -> None:

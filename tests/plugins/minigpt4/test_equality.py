@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from plugins.minigpt4.runtime.conversation import FORMATS, Conversation, Format, Seen
-from plugins.minigpt4.runtime.decoding import GREEDY, ORIGINAL, Options
+from plugins.minigpt4.runtime.conversation import FORMATS, Format, ImageTokens, PromptTurns
+from plugins.minigpt4.runtime.decoding import GREEDY, ORIGINAL, DecodingOptions
 from plugins.minigpt4.runtime.engine import Engine
 from plugins.minigpt4.runtime.prefixes import taken
-from plugins.minigpt4.runtime.rows import Done, Piece, Row
+from plugins.minigpt4.runtime.rows import GenerationRow, RowDone, RowText
 from tests.plugins.minigpt4.tiny import make_engine, make_model, see
 
 CLOSE = 1e-3  # of logits that spread over some 40
@@ -39,33 +39,33 @@ talks = st.tuples(st.lists(st.tuples(questions, words), max_size=2), questions)
 Talk = tuple[list[tuple[list[str | int], str]], list[str | int]]
 
 
-def conversation(talk: Talk, seen: Sequence[Seen]) -> Conversation:
+def conversation(talk: Talk, seen: Sequence[ImageTokens]) -> PromptTurns:
     """Numbers become pictures, wherever they stand."""
-    made = Conversation()
+    made = PromptTurns()
     for question, answer in talk[0]:
         made = made.ask(*(seen[part] if isinstance(part, int) else part for part in question)).answered(answer)
     return made.ask(*(seen[part] if isinstance(part, int) else part for part in talk[1]))
 
 
-def row(engine: Engine, talk: Conversation) -> Row:
+def row(engine: Engine, talk: PromptTurns) -> GenerationRow:
     return engine.rows.row(0, talk, 4)
 
 
 @torch.inference_mode()
-def logits(engine: Engine, row: Row) -> torch.Tensor:
+def logits(engine: Engine, row: GenerationRow) -> torch.Tensor:
     """(tokens, vocabulary), by the language model alone."""
     found: torch.Tensor = engine.language_model(inputs_embeds=engine._embed(row, 0, len(row.keys))[None]).logits[0]
     return found
 
 
-def some_talks(engine: Engine) -> list[Conversation]:
+def some_talks(engine: Engine) -> list[PromptTurns]:
     """Rows of different lengths; several pictures, at the beginning, in the middle and at the end."""
     one, two, three = see(engine, 1, 2, 3)
     return [
-        Conversation().ask(one, "What?"),
-        Conversation().ask("Compare", two, "with", three).answered("Both are red.").ask("and this?", one),
-        Conversation().ask(three, "A longer question, so that there is much to pad.").answered("ja").ask("Why?"),
-        Conversation().ask("no picture at all"),
+        PromptTurns().ask(one, "What?"),
+        PromptTurns().ask("Compare", two, "with", three).answered("Both are red.").ask("and this?", one),
+        PromptTurns().ask(three, "A longer question, so that there is much to pad.").answered("ja").ask("Why?"),
+        PromptTurns().ask("no picture at all"),
     ]
 
 
@@ -112,7 +112,7 @@ def test_a_batch_in_any_order_says_what_each_says_alone(
     model: object, batch: list[Talk], data: st.DataObject, name: str
 ) -> None:
     format: Format = FORMATS[name]
-    options: Options = data.draw(st.sampled_from([FEW, replace(ORIGINAL, max_new_tokens=4, seed=5)]))
+    options: DecodingOptions = data.draw(st.sampled_from([FEW, replace(ORIGINAL, max_new_tokens=4, seed=5)]))
     order = data.draw(st.permutations(range(len(batch))))
     together, alone = make_engine(model=model, format=format), make_engine(model=model, format=format)
     made = [conversation(talk, see(alone, 1, 2, 3)) for talk in batch]
@@ -131,10 +131,10 @@ def test_what_is_told_in_pieces_is_what_is_answered(model: object, batch: list[T
     made = [conversation(talk, see(engine, 1, 2, 3)) for talk in batch]
     told, ends = [""] * len(made), {}
     for event in engine.events(made, FEW):
-        if isinstance(event, Piece):
+        if isinstance(event, RowText):
             assert event.row not in ends, "nothing comes after a row's end"
             told[event.row] += event.text
-        elif isinstance(event, Done):
+        elif isinstance(event, RowDone):
             ends[event.row] = event.answer
     answers = engine.answer(made, FEW)
     assert [ends[place] for place in range(len(made))] == answers

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.chat.conversation import Chat, ChatOptions
+from agents.chat.conversation import ChatOptions, Conversation
 from agents.chat.events import Notice
 from core.errors import UsageError
 from core.testing import make_picture
 from core.vision import EncodedImage, GenerationOptions, VisualQuestion
 from plugins.minigpt4.runtime.backend import MiniGPT4Backend
-from plugins.minigpt4.runtime.conversation import Conversation
+from plugins.minigpt4.runtime.conversation import PromptTurns
 from tests.plugins.minigpt4.tiny import make_model, save
 
 OPTIONS = GenerationOptions(max_new_tokens=8)
@@ -47,7 +47,7 @@ def test_the_answer_is_that_of_the_conversation_written_by_hand(
     eye: MiniGPT4Backend, images: list[EncodedImage]
 ) -> None:
     red, blue, _ = images
-    by_hand = Conversation().ask(*red.data, "What is it?").answered("A cat.")
+    by_hand = PromptTurns().ask(*red.data, "What is it?").answered("A cat.")
     by_hand = by_hand.ask(*blue.data, "And this?").answered("A dog.").ask("Which is darker?")
     eye.engine.forget()
     [wanted] = eye.engine.answer([by_hand], eye._decoding(OPTIONS))
@@ -79,7 +79,7 @@ def test_what_was_read_is_not_read_again_when_a_picture_comes_up(
 
 def test_a_person_is_told_when_the_oldest_turns_are_left_out(tmp_path: Path) -> None:
     small = MiniGPT4Backend(str(save(tmp_path / "small", make_model(positions=300))))
-    chat = Chat(small, [make_picture()], ChatOptions(max_new_tokens=8, temperature=0))
+    chat = Conversation(small, [make_picture()], ChatOptions(max_new_tokens=8, temperature=0))
     told: list[str] = []
     for number in range(6):
         if number == 3:

@@ -16,7 +16,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from plugins.minigpt4.runtime.conversation import Seen
+from plugins.minigpt4.runtime.conversation import ImageTokens
 from plugins.minigpt4.runtime.engine import Engine
 from plugins.minigpt4.runtime.loading import MEAN, STD
 from tests.tiny_models import QFORMER, VISION, byte_tokenizer
@@ -99,9 +99,9 @@ def pixels(*seeds: int) -> torch.Tensor:
     return torch.stack([torch.randn(3, 28, 28, generator=torch.Generator().manual_seed(seed)) for seed in seeds])
 
 
-def see(engine: Engine, *seeds: int) -> list[Seen]:
+def see(engine: Engine, *seeds: int) -> list[ImageTokens]:
     """Encoded random pictures, each alone, so that a batch cannot change the last bit."""
-    return [Seen(f"picture {seed}", engine.encode(pixels(seed))[0]) for seed in seeds]
+    return [ImageTokens(f"picture {seed}", engine.encode(pixels(seed))[0]) for seed in seeds]
 
 
 def save(directory: Path, model: Any = None, tokenizer: Any = None) -> Path:

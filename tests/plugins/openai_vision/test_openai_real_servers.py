@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.langchain.model import EyeChatModel
+from agents.langchain.model import VisionChatModel
 from core.errors import BackendError
 from core.images.picture import Picture
 from core.net.endpoints import typed_by_owner
@@ -170,7 +170,7 @@ def test_as_a_chat_model(served: Served, looking: OpenAIBackend) -> None:
 
     [image] = looking.encode([make_picture(colour=RED)])
     parts = [{"type": "image_url", "image_url": {"url": image.data[0]}}, {"type": "text", "text": "What is it?"}]
-    model = EyeChatModel(vision=looking, max_tokens=16)
+    model = VisionChatModel(vision=looking, max_tokens=16)
     message = model.invoke([HumanMessage(parts)])  # type: ignore[arg-type]
     assert message.text == looking.answer([VisualQuestion(image, "What is it?", options=OPTIONS)])[0]
     usage = message.usage_metadata

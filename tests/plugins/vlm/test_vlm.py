@@ -19,7 +19,7 @@ from core.registry import Registry
 from core.testing import VisionBackendTests, make_picture
 from core.vision import EncodedImage, GenerationOptions, VisionBackend, VisualQuestion
 from plugins.vlm.backend import TransformersBackend
-from plugins.vlm.talking import PLAIN, Turn, messages
+from plugins.vlm.talking import PLAIN, TemplateTurn, messages
 from tests.plugins.vlm.tiny_vlm import FAMILIES, LOOK_ONCE, MORE
 
 OPTIONS = GenerationOptions(max_new_tokens=10)
@@ -109,7 +109,7 @@ def test_greedy_equals_plain_transformers(eye: Eye, family: str) -> None:
     backend = eye(family)
     [red, blue] = backend.encode([RED, BLUE])
     for picture, image in ((RED, red), (BLUE, blue)):
-        turns = [Turn((image.data[0],), "What is it?", "a cat"), Turn((), "Why 猫?")]
+        turns = [TemplateTurn((image.data[0],), "What is it?", "a cat"), TemplateTurn((), "Why 猫?")]
         expected = plain(backend, messages(turns), [picture])
         question = VisualQuestion(image, "Why 猫?", HISTORY[:1], OPTIONS)
         assert expected and backend.answer([question]) == [expected]
@@ -124,11 +124,11 @@ def test_several_pictures_equal_plain_transformers(eye: Eye, family: str) -> Non
     both = backend.together([red, blue])
     assert both.key not in {red.key, blue.key} and both != backend.together([blue, red])
     assert backend.together([red]) is red
-    expected = plain(backend, messages([Turn((red.data[0], blue.data[0]), "Which is darker?")]), [RED, BLUE])
+    expected = plain(backend, messages([TemplateTurn((red.data[0], blue.data[0]), "Which is darker?")]), [RED, BLUE])
     question = VisualQuestion(both, "Which is darker?", options=OPTIONS)
     assert backend.answer([question]) == [expected]
     later = VisualQuestion(red, "And this?", HISTORY[:1], OPTIONS, images=((1, blue),))
-    turns = [Turn((red.data[0],), "What is it?", "a cat"), Turn((blue.data[0],), "And this?")]
+    turns = [TemplateTurn((red.data[0],), "What is it?", "a cat"), TemplateTurn((blue.data[0],), "And this?")]
     assert backend.answer([later, question]) == [plain(backend, messages(turns), [RED, BLUE]), expected]
     with pytest.raises(UsageError, match="17 pictures"):
         backend.together([red] * 17)

@@ -17,8 +17,8 @@ from core.vision import EncodedImage, GenerationOptions, VisualQuestion
 from plugins.vlm import backend as module
 from plugins.vlm import seeing
 from plugins.vlm.backend import TransformersBackend
-from plugins.vlm.reading import Tokens
-from plugins.vlm.talking import PLAINLY, Row
+from plugins.vlm.reading import RowTokens
+from plugins.vlm.talking import PLAINLY, PromptRow
 from tests.plugins.vlm.tiny_vlm import FAMILIES, MORE
 
 FIT = ("llava", "idefics3", "qwen2_vl", "qwen3_vl")  # all of their layers keep what they read
@@ -187,8 +187,8 @@ def watch(eye: TransformersBackend, passed: list[int]) -> None:
     eye.model.get_decoder().layers[0].register_forward_pre_hook(count, with_kwargs=True)
 
 
-def tokens(eye: TransformersBackend, question: VisualQuestion) -> Tokens:
-    row: Row = eye._prepare(eye._turns(question))
+def tokens(eye: TransformersBackend, question: VisualQuestion) -> RowTokens:
+    row: PromptRow = eye._prepare(eye._turns(question))
     found = eye._reader._tokens(row)
     assert found is not None
     return found

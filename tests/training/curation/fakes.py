@@ -13,14 +13,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from agents.llm.mender import Reply, Usage
+from agents.llm.mender import RepairReply, Usage
 from core.errors import BackendError, QuestionerError
 from core.images.picture import Picture
 from core.vision import EncodedImage, VisualQuestion
 from tests import fakes
 from tests.pictures import saved
-from training.curation.folder import Folder
-from training.curation.steps.generate import Settings, generate, remember_pictures
+from training.curation.folder import CurationFolder
+from training.curation.steps.generate import GenerateSettings, generate, remember_pictures
 from training.curation.steps.pictures import list_pictures
 
 THINGS = "cat dog boat tree lamp house table bottle horse violin bridge window garden mirror ladder basket".split()
@@ -83,7 +83,7 @@ class FakeMender:
         self.at_once = self.most_at_once = 0
         self._lock = threading.Lock()
 
-    def __call__(self, brief: str, request: str, *, seed: int, max_tokens: int) -> Reply:
+    def __call__(self, brief: str, request: str, *, seed: int, max_tokens: int) -> RepairReply:
         with self._lock:
             self.calls.append(request)
             self.at_once += 1
@@ -94,7 +94,11 @@ class FakeMender:
             with self._lock:
                 self.at_once -= 1
         usage = Usage(1, 0, 100, 50)
-        return Reply(error=said, usage=usage) if isinstance(said, QuestionerError) else Reply(said, usage=usage)
+        return (
+            RepairReply(error=said, usage=usage)
+            if isinstance(said, QuestionerError)
+            else RepairReply(said, usage=usage)
+        )
 
 
 def between(request: str) -> str:
@@ -112,14 +116,14 @@ def make_pictures(folder: Path, count: int, suffix: str = "png") -> Path:
     return folder
 
 
-def settings(**fields: object) -> Settings:
+def settings(**fields: object) -> GenerateSettings:
     values = {"vision": "fake-eye", "instructions": DESCRIBE, "continue_with": "Continue", "min_tokens": 5, "batch": 4}
-    return Settings.model_validate({**values, **fields})
+    return GenerateSettings.model_validate({**values, **fields})
 
 
-def generated_folder(root: Path, count: int = 8, says: dict[str, str | Exception] | None = None) -> Folder:
+def generated_folder(root: Path, count: int = 8, says: dict[str, str | Exception] | None = None) -> CurationFolder:
     """A curation whose first step is done."""
-    folder = Folder(root / "curation", create=True)
+    folder = CurationFolder(root / "curation", create=True)
     remember_pictures(folder, list_pictures([str(make_pictures(root / "pictures", count))]))
     list(generate(folder, settings(), lambda: FakeVision(says)))
     return folder

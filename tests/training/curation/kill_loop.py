@@ -21,12 +21,12 @@ from typing import Any
 from core.vision import VisualQuestion
 from tests.training.curation.fakes import FakeMender, FakeVision, settings
 from training.curation import journal
-from training.curation.folder import Folder
+from training.curation.folder import CurationFolder
 from training.curation.report.export import export
 from training.curation.review.labels import Kinds, Label, Labels, draw_sample
 from training.curation.rules.rules import Rules, judge, write_verdict
 from training.curation.steps.generate import generate
-from training.curation.steps.repair import How, Settings, load_files, prompts_digest, repair
+from training.curation.steps.repair import RepairConfig, RepairSettings, load_files, prompts_digest, repair
 
 CALL = 0.001  # seconds a call of a model takes, so that some are under way when the process dies
 
@@ -42,17 +42,17 @@ def mend(text: str, seed: int) -> str:
     return "I apologize." if "cat" in text.split()[:4] else text
 
 
-def run_generate(folder: Folder) -> Iterator[object]:
+def run_generate(folder: CurationFolder) -> Iterator[object]:
     return generate(folder, settings(batch=2), SlowVision)
 
 
-def run_repair(folder: Folder) -> Iterator[object]:
+def run_repair(folder: CurationFolder) -> Iterator[object]:
     files = load_files(None)
-    chosen = Settings(repairer="fake-repairer", prompts=prompts_digest(files))
-    return repair(folder, chosen, files, FakeMender(mend), How())
+    chosen = RepairSettings(repairer="fake-repairer", prompts=prompts_digest(files))
+    return repair(folder, chosen, files, FakeMender(mend), RepairConfig())
 
 
-def run_verify(folder: Folder) -> Iterator[object]:
+def run_verify(folder: CurationFolder) -> Iterator[object]:
     kinds = Kinds.load().names
     labels = Labels(folder)
     for item in draw_sample(folder, stage="repair", size=12, seed=1):
@@ -63,18 +63,18 @@ def run_verify(folder: Folder) -> Iterator[object]:
                 yield item
 
 
-def run_rules(folder: Folder) -> Iterator[object]:
+def run_rules(folder: CurationFolder) -> Iterator[object]:
     rules = Rules.load()
     write_verdict(folder, rules, judge(folder, rules))
     yield rules
 
 
-def run_export(folder: Folder) -> Iterator[object]:
+def run_export(folder: CurationFolder) -> Iterator[object]:
     out = folder.path.parent / "out"
     return iter(()) if out.exists() else export(folder, out, max_pixels=10**6)
 
 
-STEPS: dict[str, Callable[[Folder], Iterator[object]]] = {
+STEPS: dict[str, Callable[[CurationFolder], Iterator[object]]] = {
     "generate": run_generate,
     "repair": run_repair,
     "verify": run_verify,
@@ -124,7 +124,7 @@ def die() -> None:
 
 
 def run(step: str, path: Path) -> None:
-    with (folder := Folder(path)).at_work():
+    with (folder := CurationFolder(path)).at_work():
         for _ in STEPS[step](folder):
             pass
 

@@ -15,14 +15,14 @@ from core.settings import Settings, get_settings
 from plugins.openai_vision.backend import OpenAIBackend
 from tests.servers.raw import Raw, Server, raw_server, said, whole
 from tests.training.curation.fakes import generated_folder, make_pictures, settings
-from training.curation.folder import Folder
+from training.curation.folder import CurationFolder
 from training.curation.report.figures import count
 from training.curation.report.report import markdown
 from training.curation.report.status import as_record, lines
 from training.curation.steps.generate import generate, generated, remember_pictures
 from training.curation.steps.pictures import list_pictures
-from training.curation.steps.repair import How, account, load_files, prompts_digest, repair, repaired
-from training.curation.steps.repair import Settings as RepairSettings
+from training.curation.steps.repair import RepairConfig, account, load_files, prompts_digest, repair, repaired
+from training.curation.steps.repair import RepairSettings as RepairSettings
 
 FILES = load_files(None)
 TEXT = "There is a red boat in the middle. A green tree stands close by. Far behind there is a white house."
@@ -50,9 +50,9 @@ def put(server: Server, *answers: Raw) -> str:
     return name
 
 
-def described(server: Server, root: Path, model: str) -> Folder:
+def described(server: Server, root: Path, model: str) -> CurationFolder:
     """A curation of two pictures that a served model describes."""
-    folder = Folder(root / "curation", create=True)
+    folder = CurationFolder(root / "curation", create=True)
     remember_pictures(folder, list_pictures([str(make_pictures(root / "pictures", 2))]))
     limits = Settings(timeout=20.0, max_retries=0, base_url=server.url)  # type: ignore[call-arg]
     chosen = settings(batch=1, continues=0, max_new_tokens=50)
@@ -60,10 +60,10 @@ def described(server: Server, root: Path, model: str) -> Folder:
     return folder
 
 
-def mended(folder: Folder, model: str) -> None:
+def mended(folder: CurationFolder, model: str) -> None:
     name = f"openai:{model}"
     chosen = RepairSettings(repairer=name, prompts=prompts_digest(FILES), tries=1)
-    list(repair(folder, chosen, FILES, ChatMender(name), How(concurrency=1)))
+    list(repair(folder, chosen, FILES, ChatMender(name), RepairConfig(concurrency=1)))
 
 
 def test_a_cut_description_is_asked_for_once_more_then_loses_its_unfinished_sentence(

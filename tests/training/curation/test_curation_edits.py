@@ -10,28 +10,44 @@ import pytest
 
 from core.errors import UsageError
 from tests.training.curation.fakes import FakeMender, generated_folder
-from training.curation.folder import Folder
+from training.curation.folder import CurationFolder
 from training.curation.report.export import export
 from training.curation.review.edits import edit
 from training.curation.review.labels import Kinds, Label, Labels
 from training.curation.review.review import application, lines
 from training.curation.review.workspace import apply_rules, compare, find_curations, sit_down, try_rules
 from training.curation.rules.rules import Rules
-from training.curation.steps.repair import How, Settings, edited, load_files, prompts_digest, repair, repaired
+from training.curation.steps.repair import (
+    RepairConfig,
+    RepairSettings,
+    edited,
+    load_files,
+    prompts_digest,
+    repair,
+    repaired,
+)
 
 BETTER = "A wooden house with a red door stands by the sea, two boats lie before it, and a dog sleeps on the steps."
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Folder:
+def folder(tmp_path: Path) -> CurationFolder:
     """A curation of four pictures with repaired texts."""
     made = generated_folder(tmp_path, 4)
     files = load_files(None)
-    list(repair(made, Settings(repairer="fake-repairer", prompts=prompts_digest(files)), files, FakeMender(), How()))
+    list(
+        repair(
+            made,
+            RepairSettings(repairer="fake-repairer", prompts=prompts_digest(files)),
+            files,
+            FakeMender(),
+            RepairConfig(),
+        )
+    )
     return made
 
 
-def test_an_edited_text_is_the_one_that_is_exported_with_who_changed_it(folder: Folder, tmp_path: Path) -> None:
+def test_an_edited_text_is_the_one_that_is_exported_with_who_changed_it(folder: CurationFolder, tmp_path: Path) -> None:
     review = sit_down(folder, "Ada")
     [item, *_] = review.items
     assert edit(folder, item, f"  {BETTER}\n", "Ada").text == BETTER
@@ -44,7 +60,7 @@ def test_an_edited_text_is_the_one_that_is_exported_with_who_changed_it(folder: 
     assert sum("changed by" in one for one in found.values()) == 1
 
 
-def test_labels_belong_to_the_text_they_were_given_to(folder: Folder) -> None:
+def test_labels_belong_to_the_text_they_were_given_to(folder: CurationFolder) -> None:
     review = sit_down(folder, "Ada")
     item = review.items[0]
     Labels(folder).add(Label(item.id, "Ada", item.of, ("wrong",)))
@@ -55,7 +71,7 @@ def test_labels_belong_to_the_text_they_were_given_to(folder: Folder) -> None:
     assert [record["text"] for record in folder.repaired.read()][-2:] == [BETTER, item.text], "nothing is lost"
 
 
-def test_an_edit_never_overwrites_what_somebody_else_wrote(folder: Folder) -> None:
+def test_an_edit_never_overwrites_what_somebody_else_wrote(folder: CurationFolder) -> None:
     item = sit_down(folder, "Ada").items[0]
     edit(folder, item, BETTER, "Ben")
     with pytest.raises(UsageError, match="somebody else has changed"):
@@ -66,13 +82,13 @@ def test_an_edit_never_overwrites_what_somebody_else_wrote(folder: Folder) -> No
     assert repaired(folder)[item.id]["text"] == BETTER
 
 
-def test_rules_on_trial_write_nothing(folder: Folder) -> None:
+def test_rules_on_trial_write_nothing(folder: CurationFolder) -> None:
     verdict = try_rules(folder, Rules.parse('[[rule]]\nname = "all"\npattern = "There"\naction = "drop"\n'))
     assert len(verdict.dropped) == 4 and len(verdict.hits["all"]) == 4
     assert not folder.verified.path.exists()
 
 
-def test_differences_of_two_reviewers_come_in_the_order_of_the_sample(folder: Folder) -> None:
+def test_differences_of_two_reviewers_come_in_the_order_of_the_sample(folder: CurationFolder) -> None:
     items = sit_down(folder, "Ada").items
     labels = Labels(folder)
     for number, item in enumerate(items):
@@ -84,7 +100,7 @@ def test_differences_of_two_reviewers_come_in_the_order_of_the_sample(folder: Fo
     assert all(Path(one.item.picture).is_file() for one in differences)
 
 
-def test_curations_are_found_below_a_folder(folder: Folder, tmp_path: Path) -> None:
+def test_curations_are_found_below_a_folder(folder: CurationFolder, tmp_path: Path) -> None:
     assert find_curations(tmp_path) == [folder.path] == find_curations(folder.path)
     assert find_curations(tmp_path / "pictures") == []
 
@@ -95,7 +111,7 @@ WIDE = "[near_duplicates]\nsimilarity = 2.0\n"
 ALL = '[[rule]]\nname = "all"\npattern = "sea"\naction = "drop"\n[people]\ndrop = ["wrong"]\n' + WIDE
 
 
-def exported(folder: Folder, to: Path) -> dict[str, dict[str, Any]]:
+def exported(folder: CurationFolder, to: Path) -> dict[str, dict[str, Any]]:
     """Caption and provenance by picture."""
     list(export(folder, to, max_pixels=10_000_000))
     captions = json.loads((to / "filter_cap.json").read_text())["annotations"]
@@ -105,7 +121,7 @@ def exported(folder: Folder, to: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def test_an_edit_after_the_rules_wins_over_them_and_says_so(folder: Folder, tmp_path: Path) -> None:
+def test_an_edit_after_the_rules_wins_over_them_and_says_so(folder: CurationFolder, tmp_path: Path) -> None:
     apply_rules(folder, Rules.parse(WIDE))
     review = sit_down(folder, "Ada", stage="rules")
     item = review.items[0]
@@ -124,7 +140,7 @@ def test_an_edit_after_the_rules_wins_over_them_and_says_so(folder: Folder, tmp_
     assert sum("edited after the rules" in one for one in found.values()) == 1
 
 
-def test_an_edit_after_the_rules_is_undone_to_what_was_there(folder: Folder, tmp_path: Path) -> None:
+def test_an_edit_after_the_rules_is_undone_to_what_was_there(folder: CurationFolder, tmp_path: Path) -> None:
     fixing = '[[rule]]\nname = "x"\npattern = "There is"\naction = "fix"\nreplace = "I see"\n'
     apply_rules(folder, Rules.parse(fixing + WIDE))
     review = sit_down(folder, "Ada", stage="rules")
@@ -143,7 +159,7 @@ def test_an_edit_after_the_rules_is_undone_to_what_was_there(folder: Folder, tmp
     assert found[ruled.id]["caption"].startswith("There is") and "edited after the rules" not in found[ruled.id]
 
 
-def test_the_later_change_counts_where_both_texts_were_edited(folder: Folder) -> None:
+def test_the_later_change_counts_where_both_texts_were_edited(folder: CurationFolder) -> None:
     apply_rules(folder, Rules.parse(WIDE))
     item = sit_down(folder, "Ada", stage="rules").items[0]
     edit(folder, item, BETTER, "Ada", "rules")
@@ -155,7 +171,7 @@ def test_the_later_change_counts_where_both_texts_were_edited(folder: Folder) ->
         edit(folder, item, "Another one.", "Ada", "rules")
 
 
-def test_only_people_drop_a_text_that_people_wrote(folder: Folder) -> None:
+def test_only_people_drop_a_text_that_people_wrote(folder: CurationFolder) -> None:
     apply_rules(folder, Rules.parse(WIDE))
     one, other, *_ = sit_down(folder, "Ada", stage="rules").items
     Labels(folder).add(Label(one.id, "Ben", one.of, ("wrong",)))
@@ -167,7 +183,7 @@ def test_only_people_drop_a_text_that_people_wrote(folder: Folder) -> None:
     assert [record["id"] for record in try_rules(folder, strict).dropped if record["stage"] == "people"] == [one.id]
 
 
-def test_a_text_is_edited_in_the_terminal_too(folder: Folder) -> None:
+def test_a_text_is_edited_in_the_terminal_too(folder: CurationFolder) -> None:
     from prompt_toolkit.input import create_pipe_input
     from prompt_toolkit.output import DummyOutput
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from core.errors import StoreError, UsageError
 from tests.training.curation.fakes import make_pictures
-from training.curation.folder import Folder
-from training.curation.journal import Journal, read_json, write_json, write_lines
-from training.curation.steps.pictures import Entry, fingerprint, list_pictures
+from training.curation.folder import CurationFolder
+from training.curation.journal import CurationJournal, read_json, write_json, write_lines
+from training.curation.steps.pictures import CurationPicture, fingerprint, list_pictures
 from training.curation.toml import DEFAULTS, default_file
 
 RECORDS = st.lists(st.dictionaries(st.text(max_size=3), st.text(max_size=6) | st.integers(), max_size=3), max_size=4)
@@ -28,7 +28,7 @@ def test_a_kill_in_the_middle_of_a_line_loses_that_line_only(
     after: list[dict[str, object]],
     data: st.DataObject,
 ) -> None:
-    journal = Journal(tmp_path_factory.mktemp("journal") / "a.jsonl")
+    journal = CurationJournal(tmp_path_factory.mktemp("journal") / "a.jsonl")
     journal.append(*before)
     whole = journal.path.stat().st_size if before else 0
     journal.append({"torn": "é" * 20})
@@ -45,7 +45,7 @@ def test_a_kill_in_the_middle_of_a_line_loses_that_line_only(
 
 
 def test_a_last_line_without_its_end_is_a_record_when_it_is_one(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "a.jsonl")
+    journal = CurationJournal(tmp_path / "a.jsonl")
     journal.path.write_text('{"a": 1}\n{"a": 2}', "utf-8")
     assert journal.read() == [{"a": 1}, {"a": 2}]
     journal.append({"a": 3})
@@ -53,14 +53,14 @@ def test_a_last_line_without_its_end_is_a_record_when_it_is_one(tmp_path: Path) 
 
 
 def test_a_broken_line_in_the_middle_is_named(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "a.jsonl")
+    journal = CurationJournal(tmp_path / "a.jsonl")
     journal.path.write_text('{"a": 1}\nnonsense\n{"a": 2}\n', "utf-8")
     with pytest.raises(StoreError, match=r"line 2 of .*a\.jsonl.*mend that line"):
         journal.read()
 
 
 def test_a_file_name_that_is_no_utf8_survives(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "a.jsonl")
+    journal = CurationJournal(tmp_path / "a.jsonl")
     journal.append({"path": "caf\udce9.jpg"})
     assert journal.read() == [{"path": "caf\udce9.jpg"}]
 
@@ -69,21 +69,21 @@ def test_a_disk_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"cannot be written"):
         write_json(tmp_path / "missing" / "a.json", {})
     with pytest.raises(StoreError, match=r"cannot be written"):
-        Journal(tmp_path / "missing" / "a.jsonl").append({"a": 1})
+        CurationJournal(tmp_path / "missing" / "a.jsonl").append({"a": 1})
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "holiday.jpg").touch()
     with pytest.raises(UsageError, match="holds other files"):
-        Folder(tmp_path, create=True)
+        CurationFolder(tmp_path, create=True)
     with pytest.raises(UsageError, match="no curation"):
-        Folder(tmp_path / "new")
+        CurationFolder(tmp_path / "new")
     with pytest.raises(UsageError, match="is a file"):
-        Folder(tmp_path / "holiday.jpg")
+        CurationFolder(tmp_path / "holiday.jpg")
 
 
 def test_settings_guard_a_folder(tmp_path: Path) -> None:
-    folder = Folder(tmp_path / "c", create=True)
+    folder = CurationFolder(tmp_path / "c", create=True)
     folder.begin("generate", {"seed": 1, "vision": "a"})
     folder.begin("generate", {"seed": 1, "vision": "a"})
     with pytest.raises(UsageError, match=r"begun with --seed 1, not 2.*--again"):
@@ -92,7 +92,7 @@ def test_settings_guard_a_folder(tmp_path: Path) -> None:
 
 
 def test_what_is_set_aside_is_kept_with_what_followed_from_it(tmp_path: Path) -> None:
-    folder = Folder(tmp_path / "c", create=True)
+    folder = CurationFolder(tmp_path / "c", create=True)
     for journal in (folder.pictures, folder.generated, folder.repaired, folder.labels):
         journal.append({"id": "x"})
     folder.begin("repair", {"seed": 1})
@@ -104,7 +104,7 @@ def test_what_is_set_aside_is_kept_with_what_followed_from_it(tmp_path: Path) ->
 
 
 def test_one_run_at_a_time(tmp_path: Path) -> None:
-    folder = Folder(tmp_path / "c", create=True)
+    folder = CurationFolder(tmp_path / "c", create=True)
     with folder.at_work(), pytest.raises(StoreError, match="another run is at work"), folder.at_work():
         pass
     with folder.at_work():
@@ -190,7 +190,7 @@ def test_some_of_the_pictures_by_chance_but_the_same_ones_again(tmp_path: Path) 
     assert some == list_pictures([str(tmp_path)], sample=10, seed=3)
     assert some != list_pictures([str(tmp_path)], sample=10, seed=4)
     assert len(some) == 10 and some == sorted(some, key=lambda entry: entry.id)
-    assert fingerprint(some) == fingerprint([Entry(entry.id, "elsewhere") for entry in some])
+    assert fingerprint(some) == fingerprint([CurationPicture(entry.id, "elsewhere") for entry in some])
 
 
 def test_every_default_file_is_printed_as_it_is() -> None:

@@ -8,10 +8,10 @@ import pytest
 
 from core.errors import BackendError, UsageError
 from tests.training.curation.fakes import DESCRIBE, FakeVision, backend_error, generated_folder, make_pictures, settings
-from training.curation.folder import Folder
+from training.curation.folder import CurationFolder
 from training.curation.steps.generate import (
+    GenerateSettings,
     Instructions,
-    Settings,
     check_capable,
     generate,
     generated,
@@ -23,13 +23,13 @@ from training.curation.steps.pictures import list_pictures
 from training.curation.toml import read
 
 
-def begin(root: Path, count: int = 8) -> Folder:
-    folder = Folder(root / "curation", create=True)
+def begin(root: Path, count: int = 8) -> CurationFolder:
+    folder = CurationFolder(root / "curation", create=True)
     remember_pictures(folder, list_pictures([str(make_pictures(root / "pictures", count))]))
     return folder
 
 
-def run(folder: Folder, eye: FakeVision, chosen: Settings | None = None, **options: bool) -> list[str]:
+def run(folder: CurationFolder, eye: FakeVision, chosen: GenerateSettings | None = None, **options: bool) -> list[str]:
     return [event.id for event in generate(folder, chosen or settings(), lambda: eye, **options)]
 
 
@@ -107,7 +107,7 @@ def test_a_run_that_stops_in_a_batch_says_the_same_when_it_goes_on(tmp_path: Pat
     run(cut, eye)
     assert [len(batch) for batch in eye.batches] == [4], "one whole batch, though one of its pictures was there"
 
-    def texts(folder: Folder) -> dict[str, str]:
+    def texts(folder: CurationFolder) -> dict[str, str]:
         return {name: record["text"] for name, record in generated(folder).items()}
 
     assert texts(cut) == texts(whole)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.training.curation.fakes import make_pictures
-from training.curation.folder import Folder
+from training.curation.folder import CurationFolder
 from training.curation.journal import Record
 from training.curation.steps.generate import remember_pictures
 from training.curation.steps.pictures import list_pictures
@@ -35,7 +35,7 @@ def step(name: str, folder: Path, kills: int, seed: int = 0) -> int:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """What each step begins with, from a curation that nobody disturbed, and its end under "" ."""
     root = tmp_path_factory.mktemp("whole")
-    folder = Folder(root / "curation", create=True)
+    folder = CurationFolder(root / "curation", create=True)
     remember_pictures(folder, list_pictures([str(make_pictures(root / "pictures", 30))]))
     before = {}
     for name in ORDER:
@@ -51,7 +51,7 @@ def without_time(records: list[Record]) -> list[Record]:
 
 def result(name: str, path: Path) -> Any:
     """What a step made, without what may differ between two runs: clocks, and the order of side-by-side calls."""
-    folder = Folder(path)
+    folder = CurationFolder(path)
     if name == "generate":
         return folder.generated.path.read_bytes(), folder.settings("generate")
     if name == "repair":

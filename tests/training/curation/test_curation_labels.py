@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from core.errors import UsageError
 from tests.training.curation.fakes import FakeMender, generated_folder
-from training.curation.folder import Folder
+from training.curation.folder import CurationFolder
 from training.curation.report.figures import count
 from training.curation.review.labels import (
-    Item,
     Kinds,
     Label,
+    LabelItem,
     Labels,
     agreement,
     check_reviewer,
@@ -26,20 +26,20 @@ from training.curation.review.labels import (
     write_sheet,
 )
 from training.curation.review.review import Review, application, lines, thumbnail
-from training.curation.steps.repair import How, Settings, load_files, prompts_digest, repair
+from training.curation.steps.repair import RepairConfig, RepairSettings, load_files, prompts_digest, repair
 
 KINDS = Kinds.load()
 FILES = load_files(None)
 
 
-def repaired_folder(root: Path, count: int = 8, how: How | None = None) -> Folder:
+def repaired_folder(root: Path, count: int = 8, how: RepairConfig | None = None) -> CurationFolder:
     folder = generated_folder(root, count)
-    chosen = Settings(repairer="fake-repairer", prompts=prompts_digest(FILES))
-    list(repair(folder, chosen, FILES, FakeMender(), how or How()))
+    chosen = RepairSettings(repairer="fake-repairer", prompts=prompts_digest(FILES))
+    list(repair(folder, chosen, FILES, FakeMender(), how or RepairConfig()))
     return folder
 
 
-def sample_of(folder: Folder, size: int | None = None, seed: int | None = None) -> list[Item]:
+def sample_of(folder: CurationFolder, size: int | None = None, seed: int | None = None) -> list[LabelItem]:
     return draw_sample(folder, stage="repair", size=size, seed=seed)
 
 
@@ -68,7 +68,7 @@ def test_no_sample_before_the_texts_are_there(tmp_path: Path) -> None:
     folder = generated_folder(tmp_path)
     with pytest.raises(UsageError, match="curate repair"):
         sample_of(folder)
-    half = repaired_folder(tmp_path / "half", how=How(limit=4))
+    half = repaired_folder(tmp_path / "half", how=RepairConfig(limit=4))
     with pytest.raises(UsageError, match=r"4 texts are not repaired yet.*--partly"):
         sample_of(half)
     assert len(draw_sample(half, stage="repair", size=None, seed=None, partly=True)) == 4
@@ -131,8 +131,8 @@ def test_a_key_without_a_meaning_is_said(tmp_path: Path) -> None:
 
 
 def test_texts_and_notes_cannot_steer_the_terminal(tmp_path: Path) -> None:
-    item = Item("a", "x\x1b[31m.png", "A dog \x1b]0;title\x07 runs.\u202e")
-    review = Review([item], Labels(Folder(tmp_path / "c", create=True)), "anna", KINDS)
+    item = LabelItem("a", "x\x1b[31m.png", "A dog \x1b]0;title\x07 runs.\u202e")
+    review = Review([item], Labels(CurationFolder(tmp_path / "c", create=True)), "anna", KINDS)
     assert not {"\x1b", "\x07", "\u202e"} & set(screen(review))
 
 
@@ -278,5 +278,5 @@ def test_a_label_counts_for_the_text_it_was_given_to(tmp_path: Path) -> None:
     folder = repaired_folder(tmp_path, 2)
     items = sample_of(folder)
     Labels(folder).add(Label(items[0].id, "anna", items[0].of, ("wrong",)))
-    changed = Item(items[0].id, items[0].picture, "Another text.")
+    changed = LabelItem(items[0].id, items[0].picture, "Another text.")
     assert Labels(folder).get("anna", changed) is None and Labels(folder).get("anna", items[0]) is not None

@@ -16,8 +16,8 @@ from core.registry import get_registry
 from core.settings import get_settings
 from tests.training.curation.fakes import FakeVision, make_pictures
 from tests.training.curation.test_curation_command import Shell
-from training.curation.folder import Folder
-from training.curation.review.labels import Item, Kinds, Labels, read_sheet, write_sheet
+from training.curation.folder import CurationFolder
+from training.curation.review.labels import Kinds, LabelItem, Labels, read_sheet, write_sheet
 from training.curation.steps.pictures import list_pictures
 
 CASES = Path(__file__).parents[2] / "fixtures" / "cases"
@@ -81,8 +81,10 @@ def test_a_row_that_cannot_be_read_is_named(tmp_path: Path, text: str, words: st
 
 
 def test_a_sheet_that_we_wrote_is_read_whatever_letters_its_texts_have(tmp_path: Path) -> None:
-    items = [Item(f"p{n}", "p.png", f"before{letter}after") for n, letter in enumerate("\u2028\u2029\x85\x0b\x0c\x1c")]
-    folder, kinds = Folder(tmp_path / "work", create=True), Kinds.load()
+    items = [
+        LabelItem(f"p{n}", "p.png", f"before{letter}after") for n, letter in enumerate("\u2028\u2029\x85\x0b\x0c\x1c")
+    ]
+    folder, kinds = CurationFolder(tmp_path / "work", create=True), Kinds.load()
     sheet = tmp_path / "sheet.jsonl"
     write_sheet(sheet, items, Labels(folder), "anna")
     rows = [json.loads(line) for line in sheet.read_bytes().split(b"\n") if line]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agents.llm.mender import Reply
+from agents.llm.mender import RepairReply
 from core.errors import QuestionerError, UsageError
 from training.curation.rules.text_metrics import words_of
 from training.curation.steps.generate import Instructions
@@ -29,10 +29,10 @@ class FakeProposer:
         self.replies = list(replies)
         self.requests: list[str] = []
 
-    def __call__(self, brief: str, request: str, *, seed: int, max_tokens: int) -> Reply:
+    def __call__(self, brief: str, request: str, *, seed: int, max_tokens: int) -> RepairReply:
         self.requests.append(request)
         said = self.replies.pop(0) if self.replies else ""
-        return Reply(error=said) if isinstance(said, QuestionerError) else Reply(said)
+        return RepairReply(error=said) if isinstance(said, QuestionerError) else RepairReply(said)
 
 
 def test_proposals_are_read_off_lists_and_checked() -> None:

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from agents.llm.mender import Reply
+from agents.llm.mender import RepairReply
 from core.errors import QuestionerError, UsageError
 from tests.training.curation.fakes import FakeMender, between, generated_folder
-from training.curation.folder import Folder
+from training.curation.folder import CurationFolder
 from training.curation.steps.checking import question, read_reply
 from training.curation.steps.generate import generated
 from training.curation.steps.progress import show
 from training.curation.steps.repair import (
-    How,
     Prices,
-    Settings,
+    RepairConfig,
+    RepairSettings,
     account,
     load_files,
     prompts_digest,
@@ -39,12 +39,12 @@ class EmptyReplyError(QuestionerError):
     """Bears the name of the error that the questioners raise for one text."""
 
 
-def chosen(**fields: object) -> Settings:
-    return Settings.model_validate({"repairer": "fake-repairer", "prompts": prompts_digest(FILES), **fields})
+def chosen(**fields: object) -> RepairSettings:
+    return RepairSettings.model_validate({"repairer": "fake-repairer", "prompts": prompts_digest(FILES), **fields})
 
 
-def run(folder: Folder, mender: FakeMender, how: How | None = None, **fields: object) -> list[str]:
-    return [event.id for event in repair(folder, chosen(**fields), FILES, mender, how or How())]
+def run(folder: CurationFolder, mender: FakeMender, how: RepairConfig | None = None, **fields: object) -> list[str]:
+    return [event.id for event in repair(folder, chosen(**fields), FILES, mender, how or RepairConfig())]
 
 
 # ---- one reply -----------------------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ def test_failures_are_set_aside_and_tried_again_alone(tmp_path: Path) -> None:
     assert {name for name, one in repaired(folder).items() if one["status"] == "failed"} == {"p02", "p05"}
     mender = FakeMender()
     assert run(folder, mender) == [], "the same command leaves them alone"
-    assert sorted(run(folder, mender, How(failed_only=True))) == ["p02", "p05"]
+    assert sorted(run(folder, mender, RepairConfig(failed_only=True))) == ["p02", "p05"]
     assert len(mender.calls) == 2 and repaired(folder)["p02"]["round"] == 1
     assert account(folder).calls == 6 + 2 * 2 + 2, "what failed was paid for, too"
 
@@ -193,7 +193,7 @@ def test_calls_run_side_by_side_but_no_more_than_allowed(tmp_path: Path) -> None
         return text
 
     folder, mender = generated_folder(tmp_path, 6), FakeMender(together)
-    run(folder, mender, How(concurrency=3))
+    run(folder, mender, RepairConfig(concurrency=3))
     assert mender.most_at_once == 3 and len(repaired(folder)) == 6
 
 
@@ -210,7 +210,7 @@ def test_a_model_that_is_gone_stops_the_run_and_loses_nothing(tmp_path: Path) ->
 
     mender = FakeMender(dies)
     with pytest.raises(QuestionerError, match=r"cannot be reached; stopped after 1\d calls in a row.*same command"):
-        run(folder, mender, How(concurrency=2))
+        run(folder, mender, RepairConfig(concurrency=2))
     assert len(repaired(folder)) == 5 and len(mender.calls) <= 5 + 12
     assert account(folder).calls == len(mender.calls), "postponed calls are in the account"
     assert len(run(folder, FakeMender())) == 25
@@ -224,14 +224,14 @@ def test_a_few_outages_between_good_calls_are_failures_of_their_texts(tmp_path: 
     def sometimes(text: str, seed: int) -> str | QuestionerError:
         return QuestionerError("the questioner x failed (HTTP 400): too long") if text == bad else text
 
-    run(folder, FakeMender(sometimes), How(concurrency=1))
+    run(folder, FakeMender(sometimes), RepairConfig(concurrency=1))
     assert repaired(folder)["p03"]["status"] == "failed" and "HTTP 400" in repaired(folder)["p03"]["reason"]
     assert len(repaired(folder)) == 8
 
 
 def test_the_run_stops_before_it_costs_more_than_allowed(tmp_path: Path) -> None:
     folder, mender = generated_folder(tmp_path), FakeMender()
-    dear = How(concurrency=1, prices=Prices(10_000, 0), max_cost=3)  # a call costs 1
+    dear = RepairConfig(concurrency=1, prices=Prices(10_000, 0), max_cost=3)  # a call costs 1
     with pytest.raises(UsageError, match=r"5 texts to go: 3\.00 are spent.*--max-cost is 3\.00"):
         run(folder, mender, dear)
     assert len(mender.calls) == 3 and len(repaired(folder)) == 3
@@ -242,7 +242,7 @@ def test_the_run_stops_before_it_costs_more_than_allowed(tmp_path: Path) -> None
 
 def test_calls_without_token_counts_are_estimated_and_said_so(tmp_path: Path) -> None:
     class Silent(FakeMender):
-        def __call__(self, *args: object, **options: object) -> Reply:
+        def __call__(self, *args: object, **options: object) -> RepairReply:
             reply = super().__call__(*args, **options)  # type: ignore[arg-type]
             reply.usage.uncounted, reply.usage.input_tokens, reply.usage.output_tokens = 1, 0, 0
             return reply
@@ -262,13 +262,13 @@ def test_a_bug_in_a_repairer_ends_the_run_with_what_was_done(tmp_path: Path) -> 
         return text
 
     with pytest.raises(ZeroDivisionError):
-        run(folder, FakeMender(crashes), How(concurrency=1))
+        run(folder, FakeMender(crashes), RepairConfig(concurrency=1))
     assert sorted(repaired(folder)) == ["p00", "p01"]
 
 
 def test_who_stops_listening_still_keeps_the_calls_under_way(tmp_path: Path) -> None:
     folder, told = generated_folder(tmp_path, 8), []
-    how = How(concurrency=3, waiting=told.append)
+    how = RepairConfig(concurrency=3, waiting=told.append)
     events = repair(folder, chosen(), FILES, FakeMender(), how)
     next(events)
     events.close()  # type: ignore[attr-defined]
@@ -288,7 +288,7 @@ def test_ctrl_c_waits_for_the_calls_under_way_and_loses_nothing(
             os.kill(os.getpid(), signal.SIGINT)  # what a terminal does; it reaches the main thread
         return text
 
-    how = How(concurrency=2, waiting=told.append)
+    how = RepairConfig(concurrency=2, waiting=told.append)
     with pytest.raises(KeyboardInterrupt):
         show(repair(folder, chosen(), FILES, FakeMender(interrupts), how), "repairing")
     assert "stopped; nothing is lost, the same command goes on" in capsys.readouterr().err
@@ -301,7 +301,10 @@ def test_rules_repair_without_any_model(tmp_path: Path) -> None:
     folder = generated_folder(
         tmp_path, 2, {"p00": f"{TEXT} {TEXT} ### 그리고 ★", "p01": "Yes. 그리고 집이 있다. Yes. 그리고"}
     )
-    assert sorted(event.id for event in repair(folder, chosen(repairer="rules"), FILES, None, How())) == ["p00", "p01"]
+    assert sorted(event.id for event in repair(folder, chosen(repairer="rules"), FILES, None, RepairConfig())) == [
+        "p00",
+        "p01",
+    ]
     assert repaired(folder)["p00"]["text"] == TEXT
     assert repaired(folder)["p01"]["status"] == "failed"
     assert account(folder).calls == 0

@@ -10,24 +10,24 @@ from PIL import Image
 
 from core.errors import ImageError, UsageError
 from tests.training.curation.fakes import FakeMender, FakeVision, generated_folder, sentences, settings
-from training.curation.folder import Folder, digest
+from training.curation.folder import CurationFolder, digest
 from training.curation.report.export import export
 from training.curation.report.figures import count
 from training.curation.report.report import write_report
 from training.curation.report.status import as_record, lines
-from training.curation.review.labels import Item, Label, Labels, draw_sample
+from training.curation.review.labels import Label, LabelItem, Labels, draw_sample
 from training.curation.rules.patterns import MOST_MATCHES
 from training.curation.rules.rules import EXAMPLES, Rules, apply, judge, last_verdict, write_verdict
 from training.curation.steps.generate import generate, generated, known_pictures, remember_pictures
 from training.curation.steps.pictures import list_pictures
-from training.curation.steps.repair import How, Settings, load_files, prompts_digest, repair
+from training.curation.steps.repair import RepairConfig, RepairSettings, load_files, prompts_digest, repair
 
 FILES = load_files(None)
 RULES = Rules.load()
 GOOD = sentences("a good text")
 
 
-def mended_folder(root: Path, texts: dict[str, str], pictures: int = 8) -> Folder:
+def mended_folder(root: Path, texts: dict[str, str], pictures: int = 8) -> CurationFolder:
     """A curation in which a careless repairer wrote `texts`, and could not repair that of p07."""
     hopeless = "I am a text that nobody can repair, whatever they try, and so it goes."
     folder = generated_folder(root, pictures, {"p07": hopeless})
@@ -35,13 +35,13 @@ def mended_folder(root: Path, texts: dict[str, str], pictures: int = 8) -> Folde
     for name, text in texts.items():
         head = {"id": name, "of": digest(made[name]["text"]), "round": 0}
         folder.repaired.append({**head, "status": "repaired", "text": text, "attempts": [], "calls": 1})
-    chosen = Settings(repairer="fake-repairer", prompts=prompts_digest(FILES))
+    chosen = RepairSettings(repairer="fake-repairer", prompts=prompts_digest(FILES))
     mender = FakeMender(lambda text, seed: "NOTHING LEFT" if text == hopeless else text)
-    list(repair(folder, chosen, FILES, mender, How()))
+    list(repair(folder, chosen, FILES, mender, RepairConfig()))
     return folder
 
 
-def run_rules(folder: Folder, rules: Rules = RULES) -> dict[str, object]:
+def run_rules(folder: CurationFolder, rules: Rules = RULES) -> dict[str, object]:
     write_verdict(folder, rules, judge(folder, rules))
     outcome = last_verdict(folder)
     assert outcome is not None
@@ -227,7 +227,7 @@ def test_a_text_that_resembles_a_kept_one_is_dropped_and_says_which(tmp_path: Pa
 def test_what_people_labelled_is_dropped_though_a_rule_mended_it(tmp_path: Path) -> None:
     folder = mended_folder(tmp_path, {"p01": f"{GOOD} ★"})
     labels = Labels(folder)
-    labels.add(Label("p01", "anna", Item("p01", "", f"{GOOD} ★").of, ("symbols", "invented"), "no tree"))
+    labels.add(Label("p01", "anna", LabelItem("p01", "", f"{GOOD} ★").of, ("symbols", "invented"), "no tree"))
     run_rules(folder)
     [by_people] = [one for one in folder.dropped.read() if one["stage"] == "people"]
     assert by_people["id"] == "p01" and by_people["reason"] == "anna says: invented (no tree)"
@@ -255,7 +255,7 @@ def test_rules_find_what_people_find_is_counted_per_kind(tmp_path: Path) -> None
 # ---- export --------------------------------------------------------------------------------------------------------
 
 
-def run_export(folder: Folder, to: Path, **options: bool) -> int:
+def run_export(folder: CurationFolder, to: Path, **options: bool) -> int:
     return len(list(export(folder, to, max_pixels=10**8, **options)))  # type: ignore[arg-type]
 
 
@@ -286,10 +286,10 @@ def test_a_plain_jpeg_is_copied_and_a_turned_one_written_upright(tmp_path: Path)
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (20, 10), "blue").save(pictures / "turned.jpg", exif=exif)
-    folder = Folder(tmp_path / "curation", create=True)
+    folder = CurationFolder(tmp_path / "curation", create=True)
     remember_pictures(folder, list_pictures([str(pictures)]))
     list(generate(folder, settings(), FakeVision))
-    list(repair(folder, Settings(repairer="rules", prompts=prompts_digest(FILES)), FILES, None, How()))
+    list(repair(folder, RepairSettings(repairer="rules", prompts=prompts_digest(FILES)), FILES, None, RepairConfig()))
     run_rules(folder)
     run_export(folder, tmp_path / "out")
     assert (tmp_path / "out/image/plain.jpg").read_bytes() == (pictures / "plain.jpg").read_bytes()
@@ -310,7 +310,7 @@ def test_an_export_is_refused_where_it_would_be_wrong(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--overwrite"):
         run_export(folder, tmp_path / "out")
     run_export(folder, tmp_path / "out", overwrite=True)
-    Labels(folder).add(Label("p00", "anna", Item("p00", "", folder.verified.read()[0]["text"]).of, ("wrong",)))
+    Labels(folder).add(Label("p00", "anna", LabelItem("p00", "", folder.verified.read()[0]["text"]).of, ("wrong",)))
     with pytest.raises(UsageError, match="before the last texts or labels"):
         run_export(folder, tmp_path / "out", overwrite=True)
     run_rules(folder)
@@ -354,7 +354,7 @@ def test_the_report_tells_what_became_of_the_pictures(tmp_path: Path) -> None:
 
 
 def test_a_report_of_a_curation_that_has_just_begun(tmp_path: Path) -> None:
-    folder = Folder(tmp_path / "c", create=True)
+    folder = CurationFolder(tmp_path / "c", create=True)
     folder.pictures.append({"id": "a", "path": "a.png"})
     file, _ = write_report(folder, count(folder), tmp_path / "report")
     assert "| pictures | 1 | 100.0% |" in file.read_text("utf-8")

@@ -17,10 +17,18 @@ from core.errors import QuestionerError, RegistryError, UsageError
 from core.settings import get_settings
 from tests.training.curation.fakes import generated_folder, sentences
 from tests.training.curation.mending_server import mending_server
-from training.curation.folder import Folder
+from training.curation.folder import CurationFolder
 from training.curation.steps.generate import generated
 from training.curation.steps.paraphrase import paraphrase
-from training.curation.steps.repair import How, Settings, account, load_files, prompts_digest, repair, repaired
+from training.curation.steps.repair import (
+    RepairConfig,
+    RepairSettings,
+    account,
+    load_files,
+    prompts_digest,
+    repair,
+    repaired,
+)
 
 FILES = load_files(None)
 SAYS = {
@@ -49,12 +57,12 @@ def _served(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     get_settings.cache_clear()
 
 
-def chosen(name: str) -> Settings:
-    return Settings(repairer=name, prompts=prompts_digest(FILES))
+def chosen(name: str) -> RepairSettings:
+    return RepairSettings(repairer=name, prompts=prompts_digest(FILES))
 
 
-def run(folder: Folder, name: str, how: How | None = None) -> None:
-    list(repair(folder, chosen(name), FILES, ChatMender(name), how or How()))
+def run(folder: CurationFolder, name: str, how: RepairConfig | None = None) -> None:
+    list(repair(folder, chosen(name), FILES, ChatMender(name), how or RepairConfig()))
 
 
 def received(url: str, model: str) -> list[dict[str, Any]]:
@@ -90,7 +98,7 @@ def test_failures_are_tried_again_alone_over_the_wire(tmp_path: Path, url: str) 
     folder = generated_folder(tmp_path, 4, dict(SAYS))
     run(folder, "openai:mender.two")
     before = len(received(url, "mender.two"))
-    run(folder, "openai:mender.two", How(failed_only=True))
+    run(folder, "openai:mender.two", RepairConfig(failed_only=True))
     bodies = [one["body"] for one in received(url, "mender.two")[before:]]
     assert bodies and all("unlucky" in str(body) or "sorry" in str(body) for body in bodies)
     seeds = [one["body"]["seed"] for one in received(url, "mender.two") if "sorry" in str(one["body"])]
@@ -102,7 +110,7 @@ def test_a_server_that_is_down_stops_the_run_at_once(tmp_path: Path, monkeypatch
     get_settings.cache_clear()
     folder = generated_folder(tmp_path, 8)
     with pytest.raises(QuestionerError, match=r"openai:gone.*HTTP 503.*stopped after .* calls? in a row"):
-        run(folder, "openai:gone", How(concurrency=2, streak=3))
+        run(folder, "openai:gone", RepairConfig(concurrency=2, streak=3))
     assert repaired(folder) == {} and account(folder).calls >= 3
 
 

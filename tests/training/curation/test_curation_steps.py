@@ -12,7 +12,7 @@ import pytest
 
 from core.errors import ImageError, RegistryError, UsageError
 from tests.training.curation.fakes import generated_folder, make_pictures
-from training.curation.folder import PROCESS, Folder, is_held
+from training.curation.folder import PROCESS, CurationFolder, is_held
 from training.curation.journal import read_json, write_json
 from training.curation.review.workspace import find_curations
 from training.curation.steps.generate import generated
@@ -36,11 +36,11 @@ def idle(doing: Doing) -> bool:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Folder:
+def folder(tmp_path: Path) -> CurationFolder:
     return generated_folder(tmp_path, 4)
 
 
-def test_a_step_is_started_and_watched_to_its_end(folder: Folder) -> None:
+def test_a_step_is_started_and_watched_to_its_end(folder: CurationFolder) -> None:
     assert watch(folder.path) == Doing()
     number = start(folder, "repair", ["--repairer", "rules"])
     assert watch(folder.path).state in ("starting", "running")
@@ -53,7 +53,7 @@ def test_a_step_is_started_and_watched_to_its_end(folder: Folder) -> None:
 
 
 @pytest.mark.slow
-def test_what_goes_wrong_in_a_step_is_one_sentence(folder: Folder) -> None:
+def test_what_goes_wrong_in_a_step_is_one_sentence(folder: CurationFolder) -> None:
     start(folder, "repair", ["--repairer", "nobody-knows-it"])
     done = until(folder.path, idle)
     assert "nobody-knows-it" in done.error and "Traceback" not in done.error
@@ -91,14 +91,14 @@ def test_one_that_is_stopped_keeps_what_is_done_and_goes_on(tmp_path: Path, monk
     assert len(repaired(folder)) == 8
 
 
-def test_one_that_was_killed_is_told_so(folder: Folder) -> None:
+def test_one_that_was_killed_is_told_so(folder: CurationFolder) -> None:
     number = start(folder, "repair", ["--repairer", "rules"])
     os.kill(number, signal.SIGKILL)
     assert "ended from outside" in until(folder.path, idle).error
 
 
 @pytest.mark.slow
-def test_a_run_in_a_terminal_is_seen_too(folder: Folder) -> None:
+def test_a_run_in_a_terminal_is_seen_too(folder: CurationFolder) -> None:
     with folder.at_work("repair"):
         assert is_held(folder.path) and watch(folder.path).state == "running"
         with pytest.raises(UsageError, match="at work"):
@@ -108,7 +108,7 @@ def test_a_run_in_a_terminal_is_seen_too(folder: Folder) -> None:
         assert watch(folder.path).state == "busy"
 
 
-def test_one_of_another_machine_is_not_stopped_from_here(folder: Folder) -> None:
+def test_one_of_another_machine_is_not_stopped_from_here(folder: CurationFolder) -> None:
     with folder.at_work("repair"):
         about = read_json(folder.path / PROCESS) or {}
         write_json(folder.path / PROCESS, {**about, "host": "elsewhere"})
@@ -156,8 +156,8 @@ def test_a_curation_is_begun_with_pocket(tmp_path: Path) -> None:
     )
     assert found == 2 and find_curations(tmp_path) == [new], "it is there at once"
     done = until(new, idle)
-    assert done.error == "" and len(generated(Folder(new))) == 2
-    assert Folder(new).settings("generate")["instructions"] == ["Describe this picture in detail."]
+    assert done.error == "" and len(generated(CurationFolder(new))) == 2
+    assert CurationFolder(new).settings("generate")["instructions"] == ["Describe this picture in detail."]
     with pytest.raises(UsageError, match="there is a curation in"):
         begin(new, str(tmp_path / "pictures"), "pocket", anyway=True)
     resume(new, "generate")

@@ -16,10 +16,18 @@ from core.settings import get_settings
 from plugins.openai_vision.backend import OpenAIBackend
 from tests.servers.gate import Gate, Request, known_by_the_client
 from tests.training.curation.fakes import generated_folder, make_pictures, sentences, settings
-from training.curation.folder import Folder
+from training.curation.folder import CurationFolder
 from training.curation.steps.generate import generate, generated, remember_pictures
 from training.curation.steps.pictures import list_pictures
-from training.curation.steps.repair import How, Prices, Settings, load_files, prompts_digest, repair, repaired
+from training.curation.steps.repair import (
+    Prices,
+    RepairConfig,
+    RepairSettings,
+    load_files,
+    prompts_digest,
+    repair,
+    repaired,
+)
 
 FILES = load_files(None)
 COUNT, AT_ONCE = 12, 2
@@ -41,9 +49,9 @@ def mender(gate: Gate, monkeypatch: pytest.MonkeyPatch, retries: int = 3) -> Cha
     return ChatMender("openai:any")
 
 
-def mend(folder: Folder, repairer: ChatMender, **how: Any) -> None:
-    chosen = Settings(repairer=repairer.name, prompts=prompts_digest(FILES))
-    list(repair(folder, chosen, FILES, repairer, How(**{"concurrency": AT_ONCE} | how)))
+def mend(folder: CurationFolder, repairer: ChatMender, **how: Any) -> None:
+    chosen = RepairSettings(repairer=repairer.name, prompts=prompts_digest(FILES))
+    list(repair(folder, chosen, FILES, repairer, RepairConfig(**{"concurrency": AT_ONCE} | how)))
 
 
 def texts() -> dict[str, str | Exception]:
@@ -98,7 +106,7 @@ def test_at_the_limit_on_cost_no_text_begins_and_none_is_tried_again(
         dear = Prices(input=1e6, output=1e6)
         with pytest.raises(UsageError, match="--max-cost"):
             mend(folder, mender(gate, monkeypatch), concurrency=1, prices=dear, max_cost=1.0)
-        tries = Settings(repairer="x", prompts="x").tries
+        tries = RepairSettings(repairer="x", prompts="x").tries
         assert gate.count == tries, "the text under way, whose cost is known when it is through"
     assert len(repaired(folder)) == 1
 
@@ -108,7 +116,7 @@ def test_a_fatal_error_ends_the_generation_at_once(tmp_path: Path) -> None:
         request.wait_for(AT_ONCE)
         request.fail(401)
 
-    folder = Folder(tmp_path / "curation", create=True)
+    folder = CurationFolder(tmp_path / "curation", create=True)
     remember_pictures(folder, list_pictures([str(make_pictures(tmp_path / "pictures", COUNT))]))
     with Gate(answer) as gate:
         environment = Environment(vision_base_url=gate.address, vision_api_key="sk-1234567", max_retries=3)

@@ -18,7 +18,7 @@ from core.datasets.samples.spec import DataSpec
 from core.errors import InquisightError
 from tests.plugins.minigpt4.tiny import make_tokenizer
 from tests.training.data.making import aligned, folder, jsonl_table, picture, shards, write_tar
-from training.data.check import Options, check
+from training.data.check import CheckOptions, check
 from training.data.commands import add_to
 from training.data.findings import Report
 
@@ -163,7 +163,9 @@ def test_a_sample_is_taken_from_all_parts(tmp_path: Path) -> None:
     shards(tmp_path, [50] * 10)
     report = found(tmp_path, "--sample", "20")
     assert (report["looked_at"], report["complete"]) == (20, False)
-    [last] = [event for event in check([DataSpec(path=str(tmp_path))], Options(sample=20)) if isinstance(event, Report)]
+    [last] = [
+        event for event in check([DataSpec(path=str(tmp_path))], CheckOptions(sample=20)) if isinstance(event, Report)
+    ]
     assert last.looked_at == 20
     code, printed = run(tmp_path, "--sample", "20")
     assert code == 0 and "not all samples were looked at" in printed and "20 of" not in printed

@@ -19,7 +19,7 @@ from core.datasets.samples.sample import BrokenLog, BrokenSample, DataError, Sam
 from core.datasets.samples.sources import all_left_out, attempt
 from core.datasets.samples.spec import DataSpec
 from tests.training.data.making import aligned, folder, picture, pictures, shards, text, write_tar
-from training.data.check import Options, check
+from training.data.check import CheckOptions, check
 from training.data.findings import Report
 from training.data.report import write_report
 from training.data.stream import left_out_of, open_stream
@@ -314,7 +314,7 @@ def test_json_and_texts_beside_pictures_in_any_encoding(tmp_path: Path, encoding
 
 
 def report(*paths: Path) -> Report:
-    *_, last = check([DataSpec(path=str(path)) for path in paths], Options(threads=1))
+    *_, last = check([DataSpec(path=str(path)) for path in paths], CheckOptions(threads=1))
     assert isinstance(last, Report)
     return last
 

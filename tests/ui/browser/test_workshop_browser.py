@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from docs.dashboard_world import make_curation, make_model, make_pictures
-from training.curation.folder import Folder
+from training.curation.folder import CurationFolder
 from training.curation.review.labels import Labels
 from training.curation.steps.repair import repaired
 from training.runs.runs import describe
@@ -39,7 +39,7 @@ def press_until(page: Any, key: str, text: str) -> None:
 
 def test_ten_pairs_are_labelled_by_the_keyboard(visit: Visit, tmp_path: Path) -> None:
     make_pictures(tmp_path / "pictures")
-    folder = Folder(make_curation(tmp_path / "curation", tmp_path / "pictures"))
+    folder = CurationFolder(make_curation(tmp_path / "curation", tmp_path / "pictures"))
     page = visit("curate")
     fill(page, "Look for curations in", str(tmp_path))
     fill(page, "Your name", "Ada")
@@ -63,7 +63,7 @@ def test_ten_pairs_are_labelled_by_the_keyboard(visit: Visit, tmp_path: Path) ->
 
 def test_what_is_typed_is_no_key(visit: Visit, tmp_path: Path) -> None:
     make_pictures(tmp_path / "pictures")
-    folder = Folder(make_curation(tmp_path / "curation", tmp_path / "pictures"))
+    folder = CurationFolder(make_curation(tmp_path / "curation", tmp_path / "pictures"))
     page = visit("curate")
     fill(page, "Look for curations in", str(tmp_path))
     fill(page, "Your name", "Ada")
@@ -91,7 +91,7 @@ def test_a_curation_is_begun_repaired_and_its_page_reloaded(visit: Visit, tmp_pa
     expect(page.get_by_text("3 of 3 pictures")).to_be_visible(timeout=LONG)
     page.get_by_role("button", name="Start").click()
     expect(page.get_by_text("3 of 3 texts")).to_be_visible(timeout=LONG)
-    assert len(repaired(Folder(tmp_path / "new"))) == 3
+    assert len(repaired(CurationFolder(tmp_path / "new"))) == 3
 
 
 def test_a_pocket_training_is_started_and_stopped(visit: Visit, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from typing import Any, Final
 from core.errors import ImageError, UsageError, printable
 from core.images.file_type import sniff
 from core.images.picture import open_picture
-from training.curation.folder import Folder, digest
+from training.curation.folder import CurationFolder, digest
 from training.curation.journal import Record, clear_torn, read_json, write_json, write_lines, write_whole
 from training.curation.review.labels import Labels
 from training.curation.rules.rules import is_stale, last_verdict
@@ -35,7 +35,7 @@ OURS: Final = frozenset({"image", ANNOTATIONS, "provenance.jsonl", "dropped.json
 QUALITY: Final = 95  # of pictures that have to be written anew
 
 
-def export(folder: Folder, to: Path, *, overwrite: bool = False, max_pixels: int) -> Iterator[Advance]:
+def export(folder: CurationFolder, to: Path, *, overwrite: bool = False, max_pixels: int) -> Iterator[Advance]:
     """Write the export to `to`; it is there when it is whole, and in `to`.partial until then.
 
     Pictures are taken from where they were read, and checked to be the same. A JPEG without EXIF is copied; all
@@ -129,7 +129,7 @@ def _jpeg(data: bytes, source: Path, max_pixels: int) -> bytes:
 class _Provenance:
     """Where each pair came from."""
 
-    def __init__(self, folder: Folder) -> None:
+    def __init__(self, folder: CurationFolder) -> None:
         self._made = generated(folder)
         self._mended = repaired(folder)
         self._by_hand = edited(folder)

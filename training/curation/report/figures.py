@@ -10,9 +10,9 @@ from typing import Any
 
 from agents.llm.mender import Usage
 from core.errors import printable
-from training.curation.folder import LEFT_OUT, Folder
+from training.curation.folder import LEFT_OUT, CurationFolder
 from training.curation.journal import read_json
-from training.curation.review.labels import Agreement, Item, Labels, Stage, agreement, texts_of
+from training.curation.review.labels import Agreement, LabelItem, Labels, Stage, agreement, texts_of
 from training.curation.rules import text_metrics as signs
 from training.curation.rules.rules import is_stale, last_verdict
 from training.curation.steps.generate import generated, known_pictures
@@ -30,7 +30,7 @@ class RuleMatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class LabelledSample:
     """The labels of one sample."""
 
     size: int
@@ -55,8 +55,8 @@ class Figures:
     unrepaired: dict[str, int] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
     cost: float = 0.0
-    sample: Sample | None = None
-    sample_after: Sample | None = None
+    sample: LabelledSample | None = None
+    sample_after: LabelledSample | None = None
     verdict: dict[str, Any] | None = None
     stale: bool = False
     dropped: dict[str, int] = field(default_factory=dict)  # step and rule -> texts
@@ -78,7 +78,7 @@ class Figures:
         return {step: signs.failure_rate(texts) for step, texts in self.texts.items()}
 
 
-def count(folder: Folder) -> Figures:
+def count(folder: CurationFolder) -> Figures:
     """Read everything that is in `folder`. Raises StoreError where a file is damaged."""
     first, second = generated(folder), repaired(folder)
     good = [one for one in first.values() if one["status"] == "ok"]
@@ -110,16 +110,16 @@ def count(folder: Folder) -> Figures:
     return found
 
 
-def items_of(folder: Folder, stage: Stage) -> list[Item]:
+def items_of(folder: CurationFolder, stage: Stage) -> list[LabelItem]:
     """The sample as it was drawn, with the texts as they are now; empty where none was drawn."""
     kept = read_json(folder.path / ("sample.json" if stage == "repair" else "sample-after.json"))
     if kept is None:
         return []
     texts = texts_of(folder, stage)
-    return [Item(name, "", texts[name]) for name in kept["ids"] if name in texts]
+    return [LabelItem(name, "", texts[name]) for name in kept["ids"] if name in texts]
 
 
-def _sample(folder: Folder, labels: Labels, stage: Stage) -> Sample | None:
+def _sample(folder: CurationFolder, labels: Labels, stage: Stage) -> LabelledSample | None:
     items = items_of(folder, stage)
     if not items:
         return None
@@ -133,10 +133,10 @@ def _sample(folder: Folder, labels: Labels, stage: Stage) -> Sample | None:
     faulty = set().union(*kinds.values()) if kinds else set()
     seen = {name for given in by.values() for name in given}
     labelled = {reviewer: len(given) for reviewer, given in sorted(by.items())}
-    return Sample(len(items), labelled, len(faulty), len(seen), counts, agreement(by, list(counts)))
+    return LabelledSample(len(items), labelled, len(faulty), len(seen), counts, agreement(by, list(counts)))
 
 
-def _matches(folder: Folder, labels: Labels, verdict: dict[str, Any]) -> list[RuleMatch]:
+def _matches(folder: CurationFolder, labels: Labels, verdict: dict[str, Any]) -> list[RuleMatch]:
     by = labels.of(items_of(folder, "repair"))
     seen = {name for given in by.values() for name in given}
     hits: dict[str, set[str]] = {}

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.errors import UsageError, printable
-from training.curation.folder import Folder
+from training.curation.folder import CurationFolder
 from training.curation.journal import write_whole
-from training.curation.report.figures import Figures, Sample
+from training.curation.report.figures import Figures, LabelledSample
 from training.curation.report.plots import NO_MATPLOTLIB, draw
 from training.curation.rules import text_metrics as signs
 
@@ -16,7 +16,7 @@ LENGTH = 300  # characters of an example
 _ESCAPES = {ord(sign): f"&#{ord(sign)};" for sign in "\\`*[]<>|#&"}
 
 
-def write_report(folder: Folder, found: Figures, to: Path) -> tuple[Path, str]:
+def write_report(folder: CurationFolder, found: Figures, to: Path) -> tuple[Path, str]:
     """Write report.md and its plots to `to`; (the file, a word where no plots could be drawn). Raises UsageError."""
     try:
         to.mkdir(parents=True, exist_ok=True)
@@ -31,7 +31,7 @@ def write_report(folder: Folder, found: Figures, to: Path) -> tuple[Path, str]:
     return file, missing
 
 
-def markdown(folder: Folder, found: Figures, plots: dict[str, str]) -> str:
+def markdown(folder: CurationFolder, found: Figures, plots: dict[str, str]) -> str:
     """The report as Markdown. `plots` maps a section to the file of its plot."""
     made = folder.settings("generate")
     mended = folder.settings("repair")
@@ -110,9 +110,9 @@ def _set_aside(found: Figures) -> str:
     return "## Set aside before the rules\n\n" + _table(("step", "reason", "texts"), rows) if rows else ""
 
 
-def _sample(title: str, sample: Sample) -> str:
+def _sample(title: str, sample: LabelledSample) -> str:
     who = ", ".join(f"{count} by {name}" for name, count in sample.labelled.items()) or "nobody yet"
-    head = f"## Sample {title}\n\n{sample.size} texts, labelled: {who}. "
+    head = f"## LabelledSample {title}\n\n{sample.size} texts, labelled: {who}. "
     head += f"{sample.faulty} of {sample.seen} have an error." if sample.seen else ""
     rows = [(kind, str(count), _share(count, sample.seen)) for kind, count in sample.kinds.items()]
     parts = [head, _table(("kind of error", "texts", "share"), rows) if rows else ""]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from training.curation.journal import Record
-from training.curation.report.figures import Figures, Sample
+from training.curation.report.figures import Figures, LabelledSample
 
 
 def lines(found: Figures) -> list[str]:
@@ -86,7 +86,7 @@ def _aside(reasons: dict[str, int]) -> list[str]:
     return [f"          {count:5d}  {reason}" for reason, count in reasons.items()]
 
 
-def _sample(sample: Sample | None) -> str:
+def _sample(sample: LabelledSample | None) -> str:
     if sample is None:
         return "no sample drawn"
     who = ", ".join(f"{count} by {name}" for name, count in sample.labelled.items()) or "none labelled yet"

@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from core.errors import UsageError, printable
-from training.curation.folder import Folder, digest
+from training.curation.folder import CurationFolder, digest
 from training.curation.journal import Record
-from training.curation.review.labels import Item, Stage, texts_of
+from training.curation.review.labels import LabelItem, Stage, texts_of
 from training.curation.steps.repair import EDITED, edited, repaired
 
 
-def edit(folder: Folder, item: Item, text: str, by: str, stage: Stage = "repair") -> Item:
+def edit(folder: CurationFolder, item: LabelItem, text: str, by: str, stage: Stage = "repair") -> LabelItem:
     """Put `text` in place of `item`'s, and give back the item as it is now.
 
     Labels belong to a text: those of the old one count no more, and do again where it comes back. Raises UsageError
@@ -28,7 +28,9 @@ def edit(folder: Folder, item: Item, text: str, by: str, stage: Stage = "repair"
     return change(folder, item, text, by, stage)[0]
 
 
-def change(folder: Folder, item: Item, text: str, by: str, stage: Stage = "repair") -> tuple[Item, Callable[[], Item]]:
+def change(
+    folder: CurationFolder, item: LabelItem, text: str, by: str, stage: Stage = "repair"
+) -> tuple[LabelItem, Callable[[], LabelItem]]:
     """The same, and how to take it back: a text that was there before by anybody's hand is in force again."""
     text = " ".join(text.split())
     if not text:
@@ -43,7 +45,7 @@ def change(folder: Folder, item: Item, text: str, by: str, stage: Stage = "repai
     folder.repaired.append(_record(last, item, by, of=digest(str(last["text"])), status=EDITED, text=text))
     new = replace(item, text=text)
 
-    def take_back() -> Item:
+    def take_back() -> LabelItem:
         _check(folder, new, stage)
         gone = _record(last, new, by, of=digest(str(last["text"])), status=EDITED, text=item.text)
         folder.repaired.append({**before, "at": gone["at"]} if before else {**gone, "undone": True})
@@ -52,7 +54,7 @@ def change(folder: Folder, item: Item, text: str, by: str, stage: Stage = "repai
     return new, take_back
 
 
-def _check(folder: Folder, item: Item, stage: Stage) -> Record:
+def _check(folder: CurationFolder, item: LabelItem, stage: Stage) -> Record:
     """The record of the repaired text. Raises UsageError where `item` is not what is there."""
     name = printable(item.id, 60)
     last = repaired(folder).get(item.id)
@@ -66,6 +68,6 @@ def _check(folder: Folder, item: Item, stage: Stage) -> Record:
     return last
 
 
-def _record(last: Record, item: Item, by: str, **fields: Any) -> Record:
+def _record(last: Record, item: LabelItem, by: str, **fields: Any) -> Record:
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return {"id": item.id, "round": last.get("round", 0), **fields, "by": by, "before": item.text, "at": now}

@@ -19,7 +19,7 @@ from pydantic import Field, field_validator
 
 from core.datasets.text_lines import split_lines
 from core.errors import UsageError, printable
-from training.curation.folder import Folder, digest
+from training.curation.folder import CurationFolder, digest
 from training.curation.journal import read_json, write_json, write_lines
 from training.curation.steps.generate import generated, known_pictures
 from training.curation.steps.repair import edited, repaired
@@ -71,7 +71,7 @@ class Kinds(Closed):
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class LabelItem:
     """One text that is looked at."""
 
     id: str
@@ -105,7 +105,7 @@ class Label:
         }
 
 
-def texts_of(folder: Folder, stage: Stage) -> dict[str, str]:
+def texts_of(folder: CurationFolder, stage: Stage) -> dict[str, str]:
     """The texts after that step as they are now, edits included, in the order of the pictures."""
     if stage == "rules":
         kept, by_hand = {str(one["id"]): one for one in folder.verified.read()}, edited(folder)
@@ -118,8 +118,8 @@ def texts_of(folder: Folder, stage: Stage) -> dict[str, str]:
 
 
 def draw_sample(
-    folder: Folder, *, stage: Stage, size: int | None, seed: int | None, partly: bool = False
-) -> list[Item]:
+    folder: CurationFolder, *, stage: Stage, size: int | None, seed: int | None, partly: bool = False
+) -> list[LabelItem]:
     """The sample of this folder, drawn now if there is none yet; in random order.
 
     Raises UsageError where there are no texts, where not all are repaired yet (unless `partly`), or where the sample
@@ -150,7 +150,7 @@ def draw_sample(
                 "sample and labels aside."
             )
     paths = {entry.id: entry.path for entry in known_pictures(folder)}
-    return [Item(name, paths.get(name, ""), texts[name]) for name in kept["ids"] if name in texts]
+    return [LabelItem(name, paths.get(name, ""), texts[name]) for name in kept["ids"] if name in texts]
 
 
 # ---- labels --------------------------------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ def draw_sample(
 class Labels:
     """All labels of a folder, read once and kept in step with what is appended."""
 
-    def __init__(self, folder: Folder) -> None:
+    def __init__(self, folder: CurationFolder) -> None:
         self._journal = folder.labels
         self._found: dict[tuple[str, str, str], Label] = {}
         for record in self._journal.read():
@@ -188,14 +188,14 @@ class Labels:
         self._journal.append({**label.record(), "undone": True})
         self._take(label, undone=True)
 
-    def get(self, reviewer: str, item: Item) -> Label | None:
+    def get(self, reviewer: str, item: LabelItem) -> Label | None:
         return self._found.get((reviewer, item.id, item.of))
 
     def all(self) -> list[Label]:
         """Every label in force, whatever text it was given to."""
         return list(self._found.values())
 
-    def of(self, items: Iterable[Item]) -> dict[str, dict[str, Label]]:
+    def of(self, items: Iterable[LabelItem]) -> dict[str, dict[str, Label]]:
         """reviewer -> id -> label, for these texts as they are now."""
         wanted = {(item.id, item.of) for item in items}
         result: dict[str, dict[str, Label]] = {}
@@ -216,7 +216,7 @@ def check_reviewer(name: str) -> str:
 # ---- a file instead of the view ------------------------------------------------------------------------------------
 
 
-def write_sheet(path: Path, items: Sequence[Item], labels: Labels, reviewer: str) -> None:
+def write_sheet(path: Path, items: Sequence[LabelItem], labels: Labels, reviewer: str) -> None:
     """One JSON object per text with `kinds` to be filled in: null means not looked at, [] means fine."""
     rows = []
     for item in items:
@@ -234,7 +234,7 @@ def write_sheet(path: Path, items: Sequence[Item], labels: Labels, reviewer: str
     write_lines(path, rows)
 
 
-def read_sheet(path: Path, items: Sequence[Item], labels: Labels, reviewer: str, kinds: Kinds) -> int:
+def read_sheet(path: Path, items: Sequence[LabelItem], labels: Labels, reviewer: str, kinds: Kinds) -> int:
     """Take the labels from a filled-in sheet; how many were new. Raises UsageError that names the line."""
     shown = f"the sheet '{printable(path)}'"
     known = {item.id: item for item in items}

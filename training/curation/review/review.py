@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from core.errors import InquisightError, printable
-from training.curation.folder import Folder
+from training.curation.folder import CurationFolder
 from training.curation.review.edits import change
-from training.curation.review.labels import Item, Kinds, Label, Labels, Stage
+from training.curation.review.labels import Kinds, Label, LabelItem, Labels, Stage
 from training.curation.rules import text_metrics as signs
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ class Review:
 
     def __init__(
         self,
-        items: Sequence[Item],
+        items: Sequence[LabelItem],
         labels: Labels,
         reviewer: str,
         kinds: Kinds,
-        folder: Folder | None = None,
+        folder: CurationFolder | None = None,
         stage: Stage = "repair",
     ) -> None:
         self.items = list(items)
@@ -50,7 +50,7 @@ class Review:
         self._go_to_next(-1)
 
     @property
-    def item(self) -> Item | None:
+    def item(self) -> LabelItem | None:
         """The text in view; None when all have been seen."""
         return self.items[self.place] if self.place < len(self.items) else None
 
@@ -304,6 +304,6 @@ def application(review: Review, **options: Any) -> Application[None]:
     return app
 
 
-def run(review: Review) -> None:
+def review_in_terminal(review: Review) -> None:
     """Show the view until the reviewer leaves it; every label is on the disk when its key was pressed."""
     application(review).run()

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.curation.folder import FILES, PROCESS, Folder
+from training.curation.folder import FILES, PROCESS, CurationFolder
 from training.curation.journal import read_json
 from training.curation.report.figures import items_of
 from training.curation.review.labels import (
     Agreement,
-    Item,
     Kinds,
     Label,
+    LabelItem,
     Labels,
     Stage,
     agreement,
@@ -43,17 +43,17 @@ def _is_begun(folder: Path) -> bool:
 Stamp = tuple[tuple[int, int], ...]
 
 
-def stamp(folder: Folder) -> Stamp:
+def stamp(folder: CurationFolder) -> Stamp:
     """Another one whenever a file of the curation has changed."""
     return _stamp(folder, sorted({name for names in FILES.values() for name in names}))
 
 
-def stamp_of_texts(folder: Folder) -> Stamp:
+def stamp_of_texts(folder: CurationFolder) -> Stamp:
     """Another one whenever a text or a sample has changed; labels do not count."""
     return _stamp(folder, ("generated.jsonl", "repaired.jsonl", "verified.jsonl", *SAMPLE.values()))
 
 
-def _stamp(folder: Folder, names: Sequence[str]) -> Stamp:
+def _stamp(folder: CurationFolder, names: Sequence[str]) -> Stamp:
     found = []
     for name in names:
         try:
@@ -64,13 +64,13 @@ def _stamp(folder: Folder, names: Sequence[str]) -> Stamp:
     return tuple(found)
 
 
-def is_drawn(folder: Folder, stage: Stage) -> bool:
+def is_drawn(folder: CurationFolder, stage: Stage) -> bool:
     """Whether the sample of that stage was drawn."""
     return read_json(folder.path / SAMPLE[stage]) is not None
 
 
 def sit_down(
-    folder: Folder,
+    folder: CurationFolder,
     reviewer: str,
     *,
     stage: Stage = "repair",
@@ -93,14 +93,14 @@ def sit_down(
 class Difference:
     """A text about which two people say different things."""
 
-    item: Item
+    item: LabelItem
     said: dict[str, Label]  # by reviewer
 
 
-def compare(folder: Folder, stage: Stage, kinds: Sequence[str]) -> tuple[list[Agreement], list[Difference]]:
+def compare(folder: CurationFolder, stage: Stage, kinds: Sequence[str]) -> tuple[list[Agreement], list[Difference]]:
     """How far the reviewers of a sample agree, and the texts on which they do not, in the order of the sample."""
     paths = {entry.id: entry.path for entry in known_pictures(folder)}
-    items = [Item(one.id, paths.get(one.id, ""), one.text) for one in items_of(folder, stage)]
+    items = [LabelItem(one.id, paths.get(one.id, ""), one.text) for one in items_of(folder, stage)]
     by = Labels(folder).of(items)
     differences = []
     for item in items:
@@ -110,12 +110,12 @@ def compare(folder: Folder, stage: Stage, kinds: Sequence[str]) -> tuple[list[Ag
     return agreement(by, kinds), differences
 
 
-def try_rules(folder: Folder, rules: Rules) -> Verdict:
+def try_rules(folder: CurationFolder, rules: Rules) -> Verdict:
     """What the rules would do to the texts that there are; nothing is written."""
     return judge(folder, rules, partly=True)
 
 
-def apply_rules(folder: Folder, rules: Rules, *, partly: bool = False) -> Verdict:
+def apply_rules(folder: CurationFolder, rules: Rules, *, partly: bool = False) -> Verdict:
     """Do it, as `inquisight curate rules` does. Raises UsageError where texts are not repaired, unless `partly`."""
     with folder.at_work():
         verdict = judge(folder, rules, partly=partly)

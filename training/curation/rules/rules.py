@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from core.errors import UsageError, printable
-from training.curation.folder import Folder, digest
+from training.curation.folder import CurationFolder, digest
 from training.curation.journal import Record, read_json, write_json, write_lines
 from training.curation.review.labels import Label, Labels
 from training.curation.rules import patterns
@@ -143,7 +143,7 @@ class Rules(Closed):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RuleOutcome:
     """What the rules made of one text."""
 
     text: str
@@ -151,19 +151,19 @@ class Outcome:
     dropped: Rule | None = None
 
 
-def apply(text: str, rules: Rules) -> Outcome:
+def apply(text: str, rules: Rules) -> RuleOutcome:
     """Every rule in order; the first that drops ends it. A repair that changes nothing is no hit."""
     hits: list[tuple[str, str, str]] = []
     for rule in rules.rule:
         if not rule.holds(text):
             continue
         if rule.action == "drop":
-            return Outcome(text, (*hits, (rule.name, text, "")), rule)
+            return RuleOutcome(text, (*hits, (rule.name, text, "")), rule)
         fixed = rule.fixed(text)
         if fixed != text:
             hits.append((rule.name, text, fixed))
             text = fixed
-    return Outcome(text, tuple(hits))
+    return RuleOutcome(text, tuple(hits))
 
 
 # ---- a whole curation ----------------------------------------------------------------------------------------------
@@ -178,7 +178,7 @@ class Verdict:
     hits: dict[str, list[Record]] = field(default_factory=dict)  # rule -> {"id", "before", "after"}
 
 
-def judge(folder: Folder, rules: Rules, *, partly: bool = False) -> Verdict:
+def judge(folder: CurationFolder, rules: Rules, *, partly: bool = False) -> Verdict:
     """Apply the rules to every repaired text, in the order of the pictures.
 
     Raises UsageError where texts are not repaired yet, unless `partly`; then these are left out.
@@ -207,7 +207,7 @@ def judge(folder: Folder, rules: Rules, *, partly: bool = False) -> Verdict:
         hand = by_hand.get(name)
         ruled = {"ruled": outcome.text} if hand else {}  # what it is again where the edit is undone
         if hand:
-            outcome = Outcome(str(hand["text"]))
+            outcome = RuleOutcome(str(hand["text"]))
         for rule, before, after in outcome.hits:
             verdict.hits[rule].append({"id": name, "before": before, "after": after})
         rule_names = [rule for rule, _, _ in outcome.hits]
@@ -246,7 +246,7 @@ def judge(folder: Folder, rules: Rules, *, partly: bool = False) -> Verdict:
     return verdict
 
 
-def write_verdict(folder: Folder, rules: Rules, verdict: Verdict) -> None:
+def write_verdict(folder: CurationFolder, rules: Rules, verdict: Verdict) -> None:
     """Keep the outcome. `rules.json` comes last and names the other two, so that a torn set of files shows."""
     write_lines(folder.verified.path, verdict.kept)
     write_lines(folder.dropped.path, verdict.dropped)
@@ -278,7 +278,7 @@ def write_verdict(folder: Folder, rules: Rules, verdict: Verdict) -> None:
     write_json(folder.path / "rules.json", outcome)
 
 
-def last_verdict(folder: Folder) -> Record | None:
+def last_verdict(folder: CurationFolder) -> Record | None:
     """`rules.json`, or None where the rules did not run to their end."""
     outcome = read_json(folder.path / "rules.json")
     if outcome is None:
@@ -288,12 +288,12 @@ def last_verdict(folder: Folder) -> Record | None:
     return outcome if files and whole else None
 
 
-def is_stale(folder: Folder, outcome: Record) -> bool:
+def is_stale(folder: CurationFolder, outcome: Record) -> bool:
     """Whether texts or labels came or changed since the rules ran."""
     return bool(outcome.get("of") != inputs_digest(folder))
 
 
-def inputs_digest(folder: Folder) -> str:
+def inputs_digest(folder: CurationFolder) -> str:
     """The same for the same texts and labels, whatever order they were written in."""
     made = {name: [one["status"], one.get("text", "")] for name, one in generated(folder).items()}
     mended = {name: [one["status"], one.get("text", "")] for name, one in repaired(folder).items()}
@@ -305,7 +305,7 @@ def inputs_digest(folder: Folder) -> str:
     return digest([made, mended, said, *([by_hand] if by_hand else [])])
 
 
-def _labels_by_text(folder: Folder) -> Mapping[tuple[str, str], list[Label]]:
+def _labels_by_text(folder: CurationFolder) -> Mapping[tuple[str, str], list[Label]]:
     found: dict[tuple[str, str], list[Label]] = {}
     for label in Labels(folder).all():
         found.setdefault((label.id, label.of), []).append(label)

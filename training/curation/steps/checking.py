@@ -35,7 +35,7 @@ _LEAD = re.compile(
 _QUOTES: Final = (('"', '"'), ("“", "”"), ("'", "'"), ("«", "»"))
 
 
-class Prompt(Closed):
+class RepairPrompt(Closed):
     """What the repairing model is told."""
 
     brief: str
@@ -75,12 +75,12 @@ class Check(Closed):
 class Repair(Closed):
     """The file `repair.toml`."""
 
-    prompt: Prompt
+    prompt: RepairPrompt
     check: Check
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class RepairQuestion:
     """One text as it is put to the model."""
 
     brief: str
@@ -88,12 +88,12 @@ class Question:
     mark: str  # what both delimiters contain
 
 
-def question(text: str, repair: Repair, seed: int) -> Question:
+def question(text: str, repair: Repair, seed: int) -> RepairQuestion:
     """`text` between delimiters that nothing in it can imitate: they hang on the text itself and on the seed."""
     mark = hashlib.sha256(f"{seed}:{text}".encode("utf-8", "backslashreplace")).hexdigest()[:12]
     values = {"open": f"<description-{mark}>", "close": f"</description-{mark}>", "nothing": repair.prompt.nothing}
     brief = repair.prompt.brief.format(text="", **values)
-    return Question(brief, repair.prompt.request.format(text=_defused(text), **values), mark)
+    return RepairQuestion(brief, repair.prompt.request.format(text=_defused(text), **values), mark)
 
 
 def read_reply(reply: str, text: str, repair: Repair, mark: str) -> tuple[str, str]:

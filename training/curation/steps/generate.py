@@ -20,16 +20,16 @@ from core.net.budgets import MORE
 from core.net.cut_text import whole_sentences
 from core.net.remote import for_all
 from core.vision import GenerationOptions, VisionBackend, VisualQuestion
-from training.curation.folder import LEFT_OUT, Folder
+from training.curation.folder import LEFT_OUT, CurationFolder
 from training.curation.journal import Record, write_json, write_lines
-from training.curation.steps.pictures import Entry, fingerprint
+from training.curation.steps.pictures import CurationPicture, fingerprint
 from training.curation.steps.progress import Advance
 from training.curation.toml import Closed
 
 _PIECES: Final = re.compile(r"\w+|[^\w\s]")
 
 
-class Settings(Closed):
+class GenerateSettings(Closed):
     """Everything that decides what is generated."""
 
     vision: str = Field(min_length=1)
@@ -68,10 +68,10 @@ class Instructions(Closed):
     continue_with: str = Field(default="Continue", alias="continue", min_length=1)
 
 
-def settings_from(values: dict[str, Any]) -> Settings:
+def settings_from(values: dict[str, Any]) -> GenerateSettings:
     """Checked settings. Raises UsageError naming the option, its value and what is allowed."""
     try:
-        return Settings.model_validate(values)
+        return GenerateSettings.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0]).replace("_", "-")
@@ -88,7 +88,9 @@ def check_capable(vision: str, follows_instructions: bool, *, anyway: bool) -> N
         )
 
 
-def remember_pictures(folder: Folder, entries: Sequence[Entry], left_out: Record | None = None) -> None:
+def remember_pictures(
+    folder: CurationFolder, entries: Sequence[CurationPicture], left_out: Record | None = None
+) -> None:
     """Write the list of pictures, or check that it is the one the folder was begun with. Raises UsageError.
 
     `left_out`: what their sources hold and is not among them, kept for `status`.
@@ -106,19 +108,19 @@ def remember_pictures(folder: Folder, entries: Sequence[Entry], left_out: Record
             write_json(folder.path / LEFT_OUT, left_out)
 
 
-def known_pictures(folder: Folder) -> list[Entry]:
+def known_pictures(folder: CurationFolder) -> list[CurationPicture]:
     """The pictures of this curation, in order; none where it was not begun."""
-    return [Entry(str(record["id"]), str(record["path"])) for record in folder.pictures.read()]
+    return [CurationPicture(str(record["id"]), str(record["path"])) for record in folder.pictures.read()]
 
 
-def generated(folder: Folder) -> dict[str, Record]:
+def generated(folder: CurationFolder) -> dict[str, Record]:
     """What was generated so far: the last record per picture, by its name."""
     return {str(record["id"]): record for record in folder.generated.read()}
 
 
 def generate(
-    folder: Folder,
-    settings: Settings,
+    folder: CurationFolder,
+    settings: GenerateSettings,
     load: Callable[[], VisionBackend],
     *,
     failed_only: bool = False,
@@ -173,12 +175,12 @@ class _Batches:
     """The model at work on one batch after the other."""
 
     backend: VisionBackend
-    settings: Settings
+    settings: GenerateSettings
     max_pixels: int
     places: dict[str, int]  # of all pictures
     succeeded: bool = False
 
-    def run(self, label: str, batch: Sequence[Entry], first_of: dict[str, str]) -> list[Record]:
+    def run(self, label: str, batch: Sequence[CurationPicture], first_of: dict[str, str]) -> list[Record]:
         """One record per picture, in order. `first_of` maps a picture's sha256 to the name it was first met under."""
         records: dict[str, Record] = {}
         pictures: dict[str, Picture] = {}

@@ -28,7 +28,7 @@ NAMES: Final = ("image_id", "id")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CurationPicture:
     """One picture that is to be described: its name in this curation, and where it lies."""
 
     id: str
@@ -46,7 +46,7 @@ def list_pictures(
     sample: int | None = None,
     seed: int = 0,
     left_out: LeftOut | None = None,
-) -> list[Entry]:
+) -> list[CurationPicture]:
     """Every picture the sources name, once, in order; `sample` takes that many of them by chance, order kept.
 
     `left_out` counts what the sources hold and is not among them.
@@ -64,7 +64,7 @@ def list_pictures(
             else:
                 paths[place] = name
     taken: set[str] = set()
-    entries = [Entry(_unused(name, taken), path) for path, name in paths.items()]
+    entries = [CurationPicture(_unused(name, taken), path) for path, name in paths.items()]
     if not entries:
         raise UsageError(f"'{printable(sources[0])}' names no pictures.")
     if sample is not None and sample < len(entries):
@@ -73,7 +73,7 @@ def list_pictures(
     return entries
 
 
-def fingerprint(entries: Iterable[Entry]) -> str:
+def fingerprint(entries: Iterable[CurationPicture]) -> str:
     """The same for the same pictures in the same order, wherever their folder lies."""
     return digest([entry.id for entry in entries])
 

@@ -1,6 +1,6 @@
 """The steps of a curation as processes of their own: started, watched, stopped, gone on with by who does not wait.
 
-    start(Folder("work"), "repair", ["--repairer", "rules"])  # `inquisight curate repair work --repairer rules`
+    start(CurationFolder("work"), "repair", ["--repairer", "rules"])  # `inquisight curate repair work --repairer rules`
     watch(Path("work"))                                       # who is at work there, and how far
     stop(Path("work"))                                        # it keeps what is done and leaves
     resume(Path("work"), "repair")
@@ -32,7 +32,7 @@ from typing import Any, Final, Literal, get_args
 from core.console.processes import ask_to_end, describe_process, is_running
 from core.datasets.left_out import LeftOut
 from core.errors import InquisightError, UsageError, printable
-from training.curation.folder import OUTPUT, PROCESS, PROGRESS, Folder, is_held
+from training.curation.folder import OUTPUT, PROCESS, PROGRESS, CurationFolder, is_held
 from training.curation.journal import read_json, write_json, write_whole
 from training.curation.steps.generate import known_pictures
 from training.curation.steps.pictures import list_pictures
@@ -154,7 +154,7 @@ def begin(
     path = Path(path).expanduser().absolute()
     if (path / "generate.json").exists() or (path / "generated.jsonl").exists():
         raise UsageError(f"there is a curation in '{printable(path)}' already; go on with it, or name another folder.")
-    folder = Folder(path, create=True)
+    folder = CurationFolder(path, create=True)
     options = ["--vision", vision, *(["--anyway"] if anyway else []), *options]
     if said := [line.strip() for line in instructions if line.strip()]:
         write_whole(path / INSTRUCTIONS, f"instructions = {json.dumps(said, ensure_ascii=False)}\n")
@@ -164,7 +164,7 @@ def begin(
     return len(entries)
 
 
-def start(folder: Folder, step: Runnable, options: Sequence[str], *, pictures: Sequence[str] = ()) -> int:
+def start(folder: CurationFolder, step: Runnable, options: Sequence[str], *, pictures: Sequence[str] = ()) -> int:
     """Start a step with the options of its command, in a process of its own; its number.
 
     It outlives this one, and writes what it has to say to a hidden file of the folder. Raises UsageError where another
@@ -199,7 +199,7 @@ def start(folder: Folder, step: Runnable, options: Sequence[str], *, pictures: S
 
 def resume(path: Path, step: Runnable) -> int:
     """Go on with a step as it was last started, or, from a terminal, as its settings say; see `start`."""
-    folder = Folder(path)
+    folder = CurationFolder(path)
     process = _process(folder.path)
     begun = step != "generate" or bool(known_pictures(folder))
     pictures = [] if begun else [str(one) for one in process.get("pictures", [])]

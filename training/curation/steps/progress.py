@@ -30,18 +30,18 @@ class Advance:
 
 
 @dataclass(slots=True)
-class Tally:
+class StepTally:
     """What happened in this run."""
 
     done: int = 0
     rejected: int = 0
 
 
-def show(events: Iterable[Advance], doing: str, stream: TextIO | None = None, *, keep: Path | None = None) -> Tally:
+def show(events: Iterable[Advance], doing: str, stream: TextIO | None = None, *, keep: Path | None = None) -> StepTally:
     """Run `events` to their end, telling on standard error how far they are, and in the file `keep`."""
     out = stream if stream is not None else sys.stderr
     alive = out.isatty()
-    tally = Tally()
+    tally = StepTally()
     started = last = time.monotonic()
     kept = 0.0
     try:
@@ -67,7 +67,7 @@ def show(events: Iterable[Advance], doing: str, stream: TextIO | None = None, *,
     return tally
 
 
-def _keep(path: Path, event: Advance, tally: Tally, seconds: float) -> None:
+def _keep(path: Path, event: Advance, tally: StepTally, seconds: float) -> None:
     """For those who watch; whoever reads it finds a whole one, and a power cut may take it."""
     left = (event.total - event.done) * seconds / tally.done
     told = {"done": event.done, "total": event.total, "rejected": tally.rejected, "note": event.note, "left": left}
@@ -82,7 +82,7 @@ def _clear(out: TextIO, alive: bool) -> None:
         out.flush()
 
 
-def _line(event: Advance, doing: str, tally: Tally, seconds: float) -> str:
+def _line(event: Advance, doing: str, tally: StepTally, seconds: float) -> str:
     parts = [f"{doing} {event.done}/{event.total}"]
     if tally.rejected:
         parts.append(f"{tally.rejected} set aside")

@@ -24,7 +24,7 @@ from core.errors import QuestionerError, UsageError, printable
 from core.net.cut_text import whole_sentences
 from core.net.remote import for_all
 from core.stopping import CalledOff, Halt, current_halt, halting
-from training.curation.folder import Folder, digest
+from training.curation.folder import CurationFolder, digest
 from training.curation.journal import Record, read_json, write_json
 from training.curation.rules.text_metrics import words_of
 from training.curation.steps import fixing
@@ -39,7 +39,7 @@ PRICES: Final = "prices.json"
 EDITED: Final = "edited"  # status of a record that a person wrote after the rules; see `edits`
 
 
-class Settings(Closed):
+class RepairSettings(Closed):
     """Everything that decides what a text becomes."""
 
     repairer: str = Field(min_length=1)
@@ -62,18 +62,18 @@ class Prices:
     def cost(self, usage: Usage) -> float:
         return (usage.input_tokens * self.input + usage.output_tokens * self.output) / 1e6
 
-    def note(self, folder: Folder) -> None:
+    def note(self, folder: CurationFolder) -> None:
         """Keep them for `curate status` and the report."""
         write_json(folder.path / PRICES, {"input": self.input, "output": self.output})
 
     @classmethod
-    def of(cls, folder: Folder) -> Prices:
+    def of(cls, folder: CurationFolder) -> Prices:
         found = read_json(folder.path / PRICES) or {}
         return cls(float(found.get("input", 0)), float(found.get("output", 0)))
 
 
 @dataclass(frozen=True, slots=True)
-class How:
+class RepairConfig:
     """How a run works; none of it changes what a text becomes."""
 
     concurrency: int = 4
@@ -90,7 +90,7 @@ def prompts_digest(repair: Repair) -> str:
     return digest(repair.model_dump(mode="json"))
 
 
-def repaired(folder: Folder) -> dict[str, Record]:
+def repaired(folder: CurationFolder) -> dict[str, Record]:
     """What became of each text: the last record that is about the text as it is now, postponed ones left out."""
     texts = {name: str(one.get("text", "")) for name, one in generated(folder).items() if one.get("status") == "ok"}
     found: dict[str, Record] = {}
@@ -101,7 +101,7 @@ def repaired(folder: Folder) -> dict[str, Record]:
     return found
 
 
-def edited(folder: Folder) -> dict[str, Record]:
+def edited(folder: CurationFolder) -> dict[str, Record]:
     """Texts that a person put right after the rules: the last such record that is about the repaired text as it is now.
 
     One that was undone is not among them; one whose repaired text was changed since does again where that comes back.
@@ -117,7 +117,7 @@ def edited(folder: Folder) -> dict[str, Record]:
     }
 
 
-def account(folder: Folder) -> Usage:
+def account(folder: CurationFolder) -> Usage:
     """Everything that was asked of a provider, in all runs, for texts that were taken and for those that were not."""
     total = Usage()
     for record in folder.repaired.read():
@@ -125,7 +125,9 @@ def account(folder: Folder) -> Usage:
     return total
 
 
-def repair(folder: Folder, settings: Settings, files: Repair, mender: Mender | None, how: How) -> Iterator[Advance]:
+def repair(
+    folder: CurationFolder, settings: RepairSettings, files: Repair, mender: Mender | None, how: RepairConfig
+) -> Iterator[Advance]:
     """Repair the texts that are not repaired yet. `mender` is None for the repairer "rules".
 
     Raises QuestionerError where the model cannot be used, and UsageError where --max-cost is reached; what was done
@@ -140,7 +142,7 @@ def repair(folder: Folder, settings: Settings, files: Repair, mender: Mender | N
         todo = [one for one in texts if one[0] not in done]
     todo = todo[: how.limit]
     rounds = {name: int(record.get("round", 0)) + 1 for name, record in done.items()}
-    jobs = [Job(name, text, rounds.get(name, 0)) for name, text in todo]
+    jobs = [RepairJob(name, text, rounds.get(name, 0)) for name, text in todo]
     total, count = (len(jobs), 0) if how.failed_only else (len(texts), len(done))
     run = _Run(folder, settings, files, mender, how)
     for record in run.results(jobs):
@@ -151,7 +153,7 @@ def repair(folder: Folder, settings: Settings, files: Repair, mender: Mender | N
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class RepairJob:
     """One text to repair; the round counts how often it failed before."""
 
     id: str
@@ -163,19 +165,19 @@ class Job:
 class _Run:
     """One run: threads that ask, and the one that writes."""
 
-    folder: Folder
-    settings: Settings
+    folder: CurationFolder
+    settings: RepairSettings
     files: Repair
     mender: Mender | None
-    how: How
+    how: RepairConfig
     spent: Usage = field(default_factory=Usage)
     halt: Halt = field(default_factory=lambda: Halt(current_halt()))
     # What threads brought and nobody has written yet: an interrupt may come between any two lines of the writer.
     unwritten: dict[str, Record] = field(default_factory=dict)
 
-    def results(self, jobs: Sequence[Job]) -> Iterator[Record]:
+    def results(self, jobs: Sequence[RepairJob]) -> Iterator[Record]:
         """Each record when it is on the disk."""
-        orders: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        orders: queue.SimpleQueue[RepairJob | None] = queue.SimpleQueue()
         ready: queue.SimpleQueue[Record | BaseException] = queue.SimpleQueue()
         # daemons: a second Ctrl-C leaves at once, whatever they wait for
         threads = [
@@ -267,7 +269,9 @@ class _Run:
         self.folder.repaired.append(*({**one, "status": "postponed"} for one in held))
         return held
 
-    def _serve(self, orders: queue.SimpleQueue[Job | None], ready: queue.SimpleQueue[Record | BaseException]) -> None:
+    def _serve(
+        self, orders: queue.SimpleQueue[RepairJob | None], ready: queue.SimpleQueue[Record | BaseException]
+    ) -> None:
         while (job := orders.get()) is not None:
             try:
                 if self.halt.is_set():
@@ -279,7 +283,7 @@ class _Run:
             except BaseException as error:  # noqa: BLE001 - handed over to the thread that waits for it
                 ready.put(error)
 
-    def _work(self, job: Job) -> Record:
+    def _work(self, job: RepairJob) -> Record:
         """Send one text, as often as the settings say; the record of what came of it."""
         started = time.monotonic()
         head = {"id": job.id, "of": digest(job.text), "round": job.round}
@@ -330,7 +334,7 @@ def load_files(path: str | Path | None) -> Repair:
     return read("repair", path, Repair)
 
 
-def _seed(seed: int, job: Job, attempt: int) -> int:
+def _seed(seed: int, job: RepairJob, attempt: int) -> int:
     """Another one for every text, round and attempt; below 2**31, which all providers take."""
     name = f"{seed}:{job.id}:{job.round}:{attempt}".encode("utf-8", "backslashreplace")
     return int.from_bytes(hashlib.sha256(name).digest()[:4], "big") >> 1
