@@ -65,7 +65,8 @@ class Estimate:
 
 def estimate(
     *, listed: int, repeated_names: int, captioned: int, failed: int, to_do: int, how: PipelineConfig,
-    rate: float | None, price_in: float | None, price_out: float | None, runs: Sequence[Record], left_out: LeftOut | None = None,
+    rate: float | None, price_in: float | None, price_out: float | None, runs: Sequence[Record],
+    left_out: LeftOut | None = None,
 ) -> Estimate:  # fmt: skip
     """By what earlier `runs` of the same batch took, else by the lengths of the prompts."""
     pictures = sum(run["captioned"] for run in runs)

@@ -394,10 +394,10 @@ add_video(app)
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The console command `inquisight`. Does not return."""
-    sys.exit(finish_streams(run_caption(argv if argv is not None else sys.argv[1:])))
+    sys.exit(finish_streams(run(argv if argv is not None else sys.argv[1:])))
 
 
-def run_caption(argv: Sequence[str], *, command: str | None = None, program: str = "inquisight") -> int:
+def run(argv: Sequence[str], *, command: str | None = None, program: str = "inquisight") -> int:
     """Run the command line and give back its exit code; nothing is raised.
 
     `command` runs that one as a program of its own, so that its help and errors bear the right name.

@@ -26,9 +26,9 @@ from plugins.minigpt4.runtime.modeling import open_model
 from tests.plugins.minigpt4 import tiny
 from tests.training.data.making import aligned, folder, picture, shards
 from training.features.encode import (
-    Eye,
     FeatureStore,
     FeatureWriter,
+    FrozenVision,
     Manifest,
     create_store,
     features_events,
@@ -84,7 +84,7 @@ def test_the_cache_holds_what_the_projection_would_take_in(
 
 
 def test_the_eye_is_loaded_without_the_language_model(model: Path) -> None:
-    eye = Eye.open(model, device="cpu")
+    eye = FrozenVision.open(model, device="cpu")
     names = [name for name, _ in eye.model.named_parameters()]
     assert names and not [name for name in names if name.startswith(("language_model", "language_projection"))]
     whole = open_model(model)

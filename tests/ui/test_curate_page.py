@@ -24,7 +24,7 @@ from training.curation.steps.repair import (
     repair,
     repaired,
 )
-from ui.pages.curate import Desk
+from ui.state.curation import CuratePageState
 from ui.views.review_view import TAKEN, letters, marked_change
 
 
@@ -61,8 +61,8 @@ def opened(folder: CurationFolder, part: str = "review", reviewer: str = "") -> 
     return app
 
 
-def desk(app: AppTest) -> Desk:
-    return visitor_of(app).keep("curate", Desk)
+def desk(app: AppTest) -> CuratePageState:
+    return visitor_of(app).keep("curate", CuratePageState)
 
 
 def press(app: AppTest, *keys: str) -> None:

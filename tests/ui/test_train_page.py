@@ -25,7 +25,8 @@ from tests.ui.pages import assert_well, html_of, open_page, visitor_of
 from training.data.sample_set import write_sample
 from training.recipes import load_recipe
 from training.runs.checkpoints import only_one
-from ui.pages.train import Desk, _few
+from ui.pages.train import _few
+from ui.state.training import TrainPageState
 
 Make = Callable[..., Path]
 
@@ -65,8 +66,8 @@ def opened(root: Path) -> AppTest:
     return app
 
 
-def desk(app: AppTest) -> Desk:
-    return visitor_of(app).keep("train", Desk)
+def desk(app: AppTest) -> TrainPageState:
+    return visitor_of(app).keep("train", TrainPageState)
 
 
 def button(app: AppTest, label: str) -> Any:

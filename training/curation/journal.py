@@ -1,7 +1,7 @@
 """Files that survive a kill: records that are only ever appended, and files that are whole or not there.
 
-A record is on the disk when `CurationJournal.append` returns. A process killed while it writes leaves at
-most one torn last line, which the next one cuts off: its record was never reported as done, so the work is simply done again.
+A record is on the disk when `CurationJournal.append` returns. A process killed while it writes leaves at most one torn
+last line, which the next one cuts off: its record was never reported as done, so the work is done again.
 """
 
 from __future__ import annotations
