@@ -50,7 +50,7 @@ BUILTINS = {
     "openai_vision": "plugins.openai_vision",
     "pocket": "plugins.pocket",
     "scripted": "plugins.scripted",
-    "two_stage": "plugins.two_stage",
+    "two_stage": "training.plugin",
     "vlm": "plugins.vlm",
 }
 _HOOKS: dict[str, Kind] = {

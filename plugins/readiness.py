@@ -35,8 +35,8 @@ def minigpt4(argument: str | None) -> None:
 
 def trained(argument: str | None) -> None:
     """`trained:RUN`."""
-    from plugins.minigpt4.runtime.trained import RunOptions
     from plugins.minigpt4.runtime.training_run import check_base, open_run
+    from plugins.trained import RunOptions
 
     if not argument:
         raise BackendError("trained needs the folder of a finished training: trained:RUN.")
@@ -93,7 +93,7 @@ def _folder_or_name(text: str, plugin: str, check: Callable[[], object]) -> None
     """Check a folder as a whole; a name on the hub where it may not be fetched."""
     from huggingface_hub import constants
 
-    from plugins.minigpt4.convert.hub import is_name
+    from plugins.hf.hub import is_name
 
     path = Path(text).expanduser()
     if path.exists() or path.is_symlink() or not is_name(text) or constants.HF_HUB_OFFLINE:

@@ -98,7 +98,7 @@ def test_while_modules_are_imported(shell: Shell, at: str, number: int) -> None:
         ("agents.batch", "typer"),
         ("agents.video", "typer"),
         ("training.run", "torch"),
-        ("training.curation.steps.processes", "core.datasets.left_out"),
+        ("training.curation.processes", "core.datasets.left_out"),
         ("ui.server.serve", "streamlit.web.cli"),
     ],
 )

@@ -19,10 +19,10 @@ from core.datasets.samples.kinds import open_source
 from core.datasets.samples.sample import BrokenLog, BrokenSample, DataError
 from core.datasets.samples.sources import attempt
 from core.errors import UsageError, printable
+from training.checkpoints import read_json, write_json
 from training.data.stream import count, open_stream
 from training.packing import PackingCost
 from training.recipes import Recipe
-from training.runs.checkpoints import read_json, write_json
 
 CHOSEN: Final = "chosen.json"
 PROBED: Final = 256  # samples whose lengths decide about packing; more where a batch is larger

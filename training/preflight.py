@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from core.errors import InquisightError, UsageError, printable
+from training.checkpoints import check_claim
 from training.recipes import AS_THE_MODEL, FRESH, Recipe
-from training.runs.checkpoints import check_claim
 
 if TYPE_CHECKING:
     from plugins.minigpt4.runtime.loading import Checked

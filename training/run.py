@@ -36,14 +36,14 @@ from torch import Tensor
 
 from core.errors import InquisightError, UsageError, printable
 from plugins.minigpt4.runtime.training_run import FINISHED, KIND, TENSORS
+from training import checkpoints
+from training.checkpoints import RunError
 from training.features.keep import kept_features, open_features
 from training.feed import Batch, Feed
 from training.fitting import FittedValues, choose, choose_packing, chosen_for, count_samples, keep, lengths_of, steps_of
 from training.packing import PackingCost, forwards, lay_out
 from training.preflight import check
 from training.recipes import Recipe, load_recipe
-from training.runs import checkpoints
-from training.runs.checkpoints import RunError
 from training.runs.plots import MISSING, can_plot, draw_loss
 from training.runs.progress import RunProgress, measure_peak
 from training.samples import Samples, forget_after

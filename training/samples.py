@@ -22,10 +22,10 @@ from torch import Tensor
 
 from core.datasets.samples.sample import BrokenLog, Sample
 from core.errors import printable
+from training.checkpoints import SAMPLES, log_entries, write_whole
 from training.data.stream import open_stream
 from training.packing import Words
 from training.recipes import Recipe
-from training.runs.checkpoints import SAMPLES, log_entries, write_whole
 from training.stages import StageTask, Wording, pixels
 
 if TYPE_CHECKING:

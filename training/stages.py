@@ -351,7 +351,7 @@ def _projection(recipe: Recipe, checked: Checked, start: tuple[Tensors, float]) 
 
 
 def _stored(checked: Checked, prefix: str) -> dict[str, Tensor]:
-    from plugins.minigpt4.convert.sources import Tensors
+    from plugins.hf.tensors import Tensors
 
     weights = Tensors(sorted(checked.directory.glob("*.safetensors")))
     return {name: weights.read(name).float() for name in weights.stored if name.startswith(prefix)}

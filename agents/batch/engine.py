@@ -30,7 +30,7 @@ from core.stopping import Halt
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
-    from agents.batch.ray.cluster import Cluster
+    from agents.batch.cluster import Cluster
     from core.vision import VisionBackend
 
 ENGINES: Final = {"local": "agents.batch.engine:local", "ray": "agents.batch.ray.engine:on_ray"}

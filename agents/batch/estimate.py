@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from agents.batch.pipeline import PipelineConfig
-from agents.cli.render.progress import duration
+from agents.batch.progress import duration
 from agents.interview.protocol import Interview, NeedQuestion, NeedSummary
 from agents.llm.usage import LETTERS
 from core.datasets.left_out import LeftOut

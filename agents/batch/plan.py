@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from agents.batch.cluster import Cluster, parse_cluster
 from agents.batch.engine import find_engine
 from agents.batch.outputs import check_parquet, kind_of, with_shard
 from agents.batch.pipeline import PipelineConfig
-from agents.batch.ray.cluster import Cluster, parse_cluster
 from agents.batch.shard_output import existing_shards
 from agents.interview.driver import described_options
 from agents.interview.prompts import Prompts

@@ -10,7 +10,7 @@ from agents.batch.ledger import CaptionRow, Ledger
 from agents.batch.outputs import failures_of, is_beside, write_beside, write_failures, write_output
 from agents.batch.plan import BatchConfig
 from agents.batch.shard_output import write_shards
-from agents.cli.render.interview import Status
+from core.console.status import Status
 from core.datasets.pictures.inputs import bytes_of
 from core.datasets.pictures.listing import Listing
 from core.datasets.pictures.sources import BY_PATH

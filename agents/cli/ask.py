@@ -18,7 +18,7 @@ from agents.chat.events import Silenced, drive, passing
 from agents.cli.chat import check_vision, load_vision
 from agents.cli.errors import EXIT_INTERRUPTED, complain
 from agents.cli.render.assistant import AnyEvent, Interviewed, make_assistant_printer
-from agents.interview.driver import Answered, Done, Failed, Stopped, describe_questioner, interview_picture
+from agents.interview.driver import Answered, Done, Failed, InterviewStopped, describe_questioner, interview_picture
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import Interview, InterviewOptions
 from agents.interview.seeds import check_seed
@@ -221,7 +221,7 @@ def _interviews(
             error = error or last.error
         elif silent:
             error = error or BackendError(f"{printable(vision.name)} gave no answer to the question.")
-        if isinstance(last, Stopped):
+        if isinstance(last, InterviewStopped):
             interrupted = True
             break
     text = "\n".join(answers)

@@ -20,12 +20,12 @@ from agents.batch.ledger import DONE, FINISHED, GAVE_UP, PENDING, SAME, Ledger
 from agents.batch.loading import Loader
 from agents.batch.outputs import failures_of, make_room
 from agents.batch.plan import BatchConfig, BatchRequest, Guard, at_work, make_plan
+from agents.batch.progress import Display, Tally, duration, shown
 from agents.batch.writers import Writer, say
 from agents.cli.errors import EXIT_INTERRUPTED
-from agents.cli.render.interview import Status
-from agents.cli.render.progress import Display, Tally, duration, shown
 from agents.interview.driver import describe_questioner
 from core.console.silence import hush_libraries
+from core.console.status import Status
 from core.datasets.left_out import REPEATED, LeftOut
 from core.datasets.pictures.inputs import open_item
 from core.datasets.pictures.listing import Listing

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agents.cli.errors import EXIT_INTERRUPTED, complain
-from agents.cli.render.interview import SHORT_ID, Printer, Status, make_printer
+from agents.cli.render.interview import SHORT_ID, Printer, make_printer, show_status
 from agents.interview.driver import (
     Done,
     Event,
     Failed,
-    Stopped,
+    InterviewStopped,
     check_language,
     interview_picture,
     run_key_of,
@@ -26,6 +26,7 @@ from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from agents.interview.seeds import check_seed
 from core.console.silence import hush_libraries
+from core.console.status import Status
 from core.datasets.folders import find_pictures
 from core.datasets.left_out import LeftOut
 from core.errors import ImageError, InquisightError, UsageError, printable
@@ -142,7 +143,7 @@ def run_caption(request: CaptionRequest) -> int:
             last = _interview(picture, plan, models, store, printer, status, fresh=request.fresh)
             about = f"{printable(picture.source)}: " if many else ""
             outcome.codes += report(last, about)
-            if isinstance(last, Stopped):
+            if isinstance(last, InterviewStopped):
                 return EXIT_INTERRUPTED
             if request.save_beside and last.caption.status == "complete":
                 try:
@@ -273,7 +274,7 @@ def follow(events: Iterator[Event], printer: Printer, status: Status) -> Done:
     last: object = None
     try:
         for last in events:
-            status.event(last)
+            show_status(status, last)
             printer.event(last)
     except KeyboardInterrupt:  # between two events; the models' own are caught by the driver
         close: Callable[[], None] | None = getattr(events, "close", None)
@@ -301,7 +302,7 @@ def report(last: Done, about: str) -> list[int]:
         line = type(last.error)(f"{str(last.error).rstrip('. ')}{again}")
         line.__cause__ = last.error.__cause__ or last.error
         codes.append(complain(line, about))
-    if isinstance(last, Stopped):
+    if isinstance(last, InterviewStopped):
         print(f"inquisight: {about}stopped; {kept or 'nothing could be kept'}", file=sys.stderr, flush=True)
     if last.save_error is not None:
         codes.append(complain(last.save_error, about))

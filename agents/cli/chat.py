@@ -186,7 +186,7 @@ def check_vision(spec: str, pictures: int) -> None:
 
 def load_vision(spec: str) -> VisionBackend:
     """The eye, with a word on a terminal while it is loaded. Raises InquisightError."""
-    from agents.cli.render.interview import Status
+    from core.console.status import Status
     from core.registry import get_registry
 
     status = Status()

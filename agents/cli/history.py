@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from agents.cli.listing import print_history
-from agents.cli.render.interview import Status
 from agents.text.export import kind_of, write
+from core.console.status import Status
 from core.errors import UsageError, printable
 from core.files.outputs import check_output, whole
 from core.records import Caption, Chat

@@ -20,8 +20,8 @@ from agents.cli.caption import (
     unfinished,
 )
 from agents.cli.errors import EXIT_INTERRUPTED, complain
-from agents.cli.render.interview import Printer, Status, make_printer
-from agents.interview.driver import Done, Stopped
+from agents.cli.render.interview import Printer, make_printer
+from agents.interview.driver import Done, InterviewStopped
 from agents.interview.seeds import check_seed
 from agents.video.driver import FRAMES, ROUNDS, interview_video, plan_video, video_run_key
 from agents.video.interview import VideoOptions
@@ -31,6 +31,7 @@ from agents.video.sampling import SAMPLINGS, Sampling
 from agents.video.sheet import as_png, contact_sheet
 from agents.video.timeline import check_timeline, timeline_text
 from core.console.silence import hush_libraries
+from core.console.status import Status
 from core.datasets.left_out import LeftOut
 from core.errors import InquisightError, UsageError, printable
 from core.files.outputs import check_output, whole
@@ -100,7 +101,7 @@ def run_video(request: VideoRequest) -> int:
                 with open_video(source, limits=VideoLimits(pixels=plan.settings.max_pixels)) as video:
                     last = _talk(video, request, plan, models, store, printer, status)
                     outcome.codes += report(last, about)
-                    if isinstance(last, Stopped):
+                    if isinstance(last, InterviewStopped):
                         return EXIT_INTERRUPTED
                     if last.caption.status == "complete":
                         outcome.codes += _write(video, last.caption, request)

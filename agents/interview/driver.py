@@ -131,7 +131,7 @@ class Failed(Done):
 
 
 @dataclass(frozen=True, slots=True)
-class Stopped(Done):
+class InterviewStopped(Done):
     """The last event after an interruption (Ctrl-C)."""
 
 
@@ -272,7 +272,7 @@ def interview_picture(
     interview: Interview | None = None,
     load_seconds: float = 0.0,
 ) -> Iterator[Event]:
-    """Yield what happens until the caption is there; the last event is Done, Failed or Stopped.
+    """Yield what happens until the caption is there; the last event is Done, Failed or InterviewStopped.
 
     `earlier`: a stopped or failed caption of the same picture, which is continued. `interview`: one
     that the caller keeps hold of, to inject questions or correct answers between events. `save` is called
@@ -296,7 +296,7 @@ def caption_picture(
 ) -> Caption:
     """`interview_picture`, joined: a caption whose `status` says how it ended. Ctrl-C is raised again after saving."""
     *_, last = interview_picture(picture, vision, questioner, options, **more)
-    if isinstance(last, Stopped):
+    if isinstance(last, InterviewStopped):
         raise KeyboardInterrupt
     assert isinstance(last, Done)
     if last.save_error:
@@ -499,7 +499,7 @@ class _Run:
         if self.error:
             return Failed(caption, saved_as, save_error, error=self.error)
         if caption.status == "stopped":
-            return Stopped(caption, saved_as, save_error)
+            return InterviewStopped(caption, saved_as, save_error)
         return Done(caption, saved_as, save_error)
 
 

@@ -11,7 +11,7 @@ from benchmarks.pocket_small.truth import is_repeating, judge
 from core.registry import get_registry
 from core.vision import EncodedImage
 from plugins.pocket.engine import GeneratedIds, PocketPrompt, sentences
-from training.curation.rules import text_metrics as signs
+from training.curation import text_metrics as signs
 from training.pocket.evaluate import DETAIL, picture
 from training.pocket.features import truth
 from training.pocket.scenes import ComposedScene, Composer

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from plugins.pocket.colours import COLOURS
-from training.curation.rules import text_metrics as signs
+from training.curation import text_metrics as signs
 from training.pocket.evaluate import LOOKS, SIZES, mentions
 from training.pocket.wording import NUMBERS, STRANGER, where
 

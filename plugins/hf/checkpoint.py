@@ -51,7 +51,7 @@ def find(text: str, plugin: str) -> Path:
     path = Path(text).expanduser()
     if path.is_dir():
         return path.resolve()
-    from plugins.minigpt4.convert.hub import (
+    from plugins.hf.hub import (
         model_directory,  # imports torch, which a mistyped directory need not wait for
     )
 

@@ -13,11 +13,11 @@ from agents.interview.driver import (
     Encoded,
     Event,
     Failed,
+    InterviewStopped,
     PlainCaption,
     QuestionAsked,
     QuestionRefused,
     Started,
-    Stopped,
     SummaryPiece,
     SummaryWritten,
     Waiting,
@@ -204,7 +204,7 @@ def test_ctrl_c_inside_a_model_saves_and_ends_with_stopped() -> None:
     shelf = Shelf()
     vision = CountingVision({QUESTIONS[1]: KeyboardInterrupt()})
     last = list(interview_picture(picture(), vision, ListQuestioner(questions=QUESTIONS), THREE, save=shelf))[-1]
-    assert isinstance(last, Stopped)
+    assert isinstance(last, InterviewStopped)
     assert shelf.captions[-1].status == "stopped" and len(shelf.captions[-1].dialogue.turns) == 2
     with pytest.raises(KeyboardInterrupt):
         caption_picture(picture(), vision, ListQuestioner(questions=QUESTIONS), THREE)

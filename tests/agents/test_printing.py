@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from agents.cli.render.interview import PlainPrinter, Printer, QuietPrinter, RichPrinter, Status, replay
+from agents.cli.render.interview import PlainPrinter, Printer, QuietPrinter, RichPrinter, replay
 from agents.interview.driver import Waiting, interview_picture
 from agents.interview.protocol import InterviewOptions
+from core.console.status import Status
 from core.records import Caption, Dialogue, PictureInfo, Turn
 from tests.agents.fakes import CountingVision, ListQuestioner, picture
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agents.interview.driver import Answered, Done, Failed, Stopped, SummaryPiece, caption_picture
+from agents.interview.driver import Answered, Done, Failed, InterviewStopped, SummaryPiece, caption_picture
 from agents.interview.live import LiveInterview, corrected
 from agents.interview.protocol import InterviewOptions
 from core.errors import BackendError, UsageError
@@ -143,7 +143,7 @@ def test_stopped_between_two_answers_it_keeps_them_and_goes_on() -> None:
         events.append(event)
         if isinstance(event, Answered) and event.number == 2:
             halt.set()
-    assert isinstance(events[-1], Stopped) and one.view.state == "stopped"
+    assert isinstance(events[-1], InterviewStopped) and one.view.state == "stopped"
     assert len(one.view.turns) == 2 and kept[-1].status == "stopped" and one.view.id
     questions = len(vision.asked)
     list(one.run())
@@ -159,7 +159,7 @@ def test_a_model_that_waits_is_stopped_as_by_ctrl_c() -> None:
             return super().answer(questions)
 
     one, _, kept = steered(Patient())
-    assert isinstance(list(one.run())[-1], Stopped)
+    assert isinstance(list(one.run())[-1], InterviewStopped)
     assert one.view.state == "stopped" and len(one.view.turns) == 1 and kept[-1].status == "stopped"
 
 

@@ -18,8 +18,8 @@ from core.files.journal import replaced
 from core.files.outputs import whole
 from core.files.sidecar import write_sidecar
 from tests.disks import full_disk, read_only
+from training.checkpoints import write_whole as write_checkpoint
 from training.curation.journal import write_whole as write_curated
-from training.runs.checkpoints import write_whole as write_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 WRITERS = {

@@ -15,11 +15,11 @@ import pytest
 from core.console.processes import ask_to_end, describe_process, is_running
 from core.errors import UsageError
 from tests.training.curation.fakes import generated_folder
+from training.checkpoints import PROCESS as TRAINING
+from training.checkpoints import only_one, read_json, write_json
+from training.curation import processes as steps
 from training.curation.folder import PROCESS as CURATION
-from training.curation.steps import processes as steps
 from training.recipes import load_recipe
-from training.runs.checkpoints import PROCESS as TRAINING
-from training.runs.checkpoints import only_one, read_json, write_json
 from training.runs.runs import start as start_training
 from training.runs.runs import stop as stop_training
 from training.runs.status import is_starting

@@ -51,7 +51,7 @@ MADE: Final = {
     ],
     "training/pocket/evaluate.py::first": [r"\bred\b"],
     "training/pocket/evaluate.py::score_single_things": [r"\bducks?\b"],
-    "ui/views/text.py::label": [r"\*", r"(?<!\w)_|_(?!\w)"],
+    "ui/text.py::label": [r"\*", r"(?<!\w)_|_(?!\w)"],
 }
 PHRASE: Final = r"((?:(?!(?:in|on|of|is|are)\b)[a-z][a-z'-]*\s*){1,4})"
 KNOWN: Final = {

@@ -9,8 +9,8 @@ import pytest
 
 import agents.text.cleaning as cleaning
 import plugins.scripted.reading as reading
-import training.curation.rules.text_metrics as signs
 import training.curation.steps.checking as checking
+import training.curation.text_metrics as signs
 from core.text import ROUNDS
 from plugins.hf.batching import unmarked
 from plugins.minigpt4.runtime.conversation import clean

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from core.errors import UsageError
 from tests.training.tiny_run import recipe
-from training.runs.checkpoints import (
+from training.checkpoints import (
     LEARNED,
     OPTIMIZER,
     STATE,
@@ -74,7 +74,7 @@ def test_a_damaged_one_is_passed_over(tmp_path: Path, file: str, damage: str) ->
 
 def test_a_kill_while_writing_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At every point at which something was written: the folder as a kill there would leave it."""
-    from training.runs import checkpoints
+    from training import checkpoints
 
     class Killed(BaseException):
         pass
@@ -145,7 +145,7 @@ def test_one_process_at_a_time_and_a_kill_frees_the_folder(tmp_path: Path) -> No
     code = """
 import sys
 from pathlib import Path
-from training.runs.checkpoints import only_one
+from training.checkpoints import only_one
 with only_one(Path(sys.argv[1])):
     print("in", flush=True)
     sys.stdin.read()

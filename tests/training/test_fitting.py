@@ -141,7 +141,7 @@ def test_stage_2_goes_on_with_the_run_of_stage_1_and_its_features(
 
 def test_a_run_goes_on_with_what_it_chose(world: Path, tmp_path: Path) -> None:
     """The number of steps is read from the run, also where other numbers would be chosen by now."""
-    from training.runs import checkpoints
+    from training import checkpoints
 
     chosen = recipe(world, steps=4, checkpoint_every=2)
     whole = train(chosen, tmp_path / "whole")

@@ -25,7 +25,7 @@ from plugins.pocket.backend import MODEL, PocketBackend
 from plugins.pocket.engine import PocketPrompt
 from plugins.pocket.modeling import FACTS, HINT_TOKENS
 from training.curation.rules.rules import Rules, apply
-from training.curation.rules.text_metrics import failures
+from training.curation.text_metrics import failures
 from training.features.store import FeatureStore
 from training.packing import lay_out
 from training.pocket import sources

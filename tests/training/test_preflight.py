@@ -93,7 +93,7 @@ def test_a_disk_without_room_and_a_place_without_rights_are_named(
     [(field, said)] = found(wanted(sample), tmp_path / "run")
     assert field == "out" and "GB free" in said
     monkeypatch.undo()
-    monkeypatch.setattr("training.runs.checkpoints.os.access", lambda *_: False)
+    monkeypatch.setattr("training.checkpoints.os.access", lambda *_: False)
     [(field, said)] = found(wanted(sample), tmp_path / "run")
     assert field == "out" and "cannot be written to" in said
 

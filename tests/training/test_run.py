@@ -18,11 +18,11 @@ from core.errors import BackendError, UsageError
 from core.testing import make_picture
 from core.vision import GenerationOptions, VisualQuestion
 from tests.training.tiny_run import log, losses, make_pictures, make_world, recipe
+from training.checkpoints import RunError, steps_saved
 from training.commands import main
 from training.features.keep import keep_features
 from training.recipes import Recipe
 from training.run import Interrupted, stage1, stage2, train
-from training.runs.checkpoints import RunError, steps_saved
 
 
 @pytest.fixture(scope="module")
@@ -285,7 +285,7 @@ def test_stage_2_begins_where_stage_1_ended(world: Path, finished: Path, tmp_pat
 def answer(argument: str, kind: str = "trained") -> str:
     """What the backend says of a picture."""
     from plugins.minigpt4.runtime.backend import MiniGPT4Backend
-    from plugins.minigpt4.runtime.trained import TrainedBackend
+    from plugins.trained import TrainedBackend
 
     backend = (TrainedBackend if kind == "trained" else MiniGPT4Backend)(argument)
     [image] = backend.encode([make_picture()])
@@ -334,7 +334,7 @@ def test_what_cannot_be_used_is_one_line(world: Path, finished: Path, tmp_path: 
         answer(f"{finished}?base={other}")
     deep = train(recipe(world, projection_layers=2, steps=2), tmp_path / "deep")
     with pytest.raises(UsageError, match="no place for; use it as trained:"):
-        from plugins.minigpt4.convert.trained import export
+        from plugins.minigpt4.convert.conversion.trained import export
 
         export(deep, tmp_path / "whole")
 
@@ -382,7 +382,7 @@ def test_the_command_trains_and_tells_its_status(
 def test_status_of_a_run_that_failed_and_of_one_under_way(
     world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from training.runs.checkpoints import only_one
+    from training.checkpoints import only_one
 
     run = tmp_path / "run"
     spoil(monkeypatch, 0)

@@ -13,7 +13,7 @@ import typer
 from core.registry import Registry
 
 ROOT = Path(__file__).resolve().parents[2]
-POINT = EntryPoint("two_stage", "plugins.two_stage", "inquisight")
+POINT = EntryPoint("two_stage", "training.plugin", "inquisight")
 
 
 def test_it_registers_trainers_a_backend_and_commands() -> None:
@@ -44,7 +44,7 @@ from importlib.metadata import EntryPoint
 import typer
 from core.registry import Registry
 registry = Registry(strict=True)
-registry.load([EntryPoint("two_stage", "plugins.two_stage", "inquisight")], distribution="inquisight")
+registry.load([EntryPoint("two_stage", "training.plugin", "inquisight")], distribution="inquisight")
 cli = typer.Typer()
 registry.register_commands(cli)
 typer.main.get_command(cli).main(["train", "--help"], standalone_mode=False)

@@ -13,12 +13,12 @@ import pytest
 
 from core.errors import UsageError
 from tests.training.tiny_run import log, make_world, recipe
+from training.checkpoints import is_running, only_one, steps_saved
 from training.commands import main
 from training.features.keep import keep_features
 from training.preflight import NotReadyError
 from training.recipes import Recipe
 from training.run import Interrupted, train
-from training.runs.checkpoints import is_running, only_one, steps_saved
 from training.runs.runs import curve, describe, find_runs, resume, said, start, stop
 from training.samples import forget_after
 

@@ -185,7 +185,7 @@ def test_a_fresh_projection_follows_the_seed(world: Path) -> None:
         return open_task(recipe(world, **changes), "cpu", "float32")[0].learned()["language_projection.weight"]
 
     assert torch.equal(weight(seed=1), weight(seed=1)) and not torch.equal(weight(seed=1), weight(seed=2))
-    from plugins.minigpt4.convert.sources import Tensors
+    from plugins.hf.tensors import Tensors
 
     stored = Tensors([world / "model" / "model.safetensors"]).read("language_projection.weight")
     assert torch.equal(weight(projection="model"), stored)

@@ -13,7 +13,7 @@ def open_page(name: str) -> AppTest:
     """A session of its own that looks at the page `ui.<name>`."""
     script = f"""
 import importlib
-from ui.views.text import told
+from ui.text import told
 with told():
     importlib.import_module("ui.pages.{name}").page()
 """

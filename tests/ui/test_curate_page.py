@@ -11,10 +11,9 @@ from streamlit.testing.v1 import AppTest
 from tests.training.curation.fakes import FakeMender, generated_folder, make_pictures
 from tests.ui.pages import assert_well, html_of, open_page, visitor_of
 from training.curation.folder import CurationFolder
+from training.curation.processes import Doing, watch
 from training.curation.review.labels import Kinds, Labels
-from training.curation.review.workspace import apply_rules
 from training.curation.rules.rules import Rules, last_verdict
-from training.curation.steps.processes import Doing, watch
 from training.curation.steps.repair import (
     RepairConfig,
     RepairSettings,
@@ -24,6 +23,7 @@ from training.curation.steps.repair import (
     repair,
     repaired,
 )
+from training.curation.workspace import apply_rules
 from ui.state.curation import CuratePageState
 from ui.views.review_view import TAKEN, letters, marked_change
 
@@ -318,9 +318,9 @@ def test_texts_are_repaired_and_exported_from_the_page(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_step_at_work_is_shown_and_stopped(folder: CurationFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Path] = []
-    monkeypatch.setattr("training.curation.steps.processes.stop", asked.append)
+    monkeypatch.setattr("training.curation.processes.stop", asked.append)
     now = Doing("running", "repair", 2, 6, 1, "cost 0.25", 90.0)
-    monkeypatch.setattr("training.curation.steps.processes.watch", lambda path: now)
+    monkeypatch.setattr("training.curation.processes.watch", lambda path: now)
     app = opened(folder, "steps")
     assert "2 of 6" in [one.proto.text for one in app.get("progress")]
     assert all(words in html_of(app) for words in ("Repairing", "1 set aside", "cost 0.25", "1 min 30 s left"))
@@ -329,9 +329,7 @@ def test_a_step_at_work_is_shown_and_stopped(folder: CurationFolder, monkeypatch
 
 
 def test_why_a_step_ended_is_a_sentence(folder: CurationFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "training.curation.steps.processes.watch", lambda path: Doing(step="repair", error="no key is set")
-    )
+    monkeypatch.setattr("training.curation.processes.watch", lambda path: Doing(step="repair", error="no key is set"))
     app = opened(folder, "steps")
     assert app.error[0].value == "No key is set."
 

@@ -16,9 +16,9 @@ from ui.pages.compare import ComparePageState as CompareDesk
 from ui.pages.compare import begin as begin_comparison
 from ui.state import conversations
 from ui.state.interviews import InterviewSettings, begin, desk_of
+from ui.state.model_choice import blocked, eyes, require
 from ui.state.options import get_options
 from ui.state.session import Visitor
-from ui.widgets.model_choice import blocked, eyes, require
 
 pytestmark = pytest.mark.usefixtures("eye")
 Png = Callable[..., bytes]

@@ -23,10 +23,10 @@ from ui.pages import compare
 from ui.server.app import places
 from ui.state import conversations, interviews
 from ui.state import videos as films
+from ui.state.model_choice import check_choice, may_type
 from ui.state.models import models
 from ui.state.options import UiOptions, get_options
 from ui.state.training_tools import room
-from ui.widgets.model_choice import check_choice, may_type
 
 Png = Callable[..., bytes]
 ROOT = Path(__file__).resolve().parents[2]

@@ -24,7 +24,7 @@ from ui.state.options import UiOptions, get_options, is_local
 from ui.state.pictures import MOST, Shelf, label_of
 from ui.state.session import Visitor, Visitors, token_of
 from ui.state.transcripts import as_archive, as_json, as_sidecar, as_text
-from ui.views.text import complete, plain, seconds, sentence, size
+from ui.text import complete, plain, seconds, sentence, size
 
 LONG = 20.0  # seconds a test waits for what takes none
 

@@ -22,9 +22,9 @@ from core.console.processes import describe_process
 from core.errors import UsageError
 from plugins.pocket.backend import MODEL
 from tests.ui.pages import assert_well, html_of, open_page, visitor_of
+from training.checkpoints import only_one
 from training.data.sample_set import write_sample
 from training.recipes import load_recipe
-from training.runs.checkpoints import only_one
 from ui.pages.train import _few
 from ui.state.training import TrainPageState
 

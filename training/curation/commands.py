@@ -268,7 +268,7 @@ def signs(
     text: Annotated[str | None, typer.Argument(metavar="[TEXT]", help="In quotes; without it, the list.")] = None,
 ) -> None:
     """List the measured signs, or measure a text."""
-    from training.curation.rules.text_metrics import SIGNS, measure
+    from training.curation.text_metrics import SIGNS, measure
 
     values = measure(text) if text is not None else {}
     for name, (_, says) in SIGNS.items():

@@ -10,8 +10,8 @@ import torch
 
 from core.errors import UsageError
 from plugins.minigpt4.runtime.training_run import open_run
+from training import checkpoints
 from training.recipes import Recipe, load_recipe
-from training.runs import checkpoints
 
 FEATURES: Final = "features"
 

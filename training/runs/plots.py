@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 
 from core.files.atomic import replacing
-from training.runs.checkpoints import PLOT, RunError, log_lines
+from training.checkpoints import PLOT, RunError, log_lines
 
 MISSING = "note: no loss plot: it needs matplotlib (`pip install 'inquisight[train]'`)"
 

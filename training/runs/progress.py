@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from core.errors import printable
-from training.runs.checkpoints import STATUS, write_json
+from training.checkpoints import STATUS, write_json
 
 WINDOW: Final = 50  # steps over which rates are taken
 _EVERY: Final = 2.0  # seconds between two writings of status.json

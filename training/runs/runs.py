@@ -25,9 +25,7 @@ from typing import Any, Final
 from core.console.processes import ask_to_end, describe_process
 from core.console.processes import is_running as runs_here
 from core.errors import UsageError, printable
-from training.preflight import require
-from training.recipes import Recipe, load_recipe
-from training.runs.checkpoints import (
+from training.checkpoints import (
     LOG,
     OUTPUT,
     PROCESS,
@@ -40,6 +38,8 @@ from training.runs.checkpoints import (
     read_json,
     write_json,
 )
+from training.preflight import require
+from training.recipes import Recipe, load_recipe
 from training.runs.discovery import find
 from training.runs.status import FINISHED, describe, is_starting
 

@@ -9,8 +9,7 @@ from typing import Any, Final
 
 from core.console.processes import is_running as runs_here
 from core.errors import UsageError, printable
-from training.recipes import load_recipe
-from training.runs.checkpoints import (
+from training.checkpoints import (
     BROKEN,
     LOG,
     OUTPUT,
@@ -24,6 +23,7 @@ from training.runs.checkpoints import (
     read_json,
     steps_saved,
 )
+from training.recipes import load_recipe
 from training.runs.progress import duration
 
 FINISHED = "finished.json"

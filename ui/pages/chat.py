@@ -11,15 +11,16 @@ from agents.chat.tree import Growing, Node, check_pictures, page_of
 from core.errors import InquisightError, printable
 from ui.state.conversations import ChatPageState, VisitorChat, desk_of
 from ui.state.jobs import queue_words, watch
+from ui.state.model_choice import blocked
 from ui.state.navigation import draw_kept
 from ui.state.session import Visitor, visitor
-from ui.views.text import attempt, complete, count, label, plain, show_trouble, told
+from ui.text import attempt, complete, count, label, plain, show_trouble, told
+from ui.views.clipboard import copy_button
+from ui.views.style import tag, text
 from ui.views.transcript_view import draw_chat_downloads
 from ui.widgets.attention import announce
-from ui.widgets.clipboard import copy_button
-from ui.widgets.model_choice import blocked, choose_eye, choose_seed
+from ui.widgets.model_choice import choose_eye, choose_seed
 from ui.widgets.picture_input import intake
-from ui.widgets.style import tag, text
 from ui.widgets.web_frame import web_frame
 
 if TYPE_CHECKING:

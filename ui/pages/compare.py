@@ -16,25 +16,17 @@ from core.errors import BackendError, UsageError
 from core.settings import get_settings
 from ui.state.interviews import drive, progress_of, state_of
 from ui.state.jobs import Job, queue_words, watch
+from ui.state.model_choice import blocked, eyes, may_type, questioners, require
 from ui.state.models import eye, questioner
 from ui.state.pictures import Held, Shelf, show
 from ui.state.session import Visitor, visitor
 from ui.state.transcripts import as_archive, saver
+from ui.text import complete, count, label, plain, seconds, told
 from ui.views.interview_view import captions_html, draw_contradictions, marked, turn_html
-from ui.views.text import complete, count, label, plain, seconds, told
+from ui.views.style import tag, text
 from ui.widgets.attention import announce, lead_to
-from ui.widgets.model_choice import (
-    blocked,
-    choose_eye,
-    choose_questioner,
-    draw_blocked,
-    eyes,
-    may_type,
-    questioners,
-    require,
-)
+from ui.widgets.model_choice import choose_eye, choose_questioner, draw_blocked
 from ui.widgets.picture_input import intake
-from ui.widgets.style import tag, text
 
 MOST: Final = 4  # columns
 Axis = Literal["eyes", "questioners"]

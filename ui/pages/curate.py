@@ -12,10 +12,10 @@ from core.errors import printable
 from ui.state.curation import CuratePageState
 from ui.state.session import visitor
 from ui.state.training_tools import may_enter, room, root_box, shown_path
+from ui.text import count, label, plain, told
 from ui.views.review_view import MOST, draw_agreement, letters, marked_change, picture_of
-from ui.views.text import count, label, plain, told
+from ui.views.style import tag, text
 from ui.widgets.curation_steps import draw_new, draw_steps
-from ui.widgets.style import tag, text
 
 if TYPE_CHECKING:
     from training.curation.folder import CurationFolder

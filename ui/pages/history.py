@@ -18,10 +18,10 @@ from core.store.query import Names, TranscriptQuery, after, first_moment
 from core.store.transcripts import StoredCaption
 from ui.state.session import Visitor, visitor
 from ui.state.transcripts import store
-from ui.views.text import count, label, plain, told
+from ui.text import count, label, plain, told
+from ui.views.style import tag, text
 from ui.views.transcript_view import draw_go_on, draw_heading, draw_record, name_of
 from ui.widgets.attention import lead_to
-from ui.widgets.style import tag, text
 
 SHOWN: Final = 20  # transcripts on one page of the list
 MOST_EXPORTED: Final = 20_000  # at once: the file is made in memory

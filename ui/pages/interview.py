@@ -18,17 +18,18 @@ from ui.state.interviews import (
     progress_of,
 )
 from ui.state.jobs import queue_words, watch
+from ui.state.model_choice import blocked
 from ui.state.navigation import draw_kept
 from ui.state.pictures import show
 from ui.state.session import Visitor, visitor
 from ui.state.transcripts import as_archive
+from ui.text import complete, count, label, plain, seconds, told
 from ui.views import interview_view as talk
-from ui.views.text import complete, count, label, plain, seconds, told
+from ui.views.style import text
 from ui.widgets.attention import announce, lead_to
-from ui.widgets.model_choice import blocked, choose_eye, choose_questioner, choose_seed, draw_blocked
+from ui.widgets.model_choice import choose_eye, choose_questioner, choose_seed, draw_blocked
 from ui.widgets.picture_input import intake
 from ui.widgets.picture_list import LIST, draw_list
-from ui.widgets.style import text
 
 
 def page() -> None:

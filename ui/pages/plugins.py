@@ -10,11 +10,11 @@ from agents.llm.capabilities import eye_abilities
 from core.hardware import Machine, ModelFiles, find_weights, fits, this_machine
 from core.registry import Registry, get_registry
 from core.settings import get_settings
+from ui.state.model_choice import SUGGESTED, Kind, blocked
 from ui.state.models import models
 from ui.state.training_tools import may_enter
-from ui.views.text import complete, count, plain, size, told
-from ui.widgets.model_choice import SUGGESTED, Kind, blocked
-from ui.widgets.style import tag, text
+from ui.text import complete, count, plain, size, told
+from ui.views.style import tag, text
 
 if TYPE_CHECKING:
     from core.entries import Entry

@@ -11,10 +11,10 @@ import streamlit as st
 from ui.state.session import visitor
 from ui.state.training import TrainPageState
 from ui.state.training_tools import may_enter, room, root_box, shown_path
-from ui.views.text import complete, count, plain, seconds, told
+from ui.text import complete, count, plain, seconds, told
+from ui.views.style import tag, text
 from ui.widgets.attention import lead_to
 from ui.widgets.new_training import draw_new
-from ui.widgets.style import tag, text
 
 if TYPE_CHECKING:
     import altair as alt

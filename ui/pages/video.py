@@ -19,11 +19,13 @@ from core.settings import get_settings
 from core.video.base import clock
 from ui.state import videos as films
 from ui.state.jobs import queue_words, watch
+from ui.state.model_choice import blocked
 from ui.state.navigation import draw_kept
 from ui.state.options import get_options
 from ui.state.session import Visitor, visitor
 from ui.state.videos import MOVING_PICTURES, PLAYED, VideoItem, VideoPageState, VideoSettings, desk_of
-from ui.views.text import complete, count, label, plain, seconds, told
+from ui.text import complete, count, label, plain, seconds, told
+from ui.views.style import text
 from ui.views.video_view import (
     CSS,
     AskedFrame,
@@ -42,9 +44,8 @@ from ui.views.video_view import (
 )
 from ui.widgets.attention import announce, lead_to
 from ui.widgets.filmstrip import filmstrip
-from ui.widgets.model_choice import blocked, choose_eye, choose_questioner, choose_seed, draw_blocked
+from ui.widgets.model_choice import choose_eye, choose_questioner, choose_seed, draw_blocked
 from ui.widgets.notices import Notices, draw_notices, notices_of
-from ui.widgets.style import text
 
 WAYS: Final = ("Upload", "Example")
 EXAMPLE: Final = "example.webm"

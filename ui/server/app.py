@@ -21,11 +21,11 @@ import streamlit as st  # noqa: E402
 from core.errors import InquisightError  # noqa: E402
 from ui.state.navigation import remember  # noqa: E402
 from ui.state.options import UiOptions, get_options  # noqa: E402
+from ui.text import count, plain, sentence, told  # noqa: E402
 from ui.views.login import admit  # noqa: E402
-from ui.views.text import count, plain, sentence, told  # noqa: E402
+from ui.views.style import style  # noqa: E402
 from ui.widgets.attention import attention  # noqa: E402
 from ui.widgets.icon import icon  # noqa: E402
-from ui.widgets.style import style  # noqa: E402
 
 
 @dataclass(frozen=True)

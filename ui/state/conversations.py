@@ -14,9 +14,9 @@ from core.errors import InquisightError, UsageError
 from core.images.picture import Picture
 from core.settings import get_settings
 from ui.state.jobs import Job
+from ui.state.model_choice import require
 from ui.state.models import eye
 from ui.state.transcripts import saver
-from ui.widgets.model_choice import require
 
 if TYPE_CHECKING:
     from collections.abc import Callable

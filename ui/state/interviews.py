@@ -15,10 +15,10 @@ from core.errors import InquisightError, UsageError
 from core.net.remote import for_all
 from core.settings import get_settings
 from ui.state.jobs import Job, queue_words
+from ui.state.model_choice import require
 from ui.state.models import eye, questioner
 from ui.state.transcripts import saver
-from ui.views.text import count
-from ui.widgets.model_choice import require
+from ui.text import count
 
 if TYPE_CHECKING:
     from core.images.picture import Picture

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from core.errors import UsageError
 from core.stopping import halting
-from ui.views.text import sentence
+from ui.text import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -24,8 +24,8 @@ from core.registry import get_registry
 from core.settings import get_settings
 from core.vision import EncodedImage, Reply, VisionBackend, VisualQuestion
 from ui.state.jobs import Halted, current_job
+from ui.state.model_choice import check_choice
 from ui.state.options import get_options
-from ui.widgets.model_choice import check_choice
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel

@@ -14,7 +14,7 @@ import streamlit as st
 from core.errors import RegistryError, printable
 from core.registry import get_registry
 from ui.state.options import require_server_paths
-from ui.views.text import told
+from ui.text import told
 
 TRAINER: Final = "stage2"
 

@@ -28,12 +28,12 @@ from core.settings import get_settings
 from core.video.base import Video, VideoLimits
 from core.video.clip import open_video
 from ui.state.jobs import Job
+from ui.state.model_choice import require
 from ui.state.models import eye, questioner
 from ui.state.options import get_options
 from ui.state.pictures import label_of, small
 from ui.state.transcripts import saver
-from ui.views.text import complete
-from ui.widgets.model_choice import require
+from ui.text import complete
 
 if TYPE_CHECKING:
     from core.images.picture import Picture

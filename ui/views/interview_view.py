@@ -15,8 +15,8 @@ from agents.interview.live import InterviewState, corrected
 from agents.text.attribution import added_by_turns
 from agents.text.contradictions import contradictions
 from ui.state.transcripts import as_json, as_sidecar, as_text
-from ui.widgets.clipboard import copy_button
-from ui.widgets.style import tag, text
+from ui.views.clipboard import copy_button
+from ui.views.style import tag, text
 
 if TYPE_CHECKING:
     from agents.text.contradictions import Contradiction

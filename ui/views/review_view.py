@@ -13,12 +13,12 @@ from core.errors import InquisightError, printable
 from core.images.picture import open_picture
 from core.settings import get_settings
 from ui.state.pictures import small
-from ui.views.text import complete, count, plain
-from ui.widgets.style import tag, text
+from ui.text import complete, count, plain
+from ui.views.style import tag, text
 
 if TYPE_CHECKING:
     from training.curation.review.labels import Agreement, Kinds
-    from training.curation.review.workspace import Difference
+    from training.curation.workspace import Difference
 
 TAKEN: Final = frozenset("cr")  # keys that Streamlit keeps for itself
 MOVES: Final = {"keep": "k", "skip": "s", "back": "b", "undo": "u", "edit": "m"}

@@ -12,9 +12,9 @@ from agents.video.records import is_video
 from core.records import Caption, Chat
 from ui.state import conversations, interviews
 from ui.state.navigation import go
+from ui.text import complete, count, plain, seconds
 from ui.views.interview_view import draw_captions, draw_contradictions, draw_downloads, marked, turn_html
-from ui.views.text import complete, count, plain, seconds
-from ui.widgets.style import tag, text
+from ui.views.style import tag, text
 
 if TYPE_CHECKING:
     from core.records import ChatTurn

@@ -17,9 +17,9 @@ from agents.video.interview import SCENE, frame_of, without_label
 from agents.video.timeline import cues, learned, to_subrip, to_webvtt
 from core.video.base import clock
 from ui.state.transcripts import as_json, as_sidecar, as_text
-from ui.views.text import count
-from ui.widgets.clipboard import copy_button
-from ui.widgets.style import tag, text
+from ui.text import count
+from ui.views.clipboard import copy_button
+from ui.views.style import tag, text
 
 if TYPE_CHECKING:
     from agents.video.interview import VideoPart

@@ -15,15 +15,16 @@ from core.datasets.left_out import LeftOut
 from core.datasets.text_lines import split_lines
 from core.registry import get_registry
 from core.settings import get_settings
+from ui.state.model_choice import RULES, Kind, blocked, require
 from ui.state.training_tools import room
-from ui.views.text import complete, count, plain, seconds, told
-from ui.widgets.model_choice import RULES, Kind, blocked, choose_eye, choose_mender, draw_blocked, require
-from ui.widgets.style import tag, text
+from ui.text import complete, count, plain, seconds, told
+from ui.views.style import tag, text
+from ui.widgets.model_choice import choose_eye, choose_mender, draw_blocked
 
 if TYPE_CHECKING:
     from training.curation.folder import CurationFolder, Step
+    from training.curation.processes import Doing
     from training.curation.report.figures import Figures
-    from training.curation.steps.processes import Doing
     from ui.state.curation import CuratePageState
 
 EVERY: Final = 1.0  # seconds between two looks at a step

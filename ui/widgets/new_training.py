@@ -11,9 +11,9 @@ import streamlit as st
 from core.errors import InquisightError, UsageError
 from ui.state.options import get_options
 from ui.state.training_tools import room
-from ui.views.text import attempt, complete, count, plain, show_trouble
+from ui.text import attempt, complete, count, plain, show_trouble
+from ui.views.style import tag, text
 from ui.widgets.attention import lead_to
-from ui.widgets.style import tag, text
 
 if TYPE_CHECKING:
     from training.preflight import PreflightFinding

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 
-from ui.views.text import plain
+from ui.text import plain
+from ui.views.style import text
 from ui.widgets.attention import lead_to
-from ui.widgets.style import text
 
 if TYPE_CHECKING:
     from ui.state.session import Visitor

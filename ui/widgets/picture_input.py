@@ -14,8 +14,8 @@ from core.images.file_type import SUPPORTED
 from ui.state.options import get_options
 from ui.state.pictures import Held, Shelf, examples
 from ui.state.session import visitor
-from ui.views.text import complete, sentence
-from ui.widgets.clipboard import paste_box
+from ui.text import complete, sentence
+from ui.views.clipboard import paste_box
 from ui.widgets.notices import Notices, draw_notices, notices_of
 
 WAYS: Final = ("Upload", "Paste", "Camera", "Example")

@@ -8,10 +8,10 @@ from typing import Final
 import streamlit as st
 
 from ui.state.interviews import InterviewItem, InterviewPageState
-from ui.views.text import label
+from ui.text import label
+from ui.views.style import text
 from ui.views.video_view import data_url
 from ui.widgets.attention import lead_to
-from ui.widgets.style import text
 
 LIST: Final = "pictures"
 MOST_HIGH: Final = 6  # rows that are shown without scrolling

@@ -19,9 +19,9 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any, Final
 
+from agents.batch.cluster import Cluster, ClusterError, connected, shortage, told
 from agents.batch.engine import AHEAD, Away, Captioned, EngineConfig, GaveUp, Repeated, Result
 from agents.batch.pipeline import PipelineConfig
-from agents.batch.ray.cluster import Cluster, ClusterError, connected, shortage, told
 from agents.batch.ray.worker import (
     ROW,
     Coordinator,

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from socket import gethostname
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from agents.batch.cluster import ClusterError
 from agents.batch.engine import Captioned, EngineConfig, GaveUp, Repeated, Result, local
 from agents.batch.pipeline import PipelineConfig
-from agents.batch.ray.cluster import ClusterError
 from core.console.silence import hush_libraries
 from core.datasets.pictures.listing import as_blob
 from core.datasets.pictures.sources import Item

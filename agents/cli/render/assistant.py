@@ -13,8 +13,9 @@ from agents.chat.events import Event as ChatEvent
 from agents.chat.events import Notice, Piece, Rewritten, Waiting, tidy
 from agents.cli.render.chat import flow_for, rewrite
 from agents.cli.render.flow import Flow
-from agents.cli.render.interview import SHORT_ID, Printer, Status, looks, make_printer, put_line
+from agents.cli.render.interview import SHORT_ID, Printer, looks, make_printer, put_line, show_status
 from agents.interview.driver import Done
+from core.console.status import Status
 from core.errors import printable
 from core.records import TokenUsage, ToolCall
 
@@ -104,7 +105,7 @@ class _Base:
         elif isinstance(event, Called | Overheard):
             self.status.clear()
         elif isinstance(event, Interviewed):
-            self.status.event(event.event)
+            show_status(self.status, event.event)
         else:
             self.status.clear()
 

@@ -25,7 +25,8 @@ from agents.chat.events import (
 from agents.chat.repl import Ended, Failed, LoopEvent, Told, Undone, Written
 from agents.cli.errors import complain
 from agents.cli.render.flow import Flow
-from agents.cli.render.interview import SHORT_ID, Status, looks, put_line
+from agents.cli.render.interview import SHORT_ID, looks, put_line
+from core.console.status import Status
 from core.errors import printable
 from core.records import Chat as ChatRecord
 from core.records import ChatTurn, PictureInfo

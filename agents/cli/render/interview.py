@@ -16,12 +16,13 @@ from agents.interview.driver import (
     Done,
     Event,
     Failed,
+    InterviewStopped,
     PlainCaption,
     QuestionAsked,
     Started,
-    Stopped,
     Waiting,
 )
+from core.console.status import Status
 from core.errors import printable
 
 if TYPE_CHECKING:
@@ -39,32 +40,12 @@ _SAYS = {
 _LABELS = (("plain", "at a glance"), ("opening", "asked for detail"), ("summary", "after the interview"))
 
 
-class Status:
-    """One line of progress on standard error that rewrites itself; nothing at all where that is no terminal."""
-
-    def __init__(self, stream: TextIO | None = None, prefix: str = "") -> None:
-        self.stream = stream if stream is not None else sys.stderr
-        self.alive = self.stream.isatty()
-        self.prefix = prefix
-        self._shown = False
-
-    def show(self, text: str) -> None:
-        if self.alive:
-            self.stream.write(f"\r\x1b[2K{self.prefix}{text} ...")
-            self.stream.flush()
-            self._shown = True
-
-    def clear(self) -> None:
-        if self._shown:
-            self.stream.write("\r\x1b[2K")
-            self.stream.flush()
-            self._shown = False
-
-    def event(self, event: Event) -> None:
-        if isinstance(event, Waiting):
-            self.show(_SAYS.get(event.doing, event.doing))
-        else:
-            self.clear()
+def show_status(status: Status, event: Event) -> None:
+    """Show what a model is doing; clear the line for any other event."""
+    if isinstance(event, Waiting):
+        status.show(_SAYS.get(event.doing, event.doing))
+    else:
+        status.clear()
 
 
 def put_line(line: str, out: TextIO) -> None:
@@ -273,7 +254,7 @@ def _closing(event: Done) -> list[str]:
     lines = []
     if caption.ended_because == "nothing new to ask":
         lines.append(f"asking ended after {len(caption.dialogue.turns)} questions: nothing new to ask")
-    if isinstance(event, Failed | Stopped) or caption.status != "complete":
+    if isinstance(event, Failed | InterviewStopped) or caption.status != "complete":
         why = f": {printable(caption.error)}" if caption.error and not isinstance(event, Failed) else ""
         lines.append(f"not finished ({caption.status}{why})")
     if caption.truncated:

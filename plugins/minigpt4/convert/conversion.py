@@ -26,12 +26,12 @@ import torch
 
 from core.console.silence import hush_libraries
 from core.errors import BackendError, UsageError, printable
+from plugins.hf.hub import revision
+from plugins.hf.tensors import sha256
 from plugins.minigpt4.convert import writing
-from plugins.minigpt4.convert.hub import revision
 from plugins.minigpt4.convert.llm import check_partner, open_llm
 from plugins.minigpt4.convert.plan import JoinedWeights, join, pieces
 from plugins.minigpt4.convert.projection import read_projection
-from plugins.minigpt4.convert.sources import sha256
 from plugins.minigpt4.convert.tokens import SpecialTokens, chat_template, prepare
 from plugins.minigpt4.convert.vision import QFORMER, VIT, open_eye
 from plugins.minigpt4.convert.writing import Shard, Workplace

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from core.errors import BackendError, printable
-from plugins.minigpt4.convert.hub import model_files
+from plugins.hf.hub import model_files
+from plugins.hf.tensors import Tensors, read_json
 from plugins.minigpt4.convert.projection import Projection
-from plugins.minigpt4.convert.sources import Tensors, read_json
 
 _COMPUTED = re.compile(r"rotary_emb\.inv_freq$|\.masked_bias$|\.attn\.bias$")
 _EMBEDDING = "model.embed_tokens.weight"

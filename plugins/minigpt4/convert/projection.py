@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from core.errors import BackendError, printable
-from plugins.minigpt4.convert.sources import Tensors, existing_file
+from plugins.hf.tensors import Tensors, existing_file
 
 _NAMES = ("llama_proj", "language_projection")  # the original's, and transformers' where it was trained with ours
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from core.errors import BackendError, printable
 from core.files.model_folder import without_remote_code
-from plugins.minigpt4.convert.sources import read_json
+from plugins.hf.tensors import read_json
 from plugins.minigpt4.runtime.conversation import FORMATS, IMAGE_END, IMAGE_START, SYSTEM
 
 IMAGE = "<image>"

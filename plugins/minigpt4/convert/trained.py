@@ -37,8 +37,8 @@ def export(run: Path, to: Path, *, base: Path | None = None, step: Callable[[int
     """
     from safetensors.torch import load_file
 
+    from plugins.hf.tensors import Tensors
     from plugins.minigpt4.convert import writing
-    from plugins.minigpt4.convert.sources import Tensors
 
     trained = open_run(run)
     checked = check_base(trained, base)

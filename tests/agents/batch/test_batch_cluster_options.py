@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from agents.batch import cluster
+from agents.batch.cluster import Cluster, parse_cluster
 from agents.batch.pipeline import PipelineConfig
 from agents.batch.plan import BatchRequest
-from agents.batch.ray import cluster
-from agents.batch.ray.cluster import Cluster, parse_cluster
 from agents.batch.ray.engine import LARGEST, block_size
 from agents.batch.ray.worker import Coordinator, WorkerConfig, environment
 from agents.cli import batch_run as running
@@ -153,7 +153,7 @@ def test_the_folder_of_a_ray_that_lives_is_kept_and_that_of_a_killed_one_is_clea
 ) -> None:
     """Whatever a process number says: one of another container is not seen here."""
     code = (
-        "import os, sys; from agents.batch.ray.cluster import _folder\n"
+        "import os, sys; from agents.batch.cluster import _folder\n"
         "with _folder() as folder:\n    print(folder, flush=True); sys.stdin.read(1); os._exit(9)"
     )
     command, pipe = [sys.executable, "-c", code], subprocess.PIPE

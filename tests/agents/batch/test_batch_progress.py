@@ -9,7 +9,7 @@ import pytest
 
 from agents.batch.estimate import estimate
 from agents.batch.pipeline import PipelineConfig
-from agents.cli.render.progress import EVERY, Tally, duration, shown
+from agents.batch.progress import EVERY, Tally, duration, shown
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from agents.llm.usage import Meter

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("av", reason="videos are an optional part")
 
-from agents.interview.driver import Answered, Done, Encoded, Failed, QuestionAsked, Stopped, SummaryWritten
+from agents.interview.driver import Answered, Done, Encoded, Failed, InterviewStopped, QuestionAsked, SummaryWritten
 from agents.video.driver import VideoPlan, interview_video, plan_video, video_run_key
 from agents.video.example import make_example
 from agents.video.interview import VideoOptions
@@ -204,7 +204,7 @@ def test_ctrl_c_keeps_what_was_learned(video: Video, tmp_path: Path) -> None:
     store = TranscriptStore(tmp_path / "transcripts.sqlite")
     stopped = ListQuestioner(questions=["Frame 5: What is there?", KeyboardInterrupt()])
     *_, last = interview_video(video, plan_video(video), DrawnEye(), stopped, save=store.add)
-    assert isinstance(last, Stopped) and last.id is not None
+    assert isinstance(last, InterviewStopped) and last.id is not None
     assert len(store.get(last.id).dialogue.turns) == 2
 
 

@@ -15,7 +15,6 @@ from training.curation.report.export import export
 from training.curation.review.edits import edit
 from training.curation.review.labels import Kinds, Label, Labels
 from training.curation.review.review import application, lines
-from training.curation.review.workspace import apply_rules, compare, find_curations, sit_down, try_rules
 from training.curation.rules.rules import Rules
 from training.curation.steps.repair import (
     RepairConfig,
@@ -26,6 +25,7 @@ from training.curation.steps.repair import (
     repair,
     repaired,
 )
+from training.curation.workspace import apply_rules, compare, find_curations, sit_down, try_rules
 
 BETTER = "A wooden house with a red door stands by the sea, two boats lie before it, and a dog sleeps on the steps."
 

@@ -6,9 +6,9 @@ import pytest
 
 from agents.llm.mender import RepairReply
 from core.errors import QuestionerError, UsageError
-from training.curation.rules.text_metrics import words_of
 from training.curation.steps.generate import Instructions
 from training.curation.steps.paraphrase import as_toml, made_by_rules, paraphrase
+from training.curation.text_metrics import words_of
 from training.curation.toml import read
 
 INSTRUCTION = "Describe this image in detail."

@@ -14,10 +14,10 @@ from core.errors import ImageError, RegistryError, UsageError
 from tests.training.curation.fakes import generated_folder, make_pictures
 from training.curation.folder import PROCESS, CurationFolder, is_held
 from training.curation.journal import read_json, write_json
-from training.curation.review.workspace import find_curations
+from training.curation.processes import Doing, begin, last_option, resume, start, stop, watch
 from training.curation.steps.generate import generated
-from training.curation.steps.processes import Doing, begin, last_option, resume, start, stop, watch
 from training.curation.steps.repair import repaired
+from training.curation.workspace import find_curations
 
 LONG = 240.0
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from training.curation import text_metrics as signs
 from training.curation.report.figures import Figures
-from training.curation.rules import text_metrics as signs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.errors import UsageError, printable
+from training.curation import text_metrics as signs
 from training.curation.folder import CurationFolder
 from training.curation.journal import write_whole
 from training.curation.report.figures import Figures, LabelledSample
 from training.curation.report.plots import NO_MATPLOTLIB, draw
-from training.curation.rules import text_metrics as signs
 
 LENGTH = 300  # characters of an example
 _ESCAPES = {ord(sign): f"&#{ord(sign)};" for sign in "\\`*[]<>|#&"}

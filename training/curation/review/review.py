@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from core.errors import InquisightError, printable
+from training.curation import text_metrics as signs
 from training.curation.folder import CurationFolder
 from training.curation.review.edits import change
 from training.curation.review.labels import Kinds, Label, LabelItem, Labels, Stage
-from training.curation.rules import text_metrics as signs
 
 if TYPE_CHECKING:
     from prompt_toolkit.application import Application

@@ -19,11 +19,11 @@ from typing import Any, Final, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from core.errors import UsageError, printable
+from training.curation import text_metrics as signs
 from training.curation.folder import CurationFolder, digest
 from training.curation.journal import Record, read_json, write_json, write_lines
 from training.curation.review.labels import Label, Labels
 from training.curation.rules import patterns
-from training.curation.rules import text_metrics as signs
 from training.curation.rules.similar import near_duplicates
 from training.curation.steps.fixing import FIXERS
 from training.curation.steps.generate import generated, known_pictures

@@ -17,9 +17,9 @@ from pydantic import Field, field_validator
 
 from core.errors import printable
 from core.text import settled
-from training.curation.rules import text_metrics as signs
-from training.curation.rules.text_metrics import words_of
+from training.curation import text_metrics as signs
 from training.curation.steps import fixing
+from training.curation.text_metrics import words_of
 from training.curation.toml import Closed
 
 _ROOM: Final = 10  # words by which any text may grow

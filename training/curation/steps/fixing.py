@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Final
 
 from core.text import settled, without_loops
-from training.curation.rules import text_metrics as signs
-from training.curation.rules.text_metrics import sentences_of, words_of
+from training.curation import text_metrics as signs
+from training.curation.text_metrics import sentences_of, words_of
 
 
 def tidy(text: str) -> str:

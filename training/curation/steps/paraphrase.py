@@ -13,8 +13,8 @@ from typing import Final
 
 from agents.llm.mender import Mender
 from core.errors import QuestionerError, UsageError, printable
-from training.curation.rules import text_metrics as signs
-from training.curation.rules.text_metrics import words_of
+from training.curation import text_metrics as signs
+from training.curation.text_metrics import words_of
 
 MOST: Final = 100
 LONGEST: Final = 40  # words

@@ -26,11 +26,11 @@ from core.net.remote import for_all
 from core.stopping import CalledOff, Halt, current_halt, halting
 from training.curation.folder import CurationFolder, digest
 from training.curation.journal import Record, read_json, write_json
-from training.curation.rules.text_metrics import words_of
 from training.curation.steps import fixing
 from training.curation.steps.checking import Repair, question, read_reply
 from training.curation.steps.generate import generated
 from training.curation.steps.progress import Advance
+from training.curation.text_metrics import words_of
 from training.curation.toml import Closed
 
 RULES: Final = "rules"  # the repairer that is no model: `fixing.repair`

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from core.errors import BackendError, UsageError, printable
 from core.files.model_folder import PICKLE, SAFETENSORS, weight_files
-from plugins.minigpt4.convert.sources import read_json
+from plugins.hf.tensors import read_json
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SMALL = ("*.json", "*.model", "*.jinja", "*.txt")

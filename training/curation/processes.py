@@ -39,7 +39,7 @@ from training.curation.steps.pictures import list_pictures
 
 Runnable = Literal["generate", "repair", "export"]
 State = Literal["idle", "starting", "running", "stopping", "busy"]
-ROOT: Final = Path(__file__).resolve().parents[3]
+ROOT: Final = Path(__file__).resolve().parents[2]
 INSTRUCTIONS: Final = ".instructions.toml"  # those that were typed where there is no file
 STARTING: Final = 600.0  # seconds in which a process that was started must have taken its folder
 # Options that were for one time: going on leaves them out.
@@ -177,7 +177,7 @@ def start(folder: CurationFolder, step: Runnable, options: Sequence[str], *, pic
         what = f"`{doing.step}`" if doing.step and doing.state != "busy" else "somebody"
         raise UsageError(f"{what} is at work in '{printable(folder.path)}'; wait for it, or stop it.")
     path = Path(os.path.abspath(folder.path))
-    command = [sys.executable, "-m", "training.curation.steps.processes", step, str(path), *pictures, *options]
+    command = [sys.executable, "-m", "training.curation.processes", step, str(path), *pictures, *options]
     before = _process(path)
     kept = {**(before.get("options") or {}), step: [one for one in options if one not in _ONCE]}
     with (path / OUTPUT).open("wb") as output:
@@ -235,7 +235,7 @@ def _note(path: Path, error: str) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """`python -m training.curation.steps.processes STEP DIR ...`: SIGTERM works as Ctrl-C; returns the exit code."""
+    """`python -m training.curation.processes STEP DIR ...`: SIGTERM works as Ctrl-C; returns the exit code."""
     import typer
 
     from training.curation.commands import curate
@@ -270,4 +270,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 if __name__ == "__main__":
     from core.launch import launch
 
-    launch("training.curation.steps.processes:main")
+    launch("training.curation.processes:main")

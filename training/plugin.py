@@ -21,7 +21,7 @@ def register_vision_backends(register: Register) -> None:
     """Offer `trained:RUN`, what a finished training learned beside the model it was trained with."""
     register(
         "trained",
-        "plugins.minigpt4.runtime.trained:open_trained",
+        "plugins.trained:open_trained",
         check="plugins.readiness:trained",
         description="A MiniGPT-4 with a projection of your own: trained:RUN, the folder of a finished training.",
         capabilities={
