@@ -6,7 +6,7 @@
 #   make test-lavis    the tests with the real salesforce-lavis, installed into an environment of its own
 #   make test-ray      the tests of batch on a cluster: with a real Ray of two workers on this machine
 #   make test-browser  the ways that people go through the dashboard, in a real Chromium (apt-get install chromium)
-#   make lint          ruff: rules and format
+#   make lint          ruff: rules and format; import-linter: layers and circles
 #   make types         mypy
 #   make docs          the documentation as a static site in build/docs
 #   make readme        put the demo's real output into the READMEs
@@ -53,6 +53,8 @@ lint: $(INSTALLED)
 	@$(BIN)/ruff check --quiet --output-format concise .
 	@$(BIN)/ruff format --quiet --check --output-format concise . || { \
 		echo "These are not formatted; run: $(BIN)/ruff format ." >&2; exit 1; }
+	@PYTHONPATH=. $(BIN)/lint-imports --no-cache >.import_linter.txt 2>&1 || { cat .import_linter.txt >&2; exit 1; }; \
+		rm -f .import_linter.txt
 	@echo "lint: nothing to complain about"
 
 types: $(INSTALLED)

@@ -6,7 +6,9 @@ It imports next to nothing, so that its first line is the first thing a command 
         from core.launch import guard, launch
 
         guard()
-        launch("agents.cli.main:run", command="caption", program="python -m agents.chatcaptioner")
+        from agents.cli import run
+
+        launch(run, command="caption", program="python -m agents.chatcaptioner")
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -27,8 +30,14 @@ class TerminatedError(KeyboardInterrupt):
 
 def main() -> None:
     """Entry point of `inquisight`. The command line lives layers above, so it is named and not imported."""
+
+    def run(argv: Sequence[str]) -> int:
+        import importlib
+
+        return int(importlib.import_module("agents.cli").run(argv))
+
     guard()
-    launch("agents.cli.main:run")
+    launch(run)
 
 
 def guard() -> None:
@@ -36,21 +45,20 @@ def guard() -> None:
     _handle(lambda number, _: os._exit(128 + number))
 
 
-def launch(target: str, **options: Any) -> NoReturn:
-    """Run `module:function`, which takes the arguments and gives the exit code, as this process. Does not return."""
-    guard()
-    import importlib
+def launch(run: Callable[..., int], **options: Any) -> NoReturn:
+    """Run this process as a command: `run(arguments, **options)` returns the exit code. Does not return.
 
+    `run` imports what it needs when it is called: another distribution may hide our packages, which is reported first.
+    """
+    guard()
     from core.console.streams import finish_streams, own_streams
     from core.errors import InquisightError
     from core.shadow import check_not_shadowed
 
     own_streams()
-    module, _, name = target.partition(":")
     code = 0
     try:
         check_not_shadowed()
-        run = getattr(importlib.import_module(module), name)
         hook, sys.unraisablehook = sys.unraisablehook, _unraisable
         _handle(_raise)
         try:

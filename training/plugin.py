@@ -9,7 +9,6 @@ What it registers lies in `training/`, floors above, so it is named here and not
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 from core.hookspecs import hookimpl
@@ -49,5 +48,9 @@ def register_trainers(register: Register) -> None:
 @hookimpl
 def register_commands(cli: Any) -> None:
     """Add `train`, `data` and `curate`."""
-    for module in ("training.commands", "training.data.commands", "training.curation.commands"):
-        importlib.import_module(module).add_to(cli)
+    from training import commands
+    from training.curation import commands as curation_commands
+    from training.data import commands as data_commands
+
+    for module in (commands, data_commands, curation_commands):
+        module.add_to(cli)

@@ -485,5 +485,6 @@ def _versions() -> dict[str, str]:
 
 if __name__ == "__main__":
     from core.launch import launch
+    from training.commands import main
 
-    launch("training.commands:main")
+    launch(main)

@@ -1,4 +1,4 @@
-"""How a batch is worked on. `local` does it on this machine, `ray` on many; another way is one more line in `ENGINES`.
+"""How a batch is worked on. `local` does it on this machine; `agents.batch.engines` names all.
 
 An engine takes a `EngineConfig` and yields a result for each of its items, in any order. It may read pictures and hold
 interviews wherever it likes: a worker elsewhere calls `local` too, with its own models and its share of the pictures.
@@ -8,7 +8,6 @@ yielded `work.knows` says yes to that picture's bytes.
 
 from __future__ import annotations
 
-import importlib
 import os
 import threading
 from collections import deque
@@ -21,7 +20,7 @@ from agents.batch.pipeline import InterviewTask, Outcome, PipelineConfig, Ready,
 from agents.llm.calls import metered
 from agents.llm.usage import Meter
 from core.datasets.pictures.sources import Item
-from core.errors import BackendError, ImageError, RegistryError, UsageError, printable
+from core.errors import BackendError, ImageError, RegistryError, printable
 from core.images.picture import Picture
 from core.net.remote import Pace
 from core.records import Caption
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from agents.batch.cluster import Cluster
     from core.vision import VisionBackend
 
-ENGINES: Final = {"local": "agents.batch.engine:local", "ray": "agents.batch.ray.engine:on_ray"}
 AHEAD: Final = 8  # pictures that are read before there is room for them
 WAITING: Final = 10_000  # pictures that wait for another one with the same bytes to be captioned
 
@@ -104,16 +102,6 @@ class Away:
 
 
 Engine = Callable[[EngineConfig], Generator[Result, None, None]]
-
-
-def find_engine(name: str) -> Engine:
-    """The engine of this name. Raises UsageError."""
-    target = ENGINES.get(name)
-    if target is None:
-        raise UsageError(f"there is no engine '{printable(name, 40)}'; there is {', '.join(ENGINES)}")
-    module, _, attribute = target.partition(":")
-    engine: Engine = getattr(importlib.import_module(module), attribute)
-    return engine
 
 
 def local(work: EngineConfig) -> Generator[Result, None, None]:

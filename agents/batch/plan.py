@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agents.batch.cluster import Cluster, parse_cluster
-from agents.batch.engine import find_engine
+from agents.batch.engines import find_engine
 from agents.batch.outputs import check_parquet, kind_of, with_shard
 from agents.batch.pipeline import PipelineConfig
 from agents.batch.shard_output import existing_shards

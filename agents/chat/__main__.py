@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 if __name__ == "__main__":
-    from core.launch import launch
+    from core.launch import guard, launch
 
-    launch("agents.cli.main:run", command="chat", program="python -m agents.chat")
+    guard()
+    from agents.cli import run
+
+    launch(run, command="chat", program="python -m agents.chat")

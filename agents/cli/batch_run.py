@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from agents.batch.engine import Away, Captioned, Described, EngineConfig, GaveUp, Repeated, Result, find_engine
+from agents.batch.engine import Away, Captioned, Described, EngineConfig, GaveUp, Repeated, Result
+from agents.batch.engines import find_engine
 from agents.batch.estimate import estimate
 from agents.batch.ledger import DONE, FINISHED, GAVE_UP, PENDING, SAME, Ledger
 from agents.batch.loading import Loader

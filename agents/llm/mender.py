@@ -1,13 +1,7 @@
-"""A chat model by name, asked for one repair at a time, with an account of what it cost.
-
-`agents` stands on the same floor as `training`, so its loader and its way of asking (waiting, retrying, one clear line
-per provider error) are named here and looked up when they are needed; nothing of LangChain is imported before.
-"""
+"""A chat model by name, asked for one repair at a time, with its calls and tokens counted."""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -18,8 +12,6 @@ from core.net.budgets import MORE
 from core.net.remote import Pace
 from core.stopping import current_halt
 
-LOADER: Final = "agents.llm.questioners:load_questioner"
-ASK: Final = "agents.llm.questioners:ask_reply"
 # Failures that belong to one text; any other one would meet the next text as well.
 OF_THE_TEXT: Final = frozenset({"ContentFilterError", "EmptyReplyError"})
 
@@ -82,8 +74,10 @@ class ChatMender:
     def __init__(self, name: str, *, temperature: float = 0.0, requests_per_second: float | None = None) -> None:
         self.name = name
         self._temperature = temperature
-        self._model = _resolve(LOADER)(name, temperature=temperature)
-        self._ask = _resolve(ASK)
+        from agents.llm.questioners import ask_reply, load_questioner  # imports LangChain
+
+        self._model = load_questioner(name, temperature=temperature)
+        self._ask = ask_reply
         self._pace = Pace(requests_per_second)
 
     def __call__(self, brief: str, request: str, *, seed: int, max_tokens: int) -> RepairReply:
@@ -94,19 +88,15 @@ class ChatMender:
         token = variable.set(counter)
         try:
             messages = [SystemMessage(brief), HumanMessage(request)]
-            limits = {"max_tokens": max_tokens, "retry_tokens": MORE * max_tokens}
-            reply = self._ask(self._model, messages, **limits, temperature=self._temperature, seed=seed)
+            reply = self._ask(
+                self._model, messages, max_tokens=max_tokens, retry_tokens=MORE * max_tokens,
+                temperature=self._temperature, seed=seed,
+            )  # fmt: skip
         except QuestionerError as error:
             return RepairReply(error=error, usage=counter.usage())
         finally:
             variable.reset(token)
         return RepairReply(reply.text, usage=counter.usage(), truncated=reply.truncated)
-
-
-def _resolve(target: str) -> Callable[..., Any]:
-    module, _, name = target.partition(":")
-    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    return found
 
 
 def _counter() -> tuple[Any, ContextVar[Any]]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 if __name__ == "__main__":
-    from core.launch import launch
+    from core.launch import guard, launch
 
-    launch("agents.cli.main:run", command="video", program="python -m agents.video")
+    guard()
+    from agents.cli import run
+
+    launch(run, command="video", program="python -m agents.video")

@@ -270,4 +270,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 if __name__ == "__main__":
     from core.launch import launch
 
-    launch("training.curation.processes:main")
+    launch(main)
