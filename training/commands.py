@@ -199,7 +199,7 @@ def runs(
     folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to look, folders below it too.")] = Path("."),
 ) -> None:
     """List the trainings on this disk, the newest first: folder, state, step."""
-    from training.runs.runs import find_runs
+    from training.runs.manage import find_runs
     from training.runs.status import describe
 
     for run in find_runs(folder):
@@ -210,7 +210,7 @@ def runs(
 @train.command()
 def stop(run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a training that is at work.")]) -> None:
     """Ask a training of this machine to end its step, write a checkpoint and leave."""
-    from training.runs.runs import stop as ask
+    from training.runs.manage import stop as ask
 
     ask(run)
 

@@ -4,7 +4,7 @@
     findings[0].field, findings[0].words       # "model", one line with the way out
     require(recipe, Path("mine"))              # raises NotReadyError
 
-`inquisight train` checks before it loads the model, `training.runs.runs.start` before it starts a process, and
+`inquisight train` checks before it loads the model, `training.runs.manage.start` before it starts a process, and
 the dashboard shows each finding at the field that is wrong. No model library is imported but for memory and dtype.
 """
 

@@ -20,8 +20,8 @@ from training.checkpoints import only_one, read_json, write_json
 from training.curation import processes as steps
 from training.curation.folder import PROCESS as CURATION
 from training.recipes import load_recipe
-from training.runs.runs import start as start_training
-from training.runs.runs import stop as stop_training
+from training.runs.manage import start as start_training
+from training.runs.manage import stop as stop_training
 from training.runs.status import is_starting
 
 SLEEPER = [sys.executable, "-c", "import sys; print('here', flush=True); sys.stdin.read()"]

@@ -19,7 +19,7 @@ from training.features.keep import keep_features
 from training.preflight import NotReadyError
 from training.recipes import Recipe
 from training.run import Interrupted, train
-from training.runs.runs import curve, describe, find_runs, resume, said, start, stop
+from training.runs.manage import curve, describe, find_runs, resume, said, start, stop
 from training.samples import forget_after
 
 pytestmark = pytest.mark.slow
@@ -148,7 +148,7 @@ def test_it_is_started_stopped_and_resumed_as_if_nothing_had_happened(world: Pat
 
 
 def test_one_that_cannot_begin_is_not_begun(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.runs.runs.subprocess.Popen", lambda *_, **__: pytest.fail("a process was started"))
+    monkeypatch.setattr("training.runs.manage.subprocess.Popen", lambda *_, **__: pytest.fail("a process was started"))
     run = tmp_path / "run"
     with pytest.raises(NotReadyError, match=r"config\.json") as caught:
         start(wanted(world, model=str(world / "pictures"), data="/nowhere"), run)
@@ -160,7 +160,7 @@ def test_one_that_fails_before_its_first_step_says_why(
 ) -> None:
     chosen = wanted(world, model=str(world / "pictures"))
     run = tmp_path / "run"
-    monkeypatch.setattr("training.runs.runs.require", lambda *_: None)  # as if it had been right a moment ago
+    monkeypatch.setattr("training.runs.manage.require", lambda *_: None)  # as if it had been right a moment ago
     start(chosen, run)
     assert until(run, "interrupted", "failed") == "failed"
     assert str(world / "pictures") in describe(run)["reason"] and not describe(run)["checkpoints"]

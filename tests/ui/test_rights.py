@@ -18,15 +18,19 @@ from tests.agents.fakes import CountingVision
 from tests.servers.listener import Listener
 from tests.training.curation.fakes import generated_folder, make_pictures
 from tests.ui.pages import assert_well, html_of, open_page, visitor_of, wait_for_jobs
-from training.curation.folder import PROCESS
+from training.curation.folder import PROCESS, CurationFolder
 from ui.pages import compare
 from ui.server.app import places
 from ui.state import conversations, interviews
 from ui.state import videos as films
+from ui.state.curation import CuratePageState
 from ui.state.model_choice import check_choice, may_type
 from ui.state.models import models
 from ui.state.options import UiOptions, get_options
-from ui.state.training_tools import room
+from ui.state.training import TrainPageState
+from ui.widgets.curation_steps import draw_new as draw_new_curation
+from ui.widgets.curation_steps import draw_steps
+from ui.widgets.new_training import draw_new as draw_new_training
 
 Png = Callable[..., bytes]
 ROOT = Path(__file__).resolve().parents[2]
@@ -267,10 +271,15 @@ def test_pages_of_the_machine_are_closed_to_visitors_however_they_get_there(visi
 
 
 @pytest.mark.parametrize("visited", KINDS, indirect=True)
-def test_nothing_of_the_machine_is_reached_past_its_pages(visited: str) -> None:
-    for name in ("runs", "recipes", "curation.steps", "curation.folder", "curation.desk"):
+def test_nothing_of_the_machine_is_reached_past_its_pages(visited: str, tmp_path: Path) -> None:
+    folder = CurationFolder(tmp_path / "curation", create=True)
+    for draw in (
+        lambda: draw_new_curation(CuratePageState(), tmp_path),
+        lambda: draw_steps(CuratePageState(), folder, lambda: pytest.fail("counted")),
+        lambda: draw_new_training(TrainPageState()),
+    ):
         with pytest.raises(UsageError, match="not open to visitors"):
-            room(name)
+            draw()
 
 
 def force(app: AppTest, key: str) -> None:
@@ -319,7 +328,7 @@ def test_a_training_is_started_with_the_recipes_model_only(
 ) -> None:
     serve(monkeypatch, UiOptions(host="0.0.0.0", visitors_may_use_server_paths=True))
     begun: list[Any] = []
-    monkeypatch.setattr("training.runs.runs.start", lambda *given: begun.append(given))  # a fake: starts no process
+    monkeypatch.setattr("training.runs.manage.start", lambda *given: begun.append(given))  # a fake: starts no process
     looked_at: list[Any] = []
     monkeypatch.setattr("training.preflight.check", lambda recipe, run: looked_at.append(recipe.model) or [])
     app = open_page("train")

@@ -110,7 +110,7 @@ def test_one_that_was_interrupted_can_be_resumed(make: Make, monkeypatch: pytest
     run = make("one", done=20, finished=False)
     (run / "output.txt").write_text("step 20/40\ninquisight: the memory of cuda is full at step 21.\n")
     resumed: list[Path] = []
-    monkeypatch.setattr("training.runs.runs.resume", lambda run: resumed.append(run))  # a fake: starts no process
+    monkeypatch.setattr("training.runs.manage.resume", lambda run: resumed.append(run))  # a fake: starts no process
     app = opened(run.parent)
     assert "failed" in html_of(app) and "memory of cuda is full" in app.error[0].value
     assert button(app, "Resume") is None, "there is no checkpoint to go on from"
@@ -132,7 +132,7 @@ def test_one_at_work_can_be_stopped_once(make: Make, monkeypatch: pytest.MonkeyP
     run = make("one", done=20, finished=False)
     sent: list[object] = []
     with only_one(run):
-        monkeypatch.setattr("training.runs.runs.ask_to_end", lambda process: not sent.append(process))
+        monkeypatch.setattr("training.runs.manage.ask_to_end", lambda process: not sent.append(process))
         status = {"state": "running", "time": time.time(), "rate": 12.5, "left": 90.0, "steps": 40}
         (run / "status.json").write_text(json.dumps(status))
         app = opened(run.parent)
@@ -225,7 +225,7 @@ def test_what_is_wrong_stands_at_its_field_and_nothing_is_started(
     ready: Callable[..., AppTest], changes: dict[str, str], place: str, words: str, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("training.runs.runs.subprocess.Popen", lambda *_, **__: pytest.fail("a process was started"))
+    monkeypatch.setattr("training.runs.manage.subprocess.Popen", lambda *_, **__: pytest.fail("a process was started"))
     if "lora_rank" in str(changes):
         real = importlib.util.find_spec
         monkeypatch.setattr(
@@ -252,7 +252,7 @@ def test_it_has_begun_when_its_process_says_that_it_trains(
         (out / "process.json").write_text(json.dumps({**describe_process(os.getpid()), "begun": time.time()}))
         return 1
 
-    monkeypatch.setattr("training.runs.runs.start", start)
+    monkeypatch.setattr("training.runs.manage.start", start)
     app = ready(settings="steps=40")
     button(app, "Start").click().run()
     assert_well(app)
@@ -273,7 +273,6 @@ def test_one_that_fails_before_it_trains_shows_its_own_words_and_what_to_do(
     ready: Callable[..., AppTest], tmp_path: Path
 ) -> None:
     """A real process: the sample vanishes between the check and the training."""
-    from training.runs import runs
 
     app = ready(settings="steps=40")
     broken = tmp_path / "broken"
@@ -281,19 +280,19 @@ def test_one_that_fails_before_it_trains_shows_its_own_words_and_what_to_do(
     whole = broken.joinpath("model.safetensors").read_bytes()
     app.text_input(key="train-model").set_value(str(broken)).run()
     assert not app.error
-    checked = runs.require
-    runs.require = lambda *_: broken.joinpath("tokenizer.json").unlink()  # after all checks
+    checked = manage.require
+    manage.require = lambda *_: broken.joinpath("tokenizer.json").unlink()  # after all checks
     try:
         button(app, "Start").click().run()
     finally:
-        runs.require = checked
+        manage.require = checked
     [run] = desk(app).chosen
     ticks = threading.Event()
-    while runs.describe(run)["state"] == "starting":
+    while manage.describe(run)["state"] == "starting":
         ticks.wait(0.2)
     app.run()
     assert_well(app)
-    assert runs.describe(run)["state"] == "failed" and not app.success
+    assert manage.describe(run)["state"] == "failed" and not app.success
     assert "tokenizer.json" in app.error[0].value and button(app, "Resume") is None
     button(app, "Start again").click().run()
     assert "tokenizer.json" in app.error[0].value, "it is checked again before it is started again"
@@ -307,7 +306,7 @@ def test_what_cannot_be_started_is_a_sentence(ready: Callable[..., AppTest], mon
     def start(recipe: Any, out: Path) -> int:
         raise UsageError("the training in there is finished already; name another folder.")
 
-    monkeypatch.setattr("training.runs.runs.start", start)
+    monkeypatch.setattr("training.runs.manage.start", start)
     app = ready()
     button(app, "Start").click().run()
     assert_well(app)

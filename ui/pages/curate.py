@@ -9,16 +9,22 @@ from typing import TYPE_CHECKING, Any, Final
 import streamlit as st
 
 from core.errors import printable
+from training.curation import toml, workspace
+from training.curation.folder import CurationFolder
+from training.curation.report import figures as curation_figures
+from training.curation.report import report as curation_report
+from training.curation.review import labels
+from training.curation.review.review import measured
+from training.curation.rules import rules as curation_rules
 from ui.state.curation import CuratePageState
 from ui.state.session import visitor
-from ui.state.training_tools import may_enter, room, root_box, shown_path
+from ui.state.training_tools import may_enter, root_box, shown_path
 from ui.text import count, label, plain, told
 from ui.views.review_view import MOST, draw_agreement, letters, marked_change, picture_of
 from ui.views.style import tag, text
 from ui.widgets.curation_steps import draw_new, draw_steps
 
 if TYPE_CHECKING:
-    from training.curation.folder import CurationFolder
     from training.curation.report.figures import Figures
     from training.curation.review.review import Review
     from training.curation.rules.rules import Rules, Verdict
@@ -31,7 +37,7 @@ PARTS: Final = {
     "report": "Progress and report",
     "new": "New",
 }
-STAGES: Final = {"repair": "Before the rules", "rules": "After the rules"}
+STAGES: Final[dict[labels.Stage, str]] = {"repair": "Before the rules", "rules": "After the rules"}
 LOOKS: Final = """<style>
 .st-key-review-picture img { max-height: min(62vh, 36rem); object-fit: contain; object-position: left; }
 @media (max-width: 640px) { .st-key-review-picture img { max-height: 38vh; } }
@@ -73,7 +79,7 @@ def _root(desk: CuratePageState) -> Path:
 
 
 def _choose(desk: CuratePageState, root: Path, place: Any) -> CurationFolder | None:
-    found: list[Path] = room("curation.desk").find_curations(root)
+    found: list[Path] = workspace.find_curations(root)
     if desk.path is not None and desk.message and desk.path not in found:
         found = [desk.path, *found]  # begun elsewhere, a moment ago
     if not found:
@@ -85,13 +91,11 @@ def _choose(desk: CuratePageState, root: Path, place: Any) -> CurationFolder | N
         return None
     with place:
         at = found.index(desk.path) if desk.path in found else 0
-        desk.open(
-            st.selectbox(
-                "Curation", found, index=at, format_func=lambda path: shown_path(path, root), key="curate-folder"
-            )
+        chosen = st.selectbox(
+            "Curation", found, index=at, format_func=lambda path: shown_path(path, root), key="curate-folder"
         )
-    opened: CurationFolder = room("curation.folder").Folder(desk.path)
-    return opened
+    desk.open(chosen)
+    return CurationFolder(chosen)
 
 
 # --- the review queue ---------------------------------------------------------------------------------------------
@@ -125,18 +129,17 @@ def _review(desk: CuratePageState, folder: CurationFolder) -> None:
     if not reviewer:
         st.info("Write your name, and the first text comes.", icon=":material/badge:")
         return
-    work = room("curation.desk")
-    if desk.review is None and not work.is_drawn(folder, stage) and not _draw(desk, folder):
+    if desk.review is None and not workspace.is_drawn(folder, stage) and not _draw(desk, folder):
         return
     _queue(desk, folder)
 
 
-def _stage(desk: CuratePageState, where: str) -> str:
+def _stage(desk: CuratePageState, where: str) -> labels.Stage:
     key = f"curate-stage-{where}"
     chosen = st.segmented_control(
         "Sample", list(STAGES), default=desk.stage, required=True, format_func=STAGES.__getitem__, key=key
     )
-    return str(chosen or desk.stage)
+    return chosen or desk.stage
 
 
 def _draw(desk: CuratePageState, folder: CurationFolder) -> bool:
@@ -144,7 +147,7 @@ def _draw(desk: CuratePageState, folder: CurationFolder) -> bool:
     st.info("No sample is drawn yet. It is drawn once, and stays the same for all reviewers.", icon=":material/casino:")
     with st.form("draw"):
         left, right = st.columns(2)
-        size = left.number_input("Texts", 1, 100_000, room("curation.labels").SIZE, key="curate-size")
+        size = left.number_input("Texts", 1, 100_000, labels.SIZE, key="curate-size")
         seed = right.number_input("Seed", 0, 2**31, 0, key="curate-seed", help="Same seed, same sample")
         partly = st.checkbox("Draw it though not all texts are repaired", key="curate-partly")
         if not st.form_submit_button("Draw the sample", type="primary", icon=":material/casino:"):
@@ -154,10 +157,9 @@ def _draw(desk: CuratePageState, folder: CurationFolder) -> bool:
 
 
 def _sit_down(desk: CuratePageState, folder: CurationFolder, **drawn: Any) -> None:
-    kinds = room("curation.labels").Kinds.load(desk.kinds or None)
-    work = room("curation.desk")
-    desk.review = work.sit_down(folder, desk.reviewer, stage=desk.stage, kinds=kinds, **drawn)
-    desk.stamp = work.stamp_of_texts(folder)
+    kinds = labels.Kinds.load(desk.kinds or None)
+    desk.review = workspace.sit_down(folder, desk.reviewer, stage=desk.stage, kinds=kinds, **drawn)
+    desk.stamp = workspace.stamp_of_texts(folder)
 
 
 @st.fragment
@@ -189,7 +191,7 @@ def _queue(desk: CuratePageState, folder: CurationFolder) -> None:
 
 def _catch_up(desk: CuratePageState, folder: CurationFolder) -> None:
     """Begin, or begin again where somebody else has changed a text since."""
-    stamp = room("curation.desk").stamp_of_texts(folder)
+    stamp = workspace.stamp_of_texts(folder)
     if desk.review is not None and desk.stamp == stamp:
         return
     before = desk.review.item.id if desk.review is not None and desk.review.item is not None else None
@@ -209,7 +211,7 @@ def _do(desk: CuratePageState, folder: CurationFolder, review: Review) -> None:
         with told():
             review.edit(st.session_state.get(_edit_key(review), ""))
             desk.editing = False
-        desk.stamp = room("curation.desk").stamp_of_texts(folder)
+        desk.stamp = workspace.stamp_of_texts(folder)
     for move in ("keep", "skip", "back"):
         if move in moves:
             getattr(review, move)()
@@ -217,7 +219,7 @@ def _do(desk: CuratePageState, folder: CurationFolder, review: Review) -> None:
     if "undo" in moves:
         with told():
             review.undo()
-        desk.stamp = room("curation.desk").stamp_of_texts(folder)
+        desk.stamp = workspace.stamp_of_texts(folder)
 
 
 def _edit_key(review: Review) -> str:
@@ -246,7 +248,7 @@ def _text(desk: CuratePageState, review: Review) -> None:
         st.html(
             f'<p class="iq-caption" style="height:auto">{text(printable(item.text, limit=None)) or "(no text)"}</p>'
         )
-        st.caption(plain(room("curation.review").measured(item.text)))
+        st.caption(plain(measured(item.text)))
         return
     with st.form("edit", border=False):
         st.text_area("The text", item.text, height=220, key=_edit_key(review))
@@ -299,8 +301,8 @@ def _moves(desk: CuratePageState, review: Review) -> None:
 
 def _agreement(desk: CuratePageState, folder: CurationFolder) -> None:
     stage = _stage(desk, "agreement")
-    kinds = room("curation.labels").Kinds.load(desk.kinds or None)
-    pairs, differences = room("curation.desk").compare(folder, stage, kinds.names)
+    kinds = labels.Kinds.load(desk.kinds or None)
+    pairs, differences = workspace.compare(folder, stage, kinds.names)
     if not pairs:
         st.info("Agreement needs two people who have labelled the same texts.", icon=":material/group:")
         return
@@ -311,17 +313,16 @@ def _agreement(desk: CuratePageState, folder: CurationFolder) -> None:
 
 
 def _rules(desk: CuratePageState, folder: CurationFolder) -> None:
-    rules_room = room("curation.rules")
     with st.expander("Write rules of your own", icon=":material/code:"):
         given = st.text_area(
             "Rules, as TOML",
-            desk.rules or room("curation.toml").default_file("rules").read_text("utf-8"),
+            desk.rules or toml.default_file("rules").read_text("utf-8"),
             height=360,
             key="curate-rules",
             help="The hits are counted anew when you leave the field or press Ctrl+Enter",
         )
     desk.rules = given
-    whole: Rules = rules_room.Rules.parse(given)
+    whole: Rules = curation_rules.Rules.parse(given)
     rules = whole.without(desk.off)
     verdict = _verdict(desk, folder, rules)
     total = len(verdict.kept) + len(verdict.dropped)
@@ -350,11 +351,10 @@ def _rules(desk: CuratePageState, folder: CurationFolder) -> None:
 
 
 def _verdict(desk: CuratePageState, folder: CurationFolder, rules: Rules) -> Verdict:
-    work = room("curation.desk")
-    key = (str(folder.path), work.stamp(folder), json.dumps(rules.model_dump(mode="json")))
+    key = (str(folder.path), workspace.stamp(folder), json.dumps(rules.model_dump(mode="json")))
     if desk.verdict is None or desk.verdict[0] != key:
         with st.spinner("The rules are tried"):
-            desk.verdict = (key, work.try_rules(folder, rules))
+            desk.verdict = (key, workspace.try_rules(folder, rules))
     return desk.verdict[1]
 
 
@@ -387,7 +387,7 @@ def _apply(folder: CurationFolder, rules: Rules) -> None:
     with st.container(horizontal=True):
         if st.button("Apply the rules", type="primary", key="curate-apply", icon=":material/rule:"):
             with told():
-                done = room("curation.desk").apply_rules(folder, rules, partly=partly)
+                done = workspace.apply_rules(folder, rules, partly=partly)
                 st.success(f"{count(len(done.kept), 'text')} kept, {len(done.dropped)} dropped.")
         st.download_button(
             "These rules as a file",
@@ -417,8 +417,7 @@ def _report(desk: CuratePageState, folder: CurationFolder) -> None:
         _bar("Kept by the rules", int(found.verdict["kept"]), found.pictures, "picture")
     if found.stale:
         st.warning("Texts or labels came after the rules ran; apply them again.", icon=":material/update:")
-    reports = room("curation.report")
-    markdown = reports.markdown(folder, found, {})
+    markdown = curation_report.markdown(folder, found, {})
     with st.container(horizontal=True):
         st.download_button(
             "Report as a file",
@@ -433,7 +432,7 @@ def _report(desk: CuratePageState, folder: CurationFolder) -> None:
             "Write it into the folder, with plots", key="curate-report-write", icon=":material/bar_chart:"
         )
     if write:
-        file, missing = reports.write_report(folder, found, folder.path / "report")
+        file, missing = curation_report.write_report(folder, found, folder.path / "report")
         st.success(plain(f"Written to {file}."), icon=":material/check:")
         if missing:
             st.warning(plain(missing))
@@ -445,10 +444,10 @@ def _report(desk: CuratePageState, folder: CurationFolder) -> None:
 
 
 def _figures(desk: CuratePageState, folder: CurationFolder) -> Figures:
-    key = (str(folder.path), room("curation.desk").stamp(folder))
+    key = (str(folder.path), workspace.stamp(folder))
     if desk.figures is None or desk.figures[0] != key:
         with st.spinner("Everything is counted"):
-            desk.figures = (key, room("curation.figures").count(folder))
+            desk.figures = (key, curation_figures.count(folder))
     return desk.figures[1]
 
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import streamlit as st
 
+from training.runs import manage
 from ui.state.session import visitor
 from ui.state.training import TrainPageState
-from ui.state.training_tools import may_enter, room, root_box, shown_path
+from ui.state.training_tools import may_enter, root_box, shown_path
 from ui.text import complete, count, plain, seconds, told
 from ui.views.style import tag, text
 from ui.widgets.attention import lead_to
@@ -57,7 +58,7 @@ def page() -> None:
 def _runs(desk: TrainPageState) -> None:
     root = root_box("train-root", desk.root, "trainings")
     desk.root = st.session_state["train-root"]
-    found: list[Path] = room("runs").find_runs(root)
+    found: list[Path] = manage.find_runs(root)
     runs = list(dict.fromkeys([*(run for run in desk.chosen if run.is_dir()), *found]))
     if not runs:
         st.info("No training lies there. Start one, or name another folder.", icon=":material/model_training:")
@@ -79,7 +80,7 @@ def _runs(desk: TrainPageState) -> None:
 
 
 def _describe(run: Path) -> dict[str, Any]:
-    found: dict[str, Any] = room("runs").describe(run)
+    found: dict[str, Any] = manage.describe(run)
     return found
 
 
@@ -191,7 +192,7 @@ def _buttons(desk: TrainPageState, run: Path, facts: dict[str, Any]) -> None:
             help="It ends its step, writes a checkpoint and can be resumed",
         ):
             with told():
-                room("runs").stop(run)
+                manage.stop(run)
                 st.rerun()
         return
     if state == "finished":
@@ -205,7 +206,7 @@ def _buttons(desk: TrainPageState, run: Path, facts: dict[str, Any]) -> None:
             help="Go on from the newest checkpoint, as if it had never stopped" if saved else "Once the cause is gone",
         ):
             with told():
-                room("runs").resume(run)
+                manage.resume(run)
                 desk.awaited = run
                 st.rerun()
         if not saved:  # nothing was learned yet, so another recipe loses nothing
@@ -229,11 +230,7 @@ def _change(desk: TrainPageState, run: Path) -> None:
 
 
 def _curves(facts: dict[Path, dict[str, Any]], names: dict[Path, str]) -> None:
-    rows = [
-        {"step": step, "loss": value, "training": names[run]}
-        for run in facts
-        for step, value in room("runs").curve(run)
-    ]
+    rows = [{"step": step, "loss": value, "training": names[run]} for run in facts for step, value in manage.curve(run)]
     if not rows:
         st.caption("The curve begins with the first step.")
         return
@@ -275,7 +272,7 @@ def _in_words(name: str, table: pd.DataFrame) -> str:
 
 
 def _samples(run: Path, name: str, *, several: bool) -> None:
-    said = room("runs").said(run)
+    said = manage.said(run)
     if not said:
         return
     st.subheader(f"What {plain(name)} says" if several else "What it says", anchor=False)

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 ROOT: Final = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 if ROOT not in sys.path:  # `streamlit run` puts only the script's own folder there
@@ -18,7 +18,7 @@ if ROOT not in sys.path:  # `streamlit run` puts only the script's own folder th
 
 import streamlit as st  # noqa: E402
 
-from core.errors import InquisightError  # noqa: E402
+from core.errors import InquisightError, UsageError  # noqa: E402
 from ui.state.navigation import remember  # noqa: E402
 from ui.state.options import UiOptions, get_options  # noqa: E402
 from ui.text import count, plain, sentence, told  # noqa: E402
@@ -40,9 +40,17 @@ class PageEntry:
     def draw(self) -> Callable[[], None]:
         def page() -> None:
             with told():
-                importlib.import_module(f"ui.pages.{self.name}").page()
+                self._module().page()
 
         return page
+
+    def _module(self) -> Any:
+        try:
+            return importlib.import_module(f"ui.pages.{self.name}")
+        except ModuleNotFoundError as error:
+            raise UsageError(
+                f"this page needs the module '{error.name}', which is not installed: pip install 'inquisight[train]'"
+            ) from error
 
 
 PLACES = (

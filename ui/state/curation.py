@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from training.curation.report.figures import Figures
+    from training.curation.review.labels import Stage
     from training.curation.review.review import Review
     from training.curation.rules.rules import Verdict
 
@@ -19,7 +20,7 @@ class CuratePageState:
     root: str = ""
     path: Path | None = None
     part: str = "review"
-    stage: str = "repair"
+    stage: Stage = "repair"
     reviewer: str = ""
     kinds: str = ""
     keys: bool = True

@@ -1,22 +1,14 @@
-"""The training plugin's rooms, for the pages Curate and Train.
-
-A page knows no plugin: the package is the one that the registered trainer comes from.
-"""
+"""What the pages Curate and Train share: who may open them, and which folder of this machine they list."""
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
-from typing import Any, Final
 
 import streamlit as st
 
-from core.errors import RegistryError, printable
-from core.registry import get_registry
+from core.errors import printable
 from ui.state.options import require_server_paths
 from ui.text import told
-
-TRAINER: Final = "stage2"
 
 
 def may_enter() -> bool:
@@ -25,28 +17,6 @@ def may_enter() -> bool:
         require_server_paths()
         return True
     return False
-
-
-def room(name: str) -> Any:
-    """The module `name` ("runs", "curation.desk") of the package that trains.
-
-    Everything that these pages read, start and stop is behind it. Raises RegistryError, and UsageError for visitors who
-    may not use folders of this machine.
-    """
-    require_server_paths()
-    entry = get_registry().find("trainer", TRAINER)
-    if not isinstance(entry.target, str):
-        raise RegistryError(f"the trainer '{entry.name}' of {entry.distribution} offers nothing to look at here.")
-    package = entry.target.partition(":")[0].rpartition(".")[0]
-    whole = f"{package}.{name}"
-    try:
-        return importlib.import_module(whole)
-    except ModuleNotFoundError as error:
-        if error.name and whole.startswith(error.name):
-            raise RegistryError(f"the trainer '{entry.name}' of {entry.distribution} has no '{name}'.") from None
-        raise RegistryError(
-            f"this page needs the module '{error.name}', which is not installed: pip install 'inquisight[train]'"
-        ) from error
 
 
 def shown_path(path: Path, root: Path) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import streamlit as st
 
@@ -15,14 +15,16 @@ from core.datasets.left_out import LeftOut
 from core.datasets.text_lines import split_lines
 from core.registry import get_registry
 from core.settings import get_settings
+from training.curation import processes
+from training.curation.steps import repair as repair_step
 from ui.state.model_choice import RULES, Kind, blocked, require
-from ui.state.training_tools import room
+from ui.state.options import require_server_paths
 from ui.text import complete, count, plain, seconds, told
 from ui.views.style import tag, text
 from ui.widgets.model_choice import choose_eye, choose_mender, draw_blocked
 
 if TYPE_CHECKING:
-    from training.curation.folder import CurationFolder, Step
+    from training.curation.folder import CurationFolder
     from training.curation.processes import Doing
     from training.curation.report.figures import Figures
     from ui.state.curation import CuratePageState
@@ -36,7 +38,8 @@ LEAVING: Final = {"repair": "It waits for the calls under way, which are paid fo
 
 
 def draw_new(desk: CuratePageState, root: Path) -> None:
-    """A curation to begin: which pictures, how many, who looks at them, and where it is kept."""
+    """A curation to begin: which pictures, how many, who looks at them, and where it is kept. Raises UsageError."""
+    require_server_paths()
     left, right = st.columns([3, 2], gap="large")
     with left:
         pictures = st.text_input(
@@ -88,7 +91,7 @@ def draw_new(desk: CuratePageState, root: Path) -> None:
     left_out = LeftOut()
     with told():
         require(vision=[vision])
-        found = room("curation.steps").begin(
+        found = processes.begin(
             path,
             pictures,
             vision,
@@ -115,22 +118,22 @@ def _follows(vision: str) -> bool:
 
 
 def draw_steps(desk: CuratePageState, folder: CurationFolder, counted: Callable[[], Figures]) -> None:
-    """Each step with how far it is and what can be done; drawn anew while one is at work."""
+    """Each step with how far it is and what can be done; drawn anew while one is at work. Raises UsageError."""
+    require_server_paths()
     if desk.message:
         st.success(plain(desk.message), icon=":material/check:")
         desk.message = ""
     st.html(LOOKS)
-    steps = room("curation.steps")
     found = counted()
-    if not steps.watch(folder.path).at_work:
+    if not processes.watch(folder.path).at_work:
         with st.container():
-            _cards(desk, folder, found, steps.watch(folder.path))
+            _cards(desk, folder, found, processes.watch(folder.path))
         return
 
     @st.fragment(run_every=EVERY, key="curate-steps")
     def part() -> None:
         with told():
-            doing = steps.watch(folder.path)
+            doing = processes.watch(folder.path)
             _cards(desk, folder, found, doing)
             if not doing.at_work:
                 st.rerun()
@@ -180,7 +183,7 @@ def _live(desk: CuratePageState, folder: CurationFolder, doing: Doing) -> None:
     )
     if desk.pressing("make-stop"):
         with told():
-            room("curation.steps").stop(folder.path)
+            processes.stop(folder.path)
             st.rerun()
 
 
@@ -193,7 +196,7 @@ def _start(
     desk: CuratePageState,
     folder: CurationFolder,
     label: str,
-    step: str,
+    step: processes.Runnable,
     options: list[str],
     *,
     key: str = "",
@@ -205,19 +208,22 @@ def _start(
     if desk.pressing(name):
         with told():
             _check_models(folder, step, options)
-            room("curation.steps").start(folder, step, options)
+            processes.start(folder, step, options)
             st.rerun()
 
 
 def _check_models(folder: CurationFolder, step: str, options: Sequence[str] = ()) -> None:
     """Raise UsageError where the step would load a model that may not be chosen here; its process asks nobody."""
-    models: tuple[tuple[Kind, Step, str], ...] = (("eye", "generate", "vision"), ("questioner", "repair", "repairer"))
+    models: tuple[tuple[Kind, Literal["generate", "repair"], str], ...] = (
+        ("eye", "generate", "vision"),
+        ("questioner", "repair", "repairer"),
+    )
     for kind, needs, name in models:
         if step != needs:
             continue
         option = f"--{name}"
         given = options[options.index(option) + 1] if option in options else None
-        last = room("curation.steps").last_option
+        last = processes.last_option
         spec = given or folder.settings(needs).get(name) or last(folder.path, step, option)
         if spec and spec != RULES:
             require(**{"vision" if kind == "eye" else "questioner": [spec]})
@@ -245,7 +251,7 @@ def _describe(desk: CuratePageState, folder: CurationFolder, found: Figures, doi
             if desk.pressing(go):
                 with told():
                     _check_models(folder, "generate")
-                    room("curation.steps").resume(folder.path, "generate")
+                    processes.resume(folder.path, "generate")
                     st.rerun()
         elif aside:
             _start(
@@ -260,7 +266,6 @@ def _describe(desk: CuratePageState, folder: CurationFolder, found: Figures, doi
 
 
 def _repair(desk: CuratePageState, folder: CurationFolder, found: Figures, doing: Doing) -> None:
-    steps, repairs = room("curation.steps"), room("curation.repair")
     aside = sum(found.unrepaired.values())
     done = found.repaired + aside
     _bar(done, found.generated, "text", aside)
@@ -281,14 +286,14 @@ def _repair(desk: CuratePageState, folder: CurationFolder, found: Figures, doing
     left, right = st.columns([3, 2], gap="medium")
     with left:
         mender = choose_mender("make-mender", begun or get_settings().questioner, disabled=bool(begun))
-    prices = repairs.Prices.of(folder)
+    prices = repair_step.Prices.of(folder)
     with right, st.expander("Pace and cost", icon=":material/payments:"):
         at_once = st.number_input("Calls at a time", 1, 256, 4, key="make-at-once")
         price_in = st.number_input(
             "Price of a million tokens read", 0.0, None, prices.input, key="make-price-in", help="In any currency"
         )
         price_out = st.number_input("Price of a million tokens written", 0.0, None, prices.output, key="make-price-out")
-        before = steps.last_option(folder.path, "repair", "--max-cost")
+        before = processes.last_option(folder.path, "repair", "--max-cost")
         most = st.number_input(
             "Stop when it has cost",
             0.0,
@@ -326,7 +331,7 @@ def _export(desk: CuratePageState, folder: CurationFolder, found: Figures, doing
     if found.verdict is None or found.stale:
         st.caption("It takes what the rules kept, once they have run.")
         return
-    last = room("curation.steps").last_option(folder.path, "export", "--to")
+    last = processes.last_option(folder.path, "export", "--to")
     place = st.text_input(
         "Folder for the data set",
         last or str(folder.path.with_name(f"{folder.path.name}-stage2")),

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 import streamlit as st
 
 from core.errors import InquisightError, UsageError
+from training import preflight, recipes
+from training.data import sample_set
+from training.runs import manage
 from ui.state.options import get_options
-from ui.state.training_tools import room
 from ui.text import attempt, complete, count, plain, show_trouble
 from ui.views.style import tag, text
 from ui.widgets.attention import lead_to
@@ -27,14 +29,14 @@ _FITTED: Final = ("Length", "Learning rate")  # of the summary, where the recipe
 
 
 def draw_new(desk: TrainPageState) -> None:
-    """Draw it."""
+    """The form for a new training. Raises UsageError for visitors who may not use folders of this machine."""
+    require_server_paths()
     show_trouble()
     with st.container(key="train-form"):
         _form(desk)
 
 
 def _form(desk: TrainPageState) -> None:
-    recipes = room("recipes")
     shipped = list(recipes.shipped())
     earlier = desk.again / "recipe.toml" if desk.again is not None else None
     names = [*([str(earlier)] if earlier is not None and earlier.is_file() else []), *shipped]
@@ -121,7 +123,7 @@ def _named(name: str, title: str, desk: TrainPageState) -> str:
 @st.cache_data(ttl=10, max_entries=20, show_spinner=False)
 def _findings(of: str, where: str, _recipe: Recipe, _run: Path | None) -> list[PreflightFinding]:
     """What is known to keep it from working; looked at anew every ten seconds."""
-    found: list[PreflightFinding] = room("preflight").check(_recipe, _run)
+    found: list[PreflightFinding] = preflight.check(_recipe, _run)
     return found
 
 
@@ -143,7 +145,7 @@ def _start(desk: TrainPageState, recipe: Recipe | None, run: Path | None, findin
 
 def _begin(desk: TrainPageState, recipe: Recipe, run: Path) -> None:
     """Start the process; that it has begun is said once it reports that it trains."""
-    room("runs").start(recipe, run)
+    manage.start(recipe, run)
     desk.chosen, desk.part, desk.version = [run], "runs", desk.version + 1
     desk.awaited, desk.again = run, None
     st.session_state["train-part"] = "runs"
@@ -170,10 +172,10 @@ def _small(shipped: list[str]) -> None:
 
 def _use_small() -> None:
     if not SAMPLE.is_dir():
-        room("data.sample_set").write_sample(SAMPLE.absolute())
+        sample_set.write_sample(SAMPLE.absolute())
     run = next(path for number in range(1, 1000) if not (path := Path("runs") / f"{SMALL}-{number}").exists())
     filled = {
-        "recipe": SMALL, "model": room("recipes").SMALL, "data": str(SAMPLE), "out": str(run), "settings": ""
+        "recipe": SMALL, "model": recipes.SMALL, "data": str(SAMPLE), "out": str(run), "settings": ""
     }  # fmt: skip
     st.session_state.update({f"train-{name}": value for name, value in filled.items()})
     lead_to("train-start", control=True)

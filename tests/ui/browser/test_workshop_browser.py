@@ -13,7 +13,7 @@ from docs.dashboard_world import make_curation, make_model, make_pictures
 from training.curation.folder import CurationFolder
 from training.curation.review.labels import Labels
 from training.curation.steps.repair import repaired
-from training.runs.runs import describe
+from training.runs.manage import describe
 
 expect: Any = pytest.importorskip("playwright.sync_api", reason="pip install playwright").expect
 LONG = 120_000
