@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from agents.batch.pipeline import InterviewTask, Outcome, PipelineConfig, Ready, interview_many
@@ -109,8 +109,7 @@ def local(work: EngineConfig) -> Generator[Result, None, None]:
     vision, questioner = work.models()
     metered(questioner, work.meter, rate=work.rate, pace=work.pace)
     twins = _Twins()
-    how = _fitted(work.how, questioner)
-    outcomes = interview_many(_tasks(work, twins), vision, questioner, how, stop=work.stop, halt=work.halt)
+    outcomes = interview_many(_tasks(work, twins), vision, questioner, work.how, stop=work.stop, halt=work.halt)
     try:
         for outcome in outcomes:
             if isinstance(outcome, Ready):
@@ -125,7 +124,7 @@ def local(work: EngineConfig) -> Generator[Result, None, None]:
                     yield Repeated(item, outcome.caption.picture.sha256)
     finally:
         twins.close()
-        outcomes.close()  # type: ignore[attr-defined]
+        outcomes.close()
 
 
 def result_of(outcome: Outcome) -> Captioned | GaveUp:
@@ -134,14 +133,6 @@ def result_of(outcome: Outcome) -> Captioned | GaveUp:
         return Captioned(outcome.tag, outcome.caption)
     where = "eye" if isinstance(outcome.error, BackendError | RegistryError) else "questioner"
     return GaveUp(outcome.tag, where, str(outcome.error), outcome.caption)
-
-
-def _fitted(how: PipelineConfig, questioner: BaseChatModel) -> PipelineConfig:
-    """A pipeline in this process has one random generator for all its calls, so they must not overlap."""
-    from agents.llm.providers import PROVIDER
-
-    local_model = (questioner.metadata or {}).get(PROVIDER) == "huggingface"
-    return replace(how, concurrency=1) if local_model else how
 
 
 def _tasks(work: EngineConfig, twins: _Twins) -> Iterator[InterviewTask | Ready]:
