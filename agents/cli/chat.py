@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from agents.chat.repl import LoopEvent, Said
     from core.images.picture import Picture
     from core.records import Chat as ChatRecord
+    from core.records import PictureInfo
     from core.settings import Settings
     from core.vision import VisionBackend
 
@@ -83,7 +84,7 @@ class ChatFiles:
         as_json = file.suffix.casefold() == ".json"
         return write_new(file, record.to_json(indent=2) + "\n" if as_json else as_text(record))
 
-    def write_page(self, html: str, picture: Picture) -> Path:
+    def write_page(self, html: str, picture: PictureInfo) -> Path:
         from agents.chat.html_answer import write_beside, write_new
 
         if self.out is not None and not self._used:
