@@ -100,6 +100,7 @@ def test_while_modules_are_imported(shell: Shell, at: str, number: int) -> None:
         ("training.run", "torch"),
         ("training.curation.processes", "core.datasets.left_out"),
         ("ui.server.serve", "streamlit.web.cli"),
+        ("inquisight", "agents.cli.main"),
     ],
 )
 def test_every_way_in(shell: Shell, module: str, at: str) -> None:

@@ -1,0 +1,33 @@
+"""The events that `inquisight.interview` yields; the last one is Done, Failed or InterviewStopped."""
+
+from agents.interview.driver import (
+    Answered,
+    Done,
+    Encoded,
+    Event,
+    Failed,
+    InterviewStopped,
+    PlainCaption,
+    QuestionAsked,
+    QuestionRefused,
+    Started,
+    SummaryPiece,
+    SummaryWritten,
+    Waiting,
+)
+
+__all__ = [
+    "Answered",
+    "Done",
+    "Encoded",
+    "Event",
+    "Failed",
+    "InterviewStopped",
+    "PlainCaption",
+    "QuestionAsked",
+    "QuestionRefused",
+    "Started",
+    "SummaryPiece",
+    "SummaryWritten",
+    "Waiting",
+]
