@@ -81,6 +81,9 @@ def unquote_types(*event: Any) -> tuple[str, str | None] | None:
 
 
 def setup(app: Any) -> dict[str, bool]:
+    import inquisight
+
+    inquisight.Chat.__name__ = "Chat"  # otherwise autodoc shows no more than "alias of Conversation"
     app.connect("source-read", read_source)
     app.connect("autodoc-process-signature", unquote_types)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -39,9 +39,8 @@ def test_python_examples_run(reader: Talk) -> None:
     done = reader.python(chat.replace('"pocket"', '"parrot"'))
     assert done.returncode == 0 and "heard: What is it?" in done.stdout and "Piece" in done.stdout, done.stderr
     [assistant] = blocks(ASSISTANT, "python")
-    code = (
-        assistant.replace('"pocket"', '"blocks"') + '\nprint(look_into("What?", "examples/photos/cat.jpg", "caller"))'
-    )
+    call = 'print(answer_question("What?", "examples/photos/cat.jpg", "caller"))'
+    code = assistant.replace('"pocket"', '"blocks"') + f"\n{call}"
     done = reader.python(code)
     assert "ask_about_picture -> Seen by blocks" in done.stdout and "I was told:" in done.stdout, done.stderr
 
