@@ -124,7 +124,7 @@ def prepare(
         raise UsageError(f"--template is '{printable(template, 40)}': take auto, vicuna or llama2.")
     if dtype not in ("auto", "bfloat16", "float16", "float32"):
         raise UsageError(f"--dtype is '{printable(dtype, 40)}': take auto, bfloat16, float16 or float32.")
-    from plugins.minigpt4.convert.conversion.trained import prepare as join
+    from plugins.minigpt4.convert.trained import prepare as join
 
     join(
         llm,
@@ -148,7 +148,7 @@ def export(
     ] = None,
 ) -> None:
     """Join a finished training with its model into a directory that opens as minigpt4:DIR, and elsewhere."""
-    from plugins.minigpt4.convert.conversion.trained import export as join
+    from plugins.minigpt4.convert.trained import export as join
 
     print(join(run, to, base=base))
 

@@ -334,7 +334,7 @@ def test_what_cannot_be_used_is_one_line(world: Path, finished: Path, tmp_path: 
         answer(f"{finished}?base={other}")
     deep = train(recipe(world, projection_layers=2, steps=2), tmp_path / "deep")
     with pytest.raises(UsageError, match="no place for; use it as trained:"):
-        from plugins.minigpt4.convert.conversion.trained import export
+        from plugins.minigpt4.convert.trained import export
 
         export(deep, tmp_path / "whole")
 

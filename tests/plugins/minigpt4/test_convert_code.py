@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 from core.errors import InquisightError
 from core.files.model_folder import REMOTE_CODE
 from plugins.minigpt4.convert.conversion import ConversionRequest, join_weights, prepare_plan
-from plugins.minigpt4.convert.conversion.trained import export
+from plugins.minigpt4.convert.trained import export
 from plugins.minigpt4.runtime.loading import check
 from tests.plugins.minigpt4 import convert_sources as sources
 from tests.plugins.minigpt4 import tiny
