@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMAND = "from core.launch import main; main()"
+COMMAND = "from inquisight.__main__ import main; main()"
 WAYS = {
     "python -c pass": ["-c", "pass"],
     "import typer, rich": ["-c", "import typer, rich.console"],

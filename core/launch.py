@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -26,18 +26,6 @@ _received: list[int] = []
 
 class TerminatedError(KeyboardInterrupt):
     """SIGTERM: as Ctrl-C, with its own exit code."""
-
-
-def main() -> None:
-    """Entry point of `inquisight`. The command line lives layers above, so it is named and not imported."""
-
-    def run(argv: Sequence[str]) -> int:
-        import importlib
-
-        return int(importlib.import_module("agents.cli").run(argv))
-
-    guard()
-    launch(run)
 
 
 def guard() -> None:

@@ -30,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def inquisight(folder: Path, *arguments: str, module: str = "agents.cli.main") -> subprocess.CompletedProcess[str]:
+def inquisight(folder: Path, *arguments: str, module: str = "agents.cli") -> subprocess.CompletedProcess[str]:
     """The command in a process of its own, with defaults only and no network to fall back on."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith("INQUISIGHT_")}
     return subprocess.run(

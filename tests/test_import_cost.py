@@ -60,15 +60,15 @@ def test_importing_core_alone_imports_next_to_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [("--help",), ("plugins",), ("caption", "--help"), ("history", "--help")])
 def test_the_command_line_is_light(arguments: tuple[str, ...], tmp_path: Path) -> None:
-    pytest.importorskip("agents.cli.main", reason="the command line is not there yet")
-    modules, printed = run("from core.launch import main; main()", *arguments, home=tmp_path)
+    pytest.importorskip("agents.cli", reason="the command line is not there yet")
+    modules, printed = run("from inquisight.__main__ import main; main()", *arguments, home=tmp_path)
     assert printed.strip()
     assert modules.isdisjoint(HEAVY)
 
 
 def test_help_loads_only_what_it_draws_with(tmp_path: Path) -> None:
     bare, _ = run("", home=tmp_path)
-    modules, printed = run("from core.launch import main; main()", "--help", home=tmp_path)
+    modules, printed = run("from inquisight.__main__ import main; main()", "--help", home=tmp_path)
     ours = {"core", "agents", "plugins", "ui", "training"}
     foreign = modules - bare - ours - set(sys.stdlib_module_names)
     assert "caption" in printed

@@ -47,9 +47,7 @@ def shell(tmp_path: Path) -> Shell:
     return made
 
 
-def run(
-    shell: Shell, *arguments: str, module: str = "agents.cli.main", **more: str
-) -> subprocess.CompletedProcess[str]:
+def run(shell: Shell, *arguments: str, module: str = "agents.cli", **more: str) -> subprocess.CompletedProcess[str]:
     """A command in a Python that was started for it, since the hook belongs to the start."""
     return subprocess.run(
         [sys.executable, "-m", module, *arguments],
@@ -63,7 +61,7 @@ def run(
 
 
 def interrupted(
-    shell: Shell, at: str, *arguments: str, module: str = "agents.cli.main", number: int = 2, **more: str
+    shell: Shell, at: str, *arguments: str, module: str = "agents.cli", number: int = 2, **more: str
 ) -> str:
     """What a command that gets the signal there prints on standard output."""
     environment = {"INTERRUPT_AT": at, "INTERRUPT_WITH": str(int(number)), **more}
@@ -93,8 +91,8 @@ def test_while_modules_are_imported(shell: Shell, at: str, number: int) -> None:
 @pytest.mark.parametrize(
     ("module", "at"),
     [
-        ("agents.chatcaptioner", "agents.cli.main"),
-        ("agents.cli.chat", "core.errors"),
+        ("agents.chatcaptioner", "agents.cli"),
+        ("agents.chat", "core.errors"),
         ("agents.batch", "typer"),
         ("agents.video", "typer"),
         ("training.run", "torch"),

@@ -29,7 +29,7 @@ def shell(tmp_path: Path) -> Shell:
     return made
 
 
-def raw(shell: Shell, *arguments: str, module: str = "agents.cli.main", **environment: str) -> tuple[int, bytes, bytes]:
+def raw(shell: Shell, *arguments: str, module: str = "agents.cli", **environment: str) -> tuple[int, bytes, bytes]:
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments],
         cwd=shell.folder,

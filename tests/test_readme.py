@@ -75,7 +75,7 @@ class Reader:
         programs = folder / "bin"
         programs.mkdir()
         self._program(programs / "python", f'exec {shlex.quote(sys.executable)} "$@"')
-        main = shlex.quote("from core.launch import main; main()")
+        main = shlex.quote("from inquisight.__main__ import main; main()")
         self._program(programs / "inquisight", f'exec {shlex.quote(sys.executable)} -c {main} "$@"')
         installed = folder / "site" / "inquisight_echo-0.1.0.dist-info"
         installed.mkdir(parents=True)

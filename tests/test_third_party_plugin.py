@@ -63,7 +63,7 @@ class Environment:
 
     def inquisight(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """What the console command `inquisight` does."""
-        return self.run("-c", "from core.launch import main; main()", *arguments, **variables)
+        return self.run("-c", "from inquisight.__main__ import main; main()", *arguments, **variables)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Environment:
 
 @pytest.fixture
 def command(environment: Environment) -> Environment:
-    pytest.importorskip("agents.cli.main", reason="the command line is not there yet")
+    pytest.importorskip("agents.cli", reason="the command line is not there yet")
     return environment
 
 

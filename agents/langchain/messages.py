@@ -142,7 +142,7 @@ class Sources:
             if self.fetch is None:
                 raise UsageError(
                     f"{label} is a web address, '{shown}', and those are not opened; send the picture's "
-                    "bytes, or give EyeChatModel(fetch=...) that gets them."
+                    "bytes, or give VisionChatModel(fetch=...) that gets them."
                 )
             data = self.fetch(url)
             if not isinstance(data, bytes):
@@ -154,7 +154,7 @@ class Sources:
         if self.folder is None:
             raise UsageError(
                 f"{label} names a file, '{shown}', and those are not opened; send the picture's bytes, "
-                "or allow a folder with EyeChatModel(folder=...)."
+                "or allow a folder with VisionChatModel(folder=...)."
             )
         folder = self.folder.expanduser().resolve()
         name = unquote(urlsplit(url).path) if url[:5].lower() == "file:" else url

@@ -152,7 +152,7 @@ class VisionChatModel(BaseChatModel):
             if name not in cls.model_fields:
                 close = difflib.get_close_matches(name, cls.model_fields, n=1)
                 hint = f"; did you mean {close[0]!r}?" if close else ""
-                raise ValueError(f"EyeChatModel has no option {printable(name, 40)!r}{hint}")
+                raise ValueError(f"VisionChatModel has no option {printable(name, 40)!r}{hint}")
         return values
 
     # ---- what it is ------------------------------------------------------------------------------------------------

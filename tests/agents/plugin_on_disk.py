@@ -137,7 +137,7 @@ class Shell:
     def run(
         self,
         *arguments: str,
-        module: str = "agents.cli.main",
+        module: str = "agents.cli",
         stdin: bytes = b"",
         environment: dict[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
@@ -148,7 +148,7 @@ class Shell:
         out, err = done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
         return subprocess.CompletedProcess(done.args, done.returncode, out, err)
 
-    def program(self, main: str = "from core.launch import main; main()") -> None:
+    def program(self, main: str = "from inquisight.__main__ import main; main()") -> None:
         """Put `inquisight` on the path of what `script` runs."""
         if shutil.which("bash") is None:
             pytest.skip("the commands are written for a shell")

@@ -27,7 +27,7 @@ def talk(tmp_path_factory: pytest.TempPathFactory) -> Talk:
 
 
 def test_one_shot_questions_are_answered_in_order(talk: Talk) -> None:
-    done = talk.run("red.png", "blue.png", "--ask", "What?", "--ask", "Why?", "--seed", "1", module="agents.cli.chat")
+    done = talk.run("red.png", "blue.png", "--ask", "What?", "--ask", "Why?", "--seed", "1", module="agents.chat")
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     first, second = done.stdout.index("> What?"), done.stdout.index("> Why?")
     assert first < done.stdout.index("I see [red,blue], by seed") < second < done.stdout.index("heard: Why?")
@@ -38,7 +38,7 @@ def test_one_shot_questions_are_answered_in_order(talk: Talk) -> None:
 
 def test_both_names_of_the_command_do_the_same_with_a_seed(talk: Talk) -> None:
     one = talk.run("chat", "red.png", "--ask", "What?", "--seed", "3", "--json")
-    two = talk.run("red.png", "--ask", "What?", "--seed", "3", "--json", module="agents.cli.chat")
+    two = talk.run("red.png", "--ask", "What?", "--seed", "3", "--json", module="agents.chat")
     answers = [Chat.from_json(done.stdout).turns[0].answer for done in (one, two)]
     assert answers[0] == answers[1]
     assert one.stderr == two.stderr == ""

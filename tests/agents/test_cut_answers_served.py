@@ -152,7 +152,7 @@ def command(server: Server, folder: Path, *words: str) -> subprocess.CompletedPr
     }
     env = {**kept, **served, "PYTHONPATH": str(Path(__file__).parents[2]), "INQUISIGHT_HOME": str(folder / "home")}
     return subprocess.run(
-        [sys.executable, "-c", "from core.launch import main; main()", *words],
+        [sys.executable, "-c", "from inquisight.__main__ import main; main()", *words],
         cwd=folder,
         env=env,
         capture_output=True,

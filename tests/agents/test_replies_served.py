@@ -342,7 +342,7 @@ def test_a_silent_model_leaves_no_caption_behind(server: Server, tmp_path: Path,
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("INQUISIGHT_", "OPENAI_"))}
     root = str(Path(__file__).parents[2])
     done = subprocess.run(
-        [sys.executable, "-c", "from core.launch import main; main()", command, *more]
+        [sys.executable, "-c", "from inquisight.__main__ import main; main()", command, *more]
         + ["--vision", f"openai:{model}?base_url={server.url}"],
         cwd=tmp_path,
         env={**kept, "PYTHONPATH": root, "INQUISIGHT_HOME": str(tmp_path / "home")},

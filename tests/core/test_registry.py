@@ -334,7 +334,9 @@ def test_a_foreign_package_of_our_name_is_told_plainly(tmp_path: Path) -> None:
     assert shadowing() == {}
     (tmp_path / "agents").mkdir()
     (tmp_path / "agents" / "__init__.py").touch()
-    code = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]; from core.launch import main; main()"
+    code = (
+        f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]; from inquisight.__main__ import main; main()"
+    )
     done = subprocess.run([sys.executable, "-I", "-c", code, "--help"], capture_output=True, text=True, check=False)
     assert done.returncode == 1 and done.stdout == ""
     assert "package 'agents'" in done.stderr and str(tmp_path) in done.stderr and done.stderr.count("\n") == 1

@@ -12,7 +12,7 @@ from ui.server.app import PLACES, places
 from ui.state.options import UiOptions, get_options
 from ui.views.login import TRIES
 
-APP = Path(__file__).resolve().parents[2] / "ui" / "app.py"
+APP = Path(__file__).resolve().parents[2] / "ui" / "server" / "app.py"
 
 
 @pytest.fixture
@@ -70,4 +70,4 @@ def test_what_belongs_to_the_machine_is_not_for_everybody() -> None:
 
 def test_every_page_has_a_file() -> None:
     for place in PLACES:
-        assert (APP.parent / f"{place.name}.py").is_file()
+        assert (APP.parents[1] / "pages" / f"{place.name}.py").is_file()

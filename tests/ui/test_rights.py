@@ -199,7 +199,7 @@ def test_an_interview_that_is_opened_again_calls_nobody(visited: str, listener: 
 def test_compare_with_a_forged_model_calls_nobody(visited: str, listener: Listener, png: Png) -> None:
     app = open_page("compare")
     picture(app, png)
-    desk: compare.Desk = visitor_of(app).keep("compare", compare.Desk)
+    desk: compare.ComparePageState = visitor_of(app).keep("compare", compare.ComparePageState)
     desk.chosen, desk.other = ["counting", forged(listener)], forged(listener)
     with pytest.raises(UsageError, match=NOT_OFFERED):
         compare.begin(visitor_of(app), desk)

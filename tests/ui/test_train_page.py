@@ -25,6 +25,7 @@ from tests.ui.pages import assert_well, html_of, open_page, visitor_of
 from training.checkpoints import only_one
 from training.data.sample_set import write_sample
 from training.recipes import load_recipe
+from training.runs import manage
 from ui.pages.train import _few
 from ui.state.training import TrainPageState
 

@@ -12,7 +12,7 @@ from core.errors import InquisightError, UsageError
 from training import preflight, recipes
 from training.data import sample_set
 from training.runs import manage
-from ui.state.options import get_options
+from ui.state.options import get_options, require_server_paths
 from ui.text import attempt, complete, count, plain, show_trouble
 from ui.views.style import tag, text
 from ui.widgets.attention import lead_to

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 from core.errors import BackendError, UsageError, printable
 from core.files.model_folder import without_remote_code
 from plugins.minigpt4.runtime.training_run import (
-    _LORA,
     PROJECTION,
     check_base,
+    is_lora,
     lora_pairs,
     open_run,
     projection_module,
@@ -50,7 +50,7 @@ def export(run: Path, to: Path, *, base: Path | None = None, step: Callable[[int
         )
     to = writing.check_place(to, overwrite=False)
     pairs = lora_pairs(tensors)
-    changed = {f"language_model.{layer}.weight" for layer in pairs} | {n for n in tensors if not _LORA.fullmatch(n)}
+    changed = {f"language_model.{layer}.weight" for layer in pairs} | {n for n in tensors if not is_lora(n)}
     with writing.workplace(to, f"{trained.sha256}:{checked.digest}") as place:
         files: list[dict[str, Any]] = []
         for source in sorted(checked.files):

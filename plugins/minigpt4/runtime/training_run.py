@@ -169,6 +169,11 @@ def projection_width(module: nn.Module, which: int) -> int:
     return int(layers[0].in_features if which == 0 else layers[-1].out_features)
 
 
+def is_lora(name: str) -> bool:
+    """Whether `name` is a tensor of a LoRA adapter."""
+    return _LORA.fullmatch(name) is not None
+
+
 def lora_pairs(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     """LoRA's two matrices (rank, inputs) and (outputs, rank) by the layer they stand beside."""
     halves: dict[str, dict[str, torch.Tensor]] = {}

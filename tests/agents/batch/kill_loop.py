@@ -77,7 +77,7 @@ class Moments:
 
 def run(pictures: str, out: Path) -> int:
     outs = (out, out.with_suffix(".json"), out.with_suffix(".tar"))
-    return running.run(
+    return running.run_batch(
         BatchRequest(
             (pictures,), outs, vision="slow", questioner="scripted", rounds=4, seed=5, batch=4, concurrency=4,
             shard_size=10, save_beside=True, json=True,

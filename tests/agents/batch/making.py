@@ -93,7 +93,7 @@ def batch(*inputs: Path | str, out: Path, **fields: Any) -> int:
     """`inquisight batch`, in this process."""
     outs = (out, *fields.pop("more", ()))
     fields = {"vision": "hashed", "questioner": "scripted", "rounds": 4, "batch": 4, "concurrency": 4} | fields
-    return running.run(BatchRequest(inputs=tuple(map(str, inputs)), out=outs, **fields))
+    return running.run_batch(BatchRequest(inputs=tuple(map(str, inputs)), out=outs, **fields))
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

@@ -40,7 +40,7 @@ def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def refused(**fields: Any) -> str:
     before = "ray" in sys.modules
     with pytest.raises(InquisightError) as wrong:
-        running.run(BatchRequest(inputs=("photos",), out=(Path("captions.jsonl"),), vision="pocket", **fields))
+        running.run_batch(BatchRequest(inputs=("photos",), out=(Path("captions.jsonl"),), vision="pocket", **fields))
     assert "\n" not in str(wrong.value) and ("ray" in sys.modules) == before
     return str(wrong.value)
 

@@ -374,7 +374,7 @@ def test_two_processes_do_not_work_on_the_same_batch(eye: HashedEye) -> None:
 def test_what_cannot_work_is_told_in_one_line(eye: HashedEye, fields: dict[str, Any], words: str) -> None:
     request = {"inputs": ("photos",), "out": (OUT,), "vision": "hashed", "questioner": "scripted"} | fields
     with pytest.raises(InquisightError, match=re.escape(words)) as wrong:
-        running.run(BatchRequest(**request))
+        running.run_batch(BatchRequest(**request))
     assert "\n" not in str(wrong.value) and eye.looked == []
 
 

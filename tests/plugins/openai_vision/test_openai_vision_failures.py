@@ -79,7 +79,7 @@ def test_the_command_line_shows_that_line_and_no_more(server: str, tmp_path: Pat
     code = (
         "import core.registry as registry\n"
         "registry.BUILTINS['openai_vision'] = 'plugins.openai_vision'\n"
-        "from core.launch import main\n"
+        "from inquisight.__main__ import main\n"
         "main()\n"
     )
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("INQUISIGHT_", "OPENAI_"))}
