@@ -1,4 +1,4 @@
-"""The only place that opens a picture: path, bytes, file object or standard input to a safe RGB Picture.
+"""The only place that opens a picture: path, bytes, file object, standard input, PIL image or NumPy array to a Picture.
 
 What comes out is always upright, opaque 8-bit RGB. What cannot become that ends in one ImageError
 that names the file, what is wrong with it and the way out; the decoder's own words are never shown,
@@ -14,13 +14,13 @@ import stat
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 
 from PIL import Image, ImageMath, ImageOps, _imaging, features
 
@@ -31,6 +31,9 @@ from core.paths import why_missing
 from core.records import PictureInfo
 from core.sniff import WORDS, Kind, explain, header_size, sniff
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 200_000_000
 _COUNT_FRAMES_BELOW = 8_000_000  # bytes; counting walks the whole file, so a large one only gets "first frame"
@@ -38,6 +41,9 @@ _TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
 _FEATURES: dict[Kind, str] = {"AVIF": "avif", "JPEG2000": "jpg_2000", "WEBP": "webp"}  # libraries Pillow may lack
 _ONE_FRAME: frozenset[Kind] = frozenset({"JPEG", "BMP", "JPEG2000", "PPM", "ICO"})  # more in one: previews, sizes
 _pillow_limit_lock = threading.Lock()
+
+PictureSource: TypeAlias = "str | Path | bytes | BinaryIO | Image.Image | NDArray[Any] | Picture"
+"""What `open_picture` takes."""
 
 # Pillow warns about odd EXIF blocks and short reads in words made for programmers; what matters of it
 # becomes an ImageError here.
@@ -49,7 +55,7 @@ class Picture:
     """A decoded picture: upright, opaque RGB."""
 
     image: Image.Image = field(repr=False, compare=False)  # mode RGB, (height, width)
-    sha256: str  # of the original bytes, hex
+    sha256: str  # hex, of the original bytes; of the RGB pixels where the source was a PIL image or an array
     source: str  # where it came from, safe to print
     note: str | None = None  # what a user should know, e.g. "animated: first of 12 frames"
 
@@ -69,17 +75,32 @@ class Picture:
 
 
 def open_picture(
-    source: str | Path | bytes | BinaryIO,
+    source: PictureSource,
     *,
-    max_pixels: int = MAX_PIXELS,
+    max_pixels: int | None = None,
     max_bytes: int = MAX_BYTES,
     name: str | None = None,
 ) -> Picture:
     """Read and decode one picture in any format of `core.sniff.Kind`; `"-"` reads standard input.
 
-    The pixel count is checked on the header, before anything is decoded. `name` replaces the source
-    in messages and records. Raises ImageError.
+    A NumPy array has the shape (height, width), (height, width, 1), (height, width, 3) or (height, width, 4) with
+    values of type uint8, uint16, bool, or floats between 0 and 1; four channels are RGBA. A Picture is returned as it
+    is. The pixel count is checked on the header, before anything is decoded; `max_pixels=None` means
+    INQUISIGHT_MAX_PIXELS. `name` replaces the source in messages and records. Raises ImageError.
     """
+    if max_pixels is None:
+        from core.settings import get_settings
+
+        max_pixels = get_settings().max_pixels
+    if isinstance(source, Picture):
+        return replace(source, source=printable(name, limit=None)) if name else source
+    if isinstance(source, Image.Image):
+        label = name or str(getattr(source, "filename", "") or "PIL image")
+        return _from_pil(source, max_pixels, label)
+    numpy = sys.modules.get("numpy")  # nobody has an array without it
+    if numpy is not None and isinstance(source, numpy.ndarray):
+        label = name or "NumPy array"
+        return _from_pil(_from_array(source, max_pixels, f"'{printable(label)}'"), max_pixels, label)
     data, label = _read(source, max_bytes, name)
     quoted = f"'{printable(label)}'"
     kind = sniff(data)
@@ -122,7 +143,7 @@ def can_decode(kind: Kind) -> bool:
     return kind not in _FEATURES or bool(features.check(_FEATURES[kind]))
 
 
-def _read(source: str | Path | bytes | BinaryIO, max_bytes: int, name: str | None) -> tuple[bytes, str]:
+def _read(source: PictureSource, max_bytes: int, name: str | None) -> tuple[bytes, str]:
     """(bytes, label). Never reads more than `max_bytes` + 1."""
     if isinstance(source, bytes | bytearray | memoryview):
         data, label = bytes(source), name or "picture from memory"
@@ -131,9 +152,13 @@ def _read(source: str | Path | bytes | BinaryIO, max_bytes: int, name: str | Non
             return _read_stdin(max_bytes, name or "standard input")
         label = name or str(source)
         data = _read_path(str(source), max_bytes, f"'{printable(label)}'")
+    elif not callable(getattr(source, "read", None)):
+        raise ImageError(
+            f"a picture is a path, bytes, an open file, a PIL image or a NumPy array, not a {type(source).__name__}."
+        )
     else:
         label = name or str(getattr(source, "name", "") or "picture from a file object")
-        data = _read_stream(source, max_bytes, f"'{printable(label)}'")
+        data = _read_stream(cast(BinaryIO, source), max_bytes, f"'{printable(label)}'")
     _check_bytes(len(data), max_bytes, f"'{printable(label)}'")
     return data, label
 
@@ -184,6 +209,52 @@ def _read_stream(stream: BinaryIO, max_bytes: int, quoted: str) -> bytes:
         reason = (isinstance(error, OSError) and error.strerror) or "it is closed or not binary"
         raise ImageError(f"{quoted} cannot be read: {reason.lower()}.") from None
     return b"".join(parts)
+
+
+def _from_pil(image: Image.Image, max_pixels: int, label: str) -> Picture:
+    """The current frame of `image`, copied."""
+    quoted = f"'{printable(label)}'"
+    _check_size(image.size, max_pixels, quoted)
+    try:
+        with _pillow_limit(image.width * image.height):
+            image.load()
+        rgb, notes = _normalised(image, cast(Kind, image.format), quoted)
+    except ImageError:
+        raise
+    except Exception:  # the file behind it is truncated or closed, or its mode has no way to RGB
+        raise ImageError(
+            f"{quoted} is a PIL image of mode {printable(image.mode)} that cannot be converted to RGB; name its file "
+            "instead, or load and convert it first."
+        ) from None
+    digest = hashlib.sha256(f"RGB {rgb.width} x {rgb.height}\n".encode())
+    digest.update(rgb.tobytes())
+    return Picture(rgb, digest.hexdigest(), printable(label, limit=None), "; ".join([*notes, *_thin(rgb)]) or None)
+
+
+def _from_array(array: NDArray[Any], max_pixels: int, quoted: str) -> Image.Image:
+    """An image of mode L, RGB or RGBA with the values scaled to 8 bits."""
+    import numpy as np
+
+    channels = array.shape[2] if array.ndim == 3 else 1
+    if array.ndim not in (2, 3) or channels not in (1, 3, 4):
+        raise ImageError(
+            f"{quoted} has the shape {array.shape}; a picture has (height, width), (height, width, 3) or "
+            "(height, width, 4)."
+        )
+    height, width = array.shape[:2]
+    _check_size((width, height), max_pixels, quoted)
+    if np.issubdtype(array.dtype, np.floating):
+        if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
+            raise ImageError(f"{quoted} holds floats outside of 0 to 1; scale them, or convert them to uint8.")
+        array = (array * 255).round()
+    elif array.dtype == np.uint16:
+        array = (array + 128.0) // 257  # 65535 is white
+    elif array.dtype == bool:
+        array = array * 255
+    elif array.dtype != np.uint8:
+        raise ImageError(f"{quoted} holds values of type {array.dtype}; convert them to uint8.")
+    eight_bit = np.ascontiguousarray(array, dtype=np.uint8)
+    return Image.fromarray(eight_bit[:, :, 0] if array.ndim == 3 and channels == 1 else eight_bit)
 
 
 def _check_bytes(size: int, max_bytes: int, quoted: str) -> None:
@@ -239,15 +310,25 @@ def _decode(kind: Kind, data: bytes, max_pixels: int, quoted: str) -> tuple[Imag
         image.load()
         if isinstance(parts, JpegParts):
             check_whole(parts.scans, _pixels, grey_corner=_grey_corner(image))
-    rgb, remark = _to_rgb(image, kind, quoted)
-    notes += [remark] if remark else []
-    image.info.update(parts.info)
-    rgb, remark = _upright(image, rgb)
-    notes += [*([remark] if remark else []), *parts.notes]
-    if min(rgb.size) == 1 < max(rgb.size):
-        notes.append(f"only one pixel {'wide' if rgb.width == 1 else 'high'}")
+    rgb, remarks = _normalised(image, kind, quoted, parts.info)
+    return rgb, [*notes, *remarks, *parts.notes, *_thin(rgb)]
+
+
+def _normalised(
+    image: Image.Image, kind: Kind, quoted: str, info: Mapping[Any, Any] | None = None
+) -> tuple[Image.Image, list[str]]:
+    """(upright RGB copy without metadata, notes) of a loaded image; `info` is metadata that its decoder lacks."""
+    rgb, converted = _to_rgb(image, kind, quoted)
+    image.info.update(info or {})
+    rgb, turned = _upright(image, rgb)
     rgb.info = {}  # comments, profiles and EXIF (with the place of the photo) end here
-    return rgb, notes
+    return rgb, [note for note in (converted, turned) if note]
+
+
+def _thin(image: Image.Image) -> list[str]:
+    if min(image.size) > 1 or max(image.size) == 1:
+        return []
+    return [f"only one pixel {'wide' if image.width == 1 else 'high'}"]
 
 
 @contextmanager
