@@ -10,11 +10,15 @@ What calls a server asks `current_halt()` before each request, also before one t
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TypeVar
 from weakref import WeakSet
+
+T = TypeVar("T")
 
 
 class CalledOff(KeyboardInterrupt):
@@ -64,3 +68,18 @@ def halting(halt: threading.Event) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Run `work` in a thread. After a cancellation, no further call of a model begins in it."""
+    halt = Halt(current_halt())
+
+    def run() -> T:
+        with halting(halt):
+            return work()
+
+    try:
+        return await asyncio.to_thread(run)
+    except asyncio.CancelledError:
+        halt.set()
+        raise

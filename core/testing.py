@@ -97,6 +97,16 @@ class VisionBackendTests:
         answers = backend.answer([self.ask(image) for image in encoded])
         assert len(encoded) == len(answers) == len(sizes)
 
+    def test_one_question_about_one_picture(self, backend: VisionBackend) -> None:
+        picture, options = make_picture(colour=(255, 0, 0)), GenerationOptions(max_new_tokens=20)
+        image = backend.encode_image(picture)
+        assert image.info() == picture.info() and backend.encode_image(image) is image
+        [answer] = backend.answer([self.ask(image)])
+        assert answer == backend.ask(image, self.question, options=options)
+        assert answer == asyncio.run(backend.aask(picture, self.question, options=options))
+        with pytest.raises(UsageError):
+            backend.encode_image(EncodedImage(image.sha256, f"not {image.revision}", None))
+
     def test_nothing_in_nothing_out(self, backend: VisionBackend) -> None:
         assert backend.encode([]) == [] and backend.answer([]) == []
 

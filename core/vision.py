@@ -6,16 +6,23 @@ model library; a backend does so in its own module, when it is first created.
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+from weakref import WeakKeyDictionary
 
 from core.errors import BackendError, UsageError, printable
+from core.halting import CalledOff, current_halt, in_thread
 
 if TYPE_CHECKING:
-    from core.images import Picture
+    from core.images import Picture, PictureSource
+    from core.records import PictureInfo
+
+CHAT_TOKENS: Final = 300  # of an answer by a model that can hold a chat: MiniGPT-4's own limit
+SHORT_TOKENS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,18 @@ class EncodedImage:
     sha256: str  # of the picture's original bytes
     revision: str  # the backend's `revision` that made it
     data: Any = field(repr=False, compare=False)
+    picture: PictureInfo | None = field(default=None, repr=False, compare=False)  # filled in by `encode_image`
+
+    def info(self) -> PictureInfo:
+        """The record of the picture. Where its backend kept none, source and size (0 x 0) are unknown."""
+        from core.records import PictureInfo
+
+        return self.picture or PictureInfo(sha256=self.sha256, source="encoded image", width=0, height=0)
+
+    @property
+    def source(self) -> str:
+        """Where the picture came from, safe to print."""
+        return self.info().source
 
     @property
     def key(self) -> str:
@@ -39,7 +58,7 @@ class EncodedImage:
 class GenerationOptions:
     """How an answer is decoded. Temperature 0 means greedy decoding."""
 
-    max_new_tokens: int = 60
+    max_new_tokens: int = SHORT_TOKENS
     temperature: float = 0.0
     top_p: float = 0.9
     seed: int | None = None
@@ -131,6 +150,77 @@ class VisionBackend(ABC):
     def answer(self, questions: Sequence[VisualQuestion]) -> list[str]:
         """One answer per question, in order; an empty string where the model said nothing. Raises BackendError."""
 
+    def encode_image(self, image: PictureSource | EncodedImage) -> EncodedImage:
+        """Encode one picture: a path, bytes, open file, PIL image, NumPy array, `Picture`, or an encoded image.
+
+        An image that this backend encoded is returned as it is. Raises UsageError for one of another backend or
+        revision, ImageError, and BackendError.
+        """
+        opened = self.open_image(image)
+        if isinstance(opened, EncodedImage):
+            return opened
+        [encoded] = self.encode([opened])
+        return replace(encoded, picture=opened.info())
+
+    def open_image(self, image: PictureSource | EncodedImage) -> Picture | EncodedImage:
+        """Like `encode_image`, but a picture that has not been encoded yet is only opened."""
+        if not isinstance(image, EncodedImage):
+            from core.images import open_picture
+
+            return open_picture(image)
+        if image.revision != self.revision:
+            raise UsageError(
+                f"this image was encoded by a vision model of the revision '{printable(image.revision, 60)}', not by "
+                f"{printable(self.name)} ('{printable(self.revision, 60)}'); encode the picture again with that one."
+            )
+        return image
+
+    def ask(
+        self,
+        image: PictureSource | EncodedImage,
+        question: str | None = None,
+        *,
+        history: Sequence[tuple[str, str]] = (),
+        options: GenerationOptions | None = None,
+    ) -> str:
+        """Answer one question about one picture; without a question, caption it. "" where the model says nothing.
+
+        `history` holds the earlier (question, answer) pairs, oldest first. `options=None` decodes greedily, up to 300
+        tokens where the backend follows instructions, else 60. Raises UsageError, ImageError and BackendError.
+        """
+        if options is None:
+            options = GenerationOptions(CHAT_TOKENS if self.follows_instructions else SHORT_TOKENS)
+        [answer] = self.answer([VisualQuestion(self.encode_image(image), question, tuple(history), options)])
+        return answer
+
+    async def aask(
+        self,
+        image: PictureSource | EncodedImage,
+        question: str | None = None,
+        *,
+        history: Sequence[tuple[str, str]] = (),
+        options: GenerationOptions | None = None,
+    ) -> str:
+        """`ask` in a thread, so that the event loop stays free; at most `concurrent_batches` of them run at a time."""
+
+        def ask() -> str:
+            with self.turn():
+                return self.ask(image, question, history=history, options=options)
+
+        return await in_thread(ask)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Wait until fewer than `concurrent_batches` threads are in here; a thread in here may call this backend.
+
+        Raises CalledOff where the work of this thread was halted meanwhile.
+        """
+        count = self.concurrent_batches
+        with _slots_of(self), self.batch_worker(count) if count > 1 else nullcontext():
+            if (halt := current_halt()) is not None and halt.is_set():
+                raise CalledOff
+            yield
+
     def stream(self, question: VisualQuestion) -> Iterator[str]:
         """Yield the answer in pieces whose concatenation equals `answer([question])[0]`."""
         yield self.answer([question])[0]
@@ -165,3 +255,12 @@ class VisionBackend(ABC):
 
     def close(self) -> None:  # noqa: B027 - most backends hold nothing that needs closing
         """Release memory and processes; the backend is not used afterwards."""
+
+
+_slots: WeakKeyDictionary[VisionBackend, threading.Semaphore] = WeakKeyDictionary()
+_slots_lock = threading.Lock()
+
+
+def _slots_of(backend: VisionBackend) -> threading.Semaphore:
+    with _slots_lock:
+        return _slots.setdefault(backend, threading.Semaphore(backend.concurrent_batches))
