@@ -2,11 +2,11 @@
 
     for event in interview_picture(picture, vision, questioner, InterviewOptions(rounds=5), seed=1):
         ...
-    caption = caption_picture(picture, vision, questioner)      # the same, joined
+    caption = caption_picture(picture, vision, questioner)      # the same, joined; raises on failure
 
-The picture is encoded once, when the seeing model is first needed. A model that fails ends this
-picture with what was learned so far. `visual_question` and `ask_questioner` serve one need each, so
-that another driver can collect the needs of many interviews and answer them in one batch.
+The picture is encoded once, when the seeing model is first needed; an image that was encoded before is not encoded
+again. A model that fails ends this picture with what was learned so far. `visual_question` and `ask_questioner`
+serve one need each, so that another driver can collect the needs of many interviews and answer them in one batch.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from agents.prompts import Prompts
 from agents.seeds import call_seed
 from core.budgets import MORE
 from core.errors import BackendError, InquisightError, QuestionerError, UsageError
+from core.halting import CalledOff, current_halt
 from core.records import Caption, PictureInfo, Turn, run_key
 from core.tasks import Task
 from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
@@ -220,7 +221,7 @@ def described_options(options: InterviewOptions, prompts: Prompts) -> dict[str, 
 
 
 def run_key_of(
-    picture: Picture,
+    picture: Picture | EncodedImage,
     vision: VisionBackend,
     questioner: BaseChatModel,
     options: InterviewOptions,
@@ -260,7 +261,7 @@ def check_language(options: InterviewOptions, questioner: BaseChatModel) -> None
 
 
 def interview_picture(
-    picture: Picture,
+    picture: Picture | EncodedImage,
     vision: VisionBackend,
     questioner: BaseChatModel,
     options: InterviewOptions | None = None,
@@ -276,8 +277,10 @@ def interview_picture(
 
     `earlier`: a stopped or failed caption of the same picture, which is continued. `interview`: one
     that the caller keeps hold of, to inject questions or correct answers between events. `save` is called
-    after each answer and when the interview ends, however it ends, also by closing the generator.
+    after each answer and when the interview ends, however it ends, also by closing the generator. Raises UsageError
+    for an image that another vision model has encoded.
     """
+    picture = vision.open_image(picture)
     if interview is None:
         prompts = prompts or Prompts.load()
         interview = Interview.resumed(earlier, prompts, options) if earlier else Interview(prompts, options)
@@ -288,19 +291,32 @@ def interview_picture(
 
 
 def caption_picture(
-    picture: Picture,
+    picture: Picture | EncodedImage,
     vision: VisionBackend,
     questioner: BaseChatModel,
     options: InterviewOptions | None = None,
     **more: Any,
 ) -> Caption:
-    """`interview_picture`, joined: a caption whose `status` says how it ended. Ctrl-C is raised again after saving."""
-    *_, last = interview_picture(picture, vision, questioner, options, **more)
+    """Return the caption at the end of `interview_picture`.
+
+    Raises the InquisightError of a model that failed, or of a caption that could not be saved, with the caption as far
+    as it went as `error.partial`; KeyboardInterrupt where it was stopped.
+    """
+    return finished(interview_picture(picture, vision, questioner, options, **more))
+
+
+def finished(events: Iterator[Event]) -> Caption:
+    """Return the caption at the end of `events`; raises like `caption_picture`."""
+    *_, last = events
     if isinstance(last, Stopped):
         raise KeyboardInterrupt
     assert isinstance(last, Done)
-    if last.save_error:
-        raise last.save_error
+    error = last.error if isinstance(last, Failed) else None
+    if error and last.save_error:
+        error.add_note(f"The unfinished caption could not be saved either: {last.save_error}")
+    if error := error or last.save_error:
+        error.partial = last.caption
+        raise error
     return last.caption
 
 
@@ -309,7 +325,7 @@ class _Run:
 
     def __init__(
         self,
-        picture: Picture,
+        picture: Picture | EncodedImage,
         vision: VisionBackend,
         questioner: BaseChatModel,
         interview: Interview,
@@ -319,7 +335,7 @@ class _Run:
     ) -> None:
         self.picture, self.vision, self.questioner, self.interview = picture, vision, questioner, interview
         self.seed, self.save, self.seconds = seed, save, seconds
-        self.image: EncodedImage | None = None
+        self.image = picture if isinstance(picture, EncodedImage) else None
         self.error: InquisightError | None = None
 
     def spend(self, what: str, seconds: float) -> None:
@@ -335,6 +351,8 @@ class _Run:
             )
             try:
                 while not isinstance(self.interview.need, Finished):
+                    if (halt := current_halt()) is not None and halt.is_set():
+                        raise CalledOff
                     yield from self._step()
             except KeyboardInterrupt:
                 self.interview.stop()
@@ -400,6 +418,7 @@ class _Run:
 
     def _encode(self) -> Iterator[Event]:
         yield Waiting("looking")
+        assert not isinstance(self.picture, EncodedImage)
         start = time.perf_counter()
         self.image = self.vision.encode([self.picture])[0]
         seconds = time.perf_counter() - start

@@ -6,6 +6,7 @@ The command line prints `str(error)` and leaves with `error.exit_code`; nothing 
 from __future__ import annotations
 
 import unicodedata
+from typing import Any
 
 # Bidirectional overrides and isolates: harmless in prose, but in a file name they can make
 # "gpj.exe" look like "exe.jpg" on a terminal.
@@ -41,6 +42,8 @@ class InquisightError(Exception):
     """Base of all errors that are meant for a person: the message is one complete sentence."""
 
     exit_code: int = 1
+    partial: Any = None
+    """The unfinished `Caption`, where an interview failed, else None; `earlier=error.partial` continues it."""
 
 
 class ImageError(InquisightError):

@@ -14,7 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from agents.batch.calls import metered
@@ -121,8 +121,7 @@ def local(work: Work) -> Generator[Result, None, None]:
     vision, questioner = work.models()
     metered(questioner, work.meter, rate=work.rate, pace=work.pace)
     twins = _Twins()
-    how = _fitted(work.how, questioner)
-    outcomes = interview_many(_tasks(work, twins), vision, questioner, how, stop=work.stop, halt=work.halt)
+    outcomes = interview_many(_tasks(work, twins), vision, questioner, work.how, stop=work.stop, halt=work.halt)
     try:
         for outcome in outcomes:
             if isinstance(outcome, Ready):
@@ -137,7 +136,7 @@ def local(work: Work) -> Generator[Result, None, None]:
                     yield Repeated(item, outcome.caption.picture.sha256)
     finally:
         twins.close()
-        outcomes.close()  # type: ignore[attr-defined]
+        outcomes.close()
 
 
 def result_of(outcome: Outcome) -> Captioned | GaveUp:
@@ -146,14 +145,6 @@ def result_of(outcome: Outcome) -> Captioned | GaveUp:
         return Captioned(outcome.tag, outcome.caption)
     where = "eye" if isinstance(outcome.error, BackendError | RegistryError) else "questioner"
     return GaveUp(outcome.tag, where, str(outcome.error), outcome.caption)
-
-
-def _fitted(how: How, questioner: BaseChatModel) -> How:
-    """A pipeline in this process has one random generator for all its calls, so they must not overlap."""
-    from agents.providers import PROVIDER
-
-    local_model = (questioner.metadata or {}).get(PROVIDER) == "huggingface"
-    return replace(how, concurrency=1) if local_model else how
 
 
 def _tasks(work: Work, twins: _Twins) -> Iterator[Task | Ready]:

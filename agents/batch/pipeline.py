@@ -14,7 +14,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -81,7 +81,7 @@ class Task:
     """A picture to be interviewed about; `tag` comes back with the outcome."""
 
     tag: Any
-    picture: Picture
+    picture: Picture | EncodedImage
     earlier: Caption | None = None  # an unfinished interview about it, to go on with
 
 
@@ -131,7 +131,7 @@ def interview_many(
     *,
     stop: threading.Event | None = None,
     halt: Halt | None = None,
-) -> Iterator[Outcome | Ready]:
+) -> Generator[Outcome | Ready, None, None]:
     """Yield each picture's outcome as soon as it is there. Closing the generator ends the work.
 
     `tasks` is read in a separate thread, no faster than there is room. `stop`: no further picture is begun, those
@@ -151,7 +151,7 @@ class _Pipeline:
         self, vision: VisionBackend, questioner: BaseChatModel, how: How, stop: threading.Event, halt: Halt
     ) -> None:
         eyes = how.eyes or vision.concurrent_batches
-        how = replace(how, eyes=eyes)
+        how = replace(_fitted(how, questioner), eyes=eyes)
         self.vision, self.questioner, self.how, self.stop, self.halt = vision, questioner, how, stop, halt
         self.described = (vision.describe(), describe_questioner(questioner))  # once: some count calls in it
         self.options = described_options(how.options, how.prompts)
@@ -234,7 +234,7 @@ class _Pipeline:
                 task = next(tasks, None)
                 if task is None:
                     break
-                if isinstance(task, Task):
+                if isinstance(task, Task) and isinstance(task.picture, Picture):
                     self.pixels.take(task.picture)
                 self.events.put((None, task))
         except BaseException as caught:  # noqa: BLE001 - raised where somebody can hear it
@@ -258,7 +258,10 @@ class _Pipeline:
             if task.earlier
             else Interview(how.prompts, how.options)
         )
-        return _Run(task.tag, interview, task.picture.info(), task.picture)
+        picture = task.picture
+        if isinstance(picture, EncodedImage):
+            return _Run(task.tag, interview, picture.info(), None, picture)
+        return _Run(task.tag, interview, picture.info(), picture)
 
     # --- what interviews need, and what they get ------------------------------------------------------------------
 
@@ -368,6 +371,14 @@ class _Pipeline:
             wrong = TooManyFailedError(f"{self.bad} pictures in a row failed, the last with: {run.error}")
             wrong.exit_code = run.error.exit_code if run.error else 1
             raise wrong
+
+
+def _fitted(how: How, questioner: BaseChatModel) -> How:
+    """A pipeline in this process has one random generator for all its calls, so they must not overlap."""
+    from agents.providers import PROVIDER
+
+    local_model = (questioner.metadata or {}).get(PROVIDER) == "huggingface"
+    return replace(how, concurrency=1) if local_model else how
 
 
 class _Pixels:

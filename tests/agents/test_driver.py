@@ -29,6 +29,7 @@ from agents.interview import Interview, InterviewOptions, NeedAnswer
 from agents.prompts import Prompts
 from agents.seeds import call_seed
 from core.errors import BackendError, QuestionerError, StoreError, UsageError
+from core.halting import Halt, halting
 from core.records import Caption
 from core.tasks import NOTHING_NEW
 from tests.agents.fakes import CountingVision, ListQuestioner, picture, walk
@@ -180,8 +181,10 @@ def test_continued_after_a_failure_it_is_the_same_interview(broken: int) -> None
 
     options = InterviewOptions(rounds=7)
     whole = caption_picture(picture(), CountingVision(), model(), options, seed=11)
-    broke = caption_picture(picture(), CountingVision(), model(broken), options, seed=11)
-    assert broke.status == "failed" and len(broke.dialogue.turns) == broken + 1
+    with pytest.raises(QuestionerError, match="down") as failed:
+        caption_picture(picture(), CountingVision(), model(broken), options, seed=11)
+    broke = failed.value.partial
+    assert broke is not None and broke.status == "failed" and len(broke.dialogue.turns) == broken + 1
     mended = caption_picture(picture(), CountingVision(), model(), options, seed=11, earlier=broke)
     assert said(mended) == said(whole)
     other = caption_picture(picture(), CountingVision(), model(), options, seed=12)
@@ -234,6 +237,36 @@ def test_a_full_disk_does_not_hide_the_caption() -> None:
     last = list(interview_picture(picture(), CountingVision(), ListQuestioner(), THREE, save=full))[-1]
     assert isinstance(last, Done) and last.id is None and last.caption.summary
     assert str(last.save_error) == "the disk is full"
+    with pytest.raises(StoreError, match="the disk is full") as lost:
+        caption_picture(picture(), CountingVision(), ListQuestioner(), THREE, save=full)
+    assert lost.value.partial is not None and lost.value.partial.text == last.caption.text
+    with pytest.raises(QuestionerError, match="down") as failed:
+        caption_picture(picture(), CountingVision(), ListQuestioner(questions=[QuestionerError("down")]), save=full)
+    assert failed.value.partial is not None and "the disk is full" in failed.value.__notes__[0]
+
+
+def test_an_encoded_image_is_not_encoded_again_and_keeps_its_source() -> None:
+    vision = CountingVision()
+    image = vision.encode_image(picture())
+    caption = caption_picture(image, vision, ListQuestioner(), THREE)
+    assert vision.encoded == 1 and caption.picture == picture().info()
+    assert said(caption) == said(caption_picture(picture(), CountingVision(), ListQuestioner(), THREE))
+
+    class Other(CountingVision):
+        revision = "2"
+
+    with pytest.raises(UsageError, match="encoded by a vision model of the revision '1', not by counting"):
+        caption_picture(image, Other(), ListQuestioner(), THREE)
+
+
+def test_no_model_is_called_once_the_work_is_halted() -> None:
+    vision, halt = CountingVision(), Halt()
+    with halting(halt):
+        events = interview_picture(picture(), vision, ListQuestioner(), THREE)
+        walk(events, lambda event: isinstance(event, PlainCaption))
+        halt.set()
+        last = last_of(list(events))
+    assert isinstance(last, Stopped) and last.caption.plain and len(vision.asked) == 1
 
 
 def test_a_person_may_ask_while_it_runs() -> None:

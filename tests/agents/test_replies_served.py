@@ -217,6 +217,15 @@ def interview(server: Server, *, eye: str = "", questioner: str = "scripted", **
     )
 
 
+def failed(server: Server, **more: Any) -> Caption:
+    """What is left of an interview that fails."""
+    with pytest.raises(InquisightError) as caught:
+        interview(server, **more)
+    partial = caught.value.partial
+    assert partial is not None and partial.status == "failed"
+    return partial
+
+
 @pytest.mark.parametrize("text", ["A red ball \ud83d on grass.", "\ud83d\ude00 A red \udc00ball."])
 def test_lone_surrogates_go_and_the_interview_is_kept(server: Server, tmp_path: Path, text: str) -> None:
     store = TranscriptStore(f"sqlite:///{tmp_path / 't.sqlite'}")
@@ -230,16 +239,16 @@ def test_lone_surrogates_go_and_the_interview_is_kept(server: Server, tmp_path: 
 
 def test_a_model_that_says_nothing_fails_the_picture(server: Server) -> None:
     model = put(server, whole(said(None)))
-    caption = interview(server, eye=model)
-    assert caption.status == "failed" and caption.text == ""
+    caption = failed(server, eye=model)
+    assert caption.text == ""
     assert model in str(caption.error) and "gave no answer to the opening question" in str(caption.error)
     assert len(server.requests(model)) == 2, "no question is asked of it after that"
 
 
 def test_a_model_that_falls_silent_fails_the_picture_and_goes_on_where_it_was(server: Server) -> None:
     model = put(server, whole(said("A ball.")), whole(said("A red ball.")), whole(said(" ")))
-    caption = interview(server, eye=model)
-    assert caption.status == "failed" and "no answer to 2 of 3 questions" in str(caption.error)
+    caption = failed(server, eye=model)
+    assert "no answer to 2 of 3 questions" in str(caption.error)
     assert [turn.answer for turn in caption.dialogue.turns] == ["A red ball."]
     server.answers[model] = [whole(said("It is red."))]
     again = interview(server, eye=model, earlier=caption)
@@ -255,8 +264,8 @@ def test_one_answer_that_is_missing_is_kept_as_such(server: Server) -> None:
 
 def test_a_questioner_that_calls_tools_asks_and_describes_nothing(server: Server) -> None:
     model = put(server, whole(said('{"name": "look", "arguments": {"question": "What colour?"}}')))
-    caption = interview(server, questioner=model)
-    assert caption.status == "failed" and caption.summary == ""
+    caption = failed(server, questioner=model)
+    assert caption.summary == ""
     assert len(caption.dialogue.turns) == 1 and "nothing but a tool call" in str(caption.error)
 
 
