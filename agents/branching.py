@@ -35,7 +35,7 @@ from core.records import ChatTurn
 if TYPE_CHECKING:
     from core.images import Picture
     from core.records import PictureInfo
-    from core.vision import VisionBackend
+    from core.vision import EncodedImage, VisionBackend
 
 _ATTEMPTS: Final = 64  # that are looked through to find which one a kept answer was
 
@@ -87,7 +87,7 @@ class _Wish:
     text: str
     task: str | None
     after: int | None
-    pictures: tuple[Picture, ...]
+    pictures: tuple[Picture | EncodedImage, ...]
     again: int | None = None  # the node whose question is asked once more
 
 
@@ -106,7 +106,7 @@ class BranchedChat:
         self._nodes: dict[int, Node] = {}
         self._children: dict[int | None, list[int]] = {None: []}
         self._last: dict[int | None, int] = {}  # the branch that was looked at last, below each turn
-        self._waiting: tuple[Picture, ...] = ()
+        self._waiting: tuple[Picture | EncodedImage, ...] = ()
         self._wish: _Wish | None = None
         self._base: ChatRecord | None = None
         self._lock = threading.RLock()
@@ -151,14 +151,14 @@ class BranchedChat:
         return self._wish is not None
 
     @property
-    def waiting(self) -> tuple[Picture, ...]:
+    def waiting(self) -> tuple[Picture | EncodedImage, ...]:
         """The pictures that come up with the next question; those of a question that is being answered are no more."""
         wish = self._wish
         taken = {one.sha256 for one in wish.pictures} if wish is not None and wish.after == self._head else set()
         return tuple(one for one in self._waiting if one.sha256 not in taken)
 
     @property
-    def pictures(self) -> tuple[Picture, ...]:
+    def pictures(self) -> tuple[Picture | EncodedImage, ...]:
         """All pictures of the chosen branch and of the next question."""
         return (*(one for node in self._path(self._head) for one in node.spoken.pictures), *self._waiting)
 
@@ -189,7 +189,7 @@ class BranchedChat:
 
     # --- wishes, from any thread ----------------------------------------------------------------------------------
 
-    def add(self, picture: Picture) -> None:
+    def add(self, picture: Picture | EncodedImage) -> None:
         """`picture` comes up with the next question; one that is in the conversation already is not added again."""
         with self._lock:
             if all(one.sha256 != picture.sha256 for one in self.pictures):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from agents.tasks import Tasks
     from core.images import Picture
     from core.records import Chat as ChatRecord
+    from core.records import PictureInfo
     from core.settings import Settings
     from core.vision import VisionBackend
 
@@ -88,7 +89,7 @@ class Files:
         as_json = file.suffix.casefold() == ".json"
         return write_new(file, record.to_json(indent=2) + "\n" if as_json else as_text(record))
 
-    def write_page(self, html: str, picture: Picture) -> Path:
+    def write_page(self, html: str, picture: PictureInfo) -> Path:
         from agents.webpage import write_beside, write_new
 
         if self.out is not None and not self._used:

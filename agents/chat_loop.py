@@ -19,10 +19,11 @@ from agents.chatting import Chat
 from agents.webpage import find_page
 from core.errors import InquisightError, UsageError, printable
 from core.records import Chat as ChatRecord
-from core.records import ChatTurn
+from core.records import ChatTurn, PictureInfo
 
 if TYPE_CHECKING:
     from core.images import Picture
+    from core.vision import EncodedImage
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "image": ("PATH", "add a picture at this place of the conversation"),
@@ -42,7 +43,7 @@ class Outside(Protocol):
 
     def save(self, path: str, record: ChatRecord) -> Path: ...
 
-    def write_page(self, html: str, picture: Picture) -> Path: ...
+    def write_page(self, html: str, picture: PictureInfo) -> Path: ...
 
 
 # --- events, besides those of a turn ------------------------------------------------------------------------------
@@ -59,7 +60,7 @@ class Failed:
 class Undone:
     """A turn, or a picture that had no question yet, was taken back."""
 
-    what: ChatTurn | Picture
+    what: ChatTurn | Picture | EncodedImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +197,7 @@ class _Loop:
             )
         if not page.whole:
             yield Notice("the page is not whole: it breaks off, or is a part of one; --max-new-tokens gives more room.")
-        yield Written("web page", self.outside.write_page(page.html, self.chat.pictures[-1]))
+        yield Written("web page", self.outside.write_page(page.html, self.chat.pictures[-1].info()))
 
 
 def converse(chat: Chat, lines: Iterable[str | Said], outside: Outside, *, goes_on: bool = True) -> Iterator[LoopEvent]:

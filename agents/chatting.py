@@ -1,10 +1,10 @@
 """A conversation about pictures, turn by turn, without input or output: it yields what happens in small events.
 
-    chat = Chat(vision, [open_picture("cat.jpg")])
+    chat = Chat(vision, ["cat.jpg"])
     for event in chat.ask("What is funny about this?"):     # Asked, Waiting, Piece, Piece, ..., Answered
         ...
-    chat.add(open_picture("dog.jpg"))                       # comes up with the next question
-    print(answer(chat.ask("And how do they differ?")))      # the same, joined
+    chat.add("dog.jpg")                                     # comes up with the next question
+    print(chat.say("And how do they differ?"))              # only the answer
 
 A picture is encoded once, however often it is asked about. `chat_loop.converse` adds the commands a person types.
 """
@@ -40,14 +40,21 @@ from core.entries import one_line
 from core.errors import BackendError, InquisightError, UsageError, printable
 from core.records import Chat as ChatRecord
 from core.records import ChatTurn, Status
-from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
+from core.vision import (
+    CHAT_TOKENS,
+    SHORT_TOKENS,
+    EncodedImage,
+    GenerationOptions,
+    Reply,
+    VisionBackend,
+    VisualQuestion,
+)
 
 if TYPE_CHECKING:
-    from core.images import Picture
+    from core.images import Picture, PictureSource
 
-TOKENS: Final = 300  # MiniGPT-4's own limit and temperature, for eyes that hold a conversation
-TEMPERATURE: Final = 1.0
-SHORT_TOKENS: Final = 60  # for eyes that answer questions only; they are asked without sampling
+TOKENS: Final = CHAT_TOKENS
+TEMPERATURE: Final = 1.0  # MiniGPT-4's own; a model that does not follow instructions is asked without sampling
 RETRY_TEMPERATURE: Final = 0.8  # greedy decoding would say the same again
 
 
@@ -94,7 +101,7 @@ class Spoken:
 
     question: Question
     turn: ChatTurn
-    pictures: tuple[Picture, ...]
+    pictures: tuple[Picture | EncodedImage, ...]
     attempt: int
 
 
@@ -111,14 +118,15 @@ class _Heard:
 class Chat:
     """One conversation. Not thread-safe. `save` is called after each turn (`TranscriptStore.add`).
 
-    `spoken`: what was said before, to go on from there; `created`: when that began. Raises UsageError where there are
-    no pictures, or more than the eye takes.
+    A picture is whatever `VisionBackend.encode_image` takes. `spoken`: what was said before, to go on from there;
+    `created`: when that began. Raises ImageError, and UsageError where there are no pictures, or more than the vision
+    model takes.
     """
 
     def __init__(
         self,
         vision: VisionBackend,
-        pictures: Sequence[Picture],
+        pictures: Sequence[PictureSource | EncodedImage],
         options: ChatOptions | None = None,
         *,
         tasks: Tasks | None = None,
@@ -134,7 +142,7 @@ class Chat:
         self.save_error: InquisightError | None = None
         self.saved_as: str | None = None
         self._first = len(pictures)
-        self._waiting: list[Picture] = []
+        self._waiting: list[Picture | EncodedImage] = []
         self._spoken: list[Spoken] = list(spoken)
         self._images: dict[str, EncodedImage] = {}
         began = created or datetime.now(UTC)
@@ -154,7 +162,12 @@ class Chat:
         return tuple(self._spoken)
 
     @property
-    def pictures(self) -> tuple[Picture, ...]:
+    def history(self) -> tuple[tuple[str, str], ...]:
+        """The (question, answer) pairs so far, oldest first."""
+        return tuple((turn.question, turn.answer) for turn in self.turns)
+
+    @property
+    def pictures(self) -> tuple[Picture | EncodedImage, ...]:
         """All pictures, in the order in which they came up; those of the next question last."""
         return (*(picture for spoken in self._spoken for picture in spoken.pictures), *self._waiting)
 
@@ -168,11 +181,32 @@ class Chat:
         infos = tuple(picture.info() for picture in self.pictures)
         return Started(infos, self.vision.describe(), self.vision.follows_instructions)
 
-    def add(self, picture: Picture) -> int:
-        """`picture` comes up with the next question; gives back its number, from 1. Raises UsageError."""
+    def add(self, picture: PictureSource | EncodedImage) -> int:
+        """Bring up `picture` with the next question; return its number, from 1. Raises UsageError and ImageError."""
         check_count(self.vision, len(self.pictures) + 1)
-        self._waiting.append(picture)
+        opened = self.vision.open_image(picture)
+        if isinstance(opened, EncodedImage):
+            self._images[opened.sha256] = opened
+        self._waiting.append(opened)
         return len(self.pictures)
+
+    def say(self, text: str = "", *, task: str | None = None) -> str:
+        """Put a question and return the answer. Raises like `ask`, and KeyboardInterrupt where it was stopped."""
+        return answer(self.ask(text, task=task))
+
+    def stream(self, text: str = "", *, task: str | None = None) -> Iterator[str]:
+        """Like `say`, in pieces as the model writes them. Closed before its end, the question is as if never asked.
+
+        Where a model's reply turns out late to have been its reasoning, the answer itself follows on a new line.
+        """
+        for event in self.ask(text, task=task):
+            match event:
+                case Piece(piece):
+                    yield piece
+                case Rewritten(whole):
+                    yield f"\n{whole}"
+                case Silenced() | Answered(_, ChatTurn(status="stopped")):
+                    raise KeyboardInterrupt
 
     def ask(self, text: str = "", *, task: str | None = None) -> Iterator[Event]:
         """Put a question, or a task with `text` after its prompt. The last event is Answered or Silenced.
@@ -202,7 +236,7 @@ class Chat:
                 self._spoken.append(last)
                 self._waiting = waiting
 
-    def undo(self) -> ChatTurn | Picture:
+    def undo(self) -> ChatTurn | Picture | EncodedImage:
         """Take back a picture that was added last, else the last turn; its pictures stay for the next question."""
         if self._waiting and len(self.pictures) > self._first:
             return self._waiting.pop()
@@ -331,7 +365,11 @@ class Chat:
 
     def _look(self) -> Iterator[Event]:
         """Encode what has not been looked at yet."""
-        new = {one.sha256: one for one in self.pictures if one.sha256 not in self._images}
+        new = {
+            one.sha256: one
+            for one in self.pictures
+            if not isinstance(one, EncodedImage) and one.sha256 not in self._images
+        }
         if new:
             yield Waiting("looking")
             encoded = self.vision.encode(list(new.values()))
@@ -358,7 +396,7 @@ class Chat:
     def _reads_later_pictures(self) -> bool:
         return self.vision.interleaves and self._context == -1
 
-    def _seen(self, pictures: Sequence[Picture]) -> list[EncodedImage]:
+    def _seen(self, pictures: Sequence[Picture | EncodedImage]) -> list[EncodedImage]:
         return [self._images[picture.sha256] for picture in pictures]
 
     def _described(self) -> dict[str, object]:

@@ -17,6 +17,7 @@ from agents.chatting import Chat, ChatOptions
 from core.errors import ImageError, StoreError, UsageError
 from core.images import Picture
 from core.records import Chat as ChatRecord
+from core.records import PictureInfo
 from tests.agents.fakes import picture
 from tests.agents.talking import PAGE, Parrot, collect
 
@@ -36,7 +37,7 @@ class World:
         self.files[path] = record
         return Path(path)
 
-    def write_page(self, html: str, picture: Picture) -> Path:
+    def write_page(self, html: str, picture: PictureInfo) -> Path:
         self.files["page.html"] = html
         return Path("page.html")
 
