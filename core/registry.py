@@ -161,7 +161,7 @@ class Registry:
             self._pm.register(plugin, name=name)
             self._pm.check_pending()
             if not self._pm.get_hookcallers(plugin):
-                raise RegistryError("it implements no hook; mark its functions with @core.hookimpl")
+                raise RegistryError("it implements no hook; mark its functions with @inquisight.hookimpl")
             gathered = self._collect(name, distribution)
         except (Exception, SystemExit) as error:
             if plugin is not None and self._pm.get_plugin(name) is plugin:

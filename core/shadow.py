@@ -1,7 +1,7 @@
-"""A plain word when another distribution's packages hide ours.
+"""Explain when another distribution's packages hide ours.
 
 `agents` and `core` are common names, and Python takes the first one on its path. Without this check
-the user sees an ImportError about a module that has nothing to do with us.
+the user sees an ImportError about an unrelated module. Both the commands and `import inquisight` make it.
 """
 
 from __future__ import annotations
@@ -12,35 +12,35 @@ from pathlib import Path
 
 from core.errors import InquisightError, printable
 
-ROOMS = ("agents", "plugins", "training", "ui")
+PACKAGES = ("agents", "inquisight", "plugins", "training", "ui")
 _HERE = Path(__file__).resolve().parent.parent
 
 
 def shadowing() -> dict[str, str]:
-    """For each of our packages that another one hides: its name and where the other one lies."""
+    """Return the name of each of our packages that another one hides, with the other one's path."""
     hidden: dict[str, str] = {}
-    for room in ROOMS:
-        found = _location(room)
+    for package in PACKAGES:
+        found = _location(package)
         if found is not None and found.parent != _HERE:
-            hidden[room] = str(found)
+            hidden[package] = str(found)
     return hidden
 
 
 def check_not_shadowed() -> None:
-    """Raise InquisightError when a foreign `agents` (or another room's name) would be imported for ours."""
-    for room, where in shadowing().items():
+    """Raise InquisightError when a foreign `agents`, `ui`, ... would be imported instead of ours."""
+    for package, where in shadowing().items():
         raise InquisightError(
-            f"the package '{room}' that Python finds is not Inquisight's but another one, in "
+            f"the package '{package}' that Python finds is not Inquisight's but another one, in "
             f"'{printable(where)}'; use a fresh virtual environment, or run from Inquisight's own folder "
             f"with '{printable(_HERE)}' first in PYTHONPATH."
         )
 
 
-def _location(room: str) -> Path | None:
-    """The folder or file that `import room` would take, without importing it."""
-    loaded = sys.modules.get(room)
+def _location(package: str) -> Path | None:
+    """Find the folder or file that `import package` would load, without importing it."""
+    loaded = sys.modules.get(package)
     try:
-        spec = getattr(loaded, "__spec__", None) or importlib.util.find_spec(room)
+        spec = getattr(loaded, "__spec__", None) or importlib.util.find_spec(package)
     except (ImportError, ValueError, AttributeError):
         return None
     if spec is None:

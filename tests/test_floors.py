@@ -16,7 +16,7 @@ MAY = {
     "training": {"core", "plugins"},
     "ui": {"core", "agents"},
 }
-PACKAGES = {*MAY, "tests", "benchmarks", "docs"}
+PACKAGES = {*MAY, "inquisight", "tests", "benchmarks", "docs"}
 
 
 def imported(body: list[ast.stmt]) -> Iterator[tuple[int, str]]:

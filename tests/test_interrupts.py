@@ -98,6 +98,7 @@ def test_while_modules_are_imported(shell: Shell, at: str, number: int) -> None:
         ("training.run", "torch"),
         ("training.curation.steps", "core.left_out"),
         ("ui.serve", "streamlit.web.cli"),
+        ("inquisight", "agents.cli"),
     ],
 )
 def test_every_way_in(shell: Shell, module: str, at: str) -> None:

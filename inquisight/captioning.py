@@ -1,0 +1,247 @@
+"""Caption one picture or many: `caption`, `acaption`, `interview`, `caption_many`.
+
+A picture is a path, bytes, an open file, a PIL image, a NumPy array, a `Picture`, or an image that the same vision
+model has encoded. A model is an object, or a name: then it is loaded for this call and closed at its end.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
+
+from agents.batch.pipeline import How, Outcome, Ready, Task, interview_many
+from agents.driver import Event, check_language, finished, interview_picture
+from agents.interview import InterviewOptions
+from agents.prompts import Prompts
+from agents.questioners import load_questioner
+from agents.seeds import check_seed
+from core.errors import InquisightError
+from core.halting import in_thread
+from core.images import open_picture
+from core.records import Caption
+from core.registry import get_registry
+from core.settings import get_settings
+from core.vision import EncodedImage, VisionBackend
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+
+    from core.images import PictureSource
+
+
+class InterviewArguments(TypedDict, total=False):
+    """Keyword arguments of every function here. None means: as the settings (INQUISIGHT_VISION, ...) say."""
+
+    vision: VisionBackend | str | None
+    """Vision model: an object, or a name such as "pocket" or "minigpt4:FOLDER"."""
+    questioner: BaseChatModel | str | None
+    """Language model that asks: any LangChain chat model, or a name such as "scripted" or "openai:gpt-4o-mini"."""
+    rounds: int | None
+    """Questions per picture, the opening one included."""
+    context: int | None
+    """Earlier question-answer pairs that the vision model is reminded of; -1: all."""
+    language: str | None
+    """Language of the summary, where the questioner can write in it; None: English."""
+    prompts: str | Path | Prompts | None
+    """A prompts file; start from `inquisight prompts`. None: the built-in one."""
+    seed: int | None
+    """Makes a run repeatable."""
+
+
+class CaptionArguments(InterviewArguments, total=False):
+    """`InterviewArguments`, and those that concern one picture."""
+
+    earlier: Caption | None
+    """An unfinished caption of the same picture (`error.partial`), which is continued."""
+    save: Callable[[Caption], str] | None
+    """Called after each answer and at the end, such as `TranscriptStore().add`."""
+
+
+def load_vision(spec: str | None = None) -> VisionBackend:
+    """Load a vision model by name, such as "pocket" or "name:argument"; without a name, the one of INQUISIGHT_VISION.
+
+    Raises RegistryError for an unknown name, BackendError where the model cannot be used.
+    """
+    return get_registry().create_vision(spec or get_settings().vision)
+
+
+def caption(image: PictureSource | EncodedImage, **arguments: Unpack[CaptionArguments]) -> Caption:
+    """Interview about a picture and return its caption; `caption.text` is the description.
+
+    Keyword arguments: `vision`, `questioner`, `rounds`, `context`, `language`, `prompts`, `seed`, `earlier`, `save`
+    (see `CaptionArguments`). Raises ImageError, UsageError, RegistryError, and the BackendError or QuestionerError of
+    a model that failed: its `partial` is the caption as far as it went, and `earlier=error.partial` continues it.
+    """
+    return finished(interview(image, **arguments))
+
+
+async def acaption(image: PictureSource | EncodedImage, **arguments: Unpack[CaptionArguments]) -> Caption:
+    """`caption` in a thread, so that the event loop stays free. After a cancellation no further model is called.
+
+    Of the calls that share a vision model (as an object), `concurrent_batches` run at a time; `caption_many` is faster
+    for many pictures.
+    """
+    vision = arguments.get("vision")
+
+    def work() -> Caption:
+        with vision.turn() if isinstance(vision, VisionBackend) else nullcontext():
+            return caption(image, **arguments)
+
+    return await in_thread(work)
+
+
+def interview(image: PictureSource | EncodedImage, **arguments: Unpack[CaptionArguments]) -> Iterator[Event]:
+    """Interview about a picture and yield what happens, see `inquisight.events`; takes the arguments of `caption`.
+
+    The last event is Done, Failed (a model failed: `event.error`) or Stopped, each with the caption. Raises ImageError,
+    UsageError and RegistryError, and the errors of models that cannot be loaded.
+    """
+    earlier, save = arguments.pop("earlier", None), arguments.pop("save", None)
+    how = _how(arguments)
+    if not isinstance(image, EncodedImage):
+        image = open_picture(image)  # before models are loaded
+    with _models(how, arguments) as (vision, questioner):
+        yield from interview_picture(
+            image, vision, questioner, how.options, prompts=how.prompts, seed=how.seed, earlier=earlier, save=save
+        )
+
+
+@overload
+def caption_many(
+    images: Iterable[PictureSource | EncodedImage],
+    *,
+    return_exceptions: Literal[False] = False,
+    batch_size: int = 32,
+    **arguments: Unpack[InterviewArguments],
+) -> Iterator[Caption]: ...
+
+
+@overload
+def caption_many(
+    images: Iterable[PictureSource | EncodedImage],
+    *,
+    return_exceptions: Literal[True],
+    batch_size: int = 32,
+    **arguments: Unpack[InterviewArguments],
+) -> Iterator[Caption | InquisightError]: ...
+
+
+def caption_many(
+    images: Iterable[PictureSource | EncodedImage],
+    *,
+    return_exceptions: bool = False,
+    batch_size: int = 32,
+    **arguments: Unpack[InterviewArguments],
+) -> Iterator[Caption | InquisightError]:
+    """Interview about many pictures at once and yield their captions in order.
+
+    Questions about different pictures are answered in batches of up to `batch_size`, while other interviews wait for
+    the questioner. `images` is read in another thread, no faster than captions are taken, so it may be endless.
+    Keyword arguments: `vision`, `questioner`, `rounds`, `context`, `language`, `prompts`, `seed` (see
+    `InterviewArguments`); each caption is the one that `caption` returns.
+
+    A picture that cannot be opened or captioned raises its error when its turn comes, and the work ends. With
+    `return_exceptions=True` the error is yielded in the place of the caption instead, and the work goes on. Either
+    way, the unfinished caption of a model that failed is the error's `partial`. What would befall every picture (a
+    wrong key, no server, 25 failures in a row) is raised in any case.
+    """
+    how = replace(_how(arguments), batch=batch_size)
+    with _models(how, arguments) as (vision, questioner):
+        window = _Window(2 * how.running)
+        outcomes = interview_many(_tasks(images, vision, window), vision, questioner, how)
+        with closing(window), closing(outcomes):
+            for result in _in_order(outcomes, window):
+                if isinstance(result, InquisightError) and not return_exceptions:
+                    raise result
+                yield result
+
+
+class _Window:
+    """How far pictures may be ahead of the one whose caption is yielded next, so that little waits in memory."""
+
+    def __init__(self, size: int) -> None:
+        self._free = threading.Semaphore(size)
+        self._closed = False
+
+    def enter(self) -> bool:
+        """Wait for a place; False once it is closed."""
+        self._free.acquire()
+        return not self._closed
+
+    def leave(self) -> None:
+        self._free.release()
+
+    def close(self) -> None:
+        """Let the thread go that waits in `enter`."""
+        self._closed = True
+        self._free.release()
+
+
+def _tasks(
+    images: Iterable[PictureSource | EncodedImage], vision: VisionBackend, window: _Window
+) -> Iterator[Task | Ready]:
+    """A task for each picture, tagged with its number; where it cannot be opened, the error."""
+    for number, image in enumerate(images):
+        if not window.enter():
+            return
+        task: Task | Ready
+        try:
+            task = Task(number, vision.open_image(image))
+        except InquisightError as error:
+            task = Ready((number, error))
+        yield task
+
+
+def _in_order(outcomes: Iterator[Outcome | Ready], window: _Window) -> Iterator[Caption | InquisightError]:
+    waiting: dict[int, Caption | InquisightError] = {}
+    following = 0
+    for outcome in outcomes:
+        if isinstance(outcome, Ready):
+            number, result = outcome.tag
+        else:
+            number, result = outcome.tag, outcome.error or outcome.caption
+            if outcome.error:
+                outcome.error.partial = outcome.caption
+        waiting[number] = result
+        while following in waiting:
+            yield waiting.pop(following)
+            following += 1
+            window.leave()
+
+
+def _how(arguments: InterviewArguments) -> How:
+    """Raises UsageError where a value cannot work, TypeError for an unknown argument."""
+    if unknown := arguments.keys() - InterviewArguments.__annotations__.keys():
+        known = ", ".join(InterviewArguments.__annotations__)
+        raise TypeError(f"unexpected keyword argument {min(unknown)!r}; there is {known}")
+    settings = get_settings()
+    options = InterviewOptions(
+        rounds=_given(arguments.get("rounds"), settings.rounds),
+        context=_given(arguments.get("context"), settings.context),
+        language=arguments.get("language"),
+    )
+    prompts = arguments.get("prompts")
+    seed = check_seed(_given(arguments.get("seed"), settings.seed))
+    return How(options, prompts if isinstance(prompts, Prompts) else Prompts.load(prompts), seed)
+
+
+def _given(value: Any, default: Any) -> Any:
+    return default if value is None else value
+
+
+@contextmanager
+def _models(how: How, arguments: InterviewArguments) -> Iterator[tuple[VisionBackend, BaseChatModel]]:
+    """Both models; a vision model that was given by name is closed in the end."""
+    questioner, vision = arguments.get("questioner"), arguments.get("vision")
+    if questioner is None or isinstance(questioner, str):
+        questioner = load_questioner(questioner or get_settings().questioner, seed=how.seed)
+    check_language(how.options, questioner)
+    if isinstance(vision, VisionBackend):
+        yield vision, questioner
+        return
+    with closing(load_vision(vision)) as loaded:
+        yield loaded, questioner
