@@ -31,26 +31,32 @@ def batch(
         ),
     ] = None,
     column: Annotated[
-        str | None, typer.Option("--column", metavar="NAME", help="The column of a table that holds the pictures.")
+        str | None, typer.Option("--column", metavar="NAME", help="Table column that holds the images.")
     ] = None,
     vision: Vision = None,
     questioner: Annotated[
         str | None,
-        typer.Option("--questioner", metavar="NAME", help="The model that asks [INQUISIGHT_QUESTIONER; scripted]."),
+        typer.Option(
+            "--questioner", metavar="NAME", help="Model that asks the questions [INQUISIGHT_QUESTIONER; scripted]."
+        ),
     ] = None,
     rounds: Annotated[
         int | None,
-        typer.Option("--rounds", metavar="N", parser=whole_number, help="Questions, the opening one included [10]."),
+        typer.Option(
+            "--rounds", metavar="N", parser=whole_number, help="Number of questions, including the first [10]."
+        ),
     ] = None,
     context: Context = None,
     prompts: Prompts = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", metavar="N", parser=whole_number, help="The same captions as `caption --seed N`."),
+        typer.Option(
+            "--seed", metavar="N", parser=whole_number, help="Random seed; captions equal those of `caption --seed N`."
+        ),
     ] = None,
     language: Annotated[
         str | None,
-        typer.Option("--language", metavar="NAME", help="Language of the descriptions, where the questioner can."),
+        typer.Option("--language", metavar="NAME", help="Language of the descriptions, if the questioner supports it."),
     ] = None,
     save_beside: Annotated[
         bool, typer.Option("--save-beside", help="Also write each description to PICTURE.txt beside its picture.")
@@ -58,7 +64,7 @@ def batch(
     overwrite: OverwriteBeside = False,
     concurrency: Annotated[
         int,
-        typer.Option("--concurrency", metavar="N", parser=whole_number, help="Calls of the questioner at a time."),
+        typer.Option("--concurrency", metavar="N", parser=whole_number, help="Concurrent questioner calls."),
     ] = 32,
     requests_per_second: Annotated[
         float | None,
@@ -66,13 +72,13 @@ def batch(
             "--requests-per-second",
             metavar="X",
             parser=number,
-            help="Calls of the questioner per second, at most [INQUISIGHT_REQUESTS_PER_SECOND; no limit].",
+            help="Maximum questioner calls per second [INQUISIGHT_REQUESTS_PER_SECOND; no limit].",
         ),
     ] = None,
     batch_size: Annotated[
         int,
         typer.Option(
-            "--batch", metavar="N", parser=whole_number, help="Pictures or questions that the eye gets at a time."
+            "--batch", metavar="N", parser=whole_number, help="Images or questions per batch of the vision model."
         ),
     ] = 32,
     vision_batches: Annotated[
@@ -81,64 +87,64 @@ def batch(
             "--vision-batches",
             metavar="N",
             parser=whole_number,
-            help="Batches that are with the eye at a time [as many as it does best with]; a server takes more.",
+            help="Concurrent vision batches; servers take more [the model's own number].",
         ),
     ] = None,
     price_in: Annotated[
         float | None,
         typer.Option(
-            "--price-in", metavar="X", parser=number, help="Price of a million tokens that the questioner reads."
+            "--price-in", metavar="X", parser=number, help="Price per million input tokens of the questioner."
         ),
     ] = None,
     price_out: Annotated[
         float | None,
-        typer.Option("--price-out", metavar="X", parser=number, help="Price of a million tokens that it writes."),
+        typer.Option(
+            "--price-out", metavar="X", parser=number, help="Price per million output tokens of the questioner."
+        ),
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option("--limit", metavar="N", parser=whole_number, help="Only the first N pictures (of the shard)."),
+        typer.Option("--limit", metavar="N", parser=whole_number, help="Maximum number of images (of the shard)."),
     ] = None,
     shard: Annotated[
-        str, typer.Option("--shard", metavar="I/N", help="Every N-th picture from the I-th on, counted from 0.")
+        str, typer.Option("--shard", metavar="I/N", help="Every N-th image, starting at the I-th, from 0.")
     ] = "0/1",
     shard_size: Annotated[
         int,
-        typer.Option("--shard-size", metavar="N", parser=whole_number, help="Pictures in each .tar that is written."),
+        typer.Option("--shard-size", metavar="N", parser=whole_number, help="Images per output .tar."),
     ] = 1000,
-    failed: Annotated[bool, typer.Option("--failed", help="Try those again that failed, and only those.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Retry failed images only.")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what it would take, and do nothing: no model is loaded.")
+        bool, typer.Option("--dry-run", help="Print an estimate of calls, tokens, cost and time; load no model.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
     engine: Annotated[
         str,
-        typer.Option(
-            "--engine", metavar="NAME", help="Where the work is done: local, or ray: by workers of a Ray cluster."
-        ),
+        typer.Option("--engine", metavar="NAME", help="Execution engine: local, or ray for a Ray cluster."),
     ] = "local",
     workers: Annotated[
         str | None,
-        typer.Option("--workers", metavar="MIN[:MAX]", help="Of --engine ray: workers, each with its own models [1]."),
+        typer.Option("--workers", metavar="MIN[:MAX]", help="Ray workers, each with its own models [1]."),
     ] = None,
     gpus_per_worker: Annotated[
         float | None,
         typer.Option(
-            "--gpus-per-worker", metavar="X", parser=number, help="GPUs of each worker, 0.5: two share one [0]."
+            "--gpus-per-worker", metavar="X", parser=number, help="GPUs per worker; 0.5 means two share one [0]."
         ),
     ] = None,
     cpus_per_worker: Annotated[
-        float | None, typer.Option("--cpus-per-worker", metavar="X", parser=number, help="Cores of each worker [1].")
+        float | None, typer.Option("--cpus-per-worker", metavar="X", parser=number, help="CPU cores per worker [1].")
     ] = None,
     ray_address: Annotated[
         str | None,
         typer.Option(
             "--ray-address",
             metavar="HOST:PORT",
-            help="The cluster, auto for that of this machine [RAY_ADDRESS; a Ray of our own for this run].",
+            help="Cluster address; auto for the local cluster [RAY_ADDRESS; a temporary local Ray].",
         ),
     ] = None,
 ) -> None:
-    """Describe very many pictures; interrupt it, kill it, start it again: nothing is lost or done twice."""
+    """Caption folders, tables or shards of images; resumable."""
     from agents.batch.plan import BatchRequest
     from agents.cli.batch_run import run_batch
 

@@ -1,13 +1,13 @@
 """The command line, `inquisight`.
 
-    inquisight caption photo.jpg         two models talk about it; then a description
-    inquisight chat photo.jpg            you talk with the one that sees
+    inquisight caption photo.jpg         an interview of two models, then a description
+    inquisight chat photo.jpg            a conversation with a vision model
     inquisight ask "what is this?" photo.jpg
     inquisight batch photos --out captions.jsonl
     inquisight video clip.mp4            what happens in it
     inquisight plugins | history | show ID | prompts | tasks
 
-This file only declares commands: each imports what it needs when it runs, so that `--help` is quick.
+This file only declares commands. Each imports what it needs when it runs, to keep `--help` fast.
 `main` is the console command; it turns every error into one line on standard error and an exit code.
 """
 
@@ -62,9 +62,9 @@ app = typer.Typer(
 @app.callback(invoke_without_command=True)
 def inquisight(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
-    """Two models talk about a picture: one asks, one sees. At the end you have a description."""
+    """Caption images: a language model asks, a vision model answers, a description results."""
     if version:
         print(_version())
         raise typer.Exit()
@@ -87,7 +87,7 @@ def caption(
             "--rounds",
             metavar="N",
             parser=whole_number,
-            help="Questions, the opening one included [INQUISIGHT_ROUNDS; 10].",
+            help="Number of questions, including the first [INQUISIGHT_ROUNDS; 10].",
         ),
     ] = None,
     context: Context = None,
@@ -95,7 +95,7 @@ def caption(
     seed: Seed = None,
     language: Annotated[
         str | None,
-        typer.Option("--language", metavar="NAME", help="Language of the description, where the questioner can."),
+        typer.Option("--language", metavar="NAME", help="Language of the description, if the questioner supports it."),
     ] = None,
     json: Annotated[
         bool, typer.Option("--json", help="JSON Lines on standard output: one caption per picture.")
@@ -106,11 +106,11 @@ def caption(
     ] = False,
     overwrite: OverwriteBeside = False,
     resume: Annotated[
-        str | None, typer.Option("--resume", metavar="ID", help="Go on with a stopped or failed interview.")
+        str | None, typer.Option("--resume", metavar="ID", help="Resume a stopped or failed interview.")
     ] = None,
     fresh: Fresh = False,
 ) -> None:
-    """Let two models talk about pictures, and describe them."""
+    """Caption images by an interview of two models."""
     from agents.cli.caption import CaptionRequest, run_caption
 
     request = CaptionRequest(
@@ -137,32 +137,37 @@ def chat(
     pictures: Pictures = None,
     ask: Annotated[
         list[str] | None,
-        typer.Option("--ask", metavar="TEXT", help="Ask this and leave; may be repeated.", show_default=False),
+        typer.Option("--ask", metavar="TEXT", help="Ask this and exit; repeatable.", show_default=False),
     ] = None,
     task: Annotated[
         list[str] | None,
         typer.Option(
             "--task",
             metavar="NAME",
-            help="A ready prompt, see `inquisight tasks`; may be repeated.",
+            help="A preset prompt (see `inquisight tasks`); repeatable.",
             show_default=False,
         ),
     ] = None,
-    list_tasks: Annotated[bool, typer.Option("--list-tasks", help="List the ready prompts and leave.")] = False,
+    list_tasks: Annotated[bool, typer.Option("--list-tasks", help="List the preset prompts and exit.")] = False,
     tasks: Annotated[
         Path | None,
-        typer.Option("--tasks", metavar="FILE", help="Your own ready prompts; start from `inquisight tasks --print`."),
+        typer.Option("--tasks", metavar="FILE", help="Your preset prompts; start from `inquisight tasks --print`."),
     ] = None,
     vision: Vision = None,
     short: Annotated[bool, typer.Option("--short", help="Ask for short answers.")] = False,
     long: Annotated[bool, typer.Option("--long", help="Ask for long answers.")] = False,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="Where the task webpage writes its file; never replaces one."),
+        typer.Option("--out", metavar="FILE", help="Output file of the task webpage; never overwritten."),
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option("--seed", metavar="N", parser=whole_number, help="Same seed, same questions: same answers."),
+        typer.Option(
+            "--seed",
+            metavar="N",
+            parser=whole_number,
+            help="Random seed; the same questions then get the same answers.",
+        ),
     ] = None,
     temperature: Annotated[
         float | None,
@@ -170,18 +175,21 @@ def chat(
             "--temperature",
             metavar="X",
             parser=number,
-            help="0: always the likeliest word [1; 0 where the eye only answers].",
+            help="Sampling temperature; 0 is greedy [1; 0 for VQA models].",
         ),
     ] = None,
     max_new_tokens: Annotated[
         int | None,
         typer.Option(
-            "--max-new-tokens", metavar="N", parser=whole_number, help="Room for an answer [300, or as the task says]."
+            "--max-new-tokens",
+            metavar="N",
+            parser=whole_number,
+            help="Maximum tokens of an answer [300, or the task's].",
         ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the conversation as one JSON object at its end.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the finished conversation as one JSON object.")] = False,
 ) -> None:
-    """Talk about pictures with the model that sees."""
+    """Chat with a vision model about images."""
     from agents.cli.chat import ChatRequest, run_chat
 
     request = ChatRequest(
@@ -204,43 +212,43 @@ def chat(
 
 @app.command()
 def ask(
-    question: Annotated[str, typer.Argument(metavar="QUESTION", help="In quotes.")],
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="The question, in quotes.")],
     pictures: Pictures = None,
     mode: Annotated[
         str | None,
         typer.Option(
             "--mode",
             metavar="MODE",
-            help="agent: a language model with tools; interview: two models talk; chat: the seeing model alone "
-            "[agent where the questioner calls tools, else interview].",
+            help="agent: language model with tools; interview: questioner and vision model; chat: vision model only "
+            "[agent if the questioner supports tools, else interview].",
         ),
     ] = None,
     questioner: Annotated[
         str | None,
         typer.Option(
-            "--questioner", metavar="NAME", help="The model that thinks and asks [INQUISIGHT_QUESTIONER; scripted]."
+            "--questioner",
+            metavar="NAME",
+            help="Language model of the agent or interview [INQUISIGHT_QUESTIONER; scripted].",
         ),
     ] = None,
     vision: Vision = None,
     talk_vision: Annotated[
         str | None,
-        typer.Option(
-            "--talk-vision", metavar="NAME", help="Another one that sees, for the agent to hold conversations with."
-        ),
+        typer.Option("--talk-vision", metavar="NAME", help="Second vision model, which the agent can chat with."),
     ] = None,
     steps: Annotated[
-        int, typer.Option("--steps", metavar="N", parser=whole_number, help="Tool calls the agent may make.")
+        int, typer.Option("--steps", metavar="N", parser=whole_number, help="Maximum tool calls of the agent.")
     ] = 8,
     rounds: Annotated[
         int | None,
-        typer.Option("--rounds", metavar="N", parser=whole_number, help="Questions of an interview [6]."),
+        typer.Option("--rounds", metavar="N", parser=whole_number, help="Questions per interview [6]."),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", parser=whole_number, help="Makes a run repeatable.")
+        int | None, typer.Option("--seed", metavar="N", parser=whole_number, help="Random seed of a repeatable run.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="JSON Lines: what happens, and at last the answer.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print events as JSON Lines, the answer last.")] = False,
 ) -> None:
-    """Ask a question about pictures and have it looked into."""
+    """Answer a question about images with an agent."""
     from agents.cli.ask import AskRequest, run_ask
 
     request = AskRequest(
@@ -260,7 +268,7 @@ def ask(
 
 @app.command()
 def plugins() -> None:
-    """List what is installed: what sees, asks and trains."""
+    """List vision models, questioners and trainers."""
     from agents.cli.listing import print_plugins
     from core.registry import get_registry
 
@@ -271,27 +279,25 @@ def plugins() -> None:
 def history(
     words: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[WORDS]...", help="Only transcripts with these words.", show_default=False),
+        typer.Argument(metavar="[WORDS]...", help="Transcripts that contain these words.", show_default=False),
     ] = None,
-    kind: Annotated[
-        str | None, typer.Option("--kind", metavar="KIND", help="Only of this kind: interview, chat or ask.")
-    ] = None,
+    kind: Annotated[str | None, typer.Option("--kind", metavar="KIND", help="Kind: interview, chat or ask.")] = None,
     status: Annotated[
         str | None,
-        typer.Option("--status", metavar="STATUS", help="Only interviews that are complete, stopped or failed."),
+        typer.Option("--status", metavar="STATUS", help="Status of the interview: complete, stopped or failed."),
     ] = None,
     vision: Annotated[
         str | None,
-        typer.Option("--vision", metavar="NAME", help="Only where this model saw, as a transcript names it."),
+        typer.Option("--vision", metavar="NAME", help="Vision model, as named in transcripts."),
     ] = None,
     questioner: Annotated[
-        str | None, typer.Option("--questioner", metavar="NAME", help="Only where this one asked.")
+        str | None, typer.Option("--questioner", metavar="NAME", help="Questioner, as named in transcripts.")
     ] = None,
     since: Annotated[
-        date | None, typer.Option("--since", metavar="DAY", parser=day, help="Only from this day on: 2026-03-31.")
+        date | None, typer.Option("--since", metavar="DAY", parser=day, help="First day, such as 2026-03-31.")
     ] = None,
     until: Annotated[
-        date | None, typer.Option("--until", metavar="DAY", parser=day, help="Only up to this day, which counts.")
+        date | None, typer.Option("--until", metavar="DAY", parser=day, help="Last day, inclusive.")
     ] = None,
     limit: Annotated[
         int | None,
@@ -299,24 +305,25 @@ def history(
             "--limit",
             metavar="N",
             parser=whole_number,
-            help="How many at most, the first ones of the list [20; all with --export and --delete].",
+            help="Maximum number of transcripts [20; all with --export and --delete].",
         ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON Lines: an object for each in the list.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON Lines, one object per transcript.")] = False,
     export: Annotated[
         Path | None,
-        typer.Option("--export", metavar="FILE", help="Write them whole to a file instead: .jsonl, .csv or .parquet."),
+        typer.Option("--export", metavar="FILE", help="Export full transcripts to a .jsonl, .csv or .parquet file."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Let --export replace an existing file.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Allow --export to replace an existing file.")] = False,
     delete: Annotated[
-        bool, typer.Option("--delete", help="Delete them for good, after asking; with --export once they are written.")
+        bool,
+        typer.Option("--delete", help="Delete the transcripts after confirmation; with --export, after writing them."),
     ] = False,
     everything: Annotated[
-        bool, typer.Option("--all", help="With --delete: all transcripts there are, where nothing else says which.")
+        bool, typer.Option("--all", help="With --delete and no filter: delete all transcripts.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="With --delete: do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --delete: skip the confirmation.")] = False,
 ) -> None:
-    """List kept interviews and chats; search, export and delete them.
+    """List, search, export or delete transcripts.
 
     The newest comes first; where words are given, what fits them best.
     """
@@ -343,10 +350,10 @@ def history(
 
 @app.command()
 def show(
-    id: Annotated[str, typer.Argument(metavar="ID", help="The id, or the beginning of it.")],
+    id: Annotated[str, typer.Argument(metavar="ID", help="Transcript ID or a unique prefix.")],
     json: Annotated[bool, typer.Option("--json", help="Print the record as one JSON object.")] = False,
 ) -> None:
-    """Show one interview or chat again."""
+    """Show one transcript."""
     from core.records import Chat
     from core.store.transcripts import TranscriptStore
 
@@ -367,7 +374,7 @@ def show(
 
 @app.command()
 def prompts() -> None:
-    """Print the prompts, to be edited for --prompts."""
+    """Print the prompts, as a template for --prompts."""
     from agents.interview.prompts import DEFAULT_FILE
 
     print(DEFAULT_FILE.read_text("utf-8"), end="")
@@ -375,9 +382,9 @@ def prompts() -> None:
 
 @app.command()
 def tasks(
-    show_file: Annotated[bool, typer.Option("--print", help="Print the file, to be edited for --tasks.")] = False,
+    show_file: Annotated[bool, typer.Option("--print", help="Print the file, as a template for --tasks.")] = False,
 ) -> None:
-    """List the ready prompts for chats."""
+    """List the preset prompts for chats."""
     if show_file:
         from agents.chat.presets import DEFAULT_FILE
 
@@ -398,7 +405,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def run(argv: Sequence[str], *, command: str | None = None, program: str = "inquisight") -> int:
-    """Run the command line and give back its exit code; nothing is raised.
+    """Run the command line and return its exit code; raises nothing.
 
     `command` runs that one as a program of its own, so that its help and errors bear the right name.
     """

@@ -38,7 +38,7 @@ def video(
             "--frames",
             metavar="N",
             parser=whole_number,
-            help="Frames to look at [8; 4 of each where there are scenes].",
+            help="Number of frames [8; 4 per scene].",
         ),
     ] = None,
     sampling: Annotated[
@@ -46,12 +46,12 @@ def video(
         typer.Option(
             "--sampling",
             metavar="HOW",
-            help="uniform: evenly; time: see --every; scene: some of every scene; key: those stored whole [uniform].",
+            help="uniform: evenly spaced; time: see --every; scene: some per scene; key: key frames [uniform].",
         ),
     ] = None,
     every: Annotated[
         float | None,
-        typer.Option("--every", metavar="SECONDS", parser=number, help="One frame every so many seconds."),
+        typer.Option("--every", metavar="SECONDS", parser=number, help="Seconds between frames, for --sampling time."),
     ] = None,
     scenes: Annotated[
         int | None,
@@ -59,18 +59,18 @@ def video(
             "--scenes",
             metavar="N",
             parser=whole_number,
-            help="Tell it in at most N scenes, then as a whole; 1: as a whole only [1 up to a minute, then up to 12].",
+            help="Maximum number of scenes; 1 describes the video as a whole [1 up to a minute, then up to 12].",
         ),
     ] = None,
     begin: Annotated[
-        float | None, typer.Option("--from", metavar="TIME", parser=_time, help="Begin here: seconds, or 1:30.")
+        float | None, typer.Option("--from", metavar="TIME", parser=_time, help="Start time: seconds, or 1:30.")
     ] = None,
     until: Annotated[
-        float | None, typer.Option("--to", metavar="TIME", parser=_time, help="End here: seconds, or 1:30.")
+        float | None, typer.Option("--to", metavar="TIME", parser=_time, help="End time: seconds, or 1:30.")
     ] = None,
     rounds: Annotated[
         int | None,
-        typer.Option("--rounds", metavar="N", parser=whole_number, help="Questions [30; 8 of each scene]."),
+        typer.Option("--rounds", metavar="N", parser=whole_number, help="Number of questions [30; 8 per scene]."),
     ] = None,
     context: Annotated[
         int | None,
@@ -78,20 +78,20 @@ def video(
             "--context",
             metavar="N",
             parser=whole_number,
-            help="Earlier answers about the frame that the seeing model is reminded of; -1: all [1].",
+            help="Earlier answers about the frame given as context; -1: all [1].",
         ),
     ] = None,
     prompts: Annotated[
         Path | None,
-        typer.Option("--prompts", metavar="FILE", help="Your own prompts; start from --print-prompts."),
+        typer.Option("--prompts", metavar="FILE", help="Prompts file; start from --print-prompts."),
     ] = None,
     print_prompts: Annotated[
-        bool, typer.Option("--print-prompts", help="Print the prompts, to be edited for --prompts, and leave.")
+        bool, typer.Option("--print-prompts", help="Print the prompts, as a template for --prompts, and exit.")
     ] = False,
     seed: Seed = None,
     language: Annotated[
         str | None,
-        typer.Option("--language", metavar="NAME", help="Language of the story, where the questioner can."),
+        typer.Option("--language", metavar="NAME", help="Language of the story, if the questioner supports it."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON Lines on standard output: one object per video.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the story.")] = False,
@@ -100,20 +100,20 @@ def video(
         typer.Option(
             "--timeline",
             metavar="FILE",
-            help="Write the story with times: .vtt, .srt, or .ffmetadata for chapters; may be repeated.",
+            help="Write the story with times as .vtt, .srt or .ffmetadata; repeatable.",
             show_default=False,
         ),
     ] = None,
     sheet: Annotated[
         Path | None,
-        typer.Option("--sheet", metavar="FILE.png", help="Write a contact sheet of the frames that were asked about."),
+        typer.Option("--sheet", metavar="FILE.png", help="Write a contact sheet of the frames used."),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Let --timeline and --sheet replace existing files.")
+        bool, typer.Option("--overwrite", help="Allow --timeline and --sheet to replace files.")
     ] = False,
     fresh: Fresh = False,
 ) -> None:
-    """Let two models talk about a video, frame by frame, and tell what happens in it."""
+    """Describe videos: frames are chosen, asked about and summarised."""
     if print_prompts:
         from agents.video.prompts import DEFAULT_FILE
 

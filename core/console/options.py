@@ -39,14 +39,14 @@ def day(text: str) -> date:
 
 
 Vision = Annotated[
-    str | None, typer.Option("--vision", metavar="NAME", help="The model that sees [INQUISIGHT_VISION; pocket].")
+    str | None, typer.Option("--vision", metavar="NAME", help="Vision model [INQUISIGHT_VISION; pocket].")
 ]
 Questioner = Annotated[
     str | None,
     typer.Option(
         "--questioner",
         metavar="NAME",
-        help="The model that asks: a name, or provider:model [INQUISIGHT_QUESTIONER; scripted].",
+        help="Model that asks the questions: a name, or provider:model [INQUISIGHT_QUESTIONER; scripted].",
     ),
 ]
 Context = Annotated[
@@ -55,18 +55,18 @@ Context = Annotated[
         "--context",
         metavar="N",
         parser=whole_number,
-        help="Earlier answers the seeing model is reminded of; -1: all [1].",
+        help="Earlier answers given as context; -1: all [1].",
     ),
 ]
 Prompts = Annotated[
     Path | None,
-    typer.Option("--prompts", metavar="FILE", help="Your own prompts; start from `inquisight prompts`."),
+    typer.Option("--prompts", metavar="FILE", help="Prompts file; start from `inquisight prompts`."),
 ]
 Seed = Annotated[
     int | None,
-    typer.Option("--seed", metavar="N", parser=whole_number, help="Same seed, same models: same dialogue."),
+    typer.Option(
+        "--seed", metavar="N", parser=whole_number, help="Random seed; the same models then give the same dialogue."
+    ),
 ]
-OverwriteBeside = Annotated[bool, typer.Option("--overwrite", help="Let --save-beside replace existing files.")]
-Fresh = Annotated[
-    bool, typer.Option("--fresh", help="Begin anew, even where the same interview was stopped or failed before.")
-]
+OverwriteBeside = Annotated[bool, typer.Option("--overwrite", help="Allow --save-beside to replace existing files.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Start over instead of resuming a stopped or failed interview.")]
