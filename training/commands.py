@@ -1,4 +1,4 @@
-"""The declaration of `inquisight train ...`; the work is in other modules, imported when it runs."""
+"""Declares `inquisight train ...`; the modules that do the work are imported when it runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXIT_UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
 
 train = typer.Typer(
     name="train",
-    help="Teach a projection to see and to speak, in two stages.",
+    help="Train the projection of MiniGPT-4 in two stages.",
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -38,17 +38,17 @@ class RecipeCommand(TyperCommand):
 
 
 RecipeOption = Annotated[
-    str, typer.Option("--recipe", metavar="FILE|NAME", help="A recipe: a TOML file, or a name of `train recipes`.")
+    str, typer.Option("--recipe", metavar="FILE|NAME", help="Recipe: a TOML file, or a name from `train recipes`.")
 ]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the recipe; may be repeated.")
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe field; repeatable.")
 ]
-OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the run; the same one goes on.")]
+OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Run folder; an existing one is resumed.")]
 
 
 @train.callback(invoke_without_command=True)
 def group(context: typer.Context) -> None:
-    """Teach a projection to see and to speak, in two stages."""
+    """Train the projection of MiniGPT-4 in two stages."""
     if context.invoked_subcommand is None:
         print(context.get_help())
         raise typer.Exit()
@@ -57,13 +57,13 @@ def group(context: typer.Context) -> None:
 
 @train.command(cls=RecipeCommand)
 def stage1(recipe: RecipeOption, out: OutOption, set_: SetOption = None) -> None:
-    """Learn to see: short captions, no prompt. Goes on where it was interrupted."""
+    """Stage 1: short captions, no prompt. Resumes an interrupted run."""
     _run("stage1", recipe, out, set_)
 
 
 @train.command(cls=RecipeCommand)
 def stage2(recipe: RecipeOption, out: OutOption, set_: SetOption = None) -> None:
-    """Learn to speak: long descriptions in the chat format. Goes on where it was interrupted."""
+    """Stage 2: long descriptions in the chat format. Resumable."""
     _run("stage2", recipe, out, set_)
 
 
@@ -78,7 +78,7 @@ def _run(stage: str, recipe: str, out: Path, changes: list[str] | None) -> None:
 
 @train.command(cls=RecipeCommand)
 def features(recipe: RecipeOption, out: OutOption, set_: SetOption = None) -> None:
-    """Look at every picture of a recipe once and keep what the eye said, for --set features=DIR."""
+    """Cache the image features of a recipe, for --set features=DIR."""
     from training.recipes import ready_recipe
 
     chosen = ready_recipe(recipe, set_ or ())
@@ -97,18 +97,20 @@ def _tell(path: Path) -> None:
 def prepare(
     llm: Annotated[
         str,
-        typer.Option("--llm", metavar="DIR|NAME", help="The Llama-family model: a directory, or a name on the hub."),
+        typer.Option("--llm", metavar="DIR|NAME", help="Llama-family model: a directory or a hub name."),
     ],
     vision: Annotated[
-        list[str], typer.Option("--vision", metavar="DIR|NAME|FILE", help="BLIP-2's eye, as for `convert minigpt4`.")
+        list[str],
+        typer.Option("--vision", metavar="DIR|NAME|FILE", help="BLIP-2's vision half, as for `convert minigpt4`."),
     ],
-    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="The directory to write.")],
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Output directory.")],
     template: Annotated[
         str, typer.Option("--template", metavar="NAME", help="Conversation format: auto, vicuna or llama2.")
     ] = "auto",
     dtype: Annotated[str, typer.Option("--dtype", metavar="TYPE", help="auto, bfloat16, float16 or float32.")] = "auto",
     qformer: Annotated[
-        bool, typer.Option("--qformer/--no-qformer", help="Without: four neighbouring patches become one token.")
+        bool,
+        typer.Option("--qformer/--no-qformer", help="Without Q-Former, four neighbouring patches become one token."),
     ] = True,
     qformer_heads: Annotated[
         int | None,
@@ -119,7 +121,7 @@ def prepare(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier conversion at --to.")] = False,
 ) -> None:
-    """Join a language model of your choice and BLIP-2's eye, with a projection that is still to be trained."""
+    """Join a language model and BLIP-2's vision half, untrained."""
     if template not in ("auto", "vicuna", "llama2"):
         raise UsageError(f"--template is '{printable(template, 40)}': take auto, vicuna or llama2.")
     if dtype not in ("auto", "bfloat16", "float16", "float32"):
@@ -141,13 +143,13 @@ def prepare(
 
 @train.command()
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished training.")],
-    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="The directory to write.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Output directory.")],
     base: Annotated[
-        Path | None, typer.Option("--base", metavar="DIR", help="The model it was trained with, where that has moved.")
+        Path | None, typer.Option("--base", metavar="DIR", help="Directory of the base model, if it has moved.")
     ] = None,
 ) -> None:
-    """Join a finished training with its model into a directory that opens as minigpt4:DIR, and elsewhere."""
+    """Export a finished run as a model directory (minigpt4:DIR)."""
     from plugins.minigpt4.convert.trained import export as join
 
     print(join(run, to, base=base))
@@ -155,7 +157,7 @@ def export(
 
 @train.command()
 def recipes(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Print this recipe, to be edited.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Print this recipe, as a template.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Explain every field.")] = False,
 ) -> None:
     """List the shipped recipes, print one, or explain their fields."""
@@ -179,10 +181,10 @@ def recipes(
 
 @train.command()
 def status(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a training.")],
-    json: Annotated[bool, typer.Option("--json", help="As one JSON object.")] = False,
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """How a training stands: running, interrupted, failed or finished; its loss, its speed, its checkpoints."""
+    """Show the status of a run: state, loss, speed, checkpoints."""
     from training.runs.status import describe, in_words
 
     facts = describe(run)
@@ -196,9 +198,9 @@ def status(
 
 @train.command()
 def runs(
-    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to look, folders below it too.")] = Path("."),
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder to search, with subfolders.")] = Path("."),
 ) -> None:
-    """List the trainings on this disk, the newest first: folder, state, step."""
+    """List runs, newest first: folder, state, step."""
     from training.runs.manage import find_runs
     from training.runs.status import describe
 
@@ -208,8 +210,8 @@ def runs(
 
 
 @train.command()
-def stop(run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a training that is at work.")]) -> None:
-    """Ask a training of this machine to end its step, write a checkpoint and leave."""
+def stop(run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a running training.")]) -> None:
+    """Stop a run on this machine after its step, with a checkpoint."""
     from training.runs.manage import stop as ask
 
     ask(run)

@@ -1,4 +1,4 @@
-"""`inquisight ui`: the dashboard, on this machine unless you say otherwise. It sends nothing to anybody."""
+"""`inquisight ui`: start the dashboard, on localhost by default. It sends no telemetry."""
 
 from __future__ import annotations
 
@@ -32,32 +32,38 @@ def register_commands(cli: Any) -> None:
 
 
 def ui(
-    port: Annotated[int, typer.Option("--port", metavar="N", help="0 takes any free one.")] = PORT,
-    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Where to listen.")] = HOST,
+    port: Annotated[int, typer.Option("--port", metavar="N", help="Port; 0 picks a free one.")] = PORT,
+    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Address to listen on.")] = HOST,
     password_file: Annotated[
         Path | None,
-        typer.Option("--password-file", metavar="FILE", help="Its first line is the password visitors have to type."),
+        typer.Option("--password-file", metavar="FILE", help="File whose first line is the visitors' password."),
     ] = None,
     oidc: Annotated[
         bool, typer.Option("--oidc", help="Visitors log in with the provider in Streamlit's secrets.toml.")
     ] = False,
     allow: Annotated[
         list[str] | None,
-        typer.Option("--allow", metavar="EMAIL", help="With --oidc: who may enter; *@example.org; may be repeated."),
+        typer.Option(
+            "--allow", metavar="EMAIL", help="With --oidc: allowed e-mail, such as *@example.org; repeatable."
+        ),
     ] = None,
     open_to_all: Annotated[
-        bool, typer.Option("--open-to-all", help="Let everybody in who reaches --host, without a password.")
+        bool, typer.Option("--open-to-all", help="Allow access without a password to anybody who reaches --host.")
     ] = False,
     eye: Annotated[
         list[str] | None,
-        typer.Option("--eye", metavar="NAME", help="Offer this vision model only; may be repeated [all]."),
+        typer.Option("--eye", metavar="NAME", help="Offer only this vision model; repeatable [all]."),
     ] = None,
     questioner: Annotated[
         list[str] | None,
-        typer.Option("--questioner", metavar="NAME", help="Offer this language model only; may be repeated [all]."),
+        typer.Option("--questioner", metavar="NAME", help="Offer only this language model; repeatable [all]."),
     ] = None,
-    upload_mb: Annotated[int, typer.Option("--upload-mb", metavar="N", help="Largest picture.")] = UPLOAD_MB,
-    video_mb: Annotated[int, typer.Option("--video-mb", metavar="N", help="Largest video.")] = VIDEO_MB,
+    upload_mb: Annotated[
+        int, typer.Option("--upload-mb", metavar="N", help="Upload limit for images, in MB.")
+    ] = UPLOAD_MB,
+    video_mb: Annotated[
+        int, typer.Option("--video-mb", metavar="N", help="Upload limit for videos, in MB.")
+    ] = VIDEO_MB,
     visitors_may_name_models: Annotated[
         bool,
         typer.Option(
@@ -81,9 +87,9 @@ def ui(
             help="Let each visitor read, export and delete the transcripts of all others and of this machine.",
         ),
     ] = False,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Open no browser.")] = False,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
 ) -> None:
-    """Open the dashboard: interviews, chat, history, curation and training in a browser."""
+    """Start the dashboard in a browser."""
     options = UiOptions(
         host=host,
         password_file=password_file,

@@ -1,4 +1,4 @@
-"""The declarations of `inquisight lavis install` and `inquisight lavis status`."""
+"""Declares `inquisight lavis install` and `inquisight lavis status`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-lavis = typer.Typer(name="lavis", help="salesforce-lavis, which needs an environment of its own.")
+lavis = typer.Typer(name="lavis", help="Install salesforce-lavis in a separate environment.")
 
 
 @lavis.callback(invoke_without_command=True)
 def group(context: typer.Context) -> None:
-    """salesforce-lavis, which needs an environment of its own."""
+    """Install salesforce-lavis in a separate environment."""
     if context.invoked_subcommand is None:
         print(context.get_help())
         raise typer.Exit()
@@ -22,14 +22,14 @@ def group(context: typer.Context) -> None:
 def install(
     python: Annotated[
         str | None,
-        typer.Option("--python", metavar="PATH", help="The Python 3.11 to build on; by default the first one found."),
+        typer.Option("--python", metavar="PATH", help="Python 3.11 to use [the first one found]."),
     ] = None,
     to: Annotated[
         Path | None,
-        typer.Option("--to", metavar="DIR", help="Where to; by default `lavis` in INQUISIGHT_HOME."),
+        typer.Option("--to", metavar="DIR", help="Target directory [`lavis` in INQUISIGHT_HOME]."),
     ] = None,
 ) -> None:
-    """Make the environment that `--vision lavis:...` uses. About 2 GB, more with CUDA. Interrupted, it goes on."""
+    """Install the environment of `--vision lavis:...` (about 2 GB, more with CUDA); resumable."""
     from plugins.lavis.environment import Environment, chosen
     from plugins.lavis.install import install as run
 
@@ -44,7 +44,7 @@ def install(
 
 @lavis.command()
 def status() -> None:
-    """Say whether salesforce-lavis is installed, where, and which models it has."""
+    """Show whether salesforce-lavis is installed, and its models."""
     from plugins.lavis.backend import MODELS
     from plugins.lavis.environment import INSTALL, chosen
 

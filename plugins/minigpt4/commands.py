@@ -1,4 +1,4 @@
-"""The declaration of `inquisight convert minigpt4`; the work is in `convert.py`, imported when it runs."""
+"""Declares `inquisight convert minigpt4`; `convert/` does the work and is imported when it runs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ TEMPLATES = ("auto", "vicuna", "llama2")
 
 QFormerOption = Annotated[
     bool | None,
-    typer.Option(
-        "--qformer/--no-qformer", help="The variant, where the projection's width fits both.", show_default=False
-    ),
+    typer.Option("--qformer/--no-qformer", help="Variant, if the projection's width fits both.", show_default=False),
 ]
 QFormerHeadsOption = Annotated[
     int | None,
@@ -24,20 +22,20 @@ QFormerHeadsOption = Annotated[
         "--qformer-heads",
         metavar="N",
         min=1,
-        help="Attention heads of the Q-Former, where neither a config.json nor a published architecture tells them.",
+        help="Attention heads of the Q-Former, if neither config.json nor the published architecture gives them.",
     ),
 ]
 VitHeadsOption = Annotated[
     int | None,
-    typer.Option("--vit-heads", metavar="N", min=1, help="Attention heads of the ViT, under the same condition."),
+    typer.Option("--vit-heads", metavar="N", min=1, help="Attention heads of the ViT, if not known otherwise."),
 ]
 
-convert = typer.Typer(name="convert", help="Bring released weights into a form that opens.")
+convert = typer.Typer(name="convert", help="Convert released weights to Hugging Face directories.")
 
 
 @convert.callback(invoke_without_command=True)
 def group(context: typer.Context) -> None:
-    """Bring released weights into a form that opens."""
+    """Convert released weights to Hugging Face directories."""
     if context.invoked_subcommand is None:
         print(context.get_help())
         raise typer.Exit()
@@ -51,18 +49,18 @@ def minigpt4(
     ],
     llm: Annotated[
         str,
-        typer.Option("--llm", metavar="DIR|NAME", help="The Llama-family model: a directory, or a name on the hub."),
+        typer.Option("--llm", metavar="DIR|NAME", help="Llama-family model: a directory or a hub name."),
     ],
     vision: Annotated[
         list[str],
         typer.Option(
             "--vision",
             metavar="DIR|NAME|FILE",
-            help="BLIP-2's eye: a directory or hub name (Salesforce/blip2-flan-t5-xxl), or LAVIS's .pth; twice where "
-            "Q-Former and eva_vit_g.pth are two files.",
+            help="BLIP-2's vision half: a directory or hub name (Salesforce/blip2-flan-t5-xxl), or LAVIS's .pth; "
+            "repeat it if Q-Former and eva_vit_g.pth are two files.",
         ),
     ],
-    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="The directory to write.")],
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Output directory.")],
     dtype: Annotated[
         str,
         typer.Option(
@@ -83,10 +81,10 @@ def minigpt4(
     qformer: QFormerOption = None,
     qformer_heads: QFormerHeadsOption = None,
     vit_heads: VitHeadsOption = None,
-    check: Annotated[bool, typer.Option("--check", help="Only check that everything fits; write nothing.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Check compatibility only; write nothing.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier conversion at --to.")] = False,
 ) -> None:
-    """Join MiniGPT-4's projection, its language model and BLIP-2's eye into one Hugging Face directory.
+    """Join projection, language model and vision half of MiniGPT-4.
 
     Started again after an interruption, it goes on with the first file that is missing.
     """

@@ -13,10 +13,10 @@ import typer
 from core.console.options import Vision, number, whole_number
 from core.errors import UsageError
 
-curate = typer.Typer(name="curate", help="Make the data of the second stage: describe, repair, verify, export.")
+curate = typer.Typer(name="curate", help="Make stage-2 data: describe, repair, review, export.")
 
-Place = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that keeps everything of this curation.")]
-Again = Annotated[bool, typer.Option("--again", help="Set this step and what follows from it aside, and begin anew.")]
+Place = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the curation.")]
+Again = Annotated[bool, typer.Option("--again", help="Redo this step; earlier results are set aside.")]
 
 
 def _count(flag: str, text: str, low: int = 1) -> Any:
@@ -32,7 +32,7 @@ def _count(flag: str, text: str, low: int = 1) -> Any:
 
 @curate.callback(invoke_without_command=True)
 def group(context: typer.Context) -> None:
-    """Make the data of the second stage: describe pictures at length, repair the texts, verify, export."""
+    """Make stage-2 data: describe images, repair, review, export."""
     if context.invoked_subcommand is None:
         print(context.get_help())
         raise typer.Exit()
@@ -55,34 +55,30 @@ def generate(
     ] = "auto",
     column: Annotated[
         str | None,
-        typer.Option("--column", metavar="NAME", help="The column of a table that holds the picture's path."),
+        typer.Option("--column", metavar="NAME", help="Table column with the image path."),
     ] = None,
     sample: Annotated[int | None, _count("--sample", "Take that many of the pictures, by chance.")] = None,
     instructions: Annotated[
-        Path | None, typer.Option("--instructions", metavar="FILE", help="Your own instructions, which take turns.")
+        Path | None, typer.Option("--instructions", metavar="FILE", help="File of instructions, used in turn.")
     ] = None,
     min_tokens: Annotated[int | None, _count("--min-tokens", "A shorter text is continued [80].", 0)] = None,
     continues: Annotated[int | None, _count("--continues", "How often at most [1].", 0)] = None,
     max_new_tokens: Annotated[int | None, _count("--max-new-tokens", "Room for each part [300].")] = None,
     temperature: Annotated[
         float | None,
-        typer.Option("--temperature", metavar="X", parser=number, help="0: always the likeliest word [1]."),
+        typer.Option("--temperature", metavar="X", parser=number, help="Sampling temperature; 0 is greedy [1]."),
     ] = None,
     top_p: Annotated[
         float | None,
-        typer.Option("--top-p", metavar="X", parser=number, help="Share of the probability drawn from [0.9]."),
+        typer.Option("--top-p", metavar="X", parser=number, help="Nucleus sampling threshold [0.9]."),
     ] = None,
     batch: Annotated[int | None, _count("--batch", "Pictures at a time [16].")] = None,
     seed: Annotated[int | None, _count("--seed", "Same seed, same model: same texts [42].", 0)] = None,
-    anyway: Annotated[
-        bool, typer.Option("--anyway", help="Take a model that follows no instructions all the same.")
-    ] = False,
-    failed: Annotated[
-        bool, typer.Option("--failed", help="Only try the pictures again that failed, each alone.")
-    ] = False,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Accept a model that does not follow instructions.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Retry failed images only, one at a time.")] = False,
     again: Again = False,
 ) -> None:
-    """Have a model that sees describe every picture at length, and continue where it says too little."""
+    """Describe every image at length with a vision model."""
     from training.curation import running
 
     options = {
@@ -109,40 +105,41 @@ def repair(
         typer.Option(
             "--repairer",
             metavar="NAME",
-            help="The language model: a registered questioner, provider:model, or rules for what needs no model.",
+            help="Language model: a questioner, provider:model, or rules (no model).",
         ),
     ] = None,
     prompts: Annotated[
-        Path | None, typer.Option("--prompts", metavar="FILE", help="Your own prompts and limits.")
+        Path | None, typer.Option("--prompts", metavar="FILE", help="File of prompts and limits.")
     ] = None,
     concurrency: Annotated[int, _count("--concurrency", "Calls at a time.")] = 4,
     rate: Annotated[
         float | None,
-        typer.Option(
-            "--requests-per-second", metavar="X", parser=number, help="Upper limit for calls; none by default."
-        ),
+        typer.Option("--requests-per-second", metavar="X", parser=number, help="Maximum calls per second [no limit]."),
     ] = None,
     tries: Annotated[int | None, _count("--tries", "How often a text is sent before its failure counts [2].")] = None,
     temperature: Annotated[
-        float | None, typer.Option("--temperature", metavar="X", parser=number, help="Of the language model [0].")
+        float | None,
+        typer.Option(
+            "--temperature", metavar="X", parser=number, help="Sampling temperature of the language model [0]."
+        ),
     ] = None,
     seed: Annotated[int | None, _count("--seed", "Where the provider takes one [42].", 0)] = None,
     price_in: Annotated[
-        float | None, typer.Option("--price-in", metavar="X", parser=number, help="Price of a million tokens read.")
+        float | None, typer.Option("--price-in", metavar="X", parser=number, help="Price per million input tokens.")
     ] = None,
     price_out: Annotated[
         float | None,
-        typer.Option("--price-out", metavar="X", parser=number, help="Price of a million tokens written."),
+        typer.Option("--price-out", metavar="X", parser=number, help="Price per million output tokens."),
     ] = None,
     max_cost: Annotated[
         float | None,
-        typer.Option("--max-cost", metavar="X", parser=number, help="Stop when all runs together have cost this much."),
+        typer.Option("--max-cost", metavar="X", parser=number, help="Stop at this total cost of all runs."),
     ] = None,
     limit: Annotated[int | None, _count("--limit", "Texts in this run, to try things out.")] = None,
-    failed: Annotated[bool, typer.Option("--failed", help="Only try the texts again that failed.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Retry failed texts only.")] = False,
     again: Again = False,
 ) -> None:
-    """Have a language model repair every text: repetition, other languages, broken sentences, stray symbols."""
+    """Repair every text with a language model."""
     from training.curation import running
 
     options = {"repairer": repairer, "temperature": temperature, "tries": tries, "seed": seed}
@@ -154,28 +151,24 @@ def repair(
 @curate.command()
 def verify(
     folder: Place,
-    reviewer: Annotated[str, typer.Option("--reviewer", metavar="NAME", help="Who looks at the texts.")],
+    reviewer: Annotated[str, typer.Option("--reviewer", metavar="NAME", help="Name of the reviewer.")],
     sample: Annotated[int | None, _count("--sample", "Texts to look at [500].")] = None,
     seed: Annotated[int | None, _count("--seed", "Which ones [0].", 0)] = None,
     kinds: Annotated[
-        Path | None, typer.Option("--kinds", metavar="FILE", help="Your own kinds of error, each with its key.")
+        Path | None, typer.Option("--kinds", metavar="FILE", help="File of error kinds and their keys.")
     ] = None,
-    after_rules: Annotated[
-        bool, typer.Option("--after-rules", help="Look at a sample of what the rules kept.")
-    ] = False,
+    after_rules: Annotated[bool, typer.Option("--after-rules", help="Review a sample of what the rules kept.")] = False,
     sheet: Annotated[
         Path | None,
-        typer.Option("--sheet", metavar="FILE", help="Write the sample as JSON Lines, to be filled in elsewhere."),
+        typer.Option("--sheet", metavar="FILE", help="Export the sample as JSON Lines for labelling elsewhere."),
     ] = None,
     read_sheet: Annotated[
-        Path | None, typer.Option("--read-sheet", metavar="FILE", help="Take the labels from a filled-in sheet.")
+        Path | None, typer.Option("--read-sheet", metavar="FILE", help="Import labels from a completed sheet.")
     ] = None,
-    partly: Annotated[
-        bool, typer.Option("--partly", help="Draw the sample though not all texts are repaired.")
-    ] = False,
+    partly: Annotated[bool, typer.Option("--partly", help="Draw the sample before all texts are repaired.")] = False,
     again: Again = False,
 ) -> None:
-    """Look at a sample of the texts and label the kinds of error, one key each."""
+    """Label errors in a sample of the texts, one key per kind."""
     from training.curation import running
 
     drawn = running.Drawn(sample, seed, after_rules, partly)
@@ -185,12 +178,10 @@ def verify(
 @curate.command()
 def rules(
     folder: Place,
-    file: Annotated[Path | None, typer.Option("--rules", metavar="FILE", help="Your own rules.")] = None,
-    partly: Annotated[
-        bool, typer.Option("--partly", help="Leave out pictures that have no repaired text yet.")
-    ] = False,
+    file: Annotated[Path | None, typer.Option("--rules", metavar="FILE", help="File of rules.")] = None,
+    partly: Annotated[bool, typer.Option("--partly", help="Skip images without a repaired text.")] = False,
 ) -> None:
-    """Apply the rules: each fixes a text or drops it, and shows how often it did."""
+    """Apply rules that fix or drop texts; report their counts."""
     from training.curation import running
 
     running.rules(folder, file, partly=partly)
@@ -199,10 +190,10 @@ def rules(
 @curate.command()
 def export(
     folder: Place,
-    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where the data set goes.")],
+    to: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Output folder.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
 ) -> None:
-    """Write the kept pairs in the cc_sbu_align layout, with where each came from."""
+    """Export the kept pairs in the cc_sbu_align layout."""
     from training.curation import running
 
     running.export(folder, to, overwrite=overwrite)
@@ -212,10 +203,10 @@ def export(
 def report(
     folder: Place,
     to: Annotated[
-        Path | None, typer.Option("--to", metavar="FOLDER", help="Where the report goes [DIR/report].")
+        Path | None, typer.Option("--to", metavar="FOLDER", help="Output folder of the report [DIR/report].")
     ] = None,
 ) -> None:
-    """Write what became of the pictures: figures, plots, rules with examples."""
+    """Write a report: figures, plots, rules with examples."""
     from training.curation import running
 
     running.report(folder, to)
@@ -224,9 +215,9 @@ def report(
 @curate.command()
 def status(
     folder: Place,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Say how far each step is, and what was set aside why."""
+    """Show the progress of each step, and rejects by reason."""
     from training.curation import running
 
     running.status(folder, json=json)
@@ -235,19 +226,17 @@ def status(
 @curate.command()
 def paraphrase(
     instruction: Annotated[str, typer.Argument(metavar="TEXT", help="The instruction, in quotes.")],
-    n: Annotated[int, typer.Option("--n", metavar="N", parser=whole_number, help="How many to keep.")] = 4,
+    n: Annotated[int, typer.Option("--n", metavar="N", parser=whole_number, help="Number of paraphrases.")] = 4,
     questioner: Annotated[
         str | None,
-        typer.Option(
-            "--questioner", metavar="NAME", help="The language model that proposes them; without one, rules do."
-        ),
+        typer.Option("--questioner", metavar="NAME", help="Language model that proposes them [rules]."),
     ] = None,
     seed: Annotated[int, _count("--seed", "Where the provider takes one.", 0)] = 0,
     to: Annotated[
-        Path | None, typer.Option("--to", metavar="FILE", help="Write them for `curate generate --instructions`.")
+        Path | None, typer.Option("--to", metavar="FILE", help="Output file for `curate generate --instructions`.")
     ] = None,
 ) -> None:
-    """Say an instruction in other words."""
+    """Paraphrase an instruction."""
     from training.curation import running
 
     running.paraphrase(instruction, n, questioner, seed, to)
@@ -257,7 +246,7 @@ def paraphrase(
 def defaults(
     name: Annotated[str, typer.Argument(metavar="NAME", help="instructions, repair, kinds or rules.")],
 ) -> None:
-    """Print a default file, to be edited."""
+    """Print a default file, as a template."""
     from training.curation.toml import default_file
 
     print(default_file(name).read_text("utf-8"), end="")
@@ -265,9 +254,11 @@ def defaults(
 
 @curate.command()
 def signs(
-    text: Annotated[str | None, typer.Argument(metavar="[TEXT]", help="In quotes; without it, the list.")] = None,
+    text: Annotated[
+        str | None, typer.Argument(metavar="[TEXT]", help="Text to measure, in quotes; without it, list the metrics.")
+    ] = None,
 ) -> None:
-    """List the measured signs, or measure a text."""
+    """List the text metrics, or measure a text."""
     from training.curation.text_metrics import SIGNS, measure
 
     values = measure(text) if text is not None else {}

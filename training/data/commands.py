@@ -9,12 +9,12 @@ import typer
 
 from core.console.options import number, whole_number
 
-data = typer.Typer(name="data", help="Look at data sets before training on them.")
+data = typer.Typer(name="data", help="Check data sets before training.")
 
 
 @data.callback(invoke_without_command=True)
 def group(context: typer.Context) -> None:
-    """Look at data sets before training on them."""
+    """Check data sets before training."""
     if context.invoked_subcommand is None:
         print(context.get_help())
         raise typer.Exit()
@@ -41,36 +41,43 @@ def check(
     ] = None,
     tokenizer: Annotated[
         Path | None,
-        typer.Option("--tokenizer", metavar="DIR", help="Measure captions in tokens of this model, not in words."),
+        typer.Option("--tokenizer", metavar="DIR", help="Measure captions in tokens of this model instead of words."),
     ] = None,
     longest: Annotated[
         int | None,
         typer.Option(
-            "--longest", metavar="N", parser=whole_number, help="More is overlong [160 tokens, or 120 words]."
+            "--longest",
+            metavar="N",
+            parser=whole_number,
+            help="Captions above this are too long [160 tokens, or 120 words].",
         ),
     ] = None,
     sample: Annotated[
         int | None,
-        typer.Option("--sample", metavar="N", parser=whole_number, help="Look at N samples from all parts only."),
+        typer.Option("--sample", metavar="N", parser=whole_number, help="Check only N samples, drawn from all parts."),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", parser=whole_number, help="Which samples those are.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", parser=whole_number, help="Random seed of the sample.")
+    ] = 0,
     max_broken: Annotated[
         float,
-        typer.Option("--max-broken", metavar="X", parser=number, help="Share of broken samples that a run endures."),
+        typer.Option(
+            "--max-broken", metavar="X", parser=number, help="Share of broken samples a training run tolerates."
+        ),
     ] = 0.05,
     report: Annotated[
-        Path | None, typer.Option("--report", metavar="FILE", help="Also write it as .html, or .md with a .png beside.")
+        Path | None, typer.Option("--report", metavar="FILE", help="Write a report as .html, or as .md with a .png.")
     ] = None,
     histogram: Annotated[
         Path | None,
-        typer.Option("--histogram", metavar="FILE.png", help="Also write the captions' lengths as a picture."),
+        typer.Option("--histogram", metavar="FILE.png", help="Write a histogram of caption lengths."),
     ] = None,
     threads: Annotated[
         int, typer.Option("--threads", metavar="N", parser=whole_number, help="Threads that decode pictures.")
     ] = 4,
     json: Annotated[bool, typer.Option("--json", help="Print the findings as one JSON object.")] = False,
 ) -> None:
-    """Say what is wrong with pictures and captions: missing, broken, repeated, empty, overlong, foreign.
+    """Report missing, broken, duplicate, empty or too long samples.
 
     Leaves with 7 where a training run would stop, with 0 otherwise.
     """
@@ -96,15 +103,14 @@ def check(
 
 @data.command()
 def sample(
-    folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The folder to write, new or empty.", show_default=False)
-    ],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Output folder, new or empty.", show_default=False)],
     pictures: Annotated[
-        int, typer.Option("--pictures", metavar="N", parser=whole_number, help="How many [60].", show_default=False)
+        int,
+        typer.Option("--pictures", metavar="N", parser=whole_number, help="Number of images [60].", show_default=False),
     ] = 60,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", parser=whole_number, help="Which ones.")] = 1,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", parser=whole_number, help="Random seed.")] = 1,
 ) -> None:
-    """Write a small data set to try training with."""
+    """Write a small sample data set for a first training."""
     from training.data.sample_set import write_sample
 
     print(write_sample(folder, pictures, seed=seed))
