@@ -126,7 +126,7 @@ def test_the_answer_is_read_while_it_is_written_and_ctrl_c_keeps_that(talk: Talk
             environment = {**talk.environment, "INQUISIGHT_API_KEY": "none"}
             environment["INQUISIGHT_BASE_URL"] = f"http://127.0.0.1:{int(wire.stdout.readline())}/v1"
             arguments = ["ask", "What is it?", "red.png", "--questioner", "openai:waits.cli", "--vision", "blocks"]
-            command = [sys.executable, "-c", "from agents.cli import main; main()", *arguments]
+            command = [sys.executable, "-c", "from inquisight.__main__ import main; main()", *arguments]
             asking = subprocess.Popen(
                 command, cwd=talk.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
             )

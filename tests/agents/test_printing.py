@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from agents.cli.render.interview import PlainPrinter, Printer, QuietPrinter, RichPrinter, replay
+from agents.cli.render.interview import PlainPrinter, Printer, QuietPrinter, RichPrinter, replay, show_status
 from agents.interview.driver import Waiting, interview_picture
 from agents.interview.protocol import InterviewOptions
 from core.console.status import Status
@@ -83,7 +83,7 @@ def test_progress_is_for_terminals_and_cleans_up_after_itself() -> None:
     silent, alive = io.StringIO(), Terminal()
     for stream in (silent, alive):
         status = Status(stream, prefix="2/3 cat.png: ")
-        status.event(Waiting("asking"))
+        show_status(status, Waiting("asking"))
         status.clear()
     assert silent.getvalue() == ""
     assert "2/3 cat.png: thinking of a question" in alive.getvalue()

@@ -66,7 +66,7 @@ def test_one_that_is_stopped_keeps_what_is_done_and_goes_on(tmp_path: Path, monk
     slow = tmp_path / "slow"
     slow.mkdir()
     (slow / "sitecustomize.py").write_text(
-        "import time\nfrom training.curation import fixing\nmend = fixing.repair\n"
+        "import time\nfrom training.curation.steps import fixing\nmend = fixing.repair\n"
         f"def wait(text):\n    import pathlib\n    while pathlib.Path({str(tmp_path / 'hold')!r}).exists()"
         " and ' number ' in text and wait.done >= 2:\n        time.sleep(0.02)\n    wait.done += 1\n"
         "    return mend(text)\nwait.done = 0\nfixing.repair = wait\n"

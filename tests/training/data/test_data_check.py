@@ -222,7 +222,7 @@ def test_ctrl_c_reports_what_was_seen(tmp_path: Path) -> None:
         "    count(result, tally, *rest)\n"
         "    if tally.good == 10: os.kill(os.getpid(), signal.SIGINT)\n"
         "check._count = counting\n"
-        "sys.exit(checking.run(checking.Request(paths=(sys.argv[1],), json=True)))\n"
+        "sys.exit(checking.run_data_check(checking.DataCheckRequest(paths=(sys.argv[1],), json=True)))\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "data")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
