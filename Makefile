@@ -1,7 +1,7 @@
 # Everything a newcomer or a contributor needs; each target makes .venv first where that is missing or out of date.
 #
 #   make demo          two models talk about a photograph
-#   make check         ruff, mypy and every test that takes no more than a second or two
+#   make check         ruff, mypy and every test that is not slow (tests/slow.txt)
 #   make test          the test suite
 #   make test-lavis    the tests with the real salesforce-lavis, installed into an environment of its own
 #   make test-ray      the tests of batch on a cluster: with a real Ray of two workers on this machine

@@ -31,6 +31,14 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["INQUISIGHT_HOME"] = home.name
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what `tests/slow.txt` names (`tests/list_slow.py` writes it)."""
+    slow = set(Path(__file__).with_name("slow.txt").read_text("utf-8").split())
+    for item in items:
+        if item.nodeid.partition("[")[0] in slow:
+            item.add_marker("slow")
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder for the transcripts and settings of one test."""
