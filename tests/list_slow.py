@@ -13,7 +13,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-LIMIT = 0.2
+LIMIT = 0.1
 LIST = Path(__file__).with_name("slow.txt")
 _LINE = re.compile(r"([\d.]+)s (?:call|setup|teardown) +(tests/.+)")
 
