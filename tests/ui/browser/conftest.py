@@ -44,12 +44,12 @@ class Patient(PocketBackend):
     def name(self):
         return "patient"
 
-    def answer(self, questions):
+    def replies(self, questions):
         global given
         while ALLOWED.exists() and given >= int(ALLOWED.read_text() or 0):
             time.sleep(0.02)
         given = given + len(questions) if ALLOWED.exists() else 0
-        return super().answer(questions)
+        return super().replies(questions)
 
 
 @hookimpl
