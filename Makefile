@@ -43,7 +43,7 @@ test-lavis: $(INSTALLED)
 
 test-ray: $(INSTALLED)
 	@$(PIP) install -qq -c constraints.txt -e '.[ray]'
-	@$(BIN)/python -m pytest -q tests/agents/batch/test_batch_ray.py tests/agents/batch/test_batch_ray_docs.py
+	@$(BIN)/python -m pytest -q tests/agents/batch/ray_cluster/test_batch_ray.py tests/agents/batch/ray_cluster/test_batch_ray_docs.py
 
 test-browser: export INQUISIGHT_TEST_BROWSER := 1
 test-browser: $(INSTALLED)

@@ -118,7 +118,7 @@ def test_ctrl_c_while_a_line_is_printed_leaves_whole_lines() -> None:
 @pytest.mark.slow
 def test_the_answer_is_read_while_it_is_written_and_ctrl_c_keeps_that(talk: Talk) -> None:
     wire = subprocess.Popen(
-        [sys.executable, "-u", str(Path(__file__).parents[1] / "servers" / "tool_wire.py")], stdout=subprocess.PIPE
+        [sys.executable, "-u", str(Path(__file__).parents[2] / "servers" / "tool_wire.py")], stdout=subprocess.PIPE
     )
     assert wire.stdout is not None
     with wire:

@@ -31,7 +31,7 @@ from tests.servers.raw import Raw, Server, raw_server, said, stream, whole
 
 CASES: Final = [
     json.loads(line)
-    for line in (Path(__file__).parents[1] / "fixtures/cases/replies.jsonl").read_text("utf-8").splitlines()
+    for line in (Path(__file__).parents[2] / "fixtures/cases/replies.jsonl").read_text("utf-8").splitlines()
 ]
 ROLES: Final = ("vision", "vision streamed", "questioner", "questioner streamed")
 KEY: Final = "sk-test-4f3c2b1a0987"
@@ -340,7 +340,7 @@ def test_a_silent_model_leaves_no_caption_behind(server: Server, tmp_path: Path,
         "chat": ["in/a.png", "--ask", "What is it?"],
     }[command]
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("INQUISIGHT_", "OPENAI_"))}
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     done = subprocess.run(
         [sys.executable, "-c", "from inquisight.__main__ import main; main()", command, *more]
         + ["--vision", f"openai:{model}?base_url={server.url}"],

@@ -12,7 +12,7 @@ from agents.chat.repl import COMMANDS
 from tests.agents.talking import Talk
 from tests.documents import blocks, commands
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CHAT, ASSISTANT = ((ROOT / "docs" / name).read_text("utf-8") for name in ("chat.md", "ask.md"))
 
 

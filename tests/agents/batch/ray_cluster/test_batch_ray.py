@@ -18,13 +18,13 @@ from pathlib import Path
 import pytest
 
 from tests.agents.batch.making import lines, make_pictures
-from tests.agents.batch.ray_eye import DIES_AT, WAITS_FROM, install
+from tests.agents.batch.ray_cluster.ray_eye import DIES_AT, WAITS_FROM, install
 
 pytestmark = [
     pytest.mark.skipif(find_spec("ray") is None, reason="the extra 'ray' is not installed"),
     pytest.mark.skipif(sys.platform == "win32", reason="signals"),
 ]
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 COUNT, PATIENCE = 60, 400  # seconds; on a busy machine Ray takes a minute to start
 OUTPUTS = ("captions.jsonl", "captions.json", "captions.tar")
 

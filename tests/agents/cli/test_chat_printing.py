@@ -18,9 +18,9 @@ from agents.cli.render.flow import Flow
 from core.errors import UsageError
 from core.records import Chat as ChatRecord
 from core.records import ChatTurn, PictureInfo
+from tests.agents.chat.test_chat_loop import World
 from tests.agents.fakes import picture
 from tests.agents.talking import Parrot
-from tests.agents.test_chat_loop import World
 
 LONG = "a lamp with a green shade stands on the table beside two cups " * 5
 

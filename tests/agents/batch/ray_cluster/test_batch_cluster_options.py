@@ -25,7 +25,7 @@ from core.errors import InquisightError, UsageError
 from core.settings import get_settings
 from tests.agents.batch.making import make_pictures
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 @pytest.fixture(autouse=True)

@@ -62,5 +62,5 @@ def install(folder: Path) -> Path:
     info = folder / "ray_eye-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ray-eye\nVersion: 1.0\n", "utf-8")
-    (info / "entry_points.txt").write_text("[inquisight]\nray_eye = tests.agents.batch.ray_eye\n", "utf-8")
+    (info / "entry_points.txt").write_text("[inquisight]\nray_eye = tests.agents.batch.ray_cluster.ray_eye\n", "utf-8")
     return folder

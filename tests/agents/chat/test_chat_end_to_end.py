@@ -12,7 +12,7 @@ import pytest
 
 from core.records import Chat
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CAT = ROOT / "examples" / "photos" / "cat.jpg"
 
 pytestmark = [

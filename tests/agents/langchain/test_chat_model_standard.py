@@ -27,13 +27,13 @@ from core.registry import Registry
 from plugins.minigpt4.runtime.backend import MiniGPT4Backend
 from plugins.openai_vision.backend import OpenAIBackend
 from plugins.pocket.backend import MODEL
-from tests.agents.chat_pictures import STYLES, block, words
+from tests.agents.langchain.chat_pictures import STYLES, block, words
 from tests.plugins.minigpt4.tiny import make_model, save
 from tests.plugins.openai_vision.seeing_server import VARIABLES, eye, seeing_openai
 
 pytestmark = pytest.mark.anyio
 
-CAT = Path(__file__).parents[2] / "examples" / "photos" / "cat.jpg"
+CAT = Path(__file__).parents[3] / "examples" / "photos" / "cat.jpg"
 
 
 @pytest.fixture

@@ -150,7 +150,7 @@ def command(server: Server, folder: Path, *words: str) -> subprocess.CompletedPr
         "INQUISIGHT_VISION_BASE_URL": server.url,
         "INQUISIGHT_MAX_RETRIES": "0",
     }
-    env = {**kept, **served, "PYTHONPATH": str(Path(__file__).parents[2]), "INQUISIGHT_HOME": str(folder / "home")}
+    env = {**kept, **served, "PYTHONPATH": str(Path(__file__).parents[3]), "INQUISIGHT_HOME": str(folder / "home")}
     return subprocess.run(
         [sys.executable, "-c", "from inquisight.__main__ import main; main()", *words],
         cwd=folder,

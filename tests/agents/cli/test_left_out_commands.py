@@ -12,7 +12,7 @@ from PIL import Image
 from core.records import Caption
 from tests.agents.plugin_on_disk import Shell
 
-CASES = Path(__file__).parents[1] / "fixtures" / "cases" / "pictures"
+CASES = Path(__file__).parents[2] / "fixtures" / "cases" / "pictures"
 
 
 @pytest.fixture

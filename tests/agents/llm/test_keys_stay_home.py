@@ -23,7 +23,7 @@ from core.testing import make_picture
 from core.vision import VisualQuestion
 from tests.servers.listener import Answer, Listener, Received
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OWN = {
     "OPENAI_API_KEY": "sk-secret-openai",
     "INQUISIGHT_API_KEY": "sk-secret-inquisight",

@@ -31,7 +31,7 @@ from tests.servers.tiny_chat_model import make
 
 pytestmark = pytest.mark.slow
 
-WIRE = Path(__file__).parents[1] / "servers" / "tool_wire.py"
+WIRE = Path(__file__).parents[2] / "servers" / "tool_wire.py"
 
 
 @pytest.fixture(scope="module")
