@@ -1,12 +1,42 @@
-"""Steps on text of any size that take time in proportion to it: repeat a clean-up, fold what is said over and over."""
+"""Text of any size in linear time: split into sentences, repeat a clean-up, fold repetitions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 ROUNDS: Final = 12  # of a clean-up; only a text made for it needs more
 _LONGEST_PHRASE: Final = 12  # words
+_SENTENCE_END: Final = re.compile(
+    r"(?<![.!?…])[.!?…]++[\"'”’»)\]]*+(?=\s|\Z)(?!(?<=\b[Nn]o\.)\s\d)|[。！？][”’」』）)]*+"  # "No. 5" is a number
+)
+_ABBREVIATION: Final = re.compile(r"(?:^|[\s(\"'“‘])(?:(?i:mr|mrs|ms|dr|st|vs|etc|approx|e\.g|i\.e)|[A-Z])\.\Z")
+_LOOK_BACK: Final = 9  # characters that the longest abbreviation needs
+
+
+def sentence_ends(text: str) -> Iterator[int]:
+    """Where each finished sentence ends, its closing quotes included; abbreviations such as "Dr." end none."""
+    for end in _SENTENCE_END.finditer(text):
+        if not _ABBREVIATION.search(text[max(0, end.start() - _LOOK_BACK) : end.end()]):
+            yield end.end()
+
+
+def sentences(text: str) -> list[str]:
+    """`text` split after sentence ends and at line ends, without white space around each part."""
+    found: list[str] = []
+    for line in text.split("\n"):
+        start = 0
+        for end in [*sentence_ends(line), len(line)]:
+            found.append(line[start:end].strip())
+            start = end
+    return [sentence for sentence in found if sentence]
+
+
+def whole_sentences(text: str) -> str:
+    """A text that was cut off, without its unfinished sentence; a single unfinished sentence is kept."""
+    end = max(sentence_ends(text), default=len(text))
+    return text[:end]
 
 
 def settled(step: Callable[[str], str], text: str) -> str:

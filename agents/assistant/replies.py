@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from agents.chat.events import tidy
-from core.net.cut_text import whole_sentences
 from core.net.reasoning import answer_in
 from core.net.replies import ReplyReader
+from core.text import whole_sentences
 
 if TYPE_CHECKING:
     pass

@@ -29,9 +29,9 @@ from agents.text.cleaning import (
     is_unsure,
 )
 from core.errors import UsageError
-from core.net.cut_text import whole_sentences
 from core.records import Caption, Dialogue, Status, Turn
 from core.tasks import NOTHING_NEW, QUESTION, SUMMARY, Task, is_nothing_new
+from core.text import whole_sentences
 
 Role = Literal["system", "user", "assistant"]
 END_ROUNDS, END_NOTHING_NEW, END_STOPPED, END_FAILED = "rounds", "nothing new to ask", "stopped", "failed"

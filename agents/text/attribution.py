@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agents.text.cleaning import certain_part
+from core import nouns
 from core.records import Turn
 
 _CJK: Final = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
@@ -92,6 +93,4 @@ def _words(text: str) -> Iterator[tuple[int, int, str]]:
         if len(word) == 1 and re.match(rf"[{_CJK}]", word):
             word = text[match.start() : match.start() + 2]
         word = _SPELLING.get(word, word)
-        if len(word) > 3 and word.endswith("s") and not word.endswith("ss"):
-            word = word[:-1]
-        yield match.start(), match.end(), word
+        yield match.start(), match.end(), nouns.singular(word)

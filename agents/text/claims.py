@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
 
-from agents.text.cleaning import certain_part, question_key, sentences
+from agents.text.cleaning import certain_part, question_key
+from core import nouns
+from core.text import sentences
 
 Kind = Literal["there", "number", "colour", "place", "scene", "reply"]
 
@@ -143,14 +145,6 @@ _MOMENT: Final = re.compile(
     rf"(?:{_PICTURE}|panel|half)s?)\b|\b\d{{1,3}}:\d\d\b"
 )
 _DETERMINERS: Final = frozenset("a an the one two three four some several".split())
-_IRREGULAR: Final = {
-    "people": "person",
-    "men": "man",
-    "women": "woman",
-    "children": "child",
-    "mice": "mouse",
-    "feet": "foot",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,14 +354,5 @@ def _noun(match: re.Match[str]) -> str:
 
 def one(noun: str) -> str:
     """What two nouns are compared by: the last word, in the singular, with what stands before it."""
-    words = noun.split()
-    last = words[-1]
-    if last in _IRREGULAR:
-        last = _IRREGULAR[last]
-    elif last.endswith("ies") and len(last) > 4:
-        last = f"{last[:-3]}y"
-    elif last.endswith(("ses", "xes", "zes", "ches", "shes")):
-        last = last[:-2]
-    elif len(last) > 3 and last.endswith("s") and not last.endswith("ss"):
-        last = last[:-1]
-    return " ".join([*words[:-1], last])
+    before, space, last = noun.rpartition(" ")
+    return f"{before}{space}{nouns.singular(last)}"

@@ -14,8 +14,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
+from core import nouns
 from core.net.reasoning import answer_in
-from core.text import settled, without_loops
+from core.text import sentences, settled, without_loops
 
 QUESTION_CHARS: Final = 240
 ANSWER_CHARS: Final = 700
@@ -178,11 +179,6 @@ def _shorten(text: str, limit: int, tail: str = "") -> str:
     return head[: space if space >= limit // 2 else len(head)].rstrip(" ,;:-") + (tail or "…")
 
 
-def sentences(text: str) -> list[str]:
-    """`text` split after sentence ends; joined with spaces it is `text` again (up to white space)."""
-    return [part.strip() for part in re.split(r"(?<=[.!?…])\s+|(?<=[。！？])\s*", text) if part and part.strip()]
-
-
 # --- certainty ----------------------------------------------------------------------------------------------------
 
 _UNSURE_ANYWHERE = re.compile(
@@ -245,9 +241,7 @@ def question_key(question: str) -> tuple[str, ...]:
     """The words that make a question what it is: no filler, British spelling, singular."""
     words = [_SPELLING.get(word, word) for word in _WORD.findall(question.casefold().replace("’", "'"))]
     content = [word for word in words if word not in _FILLER] or words
-    return tuple(
-        word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word for word in content
-    )
+    return tuple(nouns.singular(word) for word in content)
 
 
 class AskedQuestions:

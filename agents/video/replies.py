@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from agents.text.cleaning import clean_question, plain_text, sentences
+from agents.text.cleaning import clean_question, plain_text
 from core.net.reasoning import answer_in
+from core.text import sentences
 
 _COUNTED: Final = (
     "zero",

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Final
 
 from agents.interview.protocol import END_FAILED
-from agents.text.cleaning import certain_part, sentences
+from agents.text.cleaning import certain_part
 from agents.video.records import looked_at, scenes
 from core.errors import UsageError, printable
 from core.records import Caption, Turn
+from core.text import sentences
 
 CUE_CHARS: Final = 240
 TITLE_CHARS: Final = 60

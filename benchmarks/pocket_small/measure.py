@@ -11,7 +11,7 @@ from benchmarks.pocket_small.truth import is_repeating, judge
 from core.registry import get_registry
 from core.vision import EncodedImage
 from plugins.pocket.engine import GeneratedIds, PocketPrompt, sentences
-from training.curation import text_metrics as signs
+from training.curation import text_metrics
 from training.pocket.evaluate import DETAIL, picture
 from training.pocket.features import truth
 from training.pocket.scenes import ComposedScene, Composer
@@ -37,7 +37,7 @@ class Said:
     @property
     def failures(self) -> list[str]:
         """The paper's: broken off, repeating, foreign symbols (other languages and marks of templates among them)."""
-        found = signs.failures(self.raw)
+        found = text_metrics.failures(self.raw)
         broken = not self.ended or "broken off" in found or "empty" in found
         foreign = self.marks > 0 or "foreign symbols" in found or "other language" in found
         named = {"broken off": broken, "repeating": is_repeating(self.text), "foreign symbols": foreign}
@@ -91,7 +91,7 @@ def figures(said: Sequence[Said], facts: Sequence[dict[str, Any]]) -> dict[str, 
         "recall": _share(sum(one.named for one in verdicts), wanted),
         "invented per picture": _share(sum(one.invented for one in verdicts), len(said)),
         "wrong place or colour": _share(sum(one.wrong for one in verdicts), claims),
-        "words": _share(sum(len(signs.words_of(one.text)) for one in said), len(said)),
+        "words": _share(sum(len(text_metrics.words_of(one.text)) for one in said), len(said)),
     }
 
 

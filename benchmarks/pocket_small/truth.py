@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from plugins.pocket.colours import COLOURS
-from training.curation import text_metrics as signs
+from training.curation import text_metrics
 from training.pocket.evaluate import LOOKS, SIZES, mentions
 from training.pocket.wording import NUMBERS, STRANGER, where
 
@@ -40,8 +40,8 @@ class Verdict:
             "left out": self.named < self.wanted,
             "wrong": self.wrong > 0 or self.background,
             "repetition": is_repeating(text),
-            "broken end": signs.is_broken_off(text),
-            "symbols": bool(signs.foreign_symbols(text)),
+            "broken end": text_metrics.is_broken_off(text),
+            "symbols": bool(text_metrics.foreign_symbols(text)),
         }
         return [kind for kind in KINDS if found[kind]]
 
@@ -104,4 +104,4 @@ def _fits(thing: dict[str, Any], colour: str, spot: str) -> bool:
 
 def is_repeating(text: str) -> bool:
     """Whether a description repeats itself, by the signs of the curation; of 1,000 true ones four seem to."""
-    return "repeating" in signs.failures(text)
+    return "repeating" in text_metrics.failures(text)

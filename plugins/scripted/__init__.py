@@ -6,7 +6,7 @@ certain answers. It knows grammar where a language model knows the world, so its
 and its summary states nothing that was not answered. Use it to compare vision models under equal questions,
 to run offline, and to see what a language model adds as a questioner. It asks and writes in English only.
 
-Reading is in `reading.py` (with `words.py` and `topics.py`), what was learned in `knowledge.py`, the choice of
+Reading is in `reading.py` (with `lexicon.py` and `topics.py`), what was learned in `knowledge.py`, the choice of
 questions in `asking.py`, the summary in `writing.py`, both about a video in `video.py`, and the LangChain model around
 them in `model.py`.
 """

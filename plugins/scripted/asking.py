@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from core import nouns
 from core.tasks import NOTHING_NEW, TaskTurn
-from plugins.scripted import words
+from plugins.scripted import lexicon
 from plugins.scripted.knowledge import Knowledge, NamedThing
 from plugins.scripted.reading import UNSURE, read
 from plugins.scripted.topics import Topic, topic_of
@@ -135,17 +136,17 @@ def _about(thing: NamedThing, knowledge: Knowledge, later: int) -> Iterator[tupl
         if not place or any(place in twin.places for twin in twins):
             return
     name = thing.name
-    head = words.singular(thing.head)
-    if head in words.GENERIC and not (thing.plural or thing.human):
-        yield 88 - later, Topic("kind", words.singular(name))
-    scenery = head in words.NATURE
+    head = nouns.singular(thing.head)
+    if head in lexicon.GENERIC and not (thing.plural or thing.human):
+        yield 88 - later, Topic("kind", nouns.singular(name))
+    scenery = head in lexicon.NATURE
     if scenery:
         later += 40
     if not thing.colours and not thing.human:
         yield 82 - later, Topic("colour", name, place)
     if thing.living and not thing.actions:
         yield 79 - later, Topic("action", name, place)
-    if thing.plural and not thing.number and not (scenery or words.mass(thing.head) or twins):
+    if thing.plural and not thing.number and not (scenery or nouns.is_mass(thing.head) or twins):
         yield 83 - later, Topic("number", name)
     if thing.within is not None or scenery:
         return
@@ -153,12 +154,12 @@ def _about(thing: NamedThing, knowledge: Knowledge, later: int) -> Iterator[tupl
         yield 74 - later, Topic("place", name)
     if thing.human and not any("wearing" in action for action in thing.actions):
         yield 66 - later, Topic("wearing", name, place)
-    if head in words.ARTEFACTS and not thing.material and not set(thing.adjectives) & words.MATERIALS:
+    if head in lexicon.ARTEFACTS and not thing.material and not set(thing.adjectives) & lexicon.MATERIALS:
         yield 56 - later, Topic("material", name, place)
 
 
 def _worded(wording: str, topic: Topic, knowledge: Knowledge) -> str:
-    name = " ".join(words.CAPITALISED.get(word, word) for word in topic.subject.split())
+    name = " ".join(lexicon.CAPITALISED.get(word, word) for word in topic.subject.split())
     many = next((thing.plural for thing in knowledge.things if thing.name == topic.subject), False)
     if topic.place:
         name += f" {topic.place}"

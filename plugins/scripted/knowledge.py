@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from plugins.scripted import words
+from core import nouns
+from plugins.scripted import lexicon
 
 
 @dataclass(slots=True)
@@ -48,15 +49,15 @@ class NamedThing:
         """Whether verbs that go with it are plural."""
         if self.number:
             return self.number != "one"
-        return words.plural(self.head)
+        return nouns.is_plural(self.head)
 
     @property
     def human(self) -> bool:
-        return words.singular(self.head) in words.HUMANS
+        return nouns.singular(self.head) in lexicon.HUMANS
 
     @property
     def living(self) -> bool:
-        return self.human or words.singular(self.head) in words.ANIMALS
+        return self.human or nouns.singular(self.head) in lexicon.ANIMALS
 
 
 @dataclass(slots=True)
@@ -80,8 +81,8 @@ class Knowledge:
         """The thing that `phrase` speaks of, if it was named before."""
         fits = [thing for thing in self.things if _same_name(thing, phrase)]
         if not fits and phrase.definite:
-            kinds = words.GENERIC.get(words.singular(phrase.head), frozenset())
-            fits = [thing for thing in self.things if words.singular(thing.head) in kinds]
+            kinds = lexicon.GENERIC.get(nouns.singular(phrase.head), frozenset())
+            fits = [thing for thing in self.things if nouns.singular(thing.head) in kinds]
             if len(fits) != 1:
                 return None
         if not phrase.definite:
@@ -103,7 +104,7 @@ class Knowledge:
                 thing.within = None
             if thing.doubtful and not doubtful and thing.turn != turn:
                 thing.doubtful = False
-            generic = words.singular(thing.head) in words.GENERIC and not phrase.definite
+            generic = nouns.singular(thing.head) in lexicon.GENERIC and not phrase.definite
             if generic or len(phrase.name.split()) > len(thing.name.split()):
                 thing.name, thing.head = phrase.name, phrase.head
         if phrase.number and not thing.number:
@@ -137,7 +138,7 @@ class Knowledge:
     def action(thing: NamedThing, action: str) -> None:
         """Add an action, or put it in the place of the same one told with fewer words."""
         for index, known in enumerate(thing.actions):
-            ends = [(text.split()[0], words.singular(text.split()[-1])) for text in (known, action)]
+            ends = [(text.split()[0], nouns.singular(text.split()[-1])) for text in (known, action)]
             if ends[0] == ends[1] or action in known or known in action:
                 thing.actions[index] = max(known, action, key=len)
                 return
@@ -173,11 +174,11 @@ class Knowledge:
 
 
 def _same_name(thing: NamedThing, phrase: Phrase) -> bool:
-    mine = {words.singular(word) for word in thing.name.split()}
-    theirs = {words.singular(word) for word in phrase.name.split()}
+    mine = {nouns.singular(word) for word in thing.name.split()}
+    theirs = {nouns.singular(word) for word in phrase.name.split()}
     if mine == theirs:
         return True
-    if words.singular(thing.head) == words.singular(phrase.head):
+    if nouns.singular(thing.head) == nouns.singular(phrase.head):
         return mine <= theirs or theirs <= mine
     # "coffee" and "cup of coffee"
     longer, shorter = (thing.name, phrase.name) if len(mine) > len(theirs) else (phrase.name, thing.name)

@@ -2,7 +2,7 @@
 
 No parser of English: a reader of the answers that models give about pictures, from "yellow" and "a duck on
 the left" to two or three plain sentences. It goes through a sentence once, from left to right, with a small
-table of word classes (`words.py`), and drops what it does not understand.
+table of word classes (`lexicon.py`), and drops what it does not understand.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from plugins.scripted import words
+from core import nouns
+from plugins.scripted import lexicon
 from plugins.scripted.knowledge import Knowledge, NamedThing, Phrase
 from plugins.scripted.phrases import (
     PREPOSITION_HEADS,
@@ -105,7 +106,7 @@ def _short(knowledge: Knowledge, topic: Topic, text: str, turn: int) -> bool:
         return True
     word = tokens(text)
     if topic.kind in ("total", "number"):
-        count = next((words.NUMBERS[w] for w in word if w in words.NUMBERS), "")
+        count = next((lexicon.NUMBERS[w] for w in word if w in lexicon.NUMBERS), "")
         if not count or count == "zero" or len(word) > 8:
             return False
         if topic.kind == "number" and subject:
@@ -114,7 +115,7 @@ def _short(knowledge: Knowledge, topic: Topic, text: str, turn: int) -> bool:
             _count(knowledge, count)
         return len(word) <= 2 or topic.kind == "number" or "thing" in text or "object" in text or "item" in text
     if topic.kind in ("colour", "background colour", "main colours") and all(w in _COLOURISH for w in word):
-        colours = [plain_colour(w) for w in word if w in words.COLOURS]
+        colours = [plain_colour(w) for w in word if w in lexicon.COLOURS]
         if subject and topic.kind == "colour":
             knowledge.colour(subject, colours)
         elif topic.kind == "background colour":
@@ -123,16 +124,16 @@ def _short(knowledge: Knowledge, topic: Topic, text: str, turn: int) -> bool:
             _extend(knowledge.main_colours, colours)
         return True
     if topic.kind == "material" and subject:
-        found = [w for w in word if w in words.MATERIALS]
+        found = [w for w in word if w in lexicon.MATERIALS]
         if found and not subject.material:
-            subject.material = words.listed([_MATERIAL_NOUN.get(w, w) for w in dict.fromkeys(found)])
+            subject.material = lexicon.listed([_MATERIAL_NOUN.get(w, w) for w in dict.fromkeys(found)])
         return True
     if topic.kind == "weather":
-        found = [w for w in word if w in words.WEATHER]
+        found = [w for w in word if w in lexicon.WEATHER]
         knowledge.weather = knowledge.weather or (found[0] if found else "")
         return bool(found)
     if topic.kind == "text":
-        knowledge.writing = text if len(text) <= 40 and len(word) <= 5 and word[0] not in words.PRONOUNS else "yes"
+        knowledge.writing = text if len(text) <= 40 and len(word) <= 5 and word[0] not in lexicon.PRONOUNS else "yes"
         return True
     if topic.kind == "kind" and subject:
         phrase, end = noun_phrase(tokens(re.sub(r"^(?:it|this|that|they|the \w+) (?:is|are|looks like) ", "", text)), 0)
@@ -141,7 +142,7 @@ def _short(knowledge: Knowledge, topic: Topic, text: str, turn: int) -> bool:
             return True
     if topic.kind == "wearing" and subject and word[0] not in _CLAUSE_OPENERS and not word[0].endswith("ing"):
         return Sentence(knowledge, topic, f"wearing {text}", turn, subject).read()
-    if topic.kind == "action" and subject and word[0].endswith("ing") and word[0] not in words.NOUNS_IN_ING:
+    if topic.kind == "action" and subject and word[0].endswith("ing") and word[0] not in lexicon.NOUNS_IN_ING:
         return Sentence(knowledge, topic, text, turn, subject).read()
     if topic.kind == "place" and subject and word[0] not in _CLAUSE_OPENERS:
         spot = text if word[0] in PREPOSITION_HEADS else f"on the {text}" if re.match(r"(?:left|right)\b", text) else ""
@@ -156,8 +157,8 @@ def _short(knowledge: Knowledge, topic: Topic, text: str, turn: int) -> bool:
 
 
 _COLOURISH = (
-    words.COLOURS
-    | words.SHADES
+    lexicon.COLOURS
+    | lexicon.SHADES
     | {"and", "mostly", "mainly", "a", "it", "is", "with", "some", "very", "are", "they", ","}
 )
 _CLAUSE_OPENERS = frozenset({"there", "it", "this", "the", "they", "i", "you", "that", "these"})
@@ -178,7 +179,7 @@ def _deny(knowledge: Knowledge, subject: str) -> None:
     thing = knowledge.find(Phrase(phrase.name, phrase.head), -1)
     if thing and not (thing.human and phrase.head in ("person", "people") and thing.name != phrase.name):
         thing.denied, thing.doubtful = thing.doubtful, True  # named and denied: doubtful; doubtful and denied: gone
-    knowledge.absent.add(words.singular(phrase.head))
+    knowledge.absent.add(nouns.singular(phrase.head))
 
 
 def _subject_phrase(subject: str) -> Phrase | None:
@@ -244,7 +245,7 @@ class Sentence:
             for gone in re.findall(r"\b(?:no|not an?|not any) ((?:\w+ )?\w+)", self.text):
                 phrase = _subject_phrase(gone)
                 if phrase:
-                    self.knowledge.absent.add(words.singular(phrase.head))
+                    self.knowledge.absent.add(nouns.singular(phrase.head))
             return True
         doubtful = bool(_HEDGE.search(self.text))
         token = tokens(self.text)
@@ -272,12 +273,12 @@ class Sentence:
                 at += len(opening[0].split())
                 continue
             if word in ("it", "they", "he", "she") or (
-                word in ("this", "that") and at + 1 < len(token) and token[at + 1] in words.COPULAS
+                word in ("this", "that") and at + 1 < len(token) and token[at + 1] in lexicon.COPULAS
             ):
                 self.subject = self.subject or (self.knowledge.shown[-1] if self.knowledge.shown else None)
                 at += 1
                 continue
-            if word in words.COPULAS:
+            if word in lexicon.COPULAS:
                 copula = True
                 at += 1
                 continue
@@ -288,7 +289,7 @@ class Sentence:
             if rest.startswith(("made of ", "made from ", "made out of ")):
                 at = self._material(token, at)
                 continue
-            if is_verb_in_ing(word) or word in words.PARTICIPLES:
+            if is_verb_in_ing(word) or word in lexicon.PARTICIPLES:
                 at = self._action(token, at)
                 fresh = copula = False
                 continue
@@ -329,18 +330,18 @@ class Sentence:
             if phrase.number and phrase.number not in ("some", "several", "few"):
                 _count(self.knowledge, phrase.number)
             return special
-        if names_nothing(phrase) or phrase.name in words.WEATHER:
-            if phrase.name in words.WEATHER:
+        if names_nothing(phrase) or phrase.name in lexicon.WEATHER:
+            if phrase.name in lexicon.WEATHER:
                 self.knowledge.weather = self.knowledge.weather or phrase.name
             return special
         if copula and self.subject is not None and not fresh:
-            if phrase.bare and not words.plural(phrase.head) and not words.mass(phrase.head):
-                self.subject.adjectives += [phrase.name] if phrase.name in words.ADJECTIVES else []
+            if phrase.bare and not nouns.is_plural(phrase.head) and not nouns.is_mass(phrase.head):
+                self.subject.adjectives += [phrase.name] if phrase.name in lexicon.ADJECTIVES else []
                 return special
-            if words.singular(self.subject.head) in words.GENERIC:
+            if nouns.singular(self.subject.head) in lexicon.GENERIC:
                 self.knowledge.rename(self.subject, phrase)
                 return special
-        if phrase.bare and not copula and self.topic.kind == "other" and not words.plural(phrase.head):
+        if phrase.bare and not copula and self.topic.kind == "other" and not nouns.is_plural(phrase.head):
             return special
         self.subject = self.knowledge.add(phrase, self.turn, doubtful=doubtful)
         if self.waiting:
@@ -372,8 +373,8 @@ class Sentence:
 
     def _material(self, token: list[str], at: int) -> int:
         at += token[at:].index("of") + 1 if "of" in token[at : at + 4] else 2
-        while at < len(token) and (token[at] in words.MATERIALS or token[at] in ("and", "a", "the")):
-            if self.subject and token[at] in words.MATERIALS:
+        while at < len(token) and (token[at] in lexicon.MATERIALS or token[at] in ("and", "a", "the")):
+            if self.subject and token[at] in lexicon.MATERIALS:
                 noun = _MATERIAL_NOUN.get(token[at], token[at])
                 self.subject.material = self.subject.material or noun
             at += 1
@@ -414,8 +415,8 @@ class Sentence:
             if not phrase.colours and phrase.adjectives:
                 _extend(self.knowledge.background, [f"a {' '.join(phrase.adjectives)} background"])
             return end
-        if phrase.head in words.NO_THINGS or not phrase.name or word in ("like", "of", "for", "about", "as", "from"):
-            return end if phrase.head in words.NO_THINGS or not phrase.name else at + width
+        if phrase.head in lexicon.NO_THINGS or not phrase.name or word in ("like", "of", "for", "about", "as", "from"):
+            return end if phrase.head in lexicon.NO_THINGS or not phrase.name else at + width
         where = f"{' '.join(token[at : at + width])} {' '.join(token[at + width : end])}"
         if end < len(token) and token[end] == "and" and word in ("between", "with"):
             second, second_end = noun_phrase(token, end + 1)
@@ -447,16 +448,16 @@ class Sentence:
             if (
                 phrase
                 and phrase.name
-                and phrase.head not in words.NO_THINGS
-                and (not phrase.bare or words.plural(phrase.head) or words.mass(phrase.head))
+                and phrase.head not in lexicon.NO_THINGS
+                and (not phrase.bare or nouns.is_plural(phrase.head) or nouns.is_mass(phrase.head))
             ):
                 self.knowledge.add(phrase, self.turn, within=self.subject)
             at = end if end > at else at + 1
 
     def _adjective(self, word: str, copula: bool) -> bool:
         """A lone word: "the grass is wet", "it is sunny"."""
-        if word in words.WEATHER and self.subject is None:
+        if word in lexicon.WEATHER and self.subject is None:
             self.knowledge.weather = self.knowledge.weather or word
-        elif copula and self.subject is not None and word in words.ADJECTIVES and word not in self.subject.adjectives:
+        elif copula and self.subject is not None and word in lexicon.ADJECTIVES and word not in self.subject.adjectives:
             self.subject.adjectives.append(word)
-        return copula and word in words.ADVERBS | words.FINITE
+        return copula and word in lexicon.ADVERBS | lexicon.FINITE

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from core import nouns
 from core.tasks import NOTHING_NEW, Task, TaskTurn
-from plugins.scripted import words
+from plugins.scripted import lexicon
 from plugins.scripted.asking import WORDINGS, hopeless_kinds, learn, next_question
 from plugins.scripted.knowledge import Knowledge, NamedThing
 from plugins.scripted.topics import topic_of
@@ -113,9 +114,9 @@ class Track:
 
     def fits(self, thing: NamedThing) -> bool:
         """Whether `thing`, named in another frame, is taken for this one: "duck" and "rubber duck"."""
-        mine = {words.singular(word) for word in self.name.split()}
-        theirs = {words.singular(word) for word in thing.name.split()}
-        return words.singular(self.head) == words.singular(thing.head) and (mine <= theirs or theirs <= mine)
+        mine = {nouns.singular(word) for word in self.name.split()}
+        theirs = {nouns.singular(word) for word in thing.name.split()}
+        return nouns.singular(self.head) == nouns.singular(thing.head) and (mine <= theirs or theirs <= mine)
 
 
 class Story:
@@ -139,7 +140,7 @@ class Story:
                         track.named.add(frame)
         self._believe()
         for track in self.tracks:
-            head = words.singular(track.head)
+            head = nouns.singular(track.head)
             track.denied = {frame for frame in self.looked if head in self.known[frame].absent} - set(track.seen)
 
     def _believe(self) -> None:
@@ -170,7 +171,7 @@ class Story:
         """Whether a thing is there just before it was first named, and just after it was last named."""
         for far in (False, True):
             for track in self.tracks:
-                if words.singular(track.head) in words.NATURE:
+                if nouns.singular(track.head) in lexicon.NATURE:
                     continue
                 place = self.looked.index(max(track.named) if far else min(track.named)) + (1 if far else -1)
                 if 0 <= place < len(self.looked) and self.looked[place] not in track.denied:
@@ -189,10 +190,10 @@ class Story:
 
 
 def _is_there(track: Track) -> str:
-    if words.plural(words.singular(track.head)) or words.mass(track.head):
+    if nouns.is_plural(nouns.singular(track.head)) or nouns.is_mass(track.head):
         return f"Is there any {track.name}"
-    name = " ".join(words.singular(word) if word == track.head else word for word in track.name.split())
-    return f"Is there {words.article(name)}"
+    name = " ".join(nouns.singular(word) if word == track.head else word for word in track.name.split())
+    return f"Is there {nouns.with_article(name)}"
 
 
 # --- telling ----------------------------------------------------------------------------------------------------------
@@ -227,10 +228,10 @@ class _Telling:
             elif new:
                 sentences.append(f"{self._when(frame, sentences)} {self._appear(frame, new)}")
             if gone:
-                names = words.listed([f"the {track.name}" for track in gone])
+                names = lexicon.listed([f"the {track.name}" for track in gone])
                 sentences.append(f"{self._when(frame, sentences)} {names} can no longer be seen")
             if brief:
-                names = words.listed([self._noun(track, frame) for track in brief])
+                names = lexicon.listed([self._noun(track, frame) for track in brief])
                 sentences.append(f"for a moment there seems to be {names}")
         sentences += [*self._moves(), *self._colours()]
         sentences += self._ground()
@@ -249,7 +250,7 @@ class _Telling:
         phrases = [self._phrase(track, frame) for track in tracks]
         be = "are" if tracks[0].seen[frame].plural else "is"
         comma = "," if background and (len(phrases) > 1 or tracks[0].seen[frame].places) else ""
-        return [f"{opener} there {be} {words.listed(phrases)}{comma}{background}"]
+        return [f"{opener} there {be} {lexicon.listed(phrases)}{comma}{background}"]
 
     def _when(self, frame: int, sentences: list[str]) -> str:
         if not sentences:
@@ -267,7 +268,7 @@ class _Telling:
             verb = "appear" if thing.plural else "appears"
             places = self.summaries[frame]._places(thing)
             return " ".join([self._noun(tracks[0], frame), verb, *thing.actions[:1], *places[:1]])
-        return f"{words.listed([self._phrase(track, frame) for track in tracks])} appear"
+        return f"{lexicon.listed([self._phrase(track, frame) for track in tracks])} appear"
 
     def _thing(self, track: Track, frame: int) -> NamedThing:
         """The thing as it was in that frame, with the colour it was said to have in another where it has none."""

@@ -6,8 +6,9 @@ import random
 import re
 from collections.abc import Sequence
 
+from core import nouns
 from core.tasks import TaskTurn
-from plugins.scripted import words
+from plugins.scripted import lexicon
 from plugins.scripted.asking import learn
 from plugins.scripted.knowledge import Knowledge, NamedThing
 
@@ -60,7 +61,7 @@ class Summary:
         background = self._background_phrase()
         if total and len(phrases) > 1 and not rest:
             first = (
-                f"{self._pick('the picture shows', 'there are')} {total} things{background}: {words.listed(phrases)}"
+                f"{self._pick('the picture shows', 'there are')} {total} things{background}: {lexicon.listed(phrases)}"
             )
         elif len(phrases) > 1 or len(phrases[0].split()) > 9:
             opener = self._pick("the picture shows", "in this picture there " + self._be(lead[0]), "this picture shows")
@@ -109,10 +110,10 @@ class Summary:
     def _noun(self, thing: NamedThing) -> str:
         colours = self._colours(thing)
         name = _capitalised(thing.name)
-        described = [word for word in thing.adjectives if word not in words.MATERIALS][:2]
-        made = [word for word in thing.adjectives if word in words.MATERIALS][:1]
+        described = [word for word in thing.adjectives if word not in lexicon.MATERIALS][:2]
+        made = [word for word in thing.adjectives if word in lexicon.MATERIALS][:1]
         if (
-            thing.material in words.MATERIALS
+            thing.material in lexicon.MATERIALS
             and not described
             and not made
             and _sits_before(thing.material)
@@ -123,17 +124,17 @@ class Summary:
         if thing.number == "one" or not thing.number:
             if thing.article == "some":
                 return f"some {text}"
-            uncounted = thing.article != "a" and (thing.plural or words.mass(thing.head))
-            return text if uncounted else words.article(text)
-        if not words.plural(thing.head):
-            text = re.sub(rf"\b{re.escape(thing.head)}\b", words.pluralised(thing.head), text, count=1)
+            uncounted = thing.article != "a" and (thing.plural or nouns.is_mass(thing.head))
+            return text if uncounted else nouns.with_article(text)
+        if not nouns.is_plural(thing.head):
+            text = re.sub(rf"\b{re.escape(thing.head)}\b", nouns.plural(thing.head), text, count=1)
         return f"{thing.number} {text}"
 
     @staticmethod
     def _colours(thing: NamedThing) -> str:
         if thing.other_colours:
             return " or ".join([thing.colours[0], thing.other_colours[0]])
-        return words.listed(thing.colours[:3])
+        return lexicon.listed(thing.colours[:3])
 
     def _inner(self, phrase: str, host: NamedThing) -> str:
         """A place, part or action, with what was learned later about the things named in it."""
@@ -142,12 +143,12 @@ class Summary:
                 continue
             extra = [c for c in thing.colours if c not in thing.told] if not thing.other_colours else []
             number = thing.number if thing.number and thing.number not in thing.told else ""
-            added = " ".join(part for part in [number, words.listed(extra)] if part)
-            if added and not set(thing.told & words.COLOURS):
+            added = " ".join(part for part in [number, lexicon.listed(extra)] if part)
+            if added and not set(thing.told & lexicon.COLOURS):
                 name = rf"\b(?:(an?|one) )?{re.escape(thing.name)}\b"
                 fuller = f"{added} {thing.name}"
                 counted = bool(thing.number) or not re.search(rf"\b(?:an?|one) {re.escape(thing.name)}\b", phrase)
-                phrase = re.sub(name, fuller if counted else words.article(fuller), phrase, count=1)
+                phrase = re.sub(name, fuller if counted else nouns.with_article(fuller), phrase, count=1)
                 thing.told |= {*extra, number}
         return _capitalised(phrase)
 
@@ -159,7 +160,7 @@ class Summary:
     def _background_phrase(self) -> str:
         if not self.known.background_colours or self.known.background or any(t.doubtful for t in self.things):
             return ""
-        return f" on {words.article(words.listed(self.known.background_colours[:2]))} background"
+        return f" on {nouns.with_article(lexicon.listed(self.known.background_colours[:2]))} background"
 
     # -- what else is known of them --
 
@@ -174,7 +175,7 @@ class Summary:
                 continue
             if thing.within is not None:
                 left = [c for c in thing.colours if c not in thing.told]
-                told += [words.listed(left)] if left and not thing.other_colours else []
+                told += [lexicon.listed(left)] if left and not thing.other_colours else []
                 told += thing.actions[:1]
             else:
                 told += [_capitalised(action) for action in thing.actions[1:3]]
@@ -186,7 +187,7 @@ class Summary:
             ):
                 told.append(f"made of {thing.material}")
             if told:
-                sentences.append(f"the {name} {self._be(thing)} {words.listed(told)}")
+                sentences.append(f"the {name} {self._be(thing)} {lexicon.listed(told)}")
         return sentences
 
     # -- the scene --
@@ -199,15 +200,15 @@ class Summary:
         where = f"{'seems to be' if known.setting_is_a_guess else 'is'} {known.setting}" if known.setting else ""
         if background:
             items = [_with_article(_capitalised(item)) for item in background[:3]]
-            be = "are" if words.plural(re.split(r" (?:with|of|in|on) ", background[0])[0].split()[-1]) else "is"
+            be = "are" if nouns.is_plural(re.split(r" (?:with|of|in|on) ", background[0])[0].split()[-1]) else "is"
             sentences.append(
                 self._pick(
-                    f"in the background there {be} {words.listed(items)}",
-                    f"behind {self._them()} {be} {words.listed(items)}",
+                    f"in the background there {be} {lexicon.listed(items)}",
+                    f"behind {self._them()} {be} {lexicon.listed(items)}",
                 )
             )
         elif known.background_colours and not self.background_told:
-            sentences.append(f"the background is {words.listed(known.background_colours[:3])}")
+            sentences.append(f"the background is {lexicon.listed(known.background_colours[:3])}")
         mood = f"the weather is {known.weather}" if known.weather and known.setting != "indoors" else ""
         colours = self._main_colours()
         if where and colours and not self.things:
@@ -228,7 +229,7 @@ class Summary:
         """The overall colours, where the things and the background have not told them."""
         told = {colour for thing in self.things for colour in thing.colours} | set(self.known.background_colours)
         new = [colour for colour in self.known.main_colours if colour not in told]
-        return words.listed(self.known.main_colours[:3]) if new else ""
+        return lexicon.listed(self.known.main_colours[:3]) if new else ""
 
     def _nothing_named(self, more: bool) -> list[str]:
         if not more and not self.known.unnamed:
@@ -241,7 +242,7 @@ class Summary:
 
 
 def _value(number: str) -> int:
-    return words.COUNTS.index(number) if number in words.COUNTS else 0
+    return lexicon.COUNTS.index(number) if number in lexicon.COUNTS else 0
 
 
 def _sits_before(material: str) -> bool:
@@ -264,15 +265,15 @@ def _sits_before(material: str) -> bool:
 
 
 def _capitalised(text: str) -> str:
-    return " ".join(words.CAPITALISED.get(word, word) for word in text.split())
+    return " ".join(lexicon.CAPITALISED.get(word, word) for word in text.split())
 
 
 def _with_article(text: str) -> str:
     """ "a lake" for "lake"; what has a determiner, or needs none, stays."""
     first, last = text.split()[0], text.split()[-1]
-    if first in words.DETERMINERS or first in words.NUMBERS or words.plural(last) or words.mass(last):
+    if first in lexicon.DETERMINERS or first in lexicon.NUMBERS or nouns.is_plural(last) or nouns.is_mass(last):
         return re.sub(r"^the ", "the ", text)
-    return words.article(text)
+    return nouns.with_article(text)
 
 
 def _joined(phrases: list[str]) -> str:
@@ -281,7 +282,7 @@ def _joined(phrases: list[str]) -> str:
         return f"{phrases[0]}, and {phrases[1]}"
     if len(phrases) > 2 and any(" and " in phrase for phrase in phrases):
         return f"{', '.join(phrases[:-1])}, and {phrases[-1]}"
-    return words.listed(phrases)
+    return lexicon.listed(phrases)
 
 
 def _sentence(text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from core.text import ROUNDS, settled, without_loops
+from core.text import ROUNDS, sentences, settled, whole_sentences, without_loops
 
 
 class Counted(str):
@@ -67,3 +67,32 @@ def test_signs_alone_may_be_no_phrase() -> None:
 def test_folding_is_linear(phrase: str) -> None:
     few, many = (comparisons((phrase.split() * times)[:1200]) for times in (100, 200))
     assert many <= 2.2 * few + 100
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("A dog runs. It is brown!", ["A dog runs.", "It is brown!"]),
+        ("Dr. Smith says “stop!” Then he goes... ok", ["Dr. Smith says “stop!”", "Then he goes...", "ok"]),
+        ("No. Bus No. 5 is red", ["No.", "Bus No. 5 is red"]),
+        ("一只狗。它在跑！\nA line", ["一只狗。", "它在跑！", "A line"]),
+        ("It costs £5.50 (about €6). e.g. here.", ["It costs £5.50 (about €6).", "e.g. here."]),
+        ("", []),
+    ],
+)
+def test_a_text_is_split_into_sentences(text: str, parts: list[str]) -> None:
+    assert sentences(text) == parts
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ("A dog runs. It is", "A dog runs."),
+        ('He says "no." And', 'He says "no."'),
+        ("See Dr. Smith", "See Dr. Smith"),
+        ("A dog runs.", "A dog runs."),
+        ("A dog runs", "A dog runs"),
+    ],
+)
+def test_an_unfinished_sentence_is_cut(text: str, whole: str) -> None:
+    assert whole_sentences(text) == whole

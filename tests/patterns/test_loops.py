@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 import agents.text.cleaning as cleaning
+import core.text
 import plugins.scripted.reading as reading
 import training.curation.steps.checking as checking
-import training.curation.text_metrics as signs
 from core.text import ROUNDS
 from plugins.hf.batching import unmarked
 from plugins.minigpt4.runtime.conversation import clean
@@ -76,10 +76,10 @@ def test_an_echo_is_taken_away_in_one_walk(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_abbreviations_are_looked_for_in_the_last_word_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     few, many = (
-        given(monkeypatch, signs, "_ABBREVIATION", signs.sentences_of, "Dr. Mr. " * times) for times in (200, 400)
+        given(monkeypatch, core.text, "_ABBREVIATION", core.text.sentences, "Dr. Mr. " * times) for times in (200, 400)
     )
     assert many <= 2.2 * few
-    assert signs.sentences_of("Mr. Smith approx. here. " * 2) == ["Mr. Smith approx. here."] * 2
+    assert core.text.sentences("Mr. Smith approx. here. " * 2) == ["Mr. Smith approx. here."] * 2
 
 
 def test_answers_are_read_a_few_words_ahead(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -259,10 +259,10 @@ def signs(
     ] = None,
 ) -> None:
     """List the text metrics, or measure a text."""
-    from training.curation.text_metrics import SIGNS, measure
+    from training.curation.text_metrics import METRICS, measure
 
     values = measure(text) if text is not None else {}
-    for name, (_, says) in SIGNS.items():
+    for name, (_, says) in METRICS.items():
         print("\t".join([name, *([f"{values[name]:g}"] if values else []), says]))
 
 

@@ -1,12 +1,11 @@
-"""What is wrong with a text, in numbers: pure functions that need nothing but the text.
+"""Quality metrics of a generated text: pure functions that need nothing but the text.
 
-`measure(text)` gives all signs by name; rules refer to these names. `failures(text)` sorts a text into the kinds of
+`measure(text)` returns all metrics by name; rules refer to these names. `failures(text)` sorts a text into the kinds of
 failure that Zhu et al. 2023 (https://arxiv.org/abs/2304.10592, sections 3.2 and 4.3) name for a model after its first
 stage: broken-off sentences, endless repetition, other languages mixed in, and stray symbols. `failure_rate` is the
 share of texts with any of them.
 
-The texts are expected to be English; the length of a text is counted in words, a Chinese, Japanese or Korean character
-counting as one.
+Texts are expected to be English. Length is counted in words; a Chinese, Japanese or Korean character counts as one.
 """
 
 from __future__ import annotations
@@ -14,32 +13,32 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
 
+from core.text import sentences
+from training.data.languages import guess_language
+
 NGRAM: Final = 4
-REPEATING: Final = 0.2  # share of repeated 4-grams from which a text counts as repeating; prose stays below 0.1
-FOREIGN: Final = 0.3  # share of other letters from which a sentence is not English
-SYMBOLS: Final = 3  # stray symbols from which a text counts as spoilt
+REPEATING: Final = 0.2  # least share of repeated 4-grams in a repeating text; prose stays below 0.1
+FOREIGN: Final = 0.3  # least share of non-Latin letters in a sentence of another script
+CERTAIN: Final = 0.99  # least probability of another language; names of dishes and places confuse the detector
+SYMBOLS: Final = 3  # least number of stray symbols in a spoilt text
 
 _CJK: Final = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+(?:['’\-][^\W_{_CJK}]+)*")
-_SENTENCE_END = re.compile(r"(?<=[.!?])[\"'”’)\]]*\s+|(?<=[。！？])\s*")
-_ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|vs|etc|e\.g|i\.e|approx|No|[A-Z])\.$")
-_LAST_WORD: Final = 10  # characters in which an abbreviation stands
-
-# Names of speakers and marks of templates, as a model writes them that goes on with the other side of the talk.
-_MARKUP = re.compile(
+# Role names and chat template tokens, as a model writes them that continues with the other side of the conversation.
+MARKUP = re.compile(
     r"#{2,}\s*(?:human|assistant|system|user)?\s*:?|</?(?:img|s|pad|unk|image|ImageHere)>|<\|[^|<>\n]{0,40}\|>|"
     r"\[/?(?:INST|SYS)\]|<</?SYS>>|\b(?:human|assistant)\s*:",
     re.IGNORECASE,
 )
 _ALLOWED: Final = frozenset(".,;:!?'\"“”‘’()-–—…/&%$€£¥°·«»¿¡")
-_RUN = re.compile(r"([^\w\s.])\1{2,}|\.{4,}")
+RUN = re.compile(r"([^\w\s.])\1{2,}|\.{4,}")
 
-# What a repairing language model says instead of, or beside, the repaired text.
+# What a repairing language model writes instead of, or beside, the repaired text.
 _APOLOGY = re.compile(
     r"\b(?:i\s*(?:am|['’]m)\s+(?:very |really |so )?sorry|i\s+(?:do\s+)?apologi[sz]e|my apologies|apologies for|"
     r"(?:i|we) (?:made|have made) (?:a|an|some)? ?(?:mistakes?|errors?)|sorry,? (?:but )?(?:i|we|for)\b)|"
@@ -55,7 +54,7 @@ _APOLOGY = re.compile(
     r"(?:removed|corrected|fixed|rewritten|rewrote|repaired|cleaned)\b",
     re.IGNORECASE,
 )
-# Words meant for a model, not for a reader.
+# Instructions to a model, not to a reader.
 _ORDERS = re.compile(
     r"\b(?:ignore|disregard|forget|override)\s+(?:\w+\s+){0,3}?"
     r"(?:previous|above|prior|earlier|preceding|all|any|your|these|the|system)\s+(?:\w+\s+){0,2}?"
@@ -66,47 +65,13 @@ _ORDERS = re.compile(
     re.IGNORECASE,
 )
 
-# Words that a language uses in nearly every sentence and English does not.
-_OTHER_LANGUAGES: Final[dict[str, frozenset[str]]] = {
-    "German": frozenset(
-        "der das und ist nicht ein eine einen einem einer mit auf für von dem den sich auch wird sind zu im".split()
-    ),
-    "French": frozenset("le la les des est une dans pour sur avec qui que pas du et il elle sont aux cette ce".split()),
-    "Spanish": frozenset("el los las una del con por para es está que se su y hay muy como son al esta en".split()),
-    "Italian": frozenset("il lo gli della che di per una è sono con nel alla dei si anche questa più non".split()),
-    "Portuguese": frozenset("os uma do da em não com para por é são mais que se no na dos das ao muito".split()),
-    "Dutch": frozenset("het een van en niet met voor dat zijn op aan er ook naar bij deze wordt de die te".split()),
-}
-_ENGLISH: Final = frozenset(
-    "the a an and of to in is are was were it its this that with on at by for from there here as be has have one two "
-    "some which who while or not also can may no they he she his her their".split()
-)
-
-
-# ---- words and sentences -------------------------------------------------------------------------------------------
-
 
 def words_of(text: str) -> list[str]:
     """The words of `text` in lower case."""
     return [word.casefold() for word in _WORD.findall(text)]
 
 
-def sentences_of(text: str) -> list[str]:
-    """`text` split after sentence ends and at line ends, white space at the ends removed."""
-    found: list[str] = []
-    for line in text.split("\n"):
-        start = 0
-        for end in _SENTENCE_END.finditer(line):
-            last = line[max(start, end.start() - _LAST_WORD) : end.end()].rstrip()
-            if _ABBREVIATION.search(last):
-                continue
-            found.append(line[start : end.end()].strip())
-            start = end.end()
-        found.append(line[start:].strip())
-    return [sentence for sentence in found if sentence]
-
-
-# ---- single signs --------------------------------------------------------------------------------------------------
+# ---- single metrics ------------------------------------------------------------------------------------------------
 
 
 def repeated_share(text: str, size: int = NGRAM) -> float:
@@ -117,8 +82,8 @@ def repeated_share(text: str, size: int = NGRAM) -> float:
 
 
 def repeated_sentences(text: str) -> int:
-    """How many sentences of three words and more say again, word for word, what an earlier one said."""
-    keys = [key for one in sentences_of(text) if len(key := tuple(words_of(one))) >= 3]
+    """Number of sentences, of three words or more, that repeat an earlier one word for word."""
+    keys = [key for one in sentences(text) if len(key := tuple(words_of(one))) >= 3]
     return len(keys) - len(set(keys))
 
 
@@ -129,86 +94,88 @@ def foreign_letter_share(text: str) -> float:
 
 
 def language_of(sentence: str) -> str:
-    """ "English", another language's name, "other script", or "" where the sentence is too short to tell."""
+    """ "en", another ISO 639-1 code, "other script", or "" for fewer than four words."""
     if foreign_letter_share(sentence) >= FOREIGN:
         return "other script"
-    words = words_of(sentence)
-    if len(words) < 4:
+    if len(words_of(sentence)) < 4:
         return ""
-    counts = Counter({name: sum(word in known for word in words) for name, known in _OTHER_LANGUAGES.items()})
-    name, count = counts.most_common(1)[0]
-    english = sum(word in _ENGLISH for word in words)
-    return name if count >= 2 and count > english else "English"
+    language, probability = guess_language(sentence)
+    return language if probability >= CERTAIN else "en"
+
+
+def is_foreign(sentence: str) -> bool:
+    """Whether a sentence is in another language than English; False where it is too short to tell."""
+    return language_of(sentence) not in ("en", "")
 
 
 def foreign_sentences(text: str) -> list[str]:
     """The sentences that are in another language than English."""
-    return [one for one in sentences_of(text) if language_of(one) not in ("English", "")]
+    return [one for one in sentences(text) if is_foreign(one)]
 
 
 def language_switches(text: str) -> int:
-    """How often the text changes between Latin and another script, from word to word."""
+    """Number of changes between Latin and another script, from word to word."""
     kinds = [_is_latin(word[0]) for word in _WORD.findall(text) if word[0].isalpha()]
     return sum(before != after for before, after in zip(kinds, kinds[1:], strict=False))
 
 
 def foreign_symbols(text: str) -> list[str]:
-    """Marks of templates, runs of one sign, and characters that are no letters, digits or punctuation of prose."""
-    found = _MARKUP.findall(text)
-    rest = _MARKUP.sub(" ", text)
-    found += [match[0] for match in _RUN.finditer(rest)]
-    rest = _RUN.sub(" ", rest)
+    """Chat template tokens, runs of one symbol, and characters that are no letters, digits or punctuation of prose."""
+    found = MARKUP.findall(text)
+    rest = MARKUP.sub(" ", text)
+    found += [match[0] for match in RUN.finditer(rest)]
+    rest = RUN.sub(" ", rest)
     return found + [one for one in rest if is_stray(one)]
 
 
 def is_stray(character: str) -> bool:
-    """Whether one character belongs into no English prose: control and private characters, pictograms, code signs."""
+    """Whether a character does not belong in English prose: controls, pictograms, code symbols."""
     if character.isalnum() or character.isspace() or character in _ALLOWED:
         return False
     return not unicodedata.category(character).startswith("M")  # accents on the letter before
 
 
 def is_broken_off(text: str) -> bool:
-    """Whether the last sentence does not end: no full stop, or one behind a word that cannot be the last."""
+    """Whether the last sentence is unfinished: no full stop, or one after a word that cannot be the last."""
     bare = text.strip().rstrip("\"'”’»)]* ")
     if not bare:
         return False
     if bare.endswith(("...", "…")) or bare[-1] not in ".!?。！？":
         return True
-    last = words_of(sentences_of(bare)[-1])
+    last = words_of(sentences(bare)[-1])
     return bool(last) and last[-1] in {"and", "or", "the", "an"}
 
 
 def apologies(text: str) -> list[str]:
-    """What a language model says about itself or its work on the text ("I apologize", "Here is the corrected")."""
+    """Phrases in which a language model mentions itself or its work ("I apologize", "Here is the corrected")."""
     return [match[0] for match in _APOLOGY.finditer(text)]
 
 
 def orders_to_a_model(text: str) -> list[str]:
-    """Words that try to steer a language model that reads the text ("ignore all previous instructions")."""
+    """Phrases that try to steer a language model that reads the text ("ignore all previous instructions")."""
     return [match[0] for match in _ORDERS.finditer(text)]
 
 
-# ---- all of them ---------------------------------------------------------------------------------------------------
+# ---- all metrics ---------------------------------------------------------------------------------------------------
 
-SIGNS: Final[dict[str, tuple[Callable[[str], float], str]]] = {
+METRICS: Final[dict[str, tuple[Callable[[str], float], str]]] = {
     "words": (lambda text: len(words_of(text)), "length in words"),
-    "sentences": (lambda text: len(sentences_of(text)), "number of sentences"),
+    "sentences": (lambda text: len(sentences(text)), "number of sentences"),
     "repeated_share": (repeated_share, f"share of word {NGRAM}-grams that occurred before"),
-    "repeated_sentences": (repeated_sentences, "sentences that an earlier one said word for word"),
+    "repeated_sentences": (repeated_sentences, "sentences that repeat an earlier one word for word"),
     "foreign_letters": (foreign_letter_share, "share of letters that are not Latin"),
     "foreign_sentences": (lambda text: len(foreign_sentences(text)), "sentences in another language"),
     "language_switches": (language_switches, "changes between scripts"),
-    "foreign_symbols": (lambda text: len(foreign_symbols(text)), "stray symbols and marks of templates"),
-    "broken_end": (lambda text: float(is_broken_off(text)), "1 where the last sentence breaks off"),
+    "foreign_symbols": (lambda text: len(foreign_symbols(text)), "stray symbols and template tokens"),
+    "broken_end": (lambda text: float(is_broken_off(text)), "1 if the last sentence is unfinished"),
     "apology": (lambda text: len(apologies(text)), "phrases of a language model about its own work"),
     "orders": (lambda text: len(orders_to_a_model(text)), "phrases that try to steer a model"),
 }
 
 
 def measure(text: str) -> dict[str, float]:
-    """Every sign of `text` by name, rounded to four digits so that records of it are the same everywhere."""
-    return {name: round(float(sign(text)), 4) for name, (sign, _) in SIGNS.items()}
+    """Every metric of `text` by name, rounded to four digits so that records are the same everywhere."""
+    return {name: round(float(metric(text)), 4) for name, (metric, _) in METRICS.items()}
 
 
 # ---- the failure rate ----------------------------------------------------------------------------------------------
@@ -218,7 +185,7 @@ FAILURES: Final[tuple[Failure, ...]] = ("empty", "broken off", "repeating", "oth
 
 
 def failures(text: str) -> tuple[Failure, ...]:
-    """The kinds of failure in one generated text, none for a good one."""
+    """Kinds of failure in one generated text; empty for a good one."""
     if not words_of(text):
         return ("empty",)
     found: list[Failure] = []
@@ -228,14 +195,14 @@ def failures(text: str) -> tuple[Failure, ...]:
         found.append("repeating")
     if foreign_sentences(text) or language_switches(text) > 2:
         found.append("other language")
-    if len(foreign_symbols(text)) >= SYMBOLS or _MARKUP.search(text):
+    if len(foreign_symbols(text)) >= SYMBOLS or MARKUP.search(text):
         found.append("foreign symbols")
     return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)
 class FailureRate:
-    """How many of `texts` fail, and how; one text may fail in several ways."""
+    """Number of failed texts, in total and per kind; a text may fail in several ways."""
 
     texts: int
     failed: int
@@ -249,19 +216,13 @@ class FailureRate:
 
 def failure_rate(texts: Iterable[str]) -> FailureRate:
     """Count the failures of generated texts."""
-    kinds: dict[Failure, int] = dict.fromkeys(FAILURES, 0)
-    count = failed = 0
-    for text in texts:
-        found: Sequence[Failure] = failures(text)
-        count += 1
-        failed += bool(found)
-        for kind in found:
-            kinds[kind] += 1
-    return FailureRate(count, failed, kinds)
+    found = [failures(text) for text in texts]
+    kinds = Counter(kind for one in found for kind in one)
+    return FailureRate(len(found), sum(map(bool, found)), {kind: kinds[kind] for kind in FAILURES})
 
 
 @lru_cache(maxsize=4096)
 def _is_latin(letter: str) -> bool:
-    """Latin, or a sign used among Latin letters (º, µ)."""
+    """Whether a letter is Latin, or a sign used among Latin letters (º, µ)."""
     name = unicodedata.name(letter, "")
     return name.startswith(("LATIN", "MODIFIER", "FEMININE", "MASCULINE", "MICRO"))

@@ -1,17 +1,41 @@
-"""Which language a caption is in, offline: py3langid, whose model lies in the package (extra `train`)."""
+"""Language identification, offline: py3langid, whose model is part of its package (extra `train`)."""
 
 from __future__ import annotations
 
 from collections import Counter
+from functools import lru_cache
 from typing import Any, Final
 
-ENOUGH: Final = 20_000  # captions that are looked at; shares do not change after that
+ENOUGH: Final = 20_000  # captions to inspect; shares do not change after that
 SURE: Final = 0.8
-# What most captions of the web are written in. Of all 97 that it knows, the detector is seldom sure of six words.
+# The languages of most captions on the web. With all 97 that it knows, the detector is seldom sure of six words.
 KNOWN: Final = (
     "ar bg ca cs da de el en es et fa fi fr he hi hr hu id it ja ko lt lv ms nb nl no pl pt ro ru sk sl sr sv th tr uk "
     "vi zh"
 )
+
+
+def _detector() -> Any | None:
+    """The detector, or None where the package is missing."""
+    try:
+        from py3langid import langid
+    except ImportError:
+        return None
+    return _loaded(langid)
+
+
+@lru_cache(maxsize=1)
+def _loaded(langid: Any) -> Any:
+    detector = langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)
+    detector.set_languages([name for name in KNOWN.split() if name in detector.labels])
+    return detector
+
+
+def guess_language(text: str) -> tuple[str, float]:
+    """(ISO 639-1 code, probability) of the likeliest language; ("", 0) where py3langid is missing."""
+    detector = _detector()
+    language, sure = detector.classify(text[:1000]) if detector else ("", 0.0)
+    return language or "", float(sure)
 
 
 class Languages:
@@ -20,21 +44,13 @@ class Languages:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.examples: dict[str, str] = {}
-        self._detector: Any = None
-        try:
-            from py3langid.langid import MODEL_FILE, LanguageIdentifier
-        except ImportError:
-            self.available = False
-            return
-        self.available = True
-        self._detector = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-        self._detector.set_languages([name for name in KNOWN.split() if name in self._detector.labels])
+        self.available = _detector() is not None
 
     def add(self, text: str) -> None:
-        """Look at one caption, until there are enough."""
-        if self._detector is None or self.counts.total() >= ENOUGH:
+        """Count one caption, until there are enough."""
+        if not self.available or self.counts.total() >= ENOUGH:
             return
-        language, sure = self._detector.classify(text[:1000])
-        language = language if language and sure >= SURE else "?"
+        language, sure = guess_language(text)
+        language = language if sure >= SURE else "?"
         self.counts[language] += 1
         self.examples.setdefault(language, text[:200])

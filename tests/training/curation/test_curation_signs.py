@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.curation import text_metrics as signs
+from training.curation import text_metrics
 from training.curation.rules.similar import jaccard, near_duplicates, shingles
 from training.curation.steps import fixing
 
@@ -47,7 +47,7 @@ TEXTS = st.lists(st.sampled_from(PIECES), max_size=40).map("".join)
     ],
 )
 def test_failures_of_a_generated_text(text: str, expected: tuple[str, ...]) -> None:
-    assert signs.failures(text) == expected
+    assert text_metrics.failures(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -63,8 +63,8 @@ def test_failures_of_a_generated_text(text: str, expected: tuple[str, ...]) -> N
     ],
 )
 def test_ordinary_texts_have_no_sign_of_failure(text: str) -> None:
-    assert signs.failures(text) == ()
-    assert not signs.apologies(text) and not signs.orders_to_a_model(text)
+    assert text_metrics.failures(text) == ()
+    assert not text_metrics.apologies(text) and not text_metrics.orders_to_a_model(text)
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ def test_ordinary_texts_have_no_sign_of_failure(text: str) -> None:
     ],
 )
 def test_what_a_repairing_model_says_of_itself(text: str) -> None:
-    assert signs.apologies(text)
-    assert not signs.apologies(fixing.drop_apology(f"{GOOD} {text}"))
+    assert text_metrics.apologies(text)
+    assert not text_metrics.apologies(fixing.drop_apology(f"{GOOD} {text}"))
     assert fixing.drop_apology(f"{GOOD} {text}").startswith("A brown dog")
 
 
@@ -98,31 +98,31 @@ def test_what_a_repairing_model_says_of_itself(text: str) -> None:
     ],
 )
 def test_orders_to_a_model(text: str) -> None:
-    assert signs.orders_to_a_model(text)
+    assert text_metrics.orders_to_a_model(text)
 
 
 def test_the_failure_rate_counts_texts_and_kinds() -> None:
-    rate = signs.failure_rate([GOOD, "A dog runs and", "A dog ### <Img> ★ and", GOOD])
+    rate = text_metrics.failure_rate([GOOD, "A dog runs and", "A dog ### <Img> ★ and", GOOD])
     assert (rate.texts, rate.failed, rate.share) == (4, 2, 0.5)
     assert rate.kinds["broken off"] == 2 and rate.kinds["foreign symbols"] == 1 and rate.kinds["repeating"] == 0
-    assert signs.failure_rate([]).share == 0
+    assert text_metrics.failure_rate([]).share == 0
 
 
 def test_the_share_of_repeated_ngrams_by_hand() -> None:
     # 4-grams of "a b c d a b c d": abcd bcda cdab dabc abcd: one of five was there before
-    assert signs.repeated_share("a b c d a b c d") == pytest.approx(0.2)
-    assert signs.repeated_share("a b c") == 0
+    assert text_metrics.repeated_share("a b c d a b c d") == pytest.approx(0.2)
+    assert text_metrics.repeated_share("a b c") == 0
 
 
 @given(TEXTS)
 @settings(max_examples=100, deadline=None)
 def test_signs_are_finite_numbers_for_any_text(text: str) -> None:
-    measured = signs.measure(text)
-    assert measured.keys() == signs.SIGNS.keys()
+    measured = text_metrics.measure(text)
+    assert measured.keys() == text_metrics.METRICS.keys()
     assert all(value >= 0 for value in measured.values())
     assert all(measured[name] <= 1 for name in ("repeated_share", "foreign_letters", "broken_end"))
     assert json.loads(json.dumps(measured)) == measured
-    assert set(signs.failures(text)) <= set(signs.FAILURES)
+    assert set(text_metrics.failures(text)) <= set(text_metrics.FAILURES)
 
 
 @pytest.mark.parametrize("name", fixing.FIXERS)
@@ -132,7 +132,8 @@ def test_repairs_are_idempotent_and_never_add_words(name: str, text: str) -> Non
     fix = fixing.FIXERS[name]
     once = fix(text)
     assert fix(once) == once
-    assert len(signs.words_of(once)) <= len(signs.words_of(text)) + text.count("<") + text.count("*") + text.count("#")
+    marks = sum(map(text.count, "<*#"))
+    assert len(text_metrics.words_of(once)) <= len(text_metrics.words_of(text)) + marks
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ def test_languages_offline(tmp_path: Path) -> None:
 
 
 def test_without_the_detector_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "py3langid.langid", None)
+    monkeypatch.setitem(sys.modules, "py3langid", None)
     shards(tmp_path, [3])
     report = found(tmp_path)
     assert report["languages"] is None and "pip install 'inquisight[train]'" in texts(report, "note")

@@ -10,7 +10,7 @@ from typing import Any
 
 from agents.llm.mender import Usage
 from core.errors import printable
-from training.curation import text_metrics as signs
+from training.curation import text_metrics
 from training.curation.folder import LEFT_OUT, CurationFolder
 from training.curation.journal import read_json
 from training.curation.review.labels import Agreement, LabelItem, Labels, Stage, agreement, texts_of
@@ -67,15 +67,15 @@ class Figures:
         """Mean of each sign per step."""
         result: dict[str, dict[str, float]] = {}
         for step, texts in self.texts.items():
-            measured = [signs.measure(text) for text in texts]
+            measured = [text_metrics.measure(text) for text in texts]
             result[step] = {
-                name: sum(one[name] for one in measured) / len(measured) for name in signs.SIGNS if measured
+                name: sum(one[name] for one in measured) / len(measured) for name in text_metrics.METRICS if measured
             }
         return result
 
-    def failures(self) -> dict[str, signs.FailureRate]:
+    def failures(self) -> dict[str, text_metrics.FailureRate]:
         """Failure rate per step."""
-        return {step: signs.failure_rate(texts) for step, texts in self.texts.items()}
+        return {step: text_metrics.failure_rate(texts) for step, texts in self.texts.items()}
 
 
 def count(folder: CurationFolder) -> Figures:

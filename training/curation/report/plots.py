@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from training.curation import text_metrics as signs
 from training.curation.report.figures import Figures
+from training.curation.text_metrics import METRICS, REPEATING, words_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 NO_MATPLOTLIB = "the plots need matplotlib: pip install matplotlib; the report was written without them"
 COLOURS = {"generated": "#b0b0b0", "repaired": "#6699cc", "kept": "#33aa66"}
 # Shown where they are above this.
-SIGNS = {
-    "repeated_share": signs.REPEATING,
+SHOWN = {
+    "repeated_share": REPEATING,
     "repeated_sentences": 0,
     "foreign_sentences": 0,
     "foreign_symbols": 0,
@@ -61,7 +61,7 @@ def _funnel(kind: type[Figure], found: Figures) -> Figure:
 
 def _lengths(kind: type[Figure], found: Figures) -> Figure:
     figure, axes = _axes(kind, "words per text")
-    counts = {step: [len(signs.words_of(text)) for text in texts] for step, texts in found.texts.items() if texts}
+    counts = {step: [len(words_of(text)) for text in texts] for step, texts in found.texts.items() if texts}
     longest = max(max(values) for values in counts.values())
     bins = [longest * at / 30 for at in range(31)] if longest else [0.0, 1.0]
     for step, values in counts.items():
@@ -72,19 +72,17 @@ def _lengths(kind: type[Figure], found: Figures) -> Figure:
 
 
 def _signs(kind: type[Figure], found: Figures) -> Figure:
-    figure, axes = _axes(kind, f"share of texts with the sign (repeated share: above {signs.REPEATING})")
+    figure, axes = _axes(kind, f"share of texts with the sign (repeated share: above {REPEATING})")
     steps = [step for step, texts in found.texts.items() if texts]
     width = 0.8 / len(steps)
     for number, step in enumerate(steps):
         texts = found.texts[step]
-        shares = [
-            sum(signs.SIGNS[name][0](text) > least for text in texts) / len(texts) for name, least in SIGNS.items()
-        ]
-        places = [place + number * width for place in range(len(SIGNS))]
+        shares = [sum(METRICS[name][0](text) > least for text in texts) / len(texts) for name, least in SHOWN.items()]
+        places = [place + number * width for place in range(len(SHOWN))]
         axes.bar(places, shares, width, label=step, color=COLOURS[step])
     middle = 0.4 - width / 2
     axes.set_xticks(
-        [place + middle for place in range(len(SIGNS))], [name.replace("_", "\n") for name in SIGNS], fontsize=8
+        [place + middle for place in range(len(SHOWN))], [name.replace("_", "\n") for name in SHOWN], fontsize=8
     )
     axes.legend(frameon=False, fontsize=8)
     return figure

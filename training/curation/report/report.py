@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.errors import UsageError, printable
-from training.curation import text_metrics as signs
 from training.curation.folder import CurationFolder
 from training.curation.journal import write_whole
 from training.curation.report.figures import Figures, LabelledSample
 from training.curation.report.plots import NO_MATPLOTLIB, draw
+from training.curation.text_metrics import FAILURES, METRICS
 
 LENGTH = 300  # characters of an example
 _ESCAPES = {ord(sign): f"&#{ord(sign)};" for sign in "\\`*[]<>|#&"}
@@ -87,19 +87,22 @@ def _failures(found: Figures) -> str:
     if not rates:
         return ""
     rows = [
-        (step, str(rate.texts), _share(rate.failed, rate.texts), *(str(rate.kinds[kind]) for kind in signs.FAILURES))
+        (
+            step,
+            str(rate.texts),
+            _share(rate.failed, rate.texts),
+            *(str(rate.kinds[kind]) for kind in FAILURES),
+        )
         for step, rate in rates.items()
     ]
-    return "## Failures\n\n" + _table(("texts", "number", "failed", *signs.FAILURES), rows)
+    return "## Failures\n\n" + _table(("texts", "number", "failed", *FAILURES), rows)
 
 
 def _signs(found: Figures, plots: dict[str, str]) -> str:
     means = {step: values for step, values in found.mean_signs().items() if values}
     if not means:
         return ""
-    rows = [
-        (name, says, *(f"{values[name]:.3g}" for values in means.values())) for name, (_, says) in signs.SIGNS.items()
-    ]
+    rows = [(name, says, *(f"{values[name]:.3g}" for values in means.values())) for name, (_, says) in METRICS.items()]
     head = "## Signs\n\nThe mean of each sign over all texts of a step.\n\n"
     return head + _table(("sign", "what it is", *means), rows) + _plot(plots, "lengths") + _plot(plots, "signs")
 

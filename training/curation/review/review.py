@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from core.errors import InquisightError, printable
-from training.curation import text_metrics as signs
+from training.curation import text_metrics
 from training.curation.folder import CurationFolder
 from training.curation.review.edits import change
 from training.curation.review.labels import Kinds, Label, LabelItem, Labels, Stage
@@ -153,10 +153,10 @@ def measured(text: str) -> str:
     """What can be counted: the number of words, and every sign that is not nought."""
     told = [
         f"{name} {value:g}"
-        for name, value in signs.measure(text).items()
+        for name, value in text_metrics.measure(text).items()
         if value and name not in ("words", "sentences")
     ]
-    return ", ".join([f"{len(signs.words_of(text))} words", *told])
+    return ", ".join([f"{len(text_metrics.words_of(text))} words", *told])
 
 
 def lines(review: Review, width: int = WIDTH) -> Fragments:

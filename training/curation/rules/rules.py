@@ -19,7 +19,8 @@ from typing import Any, Final, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from core.errors import UsageError, printable
-from training.curation import text_metrics as signs
+from core.text import sentences
+from training.curation import text_metrics
 from training.curation.folder import CurationFolder, digest
 from training.curation.journal import Record, read_json, write_json, write_lines
 from training.curation.review.labels import Label, Labels
@@ -59,8 +60,8 @@ class Rule(Closed):
     def _whole(self) -> Self:
         if (self.pattern is None) == (self.sign is None):
             raise ValueError("needs either a pattern or a sign")
-        if self.sign is not None and self.sign not in signs.SIGNS:
-            raise ValueError(f"there is no sign {self.sign!r}: take {', '.join(signs.SIGNS)}")
+        if self.sign is not None and self.sign not in text_metrics.METRICS:
+            raise ValueError(f"there is no sign {self.sign!r}: take {', '.join(text_metrics.METRICS)}")
         if (self.sign is None) != (self.above is None and self.below is None):
             raise ValueError("a sign needs above or below, and a pattern has neither")
         if self.action == "drop" and not (self.replace is None and self.fix is None):
@@ -80,7 +81,7 @@ class Rule(Closed):
         """Whether the rule applies to `text`."""
         if self.pattern is not None:
             return patterns.found_in(self.pattern, text)
-        value = signs.SIGNS[self.sign or ""][0](text)
+        value = text_metrics.METRICS[self.sign or ""][0](text)
         return (self.above is not None and value > self.above) or (self.below is not None and value < self.below)
 
     def fixed(self, text: str) -> str:
@@ -88,7 +89,7 @@ class Rule(Closed):
         if self.replace is not None:
             return FIXERS["tidy"](patterns.replaced(self.pattern or "", self.replace, text))
         if self.fix == SENTENCE:
-            kept = [one for one in signs.sentences_of(text) if not patterns.found_in(self.pattern or "", one)]
+            kept = [one for one in sentences(text) if not patterns.found_in(self.pattern or "", one)]
             return " ".join(kept)
         return FIXERS[self.fix or "tidy"](text)
 

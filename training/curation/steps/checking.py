@@ -17,7 +17,7 @@ from pydantic import Field, field_validator
 
 from core.errors import printable
 from core.text import settled
-from training.curation import text_metrics as signs
+from training.curation import text_metrics
 from training.curation.steps import fixing
 from training.curation.text_metrics import words_of
 from training.curation.toml import Closed
@@ -131,9 +131,9 @@ def _problem(said: str, text: str, repair: Repair, mark: str) -> str:
         return "the repairer said nothing"
     if mark in said:
         return "the reply repeats the marks around the text"
-    if found := signs.apologies(said):
+    if found := text_metrics.apologies(said):
         return f"the repairer speaks of itself or apologises: {_quoted(found[0])}"
-    if found := signs.orders_to_a_model(said):
+    if found := text_metrics.orders_to_a_model(said):
         return f"there are orders to a model in it: {_quoted(found[0])}"
     if len(words) < limits.min_words:
         return f"only {len(words)} words are left: {_quoted(said)}"

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from core.text import settled, without_loops
-from training.curation import text_metrics as signs
-from training.curation.text_metrics import sentences_of, words_of
+from core.text import sentences, settled, without_loops
+from training.curation import text_metrics
+from training.curation.text_metrics import words_of
 
 
 def tidy(text: str) -> str:
@@ -30,7 +30,7 @@ def _without_loops(text: str) -> str:
 def _without_said_sentences(text: str) -> str:
     said: set[tuple[str, ...]] = set()
     kept = []
-    for sentence in sentences_of(text):
+    for sentence in sentences(text):
         key = tuple(words_of(sentence))
         if len(key) >= 3 and key in said:
             continue
@@ -46,10 +46,10 @@ def drop_foreign(text: str) -> str:
 
 def _without_foreign(text: str) -> str:
     kept = []
-    for sentence in sentences_of(text):
-        if signs.language_of(sentence) not in ("English", ""):
+    for sentence in sentences(text):
+        if text_metrics.is_foreign(sentence):
             continue
-        parts = [part for part in sentence.split() if signs.foreign_letter_share(part) < signs.FOREIGN]
+        parts = [part for part in sentence.split() if text_metrics.foreign_letter_share(part) < text_metrics.FOREIGN]
         kept.append(" ".join(parts))
     return tidy(" ".join(kept))
 
@@ -62,22 +62,22 @@ def drop_symbols(text: str) -> str:
 def _without_symbols(text: str) -> str:
     spoken = re.split(r"#{2,}|\b(?:Human|Assistant)\s*:", text)
     text = next((part for part in spoken if words_of(part)), "")
-    text = signs._MARKUP.sub(" ", text)
-    text = signs._RUN.sub(lambda run: run[0][0] if not signs.is_stray(run[0][0]) else " ", text)
-    return tidy("".join(" " if signs.is_stray(one) else one for one in text))
+    text = text_metrics.MARKUP.sub(" ", text)
+    text = text_metrics.RUN.sub(lambda run: run[0][0] if not text_metrics.is_stray(run[0][0]) else " ", text)
+    return tidy("".join(" " if text_metrics.is_stray(one) else one for one in text))
 
 
 def cut_broken_end(text: str) -> str:
     """Without a last sentence that breaks off; a text that has no other keeps it."""
-    parts = sentences_of(text)
-    while len(parts) > 1 and signs.is_broken_off(parts[-1]):
+    parts = sentences(text)
+    while len(parts) > 1 and text_metrics.is_broken_off(parts[-1]):
         parts.pop()
     return " ".join(parts)
 
 
 def drop_apology(text: str) -> str:
     """Without the sentences in which a language model speaks of itself or of its work."""
-    return " ".join(one for one in sentences_of(text) if not signs.apologies(one))
+    return " ".join(one for one in sentences(text) if not text_metrics.apologies(one))
 
 
 FIXERS: Final[dict[str, Callable[[str], str]]] = {

@@ -17,8 +17,8 @@ from pydantic import Field, ValidationError, field_validator
 from core.errors import BackendError, ImageError, UsageError, printable
 from core.images.picture import MAX_PIXELS, Picture, open_picture
 from core.net.budgets import MORE
-from core.net.cut_text import whole_sentences
 from core.net.remote import for_all
+from core.text import whole_sentences
 from core.vision import GenerationOptions, VisionBackend, VisualQuestion
 from training.curation.folder import LEFT_OUT, CurationFolder
 from training.curation.journal import Record, write_json, write_lines

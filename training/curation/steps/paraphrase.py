@@ -13,7 +13,7 @@ from typing import Final
 
 from agents.llm.mender import Mender
 from core.errors import QuestionerError, UsageError, printable
-from training.curation import text_metrics as signs
+from training.curation import text_metrics
 from training.curation.text_metrics import words_of
 
 MOST: Final = 100
@@ -153,13 +153,13 @@ def _problem(line: str, instruction: str, others: Sequence[str]) -> str:
     words, original = words_of(line), words_of(instruction)
     if not 2 <= len(words) <= max(LONGEST, 2 * len(original)):
         return f"{len(words)} words"
-    if line != printable(line, limit=None) or signs.foreign_symbols(line):
+    if line != printable(line, limit=None) or text_metrics.foreign_symbols(line):
         return "signs that do not belong into a sentence"
-    if signs.foreign_letter_share(line) > 0 or signs.language_of(line) not in ("English", ""):
+    if text_metrics.foreign_letter_share(line) > 0 or text_metrics.is_foreign(line):
         return "not English"
-    if signs.apologies(line) or line.endswith(":"):
+    if text_metrics.apologies(line) or line.endswith(":"):
         return "a remark, not an instruction"
-    if signs.orders_to_a_model(line):
+    if text_metrics.orders_to_a_model(line):
         return "steers a model"
     if line[-1] not in ".?!":
         return "not a whole sentence"

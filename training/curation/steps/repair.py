@@ -21,9 +21,9 @@ from pydantic import Field
 
 from agents.llm.mender import Mender, Usage
 from core.errors import QuestionerError, UsageError, printable
-from core.net.cut_text import whole_sentences
 from core.net.remote import for_all
 from core.stopping import CalledOff, Halt, current_halt, halting
+from core.text import whole_sentences
 from training.curation.folder import CurationFolder, digest
 from training.curation.journal import Record, read_json, write_json
 from training.curation.steps import fixing

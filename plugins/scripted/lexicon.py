@@ -6,7 +6,6 @@ can show ("axolotl", "espresso maker") and is why the lists of what is NOT a nam
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 
@@ -136,74 +135,6 @@ CAPITALISED: Final = {
     labrador shetland newfoundland pembroke cardigan"""
     )
 }
-
-_IRREGULAR: Final = {
-    "people": "person", "men": "man", "women": "woman", "children": "child", "mice": "mouse", "geese": "goose",
-    "feet": "foot", "teeth": "tooth", "leaves": "leaf", "knives": "knife", "shelves": "shelf", "wolves": "wolf",
-    "loaves": "loaf", "calves": "calf", "oxen": "ox", "cacti": "cactus", "firemen": "fireman",
-    "policemen": "policeman", "snowmen": "snowman", "halves": "half", "potatoes": "potato", "tomatoes": "tomato",
-    "buses": "bus", "lenses": "lens",
-}  # fmt: skip
-_PLURAL: Final = {one: many for many, one in _IRREGULAR.items()}
-_SINGULAR_IN_S: Final = _set(
-    """bus lens tennis gas canvas christmas atlas iris octopus cactus walrus hippopotamus news chess circus virus
-    platypus rhinoceros triceratops proboscis harness mattress compass goddess hibiscus asparagus campus citrus
-    chassis"""
-)
-_ALWAYS_PLURAL: Final = _set("glasses scissors pants trousers jeans shorts sunglasses clothes binoculars tongs pajamas")
-_MASS: Final = (
-    _set(
-        "sheep fish deer water grass snow sand food fruit bread rice milk coffee tea cheese hay furniture clothing fur"
-    )
-    | _set(
-        "toilet-paper paper bamboo soup guacamole ice broccoli corn wood text writing wine beer art money dirt mud sky"
-    )
-    | _set(
-        "traffic luggage equipment jewelry jewellery foliage greenery vegetation pasta spaghetti meat chocolate hair"
-    )
-)
-
-
-def singular(word: str) -> str:
-    """The singular of a noun, or the noun itself."""
-    if word in _IRREGULAR:
-        return _IRREGULAR[word]
-    if not plural(word) or word in _ALWAYS_PLURAL:
-        return word
-    if word.endswith("ies") and len(word) > 4:
-        return word[:-3] + "y"
-    if re.search(r"(s|x|z|ch|sh)es$", word):
-        return word[:-2]
-    return word[:-1]
-
-
-def pluralised(word: str) -> str:
-    """The plural of a noun, or the noun itself where it is plural or has none."""
-    if plural(word) or word in _MASS:
-        return word
-    if word in _PLURAL:
-        return _PLURAL[word]
-    if re.search(r"[^aeiou]y$", word):
-        return word[:-1] + "ies"
-    return word + ("es" if re.search(r"(s|x|z|ch|sh)$", word) else "s")
-
-
-def plural(word: str) -> bool:
-    """Whether a noun looks like a plural."""
-    if word in _IRREGULAR or word in _ALWAYS_PLURAL:
-        return True
-    return word.endswith("s") and not word.endswith(("ss", "us", "is", "'s")) and word not in _SINGULAR_IN_S
-
-
-def mass(word: str) -> bool:
-    """Whether a noun goes without an article ("grass", "water")."""
-    return word in _MASS
-
-
-def article(phrase: str) -> str:
-    """`phrase` with "a" or "an" before it."""
-    vowel = re.match(r"(?i)(?:[aeio]|u(?!n[iu]|s[aeiu]|r[iae]|t[ie])|hour|honest)", phrase)
-    return f"{'an' if vowel and not re.match(r'(?i)(one|eu|once)', phrase) else 'a'} {phrase}"
 
 
 def listed(parts: list[str]) -> str:
