@@ -1,8 +1,7 @@
-"""What a file is by its first bytes, before any decoder sees it.
+"""Detect a file's format from its first bytes, before a decoder reads it.
 
-File names lie and decoders are the part of an image library that attackers aim at, so only ten
-formats get through, and each goes to its own decoder only. Everything else that people commonly
-have at hand is recognised too, for the sake of a useful refusal.
+Suffixes can be wrong, and decoders are a common target of attacks. So only ten formats are supported, each with its
+own decoder. Other common formats are recognised for a useful error message.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ _HEIF_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"heim", b"heis", b"hevm", 
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _EXPORT = "export it as PNG or JPEG"
 
-# (first bytes, format of a picture that is not read, what to say of it)
+# (first bytes, name of an unsupported picture format, description for the message)
 _OTHERS: tuple[tuple[bytes, str, str], ...] = (
     (b"%PDF-", "PDF", f"a PDF document; {_EXPORT} page by page"),
     (b"\x00\x00\x00\x0cJXL ", "JPEG XL", f"a JPEG XL picture, which is not supported; {_EXPORT}"),
@@ -63,7 +62,7 @@ _OTHERS: tuple[tuple[bytes, str, str], ...] = (
     (b"\x1aE\xdf\xa3", "", "a video; export a frame of it as PNG or JPEG"),
     (b"version https://git-lfs", "", "a Git LFS pointer, not the picture itself; run `git lfs pull`"),
 )
-# What a suffix says where the first bytes say nothing, or not enough: a camera's raw file looks like a TIFF.
+# By suffix, where the first bytes do not tell: a camera raw file starts like a TIFF.
 OTHER_SUFFIXES: Final[dict[str, str]] = {
     suffix: name
     for name, suffixes in {
@@ -107,14 +106,14 @@ def sniff(data: bytes) -> Kind | None:
         return "TIFF"
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
-    # Two letters are a weak mark ("BMW is a car"), so the header's own size has to fit as well.
+    # Two letters are a weak signature ("BMW is a car"), so the header size has to match as well.
     if data[:2] == b"BM" and len(data) >= 18 and struct.unpack_from("<I", data, 14)[0] in _BMP_HEADER_SIZES:
         return "BMP"
     if data[4:8] == b"ftyp" and brands(data) & _AVIF_BRANDS:
         return "AVIF"
     if data.startswith((b"\x00\x00\x00\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")):
         return "JPEG2000"
-    if _PPM.match(data[:4096]):  # "P5 is a paper size" begins with the mark as well, but no size follows
+    if _PPM.match(data[:4096]):  # "P5 is a paper size" has the signature, but no size after it
         return "PPM"
     if data[:4] == b"\x00\x00\x01\x00" and _ico_offsets(data):
         return "ICO"
@@ -122,20 +121,20 @@ def sniff(data: bytes) -> Kind | None:
 
 
 def brands(data: bytes) -> set[bytes]:
-    """What a file of ISO boxes (HEIC, AVIF, MP4) calls itself in its first box."""
+    """The brands in the first box of an ISO base media file (HEIC, AVIF, MP4)."""
     length = min(struct.unpack_from(">I", data)[0], 256, len(data))
     return {data[8:12], *(data[start : start + 4] for start in range(16, length, 4))}
 
 
 def other_picture(data: bytes) -> str | None:
-    """The format of a picture that is recognised and not read, such as "HEIC"; None for anything else."""
+    """The name of a recognised but unsupported picture format, such as "HEIC"; None for anything else."""
     if data[4:8] == b"ftyp" and brands(data) & _HEIF_BRANDS:
         return "HEIC"
     return next((name for magic, name, _ in _OTHERS if name and data.startswith(magic)), None)
 
 
 def explain(data: bytes) -> str:
-    """What unsupported `data` is and what to do about it: "a PDF document; export it ..."."""
+    """Describe unsupported `data` and the way out: "a PDF document; export it ..."."""
     if data[4:8] == b"ftyp":
         if brands(data) & _HEIF_BRANDS:
             return f"a HEIC picture, which is not supported; {_EXPORT} (phones can be set to take JPEG photos)"
@@ -161,31 +160,19 @@ def explain(data: bytes) -> str:
 
 
 def header_size(kind: Kind, data: bytes) -> tuple[int, int] | None:
-    """(width, height) in pixels as the header claims them, read without a decoder.
+    """(width, height) in pixels from the header, for formats whose decoders allocate pixels when they open a file.
 
-    None where the header is too short or the format keeps its size elsewhere (JPEG, TIFF, AVIF and PPM, whose
-    decoders read it without allocating pixels). Of several sizes, the largest. Offsets: PNG 3rd ed. 11.2.1,
-    GIF89a 18, BITMAPINFOHEADER, RFC 9649 2.5-2.7, ITU-T T.800 A.5.1 (SIZ).
+    None for other formats and for a header that is too short; the largest of several sizes. Offsets: RFC 9649
+    2.5-2.7, ITU-T T.800 A.5.1 (SIZ).
     """
     try:
-        if kind == "PNG":
-            width, height = struct.unpack_from(">II", data, 16)
-        elif kind == "GIF":
-            width, height = struct.unpack_from("<HH", data, 6)
-        elif kind == "BMP":
-            old = struct.unpack_from("<I", data, 14)[0] == 12
-            width, height = struct.unpack_from("<HH" if old else "<ii", data, 18)
-        elif kind == "WEBP":
+        if kind == "WEBP":
             return _webp_size(data)
-        elif kind == "JPEG2000":
+        if kind == "JPEG2000":
             return max(_jpeg2000_sizes(data), key=_area, default=None)
-        elif kind == "ICO":
-            return max(_ico_sizes(data), key=_area, default=None)
-        else:
-            return None
+        return max(_ico_sizes(data), key=_area, default=None) if kind == "ICO" else None
     except struct.error:
         return None
-    return abs(width), abs(height)  # a negative BMP height means rows from the top
 
 
 def _area(size: tuple[int, int]) -> int:
@@ -193,7 +180,7 @@ def _area(size: tuple[int, int]) -> int:
 
 
 def _jpeg2000_sizes(data: bytes) -> Iterator[tuple[int, int]]:
-    """The size of each codestream; a box before it may claim another one."""
+    """The size of each codestream; the box before it may state another one."""
     for found in _JPEG2000_SIZE.finditer(data):
         edges = data[found.end() + 4 : found.end() + 20]
         if len(edges) == 16:
@@ -202,7 +189,7 @@ def _jpeg2000_sizes(data: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _ico_offsets(data: bytes) -> list[int]:
-    """Where the pictures of an icon file lie; none where it is no such file."""
+    """Offsets of the pictures in an icon file; empty for any other file."""
     if len(data) < 22:
         return []
     (count,) = struct.unpack_from("<H", data, 4)
@@ -214,7 +201,7 @@ def _ico_offsets(data: bytes) -> list[int]:
 
 
 def _ico_sizes(data: bytes) -> Iterator[tuple[int, int]]:
-    """The size of each picture in an icon file: a PNG, or a BMP that is twice as high for its mask."""
+    """The size of each picture in an icon file: a PNG, or a BMP of double height for its mask."""
     for offset in _ico_offsets(data):
         head = data[offset : offset + 24]
         if len(head) < 24:
@@ -241,6 +228,6 @@ def _webp_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _is_text(text: str) -> bool:
-    """Mostly printable characters and line ends: prose, code, data in letters."""
+    """Whether at least 95 % of the characters are printable or line breaks."""
     odd = sum(not (character.isprintable() or character in "\t\r\n\f") or character == "\ufffd" for character in text)
     return odd * 20 <= len(text)

@@ -1,8 +1,7 @@
-"""The only place that opens a picture: path, bytes, file object, standard input, PIL image or NumPy array to a Picture.
+"""Open a picture from a path, bytes, a file object, standard input, a PIL image or a NumPy array.
 
-What comes out is always upright, opaque 8-bit RGB. What cannot become that ends in one ImageError
-that names the file, what is wrong with it and the way out; the decoder's own words are never shown,
-because they can carry memory addresses and paths.
+The result is always upright, opaque 8-bit RGB. Everything else ends in one ImageError with the file, the reason and
+the way out. Messages of decoders are never shown, because they can contain memory addresses and paths.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import stat
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -26,9 +25,9 @@ from PIL import Image, ImageMath, ImageOps, _imaging, features
 
 from core.errors import ImageError, printable
 from core.files.paths import why_missing
-from core.images.containers import Parts, reduce
-from core.images.containers.jpeg import JpegParts, check_whole
 from core.images.file_type import WORDS, Kind, explain, header_size, sniff
+from core.images.jpeg import check_whole, parse_jpeg
+from core.images.salvage import NOTE, without_metadata
 from core.records import PictureInfo
 
 if TYPE_CHECKING:
@@ -36,17 +35,16 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 200_000_000
-_COUNT_FRAMES_BELOW = 8_000_000  # bytes; counting walks the whole file, so a large one only gets "first frame"
+_COUNT_FRAMES_BELOW = 8_000_000  # bytes; counting reads the whole file, so a large one only gets "first of several"
 _TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
-_FEATURES: dict[Kind, str] = {"AVIF": "avif", "JPEG2000": "jpg_2000", "WEBP": "webp"}  # libraries Pillow may lack
+_FEATURES: dict[Kind, str] = {"AVIF": "avif", "JPEG2000": "jpg_2000", "WEBP": "webp"}  # optional in Pillow
 _ONE_FRAME: frozenset[Kind] = frozenset({"JPEG", "BMP", "JPEG2000", "PPM", "ICO"})  # more in one: previews, sizes
 _pillow_limit_lock = threading.Lock()
 
 PictureSource: TypeAlias = "str | Path | bytes | BinaryIO | Image.Image | NDArray[Any] | Picture"
 """What `open_picture` takes."""
 
-# Pillow warns about odd EXIF blocks and short reads in words made for programmers; what matters of it
-# becomes an ImageError here.
+# Pillow warns about odd EXIF blocks and short reads. Problems that matter to users become an ImageError here.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
@@ -56,8 +54,8 @@ class Picture:
 
     image: Image.Image = field(repr=False, compare=False)  # mode RGB, (height, width)
     sha256: str  # hex, of the original bytes; of the RGB pixels where the source was a PIL image or an array
-    source: str  # where it came from, safe to print
-    note: str | None = None  # what a user should know, e.g. "animated: first of 12 frames"
+    source: str  # path or description, safe to print
+    note: str | None = None  # for the user, e.g. "animated: first of 12 frames"
 
     @property
     def width(self) -> int:
@@ -83,10 +81,10 @@ def open_picture(
 ) -> Picture:
     """Read and decode one picture in any format of `core.images.file_type.Kind`; `"-"` reads standard input.
 
-    A NumPy array has the shape (height, width), (height, width, 1), (height, width, 3) or (height, width, 4) with
-    values of type uint8, uint16, bool, or floats between 0 and 1; four channels are RGBA. A Picture is returned as it
-    is. The pixel count is checked on the header, before anything is decoded; `max_pixels=None` means
-    INQUISIGHT_MAX_PIXELS. `name` replaces the source in messages and records. Raises ImageError.
+    A NumPy array has the shape (height, width) or (height, width, 1, 3 or 4 channels) and the type uint8, uint16,
+    bool, or float between 0 and 1; four channels are RGBA. A Picture is returned unchanged. The pixel count is read
+    from the header and checked before decoding; `max_pixels=None` means INQUISIGHT_MAX_PIXELS. `name` replaces the
+    source in messages and records. Raises ImageError.
     """
     if max_pixels is None:
         from core.settings import get_settings
@@ -97,7 +95,7 @@ def open_picture(
     if isinstance(source, Image.Image):
         label = name or str(getattr(source, "filename", "") or "PIL image")
         return _from_pil(source, max_pixels, label)
-    numpy = sys.modules.get("numpy")  # nobody has an array without it
+    numpy = sys.modules.get("numpy")  # imported already if the source is an array
     if numpy is not None and isinstance(source, numpy.ndarray):
         label = name or "NumPy array"
         return _from_pil(_from_array(source, max_pixels, f"'{printable(label)}'"), max_pixels, label)
@@ -119,7 +117,7 @@ def open_picture(
     except MemoryError:
         raise ImageError(f"{quoted} does not fit into memory; scale it down first.") from None
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, KeyError and more
-        if "unknown pixel mode" in str(error):  # an intact TIFF, but with 64-bit floats, say
+        if "unknown pixel mode" in str(error):  # an intact TIFF with 64-bit floats, for example
             raise ImageError(
                 f"{quoted} is {WORDS[kind]} file with a pixel layout that is not supported; "
                 "export it as 8 or 16 bits per channel."
@@ -147,27 +145,23 @@ def _read(source: PictureSource, max_bytes: int, name: str | None) -> tuple[byte
     """(bytes, label). Never reads more than `max_bytes` + 1."""
     if isinstance(source, bytes | bytearray | memoryview):
         data, label = bytes(source), name or "picture from memory"
-    elif isinstance(source, str | Path):
-        if str(source) == "-":
-            return _read_stdin(max_bytes, name or "standard input")
+    elif isinstance(source, str | Path) and str(source) != "-":
         label = name or str(source)
         data = _read_path(str(source), max_bytes, f"'{printable(label)}'")
-    elif not callable(getattr(source, "read", None)):
-        raise ImageError(
-            f"a picture is a path, bytes, an open file, a PIL image or a NumPy array, not a {type(source).__name__}."
-        )
     else:
-        label = name or str(getattr(source, "name", "") or "picture from a file object")
-        data = _read_stream(cast(BinaryIO, source), max_bytes, f"'{printable(label)}'")
-    _check_bytes(len(data), max_bytes, f"'{printable(label)}'")
-    return data, label
-
-
-def _read_stdin(max_bytes: int, label: str) -> tuple[bytes, str]:
-    stream = getattr(sys.stdin, "buffer", sys.stdin)
-    if stream is None or (hasattr(stream, "isatty") and stream.isatty()):
-        raise ImageError("'-' reads a picture from standard input, but nothing is piped into it.")
-    data = _read_stream(cast(BinaryIO, stream), max_bytes, f"'{printable(label)}'")
+        stream: Any = source
+        if isinstance(source, str | Path):
+            stream, label = getattr(sys.stdin, "buffer", sys.stdin), name or "standard input"
+            if stream is None or (hasattr(stream, "isatty") and stream.isatty()):
+                raise ImageError("'-' reads a picture from standard input, but nothing is piped into it.")
+        elif callable(getattr(source, "read", None)):
+            label = name or str(getattr(source, "name", "") or "picture from a file object")
+        else:
+            raise ImageError(
+                "a picture is a path, bytes, an open file, a PIL image or a NumPy array, "
+                f"not a {type(source).__name__}."
+            )
+        data = _read_stream(stream, max_bytes, f"'{printable(label)}'")
     _check_bytes(len(data), max_bytes, f"'{printable(label)}'")
     return data, label
 
@@ -179,7 +173,7 @@ def _read_path(path: str, max_bytes: int, quoted: str) -> bytes:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
             raise ImageError(f"{quoted} is a folder, not a picture; name a file in it.")
-        if not stat.S_ISREG(status.st_mode):  # a named pipe would wait for ever, a device never ends
+        if not stat.S_ISREG(status.st_mode):  # a named pipe may block for ever, a device never ends
             raise ImageError(f"{quoted} is not a regular file; pipe its bytes in and name '-' instead.")
         _check_bytes(status.st_size, max_bytes, quoted)
         with open(path, "rb") as file:
@@ -193,7 +187,7 @@ def _read_path(path: str, max_bytes: int, quoted: str) -> bytes:
 
 
 def _read_stream(stream: BinaryIO, max_bytes: int, quoted: str) -> bytes:
-    """All of `stream`, which may hand out less than asked for at a time (sockets, raw pipes)."""
+    """All of `stream`; sockets and raw pipes return less than requested at a time."""
     parts: list[bytes] = []
     size = 0
     try:
@@ -221,7 +215,7 @@ def _from_pil(image: Image.Image, max_pixels: int, label: str) -> Picture:
         rgb, notes = _normalised(image, cast(Kind, image.format), quoted)
     except ImageError:
         raise
-    except Exception:  # the file behind it is truncated or closed, or its mode has no way to RGB
+    except Exception:  # its file is truncated or closed, or its mode cannot be converted
         raise ImageError(
             f"{quoted} is a PIL image of mode {printable(image.mode)} that cannot be converted to RGB; name its file "
             "instead, or load and convert it first."
@@ -279,7 +273,7 @@ def _check_size(size: tuple[int, int] | None, max_pixels: int, quoted: str) -> N
 
 
 def _load(kind: Kind, data: bytes) -> Image.Image:
-    """The lazily opened picture. `Image.open` is not used: it would warn on stderr above Pillow's own limit."""
+    """Open lazily, with the decoder of `kind` alone. `Image.open` would warn above Pillow's own pixel limit."""
     Image.init()
     if kind == "TIFF":
         _silence_libtiff()
@@ -289,39 +283,51 @@ def _load(kind: Kind, data: bytes) -> Image.Image:
 
 @cache
 def _silence_libtiff() -> None:
-    """Keep libtiff from writing its errors to standard error; Pillow leaves its default handlers in place."""
+    """Stop libtiff from writing to standard error; Pillow keeps libtiff's default handlers."""
     try:
         library = ctypes.CDLL(_imaging.__file__)
         for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
             getattr(library, name)(None)
-    except (OSError, AttributeError):  # linked statically, or not there at all
+    except (OSError, AttributeError):  # linked statically, or absent
         return
 
 
 def _decode(kind: Kind, data: bytes, max_pixels: int, quoted: str) -> tuple[Image.Image, list[str]]:
     """(upright RGB image, notes). May raise whatever a decoder raises."""
-    parts = reduce(kind, data)
+    try:
+        return _decode_file(kind, data, max_pixels, quoted)
+    except (ImageError, MemoryError):
+        raise
+    except Exception:
+        if (reduced := without_metadata(kind, data)) is None:
+            raise
+    image, notes = _decode_file(kind, reduced, max_pixels, quoted)
+    return image, [*notes, NOTE]
+
+
+def _decode_file(kind: Kind, data: bytes, max_pixels: int, quoted: str) -> tuple[Image.Image, list[str]]:
+    jpeg = parse_jpeg(data) if kind == "JPEG" else None
+    data = jpeg.data if jpeg else data
     claimed = header_size(kind, data) or (1, 1)
     with _pillow_limit(claimed[0] * claimed[1]):
-        image = _load(kind, parts.data)
+        image = _load(kind, data)
     _check_size(image.size, max_pixels, quoted)
     with _pillow_limit(image.width * image.height):
-        notes = [remark] if (remark := _frames_note(kind, parts)) else []
+        notes = [remark] if (remark := _frames_note(kind, data)) else []
         image.load()
-        if isinstance(parts, JpegParts):
-            check_whole(parts.scans, _pixels, grey_corner=_grey_corner(image))
-    rgb, remarks = _normalised(image, kind, quoted, parts.info)
-    return rgb, [*notes, *remarks, *parts.notes, *_thin(rgb)]
+        if jpeg:
+            check_whole(jpeg.scans, _pixels, grey_corner=_grey_corner(image))
+            image.info.update(jpeg.info)
+            notes += jpeg.notes
+    rgb, remarks = _normalised(image, kind, quoted)
+    return rgb, [*notes, *remarks, *_thin(rgb)]
 
 
-def _normalised(
-    image: Image.Image, kind: Kind, quoted: str, info: Mapping[Any, Any] | None = None
-) -> tuple[Image.Image, list[str]]:
-    """(upright RGB copy without metadata, notes) of a loaded image; `info` is metadata that its decoder lacks."""
+def _normalised(image: Image.Image, kind: Kind, quoted: str) -> tuple[Image.Image, list[str]]:
+    """(upright RGB copy without metadata, notes) of a loaded image."""
     rgb, converted = _to_rgb(image, kind, quoted)
-    image.info.update(info or {})
     rgb, turned = _upright(image, rgb)
-    rgb.info = {}  # comments, profiles and EXIF (with the place of the photo) end here
+    rgb.info = {}  # drops comments, profiles and EXIF with its location
     return rgb, [note for note in (converted, turned) if note]
 
 
@@ -333,7 +339,7 @@ def _thin(image: Image.Image) -> list[str]:
 
 @contextmanager
 def _pillow_limit(pixels: int) -> Iterator[None]:
-    """Lift Pillow's global limit where the caller's own limit is the larger one and was already checked."""
+    """Raise Pillow's global pixel limit to `pixels`, which the caller has checked."""
     if Image.MAX_IMAGE_PIXELS is None or pixels <= Image.MAX_IMAGE_PIXELS:
         yield
         return
@@ -353,33 +359,31 @@ def _pixels(data: bytes) -> bytes:
 
 
 def _grey_corner(image: Image.Image) -> bool:
-    """Whether the last pixel is of mid-grey, which is what decoders put where data is missing."""
+    """Whether the last pixel is mid-grey, which libjpeg writes where data is missing."""
     last = image.crop((image.width - 1, image.height - 1, *image.size))
     grey = last.getchannel("K") if image.mode == "CMYK" else last.convert("L")
     return grey.getpixel((0, 0)) in range(126, 131)
 
 
-def _frames_note(kind: Kind, parts: Parts) -> str | None:
-    """What to say of a file with several frames or pages, of which only the first is used."""
+def _frames_note(kind: Kind, data: bytes) -> str | None:
+    """The note for a file with several frames or pages, of which only the first is used."""
     if kind in _ONE_FRAME:
         return None
-    if parts.frames is not None:
-        return f"animated: first of {parts.frames} frames" if parts.frames > 1 else None
-    image: Any = _load(kind, parts.data)
+    image: Any = _load(kind, data)
     try:
         if not getattr(image, "is_animated", False):
             return None
-        count = f"first of {image.n_frames}" if len(parts.data) < _COUNT_FRAMES_BELOW else "first of several"
-    except Exception:  # a broken later frame does not spoil the first
+        count = f"first of {image.n_frames}" if len(data) < _COUNT_FRAMES_BELOW else "first of several"
+    except Exception:  # a damaged later frame does not affect the first
         count = "first of several"
     return f"{count} pages" if kind == "TIFF" else f"animated: {count} frames"
 
 
 def _upright(image: Image.Image, rgb: Image.Image) -> tuple[Image.Image, str | None]:
-    """(`rgb` turned as the EXIF orientation of `image` says, remark). TIFF is already turned by its decoder."""
+    """(`rgb` rotated by the EXIF orientation of `image`, note). The TIFF decoder rotates by itself."""
     try:
         orientation = image.getexif().get(0x0112, 1)
-    except Exception:  # there is no orientation to apply
+    except Exception:
         return rgb, "its EXIF data is damaged, it may be sideways"
     if orientation not in range(2, 9):
         return rgb, None
@@ -390,7 +394,7 @@ def _upright(image: Image.Image, rgb: Image.Image) -> tuple[Image.Image, str | N
 
 
 def _to_rgb(image: Image.Image, kind: Kind, quoted: str) -> tuple[Image.Image, str | None]:
-    """(8-bit RGB over white, remark) from any mode that the formats can hold."""
+    """(8-bit RGB over white, note) from any mode of the supported formats."""
     if image.mode.startswith("I;16") or (image.mode == "I" and kind in ("PNG", "PPM")):
         return _deep_grey(image, kind), None
     if image.mode in ("I", "F"):
@@ -411,7 +415,7 @@ def _to_rgb(image: Image.Image, kind: Kind, quoted: str) -> tuple[Image.Image, s
 
 
 def _deep_grey(image: Image.Image, kind: Kind) -> Image.Image:
-    """12- and 16-bit grey scaled to 8 bits; Pillow alone would clip every value above 255 to white."""
+    """12- and 16-bit grey scaled to 8 bits; `Image.convert` would clip every value above 255 to white."""
     tags: Any = getattr(image, "tag_v2", {})
     bits = tags.get(_TIFF_BITS, (16,))
     depth = int(bits[0] if isinstance(bits, tuple) else bits)
@@ -433,7 +437,7 @@ def _deep_grey(image: Image.Image, kind: Kind) -> Image.Image:
 
 
 def _stretched(image: Image.Image, quoted: str) -> Image.Image:
-    """32-bit integers and floats have no agreed white: smallest value to black, largest to white."""
+    """32-bit values have no standard white level: map the smallest to black and the largest to white."""
     values = image.convert("F")
     extrema = cast(tuple[float, float], values.getextrema())
     low, high = extrema

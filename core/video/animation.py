@@ -10,8 +10,8 @@ from typing import Any, Final
 from PIL import Image
 
 from core.errors import printable
-from core.images.containers import reduce
 from core.images.picture import Picture
+from core.images.salvage import without_metadata
 from core.video.base import Video, VideoError, VideoLimits
 
 MAX_BYTES: Final = 200_000_000
@@ -31,8 +31,15 @@ class Animation(Video):
             raise VideoError(f"{self.quoted} is larger than the {MAX_BYTES:,} bytes allowed for a {kind} file.")
         self._data = path.read_bytes()
         try:
-            self._data = reduce(kind, self._data, animated=True).data
-            self._look_through()
+            try:
+                self._read_frames()
+            except (VideoError, MemoryError):
+                raise
+            except Exception:
+                if (reduced := without_metadata(kind, self._data)) is None:
+                    raise
+                self._data = reduced
+                self._read_frames()
         except VideoError:
             raise
         except MemoryError:
@@ -46,7 +53,7 @@ class Animation(Video):
         Image.init()
         return Image.OPEN[self.kind][0](BytesIO(self._data), printable(self.source))
 
-    def _look_through(self) -> None:
+    def _read_frames(self) -> None:
         image = self._opened()
         self.width, self.height = image.size
         self._check_frame(self.width, self.height)

@@ -19,7 +19,7 @@ from core.registry import get_registry
 from plugins.lavis.backend import parse
 from plugins.minigpt4.convert.conversion import ConversionRequest, prepare_plan
 from plugins.minigpt4.runtime.training_run import check_base, open_run
-from tests.core import model_folders as folders
+from tests.core.files import model_folders as folders
 from tests.plugins.blip2 import tiny_blip2
 from tests.plugins.minigpt4 import convert_sources as sources
 from tests.plugins.minigpt4 import tiny

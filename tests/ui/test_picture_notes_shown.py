@@ -11,7 +11,7 @@ from tests.ui.pages import assert_well, html_of, open_page, wait_for_jobs
 
 pytestmark = pytest.mark.usefixtures("eye")
 ODD = Path(__file__).parents[1] / "fixtures" / "cases" / "pictures" / "badcrc_text.png"
-NOTE = "extra data ignored: tEXt damaged"
+NOTE = "damaged or oversized parts ignored"
 
 
 def uploaded(page: str) -> AppTest:

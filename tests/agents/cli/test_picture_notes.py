@@ -13,7 +13,7 @@ from core.records import Caption
 from tests.agents.plugin_on_disk import Shell
 
 CASES = Path(__file__).parents[2] / "fixtures" / "cases" / "pictures"
-NOTE = "extra data ignored: tEXt damaged"
+NOTE = "damaged or oversized parts ignored"
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from core.testing import make_picture
 from core.vision import GenerationOptions, Reply, VisualQuestion
 from plugins.openai_vision.backend import OpenAIBackend
 from tests.agents.fakes import CountingVision, picture
-from tests.core.test_replies import VALUES
+from tests.core.net.test_replies import VALUES
 from tests.servers.raw import Raw, Server, raw_server, said, stream, whole
 
 CASES: Final = [

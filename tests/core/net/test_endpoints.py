@@ -14,7 +14,7 @@ from core.errors import UsageError
 from core.net.endpoints import OFFICIAL, Endpoint, find_endpoint, is_openai, same_address, typed_by_owner
 from core.settings import Settings
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OURS, OTHER = "http://models.example:8000/v1", "https://elsewhere.example/v1"
 INQUISIGHT = {"api_key": "sk-ours", "vision_api_key": "sk-vision"}
 

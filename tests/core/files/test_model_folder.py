@@ -8,7 +8,7 @@ import pytest
 
 from core.errors import BackendError
 from core.files.model_folder import inspect, is_pointer, weight_files, without_remote_code
-from tests.core import model_folders as folders
+from tests.core.files import model_folders as folders
 
 
 @pytest.mark.parametrize("name", folders.FOLDERS)

@@ -14,7 +14,7 @@ from core.datasets.text_lines import Lines, names_in, split_lines
 from core.errors import UsageError
 from core.files.paths import located, why_missing
 
-CASES = Path(__file__).parents[1] / "fixtures" / "cases" / "tables"
+CASES = Path(__file__).parents[2] / "fixtures" / "cases" / "tables"
 ENCODINGS = {"utf-8": b"", "utf-8 ": b"\xef\xbb\xbf", "utf-16-le": b"\xff\xfe", "utf-16-be": b"\xfe\xff"}
 ODD = "\u2028\u2029\x85\x0b\x0c\x1c\x1d\x1e\u0a0a\u0a00\u000a\u0d0a"
 TEXTS = st.text(st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from(ODD)), max_size=60)

@@ -15,7 +15,7 @@ from PIL import Image
 from core.datasets.folders import NO_PICTURE
 from core.datasets.shards import DamagedShard, key_of, members, stem_of, why_no_picture
 
-CASES = Path(__file__).parents[1] / "fixtures" / "cases" / "tars"
+CASES = Path(__file__).parents[2] / "fixtures" / "cases" / "tars"
 
 
 def png(number: int = 0) -> bytes:

@@ -17,7 +17,7 @@ from core.errors import StoreError
 from core.records import Caption, Chat, ChatTurn, Dialogue, PictureInfo, Turn
 from core.store.transcripts import TranscriptStore
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 START = datetime(2024, 5, 1, tzinfo=UTC)
 
 

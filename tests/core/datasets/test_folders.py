@@ -17,7 +17,7 @@ from core.datasets.left_out import LeftOut, Reason
 from core.errors import ImageError, UsageError
 from core.images import picture as images
 
-CASES = Path(__file__).parents[1] / "fixtures" / "cases" / "pictures"
+CASES = Path(__file__).parents[2] / "fixtures" / "cases" / "pictures"
 
 
 def jpeg() -> bytes:

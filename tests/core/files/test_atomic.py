@@ -21,7 +21,7 @@ from tests.disks import full_disk, read_only
 from training.checkpoints import write_whole as write_checkpoint
 from training.curation.journal import write_whole as write_curated
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 WRITERS = {
     "sidecar": lambda path: write_sidecar(path, "text", overwrite=True),
     "curation": lambda path: write_curated(path, "text"),

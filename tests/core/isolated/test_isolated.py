@@ -24,10 +24,10 @@ from core.isolated.backend import IsolatedVision, Limits
 from core.settings import get_settings
 from core.testing import VisionBackendTests, make_picture
 from core.vision import EncodedImage, GenerationOptions, VisualQuestion
-from tests.core.test_foreign_environment import SECRETS
+from tests.core.isolated.test_foreign_environment import SECRETS
 
-ROOT = Path(__file__).resolve().parents[2]
-EYES = Path(__file__).with_name("isolated_eyes.py")
+ROOT = Path(__file__).resolve().parents[3]
+EYES = Path(__file__).with_name("isolated_models.py")
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 Make = Callable[..., IsolatedVision]
 

@@ -18,7 +18,7 @@ from core.images import picture as images
 from core.images.file_type import SUFFIXES_OF, Kind, header_size, sniff
 from core.images.picture import open_picture
 
-CASES = Path(__file__).parents[1] / "fixtures" / "cases" / "pictures"
+CASES = Path(__file__).parents[2] / "fixtures" / "cases" / "pictures"
 KINDS: tuple[Kind, ...] = ("AVIF", "JPEG2000", "PPM", "ICO")
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
