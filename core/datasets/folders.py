@@ -1,7 +1,7 @@
-"""Which files of a folder are pictures: by their content, and what is left out is counted by kind.
+"""Find the picture files of a folder, by content, and count by kind what is not read.
 
-A name with the suffix of a supported picture is taken as it is: opening it says what is wrong with it. Any other file
-is judged by its first bytes. Hidden files, and what is neither a picture nor looks like one, are passed without a word.
+A file with the suffix of a supported format is taken as a picture: opening it reports what is wrong. Any other file is
+judged by its first bytes. Hidden files, and files that are neither a picture nor similar to one, are ignored.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from core.datasets.left_out import (
     LeftOut,
     Reason,
 )
-from core.errors import ImageError, UsageError, printable
+from core.errors import ImageError, UsageError, printable, why
 from core.images.file_type import BY_SUFFIX, OTHER_SUFFIXES, SUFFIXES_OF, SUPPORTED, other_picture, sniff
 from core.images.picture import can_decode
 
-HEAD: Final = 4096  # bytes that tell what a file is
-NO_PICTURE: Final = Reason("", "")  # nothing to count: not a picture, and not like one
+HEAD: Final = 4096  # bytes that identify a file
+NO_PICTURE: Final = Reason("", "")  # nothing to count: not a picture, and not similar to one
 ARCHIVE: Final = Reason("archive", "archives")
 VIDEO: Final = Reason("video", "videos")
 _PACKED: Final = frozenset({".gz", ".bz2", ".xz", ".zst"})
@@ -37,22 +37,22 @@ _SYSTEM: Final = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 
 @cache
 def picture_suffixes() -> frozenset[str]:
-    """Suffixes of the formats that the installed Pillow decodes."""
+    """Return the suffixes of the formats that the installed Pillow decodes."""
     return frozenset(suffix for kind, suffixes in SUFFIXES_OF.items() if can_decode(kind) for suffix in suffixes)
 
 
 def suffix_of(name: str) -> str:
-    """What stands behind the last dot, with the dot, in small letters and without blanks: ".jpg" of "photo.v2.JPG "."""
+    """Return the last suffix with its dot, in lower case and without blanks: ".jpg" for "photo.v2.JPG "."""
     return os.path.splitext(name)[1].strip().lower()
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is the system's business: `.DS_Store`, `._photo.jpg`, `__MACOSX`, `Thumbs.db`."""
+    """Whether a file or folder belongs to the system: `.DS_Store`, `._photo.jpg`, `__MACOSX`, `Thumbs.db`."""
     return name.startswith(".") or name.lower() in _SYSTEM
 
 
 def why_not(name: str, head: Callable[[], bytes]) -> Reason | None:
-    """Why a file is not read as a picture; None where it is one. `head` gives its first bytes. Raises OSError."""
+    """Return why a file is not read as a picture, None for one. `head` returns its first bytes. Raises OSError."""
     suffix = suffix_of(name)
     if suffix in picture_suffixes():
         return None
@@ -73,11 +73,11 @@ def why_not(name: str, head: Callable[[], bytes]) -> Reason | None:
 
 
 def entries_below(folder: str, left_out: LeftOut, *, ordered: bool = False) -> Iterator[os.DirEntry[str]]:
-    """Everything below a folder that is no folder and not hidden; links to folders are not followed, but counted.
+    """Yield everything below a folder that is not a folder and not hidden; links to folders are counted, not followed.
 
-    Nothing is collected unless `ordered`, so that a folder of a million files costs no memory; then the files of each
+    Nothing is collected unless `ordered`, so a folder of a million files takes no memory. With it, the files of each
     folder come by name, before those of its subfolders. A subfolder that cannot be read is counted.
-    Raises UsageError where the folder itself cannot be read.
+    Raises UsageError if the folder itself cannot be read.
     """
     waiting = [folder]
     while waiting:
@@ -96,21 +96,20 @@ def entries_below(folder: str, left_out: LeftOut, *, ordered: bool = False) -> I
                         yield entry
         except OSError as error:
             if here == folder:
-                reason = (error.strerror or "unknown error").lower()
-                raise UsageError(f"'{printable(folder)}' cannot be read: {reason}") from None
+                raise UsageError(f"'{printable(folder)}' cannot be read: {why(error)}") from None
             left_out.add(UNREADABLE_FOLDER, here)
         waiting += reversed(deeper)
 
 
 def judged(path: str) -> Reason | None:
-    """Why a file is not read as a picture, with a look at its first bytes; None where it is one."""
+    """Return why a file is not read as a picture, by its name and first bytes; None for a picture."""
     name = os.path.basename(path)
     if suffix_of(name) in picture_suffixes():
-        return None  # also a broken link or a pipe: opening it says what it is
+        return None  # also a broken link or a pipe: opening it reports that
     if not os.path.isfile(path):
         if os.path.islink(path) and not os.path.exists(path):
             return BROKEN_LINK
-        return SPECIAL  # never opened: a named pipe would wait for ever
+        return SPECIAL  # never opened: reading a named pipe would block
     try:
         return why_not(name, lambda: _head(path))
     except OSError:
@@ -125,7 +124,7 @@ def _head(path: str) -> bytes:
 def pictures_below(
     folder: str, left_out: LeftOut, *, ordered: bool = False, known: Collection[str] = ()
 ) -> Iterator[str]:
-    """The path of every picture below a folder; what is left out is counted, but for `known` (absolute paths).
+    """Yield the path of every picture below a folder; count other files, except `known` ones (absolute paths).
 
     Raises UsageError.
     """
@@ -138,25 +137,33 @@ def pictures_below(
             left_out.add(reason, path)
 
 
-def files_below(folder: str, suffix: str, left_out: LeftOut | None = None) -> list[str]:
-    """The paths of all files with a suffix, in order. Raises UsageError."""
-    entries = entries_below(folder, LeftOut() if left_out is None else left_out)
+def count_beside(folder: str | Path, left_out: LeftOut, reason: Reason, known: Iterable[str | Path]) -> None:
+    """Count, for `reason`, the pictures below a folder that are not in `known`. Raises UsageError."""
+    names = set(map(os.path.abspath, known))
+    for path in pictures_below(str(folder), left_out, known=names):
+        if os.path.abspath(path) not in names:
+            left_out.add(reason, path)
+
+
+def files_below(folder: str, suffix: str) -> list[str]:
+    """Return the paths of all files with a suffix, in order. Raises UsageError."""
+    entries = entries_below(folder, LeftOut())
     return sorted(entry.path.removeprefix("./") for entry in entries if suffix_of(entry.name) == suffix)
 
 
 def find_pictures(paths: Iterable[str | Path], left_out: LeftOut | None = None) -> list[Path]:
-    """Every picture named by `paths`, folders expanded (with their subfolders, sorted by path).
+    """Return every picture named by `paths`, each once; folders are expanded with subfolders, sorted by path.
 
-    A file that is named is taken whatever it is, so that opening it can say what is wrong; in folders, files are judged
-    by their content, and `left_out` counts what is not read. Hidden files and folders are passed. `"-"` stays as it is.
-    Each file comes once. Raises ImageError for a folder without pictures, and UsageError for one that cannot be read.
+    A named file is always returned, so that opening it reports what is wrong. In folders, files are judged by content;
+    `left_out` counts those that are not read. Hidden files and folders are ignored. `"-"` is returned as is.
+    Raises ImageError for a folder without pictures, UsageError for one that cannot be read.
     """
     left_out = LeftOut() if left_out is None else left_out
     found: dict[Path, None] = {}
     for path in map(Path, paths):
         try:
             is_folder = path.is_dir()
-        except (OSError, ValueError):  # too long, or a NUL inside: opening it tells
+        except (OSError, ValueError):  # too long, or with a NUL: opening it reports that
             is_folder = False
         if not is_folder:
             found.setdefault(path)
@@ -171,7 +178,7 @@ def find_pictures(paths: Iterable[str | Path], left_out: LeftOut | None = None) 
 
 
 def no_pictures(where: str, left_out: LeftOut) -> ImageError:
-    """The error for a source that has nothing to read."""
+    """Return the error for a source without a picture that can be read."""
     if left_out:
         return ImageError(f"{where} holds no pictures that can be read ({left_out}); export them as PNG or JPEG.")
     return ImageError(f"{where} holds no pictures (looked for {SUPPORTED}).")

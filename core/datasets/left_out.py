@@ -1,4 +1,4 @@
-"""Counts what a source of pictures holds and does not read, by reason, so that nothing goes missing in silence.
+"""Count what a source of pictures holds and does not read, by reason, so that nothing is skipped silently.
 
 left_out = LeftOut()
 left_out.add(HEIC, "photos/f.heic")
@@ -8,7 +8,6 @@ left_out.as_json()     # {"count": 1, "reasons": {"HEIC": {"count": 1, "first": 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from core.errors import printable
@@ -17,11 +16,11 @@ _SHOWN: Final = 8  # reasons in one line
 
 
 class Reason(NamedTuple):
-    """Why something was not read. Reads well after a number."""
+    """Why something was not read, to follow a number."""
 
     one: str
     many: str
-    is_fault: bool = False  # something that should have been read could not be: the exit code is not 0
+    is_fault: bool = False  # it should have been read, but could not be: the exit code is not 0
 
     @classmethod
     def of_kind(cls, name: str) -> Reason:
@@ -44,64 +43,53 @@ SPARSE_MEMBER: Final = Reason("sparse file inside a shard", "sparse files inside
 EXTRA_PICTURE: Final = Reason("further picture of a sample", "further pictures of samples")
 
 
-@dataclass(slots=True)
-class _Count:
-    count: int
-    first: str
-
-
 class LeftOut:
-    """What was not read. `str` gives one line, empty where nothing was left out."""
+    """What was not read, by reason. `str` gives one line, empty if nothing was left out."""
 
     def __init__(self) -> None:
-        self._counts: dict[Reason, _Count] = {}
+        self._counts: dict[Reason, tuple[int, str]] = {}  # (how many, the first one's name)
 
     def add(self, reason: Reason, name: object, count: int = 1) -> None:
         """Count something, with its name as an example."""
-        if known := self._counts.get(reason):
-            known.count += count
-        elif count:
-            self._counts[reason] = _Count(count, str(name))
+        before, first = self._counts.get(reason, (0, str(name)))
+        if count:
+            self._counts[reason] = (before + count, first)
 
     def update(self, other: LeftOut) -> None:
-        """Add what another record counted."""
-        for reason, found in list(other._counts.items()):  # a reader may still be counting in another thread
-            self.add(reason, found.first, found.count)
+        """Add the counts of another record."""
+        for reason, (count, first) in list(other._counts.items()):  # another thread may still be counting
+            self.add(reason, first, count)
 
     def __len__(self) -> int:
-        return sum(found.count for found in self._counts.values())
+        return sum(count for count, _ in self._counts.values())
 
     @property
     def faults(self) -> int:
         """How many should have been read and could not be."""
-        return sum(found.count for reason, found in self._counts.items() if reason.is_fault)
-
-    @property
-    def examples(self) -> tuple[str, ...]:
-        """The first of each reason, safe to print."""
-        return tuple(f"{reason.one}: {printable(found.first, 120)}" for reason, found in self._ordered())
+        return sum(count for reason, (count, _) in self._counts.items() if reason.is_fault)
 
     @property
     def reasons(self) -> str:
-        """ "2 HEIC (photos/f.heic), 1 broken link (photos/x)", most first."""
+        """For example "2 HEIC (photos/f.heic), 1 broken link (photos/x)", most frequent first."""
         ordered = self._ordered()
         parts = [
-            f"{found.count:,} {reason.one if found.count == 1 else reason.many} ({printable(found.first, 60)})"
-            for reason, found in ordered[:_SHOWN]
+            f"{count:,} {reason.one if count == 1 else reason.many} ({printable(first, 60)})"
+            for reason, count, first in ordered[:_SHOWN]
         ]
-        rest = sum(found.count for _, found in ordered[_SHOWN:])
+        rest = sum(count for _, count, _ in ordered[_SHOWN:])
         return ", ".join([*parts, *([f"{rest:,} of other kinds"] if rest else [])])
 
     def __str__(self) -> str:
         return f"{len(self):,} left out: {self.reasons}" if self._counts else ""
 
     def as_json(self) -> dict[str, Any]:
-        """For `--json`: the number, and for each reason how many and the first one's name."""
+        """Return the total, and the count and first name of each reason, for `--json`."""
         reasons = {
-            reason.one: {"count": found.count, "first": printable(found.first, limit=None)}
-            for reason, found in self._ordered()
+            reason.one: {"count": count, "first": printable(first, limit=None)}
+            for reason, count, first in self._ordered()
         }
         return {"count": len(self), "reasons": reasons}
 
-    def _ordered(self) -> list[tuple[Reason, _Count]]:
-        return sorted(self._counts.items(), key=lambda item: (-item[1].count, item[0].one))
+    def _ordered(self) -> list[tuple[Reason, int, str]]:
+        found = ((reason, count, first) for reason, (count, first) in self._counts.items())
+        return sorted(found, key=lambda one: (-one[1], one[0].one))

@@ -1,10 +1,10 @@
-"""Tables of pictures as text: CSV, TSV and JSON Lines, read row by row, each with the byte at which it begins.
+"""Read CSV, TSV and JSON Lines tables of pictures row by row, each row with the byte at which it begins.
 
     table = TextTable("photos.csv")
     table.columns                       # ["image", "caption"]
     with table.open() as file:
         for row in table.rows(file):
-            row.fields                  # {"image": "a.jpg", "caption": "..."}, or None and row.problem says why
+            row.fields                  # {"image": "a.jpg", "caption": "..."}, or None, with the reason in row.problem
 
 A cell holds one picture or a list of them: a path, `data:` and base64, bytes, or {"bytes", "path"}.
 """
@@ -16,37 +16,39 @@ import base64
 import binascii
 import csv
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
 from core.datasets.text_lines import LONGEST, Lines
-from core.errors import UsageError, printable
+from core.errors import UsageError, printable, why
 
+PICTURE_COLUMNS: Final = (
+    "picture", "image", "file_name", "filename", "file", "path", "image_path", "picture_path", "jpg", "png", "img"
+)  # fmt: skip
 _CSV: Final = (".csv", ".tsv")
 _DELIMITERS: Final = ",;\t|"
-_END: Final = "\0end of the table\0"  # twice in a line of our own, after the last one: in one cell, a quote is open
-_LOOKED_AT: Final = 64  # first rows of JSON Lines whose keys are the columns
-_LONGEST_PATH: Final = 4096  # letters; longer cells hold the picture itself
-_LONGEST_LIST: Final = 1_000_000  # letters of a cell that is looked at as a list
+_END: Final = "\0end of the table\0"  # appended as a last line of two cells; in one cell, a quote was never closed
+_KEYS_FROM: Final = 64  # first rows of JSON Lines whose keys are the columns
+_LONGEST_PATH: Final = 4096  # characters; longer cells hold the picture itself
+_LONGEST_LIST: Final = 1_000_000  # characters of a cell that is parsed as a list
 
-# A picture in a cell is longer than csv's limit of 131,072 letters. The limit holds for the whole process.
+# A picture in a cell exceeds csv's limit of 131,072 characters. The limit applies to the whole process.
 csv.field_size_limit(max(csv.field_size_limit(), LONGEST))
 
 
 class TableRow(NamedTuple):
-    """A row, or a line that should have been one."""
+    """A row, or a line that is not one."""
 
     begin: int  # its first byte
-    line: int  # its first line in the file, from 1; from where reading began otherwise
+    line: int  # its first line, from 1, counted from where reading began
     fields: dict[str, Any] | None
-    problem: str = ""  # what is wrong where there are no fields, to follow the name of the row
+    problem: str = ""  # what is wrong if there are no fields; follows the name of the row
 
 
 class TextTable:
-    """A CSV or TSV file with a header line, or JSON Lines. Holds no open file. Raises UsageError, one line."""
+    """A CSV or TSV file with a header line, or JSON Lines. Keeps no file open. Raises UsageError, one line."""
 
     def __init__(self, path: str | Path) -> None:
         self.name = str(path)
@@ -63,18 +65,18 @@ class TextTable:
             if self.is_csv:
                 self._read_header(file, first, lines.offset)
             else:
-                some = islice(self.rows(file), _LOOKED_AT)
+                some = islice(self.rows(file), _KEYS_FROM)
                 self.columns = list(dict.fromkeys(key for row in some for key in row.fields or ()))
 
     def open(self) -> BinaryIO:
-        """The file. Raises UsageError."""
+        """Open the file. Raises UsageError."""
         try:
             return open(self.name, "rb")
         except OSError as error:
-            raise UsageError(f"'{printable(self.name)}' cannot be read: {_reason(error)}.") from None
+            raise UsageError(f"'{printable(self.name)}' cannot be read: {why(error)}.") from None
 
     def rows(self, file: BinaryIO, begin: int | None = None) -> Iterator[TableRow]:
-        """The rows from the first one on, or from byte `begin`. Lines are taken only as they are needed."""
+        """Yield the rows from the first one, or from byte `begin`. Lines are read only as they are needed."""
         file.seek(self.start if begin is None else begin)
         lines = Lines(file, self.name, self.encoding)
         if begin is None:
@@ -84,12 +86,12 @@ class TextTable:
         except csv.Error as error:
             raise self._no_table(lines.number, printable(error)) from None
         except OSError as error:
-            raise UsageError(f"'{printable(self.name)}' cannot be read: {_reason(error)}.") from None
+            raise UsageError(f"'{printable(self.name)}' cannot be read: {why(error)}.") from None
 
     def _read_header(self, file: BinaryIO, first: str, second: int) -> None:
-        """The columns, and the delimiter that gives the most of them. `second`: the second line's first byte."""
+        """Find the columns, and the delimiter that gives the most of them. `second`: the second line's first byte."""
         begin = 0
-        if first.startswith("sep=") and len(first.rstrip("\r\n")) == 5:  # as Excel marks it
+        if first.startswith("sep=") and len(first.rstrip("\r\n")) == 5:  # as Excel writes it
             candidates, begin = first[4], second
         elif self.name.lower().endswith(".tsv"):
             candidates = "\t" if "\t" in first else "\t" + _DELIMITERS.replace("\t", "")
@@ -104,7 +106,7 @@ class TextTable:
             except csv.Error as error:
                 raise self._no_table(1, printable(error)) from None
             tried.append((header, delimiter, lines.offset, lines.number + bool(begin)))
-        best = max(tried, key=lambda one: len(one[0]))  # the usual one where they are equal
+        best = max(tried, key=lambda one: len(one[0]))  # the first, which is the usual one, if several are equal
         self.columns, self.delimiter, self.start, self._lines_before = best
         self.columns = [column.strip() for column in self.columns]
 
@@ -124,11 +126,11 @@ class TextTable:
                     raise self._no_table(line, "a quote that opens there is never closed")
                 return
             while len(values) > width and not values[-1].strip():
-                values.pop()  # what a spreadsheet leaves behind the last column
+                values.pop()  # empty cells that a spreadsheet leaves after the last column
             if width == 1 and len(values) > 1:  # a list with a title, whose names need no quotes
                 values = [self.delimiter.join(values)]
             if len(values) > width:
-                shown = {"\t": "tabs"}.get(self.delimiter, f"'{self.delimiter}'")
+                shown = "tabs" if self.delimiter == "\t" else f"'{self.delimiter}'"
                 problem = (
                     f"has {len(values)} cells and the header {width}; put a cell that holds {shown} in double quotes"
                 )
@@ -144,7 +146,7 @@ class TextTable:
 
 
 def json_rows(lines: Lines) -> Iterator[TableRow]:
-    """One JSON object per line; blank lines do not count. Raises UsageError."""
+    """Yield one JSON object per line; blank lines do not count. Raises UsageError."""
     begin = lines.offset
     for line in lines:
         text = line.strip("\ufeff \t\r\n")
@@ -161,10 +163,13 @@ def _json_object(text: str) -> tuple[dict[str, Any] | None, str]:
     return (value, "") if isinstance(value, dict) else (None, "is not a JSON object")
 
 
-def choose_column(wanted: str | None, usual: Sequence[str], columns: Sequence[str]) -> str | None:
-    """The column that was asked for, else the first of the usual ones; blanks and, for those, capitals do not count.
+def choose_column(
+    table: str | Path, columns: Sequence[str], wanted: str | None, usual: Sequence[str], *, what: str, way: str
+) -> str:
+    """Return the column `wanted`, or the first of the `usual` ones; case (of those) and blanks do not matter.
 
-    None where there is none. Raises ValueError with what is wrong where two columns have that name.
+    Raises UsageError if there is none or more than one; it lists the columns, and says what was looked for (`what`) and
+    how to choose (`way`).
     """
     stripped = [column.strip() for column in columns]
     if wanted is None:
@@ -175,22 +180,28 @@ def choose_column(wanted: str | None, usual: Sequence[str], columns: Sequence[st
     else:
         exact = [place for place, column in enumerate(columns) if column == wanted]
         exact = exact or [place for place, column in enumerate(stripped) if column == wanted.strip()]
-    if len(exact) > 1:
-        raise ValueError(f"{len(exact)} columns named '{printable(columns[exact[0]], 40)}'; rename all but one")
-    return columns[exact[0]] if exact else None
+    if len(exact) == 1:
+        return columns[exact[0]]
+    if exact:
+        problem = f"{len(exact)} columns named '{printable(columns[exact[0]], 40)}'; rename all but one"
+    else:
+        there = ", ".join(printable(column, 40) for column in columns[:12]) or "none"
+        missing = f"no column '{printable(wanted, 40)}'" if wanted else f"no column that looks like {what}"
+        problem = f"{missing}; it has {there}: {way}"
+    raise UsageError(f"'{printable(table)}' has {problem}.")
 
 
 # --- cells ------------------------------------------------------------------------------------------------------------
 
 
-class NoPicture(ValueError):  # noqa: N818 - it says what a cell is
-    """A cell that holds no picture; the message follows the name of the row."""
+class NoPicture(ValueError):  # noqa: N818 - it describes a cell
+    """A cell without a picture; the message follows the name of the row."""
 
 
 def pictures_in(cell: Any) -> list[Any]:
-    """The pictures of a cell, each for `picture_of`: one, or all of a list, which may be written as JSON or Python.
+    """Return the pictures of a cell, each for `picture_of`: one, or those of a list, also one written as text.
 
-    What is empty stays in its place.
+    Empty ones stay in their place.
     """
     if isinstance(cell, str):
         cell = cell.strip("\ufeff \t\r\n")
@@ -206,7 +217,7 @@ def _picture(value: Any) -> Any:
 
 
 def _written_list(text: str) -> Any:
-    """["a.jpg", "b.jpg"] as a list; any other text as it is, for a file may be called "[1].jpg"."""
+    """Parse ["a.jpg", "b.jpg"] as JSON or Python; return other text as is, since a file may be called "[1].jpg"."""
     if len(text) > _LONGEST_LIST and not text.startswith('["'):
         return text
     readers: tuple[Callable[[str], Any], ...] = (json.loads, ast.literal_eval)
@@ -221,12 +232,12 @@ def _written_list(text: str) -> Any:
 
 
 def is_path(picture: Any) -> bool:
-    """Whether one of `pictures_in` names a file rather than holding the picture."""
+    """Whether one of `pictures_in` is the path of a file, not the picture itself."""
     return isinstance(picture, str) and 0 < len(picture) <= _LONGEST_PATH and not picture.startswith("data:")
 
 
 def picture_of(picture: Any) -> bytes | str:
-    """The bytes of one of `pictures_in`, or the path as it is written. Raises NoPicture."""
+    """Return the bytes of one of `pictures_in`, or its path as written. Raises NoPicture."""
     if is_path(picture):
         return str(picture)
     if isinstance(picture, bytes) and picture:
@@ -235,10 +246,6 @@ def picture_of(picture: Any) -> bytes | str:
         coded = picture.partition(",")[2] if picture.startswith("data:") else picture
         try:
             return base64.b64decode("".join(coded.split()), validate=True)
-        except (binascii.Error, ValueError):  # ValueError: letters that are not ASCII
+        except (binascii.Error, ValueError):  # ValueError: characters that are not ASCII
             raise NoPicture("is not proper base64") from None
     raise NoPicture("names no picture")
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or os.strerror(error.errno or 0)).lower()

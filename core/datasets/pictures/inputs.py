@@ -1,6 +1,6 @@
-"""What a batch reads: folders, patterns, lists, tables and shards of pictures, told apart by their names.
+"""Find what a batch reads, by name: folders, patterns, lists, tables and shards of pictures.
 
-A source first says which pictures it holds, without reading them, and hands out any of them later.
+A source first lists the pictures it holds, without reading them, and returns any of them later.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from core.datasets.folders import (
-    files_below,
-    no_pictures,
-    pictures_below,
-)
+from core.datasets.folders import files_below, no_pictures, pictures_below
 from core.datasets.left_out import LeftOut
 from core.datasets.pictures.sources import FolderSource, Item, OneFile, PathList, Pattern, PictureSource
+from core.datasets.pictures.tables import ParquetTable, RowTable
+from core.datasets.pictures.tars import Shards
+from core.datasets.shards import brace_shards
 from core.errors import ImageError, UsageError, printable
 from core.images.picture import MAX_BYTES, Picture, open_picture
 
@@ -33,7 +32,7 @@ _WAYS: Final = (
 
 
 def find_sources(named: Sequence[str], column: str | None = None) -> list[PictureSource]:
-    """What the arguments of the command stand for. Raises UsageError or ImageError, one line."""
+    """Return a source for each argument of the command. Raises UsageError or ImageError, one line."""
     if not named:
         raise UsageError(f"name what holds the pictures: {_WAYS} (see --help)")
     names = [os.path.normpath(name) if name != "-" and os.path.exists(name) else name for name in named]
@@ -44,9 +43,6 @@ def find_sources(named: Sequence[str], column: str | None = None) -> list[Pictur
 
 
 def _source(name: str, column: str | None) -> PictureSource:
-    from core.datasets.pictures.tables import ParquetTable, RowTable
-    from core.datasets.pictures.tars import Shards, braces
-
     quoted = f"'{printable(name)}'"
     if name == "-":
         return PathList(name)
@@ -59,7 +55,7 @@ def _source(name: str, column: str | None) -> PictureSource:
         if "{" in name:
             if suffix != SHARD:
                 raise UsageError(f"{quoted}: braces are for shards (.tar); write a pattern such as 'photos/**/*.jpg'")
-            return Shards(name, braces(name))
+            return Shards(name, brace_shards(name))
         if glob.has_magic(name):
             shards = sorted(glob.iglob(os.path.expanduser(name), recursive=True)) if suffix == SHARD else []
             return Shards(name, shards) if shards else Pattern(name)
@@ -80,10 +76,7 @@ def _source(name: str, column: str | None) -> PictureSource:
 
 
 def _folder(name: str, column: str | None) -> PictureSource:
-    """Pictures where there are any, else the shards or tables in it."""
-    from core.datasets.pictures.tables import ParquetTable
-    from core.datasets.pictures.tars import Shards
-
+    """Return the pictures of a folder if it has any, else the shards or tables in it."""
     left_out = LeftOut()
     if next(pictures_below(name, left_out), None) is not None:
         return FolderSource(name)
@@ -95,12 +88,12 @@ def _folder(name: str, column: str | None) -> PictureSource:
 
 
 def open_item(sources: Sequence[PictureSource], item: Item, max_pixels: int) -> Picture:
-    """The decoded picture. Raises ImageError."""
+    """Return the decoded picture. Raises ImageError."""
     return open_picture(sources[item.source].get(item), max_pixels=max_pixels, name=item.key)
 
 
 def bytes_of(sources: Sequence[PictureSource], item: Item) -> bytes:
-    """The original file. Raises ImageError."""
+    """Return the original file. Raises ImageError."""
     found = sources[item.source].get(item)
     if isinstance(found, bytes):
         return found

@@ -1,7 +1,7 @@
-"""Every picture that a batch names, in order, on disk rather than in memory: a million of them cost no more than ten.
+"""List every picture that a batch names, in order, on disk: a million of them take no more memory than ten.
 
-The list is a temporary table of the ledger's database, made anew by every run, since folders change. An item says how
-its source finds it again, so that a picture is read when its turn comes and not before.
+The list is a temporary table of the ledger's database, built anew by every run, because folders change. An item records
+how its source finds it again, so that a picture is read only when it is needed.
 """
 
 from __future__ import annotations
@@ -11,13 +11,10 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from core.datasets.pictures.sources import Item
+from core.datasets.pictures.sources import Found, Item, PictureSource
 from core.errors import ImageError, printable
-
-if TYPE_CHECKING:
-    from core.datasets.pictures.sources import Found, PictureSource
 
 CHUNK: Final = 500
 
@@ -29,7 +26,7 @@ _TABLES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which of the listed pictures are this run's: every `of`-th from `shard` on, at most `limit`."""
+    """Which of the listed pictures belong to this run: every `of`-th from `shard` on, at most `limit`."""
 
     shard: int = 0
     of: int = 1
@@ -37,13 +34,13 @@ class Scope:
 
     @property
     def where(self) -> str:
-        """As SQL, of plain numbers."""
+        """The scope as SQL, of plain numbers."""
         bound = f" AND l.n < {self.limit * self.of}" if self.limit is not None else ""
         return f"l.n % {self.of} = {self.shard}{bound}"
 
 
 class Listing:
-    """Fill it with `add`, then read it in order. Lives in the ledger's connection, and keeps to its lock."""
+    """Fill it with `add`, then read it in order. Uses the ledger's connection and its lock."""
 
     def __init__(self, connection: sqlite3.Connection, lock: threading.RLock) -> None:
         self._db = connection
@@ -55,9 +52,9 @@ class Listing:
         self._count = 0
 
     def add(self, sources: Sequence[PictureSource]) -> Iterator[int]:
-        """List everything the sources name; yields how many pictures were found so far, now and then.
+        """List everything the sources name; yields, now and then, how many pictures were found so far.
 
-        Raises UsageError or ImageError of a source, and ImageError where one names no picture at all.
+        Raises UsageError or ImageError of a source, and ImageError if one names no picture at all.
         """
         for number, source in enumerate(sources):
             before = self._count + self.repeated
@@ -72,7 +69,8 @@ class Listing:
     def _insert_sorted(self, number: int, source: PictureSource) -> Iterator[int]:
         found = source.scan()
         while some := list(islice(found, CHUNK)):
-            rows = [(_place(key), as_blob(key), part, cursor) for key, part, cursor in some]
+            # part by part of the path, so that the files of one folder stay together
+            rows = [(as_blob(key).replace(b"/", b"\0"), as_blob(key), part, cursor) for key, part, cursor in some]
             self._db.executemany("INSERT INTO sorting VALUES (?, ?, ?, ?)", rows)
             yield self._count + len(rows)
         ordered = self._db.execute("SELECT key, part, cursor FROM sorting ORDER BY place")
@@ -81,41 +79,33 @@ class Listing:
 
     def _insert(self, number: int, source: PictureSource, found: Iterator[Found]) -> Iterator[int]:
         while some := list(islice(found, CHUNK)):
-            for key, part, cursor in some:
-                if self._put(number, key, part, cursor) or self._put_under_another_key(
-                    number, source, key, part, cursor
-                ):
+            for one in some:
+                if self._put(number, source, *one):
                     self._count += 1
                 else:
                     self.repeated += 1
-                    self.first_repeated = self.first_repeated or key
+                    self.first_repeated = self.first_repeated or one[0]
             yield self._count
 
-    def _put(self, number: int, key: str, part: int, cursor: int) -> bool:
-        """Whether nothing has this key yet."""
-        row = (self._count, as_blob(key), number, part, cursor)
-        return self._db.execute("INSERT OR IGNORE INTO listing VALUES (?, ?, ?, ?, ?)", row).rowcount == 1
-
-    def _put_under_another_key(self, number: int, source: PictureSource, key: str, part: int, cursor: int) -> bool:
-        """For two pictures of one shard that would share a key (a.jpg, a.png): False where it is the same picture."""
-        if part < 0 or self._is_there(key, cursor):
-            return False
-        name = source.name_of(part, cursor)
-        for other in (name, f"{name}@{cursor}"):  # two members may even have the same name
-            if self._put(number, other, part, cursor):
+    def _put(self, number: int, source: PictureSource, key: str, part: int, cursor: int) -> bool:
+        """Add a picture, if it is not listed; two of one shard may share a key (a.jpg, a.png) or even a name."""
+        for attempt in range(3):
+            if attempt == 1:
+                key = source.name_of(part, cursor)
+            elif attempt == 2:
+                key = f"{key}@{cursor}"
+            row = (self._count, as_blob(key), number, part, cursor)
+            if self._db.execute("INSERT OR IGNORE INTO listing VALUES (?, ?, ?, ?, ?)", row).rowcount:
                 return True
-            if self._is_there(other, cursor):
+            [there] = self._db.execute("SELECT cursor FROM listing WHERE key = ?", (as_blob(key),)).fetchone()
+            if part < 0 or there == cursor:
                 return False
         return False
 
-    def _is_there(self, key: str, cursor: int) -> bool:
-        found = self._db.execute("SELECT cursor FROM listing WHERE key = ?", (as_blob(key),)).fetchone()
-        return found is not None and found[0] == cursor
-
     def items(self, scope: Scope, condition: str) -> Iterator[Item]:
-        """The items of a scope whose state fulfils `condition` (SQL about i, their row in the ledger), in order.
+        """Yield the items of a scope whose state fulfils `condition` (SQL about i, their row in the ledger), in order.
 
-        States may change while this is read: an item that was given does not come again.
+        States may change meanwhile: an item does not come again.
         """
         query = (
             "SELECT l.n, l.key, l.source, l.part, l.cursor FROM listing l LEFT JOIN item i ON i.key = l.key "
@@ -132,13 +122,13 @@ class Listing:
             after = some[-1][0]
 
     def count(self, scope: Scope, condition: str = "1") -> int:
-        """How many `items` there are."""
+        """Return the number of `items`."""
         query = f"SELECT count(*) FROM listing l LEFT JOIN item i ON i.key = l.key WHERE {scope.where} AND {condition}"
         with self._lock:
             return int(self._db.execute(query).fetchone()[0])
 
     def shared(self, place: Callable[[str], str]) -> tuple[str, str, str] | None:
-        """Two items for which `place` gives the same, and that; None where there are none."""
+        """Return two items for which `place` gives the same, and that; None if there are none."""
         self._db.execute("CREATE TEMP TABLE place (name BLOB PRIMARY KEY, key BLOB) WITHOUT ROWID")
         try:
             for item in self.items(Scope(), "1"):
@@ -152,7 +142,7 @@ class Listing:
         return None
 
     def find(self, key: str) -> Item | None:
-        """The item of this name, where it is still listed."""
+        """Return the item of this name, if it is still listed."""
         query = "SELECT n, key, source, part, cursor FROM listing WHERE key = ?"
         with self._lock:
             row = self._db.execute(query, (as_blob(key),)).fetchone()
@@ -160,14 +150,10 @@ class Listing:
 
 
 def as_blob(key: str) -> bytes:
-    """SQLite's texts hold no lone surrogates, and file names that are not UTF-8 are made of them."""
+    """Encode a key for SQLite: its texts hold no lone surrogates, but file names that are not UTF-8 do."""
     return key.encode("utf-8", errors="surrogatepass")
 
 
 def from_blob(key: bytes) -> str:
+    """Decode a key that `as_blob` encoded."""
     return key.decode("utf-8", errors="surrogatepass")
-
-
-def _place(key: str) -> bytes:
-    """Sorts as paths do: part by part, so that what lies in one folder stays together."""
-    return as_blob(key).replace(b"/", b"\0")

@@ -6,66 +6,65 @@ import glob
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import ClassVar, Final, NamedTuple
 
-from core.datasets.folders import (
-    NO_PICTURE,
-    judged,
-    pictures_below,
-)
-from core.datasets.left_out import PICTURE, SUBFOLDER, LeftOut
+from core.datasets.folders import NO_PICTURE, judged, pictures_below
+from core.datasets.left_out import SUBFOLDER, LeftOut
 from core.datasets.text_lines import names_in
-from core.errors import ImageError, UsageError, printable
+from core.errors import ImageError, UsageError, printable, why
 from core.files.paths import located
 from core.images.file_type import SUPPORTED
 
 BY_PATH: Final = -1  # as the part of an item: its key is the path of a file
 
-
 Found = tuple[str, int, int]  # key, part, cursor, as in Item
 
 
-class PictureSource(ABC):
-    """One of the things a user named. Holds no open file, so that it can be sent to another process."""
+class Item(NamedTuple):
+    """A picture that was named, and not yet read."""
 
-    sorted: ClassVar[bool] = True  # `scan` gives the pictures in the order they are to have
-    has_columns: ClassVar[bool] = False  # it is a table
+    n: int  # its position in the input, from 0
+    key: str  # unique in a batch: "photos/a.jpg", "shards/00000.tar/000000012", "table.parquet:17"
+    source: int  # which of the inputs
+    part: int  # of the source: a shard, a file
+    cursor: int  # in the part: a byte, a row
+
+
+class PictureSource(ABC):
+    """One of the inputs that a user named. Keeps no file open, so it can be sent to another process."""
+
+    sorted: ClassVar[bool] = True  # whether `scan` yields the pictures in their final order
+    has_columns: ClassVar[bool] = False  # whether it is a table
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.problems: list[str] = []  # what a person should know, one line each; filled by `scan`
-        self.left_out = LeftOut()  # what it holds and does not give; filled by `scan`
+        self.problems: list[str] = []  # what the user should know, one line each; filled by `scan`
+        self.left_out = LeftOut()  # what it holds and does not yield; filled by `scan`
 
     @abstractmethod
     def scan(self) -> Iterator[Found]:
-        """Every picture. Raises UsageError or ImageError where the source itself cannot be read."""
+        """Yield every picture. Raises UsageError or ImageError if the source itself cannot be read."""
 
     def read(self, item: Item) -> bytes | str:
-        """The bytes of a picture that does not lie in a file of its own, or the path it was given by."""
+        """Return the bytes of a picture without a file of its own, or the path given for it."""
         raise NotImplementedError
 
     def name_of(self, part: int, cursor: int) -> str:
-        """The whole name of a picture, where another one has its key already. Raises ImageError."""
+        """Return the full name of a picture whose key is taken by another one. Raises ImageError."""
         return f"{self.name}#{part}.{cursor}"
 
     def get(self, item: Item) -> bytes | str:
-        """The bytes of a picture, or the path of its file. Raises ImageError."""
+        """Return the bytes of a picture, or the path of its file. Raises ImageError."""
         return item.key if item.part == BY_PATH else self.read(item)
-
-    def count_beside(self, files: Sequence[str]) -> None:
-        """Count what a folder of shards or tables holds beside them."""
-        if os.path.isdir(self.name):
-            for path in pictures_below(self.name, self.left_out, known={os.path.abspath(file) for file in files}):
-                self.left_out.add(PICTURE, path)
 
 
 class FileSource(PictureSource):
-    """Paths, one by one: what `name` stands for is found by a subclass."""
+    """Files, each by its path; subclasses find them."""
 
     @abstractmethod
     def paths(self) -> Iterator[str]:
-        """The files."""
+        """Yield the files."""
 
     def scan(self) -> Iterator[Found]:
         for path in self.paths():
@@ -73,14 +72,14 @@ class FileSource(PictureSource):
 
 
 class OneFile(FileSource):
-    """A picture that was named. Whether it is one shows when it is opened."""
+    """A picture that was named. Opening it reports whether it is one."""
 
     def paths(self) -> Iterator[str]:
         yield self.name
 
 
 class FolderSource(FileSource):
-    """All pictures below a folder, hidden ones left out."""
+    """All pictures below a folder, except hidden ones."""
 
     sorted: ClassVar[bool] = False
 
@@ -93,7 +92,7 @@ class FolderSource(FileSource):
 
 
 class Pattern(FileSource):
-    """A pattern as shells know it; ** stands for any folders."""
+    """A shell pattern; ** matches any folders."""
 
     sorted: ClassVar[bool] = False
 
@@ -116,7 +115,7 @@ class Pattern(FileSource):
 
 
 class PathList(FileSource):
-    """One path per line, relative to the list's own folder; `-` reads standard input, relative to here."""
+    """One path per line, relative to the list's folder; `-` reads standard input, relative to the current folder."""
 
     def paths(self) -> Iterator[str]:
         if self.name == "-":
@@ -125,25 +124,14 @@ class PathList(FileSource):
             for name in names_in(sys.stdin.buffer, "standard input"):
                 yield located("", name)
             return
-        folder = os.path.dirname(self.name)
         try:
             with open(self.name, "rb") as file:
                 for name in names_in(file, self.name):
-                    yield located(folder, name)
+                    yield located(os.path.dirname(self.name), name)
         except OSError as error:
             raise unreadable(self.name, error) from None
 
 
 def unreadable(name: str, error: OSError) -> UsageError:
-    """A list, a table or a folder that cannot be read."""
-    return UsageError(f"'{printable(name)}' cannot be read: {(error.strerror or 'unknown error').lower()}")
-
-
-class Item(NamedTuple):
-    """A picture that was named, and not yet read."""
-
-    n: int  # its place in the input, from 0
-    key: str  # unique in a batch: "photos/a.jpg", "shards/00000.tar/000000012", "table.parquet:17"
-    source: int  # which of the inputs
-    part: int  # of the source: a shard, a file
-    cursor: int  # in the part: a byte, a row
+    """Return the error for a list or shard that cannot be read."""
+    return UsageError(f"'{printable(name)}' cannot be read: {why(error)}")

@@ -1,23 +1,22 @@
-"""Shards as webdataset and img2dataset write them: plain .tar files, read where they are, never unpacked."""
+"""Pictures in webdataset and img2dataset shards: plain .tar files, read in place, never unpacked."""
 
 from __future__ import annotations
 
 import os
-import tarfile
 from collections.abc import Iterator
-from typing import BinaryIO
 
-from core.datasets.folders import NO_PICTURE, no_pictures
+from core.datasets.folders import NO_PICTURE, count_beside, no_pictures
+from core.datasets.left_out import PICTURE
 from core.datasets.pictures.sources import Found, Item, PictureSource, unreadable
 from core.datasets.shards import DamagedShard, members, stem_of, why_no_picture
-from core.errors import ImageError, UsageError, printable
+from core.errors import ImageError, printable
 from core.images.picture import MAX_BYTES
 
 _BUFFER = 1 << 16
 
 
 class Shards(PictureSource):
-    """Every picture in some .tar files, named SHARD/NAME, where NAME is that in the shard without its last suffix."""
+    """Every picture in some .tar files, with the key SHARD/NAME: its name in the shard without the last suffix."""
 
     def __init__(self, name: str, files: list[str]) -> None:
         super().__init__(name)
@@ -29,7 +28,8 @@ class Shards(PictureSource):
             for name, begin in self._pictures(file):
                 found = True
                 yield f"{file}/{stem_of(name)}", part, begin
-        self.count_beside(self.files)
+        if os.path.isdir(self.name):
+            count_beside(self.name, self.left_out, PICTURE, self.files)
         if found:
             return
         if self.problems:
@@ -40,7 +40,7 @@ class Shards(PictureSource):
         raise no_pictures(f"'{printable(self.name)}'", self.left_out)
 
     def _pictures(self, path: str) -> Iterator[tuple[str, int]]:
-        """(name, first byte of its header) of each picture; a shard that is cut short gives those before the damage."""
+        """Yield (name, first byte of its header) of each picture, in a truncated shard those before the damage."""
         try:
             with open(path, "rb", buffering=_BUFFER) as file:
                 for member in members(file, os.path.getsize(path)):
@@ -53,8 +53,10 @@ class Shards(PictureSource):
             if damage.packed:
                 what = f"is compressed ({damage.packed}), so nothing of it is read. Unpack it to a plain .tar"
             else:
-                what = f"is cut short or damaged after byte {damage.at}; the pictures before that are taken. Copy or "
-                what += "download it again"
+                what = (
+                    f"is cut short or damaged after byte {damage.at}; the pictures before that are taken. Copy or "
+                    "download it again"
+                )
             self.problems.append(f"'{printable(path)}' {what}, and the same command takes the others too")
         except OSError as error:
             raise unreadable(path, error) from None
@@ -68,39 +70,13 @@ class Shards(PictureSource):
             raise ImageError(f"'{printable(path)}' has changed while it was listed; run the command again.") from None
 
     def read(self, item: Item) -> bytes:
+        path = self.files[item.part]
         try:
-            with open(self.files[item.part], "rb", buffering=_BUFFER) as file:
-                return _member(file, item)
-        except (OSError, tarfile.TarError, ValueError):
-            raise ImageError(f"'{printable(item.key)}' cannot be read from its shard; has the file changed?") from None
-
-
-def _member(file: BinaryIO, item: Item) -> bytes:
-    file.seek(item.cursor)
-    with tarfile.TarFile(fileobj=file, mode="r") as tar:
-        member = tar.next()
-        if member is None or member.size > MAX_BYTES:
-            raise ValueError("not there, or larger than a picture may be")
-        file.seek(member.offset_data)
-        data = file.read(member.size)
-    if len(data) != member.size:
-        raise ValueError("cut short")
-    return data
-
-
-def braces(pattern: str) -> list[str]:
-    """shards/{00000..00099}.tar as a hundred names. Raises UsageError."""
-    quoted = printable(pattern)
-    try:
-        from braceexpand import braceexpand
-    except ImportError:
-        raise UsageError("patterns with braces need braceexpand: pip install 'inquisight[batch]'") from None
-    try:
-        files = list(braceexpand(pattern))
-    except ValueError:
-        raise UsageError(f"'{quoted}' has braces that do not match; write shards/{{00000..00099}}.tar") from None
-    missing = [file for file in files if not os.path.isfile(file)]
-    if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise UsageError(f"'{quoted}': {printable(missing[0])}{more} of {len(files)} files does not exist")
-    return files
+            with open(path, "rb", buffering=_BUFFER) as file:
+                member = next(members(file, os.path.getsize(path), item.cursor))
+                if member.size <= MAX_BYTES:
+                    file.seek(member.offset_data)
+                    return file.read(member.size)
+        except (OSError, DamagedShard, StopIteration):
+            pass
+        raise ImageError(f"'{printable(item.key)}' cannot be read from its shard; has the file changed?")

@@ -1,4 +1,4 @@
-"""Finds out what a path is and opens it."""
+"""Detect what kind of data set a path is, and open it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from core.datasets.samples.shards import ShardSource
 from core.datasets.samples.sources import SampleSource
 from core.datasets.samples.spec import DataSpec, Kind
 from core.datasets.samples.tables import ALIGNED, TABLES, AlignSource, FolderSource, TableSource
-from core.errors import UsageError, printable
+from core.errors import ImageError, UsageError, printable
 
 _CLASSES: Final[Mapping[Kind, Callable[[DataSpec], SampleSource]]] = {
     "webdataset": ShardSource,
@@ -22,15 +22,18 @@ _CLASSES: Final[Mapping[Kind, Callable[[DataSpec], SampleSource]]] = {
     "table": TableSource,
     "cc_sbu_align": AlignSource,
 }
-METADATA: Final = ("metadata.jsonl", "metadata.csv", "metadata.parquet")  # as Hugging Face's imagefolder has it
+METADATA: Final = ("metadata.jsonl", "metadata.csv", "metadata.parquet")  # as in Hugging Face's imagefolder
 
 
 def open_source(spec: DataSpec) -> SampleSource:
-    """The data set, with its list of parts read. Raises DataError, one line, where it cannot be used."""
-    kind, path = detect(spec)
-    found = spec if kind == "webdataset" else spec.model_copy(update={"path": str(path)})
-    parquet = kind == "table" and (path.is_dir() or path.suffix.lower() == ".parquet")
-    source = ParquetSource(found) if parquet else _CLASSES[kind](found)
+    """Open a data set and read the list of its parts. Raises DataError, one line, if it cannot be used."""
+    try:
+        kind, path = detect(spec)
+        found = spec if kind == "webdataset" else spec.model_copy(update={"path": str(path)})
+        parquet = kind == "table" and (path.is_dir() or path.suffix.lower() == ".parquet")
+        source = ParquetSource(found) if parquet else _CLASSES[kind](found)
+    except (ImageError, UsageError) as error:
+        raise DataError(str(error)) from None
     source.name = spec.path  # as the user wrote it
     if (folder := Path(spec.path).expanduser()).is_dir():
         source.folder = folder
@@ -38,13 +41,13 @@ def open_source(spec: DataSpec) -> SampleSource:
 
 
 def detect(spec: DataSpec) -> tuple[Kind, Path]:
-    """(kind, path) of what a spec points at; for a folder that is described by a table in it, the table's path."""
+    """Return (kind, path) of a spec; for a folder that a table in it describes, the table's path. Raises UsageError."""
     path = Path(spec.path).expanduser()
     if spec.kind != "auto":
         return spec.kind, _described(path) if spec.kind == "table" else path
     quoted = printable(spec.path)
     if path.is_dir():
-        return _folder(path, quoted)
+        return _folder(path)
     if path.is_file():
         suffix = path.suffix.lower()
         if path.name == ALIGNED:
@@ -54,21 +57,18 @@ def detect(spec: DataSpec) -> tuple[Kind, Path]:
         if suffix in TABLES:
             return "table", path
         known = ", ".join((".tar", *TABLES))
-        raise DataError(f"{quoted} is no data set: name a folder, or a file that ends in {known}.")
-    if "{" in spec.path or "://" in spec.path or spec.path.startswith("pipe:") or path.suffix == ".tar":
+        raise UsageError(f"{quoted} is no data set: name a folder, or a file that ends in {known}.")
+    if "{" in spec.path or "://" in spec.path or spec.path.startswith("pipe:"):
         return "webdataset", path
-    raise DataError(f"{quoted} does not exist; check the path.")
+    raise UsageError(f"{quoted} does not exist; check the path.")
 
 
-def _folder(path: Path, quoted: str) -> tuple[Kind, Path]:
+def _folder(path: Path) -> tuple[Kind, Path]:
     if (path / ALIGNED).is_file():
         return "cc_sbu_align", path
     if (table := _described(path)) != path:
         return "table", table
-    try:
-        suffixes = {suffix_of(entry.name) for entry in entries_below(str(path), LeftOut())}
-    except UsageError as error:
-        raise DataError(str(error)) from None
+    suffixes = {suffix_of(entry.name) for entry in entries_below(str(path), LeftOut())}
     if ".tar" in suffixes:
         return "webdataset", path
     if ".parquet" in suffixes:

@@ -1,19 +1,16 @@
-"""One picture with its text, and what becomes of those that are broken: counted, named in a report, skipped."""
+"""One picture with its text; broken samples are counted, reported and skipped."""
 
 from __future__ import annotations
 
 import codecs
 import hashlib
 import json
-import os
-import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from core.errors import ImageError, InquisightError, printable
-from core.files.paths import why_missing
-from core.images.picture import MAX_BYTES, MAX_PIXELS, Picture, open_picture
+from core.images.picture import MAX_PIXELS, Picture, open_picture
 
 MAX_SHARE: Final = 0.05
 PATIENCE: Final = 200
@@ -32,7 +29,7 @@ Fault = Literal[
 
 
 class BrokenSample(Exception):  # noqa: N818 - it names what was found; nobody catches it but the reader
-    """A sample that has to be skipped, and why, in words that end without a full stop."""
+    """A sample to be skipped, with the reason, which ends without a full stop."""
 
     def __init__(self, key: str, reason: str, fault: Fault = "broken picture") -> None:
         super().__init__(f"{key}: {reason}")
@@ -49,53 +46,31 @@ class Sample:
     source: str  # the path of the data set, as the user wrote it
     picture: bytes = field(repr=False)  # the original file
     text: str  # the caption or description to be learned; never empty
-    instruction: str | None = None  # what was asked for, where the data say so
+    instruction: str | None = None  # the instruction, if the data give one
     opened: Picture | None = field(default=None, repr=False, compare=False)  # decoded by the stream
 
     @property
     def sha256(self) -> str:
-        """Of the original file's bytes, hex."""
+        """The digest of the original file, hex."""
         return self.opened.sha256 if self.opened is not None else hashlib.sha256(self.picture).hexdigest()
 
     def open(self, max_pixels: int = MAX_PIXELS) -> Picture:
-        """The decoded picture; nothing is decoded twice where the stream did it. Raises ImageError."""
+        """Return the decoded picture, without decoding it again if the stream did. Raises ImageError."""
         if self.opened is not None:
             return self.opened
         return open_picture(self.picture, max_pixels=max_pixels, name=self.key)
 
     def decoded(self, max_pixels: int = MAX_PIXELS) -> Sample:
-        """The same sample with its picture opened. Raises BrokenSample."""
+        """Return the same sample with its picture opened. Raises BrokenSample."""
         try:
-            picture = self.open(max_pixels)
+            return replace(self, opened=self.open(max_pixels))
         except ImageError as error:
-            raise BrokenSample(self.key, without_name(error, self.key)) from None
-        return Sample(self.key, self.source, self.picture, self.text, self.instruction, picture)
-
-
-def without_name(error: ImageError, name: str) -> str:
-    """What is wrong with a picture, where its name is said already."""
-    return str(error).removeprefix(f"'{printable(name)}' ").rstrip(".")
-
-
-def picture_file(path: Path, key: str) -> bytes:
-    """The bytes of a picture's file, never of a device, a pipe or a folder. Raises BrokenSample."""
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise BrokenSample(key, "its picture is not a regular file")
-        if status.st_size > MAX_BYTES:
-            raise BrokenSample(key, f"its picture is larger than the {MAX_BYTES:,} bytes allowed")
-        return path.read_bytes()
-    except FileNotFoundError:
-        what = f"its picture {printable(path.name)} does not exist{why_missing(str(path))}"
-        raise BrokenSample(key, what, "missing picture") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = (isinstance(error, OSError) and error.strerror) or "its name cannot be a file name"
-        raise BrokenSample(key, f"its picture cannot be read: {reason.lower()}") from None
+            reason = str(error).removeprefix(f"'{printable(self.key)}' ").rstrip(".")
+            raise BrokenSample(self.key, reason) from None
 
 
 def caption_of(value: Any, key: str, what: str = "its caption") -> str:
-    """A text without blanks around it. Raises BrokenSample where there is none."""
+    """Return a text without blanks around it. Raises BrokenSample if there is none."""
     if isinstance(value, bytes):
         try:
             value = value.decode("utf-16" if value[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig")
@@ -116,10 +91,10 @@ def caption_of(value: Any, key: str, what: str = "its caption") -> str:
 
 
 class BrokenLog:
-    """Counts what is broken and names it in a JSON Lines report; more than a set share of it stops the run.
+    """Count broken samples and name them in a JSON Lines report; too large a share of them stops the run.
 
-    The share is looked at once `patience` samples were read, and at the end of the data. A sample that comes again in
-    a later epoch or after a restart is counted again, but stands in the report once.
+    The share is checked once `patience` samples were read, and at the end of the data. A sample that comes again in a
+    later epoch or after a restart is counted again, but is in the report once.
     """
 
     def __init__(self, report: Path | None = None, *, max_share: float = MAX_SHARE, patience: int = PATIENCE) -> None:
@@ -131,14 +106,14 @@ class BrokenLog:
         self.first: str | None = None
         self._named: set[int] = set()  # 64 bits per broken sample instead of its name
         if report is not None:
-            self._read()
+            self._read(report)
 
-    def good(self, count: int = 1) -> None:
-        """So many samples were whole."""
-        self.total += count
+    def good(self) -> None:
+        """Count a whole sample."""
+        self.total += 1
 
     def add(self, source: str, sample: BrokenSample, *, counted: bool = False) -> None:
-        """Name a broken one; `counted`: it was taken for good before. Raises DataError when there are too many."""
+        """Name a broken sample; `counted`: it was counted as whole before. Raises DataError if there are too many."""
         self.total += not counted
         self.broken += 1
         self.first = self.first or f"{printable(sample.key, 80)}: {printable(sample.reason, 160)}"
@@ -146,43 +121,38 @@ class BrokenLog:
         if self.total >= self.patience:
             self.check()
 
-    @property
-    def share(self) -> float:
-        """Broken ones among all that were read, 0 to 1."""
-        return self.broken / self.total if self.total else 0.0
-
     def check(self) -> None:
-        """Raise DataError where the share is too large."""
-        if self.share <= self.max_share:
+        """Raise DataError if the share of broken samples is too large."""
+        share = self.broken / self.total if self.total else 0.0
+        if share <= self.max_share:
             return
         where = f"; see {printable(self.report)}" if self.report else ""
         raise DataError(
-            f"{self.broken} of {self.total} samples are broken ({self.share:.1%}, {self.max_share:.1%} are allowed), "
+            f"{self.broken} of {self.total} samples are broken ({share:.1%}, {self.max_share:.1%} are allowed), "
             f"the first is {self.first}{where}; run `inquisight data check` on the data, or allow a larger share."
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """The counts, to go on with after a restart."""
+        """Return the counts, to resume with."""
         return {"total": self.total, "broken": self.broken, "first": self.first}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over the counts of `state_dict`."""
+        """Restore the counts of `state_dict`."""
         self.total, self.broken, self.first = int(state["total"]), int(state["broken"]), state["first"]
 
-    def _read(self) -> None:
-        assert self.report is not None
+    def _read(self, report: Path) -> None:
         try:
-            with self.report.open(encoding="utf-8") as file:
+            with report.open(encoding="utf-8") as file:
                 for line in file:
                     try:
                         entry = json.loads(line)
                         self._named.add(_short(entry["source"], entry["key"]))
-                    except (ValueError, KeyError, TypeError):  # a line that a kill cut off
+                    except (ValueError, KeyError, TypeError):  # a line that a kill truncated
                         continue
         except FileNotFoundError:
             return
         except OSError as error:
-            raise DataError(f"{printable(self.report)} cannot be read: {error.strerror}.") from None
+            raise DataError(f"{printable(report)} cannot be read: {error.strerror}.") from None
 
     def _write(self, source: str, sample: BrokenSample) -> None:
         name = _short(source, sample.key)
@@ -193,12 +163,9 @@ class BrokenLog:
         line = json.dumps(entry, ensure_ascii=True) + "\n"
         try:
             self.report.parent.mkdir(parents=True, exist_ok=True)
-            # One write in append mode: lines of several processes do not mix.
-            handle = os.open(self.report, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-            try:
-                os.write(handle, line.encode())
-            finally:
-                os.close(handle)
+            # One unbuffered write in append mode: lines of several processes do not mix.
+            with open(self.report, "ab", buffering=0) as file:
+                file.write(line.encode())
         except OSError as error:
             raise DataError(f"{printable(self.report)} cannot be written: {error.strerror}.") from None
 

@@ -12,12 +12,12 @@ Kind = Literal["webdataset", "folder", "table", "cc_sbu_align"]
 class DataSpec(BaseModel):
     """One source of pictures with texts; several are mixed by weight."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     path: str = Field(min_length=1)
     """A folder, a file, or a brace pattern of shards such as laion/{00000..00115}.tar."""
     kind: Literal["auto"] | Kind = "auto"
-    """auto looks; webdataset: .tar shards; folder: pictures with .txt or .json beside them; table: CSV, TSV, JSON,
+    """auto: detected; webdataset: .tar shards; folder: pictures with .txt or .json beside them; table: CSV, TSV, JSON,
     JSON Lines or Parquet; cc_sbu_align: filter_cap.json and image/."""
     weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """How often it is drawn from, relative to the others."""
@@ -28,9 +28,9 @@ class DataSpec(BaseModel):
     picture_column: str | None = Field(default=None, min_length=1)
     """The column of a table that holds the picture's path (relative to the table) or its bytes."""
     instruction_column: str | None = Field(default=None, min_length=1)
-    """The column or field that holds what was asked for."""
+    """The column or field that holds the instruction."""
     instruction: str | None = Field(default=None, min_length=1)
-    """What was asked for, the same for every sample of this source."""
+    """The instruction, the same for every sample of this source."""
 
     @model_validator(mode="after")
     def _one_instruction(self) -> Self:

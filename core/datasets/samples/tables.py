@@ -1,42 +1,48 @@
-"""Everything that is a list of rows: tables, a folder of pictures with texts beside them, the cc_sbu_align layout."""
+"""Data sets that are a list of rows: tables, a folder of pictures with texts beside them, the cc_sbu_align layout."""
 
 from __future__ import annotations
 
 import os
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from core.datasets.folders import no_pictures, pictures_below
-from core.datasets.left_out import UNNAMED
-from core.datasets.samples.rows import CHUNK, RowFile, open_json, open_table, spooled
-from core.datasets.samples.sample import BrokenSample, DataError, Sample, caption_of, picture_file
-from core.datasets.samples.shards import CAPTION, TEXT_SUFFIXES, json_object
+from core.datasets.samples.captions import CAPTION, TEXT_SUFFIXES, caption_beside, make_sample, picture_file
+from core.datasets.samples.rows import CHUNK, RowFile, open_json, spooled
+from core.datasets.samples.sample import BrokenSample, Sample, caption_of
 from core.datasets.samples.sources import SamplePlace, SampleSource, digest, file_size
 from core.datasets.samples.spec import DataSpec, Kind
 from core.datasets.shards import stem_of
-from core.datasets.tables import NoPicture, TableRow, choose_column, is_path, picture_of, pictures_in
+from core.datasets.tables import (
+    PICTURE_COLUMNS,
+    NoPicture,
+    TableRow,
+    TextTable,
+    choose_column,
+    is_path,
+    picture_of,
+    pictures_in,
+)
 from core.errors import UsageError, printable
 from core.files.paths import located
 
 TABLES: Final = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
-PICTURE_COLUMNS: Final = (
-    "picture", "image", "file_name", "filename", "file", "path", "image_path", "picture_path", "jpg", "png", "img"
-)  # fmt: skip
 TEXT_COLUMNS: Final = ("caption", "text", "description", "txt", "answer", "target", "title")
 ALIGNED: Final = "filter_cap.json"
 
 
 class RowSource(SampleSource):
-    """Rows that point at pictures: reading a row is cheap, so every process reads all rows and takes its own."""
+    """Rows that name pictures: reading a row is cheap, so every process reads all rows and uses its own."""
 
     rows: RowFile
     root: Path  # what paths in rows are relative to
 
     @property
     def parts(self) -> int:
-        return self.rows.chunks
+        return len(self.rows.places)
 
     def count(self) -> int | None:
         return self.rows.count
@@ -44,39 +50,29 @@ class RowSource(SampleSource):
     def read(self, part: int, cursor: int = 0) -> Iterator[SamplePlace]:
         for number, row in self.rows.read(part, cursor):
             key = self.key(part * CHUNK + number, row.fields or {})
-            yield SamplePlace(number, number + 1, key, lambda key=key, row=row: self._load(key, row))  # type: ignore[misc]
+            yield SamplePlace(number, number + 1, key, partial(self._load, key, row))
 
     def _load(self, key: str, row: TableRow) -> Sample:
         if row.fields is None:
             raise BrokenSample(key, f"the row {row.problem}", "broken row")
         return self.sample(key, row.fields)
 
-    def survey(self) -> None:
-        """Count the pictures of the folder that no row names."""
-        if self.folder is None:
-            return
-        named = {os.path.abspath(path) for path in self.named()}
-        for path in pictures_below(str(self.folder), self.left_out):
-            if os.path.abspath(path) not in named:
-                self.left_out.add(UNNAMED, path)
-
     def named(self) -> Iterator[str]:
-        """The paths of all pictures that rows name."""
         for part in range(self.parts):
             for _, row in self.rows.read(part):
                 yield from self.paths(row.fields or {})
 
     @abstractmethod
     def paths(self, row: dict[str, Any]) -> Iterator[str]:
-        """The paths of the pictures that a row names."""
+        """Yield the paths of the pictures that a row names."""
 
     @abstractmethod
     def key(self, number: int, row: dict[str, Any]) -> str:
-        """A name that is unique in this source."""
+        """Return a name that is unique in this source."""
 
     @abstractmethod
     def sample(self, key: str, row: dict[str, Any]) -> Sample:
-        """Read what the row points at. Raises BrokenSample. Called from several threads."""
+        """Read the picture and the text of a row. Raises BrokenSample. Called from several threads."""
 
 
 class FolderSource(RowSource):
@@ -88,23 +84,18 @@ class FolderSource(RowSource):
         super().__init__(spec)
         self.root = Path(spec.path).expanduser()
         if not self.root.is_dir():
-            raise DataError(f"{printable(spec.path)} is not a folder; check the path.")
-        try:
-            found = pictures_below(str(self.root), self.left_out, ordered=True)
-            self.rows = spooled(({"path": os.path.relpath(path, self.root)} for path in found), spec.path)
-        except UsageError as error:
-            raise DataError(str(error)) from None
+            raise UsageError(f"{printable(spec.path)} is not a folder; check the path.")
+        found = pictures_below(str(self.root), self.left_out, ordered=True)
+        self.rows = spooled(({"path": os.path.relpath(path, self.root)} for path in found), spec.path)
         if not self.rows.count:
-            raise DataError(str(no_pictures(printable(spec.path), self.left_out)))
+            raise no_pictures(printable(spec.path), self.left_out)
 
     def identity(self) -> str:
-        return digest((self.rows.count, *(self._name(chunk) for chunk in range(self.rows.chunks))))
-
-    def _name(self, chunk: int) -> dict[str, Any] | None:
-        return next(self.rows.read(chunk))[1].fields
+        firsts = (next(self.rows.read(chunk))[1].fields for chunk in range(self.parts))
+        return digest((self.rows.count, *firsts))
 
     def survey(self) -> None:
-        """Everything was counted when the folder was listed."""
+        """Do nothing: everything was counted when the folder was listed."""
 
     def paths(self, row: dict[str, Any]) -> Iterator[str]:
         yield str(self.root / row["path"])
@@ -114,19 +105,14 @@ class FolderSource(RowSource):
 
     def sample(self, key: str, row: dict[str, Any]) -> Sample:
         path = self.root / key
-        spec = self.spec
-        texts = [] if spec.text_column else [_beside(path, f".{suffix}") for suffix in TEXT_SUFFIXES]
-        beside = _beside(path, ".json")
-        text = next((file for file in texts if file != path and file.is_file()), None)
-        fields: dict[str, Any] = {}
-        if text is None or spec.instruction_column:
-            if not beside.is_file():
-                stem = beside.stem
-                raise BrokenSample(key, f"it has no {stem}.txt or {stem}.json beside it", "missing caption")
-            fields = json_object(_small_file(beside, key), key)
-        caption = _small_file(text, key) if text else fields.get(spec.text_column or CAPTION)
-        what = f"its {text.suffix}" if text else f"'{spec.text_column or CAPTION}' in its .json"
-        return _sample(self, key, picture_file(path, key), caption_of(caption, key, what), fields)
+        beside = {suffix: _beside(path, f".{suffix}") for suffix in (*TEXT_SUFFIXES, "json")}
+        texts = {
+            suffix: partial(_small_file, file, key)
+            for suffix, file in beside.items()
+            if file != path and file.is_file()
+        }
+        caption, fields = caption_beside(self.spec, key, texts)
+        return make_sample(self, key, picture_file(path, key), caption, fields)
 
 
 class TableSource(RowSource):
@@ -144,9 +130,10 @@ class TableSource(RowSource):
             some = self.rows.read(0) if self.rows.count else iter(())
             columns = list(dict.fromkeys(name for _, row in some for name in row.fields or ()))
         else:
-            self.rows, columns = open_table(self.path)
+            table = TextTable(self.path)
+            self.rows, columns = RowFile(table.open(), table.rows), table.columns
         if not self.rows.count:
-            raise DataError(f"{printable(spec.path)} holds no rows.")
+            raise UsageError(f"{printable(spec.path)} holds no rows.")
         self.picture, self.text = columns_of(spec, columns)
 
     def identity(self) -> str:
@@ -165,7 +152,7 @@ class TableSource(RowSource):
 class AlignSource(RowSource):
     """The released stage-2 data: filter_cap.json = {"annotations": [{"image_id", "caption"}]} and image/ID.jpg.
 
-    SampleSource: the dataset of Vision-CAIR/MiniGPT-4, `minigpt4/datasets/datasets/cc_sbu_dataset.py`.
+    Source: the dataset of Vision-CAIR/MiniGPT-4, `minigpt4/datasets/datasets/cc_sbu_dataset.py`.
     """
 
     kind: ClassVar[Kind] = "cc_sbu_align"
@@ -177,10 +164,10 @@ class AlignSource(RowSource):
         self.size = file_size(file)
         self.root = file.parent / "image"
         if not self.root.is_dir():
-            raise DataError(f"{printable(spec.path)} has no folder image/ beside {file.name}.")
+            raise UsageError(f"{printable(spec.path)} has no folder image/ beside {file.name}.")
         self.rows = open_json(file, "annotations.item")
         if not self.rows.count:
-            raise DataError(f'{printable(file)} holds no {{"annotations": [...]}}.')
+            raise UsageError(f'{printable(file)} holds no {{"annotations": [...]}}.')
 
     def identity(self) -> str:
         return digest((self.size, self.rows.count))
@@ -196,38 +183,28 @@ class AlignSource(RowSource):
         if not isinstance(name, str | int) or isinstance(name, bool) or "/" in str(name):
             raise BrokenSample(key, "its image_id is missing or not a name", "broken row")
         caption = caption_of(row.get(self.spec.text_column or CAPTION), key)
-        return _sample(self, key, picture_file(self.root / f"{name}.jpg", key), caption, row)
+        return make_sample(self, key, picture_file(self.root / f"{name}.jpg", key), caption, row)
 
 
 def columns_of(spec: DataSpec, columns: Sequence[str]) -> tuple[str, str]:
-    """The names of the picture's and the text's column. Raises DataError that lists what there is."""
+    """Return the columns of the picture and of the text. Raises UsageError that lists the columns."""
 
     def choose(wanted: str | None, usual: Sequence[str], what: str) -> str:
-        try:
-            found = choose_column(wanted, usual, columns)
-        except ValueError as error:
-            raise DataError(f"{printable(spec.path)} has {error}.") from None
-        if found is None:
-            there = ", ".join(printable(name, 40) for name in columns[:12]) or "none"
-            asked = f"no column {printable(wanted)!r}" if wanted else f"no column that looks like the {what}"
-            raise DataError(f"{printable(spec.path)} has {asked}; it has {there}: set {what}_column.")
-        return found
+        return choose_column(spec.path, columns, wanted, usual, what=f"the {what}", way=f"set {what}_column")
 
-    picture = choose(spec.picture_column, PICTURE_COLUMNS, "picture")
-    text = choose(spec.text_column, TEXT_COLUMNS, "text")
     if spec.instruction_column:
         choose(spec.instruction_column, (), "instruction")
-    return picture, text
+    return choose(spec.picture_column, PICTURE_COLUMNS, "picture"), choose(spec.text_column, TEXT_COLUMNS, "text")
 
 
 def table_sample(source: SampleSource, key: str, row: dict[str, Any], root: Path, picture: str, text: str) -> Sample:
-    """A row of a table with its picture. Raises BrokenSample."""
+    """Read a row of a table with its picture. Raises BrokenSample."""
     caption = caption_of(row.get(text), key, f"its '{text}'")
-    return _sample(source, key, _picture(row.get(picture), key, root), caption, row)
+    return make_sample(source, key, _picture(row.get(picture), key, root), caption, row)
 
 
 def _picture(value: Any, key: str, root: Path) -> bytes:
-    """The bytes of the one picture of a cell. Raises BrokenSample."""
+    """Return the bytes of the one picture of a cell. Raises BrokenSample."""
     found = pictures_in(value)
     if len(found) > 1:
         raise BrokenSample(key, f"it names {len(found)} pictures; give each of them a row of its own", "broken row")
@@ -246,24 +223,17 @@ def _picture(value: Any, key: str, root: Path) -> bytes:
 
 
 def _beside(path: Path, suffix: str) -> Path:
-    """photo.v2.jpg -> photo.v2.txt; of a name without the suffix of a picture also all of it: v1.0 -> v1.0.txt."""
+    """photo.v2.jpg -> photo.v2.txt; for a name without the suffix of a picture also v1.0 -> v1.0.txt."""
     whole = path.with_name(stem_of(path.name) + suffix)
     return whole if whole.is_file() else path.with_suffix(suffix)
 
 
-def _sample(source: SampleSource, key: str, picture: bytes, text: str, fields: dict[str, Any]) -> Sample:
-    column = source.spec.instruction_column
-    asked = caption_of(fields.get(column), key, "its instruction") if column else source.spec.instruction
-    return Sample(key, source.name, picture, text, asked)
-
-
 def _small_file(path: Path, key: str) -> bytes:
-    """A text beside a picture. Raises BrokenSample."""
+    """Read a text beside a picture. Raises BrokenSample."""
     try:
-        if path.stat().st_size > 1 << 20:
-            raise BrokenSample(key, f"{printable(path.name)} is larger than a megabyte", "unreadable caption")
-        return path.read_bytes()
+        if path.stat().st_size <= 1 << 20:
+            return path.read_bytes()
+        reason = "is larger than a megabyte"
     except OSError as error:
-        raise BrokenSample(
-            key, f"{printable(path.name)} cannot be read: {error.strerror}", "unreadable caption"
-        ) from None
+        reason = f"cannot be read: {error.strerror}"
+    raise BrokenSample(key, f"{printable(path.name)} {reason}", "unreadable caption")

@@ -226,7 +226,7 @@ def test_a_shard_of_tar_alone(photos: Path) -> None:
         ("https://host/photos.tar", "is an address; download it"),
         ("empty", "holds no pictures"),
         ("photos/*.gif", r"no picture fits 'photos/\*.gif'"),
-        ("shards/{00..03}.tar", "shards/00.tar and 3 more of 4 files does not exist"),
+        ("shards/{00..03}.tar", "4 of 4 shards do not exist, the first is shards/00.tar"),
         ("packed.tar.gz", "is packed; unpack it first"),
         ("table.json", "write the table as JSON Lines"),
         ("photos/{a,b}.png", "braces are for shards"),

@@ -152,15 +152,21 @@ def test_nul_bytes_and_old_encodings_spoil_a_cell_only(tmp_path: Path) -> None:
     assert [row["image"] for row in found if row] == ["a\0b.jpg", "caf\udce9.jpg", "c.jpg"]
 
 
+def choose(wanted: str | None, columns: list[str]) -> str:
+    return choose_column("t.csv", columns, wanted, ("picture", "image"), what="pictures", way="set column")
+
+
 def test_a_column_by_its_name() -> None:
-    usual = ("picture", "image")
-    assert choose_column(None, usual, ["id", " Image ", "picture"]) == "picture"
-    assert choose_column(None, usual, ["id", " Image "]) == " Image "
-    assert choose_column("foto", usual, ["image", " foto"]) == " foto"
-    assert choose_column("Foto", usual, ["image", "foto"]) is None and choose_column(None, usual, ["x"]) is None
+    assert choose(None, ["id", " Image ", "picture"]) == "picture"
+    assert choose(None, ["id", " Image "]) == " Image "
+    assert choose("foto", ["image", " foto"]) == " foto"
+    with pytest.raises(UsageError, match=r"'t\.csv' has no column 'Foto'; it has image, foto: set column"):
+        choose("Foto", ["image", "foto"])
+    with pytest.raises(UsageError, match="no column that looks like pictures; it has x: set column"):
+        choose(None, ["x"])
     for wanted in (None, "image"):
-        with pytest.raises(ValueError, match="2 columns named 'image'; rename all but one"):
-            choose_column(wanted, usual, ["image", "image"])
+        with pytest.raises(UsageError, match="2 columns named 'image'; rename all but one"):
+            choose(wanted, ["image", "image"])
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,7 @@ def test_tables_and_lists(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "options", "words"),
     [
-        ("a.csv", "photo\nx.png\n", {}, "no column image, picture"),
+        ("a.csv", "photo\nx.png\n", {}, "no column that looks like pictures; it has photo"),
         ("a.csv", "photo\nx.png\n", {"column": "foto"}, "no column 'foto'.*photo"),
         ("a.csv", "image,n\n,1\n", {}, "row 1 of"),
         ("a.jsonl", "[]\n", {}, "row 1 of .* is not a JSON object"),

@@ -139,19 +139,13 @@ def _aligned(path: Path, shown: str, left_out: LeftOut) -> Iterator[tuple[str, s
 
 def _table(path: Path, column: str | None, shown: str) -> Iterator[tuple[str, str]]:
     known, rows = _parquet(path, shown) if path.suffix.lower() == ".parquet" else _rows(path)
-    try:
-        wanted = choose_column(column, COLUMNS, known)
-    except ValueError as error:
-        raise UsageError(f"{shown} has {error}.") from None
-    if known and wanted is None:
-        missing = f"no column '{printable(column, 60)}'" if column else f"no column {', '.join(COLUMNS)}"
-        raise UsageError(
-            f"{shown} has {missing}; name one of its own with --column: {', '.join(map(printable, known))}."
-        )
+    wanted = ""
+    if known:
+        wanted = choose_column(path, known, column, COLUMNS, what="pictures", way="choose one with --column")
     for number, (row, problem) in enumerate(rows, start=1):
         if row is None:
             raise UsageError(f"row {number} of {shown} {problem}.")
-        for value in pictures_in(row.get(wanted or "")):
+        for value in pictures_in(row.get(wanted)):
             if not is_path(value):
                 raise UsageError(f"row {number} of {shown} has no path of a picture in '{printable(wanted, 60)}'.")
             found = located(str(path.parent), value)
