@@ -116,7 +116,7 @@ def go(sources: Path, out: Path, model: Path, size: Size, features: Path | None)
     """Everything, from where OUT says it was left; the report. Raises InquisightError."""
     from benchmarks.pocket_small import curation, world
     from benchmarks.pocket_small.measure import held_out, measure
-    from training.curation.journal import read_json, write_json
+    from core.files.journal import read_json, write_json
     from training.pocket.scenes import Composer
 
     out = out.absolute()
@@ -174,7 +174,7 @@ def report(
     import torch
 
     from benchmarks.pocket_small.world import described
-    from training.curation.journal import read_json
+    from core.files.journal import read_json
     from training.pocket.features import truth
 
     number = next(
@@ -210,7 +210,7 @@ def _begin(out: Path, model: Path, size: Size) -> None:
     import hashlib
 
     from core.errors import printable
-    from training.curation.journal import read_json, write_json
+    from core.files.journal import read_json, write_json
 
     weights = model / "model.safetensors"
     if not weights.is_file():

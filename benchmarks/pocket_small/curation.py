@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from benchmarks.pocket_small.truth import KINDS, judge
 from core.datasets.text_lines import split_lines
-from training.curation.journal import CurationJournal, Record, read_json, write_lines
+from core.files.journal import Record, SharedJournal, read_json, write_lines
 
 HERE: Final = Path(__file__).parent
 REVIEWER: Final = "truth"
@@ -53,11 +53,11 @@ def label(sheet: Path, truths: dict[str, dict[str, Any]]) -> None:
 
 def figures(work: Path) -> dict[str, Any]:
     """What became of the texts."""
-    labels = [record["kinds"] for record in CurationJournal(work / "labels.jsonl").read()]
-    dropped = Counter(record["stage"] for record in CurationJournal(work / "dropped.jsonl").read())
+    labels = [record["kinds"] for record in SharedJournal(work / "labels.jsonl").read()]
+    dropped = Counter(record["stage"] for record in SharedJournal(work / "dropped.jsonl").read())
     outcome = read_json(work / "rules.json") or {}
     return {
-        "described": len(CurationJournal(work / "generated.jsonl").read()),
+        "described": len(SharedJournal(work / "generated.jsonl").read()),
         "checked": len(labels),
         "without an error": sum(not kinds for kinds in labels),
         "labels": {kind: sum(kind in kinds for kinds in labels) for kind in KINDS},

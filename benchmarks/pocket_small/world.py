@@ -30,12 +30,12 @@ from torch import Tensor
 
 from core.datasets.text_lines import split_lines
 from core.errors import UsageError, printable
+from core.files.journal import Record, SharedJournal, write_json, write_lines
 from core.images.picture import open_picture
 from plugins.pocket.backend import FILES, PocketBackend, nameless
 from plugins.pocket.engine import sentences
 from plugins.pocket.modeling import CELLS, EYE_DIM, FACTS, HINT_TOKENS
 from plugins.pocket.training import trainer_tokenizer
-from training.curation.journal import CurationJournal, Record, write_json, write_lines
 from training.features.store import FeatureStore, FeatureWriter, Manifest, create_store
 from training.features.vision import vision_fingerprint
 from training.pocket.features import truth
@@ -85,7 +85,7 @@ def compose(
     """
     pictures = folder / "image"
     pictures.mkdir(parents=True, exist_ok=True)
-    journal = CurationJournal(folder / "truth.jsonl")
+    journal = SharedJournal(folder / "truth.jsonl")
     rows = journal.read()
 
     def make(seed: int) -> Record | None:

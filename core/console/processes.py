@@ -13,13 +13,18 @@ import hashlib
 import os
 import platform
 import signal
+import subprocess
+import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     import psutil
 
+ROOT: Final = Path(__file__).resolve().parents[2]
 ACCURACY: Final = 1.0  # seconds; clocks are set a little now and then
 LOOKS: Final = 200  # at a process that is being started
 PAUSE: Final = 0.005  # seconds between two of them
@@ -55,6 +60,25 @@ def ask_to_end(record: Mapping[str, Any]) -> bool:
     except psutil.Error:
         pass
     return False
+
+
+def start_detached(module: str, arguments: Sequence[str], output: Path) -> int:
+    """Start `python -m module` in a session of its own, writing to `output`; its process id.
+
+    It outlives this process, and Ctrl-C here does not reach it.
+    """
+    paths = filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))
+    with output.open("wb") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            start_new_session=True,
+        )
+    threading.Thread(target=process.wait, daemon=True).start()  # reaps it when it ends
+    return process.pid
 
 
 def _find(record: Mapping[str, Any]) -> psutil.Process | None:

@@ -1,33 +1,40 @@
-"""The truth of a batch: JSON Lines that are only ever appended, and files that are whole or not there.
+"""Files that survive a kill: append-only JSON Lines, and files that are whole or not there.
 
 A record is safe from a killed process when `append` returns, and from a power cut after `sync`. A process that is
-killed while it writes leaves at most one torn last line, which `Journal` cuts off when it is opened next: nothing was
-derived from it yet, so that picture is simply worked on again.
+killed while it writes leaves at most one torn last line, which is cut off before the next record: its work was never
+reported as done, so it is done again.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from core.errors import StoreError, printable, why
-from core.files.atomic import replacing
+from core.files.atomic import replacing, sync_folder
 
 Record = dict[str, Any]
 
 
 class Journal:
-    """Records at `path`, which is made where it does not exist. One process at a time. Raises StoreError."""
+    """Records at `path`, which is created if missing. Raises StoreError.
 
-    def __init__(self, path: Path) -> None:
+    One process at a time; with `shared`, others wait until this journal is closed.
+    """
+
+    def __init__(self, path: Path, *, shared: bool = False) -> None:
         self.path = path
         try:
             self._file = open(path, "a+b", buffering=0)  # noqa: SIM115 - it stays open as long as the batch runs
+            if shared:
+                _lock(self._file)
             self.size = self._settled()
+            if not self.size:
+                sync_folder(path.parent)
         except OSError as error:
             self._fail(error, "opened")
         self._synced = self.size
@@ -35,7 +42,7 @@ class Journal:
     def append(self, record: Mapping[str, Any]) -> int:
         """Write one record; gives back the byte at which it begins."""
         begin = self.size
-        data = json.dumps(record, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
+        data = as_bytes(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n")
         try:
             rest = data
             while rest:
@@ -139,18 +146,63 @@ class JournalReader:
         return self._journal._record(self._file, begin)
 
 
-def replaced(path: Path) -> AbstractContextManager[BinaryIO]:
-    """A binary file that takes the place of `path` when the block ends well: after a kill it is the old or the new one.
+class SharedJournal:
+    """Records at `path` that several processes append to; a missing file holds none. Raises StoreError."""
 
-    What a kill leaves behind has always the same name, so the next run overwrites it. Raises StoreError.
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> list[Record]:
+        """All records, oldest first, without a torn last line."""
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StoreError(f"'{printable(self.path)}' cannot be read: {why(error)}.") from None
+        *lines, last = data.split(b"\n")
+        records = []
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                record = _parsed(line)
+                if record is None:
+                    raise StoreError(
+                        f"line {number} of '{printable(self.path)}' is no JSON object; correct that line or remove it."
+                    )
+                records.append(record)
+        tail = _parsed(last)  # complete but for its line end, as editors leave it
+        return [*records, tail] if tail is not None else records
+
+    def append(self, *records: Mapping[str, Any]) -> None:
+        """Write `records` and wait for the disk."""
+        if records:
+            with closing(Journal(self.path, shared=True)) as journal:
+                for record in records:
+                    journal.append(record)
+
+
+def replaced(path: Path) -> AbstractContextManager[BinaryIO]:
+    """A binary file that replaces `path` when the block succeeds: after a kill it is the old or the new one.
+
+    A later run overwrites what a kill left behind; one process at a time. Raises StoreError.
     """
     return replacing(path, StoreError, part=f".{path.name}.part")
 
 
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Replace `path` by `content`: after a kill it is the old or the new one. Raises StoreError."""
+    with replacing(path, StoreError) as file:
+        file.write(as_bytes(content) if isinstance(content, str) else content)
+
+
+def write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    """Replace `path` by JSON Lines. Raises StoreError."""
+    write_whole(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
+
+
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Replace `path` by one JSON object, indented. Raises StoreError."""
-    with replaced(path) as file:
-        file.write(as_bytes(json.dumps(value, ensure_ascii=False, indent=2)) + b"\n")
+    write_whole(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
 
 
 def read_json(path: Path) -> Record | None:
@@ -162,12 +214,18 @@ def read_json(path: Path) -> Record | None:
     except OSError as error:
         raise StoreError(f"'{printable(path)}' cannot be read: {why(error)}.") from None
     if found is None:
-        raise StoreError(f"'{printable(path)}' is no JSON object; restore it from a copy, or take another --out.")
+        raise StoreError(f"'{printable(path)}' is no JSON object; restore it from a copy, or take another folder.")
     return found
 
 
+def clear_torn(folder: Path) -> None:
+    """Remove what `write_whole` left in `folder` when it was killed. Nobody else may be writing there."""
+    for part in folder.glob(".*.part"):
+        part.unlink(missing_ok=True)
+
+
 def as_bytes(text: str) -> bytes:
-    """UTF-8; a lone surrogate (a file name that is not UTF-8) becomes an escape that JSON reads back as what it was."""
+    """UTF-8; a lone surrogate (a file name that is not UTF-8) becomes the JSON escape of the same name."""
     return text.encode("utf-8", errors="backslashreplace")
 
 
@@ -177,3 +235,12 @@ def _parsed(line: bytes) -> Record | None:
     except ValueError:
         return None
     return value if isinstance(value, dict) else None
+
+
+def _lock(file: BinaryIO) -> None:
+    """Wait until no other process appends; the lock ends when the file is closed."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return
+    fcntl.flock(file.fileno(), fcntl.LOCK_EX)

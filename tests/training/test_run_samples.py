@@ -148,7 +148,7 @@ def test_it_is_started_stopped_and_resumed_as_if_nothing_had_happened(world: Pat
 
 
 def test_one_that_cannot_begin_is_not_begun(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.runs.manage.subprocess.Popen", lambda *_, **__: pytest.fail("a process was started"))
+    monkeypatch.setattr("training.runs.manage.start_detached", lambda *_, **__: pytest.fail("a process was started"))
     run = tmp_path / "run"
     with pytest.raises(NotReadyError, match=r"config\.json") as caught:
         start(wanted(world, model=str(world / "pictures"), data="/nowhere"), run)

@@ -11,14 +11,14 @@ from streamlit.testing.v1 import AppTest
 from tests.training.curation.fakes import FakeMender, generated_folder, make_pictures
 from tests.ui.pages import assert_well, html_of, open_page, visitor_of
 from training.curation.folder import CurationFolder
-from training.curation.processes import Doing, watch
+from training.curation.processes import StepStatus, watch
 from training.curation.review.labels import Kinds, Labels
 from training.curation.rules.rules import Rules, last_verdict
+from training.curation.steps.checking import Repair
 from training.curation.steps.repair import (
     RepairConfig,
     RepairSettings,
     edited,
-    load_files,
     prompts_digest,
     repair,
     repaired,
@@ -32,7 +32,7 @@ from ui.views.review_view import TAKEN, letters, marked_change
 def folder(tmp_path: Path) -> CurationFolder:
     """A curation of six pictures with repaired texts; one says "sorry", which a rule takes out."""
     made = generated_folder(tmp_path, 6)
-    files = load_files(None)
+    files = Repair.load()
 
     def mend(text: str, seed: int) -> str:
         return f"I am sorry, I cannot. {text}" if " p00:" in text else text
@@ -71,7 +71,7 @@ def press(app: AppTest, *keys: str) -> None:
         assert_well(app)
 
 
-def until_idle(path: Path) -> Doing:
+def until_idle(path: Path) -> StepStatus:
     """When the step that is at work there has ended."""
     end = time.monotonic() + 240
     while (doing := watch(path)).at_work:
@@ -319,7 +319,7 @@ def test_texts_are_repaired_and_exported_from_the_page(tmp_path: Path) -> None:
 def test_a_step_at_work_is_shown_and_stopped(folder: CurationFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Path] = []
     monkeypatch.setattr("training.curation.processes.stop", asked.append)
-    now = Doing("running", "repair", 2, 6, 1, "cost 0.25", 90.0)
+    now = StepStatus("running", "repair", 2, 6, 1, "cost 0.25", 90.0)
     monkeypatch.setattr("training.curation.processes.watch", lambda path: now)
     app = opened(folder, "steps")
     assert "2 of 6" in [one.proto.text for one in app.get("progress")]
@@ -329,7 +329,9 @@ def test_a_step_at_work_is_shown_and_stopped(folder: CurationFolder, monkeypatch
 
 
 def test_why_a_step_ended_is_a_sentence(folder: CurationFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.curation.processes.watch", lambda path: Doing(step="repair", error="no key is set"))
+    monkeypatch.setattr(
+        "training.curation.processes.watch", lambda path: StepStatus(step="repair", error="no key is set")
+    )
     app = opened(folder, "steps")
     assert app.error[0].value == "No key is set."
 

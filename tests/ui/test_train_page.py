@@ -226,7 +226,7 @@ def test_what_is_wrong_stands_at_its_field_and_nothing_is_started(
     ready: Callable[..., AppTest], changes: dict[str, str], place: str, words: str, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("training.runs.manage.subprocess.Popen", lambda *_, **__: pytest.fail("a process was started"))
+    monkeypatch.setattr("training.runs.manage.start_detached", lambda *_, **__: pytest.fail("a process was started"))
     if "lora_rank" in str(changes):
         real = importlib.util.find_spec
         monkeypatch.setattr(

@@ -23,8 +23,8 @@ from typing import Any, Final, Literal
 
 from core.console.processes import describe_process
 from core.errors import InquisightError, StoreError, UsageError, printable
+from core.files.journal import SharedJournal, clear_torn, read_json, write_json
 from core.records import canonical_json
-from training.curation.journal import CurationJournal, clear_torn, read_json, write_json
 
 Step = Literal["generate", "repair", "verify", "rules"]
 SCHEMA: Final = 1
@@ -69,12 +69,12 @@ class CurationFolder:
                 self.path.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise UsageError(f"the folder '{shown}' cannot be made: {(error.strerror or '').lower()}.") from None
-        self.pictures = CurationJournal(self.path / "pictures.jsonl")
-        self.generated = CurationJournal(self.path / "generated.jsonl")
-        self.repaired = CurationJournal(self.path / "repaired.jsonl")
-        self.labels = CurationJournal(self.path / "labels.jsonl")
-        self.verified = CurationJournal(self.path / "verified.jsonl")
-        self.dropped = CurationJournal(self.path / "dropped.jsonl")
+        self.pictures = SharedJournal(self.path / "pictures.jsonl")
+        self.generated = SharedJournal(self.path / "generated.jsonl")
+        self.repaired = SharedJournal(self.path / "repaired.jsonl")
+        self.labels = SharedJournal(self.path / "labels.jsonl")
+        self.verified = SharedJournal(self.path / "verified.jsonl")
+        self.dropped = SharedJournal(self.path / "dropped.jsonl")
 
     @contextmanager
     def at_work(self, step: str = "") -> Iterator[None]:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.files.journal import read_json
 from training.curation.folder import FILES, PROCESS, CurationFolder
-from training.curation.journal import read_json
 from training.curation.report.figures import items_of
 from training.curation.review.labels import (
     Agreement,

@@ -13,16 +13,13 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
-import sys
-import threading
 import time
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-from core.console.processes import ask_to_end, describe_process
+from core.console.processes import ask_to_end, describe_process, start_detached
 from core.console.processes import is_running as runs_here
 from core.errors import UsageError, printable
 from training.checkpoints import (
@@ -45,7 +42,6 @@ from training.runs.status import FINISHED, describe, is_starting
 
 __all__ = ["SampledText", "curve", "describe", "find_runs", "resume", "said", "start", "stop"]
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 POINTS: Final = 400  # of a curve that is drawn
 
 
@@ -72,20 +68,9 @@ def start(recipe: Recipe, out: Path) -> int:
     require(recipe, out)
     claim(out, recipe)
     (out / STOPPED).unlink(missing_ok=True)  # of an earlier try
-    command = [sys.executable, "-m", "training.run", recipe.name, "--recipe", str(out / RECIPE), "--out", str(out)]
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    with (out / OUTPUT).open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env={**os.environ, "PYTHONPATH": path},
-            start_new_session=True,  # a Ctrl-C that ends the one who started it is not for the training
-        )
-    write_json(out / PROCESS, {**describe_process(process.pid), "begun": time.time()})
-    threading.Thread(target=process.wait, daemon=True).start()  # so that the system need not keep its end in mind
-    return process.pid
+    pid = start_detached("training.run", [recipe.name, "--recipe", str(out / RECIPE), "--out", str(out)], out / OUTPUT)
+    write_json(out / PROCESS, {**describe_process(pid), "begun": time.time()})
+    return pid
 
 
 def resume(run: Path) -> int:

@@ -25,7 +25,7 @@ from ui.widgets.model_choice import choose_eye, choose_mender, draw_blocked
 
 if TYPE_CHECKING:
     from training.curation.folder import CurationFolder
-    from training.curation.processes import Doing
+    from training.curation.processes import StepStatus
     from training.curation.report.figures import Figures
     from ui.state.curation import CuratePageState
 
@@ -141,7 +141,7 @@ def draw_steps(desk: CuratePageState, folder: CurationFolder, counted: Callable[
     part()
 
 
-def _cards(desk: CuratePageState, folder: CurationFolder, found: Figures, doing: Doing) -> None:
+def _cards(desk: CuratePageState, folder: CurationFolder, found: Figures, doing: StepStatus) -> None:
     if doing.error and not doing.at_work:
         st.error(plain(complete(doing.error)), icon=":material/error:")
     for number, (step, title, draw) in enumerate(
@@ -161,7 +161,7 @@ def _cards(desk: CuratePageState, folder: CurationFolder, found: Figures, doing:
                 draw(desk, folder, found, doing)
 
 
-def _live(desk: CuratePageState, folder: CurationFolder, doing: Doing) -> None:
+def _live(desk: CuratePageState, folder: CurationFolder, doing: StepStatus) -> None:
     words = {"starting": "It loads what it needs", "stopping": LEAVING.get(doing.step, "It keeps what is done")}
     said = words.get(doing.state, BUSY.get(doing.step, "At work"))
     st.html(f'<p class="iq-dots iq-note" role="status" aria-live="polite">{text(said)}</p>')
@@ -229,7 +229,7 @@ def _check_models(folder: CurationFolder, step: str, options: Sequence[str] = ()
             require(**{"vision" if kind == "eye" else "questioner": [spec]})
 
 
-def _describe(desk: CuratePageState, folder: CurationFolder, found: Figures, doing: Doing) -> None:
+def _describe(desk: CuratePageState, folder: CurationFolder, found: Figures, doing: StepStatus) -> None:
     aside = sum(found.ungenerated.values())
     done = found.generated + aside
     made = folder.settings("generate")
@@ -265,7 +265,7 @@ def _describe(desk: CuratePageState, folder: CurationFolder, found: Figures, doi
             )
 
 
-def _repair(desk: CuratePageState, folder: CurationFolder, found: Figures, doing: Doing) -> None:
+def _repair(desk: CuratePageState, folder: CurationFolder, found: Figures, doing: StepStatus) -> None:
     aside = sum(found.unrepaired.values())
     done = found.repaired + aside
     _bar(done, found.generated, "text", aside)
@@ -318,7 +318,7 @@ def _repair(desk: CuratePageState, folder: CurationFolder, found: Figures, doing
             _start(desk, folder, "Try those set aside again", "repair", more, key="unrepaired", disabled=doing.at_work)
 
 
-def _rules(_: CuratePageState, __: CurationFolder, found: Figures, ___: Doing) -> None:
+def _rules(_: CuratePageState, __: CurationFolder, found: Figures, ___: StepStatus) -> None:
     if found.verdict is None:
         st.caption("They have not run yet: try them and apply them under Rules.")
         return
@@ -327,7 +327,7 @@ def _rules(_: CuratePageState, __: CurationFolder, found: Figures, ___: Doing) -
         st.warning("Texts or labels came after the rules ran; apply them again under Rules.", icon=":material/update:")
 
 
-def _export(desk: CuratePageState, folder: CurationFolder, found: Figures, doing: Doing) -> None:
+def _export(desk: CuratePageState, folder: CurationFolder, found: Figures, doing: StepStatus) -> None:
     if found.verdict is None or found.stale:
         st.caption("It takes what the rules kept, once they have run.")
         return

@@ -15,11 +15,11 @@ import pytest
 from core.errors import StoreError
 from core.files.atomic import replacing
 from core.files.journal import replaced
+from core.files.journal import write_whole as write_curated
 from core.files.outputs import whole
 from core.files.sidecar import write_sidecar
 from tests.disks import full_disk, read_only
 from training.checkpoints import write_whole as write_checkpoint
-from training.curation.journal import write_whole as write_curated
 
 ROOT = Path(__file__).resolve().parents[3]
 WRITERS = {

@@ -95,7 +95,7 @@ def test_the_list_is_enough_to_run_a_program() -> None:
 
 
 # Our own programs in our own Python, which need the keys and settings that they would have in a terminal.
-OURS = {"ui/commands.py", "training/runs/manage.py", "training/curation/processes.py"}
+OURS = {"ui/commands.py", "core/console/processes.py"}
 
 
 def started(path: Path) -> Iterator[tuple[int, str]]:

@@ -9,11 +9,10 @@ import pytest
 
 import core.store.transcripts
 from core.errors import StoreError
-from core.files.journal import Journal
+from core.files.journal import Journal, SharedJournal
 from core.records import Caption, PictureInfo
 from core.store.transcripts import TranscriptStore
 from tests.disks import fill, read_only, small_disk
-from training.curation.journal import CurationJournal as CurationJournal
 
 
 def caption(number: int, text: str = "A duck.") -> Caption:
@@ -66,7 +65,7 @@ def test_a_locked_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_the_journals_of_a_batch_and_a_curation_on_a_full_disk(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", 256) as disk:
-        for made in (Journal(disk / "batch.jsonl"), CurationJournal(disk / "curation.jsonl")):
+        for made in (Journal(disk / "batch.jsonl"), SharedJournal(disk / "curation.jsonl")):
             made.append({"number": 1})
             filler = fill(disk)
             with pytest.raises(StoreError, match="cannot be written: no space left on device"):

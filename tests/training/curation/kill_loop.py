@@ -25,8 +25,9 @@ from training.curation.folder import CurationFolder
 from training.curation.report.export import export
 from training.curation.review.labels import Kinds, Label, Labels, draw_sample
 from training.curation.rules.rules import Rules, judge, write_verdict
+from training.curation.steps.checking import Repair
 from training.curation.steps.generate import generate
-from training.curation.steps.repair import RepairConfig, RepairSettings, load_files, prompts_digest, repair
+from training.curation.steps.repair import RepairConfig, RepairSettings, prompts_digest, repair
 
 CALL = 0.001  # seconds a call of a model takes, so that some are under way when the process dies
 
@@ -47,7 +48,7 @@ def run_generate(folder: CurationFolder) -> Iterator[object]:
 
 
 def run_repair(folder: CurationFolder) -> Iterator[object]:
-    files = load_files(None)
+    files = Repair.load()
     chosen = RepairSettings(repairer="fake-repairer", prompts=prompts_digest(files))
     return repair(folder, chosen, files, FakeMender(mend), RepairConfig())
 

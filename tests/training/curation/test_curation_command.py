@@ -18,11 +18,11 @@ import typer
 from PIL import Image, ImageDraw
 
 from agents.cli.errors import complain
+from core.files.journal import write_lines
 from core.settings import get_settings
 from tests.training.curation.fakes import generated_folder, make_pictures
 from tests.training.curation.mending_server import mending_server
 from training.curation.commands import add_to
-from training.curation.journal import write_lines
 
 ROOT = Path(__file__).resolve().parents[3]
 PHOTOS = ROOT / "examples" / "photos"
@@ -230,7 +230,7 @@ app.callback()(lambda: None)
 add_to(app)
 for words in (["--help"], ["generate", "--help"], ["signs"], ["defaults", "rules"], ["paraphrase", "Describe this."]):
     typer.main.get_command(app).main(args=["curate", *words], standalone_mode=False)
-print("MODULES", sorted(set(sys.modules) & {"torch", "transformers", "langchain", "langchain_core", "numpy", "openai"}))
+print("MODULES", sorted(set(sys.modules) & {"torch", "transformers", "langchain", "langchain_core", "openai"}))
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -241,5 +241,5 @@ def test_nothing_described_is_no_success(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.png").write_text("no picture at all")
     code, out, err = shell("generate", tmp_path / "work", tmp_path / "photos", "--vision", "pocket", "--anyway")
-    assert (code, out) == (1, "1 new, 0 texts of 1 pictures; 1 set aside, see `inquisight curate status`\n")
+    assert (code, out) == (1, "1 new, 0 texts of 1 pictures; 1 failed, see `inquisight curate status`\n")
     assert "Traceback" not in err

@@ -19,12 +19,13 @@ from training.curation.folder import CurationFolder
 from training.curation.report.figures import count
 from training.curation.report.report import markdown
 from training.curation.report.status import as_record, lines
+from training.curation.steps.checking import Repair
 from training.curation.steps.generate import generate, generated, remember_pictures
 from training.curation.steps.pictures import list_pictures
-from training.curation.steps.repair import RepairConfig, account, load_files, prompts_digest, repair, repaired
+from training.curation.steps.repair import RepairConfig, account, prompts_digest, repair, repaired
 from training.curation.steps.repair import RepairSettings as RepairSettings
 
-FILES = load_files(None)
+FILES = Repair.load()
 TEXT = "There is a red boat in the middle. A green tree stands close by. Far behind there is a white house."
 
 

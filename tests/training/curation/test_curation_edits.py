@@ -16,11 +16,11 @@ from training.curation.review.edits import edit
 from training.curation.review.labels import Kinds, Label, Labels
 from training.curation.review.review import application, lines
 from training.curation.rules.rules import Rules
+from training.curation.steps.checking import Repair
 from training.curation.steps.repair import (
     RepairConfig,
     RepairSettings,
     edited,
-    load_files,
     prompts_digest,
     repair,
     repaired,
@@ -34,7 +34,7 @@ BETTER = "A wooden house with a red door stands by the sea, two boats lie before
 def folder(tmp_path: Path) -> CurationFolder:
     """A curation of four pictures with repaired texts."""
     made = generated_folder(tmp_path, 4)
-    files = load_files(None)
+    files = Repair.load()
     list(
         repair(
             made,

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import StoreError, UsageError
+from core.files.journal import SharedJournal, read_json, write_json, write_lines
 from tests.training.curation.fakes import make_pictures
 from training.curation.folder import CurationFolder
-from training.curation.journal import CurationJournal, read_json, write_json, write_lines
 from training.curation.steps.pictures import CurationPicture, fingerprint, list_pictures
 from training.curation.toml import DEFAULTS, default_file
 
@@ -28,7 +28,7 @@ def test_a_kill_in_the_middle_of_a_line_loses_that_line_only(
     after: list[dict[str, object]],
     data: st.DataObject,
 ) -> None:
-    journal = CurationJournal(tmp_path_factory.mktemp("journal") / "a.jsonl")
+    journal = SharedJournal(tmp_path_factory.mktemp("journal") / "a.jsonl")
     journal.append(*before)
     whole = journal.path.stat().st_size if before else 0
     journal.append({"torn": "é" * 20})
@@ -45,22 +45,22 @@ def test_a_kill_in_the_middle_of_a_line_loses_that_line_only(
 
 
 def test_a_last_line_without_its_end_is_a_record_when_it_is_one(tmp_path: Path) -> None:
-    journal = CurationJournal(tmp_path / "a.jsonl")
+    journal = SharedJournal(tmp_path / "a.jsonl")
     journal.path.write_text('{"a": 1}\n{"a": 2}', "utf-8")
     assert journal.read() == [{"a": 1}, {"a": 2}]
     journal.append({"a": 3})
-    assert journal.path.read_text("utf-8") == '{"a": 1}\n{"a": 2}\n{"a": 3}\n'
+    assert journal.path.read_text("utf-8") == '{"a": 1}\n{"a": 2}\n{"a":3}\n'
 
 
 def test_a_broken_line_in_the_middle_is_named(tmp_path: Path) -> None:
-    journal = CurationJournal(tmp_path / "a.jsonl")
+    journal = SharedJournal(tmp_path / "a.jsonl")
     journal.path.write_text('{"a": 1}\nnonsense\n{"a": 2}\n', "utf-8")
-    with pytest.raises(StoreError, match=r"line 2 of .*a\.jsonl.*mend that line"):
+    with pytest.raises(StoreError, match=r"line 2 of .*a\.jsonl.*correct that line"):
         journal.read()
 
 
 def test_a_file_name_that_is_no_utf8_survives(tmp_path: Path) -> None:
-    journal = CurationJournal(tmp_path / "a.jsonl")
+    journal = SharedJournal(tmp_path / "a.jsonl")
     journal.append({"path": "caf\udce9.jpg"})
     assert journal.read() == [{"path": "caf\udce9.jpg"}]
 
@@ -68,8 +68,8 @@ def test_a_file_name_that_is_no_utf8_survives(tmp_path: Path) -> None:
 def test_a_disk_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"cannot be written"):
         write_json(tmp_path / "missing" / "a.json", {})
-    with pytest.raises(StoreError, match=r"cannot be written"):
-        CurationJournal(tmp_path / "missing" / "a.jsonl").append({"a": 1})
+    with pytest.raises(StoreError, match=r"cannot be opened"):
+        SharedJournal(tmp_path / "missing" / "a.jsonl").append({"a": 1})
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:

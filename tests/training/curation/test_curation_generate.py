@@ -17,10 +17,9 @@ from training.curation.steps.generate import (
     generated,
     known_pictures,
     remember_pictures,
-    settings_from,
 )
 from training.curation.steps.pictures import list_pictures
-from training.curation.toml import read
+from training.curation.toml import checked
 
 
 def begin(root: Path, count: int = 8) -> CurationFolder:
@@ -189,17 +188,17 @@ def test_a_model_that_follows_no_instructions_is_refused_unless_wanted() -> None
 def test_settings_that_cannot_be(field: str, value: object) -> None:
     good = {"vision": "x", "instructions": ["y"], "continue_with": "z"}
     with pytest.raises(UsageError, match=f"^--{field.replace('_', '-')} is .*: "):
-        settings_from({**good, field: value})
+        checked(GenerateSettings, {**good, field: value})
 
 
 def test_the_default_instructions_and_bad_ones(tmp_path: Path) -> None:
-    shipped = read("instructions", None, Instructions)
+    shipped = Instructions.load()
     assert len(shipped.instructions) >= 4 and shipped.continue_with == "Continue"
     (tmp_path / "a.toml").write_text('instructions = ["x"]\ncontinu = "y"\n', "utf-8")
     with pytest.raises(UsageError, match=r"instructions file .*a\.toml': continu: .*curate defaults instructions"):
-        read("instructions", tmp_path / "a.toml", Instructions)
+        Instructions.load(tmp_path / "a.toml")
     with pytest.raises(UsageError, match="does not exist"):
-        read("instructions", tmp_path / "b.toml", Instructions)
+        Instructions.load(tmp_path / "b.toml")
     (tmp_path / "c.toml").write_text("instructions = [", "utf-8")
     with pytest.raises(UsageError, match="not valid TOML"):
-        read("instructions", tmp_path / "c.toml", Instructions)
+        Instructions.load(tmp_path / "c.toml")

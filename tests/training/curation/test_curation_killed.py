@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from core.files.journal import Record
 from tests.training.curation.fakes import make_pictures
 from training.curation.folder import CurationFolder
-from training.curation.journal import Record
 from training.curation.steps.generate import remember_pictures
 from training.curation.steps.pictures import list_pictures
 from training.curation.steps.repair import repaired

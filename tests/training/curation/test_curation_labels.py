@@ -26,10 +26,11 @@ from training.curation.review.labels import (
     write_sheet,
 )
 from training.curation.review.review import Review, application, lines, thumbnail
-from training.curation.steps.repair import RepairConfig, RepairSettings, load_files, prompts_digest, repair
+from training.curation.steps.checking import Repair
+from training.curation.steps.repair import RepairConfig, RepairSettings, prompts_digest, repair
 
 KINDS = Kinds.load()
-FILES = load_files(None)
+FILES = Repair.load()
 
 
 def repaired_folder(root: Path, count: int = 8, how: RepairConfig | None = None) -> CurationFolder:

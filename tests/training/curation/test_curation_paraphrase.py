@@ -9,7 +9,6 @@ from core.errors import QuestionerError, UsageError
 from training.curation.steps.generate import Instructions
 from training.curation.steps.paraphrase import as_toml, made_by_rules, paraphrase
 from training.curation.text_metrics import words_of
-from training.curation.toml import read
 
 INSTRUCTION = "Describe this image in detail."
 GOOD = [
@@ -92,7 +91,7 @@ def test_a_written_file_is_read_by_generate(tmp_path) -> None:  # type: ignore[n
     tricky = 'Describe the "big" \\ picture in detail.'
     file = tmp_path / "mine.toml"
     file.write_text(as_toml(tricky, paraphrase(tricky, 3), "rules"), "utf-8")
-    said = read("instructions", file, Instructions)
+    said = Instructions.load(file)
     assert said.instructions[0] == tricky and len(said.instructions) == 4 and said.continue_with == "Continue"
 
 

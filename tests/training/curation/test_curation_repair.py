@@ -14,7 +14,7 @@ from agents.llm.mender import RepairReply
 from core.errors import QuestionerError, UsageError
 from tests.training.curation.fakes import FakeMender, between, generated_folder
 from training.curation.folder import CurationFolder
-from training.curation.steps.checking import question, read_reply
+from training.curation.steps.checking import Repair, question, read_reply
 from training.curation.steps.generate import generated
 from training.curation.steps.progress import show
 from training.curation.steps.repair import (
@@ -22,13 +22,12 @@ from training.curation.steps.repair import (
     RepairConfig,
     RepairSettings,
     account,
-    load_files,
     prompts_digest,
     repair,
     repaired,
 )
 
-FILES = load_files(None)
+FILES = Repair.load()
 TEXT = (
     "The picture shows a brown dog on a green meadow. A child throws a red ball, and the dog runs after it. "
     "Behind them there are trees and a white house."
@@ -334,4 +333,4 @@ def test_prompts_of_ones_own_are_checked(tmp_path: Path, change: Callable[[str],
     file = tmp_path / "mine.toml"
     file.write_text(change(default_file("repair").read_text("utf-8")), "utf-8")
     with pytest.raises(UsageError, match=words):
-        load_files(file)
+        Repair.load(file)

@@ -18,11 +18,12 @@ from training.curation.report.status import as_record, lines
 from training.curation.review.labels import Label, LabelItem, Labels, draw_sample
 from training.curation.rules.patterns import MOST_MATCHES
 from training.curation.rules.rules import EXAMPLES, Rules, apply, judge, last_verdict, write_verdict
+from training.curation.steps.checking import Repair
 from training.curation.steps.generate import generate, generated, known_pictures, remember_pictures
 from training.curation.steps.pictures import list_pictures
-from training.curation.steps.repair import RepairConfig, RepairSettings, load_files, prompts_digest, repair
+from training.curation.steps.repair import RepairConfig, RepairSettings, prompts_digest, repair
 
-FILES = load_files(None)
+FILES = Repair.load()
 RULES = Rules.load()
 GOOD = sentences("a good text")
 

@@ -18,19 +18,19 @@ from core.settings import get_settings
 from tests.training.curation.fakes import generated_folder, sentences
 from tests.training.curation.mending_server import mending_server
 from training.curation.folder import CurationFolder
+from training.curation.steps.checking import Repair
 from training.curation.steps.generate import generated
 from training.curation.steps.paraphrase import paraphrase
 from training.curation.steps.repair import (
     RepairConfig,
     RepairSettings,
     account,
-    load_files,
     prompts_digest,
     repair,
     repaired,
 )
 
-FILES = load_files(None)
+FILES = Repair.load()
 SAYS = {
     "p01": sentences("b") + " ### ",
     "p02": sentences("c") + " This one is unlucky.",

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from core.errors import ImageError, RegistryError, UsageError
+from core.files.journal import read_json, write_json
 from tests.training.curation.fakes import generated_folder, make_pictures
 from training.curation.folder import PROCESS, CurationFolder, is_held
-from training.curation.journal import read_json, write_json
-from training.curation.processes import Doing, begin, last_option, resume, start, stop, watch
+from training.curation.processes import StepStatus, begin, last_option, resume, start, stop, watch
 from training.curation.steps.generate import generated
 from training.curation.steps.repair import repaired
 from training.curation.workspace import find_curations
@@ -22,7 +22,7 @@ from training.curation.workspace import find_curations
 LONG = 240.0
 
 
-def until(path: Path, holds: Callable[[Doing], bool]) -> Doing:
+def until(path: Path, holds: Callable[[StepStatus], bool]) -> StepStatus:
     """The first look for which that holds."""
     end = time.monotonic() + LONG
     while not holds(doing := watch(path)):
@@ -31,7 +31,7 @@ def until(path: Path, holds: Callable[[Doing], bool]) -> Doing:
     return doing
 
 
-def idle(doing: Doing) -> bool:
+def idle(doing: StepStatus) -> bool:
     return not doing.at_work
 
 
@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> CurationFolder:
 
 
 def test_a_step_is_started_and_watched_to_its_end(folder: CurationFolder) -> None:
-    assert watch(folder.path) == Doing()
+    assert watch(folder.path) == StepStatus()
     number = start(folder, "repair", ["--repairer", "rules"])
     assert watch(folder.path).state in ("starting", "running")
     with pytest.raises(UsageError, match="`repair` is at work"):
@@ -94,7 +94,7 @@ def test_one_that_is_stopped_keeps_what_is_done_and_goes_on(tmp_path: Path, monk
 def test_one_that_was_killed_is_told_so(folder: CurationFolder) -> None:
     number = start(folder, "repair", ["--repairer", "rules"])
     os.kill(number, signal.SIGKILL)
-    assert "ended from outside" in until(folder.path, idle).error
+    assert "it was killed" in until(folder.path, idle).error
 
 
 @pytest.mark.slow
@@ -103,7 +103,7 @@ def test_a_run_in_a_terminal_is_seen_too(folder: CurationFolder) -> None:
         assert is_held(folder.path) and watch(folder.path).state == "running"
         with pytest.raises(UsageError, match="at work"):
             start(folder, "repair", [])
-    assert watch(folder.path) == Doing(step="repair")
+    assert watch(folder.path) == StepStatus(step="repair")
     with folder.at_work():
         assert watch(folder.path).state == "busy"
 

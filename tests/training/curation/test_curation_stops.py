@@ -17,19 +17,19 @@ from plugins.openai_vision.backend import OpenAIBackend
 from tests.servers.gate import Gate, Request, known_by_the_client
 from tests.training.curation.fakes import generated_folder, make_pictures, sentences, settings
 from training.curation.folder import CurationFolder
+from training.curation.steps.checking import Repair
 from training.curation.steps.generate import generate, generated, remember_pictures
 from training.curation.steps.pictures import list_pictures
 from training.curation.steps.repair import (
     Prices,
     RepairConfig,
     RepairSettings,
-    load_files,
     prompts_digest,
     repair,
     repaired,
 )
 
-FILES = load_files(None)
+FILES = Repair.load()
 COUNT, AT_ONCE = 12, 2
 
 

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from core.errors import ImageError, UsageError, printable
+from core.files.journal import Record, clear_torn, read_json, write_json, write_lines, write_whole
 from core.images.file_type import sniff
 from core.images.picture import open_picture
 from training.curation.folder import CurationFolder, digest
-from training.curation.journal import Record, clear_torn, read_json, write_json, write_lines, write_whole
 from training.curation.review.labels import Labels
 from training.curation.rules.rules import is_stale, last_verdict
 from training.curation.steps.generate import generated, known_pictures

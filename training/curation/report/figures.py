@@ -10,9 +10,9 @@ from typing import Any
 
 from agents.llm.mender import Usage
 from core.errors import printable
+from core.files.journal import read_json
 from training.curation import text_metrics
 from training.curation.folder import LEFT_OUT, CurationFolder
-from training.curation.journal import read_json
 from training.curation.review.labels import Agreement, LabelItem, Labels, Stage, agreement, texts_of
 from training.curation.rules.rules import is_stale, last_verdict
 from training.curation.steps.generate import generated, known_pictures

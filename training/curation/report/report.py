@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.errors import UsageError, printable
+from core.files.journal import write_whole
 from training.curation.folder import CurationFolder
-from training.curation.journal import write_whole
 from training.curation.report.figures import Figures, LabelledSample
 from training.curation.report.plots import NO_MATPLOTLIB, draw
 from training.curation.text_metrics import FAILURES, METRICS

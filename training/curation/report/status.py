@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from training.curation.journal import Record
+from core.files.journal import Record
 from training.curation.report.figures import Figures, LabelledSample
 
 

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from core.errors import UsageError, printable
+from core.files.journal import Record
 from training.curation.folder import CurationFolder, digest
-from training.curation.journal import Record
 from training.curation.review.labels import LabelItem, Stage, texts_of
 from training.curation.steps.repair import EDITED, edited, repaired
 

@@ -19,11 +19,11 @@ from pydantic import Field, field_validator
 
 from core.datasets.text_lines import split_lines
 from core.errors import UsageError, printable
+from core.files.journal import read_json, write_json, write_lines
 from training.curation.folder import CurationFolder, digest
-from training.curation.journal import read_json, write_json, write_lines
 from training.curation.steps.generate import generated, known_pictures
 from training.curation.steps.repair import edited, repaired
-from training.curation.toml import Closed, read
+from training.curation.toml import Closed, TomlFile
 
 Stage = Literal["repair", "rules"]
 SIZE: Final = 500  # the paper's
@@ -45,8 +45,10 @@ class Kind(Closed):
         return key
 
 
-class Kinds(Closed):
+class Kinds(TomlFile):
     """The file `kinds.toml`."""
+
+    default = "kinds"
 
     kind: tuple[Kind, ...] = Field(min_length=1)
 
@@ -63,11 +65,6 @@ class Kinds(Closed):
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(one.name for one in self.kind)
-
-    @classmethod
-    def load(cls, path: str | Path | None = None) -> Kinds:
-        """The file at `path`, or the default one. Raises UsageError."""
-        return read("kinds", path, cls)
 
 
 @dataclass(frozen=True, slots=True)

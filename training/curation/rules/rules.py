@@ -19,17 +19,17 @@ from typing import Any, Final, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from core.errors import UsageError, printable
+from core.files.journal import Record, read_json, write_json, write_lines
 from core.text import sentences
 from training.curation import text_metrics
 from training.curation.folder import CurationFolder, digest
-from training.curation.journal import Record, read_json, write_json, write_lines
 from training.curation.review.labels import Label, Labels
 from training.curation.rules import patterns
 from training.curation.rules.similar import near_duplicates
 from training.curation.steps.fixing import FIXERS
 from training.curation.steps.generate import generated, known_pictures
 from training.curation.steps.repair import edited, repaired
-from training.curation.toml import Closed, parse, read
+from training.curation.toml import Closed, TomlFile
 
 EXAMPLES: Final = 5
 SENTENCE: Final = "drop_sentence"
@@ -102,8 +102,10 @@ class People(Closed):
     drop: tuple[str, ...] = ()
 
 
-class Rules(Closed):
+class Rules(TomlFile):
     """The file `rules.toml`."""
+
+    default = "rules"
 
     rule: tuple[Rule, ...] = ()
     near_duplicates: NearDuplicates = NearDuplicates()
@@ -117,16 +119,6 @@ class Rules(Closed):
         if twice:
             raise ValueError(f"two rules are called {twice[0]!r}")
         return rules
-
-    @classmethod
-    def load(cls, path: str | Path | None = None) -> Rules:
-        """The file at `path`, or the default one. Raises UsageError."""
-        return read("rules", path, cls)
-
-    @classmethod
-    def parse(cls, content: str) -> Rules:
-        """The same from the text of such a file. Raises UsageError."""
-        return parse(content, cls, "the rules", "`inquisight curate defaults rules` prints some to start from")
 
     def without(self, names: Collection[str]) -> Rules:
         """The same with these rules switched off."""

@@ -20,7 +20,7 @@ from core.text import settled
 from training.curation import text_metrics
 from training.curation.steps import fixing
 from training.curation.text_metrics import words_of
-from training.curation.toml import Closed
+from training.curation.toml import Closed, TomlFile
 
 _ROOM: Final = 10  # words by which any text may grow
 _STEM: Final = 5  # letters by which two words count as one: "stand", "standing"
@@ -72,8 +72,10 @@ class Check(Closed):
     max_new_share: float = Field(ge=0, le=1)
 
 
-class Repair(Closed):
+class Repair(TomlFile):
     """The file `repair.toml`."""
+
+    default = "repair"
 
     prompt: RepairPrompt
     check: Check

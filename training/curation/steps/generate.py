@@ -12,19 +12,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
 from core.errors import BackendError, ImageError, UsageError, printable
+from core.files.journal import Record, write_json, write_lines
 from core.images.picture import MAX_PIXELS, Picture, open_picture
 from core.net.budgets import MORE
 from core.net.remote import for_all
 from core.text import whole_sentences
 from core.vision import GenerationOptions, VisionBackend, VisualQuestion
 from training.curation.folder import LEFT_OUT, CurationFolder
-from training.curation.journal import Record, write_json, write_lines
 from training.curation.steps.pictures import CurationPicture, fingerprint
 from training.curation.steps.progress import Advance
-from training.curation.toml import Closed
+from training.curation.toml import Closed, TomlFile
 
 _PIECES: Final = re.compile(r"\w+|[^\w\s]")
 
@@ -61,22 +61,21 @@ class GenerateSettings(Closed):
         return tuple(value.strip() for value in values)
 
 
-class Instructions(Closed):
+class Instructions(TomlFile):
     """The file `instructions.toml`."""
+
+    default = "instructions"
 
     instructions: tuple[str, ...] = Field(min_length=1)
     continue_with: str = Field(default="Continue", alias="continue", min_length=1)
 
 
-def settings_from(values: dict[str, Any]) -> GenerateSettings:
-    """Checked settings. Raises UsageError naming the option, its value and what is allowed."""
-    try:
-        return GenerateSettings.model_validate(values)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = str(first["loc"][0]).replace("_", "-")
-        reason = first["msg"].removeprefix("Value error, ").rstrip(".")
-        raise UsageError(f"--{name} is {printable(first['input'], 60)}: {reason[:1].lower()}{reason[1:]}.") from None
+def check_vision(name: str, *, anyway: bool) -> None:
+    """Raise RegistryError or UsageError for an unknown or unsuitable model, before anything is written or loaded."""
+    from core.registry import get_registry
+
+    entry = get_registry().find("vision backend", name.partition(":")[0])
+    check_capable(name, entry.capabilities.get("follows_instructions", True), anyway=anyway)
 
 
 def check_capable(vision: str, follows_instructions: bool, *, anyway: bool) -> None:

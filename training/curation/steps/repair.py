@@ -14,18 +14,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 from pydantic import Field
 
 from agents.llm.mender import Mender, Usage
 from core.errors import QuestionerError, UsageError, printable
+from core.files.journal import Record, read_json, write_json
 from core.net.remote import for_all
 from core.stopping import CalledOff, Halt, current_halt, halting
 from core.text import whole_sentences
 from training.curation.folder import CurationFolder, digest
-from training.curation.journal import Record, read_json, write_json
 from training.curation.steps import fixing
 from training.curation.steps.checking import Repair, question, read_reply
 from training.curation.steps.generate import generated
@@ -325,13 +324,6 @@ class _Run:
             reason = f"only {len(words_of(fixed))} words are left: “{printable(fixed, 60)}”"
             return {"status": "failed", "reason": reason, "attempts": [{"problem": reason, "reply": fixed}]}
         return {"status": "repaired", "text": fixed}
-
-
-def load_files(path: str | Path | None) -> Repair:
-    """The prompts and limits at `path`, or the default ones. Raises UsageError."""
-    from training.curation.toml import read
-
-    return read("repair", path, Repair)
 
 
 def _seed(seed: int, job: RepairJob, attempt: int) -> int:
