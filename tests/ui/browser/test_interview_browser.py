@@ -29,7 +29,7 @@ def described(page: Any) -> None:
 
 
 def answers(page: Any) -> Any:
-    return page.locator(".iq-turn .iq-a")
+    return page.locator(".iq-turn .iq-a:not(.iq-dots)")
 
 
 def questions_wanted(page: Any, number: int) -> None:

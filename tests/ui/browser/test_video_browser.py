@@ -41,7 +41,7 @@ def start(page: Any) -> Any:
 
 
 def answers(page: Any) -> Any:
-    return page.locator(".iq-turn .iq-a")
+    return page.locator(".iq-turn .iq-a:not(.iq-dots)")
 
 
 def strip(page: Any) -> Any:
