@@ -73,9 +73,9 @@ def describe(engine: Any, images: Sequence[EncodedImage], options: dict[str, Any
 
 def _said(engine: Any, written: GeneratedIds) -> Said:
     ids = list(written.ids)
-    marks = sum(token in engine.tokenizer.all_special_ids for token in ids)
-    text = sentences(engine.tokenizer.decode(ids, skip_special_tokens=True))
-    return Said(text, engine.tokenizer.decode(ids).strip(), written.ended, marks)
+    special = {number for number, token in engine.tokenizer.get_added_tokens_decoder().items() if token.special}
+    raw = engine.tokenizer.decode(ids, skip_special_tokens=False).strip()
+    return Said(sentences(engine.decode(ids)), raw, written.ended, sum(token in special for token in ids))
 
 
 def figures(said: Sequence[Said], facts: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -174,14 +174,14 @@ class Reader:
     def seen(self, files: list[Path]) -> tuple[Tensor, Tensor]:
         """What the eye says of the pictures in these files: (B, 81, EYE_DIM), and its facts (B, FACTS)."""
         seen = self.model.vision_model(self.vision.pixels([open_picture(file) for file in files]))
-        return seen.last_hidden_state.cpu(), seen.pooler_output.cpu()
+        return seen.cells.cpu(), seen.facts.cpu()
 
     @torch.inference_mode()
     def features(self, eye: Tensor, facts: Tensor) -> Tensor:
         """What the Q-Former makes of it, and the hints without names: (B, 16 + 40, 256)."""
         queries = self.model.query_tokens.expand(len(eye), -1, -1)
         eye = eye.to(queries.device, queries.dtype)
-        asked = self.model.qformer(query_embeds=queries, encoder_hidden_states=eye).last_hidden_state
+        asked = self.model.query(queries, eye)
         hints = self.model.hint_embeddings(self.model.hint_ids(nameless(facts).to(queries.device)))
         return torch.cat([asked, hints], 1)
 

@@ -22,6 +22,7 @@ from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, V
 from plugins.hf.batching import answered_in_groups
 
 if TYPE_CHECKING:
+    from plugins.pocket.engine import PocketEngine
     from plugins.pocket.lookup import EncodedCells
 
 MODEL = Path(__file__).with_name("model")
@@ -121,45 +122,29 @@ class PocketBackend(VisionBackend):
             return "cuda", "a CUDA GPU is there"
         return "cpu", "no CUDA GPU is there"
 
-    def _load(self) -> Any:
-        import torch
+    def _load(self) -> PocketEngine:
         from safetensors import SafetensorError
-        from transformers import PreTrainedTokenizerFast
-        from transformers.utils import logging
+        from tokenizers import Tokenizer
 
         from plugins.pocket.engine import PocketEngine
-        from plugins.pocket.modeling import PocketForConditionalGeneration
+        from plugins.pocket.runtime import PocketModel, WeightsError
 
-        bars = logging.is_progress_bar_enabled()
-        logging.disable_progress_bar()
         try:
-            model, report = PocketForConditionalGeneration.from_pretrained(
-                self.directory,
-                dtype=torch.float32,
-                local_files_only=True,
-                output_loading_info=True,
-            )
-            tokenizer = PreTrainedTokenizerFast.from_pretrained(self.directory, local_files_only=True)
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            model = PocketModel.load(self.directory)
+            tokenizer = Tokenizer.from_file(str(self.directory / "tokenizer.json"))
+        except WeightsError as error:
+            raise BackendError(f"the weights in {self.directory} {error}; export the model again.") from error
+        except (OSError, ValueError, SafetensorError) as error:
             raise BackendError(
                 f"the pocket model in {self.directory} cannot be read: {str(error).splitlines()[0]}"
             ) from error
-        finally:
-            if bars:
-                logging.enable_progress_bar()
-        wrong = [key for kind in ("missing_keys", "unexpected_keys", "mismatched_keys") for key in report[kind]]
-        if wrong:
-            raise BackendError(
-                f"the weights in {self.directory} do not fit the model: {len(wrong)} tensors are missing, unknown "
-                f"or of another shape, first {wrong[0]}; export the model again."
-            )
         if self._trained is not None:
             from safetensors.torch import load_file
 
             from plugins.minigpt4.runtime.training_run import apply
 
             apply(model, load_file(self._trained.tensors), self._trained.lora_scale)
-        return PocketEngine(model.eval().requires_grad_(False).to(self.device), tokenizer)
+        return PocketEngine(model.to(self.device), tokenizer)
 
     @property
     def name(self) -> str:
@@ -221,8 +206,8 @@ class PocketBackend(VisionBackend):
         model, named = self.engine.model, self.options.hints == "all"
         with torch.inference_mode():
             seen = model.vision_model(pixel_values)
-            facts = seen.pooler_output if named else nameless(seen.pooler_output)
-            tokens = model.image_tokens(seen.last_hidden_state, facts)
+            facts = seen.facts if named else nameless(seen.facts)
+            tokens = model.image_tokens(seen.cells, facts)
         # copies: a view would keep the whole batch in memory as long as one of its pictures
         return [
             EncodedCells(row.clone(), fact.clone(), vote.clone() if named else None)
@@ -272,7 +257,7 @@ class PocketBackend(VisionBackend):
 
     def count_tokens(self, text: str) -> int:
         """How many tokens pocket reads `text` as."""
-        return len(self.engine.tokenizer(text, add_special_tokens=False).input_ids)
+        return len(self.engine.tokenizer.encode(text, add_special_tokens=False).ids)
 
     def describe(self) -> dict[str, str]:
         facts = {

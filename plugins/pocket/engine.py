@@ -7,20 +7,20 @@ Format (Zhu et al. 2023, https://arxiv.org/abs/2304.10592, section 3.2):
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from core.vision import Reply
 from plugins.pocket.lookup import Lookup
+from plugins.pocket.runtime import PocketModel
 
 SHORT_CAPTION = "write a short caption."
-STOP = "###"
+STOP, PAD = "###", "<pad>"
 ROLE = re.compile(
     r"#{2,}|\b(human|assistant)\s*:|</?(img|s|pad|image|seen\d|sure\d|group\d|place\d|set\d|none)>", re.IGNORECASE
 )
@@ -59,21 +59,20 @@ def sentences(text: str) -> str:
 
 
 class PocketEngine:
-    """Model and tokenizer together. Thread-safe: of the generations that sample, one at a time."""
+    """Model and tokenizer together. Thread-safe."""
 
-    def __init__(self, model: Any, tokenizer: Any) -> None:
+    def __init__(self, model: PocketModel, tokenizer: Tokenizer) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.lookup = Lookup(model, tokenizer)
         self.embed = model.language_model.get_input_embeddings()
-        self.stop = tokenizer.convert_tokens_to_ids(STOP)
-        self.pad = tokenizer.pad_token_id
-        self.lock = threading.Lock()
+        self.stop: int = tokenizer.token_to_id(STOP)
+        self.pad: int = tokenizer.token_to_id(PAD)
         self.head = self._ids("###Human: <Img>")
         self.room: int = model.config.text_config.max_position_embeddings
 
     def _ids(self, text: str) -> Tensor:
-        ids = self.tokenizer(text, add_special_tokens=False).input_ids
+        ids = self.tokenizer.encode(text, add_special_tokens=False).ids
         return torch.tensor(ids, dtype=torch.long, device=self.embed.weight.device)
 
     def text(self, prompt: PocketPrompt) -> str:
@@ -108,10 +107,10 @@ class PocketEngine:
         return embeds, mask
 
     def answer(self, prompts: Sequence[PocketPrompt], **options: Any) -> list[Reply]:
-        """One answer per prompt; `options` are those of `write`."""
+        """One answer per prompt; `options` are those of `tokens`."""
         return [
             Reply(
-                sentences(self.tokenizer.decode(list(written.ids), skip_special_tokens=True)),
+                sentences(self.decode(written.ids)),
                 "stop" if written.ended else "length",
                 written.prompt_tokens,
                 len(written.ids),
@@ -119,7 +118,18 @@ class PocketEngine:
             for written in self.write(prompts, **options)
         ]
 
-    def write(
+    def write(self, prompts: Sequence[PocketPrompt], **options: Any) -> list[GeneratedIds]:
+        """What the model writes, one per prompt, with marks that an answer would not show; options as in `tokens`."""
+        if not prompts:
+            return []
+        prompt_tokens, steps = self.tokens(prompts, **options)
+        rows = torch.stack(list(steps), 1).tolist()
+        return [
+            GeneratedIds(tuple(row[: row.index(self.stop)] if self.stop in row else row), self.stop in row, read)
+            for row, read in zip(rows, prompt_tokens, strict=True)
+        ]
+
+    def tokens(
         self,
         prompts: Sequence[PocketPrompt],
         *,
@@ -127,70 +137,43 @@ class PocketEngine:
         temperature: float = 0.0,
         top_p: float = 0.9,
         seed: int | None = None,
-        streamer: Any = None,
-    ) -> list[GeneratedIds]:
-        """What the model writes, one per prompt, with marks that an answer would not show; greedy at temperature 0."""
-        if not prompts:
-            return []
-        sampling: dict[str, Any] = {"do_sample": False}
-        if temperature > 0:
-            sampling = {"do_sample": True, "temperature": temperature, "top_p": top_p, "top_k": 0}
-        with torch.inference_mode(), self._chance(seed) if temperature > 0 else nullcontext():
+    ) -> tuple[list[int], Iterator[Tensor]]:
+        """How many tokens each prompt has, those of its picture included; the next token of each, step by step."""
+        with torch.inference_mode():
             embeds, mask = self.batch(prompts, self.room - max_new_tokens)
-            ids = self.model.language_model.generate(
-                inputs_embeds=embeds,
-                attention_mask=mask,
-                max_new_tokens=max_new_tokens,
-                eos_token_id=self.stop,
-                pad_token_id=self.pad,
-                streamer=streamer,
-                **sampling,
-            )
-        rows: list[list[int]] = ids.tolist()
-        read: list[int] = mask.sum(-1).tolist()
-        return [
-            GeneratedIds(
-                tuple(row[: row.index(self.stop)] if self.stop in row else row), self.stop in row, prompt_tokens
-            )
-            for row, prompt_tokens in zip(rows, read, strict=True)
-        ]
-
-    @contextmanager
-    def _chance(self, seed: int | None) -> Iterator[None]:
-        """PyTorch's random numbers for one generation, which all threads share; as they were afterwards."""
-        with self.lock, torch.random.fork_rng(enabled=seed is not None):
-            if seed is not None:
-                torch.manual_seed(seed)
-            yield
+        device = self.embed.weight.device
+        generator = None if seed is None else torch.Generator(device).manual_seed(seed)
+        steps = self.model.generate(
+            embeds,
+            mask,
+            max_new_tokens=max_new_tokens,
+            eos_token_id=self.stop,
+            temperature=temperature,
+            top_p=top_p,
+            generator=generator,
+        )
+        return mask.sum(-1).tolist(), steps
 
     def pieces(self, prompt: PocketPrompt, **options: Any) -> Iterator[str | Reply]:
         """The answer word by word, then the Reply, whose text the joined pieces equal."""
-        from transformers import TextIteratorStreamer
-
-        streamer = TextIteratorStreamer(self.tokenizer, skip_special_tokens=True)
-        failure: list[BaseException] = []
-        replies: list[Reply] = []
-
-        def work() -> None:
-            try:
-                replies.extend(self.answer([prompt], streamer=streamer, **options))
-            except BaseException as error:  # noqa: BLE001 - handed over to the reader below
-                failure.append(error)
-                streamer.end()
-
-        worker = threading.Thread(target=work, daemon=True)
-        worker.start()
-        raw, told = "", ""
-        for piece in streamer:
-            raw += piece
-            # whole words only: a later letter must not change what was already told
+        [prompt_tokens], steps = self.tokens([prompt], **options)
+        ids: list[int] = []
+        sent, ended = "", False
+        for [token] in map(Tensor.tolist, steps):
+            if ended := token == self.stop:
+                break
+            ids.append(token)
+            raw = self.decode(ids)
+            # whole words only: a later letter must not change what was already sent
             ready = sentences(raw.rsplit(" ", 1)[0]) if " " in raw.strip() else ""
-            if ready.startswith(told) and len(ready) > len(told):
-                yield ready[len(told) :]
-                told = ready
-        worker.join()
-        if failure:
-            raise failure[0]
-        rest = sentences(raw)
-        yield rest[len(told) :]
-        yield replies[0]
+            if ready.startswith(sent) and len(ready) > len(sent):
+                yield ready[len(sent) :]
+                sent = ready
+        text = sentences(self.decode(ids))
+        yield text[len(sent) :]
+        yield Reply(text, "stop" if ended else "length", prompt_tokens, len(ids))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of token ids, without the model's own marks."""
+        text: str = self.tokenizer.decode(list(ids), skip_special_tokens=True)
+        return text

@@ -24,8 +24,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import Blip2Config, Blip2ForConditionalGeneration
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from plugins.pocket.colours import BITS, COLOURS, table
 from plugins.pocket.tower import CLASSES, FEATURES, FINE, GRID, MEAN, STD, EfficientNetLite2
@@ -63,11 +61,13 @@ class CertaintyLimits:
     asked: float = 1.0  # odds that a thing off the list needs in some cell where a question names it; 1: never
 
 
-@dataclass
-class EyeOutput(BaseModelOutputWithPooling):
-    """`last_hidden_state` (B, 81, EYE_DIM) for the Q-Former, `pooler_output` (B, FACTS) long: the hints' facts."""
+@dataclass(frozen=True, slots=True)
+class VisionOutput:
+    """What `PocketVision` makes of a batch of pictures."""
 
-    votes: Tensor | None = None  # (B, K, 3): see `PocketVision.votes`
+    cells: Tensor  # (B, 81, EYE_DIM), for the Q-Former
+    facts: Tensor  # (B, FACTS) long, for the hints
+    votes: Tensor  # (B, K, 3): see `PocketVision.votes`
 
 
 def normalise(pixels: Tensor) -> Tensor:
@@ -246,7 +246,7 @@ class PocketVision(nn.Module):
         named = F.one_hot(self.colour_table[steps[:, 0], steps[:, 1], steps[:, 2]].long(), len(COLOURS)).float()
         return named.mean((1, 2)), named[:, 30:60, 30:60].mean((1, 2))
 
-    def forward(self, pixel_values: Tensor, **_: Any) -> EyeOutput:
+    def forward(self, pixel_values: Tensor, **_: Any) -> VisionOutput:
         """All that is made of pictures (B, 3, 260, 260)."""
         cells, colours = self.cells(pixel_values), cell_colours(pixel_values)
         seen = self.neck.look(cells, colours)
@@ -257,7 +257,7 @@ class PocketVision(nn.Module):
             cells = (cells + flipped(there)) / 2
         votes = self.votes(seen)
         facts, seen = self.judge(cells, colours, seen, *self.colour_shares(pixel_values), self.plain(pixel_values))
-        return EyeOutput(last_hidden_state=self.neck.tokens(seen, colours), pooler_output=facts, votes=votes)
+        return VisionOutput(self.neck.tokens(seen, colours), facts, votes)
 
     def votes(self, seen: CellOutputs) -> Tensor:
         """What speaks for each known thing, (B, K, 3): the odds in its best cell, and the place and colour told there.
@@ -389,15 +389,21 @@ def top_colours(shares: Tensor, most: int, least: float) -> Tensor:
     return (order + 1) * keep
 
 
-class PocketForConditionalGeneration(Blip2ForConditionalGeneration):
-    """BLIP-2's class with pocket's eye; one directory of `save_pretrained`, opened by `from_pretrained`."""
+class ImageTokens:
+    """How a picture's facts and queries become image tokens: the part that both classes of the model share.
 
-    def __init__(self, config: Blip2Config) -> None:
-        super().__init__(config)
-        self.vision_model = PocketVision(config.pocket_known, CertaintyLimits(**getattr(config, "pocket_limits", {})))
-        # token ids of the hint words: level 3, confidence 3, group 2, place 9, setting 3, colour 12, and level 3's
-        self.register_buffer("hint_words", torch.zeros(33, dtype=torch.long))
-        self.post_init()
+    One of them is transformers' (`transformers_model.py`, for training), the other plain PyTorch (`runtime.py`).
+    """
+
+    vision_model: PocketVision
+    query_tokens: Tensor  # (1, 16, hidden)
+    hint_words: Tensor  # token ids: level 3, confidence 3, group 2, place 9, setting 3, colour 12, and level 3's
+    language_projection: Any
+    language_model: Any
+
+    def query(self, queries: Tensor, cells: Tensor) -> Tensor:
+        """The Q-Former: (B, 16, hidden) and (B, 81, EYE_DIM) -> (B, 16, hidden)."""
+        raise NotImplementedError
 
     def hint_ids(self, facts: Tensor) -> Tensor:
         """Facts (B, FACTS) -> the hint's tokens (B, HINT_TOKENS)."""
@@ -425,7 +431,7 @@ class PocketForConditionalGeneration(Blip2ForConditionalGeneration):
 
         So a question's word finds its thing by likeness, and finds its place and colour in the same token.
         """
-        words = self.language_model.get_input_embeddings()(ids)
+        words: Tensor = self.language_model.get_input_embeddings()(ids)
         said = ((ids != self.hint_words[20]) & (ids != 0))[..., None].to(words.dtype)  # neither <none> nor padding
 
         def gathered(begin: int, end: int) -> Tensor:
@@ -437,15 +443,15 @@ class PocketForConditionalGeneration(Blip2ForConditionalGeneration):
         parts += [gathered(start, start + 2 + NAME_TOKENS) for start in range(first, HINT_TOKENS, 2 + NAME_TOKENS)]
         return torch.cat(parts, 1)
 
-    def image_tokens(self, eye_tokens: Tensor, facts: Tensor) -> Tensor:
+    def image_tokens(self, cells: Tensor, facts: Tensor) -> Tensor:
         """What the language model is shown of a picture: (B, 81, EYE_DIM), (B, FACTS) -> (B, 56, hidden)."""
-        read, hints = self.unprojected(eye_tokens, facts)
+        read, hints = self.unprojected(cells, facts)
         return torch.cat([self.language_projection(read), hints], 1)
 
-    def unprojected(self, eye_tokens: Tensor, facts: Tensor) -> tuple[Tensor, Tensor]:
+    def unprojected(self, cells: Tensor, facts: Tensor) -> tuple[Tensor, Tensor]:
         """What `language_projection` takes, (B, 16, hidden), and the hints that bypass it, (B, 40, hidden)."""
-        queries = self.query_tokens.expand(eye_tokens.shape[0], -1, -1)
-        read = self.qformer(query_embeds=queries, encoder_hidden_states=eye_tokens.to(queries.dtype)).last_hidden_state
+        queries = self.query_tokens.expand(cells.shape[0], -1, -1)
+        read = self.query(queries, cells.to(queries.dtype))
         return read, self.hint_embeddings(self.hint_ids(facts)).to(read.dtype)
 
     def with_hints(self, tokens: Tensor, facts: Tensor) -> Tensor:
@@ -474,9 +480,3 @@ class PocketForConditionalGeneration(Blip2ForConditionalGeneration):
         if not wanted and (level == facts[:1] or not there):
             return None
         return torch.cat([level, facts[1 : FACTS - 3 * DETECTIONS], facts.new_tensor(listed).flatten()])
-
-    def get_image_features(self, pixel_values: Tensor, *_: Any, **__: Any) -> BaseModelOutputWithPooling:
-        """`pooler_output` (B, 56, hidden), as the class around expects it."""
-        seen = self.vision_model(pixel_values)
-        tokens = self.image_tokens(seen.last_hidden_state, seen.pooler_output)
-        return BaseModelOutputWithPooling(last_hidden_state=seen.last_hidden_state, pooler_output=tokens)

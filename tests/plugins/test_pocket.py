@@ -188,11 +188,11 @@ def test_the_eye_returns_what_the_q_former_expects(pocket: PocketBackend) -> Non
     values = normalise(torch.from_numpy(np.asarray(image)[None].copy()))
     with torch.inference_mode():
         seen = pocket.engine.model.vision_model(values)
-        tokens = pocket.engine.model.get_image_features(values).pooler_output
-    assert seen.last_hidden_state.shape == (1, CELLS, EYE_DIM)
-    assert seen.pooler_output.shape == (1, FACTS)
+        tokens = pocket.engine.model.image_tokens(seen.cells, seen.facts)
+    assert seen.cells.shape == (1, CELLS, EYE_DIM)
+    assert seen.facts.shape == (1, FACTS)
     assert tokens.shape == (1, QUERIES + HINT_TOKENS, 256)
-    palette = {COLOURS[i - 1] for i in seen.pooler_output[0, 7:10].tolist() if i}
+    palette = {COLOURS[i - 1] for i in seen.facts[0, 7:10].tolist() if i}
     assert palette == {"red", "blue"}
 
 

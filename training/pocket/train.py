@@ -28,7 +28,8 @@ from transformers import Blip2Config, Blip2QFormerConfig, Blip2VisionConfig, Lla
 from core.errors import UsageError
 from core.files.atomic import replacing
 from plugins.pocket.engine import SHORT_CAPTION
-from plugins.pocket.modeling import EYE_DIM, HINT_TOKENS, PocketForConditionalGeneration
+from plugins.pocket.modeling import EYE_DIM, HINT_TOKENS
+from plugins.pocket.transformers_model import PocketForConditionalGeneration
 from training.pocket.foundation import LIMITS, known_names, read_truth
 from training.pocket.language import CONTINUE, Pair, PhotoTalk, SceneTalk
 from training.pocket.seeing import as_seen, without_list

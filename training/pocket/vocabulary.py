@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerFast
 from core.datasets.text_lines import split_lines
 from plugins.pocket import modeling
 from plugins.pocket.colours import COLOURS
+from plugins.pocket.transformers_model import PocketForConditionalGeneration
 from training.pocket.language import Hints, PhotoTalk, SceneTalk
 from training.pocket.wording import DO_NOT_KNOW, NOT_A_THING, STRANGER, UNANSWERABLE
 
@@ -108,7 +109,7 @@ def train_tokenizer(text: Iterator[str]) -> PreTrainedTokenizerFast:
     return fast
 
 
-def fill_hint_tables(model: modeling.PocketForConditionalGeneration, tokenizer: PreTrainedTokenizerFast) -> None:
+def fill_hint_tables(model: PocketForConditionalGeneration, tokenizer: PreTrainedTokenizerFast) -> None:
     """Write the tokens of the hints into the model's buffers."""
     eye = model.vision_model
     none = tokenizer.convert_tokens_to_ids("<none>")
