@@ -1,9 +1,9 @@
-"""pocket: a MiniGPT-4 that fits into a wheel. `Blip2ForConditionalGeneration` with a small eye of its own.
+"""pocket: a MiniGPT-4 that fits into a wheel. Built like BLIP-2, with a small vision model.
 
     pixel_values (B, 3, 260, 260)
       -> EfficientNet-Lite2, frozen, ImageNet       (B, 81, 1760)  tower.py: stride 32, and stride 16 folded into it
       -> a detector head on each of the 9x9 cells   (B, 81, 188)   DetectionHead: which known thing, score, centre
-      -> Q-Former, 16 query tokens                  (B, 16, 256)   transformers, unchanged
+      -> Q-Former, 16 query tokens                  (B, 16, 256)   runtime.py, equal to transformers'
       -> one linear layer, `language_projection`    (B, 16, 256)
       -> + 40 hint tokens                           (B, 56, 256)   the classifier's guess, in the language model's words
       -> Llama, 4 layers of 256
