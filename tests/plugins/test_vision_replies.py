@@ -51,7 +51,9 @@ def reader(backend: Any) -> Any:
     if isinstance(backend, TransformersBackend):
         return backend.model.model.language_model
     language_model = backend.engine.model.language_model
-    return language_model.get_encoder() if getattr(language_model.config, "is_encoder_decoder", False) else language_model
+    return (
+        language_model.get_encoder() if getattr(language_model.config, "is_encoder_decoder", False) else language_model
+    )
 
 
 def asked(backend: VisionBackend, words: str, new: int, colour: tuple[int, int, int] = (9, 9, 200)) -> VisualQuestion:
