@@ -66,8 +66,7 @@ class PocketEngine:
         self.tokenizer = tokenizer
         self.lookup = Lookup(model, tokenizer)
         self.embed = model.language_model.get_input_embeddings()
-        self.stop: int = tokenizer.token_to_id(STOP)
-        self.pad: int = tokenizer.token_to_id(PAD)
+        self.stop, self.pad = (tokenizer.encode(mark, add_special_tokens=False).ids[0] for mark in (STOP, PAD))
         self.head = self._ids("###Human: <Img>")
         self.room: int = model.config.text_config.max_position_embeddings
 

@@ -67,12 +67,13 @@ class PocketConfig:
         """From the text of config.json. Raises ValueError where something is missing."""
         raw = json.loads(text)
         try:
-            parts = {
-                name: kind(**{one.name: raw[name][one.name] for one in fields(kind)})
-                for name, kind in (("qformer_config", QFormerConfig), ("text_config", LlamaConfig))
-            }
+            queries, language = raw["qformer_config"], raw["text_config"]
             return cls(
-                raw["num_query_tokens"], raw["pocket_known"], **parts, pocket_limits=raw.get("pocket_limits", {})
+                raw["num_query_tokens"],
+                raw["pocket_known"],
+                QFormerConfig(**{one.name: queries[one.name] for one in fields(QFormerConfig)}),
+                LlamaConfig(**{one.name: language[one.name] for one in fields(LlamaConfig)}),
+                raw.get("pocket_limits", {}),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"config.json has no {error}") from error
