@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from transformers import PreTrainedTokenizerFast
 
 from benchmarks.pocket_small import __main__ as small
 from benchmarks.pocket_small import curation, measure, report, world
@@ -80,7 +81,8 @@ def test_the_trainer_and_pocket_write_a_question_in_the_same_tokens(model: Path)
     recipe = load_recipe("pocket-stage2", {"instructions": ["What do you see?"]})
     tuned = PocketBackend(str(model)).engine
     shipped = PocketBackend().engine
-    words = Wording(recipe, tuned.tokenizer, checked.format).words("There is a duck.", draw="1")
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(model)
+    words = Wording(recipe, tokenizer, checked.format).words("There is a duck.", draw="1")
     picture = torch.zeros(1, shipped.model.config.text_config.hidden_size)
     asked = shipped.text(PocketPrompt(picture, "what do you see?"))
     assert list(words.before) == shipped._ids("###Human: <Img>").tolist() == tuned._ids("###Human: <Img>").tolist()
