@@ -111,20 +111,19 @@ def tasks(engine: Any, turns: int, tokens: int) -> list[Task]:
     """What is measured, on one picture."""
     import torch
 
+    from plugins.hf.generation import GREEDY, StreamDecoder
     from plugins.minigpt4.runtime.conversation import ImageTokens, PromptTurns
-    from plugins.minigpt4.runtime.decoding import GREEDY, Speech
 
     pixels = torch.randn(1, 3, 224, 224, generator=torch.Generator().manual_seed(1)).to(engine.embed.weight.device)
     # every answer has the same length, whatever random numbers would say
     options = replace(GREEDY, max_new_tokens=tokens, min_length=tokens)
-    ends = [*engine.ends]
 
     def look() -> Any:
         return ImageTokens("picture", engine.encode(pixels)[0])
 
     def say(talk: PromptTurns) -> str:
         """The whole prompt through the language model, by transformers."""
-        row = engine.rows.row(0, talk, tokens)
+        row = engine.rows.row(talk, tokens)
         with torch.inference_mode():
             prompt = engine._embed(row, 0, len(row.keys))[None]
         ids = engine.language_model.generate(
@@ -133,13 +132,13 @@ def tasks(engine: Any, turns: int, tokens: int) -> list[Task]:
             do_sample=False,
             max_new_tokens=tokens,
             min_new_tokens=tokens,
-            eos_token_id=ends,
-            suppress_tokens=engine.never,
+            eos_token_id=engine.eos_token_ids,
+            suppress_tokens=engine.suppress_tokens,
             pad_token_id=0,
         )
-        speech = Speech(engine.tokenizer, engine.format.stops)
-        pieces = [speech.feed(token) for token in ids[0].tolist()]
-        return "".join(pieces) + speech.close()
+        decoder = StreamDecoder(engine.tokenizer, engine.format.stops)
+        pieces = [decoder.feed(token) for token in ids[0].tolist()]
+        return "".join(pieces) + decoder.close()
 
     def hold(seen: Any, count: int, answer: Callable[[PromptTurns], str], *, again: bool = False) -> list[str]:
         """One conversation; `again` encodes the picture once more at each later turn."""

@@ -207,9 +207,9 @@ def run(directory: Path, device: str, dtype: str, tell: Callable[[str], None], t
     import torch
 
     from core.testing import make_picture
+    from plugins.hf.generation import GREEDY
     from plugins.minigpt4.runtime.backend import MiniGPT4Backend
     from plugins.minigpt4.runtime.conversation import PromptTurns
-    from plugins.minigpt4.runtime.decoding import GREEDY
     from plugins.minigpt4.runtime.loading import LoadOptions
 
     tell("loading")
@@ -225,10 +225,9 @@ def run(directory: Path, device: str, dtype: str, tell: Callable[[str], None], t
     talk = PromptTurns().ask(seen, "What is in this image?")
     tell("answering")
     first = engine.answer([talk], long)[0]
-    if first.new_tokens != tokens:
-        raise BackendError(f"{tokens} tokens were wanted, {first.new_tokens} came")
+    if first.output_tokens != tokens:
+        raise BackendError(f"{tokens} tokens were wanted, {first.output_tokens} came")
     stamps: list[float] = []
-    steps = engine.counts.steps
     engine.forget()
     start = time.perf_counter()
     pieces = []
@@ -238,13 +237,12 @@ def run(directory: Path, device: str, dtype: str, tell: Callable[[str], None], t
     total = time.perf_counter() - start
     if "".join(pieces) != first.text:
         raise BackendError("what was streamed is not what was answered")
-    steps = engine.counts.steps - steps
-    one = (total - stamps[0]) / max(steps, 1)
+    one = (total - stamps[0]) / max(tokens - 1, 1)
     tell(f"{QUESTIONS} questions at a time")
     engine.forget()
     questions = [PromptTurns().ask(seen, f"Is there a cat or {number} dogs?") for number in range(QUESTIONS)]
     start = time.perf_counter()
-    said = sum(answer.new_tokens for answer in engine.answer(questions, long))
+    said = sum(answer.output_tokens or 0 for answer in engine.answer(questions, long))
     batch = (time.perf_counter() - start) / said
     tell("measuring the memory's bandwidth")
     weights = sum(p.nbytes for name, p in engine.language_model.named_parameters() if "embed_tokens" not in name)
@@ -253,7 +251,7 @@ def run(directory: Path, device: str, dtype: str, tell: Callable[[str], None], t
     rows = [
         ("a token takes, in floors", f"{one / floor:.2f}"),
         (f"a token of {QUESTIONS} answers at a time, in floors", f"{batch / floor:.2f}"),
-        ("tokens of the prompt", str(first.prompt_tokens)),
+        ("tokens of the prompt", str(first.input_tokens)),
         ("the first piece of an answer takes, in floors", f"{stamps[0] / floor:.1f}"),
         ("encoding a picture takes, in floors", f"{looking / floor:.1f}"),
     ]

@@ -88,9 +88,9 @@ def ours(variant: recipe.Variant, model: Path) -> Outputs:
     import torch
 
     from core.images.picture import open_picture
+    from plugins.hf.generation import DecodingOptions
     from plugins.minigpt4.runtime.backend import MiniGPT4Backend
     from plugins.minigpt4.runtime.conversation import ImageTokens, PromptTurns
-    from plugins.minigpt4.runtime.decoding import DecodingOptions
     from plugins.minigpt4.runtime.loading import LoadOptions
 
     backend = MiniGPT4Backend(str(model), options=LoadOptions(dtype="float32", device="cpu"))
@@ -115,7 +115,7 @@ def ours(variant: recipe.Variant, model: Path) -> Outputs:
     talk = PromptTurns()
     for number, turn in enumerate(recipe.TURNS):
         talk = talk.ask(*(seen[part] if isinstance(part, int) else part for part in turn))
-        row = engine.rows.row(0, talk, recipe.MAX_NEW_TOKENS)
+        row = engine.rows.row(talk, recipe.MAX_NEW_TOKENS)
         found[f"turn{number}/tokens"] = [
             token for part in row.parts for token in ([-1] * len(part) if isinstance(part, ImageTokens) else part)
         ]
@@ -129,7 +129,7 @@ def ours(variant: recipe.Variant, model: Path) -> Outputs:
         found[f"turn{number}/next"] = after[0, : recipe.vocabulary_size(variant)]
         answer = engine.answer([talk], options)[0]
         found[f"turn{number}/text"] = codes(answer.text)
-        found[f"turn{number}/length"] = answer.new_tokens
+        found[f"turn{number}/length"] = answer.output_tokens
         talk = talk.answered(answer.text)
     backend.close()
     return {f"{variant.name}/{name}": np.asarray(value) for name, value in found.items()}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from core.entries import one_line
 from core.errors import BackendError, UsageError, printable
-from plugins.hf import checkpoint as opening
-from plugins.hf.checkpoint import Directory
+from plugins.hf import checkpoint
+from plugins.hf.checkpoint import Directory, part
 from plugins.hf.load_options import BaseLoadOptions, placing
 from plugins.minigpt4.runtime.load_options import EXACT
 from plugins.minigpt4.runtime.loading import MEAN, STD
@@ -56,8 +55,8 @@ class LoadedBlip2:
 
 def check(text: str, options: Blip2LoadOptions) -> CheckedBlip2:
     """What can be known without reading the weights. Raises UsageError, BackendError, one line."""
-    path = opening.find(text, "blip2")
-    directory = opening.check(path, "blip2")
+    path = checkpoint.find(text, "blip2")
+    directory = checkpoint.check(path, "blip2")
     config = directory.config
     where = printable(path)
     if (model_type := config.get("model_type")) != "blip-2":
@@ -65,7 +64,7 @@ def check(text: str, options: Blip2LoadOptions) -> CheckedBlip2:
             f"{where} holds a model of type {printable(model_type)!r}, not a BLIP-2; try "
             f"transformers:{printable(text)}."
         )
-    inner = _part(config, "text_config")
+    inner = part(config, "text_config")
     kind = str(inner.get("model_type", "opt"))  # transformers leaves out what is the default
     if kind == "llama":
         raise BackendError(f"{where} is a MiniGPT-4, a BLIP-2 with a Llama inside; say minigpt4:{printable(text)}.")
@@ -78,61 +77,30 @@ def check(text: str, options: Blip2LoadOptions) -> CheckedBlip2:
             "dtype=float16 does not work with Flan-T5: its numbers leave the range of float16, and answers come out "
             "empty or as garbage; say dtype=bfloat16 or dtype=float32."
         )
-    _check_shapes(directory, config)
+    checkpoint.check_projection(directory)
     names = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json")
     if not any((path / name).is_file() for name in names):
         raise BackendError(f"{where} has no tokenizer ({', '.join(names)}); fetch the model again.")
-    size = _part(config, "vision_config").get("image_size", 224)
+    size = part(config, "vision_config").get("image_size", 224)
     image_size = int(size if isinstance(size, int) else size[0])
     prompt = COCO_PROMPT if image_size == COCO_SIZE else ""
     return CheckedBlip2(directory, kind, image_size, prompt if options.caption is None else options.caption)
 
 
-def _check_shapes(directory: Directory, config: Mapping[str, Any]) -> None:
-    """The tensors between the parts must fit both sides: a wrong pair would speak fluent nonsense."""
-    if not directory.shapes:
-        return
-    where = printable(directory.path)
-    projection = directory.shape("language_projection.weight")
-    if projection is None:
-        raise BackendError(f"{where} has no language_projection.weight; fetch or convert the model again.")
-    table = directory.shape("embed_tokens.weight") or directory.shape("language_model.shared.weight")
-    if table is None:
-        return
-    if table[-1] != projection[0]:
-        raise BackendError(
-            f"the projection in {where} leads to size {projection[0]}, but its language model has size {table[-1]}: "
-            "they belong to different models."
-        )
-    vocabulary = _part(config, "text_config").get("vocab_size")
-    if vocabulary is not None and table[0] != vocabulary:
-        raise BackendError(
-            f"the language model in {where} has {table[0]} tokens, but config.json says {vocabulary}; "
-            "fetch the model again."
-        )
-
-
-def _part(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    part = config.get(name) or {}
-    return part if isinstance(part, dict) else {}
-
-
 def load(checked: CheckedBlip2, options: Blip2LoadOptions) -> LoadedBlip2:
     """The model in memory. Raises BackendError, one line, where it cannot be loaded or the weights do not fit it."""
-    from transformers import AutoTokenizer, Blip2ForConditionalGeneration
+    from transformers import Blip2ForConditionalGeneration
 
     path = checked.directory.path
-    device, dtype, why = opening.choose(checked.directory, options, half=checked.decoder_only)
+    device, dtype, why = checkpoint.choose(checked.directory, options, half=checked.decoder_only)
     arguments = placing(options, device, dtype, EXACT)
-    model, _ = opening.load(path, Blip2ForConditionalGeneration.from_pretrained, strict=True, **arguments)
+    model, _ = checkpoint.load(path, Blip2ForConditionalGeneration.from_pretrained, strict=True, **arguments)
+    tokenizer = checkpoint.load_tokenizer(path)
     try:
-        with opening.quiet():
-            tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+        with checkpoint.quiet():
             image_processor = _image_processor(checked)
-    except opening.LOADING_ERRORS as error:
-        raise BackendError(
-            f"the tokenizer or picture settings in {printable(path)} cannot be used: {one_line(error)}."
-        ) from error
+    except checkpoint.LOADING_ERRORS as error:
+        raise BackendError(f"the picture settings in {printable(path)} cannot be used: {one_line(error)}.") from error
     _check_tokenizer(checked, model, tokenizer)
     why_caption = "asked for" if options.caption is not None else f"as models for {checked.image_size} pixels learned"
     choices = {
@@ -154,7 +122,7 @@ def _image_processor(checked: CheckedBlip2) -> Any:
     path = checked.directory.path
     nested = path / "processor_config.json"
     own = (path / "preprocessor_config.json").is_file()
-    if own or (nested.is_file() and "image_processor" in opening.read_json(nested)):
+    if own or (nested.is_file() and "image_processor" in checkpoint.read_json(nested)):
         processor = BlipImageProcessorPil.from_pretrained(path, local_files_only=True)
     else:
         size = {"height": checked.image_size, "width": checked.image_size}

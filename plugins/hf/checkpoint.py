@@ -1,7 +1,6 @@
 """Open a directory in Hugging Face's layout: checked before anything large is read, each choice with its reason.
 
-Shared by the eyes that take such a directory as it is, `transformers:` and `blip2:`; `minigpt4:` knows more about its
-own and shares how one is loaded.
+Shared by `transformers:`, `blip2:` and `minigpt4:`.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ from core.files.model_folder import weight_files
 from plugins.hf.load_options import BaseLoadOptions, choose_device, choose_dtype
 from plugins.hf.memory import BYTES, GB, free_memory
 
+MANIFEST: Final = "manifest.json"  # of `inquisight convert`, written last
 SAMPLES: Final = 256  # of 4 KB, read from a file that is too large to be read as a whole
 # What from_pretrained raises for files that are missing, broken or of another model.
 LOADING_ERRORS: Final = (
@@ -30,11 +30,12 @@ LOADING_ERRORS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """A model's directory with readable configuration and weights that are all there."""
+    """A model's directory with readable configuration and complete weights."""
 
     path: Path
     config: Mapping[str, Any]
-    shapes: Mapping[str, tuple[int, ...]]  # of the stored tensors; empty for a pickle, which is not opened for that
+    files: tuple[Path, ...]  # with the weights
+    shapes: Mapping[str, tuple[int, ...]] = field(repr=False)  # of the stored tensors; empty for a pickle
     digest: str
 
     def bytes(self, dtype: str) -> int:
@@ -60,11 +61,45 @@ def find(text: str, plugin: str) -> Path:
 
 def check(path: Path, plugin: str) -> Directory:
     """What can be known without reading the weights. Raises BackendError, one line."""
-    files = weight_files(path, f"{plugin}:", hub=True)
-    return Directory(path, read_json(path / "config.json"), _shapes(files), _digest(path, files))
+    return describe(path, weight_files(path, f"{plugin}:", hub=True))
 
 
-def read_json(file: Path, way_out: str = "fetch the model again") -> dict[str, Any]:
+def describe(path: Path, files: tuple[Path, ...]) -> Directory:
+    """The directory whose weights are in `files`. Raises BackendError, one line."""
+    return Directory(path, read_json(path / "config.json"), files, _shapes(files), _digest(path, files))
+
+
+def part(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A part of a configuration, such as "text_config"; empty if there is none."""
+    found = config.get(name) or {}
+    return found if isinstance(found, dict) else {}
+
+
+def check_projection(directory: Directory) -> None:
+    """Raise BackendError if a BLIP-2's projection does not fit its language model, which would write nonsense."""
+    if not directory.shapes:
+        return
+    where = printable(directory.path)
+    projection = directory.shape("language_projection.weight")
+    if projection is None:
+        raise BackendError(f"{where} has no language_projection.weight; fetch or convert the model again.")
+    table = directory.shape("embed_tokens.weight") or directory.shape("language_model.shared.weight")
+    if table is None:
+        return
+    if table[-1] != projection[0]:
+        raise BackendError(
+            f"the projection in {where} leads to size {projection[0]}, but its language model has size {table[-1]}: "
+            "they belong to different models; fetch or convert the model again."
+        )
+    vocabulary = part(directory.config, "text_config").get("vocab_size")
+    if vocabulary is not None and table[0] != vocabulary:
+        raise BackendError(
+            f"the language model in {where} has {table[0]} tokens, but config.json says {vocabulary}; "
+            "fetch or convert the model again."
+        )
+
+
+def read_json(file: Path, way_out: str = "fetch or convert the model again") -> dict[str, Any]:
     """Raises BackendError, one line, where there is no such file or no JSON object in it."""
     try:
         value = json.loads(file.read_text("utf-8"))
@@ -89,7 +124,8 @@ def _shapes(files: Sequence[Path]) -> dict[str, tuple[int, ...]]:
                 shapes |= {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
         except (SafetensorError, OSError, ValueError):
             raise BackendError(
-                f"{printable(file)} ({file.stat().st_size} bytes) is cut short or no safetensors file; fetch it again."
+                f"{printable(file)} ({file.stat().st_size} bytes) is cut short or no safetensors file; fetch or "
+                "convert it again."
             ) from None
     return shapes
 
@@ -97,11 +133,13 @@ def _shapes(files: Sequence[Path]) -> dict[str, tuple[int, ...]]:
 def _digest(path: Path, files: Sequence[Path]) -> str:
     """12 hex digits of everything that decides an answer.
 
-    Files up to 64 MB count as a whole, of larger ones the size and samples: reading 15 GB would take longer than
-    loading them does.
+    Files up to 64 MB count as a whole, larger ones by size and samples: reading 15 GB would take longer than loading
+    them. The converter's manifest adds the whole files' sha256, as they were written.
     """
-    hasher = hashlib.sha256()
-    small = {*path.glob("*.json"), *path.glob("*.jinja"), *path.glob("*.model"), *path.glob("*.txt")}
+    manifest = path / MANIFEST
+    written = read_json(manifest).get("files") if manifest.is_file() else None
+    hasher = hashlib.sha256(json.dumps(written, sort_keys=True).encode())
+    small = {*path.glob("*.json"), *path.glob("*.jinja"), *path.glob("*.model"), *path.glob("*.txt")} - {manifest}
     for file in sorted({*small, *files}):
         size = file.stat().st_size
         hasher.update(f"{file.name}:{size}\n".encode())
@@ -180,6 +218,17 @@ def load(
         )
     model.eval()
     return model, unused
+
+
+def load_tokenizer(path: Path) -> Any:
+    """Raises BackendError, one line."""
+    from transformers import AutoTokenizer
+
+    try:
+        with quiet():
+            return AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+    except LOADING_ERRORS as error:
+        raise BackendError(f"the tokenizer in {printable(path)} cannot be used: {one_line(error)}.") from error
 
 
 @contextmanager

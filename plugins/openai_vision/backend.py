@@ -1,11 +1,11 @@
-"""`openai:MODEL` as a vision backend: pictures become data URLs once, questions go to the server together."""
+"""`openai:MODEL` as a vision backend: pictures become data URLs once, questions are sent together."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from core.errors import BackendError, UsageError
 from core.images.picture import Picture
@@ -13,12 +13,11 @@ from core.net.endpoints import find_endpoint
 from core.net.remote import concurrently, for_all
 from core.settings import Settings, get_settings
 from core.stopping import CalledOff
-from core.vision import EncodedImage, Reply, VisionBackend, VisualQuestion
+from core.vision import EncodedImage, Reply, VisualQuestion
+from plugins.base import ReplyBackend
 from plugins.openai_vision.options import EndpointOptions
 from plugins.openai_vision.pictures import data_url
 from plugins.openai_vision.server import EndpointError, Server
-
-CAPTION: Final = "Write one short sentence that says what this image shows."
 
 
 class SomeFailedError(BackendError):
@@ -32,22 +31,18 @@ class SomeFailedError(BackendError):
         self.for_all = for_all
         self.replies = list(replies)
 
-    @property
-    def answers(self) -> list[str | None]:
-        """The texts of `replies`."""
-        return [None if reply is None else reply.text for reply in self.replies]
 
-
-class OpenAIBackend(VisionBackend):
+class OpenAIBackend(ReplyBackend):
     """A model behind an OpenAI-compatible server. Raises UsageError for a name or options that cannot work.
 
-    EndpointOptions follow the model, as in `openai:MODEL?base_url=http://localhost:8000/v1`: see `EndpointOptions`.
+    Options follow the model, as in `openai:MODEL?base_url=http://localhost:8000/v1`: see `EndpointOptions`.
     """
 
     follows_instructions: ClassVar[bool] = True
     streams: ClassVar[bool] = True
     max_images: ClassVar[int] = 16
     interleaves: ClassVar[bool] = True
+    answers_without_pictures: ClassVar[bool] = True
 
     def __init__(self, argument: str | None = None, *, settings: Settings | None = None) -> None:
         model, self.options = EndpointOptions.parse(argument)
@@ -59,10 +54,6 @@ class OpenAIBackend(VisionBackend):
         if endpoint.needs_key:
             raise UsageError(f"openai needs a key for {endpoint.server}: set {endpoint.keys}.")
         self.server = Server(model, endpoint, settings)
-
-    @property
-    def name(self) -> str:
-        return self._name
 
     @property
     def revision(self) -> str:
@@ -79,32 +70,11 @@ class OpenAIBackend(VisionBackend):
                 made[picture.sha256] = EncodedImage(picture.sha256, self.revision, (url,))
         return [made[picture.sha256] for picture in pictures]
 
-    def together(self, images: Sequence[EncodedImage]) -> EncodedImage:
-        """Several encoded pictures as one, in order; none at all gives a question in words alone. Raises UsageError."""
-        if len(images) > self.max_images:
-            raise UsageError(f"{len(images)} pictures in one question, but openai takes 0 to {self.max_images}.")
-        if len(images) == 1:
-            return images[0]
-        digest = hashlib.sha256("+".join(image.sha256 for image in images).encode()).hexdigest()
-        return EncodedImage(digest, self.revision, tuple(url for image in images for url in self._urls(image)))
-
-    def _urls(self, image: EncodedImage) -> tuple[str, ...]:
-        if image.revision != self.revision:
-            raise BackendError(
-                f"this picture was encoded by {image.revision}, not by {self.revision}; encode it again with this eye."
-            )
-        urls: tuple[str, ...] = image.data
-        return urls
-
-    def answer(self, questions: Sequence[VisualQuestion]) -> list[str]:
+    def replies(self, questions: Sequence[VisualQuestion]) -> list[Reply]:
         """All questions are sent at once, `workers` at a time.
 
         Raises BackendError; SomeFailedError, which carries the other answers, where a part of a batch failed.
         """
-        return [reply.text for reply in self.replies(questions)]
-
-    def replies(self, questions: Sequence[VisualQuestion]) -> list[Reply]:
-        """Like `answer`, with why each answer ended and the tokens that the server counted."""
         calls = [partial(self.server.reply, self._messages(question), question.options) for question in questions]
         results = concurrently(calls, workers=self.options.workers, give_up=_in_vain)
         replies = [result for result in results if isinstance(result, Reply)]
@@ -121,38 +91,21 @@ class OpenAIBackend(VisionBackend):
         message = f"{lost} of {len(results)} questions were not answered: {worst}"
         raise SomeFailedError(message, kept, for_all=for_all(worst)) from worst
 
-    def stream(self, question: VisualQuestion) -> Iterator[str]:
-        """The answer as it comes. Raises BackendError."""
-        for piece in self.pieces(question):
-            if isinstance(piece, str):
-                yield piece
-
     def pieces(self, question: VisualQuestion) -> Iterator[str | Reply]:
-        """Like `stream`, with the whole Reply at the end."""
         yield from self.server.pieces(self._messages(question), question.options)
 
     def _messages(self, question: VisualQuestion) -> list[dict[str, Any]]:
         """Each picture right before the words of the turn it came up in. Raises UsageError for too many pictures."""
         messages: list[dict[str, Any]] = []
-        count = 0
-
-        def say(turn: int, words: str) -> None:
-            nonlocal count
-            urls = [url for image in question.entering(turn) for url in self._urls(image)]
-            count += len(urls)
-            detail = {"detail": self.options.detail} if self.options.detail else {}
+        detail = {"detail": self.options.detail} if self.options.detail else {}
+        for urls, words, answer in self._turns(question):
             parts: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": url, **detail}} for url in urls]
             if parts and words:
                 parts.append({"type": "text", "text": words})
             if parts or words:
                 messages.append({"role": "user", "content": parts or words})
-
-        for turn, (asked, answered) in enumerate(question.history):
-            say(turn, asked)
-            messages.append({"role": "assistant", "content": answered})
-        say(len(question.history), CAPTION if question.question is None else question.question)
-        if count > self.max_images:
-            raise UsageError(f"{count} pictures in one conversation, but openai takes 0 to {self.max_images}.")
+            if answer is not None:
+                messages.append({"role": "assistant", "content": answer})
         return messages
 
     def describe(self) -> dict[str, str]:

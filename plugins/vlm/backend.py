@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -11,9 +10,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from core.entries import one_line
-from core.errors import BackendError, InquisightError, UsageError, printable
+from core.errors import BackendError, InquisightError, printable
 from core.images.picture import Picture
-from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
+from core.vision import EncodedImage, GenerationOptions, Reply, VisualQuestion
+from plugins.base import ReplyBackend
 from plugins.hf.batching import KnownPictures, answered_in_groups, control_tokens, without
 from plugins.hf.checkpoint import LOADING_ERRORS
 from plugins.hf.load_options import revision
@@ -21,7 +21,7 @@ from plugins.vlm.loading import HOW, VlmLoadOptions, check, load
 
 if TYPE_CHECKING:
     from plugins.vlm.seeing import Look
-    from plugins.vlm.talking import Listener, PromptRow, TemplateTurn
+    from plugins.vlm.talking import PromptRow, TemplateTurn
 
 BATCH: Final = 8  # questions at a time
 KNOWN_BYTES: Final = 1 << 30  # of pictures with their features
@@ -30,7 +30,7 @@ READ_BYTES: Final = 1 << 30  # of keys and values of what was read
 LESS: Final = "ask about fewer or smaller pictures, or load the model in 8 or 4 bit"
 
 
-class TransformersBackend(VisionBackend):
+class TransformersBackend(ReplyBackend):
     """A vision-language model with a chat template. Raises BackendError where it is missing, incomplete or unfit.
 
     Options may follow the name, as in `transformers:DIRECTORY?quantize=4bit`: see `VlmLoadOptions`. Thread-safe.
@@ -51,9 +51,10 @@ class TransformersBackend(VisionBackend):
         self._choices = loaded.choices
         self.model, self.processor, self.template = loaded.model, loaded.processor, loaded.template
         # imports torch, which `check` above does without
+        from plugins.hf import generation
         from plugins.vlm import reading, seeing, talking
 
-        self._seeing, self._talking = seeing, talking
+        self._seeing, self._talking, self._generation = seeing, talking, generation
         self.tokenizer = self.processor.tokenizer
         self._pictures = seeing.PictureProcessor(self.processor.image_processor, PROCESSED_BYTES)
         self.processor.image_processor = self._pictures
@@ -65,16 +66,12 @@ class TransformersBackend(VisionBackend):
         self._marks = control_tokens(self.tokenizer)
         if mark := getattr(self.processor, "image_token", None):
             self._marks = (str(mark), *self._marks)
-        self._ends = self._end_tokens()
+        self._eos_token_ids = sorted(generation.eos_token_ids(self.model.generation_config, self.tokenizer))
         text_config = self.model.config.get_text_config()
         self.context = int(getattr(text_config, "max_position_embeddings", None) or 1 << 30)
         self._notify = logging.getLogger("inquisight").warning
         where = f"the chat template of {printable(self._directory.path)} ({self._choices['template']})"
         talking.try_template(self.processor, self.template, where)
-
-    @property
-    def name(self) -> str:
-        return self._name
 
     @property
     def revision(self) -> str:
@@ -115,31 +112,11 @@ class TransformersBackend(VisionBackend):
         look.features, look.kind = found
         self.looked += 1
 
-    def together(self, images: Sequence[EncodedImage]) -> EncodedImage:
-        """Several encoded pictures as one, in order: one question can be about all of them. Raises UsageError."""
-        if not 1 < len(images) <= self.max_images:
-            return super().together(images)
-        digest = hashlib.sha256("+".join(image.sha256 for image in images).encode()).hexdigest()
-        return EncodedImage(digest, self.revision, tuple(look for image in images for look in self._looks(image)))
-
-    def _looks(self, image: EncodedImage) -> tuple[Look, ...]:
-        if image.revision != self.revision:
-            raise BackendError(
-                f"this picture was encoded by {printable(image.revision)}, not by {self.revision}; "
-                "encode it again with this backend."
-            )
-        looks: tuple[Look, ...] = image.data
-        return looks
-
     # -- answers ----------------------------------------------------------------------------------------------------
 
-    def answer(self, questions: Sequence[VisualQuestion]) -> list[str]:
-        """Questions with equal options are answered together, where the vision tower's output can be handed on."""
-        return [reply.text for reply in self.replies(questions)]
-
     def replies(self, questions: Sequence[VisualQuestion]) -> list[Reply]:
-        """Like `answer`, with why each answer ended and its tokens, those of images included."""
-        conversations = [self._turns(question) for question in questions]
+        """Questions with equal options are answered together, where the vision tower's output can be handed on."""
+        conversations = [self._conversation(question) for question in questions]
 
         def answer(places: list[int], options: GenerationOptions) -> list[Reply]:
             options = self._limited(options)
@@ -147,24 +124,20 @@ class TransformersBackend(VisionBackend):
 
         return answered_in_groups(questions, BATCH, answer)
 
-    def stream(self, question: VisualQuestion) -> Iterator[str]:
-        yield from (piece for piece in self.pieces(question) if isinstance(piece, str))
-
     def pieces(self, question: VisualQuestion) -> Iterator[str | Reply]:
-        """Like `stream`, with the whole Reply at the end."""
         options = self._limited(question.options)
-        row = self._fitting(self._turns(question), options)
+        row = self._fitting(self._conversation(question), options)
 
-        def run(tell: Callable[[str], None], started: Callable[[Listener], None]) -> Reply:
+        def run(report: Callable[[str], None], cancelled: threading.Event) -> Reply:
             import torch
 
             try:
-                return self._generate([row], options, tell, started)[0]
+                return self._generate([row], options, report, cancelled)[0]
             except torch.OutOfMemoryError as error:
                 self._room()
                 raise BackendError(f"not enough memory for this question; {LESS}.") from error
 
-        yield from self._talking.pieces(run)
+        yield from self._generation.stream(run)
 
     def describe(self) -> dict[str, str]:
         once = "each goes through the vision tower once"
@@ -194,23 +167,13 @@ class TransformersBackend(VisionBackend):
 
     # -- means ------------------------------------------------------------------------------------------------------
 
-    def _turns(self, question: VisualQuestion) -> list[TemplateTurn]:
+    def _conversation(self, question: VisualQuestion) -> list[TemplateTurn]:
         """Each picture before the words of the turn it came up in. Raises UsageError for too many."""
-
-        def turn(number: int, words: str, answer: str | None = None) -> TemplateTurn:
-            looks = tuple(look for image in question.entering(number) for look in self._looks(image))
-            plain = without(words, self._marks)
-            made: TemplateTurn = self._talking.TemplateTurn(
-                looks, plain, None if answer is None else without(answer, self._marks)
-            )
-            return made
-
-        turns = [turn(number, *pair) for number, pair in enumerate(question.history)]
-        words = self._talking.PLAIN if question.question is None else question.question
-        turns.append(turn(len(question.history), words))
-        if (count := sum(len(one.looks) for one in turns)) > self.max_images:
-            raise UsageError(f"{count} pictures in one conversation, but transformers takes 1 to {self.max_images}.")
-        return turns
+        turn = self._talking.TemplateTurn
+        return [
+            turn(looks, without(words, self._marks), None if answer is None else without(answer, self._marks))
+            for looks, words, answer in self._turns(question)
+        ]
 
     def _limited(self, options: GenerationOptions) -> GenerationOptions:
         """With an answer of at most half of what the model reads at once."""
@@ -265,8 +228,8 @@ class TransformersBackend(VisionBackend):
         self,
         rows: Sequence[PromptRow],
         options: GenerationOptions,
-        tell: Callable[[str], None] | None = None,
-        started: Callable[[Listener], None] | None = None,
+        report: Callable[[str], None] | None = None,
+        cancelled: threading.Event | None = None,
     ) -> list[Reply]:
         with self._answering("answer"):
             if all(look.features is not None for row in rows for look in row.looks):
@@ -276,13 +239,11 @@ class TransformersBackend(VisionBackend):
                 inputs = reading.arguments
             else:
                 reading, inputs = None, self._reader.place(rows[0].inputs)
-            listener = self._talking.Listener(self.tokenizer, len(rows), self._ends, tell)
-            if started is not None:
-                started(listener)
-            self._talking.generate(self.model, inputs, listener, options, self._reader.pad)
+            decoders = [self._generation.StreamDecoder(self.tokenizer) for _ in rows]
+            listener = self._generation.Listener(decoders, self._eos_token_ids, report, cancelled)
+            replies = self._talking.generate_replies(self.model, rows, inputs, listener, options, self._reader.pad)
             if reading is not None:
                 self._reader.keep(reading)
-            replies: list[Reply] = listener.finish(rows, options.max_new_tokens)
             return replies
 
     def _room(self) -> bool:
@@ -309,10 +270,3 @@ class TransformersBackend(VisionBackend):
                 raise
             except (*LOADING_ERRORS, IndexError) as error:
                 raise BackendError(f"{type(self.model).__name__} could not {what}: {one_line(error)}.") from error
-
-    def _end_tokens(self) -> list[int]:
-        ends: set[int] = set()
-        for owner in (self.model.generation_config, self.tokenizer):
-            value = getattr(owner, "eos_token_id", None)
-            ends.update(token for token in (value if isinstance(value, list | tuple) else [value]) if token is not None)
-        return sorted(ends)

@@ -19,9 +19,10 @@ from transformers.cache_utils import DynamicLayer
 
 from core.entries import one_line
 from plugins.hf.checkpoint import LOADING_ERRORS
-from plugins.minigpt4.runtime.prefixes import Key, Prefix, PrefixStore, common_prefix, joined, taken
+from plugins.hf.generation import GREEDY_SEARCH
+from plugins.minigpt4.runtime.prefixes import Key, Prefix, PrefixStore, common_prefix, concat_caches, slice_cache
 from plugins.vlm import seeing
-from plugins.vlm.talking import PER_TOKEN, PLAINLY, PromptRow, batched
+from plugins.vlm.talking import PER_TOKEN, PromptRow, batched
 
 # Root mean square of the difference as a share of the numbers' own: rounding, never another position or mask.
 NEAR: Final = {torch.float32: 1e-3}
@@ -88,7 +89,7 @@ class PrefixReader:
         arguments = reading.arguments
         for place, tokens in reading.keep.items():
             cache, mask = arguments["past_key_values"], arguments["attention_mask"]
-            self.store.add(taken(tokens.keys, cache, mask, place))
+            self.store.add(slice_cache(tokens.keys, cache, mask, place))
 
     def forget(self) -> bool:
         """Let go of everything that was kept; whether there was anything."""
@@ -146,7 +147,7 @@ class PrefixReader:
         arguments = self._continued([PromptRow(row.looks, start)], [tokens])
         if arguments is not None and not self.why_not:
             self._run(arguments)
-            self.store.add(taken(tokens.keys, arguments["past_key_values"], arguments["attention_mask"], 0))
+            self.store.add(slice_cache(tokens.keys, arguments["past_key_values"], arguments["attention_mask"], 0))
 
     def _continued(self, rows: Sequence[PromptRow], tokens: Sequence[RowTokens]) -> dict[str, Any] | None:
         """Arguments of generate() that take over what is known. The first time it is tried whether that may be done."""
@@ -181,12 +182,12 @@ class PrefixReader:
         if unread := [look for row in looks for look in row]:
             arguments["mm_encoder_outputs"] = {"image": seeing.joined(unread)}
         if not self.why_not:
-            arguments["past_key_values"] = joined(known, past)
+            arguments["past_key_values"] = concat_caches(known, past)
         return arguments
 
     def _run(self, arguments: dict[str, Any]) -> DynamicCache:
         """One pass over the prompt; the cache of `arguments` has read it then."""
-        self.model.generate(**arguments, **PLAINLY, max_new_tokens=1, pad_token_id=self.pad)
+        self.model.generate(**arguments, **GREEDY_SEARCH, max_new_tokens=1, pad_token_id=self.pad)
         cache: DynamicCache = arguments["past_key_values"]
         return cache
 

@@ -1,10 +1,8 @@
-"""Words and pictures to rows of tokens by the model's own chat template, and rows back to words."""
+"""Turn words and pictures into rows of tokens with the model's own chat template, and generate the answers."""
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -12,26 +10,14 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
-from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
 from core.entries import one_line
 from core.errors import BackendError, printable
 from core.vision import GenerationOptions, Reply
-from plugins.minigpt4.runtime.decoding import Chooser, DecodingOptions, Speech
+from plugins.hf.generation import DecodingOptions, Listener, Sampler, generate
 from plugins.vlm.seeing import PIXELS, Look
 
-PLAIN: Final = "Write one short sentence that says what this picture shows."
 PER_TOKEN: Final = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
-
-# Settings of generate() by which the most probable token is taken, once the logits are as they shall be.
-PLAINLY: Final[dict[str, Any]] = {
-    "max_length": None,
-    "do_sample": False,
-    "num_beams": 1,
-    "temperature": None,
-    "top_p": None,
-    "top_k": None,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,111 +130,21 @@ def _laid(value: Tensor, cut: int, past: int, longest: int, fill: int) -> Tensor
     return torch.cat(padding, dim=-1)
 
 
-class Listener(StoppingCriteria):  # type: ignore[misc]
-    """Hears the tokens of a running generate(): makes them text, tells it, and says when a row is done."""
-
-    def __init__(
-        self, tokenizer: Any, rows: int, ends: Sequence[int], tell: Callable[[str], None] | None = None
-    ) -> None:
-        self.speeches = [Speech(tokenizer, ()) for _ in range(rows)]
-        self.ends = frozenset(ends)
-        self.tell = tell
-        self.left = threading.Event()  # nobody listens any more
-
-    def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:
-        for speech, token in zip(self.speeches, input_ids[:, -1].tolist(), strict=True):
-            if speech.stopped:
-                continue
-            if token in self.ends:
-                self._say(speech.close())
-                speech.stopped = True
-            else:
-                self._say(speech.feed(token))
-        done = [speech.stopped or self.left.is_set() for speech in self.speeches]
-        return torch.tensor(done, device=input_ids.device)
-
-    def finish(self, rows: Sequence[PromptRow], limit: int) -> list[Reply]:
-        """The answer to each row, of at most `limit` new tokens."""
-        for speech in self.speeches:
-            self._say(speech.close())
-        return [
-            Reply(
-                speech.text,
-                "stop" if speech.stopped or len(speech.ids) < limit else "length",
-                len(row),
-                len(speech.ids),
-            )
-            for row, speech in zip(rows, self.speeches, strict=True)
-        ]
-
-    def _say(self, text: str) -> None:
-        if text and self.tell is not None:
-            self.tell(text)
-
-
-class _Choice(LogitsProcessor):  # type: ignore[misc]
-    """Leaves generate() one token per row to take, drawn for that row alone: a batch cannot change its answer."""
-
-    def __init__(self, chooser: Chooser) -> None:
-        self.chooser = chooser
-        self.start: int | None = None
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        start = self.start = input_ids.shape[1] if self.start is None else self.start
-        tokens = self.chooser(scores, input_ids[:, start:], range(len(scores)))
-        return torch.full_like(scores, -torch.inf).scatter_(-1, tokens[:, None], 0.0)
-
-
-def generate(model: Any, inputs: dict[str, Any], listener: Listener, options: GenerationOptions, pad: int) -> None:
-    """Let `listener` hear an answer per row. The model's own generation settings hold where `options` says nothing."""
-    rows = len(listener.speeches)
-    settings = {
-        **PLAINLY,
-        "max_new_tokens": options.max_new_tokens,
-        "pad_token_id": pad,
-        "eos_token_id": sorted(listener.ends) or None,
-        "return_dict_in_generate": False,
-    }
-    choices = LogitsProcessorList()
+def generate_replies(
+    model: Any,
+    rows: Sequence[PromptRow],
+    inputs: dict[str, Any],
+    listener: Listener,
+    options: GenerationOptions,
+    pad: int,
+) -> list[Reply]:
+    """An answer per row. The model's own generation settings hold where `options` says nothing."""
+    sampler = None
     if options.temperature > 0:
-        own = getattr(model.generation_config, "top_k", None) or 0
+        top_k = getattr(model.generation_config, "top_k", None) or 0
         decoding = DecodingOptions(
-            do_sample=True, temperature=options.temperature, top_p=options.top_p, top_k=own, seed=options.seed
+            do_sample=True, temperature=options.temperature, top_p=options.top_p, top_k=top_k, seed=options.seed
         )
-        device = inputs["input_ids"].device
-        choices.append(_Choice(Chooser(decoding, rows, ends=(), never=(), device=device)))
-    model.generate(**inputs, **settings, logits_processor=choices, stopping_criteria=StoppingCriteriaList([listener]))
-
-
-def pieces(run: Callable[[Callable[[str], None], Callable[[Listener], None]], Reply]) -> Iterator[str | Reply]:
-    """What `run(tell, started)` tells, as it comes, then the Reply that it returns.
-
-    It runs in a thread; a reader who leaves early ends it. `run` hands its listener to `started` before it generates.
-    Raises whatever it raises.
-    """
-    told: queue.SimpleQueue[str | Reply | BaseException] = queue.SimpleQueue()
-    listeners: list[Listener] = []
-    left = threading.Event()
-
-    def started(listener: Listener) -> None:
-        listeners.append(listener)
-        if left.is_set():
-            listener.left.set()
-
-    def work() -> None:
-        try:
-            told.put(run(told.put, started))
-        except BaseException as error:  # noqa: BLE001 - raised again where the text is read
-            told.put(error)
-
-    threading.Thread(target=work, daemon=True, name="answer").start()
-    try:
-        piece: str | Reply | BaseException = ""
-        while not isinstance(piece, Reply):
-            if isinstance(piece := told.get(), BaseException):
-                raise piece
-            yield piece
-    finally:
-        left.set()
-        for listener in listeners:
-            listener.left.set()
+        sampler = Sampler(decoding, len(rows))
+    generate(model, inputs, listener, sampler, max_new_tokens=options.max_new_tokens, pad_token_id=pad)
+    return listener.replies([len(row) for row in rows], options.max_new_tokens)

@@ -203,7 +203,7 @@ def with_too_many_layers(made: Path, tmp_path: Path) -> Path:
     ("spec", "words"),
     [
         (lambda made, tmp: f"transformers:{with_own_code(made, tmp)}", ("its own code would have to run",)),
-        (lambda made, tmp: f"blip2:{with_a_broken_tokenizer(made, tmp)}", ("the tokenizer or picture settings",)),
+        (lambda made, tmp: f"blip2:{with_a_broken_tokenizer(made, tmp)}", ("the tokenizer in",)),
         (lambda made, tmp: f"blip2:{with_too_many_layers(made, tmp)}", ("do not fit the model", "missing")),
         (lambda made, tmp: f"transformers:{made / 'llm'}", ("type 'llama', no vision-language model",)),
         (lambda made, tmp: f"minigpt4:{made / 'blip2'}", ("language model is 'opt'",)),

@@ -90,9 +90,9 @@ def test_an_answer_that_the_limit_cuts_says_so(made: Made, kind: str) -> None:
 def test_an_answer_that_the_model_ends_says_so(made: Made, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     backend, everything = made(kind), range(100_000)
     if kind == "transformers":
-        monkeypatch.setattr(backend, "_ends", list(everything))
+        monkeypatch.setattr(backend, "_eos_token_ids", list(everything))
     elif kind != "pocket":  # which has learned to end its answers
-        monkeypatch.setattr(backend.engine, "ends", list(everything))
+        monkeypatch.setattr(backend.engine, "eos_token_ids", list(everything))
     [reply] = backend.replies([asked(backend, "what colour is it?", 60)])
     assert reply.reason == "stop" and not reply.truncated
     assert reply.output_tokens is not None and reply.output_tokens < 60
@@ -131,7 +131,7 @@ def test_a_transformers_model_writes_no_more_than_it_leaves_room_for(
     """Half of what it reads at once is the most: prompt and answer together never exceed the context."""
     backend = made("transformers")
     monkeypatch.setattr(backend, "context", 80)
-    monkeypatch.setattr(backend, "_ends", [])
+    monkeypatch.setattr(backend, "_eos_token_ids", [])
     [reply] = backend.replies([asked(backend, "why?", 500)])
     assert (reply.output_tokens, reply.reason) == (40, "length")
     assert reply.input_tokens is not None and reply.input_tokens + 40 <= 80

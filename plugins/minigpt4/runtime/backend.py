@@ -1,133 +1,129 @@
-"""`minigpt4:DIRECTORY` as a vision backend: checked before it is loaded, every picture looked at once."""
+"""`minigpt4:DIRECTORY` as a vision backend, and what it shares with `blip2:`; checked before the weights are read."""
 
 from __future__ import annotations
 
-import hashlib
-import logging
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from core.errors import BackendError, UsageError
+from core.errors import BackendError
 from core.images.picture import Picture
-from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
+from core.vision import EncodedImage, GenerationOptions, Reply, VisualQuestion
+from plugins.base import ReplyBackend
 from plugins.hf.batching import KnownPictures, answered_in_groups
 from plugins.hf.load_options import revision
 from plugins.minigpt4.runtime.conversation import ImageTokens, PromptTurns
 from plugins.minigpt4.runtime.loading import HOW, LoadOptions, check, load
 
 if TYPE_CHECKING:
-    from plugins.minigpt4.runtime.decoding import DecodingOptions
+    from plugins.hf.generation import DecodingOptions
     from plugins.minigpt4.runtime.engine import Engine
 
 BATCH: Final = 16  # pictures or questions at a time
 KNOWN_BYTES: Final = 256 << 20  # of encoded pictures: some 500 with the 7B model's 32 x 4096 numbers of 4 bytes
-CAPTION: Final = "Write one short sentence that says what this image shows."
 
 
-class MiniGPT4Backend(VisionBackend):
-    """A converted MiniGPT-4. Raises BackendError where the directory is missing, incomplete or of another model.
+class EngineBackend(ReplyBackend):
+    """A backend that answers with an `Engine`; `data` of an encoded picture is a tuple of `ImageTokens`."""
 
-    DecodingOptions may follow the directory, as in `minigpt4:DIRECTORY?quantize=8bit`: see `LoadOptions`.
-    """
-
-    follows_instructions: ClassVar[bool] = True
     streams: ClassVar[bool] = True
-    max_images: ClassVar[int] = 16  # each takes 32 of some 2,000 tokens
-    interleaves: ClassVar[bool] = True
+    plugin: ClassVar[str]
 
-    def __init__(self, argument: str | None = None, *, options: LoadOptions | None = None) -> None:
-        if not argument:
-            raise BackendError(f"minigpt4 needs a directory: minigpt4:DIRECTORY; make one with `{HOW}`.")
-        text, parsed = LoadOptions.parse(argument)
-        self._options = options or parsed
-        self._name = f"minigpt4:{argument}"
-        self._checked = check(Path(text).expanduser(), self._options.format)
-        self._decoding(GenerationOptions())  # an impossible one is refused before anything large is read
-        loaded = load(self._checked, self._options)
-        self._choices = loaded.choices
-        if given := self._options.decoding:
-            self._choices["decoding"] = ", ".join(f"{name} {value:g}" for name, value in given.items())
-        # imports torch and transformers, which `check` above does without
-        from plugins.minigpt4.runtime.engine import Engine
-
-        self.engine: Engine = Engine(
-            loaded.model, loaded.tokenizer, self._checked.format, notify=logging.getLogger("inquisight").warning
-        )
-        self._known = KnownPictures(KNOWN_BYTES, lambda image: sum(int(seen.tokens.nbytes) for seen in image.data))
-
-    @property
-    def name(self) -> str:
-        return self._name
+    def __init__(self, argument: str, engine: Engine, digest: str, choices: dict[str, str]) -> None:
+        self._name = f"{self.plugin}:{argument}"
+        self.engine = engine
+        self._digest = digest
+        self._choices = choices
+        self._known = KnownPictures(KNOWN_BYTES, lambda image: sum(int(part.tokens.nbytes) for part in image.data))
 
     @property
     def revision(self) -> str:
-        return revision("minigpt4", self._checked.digest, self._choices)
+        return revision(self.plugin, self._digest, self._choices)
 
     def encode(self, pictures: Sequence[Picture]) -> list[EncodedImage]:
-        """One pass of the vision tower per different picture, in batches; `data` is a tuple of `ImageTokens`."""
-        with self.engine.lock:  # so that two threads do not look at the same picture
-            return self._known.encode(pictures, self._look, BATCH)
+        """One pass of the vision tower per different picture, in batches."""
+        with self.engine.lock:  # so that two threads do not encode the same picture
+            return self._known.encode(pictures, self._encode_new, BATCH)
 
-    def _look(self, pictures: list[Picture]) -> list[EncodedImage]:
+    def _encode_new(self, pictures: list[Picture]) -> list[EncodedImage]:
         return [
             EncodedImage(picture.sha256, self.revision, (ImageTokens(f"{picture.sha256}:{self.revision}", tokens),))
             for picture, tokens in zip(pictures, self.engine.encode(self._pixels(pictures)), strict=True)
         ]
 
-    def together(self, images: Sequence[EncodedImage]) -> EncodedImage:
-        """Several encoded pictures as one, in order: one question can be about all of them. Raises UsageError.
-
-        Of none: what stands for no picture, since Vicuna can talk in words alone.
-        """
-        if not images:
-            return EncodedImage("", self.revision, ())
-        if not 1 < len(images) <= self.max_images:
-            return super().together(images)
-        digest = hashlib.sha256("+".join(image.sha256 for image in images).encode()).hexdigest()
-        return EncodedImage(digest, self.revision, tuple(seen for image in images for seen in self._seen(image)))
-
-    def answer(self, questions: Sequence[VisualQuestion]) -> list[str]:
-        """Questions with equal options are answered together, those about one picture side by side."""
-        return [reply.text for reply in self.replies(questions)]
-
     def replies(self, questions: Sequence[VisualQuestion]) -> list[Reply]:
-        """Like `answer`, with why each answer ended and its tokens, those of images included."""
+        """Questions with equal options are answered together, those about one picture side by side."""
         conversations = [self._conversation(question) for question in questions]
 
         def answer(places: list[int], options: GenerationOptions) -> list[Reply]:
-            answers = self.engine.answer([conversations[place] for place in places], self._decoding(options))
-            return [one.reply for one in answers]
+            return self.engine.answer([conversations[place] for place in places], self._decoding(options))
 
         return answered_in_groups(questions, BATCH, answer)
 
-    def stream(self, question: VisualQuestion) -> Iterator[str]:
-        yield from self.engine.stream(self._conversation(question), self._decoding(question.options))
-
     def pieces(self, question: VisualQuestion) -> Iterator[str | Reply]:
-        """Like `stream`, with the whole Reply at the end."""
-        for piece in self.engine.pieces(self._conversation(question), self._decoding(question.options)):
-            yield piece if isinstance(piece, str) else piece.reply
-
-    def count_tokens(self, text: str) -> int:
-        """How many tokens of the language model `text` is, without BOS and the conversation's own marks."""
-        return len(self.engine.tokenizer(text, add_special_tokens=False).input_ids)
+        yield from self.engine.pieces(self._conversation(question), self._decoding(question.options))
 
     def describe(self) -> dict[str, str]:
         return {
             "name": self.name,
             "model": "MiniGPT-4",
             "revision": self.revision,
-            "weights": self._checked.digest,
+            "weights": self._digest,
             "context": f"{self.engine.context} tokens",
             **self._choices,
         }
 
     def close(self) -> None:
-        """Let go of the model and everything that was kept."""
+        """Release the model and everything that was kept."""
         self._known.clear()
         self.engine.close()
+
+    @abstractmethod
+    def _pixels(self, pictures: Sequence[Picture]) -> Any:
+        """(B, 3, height, width), normalised."""
+
+    @abstractmethod
+    def _conversation(self, question: VisualQuestion) -> PromptTurns:
+        """The question with its pictures and earlier turns."""
+
+    @abstractmethod
+    def _decoding(self, options: GenerationOptions) -> DecodingOptions:
+        """The engine's options for a question's."""
+
+
+class MiniGPT4Backend(EngineBackend):
+    """A converted MiniGPT-4. Raises BackendError if the directory is missing, incomplete or of another model.
+
+    Options may follow the directory, as in `minigpt4:DIRECTORY?quantize=8bit`: see `LoadOptions`.
+    """
+
+    follows_instructions: ClassVar[bool] = True
+    max_images: ClassVar[int] = 16  # each takes 32 of some 2,000 tokens
+    interleaves: ClassVar[bool] = True
+    answers_without_pictures: ClassVar[bool] = True
+    plugin: ClassVar[str] = "minigpt4"
+
+    def __init__(self, argument: str | None = None, *, options: LoadOptions | None = None) -> None:
+        if not argument:
+            raise BackendError(f"minigpt4 needs a directory: minigpt4:DIRECTORY; make one with `{HOW}`.")
+        text, parsed = LoadOptions.parse(argument)
+        self._options = options or parsed
+        self._checked = check(Path(text).expanduser(), self._options.format)
+        self._decoding(GenerationOptions())  # an impossible one is refused before anything large is read
+        loaded = load(self._checked, self._options)
+        if given := self._options.decoding:
+            loaded.choices["decoding"] = ", ".join(f"{name} {value:g}" for name, value in given.items())
+        # imports torch and transformers, which `check` above does without
+        from plugins.minigpt4.runtime.engine import Engine
+
+        engine = Engine(loaded.model, loaded.tokenizer, self._checked.format)
+        super().__init__(argument, engine, self._checked.digest, loaded.choices)
+
+    def count_tokens(self, text: str) -> int:
+        """How many tokens of the language model `text` is, without BOS and the conversation's own marks."""
+        return len(self.engine.tokenizer(text, add_special_tokens=False).input_ids)
 
     def _pixels(self, pictures: Sequence[Picture]) -> Any:
         """(B, 3, size, size), normalised. Resized by Pillow to a square, as the original's `blip2_image_eval` does."""
@@ -144,32 +140,18 @@ class MiniGPT4Backend(VisionBackend):
         mean, std = torch.tensor(self._checked.mean), torch.tensor(self._checked.std)
         return (pixels - mean[:, None, None]) / std[:, None, None]
 
-    def _seen(self, image: EncodedImage) -> tuple[ImageTokens, ...]:
-        if image.revision != self.revision:
-            raise BackendError(
-                f"this picture was encoded by {image.revision}, not by {self.revision}; "
-                "encode it again with this backend."
-            )
-        seen: tuple[ImageTokens, ...] = image.data
-        return seen
-
     def _conversation(self, question: VisualQuestion) -> PromptTurns:
         """Each picture before the words of the turn it came up in, as in the original. Raises UsageError."""
-
-        def pictures(turn: int) -> list[ImageTokens]:
-            return [seen for image in question.entering(turn) for seen in self._seen(image)]
-
         conversation = PromptTurns()
-        for turn, (asked, answered) in enumerate(question.history):
-            conversation = conversation.ask(*pictures(turn), asked).answered(answered)
-        words = CAPTION if question.question is None else question.question
-        conversation = conversation.ask(*pictures(len(question.history)), words)
-        if (count := len(conversation.pictures)) > self.max_images:
-            raise UsageError(f"{count} pictures in one conversation, but minigpt4 takes 1 to {self.max_images}.")
+        for parts, words, answer in self._turns(question):
+            conversation = conversation.ask(*parts, words)
+            if answer is not None:
+                conversation = conversation.answered(answer)
         return conversation
 
     def _decoding(self, options: GenerationOptions) -> DecodingOptions:
-        from plugins.minigpt4.runtime.decoding import GREEDY, ORIGINAL
+        from plugins.hf.generation import GREEDY
+        from plugins.minigpt4.runtime.engine import ORIGINAL
 
         chosen: dict[str, Any] = {"max_new_tokens": max(options.max_new_tokens, 1), **self._options.decoding}
         if options.temperature <= 0:

@@ -1,4 +1,4 @@
-"""What a language model has already read, kept for the next question: keys and values by the tokens they stand for."""
+"""Keys and values of earlier prompts, stored by their tokens so that later questions can reuse them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from transformers import DynamicCache
 
-# A text token is its id, a picture's token its picture's key and place: two pictures never look alike.
+# A text token is its id; a picture's token is the picture's key with a position, so that pictures never match.
 Key = int | tuple[str, int]
 Layers = list[tuple[Tensor, Tensor]]  # keys and values (1, heads, tokens, head size), one pair per layer
 
@@ -26,7 +26,7 @@ def common_prefix(one: Sequence[Key], other: Sequence[Key]) -> int:
 
 @dataclass(slots=True)
 class Prefix:
-    """Keys and values of one sequence of tokens. The tensors are never written to, so slices of them may be shared."""
+    """Keys and values of one sequence of tokens. The tensors are never changed, so slices of them may be shared."""
 
     keys: tuple[Key, ...]
     layers: Layers = field(repr=False)
@@ -41,8 +41,8 @@ def padded(tokens: Tensor, length: int) -> Tensor:
     return F.pad(tokens, (0, 0, length - tokens.shape[-2], 0))
 
 
-def joined(known: Sequence[tuple[Prefix | None, int]], past: int) -> DynamicCache:
-    """One cache of the first so many tokens of each row's prefix, padded on the left to `past` places."""
+def concat_caches(known: Sequence[tuple[Prefix | None, int]], past: int) -> DynamicCache:
+    """One cache with the first tokens of each row's prefix, padded on the left to `past` places."""
     cache = DynamicCache()
     if not past:
         return cache
@@ -61,18 +61,17 @@ def joined(known: Sequence[tuple[Prefix | None, int]], past: int) -> DynamicCach
     return cache
 
 
-def taken(keys: tuple[Key, ...], cache: DynamicCache, mask: Tensor, place: int) -> Prefix:
-    """What row number `place` of a batch has read: its first len(keys) tokens, without padding.
+def slice_cache(keys: tuple[Key, ...], cache: DynamicCache, mask: Tensor, place: int) -> Prefix:
+    """The first len(keys) tokens of row `place` in a batch's cache, without padding.
 
-    `mask` (B, places) marks the places of the cache that hold tokens; those behind its end are not looked at.
+    `mask` (B, places) marks the places of the cache that hold tokens; places behind its end are ignored.
     """
     chosen = mask[place].bool()
     layers: Layers = []
     for layer in cache.layers:
         k, v = layer.keys[place : place + 1, :, : len(chosen)], layer.values[place : place + 1, :, : len(chosen)]
         if mask.shape[0] > 1 or not bool(chosen.all()):
-            wanted = chosen.to(k.device)
-            k, v = k[:, :, wanted], v[:, :, wanted]
+            k, v = k[:, :, chosen.to(k.device)], v[:, :, chosen.to(v.device)]
         # a slice would keep the whole batch alive
         layers.append((k[:, :, : len(keys)].contiguous(), v[:, :, : len(keys)].contiguous()))
     return Prefix(keys, layers)
@@ -90,7 +89,7 @@ class PrefixStore:
         return len(self._kept)
 
     def find(self, keys: Sequence[Key]) -> tuple[Prefix | None, int]:
-        """The prefix that shares most leading keys with `keys`, and how many."""
+        """The prefix that shares the most leading keys with `keys`, and how many it shares."""
         keys = tuple(keys)
         best, length = None, 0
         for prefix in self._kept.values():
@@ -102,7 +101,7 @@ class PrefixStore:
         return best, length
 
     def add(self, prefix: Prefix) -> None:
-        """Keep it, let go what it contains, and then the oldest until all fits. Too large for the limit: not kept."""
+        """Store a prefix, drop those it contains, then the oldest until all fits. One above the limit is not stored."""
         if prefix.nbytes > self.limit:
             return
         for keys in list(self._kept):

@@ -1,4 +1,4 @@
-"""A conversation as one row of tokens for the language model: tokenised, cut to what fits, with what is told of it."""
+"""Turn a conversation into one row of tokens for the language model, cut to what fits."""
 
 from __future__ import annotations
 
@@ -7,79 +7,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import BackendError
-from core.vision import Reply
 from plugins.minigpt4.runtime.conversation import Format, ImageTokens, PromptTurns
-from plugins.minigpt4.runtime.decoding import Speech
 from plugins.minigpt4.runtime.prefixes import Key
 
 Tokens = list[int] | ImageTokens
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What the model said to one conversation."""
-
-    text: str
-    reason: str  # "stop": it ended by itself; "length": max_new_tokens were reached
-    prompt_tokens: int
-    new_tokens: int
-    dropped: int = 0  # oldest exchanges that no longer fitted
-    notices: tuple[str, ...] = ()  # what the user should know, one sentence each
-
-    @property
-    def reply(self) -> Reply:
-        """The same as the record that all backends give."""
-        return Reply(self.text, self.reason, self.prompt_tokens, self.new_tokens)
-
-
-@dataclass(frozen=True, slots=True)
-class RowText:
-    """Text of one row, certain by now."""
-
-    row: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class RowNotice:
-    """Something the user should know, in one sentence."""
-
-    row: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class RowDone:
-    """A row has ended."""
-
-    row: int
-    answer: Answer
-
-
-Event = RowText | RowNotice | RowDone
-
-
-@dataclass(slots=True)
 class GenerationRow:
-    """One conversation of a batch and what was said to it so far."""
+    """The prompt of one conversation."""
 
-    number: int
     parts: list[Tokens]
     keys: tuple[Key, ...]
     head: int  # length of instructions and first picture
     limit: int  # new tokens
-    speech: Speech
-    dropped: int
-    notices: tuple[str, ...]
-
-    def answer(self) -> Answer:
-        new = len(self.speech.ids)
-        reason = "stop" if self.speech.stopped or new < self.limit else "length"
-        return Answer(self.speech.text, reason, len(self.keys), new, self.dropped, self.notices)
+    dropped: int  # oldest exchanges that did not fit
+    notices: tuple[str, ...]  # for the user, one sentence each
 
 
 class RowWriter:
-    """Makes rows for one tokenizer and format; prompt and answer together never exceed `context` tokens."""
+    """Write rows for one tokenizer and format; prompt and answer together never exceed `context` tokens."""
 
     def __init__(self, tokenizer: Any, format: Format, context: int) -> None:
         self.tokenizer = tokenizer
@@ -88,7 +35,7 @@ class RowWriter:
         self.forbidden = tuple(sorted({str(token) for token in tokenizer.all_special_tokens}))
 
     def tokens(self, conversation: PromptTurns) -> list[Tokens]:
-        """Token ids and pictures in turn. Each piece of text is tokenised by itself; one BOS, at the very start."""
+        """Token ids and pictures in order. Each piece of text is tokenised by itself; one BOS, at the very start."""
         bos = self.tokenizer.bos_token or ""
         parts: list[Tokens] = []
         start = [] if self.tokenizer.bos_token_id is None else [int(self.tokenizer.bos_token_id)]
@@ -98,9 +45,9 @@ class RowWriter:
         return parts
 
     def _ids(self, text: str) -> list[int]:
-        """Each stretch between two BOS is read by itself, as LLaMA's tokenizer of 2023 did it.
+        """Tokenise each stretch between two BOS by itself, as LLaMA's tokenizer of 2023 did.
 
-        It put a blank before each; newer versions put one before the first alone, and `[INST]` would be other tokens.
+        It put a blank before each; newer versions put one before the first only, and `[INST]` would be other tokens.
         """
         bos = self.tokenizer.bos_token
         ids: list[int] = []
@@ -109,8 +56,8 @@ class RowWriter:
             ids += self.tokenizer(stretch, add_special_tokens=False).input_ids
         return ids
 
-    def row(self, number: int, conversation: PromptTurns, max_new_tokens: int) -> GenerationRow:
-        """Raises BackendError where no question is open or the pictures alone do not fit."""
+    def row(self, conversation: PromptTurns, max_new_tokens: int) -> GenerationRow:
+        """Raises BackendError if no question is open or the pictures alone do not fit."""
         if not conversation.exchanges or conversation.exchanges[-1].answer is not None:
             raise BackendError("there is no open question at the end of this conversation.")
         limit = min(max_new_tokens, max(self.context // 2, 1))
@@ -123,14 +70,13 @@ class RowWriter:
                 head = head or len(keys)
             else:
                 keys += part
-        speech = Speech(self.tokenizer, self.format.stops)
-        return GenerationRow(number, parts, tuple(keys), head or len(keys), limit, speech, dropped, notices)
+        return GenerationRow(parts, tuple(keys), head or len(keys), limit, dropped, notices)
 
-    def _fit(self, conversation: PromptTurns, room: int) -> tuple[list[Tokens], int, tuple[str, ...]]:
-        """Leave out the oldest exchanges' words, then the end of the question; never a picture or the instructions."""
+    def _fit(self, conversation: PromptTurns, limit: int) -> tuple[list[Tokens], int, tuple[str, ...]]:
+        """Drop the oldest exchanges' words, then the end of the question; never a picture or the instructions."""
 
         def fits(candidate: PromptTurns) -> bool:
-            return sum(map(len, self.tokens(candidate))) <= room
+            return sum(map(len, self.tokens(candidate))) <= limit
 
         if fits(conversation):
             return self.tokens(conversation), 0, ()
@@ -153,7 +99,7 @@ class RowWriter:
                 pictures = len(conversation.pictures)
                 raise BackendError(
                     f"{pictures} picture{'s' * (pictures != 1)} and the instructions alone take more than the "
-                    f"{room} tokens left beside the answer; ask about fewer pictures or for a shorter answer."
+                    f"{limit} tokens left beside the answer; ask about fewer pictures or for a shorter answer."
                 )
             kept = bisect_left(range(words + 1), True, key=lambda n: not fits(conversation.shortened(n))) - 1
             conversation = conversation.shortened(max(kept, 0))

@@ -241,19 +241,15 @@ def test_what_people_and_models_say_cannot_pose_as_the_prompt(eyes: Eyes) -> Non
 def test_answers_end_before_a_question_of_the_models_own(
     eyes: Eyes, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    from plugins.blip2 import engine as blip2_engine
-    from plugins.minigpt4.runtime import engine as minigpt4_engine
-    from plugins.minigpt4.runtime.decoding import Chooser
+    from plugins.hf.generation import Sampler
 
     eye = eyes[kind]
     script = eye.engine.tokenizer("a red cat. Question: what else?", add_special_tokens=False).input_ids
 
-    class Scripted(Chooser):
-        def __call__(self, logits: torch.Tensor, said: torch.Tensor, rows: object) -> torch.Tensor:
-            return torch.full((len(logits),), script[said.shape[1]])
+    def choose(self: Sampler, logits: torch.Tensor, generated: torch.Tensor) -> torch.Tensor:
+        return torch.full((len(logits),), script[generated.shape[1]])
 
-    monkeypatch.setattr(minigpt4_engine, "Chooser", Scripted)
-    monkeypatch.setattr(blip2_engine, "Chooser", Scripted)
+    monkeypatch.setattr(Sampler, "choose", choose)
     [image, *_] = images_of(eye)
     question = VisualQuestion(image, "What?", options=GenerationOptions(max_new_tokens=60))
     assert eye.answer([question]) == ["a red cat."] == ["".join(eye.stream(question))]
@@ -316,7 +312,7 @@ def test_pictures_are_prepared_as_blip_does(eyes: Eyes, copy: Path) -> None:
     picture = make_picture(width=50, height=20)
     eye = Blip2Backend(str(copy))
     [image], [other] = eye.encode([picture]), eyes["opt"].encode([picture])
-    assert torch.equal(image.data.tokens, other.data.tokens), "the defaults are those of the released models"
+    assert torch.equal(image.data[0].tokens, other.data[0].tokens), "the defaults are those of the released models"
 
 
 def test_one_picture_at_a_time(eyes: Eyes) -> None:
@@ -375,7 +371,7 @@ def tensors(**shapes: object) -> Callable[[Path], object]:
         ),
         (lambda d: (d / "model.safetensors.index.json").write_text("{}"), "names no file"),
         (lambda d: (d / "tokenizer.json").unlink(), "has no tokenizer"),
-        (lambda d: (d / "tokenizer.json").write_text("{}"), "the tokenizer or picture settings in"),
+        (lambda d: (d / "tokenizer.json").write_text("{}"), "the tokenizer in"),
         (change("preprocessor_config.json", size={"height": 56, "width": 56}), "its eye reads 28 x 28"),
         (tensors(language_projection__weight=None), "no language_projection.weight"),
         (tensors(language_projection__weight=32), "leads to size 32, but its language model has size 64"),

@@ -12,11 +12,12 @@ import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from core.vision import Reply
 from plugins.blip2.engine import OptEngine, T5Engine
+from plugins.hf.generation import GREEDY, DecodingOptions
 from plugins.minigpt4.runtime.conversation import ImageTokens, PromptTurns
-from plugins.minigpt4.runtime.decoding import GREEDY, DecodingOptions
-from plugins.minigpt4.runtime.prefixes import taken
-from plugins.minigpt4.runtime.rows import GenerationRow, RowDone, RowText
+from plugins.minigpt4.runtime.prefixes import slice_cache
+from plugins.minigpt4.runtime.rows import GenerationRow
 from tests.plugins.blip2.tiny_blip2 import make_model, make_tokenizer
 
 KINDS = ("opt", "t5")
@@ -68,7 +69,7 @@ def some_talks(engine: OptEngine | T5Engine) -> list[PromptTurns]:
 
 
 def row(engine: OptEngine | T5Engine, talk: PromptTurns) -> GenerationRow:
-    return engine.rows.row(0, talk, 4)
+    return engine.rows.row(talk, 4)
 
 
 def logits(engine: OptEngine | T5Engine, row: GenerationRow) -> torch.Tensor:
@@ -80,12 +81,10 @@ def logits(engine: OptEngine | T5Engine, row: GenerationRow) -> torch.Tensor:
 
 def first_logits(engine: T5Engine, rows: list[GenerationRow]) -> torch.Tensor:
     """(rows, vocabulary) of the first token that T5 says."""
-    from transformers import DynamicCache, EncoderDecoderCache
-
-    start = torch.full((len(rows),), engine.language_model.config.decoder_start_token_id)
+    start = torch.full((len(rows), 1), engine.language_model.config.decoder_start_token_id)
     with torch.inference_mode():
-        cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
-        return engine._step(start, *engine._encode_prompts(rows), cache)
+        found: torch.Tensor = engine.language_model(decoder_input_ids=start, **engine._prompt(rows)[1]).logits[:, -1]
+    return found
 
 
 @pytest.mark.parametrize("side", ["left", "right", "both"])
@@ -115,9 +114,10 @@ def test_padding_on_the_right_changes_no_position_of_t5(models: dict[str, Any]) 
     engine = T5Engine(models["t5"], make_tokenizer("t5"))
     rows = [row(engine, talk) for talk in some_talks(engine)]
     with torch.inference_mode():
-        together, mask = engine._encode_prompts(rows)
+        inputs = engine._prompt(rows)[1]
+        together, mask = inputs["encoder_outputs"].last_hidden_state, inputs["attention_mask"]
         for place, one in enumerate(rows):
-            [alone], _ = engine._encode_prompts([one])
+            [alone] = engine._prompt([one])[1]["encoder_outputs"].last_hidden_state
             assert int(mask[place].sum()) == len(alone) == len(one.keys)
             assert (together[place, : len(alone)] - alone).abs().max() < CLOSE
     batch = first_logits(engine, rows)
@@ -137,7 +137,7 @@ def test_wherever_a_prefix_was_cut_opt_reads_the_rest_the_same(
         for cut in cuts:
             cache, mask, last = engine._read([(one, cut)])
             assert (last[0] - expected[cut - 1]).abs().max() < CLOSE
-            engine.store.add(taken(one.keys[:cut], cache, mask, 0))
+            engine.store.add(slice_cache(one.keys[:cut], cache, mask, 0))
     assert engine.counts.reused > 0 or len(one.keys) == 1
 
 
@@ -156,15 +156,10 @@ def test_random_conversations_say_the_same_alone_in_a_batch_and_in_pieces(
         engine.forget()
         single.append(engine.answer([talk], options)[0])
     assert engine.answer([made[place] for place in order], options) == [single[place] for place in order]
-    told, ends = [""] * len(made), {}
-    for event in engine.events(made, options):
-        if isinstance(event, RowText):
-            assert event.row not in ends, "nothing comes after a row's end"
-            told[event.row] += event.text
-        elif isinstance(event, RowDone):
-            ends[event.row] = event.answer
-    assert [ends[place] for place in range(len(made))] == single
-    assert told == [answer.text for answer in single]
+    for talk, answer in zip(made, single, strict=True):
+        *pieces, reply = engine.pieces(talk, options)
+        assert reply == answer and isinstance(reply, Reply)
+        assert "".join(map(str, pieces)) == answer.text
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -186,6 +181,6 @@ def test_bfloat16_differs_by_its_rounding_only(models: dict[str, Any], kind: str
         share = error(logits(half, other), expected)
         assert share < 0.15
         with torch.inference_mode():
-            half.store.add(taken(other.keys[:3], *half._read([(other, 3)])[:2], 0))
+            half.store.add(slice_cache(other.keys[:3], *half._read([(other, 3)])[:2], 0))
             share = error(half._read([(other, len(other.keys))])[2][0], expected[-1])
         assert share < 0.15

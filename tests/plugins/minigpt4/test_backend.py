@@ -15,9 +15,10 @@ from safetensors.torch import load_file, save_file
 from core.errors import BackendError, InquisightError, UsageError
 from core.testing import VisionBackendTests, make_picture
 from core.vision import GenerationOptions, VisionBackend, VisualQuestion
+from plugins.hf.generation import DecodingOptions
 from plugins.minigpt4.runtime.backend import MiniGPT4Backend
 from plugins.minigpt4.runtime.conversation import LLAMA2, VICUNA
-from plugins.minigpt4.runtime.decoding import ORIGINAL, DecodingOptions
+from plugins.minigpt4.runtime.engine import ORIGINAL
 from plugins.minigpt4.runtime.loading import LoadOptions, check
 from plugins.minigpt4.runtime.modeling import MiniGPT4WithoutQFormer
 from tests.plugins.minigpt4.tiny import make_model, save
@@ -181,8 +182,8 @@ def tensors(**shapes: object) -> Callable[[Path], object]:
         (change("config.json", model_type="llava"), "type 'llava', not a MiniGPT-4"),
         (change("config.json", text_config={"model_type": "opt"}), "language model is 'opt'"),
         (lambda d: (d / "model.safetensors").unlink(), "has no weights: expected model.safetensors"),
-        (lambda d: (d / "model.safetensors").write_bytes(b"<html>not found</html>"), "not a safetensors file"),
-        (lambda d: (d / "model.safetensors").open("ab").write(b"x"), "cut short or too long"),
+        (lambda d: (d / "model.safetensors").write_bytes(b"<html>not found</html>"), "no safetensors file"),
+        (lambda d: (d / "model.safetensors").open("ab").write(b"x"), "cut short or no safetensors file"),
         (
             lambda d: (d / "model.safetensors.index.json").write_text('{"weight_map": {"a": "m-1-of-2.safetensors"}}'),
             "m-1-of-2.safetensors is missing",

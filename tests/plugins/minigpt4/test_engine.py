@@ -10,8 +10,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from plugins.hf.generation import GREEDY
 from plugins.minigpt4.runtime.conversation import LLAMA2, VICUNA, ImageTokens, PromptTurns
-from plugins.minigpt4.runtime.decoding import GREEDY
 from plugins.minigpt4.runtime.engine import Engine
 from tests.plugins.minigpt4.tiny import QUERIES, make_engine, make_model, pixels, see
 
@@ -52,11 +52,15 @@ def plain(engine: Engine, conversation: PromptTurns, images: torch.Tensor, new: 
         embeds[prompt == engine.model.config.image_token_index] = features.flatten(0, 1)
         if len(images) == 1:
             out = engine.model.generate(
-                pixel_values=images, input_ids=prompt, max_new_tokens=new, do_sample=False, suppress_tokens=engine.never
+                pixel_values=images,
+                input_ids=prompt,
+                max_new_tokens=new,
+                do_sample=False,
+                suppress_tokens=engine.suppress_tokens,
             )
             return list(out[0, len(ids) :].tolist())
         out = engine.language_model.generate(
-            inputs_embeds=embeds, max_new_tokens=new, do_sample=False, suppress_tokens=engine.never
+            inputs_embeds=embeds, max_new_tokens=new, do_sample=False, suppress_tokens=engine.suppress_tokens
         )
     return list(out[0].tolist())
 
@@ -116,8 +120,8 @@ def test_a_turn_reads_only_what_is_new(engine: Engine) -> None:
     before = replace(engine.counts)
     answer = engine.answer([talk.ask("Why?")], SHORT)[0]
     new = engine.counts.read - before.read
-    assert engine.counts.reused - before.reused > answer.prompt_tokens // 2
-    assert new + engine.counts.reused - before.reused == answer.prompt_tokens
+    assert engine.counts.reused - before.reused > answer.input_tokens // 2
+    assert new + engine.counts.reused - before.reused == answer.input_tokens
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
@@ -140,7 +144,7 @@ def test_questions_about_one_picture_read_it_once(model: object) -> None:
     questions = [f"Is there a {thing} in it?" for thing in ("cat", "dog", "house", "tree", "猫")]
     talks = [PromptTurns().ask(one, question) for question in questions]
     answers = engine.answer(talks, SHORT)
-    rows = [engine.rows.row(0, talk, 12).keys for talk in talks]
+    rows = [engine.rows.row(talk, 12).keys for talk in talks]
     shared = rows[0].index(("picture 1", QUERIES - 1)) + 1
     assert engine.counts.pictures == 1
     assert engine.counts.prefills == 2, "the common part once, then what differs"
@@ -202,7 +206,7 @@ def test_half_precision_stays_near(model: object, dtype: torch.dtype) -> None:
     assert half.answer([same], SHORT) == half.answer([same], SHORT)
     with torch.inference_mode():
         logits = [
-            e._read([(row, len(row.keys))])[2] for e, t in ((exact, talk), (half, same)) if (row := e.rows.row(0, t, 5))
+            e._read([(row, len(row.keys))])[2] for e, t in ((exact, talk), (half, same)) if (row := e.rows.row(t, 5))
         ]
     spread = logits[0].std()
     assert (logits[1].float() - logits[0]).abs().max() < spread, "rounding of 16 bit, not another model"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,12 +12,10 @@ import pytest
 import torch
 
 from core.errors import BackendError, UsageError
-from plugins.minigpt4.runtime import engine as engine_module
+from plugins.hf.generation import GREEDY, DecodingOptions, Sampler, StreamDecoder
 from plugins.minigpt4.runtime.conversation import ImageTokens, PromptTurns
-from plugins.minigpt4.runtime.decoding import GREEDY, ORIGINAL, Chooser, DecodingOptions, Speech
-from plugins.minigpt4.runtime.engine import Engine
+from plugins.minigpt4.runtime.engine import ORIGINAL, Engine
 from plugins.minigpt4.runtime.prefixes import Prefix, PrefixStore
-from plugins.minigpt4.runtime.rows import RowNotice, RowText
 from tests.plugins.minigpt4.tiny import make_engine, make_llama_tokenizer, make_model, make_tokenizer, see
 
 SHORT = replace(GREEDY, max_new_tokens=12)
@@ -45,11 +44,10 @@ def model_says(monkeypatch: pytest.MonkeyPatch) -> Says:
             tokens = [token for piece in pieces for token in tokenizer(piece, add_special_tokens=False).input_ids]
             ids.append(tokens + [2] * 99 if end else tokens * 50)
 
-        class Scripted(Chooser):
-            def __call__(self, logits: torch.Tensor, said: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
-                return torch.tensor([ids[row][said.shape[1]] for row in rows])
+        def choose(self: Sampler, logits: torch.Tensor, generated: torch.Tensor) -> torch.Tensor:
+            return torch.tensor([row[generated.shape[1]] for row in ids])
 
-        monkeypatch.setattr(engine_module, "Chooser", Scripted)
+        monkeypatch.setattr(Sampler, "choose", choose)
 
     return script
 
@@ -78,7 +76,7 @@ def test_a_stop_string_counts_however_it_is_tokenised(engine: Engine, model_says
 def test_an_answer_that_reaches_its_length_says_so(engine: Engine, model_says: Says) -> None:
     model_says("ab", end=False)
     [answer] = engine.answer(talks(engine, 1), replace(GREEDY, max_new_tokens=7))
-    assert (answer.text, answer.reason, answer.new_tokens) == ("abababa", "length", 7)
+    assert (answer.text, answer.reason, answer.output_tokens) == ("abababa", "length", 7)
 
 
 def test_characters_of_several_tokens_are_told_whole(engine: Engine, model_says: Says) -> None:
@@ -91,7 +89,7 @@ def test_characters_of_several_tokens_are_told_whole(engine: Engine, model_says:
 def test_what_was_held_back_comes_at_the_end(engine: Engine, model_says: Says) -> None:
     model_says("written in C#")
     assert "".join(engine.stream(talks(engine, 1)[0], replace(GREEDY, max_new_tokens=60))) == "written in C#"
-    speech = Speech(make_tokenizer(), ("###",))
+    speech = StreamDecoder(make_tokenizer(), ("###",))
     told = [speech.feed(token) for token in make_tokenizer()("# ## C", add_special_tokens=False).input_ids]
     assert "".join(told) + speech.close() == "# ## C"
 
@@ -100,20 +98,11 @@ def test_what_was_held_back_comes_at_the_end(engine: Engine, model_says: Says) -
 def test_a_tokenizer_like_llamas_tells_the_same(stop: list[str]) -> None:
     tokenizer = make_llama_tokenizer()
     said = tokenizer("eine 猫 und zwei füße", add_special_tokens=False).input_ids
-    speech = Speech(tokenizer, ("###",))
+    speech = StreamDecoder(tokenizer, ("###",))
     pieces = [speech.feed(token) for token in [*said, *tokenizer.convert_tokens_to_ids(stop)]]
     assert speech.stopped and speech.close() == ""
     assert "".join(pieces) == speech.text == "eine 猫 und zwei füße"
     assert sum(map(bool, pieces)) > 12 and not any("\N{REPLACEMENT CHARACTER}" in piece for piece in pieces)
-
-
-def test_rows_of_one_batch_come_as_events(engine: Engine, model_says: Says) -> None:
-    model_says("one", "two two")
-    told: dict[int, str] = {}
-    for event in engine.events(talks(engine, 2), SHORT):
-        if isinstance(event, RowText):
-            told[event.row] = told.get(event.row, "") + event.text
-    assert told == {0: "one", 1: "two two"}
 
 
 # -- context ----------------------------------------------------------------------------------------------------------
@@ -132,22 +121,21 @@ def test_when_the_context_is_full_the_oldest_exchanges_go(model: object) -> None
     heard: list[str] = []
     engine = make_engine(model=model, context=300, notify=heard.append)
     talk = long_talk(engine, 12)
-    events = list(engine.events([talk], SHORT))
     [answer] = engine.answer([talk], SHORT)
-    assert answer.dropped > 2 and answer.prompt_tokens <= 300 - 12
-    kept = engine.rows.row(0, talk, 12)
+    kept = engine.rows.row(talk, 12)
+    assert kept.dropped > 2 and answer.input_tokens == len(kept.keys) <= 300 - 12
     assert [part.key for part in kept.parts if isinstance(part, ImageTokens)] == ["picture 1", "picture 2"]
     text = "".join(engine.tokenizer.decode(part) for part in kept.parts if not isinstance(part, ImageTokens))
     assert "Give the following image" in text and "the last question" in text
-    assert "number 0" not in text and f"number {answer.dropped}" in text and "number 11" in text
-    assert heard == list(answer.notices) and f"{answer.dropped} exchanges" in heard[0]
-    assert [event.text for event in events if isinstance(event, RowNotice)] == heard
-    assert answer.text == make_engine(model=model).answer([talk.without_oldest(answer.dropped)], SHORT)[0].text
+    assert "number 0" not in text and f"number {kept.dropped}" in text and "number 11" in text
+    assert heard == list(kept.notices) and f"{kept.dropped} exchanges" in heard[0]
+    assert "".join(engine.stream(talk, SHORT)) == answer.text and heard == [heard[0]] * 2
+    assert answer.text == make_engine(model=model).answer([talk.without_oldest(kept.dropped)], SHORT)[0].text
 
 
 def test_no_more_goes_than_must(model: object) -> None:
     engine = make_engine(model=model, context=300)
-    row = engine.rows.row(0, long_talk(engine, 12), 12)
+    row = engine.rows.row(long_talk(engine, 12), 12)
     parts = engine.rows.tokens(long_talk(engine, 12).without_oldest(row.dropped - 1))
     assert sum(map(len, parts)) > 300 - 12
 
@@ -157,7 +145,7 @@ def test_a_question_that_is_too_long_loses_its_end(model: object) -> None:
     engine = make_engine(model=model, context=300, notify=heard.append)
     [one] = see(engine, 1)
     [answer] = engine.answer([PromptTurns().ask(one, "abc " * 300)], SHORT)
-    assert answer.prompt_tokens <= 300 - 12 and answer.dropped == 0
+    assert answer.input_tokens is not None and answer.input_tokens <= 300 - 12
     assert len(heard) == 1 and "question is too long" in heard[0]
 
 
@@ -194,21 +182,20 @@ def test_the_originals_defaults() -> None:
 
 def test_sampling_follows_the_probabilities() -> None:
     logits = torch.log(torch.tensor([0.5, 0.3, 0.15, 0.05])).repeat(2000, 1)
-    chooser = Chooser(DecodingOptions(do_sample=True, seed=None), 2000, ends=[], never=[], device="cpu")
-    drawn = chooser(logits, torch.empty((2000, 0), dtype=torch.long), range(2000))
+    drawn = Sampler(DecodingOptions(do_sample=True), 2000).choose(logits, torch.empty((2000, 0), dtype=torch.long))
     shares = torch.bincount(drawn, minlength=4) / 2000
     assert torch.allclose(shares, torch.tensor([0.5, 0.3, 0.15, 0.05]), atol=0.06)
-    nucleus = Chooser(DecodingOptions(do_sample=True, top_p=0.6), 2000, ends=[], never=[], device="cpu")
-    assert set(nucleus(logits, torch.empty((2000, 0), dtype=torch.long), range(2000)).tolist()) == {0, 1}
+    nucleus = Sampler(DecodingOptions(do_sample=True, top_p=0.6), 2000)
+    assert set(nucleus.choose(logits, torch.empty((2000, 0), dtype=torch.long)).tolist()) == {0, 1}
 
 
 def test_repetition_penalty_and_minimum_length_act(engine: Engine) -> None:
     logits = torch.tensor([[0.0, 0.0, 5.0, 4.0]])
     nothing, three = torch.empty((1, 0), dtype=torch.long), torch.tensor([[3]])
-    assert Chooser(GREEDY, 1, ends=[2], never=[], device="cpu")(logits, nothing, [0]).item() == 2
-    assert Chooser(replace(GREEDY, min_length=1), 1, ends=[2], never=[], device="cpu")(logits, nothing, [0]).item() == 3
-    punished = Chooser(replace(GREEDY, repetition_penalty=9.0), 1, ends=[], never=[2], device="cpu")
-    assert punished(logits, three, [0]).item() in {0, 1, 3}
+    assert Sampler(GREEDY, 1, eos_token_ids=[2]).choose(logits, nothing).item() == 2
+    assert Sampler(replace(GREEDY, min_length=1), 1, eos_token_ids=[2]).choose(logits, nothing).item() == 3
+    punished = Sampler(replace(GREEDY, repetition_penalty=9.0), 1, suppress_tokens=[2])
+    assert punished.choose(logits, three).item() in {0, 1, 3}
     assert punished.processors(three, logits)[0, 3].item() == pytest.approx(4 / 9)
 
 
@@ -216,11 +203,11 @@ def test_beams_equal_those_of_transformers(engine: Engine) -> None:
     batch = talks(engine, 2)
     answers = engine.answer(batch, replace(SHORT, num_beams=3))
     assert [engine.answer([talk], replace(SHORT, num_beams=3))[0].text for talk in batch] == [a.text for a in answers]
-    row = engine.rows.row(0, batch[0], 12)
+    row = engine.rows.row(batch[0], 12)
     with torch.inference_mode():
         ids = engine.language_model.generate(
             inputs_embeds=engine._embed(row, 0, len(row.keys))[None], num_beams=3, max_new_tokens=12,
-            suppress_tokens=engine.never,
+            suppress_tokens=engine.suppress_tokens,
         )  # fmt: skip
     text = engine.tokenizer.decode(ids[0], skip_special_tokens=True).split("###")[0].strip()
     assert answers[0].text == text
@@ -237,7 +224,7 @@ def test_impossible_options_are_refused_by_name(name: str, value: Any) -> None:
 
 
 def test_the_placeholder_is_never_said(engine: Engine) -> None:
-    assert engine.never == [engine.model.config.image_token_index]
+    assert engine.suppress_tokens == [engine.model.config.image_token_index]
 
 
 # -- memory -----------------------------------------------------------------------------------------------------------
@@ -277,14 +264,16 @@ def test_answers_do_not_depend_on_what_is_kept(model: object, limit: int) -> Non
 
 def out_of_memory(engine: Engine, monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     """From `rows` rows on the memory does not suffice."""
-    real = engine._forward
+    real = engine.language_model.forward
 
-    def forward(embeds: torch.Tensor, *rest: Any) -> torch.Tensor:
-        if len(embeds) >= rows:
+    @functools.wraps(real)
+    def forward(input_ids: torch.Tensor | None = None, **inputs: Any) -> Any:
+        given = input_ids if input_ids is not None else inputs["inputs_embeds"]
+        if len(given) >= rows:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return real(embeds, *rest)
+        return real(input_ids=input_ids, **inputs)
 
-    monkeypatch.setattr(engine, "_forward", forward)
+    monkeypatch.setattr(engine.language_model, "forward", forward)
 
 
 def test_out_of_memory_halves_the_batch_and_says_so(model: object, monkeypatch: pytest.MonkeyPatch) -> None:

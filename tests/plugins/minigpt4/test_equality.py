@@ -11,11 +11,12 @@ import torch.nn.functional as F
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from core.vision import Reply
+from plugins.hf.generation import GREEDY, DecodingOptions
 from plugins.minigpt4.runtime.conversation import FORMATS, Format, ImageTokens, PromptTurns
-from plugins.minigpt4.runtime.decoding import GREEDY, ORIGINAL, DecodingOptions
-from plugins.minigpt4.runtime.engine import Engine
-from plugins.minigpt4.runtime.prefixes import taken
-from plugins.minigpt4.runtime.rows import GenerationRow, RowDone, RowText
+from plugins.minigpt4.runtime.engine import ORIGINAL, Engine
+from plugins.minigpt4.runtime.prefixes import slice_cache
+from plugins.minigpt4.runtime.rows import GenerationRow
 from tests.plugins.minigpt4.tiny import make_engine, make_model, see
 
 CLOSE = 1e-3  # of logits that spread over some 40
@@ -48,7 +49,7 @@ def conversation(talk: Talk, seen: Sequence[ImageTokens]) -> PromptTurns:
 
 
 def row(engine: Engine, talk: PromptTurns) -> GenerationRow:
-    return engine.rows.row(0, talk, 4)
+    return engine.rows.row(talk, 4)
 
 
 @torch.inference_mode()
@@ -101,7 +102,7 @@ def test_wherever_a_prefix_was_cut_the_rest_reads_the_same(model: object, talk: 
         for cut in cuts:
             cache, mask, last = engine._read([(one, cut)])
             assert (last[0] - expected[cut - 1]).abs().max() < CLOSE
-            engine.store.add(taken(one.keys[:cut], cache, mask, 0))
+            engine.store.add(slice_cache(one.keys[:cut], cache, mask, 0))
     assert engine.counts.reused > 0
 
 
@@ -129,16 +130,10 @@ def test_a_batch_in_any_order_says_what_each_says_alone(
 def test_what_is_told_in_pieces_is_what_is_answered(model: object, batch: list[Talk]) -> None:
     engine = make_engine(model=model)
     made = [conversation(talk, see(engine, 1, 2, 3)) for talk in batch]
-    told, ends = [""] * len(made), {}
-    for event in engine.events(made, FEW):
-        if isinstance(event, RowText):
-            assert event.row not in ends, "nothing comes after a row's end"
-            told[event.row] += event.text
-        elif isinstance(event, RowDone):
-            ends[event.row] = event.answer
-    answers = engine.answer(made, FEW)
-    assert [ends[place] for place in range(len(made))] == answers
-    assert told == [answer.text for answer in answers]
+    for talk, answer in zip(made, engine.answer(made, FEW), strict=True):
+        *pieces, reply = engine.pieces(talk, FEW)
+        assert reply == answer and isinstance(reply, Reply)
+        assert "".join(map(str, pieces)) == answer.text
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 0.15), (torch.float16, 0.02)])
@@ -151,7 +146,7 @@ def test_16_bit_differs_by_its_rounding_only(model: object, dtype: torch.dtype, 
         assert error < tolerance
         one = row(half, same)
         with torch.inference_mode():
-            half.store.add(taken(one.keys[:9], *half._read([(one, 9)])[:2], 0))
+            half.store.add(slice_cache(one.keys[:9], *half._read([(one, 9)])[:2], 0))
             cached = half._read([(one, len(one.keys))])[2][0].float()
         assert (cached - expected[-1]).pow(2).mean().sqrt() / expected.std() < tolerance
     assert half.counts.reused > 0

@@ -104,5 +104,5 @@ def test_no_picture_is_lost_or_doubled(
 
 def test_more_pictures_than_it_takes_are_one_line(eye: MiniGPT4Backend, images: list[EncodedImage]) -> None:
     question = VisualQuestion(images[0], "Which?", images=tuple((0, images[1]) for _ in range(16)))
-    with pytest.raises(UsageError, match="17 pictures in one conversation, but minigpt4 takes 1 to 16"):
+    with pytest.raises(UsageError, match=r"17 pictures in one conversation, but minigpt4:.* takes at most 16"):
         eye.answer([question])

@@ -23,7 +23,8 @@ from core.registry import Registry
 from core.settings import load_settings
 from core.testing import VisionBackendTests, make_picture
 from core.vision import GenerationOptions, VisionBackend, VisualQuestion
-from plugins.openai_vision.backend import CAPTION, OpenAIBackend
+from plugins.base import CAPTION
+from plugins.openai_vision.backend import OpenAIBackend
 from tests.plugins.openai_vision.seeing_server import KEY, VARIABLES, eye, get, received, seeing_openai, settings
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)

@@ -18,8 +18,9 @@ from core.images.picture import Picture
 from core.registry import Registry
 from core.testing import VisionBackendTests, make_picture
 from core.vision import EncodedImage, GenerationOptions, VisionBackend, VisualQuestion
+from plugins.base import CAPTION
 from plugins.vlm.backend import TransformersBackend
-from plugins.vlm.talking import PLAIN, TemplateTurn, messages
+from plugins.vlm.talking import TemplateTurn, messages
 from tests.plugins.vlm.tiny_vlm import FAMILIES, LOOK_ONCE, MORE
 
 OPTIONS = GenerationOptions(max_new_tokens=10)
@@ -270,7 +271,7 @@ def asked(backend: TransformersBackend, question: VisualQuestion) -> str:
     """The prompt of a question as text, pictures as their marks."""
     from plugins.vlm.talking import render
 
-    return render(backend.processor, backend.template, backend._turns(question))
+    return render(backend.processor, backend.template, backend._conversation(question))
 
 
 def test_history_pictures_and_question_stand_in_the_models_own_template(eye: Eye) -> None:
@@ -278,7 +279,7 @@ def test_history_pictures_and_question_stand_in_the_models_own_template(eye: Eye
     [red, blue] = backend.encode([RED, BLUE])
     question = VisualQuestion(red, "Why?", HISTORY[:1], images=((1, blue),))
     assert asked(backend, question) == ("<s>user: <image>What is it?\nassistant: a cat\nuser: <image>Why?\nassistant: ")
-    assert PLAIN in asked(backend, VisualQuestion(red, None))
+    assert CAPTION in asked(backend, VisualQuestion(red, None))
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from core.testing import make_picture
 from core.vision import EncodedImage, GenerationOptions, VisualQuestion
+from plugins.hf.generation import GREEDY_SEARCH
 from plugins.vlm import backend as module
 from plugins.vlm import seeing
 from plugins.vlm.backend import TransformersBackend
 from plugins.vlm.reading import RowTokens
-from plugins.vlm.talking import PLAINLY, PromptRow
+from plugins.vlm.talking import PromptRow
 from tests.plugins.vlm.tiny_vlm import FAMILIES, MORE
 
 FIT = ("llava", "idefics3", "qwen2_vl", "qwen3_vl")  # all of their layers keep what they read
@@ -94,13 +95,13 @@ def test_what_was_read_before_changes_no_answer(
 
 def logits(eye: TransformersBackend, questions: Sequence[VisualQuestion]) -> torch.Tensor:
     """(questions, vocabulary) of the first token to be said."""
-    rows = [eye._prepare(eye._turns(question)) for question in questions]
+    rows = [eye._prepare(eye._conversation(question)) for question in questions]
     with eye._answering("answer"):
         reading = eye._reader.begin(rows)
         assert reading is not None
         said = eye.model.generate(
             **reading.arguments,
-            **PLAINLY,
+            **GREEDY_SEARCH,
             max_new_tokens=1,
             pad_token_id=0,
             output_logits=True,
@@ -188,7 +189,7 @@ def watch(eye: TransformersBackend, passed: list[int]) -> None:
 
 
 def tokens(eye: TransformersBackend, question: VisualQuestion) -> RowTokens:
-    row: PromptRow = eye._prepare(eye._turns(question))
+    row: PromptRow = eye._prepare(eye._conversation(question))
     found = eye._reader._tokens(row)
     assert found is not None
     return found
