@@ -1,8 +1,8 @@
-"""The samples of every step, on their way to the model: read, resized and put into token ids ahead of their time.
+"""The samples of every step, prepared ahead of the model: read, resized and converted to token ids.
 
 Sample k of a run (0, 1, 2 ...) comes from reader k modulo `streams`, and reader v belongs to process v modulo the
-number of processes. So a batch is the same on any number of processes that divides `streams`, and so is the place at
-which a run goes on after an interruption.
+number of processes. So a batch, and the position at which a run resumes, are the same on any number of processes that
+divides `streams`.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from core.datasets.left_out import LeftOut
 from core.datasets.samples.sample import BrokenLog, BrokenSample, Sample
 from core.errors import UsageError
 from plugins.minigpt4.runtime.loading import Checked
-from training.data.stream import SampleStream, Step, left_out_of, open_stream
+from training.data.stream import SampleStream, left_out_of, open_stream
 from training.packing import Words
 from training.recipes import Recipe
 from training.stages import Wording, pixels
 
-AHEAD: Final = 2  # steps that are prepared beforehand
+AHEAD: Final = 2  # steps prepared in advance
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ class Batch:
     step: int  # counted from 1
     keys: tuple[str, ...]
     words: tuple[Words, ...]
-    inputs: Tensor | None  # pictures (S, 3, size, size) or kept features (S, tokens, width); None without samples
-    moves: Mapping[str, Step]  # how the positions of this process's readers changed
+    inputs: Tensor | None  # pictures (S, 3, size, size) or cached features (S, tokens, width); None without samples
+    positions: Mapping[str, Any]  # of this process's readers, after this step
 
 
 class Feed:
@@ -64,12 +64,11 @@ class Feed:
             )
         self.recipe, self.wording, self.checked, self.features = recipe, wording, checked, features
         self.steps, self.done = steps, done
-        self._owner = [reader % world == rank for reader in range(recipe.streams)]
-        self.streams: dict[int, SampleStream] = {}
-        mine = [reader for reader, own in enumerate(self._owner) if own]
         broken = BrokenLog(report, max_share=recipe.max_broken)  # of all readers, so that each is named once
+        mine = range(rank, recipe.streams, world)
+        self.streams: dict[int, SampleStream] = {}
         for reader in mine:
-            stream = open_stream(
+            stream = self.streams[reader] = open_stream(
                 recipe.data,
                 seed=recipe.seed,
                 rank=reader,
@@ -81,10 +80,9 @@ class Feed:
             )
             if positions is not None:
                 stream.load_state_dict(positions[str(reader)])
-            self.streams[reader] = stream
-        self._positions = {str(reader): stream.follow() for reader, stream in self.streams.items()}
+        self.positions = self._positions()  # after the batch returned last
         if rank == 0:
-            for source in self.streams[mine[0]].sources:
+            for source in self.streams[0].sources:
                 source.survey()
         self._pool = ThreadPoolExecutor(recipe.workers, thread_name_prefix="pixels")
         self._queue: queue.Queue[Batch | BaseException | None] = queue.Queue(AHEAD)
@@ -96,30 +94,28 @@ class Feed:
         while (item := self._queue.get()) is not None:
             if isinstance(item, BaseException):
                 raise item
-            for reader, step in item.moves.items():
-                self._positions[reader].go_on(step)
+            self.positions = item.positions
             yield item
-
-    def positions(self) -> dict[str, Any]:
-        """Of this process's readers, after the batch that was given last."""
-        return {reader: position.state_dict() for reader, position in self._positions.items()}
 
     @property
     def left_out(self) -> LeftOut:
-        """What the data hold and is not read, as far as the readers of this process have seen."""
+        """What the data hold and do not read, as far as the readers of this process have seen."""
         return left_out_of(list(self.streams.values()))
 
     def close(self) -> None:
         """Stop reading."""
         self._closing.set()
         while self._thread.is_alive():
-            try:  # the thread may wait for room
+            try:  # the thread may wait for a free place
                 self._queue.get(timeout=0.05)
             except queue.Empty:
                 continue
         for stream in self.streams.values():
             stream.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _positions(self) -> Mapping[str, Any]:
+        return {str(reader): stream.state_dict() for reader, stream in self.streams.items()}
 
     def _produce(self) -> None:
         try:
@@ -128,29 +124,28 @@ class Feed:
                     return
                 self._queue.put(self._batch(step))
             self._queue.put(None)
-        except BaseException as error:  # noqa: BLE001 - raised again where the batch is asked for
+        except BaseException as error:  # noqa: BLE001 - raised again where the batch is requested
             self._queue.put(error)
 
     def _batch(self, step: int) -> Batch:
-        first = (step - 1) * self.recipe.batch
         samples: list[Sample] = []
         words: list[Words] = []
-        kept: list[Tensor] = []
-        for number in range(first, first + self.recipe.batch):
-            reader = number % self.recipe.streams
-            if self._owner[reader]:
-                sample, features = self._next(self.streams[reader])
-                samples.append(sample)
-                words.append(self.wording.words(sample.text, sample.instruction, f"{number} {sample.key}"))
-                if features is not None:
-                    kept.append(features)
-        moves = {str(reader): stream.step() for reader, stream in self.streams.items()}
+        cached: list[Tensor] = []
+        for number in range((step - 1) * self.recipe.batch, step * self.recipe.batch):
+            stream = self.streams.get(number % self.recipe.streams)
+            if stream is None:
+                continue
+            sample, features = self._next(stream)
+            samples.append(sample)
+            words.append(self.wording.words(sample.text, sample.instruction, f"{number} {sample.key}"))
+            if features is not None:
+                cached.append(features)
         keys = tuple(f"{sample.source}: {sample.key}" for sample in samples)
-        inputs = torch.stack(kept) if kept else self._pixels(samples)
-        return Batch(step, keys, tuple(words), inputs, moves)
+        inputs = torch.stack(cached) if cached else self._pixels(samples)
+        return Batch(step, keys, tuple(words), inputs, self._positions())
 
     def _next(self, stream: SampleStream) -> tuple[Sample, Tensor | None]:
-        """A sample, with its features where they are kept; a picture that has none (it is broken) is skipped."""
+        """Return a sample, with its features if they are cached; a picture without features is skipped."""
         while True:
             sample = next(stream)
             if self.features is None:
@@ -158,7 +153,7 @@ class Feed:
             sha256 = sample.sha256
             if sha256 in self.features:
                 return sample, self.features.get(sha256)
-            reason = "its picture has no kept features (broken, or not there when they were written)"
+            reason = "its picture has no cached features (broken, or missing when they were written)"
             stream.broken.add(sample.source, BrokenSample(sample.key, reason), counted=True)
 
     def _pixels(self, samples: list[Sample]) -> Tensor | None:

@@ -198,7 +198,8 @@ def check_data(recipe: Recipe) -> None:
 def _check_features(recipe: Recipe) -> None:
     if recipe.features is not None and not (recipe.features / "features.json").is_file():
         raise UsageError(
-            f"features={printable(recipe.features)} holds no kept features; make them with `inquisight train features`."
+            f"features={printable(recipe.features)} holds no cached features; write them with `inquisight train "
+            "features`."
         )
 
 

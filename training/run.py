@@ -22,11 +22,10 @@ import platform
 import signal
 import statistics
 import sys
-import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
@@ -48,6 +47,7 @@ from training.runs.plots import MISSING, can_plot, draw_loss
 from training.runs.progress import RunProgress, measure_peak
 from training.samples import Samples, forget_after
 from training.stages import Wording, groups, learning_rate, open_task
+from training.terminal import StopSignal, stop_signal
 
 CALM: Final = 20  # losses after which a median means something
 
@@ -180,7 +180,7 @@ class _Run:
             self.stack.callback(log.close)
         self.task.learning()
         entry: dict[str, Any] = {}
-        with progress, _signals() as asked:
+        with progress, stop_signal() as asked:
             progress.status("running")
             try:
                 for batch in self.feed:
@@ -209,13 +209,13 @@ class _Run:
 
     # -- one step -----------------------------------------------------------------------------------------------------
 
-    def _step(self, batch: Batch, asked: Mapping[str, int]) -> tuple[dict[str, Any], float, int]:
+    def _step(self, batch: Batch, asked: StopSignal) -> tuple[dict[str, Any], float, int]:
         """(log line, operations, signal) of one optimiser step."""
         recipe, rate = self.recipe, learning_rate(self.recipe, batch.step - 1, self.steps)
         torch.manual_seed((recipe.seed * 1_000_003 + batch.step) * self.world + self.rank)  # dropout, the same again
         layouts = list(forwards(batch.words, self.task.pictures, recipe.pack_tokens, recipe.forward_tokens))
         work = sum(self.task.work(rows) for rows in layouts)
-        mine = [sum(len(one.target) for one in batch.words), work, asked.get("signal", 0)]
+        mine = [sum(len(one.target) for one in batch.words), work, asked.number]
         tokens, work, stop = self._added(torch.tensor(mine, dtype=torch.float64)).tolist()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -249,7 +249,7 @@ class _Run:
             "tokens": self.tokens,
             "seconds": round(self.seconds, 3),
         }
-        return entry, work, int(stop and (asked.get("signal") or signal.SIGTERM))
+        return entry, work, int(stop and (asked.number or signal.SIGTERM))
 
     def _added(self, values: Tensor) -> Tensor:
         """The sum over all processes."""
@@ -333,7 +333,7 @@ class _Run:
     # -- keeping ------------------------------------------------------------------------------------------------------
 
     def _checkpoint(self) -> None:
-        positions: list[Any] = [self.feed.positions()]
+        positions: list[Any] = [self.feed.positions]
         if self.world > 1:
             from accelerate.utils import gather_object
 
@@ -441,27 +441,6 @@ def _dtype(recipe: Recipe, device: str) -> tuple[str, str]:
     if torch.cuda.is_bf16_supported(including_emulation=False):
         return "bfloat16", "bfloat16 because this GPU computes it and it has the range of float32"
     return "float16", "float16 with a scaler because this GPU does not compute bfloat16"
-
-
-@contextmanager
-def _signals() -> Iterator[dict[str, int]]:
-    """The first SIGINT or SIGTERM is noted and lets the step end; the second one ends everything."""
-    asked: dict[str, int] = {}
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-
-    def note(number: int, _: object) -> None:
-        if "signal" in asked:
-            raise KeyboardInterrupt
-        asked["signal"] = number
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _say(accelerator: Any, text: str) -> None:

@@ -118,7 +118,7 @@ class StageTask(nn.Module):
 
     def look(self, pixel_values: Tensor) -> Tensor:
         """(B, 3, size, size), normalised -> what the projection takes, (B, tokens, width)."""
-        assert self.eye is not None, "this task works on kept features"
+        assert self.eye is not None, "this task works on cached features"
         weight = next(self.eye.vision_model.parameters())
         with torch.no_grad():
             seen = self.eye.vision_model(pixel_values=pixel_values.to(weight.device, weight.dtype)).last_hidden_state

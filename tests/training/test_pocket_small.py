@@ -100,7 +100,7 @@ def test_no_other_directory_is_taken(tmp_path: Path) -> None:
 
 def test_tokens_beside_the_projected_ones_need_kept_features(model: Path) -> None:
     recipe = load_recipe("pocket-stage1", {"model": str(model)}).model_copy(update={"features": None})
-    with pytest.raises(UsageError, match="only kept features hold them: --set keep_features=true"):
+    with pytest.raises(UsageError, match="only cached features hold them: --set keep_features=true"):
         open_task(recipe, "cpu", "float32")
 
 

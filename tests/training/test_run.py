@@ -127,7 +127,7 @@ def test_a_picture_without_features_is_skipped_and_named(world: Path, tmp_path: 
     run = train(recipe(world, data=str(tmp_path / "more"), features=str(features), steps=12), tmp_path / "run")
     named = [json.loads(line) for line in (run / "broken.jsonl").read_text().splitlines()]
     assert [Path(entry["key"]).name for entry in named] == ["012.png"]
-    assert "no kept features" in named[0]["reason"]
+    assert "no cached features" in named[0]["reason"]
 
 
 # --- stopping and going on -------------------------------------------------------------------------------------------

@@ -216,7 +216,7 @@ def test_a_newcomer_is_led_to_the_small_model_and_a_sample(tmp_path: Path, monke
         ({"out": "sample-pictures"}, "out", "holds other things"),
         ({"out": "file/below"}, "out", "is no folder"),
         ({"settings": "stepz=4"}, "settings", "did you mean steps?"),
-        ({"settings": "features=/nowhere"}, "settings", "holds no kept features"),
+        ({"settings": "features=/nowhere"}, "settings", "holds no cached features"),
         ({"settings": "projection=/nowhere"}, "settings", "/nowhere does not exist"),
         ({"settings": "qformer=false"}, "model", "Q-Former"),
         ({"settings": "lora_rank=8"}, "model", "peft"),

@@ -81,24 +81,13 @@ def check(
 
     Leaves with 7 where a training run would stop, with 0 otherwise.
     """
-    from training.data.checking import DataCheckRequest, run_data_check
+    from training.data.check import CheckOptions
+    from training.data.checking import run_data_check
 
-    request = DataCheckRequest(
-        paths=tuple(paths or ()),
-        kind=kind,
-        text_column=text_column,
-        picture_column=picture_column,
-        tokenizer=tokenizer,
-        longest=longest,
-        sample=sample,
-        seed=seed,
-        max_broken=max_broken,
-        report=report,
-        histogram=histogram,
-        threads=threads,
-        json=json,
-    )
-    raise typer.Exit(run_data_check(request))
+    fields = {"kind": kind, "text_column": text_column or None, "picture_column": picture_column or None}
+    options = CheckOptions(sample=sample, seed=seed, longest=longest, max_share=max_broken, threads=threads)
+    files = {"tokenizer": tokenizer, "report": report, "histogram": histogram}
+    raise typer.Exit(run_data_check(paths or (), fields, options, **files, json=json))
 
 
 @data.command()

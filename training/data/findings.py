@@ -1,29 +1,30 @@
-"""What `inquisight data check` found: figures, and what is wrong in order of weight."""
+"""The result of `inquisight data check`: figures, and what is wrong, most serious first."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 Level = Literal["stops", "warning", "note"]
 
 
-class DataFinding(BaseModel):
-    """One thing to know. `stops`: a training run would not begin or would give up."""
-
+class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataFinding(_Record):
+    """One thing to know. `stops`: a training run would not begin, or would give up."""
 
     level: Level
     text: str
     examples: tuple[str, ...] = ()
 
 
-class Spread(BaseModel):
-    """Smallest, middle and largest of many numbers."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Spread(_Record):
+    """Minimum, percentiles, maximum and mean of many numbers."""
 
     least: int
     tenth: int
@@ -34,61 +35,43 @@ class Spread(BaseModel):
 
     @classmethod
     def of(cls, counts: Counter[int]) -> Spread | None:
-        """From value -> how often; None where there are none."""
-        total = counts.total()
-        if not total:
+        """From value -> frequency; None if there are none."""
+        if not counts:
             return None
-        ordered = sorted(counts.items())
-
-        def at(share: float) -> int:
-            passed = 0
-            for value, times in ordered:
-                passed += times
-                if passed >= share * total:
-                    return value
-            return ordered[-1][0]
-
-        mean = sum(value * times for value, times in ordered) / total
-        return cls(
-            least=ordered[0][0], tenth=at(0.1), median=at(0.5), ninetieth=at(0.9), most=ordered[-1][0],
-            mean=round(mean, 1),
-        )  # fmt: skip
+        values = np.repeat(list(counts), list(counts.values()))
+        found = np.quantile(values, (0, 0.1, 0.5, 0.9, 1), method="inverted_cdf")
+        names = ("least", "tenth", "median", "ninetieth", "most")
+        return cls(**dict(zip(names, map(int, found), strict=True)), mean=round(float(values.mean()), 1))
 
 
-class SourceReport(BaseModel):
+class SourceReport(_Record):
     """One path."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: str
     kind: str | None
     parts: int = 0
-    samples: int | None = None  # where known without reading everything
+    samples: int | None = None  # if known without reading everything
     looked_at: int = 0
     broken: int = 0
-    left_out: dict[
-        str, Any
-    ] = {}  # what it holds and is not read: "count", and "reasons" with a count and the first name
+    left_out: dict[str, Any] = {}  # what is not read: "count", and "reasons" with a count and the first name
 
 
-class Report(BaseModel):
-    """All of it; `--json` prints this."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Report(_Record):
+    """The whole result; `--json` prints it."""
 
     sources: tuple[SourceReport, ...]
-    complete: bool  # every sample was looked at
+    complete: bool  # every sample was checked
     looked_at: int
     broken: int
     findings: tuple[DataFinding, ...]
     unit: str  # of lengths: "tokens" or "words"
     lengths: Spread | None = None
     histogram: dict[int, int] = {}  # length -> captions
-    longest: int = 0  # more than this is overlong
+    longest: int = 0  # longer captions are cut
     widths: Spread | None = None
     heights: Spread | None = None
     file_kilobytes: Spread | None = None
-    languages: dict[str, int] | None = None  # None: not looked at
+    languages: dict[str, int] | None = None  # None: not detected
     repeated_pictures: int = 0
     repeated_captions: int = 0
     seconds: float = 0.0

@@ -16,7 +16,7 @@ KNOWN: Final = (
 
 
 def _detector() -> Any | None:
-    """The detector, or None where the package is missing."""
+    """Return the detector, or None if the package is missing."""
     try:
         from py3langid import langid
     except ImportError:
@@ -32,14 +32,14 @@ def _loaded(langid: Any) -> Any:
 
 
 def guess_language(text: str) -> tuple[str, float]:
-    """(ISO 639-1 code, probability) of the likeliest language; ("", 0) where py3langid is missing."""
+    """Return (ISO 639-1 code, probability) of the most probable language; ("", 0) if py3langid is missing."""
     detector = _detector()
     language, sure = detector.classify(text[:1000]) if detector else ("", 0.0)
     return language or "", float(sure)
 
 
 class Languages:
-    """Counts languages. `available` is False where the package is missing."""
+    """Counts of languages. `available` is False if the package is missing."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()

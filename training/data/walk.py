@@ -1,4 +1,4 @@
-"""One process's way through one source: whole epochs, parts in a shuffled order, no sample of another process."""
+"""One process's way through one source: whole epochs, parts in shuffled order, no sample of another process."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.datasets.samples.sample import DataError
-from core.datasets.samples.sources import Load, SamplePlace, SampleSource, loaded
+from core.datasets.samples.sources import Load, SamplePlace, SampleSource
 from core.errors import printable
 
-Item = tuple[tuple[int, int, int], Load]  # (source, part, cursor), how to read it
+Ref = tuple[int, int, int]  # source, part, cursor
+Item = tuple[Ref, Load]  # a sample, and how to read it
 
 
 @dataclass(slots=True)
@@ -24,18 +25,17 @@ class WalkPosition:
     epoch: int = 0
     place: int = 0  # in this epoch's order of parts
     cursor: int = 0  # in the part
-    ordinal: int = 0  # samples of the part that were passed, other processes' included
-    given: int = 0  # samples of this epoch that were given
-    barren: int = 0  # epochs in a row that gave none
+    ordinal: int = 0  # samples of the part that were passed, including those of other processes
+    given: int = 0  # samples returned in this epoch
+    barren: int = 0  # consecutive epochs that returned none
     done: bool = False
 
 
 class Walk:
-    """Gives items until `epochs` are over (None: for ever).
+    """Return items until `epochs` are over (None: endless).
 
     Whole parts are dealt to the `world` processes in turn. Those left over, and all parts of a source whose rows are
-    cheap to pass, are shared sample by sample. So whatever the numbers are, each sample of an epoch belongs to exactly
-    one process.
+    cheap to skip, are shared sample by sample. So each sample of an epoch belongs to exactly one process.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Walk:
         self._order: tuple[int, NDArray[np.int64], int] | None = None  # (epoch, parts, first shared one)
 
     def take(self) -> Item | None:
-        """The next item; None when all epochs are over. Raises DataError where there is nothing for this process."""
+        """Return the next item; None when all epochs are over. Raises DataError if this process gets none."""
         while not (at := self.at).done:
             parts, first_shared = self._parts()
             if at.place >= len(parts):
@@ -67,21 +67,20 @@ class Walk:
             at.cursor, at.ordinal = found.after, at.ordinal + 1
             if mine and self._in_share(found.key):
                 at.given += 1
-                load = loaded(found.load) if self.source.eager else found.load
-                return (self.number, part, found.cursor), load
+                return (self.number, part, found.cursor), self.source.loading(found)
         return None
 
     def state_dict(self) -> dict[str, Any]:
-        """The position, in numbers."""
+        """Return the position, in numbers."""
         return asdict(self.at)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a position."""
+        """Continue from a position."""
         self.at = WalkPosition(**state)
         self._reading = None
 
     def _parts(self) -> tuple[NDArray[np.int64], int]:
-        """This epoch's parts of this process in order, and the place from which on they are shared."""
+        """Return this epoch's parts of this process in order, and the place from which on they are shared."""
         epoch = self.at.epoch
         if self._order is None or self._order[0] != epoch:
             count = self.source.parts
@@ -94,15 +93,13 @@ class Walk:
         return self._order[1], self._order[2]
 
     def _end_of_epoch(self) -> None:
-        at = self.at
-        barren = 0 if at.given else at.barren + 1
+        epoch, barren = self.at.epoch + 1, 0 if self.at.given else self.at.barren + 1
         if self.epochs is None and barren > self.world:
             raise DataError(
-                f"{printable(self.source.name)} has no samples for process {self.rank} of {self.world}: take fewer "
+                f"{printable(self.source.name)} has no samples for process {self.rank} of {self.world}: use fewer "
                 "processes, or more of the data."
             )
-        self.at = WalkPosition(epoch=at.epoch + 1, barren=barren)
-        self.at.done = self.epochs is not None and self.at.epoch >= self.epochs
+        self.at = WalkPosition(epoch, barren=barren, done=self.epochs is not None and epoch >= self.epochs)
 
     def _in_share(self, key: str) -> bool:
         share = self.source.spec.share

@@ -54,7 +54,7 @@ def kept_features(recipe: Recipe, out: Path) -> Path:
 
 
 def open_features(recipe: Recipe, main: bool) -> Any | None:
-    """The kept features, where the recipe names them. Raises DataError where they are of another model."""
+    """The cached features, where the recipe names them. Raises DataError where they are of another model."""
     if recipe.features is None:
         return None
     from training.features.encode import FeatureStore

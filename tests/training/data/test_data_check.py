@@ -193,11 +193,11 @@ def test_reports_as_html_and_markdown_with_the_histogram(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "name what to look at"),
+        ([], "name what to check"),
         (["x", "--kind", "zip"], "--kind is 'zip'"),
         (["x", "--sample", "0"], "--sample must be 1 or more, not 0"),
         (["x", "--report", "x.pdf"], "end it in .html or .md"),
-        (["x", "--report", "no/where.md"], "lies in a folder that does not exist"),
+        (["x", "--report", "no/where.md"], "is in a folder that does not exist"),
         (["x", "--histogram", "x.jpg"], "end it in .png"),
         (["x", "--tokenizer", "nowhere"], "--tokenizer nowhere is no folder"),
         (["x", "--max-broken", "2"], "--max-broken is a share from 0 to 1"),
@@ -218,11 +218,11 @@ def test_ctrl_c_reports_what_was_seen(tmp_path: Path) -> None:
         "import os, signal, sys\n"
         "from training.data import check, checking\n"
         "count = check._count\n"
-        "def counting(result, tally, *rest):\n"
-        "    count(result, tally, *rest)\n"
+        "def counting(result, tally):\n"
+        "    count(result, tally)\n"
         "    if tally.good == 10: os.kill(os.getpid(), signal.SIGINT)\n"
         "check._count = counting\n"
-        "sys.exit(checking.run_data_check(checking.DataCheckRequest(paths=(sys.argv[1],), json=True)))\n"
+        "sys.exit(checking.run_data_check([sys.argv[1]], {}, check.CheckOptions(), json=True))\n"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "data")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)

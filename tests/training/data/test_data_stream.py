@@ -195,9 +195,9 @@ def test_a_position_fits_only_where_it_was_saved(everything: dict[tuple[str, int
     specs = [everything["shards", 23]]
     state = open_stream(specs, seed=1, rank=0, world=2).state_dict()
     for settings_, words in (
-        ({"seed": 2, "rank": 0, "world": 2}, "with seed 1, but this run reads with seed 2"),
-        ({"seed": 1, "rank": 0, "world": 1}, "by 2 processes, but this run reads by 1"),
-        ({"seed": 1, "rank": 1, "world": 2}, "by process 0, but this run reads by process 1"),
+        ({"seed": 2, "rank": 0, "world": 2}, "with seed=1, but this run has seed=2"),
+        ({"seed": 1, "rank": 0, "world": 1}, "with world=2, but this run has world=1"),
+        ({"seed": 1, "rank": 1, "world": 2}, "with rank=0, but this run has rank=1"),
     ):
         with pytest.raises(DataError, match=words):
             open_stream(specs, **settings_).load_state_dict(state)  # type: ignore[arg-type]
