@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from core.entries import one_line
 from core.errors import BackendError, printable
-from core.files.model_folder import weight_files
+from core.files.model_folder import tensor_shapes, weight_files
 from plugins.hf.load_options import BaseLoadOptions, choose_device, choose_dtype
 from plugins.hf.memory import BYTES, GB, free_memory
 
@@ -66,7 +66,10 @@ def check(path: Path, plugin: str) -> Directory:
 
 def describe(path: Path, files: tuple[Path, ...]) -> Directory:
     """The directory whose weights are in `files`. Raises BackendError, one line."""
-    return Directory(path, read_json(path / "config.json"), files, _shapes(files), _digest(path, files))
+    shapes: dict[str, tuple[int, ...]] = {}
+    for file in files:
+        shapes |= tensor_shapes(file) if file.suffix == ".safetensors" else {}
+    return Directory(path, read_json(path / "config.json"), files, shapes, _digest(path, files))
 
 
 def part(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -110,24 +113,6 @@ def read_json(file: Path, way_out: str = "fetch or convert the model again") -> 
     if not isinstance(value, dict):
         raise BackendError(f"{printable(file)} holds no JSON object; {way_out}.")
     return value
-
-
-def _shapes(files: Sequence[Path]) -> dict[str, tuple[int, ...]]:
-    from safetensors import SafetensorError, safe_open
-
-    shapes: dict[str, tuple[int, ...]] = {}
-    for file in files:
-        if file.suffix != ".safetensors":
-            continue
-        try:
-            with safe_open(file, framework="np") as opened:
-                shapes |= {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError, ValueError):
-            raise BackendError(
-                f"{printable(file)} ({file.stat().st_size} bytes) is cut short or no safetensors file; fetch or "
-                "convert it again."
-            ) from None
-    return shapes
 
 
 def _digest(path: Path, files: Sequence[Path]) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 GB: Final = 1e9
@@ -24,10 +23,6 @@ _PARTS: Final = (
     ("language_model.", "language model"),
 )
 _EXACT: Final = ("qformer.", "query_tokens")  # transformers keeps them in float32 beside float16, not beside bfloat16
-_CGROUPS: Final = (
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,29 +104,9 @@ def free_memory(device: str) -> int | None:
         return int(free)
     if device != "cpu":
         return None
-    found = [_available(), *(_left(*files) for files in _CGROUPS)]
-    return min((value for value in found if value is not None), default=None)
-
-
-def _available() -> int:
     import psutil
 
     return int(psutil.virtual_memory().available)
-
-
-def _left(limit: str, used: str) -> int | None:
-    """What a container may still take. File pages count as used there, although they are given up when needed."""
-    try:
-        allowed, taken = Path(limit).read_text("ascii").strip(), int(Path(used).read_text("ascii"))
-        cached = _file_pages(Path(limit).with_name("memory.stat"))
-        return None if allowed == "max" else max(int(allowed) - taken + cached, 0)
-    except (OSError, ValueError):
-        return None
-
-
-def _file_pages(stat: Path) -> int:
-    lines = (line.split() for line in stat.read_text("ascii").splitlines())
-    return sum(int(value) for name, value in lines if name in {"inactive_file", "active_file"})
 
 
 def fitting(plans: Iterable[tuple[str, Memory]], free: int) -> list[str]:

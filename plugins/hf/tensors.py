@@ -1,8 +1,8 @@
-"""Where weights lie and how they are read: safetensors and PyTorch files, one tensor at a time.
+"""Read weights from safetensors and PyTorch files, one tensor at a time.
 
-Nothing is unpickled but tensors and plain containers (`weights_only=True`), and nothing is read before it is asked for.
-PyTorch's files are mapped into memory, one at a time. Safetensors files are read with `seek` and `readinto`: the
-library maps a whole file for writing, which the system refuses where it is larger than the memory (26 GB in one file).
+Pickles may contain only tensors and plain containers (`weights_only=True`). PyTorch files are mapped into memory, one
+at a time. Safetensors tensors are read from their offsets: `safe_open` maps the whole file for writing when it returns
+PyTorch tensors, which fails for files larger than the memory.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
 
 from core.errors import BackendError, UsageError, printable
+from core.files.model_folder import is_pointer
 
-_MAX_HEADER = 100 << 20
-_LFS = b"version https://git-lfs"
 _SAFETENSORS_DTYPES = {
     "F64": torch.float64,
     "F32": torch.float32,
@@ -39,21 +40,25 @@ _SAFETENSORS_DTYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A tensor that lies in a file."""
+    """A tensor in a file."""
 
     shape: tuple[int, ...]
     dtype: torch.dtype
     file: Path
 
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * int(self.dtype.itemsize)
+
 
 class Tensors:
-    """The tensors of one or several files by name; of two equal names the first counts. Raises BackendError.
+    """The tensors of several files by name; the first of two equal names counts. Raises BackendError.
 
-    `read` opens the file it needs and closes the one before, so reading file by file keeps one in memory.
+    `read` closes the previous file, so reading file by file keeps one in memory.
     """
 
     def __init__(self, files: Iterable[Path], *, inside: tuple[str, ...] = ()) -> None:
-        """`inside` are keys under which a PyTorch file may keep its tensors ("model", "state_dict")."""
+        """`inside`: keys under which a PyTorch file may store its tensors ("model", "state_dict")."""
         self._inside = inside
         self._open: tuple[Path, Any] | None = None
         self.files = tuple(files)
@@ -64,7 +69,7 @@ class Tensors:
         self.close()
 
     def refuse_quantised(self, names: Iterable[str], where: str) -> None:
-        """Whole numbers are quantised weights, noise when read as they are. Raises BackendError."""
+        """Raise BackendError for tensors of integers, which are quantised weights."""
         for name in names:
             if not (dtype := self.stored[name].dtype).is_floating_point:
                 raise BackendError(
@@ -73,11 +78,11 @@ class Tensors:
                 )
 
     def read(self, name: str) -> torch.Tensor:
-        """The tensor called `name`, as it is stored; valid until another file is read or `close`."""
+        """The tensor `name` as stored; valid until another file is read or `close`."""
         return self._opened(self.stored[name].file)(name)
 
     def close(self) -> None:
-        """Unmap the file that is open."""
+        """Unmap the open file."""
         self._open = None
 
     def _opened(self, file: Path) -> Callable[[str], torch.Tensor]:
@@ -98,83 +103,58 @@ class Tensors:
 
 
 class _Safetensors:
-    """A safetensors file: 8 bytes with the header's length, the header in JSON, the tensors. Raises BackendError."""
+    """The tensors of a safetensors file, read without mapping the file. Raises BackendError."""
 
     def __init__(self, file: Path) -> None:
         _refuse_pointer(file)
         self.file = file
         self.stored: dict[str, Stored] = {}
-        self._places: dict[str, tuple[int, int]] = {}
-        damaged = BackendError(f"{printable(file)} is damaged or cut off: fetch it again.")
-        size = file.stat().st_size
-        with file.open("rb") as opened:
-            length = int.from_bytes(opened.read(8), "little")
-            if not 2 <= length <= min(size - 8, _MAX_HEADER):
-                raise damaged
-            try:
-                header = json.loads(opened.read(length))
-                header.pop("__metadata__", None)
-                for name, entry in header.items():
-                    self._add(name, entry, 8 + length)
-            except (ValueError, TypeError, KeyError, AttributeError) as error:
-                raise damaged from error
-        if max((end for _, end in self._places.values()), default=8 + length) != size:
-            raise damaged
-
-    def _add(self, name: str, entry: dict[str, Any], start: int) -> None:
-        dtype = _SAFETENSORS_DTYPES.get(entry["dtype"])
-        if dtype is None:
-            raise BackendError(
-                f"{printable(self.file)}: '{printable(name, 80)}' is stored as {printable(entry['dtype'], 20)}, a "
-                "quantised "
-                "type; take the model's float16, bfloat16 or float32 weights."
-            )
-        shape = tuple(int(length) for length in entry["shape"])
-        begin, end = (start + int(offset) for offset in entry["data_offsets"])
-        if begin < start or min(shape, default=0) < 0 or end - begin != math.prod(shape) * dtype.itemsize:
-            raise ValueError(name)
-        self.stored[name] = Stored(shape, dtype, self.file)
-        self._places[name] = (begin, end)
+        self._begins: dict[str, int] = {}
+        try:
+            with safe_open(file, framework="np") as opened:
+                slices = {name: opened.get_slice(name) for name in opened.offset_keys()}
+        except (SafetensorError, OSError, ValueError) as error:
+            raise BackendError(f"{printable(file)} is damaged or cut off: fetch it again.") from error
+        for name, one in slices.items():
+            if (dtype := _SAFETENSORS_DTYPES.get(one.get_dtype())) is None:
+                raise BackendError(
+                    f"{printable(file)}: '{printable(name, 80)}' is stored as {printable(one.get_dtype(), 20)}, a "
+                    "quantised type; take the model's float16, bfloat16 or float32 weights."
+                )
+            self.stored[name] = Stored(tuple(one.get_shape()), dtype, file)
+        # The tensors fill the end of the file without gaps (https://github.com/huggingface/safetensors#format).
+        begin = file.stat().st_size - sum(stored.nbytes for stored in self.stored.values())
+        for name, stored in self.stored.items():
+            self._begins[name] = begin
+            begin += stored.nbytes
 
     def read(self, name: str) -> torch.Tensor:
-        """One tensor, in memory of its own."""
-        stored, (begin, end) = self.stored[name], self._places[name]
-        tensor = torch.empty(stored.shape, dtype=stored.dtype)
-        with self.file.open("rb", buffering=0) as opened:
-            opened.seek(begin)
-            view = memoryview(tensor.reshape(-1).view(torch.uint8).numpy())
-            done = 0
-            while done < end - begin:  # one call reads 2 GB at most
-                count = opened.readinto(view[done:])
-                if not count:
-                    raise BackendError(f"{printable(self.file)} became shorter while it was read: start again.")
-                done += count
-        return tensor
+        """Copy one tensor into memory."""
+        stored = self.stored[name]
+        data = np.fromfile(self.file, np.uint8, stored.nbytes, offset=self._begins[name])
+        if len(data) < stored.nbytes:
+            raise BackendError(f"{printable(self.file)} became shorter while it was read: start again.")
+        return torch.from_numpy(data).view(stored.dtype).reshape(stored.shape)
 
 
 def _refuse_pointer(file: Path) -> None:
-    try:
-        with file.open("rb") as opened:
-            beginning = opened.read(len(_LFS))
-    except OSError as error:
-        raise BackendError(f"{printable(file)} cannot be read: {error.strerror or error}.") from error
-    if beginning == _LFS:
+    if is_pointer(file):
         raise BackendError(
             f"{printable(file)} is a Git LFS pointer and not the weights: run `git lfs pull` in its folder."
         )
 
 
 def _open_pickle(file: Path, inside: tuple[str, ...]) -> dict[str, torch.Tensor]:
-    """The tensors of a `torch.save` file, mapped and not copied where its format allows that."""
+    """The tensors of a `torch.save` file, mapped if its format allows it."""
     _refuse_pointer(file)
     try:
         with file.open("rb") as opened:
             start = opened.read(4)
         if start == b"GGUF":
             raise BackendError(f"{printable(file)} is a GGUF file, llama.cpp's format: take the original weights.")
-        # files from before PyTorch 1.6 are no zip archives and cannot be mapped
+        # Files from before PyTorch 1.6 are no zip archives and cannot be mapped.
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickles that are refused below, or read as well
+            warnings.simplefilter("ignore")  # about pickles that are refused below
             content = torch.load(file, map_location="cpu", weights_only=True, mmap=start[:2] == b"PK")
     except pickle.UnpicklingError as error:
         raise BackendError(
@@ -186,8 +166,7 @@ def _open_pickle(file: Path, inside: tuple[str, ...]) -> dict[str, torch.Tensor]
         if "allocate memory" in reason:
             raise BackendError(
                 f"{printable(file)} is larger than the memory, and PyTorch's own format is read through it: take the "
-                "model in "
-                "several shards, or as safetensors."
+                "model in several shards, or as safetensors."
             ) from error
         raise BackendError(f"{printable(file)} is damaged or cut off ({reason}): fetch it again.") from error
     for key in inside:
@@ -202,7 +181,7 @@ def _open_pickle(file: Path, inside: tuple[str, ...]) -> dict[str, torch.Tensor]
 
 
 def _forbidden(error: BaseException) -> str:
-    """What a refused pickle wanted to load, out of PyTorch's long explanation."""
+    """What a refused pickle tried to load, from PyTorch's long message."""
     words = str(error).replace("`", " ").split()
     for before, name in zip(words, words[1:], strict=False):
         if before == "GLOBAL":

@@ -90,9 +90,9 @@ def _no_run(run: Path) -> str:
     """The line for a folder without a finished training: what it is, and what to do."""
     where, found = printable(run), inspect(run)
     wanted = "name the folder of a run that `inquisight train` wrote"
-    if found.kind == "model":
+    if found.files:
         return f"{where} is a model and no training run; say minigpt4:{where}, or {wanted}."
-    if found.kind == "run" and (run / RECIPE).is_file():
+    if (run / RECIPE).is_file():
         return f"{where} holds no finished training ({FINISHED} is missing); see `inquisight train status {where}`."
     return f"{where} {found.words}: it holds no finished training ({FINISHED} is missing); {wanted}."
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from agents.llm.capabilities import eye_abilities, questioner_choice
 from core.hardware import Gpu, Machine, ModelFiles, find_weights, fits, this_machine
@@ -17,11 +17,7 @@ GB = 10**9
 
 
 def write_safetensors(file: Path, *shapes: tuple[int, ...]) -> None:
-    header = {
-        f"t{number}": {"dtype": "F16", "shape": shape, "data_offsets": [0, 0]} for number, shape in enumerate(shapes)
-    }
-    text = json.dumps({"__metadata__": {"format": "pt"}, **header}).encode()
-    file.write_bytes(struct.pack("<Q", len(text)) + text + b"\0" * 64)
+    save_file({f"t{number}": np.zeros(shape, np.float16) for number, shape in enumerate(shapes)}, file)
 
 
 def test_the_shipped_eye_lies_in_its_package_and_fits() -> None:
@@ -54,7 +50,7 @@ def test_a_damaged_header_is_no_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("argument", ["/no/such/folder", "nobody/nothing", "../..", "https://example.org/v1"])
 def test_what_is_not_here_is_said(argument: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     here = tmp_path / "one" / "two" / "three"
     here.mkdir(parents=True)
     monkeypatch.chdir(here)  # what lies above must hold no weights, wherever this checkout stands
@@ -64,8 +60,7 @@ def test_what_is_not_here_is_said(argument: str, tmp_path: Path, monkeypatch: py
 
 
 def test_a_model_of_the_hub_is_found_in_its_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
-    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     snapshot = tmp_path / "hub" / "models--owner--name" / "snapshots" / "abc"
     snapshot.mkdir(parents=True)
     write_safetensors(snapshot / "model.safetensors", (7, 7))

@@ -128,19 +128,8 @@ def test_a_backend_refuses_before_it_reads_and_says_what_it_took(
         MiniGPT4Backend(str(directory))
 
 
-def test_a_containers_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Inside of one, the machine's own memory says nothing; pages of files are given up when they are needed."""
-    files = {
-        "memory.max": "1000",
-        "memory.current": "900",
-        "memory.stat": "anon 400\ninactive_file 300\nactive_file 100\n",
-    }
-    for name, text in files.items():
-        (tmp_path / name).write_text(text)
-    monkeypatch.setattr(memory, "_CGROUPS", ((str(tmp_path / "memory.max"), str(tmp_path / "memory.current")),))
-    assert memory.free_memory("cpu") == 1000 - 900 + 400
-    (tmp_path / "memory.max").write_text("max")
-    assert (memory.free_memory("cpu") or 1 << 40) > 1000
+def test_the_free_memory_of_a_device() -> None:
+    assert (memory.free_memory("cpu") or 0) > 1_000_000
     assert memory.free_memory("mps") is None
 
 
