@@ -35,7 +35,8 @@ from typing import Any, TypeVar
 
 from agents.batch.engine import Captioned, EngineConfig, local
 from agents.batch.pipeline import PipelineConfig
-from agents.interview.driver import caption_picture, visual_question
+from agents.interview.calls import visual_question
+from agents.interview.driver import caption_picture
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import Interview, InterviewOptions, NeedAnswer, NeedPlainCaption
 from benchmarks.batch_fakes import QUESTIONS, FixedQuestioner

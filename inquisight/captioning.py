@@ -6,15 +6,17 @@ model has encoded. A model is an object, or a name: then it is loaded for this c
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
+from agents.batch.budget import Budget
 from agents.batch.pipeline import InterviewTask, Outcome, PipelineConfig, Ready, interview_many
-from agents.interview.driver import Event, check_language, finished, interview_picture
+from agents.interview.calls import check_language
+from agents.interview.driver import finished, interview_picture
+from agents.interview.events import Event
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from agents.interview.seeds import check_seed
@@ -101,12 +103,19 @@ def interview(image: PictureSource | EncodedImage, **arguments: Unpack[CaptionAr
     ImageError, UsageError and RegistryError, and the errors of models that cannot be loaded.
     """
     earlier, save = arguments.pop("earlier", None), arguments.pop("save", None)
-    how = _how(arguments)
+    config = _config(arguments)
     if not isinstance(image, EncodedImage):
         image = open_picture(image)  # before models are loaded
-    with _models(how, arguments) as (vision, questioner):
+    with _models(config, arguments) as (vision, questioner):
         yield from interview_picture(
-            image, vision, questioner, how.options, prompts=how.prompts, seed=how.seed, earlier=earlier, save=save
+            image,
+            vision,
+            questioner,
+            config.options,
+            prompts=config.prompts,
+            seed=config.seed,
+            earlier=earlier,
+            save=save,
         )
 
 
@@ -149,10 +158,10 @@ def caption_many(
     way, the unfinished caption of a model that failed is the error's `partial`. What would befall every picture (a
     wrong key, no server, 25 failures in a row) is raised in any case.
     """
-    how = replace(_how(arguments), batch=batch_size)
-    with _models(how, arguments) as (vision, questioner):
-        window = _Window(2 * how.running)
-        outcomes = interview_many(_tasks(images, vision, window), vision, questioner, how)
+    config = replace(_config(arguments), batch=batch_size)
+    with _models(config, arguments) as (vision, questioner):
+        window = Budget(2 * config.in_flight)
+        outcomes = interview_many(_tasks(images, vision, window), vision, questioner, config)
         with closing(window), closing(outcomes):
             for result in _in_order(outcomes, window):
                 if isinstance(result, InquisightError) and not return_exceptions:
@@ -160,33 +169,12 @@ def caption_many(
                 yield result
 
 
-class _Window:
-    """How far pictures may be ahead of the one whose caption is yielded next, so that little waits in memory."""
-
-    def __init__(self, size: int) -> None:
-        self._free = threading.Semaphore(size)
-        self._closed = False
-
-    def enter(self) -> bool:
-        """Wait for a place; False once it is closed."""
-        self._free.acquire()
-        return not self._closed
-
-    def leave(self) -> None:
-        self._free.release()
-
-    def close(self) -> None:
-        """Let the thread go that waits in `enter`."""
-        self._closed = True
-        self._free.release()
-
-
 def _tasks(
-    images: Iterable[PictureSource | EncodedImage], vision: VisionBackend, window: _Window
+    images: Iterable[PictureSource | EncodedImage], vision: VisionBackend, window: Budget
 ) -> Iterator[InterviewTask | Ready]:
     """A task for each picture, tagged with its number; where it cannot be opened, the error."""
     for number, image in enumerate(images):
-        if not window.enter():
+        if not window.take():
             return
         task: InterviewTask | Ready
         try:
@@ -196,7 +184,7 @@ def _tasks(
         yield task
 
 
-def _in_order(outcomes: Iterator[Outcome | Ready], window: _Window) -> Iterator[Caption | InquisightError]:
+def _in_order(outcomes: Iterator[Outcome | Ready], window: Budget) -> Iterator[Caption | InquisightError]:
     waiting: dict[int, Caption | InquisightError] = {}
     following = 0
     for outcome in outcomes:
@@ -210,10 +198,10 @@ def _in_order(outcomes: Iterator[Outcome | Ready], window: _Window) -> Iterator[
         while following in waiting:
             yield waiting.pop(following)
             following += 1
-            window.leave()
+            window.give_back()
 
 
-def _how(arguments: InterviewArguments) -> PipelineConfig:
+def _config(arguments: InterviewArguments) -> PipelineConfig:
     """Raises UsageError where a value cannot work, TypeError for an unknown argument."""
     if unknown := arguments.keys() - InterviewArguments.__annotations__.keys():
         known = ", ".join(InterviewArguments.__annotations__)
@@ -234,12 +222,12 @@ def _given(value: Any, default: Any) -> Any:
 
 
 @contextmanager
-def _models(how: PipelineConfig, arguments: InterviewArguments) -> Iterator[tuple[VisionBackend, BaseChatModel]]:
+def _models(config: PipelineConfig, arguments: InterviewArguments) -> Iterator[tuple[VisionBackend, BaseChatModel]]:
     """Both models; a vision model that was given by name is closed in the end."""
     questioner, vision = arguments.get("questioner"), arguments.get("vision")
     if questioner is None or isinstance(questioner, str):
-        questioner = load_questioner(questioner or get_settings().questioner, seed=how.seed)
-    check_language(how.options, questioner)
+        questioner = load_questioner(questioner or get_settings().questioner, seed=config.seed)
+    check_language(config.options, questioner)
     if isinstance(vision, VisionBackend):
         yield vision, questioner
         return

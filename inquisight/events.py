@@ -1,6 +1,6 @@
 """The events that `inquisight.interview` yields; the last one is Done, Failed or InterviewStopped."""
 
-from agents.interview.driver import (
+from agents.interview.events import (
     Answered,
     Done,
     Encoded,

@@ -21,7 +21,7 @@ from agents.assistant.events import Begun, Concluded, Event, Returned, Said, Sto
 from agents.assistant.replies import final_text
 from agents.assistant.tools import AssistantTools
 from agents.chat.events import Notice, Piece, Rewritten
-from agents.interview.driver import describe_questioner
+from agents.interview.calls import describe_questioner
 from agents.llm.usage import Meter, counting
 from core.entries import one_line
 from core.errors import InquisightError, QuestionerError, UsageError

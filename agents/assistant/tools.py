@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from agents.assistant.events import Event, Overheard, StopRequested
 from agents.chat.conversation import ChatOptions, Conversation
 from agents.chat.events import Notice, tidy
-from agents.interview.driver import Answered, Done, Failed, interview_picture
+from agents.interview.driver import interview_picture
+from agents.interview.events import Answered, Done, Failed
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from agents.interview.seeds import call_seed

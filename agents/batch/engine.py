@@ -16,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from agents.batch.budget import Budget
 from agents.batch.pipeline import InterviewTask, Outcome, PipelineConfig, Ready, interview_many
 from agents.llm.calls import metered
 from agents.llm.usage import Meter
@@ -72,7 +73,7 @@ class EngineConfig:
     items: Callable[[], Iterator[Item | None]]  # to be captioned, in order, by one thread; None: no other one just now
     open: Callable[[Item], Picture]  # raises ImageError; from any thread
     models: Callable[[], tuple[VisionBackend, BaseChatModel]]  # loaded when first asked for
-    how: PipelineConfig
+    config: PipelineConfig
     rate: float | None = None  # calls of the questioner per second
     pace: Pace | None = None  # in place of a rate, where others share it
     knows: Callable[[Item, str], bool] = lambda item, sha256: False  # whether it needs no caption of its own, since
@@ -108,8 +109,8 @@ def local(work: EngineConfig) -> Generator[Result, None, None]:
     """On this machine, in this process: one eye, many calls of the questioner at once."""
     vision, questioner = work.models()
     metered(questioner, work.meter, rate=work.rate, pace=work.pace)
-    twins = _Twins()
-    outcomes = interview_many(_tasks(work, twins), vision, questioner, work.how, stop=work.stop, halt=work.halt)
+    duplicates = _Duplicates()
+    outcomes = interview_many(_tasks(work, duplicates), vision, questioner, work.config, stop=work.stop, halt=work.halt)
     try:
         for outcome in outcomes:
             if isinstance(outcome, Ready):
@@ -117,13 +118,13 @@ def local(work: EngineConfig) -> Generator[Result, None, None]:
                 continue
             first = result_of(outcome)
             yield first
-            for item in twins.done(outcome.caption.picture.sha256):
+            for item in duplicates.done(outcome.caption.picture.sha256):
                 if isinstance(first, GaveUp):
                     yield GaveUp(item, first.where, f"the same picture as {printable(first.item.key)}: {first.reason}")
                 else:
                     yield Repeated(item, outcome.caption.picture.sha256)
     finally:
-        twins.close()
+        duplicates.close()
         outcomes.close()
 
 
@@ -135,16 +136,16 @@ def result_of(outcome: Outcome) -> Captioned | GaveUp:
     return GaveUp(outcome.tag, where, str(outcome.error), outcome.caption)
 
 
-def _tasks(work: EngineConfig, twins: _Twins) -> Iterator[InterviewTask | Ready]:
+def _tasks(work: EngineConfig, duplicates: _Duplicates) -> Iterator[InterviewTask | Ready]:
     """Every picture that needs an interview, and what is known at once of the others."""
     for item, found in _opened(work):
         if isinstance(found, ImageError):
             reason = str(found).removeprefix(f"'{printable(item.key)}' ").rstrip(".")
             yield Ready(GaveUp(item, "picture", reason))
-        elif twins.waits(item, found.sha256):
+        elif duplicates.waits(item, found.sha256):
             continue
         elif work.knows(item, found.sha256):
-            for one in (item, *twins.done(found.sha256)):
+            for one in (item, *duplicates.done(found.sha256)):
                 yield Ready(Repeated(one, found.sha256))
         elif work.stop.is_set():
             return
@@ -178,36 +179,29 @@ def _opened(work: EngineConfig) -> Iterator[tuple[Item, Picture | ImageError]]:
         readers.shutdown(wait=False, cancel_futures=True)
 
 
-class _Twins:
-    """Pictures with the same bytes as one that is being interviewed about: they wait for its caption."""
+class _Duplicates:
+    """Pictures with the same bytes as one under way; they wait for its caption."""
 
     def __init__(self) -> None:
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._waiting: dict[str, list[Item]] = {}
-        self._count = 0
-        self._closed = False
+        self._budget = Budget(WAITING)
+        self.close = self._budget.close
 
     def waits(self, item: Item, sha256: str) -> bool:
-        """Whether `item` waits for another one. If not, others wait for it from now on."""
-        with self._changed:
+        """Whether `item` waits for another picture. If not, later ones wait for it."""
+        with self._lock:
             first = self._waiting.get(sha256)
             if first is None:
                 self._waiting[sha256] = []
                 return False
             first.append(item)
-            self._count += 1
-            self._changed.wait_for(lambda: self._closed or self._count < WAITING)
-            return True
+        self._budget.take()
+        return True
 
     def done(self, sha256: str) -> list[Item]:
-        """Those that waited for this picture, which nobody does from now on."""
-        with self._changed:
+        """Remove and return the pictures that waited for this one."""
+        with self._lock:
             items = self._waiting.pop(sha256, [])
-            self._count -= len(items)
-            self._changed.notify_all()
-            return items
-
-    def close(self) -> None:
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        self._budget.give_back(len(items))
+        return items

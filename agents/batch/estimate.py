@@ -64,7 +64,7 @@ class Estimate:
 
 
 def estimate(
-    *, listed: int, repeated_names: int, captioned: int, failed: int, to_do: int, how: PipelineConfig,
+    *, listed: int, repeated_names: int, captioned: int, failed: int, to_do: int, config: PipelineConfig,
     rate: float | None, price_in: float | None, price_out: float | None, runs: Sequence[Record],
     left_out: LeftOut | None = None,
 ) -> Estimate:  # fmt: skip
@@ -77,8 +77,8 @@ def estimate(
         seconds: float | None = to_do * sum(run["seconds"] for run in runs) / pictures
     else:
         pictures = 0
-        calls = how.options.rounds
-        read, written = _tokens(how)
+        calls = config.options.rounds
+        read, written = _tokens(config)
         seconds = to_do * calls / rate if rate else None
     cost = None
     if price_in is not None or price_out is not None:
@@ -90,17 +90,17 @@ def estimate(
     )  # fmt: skip
 
 
-def _tokens(how: PipelineConfig) -> tuple[float, float]:
+def _tokens(config: PipelineConfig) -> tuple[float, float]:
     """(read, written) by the questioner for one picture, from the prompts and texts of the usual length.
 
     From the second turn on each turn makes a request longer by the same number of letters, so the lengths of the first
     requests give those of all: an arithmetic series for the questions, and the summary's request at the end.
     """
-    questions = how.options.rounds - 1
-    read = _growing(questions + 1, lambda turns: _letters(how, turns, rounds=turns))
+    questions = config.options.rounds - 1
+    read = _growing(questions + 1, lambda turns: _letters(config, turns, rounds=turns))
     if questions:
-        first = _letters(how, 1, rounds=2)
-        second, third = (_letters(how, turns, rounds=turns + 1) for turns in (2, 3))
+        first = _letters(config, 1, rounds=2)
+        second, third = (_letters(config, turns, rounds=turns + 1) for turns in (2, 3))
         later = questions - 1
         read += first + later * second + (third - second) * later * (later - 1) // 2
     return read / LETTERS, (questions * QUESTION + SUMMARY) / LETTERS
@@ -114,12 +114,12 @@ def _growing(turns: int, letters: Callable[[int], int]) -> int:
     return second + (turns - 2) * (third - second)
 
 
-def _letters(how: PipelineConfig, turns: int, *, rounds: int) -> int:
+def _letters(config: PipelineConfig, turns: int, *, rounds: int) -> int:
     """Letters of the request that an interview of `rounds` makes after so many turns."""
     texts = [(OPENING, "opening")] + [(ANSWER, "questioner")] * (turns - 1)
     spoken = tuple(Turn(question="q" * QUESTION, answer="a" * answer, asked_by=asked_by) for answer, asked_by in texts)
     info = PictureInfo(sha256="", source="", width=1, height=1)
     caption = Caption(picture=info, status="stopped", plain="a", dialogue=Dialogue(turns=spoken))
-    need = Interview.resumed(caption, how.prompts, replace(how.options, rounds=rounds)).need
+    need = Interview.resumed(caption, config.prompts, replace(config.options, rounds=rounds)).need
     assert isinstance(need, NeedQuestion | NeedSummary)
     return sum(len(message.content) for message in need.messages)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agents.interview.driver import check_language
+from agents.interview.calls import check_language
 from agents.interview.protocol import InterviewOptions
 from core.registry import get_registry
 from core.settings import Settings

@@ -13,8 +13,9 @@ from agents.batch.cluster import Cluster, parse_cluster
 from agents.batch.engines import find_engine
 from agents.batch.outputs import check_parquet, kind_of, with_shard
 from agents.batch.pipeline import PipelineConfig
+from agents.batch.request import BatchRequest
 from agents.batch.shard_output import existing_shards
-from agents.interview.driver import described_options
+from agents.interview.calls import described_options
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from agents.interview.seeds import check_seed
@@ -32,41 +33,6 @@ _IDENTITY: Final = ("name", "model", "revision")  # of a model: what decides wha
 
 
 @dataclass(frozen=True, slots=True)
-class BatchRequest:
-    """The command's options; None means: as set in the environment, or the default."""
-
-    inputs: tuple[str, ...] = ()
-    out: tuple[Path, ...] = ()
-    column: str | None = None
-    vision: str | None = None
-    questioner: str | None = None
-    rounds: int | None = None
-    context: int | None = None
-    prompts: Path | None = None
-    seed: int | None = None
-    language: str | None = None
-    save_beside: bool = False
-    overwrite: bool = False
-    concurrency: int = 32
-    batch: int = 32
-    eyes: int | None = None
-    rate: float | None = None
-    price_in: float | None = None
-    price_out: float | None = None
-    limit: int | None = None
-    shard: str = "0/1"
-    shard_size: int = 1000
-    failed: bool = False
-    dry_run: bool = False
-    json: bool = False
-    engine: str = "local"
-    workers: str | None = None
-    gpus_per_worker: float | None = None
-    cpus_per_worker: float | None = None
-    ray_address: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class BatchConfig:
     """A request that was checked."""
 
@@ -76,7 +42,7 @@ class BatchConfig:
     folder: Path  # of the journal
     vision: str
     questioner: str
-    how: PipelineConfig
+    config: PipelineConfig
     rate: float | None
     scope: Scope
     settings: Settings
@@ -87,7 +53,7 @@ class BatchConfig:
 
         `vision` and `questioner` are what the models say of themselves, empty as long as none is loaded.
         """
-        how = self.how
+        config = self.config
         return {
             "inputs": [source.name for source in self.sources],
             "column": self.request.column,
@@ -97,8 +63,8 @@ class BatchConfig:
                 "spec": self.questioner,
                 **{name: questioner[name] for name in _IDENTITY if name in questioner},
             },
-            "seed": how.seed,
-            **described_options(how.options, how.prompts),
+            "seed": config.seed,
+            **described_options(config.options, config.prompts),
         }
 
 
@@ -109,11 +75,10 @@ def make_plan(request: BatchRequest) -> BatchConfig:
         raise UsageError(
             "say where the captions go: --out captions.jsonl (or .parquet, .json for COCO, .tar for shards)"
         )
-    for name, least in (("concurrency", 1), ("batch", 1), ("eyes", 1), ("shard_size", 1), ("limit", 1)):
+    for name, least in (("concurrency", 1), ("batch", 1), ("vision_batches", 1), ("shard_size", 1), ("limit", 1)):
         value = getattr(request, name)
         if value is not None and value < least:
-            option = {"eyes": "vision-batches"}.get(name, name.replace("_", "-"))
-            raise UsageError(f"--{option} must be {least} or more, not {value}")
+            raise UsageError(f"--{name.replace('_', '-')} must be {least} or more, not {value}")
     for option, price in (("--price-in", request.price_in), ("--price-out", request.price_out)):
         if price is not None and not 0 <= price < 1e6:
             raise UsageError(f"{option} is a price for a million tokens, 0 or more, not {price}")
@@ -139,7 +104,9 @@ def make_plan(request: BatchRequest) -> BatchConfig:
     for source in sources:
         if isinstance(source, FolderSource):
             source.own = frozenset(os.path.abspath(shard) for path in outputs for shard in existing_shards(path))
-    how = PipelineConfig(options, Prompts.load(request.prompts), seed, request.batch, request.concurrency, request.eyes)
+    config = PipelineConfig(
+        options, Prompts.load(request.prompts), seed, request.batch, request.concurrency, request.vision_batches
+    )
     return BatchConfig(
         request=request,
         sources=tuple(sources),
@@ -147,7 +114,7 @@ def make_plan(request: BatchRequest) -> BatchConfig:
         folder=outputs[0].with_name(f"{outputs[0].name}.work"),
         vision=vision,
         questioner=settings.questioner if request.questioner is None else request.questioner,
-        how=how,
+        config=config,
         rate=rate,
         scope=scope,
         settings=settings,

@@ -1,9 +1,8 @@
-"""What running interviews want of the eye, gathered into full batches, worked on in threads of their own.
+"""Requests of running interviews to the vision model, gathered into full batches and served in threads.
 
-Pictures to look at, plain captions, opening answers and short answers wait in rows of their own, because a batch takes
-as long as its longest answer. Whenever the eye is free it takes a full batch of the row furthest on in an interview,
-so that the questioner is kept at work and the interviews do not all come to it together; where no row is full it takes
-from the longest, without ever waiting for more.
+Encoding, plain captions, opening answers and short answers wait in separate rows, because a batch takes as long as its
+longest answer. A free worker takes a full batch of the row that is furthest on in an interview, so the questioner stays
+busy and interviews do not all reach it together. If no row is full, it takes the longest row without waiting.
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ from core.images.picture import Picture
 from core.stopping import CalledOff, Halt, halting
 from core.vision import Reply, VisionBackend, VisualQuestion
 
-Row = Literal["look", "plain", "opening", "asked"]
-ROWS: Final[tuple[Row, ...]] = get_args(Row)  # as an interview goes through them
-Tell = Callable[[Any, "VisionResult"], None]
-PIXELS: Final = 64_000_000  # decoded at once in one batch of pictures: 192 MB
+Row = Literal["encode", "plain", "opening", "asked"]
+ROWS: Final[tuple[Row, ...]] = get_args(Row)  # in the order of an interview
+Receive = Callable[[Any, "VisionResult"], None]
+PIXELS: Final = 64_000_000  # of the decoded pictures in one batch: 192 MB
 
 
 @dataclass(frozen=True, slots=True)
 class VisionResult:
-    """What came of one request: an encoded picture, an answer, or an error; and its share of the batch's seconds."""
+    """Result of one request: an encoded picture, a reply, or an error; and its share of the batch's seconds."""
 
     result: Any = None
     error: BaseException | None = None
@@ -38,43 +37,43 @@ class VisionResult:
 
 @dataclass(slots=True)
 class _Request:
-    who: Any  # given back with the result
+    sender: Any  # returned with the result
     what: Any  # a Picture or a VisualQuestion
 
 
 class VisionQueue:
-    """Takes requests from any thread; `tell(who, VisionResult)` is called from a thread of its own for each.
+    """Takes requests from any thread; a worker thread calls `receive(sender, VisionResult)` for each.
 
-    Once `halt` is set no batch begins, and no request of one that is under way on a server. An error that any other
-    request would meet sets it.
+    Once `halt` is set no batch begins, and no further request of a batch on a server. An error that every request would
+    meet sets it.
     """
 
     def __init__(
-        self, vision: VisionBackend, tell: Tell, *, batch: int = 32, workers: int = 1, halt: Halt | None = None
+        self, vision: VisionBackend, receive: Receive, *, batch: int = 32, workers: int = 1, halt: Halt | None = None
     ) -> None:
         self.vision, self.batch = vision, batch
-        self._tell = tell
+        self._receive = receive
         self._halt = halt or Halt()
         self._over = Halt(self._halt)
         self._rows: dict[Row, deque[_Request]] = {row: deque() for row in ROWS}
         self._changed = threading.Condition()
         self._closed = False
         self._threads = [
-            threading.Thread(target=self._work, daemon=True, name=f"eye-{number}") for number in range(workers)
+            threading.Thread(target=self._work, daemon=True, name=f"vision-{number}") for number in range(workers)
         ]
         for thread in self._threads:
             thread.start()
 
-    def look(self, who: Any, picture: Picture) -> None:
+    def encode(self, sender: Any, picture: Picture) -> None:
         """Encode a picture."""
-        self._add("look", _Request(who, picture))
+        self._add("encode", _Request(sender, picture))
 
-    def ask(self, who: Any, question: VisualQuestion, row: Row) -> None:
+    def ask(self, sender: Any, question: VisualQuestion, row: Row) -> None:
         """Answer a question."""
-        self._add(row, _Request(who, question))
+        self._add(row, _Request(sender, question))
 
     def close(self, seconds: float = 10.0) -> None:
-        """No more work; waits that long for a batch that is under way."""
+        """End the work; wait that long for a batch under way."""
         self._over.set()
         with self._changed:
             self._closed = True
@@ -104,11 +103,11 @@ class VisionQueue:
         return None
 
     def _first(self, row: Row, waiting: deque[_Request]) -> list[_Request]:
-        """At most a batch, and of large pictures fewer."""
+        """At most a batch; fewer if the pictures are large."""
         some: list[_Request] = []
         pixels = 0
         while waiting and len(some) < self.batch:
-            if row == "look":
+            if row == "encode":
                 pixels += waiting[0].what.width * waiting[0].what.height
                 if some and pixels > PIXELS:
                     break
@@ -121,30 +120,30 @@ class VisionQueue:
         try:
             if self._over.is_set():
                 raise CalledOff
-            results: Sequence[Any] = self.vision.encode(what) if row == "look" else self.vision.replies(what)
+            results: Sequence[Any] = self.vision.encode(what) if row == "encode" else self.vision.replies(what)
             if len(results) != len(some):
                 raise BackendError(f"{self.vision.name} gave {len(results)} results for {len(some)} requests.")
-        except BaseException as error:  # noqa: BLE001 - handed to whoever waits for it
+        except BaseException as error:  # noqa: BLE001 - passed on to the senders
             self._serve_apart(row, some, error)
             return
         share = (time.perf_counter() - start) / len(some)
         for request, result in zip(some, results, strict=True):
-            self._tell(request.who, VisionResult(result, None, share))
+            self._receive(request.sender, VisionResult(result, None, share))
 
     def _serve_apart(self, row: Row, some: list[_Request], error: BaseException) -> None:
-        """One bad request must not cost the others theirs: keep what was answered, and halve what was not."""
+        """Keep what was answered and serve the rest in halves, so one bad request fails alone."""
         if ends_all(error):
             self._halt.set(error)  # before another thread begins anything
-        answers = _answered(error) if row != "look" else []
+        answers = _answered(error) if row != "encode" else []
         if len(answers) != len(some):
             answers = [None] * len(some)
         for request, answer in zip(some, answers, strict=True):
             if answer is not None:
-                self._tell(request.who, VisionResult(answer))
+                self._receive(request.sender, VisionResult(answer))
         left = [request for request, answer in zip(some, answers, strict=True) if answer is None]
         if len(some) == 1 or not isinstance(error, Exception) or ends_all(error):
             for request in left:
-                self._tell(request.who, VisionResult(None, error))
+                self._receive(request.sender, VisionResult(None, error))
             return
         if "out of memory" in f"{type(error).__name__} {error}".lower().replace("outofmemory", "out of memory"):
             self.batch = max(1, len(some) // 2)
@@ -158,7 +157,7 @@ class VisionQueue:
 
 
 def _answered(error: BaseException) -> list[Reply | None]:
-    """What a backend's error carries of the batch that it failed in: `replies`, or the texts of `answers`."""
+    """The replies that a backend's error carries: its `replies`, or the texts of its `answers`."""
     replies = getattr(error, "replies", None)
     if isinstance(replies, list):
         return replies

@@ -9,16 +9,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 from agents.assistant.events import Begun, Concluded
-from agents.assistant.run import STEPS, assist, calls_tools
+from agents.assistant.run import assist, calls_tools
 from agents.assistant.tools import AssistantTools
 from agents.chat.conversation import ChatOptions, Conversation
 from agents.chat.events import Answered as ChatAnswered
 from agents.chat.events import Event as ChatEvent
 from agents.chat.events import Silenced, drive, passing
-from agents.cli.chat import check_vision, load_vision
 from agents.cli.errors import EXIT_INTERRUPTED, complain
+from agents.cli.models import check_vision, load_vision
 from agents.cli.render.assistant import AnyEvent, Interviewed, make_assistant_printer
-from agents.interview.driver import Answered, Done, Failed, InterviewStopped, describe_questioner, interview_picture
+from agents.cli.requests import AskRequest
+from agents.interview.calls import describe_questioner
+from agents.interview.driver import interview_picture
+from agents.interview.events import Answered, Done, Failed, InterviewStopped
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import Interview, InterviewOptions
 from agents.interview.seeds import check_seed
@@ -40,22 +43,6 @@ if TYPE_CHECKING:
 Mode = Literal["agent", "interview", "chat"]
 MODES: Final = ("agent", "interview", "chat")
 ROUNDS: Final = 6  # of an interview that serves a question
-
-
-@dataclass(frozen=True, slots=True)
-class AskRequest:
-    """The command's options; None means: as set in the environment, or the default."""
-
-    question: str
-    pictures: tuple[str, ...] = ()
-    mode: str | None = None
-    questioner: str | None = None
-    vision: str | None = None
-    talk_vision: str | None = None
-    steps: int = STEPS
-    rounds: int | None = None
-    seed: int | None = None
-    json: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,6 @@
-"""Talk with a seeing model about pictures.
+"""`inquisight chat`: check the options, load the vision model, read and write files.
 
-    python -m agents.chat photo.jpg                          # the same as: inquisight chat photo.jpg
-    python -m agents.chat a.jpg b.jpg --ask "What differs?"
-    python -m agents.chat sketch.png --task webpage --out page.html
-
-The conversation itself is in `chatting.py` and `chat_loop.py`; this file checks what was asked for, loads the eye and
-opens and writes files.
+The conversation is `agents.chat.conversation`, what a person types `agents.chat.repl`.
 """
 
 from __future__ import annotations
@@ -14,79 +9,60 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from core.errors import UsageError, printable
-
-if TYPE_CHECKING:
-    from agents.chat.conversation import ChatOptions
-    from agents.chat.presets import Tasks
-    from agents.chat.repl import LoopEvent, Said
-    from core.images.picture import Picture
-    from core.records import Chat as ChatRecord
-    from core.records import PictureInfo
-    from core.settings import Settings
-    from core.vision import VisionBackend
-
-
-@dataclass(frozen=True, slots=True)
-class ChatRequest:
-    """The command's options; None means: as set in the environment, or the default."""
-
-    pictures: tuple[str, ...] = ()
-    asks: tuple[str, ...] = ()
-    tasks: tuple[str, ...] = ()
-    task_file: Path | None = None
-    vision: str | None = None
-    out: Path | None = None
-    seed: int | None = None
-    temperature: float | None = None
-    max_new_tokens: int | None = None
-    short: bool = False
-    long: bool = False
-    json: bool = False
-    list_tasks: bool = False
+from agents.chat.conversation import ChatOptions, Conversation
+from agents.chat.events import drive
+from agents.chat.html_answer import check_out, write_beside, write_new
+from agents.chat.presets import Tasks
+from agents.chat.repl import Ask, Do, Ended, Failed, LoopEvent, Said, converse
+from agents.cli.chat_input import plain_lines, typed_lines
+from agents.cli.errors import EXIT_INTERRUPTED, common_exit_code, complain
+from agents.cli.listing import print_table
+from agents.cli.models import check_vision, load_vision
+from agents.cli.render.chat import as_text, make_chat_printer
+from agents.cli.requests import ChatRequest
+from core.console.silence import hush_libraries
+from core.errors import UsageError
+from core.images.picture import Picture, open_picture
+from core.records import Chat as ChatRecord
+from core.records import PictureInfo
+from core.settings import Settings, get_settings
+from core.store.transcripts import TranscriptStore
 
 
 @dataclass(frozen=True, slots=True)
 class ChatPlan:
-    """A request that was checked before a model is loaded."""
+    """A checked request."""
 
     pictures: tuple[Picture, ...]
     vision: str
     options: ChatOptions
     tasks: Tasks
-    said: tuple[Said, ...]  # empty: what is typed
+    said: tuple[Said, ...]  # empty: read from standard input
     out: Path | None
     settings: Settings
 
 
 @dataclass(slots=True)
 class ChatFiles:
-    """The world outside of the chat (`chat_loop.Outside`)."""
+    """Files that a chat reads and writes (`agents.chat.repl.Outside`)."""
 
     settings: Settings
     out: Path | None = None
     _used: bool = field(default=False, init=False)
 
     def open(self, path: str) -> Picture:
-        from core.images.picture import open_picture
-
         if path == "-":
             raise UsageError("standard input is what you type here; name a file")
         return open_picture(Path(path).expanduser(), max_pixels=self.settings.max_pixels)
 
     def save(self, path: str, record: ChatRecord) -> Path:
-        from agents.chat.html_answer import write_new
-        from agents.cli.render.chat import as_text
-
         file = Path(path).expanduser()
         as_json = file.suffix.casefold() == ".json"
         return write_new(file, record.to_json(indent=2) + "\n" if as_json else as_text(record))
 
     def write_page(self, html: str, picture: PictureInfo) -> Path:
-        from agents.chat.html_answer import write_beside, write_new
-
         if self.out is not None and not self._used:
             self._used = True
             return write_new(self.out, html)
@@ -94,19 +70,10 @@ class ChatFiles:
 
 
 def run_chat(request: ChatRequest) -> int:
-    """Hold the conversation. Gives back the exit code. Raises InquisightError for what stops it before it begins."""
+    """Hold the conversation. Returns the exit code. Raises InquisightError for errors before its start."""
     if request.list_tasks:
         return print_tasks(request.task_file)
     plan = make_plan(request)
-    from agents.chat.conversation import Conversation
-    from agents.chat.events import drive
-    from agents.chat.repl import Ended, Failed, converse
-    from agents.cli.chat_input import plain_lines, typed_lines
-    from agents.cli.errors import EXIT_INTERRUPTED, complain
-    from agents.cli.render.chat import make_chat_printer
-    from core.console.silence import hush_libraries
-    from core.store.transcripts import TranscriptStore
-
     hush_libraries()
     typing = not plan.said and not request.json and sys.stdin.isatty() and sys.stdout.isatty()
     vision = load_vision(plan.vision)
@@ -129,29 +96,22 @@ def run_chat(request: ChatRequest) -> int:
         vision.close()
     if not isinstance(last, Ended) or last.interrupted:
         return EXIT_INTERRUPTED
-    if last.save_error is not None and not typing:
-        codes.append(complain(last.save_error))
-    if typing or not codes:
+    if typing:
         return 0
-    return codes[0] if len(set(codes)) == 1 else 1
+    if last.save_error is not None:
+        codes.append(complain(last.save_error))
+    return common_exit_code(codes)
 
 
 def make_plan(request: ChatRequest) -> ChatPlan:
     """Check the request. Raises InquisightError, one line."""
-    from agents.chat.conversation import ChatOptions
-    from agents.chat.html_answer import check_out
-    from agents.chat.presets import Tasks
-    from agents.chat.repl import Ask, Do
-    from core.images.picture import open_picture
-    from core.settings import get_settings
-
     settings = get_settings()
     if not request.pictures:
         raise UsageError("name at least one picture to talk about, or - for standard input (see --help)")
     if request.short and request.long:
         raise UsageError("--short and --long contradict each other; choose one")
-    form: Literal["short", "long"] | None = "short" if request.short else "long" if request.long else None
     seed = request.seed if request.seed is not None else settings.seed
+    form: Literal["short", "long"] | None = "short" if request.short else "long" if request.long else None
     options = ChatOptions(request.max_new_tokens, request.temperature, seed=seed, form=form)
     tasks = Tasks.load(request.task_file)
     chosen = [tasks.get(name) for name in request.tasks]
@@ -171,38 +131,7 @@ def make_plan(request: ChatRequest) -> ChatPlan:
     return ChatPlan(pictures, vision, options, tasks, tuple(said), request.out, settings)
 
 
-def check_vision(spec: str, pictures: int) -> None:
-    """Raise InquisightError where the eye is unknown, or says that it does not take so many pictures."""
-    from core.registry import get_registry
-
-    entry = get_registry().find("vision backend", spec.split(":", 1)[0])
-    most = entry.capabilities.get("max_images")
-    if isinstance(most, int) and pictures > most:
-        takes = "one picture" if most == 1 else f"at most {most} pictures"
-        raise UsageError(
-            f"{printable(spec)} takes {takes} in a conversation, not {pictures}; choose an eye that takes more with "
-            "--vision (see `inquisight plugins`)"
-        )
-
-
-def load_vision(spec: str) -> VisionBackend:
-    """The eye, with a word on a terminal while it is loaded. Raises InquisightError."""
-    from core.console.status import Status
-    from core.registry import get_registry
-
-    status = Status()
-    status.show(f"loading {printable(spec)}")
-    try:
-        return get_registry().create_vision(spec)
-    finally:
-        status.clear()
-
-
 def print_tasks(file: Path | None = None) -> int:
-    """List the ready prompts."""
-    from agents.chat.presets import Tasks
-    from agents.cli.listing import print_table
-
-    tasks = Tasks.load(file)
-    print_table(("task", "what it asks for"), list(tasks.titles.items()))
+    """List the preset prompts."""
+    print_table(("task", "what it asks for"), list(Tasks.load(file).titles.items()))
     return 0

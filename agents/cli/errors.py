@@ -1,20 +1,19 @@
-"""Exit codes, and an error as one line on standard error."""
+"""Exit codes, and errors as one line on standard error."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from core.console.silence import debugging
 from core.errors import InquisightError, printable
 
 EXIT_INTERRUPTED = 130
-
-
 EXIT_UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
 
 
 def complain(error: BaseException, about: str = "") -> int:
-    """One line on standard error for `error`, its traceback too with INQUISIGHT_DEBUG=1; gives back the exit code."""
+    """Print `error` as one line on standard error, with INQUISIGHT_DEBUG=1 its traceback too; returns the exit code."""
     text = str(error)
     code = getattr(error, "exit_code", EXIT_UNEXPECTED)
     if not isinstance(error, InquisightError):
@@ -29,3 +28,8 @@ def complain(error: BaseException, about: str = "") -> int:
     line = " ".join(text.split())
     print(f"inquisight: {about}{printable(line, limit=1000)}", file=sys.stderr, flush=True)
     return int(code)
+
+
+def common_exit_code(codes: Sequence[int]) -> int:
+    """The exit code of a command: 0 without failures, the failures' code if all have the same one, else 1."""
+    return (codes[0] if len(set(codes)) == 1 else 1) if codes else 0

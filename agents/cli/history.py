@@ -6,12 +6,13 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
 from agents.cli.listing import print_history
+from agents.cli.render.chat import make_chat_printer, replay_chat
+from agents.cli.render.interview import make_printer, replay
+from agents.cli.requests import HistoryRequest, ShowRequest
 from agents.text.export import kind_of, write
 from core.console.status import Status
 from core.errors import UsageError, printable
@@ -25,43 +26,31 @@ EXIT_KEPT: Final = 1  # somebody was asked whether to delete, and said no
 _NAMED: Final = 3  # of those to be deleted
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryRequest:
-    """The command's options; None: not asked for."""
-
-    words: tuple[str, ...] = ()
-    kind: str | None = None
-    status: str | None = None
-    vision: str | None = None
-    questioner: str | None = None
-    since: date | None = None
-    until: date | None = None
-    limit: int | None = None
-    json: bool = False
-    export: Path | None = None
-    overwrite: bool = False
-    delete: bool = False
-    everything: bool = False
-    yes: bool = False
-
-    @property
-    def filtered(self) -> bool:
-        """Whether anything but words narrows it; the limit does not say which."""
-        named = (self.kind, self.status, self.vision, self.questioner, self.since, self.until)
-        return any(value is not None for value in named)
-
-
 def run_history(request: HistoryRequest) -> int:
     """Do it; gives back the exit code. Raises InquisightError."""
-    wanted = make_wanted(request)
+    query = make_query(request)
     with closing(TranscriptStore()) as store:
         if request.export is None and not request.delete:
-            _list(request, wanted, store)
+            _list(request, query, store)
             return 0
-        return _take(request, wanted, store)
+        return _take(request, query, store)
 
 
-def make_wanted(request: HistoryRequest) -> TranscriptQuery:
+def run_show(request: ShowRequest) -> int:
+    """Print one transcript. Raises InquisightError."""
+    record = TranscriptStore().get_record(request.id)
+    if isinstance(record, Chat):
+        chat_printer = make_chat_printer(json=request.json)
+        for chat_event in replay_chat(record):
+            chat_printer.event(chat_event)
+    else:
+        printer = make_printer(json=request.json)
+        for event in replay(record):
+            printer.event(event)
+    return 0
+
+
+def make_query(request: HistoryRequest) -> TranscriptQuery:
     """Check the request. Raises UsageError, one line."""
     if request.limit is not None and request.limit < 1:
         raise UsageError(f"--limit must be 1 or more, not {request.limit}")
@@ -115,17 +104,17 @@ def _check_delete(request: HistoryRequest) -> None:
 # --- listing ----------------------------------------------------------------------------------------------------------
 
 
-def _list(request: HistoryRequest, wanted: TranscriptQuery, store: TranscriptStore) -> None:
+def _list(request: HistoryRequest, query: TranscriptQuery, store: TranscriptStore) -> None:
     limit = SHOWN if request.limit is None else request.limit
-    found = store.find(wanted, limit, best_first=True)
+    found = store.find(query, limit, best_first=True)
     if not found:
-        _tell_nothing(request, wanted, store)
+        _tell_nothing(request, query, store)
     elif request.json:
         for one in found:
             print(json.dumps(as_json(one), ensure_ascii=False))
     else:
-        print_history(found, wanted.words)
-        if sys.stdout.isatty() and (total := store.count(wanted)) > len(found):
+        print_history(found, query.words)
+        if sys.stdout.isatty() and (total := store.count(query)) > len(found):
             print(f"{len(found):,} of {total:,}; --limit N lists more")
 
 
@@ -146,9 +135,9 @@ def as_json(one: StoredCaption) -> dict[str, Any]:
     }
 
 
-def _tell_nothing(request: HistoryRequest, wanted: TranscriptQuery, store: TranscriptStore) -> None:
+def _tell_nothing(request: HistoryRequest, query: TranscriptQuery, store: TranscriptStore) -> None:
     if not request.filtered:
-        print_history((), wanted.words)
+        print_history((), query.words)
         return
     hints = []
     names = store.names()
@@ -164,17 +153,17 @@ def _tell_nothing(request: HistoryRequest, wanted: TranscriptQuery, store: Trans
 # --- export and delete ------------------------------------------------------------------------------------------------
 
 
-def _take(request: HistoryRequest, wanted: TranscriptQuery, store: TranscriptStore) -> int:
+def _take(request: HistoryRequest, query: TranscriptQuery, store: TranscriptStore) -> int:
     """Settle which they are first, so that exactly those are deleted that were written and asked about."""
     if request.limit is None:
-        ids = store.ids(wanted)
+        ids = store.ids(query)
     else:
-        ids = [one.id for one in store.find(wanted, request.limit, best_first=True)]
+        ids = [one.id for one in store.find(query, request.limit, best_first=True)]
     chosen = TranscriptQuery(ids=frozenset(ids))
     if request.delete and ids and not request.yes and not sys.stdin.isatty():
         raise UsageError(f"--delete would remove {_count(len(ids))} for good; add --yes if that is what you want")
     if not ids:
-        _tell_nothing(request, wanted, store)
+        _tell_nothing(request, query, store)
     done: dict[str, Any] = {"found": len(ids), "exported": None, "file": None, "deleted": None}
     if request.export is not None:
         done["exported"] = _export(request.export, store, chosen, len(ids), overwrite=request.overwrite)

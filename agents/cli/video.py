@@ -1,151 +1,124 @@
-"""The declaration of `inquisight video`."""
+"""`inquisight video`: check the options, then describe one video after the other."""
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-from typing import Annotated
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-import typer
+from agents.cli.errors import complain
+from agents.cli.interviews import Interviewer, first_given, make_interview_plan
+from agents.cli.requests import VideoRequest
+from agents.video.driver import FRAMES, ROUNDS, interview_video, plan_video, video_options_of
+from agents.video.interview import VideoOptions
+from agents.video.prompts import DEFAULT_FILE, load_prompts
+from agents.video.records import looked_at
+from agents.video.sampling import SAMPLINGS, Sampling
+from agents.video.sheet import as_png, contact_sheet
+from agents.video.timeline import check_timeline, timeline_text
+from core.errors import InquisightError, UsageError, printable
+from core.files.outputs import check_output, whole
+from core.records import Caption
+from core.settings import get_settings
+from core.video.base import VideoLimits, clock
+from core.video.clip import find_videos, open_video
 
-from core.console.options import Fresh, Questioner, Seed, Vision, number, whole_number
+if TYPE_CHECKING:
+    from core.video.base import Video
 
 
-def _time(text: str) -> float:
-    """ "90", "1:30" or "1:02:03.5" in seconds."""
-    if not re.fullmatch(r"(?:\d+:){0,2}\d+(?:\.\d+)?", text):
-        raise typer.BadParameter(f"{text!r} is not a time; write seconds, 1:30 or 1:02:03.5")
-    seconds = 0.0
-    for part in text.split(":"):
-        seconds = seconds * 60 + float(part)
-    return seconds
-
-
-def video(
-    videos: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="VIDEOS",
-            help="Files or folders: MP4, WebM, Matroska, MOV, AVI, GIF, animated WebP.",
-            show_default=False,
-        ),
-    ] = None,
-    vision: Vision = None,
-    questioner: Questioner = None,
-    frames: Annotated[
-        int | None,
-        typer.Option(
-            "--frames",
-            metavar="N",
-            parser=whole_number,
-            help="Number of frames [8; 4 per scene].",
-        ),
-    ] = None,
-    sampling: Annotated[
-        str | None,
-        typer.Option(
-            "--sampling",
-            metavar="HOW",
-            help="uniform: evenly spaced; time: see --every; scene: some per scene; key: key frames [uniform].",
-        ),
-    ] = None,
-    every: Annotated[
-        float | None,
-        typer.Option("--every", metavar="SECONDS", parser=number, help="Seconds between frames, for --sampling time."),
-    ] = None,
-    scenes: Annotated[
-        int | None,
-        typer.Option(
-            "--scenes",
-            metavar="N",
-            parser=whole_number,
-            help="Maximum number of scenes; 1 describes the video as a whole [1 up to a minute, then up to 12].",
-        ),
-    ] = None,
-    begin: Annotated[
-        float | None, typer.Option("--from", metavar="TIME", parser=_time, help="Start time: seconds, or 1:30.")
-    ] = None,
-    until: Annotated[
-        float | None, typer.Option("--to", metavar="TIME", parser=_time, help="End time: seconds, or 1:30.")
-    ] = None,
-    rounds: Annotated[
-        int | None,
-        typer.Option("--rounds", metavar="N", parser=whole_number, help="Number of questions [30; 8 per scene]."),
-    ] = None,
-    context: Annotated[
-        int | None,
-        typer.Option(
-            "--context",
-            metavar="N",
-            parser=whole_number,
-            help="Earlier answers about the frame given as context; -1: all [1].",
-        ),
-    ] = None,
-    prompts: Annotated[
-        Path | None,
-        typer.Option("--prompts", metavar="FILE", help="Prompts file; start from --print-prompts."),
-    ] = None,
-    print_prompts: Annotated[
-        bool, typer.Option("--print-prompts", help="Print the prompts, as a template for --prompts, and exit.")
-    ] = False,
-    seed: Seed = None,
-    language: Annotated[
-        str | None,
-        typer.Option("--language", metavar="NAME", help="Language of the story, if the questioner supports it."),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="JSON Lines on standard output: one object per video.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only the story.")] = False,
-    timeline: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--timeline",
-            metavar="FILE",
-            help="Write the story with times as .vtt, .srt or .ffmetadata; repeatable.",
-            show_default=False,
-        ),
-    ] = None,
-    sheet: Annotated[
-        Path | None,
-        typer.Option("--sheet", metavar="FILE.png", help="Write a contact sheet of the frames used."),
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Allow --timeline and --sheet to replace files.")
-    ] = False,
-    fresh: Fresh = False,
-) -> None:
-    """Describe videos: frames are chosen, asked about and summarised."""
-    if print_prompts:
-        from agents.video.prompts import DEFAULT_FILE
-
+def run_video(request: VideoRequest) -> int:
+    """Describe every video; one that fails is reported in one line and the others continue. Returns the exit code."""
+    if request.print_prompts:
         print(DEFAULT_FILE.read_text("utf-8"), end="")
-        return
-    from agents.cli.video_run import VideoRequest, run_video
+        return 0
+    sampling = _checked_sampling(request)
+    interviewer = make_interviewer(request)
+    plan, status = interviewer.plan, interviewer.status
 
-    request = VideoRequest(
-        videos=tuple(videos or ()),
-        vision=vision,
-        questioner=questioner,
-        frames=frames,
-        sampling=sampling,
-        every=every,
-        scenes=scenes,
-        begin=begin,
-        until=until,
-        rounds=rounds,
-        context=context,
-        prompts=prompts,
-        seed=seed,
-        language=language,
-        json=json,
-        quiet=quiet,
-        timeline=tuple(timeline or ()),
-        sheet=sheet,
-        overwrite=overwrite,
-        fresh=fresh,
+    def serve(source: str) -> None:
+        status.show("reading")
+        with open_video(source, limits=VideoLimits(pixels=plan.settings.max_pixels)) as video:
+            status.show("choosing frames")
+            chosen = plan_video(
+                video,
+                frames=request.frames,
+                sampling=sampling,
+                every=request.every,
+                most_scenes=request.scenes,
+                begin=request.begin,
+                until=request.until,
+                watch=lambda reached: status.show(f"looking for scenes, {clock(reached)} of {clock(video.end)}"),
+            )
+            options = plan.options if request.rounds is not None else replace(plan.options, rounds=chosen.rounds)
+            described = video_options_of(options, plan.prompts, chosen)
+            last = interviewer.interview(video.sha256, described, options, interview_video, video, chosen)
+            if last.caption.status == "complete":
+                interviewer.codes += _write_files(video, last.caption, request)
+
+    return interviewer.run(serve, InquisightError)
+
+
+def make_interviewer(request: VideoRequest) -> Interviewer:
+    """Check the request. Raises UsageError, one line."""
+    settings = get_settings()
+    if not request.videos:
+        raise UsageError("name at least one video: inquisight video clip.mp4 (see --help)")
+    options = VideoOptions(
+        rounds=first_given(request.rounds, ROUNDS),
+        context=first_given(request.context, settings.context),
+        language=request.language,
     )
-    raise typer.Exit(run_video(request))
+    plan = make_interview_plan(request, request.videos, find_videos, options, load_prompts(request.prompts))
+    if len(plan.sources) > 1 and (request.timeline or request.sheet):
+        raise UsageError("--timeline and --sheet are for one video; name the videos one at a time")
+    if request.overwrite and not (request.timeline or request.sheet):
+        raise UsageError("--overwrite only means something together with --timeline or --sheet")
+    for path in request.timeline:
+        check_timeline(path)
+    if request.sheet is not None and request.sheet.suffix.lower() != ".png":
+        raise UsageError(f"--sheet '{printable(request.sheet)}' must end in .png")
+    outputs = [*request.timeline, *([request.sheet] if request.sheet else [])]
+    if len(set(outputs)) < len(outputs):
+        raise UsageError("--timeline and --sheet name the same file twice")
+    for path in outputs:
+        check_output(path, overwrite=request.overwrite)
+    return Interviewer(plan, request)
 
 
-def add_to(cli: typer.Typer) -> None:
-    """Put `video` on the command line."""
-    cli.command()(video)
+def _checked_sampling(request: VideoRequest) -> Sampling:
+    """By time if --every is given, else uniform by default. Raises UsageError."""
+    if request.frames is not None and not 1 <= request.frames <= 10_000:
+        raise UsageError(f"--frames must be between 1 and 10000, not {request.frames}; {FRAMES} is usual")
+    if request.scenes is not None and not 1 <= request.scenes <= 1000:
+        raise UsageError(f"--scenes must be between 1 and 1000, not {request.scenes}; 1 tells the video as a whole")
+    if request.every is not None and not 0.001 <= request.every < float("inf"):
+        raise UsageError(f"--every must be a number of seconds above 0, not {request.every:g}")
+    if request.begin is not None and request.until is not None and request.until <= request.begin:
+        raise UsageError("--to must be later than --from")
+    if request.sampling is None:
+        return "time" if request.every is not None else "uniform"
+    for known in SAMPLINGS:
+        if request.sampling == known:
+            if known == "time" and request.every is None:
+                raise UsageError("--sampling time needs --every SECONDS")
+            if known != "time" and request.every is not None:
+                raise UsageError(f"--every is for --sampling time, not for --sampling {known}")
+            return known
+    raise UsageError(f"--sampling is '{printable(request.sampling, limit=40)}': take {', '.join(SAMPLINGS)}")
+
+
+def _write_files(video: Video, caption: Caption, request: VideoRequest) -> list[int]:
+    """Write timelines and contact sheet; returns the exit codes of those that failed."""
+    codes = []
+    sheet = [request.sheet] if request.sheet is not None and looked_at(caption) else []
+    for path in (*request.timeline, *sheet):
+        try:
+            if path in sheet:
+                data = as_png(contact_sheet(video, caption))
+            else:
+                data = timeline_text(caption, path).encode("utf-8")
+            with whole(path, overwrite=request.overwrite) as file:
+                file.write(data)
+        except InquisightError as error:
+            codes.append(complain(error))
+    return codes

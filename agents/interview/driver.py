@@ -1,263 +1,67 @@
-"""Move one interview: ask the models what it needs, and tell what happens in small events.
+"""Drive one interview: call the models for what it needs and yield events.
 
     for event in interview_picture(picture, vision, questioner, InterviewOptions(rounds=5), seed=1):
         ...
-    caption = caption_picture(picture, vision, questioner)      # the same, joined; raises on failure
+    caption = caption_picture(picture, vision, questioner)      # the same, blocking; raises if a model failed
 
-The picture is encoded once, when the seeing model is first needed; an image that was encoded before is not encoded
-again. A model that fails ends this picture with what was learned so far. `visual_question` and `ask_questioner`
-serve one need each, so that another driver can collect the needs of many interviews and answer them in one batch.
+The image is encoded once, when the vision model is first needed; an encoded image is not encoded again. A model that
+fails ends the interview with what was learned so far.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from agents.interview.calls import (
+    Session,
+    ask_questioner,
+    describe_questioner,
+    to_langchain,
+    visual_question,
+)
+from agents.interview.events import (
+    Answered,
+    Done,
+    Encoded,
+    Event,
+    Failed,
+    InterviewStopped,
+    PlainCaption,
+    QuestionAsked,
+    QuestionRefused,
+    Started,
+    SummaryPiece,
+    SummaryWritten,
+    Waiting,
+)
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import (
     Finished,
     Interview,
     InterviewOptions,
-    Message,
     NeedAnswer,
     NeedPlainCaption,
     NeedQuestion,
     NeedSummary,
 )
 from agents.interview.seeds import call_seed
-from core.errors import BackendError, InquisightError, QuestionerError, UsageError
+from core.errors import InquisightError, QuestionerError
+from core.images.picture import Picture
 from core.net.budgets import MORE
-from core.records import Caption, PictureInfo, Turn, run_key
+from core.records import Caption
 from core.stopping import CalledOff, current_halt
-from core.tasks import Task
-from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
+from core.vision import EncodedImage, Reply, VisionBackend
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
-    from langchain_core.messages import BaseMessage
 
-    from core.images.picture import Picture
+    from core.video.base import Video
 
 Save = Callable[[Caption], str]
-"""Keep a caption, finished or not, and give back its id (`TranscriptStore.add`)."""
-
-
-# --- events -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """Work on a picture begins; `turns` were spoken in an earlier run that is continued."""
-
-    picture: PictureInfo
-    vision: dict[str, str]
-    questioner: dict[str, str]
-    turns: tuple[Turn, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A model is about to be called: "looking", "asking", "answering" or "summarising"."""
-
-    doing: str
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class PlainCaption:
-    text: str
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class QuestionAsked:
-    """Question `number` (from 1) is put to the seeing model."""
-
-    number: int
-    question: str
-    asked_by: str
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class QuestionRefused:
-    """The questioner repeated itself or asked nothing; it is asked again or asking ends."""
-
-    question: str
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    number: int
-    turn: Turn
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class SummaryPiece:
-    """A piece of the summary as the model writes it: not cleaned, for display only."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class SummaryWritten:
-    text: str
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """The last event. `id` is None where nothing was saved; `save_error` says why if that was not wanted."""
-
-    caption: Caption
-    id: str | None = None
-    save_error: InquisightError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Failed(Done):
-    """The last event where a model failed; the caption holds what was learned so far."""
-
-    error: InquisightError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class InterviewStopped(Done):
-    """The last event after an interruption (Ctrl-C)."""
-
-
-Event = (
-    Started
-    | Waiting
-    | Encoded
-    | PlainCaption
-    | QuestionAsked
-    | QuestionRefused
-    | Answered
-    | SummaryPiece
-    | SummaryWritten
-    | Done
-)
-
-
-# --- one need, one call -------------------------------------------------------------------------------------------
-
-
-def visual_question(
-    need: NeedPlainCaption | NeedAnswer,
-    image: EncodedImage,
-    interview: Interview,
-    *,
-    instructed: bool = False,
-    seed: int | None = None,
-) -> VisualQuestion:
-    """What the backend is asked for this need. `instructed`: it follows instructions, so it gets the longer form."""
-    tokens = interview.options.answer_tokens
-    if isinstance(need, NeedPlainCaption):
-        options = GenerationOptions(tokens, seed=call_seed(seed, "plain"), retry_tokens=MORE * tokens)
-        return VisualQuestion(image, None, (), options)
-    key = "answerer.instructed" if instructed else "answerer.short"
-    text = interview.prompts.text(key, question=need.question)
-    options = GenerationOptions(tokens, seed=call_seed(seed, "answer", need.step), retry_tokens=MORE * tokens)
-    return VisualQuestion(image, text, need.history, options)
-
-
-def to_langchain(messages: Sequence[Message], task: Task) -> list[BaseMessage]:
-    """LangChain messages; `task` rides on the last one for questioners that are programs (see core.tasks)."""
-    from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
-
-    kinds: dict[str, type[Any]] = {"system": SystemMessage, "user": HumanMessage, "assistant": AIMessage}
-    converted: list[BaseMessage] = [kinds[message.role](message.content) for message in messages]
-    converted[-1].additional_kwargs.update(task.to_kwargs())
-    return converted
-
-
-def ask_questioner(need: NeedQuestion, model: BaseChatModel, interview: Interview, *, seed: int | None = None) -> Reply:
-    """One reply; an empty one where the model said nothing, which the interview treats like a repeated question.
-
-    A question that was cut is asked for once more with more tokens; where it is whole, what follows it may be cut.
-    """
-    from agents.llm.questioners import EmptyReplyError, ask_reply
-
-    tokens = interview.options.question_tokens
-    try:
-        return ask_reply(
-            model,
-            to_langchain(need.messages, need.task),
-            max_tokens=tokens,
-            retry_tokens=MORE * tokens,
-            enough=lambda text: "?" in text or "？" in text,
-            seed=call_seed(seed, "question", need.step, need.attempt),
-        )
-    except EmptyReplyError:
-        return Reply("")
-
-
-def describe_questioner(model: BaseChatModel) -> dict[str, str]:
-    """What a transcript records about the questioner; no address, no key."""
-    from agents.llm.providers import SPEC
-
-    name = (model.metadata or {}).get(SPEC) or getattr(model, "_llm_type", type(model).__name__)
-    described = {"name": str(name)}
-    wire = getattr(model, "model_name", None) or getattr(model, "model", None)
-    if isinstance(wire, str) and wire and wire not in described["name"]:
-        described["model"] = wire
-    return described
-
-
-def described_options(options: InterviewOptions, prompts: Prompts) -> dict[str, Any]:
-    """What decides how an interview goes, besides models and seed; two runs with equal values are the same run."""
-    return {**asdict(options), "prompts": prompts.sha256}
-
-
-def run_key_of(
-    picture: Picture | EncodedImage,
-    vision: VisionBackend,
-    questioner: BaseChatModel,
-    options: InterviewOptions,
-    prompts: Prompts,
-    seed: int | None,
-) -> str:
-    """By what `TranscriptStore.find_partial` finds the unfinished interview that this one would continue."""
-    return key_of(picture.sha256, vision, questioner, described_options(options, prompts), seed)
-
-
-def key_of(
-    sha256: str, vision: VisionBackend, questioner: BaseChatModel, options: dict[str, Any], seed: int | None
-) -> str:
-    """The run key of an interview about what has this sha256, with everything else that decides how it goes."""
-    return run_key(
-        picture_sha256=sha256,
-        vision=vision.describe(),
-        questioner=describe_questioner(questioner),
-        options=options,
-        seed=seed,
-    )
-
-
-def check_language(options: InterviewOptions, questioner: BaseChatModel) -> None:
-    """Raise UsageError before work starts where the questioner says which languages it has, and this is none."""
-    known = getattr(questioner, "languages", None)
-    if options.language is None or known is None:
-        return
-    if options.language.strip().casefold() not in {str(name).casefold() for name in known}:
-        raise UsageError(
-            f"the questioner {describe_questioner(questioner)['name']!r} cannot write in {options.language!r}; "
-            f"it has {', '.join(map(str, known))}. Leave --language out or choose a language model as questioner"
-        )
-
-
-# --- the driver ---------------------------------------------------------------------------------------------------
+"""Save a caption, finished or not, and return its id (`TranscriptStore.add`)."""
 
 
 def interview_picture(
@@ -273,21 +77,17 @@ def interview_picture(
     interview: Interview | None = None,
     load_seconds: float = 0.0,
 ) -> Iterator[Event]:
-    """Yield what happens until the caption is there; the last event is Done, Failed or InterviewStopped.
+    """Yield events until the caption is finished; the last one is Done, Failed or InterviewStopped.
 
-    `earlier`: a stopped or failed caption of the same picture, which is continued. `interview`: one
-    that the caller keeps hold of, to inject questions or correct answers between events. `save` is called
-    after each answer and when the interview ends, however it ends, also by closing the generator. Raises UsageError
-    for an image that another vision model has encoded.
+    `earlier`: a stopped or failed caption of the same picture, which is resumed. `interview`: one that the caller
+    holds, to inject questions or correct answers between events. `save` is called after each answer and at the end,
+    also if the generator is closed. Raises UsageError for an image that another vision model has encoded.
     """
     picture = vision.open_image(picture)
     if interview is None:
         prompts = prompts or Prompts.load()
         interview = Interview.resumed(earlier, prompts, options) if earlier else Interview(prompts, options)
-    run = _Run(picture, vision, questioner, interview, seed, save, dict(earlier.seconds) if earlier else {})
-    run.spend("load", load_seconds)
-    run.spend("total", load_seconds)
-    return run.events()
+    return InterviewRun(picture, vision, questioner, interview, seed, save, earlier).events(load_seconds)
 
 
 def caption_picture(
@@ -299,8 +99,8 @@ def caption_picture(
 ) -> Caption:
     """Return the caption at the end of `interview_picture`.
 
-    Raises the InquisightError of a model that failed, or of a caption that could not be saved, with the caption as far
-    as it went as `error.partial`; KeyboardInterrupt where it was stopped.
+    Raises the InquisightError of a model that failed or of a save that failed, with the unfinished caption as
+    `error.partial`; KeyboardInterrupt if it was stopped.
     """
     return finished(interview_picture(picture, vision, questioner, options, **more))
 
@@ -320,96 +120,85 @@ def finished(events: Iterator[Event]) -> Caption:
     return last.caption
 
 
-class _Run:
+class InterviewRun:
     """The state of one `interview_picture` call."""
 
     def __init__(
         self,
-        picture: Picture | EncodedImage,
+        picture: Picture | EncodedImage | Video,
         vision: VisionBackend,
         questioner: BaseChatModel,
         interview: Interview,
         seed: int | None,
         save: Save | None,
-        seconds: dict[str, float],
+        earlier: Caption | None,
     ) -> None:
         self.picture, self.vision, self.questioner, self.interview = picture, vision, questioner, interview
-        self.seed, self.save, self.seconds = seed, save, seconds
+        self.seed, self.save = seed, save
         self.image = picture if isinstance(picture, EncodedImage) else None
-        self.error: InquisightError | None = None
+        self.session = Session(
+            interview,
+            picture.info(),
+            seed,
+            lambda: (vision.describe(), describe_questioner(questioner)),
+            seconds=dict(earlier.seconds) if earlier else {},
+        )
 
-    def spend(self, what: str, seconds: float) -> None:
-        self.seconds[what] = self.seconds.get(what, 0.0) + seconds
-
-    def events(self) -> Iterator[Event]:
+    def events(self, load_seconds: float = 0.0) -> Iterator[Event]:
+        session, interview = self.session, self.interview
+        session.add_seconds("load", load_seconds)
+        session.add_seconds("total", load_seconds)
         began = time.perf_counter()
         ended = False
-        info = self.picture.info()
         try:
-            yield Started(
-                info, self.vision.describe(), describe_questioner(self.questioner), self.interview.dialogue.turns
-            )
+            yield Started(session.picture, *session.describe(), interview.dialogue.turns)
             try:
-                while not isinstance(self.interview.need, Finished):
+                while not isinstance(interview.need, Finished):
                     if (halt := current_halt()) is not None and halt.is_set():
                         raise CalledOff
-                    yield from self._step()
+                    try:
+                        yield from self._serve()
+                    except Exception as error:
+                        session.fail(error)
             except KeyboardInterrupt:
-                self.interview.stop()
-            self.spend("total", time.perf_counter() - began)
+                interview.stop()
+            session.add_seconds("total", time.perf_counter() - began)
             ended = True
             yield self._last(*self._saved())
         finally:
-            if not ended:  # the consumer went away: keep what was learned, there is nobody to tell
-                self.interview.stop()
-                self.spend("total", time.perf_counter() - began)
+            if not ended:  # the consumer went away: save what was learned; nobody is left to receive an event
+                interview.stop()
+                session.add_seconds("total", time.perf_counter() - began)
                 self._saved()
 
-    def _step(self) -> Iterator[Event]:
-        """Serve one need. A failing model ends the interview; the interview itself never raises."""
-        try:
-            yield from self._serve()
-        except InquisightError as error:
-            self.error = error
-        except (KeyboardInterrupt, GeneratorExit):
-            raise
-        except Exception as error:
-            seeing = isinstance(self.interview.need, NeedPlainCaption | NeedAnswer)
-            kind, who = (BackendError, self.vision.name) if seeing else (QuestionerError, "the questioner")
-            self.error = kind(f"{who} failed: {type(error).__name__}: {_first_line(error)}")
-            self.error.__cause__ = error
-        if self.error:
-            self.interview.fail(self.error)
-
     def _serve(self) -> Iterator[Event]:
+        """Serve one need."""
         interview = self.interview
         match interview.need:
             case NeedPlainCaption() as need:
                 if self.image is None:
                     yield from self._encode()
                 yield Waiting("looking")
-                reply, seconds = self._look(need)
-                interview.feed(reply.text, seconds=seconds, truncated=reply.truncated)
+                seconds = self._answer(need)
                 yield PlainCaption(interview.plain or "", seconds)
             case NeedAnswer() as need:
-                number = need.step + 1
                 if need.asked_by != "questioner":
-                    yield QuestionAsked(number, need.question, need.asked_by, 0.0)
+                    yield QuestionAsked(need.step + 1, need.labelled, need.asked_by, 0.0)
                 if self.image is None:
                     yield from self._encode()
                 yield Waiting("answering")
-                reply, seconds = self._look(need)
-                interview.feed(reply.text, seconds=seconds, truncated=reply.truncated)
-                if self._silent():
-                    return
-                self._saved()  # a checkpoint: not even a killed process loses an answer; the end reports errors
-                yield Answered(number, interview.dialogue.turns[-1], seconds)
+                seconds = self._answer(need)
+                if self.session.error is None:
+                    self._saved()  # a checkpoint: not even a killed process loses an answer; the end reports errors
+                    yield Answered(need.step + 1, interview.dialogue.turns[need.step], seconds)
             case NeedQuestion() as need:
                 yield Waiting("asking")
-                seconds = self._ask(need)
+                start = time.perf_counter()
+                reply = ask_questioner(need, self.questioner, interview, seed=self.seed)
+                seconds = self._feed("language", reply, start)
                 after = interview.need
-                if isinstance(after, NeedAnswer):
-                    yield QuestionAsked(after.step + 1, after.question, after.asked_by, seconds)
+                if isinstance(after, NeedAnswer) and after.asked_by == "questioner":
+                    yield QuestionAsked(after.step + 1, after.labelled, after.asked_by, seconds)
                 elif isinstance(after, NeedQuestion):
                     yield QuestionRefused(interview.refused[-1] if interview.refused else "", seconds)
             case NeedSummary() as need:
@@ -418,45 +207,31 @@ class _Run:
 
     def _encode(self) -> Iterator[Event]:
         yield Waiting("looking")
-        assert not isinstance(self.picture, EncodedImage)
+        assert isinstance(self.picture, Picture)
         start = time.perf_counter()
         self.image = self.vision.encode([self.picture])[0]
-        seconds = time.perf_counter() - start
-        self.spend("encode", seconds)
-        yield Encoded(seconds)
-
-    def _ask(self, need: NeedQuestion) -> float:
-        """Have the questioner ask, and feed its question; the seconds it took."""
-        start = time.perf_counter()
-        reply = ask_questioner(need, self.questioner, self.interview, seed=self.seed)
-        seconds = time.perf_counter() - start
-        self.spend("language", seconds)
-        self.interview.feed(reply.text, seconds=seconds, truncated=reply.truncated)
-        self._silent()
-        return seconds
-
-    def _silent(self) -> bool:
-        """Whether the interview has failed because the vision model says nothing."""
-        if self.interview.error is not None:
-            self.error = BackendError(f"{self.vision.name}: {self.interview.error}")
-        return self.error is not None
+        yield Encoded(self.session.add_seconds("encode", time.perf_counter() - start))
 
     def _image_of(self, need: NeedPlainCaption | NeedAnswer) -> EncodedImage:
-        """What the need is answered from."""
+        """The image that the need is about."""
         assert self.image is not None
         return self.image
 
-    def _look(self, need: NeedPlainCaption | NeedAnswer) -> tuple[Reply, float]:
+    def _answer(self, need: NeedPlainCaption | NeedAnswer) -> float:
+        """Call the vision model and pass on its reply; returns the seconds it took."""
         instructed = self.vision.follows_instructions
         question = visual_question(need, self._image_of(need), self.interview, instructed=instructed, seed=self.seed)
         start = time.perf_counter()
         [reply] = self.vision.replies([question])
-        seconds = time.perf_counter() - start
-        self.spend("vision", seconds)
-        return reply, seconds
+        return self._feed("vision", reply, start)
+
+    def _feed(self, what: str, reply: Reply, start: float) -> float:
+        seconds = self.session.add_seconds(what, time.perf_counter() - start)
+        self.session.feed(reply, seconds)
+        return seconds
 
     def _write(self, need: NeedSummary, *place: object) -> Generator[Event, None, float]:
-        """Have the questioner tell, piece by piece, and feed what it told; the seconds it took."""
+        """Stream the summary and pass it on; returns the seconds it took."""
         from agents.llm.questioners import ask_reply, reply_pieces
 
         messages = to_langchain(need.messages, need.task)
@@ -468,42 +243,18 @@ class _Run:
                 reply = piece
             else:
                 yield SummaryPiece(piece)
-        if reply.truncated:  # once more, with more tokens; where that fails, this one stays
+        if reply.truncated:  # once more, with more tokens; if that fails, the truncated one is kept
             with suppress(QuestionerError):
                 reply = ask_reply(self.questioner, messages, max_tokens=MORE * tokens, seed=seed)
-        seconds = time.perf_counter() - start
-        self.spend("language", seconds)
-        self.interview.feed(reply.text, seconds=seconds, truncated=reply.truncated)
-        return seconds
+        return self._feed("language", reply, start)
 
     def _summarise(self, need: NeedSummary) -> Iterator[Event]:
         seconds = yield from self._write(need)
         if self.interview.summary is not None:
             yield SummaryWritten(self.interview.summary, seconds)
-        else:
-            self.error = self._told_nothing()
-
-    def _told_nothing(self) -> QuestionerError:
-        return QuestionerError(f"{describe_questioner(self.questioner)['name']}: {self.interview.error}")
 
     def _caption(self) -> Caption:
-        interview = self.interview
-        return Caption(
-            picture=self.picture.info(),
-            status=interview.status,
-            error=interview.error,
-            plain=interview.plain or "",
-            opening=interview.opening,
-            summary=interview.summary or "",
-            truncated=interview.truncated,
-            dialogue=interview.dialogue,
-            vision=self.vision.describe(),
-            questioner=describe_questioner(self.questioner),
-            options=described_options(interview.options, interview.prompts),
-            seed=self.seed,
-            seconds={name: round(value, 4) for name, value in self.seconds.items()},
-            ended_because=interview.ended_because,
-        )
+        return self.session.caption()
 
     def _saved(self) -> tuple[Caption, str | None, InquisightError | None]:
         caption = self._caption()
@@ -515,13 +266,8 @@ class _Run:
             return caption, None, error
 
     def _last(self, caption: Caption, saved_as: str | None, save_error: InquisightError | None) -> Done:
-        if self.error:
-            return Failed(caption, saved_as, save_error, error=self.error)
+        if self.session.error:
+            return Failed(caption, saved_as, save_error, error=self.session.error)
         if caption.status == "stopped":
             return InterviewStopped(caption, saved_as, save_error)
         return Done(caption, saved_as, save_error)
-
-
-def _first_line(error: BaseException) -> str:
-    text = next(iter(str(error).strip().splitlines()), "") or "no details"
-    return text if len(text) <= 200 else text[:199] + "…"

@@ -88,6 +88,11 @@ class NeedAnswer:
     asked_by: str
     step: int  # number of the turn, from 0
 
+    @property
+    def labelled(self) -> str:
+        """The question as the record keeps it."""
+        return self.question
+
 
 @dataclass(frozen=True, slots=True)
 class NeedQuestion:

@@ -1,11 +1,11 @@
-"""Move the interview about one video: choose frames, encode each once, and tell what happens in small events.
+"""Drive the interview about one video: choose frames, encode each once, and yield events.
 
     with open_video("clip.mp4") as video:
         plan = plan_video(video, frames=8)
         for event in interview_video(video, plan, vision, questioner, VideoOptions(rounds=12), seed=1):
             ...
 
-The events are those of `agents.interview.driver`, so whatever prints or watches interviews about pictures does so here.
+The events are those of `agents.interview.events`, so printers and pages for pictures work for videos too.
 """
 
 from __future__ import annotations
@@ -16,21 +16,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from agents.interview.driver import (
-    Answered,
-    Encoded,
-    Event,
-    QuestionAsked,
-    QuestionRefused,
-    Save,
-    SummaryWritten,
-    Waiting,
-    _Run,
-    described_options,
-    key_of,
-)
+from agents.interview.calls import described_options
+from agents.interview.driver import InterviewRun, Save
+from agents.interview.events import Answered, Encoded, Event, QuestionAsked, SummaryWritten, Waiting
 from agents.interview.prompts import Prompts
-from agents.interview.protocol import InterviewOptions, NeedAnswer, NeedPlainCaption, NeedQuestion
+from agents.interview.protocol import InterviewOptions, NeedAnswer, NeedPlainCaption, NeedSummary
 from agents.video.interview import NeedFrameAnswer, NeedTelling, VideoInterview, VideoOptions, VideoPart
 from agents.video.prompts import load_prompts
 from agents.video.records import video_options
@@ -145,20 +135,8 @@ def _chosen(
             return by_scene(video.times, stretch, cuts, count)
 
 
-def video_run_key(
-    video: Video,
-    plan: VideoPlan,
-    vision: VisionBackend,
-    questioner: BaseChatModel,
-    options: VideoOptions,
-    prompts: Prompts,
-    seed: int | None,
-) -> str:
-    """By what `TranscriptStore.find_partial` finds the unfinished interview that this one would continue."""
-    return key_of(video.sha256, vision, questioner, _options(options, prompts, plan), seed)
-
-
-def _options(options: InterviewOptions, prompts: Prompts, plan: VideoPlan) -> dict[str, Any]:
+def video_options_of(options: InterviewOptions, prompts: Prompts, plan: VideoPlan) -> dict[str, Any]:
+    """What decides how the interview goes, besides models and seed; see `agents.interview.calls.resume_key`."""
     described = video_options(plan.times, plan.parts, plan.numbers, plan.sampling)
     return {**described_options(options, prompts), "video": described}
 
@@ -177,102 +155,62 @@ def interview_video(
     save: Save | None = None,
     load_seconds: float = 0.0,
 ) -> Iterator[Event]:
-    """Yield what happens until the story is told; the last event is Done, Failed or Stopped.
+    """Yield events until the summary is finished; the last one is Done, Failed or InterviewStopped.
 
-    `earlier`: a stopped or failed interview with the same run key, which is continued. `interview`: one under way, with
-    its own prompts and options, in place of a new one. `save` as for `agents.interview.driver.interview_picture`.
+    `earlier`: a stopped or failed interview with the same key, which is resumed. `interview`: one under way, with its
+    prompts and options. `save` as for `agents.interview.driver.interview_picture`.
     """
     if interview is None:
         interview = VideoInterview(prompts or load_prompts(), options, plan.times, plan.parts)
         if earlier is not None:
             interview.resume(earlier)
-    run = _VideoRun(video, plan, vision, questioner, interview, seed, save, earlier)
-    run.spend("load", load_seconds)
-    run.spend("total", load_seconds)
-    return run.events()
+    return VideoRun(video, plan, vision, questioner, interview, seed, save, earlier).events(load_seconds)
 
 
-class _VideoRun(_Run):
-    """One `interview_video` call: the picture's driver, with a picture for each frame."""
+class VideoRun(InterviewRun):
+    """One `interview_video` call: the driver of a picture, with an encoded image for each frame."""
 
     interview: VideoInterview
 
-    def __init__(
-        self,
-        video: Video,
-        plan: VideoPlan,
-        vision: VisionBackend,
-        questioner: BaseChatModel,
-        interview: VideoInterview,
-        seed: int | None,
-        save: Save | None,
-        earlier: Caption | None,
-    ) -> None:
-        seconds = dict(earlier.seconds) if earlier else {}
-        # Of a picture, the driver asks for its record only; a video has one too.
-        super().__init__(video, vision, questioner, interview, seed, save, seconds)  # type: ignore[arg-type]
+    def __init__(self, video: Video, plan: VideoPlan, *more: Any) -> None:
+        super().__init__(video, *more)
         self.video, self.plan = video, plan
-        self.frames: dict[int, EncodedImage] = {}  # of the part that is being talked about
+        self.frames: dict[int, EncodedImage] = {}  # of the current part
+        self.session.options = video_options_of(self.interview.options, self.interview.prompts, plan)
 
-    def _serve(self) -> Iterator[Event]:
-        interview = self.interview
-        match interview.need:
-            case NeedFrameAnswer() as need:
-                if need.asked_by != "questioner":
-                    yield QuestionAsked(need.step + 1, need.labelled, need.asked_by, 0.0)
-                if need.frame not in self.frames:
-                    part = next(part for part in interview.parts if need.frame in part)
-                    alone = need.asked_by == "person"
-                    yield from self._encode_part(
-                        VideoPart(need.frame, need.frame, part.begin, part.end) if alone else part
-                    )
-                yield Waiting("answering")
-                reply, seconds = self._look(need)
-                interview.feed(reply.text, seconds=seconds, truncated=reply.truncated)
-                if self._silent():
-                    return
-                self._saved()
-                yield Answered(need.step + 1, interview.dialogue.turns[need.step], seconds)
-            case NeedQuestion() as need:
-                yield Waiting("asking")
-                seconds = self._ask(need)
-                after = interview.need
-                if isinstance(after, NeedFrameAnswer) and after.asked_by == "questioner":
-                    yield QuestionAsked(after.step + 1, after.labelled, after.asked_by, seconds)
-                elif isinstance(after, NeedQuestion):
-                    yield QuestionRefused(interview.refused[-1], seconds)
-            case NeedTelling() as need:
-                yield Waiting("summarising")
-                yield from self._tell(need)
-
-    def _encode_part(self, part: VideoPart) -> Iterator[Event]:
-        """Look at every frame of the part, once and in batches; those of earlier parts are let go."""
+    def _encode(self) -> Iterator[Event]:
+        """Encode every frame of the part that the next answer needs, once and in batches; drop earlier parts."""
+        need = self.interview.need
+        assert isinstance(need, NeedFrameAnswer)
+        if need.frame in self.frames:
+            return
+        [part] = [part for part in self.interview.parts if need.frame in part]
+        frames = range(need.frame, need.frame + 1) if need.asked_by == "person" else part.frames
         self.frames.clear()
-        numbers = [self.plan.numbers[frame - 1] for frame in part.frames]
-        spread = "frame" if part.first == part.last else f"frames {part.first} to"
-        yield Waiting(f"looking at {spread} {part.last}")
+        spread = "frame" if len(frames) == 1 else f"frames {frames[0]} to"
+        yield Waiting(f"looking at {spread} {frames[-1]}")
         start = time.perf_counter()
-        pictures = self.video.pictures(numbers)
-        frames = iter(part.frames)
+        pictures = self.video.pictures([self.plan.numbers[frame - 1] for frame in frames])
+        numbers = iter(frames)
         while batch := [picture for _, picture in islice(pictures, BATCH)]:
             for encoded in self.vision.encode(batch):
-                self.frames[next(frames)] = encoded
-        seconds = time.perf_counter() - start
-        self.spend("encode", seconds)
-        if len(self.frames) != len(part.frames):
-            raise BackendError(f"{self.vision.name} encoded {len(self.frames)} of {len(part.frames)} frames.")
+                self.frames[next(numbers)] = encoded
+        seconds = self.session.add_seconds("encode", time.perf_counter() - start)
+        if len(self.frames) != len(frames):
+            raise BackendError(f"{self.vision.name} encoded {len(self.frames)} of {len(frames)} frames.")
         yield Encoded(seconds)
 
     def _image_of(self, need: NeedPlainCaption | NeedAnswer) -> EncodedImage:
         assert isinstance(need, NeedFrameAnswer)
         return self.frames[need.frame]
 
-    def _tell(self, need: NeedTelling) -> Iterator[Event]:
+    def _summarise(self, need: NeedSummary) -> Iterator[Event]:
+        assert isinstance(need, NeedTelling)
         interview, before = self.interview, self.interview.dialogue
         seconds = yield from self._write(need, need.part, need.attempt)
-        if interview.error is not None:
-            self.error = self._told_nothing()
-        elif need.part is not None and interview.dialogue is not before:
+        if self.session.error is not None:
+            return
+        if need.part is not None and interview.dialogue is not before:
             self._saved()
             place = interview.place_of(need.part)
             turn = interview.dialogue.turns[place]
@@ -282,5 +220,4 @@ class _VideoRun(_Run):
             yield SummaryWritten(interview.summary, seconds)
 
     def _caption(self) -> Caption:
-        options = _options(self.interview.options, self.interview.prompts, self.plan)
-        return super()._caption().model_copy(update={"options": options, "opening": ""})
+        return super()._caption().model_copy(update={"opening": ""})

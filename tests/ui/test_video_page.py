@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 pytest.importorskip("av", reason="videos are an optional part")
 
-from agents.video.watching import Watched, Wishes
+from agents.video.live import LiveVideo, VideoParameters
 from core.entries import Entry
 from core.errors import BackendError, UsageError
 from core.registry import get_registry
@@ -338,12 +338,12 @@ def test_stop_keeps_every_answer_and_it_goes_on(drawn: DrawnEye, clip: bytes, tm
     saved: list[Any] = []
     with open_video(tmp_path / "clip.mp4") as video:
         info = video.info()
-    watched = Watched(
+    watched = LiveVideo(
         info,
         lambda: open_video(tmp_path / "clip.mp4"),
         lambda: drawn,
         ScriptedQuestioner,
-        Wishes(frames=4),
+        VideoParameters(frames=4),
         save=lambda caption: saved.append(caption) or "id",  # type: ignore[func-returns-value]
     )
     list(watched.run(lambda: len(watched.view.turns) >= 3))
@@ -353,7 +353,9 @@ def test_stop_keeps_every_answer_and_it_goes_on(drawn: DrawnEye, clip: bytes, tm
     list(watched.run())
     assert watched.view.state == "complete" and watched.view.turns[:3] == before
     assert encoded == 4, "each frame is looked at once"
-    kept = Watched(info, lambda: open_video(tmp_path / "clip.mp4"), lambda: drawn, ScriptedQuestioner, earlier=saved[2])
+    kept = LiveVideo(
+        info, lambda: open_video(tmp_path / "clip.mp4"), lambda: drawn, ScriptedQuestioner, earlier=saved[2]
+    )
     assert kept.view.times == watched.view.times and len(kept.view.turns) == len(saved[2].dialogue.turns)
 
     encoded = len(drawn.encoded)

@@ -156,7 +156,7 @@ def _start(me: Visitor, desk: InterviewPageState, setting: InterviewSettings) ->
 
 
 def _talk(me: Visitor, desk: InterviewPageState, item: InterviewItem, draw: Callable[[], None]) -> None:
-    wished = item.steered is not None and item.steered.wanted and item.view.state == "complete"
+    wished = item.steered is not None and item.steered.requested and item.view.state == "complete"
     if wished and item.held and not item.active:
         with told():
             go_on(me, item)  # it was wished in the moment in which the interview ended

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from agents.interview.driver import Failed
+from agents.interview.events import Failed
 from agents.interview.live import InterviewState, LiveInterview
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions

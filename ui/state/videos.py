@@ -21,8 +21,8 @@ from typing import IO, TYPE_CHECKING, Final
 
 import streamlit as st
 
+from agents.video.live import LiveVideo, VideoParameters, VideoState
 from agents.video.sampling import Sampling
-from agents.video.watching import VideoView, Watched, Wishes
 from core.errors import InquisightError, UsageError
 from core.settings import get_settings
 from core.video.base import Video, VideoLimits
@@ -211,9 +211,9 @@ class VideoSettings:
     seed: int | None = field(default_factory=lambda: get_settings().seed)
     language: str = ""
 
-    def wishes(self) -> Wishes:
+    def wishes(self) -> VideoParameters:
         """For the interview."""
-        return Wishes(
+        return VideoParameters(
             frames=self.frames,
             sampling=self.sampling,
             every=self.every if self.sampling == "time" else None,
@@ -233,7 +233,7 @@ class VideoItem:
 
     info: PictureInfo
     held: HeldVideo | None
-    watched: Watched | None = None
+    watched: LiveVideo | None = None
     job: Job | None = None
     frames: dict[int, Frame] = field(default_factory=dict)
     chosen: int | None = None
@@ -247,9 +247,9 @@ class VideoItem:
         return self.info.sha256[:12]
 
     @property
-    def view(self) -> VideoView:
+    def view(self) -> VideoState:
         """How its interview stands."""
-        return self.watched.view if self.watched else VideoView()
+        return self.watched.view if self.watched else VideoState()
 
     @property
     def active(self) -> bool:
@@ -322,7 +322,7 @@ class VideoPageState:
         there = self.item if self.item is not None and self.item.info.sha256 == caption.picture.sha256 else None
         item = VideoItem(caption.picture, there.held if there else None)
         names = caption.vision.get("name", ""), caption.questioner.get("name", "")
-        item.watched = _watched(me, item, *names, Wishes(), caption.seed, caption)
+        item.watched = _watched(me, item, *names, VideoParameters(), caption.seed, caption)
         if there is None:
             self.remove()
         elif there.active:
@@ -388,11 +388,11 @@ def _watched(
     item: VideoItem,
     sees: str,
     asks: str,
-    wishes: Wishes,
+    wishes: VideoParameters,
     seed: int | None,
     earlier: Caption | None = None,
-) -> Watched:
-    return Watched(
+) -> LiveVideo:
+    return LiveVideo(
         item.info,
         item.open,
         lambda: eye(sees),

@@ -90,7 +90,7 @@ def _interview(me: Visitor, caption: Caption) -> None:
 
 
 def _video(caption: Caption) -> None:
-    from agents.video.watching import view_of as video_view_of
+    from agents.video.live import view_of as video_view_of
     from ui.views.video_view import draw_film_downloads, draw_read_only
 
     draw_read_only(video_view_of(caption))

@@ -23,7 +23,7 @@ from ui.views.style import tag, text
 
 if TYPE_CHECKING:
     from agents.video.interview import VideoPart
-    from agents.video.watching import VideoView
+    from agents.video.live import VideoState
     from core.records import Caption, Turn
     from ui.state.videos import Frame
 
@@ -59,7 +59,7 @@ class AskedFrame:
     turn: Turn  # its question without the label
 
 
-def asked_of(view: VideoView) -> list[AskedFrame]:
+def asked_of(view: VideoState) -> list[AskedFrame]:
     """The questions, in the order in which they were asked."""
     found: list[AskedFrame] = []
     for place, turn in enumerate(view.turns):
@@ -70,13 +70,13 @@ def asked_of(view: VideoView) -> list[AskedFrame]:
     return found
 
 
-def told_of(view: VideoView) -> list[tuple[VideoPart, str]]:
+def told_of(view: VideoState) -> list[tuple[VideoPart, str]]:
     """Each part that was told, of a video of several; "" for one that is about to be told anew."""
     told = [turn.answer for turn in view.turns if turn.asked_by == SCENE]
     return list(zip(view.parts, told, strict=False)) if len(view.parts) > 1 else []
 
 
-def times_of(asked: Sequence[AskedFrame], view: VideoView) -> list[int]:
+def times_of(asked: Sequence[AskedFrame], view: VideoState) -> list[int]:
     """How often each frame was asked about, that of frame 1 first."""
     counts = [0] * len(view.times)
     for one in asked:
@@ -123,7 +123,7 @@ def question_html(one: AskedFrame, frame: Frame | None) -> str:
     )
 
 
-def asking_html(view: VideoView, number: int, frames: Mapping[int, Frame]) -> str:
+def asking_html(view: VideoState, number: int, frames: Mapping[int, Frame]) -> str:
     """The question whose answer is awaited."""
     frame = frame_of(view.asked) or 1
     image = f'<img src="{data_url(frames[frame].small)}" alt="Frame {frame}">' if frame in frames else ""
@@ -135,7 +135,7 @@ def asking_html(view: VideoView, number: int, frames: Mapping[int, Frame]) -> st
     )
 
 
-def story_html(view: VideoView) -> str:
+def story_html(view: VideoState) -> str:
     """The story, as far as it is told."""
     body = text(view.summary)
     if not body and view.written:
@@ -154,7 +154,7 @@ def scene_html(number: int, part: VideoPart, said: str) -> str:
     )
 
 
-def draw_read_only(view: VideoView) -> None:
+def draw_read_only(view: VideoState) -> None:
     """Story, scenes and questions, without frames: for a transcript whose video is not here."""
     st.html(CSS)
     if story := story_html(view):

@@ -52,10 +52,10 @@ def on_ray(work: EngineConfig) -> Generator[Result, None, None]:
             batch.close()
 
 
-def block_size(how: PipelineConfig, count: int, workers: int) -> int:
+def block_size(config: PipelineConfig, count: int, workers: int) -> int:
     """Pictures in a block: a part of what runs at a time, so that blocks are through one after the other."""
     few = -(-count // (2 * workers))  # a small batch is shared by all
-    return max(1, min(max(how.running // BLOCKS, count // MANY), few, LARGEST))
+    return max(1, min(max(config.in_flight // BLOCKS, count // MANY), few, LARGEST))
 
 
 class _Batch:
@@ -109,8 +109,8 @@ class _Batch:
         import ray.data
 
         work = self.work
-        size = block_size(work.how, self.away.count, cluster.most)
-        calls = -(-(work.how.running + AHEAD) // size) + 1  # one comes back while a worker's hands are full
+        size = block_size(work.config, self.away.count, cluster.most)
+        calls = -(-(work.config.in_flight + AHEAD) // size) + 1  # one comes back while a worker's hands are full
         context = ray.data.DataContext.get_current()
         context.autoscaling_config.actor_pool_util_upscaling_threshold = 0.75  # more as long as all hands are full
         context.execution_no_progress_timeout_s = -1  # a slow model is no reason to give up
@@ -120,7 +120,7 @@ class _Batch:
 
         variables = key_variables()
         here = environment(variables)
-        job = WorkerConfig(self.away.load, work.open, work.how, work.rate is not None, os.getcwd(), here, variables)
+        job = WorkerConfig(self.away.load, work.open, work.config, work.rate is not None, os.getcwd(), here, variables)
         return ray.data.from_blocks(list(self._blocks(size))).map_batches(
             Interviewer,
             batch_size=size,

@@ -150,7 +150,7 @@ class WorkerConfig:
 
     load: Callable[[], tuple[VisionBackend, BaseChatModel]]
     open: Callable[[Item], Picture]
-    how: PipelineConfig
+    config: PipelineConfig
     paced: bool
     folder: str  # where the command runs: paths are relative to it
     environment: Mapping[str, str]
@@ -223,14 +223,14 @@ class Interviewer:
         threading.Thread(target=self._run, daemon=True, name="interviews").start()
 
     def _made(self, job: WorkerConfig, models: tuple[VisionBackend, BaseChatModel]) -> EngineConfig:
-        from agents.interview.driver import describe_questioner
+        from agents.interview.calls import describe_questioner
 
         self._described = [models[0].describe(), describe_questioner(models[1])]
         return EngineConfig(
             items=self._items,
             open=job.open,
             models=lambda: models,
-            how=job.how,
+            config=job.config,
             pace=_SharedPace(self._desk, self._get) if job.paced else None,
             knows=self._knows,
             earlier=lambda key: self._earlier.pop(key, None),

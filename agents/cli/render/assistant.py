@@ -14,7 +14,7 @@ from agents.chat.events import Notice, Piece, Rewritten, Waiting, tidy
 from agents.cli.render.chat import flow_for, rewrite
 from agents.cli.render.flow import Flow
 from agents.cli.render.interview import SHORT_ID, Printer, looks, make_printer, put_line, show_status
-from agents.interview.driver import Done
+from agents.interview.events import Done
 from core.console.status import Status
 from core.errors import printable
 from core.records import TokenUsage, ToolCall

@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from agents.interview.driver import (
+from agents.interview.events import (
     Answered,
     Done,
     Event,

@@ -19,8 +19,8 @@ from typing import Any
 
 import langchain_core.language_models  # noqa: F401 - once, not in every child
 
-from agents.batch.plan import BatchRequest
-from agents.cli import batch_run as running
+from agents.batch.request import BatchRequest
+from agents.cli import batch as running
 from core.entries import Entry
 from core.registry import get_registry
 from core.vision import VisualQuestion

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from agents.batch.plan import BatchRequest
-from agents.cli import batch_run as running
+from agents.batch.request import BatchRequest
+from agents.cli import batch as running
 from core.entries import Entry
 from core.images.picture import Picture, open_picture
 from core.registry import get_registry

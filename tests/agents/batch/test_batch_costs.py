@@ -63,7 +63,7 @@ def test_a_million_rounds_take_as_many_requests_as_a_few(monkeypatch: pytest.Mon
     monkeypatch.setattr(Interview, "resumed", classmethod(counted))
     counts: dict[str, Any] = {"listed": 1, "repeated_names": 0, "captioned": 0, "failed": 0, "to_do": 300_000}
     how = PipelineConfig(InterviewOptions(rounds=1_000_000), PROMPTS)
-    found = estimate(**counts, how=how, rate=None, price_in=1.0, price_out=1.0, runs=[])
+    found = estimate(**counts, config=how, rate=None, price_in=1.0, price_out=1.0, runs=[])
     assert made["interviews"] <= 5 and made["turns"] <= 15
     assert found.calls == 300_000 * 1_000_000 and found.input_tokens > 300_000 * 1_000_000**2
 

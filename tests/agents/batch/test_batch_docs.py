@@ -10,8 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import typer
 
-from agents.cli.batch import batch
+from agents.cli.main import app
 from tests.agents.batch.making import lines
 from tests.agents.plugin_on_disk import ROOT, Shell
 from tests.documents import blocks, commands
@@ -77,7 +78,8 @@ def test_the_commands_with_a_server_run(reader: Shell) -> None:
 
 
 def test_every_option_on_the_page_is_one() -> None:
-    known = {f"--{name.replace('_', '-')}" for name in batch.__annotations__} | {"--batch", "--vision-batches"}
+    command = typer.main.get_command(app).commands["batch"]  # type: ignore[attr-defined]
+    known = {flag for parameter in command.params for flag in parameter.opts}
     page = re.sub(r"^\$ (ray|vllm) .*$", "", PAGE, flags=re.MULTILINE)
     before, measured, after = re.split(r"^## (?:Measured|From Python)$", page, flags=re.MULTILINE)
     assert {*re.findall(r"(--[a-z][a-z-]+)", before + after)} <= known

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from agents.batch import pipeline
 from agents.batch import vision_queue as seeing
+from agents.batch.budget import Budget
 from agents.batch.pipeline import InterviewTask, Outcome, PipelineConfig, Ready, TooManyFailedError, interview_many
 from agents.batch.vision_queue import Row, VisionQueue
 from agents.interview.driver import caption_picture
@@ -85,7 +86,7 @@ def test_captions_do_not_depend_on_how_they_are_gathered(
     some: list[Picture], batch: int, concurrency: int, eyes: int, order: list[int]
 ) -> None:
     given_ = [InterviewTask(number, some[number]) for number in order]
-    chosen = how(seed=3, batch=batch, concurrency=concurrency, eyes=eyes)
+    chosen = how(seed=3, batch=batch, concurrency=concurrency, vision_batches=eyes)
     found = outcomes(given_, HashedEye(), ScriptedQuestioner(), chosen)
     plain = outcomes(tasks(some), HashedEye(), ScriptedQuestioner(), how(seed=3, batch=1, concurrency=1))
     assert {tag: said(one.caption) for tag, one in found.items()} == {
@@ -116,7 +117,7 @@ def test_an_eye_has_as_many_batches_as_it_does_best_with(
             yield
 
     eye = Two()
-    found = outcomes(tasks(some), eye, ScriptedQuestioner(), how(eyes=asked_for))
+    found = outcomes(tasks(some), eye, ScriptedQuestioner(), how(vision_batches=asked_for))
     assert len(found) == COUNT and all(one.error is None for one in found.values())
     assert eye.told == [with_it] * with_it
 
@@ -200,9 +201,9 @@ def test_no_more_interviews_are_open_than_there_is_room_for(some: list[Picture])
     chosen = how(batch=1, concurrency=1)
     finished = 0
     for _ in interview_many(counted(tasks(some), taken), HashedEye(), ScriptedQuestioner(), chosen):
-        assert len(taken) - finished <= chosen.running + 1
+        assert len(taken) - finished <= chosen.in_flight + 1
         finished += 1
-    assert finished == COUNT > chosen.running
+    assert finished == COUNT > chosen.in_flight
 
 
 def test_large_pictures_wait_for_room_in_memory(some: list[Picture], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,13 +211,14 @@ def test_large_pictures_wait_for_room_in_memory(some: list[Picture], monkeypatch
     monkeypatch.setattr(pipeline, "PIXELS", size)
     monkeypatch.setattr(seeing, "PIXELS", size)
     held: list[int] = []
-    take = pipeline._Pixels.take
+    take = Budget.take
 
-    def watched(self: Any, picture: Picture) -> None:
-        take(self, picture)
-        held.append(self.held)
+    def watched(self: Any, size: int) -> bool:
+        free = take(self, size)
+        held.append(self._taken)
+        return free
 
-    monkeypatch.setattr(pipeline._Pixels, "take", watched)
+    monkeypatch.setattr(Budget, "take", watched)
     eye = HashedEye()
     assert len(outcomes(tasks(some), eye, ScriptedQuestioner(), how(batch=8))) == COUNT
     assert set(eye.looked) == {1} and max(held) <= 2 * size
@@ -279,9 +281,9 @@ def test_less_at_a_time_where_memory_runs_out(some: list[Picture]) -> None:
     eye, heard = Small(), []
     worker = VisionQueue(eye, lambda who, seen: heard.append((who, seen.error)), batch=8, workers=0)
     for number, picture in enumerate(some):
-        worker.look(number, picture)
+        worker.encode(number, picture)
     while len(heard) < COUNT:
-        worker._serve(*worker._take() or ("look", []))
+        worker._serve(*worker._take() or ("encode", []))
     assert heard == [(number, None) for number in range(COUNT)] and eye.looked == [2] * 6
     assert worker.batch == 2, "and it does not try more again"
 

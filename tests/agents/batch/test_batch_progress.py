@@ -110,13 +110,13 @@ def run(**fields: float) -> dict[str, float]:
 def test_estimates_go_by_what_was_measured_and_else_by_the_prompts() -> None:
     how = PipelineConfig(InterviewOptions(rounds=10), Prompts.load())
     counts = {"listed": 200, "repeated_names": 3, "captioned": 90, "failed": 10, "to_do": 100}
-    guess = estimate(**counts, how=how, rate=5.0, price_in=1.0, price_out=2.0, runs=[run(captioned=4)])
+    guess = estimate(**counts, config=how, rate=5.0, price_in=1.0, price_out=2.0, runs=[run(captioned=4)])
     assert (guess.measured, guess.calls, guess.seconds) == (0, 1000, 200.0)
     assert guess.input_tokens > guess.output_tokens > 1000
     assert guess.cost == pytest.approx((guess.input_tokens + 2 * guess.output_tokens) / 1e6, rel=1e-3)
     longer = estimate(
         **counts,
-        how=PipelineConfig(InterviewOptions(rounds=20), Prompts.load()),
+        config=PipelineConfig(InterviewOptions(rounds=20), Prompts.load()),
         rate=None,
         price_in=None,
         price_out=None,
@@ -125,7 +125,7 @@ def test_estimates_go_by_what_was_measured_and_else_by_the_prompts() -> None:
     assert longer.input_tokens > 2 * guess.input_tokens, "every question is asked with the whole talk before it"
     assert longer.seconds is None and longer.cost is None
 
-    measured = estimate(**counts, how=how, rate=5.0, price_in=1.0, price_out=None, runs=[run(), run(seconds=10.0)])
+    measured = estimate(**counts, config=how, rate=5.0, price_in=1.0, price_out=None, runs=[run(), run(seconds=10.0)])
     assert (measured.measured, measured.calls, measured.seconds) == (20, 950, 150.0)
     assert (measured.input_tokens, measured.output_tokens) == (50_000, 5_000)
     assert measured.cost == pytest.approx(0.05)

@@ -16,11 +16,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from agents.batch.engine import _Twins
-from agents.batch.plan import BatchRequest, at_work
-from agents.cli import batch_run as running
-from agents.cli.caption import CaptionRequest as CaptionRequest
-from agents.cli.caption import run_caption as run_caption
+from agents.batch.engine import _Duplicates
+from agents.batch.plan import at_work
+from agents.batch.request import BatchRequest
+from agents.cli import batch as running
+from agents.cli.caption import run_caption
+from agents.cli.requests import CaptionRequest
 from core.datasets.pictures.sources import Item
 from core.errors import BackendError, InquisightError, QuestionerError, UsageError
 from core.images.picture import open_picture
@@ -224,12 +225,12 @@ def test_the_twins_of_a_picture_that_fails_fail_with_it(eye: HashedEye) -> None:
     assert lines(OUT) == []
 
 
-def test_a_picture_waits_for_its_twin_once() -> None:
-    twins = _Twins()
+def test_a_picture_waits_for_its_duplicate_once() -> None:
+    duplicates = _Duplicates()
     one, two, three = (Item(number, f"{number}.png", 0, -1, 0) for number in range(3))
-    assert not twins.waits(one, "ab") and twins.waits(two, "ab") and not twins.waits(three, "cd")
-    assert twins.done("ab") == [two] and twins.done("cd") == []
-    assert not twins.waits(one, "ab"), "nobody is at it any more"
+    assert not duplicates.waits(one, "ab") and duplicates.waits(two, "ab") and not duplicates.waits(three, "cd")
+    assert duplicates.done("ab") == [two] and duplicates.done("cd") == []
+    assert not duplicates.waits(one, "ab"), "nobody is at it any more"
 
 
 def test_limit_and_shards_cut_the_work_into_pieces(eye: HashedEye) -> None:
@@ -354,7 +355,7 @@ def test_two_processes_do_not_work_on_the_same_batch(eye: HashedEye) -> None:
         ({"out": (Path("photos"),)}, "must end in one of"),
         ({"out": (OUT, OUT)}, "named twice"),
         ({"batch": 0}, "--batch must be 1 or more, not 0"),
-        ({"eyes": 0}, "--vision-batches must be 1 or more, not 0"),
+        ({"vision_batches": 0}, "--vision-batches must be 1 or more, not 0"),
         ({"rate": 0.0}, "--requests-per-second must be more than 0"),
         ({"price_in": -1.0}, "--price-in is a price for a million tokens"),
         ({"shard": "4/4"}, "--shard '4/4': write I/N"),

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from agents.cli.render.interview import PlainPrinter, Printer, QuietPrinter, RichPrinter, replay, show_status
-from agents.interview.driver import Waiting, interview_picture
+from agents.interview.driver import interview_picture
+from agents.interview.events import Waiting
 from agents.interview.protocol import InterviewOptions
 from core.console.status import Status
 from core.records import Caption, Dialogue, PictureInfo, Turn

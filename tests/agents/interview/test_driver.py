@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from agents.interview.driver import (
+from agents.interview.calls import check_language
+from agents.interview.driver import caption_picture, interview_picture
+from agents.interview.events import (
     Answered,
     Done,
     Encoded,
@@ -21,9 +23,6 @@ from agents.interview.driver import (
     SummaryPiece,
     SummaryWritten,
     Waiting,
-    caption_picture,
-    check_language,
-    interview_picture,
 )
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import Interview, InterviewOptions, NeedAnswer
@@ -284,7 +283,7 @@ def test_a_person_may_ask_while_it_runs() -> None:
 
 def test_many_interviews_can_be_moved_in_lock_step() -> None:
     """Nothing in the state machine knows its driver: eight interviews, one batch per round."""
-    from agents.interview.driver import visual_question
+    from agents.interview.calls import visual_question
     from agents.interview.protocol import Finished, NeedPlainCaption, NeedQuestion
 
     vision = CountingVision()

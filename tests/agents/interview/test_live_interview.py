@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from agents.interview.driver import Answered, Done, Failed, InterviewStopped, SummaryPiece, caption_picture
+from agents.interview.driver import caption_picture
+from agents.interview.events import Answered, Done, Failed, InterviewStopped, SummaryPiece
 from agents.interview.live import LiveInterview, corrected
 from agents.interview.protocol import InterviewOptions
 from core.errors import BackendError, UsageError
@@ -85,10 +86,10 @@ def test_a_question_after_the_end_reopens_the_interview() -> None:
     list(one.run())
     calls = len(vision.asked)
     one.ask("Is it raining?")
-    assert one.wanted
+    assert one.requested
     list(one.run())
     assert len(vision.asked) == calls + 1 and asked(one)[-1] == "Is it raining?"
-    assert "raining" in one.view.summary and not one.wanted
+    assert "raining" in one.view.summary and not one.requested
 
 
 def test_a_corrected_answer_takes_what_followed_with_it() -> None:
@@ -132,7 +133,7 @@ def test_a_wish_that_cannot_be_is_refused_at_once(index: int, answer: str) -> No
         one.correct(index, answer)
     with pytest.raises(UsageError):
         one.ask("  ")
-    assert not one.wanted and one.view.state == "complete"
+    assert not one.requested and one.view.state == "complete"
 
 
 def test_stopped_between_two_answers_it_keeps_them_and_goes_on() -> None:

@@ -9,8 +9,9 @@ import pytest
 
 pytest.importorskip("av", reason="videos are an optional part")
 
-from agents.interview.driver import Answered, Done, Encoded, Failed, InterviewStopped, QuestionAsked, SummaryWritten
-from agents.video.driver import VideoPlan, interview_video, plan_video, video_run_key
+from agents.interview.calls import resume_key
+from agents.interview.events import Answered, Done, Encoded, Failed, InterviewStopped, QuestionAsked, SummaryWritten
+from agents.video.driver import VideoPlan, interview_video, plan_video, video_options_of
 from agents.video.example import make_example
 from agents.video.interview import VideoOptions
 from agents.video.prompts import load_prompts
@@ -180,7 +181,7 @@ def test_a_failing_questioner_keeps_what_was_learned_and_is_gone_on_with(video: 
     assert isinstance(last, Failed) and str(last.error) == "the server is away"
     assert len(last.caption.dialogue.turns) == 2
 
-    key = video_run_key(video, plan, eye, broken, options, prompts, None)
+    key = resume_key(video.sha256, eye, broken, video_options_of(options, prompts, plan), None)
     earlier = store.find_partial(key)
     assert earlier is not None and earlier.dialogue == last.caption.dialogue
     whole = ListQuestioner(questions=["Frame 5: What is there?", "Frame 6: Is there a ball?", "Frame 7: Is it big?"])

@@ -14,10 +14,10 @@ import pytest
 from agents.batch import cluster
 from agents.batch.cluster import Cluster, parse_cluster
 from agents.batch.pipeline import PipelineConfig
-from agents.batch.plan import BatchRequest
 from agents.batch.ray.engine import LARGEST, block_size
 from agents.batch.ray.worker import Coordinator, WorkerConfig, environment
-from agents.cli import batch_run as running
+from agents.batch.request import BatchRequest
+from agents.cli import batch as running
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from agents.llm.providers import key_variables

@@ -1,0 +1,199 @@
+"""What an interview requests from its models: one function per kind of call, shared by all drivers.
+
+`visual_question` and `ask_questioner` serve one need each, so a driver can collect the needs of many interviews and
+answer them in one batch. `Session` holds what a driver knows about one interview and builds its caption.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from agents.interview.prompts import Prompts
+from agents.interview.protocol import (
+    Interview,
+    InterviewOptions,
+    Message,
+    NeedAnswer,
+    NeedPlainCaption,
+    NeedQuestion,
+    NeedSummary,
+)
+from agents.interview.seeds import call_seed
+from core.errors import BackendError, InquisightError, QuestionerError, UsageError, printable
+from core.net.budgets import MORE
+from core.records import Caption, PictureInfo, run_key
+from core.tasks import Task
+from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+    from langchain_core.messages import BaseMessage
+
+Described = dict[str, str]
+"""What a model reports about itself."""
+
+
+def visual_question(
+    need: NeedPlainCaption | NeedAnswer,
+    image: EncodedImage,
+    interview: Interview,
+    *,
+    instructed: bool = False,
+    seed: int | None = None,
+) -> VisualQuestion:
+    """The vision model's input for this need. `instructed`: it follows instructions and gets the longer prompt."""
+    tokens = interview.options.answer_tokens
+    if isinstance(need, NeedPlainCaption):
+        options = GenerationOptions(tokens, seed=call_seed(seed, "plain"), retry_tokens=MORE * tokens)
+        return VisualQuestion(image, None, (), options)
+    text = interview.prompts.text("answerer.instructed" if instructed else "answerer.short", question=need.question)
+    options = GenerationOptions(tokens, seed=call_seed(seed, "answer", need.step), retry_tokens=MORE * tokens)
+    return VisualQuestion(image, text, need.history, options)
+
+
+def to_langchain(messages: Sequence[Message], task: Task) -> list[BaseMessage]:
+    """LangChain messages; the last one carries `task` for questioners that are programs (see core.tasks)."""
+    from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+
+    kinds: dict[str, type[Any]] = {"system": SystemMessage, "user": HumanMessage, "assistant": AIMessage}
+    converted: list[BaseMessage] = [kinds[message.role](message.content) for message in messages]
+    converted[-1].additional_kwargs.update(task.to_kwargs())
+    return converted
+
+
+def ask_questioner(
+    need: NeedQuestion | NeedSummary, model: BaseChatModel, interview: Interview, *, seed: int | None = None
+) -> Reply:
+    """One reply of the questioner: the next question, or the summary.
+
+    An empty question is returned as such; the interview treats it like a repeated one. A truncated reply is requested
+    once more with more tokens; a question that is whole is kept, even if the text after it is truncated.
+    """
+    from agents.llm.questioners import EmptyReplyError, ask_reply
+
+    messages = to_langchain(need.messages, need.task)
+    if isinstance(need, NeedSummary):
+        tokens = interview.options.summary_tokens
+        return ask_reply(
+            model, messages, max_tokens=tokens, retry_tokens=MORE * tokens, seed=call_seed(seed, "summary")
+        )
+    tokens = interview.options.question_tokens
+    try:
+        return ask_reply(
+            model,
+            messages,
+            max_tokens=tokens,
+            retry_tokens=MORE * tokens,
+            enough=lambda text: "?" in text or "？" in text,
+            seed=call_seed(seed, "question", need.step, need.attempt),
+        )
+    except EmptyReplyError:
+        return Reply("")
+
+
+def describe_questioner(model: BaseChatModel) -> Described:
+    """What a transcript records about the questioner; no address, no key."""
+    from agents.llm.providers import SPEC
+
+    name = (model.metadata or {}).get(SPEC) or getattr(model, "_llm_type", type(model).__name__)
+    described = {"name": str(name)}
+    wire = getattr(model, "model_name", None) or getattr(model, "model", None)
+    if isinstance(wire, str) and wire and wire not in described["name"]:
+        described["model"] = wire
+    return described
+
+
+def described_options(options: InterviewOptions, prompts: Prompts) -> dict[str, Any]:
+    """What decides how an interview goes, besides models and seed; two runs with equal values are the same run."""
+    return {**asdict(options), "prompts": prompts.sha256}
+
+
+def resume_key(
+    sha256: str, vision: VisionBackend, questioner: BaseChatModel, options: dict[str, Any], seed: int | None
+) -> str:
+    """The key by which `TranscriptStore.find_partial` finds an unfinished interview about these bytes."""
+    return run_key(
+        picture_sha256=sha256,
+        vision=vision.describe(),
+        questioner=describe_questioner(questioner),
+        options=options,
+        seed=seed,
+    )
+
+
+def check_language(options: InterviewOptions, questioner: BaseChatModel) -> None:
+    """Raise UsageError if the questioner does not support the language."""
+    known = getattr(questioner, "languages", None)
+    if options.language is None or known is None:
+        return
+    if options.language.strip().casefold() not in {str(name).casefold() for name in known}:
+        raise UsageError(
+            f"the questioner {describe_questioner(questioner)['name']!r} cannot write in {options.language!r}; "
+            f"it has {', '.join(map(str, known))}. Leave --language out or choose a language model as questioner"
+        )
+
+
+@dataclass(eq=False)
+class Session:
+    """One interview with its models, as a driver holds it."""
+
+    interview: Interview
+    picture: PictureInfo
+    seed: int | None
+    describe: Callable[[], tuple[Described, Described]]
+    """What vision model and questioner report about themselves."""
+    options: dict[str, Any] | None = None
+    """`described_options` of the interview, if they were computed before."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    error: InquisightError | None = None
+
+    def add_seconds(self, what: str, seconds: float) -> float:
+        self.seconds[what] = self.seconds.get(what, 0.0) + seconds
+        return seconds
+
+    def feed(self, reply: Reply, seconds: float) -> None:
+        """Pass on a model's reply. Sets `error` if the interview failed with it: a model that returns no text."""
+        need = self.interview.need
+        self.interview.feed(reply.text, seconds=seconds, truncated=reply.truncated)
+        if self.interview.error is not None:
+            vision, questioner = self.describe()
+            if isinstance(need, NeedSummary):
+                self.error = QuestionerError(f"{questioner['name']}: {self.interview.error}")
+            else:
+                self.error = BackendError(f"{vision['name']}: {self.interview.error}")
+                self.interview.fail(self.error)
+
+    def fail(self, error: BaseException) -> None:
+        """End the interview with the error of a model; one that is not ours is wrapped in one line."""
+        if not isinstance(error, InquisightError):
+            vision = isinstance(self.interview.need, NeedPlainCaption | NeedAnswer)
+            kind, who = (BackendError, self.describe()[0]["name"]) if vision else (QuestionerError, "the questioner")
+            line = printable(str(error).strip().partition("\n")[0] or "no details")
+            wrapped = kind(f"{who} failed: {type(error).__name__}: {line}")
+            wrapped.__cause__ = error
+            error = wrapped
+        self.error = error
+        self.interview.fail(error)
+
+    def caption(self) -> Caption:
+        """The caption as far as the interview went."""
+        interview = self.interview
+        vision, questioner = self.describe()
+        return Caption(
+            picture=self.picture,
+            status=interview.status,
+            error=interview.error,
+            plain=interview.plain or "",
+            opening=interview.opening,
+            summary=interview.summary or "",
+            truncated=interview.truncated,
+            dialogue=interview.dialogue,
+            vision=vision,
+            questioner=questioner,
+            options=self.options or described_options(interview.options, interview.prompts),
+            seed=self.seed,
+            seconds={name: round(value, 4) for name, value in self.seconds.items()},
+            ended_because=interview.ended_because,
+        )

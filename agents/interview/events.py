@@ -1,0 +1,109 @@
+"""The events of an interview; the last one is Done, Failed or InterviewStopped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.errors import InquisightError
+from core.records import Caption, PictureInfo, Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Work on a picture begins; `turns` come from an earlier run that is resumed."""
+
+    picture: PictureInfo
+    vision: dict[str, str]
+    questioner: dict[str, str]
+    turns: tuple[Turn, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A model is about to be called: "looking", "asking", "answering" or "summarising"."""
+
+    doing: str
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class PlainCaption:
+    text: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionAsked:
+    """The vision model gets question `number` (from 1)."""
+
+    number: int
+    question: str
+    asked_by: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionRefused:
+    """The questioner repeated a question or asked none; it is called again, or asking ends."""
+
+    question: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    number: int
+    turn: Turn
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryPiece:
+    """A piece of the summary as the model writes it: not cleaned, for display only."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryWritten:
+    text: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The last event. `id` is None if nothing was saved; `save_error` is the reason if saving failed."""
+
+    caption: Caption
+    id: str | None = None
+    save_error: InquisightError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed(Done):
+    """The last event if a model failed; the caption holds what was learned so far."""
+
+    error: InquisightError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InterviewStopped(Done):
+    """The last event after an interruption (Ctrl-C)."""
+
+
+Event = (
+    Started
+    | Waiting
+    | Encoded
+    | PlainCaption
+    | QuestionAsked
+    | QuestionRefused
+    | Answered
+    | SummaryPiece
+    | SummaryWritten
+    | Done
+)

@@ -1,0 +1,101 @@
+"""Commands declared as dataclasses: each field is an option, and the docstring below it is its help.
+
+    @dataclass(frozen=True, slots=True)
+    class ShowRequest:
+        \"\"\"Show one transcript.\"\"\"
+
+        id: Annotated[str, typer.Argument(metavar="ID")]
+        \"\"\"Transcript ID or a unique prefix.\"\"\"
+        json: bool = False
+        \"\"\"Print the record as one JSON object.\"\"\"
+
+    add_command(app, "show", ShowRequest, "agents.cli.show:run_show")
+
+Flag, metavar and parser follow from name and type; `Annotated` with a typer.Option or typer.Argument overrides them.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import dataclasses
+import importlib
+import inspect
+import sys
+import types
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import typer
+
+from core.console.options import day, number, whole_number
+
+_KINDS: dict[Any, tuple[str | None, Any]] = {  # type -> (metavar, parser)
+    bool: (None, None),
+    int: ("N", whole_number),
+    float: ("X", number),
+    Path: ("FILE", None),
+    date: ("DAY", day),
+    str: ("NAME", None),
+}
+
+
+def add_command(app: typer.Typer, name: str, request: type, target: str) -> None:
+    """Add the command `name`, whose help is the docstring of the dataclass `request`.
+
+    `target` is "module:function", imported when the command runs. It gets a `request` and returns the exit code.
+    """
+    help_of = _field_docs(request.__module__)[request.__name__]
+    hints = get_type_hints(request, include_extras=True)
+    fields = dataclasses.fields(request)
+    parameters = [_parameter(field, hints[field.name], help_of.get(field.name)) for field in fields]
+
+    def command(**values: Any) -> None:
+        several = {field.name for field in fields if field.default == ()}
+        values = {key: tuple(value or ()) if key in several else value for key, value in values.items()}
+        module, _, function = target.partition(":")
+        raise typer.Exit(getattr(importlib.import_module(module), function)(request(**values)))
+
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    app.command(name, help=inspect.getdoc(request))(command)
+
+
+def _parameter(field: dataclasses.Field[Any], hint: Any, text: str | None) -> inspect.Parameter:
+    kind, *extra = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    several = get_origin(kind) is tuple
+    if several:
+        kind = list[get_args(kind)[0]] | None  # type: ignore[misc]
+    single = get_args(kind)[0] if isinstance(kind, types.UnionType) else kind
+    metavar, parser = _KINDS[get_args(single)[0] if several else single]
+    if extra:
+        info = copy.copy(extra[0])
+        info.help = info.help or text
+    else:
+        info = typer.Option(f"--{field.name.replace('_', '-')}", metavar=metavar, parser=parser, help=text)
+    if several:
+        info.show_default = False
+    default = None if several else inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default
+    return inspect.Parameter(
+        field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info]
+    )
+
+
+@cache
+def _field_docs(module: str) -> dict[str, dict[str, str]]:
+    """Class -> field -> the docstring below the field, of all classes of a module."""
+    return {
+        node.name: {
+            first.target.id: inspect.cleandoc(second.value.value).replace("\n", " ")
+            for first, second in zip(node.body, node.body[1:], strict=False)
+            if isinstance(first, ast.AnnAssign)
+            and isinstance(first.target, ast.Name)
+            and isinstance(second, ast.Expr)
+            and isinstance(second.value, ast.Constant)
+            and isinstance(second.value.value, str)
+        }
+        for node in ast.parse(inspect.getsource(sys.modules[module])).body
+        if isinstance(node, ast.ClassDef)
+    }
