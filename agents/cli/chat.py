@@ -18,7 +18,6 @@ from agents.chat.presets import Tasks
 from agents.chat.repl import Ask, Do, Ended, Failed, LoopEvent, Said, converse
 from agents.cli.chat_input import plain_lines, typed_lines
 from agents.cli.errors import EXIT_INTERRUPTED, common_exit_code, complain
-from agents.cli.listing import print_table
 from agents.cli.models import check_vision, load_vision
 from agents.cli.render.chat import as_text, make_chat_printer
 from agents.cli.requests import ChatRequest
@@ -71,8 +70,6 @@ class ChatFiles:
 
 def run_chat(request: ChatRequest) -> int:
     """Hold the conversation. Returns the exit code. Raises InquisightError for errors before its start."""
-    if request.list_tasks:
-        return print_tasks(request.task_file)
     plan = make_plan(request)
     hush_libraries()
     typing = not plan.said and not request.json and sys.stdin.isatty() and sys.stdout.isatty()
@@ -129,9 +126,3 @@ def make_plan(request: ChatRequest) -> ChatPlan:
     check_vision(vision, len(request.pictures))
     pictures = tuple(open_picture(source, max_pixels=settings.max_pixels) for source in request.pictures)
     return ChatPlan(pictures, vision, options, tasks, tuple(said), request.out, settings)
-
-
-def print_tasks(file: Path | None = None) -> int:
-    """List the preset prompts."""
-    print_table(("task", "what it asks for"), list(Tasks.load(file).titles.items()))
-    return 0

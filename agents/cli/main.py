@@ -63,7 +63,7 @@ def inquisight(
 
 
 add_command(app, "caption", CaptionRequest, "agents.cli.caption:run_caption")
-add_command(app, "chat", ChatRequest, "agents.cli.chat:run_chat")
+add_command(app, "chat", ChatRequest, "agents.cli.listing:chat_or_tasks")
 add_command(app, "ask", AskRequest, "agents.cli.ask:run_ask")
 
 
@@ -98,7 +98,7 @@ def tasks(
 
         print(DEFAULT_FILE.read_text("utf-8"), end="")
         return
-    from agents.cli.chat import print_tasks
+    from agents.cli.listing import print_tasks
 
     print_tasks()
 
