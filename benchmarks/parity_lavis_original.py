@@ -3,8 +3,8 @@
     ENVIRONMENT/bin/python benchmarks/parity_lavis_original.py build DIR      # opt/, opt.pth, t5/, t5.pth
     ENVIRONMENT/bin/python benchmarks/parity_lavis_original.py measure DIR    # and outputs.npz
 
-LAVIS's own classes at small sizes, filled from the recipe, saved in LAVIS's own layout. `TinyEye` opens those files as
-an isolated eye would open the real ones.
+LAVIS classes at small sizes, filled from the recipe, saved in the layout of LAVIS. `TinyVision` opens those files as
+the isolated model would open the real ones.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ def _module(name: str, path: Path) -> Any:
 
 
 recipe: Any = _module("parity_lavis_recipe", ROOT / "benchmarks" / "parity_lavis_recipe.py")
-eye: Any = _module("lavis_eye", ROOT / "plugins" / "lavis" / "worker.py")
+worker: Any = _module("lavis_worker", ROOT / "plugins" / "lavis" / "worker.py")
 
 
-class TinyEye(eye.LavisEye):  # type: ignore[misc]
+class TinyVision(worker.LavisVision):  # type: ignore[misc]
     """LAVIS's BLIP-2 at the sizes of the recipe."""
 
     vit = recipe.VIT
     bert = recipe.QFORMER
 
 
-class FullQFormerEye(eye.LavisEye):  # type: ignore[misc]
+class FullQFormer(worker.LavisVision):  # type: ignore[misc]
     """A small ViT with a Q-Former of the real size, for which the small checkpoint is the wrong one."""
 
     vit = recipe.VIT
 
 
-class _Unfilled(TinyEye):
+class _Unfilled(TinyVision):
     """The same before it has a checkpoint: filled from the recipe."""
 
     def _checkpoint(self, config: Any, wanted: Any) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def build(directory: Path) -> None:
     """Everything that stands for a user's downloads."""
     import torch
 
-    eye.import_lavis()
+    worker.import_lavis()
     from lavis.models.blip2_models.modeling_opt import OPTConfig, OPTForCausalLM
 
     recipe.write_opt(directory / "opt")
@@ -112,11 +112,11 @@ def _build_t5(directory: Path) -> None:
     T5ForConditionalGeneration(config).save_pretrained(directory)
 
 
-def tiny(directory: Path, kind: str = "opt", **options: Any) -> TinyEye:
+def tiny(directory: Path, kind: str = "opt", **options: Any) -> TinyVision:
     """The built model, opened from its files."""
     model_type = recipe.TYPE if kind == "opt" else "pretrain_flant5xl"
     files = {"checkpoint": str(directory / f"{kind}.pth"), "llm": str(directory / kind)}
-    return TinyEye(json.dumps({"model": f"blip2_{kind}", "type": model_type, "device": "cpu", **files, **options}))
+    return TinyVision(json.dumps({"model": f"blip2_{kind}", "type": model_type, "device": "cpu", **files, **options}))
 
 
 def measure(directory: Path) -> None:
@@ -150,7 +150,7 @@ def measure(directory: Path) -> None:
             samples = {"image": pixels, "prompt": prompt}
             texts.append(model.generate(samples, num_beams=1, max_length=recipe.MAX_NEW_TOKENS))
     facts = {"shapes": shapes, "prompts": prompts, "texts": texts, "eos": int(model.eos_token_id)}
-    facts["versions"] = eye.versions()
+    facts["versions"] = worker.versions()
     np.savez_compressed(directory / "outputs.npz", facts=np.array(json.dumps(facts)), **outputs)  # type: ignore[arg-type]
 
 

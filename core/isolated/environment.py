@@ -1,8 +1,7 @@
-"""Environment variables for programs that are not ours: a list of what they get, so that no secret goes along unseen.
+"""Environment variables for foreign programs, as a list of allowed names, so that no secret is passed by accident.
 
-A model's code in another environment, pip, `nvidia-smi`: none of them is to learn HF_TOKEN, cloud or forge credentials,
-or any other key that happens to be set. A program that needs one more variable is handed it by name. What this does
-not keep from them is files: they run as the same user.
+Foreign programs are models in other environments, pip and `nvidia-smi`. None of them gets HF_TOKEN, cloud credentials
+or other keys. Further variables are passed by name. Files are not protected: the programs run as the same user.
 """
 
 from __future__ import annotations
@@ -44,11 +43,10 @@ _USER_IN_ADDRESS: Final = re.compile(r"(?<=://)[^/@\s]*@")
 def foreign_environment(
     ours: Mapping[str, str], more: Mapping[str, str] | None = None, *, installs: bool = False
 ) -> dict[str, str]:
-    """Our variables as a foreign program gets them, with `more`.
+    """The variables of `ours` that a foreign program gets, with `more`.
 
-    Addresses in them lose user names and passwords, those of proxies included. A program that `installs` packages (pip,
-    uv, apt) keeps them, and its own settings, since it has to reach the proxy and the index; its secrets for publishing
-    stay here all the same.
+    User names and passwords are removed from addresses. A program that `installs` packages (pip, uv, apt) gets them,
+    and its own settings, to reach proxy and index; it does not get its secrets for publishing.
     """
     passed = {name: value for name, value in ours.items() if _is_passed(name.upper(), installs=installs)}
     if not installs:

@@ -1,4 +1,4 @@
-"""One run of a worker process: frames both ways, time limits, a log. Started by `core.isolated.backend`."""
+"""Run one worker process: frames in both directions, time limits, a log. Used by `core.isolated.backend`."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ import subprocess
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
-from core.errors import BackendError, printable
+from core.errors import BackendError, printable, why
+from core.isolated import worker
 from core.isolated.environment import foreign_environment
-from core.isolated.worker import GRACE as EYE_GRACE
 from core.isolated.worker import ProtocolError, read_frame, write_frame
 
 LOGS_KEPT = 20
-GRACE = EYE_GRACE + 2  # seconds the process gets to leave by itself
+GRACE = worker.GRACE + 2  # seconds that the process gets to exit by itself
 TAIL_BYTES = 16_384
-_numbers = itertools.count(1)
+_log_numbers = itertools.count(1)
 
 
 class WorkerDiedError(Exception):
-    """The process ended while something was asked of it; the text says how."""
+    """The process ended during a request; the text says how."""
 
 
 class WorkerLateError(Exception):
-    """The process did not reply in time, and was ended."""
+    """The process did not reply in time and was killed."""
 
 
 class WorkerProcess:
     """A process and the two pipes to it. Not thread-safe: one request at a time."""
 
     def __init__(self, command: Sequence[str], log: Path, variables: Mapping[str, str] | None = None) -> None:
-        """Start `command`; what it prints goes to `log`. Raises OSError."""
+        """Start `command` with its output in `log`. Raises OSError."""
         self.log = log
         with log.open("ab") as opened:
             self._process = subprocess.Popen(
@@ -48,26 +48,22 @@ class WorkerProcess:
                 stdout=subprocess.PIPE,
                 stderr=opened,
                 env=foreign_environment(os.environ, variables),
-                start_new_session=os.name == "posix",  # Ctrl-C in the terminal is for us alone; we end it
+                start_new_session=os.name == "posix",  # Ctrl-C in the terminal must not reach it
             )
-        assert self._process.stdin is not None and self._process.stdout is not None
         self._numbers = itertools.count(1)
-        self._outbox: queue.Queue[tuple[dict[str, Any], tuple[bytes, ...]] | None] = queue.Queue()
         self._inbox: queue.Queue[dict[str, Any] | ProtocolError | None] = queue.Queue()
-        # The threads hold the pipes and the queues, never `self`, which can so be collected and take the process along.
-        threading.Thread(target=_send, args=(self._process.stdin, self._outbox), daemon=True).start()
+        # The thread does not hold `self`, so that garbage collection of `self` ends the process.
         threading.Thread(target=_receive, args=(self._process.stdout, self._inbox), daemon=True).start()
-        self._end = weakref.finalize(self, _end, self._process, self._outbox, os.getpid())
+        self._end = weakref.finalize(self, _end, self._process, os.getpid())
 
     @property
     def pid(self) -> int:
-        """The process's number."""
+        """The process id."""
         return self._process.pid
 
-    def request(self, operation: str, timeout: float, payload: Iterable[bytes] = (), **fields: Any) -> dict[str, Any]:
+    def request(self, operation: str, timeout: float, payload: Sequence[bytes] = (), **fields: Any) -> dict[str, Any]:
         """Send a request and wait for its reply. Raises WorkerDiedError, WorkerLateError, ProtocolError."""
-        number = next(self._numbers)
-        self._outbox.put(({"id": number, "op": operation, **fields}, tuple(payload)))
+        number = self._send(operation, payload, fields)
         deadline = time.monotonic() + timeout
         while True:
             try:
@@ -80,18 +76,24 @@ class WorkerProcess:
             if isinstance(reply, ProtocolError):
                 self.kill()
                 raise reply
-            # A reply to a question that was given up (Ctrl-C) may still come first.
-            if reply.get("id") == number:
+            if reply.get("id") == number:  # a reply to an interrupted request (Ctrl-C) may come first
                 return reply
 
+    def _send(self, operation: str, payload: Sequence[bytes], fields: Mapping[str, Any]) -> int:
+        """Write a request and return its number; a broken pipe is detected by the receiving thread."""
+        number = next(self._numbers)
+        with contextlib.suppress(OSError, ValueError):
+            write_frame(cast(BinaryIO, self._process.stdin), {"id": number, "op": operation, **fields}, payload)
+        return number
+
     def close(self) -> None:
-        """Ask the process to leave, and see that it does."""
+        """Ask the process to exit, and make sure that it does."""
         if self._end.alive:
-            self._outbox.put(({"id": next(self._numbers), "op": "close"}, ()))
+            self._send("close", (), {})
             self._end()
 
     def kill(self) -> None:
-        """End the process now, with whatever it started itself."""
+        """Kill the process and its children."""
         _kill(self._process)
 
     def tail(self, lines: int = 3) -> str:
@@ -113,38 +115,25 @@ class WorkerProcess:
             return "it closed its pipe"
         if code >= 0:
             return f"exit code {code}"
-        try:
-            name = signal.Signals(-code).name
-        except ValueError:
-            name = f"signal {-code}"
+        name = signal.Signals(-code).name
         return f"ended by {name}" + (", perhaps for lack of memory" if name == "SIGKILL" else "")
 
 
 def new_log(folder: Path, name: str) -> Path:
-    """A fresh log file in `folder`; of the same name's earlier ones the newest stay. Raises BackendError."""
+    """Create a log file in `folder` and delete the oldest ones of the same name. Raises BackendError."""
     stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:40] or "worker"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         earlier = sorted(folder.glob(f"{stem}-*.log"), key=lambda file: file.stat().st_mtime)
         for file in earlier[: max(len(earlier) - LOGS_KEPT + 1, 0)]:
             file.unlink(missing_ok=True)
-        log = folder / f"{stem}-{os.getpid()}-{next(_numbers)}.log"
+        log = folder / f"{stem}-{os.getpid()}-{next(_log_numbers)}.log"
         log.write_bytes(b"")
     except OSError as error:
-        reason = (error.strerror or "unknown error").lower()
         raise BackendError(
-            f"no log can be written in '{printable(folder)}': {reason}; set INQUISIGHT_HOME to a folder that can."
+            f"no log can be written in '{printable(folder)}': {why(error)}; set INQUISIGHT_HOME to a folder that can."
         ) from None
     return log
-
-
-def _send(pipe: BinaryIO, outbox: queue.Queue[tuple[dict[str, Any], tuple[bytes, ...]] | None]) -> None:
-    """Write what is put into `outbox` until None comes; a broken pipe shows on the receiving side."""
-    with contextlib.suppress(OSError, ValueError):
-        while (message := outbox.get()) is not None:
-            write_frame(pipe, message[0], message[1])
-    with contextlib.suppress(OSError):
-        pipe.close()
 
 
 def _receive(pipe: BinaryIO, inbox: queue.Queue[dict[str, Any] | ProtocolError | None]) -> None:
@@ -170,11 +159,13 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         process.wait(GRACE)
 
 
-def _end(process: subprocess.Popen[bytes], outbox: queue.Queue[Any], owner: int) -> None:
-    """Close the worker's pipe, at which it leaves; kill it where it does not. Runs at close, collection or exit."""
-    if os.getpid() != owner:  # a forked copy of us: the worker is not its own
+def _end(process: subprocess.Popen[bytes], owner: int) -> None:
+    """Close the worker's pipe, and kill the worker if it does not exit. Runs at close, collection or exit."""
+    if os.getpid() != owner:  # a forked child does not own the worker
         return
-    outbox.put(None)
+    assert process.stdin is not None
+    with contextlib.suppress(OSError):
+        process.stdin.close()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(GRACE)
     _kill(process)

@@ -1,14 +1,14 @@
-"""The far side of `core.isolated.backend`: runs an eye in a process of another Python environment.
+"""The worker of `core.isolated.backend`: runs a model in a process of another Python environment.
 
     other/bin/python worker.py FILE.py:Class ARGUMENT
     other/bin/python worker.py package.module:Class ARGUMENT
 
-It needs Python 3.8 or newer and the standard library, and imports nothing of Inquisight; an eye gets Pillow's pictures
-where that environment has Pillow. docs/isolated.md says what an eye is.
+It needs only Python 3.8 and the standard library, and imports nothing of Inquisight. The model gets Pillow images if
+that environment has Pillow. docs/isolated.md describes the model's class.
 
 A frame is `MAGIC`, the header's length (4 bytes, big-endian), the payload's length (8 bytes), the header in JSON, the
-payload. The payload of `encode` is the pictures' RGB bytes, row by row, one picture after the other. Requests, each
-with an `id` that its reply repeats:
+payload. The payload of `encode` is the RGB bytes of the pictures, row by row. Requests, each with an `id` that its
+reply repeats:
 
     hello   {protocol}                                     -> {protocol, python}
     load    {keep}                                         -> {revision, size, batch, description}
@@ -16,7 +16,7 @@ with an `id` that its reply repeats:
     answer  {questions: [{key, question, history, options}]} -> {answers} or {missing: [key]}
     close   {}                                             -> {}
 
-Any reply may be {error: {message, expected}} instead: `expected` where the eye meant the words for a person.
+Any reply may be {error: {message, expected}} instead; `expected`: the message is written for users.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ PROTOCOL = 1
 MAGIC = b"INQ\x01"
 MAX_HEADER = 64 << 20
 MAX_PAYLOAD = 4 << 30
-GRACE = 2.0  # seconds an eye gets to close itself
+GRACE = 2.0  # seconds that the model gets to close itself
 _START = struct.Struct(">4sIQ")
 _PIECE = 1 << 20
 
 
 class ProtocolError(Exception):
-    """What came through the pipe is no frame."""
+    """The bytes in the pipe are not a frame."""
 
 
 def write_frame(stream: BinaryIO, header: dict[str, Any], payload: Iterable[bytes] = ()) -> None:
-    """Send one frame; `payload` comes in pieces so that pictures need not be joined in memory first."""
+    """Send one frame; the pieces of `payload` are not joined in memory."""
     pieces = list(payload)
     text = json.dumps(header).encode("ascii")
     stream.write(_START.pack(MAGIC, len(text), sum(len(piece) for piece in pieces)) + text)
@@ -61,7 +61,7 @@ def write_frame(stream: BinaryIO, header: dict[str, Any], payload: Iterable[byte
 
 
 def read_frame(stream: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
-    """The next frame, or None where the pipe ended between two. Raises ProtocolError."""
+    """The next frame, or None at the end of the pipe. Raises ProtocolError."""
     start = _read(stream, _START.size)
     if not start:
         return None
@@ -98,7 +98,7 @@ def _read(stream: BinaryIO, size: int) -> bytes:
 
 
 class RawPicture:
-    """What an eye gets where its environment has no Pillow: RGB bytes, row by row."""
+    """A picture for models without Pillow: RGB bytes, row by row."""
 
     def __init__(self, width: int, height: int, rgb: bytes) -> None:
         self.width = width
@@ -107,7 +107,7 @@ class RawPicture:
 
 
 class Host:
-    """Answers requests one after the other, while a thread of its own listens for the end of the pipe."""
+    """Answers requests one by one; a second thread watches for the end of the pipe."""
 
     def __init__(self, make: Callable[[], Any], incoming: BinaryIO, outgoing: BinaryIO) -> None:
         self._make = make
@@ -116,12 +116,12 @@ class Host:
         self._requests: queue.Queue[tuple[dict[str, Any], bytes]] = queue.Queue()
         self._closing = False
         self._done = threading.Event()
-        self._eye: Any = None
+        self._model: Any = None
         self._kept: OrderedDict[str, Any] = OrderedDict()
         self._keep = 1
 
     def run(self) -> None:
-        """Serve until told to close."""
+        """Serve requests until `close`."""
         threading.Thread(target=self._listen, daemon=True).start()
         while True:
             header, payload = self._requests.get()
@@ -132,8 +132,8 @@ class Host:
                 if handler is None:
                     raise ProtocolError("unknown request " + operation)
                 reply = handler(header, payload)
-            # some libraries leave the program where they cannot go on
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - an eye may raise anything
+            # some libraries call sys.exit() on failure
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything
                 traceback.print_exc()
                 expected = bool(getattr(error, "for_people", False))
                 text = str(error).strip().partition("\n")[0]
@@ -145,7 +145,7 @@ class Host:
                 return
 
     def _listen(self) -> None:
-        """Nobody can end a library's work from inside Python, so when the other side is gone the process just ends."""
+        """End the process when the pipe ends, since a library's running work cannot be interrupted."""
         try:
             while True:
                 frame = read_frame(self._incoming)
@@ -160,24 +160,24 @@ class Host:
         os._exit(0)
 
     def do_hello(self, header: dict[str, Any], payload: bytes) -> dict[str, Any]:
-        """Which protocol and Python this is; the eye is not touched yet."""
+        """Report protocol and Python version; the model is not loaded yet."""
         return {"protocol": PROTOCOL, "python": platform.python_version()}
 
     def do_load(self, header: dict[str, Any], payload: bytes) -> dict[str, Any]:
-        """Make the eye."""
+        """Load the model."""
         self._keep = max(int(header["keep"]), 1)
-        self._eye = self._make()
-        size = getattr(self._eye, "size", None)
-        describe = getattr(self._eye, "describe", dict)
+        self._model = self._make()
+        size = getattr(self._model, "size", None)
+        describe = getattr(self._model, "describe", dict)
         return {
-            "revision": str(self._eye.revision),
+            "revision": str(self._model.revision),
             "size": [int(length) for length in size] if size else None,
-            "batch": max(int(getattr(self._eye, "batch", 1)), 1),
+            "batch": max(int(getattr(self._model, "batch", 1)), 1),
             "description": {str(key): str(value) for key, value in describe().items()},
         }
 
     def do_encode(self, header: dict[str, Any], payload: bytes) -> dict[str, Any]:
-        """Let the eye look at pictures, and keep what it makes of them."""
+        """Encode pictures and keep the results."""
         pictures = []
         place = 0
         for entry in header["pictures"]:
@@ -186,9 +186,9 @@ class Host:
             place += length
         if place != len(payload):
             raise ProtocolError(f"expected {place} bytes of pictures, found {len(payload)}")
-        values = list(self._eye.encode(pictures))
+        values = list(self._model.encode(pictures))
         if len(values) != len(pictures):
-            raise ValueError(f"the eye encoded {len(pictures)} pictures into {len(values)} values")
+            raise ValueError(f"the model encoded {len(pictures)} pictures into {len(values)} values")
         for entry, value in zip(header["pictures"], values):  # noqa: B905 - Python 3.8 has no strict
             self._kept[entry["key"]] = value
             self._kept.move_to_end(entry["key"])
@@ -197,7 +197,7 @@ class Host:
         return {}
 
     def do_answer(self, header: dict[str, Any], payload: bytes) -> dict[str, Any]:
-        """Ask the eye, where every picture is still here."""
+        """Answer questions, or report pictures that are no longer kept."""
         asked = header["questions"]
         missing = sorted({one["key"] for one in asked if one["key"] not in self._kept})
         if missing:
@@ -211,24 +211,24 @@ class Host:
                     image=self._kept[one["key"]], question=one["question"], history=history, **one["options"]
                 )
             )
-        answers = list(self._eye.answer(questions))
+        answers = list(self._model.answer(questions))
         if len(answers) != len(questions) or not all(isinstance(answer, str) for answer in answers):
-            raise ValueError(f"the eye must give one string for each of {len(questions)} questions")
+            raise ValueError(f"the model must give one string for each of {len(questions)} questions")
         return {"answers": answers}
 
     def do_close(self, header: dict[str, Any], payload: bytes) -> dict[str, Any]:
-        """Let the eye put things away."""
-        close = getattr(self._eye, "close", None)
+        """Call the model's `close`, if it has one."""
+        close = getattr(self._model, "close", None)
         if close is not None:
             close()
         return {}
 
 
 def find(target: str) -> Any:
-    """What "FILE.py:Class" or "package.module:Class" names."""
+    """Import what "FILE.py:Class" or "package.module:Class" names."""
     module_name, _, attribute = target.rpartition(":")
     if module_name.endswith(".py"):
-        name = "eye_" + hashlib.sha256(module_name.encode("utf-8", "replace")).hexdigest()[:12]
+        name = "isolated_" + hashlib.sha256(module_name.encode("utf-8", "replace")).hexdigest()[:12]
         spec = importlib.util.spec_from_file_location(name, module_name)
         if spec is None or spec.loader is None:
             raise ImportError(f"{module_name} cannot be imported")
@@ -249,7 +249,7 @@ def _picture(width: int, height: int, rgb: bytes) -> Any:
 
 
 def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
-    """The two pipes on descriptors of their own, so that no library can read or print into the middle of a frame."""
+    """Move the two pipes to new descriptors, so that no library reads from or prints into them."""
     incoming, outgoing = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -259,7 +259,7 @@ def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
 
 
 def main(arguments: list[str]) -> int:
-    """Serve the eye that the command line names."""
+    """Serve the model that the command line names."""
     if len(arguments) not in (1, 2) or ":" not in arguments[0]:
         print("usage: worker.py MODULE:CLASS|FILE.py:CLASS [ARGUMENT]", file=sys.stderr)
         return 2
@@ -272,4 +272,4 @@ def main(arguments: list[str]) -> int:
 if __name__ == "__main__":
     code = main(sys.argv[1:])
     sys.stderr.flush()
-    os._exit(code)  # threads that a library left behind shall not keep the process
+    os._exit(code)  # do not wait for threads of libraries

@@ -1,8 +1,7 @@
-"""How many tokens a model's reply may have, and when it is asked once more with more.
+"""Token budgets of a model's replies, and when a truncated reply is requested again with a larger one.
 
-Two kinds of reply are cut by `max_tokens` before they are of use: that of a model that spends all of them on reasoning,
-and one whose text breaks off. The first gets `REASONING_TOKENS` more, the second as many as its caller allows.
-What was learned holds for later replies, so that they are not asked for twice.
+A reply is useless if the model spends all tokens on reasoning, or if its text breaks off. The first kind gets
+`REASONING_TOKENS` more, the second as many as its caller allows. The result is remembered for later replies.
 """
 
 from __future__ import annotations
@@ -15,24 +14,24 @@ from core.net.remote import origin
 from core.net.replies import ReplyReader
 
 REASONING_TOKENS: Final = 2000
-MORE: Final = 4  # times the tokens, for a text that breaks off
+MORE: Final = 4  # factor on the tokens, for a text that breaks off
 
 
 class Budgets:
-    """Those of one model. Thread-safe: what is learned is only ever added."""
+    """The budgets of one model. Thread-safe, because facts are only added."""
 
     def __init__(self) -> None:
         self.careful = False
-        """The model leaves its reasoning in the text, without an opening tag: nothing is shown before its end."""
+        """The model writes reasoning without an opening tag, so nothing is shown before the reply is complete."""
         self._reasons = False
         self._cut: set[int] = set()  # budgets that were too small
 
     def reader(self) -> ReplyReader:
-        """What the next reply is read with."""
+        """A reader for the next reply."""
         return ReplyReader(careful=self.careful)
 
     def first(self, asked: int, more: int | None = None) -> int:
-        """The tokens for a reply of `asked` tokens; `more` as in `again`."""
+        """Tokens for the first attempt at a reply of `asked` tokens; `more` as in `again`."""
         if self._reasons:
             return asked + REASONING_TOKENS
         return max(asked, more or 0) if asked in self._cut else asked
@@ -45,23 +44,23 @@ class Budgets:
         more: int | None = None,
         enough: Callable[[str], bool] | None = None,
     ) -> int | None:
-        """The tokens for another try after the reply in `reader`, which had `budget`; None: it is as good as it gets.
+        """Tokens for another attempt after the reply in `reader`, which had `budget`; None: keep the reply.
 
-        `more`: for a text that was cut; None leaves it at that. `enough`: whether such a text will do as it is.
+        `more`: the limit for a truncated text; None keeps it. `enough`: whether a truncated text is acceptable.
         """
         if reader.answer.unopened:
             self.careful = self._reasons = True
         if reader.reason != "length":
             return None
-        roomy = asked + REASONING_TOKENS
+        larger = asked + REASONING_TOKENS
         text = reader.reply.text
         if not text:
             self._reasons = True
-            return roomy if budget < roomy else None
+            return larger if budget < larger else None
         if more is None or budget >= more or (enough is not None and enough(text)):
             return None
         if reader.answer.deliberates:
-            return roomy
+            return larger
         self._cut.add(asked)
         return more
 
@@ -71,6 +70,6 @@ _known_lock = threading.Lock()
 
 
 def budgets_of(server: str, model: str) -> Budgets:
-    """Those of a model behind a server, an address or another name for it: one for all callers in this process."""
+    """The budgets of a model on a server (address or other name), shared by all callers in this process."""
     with _known_lock:
         return _known.setdefault((origin(server), model), Budgets())

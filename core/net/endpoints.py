@@ -1,14 +1,13 @@
-"""Which server an OpenAI-compatible model is asked at, and which key may go there.
+"""Choose the address and the key of an OpenAI-compatible server.
 
-A key goes only to the address that it was configured with:
+A key is sent only to the address that it was configured with:
 
-    INQUISIGHT_VISION_API_KEY   INQUISIGHT_VISION_BASE_URL, or OpenAI itself where that is not set (vision models alone)
-    INQUISIGHT_API_KEY          INQUISIGHT_BASE_URL, or OpenAI itself where that is not set
-    OPENAI_API_KEY              OPENAI_BASE_URL (or OPENAI_API_BASE), and OpenAI itself
+    INQUISIGHT_VISION_API_KEY   INQUISIGHT_VISION_BASE_URL, or OpenAI if that is not set (vision models only)
+    INQUISIGHT_API_KEY          INQUISIGHT_BASE_URL, or OpenAI if that is not set
+    OPENAI_API_KEY              OPENAI_BASE_URL (or OPENAI_API_BASE), and OpenAI
 
-An address that is typed in a model's name gets none of them. `key_env=VARIABLE` in a model's name counts where the
-owner typed that name on the command line (`typed_by_owner`), and nowhere else: not in the dashboard, in a worker of a
-cluster, or in a name that comes from a transcript.
+An address in a model's name gets none of them. `key_env=VARIABLE` in a model's name is accepted only if the user typed
+that name on the command line (`typed_by_owner`): not in the dashboard, in a worker of a cluster, or from a transcript.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ log = logging.getLogger("inquisight")
 
 OFFICIAL: Final = "https://api.openai.com/v1"
 ADDRESSES: Final = ("OPENAI_BASE_URL", "OPENAI_API_BASE")  # the second is LangChain's and older
-# Sent by OpenAI's client with every request, wherever it goes; they name an account.
+# Headers with which OpenAI's client names an account in every request, to any server.
 _ACCOUNT: Final = {
     "openai-organization": ("OPENAI_ORG_ID", "OPENAI_ORGANIZATION"),
     "openai-project": ("OPENAI_PROJECT_ID",),
@@ -42,34 +41,34 @@ _typed: list[str] = []  # see `typed_by_owner`
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where requests go and with which key; `why` says where the address came from."""
+    """The address and the key of a server; `why` names the source of the address."""
 
     address: str
     key: str = field(repr=False)  # "": none
-    keys: str  # where a key for it is looked for, in words
+    keys: str  # the possible sources of its key, in words
     why: str
-    typed: bool = False  # the address came with the model's name
+    typed: bool = False  # the address is part of the model's name
 
     @property
     def official(self) -> bool:
-        """Whether it is OpenAI's own or Azure's, which name a few parameters differently from other servers."""
+        """Whether it is OpenAI or Azure, which name a few parameters differently."""
         return speaks_openai(self.address)
 
     @property
     def needs_key(self) -> bool:
-        """Whether the server is known to answer nothing without a key, and there is none."""
+        """Whether the server requires a key and there is none."""
         return is_openai(self.address) and not self.key
 
     @property
     def server(self) -> str:
-        """Host and port, for people and transcripts."""
+        """Host and port, for messages and transcripts."""
         parts = urlsplit(self.address)
         return f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
 
     def client_options(self, *, asynchronous: bool = False) -> dict[str, Any]:
-        """Arguments for an httpx client: it follows no redirect, and sends no account and no key but this one.
+        """Arguments for an httpx client that follows no redirect and sends no other key or account.
 
-        A redirect would send the pictures, and headers that carry keys, to an address that nobody chose.
+        A redirect would send pictures and keys to an address that nobody chose.
         """
         ours = not self.typed and _fits(self.address, None, *_openai_addresses())
         ambient = {} if ours else _ambient_headers()
@@ -91,7 +90,7 @@ class Endpoint:
 def find_endpoint(
     settings: Settings, *, vision: bool = False, typed: str = "", key_env: str = "", spec: str = ""
 ) -> Endpoint:
-    """The address and its key. `typed` and `key_env` are what the model's name `spec` says. Raises UsageError."""
+    """Find the address and its key; `typed` and `key_env` come from the model's name `spec`. Raises UsageError."""
     places = [("base_url", typed), ("INQUISIGHT_BASE_URL", settings.base_url or "")]
     if vision:
         places.insert(1, ("INQUISIGHT_VISION_BASE_URL", settings.vision_base_url or ""))
@@ -119,7 +118,7 @@ def find_endpoint(
 
 
 def check_address(address: str, name: str) -> None:
-    """Raise UsageError where this is no address that can be called, may be read in two ways, or holds a password."""
+    """Raise UsageError if the address is invalid or ambiguous, or contains a password."""
     try:
         parts = urlsplit(address)
         host, _ = parts.hostname or "", parts.port
@@ -137,12 +136,12 @@ def check_address(address: str, name: str) -> None:
 
 
 def _has_password(address: str) -> bool:
-    """Whether anything before the host could be a user name or password."""
+    """Whether the address may contain a user name or password."""
     return "@" in re.split(r"[/?#]", address.partition("//")[2], maxsplit=1)[0]
 
 
 def same_address(one: str, other: str) -> bool:
-    """Whether both are the same scheme, host, port and path, however they are written."""
+    """Whether scheme, host, port and path are the same."""
     return _parts(one) == _parts(other)
 
 
@@ -156,18 +155,18 @@ def _parts(address: str) -> tuple[str, str, int, str]:
 
 
 def _fits(address: str, *homes: str | None) -> bool:
-    """Whether it is one of these addresses; None stands for OpenAI itself."""
+    """Whether it is one of these addresses; None means OpenAI."""
     return any(same_address(home, address) if home else is_openai(address) for home in homes)
 
 
 def is_openai(address: str) -> bool:
-    """Whether only OpenAI itself can be at this address: encrypted, at its host or below, at the usual port."""
+    """Whether the address is certainly OpenAI: HTTPS, its domain, the default port."""
     scheme, host, port, _ = _parts(address)
     return scheme == "https" and port == 443 and _below(host, "openai.com")
 
 
 def speaks_openai(address: str) -> bool:
-    """Whether a server names parameters as OpenAI does. Says nothing of whose it is: anybody can rent one at Azure."""
+    """Whether a server uses OpenAI's parameter names. It may belong to anybody, since Azure hosts them for rent."""
     host = urlsplit(address).hostname or ""
     return _below(host, "openai.com") or _below(host, "azure.com")
 
@@ -181,9 +180,9 @@ def _below(host: str, owner: str) -> bool:
 
 @contextmanager
 def typed_by_owner(arguments: Iterable[str]) -> Iterator[None]:
-    """For as long as this lasts, `key_env` counts in models named in `arguments`, which were typed at a terminal.
+    """Accept `key_env` in models named in `arguments`, which the user typed on the command line.
 
-    It counts in the owner's INQUISIGHT_VISION and INQUISIGHT_QUESTIONER as well. For the command line alone.
+    Also accepts it in INQUISIGHT_VISION and INQUISIGHT_QUESTIONER.
     """
     before = _typed[:]
     _typed[:] = [*arguments, *(os.environ.get(f"INQUISIGHT_{name}", "") for name in ("VISION", "QUESTIONER"))]
@@ -194,7 +193,7 @@ def typed_by_owner(arguments: Iterable[str]) -> Iterator[None]:
 
 
 def _named_key(variable: str, spec: str, address: str) -> str:
-    """The key in `variable`, where the owner typed `spec`; says where it is sent. Raises UsageError."""
+    """The key in `variable`, if the user typed `spec`; logs its destination. Raises UsageError."""
     if not spec or not any(spec in (one, one.partition("=")[2]) for one in _typed):
         raise UsageError(
             "key_env counts only in a model that you type on the command line; set INQUISIGHT_VISION_BASE_URL and "
@@ -209,13 +208,13 @@ def _named_key(variable: str, spec: str, address: str) -> str:
 
 
 def check_key_env(name: str) -> None:
-    """Raise UsageError unless `name` looks like a variable that holds a key; it is not shown, since it may be one."""
+    """Raise UsageError unless `name` looks like a key's variable; it is not shown, since it may be a key."""
     if name and not re.fullmatch(r"[A-Za-z0-9_]*_API_KEY", name):
         raise UsageError("key_env must name a variable that ends in _API_KEY, such as TOGETHER_API_KEY.")
 
 
 def refuse_keys(names: Sequence[str]) -> None:
-    """Raise UsageError where a key itself was typed in a model's name."""
+    """Raise UsageError if a model's name contains a key."""
     if {"api_key", "key"} & set(names):
         raise UsageError(
             "a key does not belong in the model's name, which is kept in transcripts; set INQUISIGHT_VISION_API_KEY or "
@@ -229,12 +228,12 @@ def _openai_variables() -> list[tuple[str, str]]:
 
 
 def _openai_addresses() -> list[str]:
-    """The address that OPENAI_API_KEY belongs to beside OpenAI itself; none where no variable names one."""
+    """The address in OpenAI's variables, to which OPENAI_API_KEY may be sent, if any."""
     return [value for _, value in _openai_variables()]
 
 
 def _ambient_headers() -> dict[str, set[str]]:
-    """Headers that OpenAI's client takes from the environment, with their values."""
+    """Headers that OpenAI's client reads from the environment, with their values."""
     found = {name: {os.environ.get(one, "") for one in variables} - {""} for name, variables in _ACCOUNT.items()}
     for line in os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n"):
         name, colon, value = line.partition(":")

@@ -1,4 +1,4 @@
-"""The answer in what a language model writes: without its reasoning, its tool calls and the marks around them.
+"""Extract the answer from a language model's text, without reasoning, tool calls and their tags.
 
     answer_in("<think>PRIVATE</think>A red ball.")          # "A red ball."
     reader = AnswerReader()
@@ -7,13 +7,13 @@
     show(*reader.finish())
     reader.text                                             # the whole answer
 
-Notations: `<think>` and its relatives (any tag whose name says thinking, thought or reasoning), `[THINK]`, `◁think▷`,
+Notations: `<think>` and similar tags (any name with thinking, thought or reasoning), `[THINK]`, `◁think▷`,
 `<|begin_of_thought|>`, `<|START_THINKING|>`, the channels of harmony (https://cookbook.openai.com/articles/openai-harmony)
-and of Gemma, Granite's "Here is my thought process:", and wrappers around the answer such as `<answer>`. A closing tag
-without an opening one ends reasoning that the chat template opened, so everything before it goes. Tool calls written
-as text are cut out by `core.net.tool_text`.
+and of Gemma, Granite's "Here is my thought process:", and tags around the answer such as `<answer>`. A closing tag
+without an opening one ends reasoning that the chat template opened, so all text before it is removed. Tool calls
+written as text are removed by `core.net.tool_text`.
 
-Every pattern is bounded and every character is read a bounded number of times: the work is linear in the text.
+Every pattern is bounded, so the time is linear in the text.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from core.net.tool_text import begins_word, begun_call, has_call, without_calls,
 
 Mode = Literal["answer", "reasoning", "header", "outside"]
 
-HELD: Final = 200  # characters of an answer that are held back after reasoning, since some models close it twice
+HELD: Final = 200  # characters of an answer that are buffered after reasoning, since some models close it twice
 
 _MARK = re.compile(r"<[^<>]{1,160}>|\[/?[A-Za-z_]{3,20}\]|◁/?[A-Za-z_ ]{1,40}▷")
 _BEGUN_MARK = re.compile(r"(?:<[/|｜ ]{0,3}(?:[\w▁:.\-][^<>]{0,160})?|\[/?[A-Za-z_]{0,20}|◁[/A-Za-z_ ]{0,41})\Z")
-_LONGEST: Final = 170  # characters of a mark that has begun
+_LONGEST: Final = 170  # characters of a partial tag
 _NAME = re.compile(r"[^\s=|｜/<>\[\]◁▷]{1,60}")
 _REASONING: Final = ("think", "thought", "reasoning", "scratchpad", "monologue")  # anywhere in the name of a tag
 _REASONING_TAGS: Final = frozenset({"reason", "analysis", "reflection", "cot", "deliberation"})
@@ -38,8 +38,8 @@ _CALLS: Final = ("tool_call", "toolcall", "function_call", "tool_use", "tool_cod
 _HARMONY: Final = {"channel": "header", "start": "header", "message": "message", "end": "end", "return": "end"}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
-# How reasoning begins whose opening tag is in the chat template, in lower case. A reply that begins so is shown when
-# it is complete. A wrong guess costs no more than that.
+# Beginnings of reasoning whose opening tag is in the chat template, in lower case. A reply with such a beginning is
+# shown only when it is complete.
 _DELIBERATING: Final = tuple(
     "okay|ok,|ok.|ok so|alright|all right|hmm|hm,|got it|right,|well,|wait|sure, let|so the |so, |so i |so we |now,|"
     "now i |now we |first,|first i|firstly|let me|let us|let's|let’s|we need|we have to|we must|we should|we are asked|"
@@ -58,7 +58,7 @@ _THOUGHT = re.compile(r"\s{0,20}thought:", re.IGNORECASE)
 
 
 def read_answer(text: str) -> AnswerReader:
-    """A whole text, read: `text`, `reasoned` and `called` of the result say what is in it."""
+    """Read a whole text; see `text`, `reasoned` and `called` of the result."""
     reader = AnswerReader()
     reader.feed(text)
     reader.finish()
@@ -66,48 +66,48 @@ def read_answer(text: str) -> AnswerReader:
 
 
 def answer_in(text: str) -> str:
-    """The answer in a whole text; "" where there is nothing but reasoning and tool calls."""
+    """The answer in a whole text; "" if it is only reasoning and tool calls."""
     return read_answer(text).text
 
 
 class AnswerReader:
-    """Takes a text in pieces, split anywhere, and gives the answer in it in pieces, without lone surrogates.
+    """Reads a text in pieces, split anywhere, and returns its answer in pieces, without lone surrogates.
 
-    What `feed` and `finish` gave makes up `text`, except where a closing tag shows too late that what came before it
-    was reasoning: then `retracted` is true, and only `text` holds. `careful` holds everything back until the end.
+    The results of `feed` and `finish` make up `text`. Exception: a late closing tag turns earlier text into reasoning;
+    then `retracted` is true and only `text` is valid. `careful` returns nothing before the end.
     """
 
     def __init__(self, *, careful: bool = False) -> None:
         self.text = ""
         self.reasoned = False
-        """Reasoning was left out."""
+        """Reasoning was removed."""
         self.called = False
-        """A tool call was left out."""
+        """A tool call was removed."""
         self.unopened = False
-        """A closing tag ended reasoning that nothing in the text had opened."""
+        """A closing tag had no opening tag in the text."""
         self.deliberates = False
-        """The answer begins as reasoning does."""
+        """The answer starts like reasoning."""
         self.retracted = False
         self._mode: Mode = "answer"
-        self._tail = ""  # perhaps the beginning of a mark
+        self._tail = ""  # possibly a partial tag
         self._half = ""  # of a surrogate pair
         self._out: list[str] = []  # the answer so far
         self._length = 0  # of it, in characters
-        self._shown = 0  # pieces of it that were given away
-        self._hold = careful  # nothing is given away before the end
-        self._wait = 0  # characters that have to be there before more is given away
-        self._undecided = True  # whether the answer begins as reasoning does
+        self._shown = 0  # pieces of it that were returned
+        self._hold = careful  # return nothing before the end
+        self._wait = 0  # length that the answer must reach before more is returned
+        self._undecided = True  # whether the answer starts like reasoning
         self._header = ""  # of a channel
         self._fenced = False  # inside of a code block
 
     def feed(self, piece: str) -> list[str]:
-        """Take a piece; what of the answer can be shown by now, in the pieces in which it came."""
+        """Read a piece and return the pieces of the answer that can be shown."""
         piece, self._half = _paired(self._half + piece)
         self._read(self._tail + piece)
         return self._release()
 
     def finish(self) -> list[str]:
-        """The text is complete: the rest of the answer."""
+        """Complete the text and return the rest of the answer."""
         tail, self._tail = self._tail, ""
         self._read(_closed(tail), final=True)
         whole, shown = "".join(self._out), "".join(self._out[: self._shown])
@@ -123,7 +123,7 @@ class AnswerReader:
     # ---- reading ---------------------------------------------------------------------------------------------------
 
     def _read(self, text: str, *, final: bool = False) -> None:
-        """Go through `text`; what may be the beginning of a mark is left in `_tail`."""
+        """Parse `text`, leaving a possible partial tag in `_tail`."""
         place = 0
         for mark in _MARK.finditer(text):
             kind = _kind_of(mark[0])
@@ -192,7 +192,7 @@ class AnswerReader:
                 self._take(mark)
 
     def _begin_message(self) -> None:
-        """The header of a channel is complete; only the final channel is for the reader."""
+        """The header of a channel is complete; only the final channel is shown."""
         self._header = self._header.strip() or "final"
         if self._header.split()[0].lower() in ("final", "assistant"):
             self._forget()
@@ -202,13 +202,13 @@ class AnswerReader:
             self.called |= "to=" in self._header
 
     def _forget(self) -> None:
-        """What was taken for the answer so far is none."""
+        """Discard the answer so far."""
         self.reasoned |= bool(self._out)
         self.retracted |= self._shown > 0
         self._out.clear()
         self._length = self._shown = 0
 
-    # ---- giving away -----------------------------------------------------------------------------------------------
+    # ---- returning -------------------------------------------------------------------------------------------------
 
     def _release(self) -> list[str]:
         if self._hold or self.retracted or self._shown == len(self._out) or (self._undecided and not self._decide()):
@@ -220,7 +220,7 @@ class AnswerReader:
         return new
 
     def _decide(self) -> bool:
-        """Whether the answer's beginning may be shown. It may not where it is, or can become, that of reasoning."""
+        """Whether the beginning of the answer may be shown, since it cannot be that of reasoning."""
         head = "".join(self._out)
         start = head[: 2 * _DECIDED].lstrip("*_#>-\"'( \n").lower()
         self.deliberates = start.startswith(_DELIBERATING)
@@ -233,7 +233,7 @@ class AnswerReader:
 
 
 def _kind_of(mark: str) -> str:
-    """What a tag says; "" for one that says nothing here, such as HTML."""
+    """The meaning of a tag; "" for other tags, such as HTML."""
     inner = mark[1:-1].strip()
     first, last = inner[:1] in ("|", "｜"), inner[-1:] in ("|", "｜")
     found = _NAME.search(inner)
@@ -262,7 +262,7 @@ def _kind_of(mark: str) -> str:
 
 
 def _closed(tail: str) -> str:
-    """The end of a text, in which a mark that was cut off is whole, or gone where it is too short to tell."""
+    """The end of a text with its truncated tag completed, or removed if it is too short."""
     if tail[:1] == "<" and len(tail) > 2:
         if _kind_of(f"{tail}>"):
             return f"{tail}>"
@@ -272,7 +272,7 @@ def _closed(tail: str) -> str:
 
 
 def _after_phrases(text: str) -> str:
-    """The answer after reasoning that is marked by words alone."""
+    """The answer after reasoning that is marked by phrases instead of tags."""
     if _STRIPPED_CHANNEL.match(text):
         return text.rpartition("assistantfinal")[2] if "assistantfinal" in text else ""
     if begun := _THOUGHT_PROCESS.match(text):
@@ -284,7 +284,7 @@ def _after_phrases(text: str) -> str:
 
 
 def _paired(text: str) -> tuple[str, str]:
-    """`text` without lone surrogates, and the first half of a pair that is cut at its end."""
+    """`text` without lone surrogates, and the first half of a pair that is split at its end."""
     if text.isascii() or not _SURROGATE.search(text):
         return text, ""
     half = text[-1] if "\ud800" <= text[-1] <= "\udbff" else ""
@@ -293,5 +293,5 @@ def _paired(text: str) -> tuple[str, str]:
 
 
 def without_surrogates(text: str) -> str:
-    """`text` without lone surrogates, which no file, terminal or database takes; halves of a pair are joined."""
+    """`text` without lone surrogates, which cannot be encoded; split pairs are joined."""
     return _paired(text)[0]

@@ -1,10 +1,8 @@
-"""Talking to a model behind a network: which errors deserve another try, how to pace calls, how to tell a person.
+"""Call a model server: retry transient errors, pace calls, and explain failures in one line.
 
-One policy for all who call a server: connection errors, timeouts, HTTP 408, 409, 429 and 5xx are tried again, with
-`Retry-After` honoured up to a minute. Whatever would fail the same way again (401, 404, 501, an exhausted quota, a
-prompt that is too long, a 500 that says "not supported") is not. No client library is imported here; errors are read
-by what they carry (`status_code`, `response`, `body`) and by the names of their classes, which the libraries of this
-field share.
+Connection errors, timeouts and HTTP 408, 409, 429 and 5xx are retried; `Retry-After` is honoured up to a minute. Errors
+that would repeat (401, 404, 501, an exhausted quota, a prompt that is too long, a 500 with "not supported") are not.
+No client library is imported: errors are read by their attributes (`status_code`, `response`, `body`) and class names.
 """
 
 from __future__ import annotations
@@ -19,6 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
+from tenacity import RetryCallState, Retrying, retry_if_exception, sleep_using_event, stop_after_attempt
+
 from core.errors import InquisightError, printable
 from core.net.replies import ReplyError, StreamEndedError
 from core.net.server_errors import error_words
@@ -26,7 +26,7 @@ from core.stopping import CalledOff, Halt, current_halt, halting
 
 T = TypeVar("T")
 
-LONGEST_WAIT: Final = 60.0  # seconds; a server that asks for more is out of reach for this run
+LONGEST_WAIT: Final = 60.0  # seconds; longer waits are not worth it
 
 FaultKind = Literal[
     "filter", "key", "missing", "quota", "busy", "length", "failed", "format", "timeout", "connection", "interrupted"
@@ -35,11 +35,11 @@ FaultKind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who is talked to, as messages name it. `secrets` never appear in one."""
+    """The server as messages name it; `secrets` are removed from all messages."""
 
     name: str  # "the questioner openai:gpt-4o"
     address: str = ""  # the base URL, "" for the provider's own
-    keys: str = "the API key"  # where the key comes from: "OPENAI_API_KEY or INQUISIGHT_API_KEY"
+    keys: str = "the API key"  # its source: "OPENAI_API_KEY or INQUISIGHT_API_KEY"
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
     @property
@@ -49,14 +49,14 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why a call failed: what kind of failure, and one line for a person."""
+    """Why a call failed: the kind of failure, and one line for the user."""
 
     kind: FaultKind
     text: str
 
     @property
     def for_all(self) -> bool:
-        """Whether any other call to this peer would fail in the same way."""
+        """Whether every call to this server would fail in the same way."""
         return self.kind in {"key", "missing", "quota", "format", "connection"}
 
 
@@ -73,17 +73,15 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def status_of(error: BaseException) -> int | None:
     """The HTTP status behind an error of any client library."""
     for link in _chain(error):
-        for value in (
-            getattr(link, "status_code", None),
-            getattr(getattr(link, "response", None), "status_code", None),
-        ):
+        for source in (link, getattr(link, "response", None)):
+            value = getattr(source, "status_code", None)
             if isinstance(value, int) and value >= 400:
                 return value
     return None
 
 
 def redirected_to(error: BaseException) -> str:
-    """The address that the server redirects to, without its query; "" where it does not."""
+    """The address of a redirect without its query; "" if there is none."""
     for link in _chain(error):
         response: Any = getattr(link, "response", None)
         if response is not None and 300 <= (getattr(response, "status_code", None) or 0) < 400:
@@ -93,7 +91,7 @@ def redirected_to(error: BaseException) -> str:
 
 
 def network_failure(error: BaseException) -> Literal["timeout", "connection", ""]:
-    """What happened on the way to the server; "" for anything else."""
+    """The kind of network failure; "" for any other error."""
     names = {base.__name__ for link in _chain(error) for base in type(link).__mro__}
     if any("Timeout" in name for name in names):
         return "timeout"
@@ -101,7 +99,7 @@ def network_failure(error: BaseException) -> Literal["timeout", "connection", ""
 
 
 def codes_of(error: BaseException) -> str:
-    """Machine-readable words of the error's body, in lower case, for the few that decide something."""
+    """The error codes and bodies in lower case, to search for known codes."""
     return " ".join(f"{getattr(link, 'code', '')} {getattr(link, 'body', '')}" for link in _chain(error)).lower()
 
 
@@ -125,8 +123,8 @@ def retry_after(error: BaseException) -> float | None:
 
 
 def wait_before_retry(error: BaseException, attempt: int) -> float | None:
-    """Seconds to wait after failure number `attempt` (from 0), or None where another try is not worth it."""
-    if isinstance(error, InquisightError):  # it has been explained already, so whoever did that has tried again
+    """Seconds to wait after failure number `attempt` (from 0); None if the error is not transient."""
+    if isinstance(error, InquisightError):  # explained already, after retries
         return None
     status = status_of(error)
     if status is None and not network_failure(error):
@@ -152,7 +150,7 @@ _TOO_LONG = re.compile(
 
 
 def explained(error: BaseException, peer: Peer, tries: int = 1, *, midway: bool = False) -> Fault:
-    """The one line a person gets. `midway`: a part of the reply had been heard."""
+    """The error as one line for the user. `midway`: a part of the reply had been received."""
     fault = _explained(error, peer, tries, midway=midway)
     reply = _reply_error(error)
     if reply is None or not reply.said or (said := said_by(reply, peer.secrets)) in fault.text:
@@ -179,8 +177,8 @@ def _explained(error: BaseException, peer: Peer, tries: int, *, midway: bool) ->
         if "insufficient_quota" in codes_of(error):
             return Fault("quota", f"{name}: the account's quota is used up (HTTP 429); add credit or choose another.")
         asked = retry_after(error)
-        wish = f" and asks to wait {asked:.0f} s" if asked else ""
-        return Fault("busy", f"{name} has too many requests{often} (HTTP 429){wish}; try later or set a lower rate.")
+        wait = f" and asks to wait {asked:.0f} s" if asked else ""
+        return Fault("busy", f"{name} has too many requests{often} (HTTP 429){wait}; try later or set a lower rate.")
     if status in (400, 413, 422) and (status == 413 or _TOO_LONG.search(f"{codes_of(error)} {said}".lower())):
         return Fault("length", f"{name} cannot read that much at once (HTTP {status}): {said}")
     if where := redirected_to(error):
@@ -202,7 +200,7 @@ def _explained(error: BaseException, peer: Peer, tries: int, *, midway: bool) ->
     if network == "connection":
         hint = "is the server running and the address right?"
         return Fault("connection", f"{name}{peer.at} cannot be reached{often}; {hint}")
-    if type(error).__name__ in _UNREADABLE:  # out of a client library, from a reply whose shape it did not expect
+    if type(error).__name__ in _UNREADABLE:  # raised by a client library for an unexpected reply
         return Fault("failed", f"{name}{peer.at} gave a reply that cannot be read ({type(error).__name__}: {said}).")
     return Fault("failed", f"{name} failed: {type(error).__name__}: {said}")
 
@@ -214,7 +212,7 @@ _UNREADABLE: Final = frozenset(
 
 
 def _strange(error: ReplyError, peer: Peer) -> Fault:
-    """A reply with status 200 that holds an error, or has not the shape of one."""
+    """A reply with status 200 that contains an error or is malformed."""
     said = said_by(error, peer.secrets)
     if error.said:
         source = f" (from {without_credentials(peer.address)})" if peer.address else ""
@@ -227,7 +225,7 @@ def _strange(error: ReplyError, peer: Peer) -> Fault:
 
 
 def for_all(error: BaseException) -> bool:
-    """Whether any other call would fail in the same way: a wrong key, a server that is not there, no credit."""
+    """Whether every call would fail in the same way: wrong key, server not reachable, no credit."""
     if getattr(error, "for_all", False):
         return True
     if isinstance(error, InquisightError):
@@ -243,12 +241,12 @@ _CREDENTIALS = re.compile(r"(?i)(\bhttps?://)[^/@\s]*@")
 
 
 def without_credentials(text: str) -> str:
-    """`text` with user names and passwords taken out of the addresses in it."""
+    """Remove user names and passwords from the addresses in `text`."""
     return _CREDENTIALS.sub(r"\1", text)
 
 
 def redacted(text: str, secrets: Sequence[str] = ()) -> str:
-    """`text` without `secrets`, without anything else that looks like a key, and without passwords in addresses."""
+    """Replace `secrets` and everything that looks like a key, and remove passwords from addresses."""
     for secret in secrets:
         if len(secret) > 5:
             text = text.replace(secret, "[key]")
@@ -269,22 +267,22 @@ def said_by(error: BaseException, secrets: Sequence[str] = ()) -> str:
 
 
 class Hold:
-    """Until when nobody calls a server, because it asked for that."""
+    """The time before which no thread calls a server, on the server's request."""
 
     def __init__(self) -> None:
         self.until = 0.0
         self._lock = threading.Lock()
 
     def extend(self, until: float) -> None:
-        """Not before `until`, and not before what held already."""
+        """Set the time to `until`, unless it is later already."""
         with self._lock:
             self.until = max(self.until, until)
 
 
 class Pace:
-    """At most `rate` calls per second from all threads together; a wait that the server asked for holds for all.
+    """Limits calls to `rate` per second over all threads; a wait requested by the server applies to all of them.
 
-    `hold` is shared by all paces of a server. `clock` gives seconds; `sleep` waits, at most until the event is set.
+    `hold` is shared by all paces of a server. `clock` returns seconds; `sleep` waits until the event is set at most.
     """
 
     def __init__(
@@ -302,7 +300,7 @@ class Pace:
         self._clock, self._sleep = clock, sleep
 
     def wait(self, stop: threading.Event | None = None) -> None:
-        """Until it is this caller's turn, or `stop` is set. A hold that begins meanwhile is waited for, too."""
+        """Wait for this caller's turn or for `stop`, and for a hold that begins meanwhile."""
         stop = stop or threading.Event()
         while not stop.is_set():
             with self._lock:
@@ -314,7 +312,7 @@ class Pace:
             self._sleep(turn - now, stop)
 
     def hold(self, seconds: float) -> None:
-        """Nobody's turn comes within so many seconds."""
+        """Let no caller start within this many seconds."""
         self._hold.extend(self._clock() + seconds)
 
 
@@ -324,9 +322,9 @@ _paces_lock = threading.Lock()
 
 
 def pace_of(server: str, rate: float | None = None) -> Pace:
-    """The pace of all calls that this process makes to a server at this rate. What it asks to wait holds at any rate.
+    """The pace of all calls of this process to a server at this rate; holds are shared by all rates.
 
-    `server` is an address, of which scheme, host and port count, or any other name for what is called.
+    `server` is an address, of which scheme, host and port count, or any other name.
     """
     with _paces_lock:
         name = origin(server)
@@ -335,7 +333,7 @@ def pace_of(server: str, rate: float | None = None) -> Pace:
 
 
 def origin(server: str) -> str:
-    """Scheme, host and port of an address; what is none as it is."""
+    """Scheme, host and port of an address; any other name unchanged."""
     try:
         parts = urlsplit(server)
         port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
@@ -352,31 +350,46 @@ def retrying(
     stop: threading.Event | None = None,
     notify: Callable[[BaseException, float], None] | None = None,
 ) -> T:
-    """`call()` at its pace, again after errors that are worth it. `notify` hears of each wait.
+    """`call()` at its pace, with retries after transient errors. `notify` gets each error and the wait after it.
 
-    Raises the last error, with its `tries` set, or CalledOff where `stop` (by default the halt of this thread's work)
-    was set before a call.
+    Raises the last error, with its `tries` set, or CalledOff if `stop` (by default the halt of this thread's work) was
+    set before a call.
     """
-    stop = current_halt() if stop is None else stop
-    for attempt in range(retries + 1):
-        pace.wait(stop)
-        if stop is not None and stop.is_set():
+    halt = stop or current_halt() or threading.Event()
+
+    def attempt() -> T:
+        pace.wait(halt)
+        if halt.is_set():
             raise CalledOff
-        try:
-            return call()
-        except Exception as error:
-            wait = wait_before_retry(error, attempt)
-            asked = retry_after(error) if wait is not None else None
-            if asked is not None and wait is not None:
-                pace.hold(wait)  # for everybody, also where this call is not made again
-            if wait is None or attempt == retries:
-                error.tries = attempt + 1  # type: ignore[attr-defined]
-                raise
-            if notify:
-                notify(error, wait)
-            if asked is None:
-                (stop or threading.Event()).wait(wait)
-    raise AssertionError("unreachable")
+        return call()
+
+    def wait(state: RetryCallState) -> float:
+        error = _error_of(state)
+        seconds = wait_before_retry(error, state.attempt_number - 1) or 0.0
+        if retry_after(error) is not None:
+            pace.hold(seconds)  # for all callers, even if this one does not retry
+        return seconds
+
+    policy = Retrying(
+        retry=retry_if_exception(lambda error: wait_before_retry(error, 0) is not None),
+        wait=wait,
+        stop=stop_after_attempt(retries + 1),
+        sleep=sleep_using_event(halt),
+        before_sleep=lambda state: notify(_error_of(state), state.upcoming_sleep) if notify else None,
+        reraise=True,
+    )
+    try:
+        return policy(attempt)
+    except Exception as error:
+        error.tries = policy.statistics["attempt_number"]  # type: ignore[attr-defined]
+        raise
+
+
+def _error_of(state: RetryCallState) -> BaseException:
+    assert state.outcome is not None
+    error = state.outcome.exception()
+    assert error is not None
+    return error
 
 
 def tries_of(error: BaseException) -> int:
@@ -387,11 +400,11 @@ def tries_of(error: BaseException) -> int:
 def concurrently(
     calls: Sequence[Callable[[threading.Event], T]], *, workers: int, give_up: Callable[[BaseException], bool]
 ) -> list[T | BaseException | None]:
-    """The results of `calls` in order, made by at most `workers` threads; an exception stands for a call that failed.
+    """The results of `calls` in order, from at most `workers` threads; an exception is the result of a failed call.
 
-    Each call is handed an event that is set once the others' work is in vain: after an error for which `give_up` is
-    true, or when the caller is interrupted. Calls that had not begun by then are None or CalledOff. The threads are
-    daemons, so that an interrupted program need not wait for a server.
+    Each call gets an event that is set after an error for which `give_up` is true, or when the caller is interrupted.
+    Calls that had not started by then are None or CalledOff. The threads are daemons, so that an interrupted program
+    does not wait for a server.
     """
     results: list[T | BaseException | None] = [None] * len(calls)
     if not calls:

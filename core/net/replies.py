@@ -1,14 +1,14 @@
-"""A chat completion as it came over the wire, taken apart: whole or as server-sent events, from any server.
+"""Parse OpenAI-style chat completions from any server, whole or as server-sent events.
 
     reader = read_reply(body)                      # the bytes of a whole reply, or the JSON value in it
-    for piece in read_stream(chunks, reader):      # bytes as they come; pieces of the answer
+    for piece in read_stream(chunks, reader):      # bytes as they arrive; pieces of the answer
         ...
     reader.reply                                   # the answer, why it ended, its tokens
 
-The format is OpenAI's (https://platform.openai.com/docs/api-reference/chat), which its likenesses take lightly: content
-may be blocks, a number or null, `choices` may be missing, an error may come with status 200. What cannot be used raises
-`ReplyError`, which says what was missing or what the server said. Reasoning and tool calls are left out of the answer
-(`core.net.reasoning`). For messages of a client library: `ReplyReader` takes one `ReplyPart` after another.
+The format is OpenAI's (https://platform.openai.com/docs/api-reference/chat). Other servers deviate: content may be
+blocks, a number or null, `choices` may be missing, an error may come with status 200. Unusable replies raise
+`ReplyError` with the reason. Reasoning and tool calls are removed from the answer (`core.net.reasoning`). For messages
+of a client library, `ReplyReader` takes one `ReplyPart` after another.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from core.net.server_errors import as_text, error_words
 from core.net.sse import Events
 from core.vision import Reply
 
-MOST_CHARS: Final = 1 << 18  # of one reply; a model that never stops is not listened to for ever
-MOST_TOKENS: Final = 1 << 53  # what a server counts beyond that is no count
+MOST_CHARS: Final = 1 << 18  # of one reply, for models that never stop
+MOST_TOKENS: Final = 1 << 53  # larger counts of a server are invalid
 DEPTH: Final = 6  # of content blocks inside of content blocks
 REASONING_FIELDS: Final = (
     "reasoning_content", "reasoning", "thinking", "thoughts", "reasoning_text", "reasoning_details",
@@ -40,10 +40,10 @@ _TEXT_BLOCKS: Final = frozenset({"", "text", "output_text", "input_text", "messa
 
 
 class ReplyError(Exception):
-    """A reply that cannot be used.
+    """An unusable reply.
 
-    `said`: it was an error in the server's own words. `status_code`: the HTTP status that it named. `shapeless`: it
-    was not JSON at all, so that the address is probably wrong.
+    `said`: the message is the server's own. `status_code`: the HTTP status in the reply. `shapeless`: the reply is not
+    JSON, so the address is probably wrong.
     """
 
     def __init__(
@@ -54,15 +54,15 @@ class ReplyError(Exception):
 
 
 class StreamEndedError(ConnectionError):
-    """A stream ended before the model had said why it stopped."""
+    """A stream ended before the reply was complete."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyPart:
-    """What one message, or one block of a stream, adds to a reply."""
+    """The content of one message or of one block of a stream."""
 
     text: str = ""
-    reasoned: bool = False  # there is reasoning in a field for it
+    reasoned: bool = False  # it has reasoning in a separate field
     called: bool = False  # a tool is called
     tool_calls: tuple[dict[str, Any], ...] = ()  # as OpenAI writes them; in a stream, pieces of them
     reason: str = ""
@@ -71,23 +71,23 @@ class ReplyPart:
 
 
 class ReplyReader:
-    """Puts a reply together from its parts and gives early what of the answer can be shown.
+    """Assembles a reply from its parts and returns text of the answer as early as possible.
 
-    `careful`: the model is known to leave its reasoning in the text, without an opening tag.
+    `careful`: the model is known to write reasoning into the text without an opening tag.
     """
 
     def __init__(self, *, careful: bool = False) -> None:
         self.answer = AnswerReader(careful=careful)
         self.reason = ""
         self.full = False
-        """It is as long as it may get: more is not taken."""
+        """The reply has reached its maximum length; further parts are ignored."""
         self._careful = careful
         self._size = 0
         self._reasoned = self._called = False
         self._tokens: tuple[int | None, int | None] = (None, None)
 
     def take(self, part: ReplyPart) -> list[str]:
-        """Add a part; what of the answer can be shown by now, in pieces."""
+        """Add a part and return the pieces of the answer that can be shown."""
         self._reasoned |= part.reasoned
         self._called |= part.called
         if self.reason != "content_filter":
@@ -102,30 +102,30 @@ class ReplyReader:
         return self.answer.feed(part.text)
 
     def finish(self) -> list[str]:
-        """The reply is complete: the rest of the answer."""
+        """Complete the reply and return the rest of the answer."""
         rest = self.answer.finish()
         if self._careful and self.reason == "length" and not self.answer.reasoned:
-            self._reasoned, self.answer.text, rest = True, "", []  # the tag that ends its reasoning is still to come
+            self._reasoned, self.answer.text, rest = True, "", []  # its reasoning was truncated
         return rest
 
     @property
     def reasoned(self) -> bool:
-        """Whether the model reasoned, in a field for it or in the text."""
+        """Whether the model reasoned, in a separate field or in the text."""
         return self._reasoned or self.answer.reasoned
 
     @property
     def called(self) -> bool:
-        """Whether the model called a tool, in a field for it or in the text."""
+        """Whether the model called a tool, in a separate field or in the text."""
         return self._called or self.answer.called
 
     @property
     def reply(self) -> Reply:
-        """All of it."""
+        """The whole reply."""
         return Reply(self.answer.text.strip(), self.reason, *self._tokens)
 
 
 def why_empty(reader: ReplyReader) -> str:
-    """Why a reply holds no answer, as the end of a sentence about the model, with the way out."""
+    """Why a reply has no answer, and the way out; completes a sentence about the model."""
     if reader.reasoned:
         return (
             "answered with nothing: it spent its tokens on reasoning; turn its reasoning off (on many servers "
@@ -142,7 +142,7 @@ def why_empty(reader: ReplyReader) -> str:
 
 
 def read_reply(body: object) -> ReplyReader:
-    """A whole reply: bytes or text as they came, or the JSON value in them. Raises ReplyError."""
+    """Read a whole reply: bytes, text or a JSON value. Raises ReplyError."""
     reader = ReplyReader()
     reader.take(part_of(body))
     reader.finish()
@@ -163,7 +163,7 @@ def part_of(body: object) -> ReplyPart:
 
 
 def _choice(value: object) -> dict[str, Any] | None:
-    """The first choice, None where there is none. Raises ReplyError for errors and for what has another shape."""
+    """The first choice; None if there is none. Raises ReplyError for errors and malformed replies."""
     if not isinstance(value, dict):
         raise ReplyError(f"it is {_kind(value)}, not an object with `choices`")
     if error := _error_in(value):
@@ -197,7 +197,7 @@ def _message(message: object) -> ReplyPart:
 
 
 def _tool_calls(value: object) -> Iterator[dict[str, Any]]:
-    """Those that have the right shape, or can be given it."""
+    """Well-formed tool calls, repaired where possible."""
     for place, call in enumerate(value if isinstance(value, list) else []):
         function = call.get("function") if isinstance(call, dict) else None
         if not isinstance(function, dict):
@@ -221,7 +221,7 @@ def _ended(part: ReplyPart, choice: Mapping[str, Any], value: object) -> ReplyPa
 
 
 def content_part(content: object, depth: int = 0) -> ReplyPart:
-    """What the `content` of a message says: a text, blocks of any kind, a number, or nothing."""
+    """Parse the `content` of a message: a text, blocks of any kind, a number, or nothing."""
     if content is None or depth > DEPTH:
         return ReplyPart()
     if isinstance(content, str):
@@ -252,13 +252,13 @@ def content_part(content: object, depth: int = 0) -> ReplyPart:
 
 
 def reason_of(value: object) -> str:
-    """Why a model stopped, in OpenAI's words where they are known: stop, length, content_filter, tool_calls."""
+    """The finish reason in OpenAI's terms if known: stop, length, content_filter, tool_calls."""
     word = value.strip().lower() if isinstance(value, str) else ""
     return _REASONS.get(word, word)
 
 
 def tokens_of(usage: object) -> tuple[int | None, int | None]:
-    """Tokens read and written; None where they are not counted, or not by a number."""
+    """Input and output tokens; None if not counted."""
     if not isinstance(usage, dict):
         return None, None
     read = usage.get("prompt_tokens", usage.get("input_tokens"))
@@ -277,10 +277,10 @@ def _count(value: object) -> int | None:
 
 
 def read_stream(chunks: Iterable[bytes], reader: ReplyReader) -> Iterator[str]:
-    """Pieces of the answer as they come; `reader` holds all of it in the end. Linear in the length of the stream.
+    """Yield pieces of the answer as they arrive; `reader` holds the whole reply at the end. Takes linear time.
 
-    A whole reply in place of a stream is read as well. Raises ReplyError; StreamEndedError where the stream ends
-    before the model has said why it stopped; and what `chunks` raises until then.
+    A reply without streaming is accepted too. Raises ReplyError, StreamEndedError if the stream ends early, and the
+    errors of `chunks`.
     """
     for part in stream_parts(chunks):
         yield from reader.take(part)
@@ -290,23 +290,23 @@ def read_stream(chunks: Iterable[bytes], reader: ReplyReader) -> Iterator[str]:
 
 
 def stream_parts(chunks: Iterable[bytes]) -> Iterator[ReplyPart]:
-    """What the blocks of a stream add to the reply. Raises as `read_stream` does."""
+    """Parse the blocks of a stream. Raises the errors of `read_stream`."""
     events = Events(chunks)
-    heard = chosen = ended = False
+    received = chosen = ended = False
     try:
         for value in (value for data in events for value in _values(data)):
             if value is None:
                 ended = True
                 break
             part = _chunk(value)
-            heard, chosen, ended = True, chosen or bool(value.get("choices")), ended or bool(part.reason)
+            received, chosen, ended = True, chosen or bool(value.get("choices")), ended or bool(part.reason)
             yield part
     except ReplyError:
         raise
     except Exception:
-        if not ended:  # many a server hangs up without a proper end
+        if not ended:  # some servers close the connection without a proper end
             raise
-    if not heard and not ended:
+    if not received and not ended:
         yield part_of(events.rest)
     elif not ended:
         raise StreamEndedError("the stream ended before the answer did")
@@ -315,7 +315,7 @@ def stream_parts(chunks: Iterable[bytes]) -> Iterator[ReplyPart]:
 
 
 def _values(data: str) -> Iterator[dict[str, Any] | None]:
-    """The blocks in an event's data; None for the last one. Halves of blocks and stray comments are passed over."""
+    """The JSON blocks in an event's data; None marks the end. Partial blocks and comments are skipped."""
     lines = [data] if _decoded(data) is not None else data.split("\n")
     for line in lines:
         if line.startswith("[DONE]"):
@@ -337,7 +337,7 @@ def _chunk(value: dict[str, Any]) -> ReplyPart:
         read, written = tokens_of(value.get("usage"))
         return ReplyPart(input_tokens=read, output_tokens=written)
     if choice.get("index") not in (0, None, "0"):
-        return ReplyPart()  # of another answer than the first
+        return ReplyPart()  # belongs to another choice
     delta = next((choice[name] for name in ("delta", "message", "text") if choice.get(name) is not None), None)
     return _ended(_message(delta), choice, value)
 
@@ -356,7 +356,7 @@ def _json(body: str | bytes) -> object:
 
 
 def _error_in(value: Mapping[str, Any], *, within: bool = False) -> ReplyError | None:
-    """The error that a reply with HTTP status 200 holds, in the shapes in which servers write it."""
+    """The error in a reply with HTTP status 200, in any of the usual shapes."""
     found = value.get("error") or value.get("errors")
     bare = not within and "choices" not in value and any(value.get(name) for name in ("detail", "message", "msg"))
     if not found and (value.get("object") == "error" or bare):

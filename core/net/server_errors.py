@@ -1,6 +1,6 @@
-"""What a server says about an error, as one line for a person: no HTML, no dump of data.
+"""Extract a one-line message from a server's error body, without HTML or raw data.
 
-`error_words(body)` takes what came in an error's body, in whichever of the many shapes servers use for it.
+`error_words(body)` accepts the many shapes that servers use.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _READ: Final = 20_000  # characters of a message or a page that are read
 
 
 def error_words(value: object, depth: int = 0) -> str:
-    """The words for people in an error's body, a text or a JSON value; "" where there are none."""
+    """The message in an error body, which is a text or a JSON value; "" if there is none."""
     if depth > DEPTH:
         return ""
     if isinstance(value, str):
@@ -37,7 +37,7 @@ def error_words(value: object, depth: int = 0) -> str:
 
 
 def _unwrapped(text: str, depth: int) -> str:
-    """A message; where it holds JSON, as those of proxies do, the message in there."""
+    """The message in `text`; if it contains JSON, as proxies send it, the message in that."""
     start = text.find("{")
     if start < 0:
         return as_text(text)
@@ -51,7 +51,7 @@ def _unwrapped(text: str, depth: int) -> str:
 
 
 def as_text(text: str) -> str:
-    """What a server wrote, as one line: an HTML page is named by its title, and data is named, not quoted."""
+    """A server's text as one line; an HTML page is named by its title, and JSON is not quoted."""
     text = without_surrogates(text[:_READ])
     found = _HTML.search(text)
     if found:

@@ -1,8 +1,8 @@
-"""Server-sent events: the data of each, from bytes as they come.
+"""Parse server-sent events from bytes as they arrive.
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation, read leniently: comments,
-events without data and lines that are none are passed over. Where a server leaves out the empty line between events,
-their data comes together, line by line.
+events without data and malformed lines are skipped. If a server omits the empty line between events, their data is
+returned together, line by line.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-WHOLE: Final = 4 << 20  # bytes that are kept of an answer that is no stream
+WHOLE: Final = 4 << 20  # bytes that are kept of a reply that is no stream
 _END = re.compile(rb"\r\n|\n|\r")
 
 
 class Events:
-    """Iterate once: the data of each event. `rest` is what came where there were none, a whole reply perhaps."""
+    """Iterate once over the data of each event. `rest` is the other content, such as a reply without streaming."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = chunks
@@ -48,7 +48,7 @@ class Events:
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Lines without their ends: LF, CR or both. Each byte is looked at once."""
+    """Lines without their ends (LF, CR or both), in linear time."""
     begun: list[bytes] = []
     after_cr = False
     for chunk in chunks:

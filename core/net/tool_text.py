@@ -1,10 +1,10 @@
-"""Tool calls that a model wrote as text, because its server does not know how it calls tools: found and cut out.
+"""Find and remove tool calls that a model wrote as text, because its server does not parse its call format.
 
-JSON, alone, in a list or in a code block: {"name": "look", "arguments": {...}}, {"action": ..., "action_input": ...},
-{"tool_calls": [...]}, {"type": "function", ...}; a call as in Python, `look(question="...")`; and ReAct's
-"Action: look / Action Input: {...}". Such a text is never a question and never a description.
+Formats: JSON alone, in a list or in a code block, such as {"name": "look", "arguments": {...}},
+{"action": ..., "action_input": ...}, {"tool_calls": [...]} or {"type": "function", ...}; a Python call,
+`look(question="...")`; and ReAct's "Action: look / Action Input: {...}".
 
-Every pattern is bounded, and no text is decoded twice: the work is linear.
+Every pattern is bounded and no text is decoded twice, so the time is linear.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _CALL = re.compile(
 _BEGUN = re.compile(
     r"(?=[`\[{])(?:`{1,3}[\w+\-]{0,20}\s{0,20})?(?:\[\s{0,20})?(?:\{\s{0,20})?(?:[\"']\w{0,20}(?:[\"']\s{0,20})?)?\Z"
 )
-_LONGEST: Final = 150  # characters of a call that has begun, up to its first colon
+_LONGEST: Final = 150  # characters of a partial call, up to its first colon
 _AFTER = re.compile(r"[\s,;\]]{0,40}(?:```)?")
 _GIVEN_KEY = re.compile(rf"[\"'](?:{'|'.join(sorted(_GIVEN | _WRAPPERS))})[\"']\s{{0,20}}:")
 _PYTHON = re.compile(r"\[?\s{0,20}[A-Za-z_][\w.]{0,60}\(\s{0,20}(?:\w{1,40}\s{0,20}=|\{|\))")
@@ -34,28 +34,28 @@ _ACTION = re.compile(r"^[ \t>*]{0,8}Action:[^\n]{1,200}\n\s{0,20}Action Input:",
 
 
 def has_call(text: str) -> bool:
-    """Whether something in `text` may be a tool call."""
+    """Whether `text` may contain a tool call."""
     return "{" in text and _CALL.search(text) is not None
 
 
 def begun_call(text: str, place: int, end: int) -> int:
-    """Where, between `place` and `end`, a tool call may have begun that goes on after `end`; else `end`."""
+    """The start of a partial tool call between `place` and `end`; `end` if there is none."""
     found = _BEGUN.search(text, max(place, end - _LONGEST), end)
     return found.start() if found else end
 
 
 def written_call(text: str) -> bool:
-    """Whether a text that begins so may be a tool call as a whole."""
+    """Whether a text with this beginning may be a tool call as a whole."""
     return _HEAD.match(text) is not None
 
 
 def begins_word(text: str) -> bool:
-    """Whether a text that is no more than this may become a tool call as a whole: its name is not complete."""
+    """Whether this partial text may become a tool call: its name is not complete."""
     return _WORD.fullmatch(text) is not None
 
 
 def without_calls(text: str) -> str:
-    """`text` without tool calls; "" where nothing else is in it. Unchanged where there is none."""
+    """`text` without its tool calls; "" if nothing else remains."""
     bare = text.strip()
     if bare.startswith("functools[") or (bare.endswith((")", ")]")) and _PYTHON.match(bare)):
         return ""
@@ -74,7 +74,7 @@ def without_calls(text: str) -> str:
 
 
 def _spans(text: str) -> list[tuple[int, int]]:
-    """Where the calls stand that are JSON."""
+    """Start and end of each call in JSON."""
     spans: list[tuple[int, int]] = []
     decoder = json.JSONDecoder()
     place = 0
@@ -82,7 +82,7 @@ def _spans(text: str) -> list[tuple[int, int]]:
         try:
             value, end = decoder.raw_decode(text, found.start("json"))
             called = _is_call(value)
-        except (ValueError, RecursionError):  # cut off, or not quite JSON: it is not decoded again
+        except (ValueError, RecursionError):  # truncated or invalid JSON: it is not decoded again
             begun = text[found.start("json") :]
             if "}" not in begun or found["key"] in _NAMES | _WRAPPERS or _GIVEN_KEY.search(begun):
                 spans.append((found.start(), len(text)))

@@ -1,4 +1,4 @@
-"""BLIP-2 by salesforce-lavis, whose pins fit no other environment: it runs in a process and environment of its own."""
+"""BLIP-2 by salesforce-lavis, which runs in a separate environment because of its old dependencies."""
 
 from __future__ import annotations
 

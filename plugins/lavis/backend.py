@@ -1,4 +1,4 @@
-"""`lavis:MODEL[/TYPE][?OPTION=VALUE&...]` as a vision backend; `worker.py` holds the model, in its own environment."""
+"""The vision backend `lavis:MODEL[/TYPE][?OPTION=VALUE&...]`; `worker.py` runs the model in its own environment."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from urllib.parse import parse_qsl
 from core.errors import UsageError, printable
 from core.files.model_folder import is_pointer, weight_files
 from core.isolated.backend import IsolatedVision, Limits
-from plugins.lavis.environment import EYE, Environment, ready
+from plugins.lavis.environment import WORKER, Environment, ready
 
-# What salesforce-lavis 1.0.2 has that writes text; the first type is the default.
+# Models of salesforce-lavis 1.0.2 that generate text; the first type is the default.
 MODELS: Final[dict[str, tuple[str, ...]]] = {
     "blip2_opt": ("pretrain_opt2.7b", "pretrain_opt6.7b", "caption_coco_opt2.7b", "caption_coco_opt6.7b"),
     "blip2_t5": ("pretrain_flant5xl", "pretrain_flant5xl_vitL", "pretrain_flant5xxl", "caption_coco_flant5xl"),
@@ -24,20 +24,20 @@ EXAMPLE: Final = "lavis:blip2_t5/pretrain_flant5xl"
 
 @dataclass(frozen=True, slots=True)
 class LavisOptions:
-    """What may follow the model's name, as in `lavis:blip2_opt?checkpoint=FILE&llm=DIR`. Raises InquisightError."""
+    """Options after the model's name, as in `lavis:blip2_opt?checkpoint=FILE&llm=DIR`. Raises InquisightError."""
 
     checkpoint: str | None = None
-    """LAVIS's .pth of this model type; without it, LAVIS fetches it."""
+    """LAVIS's .pth of this model type [downloaded by LAVIS]."""
     vit: str | None = None
-    """eva_vit_g.pth (clip_vit_L.pth for *_vitL); without it, LAVIS fetches it where the checkpoint has no ViT."""
+    """eva_vit_g.pth (clip_vit_L.pth for *_vitL) [downloaded by LAVIS if the checkpoint has no ViT]."""
     llm: str | None = None
-    """Directory of the language model; without it, it comes from the Hugging Face hub."""
+    """Directory of the language model [downloaded from the Hugging Face hub]."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     beams: int = 1
-    """Beams of the search; 1 is greedy, LAVIS's own default is 5."""
+    """Number of beams; 1 is greedy. LAVIS's own default is 5."""
     timeout: float = 900.0
-    """Seconds that a group of answers may take."""
+    """Time limit for a group of answers, in seconds."""
 
     @classmethod
     def parse(cls, query: str) -> Self:
@@ -73,26 +73,26 @@ class LavisOptions:
             raise UsageError(f"timeout={self.timeout:g} cannot be; say how many seconds.")
 
     def request(self, model: str, kind: str) -> str:
-        """What `plugins.lavis.worker.LavisEye` reads."""
+        """The JSON argument of `plugins.lavis.worker.LavisVision`."""
         paths = {name: getattr(self, name) for name in ("checkpoint", "vit", "llm")}
         absolute = {name: str(Path(value).expanduser().resolve()) for name, value in paths.items() if value is not None}
         return json.dumps({"model": model, "type": kind, "device": self.device, "beams": self.beams, **absolute})
 
 
 class LavisBackend(IsolatedVision):
-    """BLIP-2 as its authors wrote it. Raises UsageError before anything starts, BackendError where it fails."""
+    """BLIP-2 by its authors. Raises UsageError before the process starts, BackendError if it fails."""
 
     more_time: ClassVar[str] = "allow more with ?timeout=SECONDS, or ask for a smaller model"
 
     def __init__(
-        self, argument: str | None = None, *, environment: Environment | None = None, eye: str | None = None
+        self, argument: str | None = None, *, environment: Environment | None = None, vision: str | None = None
     ) -> None:
-        """`environment` and `eye` replace the installed ones, for environments and models of one's own."""
+        """`environment` and `vision` replace the installed environment and `LavisVision`."""
         model, kind, options = parse(argument)
         super().__init__(
             f"lavis:{argument}",
             python=(environment or ready()).python,
-            eye=eye or f"{EYE}:LavisEye",
+            vision=vision or f"{WORKER}:LavisVision",
             argument=options.request(model, kind),
             limits=Limits(work=options.timeout),
         )

@@ -1,6 +1,6 @@
-"""The environment that salesforce-lavis lives in: where it is, and in what state.
+"""The environment of salesforce-lavis: its folder and its state.
 
-`inquisight lavis install` writes `MARK` last, so an environment without it was not finished.
+`inquisight lavis install` writes `MARK` last, so an environment without it is incomplete.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from core.settings import get_settings
 INSTALL: Final = "inquisight lavis install"
 MARK: Final = "inquisight-lavis.json"
 PINS: Final = Path(__file__).with_name("requirements.txt")
-EYE: Final = Path(__file__).with_name("worker.py")
-# Without its own dependencies: it asks for notebooks, dashboards and hooks (ipython, streamlit, pre-commit, ...) that
-# its models never import, and for a pandas that it cannot use.
+WORKER: Final = Path(__file__).with_name("worker.py")
+# Installed without its dependencies: it requires notebooks, dashboards and hooks (ipython, streamlit, pre-commit, ...)
+# that its models never import, and a pandas that it cannot use.
 PACKAGE: Final = "salesforce-lavis==1.0.2"
 State = Literal["missing", "foreign", "unfinished", "outdated", "ready"]
 
@@ -39,7 +39,7 @@ class Environment:
 
     @property
     def state(self) -> State:
-        """`foreign`: a folder with something else in it; `outdated`: installed from other pins."""
+        """`foreign`: the folder holds something else; `outdated`: installed from other pins."""
         if not self.folder.exists() or (self.folder.is_dir() and not any(self.folder.iterdir())):
             return "missing"
         if not (self.folder / "pyvenv.cfg").is_file():
@@ -50,7 +50,7 @@ class Environment:
         return "ready" if mark.get("pins") == digest_of_pins() else "outdated"
 
     def mark(self) -> dict[str, Any] | None:
-        """What the installation left: pins and versions."""
+        """The installation's record of pins and versions; None if there is none."""
         try:
             mark = json.loads((self.folder / MARK).read_text("utf-8"))
         except (OSError, ValueError):
@@ -58,17 +58,17 @@ class Environment:
         return mark if isinstance(mark, dict) else None
 
     def finish(self, versions: dict[str, str]) -> None:
-        """Mark it as complete."""
+        """Mark the environment as complete."""
         with replacing(self.folder / MARK, BackendError) as file:
             file.write(json.dumps({"pins": digest_of_pins(), "versions": versions}, indent=1).encode())
 
     def unfinish(self) -> None:
-        """Take the mark away before something is changed."""
+        """Remove the mark before a change."""
         (self.folder / MARK).unlink(missing_ok=True)
 
     def gigabytes(self) -> float:
-        """What it takes on the disk."""
-        seen: set[tuple[int, int]] = set()  # uv links files to its cache, and some within the environment
+        """Size on disk."""
+        seen: set[tuple[int, int]] = set()  # count hard links once: uv links files to its cache
         total = 0
         for here, _, files in os.walk(self.folder):
             for name in files:
@@ -100,7 +100,7 @@ def default() -> Environment:
 
 
 def choose(environment: Environment) -> None:
-    """Remember a place that is not the default one."""
+    """Remember `environment` as the one in use."""
     note = _note()
     if environment.folder == default().folder:
         note.unlink(missing_ok=True)
@@ -114,11 +114,11 @@ def _note() -> Path:
 
 
 def ready() -> Environment:
-    """The environment in use. Raises UsageError, one line with the command, where it cannot be used."""
+    """The environment in use. Raises UsageError with the command to run if it cannot be used."""
     environment = chosen()
     place = printable(environment.folder)
     match environment.state:
-        case "ready" | "outdated":  # older pins still answer; `status` tells
+        case "ready" | "outdated":  # older pins still work; `status` reports them
             return environment
         case "unfinished":
             raise UsageError(f"the environment for salesforce-lavis in '{place}' is not complete; run `{INSTALL}`.")

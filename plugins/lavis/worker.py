@@ -1,9 +1,9 @@
-"""salesforce-lavis's BLIP-2 as an isolated eye: this file runs in the environment of `inquisight lavis install`.
+"""salesforce-lavis's BLIP-2 as an isolated model. This file runs in the environment of `inquisight lavis install`.
 
-    ENVIRONMENT/bin/python worker.py     # imports LAVIS and prints the versions that were found
+    ENVIRONMENT/bin/python worker.py     # imports LAVIS and prints the installed versions
 
-It uses LAVIS's own classes and computes what their `generate` computes, but looks at each picture once. Weights are
-checked: LAVIS itself loads with strict=False, so that a file of another model leaves random numbers without a word.
+It uses LAVIS's classes and computes the same as their `generate`, but encodes each picture once. Weights are checked,
+because LAVIS loads with strict=False: a file of another model would leave random weights without an error.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from unittest.mock import patch
 
-# Operators that torchvision declares beside a PyTorch build for which it was not compiled (CUDA's beside a CPU build).
+# Operators that torchvision expects if it was compiled for another PyTorch build (CUDA instead of CPU).
 _DETECTION_OPERATORS = ("nms", "qnms")
 # as `create_eva_vit_g` names it
 EVA_VIT_G = "https://storage.googleapis.com/sfr-vision-language-research/LAVIS/models/BLIP2/eva_vit_g.pth"
@@ -26,13 +26,13 @@ _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 
 class UnusableError(Exception):
-    """Something a person can mend; the text is for them."""
+    """A problem that the user can solve; the text is shown to them."""
 
     for_people = True
 
 
 def import_lavis() -> Any:
-    """The package `lavis`; where torchvision's compiled operators do not fit this PyTorch, without them."""
+    """Import `lavis`, without torchvision's compiled operators if they do not fit this PyTorch."""
     import torch
 
     try:
@@ -45,13 +45,13 @@ def import_lavis() -> Any:
         library = torch.library.Library("torchvision", "DEF")
         for operator in _DETECTION_OPERATORS:
             library.define(operator + _SCHEMA)
-        import_lavis.keep = library  # type: ignore[attr-defined]  # the schemas go when the object goes
+        import_lavis.keep = library  # type: ignore[attr-defined]  # the schemas live as long as this object
         importlib.import_module("torchvision")
         print("torchvision's compiled operators do not fit this PyTorch; its transforms are all that is used")
     return importlib.import_module("lavis")
 
 
-class LavisEye:
+class LavisVision:
     """One BLIP-2 of salesforce-lavis. `argument` is JSON: see `plugins.lavis.backend.LavisOptions`."""
 
     batch = 16
@@ -61,30 +61,31 @@ class LavisEye:
     bert: ClassVar[Mapping[str, Any]] = {}
 
     def __init__(self, argument: str) -> None:
-        wanted = json.loads(argument)
+        self.options: dict[str, Any] = json.loads(argument)
         import_lavis()
         import torch
         from lavis.common.registry import registry
         from omegaconf import OmegaConf
 
-        self.kind = "opt" if wanted["model"] == "blip2_opt" else "t5"
-        self.beams = int(wanted.get("beams", 1))
-        model_class = registry.get_model_class(wanted["model"])
-        config = OmegaConf.load(model_class.default_config_path(wanted["type"]))
-        if wanted.get("llm"):
-            config.model[f"{self.kind}_model"] = wanted["llm"]
+        self.kind = "opt" if self.options["model"] == "blip2_opt" else "t5"
+        self.beams = int(self.options.get("beams", 1))
+        model_class = registry.get_model_class(self.options["model"])
+        config = OmegaConf.load(model_class.default_config_path(self.options["type"]))
+        if self.options.get("llm"):
+            config.model[f"{self.kind}_model"] = self.options["llm"]
         processing = config.preprocess.vis_processor.eval
         self.size = (int(processing.image_size), int(processing.image_size))
         self.transform = registry.get_processor_class(processing.name).from_config(processing)
-        self.device = torch.device(self._device(wanted.get("device", "auto")))
+        self.device = torch.device(self._device())
         self.caption = str(config.model.get("prompt") or "")  # "a photo of" for those fine-tuned on COCO
 
         self.files: list[Path] = []
-        model = self._build(model_class, config.model, wanted).eval()
+        model = self._build(model_class, config.model).eval()
         self.model = model.float() if self.device.type == "cpu" else model.to(self.device)
-        self.files += [Path(wanted["llm"])] if wanted.get("llm") else []
-        self.revision = f"lavis-1.0.2-{wanted['model']}-{wanted['type']}-{self._digest()}-{self.device}-{self.beams}"
-        self.wanted = wanted
+        self.files += [Path(self.options["llm"])] if self.options.get("llm") else []
+        self.revision = (
+            f"lavis-1.0.2-{self.options['model']}-{self.options['type']}-{self._digest()}-{self.device}-{self.beams}"
+        )
 
     def describe(self) -> dict[str, str]:
         """What was chosen, for transcripts."""
@@ -92,7 +93,7 @@ class LavisEye:
         import transformers
 
         return {
-            "model": f"{self.wanted['model']} {self.wanted['type']}",
+            "model": f"{self.options['model']} {self.options['type']}",
             "library": f"salesforce-lavis 1.0.2, transformers {transformers.__version__}, torch {torch.__version__}",
             "device": str(self.device),
             "dtype": "float32" if self.device.type == "cpu" else "as LAVIS mixes it",
@@ -125,7 +126,7 @@ class LavisEye:
         return output, getattr(model, f"{self.kind}_proj")(output)
 
     def answer(self, questions: Sequence[Any]) -> list[str]:
-        """Questions whose prompts are equally long are answered together, so that nothing is ever padded."""
+        """Answer questions; those with prompts of equal length form a batch, so no padding is needed."""
         answers = [""] * len(questions)
         tokenizer = getattr(self.model, f"{self.kind}_tokenizer")
         groups: dict[tuple[Any, ...], list[tuple[int, list[int]]]] = {}
@@ -133,12 +134,12 @@ class LavisEye:
             ids = list(tokenizer(self.prompt(question)).input_ids)
             sampled = question.temperature > 0
             options = (question.max_new_tokens, question.temperature, question.top_p, question.seed)
-            # What is sampled gets a generator's state to itself: a seed gives the same answer alone and in a batch.
+            # Sampled questions run alone, so that a seed gives the same answer in any batch.
             key = (len(ids), options, index if sampled else None)
             groups.setdefault(key, []).append((index, ids))
         for rows in groups.values():
-            said = self._generate([questions[index] for index, _ in rows], [ids for _, ids in rows])
-            for (index, _), text in zip(rows, said, strict=True):
+            texts = self._generate([questions[index] for index, _ in rows], [ids for _, ids in rows])
+            for (index, _), text in zip(rows, texts, strict=True):
                 answers[index] = text.strip()
         return answers
 
@@ -146,11 +147,11 @@ class LavisEye:
         """BLIP-2's form (LAVIS, `examples/blip2_instructed_generation.ipynb`), on one line: new lines end answers."""
         if question.question is None:
             return self.caption
-        pairs = [f"Question: {_plain(asked)} Answer: {_plain(said).rstrip('.')}." for asked, said in question.history]
+        pairs = [f"Question: {_plain(asked)} Answer: {_plain(texts).rstrip('.')}." for asked, texts in question.history]
         return " ".join([*pairs, f"Question: {_plain(question.question)} Answer:"])
 
     def _generate(self, questions: Sequence[Any], prompts: Sequence[Sequence[int]]) -> list[str]:
-        """All of `questions` have the same options, all of `prompts` the same length."""
+        """Answer `questions` with equal options and `prompts` of equal length."""
         import torch
 
         first = questions[0]
@@ -189,21 +190,22 @@ class LavisEye:
 
     # Building
 
-    def _device(self, wanted: str) -> str:
+    def _device(self) -> str:
         import torch
 
-        if wanted == "auto":
+        device = str(self.options.get("device", "auto"))
+        if device == "auto":
             return "cuda" if torch.cuda.is_available() else "cpu"
-        if wanted.startswith("cuda") and not torch.cuda.is_available():
-            raise UnusableError(f"device={wanted}: this environment's PyTorch sees no GPU; say device=cpu")
-        return wanted
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise UnusableError(f"device={device}: this environment's PyTorch sees no GPU; say device=cpu")
+        return device
 
-    def _build(self, model_class: Any, config: Any, wanted: Mapping[str, Any]) -> Any:
-        """LAVIS's class with its own constructor; files and weights come through us."""
-        weights = self._checkpoint(config, wanted)
+    def _build(self, model_class: Any, config: Any) -> Any:
+        """Construct LAVIS's model class with checked files and weights."""
+        weights = self._checkpoint(config)
         self._check_pair(weights, str(config[f"{self.kind}_model"]))
         has_vit = "visual_encoder.cls_token" in weights or "visual_encoder.class_embedding" in weights
-        with self._substitutes(wanted, has_vit):
+        with self._substitutes(has_vit):
             try:
                 model = model_class.from_config(config)
             except OSError as error:
@@ -212,7 +214,7 @@ class LavisEye:
         return model
 
     def _check_pair(self, weights: Mapping[str, Any], llm: str) -> None:
-        """Before gigabytes are read: does the projection lead into this language model? Raises UnusableError."""
+        """Raise UnusableError if the projection does not fit the language model, before gigabytes are read."""
         from transformers import AutoConfig
 
         name = f"{self.kind}_proj.weight"
@@ -231,24 +233,24 @@ class LavisEye:
                 f"{width}; give the other one: llm=DIR"
             )
 
-    def _checkpoint(self, config: Any, wanted: Mapping[str, Any]) -> dict[str, Any]:
-        """The tensors of LAVIS's checkpoint, mapped from the file."""
+    def _checkpoint(self, config: Any) -> dict[str, Any]:
+        """The tensors of LAVIS's checkpoint, memory-mapped."""
         address = config.finetuned if config.get("load_finetuned", True) else config.pretrained
-        file = Path(wanted["checkpoint"] if wanted.get("checkpoint") else _download(address, "checkpoint"))
+        file = Path(self.options.get("checkpoint") or _download(address, "checkpoint"))
         stored = _load(file, "checkpoint")
         self.files.append(file)
         inner = stored.get("model", stored)
         return dict(inner)
 
     @contextmanager
-    def _substitutes(self, wanted: Mapping[str, Any], has_vit: bool) -> Iterator[None]:
-        """What LAVIS's constructors would fetch comes from the files that were given, or is in the checkpoint."""
+    def _substitutes(self, has_vit: bool) -> Iterator[None]:
+        """Patch LAVIS's constructors to use the given files and the checkpoint instead of downloads."""
         from lavis.models import clip_vit
         from lavis.models.base_model import BaseModel
         from lavis.models.blip2_models import blip2
 
         def fetch(address: str, **_: Any) -> str:
-            file = Path(wanted["vit"] if wanted.get("vit") else _download(address, "vit"))
+            file = Path(self.options.get("vit") or _download(address, "vit"))
             self.files.append(file)
             return str(file)
 
@@ -272,7 +274,7 @@ class LavisEye:
             yield
 
     def _eva(self, size: int, drop_path: float, checkpoint: bool, precision: str, fetch: Any) -> Any:
-        """As `create_eva_vit_g`, except that its file must fill it."""
+        """Like `create_eva_vit_g`, but raise UnusableError for an incomplete file."""
         from functools import partial
 
         from lavis.models import eva_vit
@@ -303,7 +305,7 @@ class LavisEye:
         return model
 
     def _qformer(self, queries: int, vision_width: int, frequency: int = 2) -> Any:
-        """As `init_Qformer`, without fetching bert-base-uncased: the checkpoint has every number that is used."""
+        """Like `init_Qformer`, without downloading bert-base-uncased: the checkpoint has all weights."""
         import torch
         from lavis.models.blip2_models.Qformer import BertConfig, BertLMHeadModel
 
@@ -315,7 +317,7 @@ class LavisEye:
         return BertLMHeadModel(config), torch.nn.Parameter(torch.zeros(1, queries, config.hidden_size))
 
     def _fill(self, model: Any, weights: dict[str, Any]) -> None:
-        """Put the checkpoint into the model. Raises UnusableError where it is another model's."""
+        """Load the checkpoint into the model. Raises UnusableError if it belongs to another model."""
         present = model.state_dict()
         has_vit = any(name.startswith("visual_encoder.") for name in weights)
         elsewhere = (f"{self.kind}_model.", *(() if has_vit else ("visual_encoder.",)))
@@ -335,7 +337,7 @@ class LavisEye:
         model.load_state_dict({name: weights[name] for name in present if name in weights}, strict=False)
 
     def _digest(self) -> str:
-        """12 hex digits of the files: their sizes and 64 samples of 4 KB each, because they have gigabytes."""
+        """12 hex digits from the sizes and 64 samples of 4 KB of each file, since the files are large."""
         hasher = hashlib.sha256()
         for given in self.files:
             inside = sorted(path for path in given.iterdir() if path.is_file()) if given.is_dir() else [given]
@@ -350,7 +352,7 @@ class LavisEye:
 
 
 def _download(address: str, option: str) -> str:
-    """LAVIS's own cache. Raises UnusableError where there is no connection."""
+    """Download to LAVIS's cache. Raises UnusableError without a connection."""
     from lavis.common.dist_utils import download_cached_file
 
     print(f"fetching {address}", flush=True)
@@ -363,7 +365,7 @@ def _download(address: str, option: str) -> str:
 
 
 def _load(file: Path, option: str) -> dict[str, Any]:
-    """A PyTorch file of tensors and plain containers; nothing else in it is ever run. Raises UnusableError."""
+    """Load a PyTorch file of tensors and plain containers only. Raises UnusableError."""
     import pickle
 
     import torch
@@ -401,7 +403,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def versions() -> dict[str, str]:
-    """What is installed beside us, after importing it."""
+    """The installed versions, after importing LAVIS."""
     from importlib.metadata import version
 
     import_lavis()

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 def test_an_isolated_eye_can_be_written_with_this_import_alone() -> None:
     class OwlBackend(core.IsolatedVision):
         def __init__(self) -> None:
-            super().__init__("owl", python=sys.executable, eye="owl_eye.py:Owl", limits=core.Limits(start=5))
+            super().__init__("owl", python=sys.executable, vision="owl_model.py:Owl", limits=core.Limits(start=5))
 
     assert issubclass(OwlBackend, VisionBackend) and OwlBackend().name == "owl", "nothing is started before it is used"
 

@@ -1,4 +1,4 @@
-"""Eyes for the tests of isolated backends, run by a worker process; standard library only, as foreign ones may be."""
+"""Models for the tests of isolated backends, run by a worker process; standard library only, as foreign ones may be."""
 
 import json
 import os
@@ -13,14 +13,14 @@ class ExpectedError(Exception):
     for_people = True
 
 
-class Eye:
+class Model:
     """Says the colour of a picture's first pixel. Its argument is JSON: what to do wrong, and where to leave notes."""
 
     batch = 4
 
     def __init__(self, argument):
         self.options = json.loads(argument or "{}")
-        self.revision = self.options.get("revision", "eye-1")
+        self.revision = self.options.get("revision", "model-1")
         self.size = self.options.get("size")
         if noise := self.options.get("noise"):
             print(noise)
@@ -98,7 +98,7 @@ class Eye:
         self.note("close")
 
 
-class TooFew(Eye):
+class TooFew(Model):
     """Forgets the last answer."""
 
     def answer(self, questions):
@@ -106,7 +106,7 @@ class TooFew(Eye):
 
 
 class NoRevision:
-    """No eye at all: what a first attempt may look like."""
+    """No model at all: what a first attempt may look like."""
 
     def __init__(self, argument):
         pass

@@ -27,22 +27,22 @@ from core.vision import EncodedImage, GenerationOptions, VisualQuestion
 from tests.core.isolated.test_foreign_environment import SECRETS
 
 ROOT = Path(__file__).resolve().parents[3]
-EYES = Path(__file__).with_name("isolated_models.py")
+MODELS = Path(__file__).with_name("isolated_models.py")
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 Make = Callable[..., IsolatedVision]
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
-    """make(option=..., ...) -> an isolated eye that leaves notes in `notes`; all are closed at the end."""
+    """make(option=..., ...) -> an isolated model that leaves notes in `notes`; all are closed at the end."""
     made: list[IsolatedVision] = []
 
-    def build(*, eye: str = "Eye", python: str | Path = sys.executable, **options: Any) -> IsolatedVision:
+    def build(*, vision: str = "Model", python: str | Path = sys.executable, **options: Any) -> IsolatedVision:
         own = {name: options.pop(name) for name in ("limits", "keep", "variables") if name in options}
         backend = IsolatedVision(
             "test",
             python=python,
-            eye=f"{EYES}:{eye}",
+            vision=f"{MODELS}:{vision}",
             argument=json.dumps({"notes": str(tmp_path / "notes"), **options}),
             logs=tmp_path / "logs",
             **own,
@@ -57,7 +57,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
 
 @pytest.fixture
 def notes(tmp_path: Path) -> Callable[[], list[str]]:
-    """What the eye did."""
+    """What the model did."""
     file = tmp_path / "notes"
     return lambda: file.read_text().splitlines() if file.exists() else []
 
@@ -103,7 +103,7 @@ class TestAsAnyBackend(VisionBackendTests):
     """What every backend must do, this one must do too."""
 
     def make_backend(self) -> IsolatedVision:
-        return IsolatedVision("isolated", python=sys.executable, eye=f"{EYES}:Eye")
+        return IsolatedVision("isolated", python=sys.executable, vision=f"{MODELS}:Model")
 
 
 # What goes through the pipe
@@ -122,11 +122,11 @@ def test_questions_history_and_options_arrive(make: Make) -> None:
 def test_nothing_starts_before_it_is_needed(make: Make, notes: Callable[[], list[str]]) -> None:
     backend = make()
     assert backend.name == "test" and backend.pid is None and backend.encode([]) == [] and notes() == []
-    assert backend.revision == "eye-1" and backend.pid is not None
+    assert backend.revision == "model-1" and backend.pid is not None
     assert notes() == ["load"]
 
 
-def test_a_batch_goes_in_groups_as_large_as_the_eye_takes(make: Make, notes: Callable[[], list[str]]) -> None:
+def test_a_batch_goes_in_groups_of_the_models_batch_size(make: Make, notes: Callable[[], list[str]]) -> None:
     backend = make()
     colours = [(n, 0, 0) for n in range(9)] + [RED]
     images = see(backend, *colours)
@@ -140,7 +140,7 @@ def test_equal_pictures_are_sent_once(make: Make, notes: Callable[[], list[str]]
     assert [note for note in notes() if note.startswith("encode")] == ["encode 2"]
 
 
-def test_a_picture_comes_at_the_size_the_eye_looks_at(make: Make) -> None:
+def test_a_picture_comes_at_the_models_input_size(make: Make) -> None:
     whole, small = make(), make(size=[10, 20])
     picture = make_picture(640, 480)
     assert ask(whole, whole.encode([picture])[0], "size") == "640x480"
@@ -158,9 +158,9 @@ def test_pictures_that_the_worker_let_go_of_are_sent_again(make: Make, notes: Ca
 
 
 def test_a_picture_of_another_backend_is_refused(make: Make) -> None:
-    one, other = make(), make(revision="eye-2")
+    one, other = make(), make(revision="model-2")
     [image] = see(one)
-    with pytest.raises(BackendError, match=r"encoded by eye-1, not by eye-2; encode it again"):
+    with pytest.raises(BackendError, match=r"encoded by model-1, not by model-2; encode it again"):
         ask(other, image)
 
 
@@ -244,7 +244,7 @@ def test_another_model_after_a_restart_is_an_error(make: Make, tmp_path: Path) -
     [image] = see(backend)
     assert backend.pid is not None
     os.kill(backend.pid, signal.SIGKILL)
-    backend._command[-1] = json.dumps({"revision": "eye-2"})  # as if the weights had been replaced meanwhile
+    backend._command[-1] = json.dumps({"revision": "model-2"})  # as if the weights had been replaced meanwhile
     with pytest.raises(BackendError, match="came back as another model"):
         ask(backend, image)
 
@@ -257,7 +257,7 @@ def test_another_model_after_a_restart_is_an_error(make: Make, tmp_path: Path) -
         ("leave", r"^test failed: SystemExit: no weights, no work; its log says more"),
     ],
 )
-def test_an_error_of_the_eye_is_one_line_and_the_process_lives(make: Make, wish: str, words: str) -> None:
+def test_an_error_of_the_model_is_one_line_and_the_process_lives(make: Make, wish: str, words: str) -> None:
     backend = make()
     [image] = see(backend)
     pid = backend.pid
@@ -266,17 +266,17 @@ def test_an_error_of_the_eye_is_one_line_and_the_process_lives(make: Make, wish:
     assert ask(backend, image) == "red" and backend.pid == pid
 
 
-def test_an_eye_that_refuses_to_load_says_why(make: Make) -> None:
+def test_a_model_that_refuses_to_load_says_why(make: Make) -> None:
     with pytest.raises(BackendError, match=r"^test: there are no weights in 'x'; give a directory\.$"):
         see(make(refuses="there are no weights in 'x'; give a directory."))
 
 
 @pytest.mark.parametrize(
-    ("eye", "words"),
+    ("model", "words"),
     [("NoRevision", "no attribute 'revision'"), ("Missing", "no attribute 'Missing'"), ("TooFew", "one string for")],
 )
-def test_a_wrong_eye_is_told_what_is_wrong(make: Make, eye: str, words: str) -> None:
-    backend = make(eye=eye)
+def test_the_error_of_a_wrong_model_class(make: Make, model: str, words: str) -> None:
+    backend = make(vision=model)
     with pytest.raises(BackendError, match=words):
         ask(backend, see(backend)[0])
 
@@ -338,7 +338,7 @@ def test_a_python_that_is_not_there(make: Make) -> None:
 # The end
 
 
-def test_closing_lets_the_eye_put_things_away(make: Make, notes: Callable[[], list[str]]) -> None:
+def test_closing_lets_the_model_put_things_away(make: Make, notes: Callable[[], list[str]]) -> None:
     backend = make()
     [image] = see(backend)
     pid = backend.pid
@@ -376,7 +376,7 @@ from pathlib import Path
 from core.isolated.backend import IsolatedVision
 from core.testing import make_picture
 from core.vision import VisualQuestion
-backend = IsolatedVision("t", python=sys.executable, eye={eye!r}, logs=Path({logs!r}), argument={argument!r})
+backend = IsolatedVision("t", python=sys.executable, vision={vision!r}, logs=Path({logs!r}), argument={argument!r})
 [image] = backend.encode([make_picture()])
 print(backend.pid, flush=True)
 {then}
@@ -384,9 +384,9 @@ print(backend.pid, flush=True)
 
 
 def host(tmp_path: Path, then: str) -> tuple[subprocess.Popen[str], int]:
-    """(a program of its own that uses an isolated eye, the eye's process)."""
+    """(a program of its own that uses an isolated model, the model's process)."""
     argument = json.dumps({"notes": str(tmp_path / "notes")})
-    code = HOST.format(root=str(ROOT), eye=f"{EYES}:Eye", logs=str(tmp_path), argument=argument, then=then)
+    code = HOST.format(root=str(ROOT), vision=f"{MODELS}:Model", logs=str(tmp_path), argument=argument, then=then)
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     return process, int(process.stdout.readline())
@@ -430,12 +430,12 @@ def test_the_worker_runs_on_old_pythons() -> None:
     assert {name.partition(".")[0] for name in imported} <= {*sys.stdlib_module_names, "PIL"}
 
 
-def test_the_eye_of_the_documentation_works(tmp_path: Path) -> None:
+def test_the_model_of_the_documentation_works(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "isolated.md").read_text("utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    (tmp_path / "owl_eye.py").write_text(blocks[0])
+    (tmp_path / "owl_model.py").write_text(blocks[0])
     ast.parse(blocks[0], feature_version=(3, 8))
-    backend = IsolatedVision("owl", python=sys.executable, eye=f"{tmp_path / 'owl_eye.py'}:Owl", logs=tmp_path)
+    backend = IsolatedVision("owl", python=sys.executable, vision=f"{tmp_path / 'owl_model.py'}:Owl", logs=tmp_path)
     [image] = backend.encode([make_picture(colour=GREEN)])
     assert ask(backend, image) == "the colour (0, 255, 0)"
     backend.close()

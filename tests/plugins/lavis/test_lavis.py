@@ -83,8 +83,8 @@ def test_listing_it_imports_nothing_heavy(home: Path) -> None:
 
 def test_options_reach_the_other_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fake model that repeats its argument: the true one is another test's, which needs LAVIS."""
-    eye = tmp_path / "eye.py"
-    eye.write_text(
+    model = tmp_path / "model.py"
+    model.write_text(
         "class Parrot:\n"
         "    revision = '1'\n"
         "    def __init__(self, argument): self.argument = argument\n"
@@ -99,7 +99,7 @@ def test_options_reach_the_other_side(tmp_path: Path, monkeypatch: pytest.Monkey
     backend = LavisBackend(
         "blip2_opt/caption_coco_opt2.7b?checkpoint=weights.pth&beams=5&device=cpu",
         environment=environment,
-        eye=f"{eye}:Parrot",
+        vision=f"{model}:Parrot",
     )
     [image] = backend.encode([make_picture()])
     assert json.loads(backend.answer([VisualQuestion(image, "?")])[0]) == {
@@ -233,16 +233,11 @@ def test_interrupted_it_goes_on(uv: Path, tmp_path: Path) -> None:
 
 @posix
 def test_without_a_connection_it_says_so(uv: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    words = (
-        "error: Request failed after 3 retries\n  cause: error sending request for url (https://example.org/simple/)\n"
-    )
-    (uv / "words").write_text(words)
-    with pytest.raises(BackendError, match=r"no package index answers .*; check the connection, then") as caught:
+    (uv / "words").write_text("error: error sending request for url (https://example.org/simple/)\n")
+    with pytest.raises(BackendError, match=r"could not be installed .*; check the connection") as caught:
         install(Environment(tmp_path / "env"), say=lambda _: None)
     assert "\n" not in str(caught.value)
-    assert capfd.readouterr().err.count("error sending request") == 1, "its own words are shown, once"
-    probe = asked(uv)[-1]
-    assert probe.endswith("--dry-run --no-deps salesforce-lavis==1.0.2") and "--no-cache" in probe
+    assert capfd.readouterr().err.count("error sending request") == 1, "uv's own message is shown"
 
 
 @posix
@@ -286,7 +281,7 @@ def test_status_without_installation(home: Path) -> None:
     assert str(home / "lavis") in result.output
 
 
-def test_models_are_named_as_the_eye_names_them() -> None:
+def test_models_are_named_as_lavis_names_them() -> None:
     assert all(model.startswith("blip2_") for model in MODELS) and lavis_backend.EXAMPLE.removeprefix("lavis:") in {
         f"{model}/{kind}" for model, kinds in MODELS.items() for kind in kinds
     }

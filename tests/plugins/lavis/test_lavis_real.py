@@ -22,7 +22,7 @@ from core.images.picture import Picture, open_picture
 from core.testing import VisionBackendTests, make_picture
 from core.vision import GenerationOptions, VisualQuestion
 from plugins.lavis.backend import LavisBackend
-from plugins.lavis.environment import EYE, Environment
+from plugins.lavis.environment import WORKER, Environment
 from plugins.lavis.install import find_python, install
 from tests.servers import free_port
 
@@ -43,7 +43,7 @@ def picture(number: int) -> Picture:
 def open_small(environment: Environment, folder: Path, kind: str, **options: Any) -> LavisBackend:
     given = {"checkpoint": folder / f"{kind}.pth", "llm": folder / kind, "device": "cpu", **options}
     query = "&".join(f"{name}={value}" for name, value in given.items())
-    return LavisBackend(f"{TYPES[kind]}?{query}", environment=environment, eye=f"{ORIGINAL}:TinyEye")
+    return LavisBackend(f"{TYPES[kind]}?{query}", environment=environment, vision=f"{ORIGINAL}:TinyVision")
 
 
 @pytest.fixture(scope="module")
@@ -180,15 +180,17 @@ def test_weights_of_another_size_are_one_line(lavis_environment: Environment, sm
     backend = LavisBackend(
         f"blip2_opt?checkpoint={folder / 'opt.pth'}&llm={folder / 'opt'}&device=cpu",
         environment=lavis_environment,
-        eye=f"{ORIGINAL}:FullQFormerEye",
+        vision=f"{ORIGINAL}:FullQFormer",
     )
     with pytest.raises(BackendError, match=r"another size: query_tokens is \(1, 32, 128\) there, but \(1, 32, 768\)"):
         backend.describe()
     backend.close()
 
 
-def test_the_eye_file_needs_nothing_of_ours(lavis_environment: Environment) -> None:
-    done = subprocess.run([str(lavis_environment.python), "-I", str(EYE)], capture_output=True, text=True, check=False)
+def test_the_worker_file_needs_nothing_of_ours(lavis_environment: Environment) -> None:
+    done = subprocess.run(
+        [str(lavis_environment.python), "-I", str(WORKER)], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0 and '"salesforce-lavis": "1.0.2"' in done.stdout
 
 
@@ -197,7 +199,7 @@ def test_it_needs_no_package_of_the_system(lavis_environment: Environment) -> No
     """Nothing is loaded that is not of the environment, of Python itself, or of every Linux that has a C++ compiler's
     runtime: no libGL for OpenCV, no FFmpeg, no BLAS."""
     code = (
-        f"import runpy, sys; runpy.run_path({str(EYE)!r})['import_lavis'](); import lavis.models, lavis.processors\n"
+        f"import runpy, sys; runpy.run_path({str(WORKER)!r})['import_lavis'](); import lavis.models, lavis.processors\n"
         "print(*sorted({line.split()[-1] for line in open('/proc/self/maps') if '.so' in line}), sep='\\n')\n"
         "print(sys.prefix, sys.base_prefix, sep='\\n')"
     )
@@ -226,7 +228,7 @@ def test_without_a_connection_it_says_so(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
     python = find_python(None)
     monkeypatch.setenv("PATH", "")  # no uv
-    with pytest.raises(BackendError, match="setuptools could not be installed: no package index answers") as caught:
+    with pytest.raises(BackendError, match=r"setuptools could not be installed .*; check the connection") as caught:
         install(Environment(tmp_path / "env"), python, say=lambda _: None)
     assert "\n" not in str(caught.value)
 
