@@ -38,9 +38,10 @@ def ours(variant: recipe.Variant, model: Path) -> dict[str, Outputs]:
     import torch
 
     from core.images.picture import open_picture
+    from plugins.minigpt4.runtime.pixels import pixels
     from training.packing import lay_out
     from training.recipes import make_recipe
-    from training.stages import open_task, pixels
+    from training.stages import open_task
 
     found: dict[str, Outputs] = {way: {} for way in WAYS}
     files = [io.BytesIO() for _ in range(2)]

@@ -22,10 +22,11 @@ from core.datasets.left_out import LeftOut
 from core.datasets.samples.sample import BrokenLog, BrokenSample, Sample
 from core.errors import UsageError
 from plugins.minigpt4.runtime.loading import Checked
+from plugins.minigpt4.runtime.pixels import pixels
 from training.data.stream import SampleStream, left_out_of, open_stream
 from training.packing import Words
 from training.recipes import Recipe
-from training.stages import Wording, pixels
+from training.stages import Wording
 
 AHEAD: Final = 2  # steps prepared in advance
 

@@ -22,11 +22,12 @@ from torch import Tensor
 
 from core.datasets.samples.sample import BrokenLog, Sample
 from core.errors import printable
+from plugins.minigpt4.runtime.pixels import pixels
 from training.checkpoints import SAMPLES, log_entries, write_whole
 from training.data.stream import open_stream
 from training.packing import Words
 from training.recipes import Recipe
-from training.stages import StageTask, Wording, pixels
+from training.stages import StageTask, Wording
 
 if TYPE_CHECKING:
     from training.feed import Feed

@@ -413,16 +413,3 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     if step < recipe.warmup:
         return min(recipe.lr, recipe.lr_warmup_start + (recipe.lr - recipe.lr_warmup_start) * step / recipe.warmup)
     return recipe.lr_min + (recipe.lr - recipe.lr_min) * 0.5 * (1 + math.cos(math.pi * step / steps))
-
-
-def pixels(pictures: Sequence[Any], size: int, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """(B, 3, size, size) of `Picture`s: resized to a square and normalised, as at inference."""
-    import numpy as np
-    from PIL import Image
-
-    arrays = [
-        np.asarray(picture.image.resize((size, size), Image.Resampling.BICUBIC), dtype=np.float32) / 255
-        for picture in pictures
-    ]
-    stacked = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)
-    return (stacked - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]

@@ -27,25 +27,25 @@ def sha256s(count: int) -> list[str]:
 
 @pytest.fixture
 def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Keys that were put in order, shards that were opened, and files that listings of the folder gave."""
+    """Keys that were sorted, shards that were opened, and files that listings of the folder gave."""
     found: Counter[str] = Counter()
-    joined, opened, glob = feature_store._joined, feature_store._open_shard, Path.glob
+    merged, opened, glob = feature_store._merged, feature_store.safe_open, Path.glob
 
-    def counted_join(runs: Sequence[Any]) -> Any:
-        found["keys"] += sum(len(run.prefixes) for run in runs)
-        return joined(runs)
+    def counted_merge(parts: Sequence[Any]) -> Any:
+        found["keys"] += sum(len(part.keys) for part in parts)
+        return merged(parts)
 
-    def counted_open(*arguments: Any) -> Any:
+    def counted_open(*arguments: Any, **how: Any) -> Any:
         found["shards"] += 1
-        return opened(*arguments)
+        return opened(*arguments, **how)
 
     def counted_glob(self: Path, pattern: str, **how: Any) -> Any:
         for path in glob(self, pattern, **how):
             found["files"] += 1
             yield path
 
-    monkeypatch.setattr(feature_store, "_joined", counted_join)
-    monkeypatch.setattr(feature_store, "_open_shard", counted_open)
+    monkeypatch.setattr(feature_store, "_merged", counted_merge)
+    monkeypatch.setattr(feature_store, "safe_open", counted_open)
     monkeypatch.setattr(Path, "glob", counted_glob)
     return found
 
@@ -73,7 +73,7 @@ def test_a_store_opens_in_the_time_its_keys_take(tmp_path: Path, counts: Counter
     assert work[128] == {"keys": 128 * ROWS, "shards": 128, "files": 128}
 
 
-def test_writing_a_store_puts_each_key_in_order_a_few_times(tmp_path: Path, counts: Counter[str]) -> None:
+def test_writing_a_store_sorts_each_key_a_few_times(tmp_path: Path, counts: Counter[str]) -> None:
     work = {}
     for shards in (64, 128, 256):
         counts.clear()
@@ -84,7 +84,7 @@ def test_writing_a_store_puts_each_key_in_order_a_few_times(tmp_path: Path, coun
         assert work[many]["files"] <= 2.5 * work[few]["files"] and work[many]["shards"] == many
 
 
-def test_what_another_writer_finished_is_found_however_the_runs_lie(tmp_path: Path) -> None:
+def test_what_another_writer_finished_is_found(tmp_path: Path) -> None:
     keys = write(tmp_path / "f", 5)
     store = FeatureStore(tmp_path / "f")
     other = create_store(tmp_path / "f", store.manifest)

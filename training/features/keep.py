@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import torch
 
+from core.datasets.samples.sample import BrokenLog
 from core.errors import UsageError
 from plugins.minigpt4.runtime.training_run import open_run
 from training import checkpoints
@@ -17,16 +18,15 @@ FEATURES: Final = "features"
 
 
 def keep_features(recipe: Recipe | str, out: Path | str) -> Path:
-    """Look at every picture of the recipe's data once and keep what the eye said; the same call goes on.
+    """Encode every picture of the recipe's data and store the features in `out`; the same call resumes.
 
-    Raises InquisightError. Under `accelerate launch` every process looks at its share.
+    Raises InquisightError. Under `accelerate launch` every process encodes its share.
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     if recipe.model is None or not recipe.data:
         raise UsageError("the recipe needs a model and data: --set model=DIRECTORY --set data=PATH.")
     from accelerate import Accelerator
 
-    from core.datasets.samples.sample import BrokenLog
     from training.features.encode import write_features
 
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
@@ -46,7 +46,7 @@ def keep_features(recipe: Recipe | str, out: Path | str) -> Path:
 
 
 def kept_features(recipe: Recipe, out: Path) -> Path:
-    """Encode what is not encoded yet; into the folder of the run that this one goes on from, where that has some."""
+    """Encode the missing features and return their folder: that of the run which this one continues, if it has one."""
     before = Path(recipe.projection) / FEATURES
     of_this_model = (before / "features.json").is_file() and open_run(before.parent).base == recipe.model
     folder = before if of_this_model and os.access(before, os.W_OK) else out / FEATURES
@@ -54,9 +54,9 @@ def kept_features(recipe: Recipe, out: Path) -> Path:
 
 
 def open_features(recipe: Recipe, main: bool) -> Any | None:
-    """The cached features, where the recipe names them. Raises DataError where they are of another model."""
+    """Open the cached features that the recipe names. Raises DataError if they are of another model."""
     if recipe.features is None:
         return None
-    from training.features.encode import FeatureStore
+    from training.features.store import FeatureStore
 
-    return FeatureStore(recipe.features, recipe.model if main else None)  # every byte of the eye is compared, once
+    return FeatureStore(recipe.features, recipe.model if main else None)  # one process compares the whole vision part

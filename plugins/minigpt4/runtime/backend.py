@@ -126,19 +126,10 @@ class MiniGPT4Backend(EngineBackend):
         return len(self.engine.tokenizer(text, add_special_tokens=False).input_ids)
 
     def _pixels(self, pictures: Sequence[Picture]) -> Any:
-        """(B, 3, size, size), normalised. Resized by Pillow to a square, as the original's `blip2_image_eval` does."""
-        import numpy as np
-        import torch
-        from PIL import Image
+        """Return (B, 3, size, size), normalised."""
+        from plugins.minigpt4.runtime.pixels import pixels
 
-        size = self._checked.image_size
-        arrays = [
-            np.asarray(picture.image.resize((size, size), Image.Resampling.BICUBIC), dtype=np.float32) / 255
-            for picture in pictures
-        ]
-        pixels = torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2)
-        mean, std = torch.tensor(self._checked.mean), torch.tensor(self._checked.std)
-        return (pixels - mean[:, None, None]) / std[:, None, None]
+        return pixels(pictures, self._checked.image_size, self._checked.mean, self._checked.std)
 
     def _conversation(self, question: VisualQuestion) -> PromptTurns:
         """Each picture before the words of the turn it came up in, as in the original. Raises UsageError."""
