@@ -124,8 +124,8 @@ def check_model(recipe: Recipe) -> Checked:
         )
     if checked.manifest.get("projected_tokens") is not None and recipe.features is None and not recipe.keep_features:
         raise UsageError(
-            f"{printable(recipe.model)} shows its language model tokens beside those of the projection, and only kept "
-            "features hold them: --set keep_features=true, or features=DIRECTORY."
+            f"{printable(recipe.model)} shows its language model tokens beside those of the projection, and only "
+            "cached features hold them: --set keep_features=true, or features=DIRECTORY."
         )
     return checked
 
