@@ -258,8 +258,8 @@ class Browser:
             self.reruns.pop(fragment).cancel()
 
     def _look_at_the_line(self, element: Any) -> None:
-        if element.WhichOneof("type") == "html" and "answered before yours" in element.html.body:
-            digits = "".join(one for one in element.html.body.partition("busy:")[2] if one.isdigit())
+        if element.WhichOneof("type") == "html" and "model busy" in element.html.body.lower():
+            digits = "".join(one for one in element.html.body.partition("busy,")[2] if one.isdigit())
             self.place = max(self.place, int(digits or 0))
 
     def _tidy(self) -> None:
@@ -304,7 +304,7 @@ class Browser:
             self.states[field.id] = float(value)
         began = time.perf_counter()
         await self.rerun(trigger=start.id)
-        done = "Story" if self.report.videos else "Text"
+        done = "Caption (TXT)"
         await self.until(lambda: self.find("download_button", lambda one: one.label == done), "the description")
         return time.perf_counter() - began
 

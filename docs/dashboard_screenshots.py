@@ -43,32 +43,32 @@ def interview(page: Any) -> None:
     """A picture, and what two models say about it, with a question in between."""
     _upload(page, "cat.jpg")
     page.get_by_role("button", name=re.compile("^Start")).click()
-    page.get_by_role("button", name="Caption file").wait_for()
-    box = page.get_by_role("textbox", name="Ask a question of your own")
+    page.get_by_role("button", name="Caption (TXT)").wait_for()
+    box = page.get_by_role("textbox", name="Ask your own question")
     box.fill("Is there a dog?")
     box.press("Enter")
     page.get_by_text("your question").first.wait_for()
-    page.get_by_role("button", name="Caption file").wait_for()
+    page.get_by_role("button", name="Caption (TXT)").wait_for()
 
 
 def compare(page: Any) -> None:
     """One picture, one column per model."""
     _upload(page, "coffee.jpg")
     page.get_by_role("button", name="Compare", exact=True).click()
-    page.get_by_role("button", name="All as ZIP").wait_for()
+    page.get_by_role("button", name="All captions (ZIP)").wait_for()
 
 
 def chat(page: Any) -> None:
     """Questions about a picture, one of them asked otherwise."""
     _upload(page, "cat.jpg")
-    box = page.get_by_role("textbox", name="Ask about your pictures")
+    box = page.get_by_role("textbox", name="Ask about your images")
     for number, question in enumerate(("What is it?", "What colour is it?"), start=1):
         box.fill(question)
         box.press("Enter")
         page.get_by_role("button", name=f"Edit question {number}").wait_for()
-    page.get_by_role("button", name="Answer 2 again").click()
+    page.get_by_role("button", name="Regenerate answer 2").click()
     page.get_by_text("version 2 of 2").wait_for()
-    page.get_by_role("button", name="JSON").wait_for()
+    page.get_by_role("button", name="Transcript (JSON)").wait_for()
 
 
 def video(page: Any) -> None:
@@ -100,7 +100,7 @@ def history(page: Any) -> None:
 
 def curate(page: Any) -> None:
     """A text under review, with one error ticked by its key."""
-    _fill(page, "Look for curations in", _world())
+    _fill(page, "Folder with curations", _world())
     _fill(page, "Your name", "Ada")
     page.get_by_role("button", name=re.compile("^Draw the sample|invented")).first.wait_for()
     draw = page.get_by_role("button", name="Draw the sample")
@@ -109,20 +109,20 @@ def curate(page: Any) -> None:
     page.get_by_role("button", name=re.compile("invented")).wait_for()
     page.locator("[data-testid=stImage] img").first.wait_for()
     page.keyboard.press("t")
-    page.get_by_role("button", name="Keep and go on").wait_for()
+    page.get_by_role("button", name="Save, next").wait_for()
 
 
 def train(page: Any) -> None:
     """Two trainings over each other."""
-    _fill(page, "Look for trainings in", _world())
-    page.get_by_text("What it says").first.wait_for()
-    page.get_by_role("combobox", name="Trainings").click()
+    _fill(page, "Folder with training runs", _world())
+    page.get_by_text("Sample outputs").first.wait_for()
+    page.get_by_role("combobox", name="Training runs").click()
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     page.keyboard.press("Escape")
     page.get_by_role("heading", level=1).click()
-    page.get_by_text("from-nothing says").wait_for()
-    page.get_by_text("from-pocket says").wait_for()
+    page.get_by_text("Sample outputs of from-nothing").wait_for()
+    page.get_by_text("Sample outputs of from-pocket").wait_for()
     page.locator("[data-testid=stVegaLiteChart] :is(canvas, svg)").first.wait_for()
 
 

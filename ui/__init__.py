@@ -1,1 +1,1 @@
-"""The dashboard: pages only; what they show is worked out in the rooms below."""
+"""The dashboard: pages, and what they share. What the command line needs too is in `agents`."""

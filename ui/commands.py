@@ -1,4 +1,4 @@
-"""`inquisight ui`: start the dashboard, on localhost by default. It sends no telemetry."""
+"""`inquisight ui`: start the dashboard, by default for this machine only. It sends no telemetry."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ import typer
 
 from core.errors import InquisightError, UsageError, printable
 from core.hookspecs import hookimpl
-from ui.state.options import HOST, PORT, UPLOAD_MB, VIDEO_MB, UiOptions
+from ui.state.options import HOST, PORT, UiOptions
 
 APP: Final = Path(__file__).parent / "server" / "app.py"
-_START: Final = 60.0  # seconds after which a browser is no longer waited for
+_START: Final = 60.0  # maximum seconds to wait before opening a browser
 
 
 @hookimpl
@@ -50,9 +50,9 @@ def ui(
     open_to_all: Annotated[
         bool, typer.Option("--open-to-all", help="Allow access without a password to anybody who reaches --host.")
     ] = False,
-    eye: Annotated[
+    vision: Annotated[
         list[str] | None,
-        typer.Option("--eye", metavar="NAME", help="Offer only this vision model; repeatable [all]."),
+        typer.Option("--vision", metavar="NAME", help="Offer only this vision model; repeatable [all]."),
     ] = None,
     questioner: Annotated[
         list[str] | None,
@@ -60,10 +60,10 @@ def ui(
     ] = None,
     upload_mb: Annotated[
         int, typer.Option("--upload-mb", metavar="N", help="Upload limit for images, in MB.")
-    ] = UPLOAD_MB,
+    ] = UiOptions.upload_mb,
     video_mb: Annotated[
         int, typer.Option("--video-mb", metavar="N", help="Upload limit for videos, in MB.")
-    ] = VIDEO_MB,
+    ] = UiOptions.video_mb,
     visitors_may_name_models: Annotated[
         bool,
         typer.Option(
@@ -95,7 +95,7 @@ def ui(
         password_file=password_file,
         oidc=oidc,
         allow=tuple(allow or ()),
-        eyes=tuple(eye or ()),
+        visions=tuple(vision or ()),
         questioners=tuple(questioner or ()),
         upload_mb=upload_mb,
         video_mb=video_mb,
@@ -117,40 +117,40 @@ def ui(
 
 
 def check(options: UiOptions, *, open_to_all: bool = False) -> None:
-    """Raise InquisightError for what can be known to be wrong before anything is started."""
+    """Raise InquisightError for options that are wrong, before anything is started."""
     if importlib.util.find_spec("streamlit") is None:
-        raise UsageError("the dashboard needs an optional part: pip install 'inquisight[ui]'")
+        raise UsageError("the dashboard needs the package Streamlit: pip install 'inquisight[ui]'")
     for name, megabytes in (("--upload-mb", options.upload_mb), ("--video-mb", options.video_mb)):
         if not 1 <= megabytes <= 1000:
             raise UsageError(f"{name} must be between 1 and 1000, not {megabytes}")
-    if any("key_env=" in spec for spec in (*options.eyes, *options.questioners)):
+    if any("key_env=" in spec for spec in (*options.visions, *options.questioners)):
         raise UsageError(
-            "key_env does not count in the dashboard; set the key and the address of the server instead: "
+            "key_env has no effect in the dashboard; set the key and the address of the server instead: "
             "INQUISIGHT_VISION_API_KEY and INQUISIGHT_VISION_BASE_URL, or INQUISIGHT_API_KEY and INQUISIGHT_BASE_URL"
         )
     if options.allow and not options.oidc:
-        raise UsageError("--allow only means something together with --oidc")
+        raise UsageError("--allow needs --oidc")
     if options.oidc and importlib.util.find_spec("authlib") is None:
         raise UsageError("--oidc needs the package Authlib: pip install 'Authlib>=1.3.2'")
     if options.password_file is not None:
         options.password()
         if os.name == "posix" and options.password_file.stat().st_mode & 0o077:
             shown = printable(options.password_file)
-            print(f"inquisight: others can read '{shown}'; close it with: chmod 600 {shown}", file=sys.stderr)
+            print(f"inquisight: others can read '{shown}'; restrict it with: chmod 600 {shown}", file=sys.stderr)
     if not options.local and not options.guarded and not open_to_all:
         raise UsageError(
-            f"--host {printable(options.host)} lets everybody in who reaches this machine; add --password-file FILE "
-            "or --oidc, or --open-to-all if that is what you want"
+            f"--host {printable(options.host)} gives access to everybody who reaches this machine; add --password-file "
+            "FILE or --oidc, or --open-to-all if that is intended"
         )
 
 
 def streamlit_options(options: UiOptions, port: int) -> list[str]:
-    """Everything that matters is said here, so that no config.toml in the user's folders can unsay it."""
-    said: Mapping[str, Any] = {
+    """The options of `streamlit run`; they override every config.toml of the user."""
+    values: Mapping[str, Any] = {
         "server.address": options.host,
         "server.port": port,
-        "server.headless": "true",  # asks for no e-mail address; the browser is opened here
-        # The pages check what they take: pictures are held to `upload_mb`.
+        "server.headless": "true",  # no question about an e-mail address; `greet` opens the browser
+        # The pages check the limits of images and videos.
         "server.maxUploadSize": max(options.upload_mb, options.video_mb),
         "server.enableXsrfProtection": "true",
         "server.enableCORS": "true",
@@ -158,7 +158,7 @@ def streamlit_options(options: UiOptions, port: int) -> list[str]:
         "server.enableAgentApi": "false",
         "server.fileWatcherType": "none",
         "server.runOnSave": "false",
-        "runner.postScriptGC": "false",  # after each look at work under way, it would hold up that work for long
+        "runner.postScriptGC": "false",  # it would delay running jobs after each refresh
         "browser.gatherUsageStats": "false",
         "client.showErrorDetails": "none",
         "client.toolbarMode": "minimal",
@@ -166,20 +166,20 @@ def streamlit_options(options: UiOptions, port: int) -> list[str]:
         "theme.light.primaryColor": "#0f766e",
         "theme.dark.primaryColor": "#2dd4bf",
     }
-    arguments = [f"--{name}={value}" for name, value in said.items()]
-    if options.local:  # a page elsewhere whose name is made to point here gets no answer
+    arguments = [f"--{name}={value}" for name, value in values.items()]
+    if options.local:  # against DNS rebinding
         arguments += [f"--server.allowedHosts={name}" for name in dict.fromkeys(("localhost", HOST, options.host))]
     return arguments
 
 
 def free_port(host: str, port: int) -> int:
-    """`port`, or any free one for 0. Raises UsageError where it cannot be had."""
+    """`port`, or a free one for 0. Raises UsageError if it is in use."""
     if not 0 <= port <= 65535:
         raise UsageError(f"--port must be between 0 and 65535, not {port}")
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
     except OSError as error:
-        raise UsageError(f"--host {printable(host)} is no address of this machine: {error.strerror}") from error
+        raise UsageError(f"--host {printable(host)} is not an address of this machine: {error.strerror}") from error
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -191,7 +191,7 @@ def free_port(host: str, port: int) -> int:
 
 
 def greet(where: str, ended: threading.Event, *, browser: bool) -> None:
-    """Wait until it answers, then say where it is and open a browser."""
+    """Wait until the server answers, then print its address and open a browser."""
     deadline = time.monotonic() + _START
     while not ended.wait(0.2) and time.monotonic() < deadline:
         try:
@@ -202,7 +202,7 @@ def greet(where: str, ended: threading.Event, *, browser: bool) -> None:
             continue
     else:
         return
-    print(f"Inquisight is at {where} (Ctrl-C ends it)", flush=True)
+    print(f"Inquisight is at {where} (press Ctrl-C to stop)", flush=True)
     if browser:
         import webbrowser
 
@@ -210,7 +210,7 @@ def greet(where: str, ended: threading.Event, *, browser: bool) -> None:
 
 
 def _wait(process: subprocess.Popen[bytes], ended: threading.Event) -> int:
-    """Until the dashboard ends; Ctrl-C reaches it by the terminal as well, and is how one leaves."""
+    """Wait for the server to end; Ctrl-C, which the terminal sends to the server too, is a regular end."""
     terminated = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     try:
         code = process.wait()
@@ -226,7 +226,7 @@ def _wait(process: subprocess.Popen[bytes], ended: threading.Event) -> int:
         ended.set()
         signal.signal(signal.SIGTERM, terminated)
     if code > 0:
-        raise InquisightError("the dashboard ended by itself; what it said last stands above")
+        raise InquisightError("the dashboard stopped unexpectedly; see its last messages above")
     return 0
 
 

@@ -1,7 +1,8 @@
-"""Errors as people read them: one sentence, never a stack."""
+"""Text for people: errors as one sentence, text of models and files escaped, numbers with units."""
 
 from __future__ import annotations
 
+import html
 import logging
 import re
 import secrets
@@ -9,40 +10,47 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+import streamlit as st
+
 from core.errors import InquisightError, printable
 
 log = logging.getLogger("inquisight.ui")
 
 
-def sentence(error: BaseException) -> str:
-    """What a visitor is told about `error`.
+def error_message(error: BaseException) -> str:
+    """The sentence that a visitor reads about `error`.
 
-    Our own errors are sentences already. Anything else is logged with its stack under a short number, and the visitor
-    gets the number.
+    Inquisight's own errors are sentences. Any other error is logged with its traceback under a random number, and the
+    visitor reads that number.
     """
     if isinstance(error, InquisightError):
-        return complete(str(error))
+        return sentence(str(error))
     if isinstance(error, MemoryError):
-        return "This machine has no memory left for that; try a smaller picture or model."
+        return "The machine is out of memory; try a smaller image or model."
     number = secrets.token_hex(4)
     log.error("[%s] %s", number, type(error).__name__, exc_info=error)
-    return f"Something went wrong that should not have; it is number {number} in the log of the dashboard."
+    return f"An unexpected error occurred; the dashboard's log has the details under number {number}."
 
 
-def complete(text: str) -> str:
-    """`text` as one sentence: a capital at its beginning, a full stop at its end, nothing that could be markup."""
+def sentence(text: str) -> str:
+    """`text` in one line with a capital at its start and a full stop at its end."""
     text = " ".join(printable(text, limit=600).split())
     if not text:
         return "Something went wrong."
     head, _, rest = text.partition(" ")
-    # A first word that is a name ("openai:gpt-4o", "photo.jpg") is not ours to change.
+    # A first word that is a name ("openai:gpt-4o", "photo.jpg") stays as it is.
     if head.islower() and head.rstrip(",;.!?").isalpha():
         text = f"{head[:1].upper()}{head[1:]}{' ' if rest else ''}{rest}"
     return text if re.search(r"[.!?…]['\"”’)]*$", text) else f"{text}."
 
 
+def capital(text: str) -> str:
+    """`text` with a capital at its start."""
+    return text[:1].upper() + text[1:]
+
+
 def plain(text: object, limit: int | None = None) -> str:
-    """`text` safe inside Markdown: what models and files say shows as it is, formats nothing and links nowhere."""
+    """`text` escaped for Markdown: it is shown literally, without formatting, icons or links."""
     clean = re.sub(r"([\\`*_\[\]<>~|$&])", r"\\\1", printable(text, limit))
     clean = re.sub(r":(?=[A-Za-z]|//)", r"\\:", clean)  # :smile:, :material/x: and addresses
     clean = re.sub(r"(?i)\bwww\.", r"www\\.", clean)
@@ -50,18 +58,18 @@ def plain(text: object, limit: int | None = None) -> str:
     return re.sub(r"^(\s*\d+)([.)])", r"\1\\\2", clean)
 
 
-_ALIKE: Final = str.maketrans("*_~`$", "∗ˍ∼ʼ＄")  # what works in pairs, and what looks alike
+_ALIKE: Final = str.maketrans("*_~`$", "∗ˍ∼ʼ＄")  # Markdown's paired signs, and signs that look like them
 
 
 def label(text: object, limit: int | None = None) -> str:
-    """`text` as the name of a widget, without Markdown that takes effect and without escapes.
+    """`text` as a widget label: without effective Markdown, and without escapes.
 
-    Streamlit draws a name as Markdown and gives the very same characters to screen readers, so escapes would be read
-    out. Most file names need no change. Where Markdown would take effect, its signs become others that look alike.
+    Streamlit renders a label as Markdown and gives the same characters to screen readers, which would read escapes
+    aloud. Signs that Markdown would interpret are replaced by similar ones; most file names need no change.
     """
     clean = printable(text, limit).strip()
     for sign in "*_~`$":
-        # Within a word an underscore is only an underscore; a sign without a partner is only itself.
+        # An underscore within a word, or a sign without a partner, has no effect.
         free = re.findall(r"(?<!\w)_|_(?!\w)" if sign == "_" else re.escape(sign), clean)
         if len(free) > 1:
             clean = clean.replace(sign, sign.translate(_ALIKE))
@@ -74,17 +82,25 @@ def label(text: object, limit: int | None = None) -> str:
     return clean.replace("-", "‑") if re.fullmatch(r"[-= ]+", clean) else clean
 
 
-def count(number: int, one: str, many: str | None = None) -> str:
+def escape(value: object) -> str:
+    """`value` as HTML text, for attributes too."""
+    return html.escape(str(value), quote=True)
+
+
+def tag(words: str, kind: str = "") -> str:
+    """A small label, as HTML."""
+    return f'<span class="iq-tag {escape(kind)}">{escape(words)}</span>'
+
+
+def count(number: int, one: str) -> str:
     """ "1 answer", "2 answers"."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+    return f"{number:,} {one if number == 1 else one + 's'}"
 
 
 def seconds(value: float) -> str:
-    """A span of time, in the words of a clock: "0.4 s", "12 s", "3 min 5 s", "2 h 10 min"."""
-    if value < 10:
-        return f"{value:.1f} s"
+    """A duration: "0.4 s", "12 s", "3 min 5 s", "2 h 10 min"."""
     if value < 60:
-        return f"{value:.0f} s"
+        return f"{value:.{int(value < 10)}f} s"
     minutes, rest = divmod(round(value), 60)
     if minutes < 60:
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
@@ -94,47 +110,41 @@ def seconds(value: float) -> str:
 
 def size(nbytes: float) -> str:
     """A number of bytes: "512 B", "24.5 MB", "1.3 GB"."""
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if nbytes < 1000 or unit == "TB":
-            return f"{nbytes:.0f} {unit}" if unit == "B" or nbytes >= 100 else f"{nbytes:.1f} {unit}"
-        nbytes /= 1000
-    raise AssertionError
+    units = ["TB", "GB", "MB", "kB"]
+    unit = "B"
+    while nbytes >= 1000 and units:
+        nbytes, unit = nbytes / 1000, units.pop()
+    return f"{nbytes:.{int(unit != 'B' and nbytes < 100)}f} {unit}"
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """What goes wrong inside becomes a red box with a sentence; the page below goes on.
+def show_errors() -> Iterator[None]:
+    """Show an exception raised inside as an error box with one sentence; the rest of the page is drawn.
 
-    Streamlit's own ways of leaving a script are no `Exception` and pass through.
+    Streamlit's own control flow exceptions are no `Exception` and pass through.
     """
-    import streamlit as st
-
     try:
         yield
-    except Exception as error:  # noqa: BLE001 - the last place before the visitor
-        st.error(plain(sentence(error)), icon=":material/error:")
+    except Exception as error:  # noqa: BLE001 - the last frame before the visitor
+        st.error(plain(error_message(error)), icon=":material/error:")
 
 
-_TROUBLE: Final = "inquisight.trouble"
+_ATTEMPT: Final = "inquisight.attempt"
 
 
 def attempt(act: Callable[..., object], *args: object, **more: object) -> None:
-    """For `on_click`: do it, and keep what goes wrong for `show_trouble`.
+    """For `on_click`: call `act`, and keep its error for `show_attempt_error`.
 
-    What a click does belongs into such a callback. Where a page asks `if st.button(...)` instead, the click is gone
-    if anything else reruns the page before that line is reached.
+    An action in a callback happens even if another event reruns the page before the line of its button is reached;
+    after `if st.button(...)` the click would be lost.
     """
-    import streamlit as st
-
     try:
         act(*args, **more)
-    except Exception as error:  # noqa: BLE001 - the last place before the visitor
-        st.session_state[_TROUBLE] = sentence(error)
+    except Exception as error:  # noqa: BLE001 - the last frame before the visitor
+        st.session_state[_ATTEMPT] = error_message(error)
 
 
-def show_trouble() -> None:
-    """The sentence about the last `attempt` that failed, once."""
-    import streamlit as st
-
-    if said := st.session_state.pop(_TROUBLE, ""):
+def show_attempt_error() -> None:
+    """Show the error of the last `attempt` once."""
+    if said := st.session_state.pop(_ATTEMPT, ""):
         st.error(plain(said), icon=":material/error:")

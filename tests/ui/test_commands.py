@@ -57,8 +57,8 @@ def test_others_need_a_password(host: str, tmp_path: Path) -> None:
     [
         (["--password-file", "/no/such/file"], "/no/such/file"),
         (["--allow", "me@example.org"], "--oidc"),
-        (["--eye", "openai:x?base_url=http://localhost/v1&key_env=MY_API_KEY"], "key_env does not count"),
-        (["--questioner", "openai:x?key_env=MY_API_KEY"], "key_env does not count"),
+        (["--vision", "openai:x?base_url=http://localhost/v1&key_env=MY_API_KEY"], "key_env has no effect"),
+        (["--questioner", "openai:x?key_env=MY_API_KEY"], "key_env has no effect"),
         (["--upload-mb", "0"], "--upload-mb"),
         (["--video-mb", "1001"], "--video-mb"),
         (["--port", "70000"], "65535"),

@@ -17,17 +17,14 @@ from core.records import Caption, Chat, ChatTurn, Dialogue, PictureInfo, Turn
 from tests.agents.fakes import CountingVision
 from tests.servers.listener import Listener
 from tests.training.curation.fakes import generated_folder, make_pictures
-from tests.ui.pages import assert_well, html_of, open_page, visitor_of, wait_for_jobs
+from tests.ui.app import assert_well, html_of, open_page, visitor_of, wait_for_jobs
 from training.curation.folder import PROCESS, CurationFolder
-from ui.pages import compare
-from ui.server.app import places
-from ui.state import conversations, interviews
-from ui.state import videos as films
-from ui.state.curation import CuratePageState
+from ui.server.app import pages_for
+from ui.state import chats, comparison, interviews, videos
 from ui.state.model_choice import check_choice, may_type
 from ui.state.models import models
 from ui.state.options import UiOptions, get_options
-from ui.state.training import TrainPageState
+from ui.state.training import CuratePageState, TrainPageState
 from ui.widgets.curation_steps import draw_new as draw_new_curation
 from ui.widgets.curation_steps import draw_steps
 from ui.widgets.new_training import draw_new as draw_new_training
@@ -118,7 +115,7 @@ def test_each_right_is_granted_by_itself_and_survives_the_way_to_the_process(mon
     ):
         serve(monkeypatch, UiOptions(host="0.0.0.0", **{name: True}))  # type: ignore[arg-type]
         assert rights(get_options()) == expected
-        pages = [place.name for place in places(get_options())]
+        pages = [place.name for place in pages_for(get_options())]
         assert ("train" in pages) == ("curate" in pages) == ("plugins" in pages) == expected[1]
 
 
@@ -146,33 +143,33 @@ def test_the_help_names_each_right_with_what_follows_from_it() -> None:
 def test_nothing_but_an_offered_name_becomes_a_model(visited: str, listener: Listener) -> None:
     for spec in (forged(listener), "transformers:/etc", "minigpt4:/srv/models/x", "counting:argument", "pocket:x", ""):
         with pytest.raises(UsageError, match=NOT_OFFERED):
-            models().eye(spec)
+            models().vision(spec)
         with pytest.raises(UsageError, match=NOT_OFFERED):
-            check_choice("eye", spec)
+            check_choice("vision", spec)
     for spec in ("openai:gpt-4o", f"openai:x?base_url={listener.address}", "ollama:x", "huggingface:a/b", "scripted:9"):
         with pytest.raises(UsageError, match=NOT_OFFERED):
             models().questioner(spec)
-    assert models().eye("counting").name == "counting" and models().questioner("scripted")
-    assert not may_type("eye") and not may_type("questioner") and listener.received == []
+    assert models().vision("counting").name == "counting" and models().questioner("scripted")
+    assert not may_type("vision") and not may_type("questioner") and listener.received == []
 
 
 def test_who_may_name_models_still_keeps_to_the_owners_list(monkeypatch: pytest.MonkeyPatch, eye: object) -> None:
     serve(monkeypatch, UiOptions(host="0.0.0.0", visitors_may_name_models=True))
-    check_choice("eye", "transformers:/models/x")
-    serve(monkeypatch, UiOptions(host="0.0.0.0", visitors_may_name_models=True, eyes=("counting",)))
+    check_choice("vision", "transformers:/models/x")
+    serve(monkeypatch, UiOptions(host="0.0.0.0", visitors_may_name_models=True, visions=("counting",)))
     with pytest.raises(UsageError, match=NOT_OFFERED):
-        check_choice("eye", "transformers:/models/x")
+        check_choice("vision", "transformers:/models/x")
 
 
 def test_interview_with_a_forged_model_calls_nobody(visited: str, listener: Listener, png: Png) -> None:
     app = open_page("interview")
     picture(app, png)
     me = visitor_of(app)
-    desk = interviews.desk_of(me)
+    desk = interviews.page_state(me)
     for sees, asks in ((forged(listener), "scripted"), ("counting", forged(listener))):
-        desk.setting.vision, desk.setting.questioner = sees, asks
+        desk.settings.vision, desk.settings.questioner = sees, asks
         with pytest.raises(UsageError, match=NOT_OFFERED):
-            interviews.begin(me, list(desk.items.values()), desk.setting)
+            interviews.begin(me, list(desk.items.values()), desk.settings)
     assert listener.received == []
 
 
@@ -180,7 +177,7 @@ def test_an_interview_that_is_opened_again_calls_nobody(visited: str, listener: 
     app = open_page("interview")
     picture(app, png)
     me = visitor_of(app)
-    [held] = me.shelf.all()
+    [held] = me.images.all()
     turn = Turn(question="What is it?", answer="a duck")
     caption = Caption(
         picture=held.info,
@@ -190,8 +187,8 @@ def test_an_interview_that_is_opened_again_calls_nobody(visited: str, listener: 
         questioner={"name": forged(listener)},
         status="stopped",
     )
-    interviews.desk_of(me).open_again(caption, held, me)
-    interviews.go_on(me, interviews.desk_of(me).items[held.id])
+    interviews.page_state(me).reopen(caption, held, me)
+    interviews.resume(me, interviews.page_state(me).items[held.id])
     wait_for_jobs(app)
     assert NOT_OFFERED in errors_of(app) and listener.received == []
 
@@ -199,18 +196,18 @@ def test_an_interview_that_is_opened_again_calls_nobody(visited: str, listener: 
 def test_compare_with_a_forged_model_calls_nobody(visited: str, listener: Listener, png: Png) -> None:
     app = open_page("compare")
     picture(app, png)
-    desk: compare.ComparePageState = visitor_of(app).keep("compare", compare.ComparePageState)
+    desk = comparison.page_state(visitor_of(app))
     desk.chosen, desk.other = ["counting", forged(listener)], forged(listener)
     with pytest.raises(UsageError, match=NOT_OFFERED):
-        compare.begin(visitor_of(app), desk)
+        comparison.begin(desk)
     assert listener.received == []
 
 
 def test_chat_with_a_forged_model_calls_nobody(visited: str, listener: Listener, png: Png) -> None:
     app = open_page("chat")
     picture(app, png)
-    desk = conversations.desk_of(visitor_of(app))
-    desk.setting.vision = forged(listener)
+    desk = chats.page_state(visitor_of(app))
+    desk.settings.vision = forged(listener)
     with pytest.raises(UsageError, match=NOT_OFFERED):
         desk.ask("What is it?")
     assert listener.received == []
@@ -220,12 +217,12 @@ def test_a_chat_that_is_opened_again_calls_nobody(visited: str, listener: Listen
     app = open_page("chat")
     picture(app, png)
     me = visitor_of(app)
-    [held] = me.shelf.all()
+    [held] = me.images.all()
     turn = ChatTurn(question="What is it?", answer="a duck", pictures=(held.info,))
-    desk = conversations.desk_of(me)
-    desk.open_again(Chat(turns=(turn,), vision={"name": forged(listener)}))
+    desk = chats.page_state(me)
+    desk.reopen(Chat(turns=(turn,), vision={"name": forged(listener)}))
     with pytest.raises(UsageError, match=NOT_OFFERED):
-        desk.again(desk.here.talk.view.path[0].number)
+        desk.regenerate(desk.chat.tree.view.path[0].number)
     assert listener.received == []
 
 
@@ -239,14 +236,14 @@ def test_video_with_a_forged_model_calls_nobody(visited: str, listener: Listener
     app.file_uploader[0].set_value(("clip.mp4", clip, "video/mp4")).run()
     assert_well(app)
     me = visitor_of(app)
-    desk = films.desk_of(me)
+    desk = videos.page_state(me)
     assert desk.item is not None
-    for desk.setting.vision, desk.setting.questioner in (
+    for desk.settings.vision, desk.settings.questioner in (
         (forged(listener), "scripted"),
         ("counting", forged(listener)),
     ):
         with pytest.raises(UsageError, match=NOT_OFFERED):
-            films.begin(me, desk.item, desk.setting)
+            videos.begin(me, desk.item, desk.settings)
     assert listener.received == []
 
 
@@ -256,7 +253,7 @@ def test_offered_models_work_for_visitors(visited: str, png: Png, eye: CountingV
     picture(app, png)
     app.button(key="start").click().run()
     wait_for_jobs(app)
-    assert "After the interview" in html_of(app) and not errors_of(app)
+    assert "Interview caption" in html_of(app) and not errors_of(app)
 
 
 # --- the machine ----------------------------------------------------------------------------------------------------
@@ -267,7 +264,7 @@ def test_pages_of_the_machine_are_closed_to_visitors_however_they_get_there(visi
     app = open_page(name)
     assert "--visitors-may-use-server-paths" in errors_of(app)
     assert not app.text_input and not app.button and not app.title
-    assert name not in [place.name for place in places(get_options())]
+    assert name not in [place.name for place in pages_for(get_options())]
 
 
 @pytest.mark.parametrize("visited", KINDS, indirect=True)
@@ -298,9 +295,9 @@ def test_a_curation_begins_with_an_offered_model_only(
     app = open_page("curate")
     app.text_input(key="curate-root").set_value(str(tmp_path)).run()
     monkeypatch.setattr(
-        "ui.widgets.curation_steps.choose_eye", lambda *_, **__: forged(listener)
+        "ui.widgets.curation_steps.choose_model", lambda *_, **__: forged(listener)
     )  # as a browser may send it
-    app.text_input(key="make-pictures").set_value(str(tmp_path / "pictures"))
+    app.text_input(key="make-images").set_value(str(tmp_path / "pictures"))
     app.text_input(key="make-folder").set_value(str(tmp_path / "work"))
     app.run()
     force(app, "make-begin")
@@ -314,7 +311,7 @@ def test_a_repair_is_started_with_an_offered_model_only(
     folder = generated_folder(tmp_path, 2)
     app = open_page("curate")
     app.text_input(key="curate-root").set_value(str(tmp_path)).run()
-    monkeypatch.setattr("ui.widgets.curation_steps.choose_mender", lambda *_, **__: "openai:gpt-4o")
+    monkeypatch.setattr("ui.widgets.curation_steps.choose_repair_model", lambda *_, **__: "openai:gpt-4o")
     app.session_state["curate-part"] = "steps"
     app.run()
     force(app, "make-go-repair")
@@ -364,7 +361,7 @@ def test_a_visitor_sees_their_own_transcripts_only(visited: str) -> None:
     assert WORDS not in html_of(app)
     search = visitor_of(app).keep("history", Search)
     search.picked = {theirs: "cat.png"}
-    app.session_state["history.delete"] = True
+    app.session_state["dialog.delete"] = True
     app.run()
     assert TranscriptStore().get(theirs).summary == WORDS
 

@@ -48,7 +48,7 @@ async def send(where: str, forged: str) -> None:
     async with Browser(where, "visitor", 1, Report(visitors=1, waves=1, questions=1, cores=1)) as browser:
         field = await browser.until(lambda: browser.find("text_input"), "the password")
         browser.states = {field.id: "open sesame"}
-        enter = await browser.until(lambda: browser.find("button", lambda one: one.label == "Enter"), "Enter")
+        enter = await browser.until(lambda: browser.find("button", lambda one: one.label == "Log in"), "Log in")
         await browser.rerun(trigger=enter.id)
         await browser.upload()
         start = await browser.until(

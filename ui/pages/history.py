@@ -1,4 +1,4 @@
-"""History: every transcript of the store; searched, opened again and gone on with, exported, deleted."""
+"""History: search, open, resume, export and delete stored transcripts."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import Final
 
 import streamlit as st
 
-from agents.text.export import KINDS, MIME, Kind, exported
+from agents.text.export import KINDS, Kind, exported
 from core.errors import StoreError, UsageError, printable
 from core.settings import get_settings
 from core.store.query import Names, TranscriptQuery, after, first_moment
 from core.store.transcripts import StoredCaption
+from ui.controls import act_button, button, close_dialog, dialog, dialog_value, download, header, note, open_dialog
 from ui.state.session import Visitor, visitor
 from ui.state.transcripts import store
-from ui.text import count, label, plain, told
-from ui.views.style import tag, text
-from ui.views.transcript_view import draw_go_on, draw_heading, draw_record, name_of
-from ui.widgets.attention import lead_to
+from ui.text import count, escape, label, plain, show_errors, tag
+from ui.views.transcript_view import draw_heading, draw_record, draw_resume, name_of
+from ui.widgets.attention import focus_on
 
-SHOWN: Final = 20  # transcripts on one page of the list
-MOST_EXPORTED: Final = 20_000  # at once: the file is made in memory
-ADDRESS: Final = "id"  # of a transcript, in the page's address: history?id=...
-STATES: Final = {
+PAGE_SIZE: Final = 20
+MAX_EXPORTED: Final = 20_000  # the file is made in memory
+ADDRESS: Final = "id"  # the parameter of a transcript's address, history?id=...
+TYPES: Final = {
     "complete": "Interview, complete",
     "stopped": "Interview, stopped",
     "failed": "Interview, failed",
@@ -44,7 +44,7 @@ _CSS: Final = """
 
 @dataclass
 class Search:
-    """What one visitor looks for; it outlives a reload."""
+    """One visitor's search and selection; they survive a reload."""
 
     words: str = ""
     vision: str = ""
@@ -52,57 +52,41 @@ class Search:
     status: str = ""
     since: date | None = None
     until: date | None = None
-    place: int = 0
-    """How many come before the first one on the page."""
+    page: int = 1
     picked: dict[str, str] = field(default_factory=dict)
-    """Ids that were selected, with what they are called."""
+    """Names of the selected transcripts by id."""
 
-    def wanted(self, me: Visitor) -> TranscriptQuery:
-        """As the store knows it; only one's own where not all may be seen. Raises UsageError."""
-        return TranscriptQuery(
-            self.words,
-            self.vision,
-            self.questioner,
-            self.status,
-            first_moment(self.since),
-            after(self.until),
-            own(me),
-        )
-
-    @property
-    def narrowed(self) -> bool:
-        """Whether anything is asked for."""
-        return bool(self.words.strip() or self.vision or self.questioner or self.status or self.since or self.until)
+    def query(self, me: Visitor) -> TranscriptQuery:
+        """The search, within the transcripts that the visitor may see. Raises UsageError."""
+        begin, end = first_moment(self.since), after(self.until)
+        return TranscriptQuery(self.words, self.vision, self.questioner, self.status, begin, end, visible_ids(me))
 
 
-def own(me: Visitor) -> frozenset[str] | None:
-    """The ids among which a visitor may look; None: among all."""
+def visible_ids(me: Visitor) -> frozenset[str] | None:
+    """The ids that a visitor may see; None: all."""
     return None if me.may_see("") else frozenset(me.transcripts)
 
 
 def page() -> None:
-    """Draw it."""
+    """Draw the page."""
     me = visitor()
     search = me.keep("history", Search)
     st.html(_CSS)
-    st.title("History")
+    total = store().count(TranscriptQuery(ids=visible_ids(me)))
+    header("History", f"{count(total, 'transcript')}, saved automatically. Open one to read or resume it.")
     if ADDRESS in st.query_params:
-        with told():
+        with show_errors():
             _opened(me, search, st.query_params[ADDRESS])
-        return
-    there = store().count(TranscriptQuery(ids=own(me)))
-    if not there:
-        st.info(
-            "There is no transcript yet. Interviews and chats are kept here by themselves.", icon=":material/history:"
-        )
-        return
-    st.write(f"{count(there, 'transcript')}, each kept when it was made. Open one to read it or to go on with it.")
-    _filters(me, search)
-    _list(me, search)
-    _delete_dialog(me, search)
+    elif total:
+        _filters(me, search)
+        with show_errors():
+            _list(me, search)
+        _delete_dialog(me, search)
+    else:
+        note("There is no transcript yet. Interviews and chats are saved here automatically.", "history")
 
 
-# --- looking for some ---------------------------------------------------------------------------------------------
+# --- search -------------------------------------------------------------------------------------------------------
 
 
 @st.cache_data(ttl=20, max_entries=4, show_spinner=False)
@@ -111,43 +95,38 @@ def _names(url: str) -> Names:
 
 
 def _filters(me: Visitor, search: Search) -> None:
-    names = _names(get_settings().database_url) if own(me) is None else Names(states=tuple(STATES))
+    names = _names(get_settings().database_url) if me.may_see("") else Names(states=tuple(TYPES))
     before = replace(search)
     search.words = st.text_input(
         "Search",
         search.words,
         key="history-words",
-        placeholder="words of the dialogue, the description or the file's name",
+        placeholder="words in the dialogue, the caption or the file name",
         icon=":material/search:",
         max_chars=200,
     )
-    more = any((search.vision, search.questioner, search.status, search.since, search.until))
-    with st.expander("Filters", icon=":material/filter_list:", expanded=more):
+    filtered = any((search.vision, search.questioner, search.status, search.since, search.until))
+    with st.expander("Filters", icon=":material/filter_list:", expanded=filtered):
         one, two, three = st.columns(3)
         with one:
-            search.vision = _one_of("Vision model", names.visions, search.vision, "history-vision")
+            search.vision = _filter("Vision model", names.visions, search.vision, "history-vision")
         with two:
-            search.questioner = _one_of("Questioner", names.questioners, search.questioner, "history-questioner")
+            search.questioner = _filter("Language model", names.questioners, search.questioner, "history-questioner")
         with three:
-            search.status = _one_of("Kind and status", names.states, search.status, "history-status", STATES)
+            search.status = _filter("Type and status", names.states, search.status, "history-status")
         first, last = st.columns(2)
         with first:
             search.since = st.date_input("From", search.since, key="history-since", format="YYYY-MM-DD")
         with last:
-            search.until = st.date_input("Until", search.until, key="history-until", format="YYYY-MM-DD")
-    if replace(search, place=before.place) != before:
-        search.place = 0
+            search.until = st.date_input("To", search.until, key="history-until", format="YYYY-MM-DD")
+    if search != before:
+        search.page = 1
 
 
-def _one_of(label: str, names: tuple[str, ...], chosen: str, key: str, words: dict[str, str] | None = None) -> str:
-    options = ["", *names, *([chosen] if chosen and chosen not in names else [])]
-    picked = st.selectbox(
-        label,
-        options,
-        index=options.index(chosen),
-        format_func=lambda name: (words or {}).get(name, name) if name else "any",
-        key=key,
-    )
+def _filter(label: str, names: tuple[str, ...], chosen: str, key: str) -> str:
+    options = list(dict.fromkeys(["", *names, chosen]))
+    place = options.index(chosen)
+    picked = st.selectbox(label, options, place, format_func=lambda name: TYPES.get(name, name) or "any", key=key)
     return picked or ""
 
 
@@ -155,78 +134,71 @@ def _one_of(label: str, names: tuple[str, ...], chosen: str, key: str, words: di
 
 
 def _list(me: Visitor, search: Search) -> None:
-    with told():
-        wanted = search.wanted(me)
-        total = store().count(wanted)
-        if search.place >= total:
-            search.place = max(0, (total - 1) // SHOWN * SHOWN)
-        found = store().find(wanted, SHOWN, search.place)
-        if not found:
-            st.info("Nothing fits. Take a word or a filter away.", icon=":material/search_off:")
-            return
-        _actions(search, wanted, total, found)
-        for one in found:
-            _item(search, one)
-        _pages(search, total)
+    query = search.query(me)
+    total = store().count(query)
+    pages = max(1, -(-total // PAGE_SIZE))
+    search.page = min(search.page, pages)
+    found = store().find(query, PAGE_SIZE, (search.page - 1) * PAGE_SIZE)
+    if not found:
+        note("No matching transcript. Remove a word or a filter.", "search_off")
+        return
+    _actions(search, query, total, found)
+    for one in found:
+        _item(search, one)
+    if pages > 1:
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="center"):
+            st.session_state["history-page"] = search.page
+            st.pagination(pages, key="history-page", on_change=_turn, args=(search,))
+            first, last = (search.page - 1) * PAGE_SIZE + 1, min(total, search.page * PAGE_SIZE)
+            st.html(f'<p class="iq-note" role="status">{first:,} to {last:,} of {total:,}</p>', width="content")
+
+
+def _turn(search: Search) -> None:
+    search.page = st.session_state["history-page"]
 
 
 def _item(search: Search, one: StoredCaption) -> None:
-    name = one.source or "no picture"
-    with st.container(border=True, gap="small", key=_place_of(one.id)):
+    name, key = one.source or "no image", f"history-pick-{one.id[:16]}"
+    with st.container(border=True, gap="small", key=_container(one.id)):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-            key = f"history-pick-{one.id[:16]}"
             st.session_state.setdefault(key, one.id in search.picked)
             st.checkbox(label(name, 60), key=key, on_change=_pick, args=(search, key, {one.id: name}))
-            with st.container(key=f"{_place_of(one.id)}-open", width="content"):
-                st.button(
-                    f"Open {label(name, 24)}",
-                    key=f"history-open-{one.id[:16]}",
-                    icon=":material/open_in_full:",
-                    on_click=_open,
-                    args=(one.id,),
-                )
-        st.html(f'<div class="iq-item"><p class="what">{text(one.text) or "(nothing)"}</p>{_facts_html(one)}</div>')
+            with st.container(key=f"{_container(one.id)}-open", width="content"):
+                text = f"Open {label(name, 24)}"
+                act_button(text, f"history-open-{one.id[:16]}", _open, one.id, icon="open_in_full")
+        when = one.created.astimezone().strftime("%Y-%m-%d %H:%M")
+        kind = tag(TYPES.get(one.status, one.status), "red" if one.status == "failed" else "")
+        models = ", ".join(filter(None, (one.vision, one.questioner)))
+        st.html(
+            f'<div class="iq-item"><p class="what">{escape(one.text) or "(nothing)"}</p><p class="iq-note">{kind}'
+            f'<time datetime="{one.created.isoformat()}">{when}</time>, {count(one.turns, "answer")}, '
+            f"{escape(models)}</p></div>"
+        )
 
 
-def _place_of(id: str) -> str:
-    """The container of a transcript in the list."""
+def _container(id: str) -> str:
+    """The key of a transcript's container in the list."""
     return f"history-item-{id[:16]}"
 
 
 def _open(id: str) -> None:
     st.query_params[ADDRESS] = id
-    lead_to("history-opened")
+    focus_on("history-opened")
 
 
 def _back(id: str) -> None:
-    """To the list, and to the place of the transcript in it."""
+    """Return to the transcript's place in the list."""
     st.query_params.pop(ADDRESS, None)
-    lead_to(f"{_place_of(id)}-open", control=True)
+    focus_on(f"{_container(id)}-open", control=True)
 
 
-def _facts_html(one: StoredCaption) -> str:
-    when = one.created.astimezone().strftime("%Y-%m-%d %H:%M")
-    kind = STATES.get(one.status, one.status)
-    who = f"{one.vision} saw, {one.questioner} asked" if one.vision else f"{one.questioner} asked"
-    bad = "red" if one.status == "failed" else ""
-    return (
-        f'<p class="iq-note">{tag(kind, bad)}<time datetime="{one.created.isoformat()}">{when}</time>, '
-        f"{count(one.turns, 'answer')}, {text(who)}</p>"
-    )
-
-
-def _pick(search: Search, key: str, them: dict[str, str]) -> None:
-    for id, name in them.items():
-        if st.session_state.get(key):
+def _pick(search: Search, key: str, names: dict[str, str]) -> None:
+    """Select or deselect transcripts, as the checkbox `key` says."""
+    for id, name in names.items():
+        search.picked.pop(id, None)
+        if st.session_state[key]:
             search.picked[id] = name
-        else:
-            search.picked.pop(id, None)
-
-
-def _pick_all(search: Search, key: str, them: dict[str, str]) -> None:
-    _pick(search, key, them)
-    for id in them:
-        st.session_state[f"history-pick-{id[:16]}"] = id in search.picked
+        st.session_state[f"history-pick-{id[:16]}"] = bool(st.session_state[key])
 
 
 def _pick_none(search: Search) -> None:
@@ -235,157 +207,101 @@ def _pick_none(search: Search) -> None:
     search.picked.clear()
 
 
-def _actions(search: Search, wanted: TranscriptQuery, total: int, found: list[StoredCaption]) -> None:
+def _actions(search: Search, query: TranscriptQuery, total: int, found: list[StoredCaption]) -> None:
     picked = len(search.picked)
-    here = {one.id: one.source or "no picture" for one in found}
+    here = {one.id: one.source or "no image" for one in found}
     with st.container(horizontal=True, vertical_alignment="center", key="history-actions"):
-        all_key = f"history-all-{search.place}"
-        st.session_state[all_key] = all(id in search.picked for id in here)
-        st.checkbox("Select this page", key=all_key, on_change=_pick_all, args=(search, all_key, here))
+        key = f"history-all-{search.page}"
+        st.session_state[key] = all(id in search.picked for id in here)
+        st.checkbox("Select this page", key=key, on_change=_pick, args=(search, key, here))
         if picked:
-            st.button(
-                f"Select none ({picked})",
-                key="history-none",
-                icon=":material/deselect:",
-                on_click=_pick_none,
-                args=(search,),
-                type="tertiary",
-            )
-        what = f"{picked} selected" if picked else "it" if total == 1 else f"all {total:,}"
-        with st.popover(f"Export {what}", icon=":material/download:"):
-            _exports(search, wanted, picked or total)
-        if st.button(
-            f"Delete {picked} selected" if picked else "Delete",
-            key="history-delete",
-            icon=":material/delete:",
-            disabled=not picked,
-            help=None if picked else "Select some first",
-        ):
-            st.session_state["history.delete"] = True
+            text = f"Clear selection ({picked})"
+            act_button(text, "history-none", _pick_none, search, icon="deselect", type="tertiary")
+        with st.popover(f"Export {picked} selected" if picked else f"Export all {total:,}", icon=":material/download:"):
+            _exports(search, query, picked or total)
+        text, about = (f"Delete {picked} selected", None) if picked else ("Delete", "Select transcripts first")
+        act_button(text, "history-delete", open_dialog, "delete", icon="delete", disabled=not picked, help=about)
 
 
-def _exports(search: Search, wanted: TranscriptQuery, number: int) -> None:
-    if number > MOST_EXPORTED:
-        st.info(f"More than {MOST_EXPORTED:,} at once are too many for a browser; narrow the search by a date.")
+def _exports(search: Search, query: TranscriptQuery, number: int) -> None:
+    if number > MAX_EXPORTED:
+        note(f"At most {MAX_EXPORTED:,} can be exported at once; narrow the search, for example by date.", "download")
         return
-    # What was selected counts, however it was found.
-    chosen = TranscriptQuery(ids=_within(wanted, search)) if search.picked else wanted
+    chosen = TranscriptQuery(ids=_visible_picked(query.ids, search)) if search.picked else query
     for kind, title in KINDS.items():
-        st.download_button(
-            title,
-            partial(_file, chosen, kind),
-            f"transcripts.{kind}",
-            MIME[kind],
-            key=f"history-export-{kind}",
-            on_click="ignore",
-            width="stretch",
-        )
-    st.caption("JSON Lines loses nothing; CSV and Parquet are tables with one row for each.")
+        download(title, partial(_file, chosen, kind), f"transcripts.{kind}", f"history-export-{kind}", width="stretch")
+    st.caption("JSON Lines is lossless; CSV and Parquet have one row per transcript.")
 
 
 def _file(chosen: TranscriptQuery, kind: Kind) -> bytes:
     return exported(store().records(chosen), kind)
 
 
-def _within(wanted: TranscriptQuery, search: Search) -> frozenset[str]:
-    """What is selected, and may be seen."""
-    return frozenset(search.picked) if wanted.ids is None else frozenset(search.picked) & wanted.ids
-
-
-def _pages(search: Search, total: int) -> None:
-    if total <= SHOWN:
-        return
-    last = (total - 1) // SHOWN * SHOWN
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="center"):
-        for label, icon, place in (
-            ("Newest", ":material/first_page:", 0),
-            ("Newer", ":material/chevron_left:", max(0, search.place - SHOWN)),
-        ):
-            _turn_to(search, label, icon, place)
-        words = f"{search.place + 1:,} to {min(total, search.place + SHOWN):,} of {total:,}"
-        st.html(f'<p class="iq-note" role="status">{words}</p>', width="content")
-        for label, icon, place in (
-            ("Older", ":material/chevron_right:", min(last, search.place + SHOWN)),
-            ("Oldest", ":material/last_page:", last),
-        ):
-            _turn_to(search, label, icon, place)
-
-
-def _turn_to(search: Search, label: str, icon: str, place: int) -> None:
-    if st.button(label, key=f"history-{label.lower()}", icon=icon, disabled=place == search.place):
-        search.place = place
-        st.rerun()
-
-
-# --- deleting -----------------------------------------------------------------------------------------------------
-
-
-def _forget_delete() -> None:
-    st.session_state.pop("history.delete", None)
+def _visible_picked(visible: frozenset[str] | None, search: Search) -> frozenset[str]:
+    """The selected transcripts that the visitor may see."""
+    return frozenset(search.picked) if visible is None else visible & search.picked.keys()
 
 
 def _delete_dialog(me: Visitor, search: Search) -> None:
-    if not st.session_state.get("history.delete"):
-        return
-    if not search.picked:
-        _forget_delete()
+    if not dialog_value("delete") or not search.picked:
+        close_dialog("delete")
         return
 
-    @st.dialog("Delete for good?", on_dismiss=_forget_delete)
     def ask() -> None:
         names = list(search.picked.values())
         few = ", ".join(plain(name, 40) for name in names[:5]) + (f" and {len(names) - 5} more" if names[5:] else "")
         st.write(f"{count(len(names), 'transcript')}: {few}. This cannot be undone; export them first if in doubt.")
         with st.container(horizontal=True):
-            if st.button("Delete", type="primary", key="history-delete-yes", icon=":material/delete_forever:"):
-                with told():
-                    mine = _within(TranscriptQuery(ids=own(me)), search)
-                    gone = store().delete_all(mine)
+            if button("Delete", "history-delete-yes", icon="delete_forever", type="primary"):
+                with show_errors():
+                    mine = _visible_picked(visible_ids(me), search)
+                    deleted = store().delete_all(mine)
                     _pick_none(search)
-                    _forget_delete()
+                    close_dialog("delete")
                     if st.query_params.get(ADDRESS, "") in mine:
                         st.query_params.pop(ADDRESS, None)
-                    st.toast(f"{count(gone, 'transcript')} deleted.", icon=":material/delete:")
+                    st.toast(f"{count(deleted, 'transcript')} deleted.", icon=":material/delete:")
                     st.rerun()
-            if st.button("Keep", key="history-delete-no"):
-                _forget_delete()
+            if button("Cancel", "history-delete-no"):
+                close_dialog("delete")
                 st.rerun()
 
-    ask()
+    dialog("delete", "Delete permanently?", ask)
 
 
-# --- one of them --------------------------------------------------------------------------------------------------
+# --- one transcript -----------------------------------------------------------------------------------------------
 
 
-def _opened(me: Visitor, search: Search, given: str) -> None:
-    id = _id_of(me, given)
-    st.button("Back to the list", key="history-back", icon=":material/arrow_back:", on_click=_back, args=(id or given,))
+def _opened(me: Visitor, search: Search, address: str) -> None:
+    id = _id_of(me, address)
+    act_button("Back to the list", "history-back", _back, id or address, icon="arrow_back")
     if id is None:
-        raise UsageError(f"there is no transcript '{printable(given, 80)}' that you may read; choose one in the list")
+        shown = printable(address, 80)
+        raise UsageError(f"there is no transcript '{shown}' that you may read; choose one in the list")
     record = store().get_record(id)
-    name = name_of(record) or "no picture"
+    name = name_of(record) or "no image"
     st.set_page_config(page_title=f"{printable(name, 60)} · Inquisight")
     with st.container(key="history-opened"):
         draw_heading(record)
-        with st.container(horizontal=True):
-            draw_go_on(me, record)
-            if st.button("Delete", key="history-delete-this", icon=":material/delete:"):
+        with st.container(horizontal=True), show_errors():
+            draw_resume(me, record)
+            if button("Delete", "history-delete-this", icon="delete"):
                 _pick_none(search)
                 search.picked[record.id] = name
-                st.session_state["history.delete"] = True
+                open_dialog("delete")
         draw_record(me, record)
     _delete_dialog(me, search)
 
 
-def _id_of(me: Visitor, given: str) -> str | None:
-    """The whole id that begins so, among those that the visitor may see; None where there is none, or several."""
-    beginning = given.strip().lower()
-    if not re.fullmatch(r"[0-9a-f]{1,64}", beginning):
+def _id_of(me: Visitor, address: str) -> str | None:
+    """The id that starts with `address`, among those the visitor may see; None if there is none, or several."""
+    start = address.strip().lower()
+    if not re.fullmatch(r"[0-9a-f]{1,64}", start):
         return None
-    mine = own(me)
-    if mine is None:
+    visible = visible_ids(me)
+    if visible is None:
         with suppress(StoreError):
-            return store().get_record(beginning).id
+            return store().get_record(start).id
         return None
-    found = [id for id in mine if id.startswith(beginning)]
+    found = [id for id in visible if id.startswith(start)]
     return found[0] if len(found) == 1 else None

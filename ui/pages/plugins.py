@@ -1,4 +1,4 @@
-"""Plugins and models: what is registered and from where, what failed and why, what it can do, whether it fits."""
+"""Plugins and models: what is registered, what failed to load, where weights are, and whether they fit this machine."""
 
 from __future__ import annotations
 
@@ -8,51 +8,41 @@ import streamlit as st
 
 from agents.llm.capabilities import eye_abilities
 from core.hardware import Machine, ModelFiles, find_weights, fits, this_machine
-from core.registry import Registry, get_registry
+from core.registry import get_registry
 from core.settings import get_settings
+from ui.controls import header
 from ui.state.model_choice import SUGGESTED, Kind, blocked
 from ui.state.models import models
-from ui.state.training_tools import may_enter
-from ui.text import complete, count, plain, size, told
-from ui.views.style import tag, text
+from ui.text import count, escape, plain, sentence, show_errors, size, tag
+from ui.widgets.server_folder import may_enter
 
 if TYPE_CHECKING:
     from core.entries import Entry
 
-_KINDS = (
-    ("vision backend", "Vision models", ":material/visibility:"),
-    ("questioner", "Language models", ":material/forum:"),
-    ("trainer", "Trainings", ":material/model_training:"),
-)
-
 
 def page() -> None:
-    """Draw it."""
+    """Draw the page."""
     if not may_enter():
         return
-    st.title("Plugins and models")
-    registry = get_registry()
-    machine = _machine()
-    _problems(registry)
-    _this_machine(machine)
-    _loaded()
-    tables: dict[str, dict[str, Entry]] = {
-        "vision backend": registry.vision_backends,
-        "questioner": registry.questioners,
-        "trainer": registry.trainers,
-    }
-    for kind, title, icon in _KINDS:
-        table = tables[kind]
-        st.subheader(f"{icon} {title}", anchor=False)
-        if not table:
-            st.caption("None is registered.")
-        for _, entry in sorted(table.items()):
-            _entry(entry, machine)
-        if kind == "questioner":
-            _providers()
+    header("Plugins and models", "The models and training recipes that Inquisight can use on this machine.")
+    registry, machine = get_registry(), _machine()
+    if registry.problems:
+        st.subheader(":material/error: Failed to load", anchor=False)
+    for problem in registry.problems:
+        package, error = plain(problem.distribution), plain(sentence(problem.error))
+        st.error(f"**{plain(problem.plugin)}** from the package {package}: {error}")
+    _draw_machine(machine)
+    _draw_loaded()
+    _draw_entries(":material/visibility: Vision models", registry.vision_backends, machine, "vision")
+    _draw_entries(":material/forum: Language models", registry.questioners, machine, "questioner")
+    for spec in SUGGESTED:
+        with st.container(border=True):
+            st.markdown(f"**{plain(spec)}**")
+            _draw_state("questioner", spec)
+    _draw_entries(":material/model_training: Trainers", registry.trainers, machine)
     st.caption(
-        "Any LangChain chat model can ask as well: choose it as provider:model, such as openai:gpt-4o-mini. "
-        "A plugin is a package with an entry point of the group inquisight; see docs/plugins.md."
+        "Any LangChain chat model can be the language model: choose it as provider:model, such as openai:gpt-4o-mini. "
+        "A plugin is a package with an entry point in the group inquisight; see docs/plugins.md."
     )
 
 
@@ -61,104 +51,78 @@ def _machine() -> Machine:
     return this_machine(get_settings().home)
 
 
-def _problems(registry: Registry) -> None:
-    if not registry.problems:
-        return
-    st.subheader(":material/error: Left out", anchor=False)
-    for problem in registry.problems:
-        st.error(
-            f"**{plain(problem.plugin)}** of the package {plain(problem.distribution)}: "
-            f"{plain(complete(problem.error))}"
-        )
-
-
-def _this_machine(machine: Machine) -> None:
+def _draw_machine(machine: Machine) -> None:
     with st.container(horizontal=True, key="machine"):
-        st.metric("Processor cores", machine.cores)
-        st.metric("Memory free", size(machine.free), f"of {size(machine.total)}", delta_color="off", delta_arrow="off")
-        st.metric("Disk free", size(machine.disk_free))
-        for card in machine.gpus:
-            st.metric(card.name, size(card.free), f"of {size(card.total)}", delta_color="off", delta_arrow="off")
+        st.metric("CPU cores", machine.cores)
+        memory = [("Free memory", machine.free, machine.total)]
+        for name, free, total in memory + [(card.name, card.free, card.total) for card in machine.gpus]:
+            st.metric(name, size(free), f"of {size(total)}", delta_color="off", delta_arrow="off")
+        st.metric("Free disk", size(machine.disk_free))
         if not machine.gpus:
-            st.metric("Graphics card", "none")
+            st.metric("GPU", "none")
 
 
-def _loaded() -> None:
+def _draw_loaded() -> None:
     loaded = models().loaded()
     if not loaded:
-        st.caption("No model is loaded; one is when it is first used, once for all visitors.")
+        st.caption("No model is loaded; each is loaded on first use, once for all visitors.")
         return
-    st.subheader(":material/memory: Loaded now", anchor=False)
-    for spec, one in loaded.items():
-        about = ", ".join(f"{name}: {value}" for name, value in one.describe().items() if name != "name")
-        waiting = one.line.length
-        state = f"{count(waiting, 'request')} in its line" if waiting else "idle"
-        st.write(f"**{plain(spec)}** ({state}). {plain(about)}")
+    st.subheader(":material/memory: Loaded", anchor=False)
+    for spec, model in loaded.items():
+        about = ", ".join(f"{name}: {value}" for name, value in model.describe().items() if name != "name")
+        waiting = model.queue.length
+        st.write(f"**{plain(spec)}** ({count(waiting, 'request') if waiting else 'idle'}). {plain(about)}")
 
 
-def _entry(entry: Entry, machine: Machine) -> None:
-    with st.container(border=True):
-        kind: Kind | None = {"vision backend": "eye", "questioner": "questioner"}.get(entry.kind)  # type: ignore[assignment]
-        missing = _missing(kind, entry.name) if kind is not None else ""
-        st.markdown(f"**{plain(entry.name)}** from the package {plain(entry.distribution)}")
-        if entry.description:
-            st.write(plain(complete(entry.description)))
-        abilities = eye_abilities(entry.capabilities)
-        if abilities:
-            st.caption("Can: " + plain(", ".join(abilities)))
-        if kind is not None:
-            _state(entry.name, missing)
-        if entry.extra:
-            st.caption(plain(f"Its optional part: pip install '{entry.extra}'"))
-        if entry.kind == "vision backend":
-            _weights(entry, machine)
-
-
-def _missing(kind: Kind, spec: str) -> str:
-    return blocked(**{"vision" if kind == "eye" else "questioner": [spec]})
-
-
-def _state(spec: str, missing: str) -> None:
-    """Whether it can be used as it is named, else what to do."""
-    if missing:
-        st.html(f"<p>{tag('not ready', 'red')} {text(missing)}</p>")
-    else:
-        st.html(f"<p>{tag('ready')} as <code>{text(spec)}</code></p>")
-
-
-def _providers() -> None:
-    """Language models of providers, each with what it still needs."""
-    for spec in SUGGESTED.values():
+def _draw_entries(title: str, entries: dict[str, Entry], machine: Machine, kind: Kind | None = None) -> None:
+    st.subheader(title, anchor=False)
+    if not entries:
+        st.caption("None is registered.")
+    for _, entry in sorted(entries.items()):
         with st.container(border=True):
-            st.markdown(f"**{plain(spec)}**")
-            _state(spec, _missing("questioner", spec))
+            st.markdown(f"**{plain(entry.name)}** from the package {plain(entry.distribution)}")
+            if entry.description:
+                st.write(plain(sentence(entry.description)))
+            if abilities := eye_abilities(entry.capabilities):
+                st.caption("Capabilities: " + plain(", ".join(abilities)))
+            if kind is not None:
+                _draw_state(kind, entry.name)
+            if entry.extra:
+                st.caption(plain(f"Optional dependencies: pip install '{entry.extra}'"))
+            if kind == "vision":
+                _draw_weights(entry, machine)
 
 
-def _weights(entry: Entry, machine: Machine) -> None:
+def _draw_state(kind: Kind, spec: str) -> None:
+    """Whether a model can be used under this name, else what to do."""
+    if missing := blocked(**{kind: [spec]}):
+        st.html(f"<p>{tag('not ready', 'red')} {escape(missing)}</p>")
+    else:
+        st.html(f"<p>{tag('ready')} as <code>{escape(spec)}</code></p>")
+
+
+def _draw_weights(entry: Entry, machine: Machine) -> None:
     spec = get_settings().vision
     weights = find_weights(entry, spec if spec.partition(":")[0] == entry.name else "")
     if weights.where is not None:
-        _show_weights(weights, machine)
-    else:
-        given = st.text_input(
-            f"Directory or model for {entry.name}",
-            key=f"weights-{entry.name}",
-            placeholder="a folder, or a model's name",
-            help="Checks whether it can be used and fits; nothing is loaded or downloaded",
-        )
-        if given.strip():
-            with told():
-                named = f"{entry.name}:{given.strip()}"
-                _state(named, _missing("eye", named))
-                _show_weights(find_weights(entry, named), machine)
+        _draw_files(weights, machine)
+        return
+    about = "Checks whether it can be used and fits; nothing is loaded or downloaded"
+    name = f"Directory or model for {entry.name}"
+    typed = st.text_input(name, key=f"weights-{entry.name}", placeholder="a folder, or a model name", help=about)
+    if typed.strip():
+        with show_errors():
+            spec = f"{entry.name}:{typed.strip()}"
+            _draw_state("vision", spec)
+            _draw_files(find_weights(entry, spec), machine)
 
 
-def _show_weights(weights: ModelFiles, machine: Machine) -> None:
-    fit = fits(weights, machine)
+def _draw_files(weights: ModelFiles, machine: Machine) -> None:
     if weights.where is None or not weights.nbytes:
         st.caption(f"Weights: {plain(weights.note)}" + (f" ({plain(weights.where)})" if weights.where else ""))
         return
+    fit = fits(weights, machine)
     parameters = f", {weights.parameters / 1e6:,.1f} million parameters" if weights.parameters else ""
     st.caption(f"Weights: {plain(weights.where)} ({size(weights.nbytes)}{parameters})")
-    icon = ":material/check_circle:" if fit.ok else ":material/warning:"
-    st.caption(f"{icon} {'Fits' if fit.ok else 'Does not fit'}: {plain(fit.words)}.")
+    icon, words = ("check_circle", "Fits") if fit.ok else ("warning", "Does not fit")
+    st.caption(f":material/{icon}: {words}: {plain(fit.words)}.")

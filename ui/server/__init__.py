@@ -1,1 +1,1 @@
-"""The script that Streamlit runs, and its start. Apart from `ui/pages`, which Streamlit would take for scripts."""
+"""The Streamlit script and its server process; apart from `ui/pages`, whose files Streamlit would take for scripts."""

@@ -1,11 +1,11 @@
-"""The server process of the dashboard: `streamlit run ...`, without a traceback where Ctrl-C comes while it starts."""
+"""The server process of the dashboard: `streamlit run ...`, which ends without a traceback on an early Ctrl-C."""
 
 from __future__ import annotations
 
 if __name__ == "__main__":
     from core.launch import guard
 
-    guard()  # until the server sets handlers of its own
+    guard()  # until the server sets its handlers
 
     from streamlit.web.cli import main
 

@@ -1,1 +1,1 @@
-"""What outlives a rerun: visitors, their pictures, jobs, shared models, transcripts."""
+"""The state of visitors, across reruns and reloads: uploads, jobs, shared models, transcripts."""

@@ -1,8 +1,8 @@
-"""A visitor's interviews: the pictures of the page, the models that talk about them, and a job for each picture."""
+"""A visitor's interviews: the images of the page Interview, and a job for each; also the columns of Compare."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -11,242 +11,239 @@ from agents.interview.events import Failed
 from agents.interview.live import InterviewState, LiveInterview
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
-from core.errors import InquisightError, UsageError
+from core.errors import BackendError, InquisightError, UsageError
 from core.net.remote import for_all
 from core.settings import get_settings
-from ui.state.jobs import Job, queue_words
+from ui.state.items import LiveItem
+from ui.state.jobs import Job, busiest, job_status
 from ui.state.model_choice import require
-from ui.state.models import eye, questioner
+from ui.state.models import models
 from ui.state.transcripts import saver
 from ui.text import count
 
 if TYPE_CHECKING:
     from core.images.picture import Picture
     from core.records import Caption, PictureInfo
-    from ui.state.pictures import Held
+    from ui.state.images import UploadedImage
     from ui.state.session import Visitor
 
-MOST_ROUNDS: Final = 30
+MAX_ROUNDS: Final = 30
 DOING: Final = {
-    "looking": "looking at the picture",
-    "asking": "thinking of a question",
-    "answering": "looking for the answer",
-    "summarising": "writing the description",
+    "looking": "encoding the image",
+    "asking": "writing a question",
+    "answering": "answering the question",
+    "summarising": "writing the caption",
 }
 
 
 @dataclass
 class InterviewSettings:
-    """Who talks, and how."""
+    """The models and options of new interviews."""
 
     vision: str = field(default_factory=lambda: get_settings().vision)
     questioner: str = field(default_factory=lambda: get_settings().questioner)
-    rounds: int = field(default_factory=lambda: min(MOST_ROUNDS, get_settings().rounds))
+    rounds: int = field(default_factory=lambda: min(MAX_ROUNDS, get_settings().rounds))
     context: int = field(default_factory=lambda: get_settings().context)
     seed: int | None = field(default_factory=lambda: get_settings().seed)
     language: str = ""
 
     def options(self) -> InterviewOptions:
-        """For the interview. Raises UsageError."""
+        """The options of the interview. Raises UsageError."""
         return InterviewOptions(rounds=self.rounds, context=self.context, language=self.language.strip() or None)
 
 
-def state_of(view: InterviewState, job: Job | None) -> str:
-    """One interview's state in a word: new, waiting, talking, stopped, failed or finished."""
-    if job is not None and job.active:
-        return "waiting" if job.state == "waiting" else "talking"
-    if job is not None and job.state in ("stopped", "failed") and view.state in ("new", "running"):
-        return job.state
-    return {"complete": "finished", "running": "talking"}.get(view.state, view.state)
-
-
-def progress_of(view: InterviewState, rounds: int) -> str:
-    """How far an interview is: "question 3 of 8", "3 answers"; "" before the first question."""
-    if view.state == "running" and (view.turns or view.asked):
-        if view.doing == "summarising":
-            return DOING["summarising"]
-        own = sum(turn.asked_by == "person" for turn in view.turns) + (view.asked_by == "person")
-        return f"question {min(len(view.turns) + 1, rounds + own)} of {rounds + own}"
-    return count(len(view.turns), "answer") if view.turns else ""
-
-
 @dataclass(eq=False)
-class InterviewItem:
-    """A picture on the page, and the interview about it with a job of its own."""
+class InterviewItem(LiveItem):
+    """An image, the interview about it by two models, and the job that runs it."""
 
     info: PictureInfo
-    held: Held | None
-    steered: LiveInterview | None = None
+    upload: UploadedImage | None
+    vision: str = ""
+    questioner: str = ""
+    live: LiveInterview | None = None
     job: Job | None = None
     removed: bool = False
     before: LiveInterview | None = None
-    """The interview that the present one replaces, there again where that is stopped before it began."""
-
-    @property
-    def key(self) -> str:
-        """Begins the names of the widgets that belong to it."""
-        return self.info.sha256[:12]
+    """The interview that the present one replaces; restored if the job is stopped before its turn."""
+    failed_model: str | None = None
+    """The model whose error every other interview with it would meet."""
 
     @property
     def view(self) -> InterviewState:
-        """How its interview stands."""
-        return self.steered.view if self.steered else InterviewState()
-
-    @property
-    def active(self) -> bool:
-        """Whether a job is at work on it, or will be."""
-        return self.job is not None and self.job.active
+        """The state of its interview."""
+        return self.live.view if self.live else InterviewState()
 
     @property
     def state(self) -> str:
-        """In a word, for the list of pictures; see `state_of`, and removed."""
-        return "removed" if self.removed else state_of(self.view, self.job)
+        """One of new, waiting, running, stopped, failed, finished and removed."""
+        job, state = self.job, self.view.state
+        if self.removed:
+            return "removed"
+        if job is not None and job.active:
+            return "waiting" if job.state == "waiting" else "running"
+        if job is not None and job.state in ("stopped", "failed") and state in ("new", "running"):
+            return job.state
+        return "finished" if state == "complete" else state
 
     @property
     def progress(self) -> str:
-        """In a few words, for the list of pictures: its state, how far it is, how many come before it."""
-        state, view = self.state, self.view
+        """How far the interview is: "question 3 of 8", "3 answers"; "" before the first question."""
+        view = self.view
+        if view.state != "running" or self.live is None or not (view.turns or view.asked):
+            return count(len(view.turns), "answer") if view.turns else ""
+        if view.doing == "summarising":
+            return DOING["summarising"]
+        own = sum(turn.asked_by == "person" for turn in view.turns) + (view.asked_by == "person")
+        total = self.live.options.rounds + own
+        return f"question {min(len(view.turns) + 1, total)} of {total}"
+
+    @property
+    def status(self) -> str:
+        """State and progress, for the list of images."""
+        state = self.state
         if state == "waiting" and self.job is not None:
-            return queue_words(self.job)
+            return job_status(self.job)
         if state == "new":
             return "not started"
-        more = "loading" if state == "talking" and view.state != "running" else self._how_far()
-        return f"{state}, {more}" if more else state
-
-    def _how_far(self) -> str:
-        return progress_of(self.view, self.steered.options.rounds) if self.steered is not None else ""
+        progress = "loading" if state == "running" and self.view.state != "running" else self.progress
+        return f"{state}, {progress}" if progress else state
 
     @property
     def stem(self) -> str:
-        """The beginning of the name of a download."""
-        return self.held.stem if self.held else "interview"
+        """The file name of downloads, without suffix."""
+        return self.upload.stem if self.upload else "interview"
 
     def open(self) -> Picture:
-        """Its pixels. Raises UsageError where only the transcript is there."""
-        if self.held is None:
-            raise UsageError("add the same picture again first; it is not kept with the interview")
-        return self.held.open()
+        """Decode the image. Raises UsageError if only the transcript is there."""
+        if self.upload is None:
+            raise UsageError("add the same image again first; it is not stored with the interview")
+        return self.upload.open()
 
     def stop(self) -> None:
-        """Stop its interview alone, or take it out of the queue."""
+        """Stop this interview alone, or take it out of the queue."""
         if self.job is not None and self.job.active:
             self.job.stop()
             if not self.job.active:
-                self.steered, self.job = self.before, None
+                self.live, self.job = self.before, None
 
 
 class InterviewPageState:
-    """What one visitor has on the page Interview; it outlives a reload."""
+    """The state of the page Interview for one visitor; it survives a reload."""
 
     def __init__(self) -> None:
         self.items: dict[str, InterviewItem] = {}
-        self.setting = InterviewSettings()
+        self.settings = InterviewSettings()
         self.picked: str | None = None
-        """The picture that the visitor chose to see; None: the one that is being talked about."""
-        self.uploads = 0
+        """The image that the visitor chose to see; None: the one whose interview runs."""
         self._shown: str | None = None
 
     @property
     def item(self) -> InterviewItem | None:
-        """The picture to show: the chosen one, else the one that is being talked about, else the newest."""
+        """The image to show: the chosen one, else the one whose interview runs, else the newest."""
         if self.picked in self.items:
             self._shown = self.picked
-        elif talking := next((id for id, one in self.items.items() if one.state == "talking"), None):
-            self._shown = talking
+        elif running := next((id for id, one in self.items.items() if one.state == "running"), None):
+            self._shown = running
         if self._shown not in self.items:
             self._shown = next(reversed(self.items), None)
         return self.items[self._shown] if self._shown is not None else None
 
     @property
     def job(self) -> Job | None:
-        """A job that works, or else one that waits."""
-        jobs = [one.job for one in self.items.values() if one.job is not None and one.job.active]
-        return next((job for job in jobs if job.state != "waiting"), jobs[0] if jobs else None)
+        """An active job of any image."""
+        return busiest(one.job for one in self.items.values())
 
-    def sign(self) -> Hashable:
-        """Another value whenever a picture is in another state, or another one is to be shown."""
+    def version(self) -> Hashable:
+        """A value that changes with the state of any image and with the image to show."""
         shown = self.item
         return shown.key if shown else "", tuple((one.key, one.state) for one in self.items.values())
 
     def pick(self, id: str | None) -> None:
-        """Show that picture from now on; None: follow the interviews."""
+        """Show that image; None: follow the interviews."""
         self.picked = id
 
-    def put(self, held: Held) -> None:
-        """A new picture; one that is there already keeps its interview. What is being talked about stays in view."""
-        if held.id in self.items:
-            self.items[held.id].held = held
+    def put(self, upload: UploadedImage) -> None:
+        """Add an image, and show it unless an interview runs; an image that is there keeps its interview."""
+        if upload.id in self.items:
+            self.items[upload.id].upload = upload
         else:
-            self.items[held.id] = InterviewItem(held.info, held)
+            self.items[upload.id] = InterviewItem(upload.info, upload)
         if self.job is None:
-            self.picked, self._shown = None, held.id
+            self.picked, self._shown = None, upload.id
 
     def remove(self, item: InterviewItem) -> None:
-        """Take a picture away, and stop its interview; the others go on."""
+        """Remove an image and stop its interview; the others continue."""
         item.removed = True
         item.stop()
         self.items.pop(item.info.sha256, None)
 
     def stop(self) -> None:
-        """Stop all interviews, those that wait first."""
+        """Stop all interviews, waiting ones first."""
         for item in reversed(list(self.items.values())):
             item.stop()
 
-    def open_again(self, caption: Caption, held: Held | None, me: Visitor) -> None:
-        """A kept interview, to be read and gone on with; without its picture it can only be read. Raises UsageError."""
+    def reopen(self, caption: Caption, upload: UploadedImage | None, me: Visitor) -> None:
+        """Add a stored interview, to read and, with its image, to resume. Raises UsageError."""
         prompts = Prompts.load()
         if caption.options.get("prompts", prompts.sha256) != prompts.sha256:
-            raise UsageError(
-                "this interview was begun with prompts of your own; go on with `inquisight caption --resume`"
-            )
+            raise UsageError("this interview used your own prompts; resume it with `inquisight caption --resume`")
         known = {key: caption.options[key] for key in ("rounds", "context", "language") if key in caption.options}
-        item = InterviewItem(caption.picture, held)
         names = caption.vision.get("name", ""), caption.questioner.get("name", "")
-        item.steered = _steered(me, item, *names, InterviewOptions(**known), caption.seed, caption)
+        item = InterviewItem(caption.picture, upload, *names)
+        item.live = _live(me, item, InterviewOptions(**known), caption.seed, caption)
         earlier = self.items.get(item.info.sha256)
         if earlier is not None and earlier.active:
-            raise UsageError("this picture is being talked about; wait for the end, or stop it")
+            raise UsageError("an interview about this image is running; wait for it, or stop it")
         self.items[item.info.sha256] = item
         self.pick(item.info.sha256)
 
 
-def desk_of(me: Visitor) -> InterviewPageState:
-    """The visitor's desk; the page History puts interviews on it with `open_again`."""
+def page_state(me: Visitor) -> InterviewPageState:
+    """The visitor's state of the page Interview."""
     return me.keep("interview", InterviewPageState)
 
 
-def begin(me: Visitor, items: list[InterviewItem], setting: InterviewSettings) -> None:
-    """Interview `items` anew, one after the other, each in a job of its own. Raises UsageError."""
-    options = setting.options()
-    require(vision=[setting.vision], questioner=[setting.questioner])
+def begin(me: Visitor, items: Sequence[InterviewItem], settings: InterviewSettings) -> None:
+    """Start new interviews about `items`, one after the other. Raises UsageError."""
+    options = settings.options()
+    require(vision=[settings.vision], questioner=[settings.questioner])
     for item in items:
         if not item.active:
-            item.before = item.steered
-            item.steered = _steered(me, item, setting.vision, setting.questioner, options, setting.seed)
-            work = partial(_drive, items, item, item.steered)
-            item.job = me.jobs.start("interview", item.info.source, work, queue="interview")
+            item.vision, item.questioner = settings.vision, settings.questioner
+            start(me, item, items, options, settings.seed, queue="interview")
 
 
-def go_on(me: Visitor, item: InterviewItem) -> None:
-    """Take up an interview that has stopped, or see to what was wished; nothing while it is going on. UsageError."""
-    if item.steered is not None and not item.active:
-        item.job = me.jobs.start("interview", item.info.source, partial(_drive, [item], item, item.steered))
-
-
-def _steered(
+def start(
     me: Visitor,
     item: InterviewItem,
-    sees: str,
-    asks: str,
+    group: Sequence[InterviewItem],
     options: InterviewOptions,
     seed: int | None,
-    earlier: Caption | None = None,
+    *,
+    queue: str,
+) -> None:
+    """Start a new interview. An error that others of `group` with the same model would meet stops them."""
+    item.before, item.failed_model = item.live, None
+    item.live = _live(me, item, options, seed)
+    item.job = me.jobs.start(item.info.source, partial(drive, group, item), queue=queue)
+
+
+def resume(me: Visitor, item: InterviewItem) -> None:
+    """Resume an ended interview, or apply its pending requests; do nothing while it runs. Raises UsageError."""
+    if item.live is not None and not item.active:
+        item.failed_model = None
+        item.job = me.jobs.start(item.info.source, partial(drive, [item], item))
+
+
+def _live(
+    me: Visitor, item: InterviewItem, options: InterviewOptions, seed: int | None, earlier: Caption | None = None
 ) -> LiveInterview:
+    vision, questioner = item.vision, item.questioner
     return LiveInterview(
         item.info,
         item.open,
-        lambda: eye(sees),
-        lambda: questioner(asks, seed),
+        lambda: models().vision(vision),
+        lambda: models().questioner(questioner, seed),
         options,
         seed=seed,
         save=saver(me),
@@ -254,25 +251,22 @@ def _steered(
     )
 
 
-def _drive(items: list[InterviewItem], item: InterviewItem, steered: LiveInterview, job: Job) -> None:
-    """Hold one interview of several with the same models; an error that the others would meet stops those."""
-    if drive(steered, job) is not None:
-        for other in items:
-            if other is not item:
-                other.stop()
-
-
-def drive(steered: LiveInterview, job: Job) -> InquisightError | None:
-    """Let two models talk until they are done or the job is stopped. What fails stands in the interview's own view.
-
-    Returns the error that any other interview with the same model would meet as well.
-    """
+def drive(group: Sequence[InterviewItem], item: InterviewItem, job: Job) -> None:
+    """Run an interview until it ends or `job` is stopped. Its view shows an error."""
+    live = item.live
+    if live is None or any(other.failed_model in (item.vision, item.questioner) for other in group):
+        job.stop()
+        return
     failure: InquisightError | None = None
     try:
-        for event in steered.run(lambda: job.halted):
-            job.doing = DOING.get(steered.view.doing, job.doing)
+        for event in live.run(lambda: job.stop_requested):
+            job.doing = DOING.get(live.view.doing, job.doing)
             if isinstance(event, Failed):
                 failure = event.error
     except InquisightError as error:
         failure = error
-    return failure if failure is not None and for_all(failure) else None
+    if failure is not None and for_all(failure):
+        item.failed_model = item.vision if isinstance(failure, BackendError) else item.questioner
+        for other in group:
+            if other is not item and item.failed_model in (other.vision, other.questioner):
+                other.stop()

@@ -1,269 +1,180 @@
-"""Long work: it belongs to a visitor, runs beside the page, survives a reload and can be stopped at any time.
+"""Background jobs of a visitor: each runs in its own thread, survives a page reload and can be stopped.
 
     def work(job: Job) -> None:
-        for number, picture in enumerate(pictures):
-            job.check()                       # raises Halted once the visitor has pressed Stop
-            job.tell("looking", number, len(pictures))
+        for image in images:
+            job.check()                       # raises KeyboardInterrupt after Stop
             ...
 
-    job = visitor().jobs.start("interview", "3 pictures", work)
-    visitor().jobs.start("interview", "cat.jpg", work, queue="interview")   # waits for earlier jobs of that queue
+    visitor().jobs.start("cat.jpg", work)
+    visitor().jobs.start("dog.jpg", work, queue="interview")   # starts when earlier jobs of that queue have ended
 
-Each job is stopped by itself; the others of its queue keep their places. A page shows a job by reading its fields;
-`watch` reruns a part of the page while it is going on.
+Pages read a job's fields and call `stop`; stopping one job leaves the others of its queue in place.
 """
 
 from __future__ import annotations
 
-import secrets
 import threading
-import time
-from collections.abc import Callable
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 from core.errors import UsageError
 from core.stopping import halting
-from ui.text import sentence
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from ui.text import error_message
 
 State = Literal["waiting", "running", "stopping", "done", "stopped", "failed"]
-AT_ONCE: Final = 6  # jobs of one visitor that run at the same time
-KEPT: Final = 40  # finished jobs of one visitor that are remembered
-POLL: Final = 1.0  # seconds between two looks at a job
-
-
-class Halted(KeyboardInterrupt):
-    """Raised inside a job that is to stop. What is interrupted by Ctrl-C saves itself after this one as well."""
+MAX_RUNNING: Final = 6  # jobs of one visitor that run at the same time
 
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One piece of work. Pages only read it and call `stop`; the work itself calls `tell` and `check`."""
+    """One piece of work."""
 
-    kind: str
     title: str
-    id: str = field(default_factory=lambda: secrets.token_hex(8))
-    state: State = "running"
-    doing: str = ""
-    """What it is at, in words."""
-    place: int = 0
-    """How many others are served before it, while a model is busy; 0: it is its turn."""
-    done: int = 0
-    total: int = 0
-    error: str = ""
-    """A sentence, where `state` is "failed"."""
-    began: float = field(default_factory=time.time)
-    ended: float | None = None
+    work: Callable[[Job], object] = field(default=lambda job: None, repr=False)
     queue: str = ""
-    """Jobs of the same queue run one after another; without one a job runs at once."""
-    _before: tuple[Job, ...] = field(default=(), repr=False)
-    _halt: threading.Event = field(default_factory=threading.Event, repr=False)
+    """Jobs of the same queue run one after another; a job without one starts at once."""
+    before: tuple[Job, ...] = field(default=(), repr=False)
+    """Earlier jobs of its queue."""
+    state: State = "waiting"
+    doing: str = ""
+    """The current activity, in words."""
+    place: int = 0
+    """Number of requests ahead of this job while a model is busy."""
+    error: str = ""
+    """A sentence, if `state` is "failed"."""
+    _stop: threading.Event = field(default_factory=threading.Event, repr=False)
     _over: threading.Event = field(default_factory=threading.Event, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
     def active(self) -> bool:
-        """Whether it works or waits for its turn."""
+        """Whether it runs or waits for its turn."""
         return self.state in ("waiting", "running", "stopping")
 
     @property
     def ahead(self) -> int:
-        """How many earlier jobs of its queue have not ended; 0 once it runs."""
-        return sum(one.active for one in self._before)
+        """Number of earlier jobs of its queue that have not ended."""
+        return sum(job.active for job in self.before)
 
     @property
-    def seconds(self) -> float:
-        """How long it has taken so far."""
-        return (self.ended or time.time()) - self.began
+    def stop_requested(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stop.is_set()
 
     def stop(self) -> None:
-        """Ask it to stop; it does at its next `check`, and keeps what it has. One that waits ends at once."""
+        """Ask a running job to stop at its next `check`, with its results kept; a waiting one ends at once."""
         with self._lock:
             if self.state == "waiting":
                 self._end("stopped")
             elif self.state == "running":
                 self.state = "stopping"
-            self._halt.set()
-
-    @property
-    def halted(self) -> bool:
-        """Whether somebody asked it to stop."""
-        return self._halt.is_set()
+            self._stop.set()
 
     def check(self) -> None:
-        """Raise Halted once the visitor wants no more."""
-        if self._halt.is_set():
-            raise Halted
-
-    def tell(self, doing: str, done: int | None = None, total: int | None = None) -> None:
-        """Say what it is at."""
-        self.doing = doing
-        self.done = self.done if done is None else done
-        self.total = self.total if total is None else total
+        """Raise KeyboardInterrupt after `stop`: what Ctrl-C interrupts cleanly is interrupted in the same way."""
+        if self.stop_requested:
+            raise KeyboardInterrupt
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Block until it is over; False where it takes longer than `timeout` seconds."""
+        """Block until the job has ended; False after `timeout` seconds."""
         return self._over.wait(timeout)
 
-    def _begin(self) -> bool:
-        """Take its turn; False where it was stopped before."""
+    def begin(self) -> bool:
+        """Change from waiting to running; False if the job was stopped before."""
         with self._lock:
             if self.state != "waiting":
                 return False
-            self.state, self.began, self._before = "running", time.time(), ()
+            self.state, self.before = "running", ()
             return True
 
-    def _end(self, state: State) -> None:
-        self.place, self.doing, self.ended, self.state, self._before = 0, "", time.time(), state, ()
-        self._over.set()
-
-    def _run(self, work: Callable[[Job], None]) -> None:
+    def run(self) -> None:
+        """Do the work in this thread."""
         token = _current.set(self)
-        state: State = "done"
+        state: State = "failed"
         try:
-            with halting(self._halt):  # Stop ends the waiting for a server's next try, too
-                work(self)
-            state = "stopped" if self.halted else "done"
+            with halting(self._stop):  # also ends the wait before a retried request
+                self.work(self)
+            state = "stopped" if self.stop_requested else "done"
         except KeyboardInterrupt:
             state = "stopped"
-        except BaseException as error:  # noqa: BLE001 - a thread has nobody above it who could tell
-            self.error = sentence(error)
-            state = "failed"
+        except BaseException as error:  # noqa: BLE001 - the last frame of the thread
+            self.error = error_message(error)
         finally:
             _current.reset(token)
             with self._lock:
                 self._end(state)
+
+    def _end(self, state: State) -> None:
+        self.place, self.doing, self.state, self.before = 0, "", state, ()
+        self._over.set()
 
 
 _current: ContextVar[Job | None] = ContextVar("current job", default=None)
 
 
 def current_job() -> Job | None:
-    """The job whose work calls this; None outside one."""
+    """The job that runs the calling code; None outside a job."""
     return _current.get()
 
 
-@contextmanager
-def as_job(job: Job) -> Iterator[None]:
-    """Count this thread's work as that of `job`: for work that starts threads of its own."""
-    token = _current.set(job)
-    try:
-        yield
-    finally:
-        _current.reset(token)
-
-
 class Jobs:
-    """The work of one visitor."""
+    """The jobs of one visitor."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._jobs: dict[str, Job] = {}
-        self._waiting: list[tuple[Job, Callable[[Job], None]]] = []
+        self._jobs: list[Job] = []
 
-    def start(self, kind: str, title: str, work: Callable[[Job], None], *, queue: str = "") -> Job:
-        """Run `work(job)` in a thread of its own, at once or, in a queue, when its turn comes.
+    def start(self, title: str, work: Callable[[Job], object], *, queue: str = "") -> Job:
+        """Run `work(job)` in its own thread: at once or, with a queue, in turn.
 
-        Raises UsageError where too much of this visitor's runs already; a job with a queue waits instead.
+        Raises UsageError if MAX_RUNNING jobs run already; a job with a queue waits instead.
         """
-        job = Job(kind, title, state="waiting", queue=queue)
         with self._lock:
-            if not queue and (busy := self._running()) >= AT_ONCE:
+            self._jobs = self.active()
+            if not queue and (busy := self._running()) >= MAX_RUNNING:
                 raise UsageError(f"{busy} of your tasks are running; wait for one of them, or stop it")
-            idle = [one for one in self._jobs.values() if not one.active]
-            for old in idle[: max(0, len(idle) - KEPT)]:
-                del self._jobs[old.id]
-            if queue:
-                job._before = tuple(one for one in self._jobs.values() if one.queue == queue and one.active)
-            self._jobs[job.id] = job
-            self._waiting.append((job, work))
-        self._next()
+            job = Job(title, work, queue, tuple(one for one in self._jobs if queue and one.queue == queue))
+            self._jobs.append(job)
+        self._start_waiting()
         return job
 
+    def all(self) -> list[Job]:
+        """Jobs that are active or ended a short time ago."""
+        return list(self._jobs)
+
+    def active(self) -> list[Job]:
+        """Jobs that run or wait."""
+        return [job for job in self._jobs if job.active]
+
     def _running(self) -> int:
-        return sum(one.state in ("running", "stopping") for one in self._jobs.values())
+        return sum(job.state in ("running", "stopping") for job in self._jobs)
 
-    def _next(self) -> None:
-        """Begin every job whose turn it is."""
+    def _start_waiting(self) -> None:
+        """Start every job whose turn it is."""
         with self._lock:
-            for one in list(self._waiting):
-                job, work = one
-                if job.active and (job.ahead or self._running() >= AT_ONCE):
-                    continue
-                self._waiting.remove(one)
-                if job._begin():
-                    threading.Thread(
-                        target=self._go, args=(job, work), name=f"{job.kind}-{job.id}", daemon=True
-                    ).start()
+            for job in self._jobs:
+                if not job.ahead and self._running() < MAX_RUNNING and job.begin():
+                    threading.Thread(target=self._run, args=(job,), name=job.title, daemon=True).start()
 
-    def _go(self, job: Job, work: Callable[[Job], None]) -> None:
-        job._run(work)
-        self._next()
-
-    def get(self, id: str | None) -> Job | None:
-        """The job of that id, if it is one of this visitor's."""
-        return self._jobs.get(id or "")
-
-    def all(self, kind: str | None = None) -> list[Job]:
-        """Jobs, the newest first."""
-        with self._lock:
-            jobs = list(self._jobs.values())
-        return [job for job in reversed(jobs) if kind in (None, job.kind)]
-
-    def active(self, kind: str | None = None) -> list[Job]:
-        """Those still at work."""
-        return [job for job in self.all(kind) if job.active]
-
-    def stop_all(self) -> None:
-        """Ask all to stop."""
-        for job in self.active():
-            job.stop()
+    def _run(self, job: Job) -> None:
+        job.run()
+        self._start_waiting()
 
 
-def watch(
-    job: Job | None,
-    draw: Callable[[], None],
-    *,
-    every: float = POLL,
-    key: str | None = None,
-    until: Callable[[], bool] = lambda: False,
-) -> None:
-    """Draw a part of the page, again and again while `job` is at work; when it ends, the whole page once more.
-
-    `until`: draw the whole page earlier, as soon as this is true.
-
-    Without work it is no fragment, on purpose. A browser's last look, under way when the page is drawn for the end of
-    the work, would start another run, and Streamlit discards whatever it has not yet delivered of the run before: the
-    answer, or what a click just did, would never show. A look at a fragment that is no more starts nothing.
-    """
-    import streamlit as st
-
-    if job is None or not job.active:
-        with st.container():  # a fragment has one, too: what follows stays in its place
-            draw()
-        return
-
-    @st.fragment(run_every=every, key=key)
-    def part() -> None:
-        draw()
-        if not job.active or until():
-            st.rerun()
-
-    part()
+def busiest(jobs: Iterable[Job | None]) -> Job | None:
+    """An active job, preferably one that does not wait."""
+    active = sorted((job for job in jobs if job is not None and job.active), key=lambda job: job.state == "waiting")
+    return active[0] if active else None
 
 
-def queue_words(job: Job) -> str:
-    """What a visitor reads about a job that waits or works."""
+def job_status(job: Job) -> str:
+    """What a visitor reads about a job that waits or runs."""
     if job.state == "stopping":
         return "stopping"
     if job.state == "waiting":
-        return f"waiting, {job.ahead} before it" if job.ahead else "waiting"
-    if job.place > 0:
-        ahead = "1 question is" if job.place == 1 else f"{job.place} questions are"
-        return f"the model is busy: {ahead} answered before yours"
+        return f"waiting, {job.ahead} ahead" if job.ahead else "waiting"
+    if job.place:
+        return f"model busy, {job.place} {'question' if job.place == 1 else 'questions'} ahead of yours"
     return job.doing or "starting"

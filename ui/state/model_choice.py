@@ -1,9 +1,7 @@
-"""Which models a visitor may choose, and what keeps one from working."""
+"""Which models a visitor may choose, and why one cannot be used."""
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from collections.abc import Sequence
 from typing import Final, Literal
 
@@ -14,113 +12,79 @@ from core.errors import UsageError, printable
 from core.registry import get_registry
 from core.settings import get_settings
 from ui.state.options import get_options
-from ui.text import complete
+from ui.text import sentence
 
-RULES: Final = "rules"  # what repairs texts without a language model
-
-
-# A name that stands for nothing without a folder or model behind it is no choice by itself.
-_COMPLETE: Final = ("pocket", "scripted")
-
-
-SUGGESTED: Final = {
-    "openai": "openai:gpt-4o-mini",
-    "anthropic": "anthropic:claude-sonnet-4-5",
-}
+Kind = Literal["vision", "questioner"]
+NAMES: Final[dict[Kind, str]] = {"vision": "vision model", "questioner": "language model"}
+RULES: Final = "rules"  # repairs texts without a language model
+SUGGESTED: Final = ("openai:gpt-4o-mini", "anthropic:claude-sonnet-4-5")
 
 
-def eyes() -> list[Choice]:
-    """The eyes that are offered: the owner's list; else the set one, those that need no argument, and the others."""
-    registry, options = get_registry(), get_options()
-    specs = list(options.eyes) or list(
-        dict.fromkeys([get_settings().vision, *_COMPLETE[:1], *sorted(registry.vision_backends)])
-    )
-    return _ready_first([_offer("eye", spec) for spec in specs if spec.partition(":")[0] in registry.vision_backends])
+def offered(kind: Kind) -> list[Choice]:
+    """The models to choose from, usable ones first.
 
-
-def questioners() -> list[Choice]:
-    """The questioners that are offered: the owner's list; else registered ones, and providers whose key is set."""
-    registry, options = get_registry(), get_options()
-    specs = list(options.questioners)
-    if not specs:
-        specs = [get_settings().questioner, *sorted(registry.questioners)]
-        specs += [spec for name, spec in SUGGESTED.items() if _has_key(name)]
-    return _ready_first([_offer("questioner", spec) for spec in dict.fromkeys(specs)])
-
-
-def _ready_first(choices: list[Choice]) -> list[Choice]:
-    return sorted(choices, key=lambda choice: not choice.ready)
+    They are the owner's list; else the default model, registered names, and language models whose key is set.
+    """
+    registry, options, settings = get_registry(), get_options(), get_settings()
+    if kind == "vision":
+        names = options.visions or (settings.vision, "pocket", *sorted(registry.vision_backends))
+        names = tuple(name for name in names if name.partition(":")[0] in registry.vision_backends)
+    else:
+        with_key = [name for name in SUGGESTED if choice_of(kind, name).ready]
+        names = options.questioners or (settings.questioner, *sorted(registry.questioners), *with_key)
+    return sorted((choice_of(kind, name) for name in dict.fromkeys(names)), key=lambda choice: not choice.ready)
 
 
 @st.cache_data(ttl=20, max_entries=200, show_spinner=False)
-def _offer(what: Kind, spec: str) -> Choice:
-    """A model with its abilities, and why it cannot work as named; looked at anew every 20 seconds."""
+def choice_of(kind: Kind, spec: str) -> Choice:
+    """A model with its capabilities and what is missing to use it; cached for 20 seconds."""
     registry, name = get_registry(), spec.partition(":")[0]
-    if what == "questioner":
+    if kind == "questioner":
         return questioner_choice(spec, registry.questioners.get(name), get_settings())
     entry = registry.vision_backends.get(name)
     return eye_choice(entry, spec) if entry is not None else Choice(spec, "", (), why_not("vision backend", spec))
 
 
-def _has_key(provider: str) -> bool:
-    from agents.llm.providers import PROVIDERS
-
-    known = PROVIDERS.get(provider)
-    return bool(
-        known
-        and known.key
-        and os.environ.get(known.key)
-        and importlib.util.find_spec(f"langchain_{provider}") is not None
-    )
-
-
-def may_type(what: Kind) -> bool:
-    """Whether other names than the offered ones may be typed. They may hold folders of this machine and addresses."""
+def may_type(kind: Kind) -> bool:
+    """Whether other names than the offered ones may be typed; these may contain folders and addresses."""
     options = get_options()
-    return options.may_name_models and not (options.eyes if what == "eye" else options.questioners)
+    return options.may_name_models and not (options.visions if kind == "vision" else options.questioners)
 
 
-def check_choice(what: Kind, spec: str) -> None:
-    """Raise UsageError for a model that may not be chosen in this dashboard, whoever or whatever named it.
+def check_choice(kind: Kind, spec: str) -> None:
+    """Raise UsageError for a model that may not be used in this dashboard.
 
-    To be called wherever a name becomes a model, here or in a process that is started from here: what a browser sends,
-    and what a transcript says, need not be what a page has offered.
+    Call it wherever a name becomes a model, here or in a started process: a browser or a transcript may name others
+    than a page has offered.
     """
-    if may_type(what):
+    if may_type(kind):
         return
-    offered = [choice.spec for choice in (eyes() if what == "eye" else questioners())]
-    if spec not in offered:
-        name = "vision model" if what == "eye" else "language model"
+    names = [choice.spec for choice in offered(kind)]
+    if spec not in names:
         raise UsageError(
-            f"the {name} '{printable(spec, 80)}' is not offered here; choose one of {', '.join(offered) or 'none'}"
+            f"the {NAMES[kind]} '{printable(spec, 80)}' is not offered here; choose one of {', '.join(names) or 'none'}"
         )
 
 
 def require(*, vision: Sequence[str] = (), questioner: Sequence[str] = ()) -> None:
-    """Raise UsageError for models that may not be chosen here, or cannot work as named; looked at this moment.
-
-    To be called before anything is started with them.
-    """
-    for what, spec in _each(vision, questioner):
-        check_choice(what, spec)
-        if missing := why_not("vision backend" if what == "eye" else "questioner", spec):
+    """Raise UsageError for models that may not be used here or lack something. Call it before starting work."""
+    for kind, spec in _each(vision, questioner):
+        check_choice(kind, spec)
+        if missing := why_not("vision backend" if kind == "vision" else "questioner", spec):
             raise UsageError(missing)
 
 
 def blocked(*, vision: Sequence[str] = (), questioner: Sequence[str] = ()) -> str:
-    """Why nothing can be started with these models, as a sentence; "" where nothing is in the way."""
+    """Why work with these models cannot start, as a sentence; "" if it can."""
     try:
-        for what, spec in _each(vision, questioner):
-            check_choice(what, spec)  # before anything of a name is looked at that may not be chosen
-            if missing := _offer(what, spec).missing:
-                return complete(missing)
+        for kind, spec in _each(vision, questioner):
+            check_choice(kind, spec)  # first: nothing is revealed about a name that may not be chosen
+            if missing := choice_of(kind, spec).missing:
+                return sentence(missing)
     except UsageError as error:
-        return complete(str(error))
+        return sentence(str(error))
     return ""
 
 
 def _each(vision: Sequence[str], questioner: Sequence[str]) -> list[tuple[Kind, str]]:
-    return [*(("eye", spec) for spec in vision), *(("questioner", spec) for spec in questioner if spec != RULES)]
-
-
-Kind = Literal["eye", "questioner"]
+    return [*(("vision", spec) for spec in vision), *(("questioner", spec) for spec in questioner if spec != RULES)]

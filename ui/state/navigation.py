@@ -1,4 +1,4 @@
-"""From one page to another."""
+"""Links between pages."""
 
 from __future__ import annotations
 
@@ -10,22 +10,20 @@ import streamlit as st
 _PAGES: Final = "inquisight.pages"
 
 
-def remember(pages: Mapping[str, Any]) -> None:
-    """The pages of this visitor by name, as `st.navigation` has them; the app says so in each run."""
+def set_pages(pages: Mapping[str, Any]) -> None:
+    """Register the pages of `st.navigation` by name, in each run."""
     st.session_state[_PAGES] = dict(pages)
 
 
-def go(name: str) -> None:
-    """Open that page; nothing happens where there is none (a page that runs by itself)."""
-    page = st.session_state.get(_PAGES, {}).get(name)
-    if page is not None:
-        st.switch_page(page)
+def open_page(name: str) -> None:
+    """Switch to that page; do nothing if a page runs alone, as in tests."""
+    if name in (pages := st.session_state.get(_PAGES, {})):
+        st.switch_page(pages[name])
 
 
-def draw_kept(id: str, more: str = "") -> None:
-    """A link to a kept transcript, at its own address."""
-    page = st.session_state.get(_PAGES, {}).get("history")
-    words = f"Kept as {id[:10]}{more}"
+def draw_transcript_link(id: str, more: str = "") -> None:
+    """A link to a stored transcript in the page History."""
+    page, words = st.session_state.get(_PAGES, {}).get("history"), f"Transcript {id[:10]}{more}"
     if page is None:
         st.caption(words)
     else:

@@ -1,13 +1,13 @@
-"""Who is visiting. Everything that belongs to a visitor hangs on a `Visitor`, and nothing of it is global.
+"""The visitors of the dashboard; everything that belongs to one is an attribute of its `Visitor`.
 
-A visitor is a browser: the random token in the cookie that Streamlit sets against cross-site requests tells one from
-another. So work and pictures survive a page reload and are shared by the tabs of one browser, but not by somebody who
-is sent the address. Without that cookie (tests, or protection switched off) a visitor lasts as long as the session.
+A visitor is a browser, identified by the random token in the cookie that Streamlit sets against cross-site requests.
+Work and uploads therefore survive a reload and are shared by the tabs of one browser, and by nobody who is sent the
+address. Without that cookie (tests, or protection switched off) a visitor lasts as long as the session.
 
     me = visitor()
-    me.jobs.start(...)               # ui.state.jobs
-    me.shelf.add(...)                # ui.state.pictures
-    desk = me.keep("chat", ChatDesk) # made once, there again after a reload
+    me.jobs.start(...)                      # ui.state.jobs
+    me.images.add(...)                      # ui.state.images
+    state = me.keep("history", Search)      # created once, still there after a reload
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from typing import Any, Final, TypeVar
 
 import streamlit as st
 
+from ui.state.images import ImageStore
 from ui.state.jobs import Jobs
 from ui.state.options import get_options
-from ui.state.pictures import Shelf
 
 T = TypeVar("T")
 
 COOKIE: Final = "_streamlit_xsrf"
-IDLE_SECONDS: Final = 6 * 3600.0  # a visitor who was away for longer is forgotten
-AWAY_SECONDS: Final = 600.0  # ... or for longer than this, where there are too many or their pictures fill too much
-MOST: Final = 400
-MOST_BYTES: Final = 1_000_000_000
+IDLE_SECONDS: Final = 6 * 3600.0  # a visitor without a request for longer is forgotten
+AWAY_SECONDS: Final = 600.0  # the same if MAX_VISITORS or MAX_BYTES is exceeded
+MAX_VISITORS: Final = 400
+MAX_BYTES: Final = 1_000_000_000  # of all visitors' images
 _SESSION: Final = "inquisight.visitor"
 
 
 class Visitor:
-    """One visitor's work, pictures and whatever pages keep for them."""
+    """One visitor's jobs, images, and the states of pages."""
 
     def __init__(self, token: str) -> None:
         self.token = token
         self.jobs = Jobs()
-        self.shelf = Shelf()
+        self.images = ImageStore()
         self.admitted = False  # has given the password
         self.transcripts: set[str] = set()
         """Ids of the transcripts this visitor has made; see `may_see`."""
@@ -50,25 +50,15 @@ class Visitor:
         self._lock = threading.RLock()
 
     def keep(self, name: str, make: Callable[[], T]) -> T:
-        """The visitor's own `name`, made by `make` when it is first asked for."""
+        """The visitor's object `name`, created by `make` on first use."""
         with self._lock:
             if name not in self._kept:
                 self._kept[name] = make()
             value: T = self._kept[name]
             return value
 
-    def forget(self, name: str) -> None:
-        """Make it anew when it is next asked for."""
-        with self._lock:
-            self._kept.pop(name, None)
-
-    def made(self, id: str | None) -> None:
-        """Remember a transcript as this visitor's own."""
-        if id:
-            self.transcripts.add(id)
-
     def may_see(self, id: str) -> bool:
-        """Whether a transcript of the store may be shown: one's own, or any for who may see all of them."""
+        """Whether the visitor may read a transcript of the store: its own, or any with the right to see all."""
         return get_options().may_see_all_transcripts or id in self.transcripts
 
 
@@ -83,35 +73,26 @@ class Visitors:
         return len(self._known)
 
     def get(self, token: str) -> Visitor:
-        """The visitor with that token, a new one if need be."""
+        """The visitor with that token, a new one if unknown."""
         with self._lock:
-            self._tidy()
-            one = self._known.get(token)
-            if one is None:
-                one = self._known[token] = Visitor(token)
+            self._forget_idle()
+            one = self._known.setdefault(token, Visitor(token))
             one.seen = time.monotonic()
             return one
 
-    def _tidy(self) -> None:
+    def _forget_idle(self) -> None:
         now = time.monotonic()
-        for token, one in list(self._known.items()):
-            if now - one.seen > IDLE_SECONDS and not one.jobs.active():
-                del self._known[token]
-        away = sorted(
-            (one for one in self._known.values() if now - one.seen > AWAY_SECONDS and not one.jobs.active()),
-            key=lambda one: one.seen,
-        )
-        held = sum(one.shelf.nbytes for one in self._known.values())
-        for one in away:
-            if len(self._known) <= MOST and held <= MOST_BYTES:
-                break
-            held -= one.shelf.nbytes
-            del self._known[one.token]
+        held = sum(one.images.nbytes for one in self._known.values())
+        for one in sorted(self._known.values(), key=lambda one: one.seen):
+            full = len(self._known) > MAX_VISITORS or held > MAX_BYTES
+            if now - one.seen > (AWAY_SECONDS if full else IDLE_SECONDS) and not one.jobs.active():
+                held -= one.images.nbytes
+                del self._known[one.token]
 
 
 @st.cache_resource(show_spinner=False)
 def visitors() -> Visitors:
-    """Those of this server."""
+    """The visitors of this server."""
     return Visitors()
 
 
@@ -124,10 +105,10 @@ def visitor() -> Visitor:
 
 
 def token_of(cookies: Mapping[str, str]) -> str | None:
-    """A name for the browser that sent `cookies`; None where its cookie is missing or not as Streamlit writes it.
+    """A name for the browser that sent `cookies`; None if its cookie is missing or malformed.
 
-    The cookie is `2|mask|token ^ mask|time`: the mask changes with every answer, the token stays (Tornado's format,
-    which Streamlit keeps). Only its digest is used from here on.
+    The cookie is `2|mask|token ^ mask|time`: the mask changes with every response, the token stays (Tornado's format,
+    which Streamlit keeps). Only the token's digest is used.
     """
     parts = cookies.get(COOKIE, "").strip("\"'").split("|")
     if len(parts) != 4 or parts[0] != "2":

@@ -1,23 +1,54 @@
-"""What one visitor does on the page Train."""
+"""The states of the pages Curate and Train for one visitor; they survive a reload."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    pass
+    from training.curation.report.figures import Figures
+    from training.curation.review.labels import Stage
+    from training.curation.review.review import Review
+    from training.curation.rules.rules import Verdict
 
 
 @dataclass
 class TrainPageState:
-    """What one visitor looks at; it outlives a reload."""
+    """The state of the page Train."""
 
     root: str = ""
     part: str = "runs"
     chosen: list[Path] = field(default_factory=list)
-    version: int = 0  # counted up where the page itself chooses, so that the widget takes it over
+    version: int = 0  # incremented when the page itself changes `chosen`, so that the widget follows
     message: str = ""
-    awaited: Path | None = None  # started here, and has not reported yet that it trains
-    again: Path | None = None  # a run whose recipe the form for a new one begins with
+    awaited: Path | None = None  # a run that was started here and does not train yet
+    again: Path | None = None  # a run whose recipe the form starts from
+
+
+@dataclass
+class CuratePageState:
+    """The state of the page Curate."""
+
+    root: str = ""
+    path: Path | None = None
+    part: str = "review"
+    stage: Stage = "repair"
+    reviewer: str = ""
+    kinds: str = ""  # file of error kinds
+    keys: bool = True
+    review: Review | None = None
+    version: Any = None  # of the texts that `review` shows
+    editing: bool = False
+    pressed: set[str] = field(default_factory=set)
+    """Buttons of the review that were pressed; two quick key presses arrive together, in no order."""
+    rules: str = ""  # as TOML; empty: the default ones
+    off: set[str] = field(default_factory=set)
+    verdict: tuple[Any, Verdict] | None = None
+    figures: tuple[Any, Figures] | None = None
+    message: str = ""
+
+    def open(self, path: Path | None) -> None:
+        """Change to another curation, and drop the state of the last one."""
+        if path != self.path:
+            self.path, self.review, self.verdict, self.figures, self.editing = path, None, None, None, False

@@ -1,4 +1,4 @@
-"""The transcript store, one for this server, and what a visitor takes home from it."""
+"""The transcript store of this server, and transcripts as files."""
 
 from __future__ import annotations
 
@@ -21,55 +21,48 @@ def _store(url: str) -> TranscriptStore:
 
 
 def store() -> TranscriptStore:
-    """Where transcripts are kept. Its methods raise StoreError."""
+    """The transcript store. Its methods raise StoreError."""
     return _store(get_settings().database_url)
 
 
 def saver(visitor: Visitor) -> Callable[[Caption | Chat], str]:
-    """`TranscriptStore.add` that remembers whose transcript it is; for threads as well as pages."""
-    shelf = store()
+    """`TranscriptStore.add` that also records whose transcript it is; for pages and threads."""
+    transcripts = store()
 
     def save(record: Caption | Chat) -> str:
-        id = shelf.add(record)
-        visitor.made(id)
+        id = transcripts.add(record)
+        visitor.transcripts.add(id)
         return id
 
     return save
 
 
-def as_text(caption: Caption) -> str:
-    """An interview as `inquisight show` prints it into a file."""
+def as_text(record: Caption | Chat) -> str:
+    """A transcript as `inquisight show` writes it into a file."""
+    from agents.cli.render import chat
     from agents.cli.render.interview import PlainPrinter, replay
 
+    if isinstance(record, Chat):
+        return chat.as_text(record)
     out = io.StringIO()
     printer = PlainPrinter(out)
-    for event in replay(caption):
+    for event in replay(record):
         printer.event(event)
     return out.getvalue()
 
 
-def as_json(caption: Caption) -> str:
-    """One JSON object that `Caption.from_json` reads."""
-    return caption.to_json(indent=2) + "\n"
-
-
-def as_sidecar(caption: Caption) -> str:
-    """What `--save-beside` writes beside the picture."""
-    return caption.text + "\n"
-
-
 def as_archive(captions: Iterable[tuple[str, Caption]]) -> bytes:
-    """A ZIP of (name without suffix, caption): one description beside each picture's name, and all as JSON Lines."""
+    """A ZIP of (name without suffix, caption): one caption file each, and all transcripts as JSON Lines."""
     out = io.BytesIO()
-    taken: set[str] = set()
+    names: set[str] = set()
     lines = []
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for stem, caption in captions:
             name, number = stem, 2
-            while name in taken:
+            while name in names:
                 name, number = f"{stem}-{number}", number + 1
-            taken.add(name)
-            archive.writestr(f"{name}.txt", as_sidecar(caption))
-            lines.append(json.dumps(json.loads(caption.to_json()), ensure_ascii=False))
-        archive.writestr("interviews.jsonl", "\n".join(lines) + "\n")
+            names.add(name)
+            archive.writestr(f"{name}.txt", f"{caption.text}\n")
+            lines.append(json.dumps(json.loads(caption.to_json()), ensure_ascii=False) + "\n")
+        archive.writestr("interviews.jsonl", "".join(lines))
     return out.getvalue()

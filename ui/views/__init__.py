@@ -1,1 +1,1 @@
-"""Parts of pages that show something: interviews, videos, transcripts, errors as sentences."""
+"""Parts of pages that show something: interviews, videos, transcripts, the login page."""

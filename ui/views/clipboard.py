@@ -1,15 +1,13 @@
-"""Two small components: a button that copies a text, and a box that takes pictures from the clipboard."""
+"""A button that copies a text, and a box that takes images from the clipboard."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
-from typing import Any, Final
-
-import streamlit as st
+from typing import Final
 
 from core.errors import ImageError
+from ui.component import component
 
 _COPY_JS: Final = """
 export default function (component) {
@@ -18,7 +16,7 @@ export default function (component) {
   const said = parentElement.querySelector("[role=status]");
   button.textContent = data.label;
   button.className = data.quiet ? "quiet" : "";
-  const byHand = (text) => {              // without HTTPS a browser offers no clipboard but this one
+  const byHand = (text) => {              // the only clipboard without HTTPS
     const area = document.createElement("textarea");
     area.value = text;
     area.style.position = "fixed";
@@ -45,13 +43,13 @@ export default function (component) {
   const take = (event) => {
     const files = Array.from((event.clipboardData || {}).files || []).filter((one) => one.type.startsWith("image/"));
     if (!files.length) {
-      if (event.currentTarget === box) { said.textContent = "There is no picture in the clipboard."; }
+      if (event.currentTarget === box) { said.textContent = "There is no image in the clipboard."; }
       return;
     }
     event.preventDefault();
     event.stopPropagation();
     const large = files.find((one) => one.size > data.most);
-    if (large) { said.textContent = "That picture is larger than " + data.shown + "."; return; }
+    if (large) { said.textContent = "That image is larger than " + data.shown + "."; return; }
     said.textContent = "";
     Promise.all(files.map((one) => new Promise((done, failed) => {
       const reader = new FileReader();
@@ -59,9 +57,9 @@ export default function (component) {
       reader.onerror = failed;
       reader.readAsDataURL(one);
     }))).then((pictures) => setTriggerValue("pasted", pictures),
-              () => { said.textContent = "The browser could not read that picture."; });
+              () => { said.textContent = "The browser could not read that image."; });
   };
-  const anywhere = (event) => {           // wherever the focus is, except in a field that text is typed into
+  const anywhere = (event) => {           // wherever the focus is, except in text fields
     const field = event.target.closest && event.target.closest("input, textarea, [contenteditable=true]");
     if (!field) { take(event); }
   };
@@ -86,58 +84,32 @@ button:focus-visible, .box:focus-visible { outline: 3px solid var(--st-primary-c
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Pasted:
-    """A picture from the clipboard, shaped like an uploaded file."""
-
-    name: str
-    data: bytes
-
-    def getvalue(self) -> bytes:
-        """Its bytes."""
-        return self.data
-
-
-@st.cache_resource(show_spinner=False)
-def _components(runtime_id: int) -> tuple[Any, Any]:
-    # Components live in the server they were registered with; tests have several in one process.
-    copy = st.components.v2.component(
-        "inquisight_copy",
-        html='<button type="button"></button><span role="status" aria-live="polite"></span>',
-        css=_CSS,
-        js=_COPY_JS,
-    )
-    paste = st.components.v2.component(
-        "inquisight_paste",
-        html='<div class="box" tabindex="0" role="textbox" aria-multiline="false" '
-        'aria-label="Paste a picture here with Ctrl V or Command V">Press Ctrl+V (or ⌘V) to paste a picture</div>'
-        '<span role="status" aria-live="polite"></span>',
-        css=_CSS,
-        js=_PASTE_JS,
-    )
-    return copy, paste
+_copy = component(
+    "copy", '<button type="button"></button><span role="status" aria-live="polite"></span>', _COPY_JS, _CSS
+)
+_paste = component(
+    "paste",
+    '<div class="box" tabindex="0" role="textbox" aria-multiline="false" '
+    'aria-label="Paste an image here with Ctrl V or Command V">Press Ctrl+V (or ⌘V) to paste an image</div>'
+    '<span role="status" aria-live="polite"></span>',
+    _PASTE_JS,
+    _CSS,
+)
 
 
-def _mounted() -> tuple[Any, Any]:
-    from streamlit import runtime
-
-    return _components(id(runtime.get_instance()) if runtime.exists() else 0)
-
-
-def copy_button(text: str, label: str = "Copy", *, key: str, quiet: bool = False) -> None:
-    """A button that puts `text` into the clipboard; `quiet`: small and without a frame."""
-    _mounted()[0](data={"text": text, "label": label, "quiet": quiet}, key=key, width="content")
+def copy_button(text: str, label: str, *, key: str, quiet: bool = False) -> None:
+    """A button that copies `text` to the clipboard; `quiet`: small and without a border."""
+    _copy(data={"text": text, "label": label, "quiet": quiet}, key=key, width="content")
 
 
-def paste_box(*, key: str, most_bytes: int) -> list[Pasted]:
-    """A box that takes pictures by Ctrl+V; those that were just pasted. Raises ImageError."""
-    data = {"most": most_bytes, "shown": f"{most_bytes // 1_000_000} MB"}
-    result = _mounted()[1](data=data, key=key, on_pasted_change=lambda: None)
-    pasted = getattr(result, "pasted", None) or ()
+def paste_box(*, key: str, max_bytes: int) -> list[tuple[bytes, str]]:
+    """A box that takes images by Ctrl+V; returns bytes and name of those just pasted. Raises ImageError."""
+    data = {"most": max_bytes, "shown": f"{max_bytes // 1_000_000} MB"}
+    result = _paste(data=data, key=key, on_pasted_change=lambda: None)
     try:
         return [
-            Pasted(str(one.get("name") or "pasted.png"), base64.b64decode(str(one.get("data") or ""), validate=True))
-            for one in pasted
+            (base64.b64decode(str(one.get("data") or ""), validate=True), str(one.get("name") or "pasted.png"))
+            for one in getattr(result, "pasted", None) or ()
         ]
     except (binascii.Error, ValueError, AttributeError) as error:
-        raise ImageError("what was pasted cannot be read; save it as a file and drop that") from error
+        raise ImageError("the pasted data is not readable; save it as a file and upload that") from error

@@ -1,12 +1,11 @@
-"""How an interview looks on a page: its turns with their marks, the three captions side by side, what to take home.
+"""An interview as HTML: turns with their marks, and the three captions side by side.
 
-What models and files say is escaped before it becomes HTML, and is never Markdown.
+Text of models and files is escaped before it becomes HTML, and is never Markdown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import streamlit as st
@@ -14,169 +13,110 @@ import streamlit as st
 from agents.interview.live import InterviewState, corrected
 from agents.text.attribution import added_by_turns
 from agents.text.contradictions import contradictions
-from ui.state.transcripts import as_json, as_sidecar, as_text
-from ui.views.clipboard import copy_button
-from ui.views.style import tag, text
+from ui.text import capital, escape, tag
 
 if TYPE_CHECKING:
-    from agents.text.contradictions import Contradiction
-    from core.records import Caption, Turn
+    from core.records import Turn
 
-_TITLES: Final = (
-    ("plain", "At a glance", "the answer without a question"),
-    ("opening", "Asked for detail", "the answer to the first question"),
-    ("summary", "After the interview", "written from all certain answers"),
+WAITING: Final = '<span class="iq-sr">waiting for the answer</span>'
+_CAPTIONS: Final = (
+    ("plain", "Direct caption", "by the vision model without questions"),
+    ("opening", "First answer", "to the opening question"),
+    ("summary", "Interview caption", "from all certain answers"),
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Marked:
-    """A turn with what is remarkable about it."""
-
-    number: int
-    turn: Turn
-    unsure: bool
-    corrected: bool
-    against: tuple[Contradiction, ...]
-
-
-def marked(turns: Iterable[Turn]) -> list[Marked]:
-    """Each turn with its marks."""
-    all_turns = tuple(turns)
-    against: dict[int, list[Contradiction]] = {}
-    for pair in contradictions(all_turns):
-        against.setdefault(pair.first, []).append(pair)
-        against.setdefault(pair.second, []).append(pair)
-    return [
-        Marked(number, turn, turn.certainty == "unsure", corrected(turn), tuple(against.get(number, ())))
-        for number, turn in enumerate(all_turns, start=1)
-    ]
-
-
-def turn_html(one: Marked) -> str:
-    """One question and its answer."""
-    tags = []
-    if one.turn.asked_by == "person":
-        tags.append(tag("your question"))
-    if one.unsure:
-        tags.append(tag("unsure: not used"))
-    if one.turn.truncated:
-        tags.append(tag("cut short"))
-    if one.corrected:
-        tags.append(tag("corrected by you"))
-    for pair in one.against:
-        other = pair.first if pair.second == one.number else pair.second
-        tags.append(tag(f"contradicts answer {other}", "red"))
-    kinds = [
-        kind
-        for kind, so in (("person", one.turn.asked_by == "person"), ("unsure", one.unsure), ("against", one.against))
-        if so
-    ]
-    return (
-        f'<div class="iq-turn {" ".join(kinds)}"><p class="iq-q"><span class="n">{one.number}</span>'
-        f'{text(one.turn.question)}</p><p class="iq-a">{text(one.turn.answer) or "(nothing)"}{"".join(tags)}</p></div>'
+def turn_tags(turn: Turn) -> str:
+    """The marks of a turn."""
+    marks = (
+        ("your question", turn.asked_by == "person"),
+        ("uncertain: not used", turn.certainty == "unsure"),
+        ("cut off", turn.truncated),
+        ("corrected by you", corrected(turn)),
     )
+    return "".join(tag(words) for words, holds in marks if holds)
+
+
+def answer_html(answer: str) -> str:
+    """The paragraph of an answer, which is HTML."""
+    return f'<p class="iq-a{" iq-dots" if answer == WAITING else ""}">{answer}</p>'
+
+
+def turn_html(number: int, question: str, answer: str, kinds: str = "") -> str:
+    """A question and its answer, both HTML."""
+    return (
+        f'<div class="iq-turn {kinds}"><p class="iq-q"><span class="n">{number}</span>{question}</p>'
+        f"{answer_html(answer)}</div>"
+    )
+
+
+def turns_html(turns: Sequence[Turn]) -> list[str]:
+    """Each question and its answer, with marks."""
+    against: list[list[int]] = [[] for _ in turns]
+    for pair in contradictions(turns):
+        against[pair.first - 1].append(pair.second)
+        against[pair.second - 1].append(pair.first)
+    shown = []
+    for number, (turn, others) in enumerate(zip(turns, against, strict=True), start=1):
+        tags = turn_tags(turn) + "".join(tag(f"contradicts answer {other}", "red") for other in others)
+        kinds = (("person", turn.asked_by == "person"), ("unsure", turn.certainty == "unsure"), ("against", others))
+        answer = f"{escape(turn.answer) or '(nothing)'}{tags}"
+        kind = " ".join(name for name, holds in kinds if holds)
+        shown.append(turn_html(number, escape(turn.question), answer, kind))
+    return shown
 
 
 def asking_html(view: InterviewState) -> str:
-    """The question whose answer is awaited."""
+    """The question that is being answered."""
     by = tag("your question") if view.asked_by == "person" else ""
-    return (
-        f'<div class="iq-turn"><p class="iq-q"><span class="n">{len(view.turns) + 1}</span>{text(view.asked)}{by}</p>'
-        f'<p class="iq-a iq-dots"><span class="iq-sr">the answer is awaited</span></p></div>'
-    )
+    return turn_html(len(view.turns) + 1, escape(view.asked) + by, WAITING)
 
 
-def said_lines(view: InterviewState, name: str) -> list[str]:
-    """What screen readers are told as it comes: the picture's name, each answer with its question, the description."""
-    lines = [f"Picture {name}"]
-    lines += [
-        f"Question {number}: {turn.question} Answer: {turn.answer or 'nothing'}"
-        for number, turn in enumerate(view.turns, start=1)
-    ]
+def announced_lines(view: InterviewState, name: str) -> list[str]:
+    """What screen readers announce: the image's name, each question with its answer, the caption."""
+    lines = [f"Image {name}"]
+    for number, turn in enumerate(view.turns, start=1):
+        lines.append(f"Question {number}: {turn.question} Answer: {turn.answer or 'nothing'}")
     if view.state == "complete" and view.summary:
-        lines.append(f"Description: {view.summary}")
+        lines.append(f"Caption: {view.summary}")
     return lines
 
 
-def draw_contradictions(turns: Iterable[Turn]) -> None:
-    """What does not fit together, in words; nothing where all does."""
-    found = contradictions(tuple(turns))
-    if found:
-        lines = "".join(f"<li>{text(one.words[:1].upper() + one.words[1:])}.</li>" for one in found)
+def draw_contradictions(turns: Sequence[Turn]) -> None:
+    """The contradictions between answers, in words."""
+    if found := contradictions(turns):
+        lines = "".join(f"<li>{escape(capital(one.words))}.</li>" for one in found)
         st.html(f'<div class="iq-note"><strong>These answers contradict each other:</strong><ul>{lines}</ul></div>')
 
 
 def captions_html(view: InterviewState) -> str:
-    """The three captions side by side; in the last one, what each turn added is marked with its number."""
+    """The three captions side by side; in the last one, each addition of an answer is marked with its number."""
     cards = []
-    for name, title, about in _TITLES:
-        said = getattr(view, name)
-        body = text(said)
-        if name == "summary":
-            body = _summary_html(view)
-        if not body:
-            body = '<span class="iq-note">not there yet</span>'
+    for name, title, about in _CAPTIONS:
+        body = _summary_html(view) if name == "summary" else escape(getattr(view, name))
+        body = body or '<span class="iq-note">not available yet</span>'
         cards.append(
-            f'<section class="iq-caption" aria-label="{text(title)}"><h2>{text(title)}</h2><p>{body}</p>'
-            f'<p class="iq-note">{text(about)}</p></section>'
+            f'<section class="iq-caption" aria-label="{title}"><h2>{title}</h2><p>{body}</p>'
+            f'<p class="iq-note">{about}</p></section>'
         )
     return f'<div class="iq-cards">{"".join(cards)}</div>'
 
 
 def _summary_html(view: InterviewState) -> str:
     if not view.summary:
-        return f'{text(view.written)}<span class="iq-dots"></span>' if view.written else ""
-    parts = []
-    for piece in added_by_turns(view.summary, view.turns):
-        if piece.turn is None:
-            parts.append(text(piece.text))
-            continue
-        parts.append(
-            f'<mark title="added by answer {piece.turn}">{text(piece.text)}'
-            f'<sup><span class="iq-sr">, from answer </span>{piece.turn}</sup></mark>'
-        )
-    return "".join(parts)
+        return f'{escape(view.written)}<span class="iq-dots"></span>' if view.written else ""
+    return "".join(
+        escape(piece.text)
+        if piece.turn is None
+        else f'<mark title="added by answer {piece.turn}">{escape(piece.text)}'
+        f'<sup><span class="iq-sr">, from answer </span>{piece.turn}</sup></mark>'
+        for piece in added_by_turns(view.summary, view.turns)
+    )
 
 
 def draw_captions(view: InterviewState) -> None:
-    """The three captions, and how to read their marks."""
-    st.html(captions_html(view))
-    if view.summary and any(piece.turn for piece in added_by_turns(view.summary, view.turns)):
-        st.html('<p class="iq-note">Marked: what the interview added; the number is that of the answer.</p>')
-
-
-def draw_downloads(caption: Caption, stem: str, *, key: str) -> None:
-    """Copy the description, or take the interview home as a file."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        copy_button(caption.text, "Copy description", key=f"{key}-copy")
-        st.download_button(
-            "Text",
-            as_text(caption),
-            f"{stem}-interview.txt",
-            "text/plain",
-            key=f"{key}-txt",
-            on_click="ignore",
-            icon=":material/description:",
-            help="The whole interview, to be read",
-        )
-        st.download_button(
-            "JSON",
-            as_json(caption),
-            f"{stem}-interview.json",
-            "application/json",
-            key=f"{key}-json",
-            on_click="ignore",
-            icon=":material/data_object:",
-            help="The whole interview, for programs",
-        )
-        st.download_button(
-            "Caption file",
-            as_sidecar(caption),
-            f"{stem}.txt",
-            "text/plain",
-            key=f"{key}-sidecar",
-            on_click="ignore",
-            icon=":material/subtitles:",
-            help="Only the description, named like the picture, as training tools expect it",
-        )
+    """The three captions, with an explanation of their marks."""
+    shown = captions_html(view)
+    st.html(shown)
+    if "<mark" in shown:
+        st.html('<p class="iq-note">Marked: details that an answer added, with the number of that answer.</p>')

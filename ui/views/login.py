@@ -1,4 +1,4 @@
-"""The door of the dashboard: a password or a login, where its owner wants one."""
+"""The login page: a password, or a login with a provider."""
 
 from __future__ import annotations
 
@@ -16,61 +16,61 @@ from ui.state.options import UiOptions, get_options
 from ui.state.session import Visitor, visitor
 
 log = logging.getLogger("inquisight.ui")
-TRIES: Final = 5
-PAUSE: Final = 60.0  # seconds without a further try, after TRIES wrong ones from one address
+MAX_FAILURES: Final = 5
+PAUSE: Final = 60.0  # seconds without a further attempt, after MAX_FAILURES wrong passwords from one address
 
 
-class Tries:
-    """Wrong passwords by address, so that nobody can go through a dictionary."""
+class FailedLogins:
+    """Wrong passwords by address, to prevent guessing."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._wrong: dict[str, list[float]] = {}
+        self._times: dict[str, list[float]] = {}
 
-    def left(self, address: str) -> int:
-        """How many more are allowed now."""
-        with self._lock:
-            recent = [moment for moment in self._wrong.get(address, ()) if time.monotonic() - moment < PAUSE]
-            self._wrong[address] = recent
-            if not recent:
-                del self._wrong[address]
-            return TRIES - len(recent)
+    def blocked(self, address: str) -> bool:
+        """Whether the address has to wait."""
+        return len(self._recent(address)) >= MAX_FAILURES
 
-    def wrong(self, address: str) -> None:
+    def add(self, address: str) -> None:
         """Count one."""
+        self._recent(address, time.monotonic())
+
+    def _recent(self, address: str, *new: float) -> list[float]:
         with self._lock:
-            now = time.monotonic()
-            self._wrong = {one: moments for one, moments in self._wrong.items() if now - moments[-1] < PAUSE}
-            self._wrong.setdefault(address, []).append(now)
+            limit = time.monotonic() - PAUSE
+            self._times.setdefault(address, []).extend(new)
+            recent = {one: [at for at in times if at > limit] for one, times in self._times.items()}
+            self._times = {one: times for one, times in recent.items() if times}
+            return self._times.get(address, [])
 
 
 @st.cache_resource(show_spinner=False)
-def _tries() -> Tries:
-    return Tries()
+def _failures() -> FailedLogins:
+    return FailedLogins()
 
 
 def admit() -> Visitor | None:
-    """The visitor, or None where a door was drawn instead of a page."""
+    """The visitor, or None if the login page was drawn instead of a page."""
     options, one = get_options(), visitor()
     if options.oidc and not _logged_in(options):
         return None
-    if options.password_file is not None and not one.admitted and not _knows_the_password(options, one):
+    if options.password_file is not None and not one.admitted and not _knows_password(options, one):
         return None
     return one
 
 
 def _logged_in(options: UiOptions) -> bool:
-    if st.user.get("is_logged_in"):
-        address = str(st.user.get("email") or "")
-        if not options.allow or any(fnmatch.fnmatchcase(address.casefold(), one.casefold()) for one in options.allow):
-            return True
+    if not st.user.get("is_logged_in"):
         st.title("Inquisight")
-        st.error("This account may not enter here; log in with another one.", icon=":material/lock:")
-        st.button("Log out", on_click=st.logout)
+        st.write("Image captions from a dialogue of two models: one asks, one sees.")
+        st.button("Log in", on_click=st.login, type="primary", icon=":material/login:")
         return False
+    address = str(st.user.get("email") or "").casefold()
+    if not options.allow or any(fnmatch.fnmatchcase(address, one.casefold()) for one in options.allow):
+        return True
     st.title("Inquisight")
-    st.write("Two models talk about a picture: one asks, one sees.")
-    st.button("Log in", on_click=st.login, type="primary", icon=":material/login:")
+    st.error("This account has no access; log in with another one.", icon=":material/lock:")
+    st.button("Log out", on_click=st.logout)
     return False
 
 
@@ -78,16 +78,14 @@ def _address() -> str:
     return str(st.context.ip_address or "")
 
 
-def _knows_the_password(options: UiOptions, one: Visitor) -> bool:
+def _knows_password(options: UiOptions, one: Visitor) -> bool:
     st.title("Inquisight")
     with st.form("password", border=False):
         given = st.text_input("Password", type="password", autocomplete="current-password")
-        sent = st.form_submit_button("Enter", type="primary")
-    if not sent:
-        return False
-    address = _address()
-    if _tries().left(address) <= 0:
-        st.error("Too many wrong passwords; wait a minute and try again.", icon=":material/lock_clock:")
+        if not st.form_submit_button("Log in", type="primary"):
+            return False
+    if _failures().blocked(_address()):
+        st.error("Too many wrong passwords; try again in a minute.", icon=":material/lock_clock:")
         return False
     try:
         password = options.password()
@@ -98,6 +96,6 @@ def _knows_the_password(options: UiOptions, one: Visitor) -> bool:
     if hmac.compare_digest(given.encode(), password.encode()):
         one.admitted = True
         st.rerun()
-    _tries().wrong(address)
-    st.error("That is not the password.", icon=":material/lock:")
+    _failures().add(_address())
+    st.error("Wrong password.", icon=":material/lock:")
     return False

@@ -1,13 +1,12 @@
-"""How the dashboard looks, beyond Streamlit's theme: few rules, the same in light and dark."""
+"""The style sheet on top of Streamlit's theme, for light and dark mode."""
 
 from __future__ import annotations
 
-import html
 from typing import Final
 
 import streamlit as st
 
-# Colours of Streamlit's theme come as --st-* variables; marks are mixed from them so that both themes keep contrast.
+# Streamlit's theme colours are --st-* variables; marks are mixed from them, so that both themes keep contrast.
 CSS: Final = """
 <style>
 :root { --iq-mark: color-mix(in srgb, var(--st-primary-color, #0f766e) 24%, transparent);
@@ -57,16 +56,6 @@ CSS: Final = """
 """
 
 
-def style() -> None:
-    """To be called once in each run, before anything is drawn."""
+def apply_style() -> None:
+    """Add the style sheet; call it once in each run, before anything is drawn."""
     st.html(CSS)
-
-
-def text(value: object) -> str:
-    """`value` as HTML text."""
-    return html.escape(str(value), quote=True)
-
-
-def tag(words: str, kind: str = "") -> str:
-    """A small label; HTML."""
-    return f'<span class="iq-tag {text(kind)}">{text(words)}</span>'

@@ -1,4 +1,4 @@
-"""A kept transcript on a page: what it is, what was said, what to take home, and on to the page where it goes on."""
+"""A stored transcript: its facts, its dialogue, its exports, and a button that resumes it on its page."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from agents.cli.render.chat import as_text
 from agents.interview.live import view_of
 from agents.video.records import is_video
 from core.records import Caption, Chat
-from ui.state import conversations, interviews
-from ui.state.navigation import go
-from ui.text import complete, count, plain, seconds
-from ui.views.interview_view import draw_captions, draw_contradictions, draw_downloads, marked, turn_html
-from ui.views.style import tag, text
+from ui.controls import button
+from ui.state import chats, interviews
+from ui.state.navigation import open_page
+from ui.text import count, escape, plain, seconds, sentence, tag
+from ui.views.exports import draw_exports
+from ui.views.interview_view import draw_captions, draw_contradictions, turns_html
 
 if TYPE_CHECKING:
     from core.records import ChatTurn
@@ -22,127 +22,96 @@ if TYPE_CHECKING:
 
 
 def name_of(record: Caption | Chat) -> str:
-    """What its pictures were called."""
+    """The file names of its images."""
     if isinstance(record, Caption):
         return record.picture.source
     return ", ".join(dict.fromkeys(picture.source for picture in record.pictures))
 
 
 def draw_heading(record: Caption | Chat) -> None:
-    """What it is about, when it was made and by whom."""
-    st.subheader(plain(name_of(record), 120) or "No picture", anchor=False)
-    eye, took = record.vision.get("name", ""), None
+    """Its images, when it was made and by which models."""
+    st.subheader(plain(name_of(record), 120) or "No image", anchor=False)
     if isinstance(record, Caption):
-        asked, took = record.questioner.get("name", ""), record.seconds.get("total")
+        notes, took = [record.picture.note], record.seconds.get("total")
+        asked = record.questioner.get("name", "")
     else:
-        asked = record.assistant.get("name", "a person")
-    when = record.created.astimezone().strftime("%Y-%m-%d %H:%M")
-    facts = [when, f"{eye} saw" if eye else "", f"{asked} asked" if asked else "", seconds(took) if took else ""]
-    pictures = [record.picture] if isinstance(record, Caption) else record.pictures
-    facts += dict.fromkeys(picture.note for picture in pictures if picture.note)
-    st.html(f'<p class="iq-note">{text(", ".join(filter(None, facts)))}. Kept as {record.id[:10]}</p>')
+        notes, took = [picture.note for picture in record.pictures], None
+        asked = record.assistant.get("name", "")
+    vision = record.vision.get("name", "")
+    facts = [
+        record.created.astimezone().strftime("%Y-%m-%d %H:%M"),
+        f"vision model {vision}" if vision else "",
+        f"language model {asked}" if asked else "",
+        seconds(took) if took else "",
+        *dict.fromkeys(notes),
+    ]
+    st.html(f'<p class="iq-note">{escape(", ".join(filter(None, facts)))}. Transcript {record.id[:10]}</p>')
 
 
-def draw_go_on(me: Visitor, record: Caption | Chat) -> None:
-    """A button that puts it on the page where it can go on. Raises UsageError where it cannot."""
-    if isinstance(record, Caption) and is_video(record):
-        if st.button("Open in Video", key="history-go-on", type="primary", icon=":material/movie:"):
-            from ui.state.videos import desk_of
+def draw_resume(me: Visitor, record: Caption | Chat) -> None:
+    """A button that opens it on the page that can resume it. Raises UsageError if that is impossible."""
+    if isinstance(record, Chat):
+        page, icon = ("chat", "chat") if record.kind == "chat" else ("", "")
+    else:
+        page, icon = ("video", "movie") if is_video(record) else ("interview", "forum")
+    if not page or not button(f"Resume in {page.capitalize()}", "history-resume", icon=icon, type="primary"):
+        return
+    if isinstance(record, Chat):
+        chats.page_state(me).reopen(record)
+    elif page == "interview":
+        interviews.page_state(me).reopen(record, me.images.get(record.picture.sha256), me)
+    else:
+        from ui.state import videos
 
-            desk_of(me).open_again(record, me)
-            st.toast("It lies on the page Video now.", icon=":material/movie:")
-            go("video")
-    elif isinstance(record, Caption):
-        if st.button("Go on in Interview", key="history-go-on", type="primary", icon=":material/forum:"):
-            interviews.desk_of(me).open_again(record, me.shelf.get(record.picture.sha256), me)
-            st.toast("It lies on the page Interview now.", icon=":material/forum:")
-            go("interview")
-    elif record.kind == "chat" and st.button(
-        "Go on in Chat", key="history-go-on", type="primary", icon=":material/chat:"
-    ):
-        conversations.desk_of(me).open_again(record)
-        st.toast("It lies on the page Chat now.", icon=":material/chat:")
-        go("chat")
+        videos.page_state(me).reopen(record, me)
+    st.toast(f"Opened on the page {page.capitalize()}.")
+    open_page(page)
 
 
 def draw_record(me: Visitor, record: Caption | Chat) -> None:
-    """All of it, and its downloads."""
-    if isinstance(record, Caption) and is_video(record):
-        _video(record)
-    elif isinstance(record, Caption):
-        _interview(me, record)
+    """The whole transcript, and its exports."""
+    if isinstance(record, Chat):
+        stem = "conversation"
+        with st.container(horizontal=True):
+            for picture in record.pictures:
+                if (upload := me.images.get(picture.sha256)) is not None:
+                    st.image(upload.preview, alt=f"{upload.label}: {record.text[:300]}", width=150)
+        for number, turn in enumerate(record.turns, start=1):
+            st.html(_turn_html(number, turn))
+    elif is_video(record):
+        from agents.video.live import view_of as video_view_of
+        from ui.views.video_view import draw_read_only
+
+        stem = "video"
+        draw_read_only(video_view_of(record))
     else:
-        _chat(me, record)
+        stem = _draw_interview(me, record)
+    if isinstance(record, Caption) and record.error:
+        st.error(plain(sentence(record.error)), icon=":material/error:")
+    draw_exports(record, stem, key="history-get")
 
 
-def _interview(me: Visitor, caption: Caption) -> None:
-    held = me.shelf.get(caption.picture.sha256)
-    if held is not None:
-        st.image(held.shown, alt=caption.text or held.label, width=320)
+def _draw_interview(me: Visitor, caption: Caption) -> str:
+    upload = me.images.get(caption.picture.sha256)
+    if upload is not None:
+        st.image(upload.preview, alt=caption.text or upload.label, width=320)
     view = view_of(caption)
     draw_captions(view)
-    for one in marked(view.turns):
-        st.html(turn_html(one))
+    for turn in turns_html(view.turns):
+        st.html(turn)
     draw_contradictions(view.turns)
-    if caption.error:
-        st.error(plain(complete(caption.error)), icon=":material/error:")
-    draw_downloads(caption, held.stem if held else "interview", key="history-get")
-
-
-def _video(caption: Caption) -> None:
-    from agents.video.live import view_of as video_view_of
-    from ui.views.video_view import draw_film_downloads, draw_read_only
-
-    draw_read_only(video_view_of(caption))
-    if caption.error:
-        st.error(plain(complete(caption.error)), icon=":material/error:")
-    draw_film_downloads(caption, "video", key="history-get")
-
-
-def _chat(me: Visitor, chat: Chat) -> None:
-    there = [held for picture in chat.pictures if (held := me.shelf.get(picture.sha256)) is not None]
-    if there:
-        with st.container(horizontal=True):
-            for held in there:
-                st.image(held.shown, alt=f"{held.label}: {chat.text[:300]}", width=150)
-    for number, turn in enumerate(chat.turns, start=1):
-        st.html(_turn_html(number, turn))
-    draw_chat_downloads(chat, key="history-get")
+    return upload.stem if upload else "interview"
 
 
 def _turn_html(number: int, turn: ChatTurn) -> str:
     pictures = "".join(tag(picture.source) for picture in turn.pictures)
     stopped = tag("stopped") if turn.status == "stopped" else ""
-    notes = "".join(f'<p class="iq-note">{text(complete(notice))}</p>' for notice in turn.notices)
-    calls = "".join(f"<li>{text(call.tool)}: {text(call.result[:400])}</li>" for call in turn.calls)
+    notes = "".join(f'<p class="iq-note">{escape(sentence(notice))}</p>' for notice in turn.notices)
+    calls = "".join(f"<li>{escape(call.tool)}: {escape(call.result[:400])}</li>" for call in turn.calls)
     if calls:
-        used = f"{count(len(turn.calls), 'tool')} used"
+        used = f"{count(len(turn.calls), 'tool call')}"
         calls = f'<details class="iq-note"><summary>{used}</summary><ul>{calls}</ul></details>'
     return (
-        f'<div class="iq-turn"><p class="iq-q"><span class="n">{number}</span>{text(turn.question)}{pictures}</p>'
-        f'<p style="white-space: pre-wrap">{text(turn.answer) or "(nothing)"}{stopped}</p>{notes}{calls}</div>'
-    )
-
-
-def draw_chat_downloads(chat: Chat, *, key: str) -> None:
-    """Take a conversation home as a file."""
-    st.download_button(
-        "Text",
-        lambda: as_text(chat),
-        "conversation.txt",
-        "text/plain",
-        key=f"{key}-txt",
-        on_click="ignore",
-        icon=":material/description:",
-        help="This conversation, to be read",
-    )
-    st.download_button(
-        "JSON",
-        lambda: chat.to_json(indent=2) + "\n",
-        "conversation.json",
-        "application/json",
-        key=f"{key}-json",
-        on_click="ignore",
-        icon=":material/data_object:",
-        help="This conversation, for programs",
+        f'<div class="iq-turn"><p class="iq-q"><span class="n">{number}</span>{escape(turn.question)}{pictures}</p>'
+        f'<p style="white-space: pre-wrap">{escape(turn.answer) or "(nothing)"}{stopped}</p>{notes}{calls}</div>'
     )

@@ -1,30 +1,28 @@
-"""How the interview about a video looks on a page: the story, its scenes, the questions with their frames, files of it.
+"""An interview about a video as HTML: the caption, its scenes, and the questions with their frames.
 
-What models and files say is escaped before it becomes HTML, and is never Markdown.
+Text of models and files is escaped before it becomes HTML, and is never Markdown.
 """
 
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from agents.interview.live import corrected
 from agents.video.interview import SCENE, frame_of, without_label
-from agents.video.timeline import cues, learned, to_subrip, to_webvtt
+from agents.video.timeline import learned
 from core.video.base import clock
-from ui.state.transcripts import as_json, as_sidecar, as_text
-from ui.text import count
-from ui.views.clipboard import copy_button
-from ui.views.style import tag, text
+from ui.text import count, escape, tag
+from ui.views.interview_view import WAITING, answer_html, turn_tags
 
 if TYPE_CHECKING:
     from agents.video.interview import VideoPart
     from agents.video.live import VideoState
-    from core.records import Caption, Turn
+    from core.records import Turn
     from ui.state.videos import Frame
 
 CSS = """
@@ -55,11 +53,16 @@ class AskedFrame:
     number: int  # of the question, from 1
     frame: int
     seconds: float
-    place: int  # among the turns of the interview, from 0
+    place: int  # in the turns of the interview, from 0
     turn: Turn  # its question without the label
 
+    @property
+    def when(self) -> str:
+        """The frame's time."""
+        return clock(self.seconds, exact=True)
 
-def asked_of(view: VideoState) -> list[AskedFrame]:
+
+def asked_frames(view: VideoState) -> list[AskedFrame]:
     """The questions, in the order in which they were asked."""
     found: list[AskedFrame] = []
     for place, turn in enumerate(view.turns):
@@ -70,126 +73,95 @@ def asked_of(view: VideoState) -> list[AskedFrame]:
     return found
 
 
-def told_of(view: VideoState) -> list[tuple[VideoPart, str]]:
-    """Each part that was told, of a video of several; "" for one that is about to be told anew."""
-    told = [turn.answer for turn in view.turns if turn.asked_by == SCENE]
-    return list(zip(view.parts, told, strict=False)) if len(view.parts) > 1 else []
+def captioned_scenes(view: VideoState) -> list[tuple[VideoPart, str]]:
+    """Each captioned scene of several, with its caption; "" while it is rewritten."""
+    captions = [turn.answer for turn in view.turns if turn.asked_by == SCENE]
+    return list(zip(view.parts, captions, strict=False)) if len(view.parts) > 1 else []
 
 
-def times_of(asked: Sequence[AskedFrame], view: VideoState) -> list[int]:
-    """How often each frame was asked about, that of frame 1 first."""
-    counts = [0] * len(view.times)
-    for one in asked:
-        counts[one.frame - 1] += 1
-    return counts
+def strip_frames(
+    view: VideoState, asked: Sequence[AskedFrame], frames: Mapping[int, Frame], now: int | None
+) -> list[dict[str, object]]:
+    """The frames as `ui.widgets.filmstrip` takes them; `now` is being asked about."""
+    counts = Counter(one.frame for one in asked)
+    firsts = {part.first for part in view.parts}
+    return [
+        {
+            "number": number,
+            "seconds": at,
+            "when": clock(at, exact=True),
+            "words": f"Frame {number} at {clock(at, exact=True)}, {count(counts[number], 'question')}",
+            "picture": data_url(frames[number].small) if number in frames else "",
+            "asked": counts[number],
+            "now": number == now,
+            "first": number in firsts,
+        }
+        for number, at in enumerate(view.times, start=1)
+    ]
 
 
-def said_of(asked: Sequence[AskedFrame], frame: int) -> str:
-    """What is known of a frame, for those who do not see it."""
+def known_about(asked: Sequence[AskedFrame], frame: int) -> str:
+    """What the answers say about a frame, as its alternative text."""
     return learned([one.turn for one in asked if one.frame == frame])
 
 
-def often(times: int) -> str:
-    """ "asked about twice" """
-    words = {0: "not asked about", 1: "asked about once", 2: "asked about twice"}
-    return words.get(times, f"asked about {times} times")
-
-
-def between(begin: float, end: float) -> str:
-    """A span of the video, in words."""
-    return f"{clock(begin)} to {clock(end)}"
+def span(part: VideoPart) -> str:
+    """The time span of a scene, in words."""
+    return f"{clock(part.begin)} to {clock(part.end)}"
 
 
 def data_url(jpeg: bytes) -> str:
-    """A picture inside a page."""
+    """An image embedded in the page."""
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+
+
+def _turn_html(number: int, frame: int, when: str, question: str, answer: str, image: Frame | None, kind: str) -> str:
+    shown = f'<img src="{data_url(image.small)}" alt="Frame {frame}">' if image else ""
+    return (
+        f'<div class="iq-turn iq-film {kind}">{shown}<div><p class="iq-q"><span class="n">{number}</span>'
+        f"{tag(f'frame {frame}, {when}')}{escape(question)}</p>{answer_html(answer)}</div></div>"
+    )
 
 
 def question_html(one: AskedFrame, frame: Frame | None) -> str:
     """One question and its answer, beside its frame."""
-    unsure = one.turn.certainty == "unsure"
-    kinds = [
-        ("your question", one.turn.asked_by == "person"),
-        ("unsure: not used", unsure),
-        ("corrected by you", corrected(one.turn)),
-    ]
-    tags = "".join(tag(words) for words, so in kinds if so)
-    image = f'<img src="{data_url(frame.small)}" alt="Frame {one.frame}">' if frame else ""
-    return (
-        f'<div class="iq-turn iq-film{" unsure" if unsure else ""}">{image}<div>'
-        f'<p class="iq-q"><span class="n">{one.number}</span>'
-        f"{tag(f'frame {one.frame}, {clock(one.seconds, exact=True)}')}{text(one.turn.question)}</p>"
-        f'<p class="iq-a">{text(one.turn.answer) or "(nothing)"}{tags}</p></div></div>'
-    )
+    answer = (escape(one.turn.answer) or "(nothing)") + turn_tags(one.turn)
+    kind = "unsure" if one.turn.certainty == "unsure" else ""
+    return _turn_html(one.number, one.frame, one.when, one.turn.question, answer, frame, kind)
 
 
 def asking_html(view: VideoState, number: int, frames: Mapping[int, Frame]) -> str:
-    """The question whose answer is awaited."""
+    """The question that is being answered."""
     frame = frame_of(view.asked) or 1
-    image = f'<img src="{data_url(frames[frame].small)}" alt="Frame {frame}">' if frame in frames else ""
     when = clock(view.times[frame - 1], exact=True) if frame <= len(view.times) else ""
-    return (
-        f'<div class="iq-turn iq-film">{image}<div><p class="iq-q"><span class="n">{number}</span>'
-        f"{tag(f'frame {frame}, {when}')}{text(without_label(view.asked))}</p>"
-        f'<p class="iq-a iq-dots"><span class="iq-sr">the answer is awaited</span></p></div></div>'
-    )
+    return _turn_html(number, frame, when, without_label(view.asked), WAITING, frames.get(frame), "")
 
 
-def story_html(view: VideoState) -> str:
-    """The story, as far as it is told."""
-    body = text(view.summary)
+def caption_html(view: VideoState) -> str:
+    """The caption of the video, as far as it is written."""
+    body = escape(view.summary)
     if not body and view.written:
-        body = f'{text(view.written)}<span class="iq-dots"></span>'
+        body = f'{escape(view.written)}<span class="iq-dots"></span>'
     if not body:
         return ""
-    return f'<section class="iq-caption iq-story" aria-label="The story"><h2>The story</h2><p>{body}</p></section>'
+    return f'<section class="iq-caption iq-story" aria-label="Caption"><h2>Caption</h2><p>{body}</p></section>'
 
 
-def scene_html(number: int, part: VideoPart, said: str) -> str:
-    """What happens in one part; `said` is empty while that is awaited."""
-    body = text(said) or '<span class="iq-dots"></span>'
+def scene_html(number: int, part: VideoPart, caption: str) -> str:
+    """The caption of a scene; "" while it is being written."""
+    body = escape(caption) or '<span class="iq-dots"></span>'
     return (
         f'<div class="iq-turn"><p class="iq-q"><span class="n">Scene {number}</span>'
-        f'{tag(between(part.begin, part.end))}</p><p class="iq-a">{body}</p></div>'
+        f'{tag(span(part))}</p><p class="iq-a">{body}</p></div>'
     )
 
 
 def draw_read_only(view: VideoState) -> None:
-    """Story, scenes and questions, without frames: for a transcript whose video is not here."""
-    st.html(CSS)
-    if story := story_html(view):
-        st.html(story)
-    for number, (part, said) in enumerate(told_of(view), start=1):
-        st.html(scene_html(number, part, said))
-    asked = asked_of(view)
-    with st.expander(f"The dialogue: {count(len(asked), 'question')}", expanded=len(view.parts) == 1):
+    """Caption, scenes and questions without frames, for a transcript whose video is not here."""
+    st.html(CSS + caption_html(view))
+    for number, (part, caption) in enumerate(captioned_scenes(view), start=1):
+        st.html(scene_html(number, part, caption))
+    asked = asked_frames(view)
+    with st.expander(f"Dialogue: {count(len(asked), 'question')}", expanded=len(view.parts) == 1):
         for one in asked:
             st.html(question_html(one, None))
-
-
-def draw_film_downloads(caption: Caption, stem: str, *, key: str) -> None:
-    """Copy the story, or take it, the dialogue and the timeline home as files."""
-    timeline = cues(caption)
-    files = [
-        ("Story", as_sidecar(caption), ".txt", "text/plain", "description", "Only the story"),
-        ("Dialogue", as_text(caption), "-interview.txt", "text/plain", "forum", "All of it, to be read"),
-        ("JSON", as_json(caption), "-interview.json", "application/json", "data_object", "All of it, for programs"),
-    ]
-    if timeline:
-        files += [
-            ("WebVTT", to_webvtt(timeline), ".vtt", "text/vtt", "subtitles", "The story with times, for players"),
-            ("SRT", to_subrip(timeline), ".srt", "application/x-subrip", "subtitles", "The same as SubRip"),
-        ]
-    with st.container(horizontal=True, vertical_alignment="center"):
-        copy_button(caption.text, "Copy story", key=f"{key}-copy")
-        for label, data, end, mime, icon, about in files:
-            st.download_button(
-                label,
-                data,
-                f"{stem}{end}",
-                mime,
-                key=f"{key}-{label.lower()}",
-                on_click="ignore",
-                icon=f":material/{icon}:",
-                help=about,
-            )

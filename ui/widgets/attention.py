@@ -1,7 +1,7 @@
-"""Where the visitor's attention goes: scrolling and focus after a click, and announcements for screen readers.
+"""Scrolling and focus after a click, and announcements for screen readers.
 
-lead_to("talk")                                   # in a callback: show the container or widget of that key next
-attention()                                       # once on each page, at its end
+focus_on("talk")                                  # in a callback: scroll to the container or widget of that key
+apply_focus()                                     # once on each page, at its end
 announce(lines, of=item.key, key="talk-announce") # new lines are read out, earlier ones are not repeated
 """
 
@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import streamlit as st
 
+from ui.component import component
+
 _LEAD: Final = "inquisight.lead"
 
-# What is led to may be drawn later than this component, or drawn anew: it is waited for, and looked after for a while,
-# unless the visitor goes elsewhere. A number that was seen is not followed again.
+# The target may be drawn later than this component, or replaced: poll for it, and restore its focus for a while, unless
+# the visitor moves the focus. Each number is handled once.
 _LEAD_JS: Final = """
 export default function (component) {
   const go = component.data.go;
@@ -24,7 +26,7 @@ export default function (component) {
   window.inquisightLed = go.number;
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   let target = null;
-  let left = 100;                           // looks of 50 ms each
+  let left = 100;                           // polls of 50 ms
   const timer = setInterval(() => {
     left -= 1;
     const elsewhere = ![document.body, target, null].includes(document.activeElement);
@@ -51,7 +53,7 @@ _ANNOUNCE_JS: Final = """
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component;
   const log = parentElement.querySelector("[role=log]");
-  if (log.of !== data.of) {                 // another dialogue: what was said in it before is not read out
+  if (log.of !== data.of) {                 // another dialogue: its earlier lines are not read out
     log.replaceChildren();
     log.of = data.of;
     log.told = false;
@@ -77,39 +79,29 @@ export default function (component) {
 """
 
 
-@st.cache_resource(show_spinner=False)
-def _components(runtime_id: int) -> tuple[Any, Any]:
-    # Components live in the server they were registered with; tests have several in one process.
-    lead = st.components.v2.component("inquisight_lead", html="<span hidden></span>", js=_LEAD_JS)
-    announce = st.components.v2.component(
-        "inquisight_announce",
-        html='<div class="iq-sr" role="log" aria-live="polite" aria-label="New answers"></div>',
-        js=_ANNOUNCE_JS,
-        isolate_styles=False,
-    )
-    return lead, announce
+_lead = component("lead", "<span hidden></span>", _LEAD_JS)
+_announce = component(
+    "announce",
+    '<div class="iq-sr" role="log" aria-live="polite" aria-label="New answers"></div>',
+    _ANNOUNCE_JS,
+    isolate=False,
+)
 
 
-def _mounted() -> tuple[Any, Any]:
-    from streamlit import runtime
-
-    return _components(id(runtime.get_instance()) if runtime.exists() else 0)
-
-
-def lead_to(key: str, *, control: bool = False) -> None:
-    """Scroll to the container of that key and give it the focus, once it is drawn; `control`: to the widget in it."""
+def focus_on(key: str, *, control: bool = False) -> None:
+    """Scroll to the container of that key and focus it as soon as it is drawn; `control`: focus the widget in it."""
     st.session_state[_LEAD] = {"key": key, "control": control, "number": secrets.token_hex(6)}
 
 
-def attention() -> None:
-    """Follow the last `lead_to`. To be called at the end of each run of the whole page."""
-    _mounted()[0](data={"go": st.session_state.get(_LEAD)}, key="inquisight-lead", height=1)
+def apply_focus() -> None:
+    """Follow the last `focus_on`. Call it at the end of each run of the whole page."""
+    _lead(data={"go": st.session_state.get(_LEAD)}, key="inquisight-lead", height=1)
 
 
 def announce(lines: Sequence[str], *, of: str, key: str, on_typing: Callable[[], None] | None = None) -> None:
-    """Have what is new among `lines` read out politely. `of` names the dialogue; with another one nothing old is read.
+    """Have screen readers read out the new lines. `of` names the dialogue; earlier lines of another one are not read.
 
-    `on_typing` is called once when the visitor begins to write in the page's field for questions.
+    `on_typing` is called once when the visitor starts to type in the page's chat input.
     """
     data = {"lines": list(lines), "of": of, "typing": on_typing is not None}
-    _mounted()[1](data=data, key=key, on_typing_change=on_typing or (lambda: None))
+    _announce(data=data, key=key, on_typing_change=on_typing or (lambda: None))

@@ -1,13 +1,14 @@
-"""The steps of a curation for the page Curate: begun, watched, stopped and gone on with; each a process of its own.
+"""The steps of a curation on the page Curate: start, watch, stop and resume them.
 
-They are the commands of the terminal, so that either goes on where the other one stopped.
+Each step is a separate process, the same command as in a terminal, so either side can resume the other's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import streamlit as st
 
@@ -17,331 +18,245 @@ from core.registry import get_registry
 from core.settings import get_settings
 from training.curation import processes
 from training.curation.steps import repair as repair_step
-from ui.state.model_choice import RULES, Kind, blocked, require
+from ui.controls import button, refresh, start_button
+from ui.state.model_choice import blocked, require
 from ui.state.options import require_server_paths
-from ui.text import complete, count, plain, seconds, told
-from ui.views.style import tag, text
-from ui.widgets.model_choice import choose_eye, choose_mender, draw_blocked
+from ui.text import count, plain, seconds, sentence, show_errors, tag
+from ui.widgets.model_choice import choose_model, choose_repair_model
+from ui.widgets.server_folder import absolute
 
 if TYPE_CHECKING:
     from training.curation.folder import CurationFolder
     from training.curation.processes import StepStatus
     from training.curation.report.figures import Figures
-    from ui.state.curation import CuratePageState
+    from ui.state.training import CuratePageState
 
-EVERY: Final = 1.0  # seconds between two looks at a step
-LOOKS: Final = """<style>
+_CSS: Final = """<style>
 [class*="st-key-make-"] h3 { font-size: 1.1rem; padding: 0; }
 </style>"""
-BUSY: Final = {"generate": "Describing", "repair": "Repairing", "export": "Writing the pairs"}
-LEAVING: Final = {"repair": "It waits for the calls under way, which are paid for, and leaves"}
+ACTIVITY: Final = {"generate": "Describing images", "repair": "Repairing texts", "export": "Writing the data set"}
 
 
-def draw_new(desk: CuratePageState, root: Path) -> None:
-    """A curation to begin: which pictures, how many, who looks at them, and where it is kept. Raises UsageError."""
+def draw_new(state: CuratePageState, root: Path) -> None:
+    """The form for a new curation. Raises UsageError."""
     require_server_paths()
     left, right = st.columns([3, 2], gap="large")
     with left:
-        pictures = st.text_input(
-            "Pictures",
-            key="make-pictures",
-            placeholder="/data/pictures",
-            help="On the disk of this machine: a folder, a table (CSV, JSONL, Parquet), a list, a cc_sbu_align folder",
-        )
-        place = st.text_input(
-            "Folder for the curation", key="make-folder", placeholder=str(root / "curation"), help="A new one"
-        )
-        most = st.number_input(
-            "How many pictures", 1, 1_000_000, None, key="make-sample", placeholder="all", help="By chance; empty: all"
+        about = "On this machine: a folder, a table (CSV, JSONL, Parquet), a list, or a cc_sbu_align folder"
+        images = st.text_input("Images", key="make-images", placeholder="/data/images", help=about)
+        folder = st.text_input("New curation folder", key="make-folder", placeholder=str(root / "curation"))
+        about = "A random sample of this size; empty: all"
+        sample = st.number_input(
+            "Number of images", 1, 1_000_000, None, key="make-sample", placeholder="all", help=about
         )
     with right:
-        vision = choose_eye("make-eye", get_settings().vision)
-        anyway = follows = _follows(vision)
-        if not follows:
-            anyway = st.checkbox(
-                "Take it though it follows no instructions",
-                key="make-anyway",
-                help="It may not describe at length nor continue",
-            )
+        vision = choose_model("vision", "make-vision", get_settings().vision)
+        entry = get_registry().vision_backends.get(vision.partition(":")[0])
+        anyway = entry is None or bool(entry.capabilities.get("follows_instructions", True))
+        if not anyway:
+            about = "It may not write long descriptions"
+            anyway = st.checkbox("Use it although it follows no instructions", key="make-anyway", help=about)
     with st.expander("Settings", icon=":material/tune:"):
-        own = st.text_area(
-            "Instructions, one a line",
-            key="make-words",
-            help="They take turns over the pictures; empty: the usual ones",
-        )
+        about = "Images use them in turn; empty: the default ones"
+        instructions = st.text_area("Instructions, one per line", key="make-words", help=about)
         one, two, three = st.columns(3)
-        least = one.number_input("Continue a text under", 0, 10_000, 80, key="make-least", help="In tokens")
-        again = two.number_input("Times at most", 0, 10, 1, key="make-continues")
-        warmth = three.number_input("Temperature", 0.0, 5.0, 1.0, 0.1, key="make-temperature")
-    reason = blocked(vision=[vision])
-    draw_blocked(reason)
-    st.button(
-        "Begin",
-        type="primary",
-        key="make-begin",
-        icon=":material/play_arrow:",
-        disabled=bool(reason) or not (pictures.strip() and place.strip()),
-        on_click=desk.press,
-        args=("make-begin",),
-    )
-    if not desk.pressing("make-begin"):
+        shortest = one.number_input("Continue texts under", 0, 10_000, 80, key="make-least", help="In tokens")
+        continues = two.number_input("Continue at most (times)", 0, 10, 1, key="make-continues")
+        temperature = three.number_input("Temperature", 0.0, 5.0, 1.0, 0.1, key="make-temperature")
+    path = absolute(folder)
+    ready = bool(images.strip() and path)
+    if not start_button("Start", "make-begin", ready=ready, reason=blocked(vision=[vision])) or path is None:
         return
-    path = Path(place.strip()).expanduser().absolute()
-    options = ["--min-tokens", str(least), "--continues", str(again), "--temperature", f"{warmth:g}"]
+    options = ["--min-tokens", str(shortest), "--continues", str(continues), "--temperature", f"{temperature:g}"]
     left_out = LeftOut()
-    with told():
+    with show_errors():
         require(vision=[vision])
         found = processes.begin(
             path,
-            pictures,
+            images,
             vision,
-            sample=None if most is None else int(most),
-            anyway=bool(anyway),
-            instructions=split_lines(own),
+            sample=None if sample is None else int(sample),
+            anyway=anyway,
+            instructions=split_lines(instructions),
             options=options,
             left_out=left_out,
         )
-        desk.open(path)
-        aside = f" {left_out}." if left_out else ""
-        desk.part, desk.message = "steps", f"{count(found, 'picture')} will be described in {path}.{aside}"
+        state.open(path)
+        more = f" {left_out}." if left_out else ""
+        state.part, state.message = "steps", f"{count(found, 'image')} will be described in {path}.{more}"
         for key in ("curate-part", "curate-folder"):
             st.session_state.pop(key, None)
         st.rerun()
 
 
-def _follows(vision: str) -> bool:
-    entry = get_registry().vision_backends.get(vision.partition(":")[0])
-    return bool(entry is None or entry.capabilities.get("follows_instructions", True))
+# --- the steps of a curation --------------------------------------------------------------------------------------
 
 
-# --- the steps of one that is there ---------------------------------------------------------------------------------
-
-
-def draw_steps(desk: CuratePageState, folder: CurationFolder, counted: Callable[[], Figures]) -> None:
-    """Each step with how far it is and what can be done; drawn anew while one is at work. Raises UsageError."""
+def draw_steps(state: CuratePageState, folder: CurationFolder, counted: Callable[[], Figures]) -> None:
+    """Each step with its progress and buttons, refreshed while one runs. Raises UsageError."""
     require_server_paths()
-    if desk.message:
-        st.success(plain(desk.message), icon=":material/check:")
-        desk.message = ""
-    st.html(LOOKS)
-    found = counted()
-    if not processes.watch(folder.path).at_work:
-        with st.container():
-            _cards(desk, folder, found, processes.watch(folder.path))
-        return
-
-    @st.fragment(run_every=EVERY, key="curate-steps")
-    def part() -> None:
-        with told():
-            doing = processes.watch(folder.path)
-            _cards(desk, folder, found, doing)
-            if not doing.at_work:
-                st.rerun()
-
-    part()
+    if state.message:
+        st.success(plain(state.message), icon=":material/check:")
+        state.message = ""
+    st.html(_CSS)
+    draw = partial(_cards, folder, counted())
+    refresh(lambda: processes.watch(folder.path).at_work, draw, key="curate-steps")
 
 
-def _cards(desk: CuratePageState, folder: CurationFolder, found: Figures, doing: StepStatus) -> None:
+def _cards(folder: CurationFolder, found: Figures) -> None:
+    doing = processes.watch(folder.path)
     if doing.error and not doing.at_work:
-        st.error(plain(complete(doing.error)), icon=":material/error:")
-    for number, (step, title, draw) in enumerate(
-        (
-            ("generate", "Describe", _describe),
-            ("repair", "Repair", _repair),
-            ("rules", "Rules", _rules),
-            ("export", "Export", _export),
-        ),
-        start=1,
-    ):
+        st.error(plain(sentence(doing.error)), icon=":material/error:")
+    steps = {
+        "generate": ("1. Describe", _describe),
+        "repair": ("2. Repair", _repair),
+        "rules": ("3. Rules", _rules),
+        "export": ("4. Export", _export),
+    }
+    for step, (title, draw) in steps.items():
         with st.container(border=True, key=f"make-{step}", gap="small"):
-            st.subheader(f"{number}. {title}", anchor=False)
+            st.subheader(title, anchor=False)
             if doing.at_work and doing.step == step and doing.state != "busy":
-                _live(desk, folder, doing)
+                _running(folder, doing)
             else:
-                draw(desk, folder, found, doing)
+                draw(folder, found, doing.at_work)
 
 
-def _live(desk: CuratePageState, folder: CurationFolder, doing: StepStatus) -> None:
-    words = {"starting": "It loads what it needs", "stopping": LEAVING.get(doing.step, "It keeps what is done")}
-    said = words.get(doing.state, BUSY.get(doing.step, "At work"))
-    st.html(f'<p class="iq-dots iq-note" role="status" aria-live="polite">{text(said)}</p>')
+def _running(folder: CurationFolder, doing: StepStatus) -> None:
+    words = ACTIVITY.get(doing.step, "Running")
+    if doing.state == "starting":
+        words = "Loading"
+    elif doing.state == "stopping":
+        words = "Stopping after the calls in progress" if doing.step == "repair" else "Stopping; results are kept"
+    st.html(f'<p class="iq-dots iq-note" role="status" aria-live="polite">{words}</p>')
     if doing.total:
         st.progress(min(doing.done / doing.total, 1.0), text=f"{doing.done:,} of {doing.total:,}")
-        facts = [f"{doing.aside} set aside"] if doing.aside else []
-        facts += [doing.note] if doing.note else []
-        facts += [f"{seconds(doing.left)} left"] if doing.left is not None and doing.state == "running" else []
-        if facts:
-            st.html(f"<p>{''.join(tag(fact) for fact in facts)}</p>")
-    st.button(
-        "Stop",
-        key="make-stop",
-        icon=":material/stop:",
-        disabled=doing.state == "stopping",
-        help="What is done is kept, and it can go on",
-        on_click=desk.press,
-        args=("make-stop",),
-    )
-    if desk.pressing("make-stop"):
-        with told():
+        left = f"{seconds(doing.left)} left" if doing.left is not None and doing.state == "running" else ""
+        facts = (f"{doing.aside} failed" if doing.aside else "", doing.note, left)
+        st.html(f"<p>{''.join(tag(fact) for fact in facts if fact)}</p>")
+    about = "Results are kept, and the step can be resumed"
+    if button("Stop", "make-stop", icon="stop", disabled=doing.state == "stopping", help=about):
+        with show_errors():
             processes.stop(folder.path)
             st.rerun()
 
 
-def _bar(done: int, total: int, what: str, aside: int) -> None:
-    more = f", {aside} of them set aside" if aside else ""
+def _bar(done: int, total: int, what: str, failed: int) -> None:
+    more = f", {failed} of them failed" if failed else ""
     st.progress(min(done / total, 1.0) if total else 0.0, text=f"{done:,} of {count(total, what)}{more}")
 
 
-def _start(
-    desk: CuratePageState,
+def _go(
     folder: CurationFolder,
     label: str,
     step: processes.Runnable,
-    options: list[str],
+    options: Sequence[str] | None,
     *,
     key: str = "",
-    **how: Any,
+    **more: Any,
 ) -> None:
-    """A button that starts a step once it is pressed."""
-    name = f"make-go-{key or step}"
-    st.button(label, key=name, icon=":material/play_arrow:", on_click=desk.press, args=(name,), **how)
-    if desk.pressing(name):
-        with told():
-            _check_models(folder, step, options)
-            processes.start(folder, step, options)
+    """A button that starts a step with `options`, or resumes it with its last ones if None."""
+    if button(label, f"make-go-{key or step}", icon="play_arrow", **more):
+        with show_errors():
+            _check_model(folder, step, options or ())
+            if options is None:
+                processes.resume(folder.path, step)
+            else:
+                processes.start(folder, step, options)
             st.rerun()
 
 
-def _check_models(folder: CurationFolder, step: str, options: Sequence[str] = ()) -> None:
-    """Raise UsageError where the step would load a model that may not be chosen here; its process asks nobody."""
-    models: tuple[tuple[Kind, Literal["generate", "repair"], str], ...] = (
-        ("eye", "generate", "vision"),
-        ("questioner", "repair", "repairer"),
-    )
-    for kind, needs, name in models:
-        if step != needs:
-            continue
-        option = f"--{name}"
-        given = options[options.index(option) + 1] if option in options else None
-        last = processes.last_option
-        spec = given or folder.settings(needs).get(name) or last(folder.path, step, option)
-        if spec and spec != RULES:
-            require(**{"vision" if kind == "eye" else "questioner": [spec]})
+def _check_model(folder: CurationFolder, step: processes.Runnable, options: Sequence[str]) -> None:
+    """Raise UsageError if the step would load a model that may not be used here; its process does not check that."""
+    if step == "export":
+        return
+    name = "vision" if step == "generate" else "repairer"
+    given = options[options.index(f"--{name}") + 1] if f"--{name}" in options else None
+    spec = given or folder.settings(step).get(name) or processes.last_option(folder.path, step, f"--{name}")
+    if spec:
+        require(**{"vision" if step == "generate" else "questioner": [spec]})
 
 
-def _describe(desk: CuratePageState, folder: CurationFolder, found: Figures, doing: StepStatus) -> None:
-    aside = sum(found.ungenerated.values())
-    done = found.generated + aside
-    made = folder.settings("generate")
-    _bar(done, found.pictures, "picture", aside)
-    if made:
+def _describe(folder: CurationFolder, found: Figures, busy: bool) -> None:
+    failed = sum(found.ungenerated.values())
+    done = found.generated + failed
+    _bar(done, found.pictures, "image", failed)
+    if made := folder.settings("generate"):
         st.caption(plain(f"By {made.get('vision', '')}, seed {made.get('seed', '')}"))
-    with st.container(horizontal=True):
-        if done < found.pictures or not found.pictures:
-            go = "make-go-generate"
-            st.button(
-                "Go on" if done else "Start",
-                key=go,
-                type="primary",
-                icon=":material/play_arrow:",
-                disabled=doing.at_work,
-                on_click=desk.press,
-                args=(go,),
-            )
-            if desk.pressing(go):
-                with told():
-                    _check_models(folder, "generate")
-                    processes.resume(folder.path, "generate")
-                    st.rerun()
-        elif aside:
-            _start(
-                desk,
-                folder,
-                "Try those set aside again",
-                "generate",
-                ["--failed"],
-                key="failed",
-                disabled=doing.at_work,
-            )
+    if done < found.pictures or not found.pictures:
+        _go(folder, "Resume" if done else "Start", "generate", None, type="primary", disabled=busy)
+    elif failed:
+        _go(folder, "Retry failed ones", "generate", ["--failed"], key="failed", disabled=busy)
 
 
-def _repair(desk: CuratePageState, folder: CurationFolder, found: Figures, doing: StepStatus) -> None:
-    aside = sum(found.unrepaired.values())
-    done = found.repaired + aside
-    _bar(done, found.generated, "text", aside)
-    usage = found.usage
-    if usage.calls:
+def _repair(folder: CurationFolder, found: Figures, busy: bool) -> None:
+    failed = sum(found.unrepaired.values())
+    done = found.repaired + failed
+    _bar(done, found.generated, "text", failed)
+    if (usage := found.usage).calls:
         cost = f", cost {found.cost:.2f}" if found.cost else ""
-        guess = f"; {count(usage.uncounted, 'call')} estimated" if usage.uncounted else ""
-        st.caption(
-            f"{count(usage.calls, 'call')}, {usage.input_tokens:,} tokens in, {usage.output_tokens:,} out{cost}{guess}"
-        )
+        estimated = f"; {count(usage.uncounted, 'call')} estimated" if usage.uncounted else ""
+        tokens = f"{usage.input_tokens:,} input tokens, {usage.output_tokens:,} output tokens"
+        st.caption(f"{count(usage.calls, 'call')}, {tokens}{cost}{estimated}")
+    repairer = folder.settings("repair").get("repairer", "")
     if not found.generated:
-        st.caption("There is nothing to repair yet.")
+        st.caption("There are no texts to repair yet.")
         return
-    if done >= found.generated and not aside:
-        st.caption(plain(f"By {folder.settings('repair').get('repairer', 'nobody')}"))
+    if done >= found.generated and not failed:
+        st.caption(plain(f"By {repairer}"))
         return
-    begun = folder.settings("repair").get("repairer", "")
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        mender = choose_mender("make-mender", begun or get_settings().questioner, disabled=bool(begun))
-    prices = repair_step.Prices.of(folder)
-    with right, st.expander("Pace and cost", icon=":material/payments:"):
-        at_once = st.number_input("Calls at a time", 1, 256, 4, key="make-at-once")
-        price_in = st.number_input(
-            "Price of a million tokens read", 0.0, None, prices.input, key="make-price-in", help="In any currency"
-        )
-        price_out = st.number_input("Price of a million tokens written", 0.0, None, prices.output, key="make-price-out")
-        before = processes.last_option(folder.path, "repair", "--max-cost")
-        most = st.number_input(
-            "Stop when it has cost",
-            0.0,
-            None,
-            float(before) if before else None,
-            key="make-most",
-            placeholder="no limit",
-            help="All runs together; needs the prices",
-        )
-    reason = blocked(questioner=[mender])
-    draw_blocked(reason)
-    options = ["--repairer", mender, "--concurrency", str(at_once)]
-    if price_in or price_out:
-        options += ["--price-in", f"{price_in:g}", "--price-out", f"{price_out:g}"]
-    options += ["--max-cost", f"{most:g}"] if most is not None else []
+        model = choose_repair_model("make-repairer", repairer or get_settings().questioner, disabled=bool(repairer))
+    with right, st.expander("Rate and cost", icon=":material/payments:"):
+        options = ["--repairer", model, *_rate_and_cost(folder)]
+    reason = blocked(questioner=[model])
     with st.container(horizontal=True):
         if done < found.generated:
-            label = "Go on" if done else "Start"
-            _start(desk, folder, label, "repair", options, type="primary", disabled=doing.at_work or bool(reason))
-        if aside:
-            more = [*options, "--failed"]
-            _start(desk, folder, "Try those set aside again", "repair", more, key="unrepaired", disabled=doing.at_work)
+            if reason:
+                st.caption(f":material/block: {plain(reason)}")
+            name = "Resume" if done else "Start"
+            _go(folder, name, "repair", options, type="primary", disabled=busy or bool(reason))
+        if failed:
+            _go(folder, "Retry failed ones", "repair", [*options, "--failed"], key="unrepaired", disabled=busy)
 
 
-def _rules(_: CuratePageState, __: CurationFolder, found: Figures, ___: StepStatus) -> None:
+def _rate_and_cost(folder: CurationFolder) -> list[str]:
+    """The options of a repair about its rate and cost."""
+    prices = repair_step.Prices.of(folder)
+    options = ["--concurrency", str(st.number_input("Parallel calls", 1, 256, 4, key="make-at-once"))]
+    about = "In any currency"
+    read = st.number_input("Price per million input tokens", 0.0, None, prices.input, key="make-price-in", help=about)
+    written = st.number_input("Price per million output tokens", 0.0, None, prices.output, key="make-price-out")
+    if read or written:
+        options += ["--price-in", f"{read:g}", "--price-out", f"{written:g}"]
+    last = processes.last_option(folder.path, "repair", "--max-cost")
+    limit, about = float(last) if last else None, "Of all runs together; needs the prices"
+    most = st.number_input("Cost limit", 0.0, None, limit, key="make-most", placeholder="none", help=about)
+    return options if most is None else [*options, "--max-cost", f"{most:g}"]
+
+
+def _rules(_: CurationFolder, found: Figures, __: bool) -> None:
     if found.verdict is None:
-        st.caption("They have not run yet: try them and apply them under Rules.")
+        st.caption("Not applied yet: try and apply them in the view Rules.")
         return
     st.write(f"{int(found.verdict['kept']):,} kept, {int(found.verdict['dropped']):,} dropped.")
     if found.stale:
-        st.warning("Texts or labels came after the rules ran; apply them again under Rules.", icon=":material/update:")
+        st.warning("Texts or labels have changed since; apply the rules again.", icon=":material/update:")
 
 
-def _export(desk: CuratePageState, folder: CurationFolder, found: Figures, doing: StepStatus) -> None:
+def _export(folder: CurationFolder, found: Figures, busy: bool) -> None:
     if found.verdict is None or found.stale:
-        st.caption("It takes what the rules kept, once they have run.")
+        st.caption("Apply the rules first; the export contains the texts they keep.")
         return
     last = processes.last_option(folder.path, "export", "--to")
-    place = st.text_input(
-        "Folder for the data set",
-        last or str(folder.path.with_name(f"{folder.path.name}-stage2")),
-        key=f"make-to-{folder.path.name}",
-        help="In the cc_sbu_align layout, with where each pair came from",
-    )
-    path = Path(place.strip()).expanduser().absolute()
+    usual = str(folder.path.with_name(f"{folder.path.name}-stage2"))
+    about = "In the cc_sbu_align layout, with the origin of each pair"
+    typed = st.text_input("Data set folder", last or usual, key=f"make-to-{folder.path.name}", help=about)
+    path = absolute(typed)
     options = ["--to", str(path)]
-    if place.strip() and (path / "export.json").is_file():
-        st.caption("An export lies there.")
+    if path is not None and (path / "export.json").is_file():
+        st.caption("The folder contains an export.")
         if st.checkbox("Replace it", key="make-overwrite"):
             options.append("--overwrite")
-    _start(desk, folder, "Write it", "export", options, type="primary", disabled=doing.at_work or not place.strip())
+    _go(folder, "Export", "export", options, type="primary", disabled=busy or path is None)

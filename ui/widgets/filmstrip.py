@@ -1,8 +1,8 @@
-"""The timeline of a video's interview: its frames in order of time, to be clicked; it leads the player on the page.
+"""The timeline of a video: its frames in order of time, as buttons that seek the player on the page.
 
-Each frame is a button that says when it is shown and how often it was asked about. A click jumps at once, in the
-browser, to the very moment (Streamlit's own player knows whole seconds only), and tells the page which frame it was.
-What the browser cannot play is told here too, because only the browser knows.
+Each button shows the frame's time and the number of questions about it. A click seeks in the browser to the exact time
+(Streamlit's player knows whole seconds only) and reports the frame to the page. If the browser cannot play the video,
+the timeline says so, because only the browser knows.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import streamlit as st
+
+from ui.component import component
 
 _JS: Final = """
 export default function (component) {
@@ -21,10 +23,10 @@ export default function (component) {
 
   const seek = (video, seconds) => {
     if (video.readyState > 0) { video.currentTime = seconds; return; }
-    // Streamlit goes to its own start when the file is known; this comes after it.
+    // Streamlit seeks to its own start when the file is known; this comes after it.
     video.addEventListener("loadedmetadata", () => setTimeout(() => { video.currentTime = seconds; }), { once: true });
   };
-  const follow = () => {                    // mark what the player shows
+  const follow = () => {                    // mark the frame in the player
     const video = player();
     let now = -1;
     data.frames.forEach((frame, place) => {
@@ -40,12 +42,12 @@ export default function (component) {
     if (!video) { return; }
     const blind = video.readyState > 0 && video.videoWidth === 0;
     const text = video.error || blind
-      ? "This browser cannot play this video (" + data.kind + "); its frames are shown all the same." : "";
+      ? "This browser cannot play this video (" + data.kind + "); the frames are shown anyway." : "";
     if (said.textContent !== text) { said.textContent = text; }
   };
 
   while (list.children.length > data.frames.length) { list.lastElementChild.remove(); }
-  data.frames.forEach((frame, place) => {   // in place, so that the focus stays where it is
+  data.frames.forEach((frame, place) => {   // in place, to keep the focus
     let item = list.children[place];
     if (!item) {
       item = document.createElement("li");
@@ -98,7 +100,7 @@ export default function (component) {
     return true;
   };
   let timer = null;
-  if (!attach()) {                          // its part of the page is loaded when it is first needed
+  if (!attach()) {                          // the browser loads the player's code on first use
     let left = 100;
     timer = setInterval(() => { if (attach() || !--left) { clearInterval(timer); } }, 100);
   }
@@ -139,16 +141,12 @@ button:focus-visible { outline: 3px solid var(--st-primary-color); outline-offse
 """
 
 
-@st.cache_resource(show_spinner=False)
-def _component(runtime_id: int) -> Any:
-    # Components live in the server they were registered with; tests have several in one process.
-    return st.components.v2.component(
-        "inquisight_filmstrip",
-        html='<ol aria-label="Frames in order of time; each jumps there"></ol>'
-        '<div role="status" aria-live="polite"></div>',
-        css=_CSS,
-        js=_JS,
-    )
+_strip = component(
+    "filmstrip",
+    '<ol aria-label="Frames in order of time; click to seek"></ol><div role="status" aria-live="polite"></div>',
+    _JS,
+    _CSS,
+)
 
 
 def filmstrip(
@@ -160,18 +158,18 @@ def filmstrip(
     key: str,
     on_chosen: Callable[[int], None],
 ) -> None:
-    """Draw it. Each frame has `number`, `seconds`, `when`, `words`, `picture` (a data URL or ""), `asked` (how often),
-    `now` (whether it is being asked about) and `first` (whether a scene begins with it).
+    """Draw the timeline. Each frame is a dict of
 
-    The player jumps to `chosen` whenever `jumps` has changed. `kind`: what the file is, where it cannot be played.
+    `number`, `seconds`, `when` (as text), `words` (its label), `picture` (a data URL or ""), `asked` (the number of
+    questions about it), `now` (whether it is being asked about) and `first` (whether a scene starts with it).
+
+    The player seeks to `chosen` whenever `jumps` has changed. `kind` names the file format if it cannot be played.
     """
-    from streamlit import runtime
 
-    def take() -> None:
-        said = st.session_state.get(key) or {}
-        number = said.get("chosen")
+    def choose() -> None:
+        number = (st.session_state.get(key) or {}).get("chosen")
         if isinstance(number, int | float):
             on_chosen(int(number))
 
-    component = _component(id(runtime.get_instance()) if runtime.exists() else 0)
-    component(data={"frames": frames, "chosen": chosen, "jumps": jumps, "kind": kind}, key=key, on_chosen_change=take)
+    data = {"frames": frames, "chosen": chosen, "jumps": jumps, "kind": kind}
+    _strip(data=data, key=key, on_chosen_change=choose)

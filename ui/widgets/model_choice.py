@@ -1,68 +1,77 @@
-"""Choosing who sees and who asks, with their abilities beside their names."""
+"""Fields that several pages have: models with their capabilities, seed, language and context."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Final, Protocol
 
 import streamlit as st
 
 from agents.interview.seeds import check_seed
 from agents.llm.capabilities import Choice
 from core.errors import InquisightError
-from ui.state.model_choice import RULES, Kind, _offer, check_choice, eyes, may_type, questioners
-from ui.text import complete, plain
+from core.settings import get_settings
+from ui.state.model_choice import NAMES, RULES, Kind, check_choice, choice_of, may_type, offered
+from ui.text import capital, plain, sentence
+
+HINTS: Final[dict[Kind, str]] = {
+    "vision": "Answers questions about the image. To give it a directory or model, type it after a colon, such as "
+    "minigpt4:/models/minigpt4-7b.",
+    "questioner": "Asks the questions and writes the caption. Type provider:model, such as ollama:llama3.2.",
+}
 
 
-def choose_eye(key: str, default: str, *, disabled: bool = False) -> str:
-    """A box to choose the eye from; a name with an argument may be typed where the owner set no list."""
-    return _choose(
-        "Vision model",
-        "eye",
-        eyes(),
-        key,
-        default,
-        disabled=disabled,
-        typed=may_type("eye"),
-        hint="Answers questions about the image. Type a name with its directory or model behind a colon, such as "
-        "minigpt4:/models/minigpt4-7b.",
+class DialogueSettings(Protocol):
+    """Settings of interviews about images and videos."""
+
+    vision: str
+    questioner: str
+    context: int
+    language: str
+    seed: int | None
+
+
+def choose_model(kind: Kind, key: str, default: str) -> str:
+    """A box to choose a model; other names may be typed unless the owner set a list."""
+    return _choose(capital(NAMES[kind]), kind, offered(kind), key, default, hint=HINTS[kind])
+
+
+def choose_repair_model(key: str, default: str, *, disabled: bool) -> str:
+    """A box to choose what repairs texts: a language model, or rules."""
+    rules = Choice(RULES, "repairs by fixed rules", ("no language model", "no cost"))
+    # `scripted` only asks questions.
+    choices = [rules, *(one for one in offered("questioner") if one.spec.partition(":")[0] != "scripted")]
+    if default.partition(":")[0] == "scripted" and not disabled:
+        default = RULES
+    hint = "Type provider:model for a language model, such as ollama:llama3.2."
+    return _choose("Repair model", "questioner", choices, key, default, hint=hint, disabled=disabled)
+
+
+def choose_models(settings: DialogueSettings, page: str) -> None:
+    """The boxes for the vision model and the language model of an interview."""
+    settings.vision = choose_model("vision", f"{page}-vision", settings.vision)
+    settings.questioner = choose_model("questioner", f"{page}-questioner", settings.questioner)
+
+
+def choose_dialogue(settings: DialogueSettings, page: str) -> bool:
+    """Context, language and seed of an interview; False if the seed is invalid."""
+    whole = st.toggle(
+        "Send all earlier answers with each question",
+        settings.context == -1,
+        key=f"{page}-context",
+        help="Otherwise only the last one, which suits vision models for short questions",
     )
-
-
-def choose_questioner(key: str, default: str, *, disabled: bool = False) -> str:
-    """A box to choose the questioner from."""
-    return _choose(
-        "Language model",
-        "questioner",
-        questioners(),
-        key,
-        default,
-        disabled=disabled,
-        typed=may_type("questioner"),
-        hint="Asks the questions and writes the description. Type provider:model, such as ollama:llama3.2.",
+    settings.context = -1 if whole else max(1, get_settings().context)
+    settings.language = st.text_input(
+        "Language of the caption", settings.language, key=f"{page}-language", placeholder="English", max_chars=40
     )
-
-
-def choose_mender(key: str, default: str, *, disabled: bool = False) -> str:
-    """A box to choose who repairs texts: a language model, or rules that need none."""
-    rules = Choice(RULES, "what can be repaired by counting", ("no language model", "costs nothing"))
-    # `scripted` asks questions and nothing else
-    offered = [rules, *(one for one in questioners() if one.spec.partition(":")[0] != "scripted")]
-    return _choose(
-        "Model for repairs",
-        "questioner",
-        offered,
-        key,
-        default if disabled or default.partition(":")[0] != "scripted" else rules.spec,
-        disabled=disabled,
-        typed=may_type("questioner"),
-        hint="Type provider:model for a language model, such as ollama:llama3.2.",
-    )
+    settings.seed, valid = choose_seed(f"{page}-seed", settings.seed)
+    return valid
 
 
 def choose_seed(
-    key: str, seed: int | None, help: str = "Same seed, same models: same dialogue"
+    key: str, seed: int | None, help: str = "Same seed and models: same dialogue"
 ) -> tuple[int | None, bool]:
-    """A field for a seed: what is in it, and True; where that is no seed, an error, the earlier one and False."""
+    """A field for the seed: its value and True; if it is invalid, an error, the earlier value and False."""
     typed = st.text_input("Seed", "" if seed is None else str(seed), key=key, placeholder="none", help=help).strip()
     try:
         return check_seed(int(typed)) if typed else None, True
@@ -71,26 +80,13 @@ def choose_seed(
         return seed, False
 
 
-def draw_blocked(reason: str) -> None:
-    """Beside a button that is off: why it is."""
-    if reason:
-        st.caption(f":material/block: {plain(reason)}")
-
-
 def _choose(
-    label: str,
-    what: Kind,
-    offered: Sequence[Choice],
-    key: str,
-    default: str,
-    *,
-    disabled: bool,
-    typed: bool,
-    hint: str,
+    label: str, kind: Kind, choices: list[Choice], key: str, default: str, *, hint: str, disabled: bool = False
 ) -> str:
-    by_name = {choice.spec: choice for choice in offered}
+    by_name = {choice.spec: choice for choice in choices}
     if not by_name:
-        raise InquisightError(f"there is no choice for {label.lower()}; see the page Plugins and models")
+        raise InquisightError(f"no {label.lower()} is available; see the page Plugins and models")
+    typed = may_type(kind)
     names = list(by_name)
     if default not in by_name and typed:
         names.insert(0, default)
@@ -98,7 +94,7 @@ def _choose(
         label,
         names,
         index=names.index(default) if default in names else 0,
-        format_func=lambda name: named(by_name.get(name), name),
+        format_func=lambda name: name if name not in by_name or by_name[name].ready else f"{name} (not ready)",
         key=key,
         disabled=disabled,
         accept_new_options=typed,
@@ -107,17 +103,12 @@ def _choose(
     spec = str(chosen or names[0]).strip()
     choice = by_name.get(spec)
     if choice is None:
-        check_choice(what, spec)
-        choice = _offer(what, spec)
-    about = plain(complete(choice.about)) if choice.about else ""
-    abilities = ", ".join(choice.abilities)
-    if about or abilities:
-        st.caption(" ".join(filter(None, [about, f"**Can:** {plain(abilities)}." if abilities else ""])))
+        check_choice(kind, spec)
+        choice = choice_of(kind, spec)
+    about = [plain(sentence(choice.about))] if choice.about else []
+    st.caption(
+        " ".join([*about, f"**Capabilities:** {plain(', '.join(choice.abilities))}." if choice.abilities else ""])
+    )
     if choice.missing:
-        st.warning(plain(complete(choice.missing)), icon=":material/block:")
+        st.warning(plain(sentence(choice.missing)), icon=":material/block:")
     return spec
-
-
-def named(choice: Choice | None, name: str) -> str:
-    """A model in a list: one that cannot work as offered says so."""
-    return f"{name} (not ready)" if choice is not None and not choice.ready else name

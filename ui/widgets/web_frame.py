@@ -1,19 +1,18 @@
-"""A stranger's web page inside of the dashboard: it can reach neither the network nor the app.
+"""An untrusted web page inside the dashboard: it can reach neither the network nor the app.
 
-Two frames, one in the other, both without an origin (`sandbox` without `allow-same-origin`): what is inside has no
-cookies, no storage, and no way to the page around it. The outer one is ours. Its content policy forbids every address;
-the inner one inherits it, whatever it says itself, and because frames with an address are forbidden too, the inner one
-cannot leave for another page. Scripts run only where the visitor allows it; no policy covers WebRTC, so it is taken
-from them before they begin.
+It is shown in two nested frames without an origin (`sandbox` without `allow-same-origin`): what is inside has no
+cookies, no storage, and no access to the page around it. The outer frame is ours. Its content security policy forbids
+every address. The inner frame inherits that policy, and cannot navigate, because frames with an address are forbidden
+too. Scripts run only if the visitor allows it; no policy covers WebRTC, so it is removed before they run.
 """
 
 from __future__ import annotations
 
 import html
 import re
-from typing import Any, Final
+from typing import Final
 
-import streamlit as st
+from ui.component import component
 
 # https://www.w3.org/TR/CSP3/; everything not named falls back to default-src.
 POLICY: Final = (
@@ -29,7 +28,7 @@ export default function (component) {
   const { data, parentElement } = component;
   const hold = parentElement.querySelector(".hold");
   const said = data.sandbox + "|" + data.srcdoc;
-  if (hold.shown === said) { return; }      // the page around it is drawn again; what was clicked in it stays
+  if (hold.shown === said) { return; }      // a rerun of the page keeps the frame's state
   hold.shown = said;
   const frame = document.createElement("iframe");
   frame.setAttribute("sandbox", data.sandbox);
@@ -69,16 +68,10 @@ def enclosed(page: str, title: str, *, scripts: bool = False) -> str:
     )
 
 
-@st.cache_resource(show_spinner=False)
-def _component(runtime_id: int) -> Any:
-    # Components live in the server they were registered with; tests have several in one process.
-    return st.components.v2.component("inquisight_webframe", html='<div class="hold"></div>', css=_CSS, js=_JS)
+_frame = component("webframe", '<div class="hold"></div>', _JS, _CSS)
 
 
 def web_frame(page: str, title: str, *, key: str, scripts: bool = False) -> None:
-    """Show `page` (HTML that nobody has read)."""
-    from streamlit import runtime
-
-    component = _component(id(runtime.get_instance()) if runtime.exists() else 0)
+    """Show `page`, untrusted HTML."""
     data = {"srcdoc": enclosed(page, title, scripts=scripts), "sandbox": sandbox(scripts), "title": title}
-    component(data=data, key=key)
+    _frame(data=data, key=key)

@@ -191,7 +191,7 @@ def test_key_env_counts_where_the_owner_typed_it_and_says_where_the_key_goes(
         ["caption", "--resume", "abc"],
         ["caption", "--vision", f"{SPEC}.evil.example"],
         ["caption", "--vision", SPEC.replace("elsewhere", "somewhere")],
-        ["ui", "--eye", "pocket"],
+        ["ui", "--vision", "pocket"],
     ],
 )
 def test_key_env_from_elsewhere_does_not_count(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,7 @@ def test_each_transcript_has_an_address_and_one_comes_back_to_ones_place(
     for number in range(6):
         expect(rows.nth(number)).to_contain_text("finished", timeout=LONG)
     described(page)
-    page.get_by_role("link", name=re.compile("^Kept as")).click()
+    page.get_by_role("link", name=re.compile("^Transcript")).click()
     page.get_by_role("button", name="Back to the list").wait_for()
     assert re.search(r"/history\?id=[0-9a-f]{64}$", page.url), page.url
     expect(page).to_have_title(re.compile(r"^my_cat_\d\.jpg · Inquisight$"))

@@ -25,7 +25,7 @@ def start(page: Any) -> None:
 
 def described(page: Any) -> None:
     """Wait for the end of the interview."""
-    expect(page.get_by_role("button", name="Caption file")).to_be_visible(timeout=LONG)
+    expect(page.get_by_role("button", name="Caption (TXT)")).to_be_visible(timeout=LONG)
 
 
 def answers(page: Any) -> Any:
@@ -48,10 +48,10 @@ def test_upload_watch_and_take_home(visit: Visit, photos: dict[str, Path]) -> No
     start(page)
     expect(answers(page).first).to_be_visible(timeout=LONG)
     described(page)
-    for title in ("At a glance", "Asked for detail", "After the interview"):
+    for title in ("Direct caption", "First answer", "Interview caption"):
         expect(page.get_by_role("heading", name=title)).to_be_visible()
     with page.expect_download() as download:
-        page.get_by_role("button", name="Caption file").click()
+        page.get_by_role("button", name="Caption (TXT)").click()
     assert download.value.suggested_filename == "cat.txt"
     said = Path(download.value.path()).read_text("utf-8").strip()
     shown = page.locator(".iq-caption").last.inner_text()
@@ -81,9 +81,9 @@ def test_stop_and_go_on(visit: Visit, photos: dict[str, Path], allowed: Path) ->
     page.get_by_role("button", name="Stop", exact=True).click()
     allowed.unlink()
     expect(page.get_by_text(re.compile("^Stopped after"))).to_be_visible(timeout=LONG)
-    changes = page.get_by_role("button", name=re.compile("^Change answer"))
+    changes = page.get_by_role("button", name=re.compile("^Correct answer"))
     before = changes.count()
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Resume").click()
     expect(changes.nth(before)).to_be_visible(timeout=LONG)  # one more than before
     described(page)
 
@@ -108,16 +108,16 @@ def test_ask_in_between_and_put_an_answer_right(visit: Visit, photos: dict[str, 
     upload(page, photos["cat"])
     start(page)
     described(page)
-    box = page.get_by_role("textbox", name="Ask a question of your own")
+    box = page.get_by_role("textbox", name="Ask your own question")
     box.fill("Is there a dog?")
     box.press("Enter")
     expect(page.get_by_text("Is there a dog?").first).to_be_visible(timeout=LONG)
     expect(page.get_by_text("your question").first).to_be_visible(timeout=LONG)
     described(page)
-    page.get_by_role("button", name="Change answer 1", exact=True).click()
+    page.get_by_role("button", name="Correct answer 1", exact=True).click()
     dialog = page.get_by_role("dialog")
-    dialog.get_by_role("textbox", name="The right answer").fill("There is a zebra in a river.")
-    dialog.get_by_role("button", name="Change and go on").click()
+    dialog.get_by_role("textbox", name="Correct answer").fill("There is a zebra in a river.")
+    dialog.get_by_role("button", name="Save").click()
     expect(page.get_by_text("corrected by you")).to_be_visible(timeout=LONG)
     described(page)
     expect(answers(page).first).to_contain_text("There is a zebra in a river.")
@@ -146,7 +146,7 @@ def test_two_visitors_never_see_each_others_pictures(visit: Visit, photos: dict[
 def test_paste_a_picture(visit: Visit, photos: dict[str, Path]) -> None:
     page = visit()
     page.get_by_role("radio", name="Paste").click()
-    box = page.get_by_role("textbox", name=re.compile("^Paste a picture here"))
+    box = page.get_by_role("textbox", name=re.compile("^Paste an image here"))
     expect(box).to_be_visible(timeout=LONG)
     data = list(photos["coffee"].read_bytes())
     # What Ctrl+V does to the page: headless Chromium has no clipboard that a test could fill with a picture.
@@ -167,7 +167,7 @@ def test_copy_the_description(visit: Visit, photos: dict[str, Path]) -> None:
     questions_wanted(page, 2)
     start(page)
     described(page)
-    page.get_by_role("button", name="Copy description").click()
+    page.get_by_role("button", name="Copy caption").click()
     expect(page.get_by_text("copied", exact=True)).to_be_visible()
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied and copied.split()[0] in page.locator(".iq-caption").last.inner_text()
@@ -202,7 +202,7 @@ def test_with_the_keyboard_alone(visit: Visit, photos: dict[str, Path]) -> None:
     button.focus()
     page.keyboard.press("Enter")
     described(page)
-    change = page.get_by_role("button", name="Change answer 1", exact=True)
+    change = page.get_by_role("button", name="Correct answer 1", exact=True)
     change.focus()
     outline = change.evaluate("one => getComputedStyle(one).outlineStyle")
     page.keyboard.press("Enter")
@@ -218,4 +218,4 @@ def test_compare_two_questioners(visit: Visit, photos: dict[str, Path]) -> None:
     expect(page.get_by_role("button", name="Compare", exact=True)).to_be_enabled(timeout=LONG)
     page.get_by_role("button", name="Compare", exact=True).click()
     expect(page.get_by_role("heading", name="pocket")).to_be_visible(timeout=LONG)
-    expect(page.get_by_role("button", name="All as ZIP")).to_be_visible(timeout=LONG)
+    expect(page.get_by_role("button", name="All captions (ZIP)")).to_be_visible(timeout=LONG)

@@ -50,7 +50,7 @@ def strip(page: Any) -> Any:
 
 def told(page: Any) -> None:
     """Wait for the end of the interview."""
-    expect(page.get_by_role("button", name="WebVTT")).to_be_visible(timeout=LONG)
+    expect(page.get_by_role("button", name="Subtitles (WebVTT)")).to_be_visible(timeout=LONG)
 
 
 def choose_eye(page: Any, name: str) -> None:
@@ -116,7 +116,7 @@ def test_stop_reload_and_go_on(visit: Visit, clip: Path, allowed: Path) -> None:
     allowed.unlink()
     expect(page.get_by_text(re.compile("^Stopped after"))).to_be_visible(timeout=LONG)
     before = page.get_by_role("button", name=re.compile("^Jump to")).count()
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Resume").click()
     expect(page.get_by_role("button", name=re.compile("^Jump to")).nth(before)).to_be_visible(timeout=LONG)
     told(page)
 
@@ -167,11 +167,11 @@ def test_ones_own_question_and_a_better_answer(visit: Visit, clip: Path) -> None
     expect(page.get_by_text("your question")).to_be_visible()
     told(page)
 
-    page.get_by_role("button", name="Change answer 1").click()
-    dialog = page.get_by_role("dialog", name="Change answer 1")
-    dialog.get_by_role("textbox", name="The right answer").fill("there is a purple turnip.")
-    dialog.get_by_role("button", name="Change and tell anew").click()
+    page.get_by_role("button", name="Correct answer 1").click()
+    dialog = page.get_by_role("dialog", name="Correct answer 1")
+    dialog.get_by_role("textbox", name="Correct answer").fill("there is a purple turnip.")
+    dialog.get_by_role("button", name="Save").click()
     expect(dialog).to_be_hidden(timeout=LONG)
     expect(page.get_by_text("corrected by you")).to_be_visible(timeout=LONG)
-    expect(page.get_by_role("region", name="The story")).to_contain_text("turnip", timeout=LONG)
+    expect(page.get_by_role("region", name="Caption")).to_contain_text("turnip", timeout=LONG)
     told(page)

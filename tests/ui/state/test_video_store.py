@@ -13,7 +13,7 @@ pytest.importorskip("av")
 
 from core.errors import UsageError
 from tests.agents.video.clips import film, grey
-from ui.state.videos import Films
+from ui.state.video_store import VideoStore
 
 PATIENCE = 60.0  # seconds, for a test that would hang otherwise
 
@@ -36,13 +36,13 @@ class Upload(io.BytesIO):
         return super().read(size)
 
 
-def files_of(room: Films) -> list[Path]:
+def files_of(room: VideoStore) -> list[Path]:
     return [one for one in room.folder.iterdir() if one.name != "claim"]
 
 
 def test_an_upload_does_not_wait_for_the_copying_of_another(clip: bytes) -> None:
     """The first one's copy goes on only when the second one is through."""
-    room, copying, through = Films(), threading.Event(), threading.Event()
+    room, copying, through = VideoStore(), threading.Event(), threading.Event()
     waited: list[bool] = []
 
     def meanwhile() -> None:
@@ -60,7 +60,7 @@ def test_an_upload_does_not_wait_for_the_copying_of_another(clip: bytes) -> None
 
 
 def test_what_is_being_copied_counts_at_its_full_length(clip: bytes) -> None:
-    room = Films(most_bytes=int(len(clip) * 1.5))
+    room = VideoStore(max_bytes=int(len(clip) * 1.5))
     refused: list[str] = []
 
     def meanwhile() -> None:
@@ -78,7 +78,7 @@ def test_what_is_being_copied_counts_at_its_full_length(clip: bytes) -> None:
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_room_that_a_failed_upload_had_is_free_again(clip: bytes, error: BaseException) -> None:
-    room = Films(most_bytes=len(clip) + 10)
+    room = VideoStore(max_bytes=len(clip) + 10)
 
     def meanwhile() -> None:
         raise error
@@ -90,14 +90,14 @@ def test_room_that_a_failed_upload_had_is_free_again(clip: bytes, error: BaseExc
 
 
 def test_a_file_that_is_no_video_leaves_its_room(clip: bytes) -> None:
-    room = Films(most_bytes=len(clip) + 10)
+    room = VideoStore(max_bytes=len(clip) + 10)
     with pytest.raises(Exception, match=r"a\.mp4"):
         room.add(io.BytesIO(b"no video" * (len(clip) // 8)), "a.mp4")
     room.add(io.BytesIO(clip), "b.mp4")
 
 
 def test_of_many_at_once_as_many_are_kept_as_fit(clip: bytes) -> None:
-    room = Films(most_bytes=3 * len(clip) + len(clip) // 2)
+    room = VideoStore(max_bytes=3 * len(clip) + len(clip) // 2)
     barrier = threading.Barrier(8)
     kept: list[object] = []
     refused: list[UsageError] = []

@@ -24,9 +24,10 @@ from core.store.transcripts import TranscriptStore
 from core.video.clip import open_video
 from plugins.scripted import ScriptedQuestioner
 from tests.agents.video.clips import DrawnEye, film, grey, scene, tone
-from tests.ui.pages import LONG, assert_well, html_of, open_page, visitor_of, wait_for_jobs
+from tests.ui.app import LONG, assert_well, html_of, open_page, visitor_of, wait_for_jobs
 from ui.state.jobs import Job
-from ui.state.videos import Films, VideoItem, begin, desk_of, films
+from ui.state.video_store import VideoStore, video_store
+from ui.state.videos import VideoItem, begin, page_state
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +63,7 @@ def upload(app: AppTest, data: bytes, name: str = "clip.mp4") -> None:
 
 
 def item_of(app: AppTest) -> VideoItem:
-    item = desk_of(visitor_of(app)).item
+    item = page_state(visitor_of(app)).item
     assert item is not None
     return item
 
@@ -77,7 +78,7 @@ def start(app: AppTest, **settings: Any) -> VideoItem:
 
 
 def files_there() -> list[Path]:
-    return [one for one in films().folder.iterdir() if one.name != "claim"]
+    return [one for one in video_store().folder.iterdir() if one.name != "claim"]
 
 
 def strip_of(app: AppTest) -> dict[str, Any]:
@@ -137,7 +138,7 @@ def test_the_timeline_says_when_and_how_often(clip: bytes) -> None:
     asked = [turn.question.partition(":")[0] for turn in item.view.turns]
     assert [frame["asked"] for frame in frames] == [asked.count(f"Frame {number}") for number in (1, 2, 3)]
     assert all(frame["picture"].startswith("data:image/jpeg") for frame in frames)
-    assert "asked about" in frames[0]["words"] and "0:00.0" in frames[0]["words"]
+    assert "question" in frames[0]["words"] and "0:00.0" in frames[0]["words"]
 
 
 @pytest.mark.slow
@@ -207,17 +208,17 @@ def test_an_answer_put_right_is_told_anew(scenes: bytes) -> None:
     assert "apple" in item.view.summary.lower()
     app.button(key=f"video-change-{item.key}-1").click().run()
     assert_well(app)
-    field = app.text_area(key=f"video-change-answer-{item.key}-1")
+    field = app.text_area(key=f"video-answer-{item.key}-1")
     assert "apple" in field.value
     field.set_value("there is a green pear.")
-    app.button[[one.label for one in app.button].index("Change and tell anew")].click().run()
+    app.button[[one.label for one in app.button].index("Save")].click().run()
     assert_well(app)
     wait_for_jobs(app)
     page = html_of(app)
     assert item.view.state == "complete" and "pear" in item.view.summary and "apple" not in item.view.summary.lower()
     assert "corrected by you" in page and "Scene 1" in page and item.view.summary in page
     assert [turn.question.startswith("Scene") for turn in item.view.turns] == [False, True, False, True]
-    assert not [one for one in app.text_area if one.key.startswith("video-change")], "the dialog is closed"
+    assert not [one for one in app.text_area if one.key.startswith("video-answer")], "the dialog is closed"
 
 
 @pytest.mark.slow
@@ -228,10 +229,10 @@ def test_a_kept_interview_can_be_asked_once_its_video_is_there(clip: bytes) -> N
     kept = TranscriptStore().get(item.view.id or "")
     other = open_page("video")
     me = visitor_of(other)
-    desk_of(me).open_again(kept, me)
+    page_state(me).reopen(kept, me)
     other.run()
     keys = [one.key for one in other.button]
-    assert not any("change" in (key or "") for key in keys), "without its video it can only be read"
+    assert not any("change" in (key or "") for key in keys), "not stored with this interview it can only be read"
     upload(other, clip)
     choose_frame(other, 1)
     mine = item_of(other)
@@ -259,7 +260,7 @@ def test_what_cannot_be_used_is_a_sentence_and_is_not_kept(
     upload(app, (tmp_path / name).read_bytes(), name)
     [error] = app.error
     assert word in error.value and "Traceback" not in error.value and "/" not in error.value
-    assert desk_of(visitor_of(app)).item is None and files_there() == []
+    assert page_state(visitor_of(app)).item is None and files_there() == []
 
 
 @pytest.mark.slow
@@ -275,16 +276,16 @@ def test_it_lies_under_a_name_of_ours_and_goes_with_its_visitor(clip: bytes, sce
     assert len(files_there()) == 1, "another one took its place"
     app.button(key="video-remove").click().run()
     assert_well(app)
-    assert files_there() == [] and desk_of(visitor_of(app)).item is None
+    assert files_there() == [] and page_state(visitor_of(app)).item is None
     upload(app, clip)
-    visitor_of(app).forget("video")
+    visitor_of(app)._kept.clear()
     gc.collect()
     assert files_there() == []
 
 
 def test_there_is_room_for_so_many(clip: bytes, tmp_path: Path) -> None:
     (tmp_path / "clip.mp4").write_bytes(clip)
-    room = Films(most_bytes=len(clip) + 10)
+    room = VideoStore(max_bytes=len(clip) + 10)
     with (tmp_path / "clip.mp4").open("rb") as one, (tmp_path / "clip.mp4").open("rb") as other:
         held = room.add(one, "clip.mp4")
         with pytest.raises(UsageError, match="as many videos as it may"):
@@ -294,12 +295,12 @@ def test_there_is_room_for_so_many(clip: bytes, tmp_path: Path) -> None:
 
 def test_what_a_killed_dashboard_left_is_swept_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    living, left, foreign = Films(), tmp_path / "inquisight-videos-left", tmp_path / "inquisight-videos-other"
+    living, left, foreign = VideoStore(), tmp_path / "inquisight-videos-left", tmp_path / "inquisight-videos-other"
     for folder in (left, foreign):
         folder.mkdir()
         (folder / "film").write_bytes(b"film")
     (left / "claim").touch()
-    Films()
+    VideoStore()
     assert not left.exists(), "nobody claims it"
     assert living.folder.is_dir() and foreign.is_dir(), "the one is at work, the other is not ours"
 
@@ -328,7 +329,7 @@ def test_a_failing_eye_is_a_sentence_and_it_goes_on(
     item = start(app)
     assert item.view.state == "failed" and any("is closed" in one.value for one in app.error)
     monkeypatch.undo()
-    app.button(key=f"video-goon-{item.key}").click().run()
+    app.button(key=f"video-resume-{item.key}").click().run()
     wait_for_jobs(app)
     assert item.view.state == "complete"
 
@@ -382,25 +383,25 @@ def test_the_stop_button_is_there_while_they_talk(drawn: DrawnEye, clip: bytes) 
     app = open_page("video")
     upload(app, clip)
     me, item = visitor_of(app), item_of(app)
-    begin(me, item, desk_of(me).setting)
+    begin(me, item, page_state(me).settings)
     assert item.job is not None
     item.job.stop()
     wait_for_jobs(app)
     assert item.view.state == "stopped"
     assert any("Stopped after" in one.value for one in app.info)
-    item.job = Job("video", "as if it were at work")
+    item.job = Job("as if it were running", state="running")
     app.run()
     assert not app.button(key=f"video-stop-{item.key}").disabled
     app.button(key=f"video-stop-{item.key}").click().run()
-    assert item.job.halted
+    assert item.job.stop_requested
 
 
 def test_a_file_goes_when_its_talk_has_ended(clip: bytes) -> None:
     app = open_page("video")
     upload(app, clip)
     me, item = visitor_of(app), item_of(app)
-    begin(me, item, desk_of(me).setting)
-    desk_of(me).remove()
+    begin(me, item, page_state(me).settings)
+    page_state(me).remove()
     assert item.job is not None and item.job.wait(LONG)
     assert files_there() == []
 
@@ -411,7 +412,7 @@ def test_two_visitors_never_meet(clip: bytes, scenes: bytes) -> None:
     upload(one, clip, "mine.mp4")
     start(one, frames=2)
     other.run()
-    assert visitor_of(one) is not visitor_of(other) and desk_of(visitor_of(other)).item is None
+    assert visitor_of(one) is not visitor_of(other) and page_state(visitor_of(other)).item is None
     assert "mine.mp4" not in " ".join(caption.value for caption in other.caption) + html_of(other)
 
 
@@ -448,7 +449,14 @@ def test_files_to_take_home(clip: bytes) -> None:
     upload(app, clip, "my clip.mp4")
     item = start(app, frames=3)
     labels = [one.proto.label for one in app.get("download_button")]
-    assert labels == ["Story", "Dialogue", "JSON", "WebVTT", "SRT", "Contact sheet"]
+    assert labels == [
+        "Caption (TXT)",
+        "Transcript (TXT)",
+        "Transcript (JSON)",
+        "Subtitles (WebVTT)",
+        "Subtitles (SRT)",
+        "Contact sheet",
+    ]
     assert item.stem == "my-clip"
     from ui.pages.video import _sheet
 
@@ -483,7 +491,7 @@ def test_an_example_is_one_click_away() -> None:
     app.button(key="video-example").click().run()
     assert_well(app)
     item = item_of(app)
-    assert item.info.source == "example.webm" and item.held is not None and item.held.path.stat().st_size < 400_000
+    assert item.info.source == "example.webm" and item.upload is not None and item.upload.path.stat().st_size < 400_000
     assert app.get("video"), "there is a player"
 
 
@@ -495,7 +503,7 @@ def test_settings_that_cannot_be_are_sentences(clip: bytes) -> None:
     app.text_input(key="video-seed").set_value("")
     app.number_input(key="video-from").set_value(5.0)
     app.number_input(key="video-to").set_value(2.0).run()
-    assert any("later than the beginning" in one.value for one in app.error)
+    assert any("later than the start" in one.value for one in app.error)
     assert app.button(key="video-start").disabled
 
 
@@ -509,13 +517,13 @@ def test_history_opens_it_and_it_goes_on_here(clip: bytes) -> None:
     other.button(key=f"history-open-{kept.id[:16]}").click().run()
     assert_well(other)
     page = html_of(other)
-    assert kept.summary in page and "frame 1, 0:00.0" in page and "At a glance" not in page
+    assert kept.summary in page and "frame 1, 0:00.0" in page and "Direct caption" not in page
     third = open_page("video")
     me = visitor_of(third)
-    desk_of(me).open_again(kept, me)
+    page_state(me).reopen(kept, me)
     third.run()
     assert_well(third)
-    assert kept.summary in html_of(third) and any("without its video" in one.value for one in third.info)
+    assert kept.summary in html_of(third) and any("not stored with this interview" in one.value for one in third.info)
     assert all(not frame["picture"] for frame in strip_of(third)["frames"])
     upload(third, clip)
     assert all(frame["picture"] for frame in strip_of(third)["frames"]), "the frames are found again in the file"

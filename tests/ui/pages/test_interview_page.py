@@ -10,15 +10,15 @@ from streamlit.testing.v1 import AppTest
 from core.errors import BackendError
 from core.store.transcripts import TranscriptStore
 from tests.agents.fakes import CountingVision
-from tests.ui.pages import LONG, assert_well, html_of, open_page, visitor_of, wait_for_jobs
-from ui.state.interviews import InterviewPageState, desk_of
+from tests.ui.app import LONG, assert_well, html_of, open_page, visitor_of, wait_for_jobs
+from ui.state.interviews import InterviewPageState, page_state
 
 pytestmark = pytest.mark.usefixtures("eye")
 Png = Callable[..., bytes]
 
 
 def desk(app: AppTest) -> InterviewPageState:
-    return desk_of(visitor_of(app))
+    return page_state(visitor_of(app))
 
 
 def upload(app: AppTest, *files: tuple[str, bytes]) -> None:
@@ -35,7 +35,7 @@ def start(app: AppTest) -> None:
 def test_an_empty_desk_says_what_to_do() -> None:
     app = open_page("interview")
     assert app.title[0].value == "Interview"
-    assert any("Add a picture" in one.value for one in app.info)
+    assert any("Add an image" in one.value for one in app.info)
     assert app.button(key="start").disabled
 
 
@@ -45,7 +45,7 @@ def test_from_upload_to_three_captions(png: Png) -> None:
     upload(app, ("orange.png", png()))
     start(app)
     page = html_of(app)
-    for title in ("At a glance", "Asked for detail", "After the interview"):
+    for title in ("Direct caption", "First answer", "Interview caption"):
         assert title in page
     assert "a plain caption" in page and "the answer to Describe this picture in detail" in page
     [item] = desk(app).items.values()
@@ -64,7 +64,7 @@ def test_abilities_stand_beside_the_choice() -> None:
 def test_several_pictures_are_interviewed_one_after_the_other(png: Png) -> None:
     app = open_page("interview")
     upload(app, ("a.png", png("red")), ("b.png", png("blue")), ("c.png", png("green")))
-    assert app.button(key="start").label == "Start with 3 pictures"
+    assert app.button(key="start").label == "Start 3 interviews"
     start(app)
     assert [item.state for item in desk(app).items.values()] == ["finished", "finished", "finished"]
     first = next(iter(desk(app).items.values()))
@@ -87,14 +87,14 @@ def test_an_unsure_answer_is_marked_and_a_contradiction_too(eye: CountingVision,
     upload(app, ("a.png", png()))
     start(app)
     [item] = desk(app).items.values()
-    assert item.steered is not None
+    assert item.live is not None
     eye.answers["Is there a dog?"] = "No, there is no dog."
     eye.answers["Is it raining?"] = "I do not know."
     for question in ("Is there a dog?", "Is it raining?"):
         app.chat_input[0].set_value(question).run()
         wait_for_jobs(app)
     page = html_of(app)
-    assert "contradicts answer 1" in page and "unsure: not used" in page and "your question" in page
+    assert "contradicts answer 1" in page and "uncertain: not used" in page and "your question" in page
     assert "there is a dog, answer" in page
 
 
@@ -120,7 +120,7 @@ def test_a_wrong_answer_is_put_right_and_asking_goes_on_from_there(png: Png) -> 
     before = [turn.question for turn in item.view.turns]
     app.button(key=f"change-{item.key}-1").click().run()
     app.text_area[0].set_value("A zebra stands in a river.")
-    next(button for button in app.button if button.label == "Change and go on").click().run()
+    next(button for button in app.button if button.label == "Save").click().run()
     wait_for_jobs(app)
     assert item.view.turns[0].answer == "A zebra stands in a river."
     assert [turn.question for turn in item.view.turns] != before, "the other questions are about the zebra now"
@@ -148,7 +148,7 @@ def test_a_failing_eye_is_a_sentence_and_what_was_said_stays(eye: CountingVision
     [item] = desk(app).items.values()
     assert item.state == "failed"
     del eye.answers["Describe this picture in detail."]
-    app.button(key=f"goon-{item.key}").click().run()
+    app.button(key=f"resume-{item.key}").click().run()
     wait_for_jobs(app)
     assert item.state == "finished"
 
@@ -170,7 +170,7 @@ def test_two_visitors_never_meet(png: Png) -> None:
     start(one)
     other.run()
     assert visitor_of(one) is not visitor_of(other)
-    assert desk(other).items == {} and len(visitor_of(other).shelf) == 0
+    assert desk(other).items == {} and len(visitor_of(other).images) == 0
     assert "mine.png" not in " ".join(caption.value for caption in other.caption) + html_of(other)
 
 
@@ -186,7 +186,7 @@ def test_it_is_all_there_after_a_reload(png: Png) -> None:
     again.session_state["inquisight.visitor"] = token  # what the cookie does for a browser
     again.run()
     assert_well(again)
-    assert "After the interview" in html_of(again) and "a plain caption" in html_of(again)
+    assert "Interview caption" in html_of(again) and "a plain caption" in html_of(again)
 
 
 def test_a_picture_is_taken_away_and_its_transcript_stays(png: Png) -> None:
@@ -195,7 +195,7 @@ def test_a_picture_is_taken_away_and_its_transcript_stays(png: Png) -> None:
     start(app)
     [item] = desk(app).items.values()
     app.button(key="remove").click().run()
-    assert desk(app).items == {} and len(visitor_of(app).shelf) == 0
+    assert desk(app).items == {} and len(visitor_of(app).images) == 0
     assert item.view.id is not None and TranscriptStore().get(item.view.id)
 
 
@@ -208,11 +208,11 @@ def test_a_kept_interview_is_opened_again(png: Png) -> None:
     assert item.view.id is not None
     kept = TranscriptStore().get(item.view.id)
     other = open_page("interview")
-    desk(other).open_again(kept, None, visitor_of(other))
+    desk(other).reopen(kept, None, visitor_of(other))
     other.run()
     assert_well(other)
     assert kept.summary.split()[0] in html_of(other)
-    assert any("kept without its picture" in one.value for one in other.info)
+    assert any("not stored with this interview" in one.value for one in other.info)
     upload(other, ("a.png", png()))
     other.chat_input[0].set_value("Is it raining?").run()
     wait_for_jobs(other)

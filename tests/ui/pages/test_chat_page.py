@@ -16,8 +16,8 @@ from core.settings import get_settings
 from core.store.transcripts import TranscriptStore
 from core.vision import Reply, VisualQuestion
 from tests.agents.talking import Parrot, Starer
-from tests.ui.pages import LONG, assert_well, html_of, open_page, visitor_of, wait_for_jobs
-from ui.state.conversations import ChatPageState, desk_of
+from tests.ui.app import LONG, assert_well, html_of, open_page, visitor_of, wait_for_jobs
+from ui.state.chats import ChatPageState, page_state
 from ui.widgets.web_frame import enclosed
 
 Png = Callable[..., bytes]
@@ -58,7 +58,7 @@ def talker(monkeypatch: pytest.MonkeyPatch) -> Talker:
 
 
 def desk(app: AppTest) -> ChatPageState:
-    return desk_of(visitor_of(app))
+    return page_state(visitor_of(app))
 
 
 def upload(app: AppTest, *files: tuple[str, bytes]) -> None:
@@ -99,7 +99,7 @@ def labels(app: AppTest) -> list[str]:
 def test_without_a_picture_it_says_what_to_do() -> None:
     app = open_page("chat")
     assert app.title[0].value == "Chat"
-    assert any("Add a picture" in one.value for one in app.info)
+    assert any("Add an image" in one.value for one in app.info)
     assert app.chat_input[0].disabled and app.button(key="chat-task-funny").disabled
 
 
@@ -144,7 +144,7 @@ def test_stop_keeps_what_was_said(png: Png, talker: Talker) -> None:
     assert app.chat_input[0].disabled
     next(one for one in app.button if one.label == "Stop").click().run()
     wait_for_jobs(app)
-    [node] = desk(app).here.talk.view.path
+    [node] = desk(app).chat.tree.view.path
     assert node.turn.status == "stopped" and node.turn.answer.startswith("and")
     assert ">stopped<" in html_of(app) and not app.chat_input[0].disabled
 
@@ -168,11 +168,11 @@ def test_a_reload_in_the_middle_of_an_answer_loses_nothing(png: Png, talker: Tal
 @pytest.mark.slow
 def test_an_answer_again_keeps_both(png: Png) -> None:
     app = opened(png, "What is it?")
-    first = desk(app).here.talk.view.path[0].turn.answer
-    press(app, "Answer 1 again")
-    second = desk(app).here.talk.view.path[0].turn.answer
+    first = desk(app).chat.tree.view.path[0].turn.answer
+    press(app, "Regenerate answer 1")
+    second = desk(app).chat.tree.view.path[0].turn.answer
     assert first != second and "version 2 of 2" in said(app)
-    press(app, "Earlier version of 1")
+    press(app, "Previous version of 1")
     assert first in said(app) and "version 1 of 2" in said(app)
     assert len(TranscriptStore().recent()) == 2, "each version is kept"
 
@@ -180,10 +180,10 @@ def test_an_answer_again_keeps_both(png: Png) -> None:
 @pytest.mark.slow
 def test_again_and_again_is_never_the_same_attempt(png: Png) -> None:
     app = opened(png, "What is it?")
-    press(app, "Answer 1 again")
-    press(app, "Earlier version of 1")
-    press(app, "Answer 1 again")
-    talk = desk(app).here.talk
+    press(app, "Regenerate answer 1")
+    press(app, "Previous version of 1")
+    press(app, "Regenerate answer 1")
+    talk = desk(app).chat.tree
     answers = [node.turn.answer for node in talk.siblings(talk.view.path[0])]
     assert len(set(answers)) == 3
 
@@ -194,12 +194,12 @@ def test_an_earlier_question_is_edited_and_the_old_branch_stays(png: Png, talker
     app.button(key=next(one.key for one in app.button if one.label == "Edit question 1")).click().run()
     assert app.text_area[0].value == "What is it?"
     app.text_area[0].set_value("Where is it?")
-    press(app, "Ask it")
-    assert [node.turn.question for node in desk(app).here.talk.view.path] == ["Where is it?"]
+    press(app, "Ask")
+    assert [node.turn.question for node in desk(app).chat.tree.view.path] == ["Where is it?"]
     assert talker.asked[-1].history == (), "the eye does not know the other branch"
     assert not app.text_area, "the dialog is closed"
-    press(app, "Earlier version of 1")
-    assert [node.turn.question for node in desk(app).here.talk.view.path] == ["What is it?", "How old is it?"]
+    press(app, "Previous version of 1")
+    assert [node.turn.question for node in desk(app).chat.tree.view.path] == ["What is it?", "How old is it?"]
     ask(app, "Whose is it?")
     assert [kept.turns for kept in TranscriptStore().recent()] == [1, 3], "the newest branch first"
 
@@ -208,7 +208,7 @@ def test_an_earlier_question_is_edited_and_the_old_branch_stays(png: Png, talker
 def test_an_unchanged_question_is_a_sentence(png: Png) -> None:
     app = opened(png, "What is it?")
     app.button(key=next(one.key for one in app.button if one.label == "Edit question 1")).click().run()
-    next(one for one in app.button if one.label == "Ask it").click().run()
+    next(one for one in app.button if one.label == "Ask").click().run()
     assert_well(app)
     assert any("stands there already" in one.value for one in app.error)
 
@@ -226,8 +226,8 @@ def test_a_web_page_is_shown_beside_its_code(png: Png) -> None:
     [code] = app.code
     assert code.value.startswith("<!DOCTYPE html>") and "<h1>Shop</h1>" in code.value
     assert "<h1>" not in html_of(app), "it is nowhere part of the dashboard"
-    assert "Let its scripts run" in [one.label for one in app.toggle]
-    assert not next(one for one in app.toggle if one.label == "Let its scripts run").value
+    assert "Run its scripts" in [one.label for one in app.toggle]
+    assert not next(one for one in app.toggle if one.label == "Run its scripts").value
 
 
 def test_an_answer_without_a_page_is_a_sentence(png: Png, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,7 +258,7 @@ def test_what_a_model_says_is_shown_and_never_run(png: Png) -> None:
 def test_a_failing_eye_is_a_sentence_and_the_question_is_not_lost(png: Png) -> None:
     app = opened(png, "What is it?", "fail, please")
     assert any("lost its voice" in one.value for one in app.error)
-    assert len(desk(app).here.talk.view.path) == 1 and "Ask it again" in labels(app)
+    assert len(desk(app).chat.tree.view.path) == 1 and "Retry" in labels(app)
 
 
 def test_a_bug_in_an_eye_is_a_sentence(png: Png) -> None:
@@ -280,10 +280,10 @@ def test_more_pictures_than_the_eye_takes_are_told_before_it_is_asked(png: Png) 
 def test_another_eye_begins_another_conversation(png: Png) -> None:
     app = opened(png, "What is it?")
     next(one for one in app.selectbox if one.label == "Vision model").set_value("starer").run()
-    assert any("begins a new conversation with starer" in one.value for one in app.info)
+    assert any("starts a new conversation with starer" in one.value for one in app.info)
     ask(app, "And to you?")
     assert [one.vision for one in desk(app).all] == ["parrot", "starer"]
-    assert [node.turn.question for node in desk(app).here.talk.view.path] == ["And to you?"]
+    assert [node.turn.question for node in desk(app).chat.tree.view.path] == ["And to you?"]
     picker = next(one for one in app.selectbox if one.label == "Conversation")
     picker.set_value(0).run()
     assert_well(app)
@@ -301,7 +301,7 @@ def test_a_new_conversation_is_about_the_same_picture(png: Png, talker: Talker) 
 @pytest.mark.slow
 def test_two_visitors_never_meet(png: Png) -> None:
     one, other = opened(png, "What is it?"), open_page("chat")
-    assert "What is it?" not in said(other) and not desk(other).here.talk.pictures
+    assert "What is it?" not in said(other) and not desk(other).chat.tree.pictures
     assert desk(one) is not desk(other)
 
 
@@ -318,7 +318,7 @@ def test_the_same_seed_gives_the_same_answer(png: Png) -> None:
         app = opened(png)
         app.text_input(key="chat-seed").set_value("7").run()
         ask(app, "What is it?")
-        answers.append(desk(app).here.talk.view.path[0].turn.answer)
+        answers.append(desk(app).chat.tree.view.path[0].turn.answer)
     assert answers[0] == answers[1]
 
 

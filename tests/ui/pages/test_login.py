@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.ui.pages import LONG, assert_well
-from ui.server.app import PLACES, places
+from tests.ui.app import LONG, assert_well
+from ui.server.app import PAGES, pages_for
 from ui.state.options import UiOptions, get_options
-from ui.views.login import TRIES
+from ui.views.login import MAX_FAILURES
 
-APP = Path(__file__).resolve().parents[2] / "ui" / "server" / "app.py"
+APP = Path(__file__).resolve().parents[3] / "ui" / "server" / "app.py"
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def give(app: AppTest, password: str) -> None:
 def test_without_the_password_there_is_nothing_but_the_door(locked: AppTest) -> None:
     assert [one.label for one in locked.text_input] == ["Password"] and not locked.file_uploader
     give(locked, "open barley")
-    assert [one.value for one in locked.error] == ["That is not the password."] and not locked.file_uploader
+    assert [one.value for one in locked.error] == ["Wrong password."] and not locked.file_uploader
 
 
 def test_with_it_one_is_in(locked: AppTest) -> None:
@@ -48,7 +48,7 @@ def test_with_it_one_is_in(locked: AppTest) -> None:
 def test_nobody_tries_for_ever(locked: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ui.views.login._address", lambda: "192.0.2.7")  # AppTest has none
     monkeypatch.setattr("ui.views.login.PAUSE", 3600.0)
-    for _ in range(TRIES):
+    for _ in range(MAX_FAILURES):
         give(locked, "wrong")
     give(locked, "open sesame")
     assert "Too many" in locked.error[0].value and not locked.file_uploader
@@ -61,13 +61,13 @@ def test_a_password_file_that_went_away_lets_nobody_in(locked: AppTest, tmp_path
 
 
 def test_what_belongs_to_the_machine_is_not_for_everybody() -> None:
-    everything = [place.name for place in PLACES]
-    assert [place.name for place in places(UiOptions())] == everything
+    everything = [place.name for place in PAGES]
+    assert [place.name for place in pages_for(UiOptions())] == everything
     anywhere = UiOptions(host="0.0.0.0")
     for options in (anywhere, UiOptions(host="0.0.0.0", password_file=Path("x")), UiOptions(oidc=True)):
-        assert [place.name for place in places(options)] == ["interview", "chat", "video", "compare", "history"]
+        assert [place.name for place in pages_for(options)] == ["interview", "chat", "video", "compare", "history"]
 
 
 def test_every_page_has_a_file() -> None:
-    for place in PLACES:
+    for place in PAGES:
         assert (APP.parents[1] / "pages" / f"{place.name}.py").is_file()

@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.training.curation.fakes import FakeMender, generated_folder, make_pictures
-from tests.ui.pages import assert_well, html_of, open_page, visitor_of
+from tests.ui.app import assert_well, html_of, open_page, visitor_of
 from training.curation.folder import CurationFolder
 from training.curation.processes import StepStatus, watch
 from training.curation.review.labels import Kinds, Labels
@@ -24,8 +24,8 @@ from training.curation.steps.repair import (
     repaired,
 )
 from training.curation.workspace import apply_rules
-from ui.state.curation import CuratePageState
-from ui.views.review_view import TAKEN, letters, marked_change
+from ui.state.training import CuratePageState
+from ui.views.review_view import RESERVED, marked_change, shortcuts
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_undo_takes_back_a_label_and_an_edit(folder: CurationFolder) -> None:
     assert Labels(folder).get("Ada", before) is None and review.place == 0
     press(app, "review-edit")
     app.text_area[0].set_value("A red house stands by the sea.")
-    next(button for button in app.button if button.label == "Keep the change").click().run()
+    next(button for button in app.button if button.label == "Save").click().run()
     assert_well(app)
     assert repaired(folder)[before.id]["text"] == "A red house stands by the sea."
     assert repaired(folder)[before.id]["by"] == "Ada"
@@ -156,7 +156,7 @@ def test_a_text_is_edited_after_the_rules_too_and_taken_back(folder: CurationFol
     before = review.items[0]
     press(app, "review-edit")
     app.text_area[0].set_value("A red house stands by the sea.")
-    next(button for button in app.button if button.label == "Keep the change").click().run()
+    next(button for button in app.button if button.label == "Save").click().run()
     assert_well(app)
     assert edited(folder)[before.id]["by"] == "Ada" and "A red house stands by the sea." in html_of(app)
     assert repaired(folder)[before.id]["text"] != "A red house stands by the sea."
@@ -168,7 +168,7 @@ def test_an_edit_that_says_nothing_is_a_sentence(folder: CurationFolder) -> None
     app = opened(folder, reviewer="Ada")
     press(app, "review-edit")
     app.text_area[0].set_value("   ")
-    next(button for button in app.button if button.label == "Keep the change").click().run()
+    next(button for button in app.button if button.label == "Save").click().run()
     assert_well(app)
     assert "An empty text cannot be kept" in app.error[0].value
     assert not folder.repaired.read()[-1].get("by")
@@ -179,7 +179,7 @@ def test_a_text_that_somebody_else_changed_is_shown_as_it_is_now(folder: Curatio
     one, other = opened(folder, reviewer="Ada"), opened(folder, reviewer="Ben")
     press(one, "review-edit")
     one.text_area[0].set_value("A text by Ada.")
-    next(button for button in one.button if button.label == "Keep the change").click().run()
+    next(button for button in one.button if button.label == "Save").click().run()
     press(other, "kind-thin")
     assert "A text by Ada." in html_of(other)
 
@@ -187,7 +187,7 @@ def test_a_text_that_somebody_else_changed_is_shown_as_it_is_now(folder: Curatio
 def test_at_the_end_there_is_a_way_back(folder: CurationFolder) -> None:
     app = opened(folder, reviewer="Ada")
     press(app, *["review-keep"] * 6)
-    assert "That was all" in app.success[0].value
+    assert "All texts are labelled" in app.success[0].value
     press(app, "review-undo")
     assert desk(app).review.place == 5  # type: ignore[union-attr]
 
@@ -196,17 +196,17 @@ def test_a_picture_that_went_away_is_a_sentence(folder: CurationFolder) -> None:
     for picture in (folder.path.parent / "pictures").iterdir():
         picture.unlink()
     app = opened(folder, reviewer="Ada")
-    assert "is not there any more" in app.warning[0].value
+    assert "does not exist any more" in app.warning[0].value
     press(app, "review-keep")
 
 
 def test_every_button_has_a_key_of_its_own_that_a_browser_page_can_have() -> None:
-    keys = letters(Kinds.load())
-    assert len(set(keys.values())) == len(keys) and not TAKEN & set(keys.values())
+    keys = shortcuts(Kinds.load())
+    assert len(set(keys.values())) == len(keys) and not RESERVED & set(keys.values())
     assert {*Kinds.load().names, "keep", "skip", "back", "undo", "edit"} == set(keys)
     assert keys["broken end"] == "e" and keys["repetition"] == "1"
     odd = Kinds.model_validate({"kind": [{"key": key, "name": f"kind {key}", "says": ""} for key in "kcrm1"]})
-    found = letters(odd)
+    found = shortcuts(odd)
     assert found["kind k"] == "k" and found["keep"] != "k" and len(set(found.values())) == len(found)
 
 
@@ -225,12 +225,12 @@ def test_two_reviewers_and_what_they_differ_on(folder: CurationFolder) -> None:
     press(other, "kind-invented", "review-keep", "review-keep", "review-keep")
     app = opened(folder, "agreement")
     assert [(one.label, one.value) for one in app.metric] == [
-        ("Texts seen by both", "3"),
-        ("With equal labels", "2"),
+        ("Texts labelled by both", "3"),
+        ("Equal labels", "2"),
         ("Cohen's kappa", "0.40"),
     ]
-    assert app.subheader[-1].value == "1 text on which they differ"
-    assert "<b>Ben:</b> fine" in html_of(app)
+    assert app.subheader[-1].value == "1 text with different labels"
+    assert "<b>Ben:</b> no errors" in html_of(app)
 
 
 def test_rules_show_their_hits_as_they_change(folder: CurationFolder) -> None:
@@ -300,13 +300,13 @@ def test_a_damaged_file_is_a_sentence(folder: CurationFolder) -> None:
 def test_texts_are_repaired_and_exported_from_the_page(tmp_path: Path) -> None:
     made = generated_folder(tmp_path, 3)
     app = opened(made, "steps")
-    assert app.selectbox(key="make-mender").value == "rules", "scripted repairs nothing"
+    assert app.selectbox(key="make-repairer").value == "rules", "scripted repairs nothing"
     press(app, "make-go-repair")
     assert until_idle(made.path).error == "" and len(repaired(made)) == 3
     app.run()
     assert_well(app)
     assert "3 of 3 texts" in [one.proto.text for one in app.get("progress")]
-    assert any("once they have run" in one.value for one in app.caption)
+    assert any("Apply the rules first" in one.value for one in app.caption)
     apply_rules(made, Rules.parse("[near_duplicates]\nsimilarity = 2.0\n"))
     app.run()
     app.text_input(key=f"make-to-{made.path.name}").set_value(str(tmp_path / "out")).run()
@@ -323,7 +323,7 @@ def test_a_step_at_work_is_shown_and_stopped(folder: CurationFolder, monkeypatch
     monkeypatch.setattr("training.curation.processes.watch", lambda path: now)
     app = opened(folder, "steps")
     assert "2 of 6" in [one.proto.text for one in app.get("progress")]
-    assert all(words in html_of(app) for words in ("Repairing", "1 set aside", "cost 0.25", "1 min 30 s left"))
+    assert all(words in html_of(app) for words in ("Repairing texts", "1 failed", "cost 0.25", "1 min 30 s left"))
     press(app, "make-stop")
     assert asked == [folder.path]
 
@@ -342,19 +342,19 @@ def test_a_curation_is_begun_on_the_page(tmp_path: Path) -> None:
     app = open_page("curate")
     app.text_input(key="curate-root").set_value(str(tmp_path)).run()
     assert app.button(key="make-begin").disabled
-    app.text_input(key="make-pictures").set_value(str(tmp_path / "nowhere")).run()
+    app.text_input(key="make-images").set_value(str(tmp_path / "nowhere")).run()
     app.text_input(key="make-folder").set_value(str(tmp_path / "new")).run()
     press(app, "make-begin")
     assert "is not on this machine" in app.error[0].value
-    app.text_input(key="make-pictures").set_value(str(tmp_path / "pictures")).run()
+    app.text_input(key="make-images").set_value(str(tmp_path / "pictures")).run()
     press(app, "make-begin")
     assert "follows no instructions" in app.error[0].value and not (tmp_path / "new").exists()
     app.checkbox(key="make-anyway").check().run()
     app.number_input(key="make-sample").set_value(2).run()
     app.number_input(key="make-continues").set_value(0).run()
     press(app, "make-begin")
-    assert "2 pictures will be described" in app.success[0].value
+    assert "2 images will be described" in app.success[0].value
     assert until_idle(tmp_path / "new").error == ""
     app.run()
     assert_well(app)
-    assert "2 of 2 pictures" in [one.proto.text for one in app.get("progress")]
+    assert "2 of 2 images" in [one.proto.text for one in app.get("progress")]

@@ -11,12 +11,12 @@ from streamlit.testing.v1 import AppTest
 
 from core.errors import UsageError
 from core.settings import get_settings
-from tests.ui.pages import assert_well, html_of, open_page, wait_for_jobs
-from ui.pages.compare import ComparePageState as CompareDesk
-from ui.pages.compare import begin as begin_comparison
-from ui.state import conversations
-from ui.state.interviews import InterviewSettings, begin, desk_of
-from ui.state.model_choice import blocked, eyes, require
+from tests.ui.app import assert_well, html_of, open_page, wait_for_jobs
+from ui.state import chats
+from ui.state.comparison import ComparePageState
+from ui.state.comparison import begin as begin_comparison
+from ui.state.interviews import InterviewSettings, begin, page_state
+from ui.state.model_choice import blocked, offered, require
 from ui.state.options import get_options
 from ui.state.session import Visitor
 
@@ -33,10 +33,10 @@ def with_a_picture(page: str, png: Png) -> AppTest:
 
 
 def test_the_list_says_who_is_not_ready_and_has_them_last() -> None:
-    choices = eyes()
+    choices = offered("vision")
     assert {choice.spec for choice in choices if not choice.ready} == set(UNREADY)
     assert [choice.ready for choice in choices] == sorted((choice.ready for choice in choices), reverse=True)
-    box = open_page("interview").selectbox(key="interview-eye")
+    box = open_page("interview").selectbox(key="interview-vision")
     assert "minigpt4 (not ready)" in box.options and "pocket" in box.options and "counting" in box.options
 
 
@@ -49,7 +49,7 @@ def test_the_interview_cannot_be_started_and_says_why(spec: str, png: Png, monke
     [warning] = app.warning
     assert warning.value
     assert any(one.value.startswith(":material/block:") for one in app.caption), "the reason stands by the button too"
-    app.selectbox(key="interview-eye").set_value("counting").run()
+    app.selectbox(key="interview-vision").set_value("counting").run()
     assert not app.button(key="start").disabled and not app.warning
 
 
@@ -66,34 +66,34 @@ def test_without_a_key_nothing_is_asked(png: Png, monkeypatch: pytest.MonkeyPatc
 
 def test_what_is_missing_is_refused_behind_the_page_too(png: Png) -> None:
     me = Visitor("me")
-    desk = desk_of(me)
-    desk.put(me.shelf.add(png(), "a.png", "interview"))
+    desk = page_state(me)
+    desk.put(me.images.add(png(), "a.png", "interview"))
     item = desk.item
     assert item is not None
     for setting in (InterviewSettings("minigpt4", "scripted"), InterviewSettings("counting", "openai:gpt-4o-mini")):
         with pytest.raises(UsageError):
             begin(me, [item], setting)
-        assert item.steered is None and item.state == "new" and me.jobs.all() == []
-    comparison = CompareDesk(me.shelf, desk.item and desk.item.held, chosen=["counting", "minigpt4"], other="scripted")
+        assert item.live is None and item.state == "new" and me.jobs.all() == []
+    comparison = ComparePageState(me, desk.item and desk.item.upload, chosen=["counting", "minigpt4"], other="scripted")
     with pytest.raises(UsageError, match="minigpt4"):
-        begin_comparison(me, comparison)
-    chat = conversations.desk_of(me)
-    chat.put(me.shelf.add(png(), "a.png", "chat"))
-    chat.setting.vision = "transformers"
+        begin_comparison(comparison)
+    chat = chats.page_state(me)
+    chat.put(me.images.add(png(), "a.png", "chat"))
+    chat.settings.vision = "transformers"
     with pytest.raises(UsageError, match="transformers"):
         chat.ask("What is it?")
-    assert me.jobs.all() == [] and not chat.here.talk.busy
+    assert me.jobs.all() == [] and not chat.chat.tree.busy
 
 
 def test_all_that_can_be_selected_can_be_compared(png: Png) -> None:
     app = with_a_picture("compare", png)
-    box = app.multiselect(key="compare-eyes")
+    box = app.multiselect(key="compare-vision")
     assert not set(box.options) & set(UNREADY) and {"counting", "pocket"} <= set(box.options)
     assert any("Not ready" in one.value and "minigpt4" in one.value for one in app.caption)
-    app.multiselect(key="compare-eyes").set_value(["counting", "minigpt4:/nowhere"]).run()
+    app.multiselect(key="compare-vision").set_value(["counting", "minigpt4:/nowhere"]).run()
     assert app.button(key="compare-start").disabled
     assert any("/nowhere" in one.value for one in app.caption)
-    app.multiselect(key="compare-eyes").set_value(["counting"]).run()
+    app.multiselect(key="compare-vision").set_value(["counting"]).run()
     app.button(key="compare-start").click().run()
     wait_for_jobs(app)
     assert "a plain caption" in html_of(app)

@@ -7,7 +7,7 @@ import pytest
 from core.entries import Problem
 from core.registry import get_registry
 from tests.agents.fakes import CountingVision
-from tests.ui.pages import assert_well, open_page
+from tests.ui.app import assert_well, open_page
 from ui.state.models import models
 
 
@@ -31,11 +31,11 @@ def test_what_failed_to_load_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = Problem("bad", "bad-package", "ImportError: no module named 'nothing'")
     monkeypatch.setattr(get_registry(), "problems", [problem])
     said = words(open_page("plugins"))
-    assert "**bad** of the package bad-package" in said and "no module named" in said
+    assert "**bad** from the package bad-package" in said and "no module named" in said
 
 
 def test_a_loaded_model_is_shown(eye: CountingVision) -> None:
-    models().eye("counting")
+    models().vision("counting")
     said = words(open_page("plugins"))
     assert "**counting** (idle)" in said
 

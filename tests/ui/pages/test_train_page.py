@@ -21,7 +21,7 @@ from streamlit.testing.v1 import AppTest
 from core.console.processes import describe_process
 from core.errors import UsageError
 from plugins.pocket.backend import MODEL
-from tests.ui.pages import assert_well, html_of, open_page, visitor_of
+from tests.ui.app import assert_well, html_of, open_page, visitor_of
 from training.checkpoints import only_one
 from training.data.sample_set import write_sample
 from training.recipes import load_recipe
@@ -77,7 +77,7 @@ def button(app: AppTest, label: str) -> Any:
 
 def test_without_a_training_the_page_says_so(tmp_path: Path) -> None:
     app = opened(tmp_path)
-    assert "No training lies there" in app.info[0].value
+    assert "No training run found" in app.info[0].value
     app.text_input(key="train-root").set_value(str(tmp_path / "nowhere")).run()
     assert_well(app)
     assert "is no folder of this machine" in app.error[0].value
@@ -267,7 +267,7 @@ def test_it_has_begun_when_its_process_says_that_it_trains(
         (run / "status.json").write_text(json.dumps({"state": "running", "time": time.time(), "steps": 40}))
         app.run()
         assert_well(app)
-        assert "has begun" in app.success[0].value and "running" in html_of(app)
+        assert "has started" in app.success[0].value and "running" in html_of(app)
 
 
 def test_one_that_fails_before_it_trains_shows_its_own_words_and_what_to_do(
@@ -295,10 +295,10 @@ def test_one_that_fails_before_it_trains_shows_its_own_words_and_what_to_do(
     assert_well(app)
     assert manage.describe(run)["state"] == "failed" and not app.success
     assert "tokenizer.json" in app.error[0].value and button(app, "Resume") is None
-    button(app, "Start again").click().run()
+    button(app, "Restart").click().run()
     assert "tokenizer.json" in app.error[0].value, "it is checked again before it is started again"
     assert whole
-    button(app, "Change the settings").click().run()
+    button(app, "Change settings").click().run()
     assert_well(app)
     assert app.text_input(key="train-out").value == str(run) and "as in" in app.selectbox(key="train-recipe").options[0]
 

@@ -13,8 +13,8 @@ def open_page(name: str) -> AppTest:
     """A session of its own that looks at the page `ui.<name>`."""
     script = f"""
 import importlib
-from ui.text import told
-with told():
+from ui.text import show_errors
+with show_errors():
     importlib.import_module("ui.pages.{name}").page()
 """
     app = AppTest.from_string(script, default_timeout=LONG)

@@ -18,8 +18,9 @@ from core.testing import make_picture
 from plugins.scripted import ScriptedQuestioner
 from tests.agents.batch.making import HashedEye
 from tests.agents.fakes import CountingVision, ListQuestioner
-from tests.ui.pages import assert_well, html_of, open_page, visitor_of, wait_for_jobs
-from ui.pages.compare import Column, ComparePageState, _drive
+from tests.ui.app import assert_well, html_of, open_page, visitor_of, wait_for_jobs
+from ui.state.comparison import Column, ComparePageState, page_state
+from ui.state.interviews import drive
 from ui.state.jobs import Job
 
 Png = Callable[..., bytes]
@@ -41,8 +42,7 @@ def two_eyes(eye: CountingVision, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def desk(app: AppTest) -> ComparePageState:
-    me = visitor_of(app)
-    return me.keep("compare", lambda: ComparePageState(me.shelf))
+    return page_state(visitor_of(app))
 
 
 def ready(png: Png) -> AppTest:
@@ -55,11 +55,11 @@ def ready(png: Png) -> AppTest:
 @pytest.mark.slow
 def test_two_eyes_side_by_side(png: Png) -> None:
     app = ready(png)
-    app.multiselect(key="compare-eyes").set_value(["counting", "other"]).run()
+    app.multiselect(key="compare-vision").set_value(["counting", "other"]).run()
     app.button(key="compare-start").click().run()
     wait_for_jobs(app)
-    assert [column.title for column in desk(app).columns] == ["counting", "other"]
-    assert all(column.steered.view.state == "complete" for column in desk(app).columns)
+    assert [column.vision for column in desk(app).columns] == ["counting", "other"]
+    assert all(column.live.view.state == "complete" for column in desk(app).columns)
     page = html_of(app)
     assert "a plain caption" in page and "something else" in page
     assert [one.value for one in app.subheader] == ["counting", "other"]
@@ -68,16 +68,16 @@ def test_two_eyes_side_by_side(png: Png) -> None:
 @pytest.mark.slow
 def test_a_model_that_fails_leaves_the_others_alone(png: Png) -> None:
     app = ready(png)
-    app.multiselect(key="compare-eyes").set_value(["counting", "broken"]).run()
+    app.multiselect(key="compare-vision").set_value(["counting", "broken"]).run()
     app.button(key="compare-start").click().run()
     wait_for_jobs(app)
-    assert [column.steered.view.state for column in desk(app).columns] == ["complete", "failed"]
+    assert [column.live.view.state for column in desk(app).columns] == ["complete", "failed"]
     assert any("is closed today" in one.value for one in app.error)
 
 
 def test_without_a_picture_there_is_nothing_to_compare() -> None:
     app = open_page("compare")
-    assert app.button(key="compare-start").disabled and any("Add a picture" in one.value for one in app.info)
+    assert app.button(key="compare-start").disabled and any("Add an image" in one.value for one in app.info)
 
 
 def test_another_picture_begins_anew(png: Png) -> None:
@@ -86,7 +86,7 @@ def test_another_picture_begins_anew(png: Png) -> None:
     wait_for_jobs(app)
     assert desk(app).columns
     app.file_uploader[0].set_value([("b.png", png("blue"), "image/png")]).run()
-    assert desk(app).columns == [] and desk(app).held is not None and desk(app).held.label == "b.png"
+    assert desk(app).columns == [] and desk(app).upload is not None and desk(app).upload.label == "b.png"
 
 
 def test_the_figures_count_unsure_answers(eye: CountingVision, png: Png) -> None:
@@ -94,7 +94,7 @@ def test_the_figures_count_unsure_answers(eye: CountingVision, png: Png) -> None
     app = ready(png)
     app.button(key="compare-start").click().run()
     wait_for_jobs(app)
-    assert "1 unsure" in html_of(app)
+    assert "1 uncertain" in html_of(app)
 
 
 def test_a_model_that_no_interview_can_use_is_not_called_by_the_other_columns() -> None:
@@ -112,13 +112,13 @@ def test_a_model_that_no_interview_can_use_is_not_called_by_the_other_columns() 
     columns = []
     for asks in ("openai:one", "openai:one", "scripted"):
         asked = Refused(questions=["What is it?"]) if asks == "openai:one" else ScriptedQuestioner()
-        steered = LiveInterview(
+        live = LiveInterview(
             picture.info(), lambda: picture, HashedEye, lambda asked=asked: asked, InterviewOptions(rounds=2)
         )
-        columns.append(Column("pocket", asks, asks, 2, steered))
-    jobs = [Job("compare", column.title) for column in columns]
-    for column, job in zip(columns, jobs, strict=True):
-        job._run(partial(_drive, columns, column))
+        columns.append(Column(picture.info(), None, "pocket", asks, live, rounds=2))
+    jobs = [Job(column.questioner, partial(drive, columns, column)) for column in columns]
+    for job in jobs:
+        job.run()
     assert calls == ["called"]
-    assert [column.steered.view.state for column in columns] == ["failed", "new", "complete"]
+    assert [column.live.view.state for column in columns] == ["failed", "new", "complete"]
     assert [job.state for job in jobs] == ["done", "stopped", "done"]

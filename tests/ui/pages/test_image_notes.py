@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.ui.pages import assert_well, html_of, open_page, wait_for_jobs
+from tests.ui.app import assert_well, html_of, open_page, wait_for_jobs
 
 pytestmark = pytest.mark.usefixtures("eye")
-ODD = Path(__file__).parents[1] / "fixtures" / "cases" / "pictures" / "badcrc_text.png"
+ODD = Path(__file__).parents[2] / "fixtures" / "cases" / "pictures" / "badcrc_text.png"
 NOTE = "damaged or oversized parts ignored"
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.ui.pages import LONG, assert_well, html_of, open_page, visitor_of
+from tests.ui.app import LONG, assert_well, html_of, open_page, visitor_of
 from ui.state.options import get_options
-from ui.widgets.notices import MOST, Notices
+from ui.widgets.notices import MAX_NOTICES, Notices
 
 pytestmark = pytest.mark.usefixtures("eye")
 Png = Callable[..., bytes]
-CASES = Path(__file__).resolve().parents[1] / "fixtures" / "cases" / "pictures"
+CASES = Path(__file__).resolve().parents[2] / "fixtures" / "cases" / "pictures"
 
 
 def upload(app: AppTest, *files: tuple[str, bytes]) -> None:
@@ -33,11 +33,11 @@ def test_many_files_are_one_message_that_counts_by_reason(png: Png) -> None:
     upload(app, *seven(png))
     [error] = app.error
     said = error.value.replace("\\", "")
-    assert said == "3 of 7 files were not read: 2 HEIC (a.heic), 1 truncated (cut.jpg)."
+    assert said == "3 of 7 files were not added: 2 HEIC (a.heic), 1 truncated (cut.jpg)."
     page = html_of(app)
     for name in ("a.heic", "phone.jpg", "cut.jpg"):
         assert f"<li>&#x27;{name}&#x27; is" in page, "each is told, with the way out"
-    assert len(visitor_of(app).shelf) == 4
+    assert len(visitor_of(app).images) == 4
 
 
 def test_it_stays_until_it_is_dismissed(png: Png) -> None:
@@ -60,8 +60,8 @@ def test_it_stays_until_it_is_dismissed(png: Png) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "word"),
     [
-        ("notes.txt", b"these are notes", "not a picture"),
-        ("page.jpg", b"<!doctype html><html></html>", "not a picture"),
+        ("notes.txt", b"these are notes", "not an image"),
+        ("page.jpg", b"<!doctype html><html></html>", "not an image"),
         ("nothing.png", b"", "empty"),
         ("film.mp4", b"\0\0\0\x18ftypisom" + b"\0" * 40, "video"),
         ("holiday.zip", b"PK\3\4" + b"\0" * 40, "archive"),
@@ -80,7 +80,7 @@ def test_each_kind_has_its_reason(name: str, data: bytes, word: str, png: Png, m
     upload(app, (name, data), ("cut.jpg", (CASES / "cut.jpg").read_bytes()), ("a.png", png()))
     [error] = app.error
     said = error.value.replace("\\", "")
-    assert said.startswith("2 of 3 files were not read: ") and f"1 {word} ({name})" in said
+    assert said.startswith("2 of 3 files were not added: ") and f"1 {word} ({name})" in said
 
 
 def test_what_a_page_does_not_take_is_told_too(png: Png) -> None:
@@ -94,7 +94,7 @@ def test_what_a_page_does_not_take_is_told_too(png: Png) -> None:
 
 def test_messages_do_not_pile_up() -> None:
     notices = Notices()
-    for number in range(MOST + 3):
+    for number in range(MAX_NOTICES + 3):
         notices.add(f"message {number}")
-    notices.add(f"message {MOST}")
-    assert len(notices.all) == MOST and len({one.words for one in notices.all}) == MOST
+    notices.add(f"message {MAX_NOTICES}")
+    assert len(notices.all) == MAX_NOTICES and len({one.words for one in notices.all}) == MAX_NOTICES

@@ -1,0 +1,35 @@
+"""Options of the dashboard, and the way through the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from core.errors import UsageError
+from ui.state.options import UiOptions, is_local
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        ("127.0.0.1", True),
+        ("localhost", True),
+        ("::1", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("example.org", False),
+    ],
+)
+def test_which_hosts_are_this_machine(host: str, local: bool) -> None:
+    assert is_local(host) is local and UiOptions(host=host).single_user is local
+
+
+def test_options_go_through_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    options = UiOptions("0.0.0.0", tmp_path / "secret", True, ("*@example.org",), ("pocket",), ("scripted",), 7, 2)
+    for name, value in options.to_environment().items():
+        monkeypatch.setenv(name, value)
+    assert UiOptions.from_environment() == options
+    monkeypatch.setenv("INQUISIGHT_UI_UPLOAD_MB", "many")
+    with pytest.raises(UsageError, match="INQUISIGHT_UI_UPLOAD_MB='many'"):
+        UiOptions.from_environment()
