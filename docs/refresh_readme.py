@@ -69,14 +69,15 @@ def dialogue_svg(caption_json: str) -> str:
     """The dialogue as a terminal would show it."""
     from rich.console import Console
 
-    from agents.cli.render.interview import RichPrinter, replay
+    from agents.cli.render.interview import InterviewPrinter, replay
+    from agents.cli.render.output import TerminalOutput
     from core.records import Caption
 
     console = Console(
         record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True, color_system="truecolor",
         highlight=False, emoji=False, markup=False,
     )  # fmt: skip
-    printer = RichPrinter(io.StringIO(), console)
+    printer = InterviewPrinter(TerminalOutput(io.StringIO(), console))
     caption = Caption.from_json(caption_json)
     for event in replay(caption.model_copy(update={"seconds": {}})):
         printer.event(event)

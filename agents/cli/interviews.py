@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from agents.cli.errors import EXIT_INTERRUPTED, common_exit_code, complain
 from agents.cli.models import check_vision, load_vision
-from agents.cli.render.interview import SHORT_ID, make_printer, show_status
+from agents.cli.render.interview import make_printer, show_status
+from agents.cli.render.output import SHORT_ID
 from agents.cli.requests import CaptionRequest, VideoRequest
 from agents.interview.calls import check_language, resume_key
 from agents.interview.events import Done, Event, Failed, InterviewStopped

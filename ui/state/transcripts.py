@@ -40,12 +40,13 @@ def saver(visitor: Visitor) -> Callable[[Caption | Chat], str]:
 def as_text(record: Caption | Chat) -> str:
     """A transcript as `inquisight show` writes it into a file."""
     from agents.cli.render import chat
-    from agents.cli.render.interview import PlainPrinter, replay
+    from agents.cli.render.interview import InterviewPrinter, replay
+    from agents.cli.render.output import PlainOutput
 
     if isinstance(record, Chat):
         return chat.as_text(record)
     out = io.StringIO()
-    printer = PlainPrinter(out)
+    printer = InterviewPrinter(PlainOutput(out))
     for event in replay(record):
         printer.event(event)
     return out.getvalue()

@@ -1,4 +1,4 @@
-"""How `inquisight ask` looks: drawn in a terminal, plain in a pipe, JSON Lines for programs."""
+"""Print the answers of `inquisight ask`: rich in a terminal, plain in a pipe, JSON Lines for programs."""
 
 from __future__ import annotations
 
@@ -6,21 +6,17 @@ import json as json_module
 import sys
 import textwrap
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TextIO
+from typing import Any, TextIO
 
 from agents.assistant.events import Begun, Called, Concluded, Event, Overheard, Returned, Said, Thinking
 from agents.chat.events import Event as ChatEvent
 from agents.chat.events import Notice, Piece, Rewritten, Waiting, tidy
-from agents.cli.render.chat import flow_for, rewrite
-from agents.cli.render.flow import Flow
-from agents.cli.render.interview import SHORT_ID, Printer, looks, make_printer, put_line, show_status
+from agents.cli.render.interview import InterviewPrinter, looks, show_status
+from agents.cli.render.output import Output, output_for, put_line, rewrite, transcript_line
 from agents.interview.events import Done
 from core.console.status import Status
 from core.errors import printable
-from core.records import TokenUsage, ToolCall
-
-if TYPE_CHECKING:
-    from rich.console import Console
+from core.records import TokenUsage
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,68 +29,64 @@ class Interviewed:
 AnyEvent = Event | ChatEvent | Interviewed
 
 
-class AssistantPrinter(Protocol):
-    """Shows events."""
-
-    def event(self, event: AnyEvent) -> None: ...
-
-    def close(self) -> None: ...
-
-
-def make_assistant_printer(*, json: bool = False, why: str = "", stream: TextIO | None = None) -> AssistantPrinter:
-    """The printer for these options and this output; `why` is a choice that was made for the person."""
+def make_assistant_printer(
+    *, json: bool = False, why: str = "", stream: TextIO | None = None
+) -> AssistantPrinter | JsonAssistantPrinter:
+    """The printer for these options and this output; `why` explains an automatic choice."""
     out = stream if stream is not None else sys.stdout
-    if json:
-        return JsonAssistantPrinter(out)
-    return RichAssistantPrinter(out, why) if out.isatty() else PlainAssistantPrinter(out, why)
+    return JsonAssistantPrinter(out) if json else AssistantPrinter(output_for(out), why)
 
 
-class _Base:
-    """What both printers for people have in common: the order of things, and how an interview is passed on."""
+class AssistantPrinter:
+    """Tool calls and their results as they come, then the answer. An interview is printed by its own printer."""
 
-    def __init__(self, out: TextIO, why: str, interview: Printer, flow: Flow) -> None:
-        self.out, self.why, self.interview, self.flow = out, why, interview, flow
+    def __init__(self, output: Output, why: str = "") -> None:
+        self.output, self.why = output, why
+        self.interview = InterviewPrinter(output)
         self.status = Status()
-        self.heard = False  # words since the model was last asked
+        self.streamed = False  # text since the model was last called
         self.apart = False  # something else was printed since
 
     def event(self, event: AnyEvent) -> None:
+        output = self.output
         if not isinstance(event, Piece | Rewritten):
-            self.flow.end()
+            output.flow.end()
         self._progress(event)
         match event:
             case Thinking():
-                self.heard = False
+                self.streamed = False
             case Begun():
-                self.begin(event)
+                *pictures, who = _heading(event)
+                output.heading(*pictures)
+                output.dim(who)
+                output.line("")
             case Interviewed():
                 if self.why:
-                    self.aside(self.why)
+                    output.notice(self.why)
                     self.why = ""
                 self.interview.event(event.event)
             case Piece():
                 if self.apart:
-                    self.flow.write("\n")
+                    output.flow.write("\n")
                     self.apart = False
-                self.heard = True
-                self.flow.write(event.text)
+                self.streamed = True
+                output.flow.write(event.text)
             case Rewritten():
-                rewrite(self.flow, event)
+                rewrite(output.flow, event)
             case Notice():
-                self.aside(printable(event.text, limit=None))
-            case Said() if not self.heard:
-                self.said(event.text)
+                output.notice(printable(event.text, limit=None))
+            case Said() if not self.streamed:
+                output.indented(tidy(event.text), 5 if output.rich else 0, "italic")
             case Called():
-                self.called(event)
+                output.call(event.number, event.tool, _arguments(event.arguments))
             case Overheard():
-                self.overheard(event)
+                answer = printable(event.answer, limit=None) or "(nothing)"
+                output.exchange(printable(event.question, limit=None), answer)
             case Returned():
                 self.apart = True
-                self.returned(event.call)
+                output.indented(tidy(event.call.result), 5, "red" if event.call.failed else "bright_black")
             case Concluded():
-                self.conclude(event)
-            case _:
-                pass
+                self._conclude(event)
 
     def close(self) -> None:
         self.status.clear()
@@ -102,135 +94,19 @@ class _Base:
     def _progress(self, event: AnyEvent) -> None:
         if isinstance(event, Thinking | Waiting):
             self.status.show("thinking")
-        elif isinstance(event, Called | Overheard):
-            self.status.clear()
         elif isinstance(event, Interviewed):
             show_status(self.status, event.event)
         else:
             self.status.clear()
 
-    def begin(self, event: Begun) -> None:
-        raise NotImplementedError
-
-    def aside(self, text: str) -> None:
-        raise NotImplementedError
-
-    def said(self, text: str) -> None:
-        raise NotImplementedError
-
-    def called(self, event: Called) -> None:
-        raise NotImplementedError
-
-    def overheard(self, event: Overheard) -> None:
-        raise NotImplementedError
-
-    def returned(self, call: ToolCall) -> None:
-        raise NotImplementedError
-
-    def conclude(self, event: Concluded) -> None:
-        raise NotImplementedError
-
-
-class PlainAssistantPrinter(_Base):
-    """Unadorned lines."""
-
-    def __init__(self, out: TextIO, why: str = "") -> None:
-        super().__init__(out, why, make_printer(stream=out), Flow(out))
-
-    def begin(self, event: Begun) -> None:
-        self._line(*_heading(event), "")
-
-    def aside(self, text: str) -> None:
-        print(f"inquisight: {text}", file=sys.stderr, flush=True)
-
-    def said(self, text: str) -> None:
-        self._line(*tidy(text).split("\n"))
-
-    def called(self, event: Called) -> None:
-        self._line(f"{event.number:3}  {event.tool}  {_arguments(event.arguments)}".rstrip())
-
-    def overheard(self, event: Overheard) -> None:
-        question, answer = printable(event.question, limit=None), printable(event.answer, limit=None)
-        self._line(f"       {question} {answer or '(nothing)'}")
-
-    def returned(self, call: ToolCall) -> None:
-        self._line(*(f"     {line}" for line in tidy(call.result).split("\n")))
-
-    def conclude(self, event: Concluded) -> None:
-        if event.answer and not self.heard:
-            self._line("", *tidy(event.answer).split("\n"))
-        self._line(*_closing(event))
-
-    def _line(self, *lines: str) -> None:
-        for line in lines:
-            put_line(line, self.out)
-
-
-class RichAssistantPrinter(_Base):
-    """For a terminal: tool calls in cyan, what they bring dimmed, the answer as it grows."""
-
-    def __init__(self, out: TextIO, why: str = "", console: Console | None = None) -> None:
-        from rich.console import Console
-
-        self.console = console or Console(file=out, highlight=False, emoji=False, markup=False)
-        super().__init__(out, why, make_printer(stream=out), flow_for(self.console))
-
-    def begin(self, event: Begun) -> None:
-        from rich.rule import Rule
-        from rich.text import Text
-
-        *pictures, who = _heading(event)
-        for line in pictures:
-            self.console.print(Rule(Text(line, style="bold"), align="left", style="bright_black"))
-        self.console.print(Text(who, style="bright_black"))
-        self.console.print()
-
-    def aside(self, text: str) -> None:
-        self._indented(text, 0, "yellow")
-
-    def said(self, text: str) -> None:
-        self._indented(tidy(text), 5, "italic")
-
-    def called(self, event: Called) -> None:
-        from rich.table import Table
-        from rich.text import Text
-
-        grid = Table.grid(padding=(0, 2, 0, 0))
-        grid.add_column(width=3, justify="right")
-        grid.add_column(overflow="fold")
-        call = Text(event.tool, style="bold cyan").append(f"  {_arguments(event.arguments)}", style="default")
-        grid.add_row(Text(str(event.number), style="bright_black"), call)
-        self.console.print(grid)
-
-    def overheard(self, event: Overheard) -> None:
-        from rich.padding import Padding
-        from rich.text import Text
-
-        text = Text(printable(event.question, limit=None), style="cyan")
-        text.append(f" {printable(event.answer, limit=None) or '(nothing)'}", style="bright_black")
-        self.console.print(Padding(text, (0, 0, 0, 7)))
-
-    def returned(self, call: ToolCall) -> None:
-        self._indented(tidy(call.result), 5, "red" if call.failed else "bright_black")
-
-    def conclude(self, event: Concluded) -> None:
-        from rich.panel import Panel
-        from rich.text import Text
-
-        if event.answer and not self.heard:
-            self.console.print()
-            title = Text("answer", style="bold green")
-            body = Text(tidy(event.answer))
-            self.console.print(Panel(body, title=title, title_align="left", border_style="green", padding=(0, 1)))
-        used = [_used(turn.usage) for turn in event.record.turns if turn.usage is not None and turn.usage.calls]
-        for line in _closing(event) + used:
-            self.console.print(Text(line, style="bright_black"))
-
-    def _indented(self, text: str, left: int, style: str) -> None:
-        from rich.padding import Padding
-        from rich.text import Text
-
-        self.console.print(Padding(Text(text, style=style), (0, 0, 0, left)))
+    def _conclude(self, event: Concluded) -> None:
+        output = self.output
+        if event.answer and not self.streamed:
+            output.line("")
+            output.box("answer", tidy(event.answer))
+        output.dim(*_closing(event))
+        if output.rich:
+            output.dim(*(_used(turn.usage) for turn in event.record.turns if turn.usage and turn.usage.calls))
 
 
 class JsonAssistantPrinter:
@@ -293,7 +169,7 @@ def _arguments(arguments: dict[str, Any]) -> str:
 def _closing(event: Concluded) -> list[str]:
     lines = ["(stopped)"] if event.interrupted else []
     if event.id is not None:
-        lines.append(f"transcript {event.id[:SHORT_ID]}: inquisight show {event.id[:SHORT_ID]}")
+        lines.append(f"transcript {transcript_line(event.id)}")
     return ["", *lines] if lines else []
 
 

@@ -1,14 +1,11 @@
-"""How a chat looks: drawn in a terminal, plain in a pipe, or one JSON object at its end.
-
-Everything that models, files and people say goes through `tidy`, `printable` or rich's Text, never through markup.
-"""
+"""Print chats: rich in a terminal, plain in a pipe, or one JSON object at the end."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
 from io import StringIO
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import Protocol, TextIO
 
 from agents.chat.events import (
     Answered,
@@ -24,39 +21,32 @@ from agents.chat.events import (
 )
 from agents.chat.repl import Ended, Failed, LoopEvent, Told, Undone, Written
 from agents.cli.errors import complain
-from agents.cli.render.flow import Flow
-from agents.cli.render.interview import SHORT_ID, looks, put_line
+from agents.cli.render.interview import looks
+from agents.cli.render.output import Output, PlainOutput, output_for, put_line, rewrite, transcript_line
 from core.console.status import Status
 from core.errors import printable
 from core.records import Chat as ChatRecord
 from core.records import ChatTurn, PictureInfo
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
 _SAYS = {"looking": "looking at the picture", "answering": "thinking"}
 _NO_INSTRUCTIONS = "It answers questions about the picture; it follows no instructions such as 'write a poem'."
-REASONED = "(the above was the model's reasoning; its answer:)"
-CUT = "(the above was cut at the limit of tokens; the answer:)"
 HINT = "Type a question, or /help. Ctrl-C stops an answer, Ctrl-D leaves."
 
 
-class ChatPrinter(Protocol):
-    """Shows events."""
+class Printer(Protocol):
+    """Writes events to standard output."""
 
     def event(self, event: LoopEvent) -> None: ...
 
 
-def make_chat_printer(*, json: bool = False, typing: bool = False, stream: TextIO | None = None) -> ChatPrinter:
-    """The printer for these options and this output; `typing`: the person sees their own words already."""
+def make_chat_printer(*, json: bool = False, typing: bool = False, stream: TextIO | None = None) -> Printer:
+    """The printer for these options and this output; `typing`: people see their own words already."""
     out = stream if stream is not None else sys.stdout
-    if json:
-        return JsonChatPrinter(out)
-    return RichChatPrinter(out, typing=typing) if out.isatty() else PlainChatPrinter(out)
+    return JsonChatPrinter(out) if json else ChatPrinter(output_for(out), typing=typing)
 
 
 def replay_chat(record: ChatRecord) -> Iterator[LoopEvent]:
-    """The events of a conversation that is over, so that it can be shown again."""
+    """The events of a saved conversation, to print it."""
     known: list[PictureInfo] = []
     yield Started(record.turns[0].pictures if record.turns else (), record.vision)
     for number, turn in enumerate(record.turns, start=1):
@@ -77,9 +67,9 @@ def replay_chat(record: ChatRecord) -> Iterator[LoopEvent]:
 
 
 def as_text(record: ChatRecord) -> str:
-    """The conversation for reading, as /save writes it."""
+    """The conversation as text, as /save writes it."""
     out = StringIO()
-    printer = PlainChatPrinter(out, err=StringIO())
+    printer = ChatPrinter(PlainOutput(out, err=StringIO()))
     for event in replay_chat(record):
         printer.event(event)
     return out.getvalue()
@@ -103,168 +93,57 @@ class JsonChatPrinter:
             put_line(event.record.to_json(), self.out)
 
 
-class PlainChatPrinter:
-    """Unadorned lines: "> question", the answer, an empty line. What is told besides goes to standard error."""
+class ChatPrinter:
+    """The question, the answer as it grows, an empty line; everything else dimmed or on standard error."""
 
-    def __init__(self, out: TextIO, err: TextIO | None = None) -> None:
-        self.out, self.err, self.status = out, err, Status()
-        self._flow = Flow(out)
-
-    def event(self, event: LoopEvent) -> None:
-        _progress(self.status, event)
-        match event:
-            case Started():
-                self._line(*_pictures(event), looks(event.vision))
-                if not event.follows:
-                    self._line(_NO_INSTRUCTIONS)
-                self._line("")
-            case PictureAdded():
-                self._line(_picture(event.number, event.picture), "")
-            case Asked():
-                self._line(*(f"> {line}" for line in tidy(event.prompt).split("\n")))
-            case Piece():
-                self._flow.write(event.text)
-            case Rewritten():
-                rewrite(self._flow, event)
-            case Answered():
-                self._flow.end()
-                self._line(*_after(event.turn), "")
-            case Silenced():
-                self._line("(stopped)", "")
-            case Notice():
-                self._flow.end()
-                self._aside(printable(event.text, limit=None))
-            case Failed():
-                self._flow.end()
-                if self.err is None:
-                    complain(event.error)
-            case Undone():
-                self._line(f"({_undone(event)})", "")
-            case Written():
-                self._aside(_written(event))
-            case Told():
-                width = max(len(name) for name, _ in event.rows) + 2
-                self._line(*(f"{printable(name)}".ljust(width) + printable(words) for name, words in event.rows), "")
-            case Ended():
-                self._line(*_closing(event))
-            case _:
-                pass
-
-    def _line(self, *lines: str) -> None:
-        for line in lines:
-            put_line(line, self.out)
-
-    def _aside(self, text: str) -> None:
-        print(f"inquisight: {text}", file=self.err if self.err is not None else sys.stderr, flush=True)
-
-
-class RichChatPrinter:
-    """For a terminal: who speaks by colour, answers as they grow, everything else dimmed."""
-
-    def __init__(self, out: TextIO, console: Console | None = None, *, typing: bool = False) -> None:
-        from rich.console import Console
-
-        self.console = console or Console(file=out, highlight=False, emoji=False, markup=False)
-        self.typing, self.status = typing, Status()
-        self._flow = flow_for(self.console)
+    def __init__(self, output: Output, *, typing: bool = False) -> None:
+        self.output, self.typing, self.status = output, typing, Status()
 
     def event(self, event: LoopEvent) -> None:
         _progress(self.status, event)
+        output = self.output
         match event:
             case Started():
                 self._start(event)
             case PictureAdded():
-                self._dim(_picture(event.number, event.picture), "")
-            case Asked():
-                if not (self.typing and event.typed):
-                    self._question(event)
+                output.dim(_picture(event.number, event.picture), "")
+            case Asked() if not (self.typing and event.typed):
+                output.prompt(tidy(event.prompt), typed=event.typed)
             case Piece():
-                self._flow.write(event.text)
+                output.flow.write(event.text)
             case Rewritten():
-                rewrite(self._flow, event)
+                rewrite(output.flow, event)
             case Answered():
-                self._flow.end()
-                self._dim(*_after(event.turn), "")
+                output.flow.end()
+                output.dim(*_after(event.turn), "")
             case Silenced():
-                self._dim("(stopped)", "")
+                output.dim("(stopped)", "")
             case Notice():
-                self._flow.end()
-                self._styled(printable(event.text, limit=None), "yellow")
+                output.flow.end()
+                output.notice(printable(event.text, limit=None))
             case Failed():
-                self._flow.end()
-                self._styled(printable(event.error, limit=1000), "red")
-                self.console.print()
+                output.flow.end()
+                output.error(event.error)
             case Undone():
-                self._dim(f"({_undone(event)})", "")
+                output.dim(f"({_undone(event)})", "")
             case Written():
-                self._styled(_written(event), "green")
-                self.console.print()
+                output.notice(_written(event), "green")
+                output.line(*[""] * output.rich)
             case Told():
-                self._table(event)
+                output.table(event.rows)
+                output.line("")
             case Ended():
-                self._dim(*_closing(event))
-            case _:
-                pass
+                output.dim(*_closing(event))
 
     def _start(self, event: Started) -> None:
-        from rich.rule import Rule
-        from rich.text import Text
-
-        for line in _pictures(event):
-            self.console.print(Rule(Text(line, style="bold"), align="left", style="bright_black"))
-        self._dim(looks(event.vision))
+        output = self.output
+        output.heading(*_pictures(event))
+        output.dim(looks(event.vision))
         if not event.follows:
-            self._dim(_NO_INSTRUCTIONS)
+            output.dim(_NO_INSTRUCTIONS)
         if self.typing:
-            self._dim(HINT)
-        self.console.print()
-
-    def _question(self, event: Asked) -> None:
-        from rich.padding import Padding
-        from rich.table import Table
-        from rich.text import Text
-
-        grid = Table.grid()
-        grid.add_column(width=2)
-        grid.add_column(overflow="fold")
-        style = "bold magenta" if event.typed else "magenta"
-        grid.add_row(Text(">", style="bold magenta"), Text(tidy(event.prompt), style=style))
-        self.console.print(Padding(grid, 0))
-
-    def _table(self, event: Told) -> None:
-        from rich.table import Table
-        from rich.text import Text
-
-        grid = Table.grid(padding=(0, 3, 0, 0))
-        grid.add_column(no_wrap=True)
-        grid.add_column(overflow="fold")
-        for name, words in event.rows:
-            grid.add_row(Text(printable(name), style="cyan"), Text(printable(words)))
-        self.console.print(grid)
-        self.console.print()
-
-    def _dim(self, *lines: str) -> None:
-        for line in lines:
-            self._styled(line, "bright_black")
-
-    def _styled(self, line: str, style: str) -> None:
-        from rich.text import Text
-
-        self.console.print(Text(line, style=style))
-
-
-def flow_for(console: Console) -> Flow:
-    """A flow that fills a terminal and can erase what it wrote there."""
-    erases = console.is_terminal and not (console.is_dumb_terminal or console.legacy_windows)
-    return Flow(console.file, console.width, height=console.height if erases else 0)
-
-
-def rewrite(flow: Flow, event: Rewritten) -> None:
-    """Show the answer in place of what was shown; where that cannot be erased, below it and a line that says so."""
-    if not flow.take_back():
-        flow.end()
-        flow.write(f"{CUT if event.cut else REASONED}\n")
-    flow.write(event.text)
+            output.dim(HINT)
+        output.line("")
 
 
 def _progress(status: Status, event: LoopEvent) -> None:
@@ -305,4 +184,4 @@ def _written(event: Written) -> str:
 def _closing(event: Ended) -> list[str]:
     if event.id is None:
         return []
-    return [f"{event.record.kind} {event.id[:SHORT_ID]}: inquisight show {event.id[:SHORT_ID]}"]
+    return [f"{event.record.kind} {transcript_line(event.id)}"]

@@ -17,7 +17,8 @@ from agents.assistant.events import Begun, Called, Concluded, Overheard, Returne
 from agents.assistant.run import assist
 from agents.assistant.tools import AssistantTools
 from agents.chat.events import Notice, Piece, drive
-from agents.cli.render.assistant import JsonAssistantPrinter, PlainAssistantPrinter, RichAssistantPrinter
+from agents.cli.render.assistant import AssistantPrinter, JsonAssistantPrinter
+from agents.cli.render.output import PlainOutput, TerminalOutput
 from core.records import Chat, ChatTurn, TokenUsage, ToolCall
 from tests.agents.fakes import CountingVision, picture
 from tests.agents.talking import Parrot, Talk, ToolCaller
@@ -184,7 +185,7 @@ def show(events: list[Any], width: int = 80) -> tuple[str, str]:
     console = Console(
         file=drawn, width=width, force_terminal=True, color_system=None, highlight=False, emoji=False, markup=False
     )
-    for printer in (RichAssistantPrinter(drawn, console=console), PlainAssistantPrinter(piped)):
+    for printer in (AssistantPrinter(TerminalOutput(drawn, console)), AssistantPrinter(PlainOutput(piped))):
         for event in events:
             printer.event(event)
         printer.close()

@@ -13,8 +13,9 @@ from rich.console import Console
 from agents.chat.conversation import ChatOptions, Conversation
 from agents.chat.events import Answered, Asked, Notice, Started, Waiting
 from agents.chat.repl import Ask, Do, Ended, Failed, converse
-from agents.cli.render.chat import JsonChatPrinter, PlainChatPrinter, RichChatPrinter, as_text, replay_chat
+from agents.cli.render.chat import ChatPrinter, JsonChatPrinter, as_text, replay_chat
 from agents.cli.render.flow import Flow
+from agents.cli.render.output import PlainOutput, TerminalOutput
 from core.errors import UsageError
 from core.records import Chat as ChatRecord
 from core.records import ChatTurn, PictureInfo
@@ -35,7 +36,7 @@ def rich(shown: list[Any], *, typing: bool = False, width: int = 80) -> str:
     console = Console(
         file=out, width=width, force_terminal=True, color_system=None, highlight=False, emoji=False, markup=False
     )
-    printer = RichChatPrinter(out, console, typing=typing)
+    printer = ChatPrinter(TerminalOutput(out, console), typing=typing)
     for event in shown:
         printer.event(event)
     return out.getvalue()
@@ -43,7 +44,7 @@ def rich(shown: list[Any], *, typing: bool = False, width: int = 80) -> str:
 
 def plain(shown: list[Any]) -> str:
     out = io.StringIO()
-    printer = PlainChatPrinter(out)
+    printer = ChatPrinter(PlainOutput(out))
     for event in shown:
         printer.event(event)
     return out.getvalue()

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from agents.cli.render.interview import PlainPrinter, Printer, QuietPrinter, RichPrinter, replay, show_status
+from agents.cli.render.interview import InterviewPrinter, Printer, QuietPrinter, replay, show_status
+from agents.cli.render.output import PlainOutput, TerminalOutput
 from agents.interview.driver import interview_picture
 from agents.interview.events import Waiting
 from agents.interview.protocol import InterviewOptions
@@ -17,13 +18,16 @@ from core.records import Caption, Dialogue, PictureInfo, Turn
 from tests.agents.fakes import CountingVision, ListQuestioner, picture
 
 
-def shown(printer_of: type[PlainPrinter] | type[RichPrinter] | type[QuietPrinter], caption: Caption) -> str:
+def shown(kind: type[PlainOutput | TerminalOutput | QuietPrinter], caption: Caption) -> str:
     out = io.StringIO()
     printer: Printer
-    if printer_of is RichPrinter:
-        printer = RichPrinter(out, Console(file=out, width=80, force_terminal=True, color_system=None, highlight=False))
+    if kind is TerminalOutput:
+        console = Console(file=out, width=80, force_terminal=True, color_system=None, highlight=False)
+        printer = InterviewPrinter(TerminalOutput(out, console))
+    elif kind is PlainOutput:
+        printer = InterviewPrinter(PlainOutput(out))
     else:
-        printer = printer_of(out)
+        printer = QuietPrinter(out)
     for event in replay(caption):
         printer.event(event)
     return out.getvalue()
@@ -47,17 +51,17 @@ def caption_with(text: str, source: str = "x.png") -> Caption:
     | st.sampled_from(["[bold]x[/]", "[/]", "\x1b]0;title\x07", "[link=http://x]y", "\u202egpj.exe"])
 )
 def test_nothing_that_is_shown_moves_the_terminal(text: str) -> None:
-    for kind in (PlainPrinter, RichPrinter, QuietPrinter):
+    for kind in (PlainOutput, TerminalOutput, QuietPrinter):
         output = shown(kind, caption_with(text, source=text))
         assert "\x1b" not in output and "\x07" not in output and "\u202e" not in output
 
 
 def test_markup_in_an_answer_is_text() -> None:
-    assert "[bold]red[/]" in shown(RichPrinter, caption_with("[bold]red[/]"))
+    assert "[bold]red[/]" in shown(TerminalOutput, caption_with("[bold]red[/]"))
 
 
 def test_an_unsure_answer_is_marked_and_an_empty_one_is_visible() -> None:
-    for kind in (PlainPrinter, RichPrinter):
+    for kind in (PlainOutput, TerminalOutput):
         assert "(nothing)  [unsure: not used]" in shown(kind, caption_with("a"))
 
 
@@ -69,7 +73,7 @@ def test_quiet_is_one_line_per_picture_and_nothing_for_half_an_interview() -> No
 def test_what_was_answered_before_a_failure_is_shown_when_going_on() -> None:
     half = caption_with("a duck").model_copy(update={"status": "failed", "summary": ""})
     out = io.StringIO()
-    printer = PlainPrinter(out)
+    printer = InterviewPrinter(PlainOutput(out))
     options = InterviewOptions(rounds=3)
     for event in interview_picture(picture(), CountingVision(), ListQuestioner(), options, earlier=half):
         printer.event(event)

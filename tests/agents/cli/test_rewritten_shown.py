@@ -13,9 +13,10 @@ from rich.console import Console
 
 from agents.chat.conversation import Conversation
 from agents.chat.events import Answered, Asked, Piece, Rewritten, Started
-from agents.cli.render.assistant import PlainAssistantPrinter, RichAssistantPrinter
-from agents.cli.render.chat import CUT, REASONED, PlainChatPrinter, RichChatPrinter
+from agents.cli.render.assistant import AssistantPrinter
+from agents.cli.render.chat import ChatPrinter
 from agents.cli.render.flow import Flow
+from agents.cli.render.output import CUT, REASONED, PlainOutput, TerminalOutput
 from core.vision import Reply, VisualQuestion
 from tests.agents.fakes import picture
 from tests.agents.talking import Parrot
@@ -43,7 +44,7 @@ def console(screen: Terminal, **more: Any) -> Console:
 @pytest.mark.parametrize("width", [20, 37, 80])
 def test_a_terminal_shows_what_the_record_says(width: int) -> None:
     screen = Terminal(width)
-    printer = RichChatPrinter(screen, console(screen))
+    printer = ChatPrinter(TerminalOutput(screen, console(screen)))
     chat = Conversation(LateReasoner(), [picture("red")])
     for event in [chat.started(), *chat.ask("What is it?")]:
         printer.event(event)
@@ -56,38 +57,38 @@ def test_a_terminal_shows_what_the_record_says(width: int) -> None:
 @pytest.mark.parametrize("cut", [False, True])
 def test_the_answer_of_an_assistant_takes_the_place_of_what_was_shown(cut: bool) -> None:
     screen = Terminal(30)
-    printer = RichAssistantPrinter(screen, console=console(screen))
+    printer = AssistantPrinter(TerminalOutput(screen, console(screen)))
     for event in (Piece(REASONING), Rewritten(ANSWER, cut=cut)):
         printer.event(event)
-    printer.flow.end()
+    printer.output.flow.end()
     assert [row for row in screen.shown if row] == [ANSWER]
 
 
 def test_what_has_left_the_window_is_marked_as_what_it_was() -> None:
     screen = Terminal(20, height=4)
-    printer = RichChatPrinter(screen, console(screen))
+    printer = ChatPrinter(TerminalOutput(screen, console(screen)))
     for event in (Piece(REASONING), Rewritten(ANSWER)):
         printer.event(event)
-    printer._flow.end()
+    printer.output.flow.end()
     shown = " ".join(" ".join(screen.shown).split())
     assert shown.endswith(f"{REASONED} {ANSWER}")
 
 
 @pytest.mark.parametrize(("cut", "mark"), [(False, REASONED), (True, CUT)])
 def test_a_file_has_a_line_before_the_answer(cut: bool, mark: str) -> None:
-    for printer in (PlainChatPrinter(out := io.StringIO()), PlainAssistantPrinter(out)):
+    for printer in (ChatPrinter(PlainOutput(out := io.StringIO())), AssistantPrinter(PlainOutput(out))):
         out.seek(0)
         out.truncate()
         for event in (Piece("Hm, a duck"), Rewritten(ANSWER, cut=cut)):
             printer.event(event)
-        (printer._flow if isinstance(printer, PlainChatPrinter) else printer.flow).end()
+        printer.output.flow.end()
         assert out.getvalue() == f"Hm, a duck\n{mark}\n{ANSWER}\n" and "\x1b" not in out.getvalue()
 
 
 @pytest.mark.parametrize("more", [{"TERM": "dumb"}])
 def test_a_terminal_that_cannot_erase_gets_no_escapes(more: dict[str, str]) -> None:
     screen = Terminal(40)
-    printer = RichChatPrinter(screen, console(screen, _environ=more))
+    printer = ChatPrinter(TerminalOutput(screen, console(screen, _environ=more)))
     for event in (Piece("Hm, a duck"), Rewritten(ANSWER)):
         printer.event(event)
     assert "\x1b[J" not in screen.getvalue() and REASONED in " ".join(screen.shown)
