@@ -1,6 +1,6 @@
-"""The one stable import for plugin authors: `from core import hookimpl, VisionBackend, ...`.
+"""The stable import for plugin authors: `from core import hookimpl, VisionBackend, ...`.
 
-Names are looked up on first use, so that `import core` costs nothing and pulls in no model library.
+Modules are imported on first use, so `import core` is fast and imports no model library.
 """
 
 from __future__ import annotations
@@ -31,74 +31,33 @@ if TYPE_CHECKING:
     from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
 
 _HOMES = {
-    "core.errors": (
-        "BackendError",
-        "ImageError",
-        "InquisightError",
-        "QuestionerError",
-        "RegistryError",
-        "StoreError",
-        "UsageError",
-        "printable",
-    ),
-    "core.datasets.folders": ("find_pictures",),
-    "core.hookspecs": ("hookimpl",),
-    "core.images.picture": ("Picture", "open_picture"),
-    "core.isolated.backend": ("IsolatedVision", "Limits"),
-    "core.records": ("Caption", "Chat", "ChatTurn", "Dialogue", "PictureInfo", "ToolCall", "Turn"),
-    "core.registry": ("Entry", "Problem", "Register", "Registry", "get_registry", "load_registry"),
-    "core.settings": ("Settings", "get_settings"),
-    "core.store.transcripts": ("StoredCaption", "TranscriptStore"),
-    "core.tasks": ("NOTHING_NEW", "Task", "TaskTurn"),
-    "core.vision": ("EncodedImage", "GenerationOptions", "Reply", "VisionBackend", "VisualQuestion"),
+    "core.datasets.folders": "find_pictures",
+    "core.errors": "BackendError ImageError InquisightError QuestionerError RegistryError StoreError UsageError "
+    "printable",
+    "core.hookspecs": "hookimpl",
+    "core.images.picture": "Picture open_picture",
+    "core.isolated.backend": "IsolatedVision Limits",
+    "core.records": "Caption Chat ChatTurn Dialogue PictureInfo ToolCall Turn",
+    "core.registry": "Entry Problem Register Registry get_registry load_registry",
+    "core.settings": "Settings get_settings",
+    "core.store.transcripts": "StoredCaption TranscriptStore",
+    "core.tasks": "NOTHING_NEW Task TaskTurn",
+    "core.vision": "EncodedImage GenerationOptions Reply VisionBackend VisualQuestion",
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
-    "NOTHING_NEW",
-    "BackendError",
-    "Caption",
-    "Chat",
-    "ChatTurn",
-    "Dialogue",
-    "EncodedImage",
-    "Entry",
-    "GenerationOptions",
-    "ImageError",
-    "InquisightError",
-    "IsolatedVision",
-    "Limits",
-    "Picture",
-    "PictureInfo",
-    "Problem",
-    "QuestionerError",
-    "Register",
-    "Registry",
-    "RegistryError",
-    "Reply",
-    "Settings",
-    "StoreError",
-    "StoredCaption",
-    "Task",
-    "TaskTurn",
-    "ToolCall",
-    "TranscriptStore",
-    "Turn",
-    "UsageError",
-    "VisionBackend",
-    "VisualQuestion",
-    "find_pictures",
-    "get_registry",
-    "get_settings",
-    "hookimpl",
-    "load_registry",
-    "open_picture",
+    "NOTHING_NEW", "BackendError", "Caption", "Chat", "ChatTurn", "Dialogue", "EncodedImage", "Entry",
+    "GenerationOptions", "ImageError", "InquisightError", "IsolatedVision", "Limits", "Picture", "PictureInfo",
+    "Problem", "QuestionerError", "Register", "Registry", "RegistryError", "Reply", "Settings", "StoreError",
+    "StoredCaption", "Task", "TaskTurn", "ToolCall", "TranscriptStore", "Turn", "UsageError", "VisionBackend",
+    "VisualQuestion", "find_pictures", "get_registry", "get_settings", "hookimpl", "load_registry", "open_picture",
     "printable",
-]
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
-    """PEP 562: import the module that defines `name` when it is first asked for."""
+    """Import the module that defines `name` (PEP 562)."""
     home = _HOME_OF.get(name)
     if home is None:
         raise AttributeError(f"module 'core' has no attribute '{name}'")

@@ -1,4 +1,4 @@
-"""What a plugin registers: an Entry per thing offered, a Problem per thing left out."""
+"""What plugins register: an Entry per backend, questioner or trainer, a Problem per failure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from core.errors import InquisightError, RegistryError, printable
 
@@ -16,33 +16,11 @@ Target = str | Callable[..., Any]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
-
-
-class Register(Protocol):
-    """The callback a plugin's hook gets; call it once per thing offered."""
-
-    def __call__(
-        self,
-        name: str,
-        target: Target,
-        *,
-        description: str = "",
-        capabilities: Mapping[str, Any] | None = None,
-        extra: str | None = None,
-        check: Target | None = None,
-    ) -> None:
-        """Offer `target` ("module:attribute" or a factory) under `name`.
-
-        `extra` names the optional dependencies it needs ("inquisight[openai]"), for the message when
-        they are missing. `check` is called with what stands behind the name (None: nothing) and raises an
-        InquisightError where that cannot work (no folder, no key, ...); it must be quick, and load and fetch nothing.
-        """
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One registered thing. Nothing of it has been imported yet."""
+    """A registered backend, questioner or trainer, which has not been imported yet."""
 
     kind: Kind
     name: str
@@ -50,22 +28,16 @@ class Entry:
     description: str
     capabilities: Mapping[str, Any]
     plugin: str  # the entry point's name
-    distribution: str  # what pip calls the package it came from
+    distribution: str  # the package's name for pip
     extra: str | None = None
     check: Target | None = field(default=None, repr=False)
 
-    def resolve(self) -> Callable[..., Any]:
-        """Import the target. Raises RegistryError naming what is missing."""
-        return self._resolve(self.target)
-
-    def resolve_check(self) -> Callable[..., Any] | None:
-        """Import the check; None where there is none. Raises RegistryError naming what is missing."""
-        return None if self.check is None else self._resolve(self.check)
-
-    def _resolve(self, target: Target) -> Callable[..., Any]:
-        who = f"the {self.kind} '{self.name}' (plugin '{self.plugin}' of {self.distribution})"
+    def resolve(self, target: Target | None = None) -> Callable[..., Any]:
+        """Import the target, or another one of this entry. Raises RegistryError if something is missing."""
+        target = target or self.target
         if not isinstance(target, str):
             return target
+        who = f"the {self.kind} '{self.name}' (plugin '{self.plugin}' of {self.distribution})"
         module_name, _, attribute = target.partition(":")
         try:
             found: Any = importlib.import_module(module_name)
@@ -89,7 +61,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A plugin, or a part of it, that was left out, and why."""
+    """A plugin, or a part of it, that cannot be used, and the reason."""
 
     plugin: str
     distribution: str
@@ -99,10 +71,17 @@ class Problem:
         return f"plugin '{self.plugin}' of {self.distribution}: {self.error}"
 
 
-def collector(gathered: list[Entry], kind: Kind, plugin: str, distribution: str) -> Register:
-    """The callback for one hook of one plugin; what it accepts is appended to `gathered`."""
+@dataclass(slots=True)
+class Register:
+    """The callback of a plugin's hook, to be called once per thing offered."""
 
-    def register(
+    kind: Kind
+    plugin: str
+    distribution: str
+    entries: list[Entry] = field(default_factory=list)
+
+    def __call__(
+        self,
         name: str,
         target: Target,
         *,
@@ -111,25 +90,30 @@ def collector(gathered: list[Entry], kind: Kind, plugin: str, distribution: str)
         extra: str | None = None,
         check: Target | None = None,
     ) -> None:
+        """Offer `target` ("module:attribute" or a factory) under `name`.
+
+        `extra` names its optional dependencies ("inquisight[openai]"), for the message if they are missing. `check` is
+        called with the argument after the name (None: nothing) and raises an InquisightError if that cannot work (no
+        folder, no key, ...); it must be quick and load nothing.
+        """
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise RegistryError(
-                f"'{printable(name, limit=80)}' cannot be the name of a {kind}: lower-case letters, digits, '.', "
+                f"'{printable(name, limit=80)}' cannot be the name of a {self.kind}: lower-case letters, digits, '.', "
                 "'_' and '-' only"
             )
         for what, given in {"target": target, **({} if check is None else {"check": check})}.items():
             if not callable(given) and not (isinstance(given, str) and _TARGET.fullmatch(given)):
                 raise RegistryError(
-                    f"the {what} of the {kind} '{name}' must be \"module:attribute\" or a callable, "
+                    f"the {what} of the {self.kind} '{name}' must be \"module:attribute\" or a callable, "
                     f"not '{printable(given, limit=80)}'"
                 )
-        frozen = MappingProxyType(dict(capabilities)) if capabilities else _NOTHING
-        gathered.append(Entry(kind, name, target, printable(description), frozen, plugin, distribution, extra, check))
-
-    return register
+        frozen = MappingProxyType(dict(capabilities or {}))
+        source = (self.plugin, self.distribution)
+        self.entries.append(Entry(self.kind, name, target, printable(description), frozen, *source, extra, check))
 
 
 def one_line(error: BaseException, limit: int = 200) -> str:
-    """The first line of an error, with its type where the message alone says too little."""
+    """The first line of an error, with its type unless it is an InquisightError."""
     text = str(error).strip().partition("\n")[0].rstrip(". ")
     if isinstance(error, InquisightError) and text:
         return printable(text, limit)

@@ -1,11 +1,10 @@
-"""The door: every backend, questioner, trainer and command enters through it, ours like anybody's.
+"""Register backends, questioners, trainers and commands from plugins; the built-in ones use the same entry points.
 
-Plugins are entry points of the group `inquisight`. Loading one imports its module, which registers
-names and targets; what a target needs is imported when it is first used. A plugin that is broken
-becomes a `Problem` and harms nobody else.
+Plugins are entry points of the group `inquisight`. Loading one imports its module, which registers names and targets;
+a target is imported at first use. A broken plugin becomes a `Problem` and does not affect the others.
 
-INQUISIGHT_LOAD_PLUGINS selects third-party plugins (comma list; empty: none). INQUISIGHT_STRICT_PLUGINS=1
-turns the first problem into a RegistryError.
+INQUISIGHT_LOAD_PLUGINS selects third-party plugins (comma list; empty: none). INQUISIGHT_STRICT_PLUGINS=1 turns the
+first problem into a RegistryError.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ import pluggy
 
 from core import hookspecs
 from core.console.commands import Commands
-from core.entries import Entry, Kind, Problem, Register, Target, collector, one_line
+from core.entries import Entry, Kind, Problem, Register, Target, one_line
 from core.errors import BackendError, InquisightError, QuestionerError, RegistryError, UsageError, printable
 from core.hookspecs import GROUP
 
@@ -61,14 +60,19 @@ _HOOKS: dict[str, Kind] = {
 
 
 class Registry:
-    """Everything that is registered, by name. Make one with `load_registry()` or `get_registry()`."""
+    """All registered entries by name. Create one with `load_registry()` or `get_registry()`."""
 
     def __init__(self, *, strict: bool = False) -> None:
         self.vision_backends: dict[str, Entry] = {}
         self.questioners: dict[str, Entry] = {}
         self.trainers: dict[str, Entry] = {}
+        self._tables: dict[Kind, dict[str, Entry]] = {
+            "vision backend": self.vision_backends,
+            "questioner": self.questioners,
+            "trainer": self.trainers,
+        }
         self.problems: list[Problem] = []
-        self.plugins: dict[str, str] = {}  # plugin name -> distribution, those that loaded
+        self.plugins: dict[str, str] = {}  # name of each loaded plugin -> distribution
         self._strict = strict
         self._claims: dict[tuple[Kind, str], list[Entry]] = {}
         self._pm = pluggy.PluginManager(GROUP)
@@ -77,7 +81,7 @@ class Registry:
     # Using what is registered
 
     def create_vision(self, spec: str) -> VisionBackend:
-        """The backend that "name" or "name:argument" stands for. Raises RegistryError or BackendError."""
+        """The backend for "name" or "name:argument". Raises RegistryError or BackendError."""
         from core.vision import VisionBackend
 
         entry, made = self._create("vision backend", spec)
@@ -99,22 +103,18 @@ class Registry:
         return made
 
     def check(self, kind: Kind, spec: str) -> None:
-        """Raise an InquisightError where "name" or "name:argument" cannot work, as far as its plugin knows beforehand.
-
-        Nothing is loaded or fetched; a plugin without a check is believed.
-        """
+        """Raise an InquisightError if the plugin's check rejects "name" or "name:argument". Loads nothing."""
         entry, argument = self._entry_of(kind, spec)
-        check = entry.resolve_check()
-        if check is not None:
-            self._call(entry, spec, check, argument)
+        if entry.check is not None:
+            self._call(entry, spec, entry.resolve(entry.check), argument)
 
     def trainer(self, name: str) -> Callable[..., Any]:
         """The recipe runner registered as `name`, imported. Raises RegistryError."""
         return self.find("trainer", name).resolve()
 
     def find(self, kind: Kind, name: str) -> Entry:
-        """The entry called `name`. Raises RegistryError with close names, or when two plugins claim it."""
-        table = self._table(kind)
+        """The entry `name`. Raises RegistryError if it is unknown or two plugins register it."""
+        table = self._tables[kind]
         if name in table:
             return table[name]
         if claims := self._claims.get((kind, name)):
@@ -130,7 +130,7 @@ class Registry:
         raise RegistryError(f"there is no {kind} '{printable(name, limit=80)}': {hint}")
 
     def register_commands(self, cli: Any) -> None:
-        """Let every plugin add commands to the typer app `cli`, whose own commands are there already."""
+        """Let every plugin add commands to the typer app `cli`."""
         for implementation in self._pm.hook.register_commands.get_hookimpls():
             before = Commands.of(cli)
             try:
@@ -143,7 +143,7 @@ class Registry:
     # Filling it
 
     def load(self, points: Iterable[EntryPoint], *, distribution: str | None = None) -> None:
-        """Import each entry point and register what it offers. Problems are kept, or raised when strict."""
+        """Import each entry point and register its entries. Problems are recorded, or raised when strict."""
         for point in points:
             owner = distribution or (point.dist.name if point.dist else "an unknown distribution")
             self._load_one(point, printable(owner, limit=80))
@@ -166,7 +166,7 @@ class Registry:
         except (Exception, SystemExit) as error:
             if plugin is not None and self._pm.get_plugin(name) is plugin:
                 self._pm.unregister(plugin)
-            reason = _misspelt(error) if isinstance(error, pluggy.PluginValidationError) else one_line(error)
+            reason = _validation_message(error) if isinstance(error, pluggy.PluginValidationError) else one_line(error)
             self._report(name, reason, cause=error)
             del self.plugins[name]
             return
@@ -174,23 +174,24 @@ class Registry:
             self._claim(entry)
 
     def _collect(self, plugin: str, distribution: str) -> list[Entry]:
-        """What the register hooks of one plugin offer; all of it counts, or nothing."""
+        """The entries that one plugin's hooks register."""
         gathered: list[Entry] = []
         for hook, kind in _HOOKS.items():
             for implementation in getattr(self._pm.hook, hook).get_hookimpls():
                 if implementation.plugin_name == plugin:
-                    register = collector(gathered, kind, plugin, distribution)
+                    register = Register(kind, plugin, distribution)
                     implementation.function(*(register for _ in implementation.argnames))
+                    gathered += register.entries
         return gathered
 
     def _claim(self, entry: Entry) -> None:
-        """A name that two claim belongs to neither: guessing would run the wrong model without a word."""
+        """Register an entry. A name with two entries belongs to neither, since a guess could run the wrong model."""
         claims = self._claims.setdefault((entry.kind, entry.name), [])
         claims.append(entry)
         if len(claims) == 1:
-            self._table(entry.kind)[entry.name] = entry
+            self._tables[entry.kind][entry.name] = entry
             return
-        self._table(entry.kind).pop(entry.name, None)
+        self._tables[entry.kind].pop(entry.name, None)
         self._add_problem(Problem(entry.plugin, entry.distribution, _collision(claims)))
 
     def _report(self, plugin: str, error: str, *, cause: BaseException) -> None:
@@ -200,14 +201,6 @@ class Registry:
         self.problems.append(problem)
         if self._strict:
             raise RegistryError(f"{problem} (INQUISIGHT_STRICT_PLUGINS is set)") from cause
-
-    def _table(self, kind: Kind) -> dict[str, Entry]:
-        tables: dict[Kind, dict[str, Entry]] = {
-            "vision backend": self.vision_backends,
-            "questioner": self.questioners,
-            "trainer": self.trainers,
-        }
-        return tables[kind]
 
     def _create(self, kind: Kind, spec: str) -> tuple[Entry, Any]:
         entry, argument = self._entry_of(kind, spec)
@@ -237,10 +230,10 @@ class Registry:
 
 
 def load_registry(*, strict: bool | None = None, load: str | None = None) -> Registry:
-    """A fresh registry with the built-ins and the installed plugins.
+    """A new registry with the built-in and the installed plugins.
 
-    `strict` and `load` stand for the environment variables of the same purpose, which are read here
-    rather than through Settings because `--help` must not wait for pydantic. Raises RegistryError when strict.
+    `strict` and `load` default to INQUISIGHT_STRICT_PLUGINS and INQUISIGHT_LOAD_PLUGINS. They are read here instead of
+    by Settings, because `--help` must not wait for pydantic. Raises RegistryError when strict.
     """
     if strict is None:
         strict = os.environ.get("INQUISIGHT_STRICT_PLUGINS", "").strip().lower() in {"1", "true", "yes", "on", "t", "y"}
@@ -248,9 +241,9 @@ def load_registry(*, strict: bool | None = None, load: str | None = None) -> Reg
         load = os.environ.get("INQUISIGHT_LOAD_PLUGINS")
     registry = Registry(strict=strict)
     installed = list(entry_points(group=GROUP))
-    # A checkout that is not installed has no entry points, so the built-ins are named here as well.
-    named = {point.name for point in installed if point.dist and point.dist.name == OURS}
+    # A checkout that is not installed has no entry points.
     builtins = [point for point in installed if point.dist and point.dist.name == OURS]
+    named = {point.name for point in builtins}
     builtins += [EntryPoint(name, module, GROUP) for name, module in BUILTINS.items() if name not in named]
     registry.load(builtins, distribution=OURS)
     others = sorted((point for point in installed if point not in builtins), key=lambda point: point.name)
@@ -262,7 +255,7 @@ def load_registry(*, strict: bool | None = None, load: str | None = None) -> Reg
 
 @lru_cache(maxsize=1)
 def get_registry() -> Registry:
-    """The registry of this process, loaded once. `get_registry.cache_clear()` forgets it."""
+    """The registry of this process, loaded once; `get_registry.cache_clear()` resets it."""
     return load_registry()
 
 
@@ -286,8 +279,8 @@ def _collision(claims: list[Entry]) -> str:
     )
 
 
-def _misspelt(error: pluggy.PluginValidationError) -> str:
-    """pluggy's multi-line words for an unknown hook or argument, as one line with the hook that was meant."""
+def _validation_message(error: pluggy.PluginValidationError) -> str:
+    """pluggy's multi-line message about an unknown hook or argument as one line, with the closest hook."""
     if match := re.search(r"unknown hook '(\w+)'", str(error)):
         known = [name for name in vars(hookspecs) if name.startswith("register_")]
         close = difflib.get_close_matches(match[1], known, n=1)

@@ -1,7 +1,6 @@
-"""What a model that sees must offer: encode a picture once, then answer any number of questions.
+"""The interface of a vision backend: encode a picture once, then answer any number of questions.
 
-A backend is a class with capabilities as class attributes and three methods. Nothing here imports a
-model library; a backend does so in its own module, when it is first created.
+Capabilities are class attributes. This module imports no model library; a backend does so when it is created.
 """
 
 from __future__ import annotations
@@ -21,36 +20,33 @@ if TYPE_CHECKING:
     from core.images.picture import Picture, PictureSource
     from core.records import PictureInfo
 
-CHAT_TOKENS: Final = 300  # of an answer by a model that can hold a chat: MiniGPT-4's own limit
+CHAT_TOKENS: Final = 300  # default limit of an answer in a chat, as in MiniGPT-4
 SHORT_TOKENS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedImage:
-    """What a backend keeps of a picture so that it never looks at it twice.
-
-    `data` is opaque to everyone but the backend that made it (Q-Former tokens, a data URL, a handle).
-    """
+    """A picture as encoded by a backend; `data` is private to it (Q-Former tokens, a data URL, a handle)."""
 
     sha256: str  # of the picture's original bytes
-    revision: str  # the backend's `revision` that made it
+    revision: str  # of the backend
     data: Any = field(repr=False, compare=False)
     picture: PictureInfo | None = field(default=None, repr=False, compare=False)  # filled in by `encode_image`
 
     def info(self) -> PictureInfo:
-        """The record of the picture. Where its backend kept none, source and size (0 x 0) are unknown."""
+        """The record of the picture; if the backend kept none, source and size (0 x 0) are unknown."""
         from core.records import PictureInfo
 
         return self.picture or PictureInfo(sha256=self.sha256, source="encoded image", width=0, height=0)
 
     @property
     def source(self) -> str:
-        """Where the picture came from, safe to print."""
+        """Path or description of the picture, safe to print."""
         return self.info().source
 
     @property
     def key(self) -> str:
-        """Cache key: same picture, same backend revision, same value."""
+        """Cache key: the picture and the backend's revision."""
         return f"{self.sha256}:{self.revision}"
 
 
@@ -63,17 +59,17 @@ class GenerationOptions:
     top_p: float = 0.9
     seed: int | None = None
     retry_tokens: int | None = None
-    """`max_new_tokens` of one more try where a remote model's answer was cut; None: the cut answer stands."""
+    """`max_new_tokens` of a second attempt if a remote model's answer was truncated; None: keep that answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class VisualQuestion:
-    """One question about one encoded picture, with the earlier turns the backend may look back on.
+    """One question about one encoded picture, with the earlier turns as context.
 
-    `question=None` asks for the plain caption ("a photo of ..."), which needs no instruction. `images` are pictures
-    that came up later in the conversation: (turn, picture), right before the words of that turn. Turns count the
-    pairs of `history` from 0; len(history) is this question. Only a backend that `interleaves` reads them. Raises
-    UsageError where a turn does not exist.
+    `question=None` requests the plain caption ("a photo of ..."), without an instruction. `images` are later pictures
+    of the conversation as (turn, picture), placed right before the text of that turn. Turns count the pairs of
+    `history` from 0; len(history) is this question. Only a backend that `interleaves` reads them. Raises UsageError if
+    a turn does not exist.
     """
 
     image: EncodedImage
@@ -90,14 +86,14 @@ class VisualQuestion:
                 )
 
     def entering(self, turn: int) -> tuple[EncodedImage, ...]:
-        """The pictures that come up right before the words of `turn`, in order; `image` is the first of turn 0."""
+        """The pictures before the text of `turn`, in order; `image` is the first of turn 0."""
         first = (self.image,) if turn == 0 else ()
         return first + tuple(image for place, image in self.images if place == turn)
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer, why it ended and how many tokens it took. What a model or server does not report is "" or None."""
+    """An answer, why it ended and its token counts; "" or None if not reported."""
 
     text: str
     reason: str = ""  # "stop": the model ended it; "length": max_new_tokens were reached; "content_filter", ...
@@ -111,7 +107,7 @@ class Reply:
 
 
 class VisionBackend(ABC):
-    """Something that sees. Capabilities are class attributes, checked before work starts."""
+    """A vision model. Capabilities are class attributes, checked before work starts."""
 
     follows_instructions: ClassVar[bool] = False  # can hold a chat, not only short VQA
     streams: ClassVar[bool] = False  # `stream` yields more than one piece
@@ -121,39 +117,38 @@ class VisionBackend(ABC):
 
     @property
     def concurrent_batches(self) -> int:
-        """How many batches it does best to work on at once, where many are waiting.
+        """The best number of concurrent batches.
 
-        Where that is more than 1, `encode` and `answer` are safe to be called from as many threads, each of them
-        inside of `batch_worker`.
+        If it is more than 1, `encode` and `answer` may be called from that many threads, each inside `batch_worker`.
         """
         return 1
 
     def batch_worker(self, workers: int) -> AbstractContextManager[None]:
-        """Entered by each of so many threads that work on batches at once; gives it its share of the cores, say."""
+        """Entered by each of `workers` concurrent threads, for example to set its share of the cores."""
         return nullcontext()
 
     @property
     @abstractmethod
     def name(self) -> str:
-        """The registered name with its argument, as a user would type it."""
+        """The registered name with its argument, as users type it."""
 
     @property
     @abstractmethod
     def revision(self) -> str:
-        """Changes whenever the same picture could give another encoding (weights, dtype, transform)."""
+        """Changes whenever the encoding of a picture could change (weights, dtype, transform)."""
 
     @abstractmethod
     def encode(self, pictures: Sequence[Picture]) -> list[EncodedImage]:
-        """Look at each picture once; one value per picture, in order. Raises BackendError."""
+        """Encode pictures; one value per picture, in order. Raises BackendError."""
 
     @abstractmethod
     def answer(self, questions: Sequence[VisualQuestion]) -> list[str]:
-        """One answer per question, in order; an empty string where the model said nothing. Raises BackendError."""
+        """One answer per question, in order; may be empty. Raises BackendError."""
 
     def encode_image(self, image: PictureSource | EncodedImage) -> EncodedImage:
         """Encode one picture: a path, bytes, open file, PIL image, NumPy array, `Picture`, or an encoded image.
 
-        An image that this backend encoded is returned as it is. Raises UsageError for one of another backend or
+        An image that this backend encoded is returned unchanged. Raises UsageError for one of another backend or
         revision, ImageError, and BackendError.
         """
         opened = self.open_image(image)
@@ -163,7 +158,7 @@ class VisionBackend(ABC):
         return replace(encoded, picture=opened.info())
 
     def open_image(self, image: PictureSource | EncodedImage) -> Picture | EncodedImage:
-        """Like `encode_image`, but a picture that has not been encoded yet is only opened."""
+        """Like `encode_image`, but only opens a picture that is not encoded yet."""
         if not isinstance(image, EncodedImage):
             from core.images.picture import open_picture
 
@@ -183,37 +178,30 @@ class VisionBackend(ABC):
         history: Sequence[tuple[str, str]] = (),
         options: GenerationOptions | None = None,
     ) -> str:
-        """Answer one question about one picture; without a question, caption it. "" where the model says nothing.
+        """Answer one question about one picture, or caption it if there is no question. The answer may be empty.
 
         `history` holds the earlier (question, answer) pairs, oldest first. `options=None` decodes greedily, up to 300
-        tokens where the backend follows instructions, else 60. Raises UsageError, ImageError and BackendError.
+        tokens if the backend follows instructions, otherwise 60. Raises UsageError, ImageError and BackendError.
         """
         if options is None:
             options = GenerationOptions(CHAT_TOKENS if self.follows_instructions else SHORT_TOKENS)
         [answer] = self.answer([VisualQuestion(self.encode_image(image), question, tuple(history), options)])
         return answer
 
-    async def aask(
-        self,
-        image: PictureSource | EncodedImage,
-        question: str | None = None,
-        *,
-        history: Sequence[tuple[str, str]] = (),
-        options: GenerationOptions | None = None,
-    ) -> str:
+    async def aask(self, image: PictureSource | EncodedImage, question: str | None = None, **options: Any) -> str:
         """`ask` in a thread, so that the event loop stays free; at most `concurrent_batches` of them run at a time."""
 
         def ask() -> str:
             with self.turn():
-                return self.ask(image, question, history=history, options=options)
+                return self.ask(image, question, **options)
 
         return await in_thread(ask)
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Wait until fewer than `concurrent_batches` threads are in here; a thread in here may call this backend.
+        """Let at most `concurrent_batches` threads in; each of them may call this backend.
 
-        Raises CalledOff where the work of this thread was halted meanwhile.
+        Raises CalledOff if the work of this thread was halted meanwhile.
         """
         count = self.concurrent_batches
         with _slots_of(self), self.batch_worker(count) if count > 1 else nullcontext():
@@ -222,15 +210,15 @@ class VisionBackend(ABC):
             yield
 
     def stream(self, question: VisualQuestion) -> Iterator[str]:
-        """Yield the answer in pieces whose concatenation equals `answer([question])[0]`."""
+        """Yield the answer in pieces; together they equal `answer([question])[0]`."""
         yield self.answer([question])[0]
 
     def replies(self, questions: Sequence[VisualQuestion]) -> list[Reply]:
-        """Like `answer`, with why each answer ended and its token counts. By default both are unknown."""
+        """Like `answer`, with the finish reason and token counts, which are unknown by default."""
         return [Reply(text) for text in self.answer(questions)]
 
     def pieces(self, question: VisualQuestion) -> Iterator[str | Reply]:
-        """Like `stream`, with the whole answer as a Reply at the end. By default reason and counts are unknown."""
+        """Like `stream`, with the whole answer as a Reply at the end."""
         text = ""
         for piece in self.stream(question):
             text += piece
@@ -238,9 +226,9 @@ class VisionBackend(ABC):
         yield Reply(text)
 
     def together(self, images: Sequence[EncodedImage]) -> EncodedImage:
-        """Several encoded pictures as one, in order, so that one question can be about all of them.
+        """Combine several encoded pictures, in order, for one question about all of them.
 
-        To be overridden where `max_images` is more than 1. Raises UsageError for more pictures than that.
+        Override this if `max_images` is more than 1. Raises UsageError for more pictures than that.
         """
         if not 1 <= len(images) <= self.max_images:
             takes = "one picture at a time" if self.max_images == 1 else f"1 to {self.max_images}"
@@ -250,7 +238,7 @@ class VisionBackend(ABC):
         return images[0]
 
     def describe(self) -> dict[str, str]:
-        """What was chosen and why (device, dtype, weights), for transcripts and for the user's eyes."""
+        """The choices made and their reasons (device, dtype, weights), for transcripts and users."""
         return {"name": self.name, "revision": self.revision}
 
     def close(self) -> None:  # noqa: B027 - most backends hold nothing that needs closing

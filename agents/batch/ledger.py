@@ -154,9 +154,9 @@ class Ledger:
         """Captioned pictures in the order of the input, those with `first` <= n < `stop`."""
         bound = f" AND n < {stop}" if stop is not None else ""
         query = f"SELECT key, n, begin FROM item WHERE n >= ? {bound} AND state IN (1, 2) ORDER BY n, key"
-        with self.journal.reader() as reader:
+        with self.journal.reader() as record_at:
             for key, n, begin in self._db.execute(query, (first,)):
-                record = reader.at(begin)
+                record = record_at(begin)
                 original = self._original(record["key"], begin)
                 caption = Caption.model_validate(record["caption"])
                 yield CaptionRow(n, from_blob(key), caption, from_blob(original) if original != key else None)
@@ -177,9 +177,9 @@ class Ledger:
     def failures(self) -> Iterator[Failure]:
         """Pictures that were given up, in the order of the input."""
         query = f"SELECT key, begin FROM item WHERE state = {FAILED} ORDER BY n, key"
-        with self.journal.reader() as reader:
+        with self.journal.reader() as record_at:
             for key, begin in self._db.execute(query):
-                record = reader.at(begin)
+                record = record_at(begin)
                 yield Failure(record["n"], from_blob(key), record["where"], record["reason"])
 
     def notes(self, kind: str) -> list[Record]:

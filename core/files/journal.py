@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -65,12 +66,12 @@ class Journal:
         self._synced = self.size
 
     def at(self, begin: int) -> Record:
-        """The record that begins at a byte, as `append` and `read` tell them."""
+        """The record at byte `begin`, as returned by `append` and `read`."""
         with self._opened() as file:
             return self._record(file, begin)
 
     def read(self, begin: int = 0) -> Iterator[tuple[int, Record]]:
-        """(byte, record) from a byte on, oldest first."""
+        """(byte, record) from byte `begin` on, oldest first."""
         with self._opened() as file:
             while begin < self.size:
                 record = self._record(file, begin)
@@ -78,13 +79,13 @@ class Journal:
                 begin = file.tell()
 
     @contextmanager
-    def reader(self) -> Iterator[JournalReader]:
-        """For many looks at single records."""
+    def reader(self) -> Iterator[Callable[[int], Record]]:
+        """`at` for many records, from one open file."""
         with self._opened() as file:
-            yield JournalReader(self, file)
+            yield partial(self._record, file)
 
     def close(self) -> None:
-        """Sync, and let go of the file."""
+        """Sync and close the file."""
         if not self._file.closed:
             self.sync()
             self._file.close()
@@ -107,13 +108,13 @@ class Journal:
         record = _parsed(line)
         if record is None:
             raise StoreError(
-                f"the journal '{printable(self.path)}' is damaged at byte {begin}; restore it from a copy, or begin "
-                "anew with another --out."
+                f"the journal '{printable(self.path)}' is damaged at byte {begin}; restore it from a copy, or start "
+                "again with another --out."
             )
         return record
 
     def _settled(self) -> int:
-        """The size, after a torn last line has been cut off, or ended where it only lacks its end."""
+        """The size, after a torn last line was removed or its missing line end was added."""
         file = self._file
         size = start = file.seek(0, os.SEEK_END)
         tail = b""
@@ -133,17 +134,6 @@ class Journal:
 
     def _fail(self, error: OSError, what: str) -> NoReturn:
         raise StoreError(f"the journal '{printable(self.path)}' cannot be {what}: {why(error)}.") from None
-
-
-class JournalReader:
-    """Single records of a journal, from a file that stays open."""
-
-    def __init__(self, journal: Journal, file: BinaryIO) -> None:
-        self._journal, self._file = journal, file
-
-    def at(self, begin: int) -> Record:
-        """The record that begins at a byte. Raises StoreError."""
-        return self._journal._record(self._file, begin)
 
 
 class SharedJournal:

@@ -1,4 +1,4 @@
-"""Which transcripts of the store are wanted."""
+"""Filters for transcripts in the store."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ STATES: Final = ("complete", "stopped", "failed")  # of an interview
 
 @dataclass(frozen=True, slots=True)
 class TranscriptQuery:
-    """What a transcript must fulfil; an empty field asks for nothing. Raises UsageError where none ever could."""
+    """Conditions on a transcript; empty fields match all. Raises UsageError if no transcript could match."""
 
     words: str = ""
-    """All of these words, or words that begin so, in name or text. Nothing in it is query syntax."""
+    """Words or prefixes of words that name or text contain, all of them; no query syntax."""
     vision: str = ""
     questioner: str = ""
     status: str = ""
@@ -26,7 +26,7 @@ class TranscriptQuery:
     since: datetime | None = None
     before: datetime | None = None
     ids: frozenset[str] | None = None
-    """Only among these; None: among all."""
+    """Only these; None: all."""
     kind: str = ""
     """One of KINDS."""
 
@@ -37,7 +37,7 @@ class TranscriptQuery:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What the transcripts of a store name, sorted: to choose from."""
+    """Values in the transcripts of a store, sorted."""
 
     visions: tuple[str, ...] = ()
     questioners: tuple[str, ...] = ()
@@ -45,10 +45,10 @@ class Names:
 
 
 def first_moment(day: date | None) -> datetime | None:
-    """The beginning of `day` where this machine stands."""
+    """The beginning of `day` in local time."""
     return None if day is None else datetime.combine(day, time.min).astimezone()
 
 
 def after(day: date | None) -> datetime | None:
-    """The beginning of the day after `day`, so that `day` counts as a whole."""
+    """The end of `day` in local time."""
     return None if day is None or day == date.max else first_moment(day + timedelta(days=1))

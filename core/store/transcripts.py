@@ -1,64 +1,62 @@
-"""The transcript store: every interview and chat in one SQLite file, content-addressed and searchable.
+"""The transcript store: interviews and chats in one SQLite file, content-addressed and searchable.
 
-An id is the sha256 of a record's canonical JSON, so adding the same one twice keeps one. A chat that
-has grown replaces its earlier state. An unfinished caption (failed or stopped) gives way to a later
-one of the same run key that knows at least as much; `find_partial` is how a driver finds it again.
-Several processes may write at once: write-ahead log, a busy timeout, and write locks taken at the
-start of a transaction, since SQLite cannot wait when a read turns into a write.
+An id is the sha256 of a record's canonical JSON, so adding a record twice keeps one copy. A grown chat replaces its
+earlier state. An unfinished caption (failed or stopped) is replaced by a later one of the same run key with at least
+as many turns; `find_partial` returns it for resuming. Several processes may write at once: write-ahead log, a busy
+timeout, and write locks at the start of a transaction, since SQLite cannot wait when a read turns into a write.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import random
 import re
 import sqlite3
-import time
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import tenacity
 from sqlalchemy import ColumnElement, Engine, Float, Integer, column, create_engine, event, func, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, defer, mapped_column
 from sqlalchemy.pool import NullPool, StaticPool
 
-from core.errors import StoreError, printable
-from core.records import Caption, Chat
+from core.errors import StoreError, printable, why
+from core.records import Caption, Chat, ChatTurn, PictureInfo, Turn
 from core.store.query import INTERVIEW, Names, TranscriptQuery
 
 _LAYOUT = 1  # PRAGMA user_version
 _BUSY_SECONDS = 30.0
-_SHORT = 10  # hex digits of an id that are shown
+_SHORT = 10  # hex digits of an id in listings
 _WAL_TRIES = 50
 _CHATS = ("chat", "ask")
-_AT_ONCE = 200  # records that are read in one transaction
-# Scripts written without spaces: Kana, CJK and Hangul. FTS5's tokenizer would take a whole sentence as one word.
+_AT_ONCE = 200  # records read in one transaction
+# Scripts without spaces: Kana, CJK and Hangul. FTS5's tokenizer would treat a whole sentence as one word.
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]")
 _FTS = "CREATE VIRTUAL TABLE IF NOT EXISTS transcript_text USING fts5(source, words, tokenize='porter unicode61')"
 
 
 @dataclass(frozen=True, slots=True)
 class StoredCaption:
-    """One line of a listing; `TranscriptStore.get(id)` has the rest."""
+    """One line of a listing; `TranscriptStore.get(id)` returns the whole record."""
 
     id: str
     created: datetime  # UTC
     status: str  # "complete", "stopped" or "failed" for an interview, else the chat's kind: "chat" or "ask"
     source: str
-    text: str  # the best caption there is, or the last answer
+    text: str  # the best available caption, or the last answer
     turns: int
     vision: str
     questioner: str
-    picture_sha256: str  # the first one's, where there are several
+    picture_sha256: str  # of the first picture
 
     @property
     def short_id(self) -> str:
-        """The beginning of the id, enough to type."""
+        """The beginning of the id, which commands accept."""
         return self.id[:_SHORT]
 
 
@@ -83,59 +81,46 @@ class _Row(_Base):
     document: Mapped[str]  # Caption.to_json() or Chat.to_json()
 
     def listed(self) -> StoredCaption:
-        return StoredCaption(
-            id=self.id,
-            created=datetime.fromisoformat(self.created),
-            status=self.status,
-            source=self.source,
-            text=self.text,
-            turns=self.turns,
-            vision=self.vision,
-            questioner=self.questioner,
-            picture_sha256=self.picture_sha256,
-        )
+        values = {one.name: getattr(self, one.name) for one in fields(StoredCaption)}
+        return StoredCaption(**{**values, "created": datetime.fromisoformat(self.created)})
+
+    def record(self) -> Caption | Chat:
+        return _record(self.status, self.document)
+
+
+def _record(status: str, document: str) -> Caption | Chat:
+    return (Chat if status in _CHATS else Caption).from_json(document)
 
 
 _NEWEST = (_Row.created.desc(), _Row.number.desc())
 
 
-def _caption_row(caption: Caption) -> tuple[_Row, list[str]]:
-    """The row, and the text it is found by."""
-    words = [caption.plain, caption.opening, caption.summary]
-    for turn in caption.dialogue.turns:
-        words += [turn.question, turn.answer]
+def _row(record: Caption | Chat) -> tuple[_Row, list[str]]:
+    """The row of a record, and the texts it is found by."""
+    pictures: Sequence[PictureInfo]
+    turns: Sequence[Turn | ChatTurn]
+    if isinstance(record, Caption):
+        pictures, turns = (record.picture,), record.dialogue.turns
+        questioner = record.questioner.get("name", "")
+        words = [record.plain, record.opening, record.summary]
+    else:
+        pictures, turns = record.pictures, record.turns
+        questioner = record.assistant.get("name", "a person")
+        words = []
     row = _Row(
-        id=caption.id,
-        run_key=caption.run_key,
-        created=_sortable(caption.created),
-        status=caption.status,
-        source=caption.picture.source,
-        text=caption.text,
-        turns=len(caption.dialogue.turns),
-        vision=caption.vision.get("name", ""),
-        questioner=caption.questioner.get("name", ""),
-        picture_sha256=caption.picture.sha256,
-        document=caption.to_json(),
-    )
-    return row, words
-
-
-def _chat_row(chat: Chat) -> tuple[_Row, list[str]]:
-    pictures = chat.pictures
-    row = _Row(
-        id=chat.id,
-        run_key=chat.run_key,
-        created=_sortable(chat.created),
-        status=chat.kind,
+        id=record.id,
+        run_key=record.run_key,
+        created=_sortable(record.created),
+        status=record.status if isinstance(record, Caption) else record.kind,
         source=", ".join(dict.fromkeys(picture.source for picture in pictures)),
-        text=chat.text,
-        turns=len(chat.turns),
-        vision=chat.vision.get("name", ""),
-        questioner=chat.assistant.get("name", "a person"),
+        text=record.text,
+        turns=len(turns),
+        vision=record.vision.get("name", ""),
+        questioner=questioner,
         picture_sha256=pictures[0].sha256 if pictures else "",
-        document=chat.to_json(),
+        document=record.to_json(),
     )
-    return row, [words for turn in chat.turns for words in (turn.question, turn.answer)]
+    return row, words + [part for turn in turns for part in (turn.question, turn.answer)]
 
 
 def _sortable(moment: datetime) -> str:
@@ -145,7 +130,7 @@ def _sortable(moment: datetime) -> str:
 class TranscriptStore:
     """Transcripts in the SQLite database at `url` (an SQLAlchemy URL or a path; default: the settings').
 
-    Nothing is opened before the first use. Every method raises StoreError.
+    The file is opened at the first use. Every method raises StoreError.
     """
 
     def __init__(self, url: str | Path | None = None) -> None:
@@ -158,14 +143,14 @@ class TranscriptStore:
 
     @property
     def location(self) -> str:
-        """The file, as a person would look for it."""
+        """The path of the file."""
         return printable(self._url.database or ":memory:", limit=None)
 
     def add(self, record: Caption | Chat) -> str:
-        """Keep `record` and return its id. Earlier states of the same run or chat that know no more are replaced."""
+        """Store `record` and return its id. Replaces earlier states of the same run or chat that have no more turns."""
         try:
-            row, words = _caption_row(record) if isinstance(record, Caption) else _chat_row(record)
-        except (ValueError, TypeError) as error:  # options may hold what JSON cannot
+            row, words = _row(record)
+        except (ValueError, TypeError) as error:  # options may contain values that JSON cannot represent
             raise StoreError(f"this {record._called} cannot be written as JSON: {printable(error)}.") from error
         with self._session(write=True) as session:
             if session.scalar(select(_Row.number).where(_Row.id == row.id)) is not None:
@@ -184,7 +169,7 @@ class TranscriptStore:
             return row.id
 
     def get(self, id_or_prefix: str) -> Caption:
-        """The caption whose id begins so. An ambiguous or unknown beginning is an error that says so."""
+        """The caption whose id starts with `id_or_prefix`. Raises StoreError if it is ambiguous or unknown."""
         record = self.get_record(id_or_prefix)
         if isinstance(record, Chat):
             shown = printable(id_or_prefix.strip(), limit=80)
@@ -192,23 +177,15 @@ class TranscriptStore:
         return record
 
     def get_record(self, id_or_prefix: str) -> Caption | Chat:
-        """The interview or chat whose id begins so, with the same errors."""
+        """The interview or chat whose id starts with `id_or_prefix`; errors as in `get`."""
         with self._session() as session:
-            row = self._one(session, id_or_prefix)
-            return (Chat if row.status in _CHATS else Caption).from_json(row.document)
+            return self._one(session, id_or_prefix).record()
 
     def find_partial(self, run_key: str) -> Caption | None:
-        """The unfinished caption of this run that knows most, to be resumed; None where there is none."""
-        wanted = select(_Row.document).where(_Row.run_key == run_key, _Row.status != "complete")
+        """The unfinished caption of this run with most turns, for resuming; None if there is none."""
+        unfinished = select(_Row.document).where(_Row.run_key == run_key, _Row.status != "complete")
         with self._session() as session:
-            found = session.scalar(wanted.order_by(_Row.turns.desc(), _Row.created.desc()).limit(1))
-        return None if found is None else Caption.from_json(found)
-
-    def find_complete(self, run_key: str) -> Caption | None:
-        """The newest finished caption of this run, None where there is none."""
-        wanted = select(_Row.document).where(_Row.run_key == run_key, _Row.status == "complete")
-        with self._session() as session:
-            found = session.scalar(wanted.order_by(_Row.created.desc()).limit(1))
+            found = session.scalar(unfinished.order_by(_Row.turns.desc(), _Row.created.desc()).limit(1))
         return None if found is None else Caption.from_json(found)
 
     def recent(self, limit: int = 20) -> list[StoredCaption]:
@@ -216,58 +193,52 @@ class TranscriptStore:
         return self.find(TranscriptQuery(), limit)
 
     def search(self, words: str, limit: int = 20) -> list[StoredCaption]:
-        """Transcripts that hold all of `words` (or words that begin so) in name or text, best match first.
+        """Transcripts with all of `words`, or words with these prefixes, in name or text; best match first.
 
-        `words` is plain text: nothing in it is query syntax.
+        `words` is plain text without query syntax.
         """
         return self.find(TranscriptQuery(words), limit, best_first=True) if words.strip() else []
 
     def find(
-        self, wanted: TranscriptQuery, limit: int = 20, offset: int = 0, *, best_first: bool = False
+        self, query: TranscriptQuery, limit: int = 20, offset: int = 0, *, best_first: bool = False
     ) -> list[StoredCaption]:
-        """Those that are wanted, newest first, after the first `offset` ones.
-
-        `best_first`: where words are wanted, the best match comes first instead.
-        """
-        rows = select(_Row).options(defer(_Row.document)).where(*_conditions(wanted))
+        """Matching transcripts, newest first, skipping `offset`; `best_first` sorts by the match of the words."""
+        rows = select(_Row).options(defer(_Row.document)).where(*_conditions(query))
         order: list[Any] = list(_NEWEST)
-        if best_first and (query := _fts_query(wanted.words)):
+        if best_first and (fts := _fts_query(query.words)):
             matching = text("SELECT rowid, rank FROM transcript_text WHERE transcript_text MATCH :ranked")
-            found = (
-                matching.bindparams(ranked=query).columns(column("rowid", Integer), column("rank", Float)).subquery()
-            )
+            found = matching.bindparams(ranked=fts).columns(column("rowid", Integer), column("rank", Float)).subquery()
             rows = rows.join(found, found.c.rowid == _Row.number)
             order = [found.c.rank, _Row.number.desc()]
         rows = rows.order_by(*order).limit(max(0, limit)).offset(max(0, offset))
         with self._session() as session:
             return [row.listed() for row in session.scalars(rows)]
 
-    def ids(self, wanted: TranscriptQuery) -> list[str]:
-        """The full ids of all that are wanted, newest first."""
+    def ids(self, query: TranscriptQuery) -> list[str]:
+        """The full ids of all matching transcripts, newest first."""
         with self._session() as session:
-            return list(session.scalars(select(_Row.id).where(*_conditions(wanted)).order_by(*_NEWEST)))
+            return list(session.scalars(select(_Row.id).where(*_conditions(query)).order_by(*_NEWEST)))
 
-    def records(self, wanted: TranscriptQuery) -> Iterator[Caption | Chat]:
-        """All that are wanted, newest first, a few in memory at a time; what comes or goes meanwhile may be missed."""
+    def records(self, query: TranscriptQuery) -> Iterator[Caption | Chat]:
+        """All matching records, newest first, a few in memory at a time; concurrent changes may be missed."""
         with self._session() as session:
-            numbers = list(session.scalars(select(_Row.number).where(*_conditions(wanted)).order_by(*_NEWEST)))
+            numbers = list(session.scalars(select(_Row.number).where(*_conditions(query)).order_by(*_NEWEST)))
         for begin in range(0, len(numbers), _AT_ONCE):
             some = _Row.number.in_(numbers[begin : begin + _AT_ONCE])
             with self._session() as session:
                 found = session.execute(select(_Row.status, _Row.document).where(some).order_by(*_NEWEST)).all()
             for status, document in found:
-                yield (Chat if status in _CHATS else Caption).from_json(document)
+                yield _record(status, document)
 
     def names(self) -> Names:
-        """What there is to choose from in a search."""
+        """The values that a query can filter by."""
         with self._session() as session:
             columns = (_Row.vision, _Row.questioner, _Row.status)
             found = [session.scalars(select(column).distinct().order_by(column)).all() for column in columns]
-        eyes, askers, states = (tuple(name for name in some if name) for some in found)
-        return Names(eyes, askers, states)
+        return Names(*(tuple(name for name in some if name) for some in found))
 
     def delete_all(self, ids: Collection[str]) -> int:
-        """Remove the transcripts of these full ids, together; those that are gone already do not count."""
+        """Remove the transcripts with these full ids and return their number."""
         with self._session(write=True) as session:
             gone = list(session.scalars(select(_Row.number).where(*_conditions(TranscriptQuery(ids=frozenset(ids))))))
             for table, key in (("transcript_text", "rowid"), ("transcript", "number")):
@@ -282,15 +253,14 @@ class TranscriptStore:
             self._drop(session, row)
             return row.id
 
-    def count(self, wanted: TranscriptQuery | None = None) -> int:
-        """How many transcripts there are, or are wanted."""
+    def count(self, query: TranscriptQuery | None = None) -> int:
+        """The number of matching transcripts, by default of all."""
+        matching = select(func.count(_Row.number)).where(*_conditions(query or TranscriptQuery()))
         with self._session() as session:
-            return int(
-                session.scalar(select(func.count(_Row.number)).where(*_conditions(wanted or TranscriptQuery()))) or 0
-            )
+            return int(session.scalar(matching) or 0)
 
     def close(self) -> None:
-        """Let go of the file; the next use opens it again."""
+        """Close the file; the next use opens it again."""
         if self._engine is not None:
             self._engine.dispose()
             self._engine = None
@@ -300,9 +270,9 @@ class TranscriptStore:
         shown = printable(id_or_prefix, limit=80)
         if not re.fullmatch(r"[0-9a-f]{1,64}", prefix):
             raise StoreError(f"'{shown}' is not a transcript id (hexadecimal digits); see `inquisight history`.")
-        # ":" follows "9" and "g" follows "f", so this is a range on the index, not a scan.
-        wanted = select(_Row).where(_Row.id >= prefix, _Row.id < f"{prefix}g").order_by(_Row.id).limit(4)
-        rows = list(session.scalars(wanted))
+        # "g" follows "f", so this is a range on the index and not a scan.
+        matching = select(_Row).where(_Row.id >= prefix, _Row.id < f"{prefix}g").order_by(_Row.id).limit(4)
+        rows = list(session.scalars(matching))
         if not rows:
             raise StoreError(f"there is no transcript '{shown}' in {self.location}; see `inquisight history`.")
         if len(rows) > 1:
@@ -348,9 +318,8 @@ class TranscriptStore:
             try:
                 Path(file).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             except OSError as error:
-                reason = (error.strerror or "unknown error").lower()
                 raise StoreError(
-                    f"the folder for transcripts, '{printable(Path(file).parent)}', cannot be made: {reason}; "
+                    f"the folder for transcripts, '{printable(Path(file).parent)}', cannot be made: {why(error)}; "
                     "set INQUISIGHT_HOME or INQUISIGHT_DATABASE."
                 ) from error
         _use_write_ahead_log(engine)
@@ -366,7 +335,7 @@ class TranscriptStore:
             connection.exec_driver_sql(f"PRAGMA user_version = {_LAYOUT}")
 
     def _explain(self, error: SQLAlchemyError) -> str:
-        """The few things that go wrong with a database file, in a user's words; SQL is not shown."""
+        """The usual problems of a database file, without SQL."""
         original = str(getattr(error, "orig", "") or "").lower()
         if "not a database" in original or "malformed" in original:
             return f"{self.location} is not a usable SQLite database; move it away, or set INQUISIGHT_DATABASE."
@@ -398,7 +367,7 @@ def _parse(url: str | Path) -> URL:
 
 def _make_engine(url: URL) -> Engine:
     in_memory = not url.database or url.database == ":memory:"
-    # A connection per use: nothing is inherited by a forked worker or shared between threads.
+    # One connection per use, so that none is inherited by a forked worker or shared between threads.
     engine = create_engine(
         url,
         poolclass=StaticPool if in_memory else NullPool,
@@ -407,7 +376,7 @@ def _make_engine(url: URL) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
-        connection.isolation_level = None  # the driver's own BEGIN would come too late to take the write lock
+        connection.isolation_level = None  # the driver's own BEGIN would be too late for the write lock
         connection.execute("PRAGMA synchronous = NORMAL")  # safe with a write-ahead log
 
     @event.listens_for(engine, "begin")
@@ -418,64 +387,59 @@ def _make_engine(url: URL) -> Engine:
     return engine
 
 
+@tenacity.retry(
+    retry=tenacity.retry_if_exception_message(match=".*locked"),
+    stop=tenacity.stop_after_attempt(_WAL_TRIES),
+    wait=tenacity.wait_random(0.005, 0.05),
+    reraise=True,
+)
 def _use_write_ahead_log(engine: Engine) -> None:
-    """Switch the file to WAL, once in its life. SQLite does not wait for other openers here, so we do."""
-    for attempt in range(_WAL_TRIES):
-        try:
-            connection = engine.raw_connection()
-            try:
-                cursor = connection.cursor()
-                mode = cursor.execute("PRAGMA journal_mode").fetchone()[0]
-                if mode not in ("wal", "memory"):
-                    cursor.execute("PRAGMA journal_mode = WAL")
-                return
-            finally:
-                connection.close()
-        except (sqlite3.Error, DatabaseError) as error:
-            if "locked" in str(error) and attempt < _WAL_TRIES - 1:
-                time.sleep(random.uniform(0.005, 0.05))
-                continue
-            if isinstance(error, DatabaseError):
-                raise
-            raise DatabaseError("PRAGMA", None, error) from error
+    """Switch a new file to WAL. SQLite's busy timeout does not apply here, so this retries."""
+    try:
+        with contextlib.closing(engine.raw_connection()) as connection:
+            cursor = connection.cursor()
+            if cursor.execute("PRAGMA journal_mode").fetchone()[0] not in ("wal", "memory"):
+                cursor.execute("PRAGMA journal_mode = WAL")
+    except sqlite3.Error as error:
+        raise DatabaseError("PRAGMA", None, error) from error
 
 
-def _conditions(wanted: TranscriptQuery) -> list[ColumnElement[bool]]:
-    """`wanted` as SQL."""
+def _conditions(query: TranscriptQuery) -> list[ColumnElement[bool]]:
+    """`query` as SQL."""
     conditions: list[Any] = []
-    if wanted.words.strip():
-        if query := _fts_query(wanted.words):
+    if query.words.strip():
+        if fts := _fts_query(query.words):
             match = "transcript.number IN (SELECT rowid FROM transcript_text WHERE transcript_text MATCH :query)"
-            conditions.append(text(match).bindparams(query=query))
+            conditions.append(text(match).bindparams(query=fts))
         else:
-            conditions.append(text("0"))  # only signs, and those are in no index
-    if wanted.ids is not None:  # as one parameter, since SQLite takes only so many
+            conditions.append(text("0"))  # only punctuation, which is not indexed
+    if query.ids is not None:  # as one parameter, since SQLite limits their number
         among = "transcript.id IN (SELECT value FROM json_each(:ids))"
-        conditions.append(text(among).bindparams(ids=json.dumps(sorted(wanted.ids))))
-    if wanted.vision:
-        conditions.append(_Row.vision == wanted.vision)
-    if wanted.questioner:
-        conditions.append(_Row.questioner == wanted.questioner)
-    if wanted.status:
-        conditions.append(_Row.status == wanted.status)
-    if wanted.kind == INTERVIEW:
+        conditions.append(text(among).bindparams(ids=json.dumps(sorted(query.ids))))
+    if query.vision:
+        conditions.append(_Row.vision == query.vision)
+    if query.questioner:
+        conditions.append(_Row.questioner == query.questioner)
+    if query.status:
+        conditions.append(_Row.status == query.status)
+    if query.kind == INTERVIEW:
         conditions.append(_Row.status.not_in(_CHATS))
-    elif wanted.kind:
-        conditions.append(_Row.status == wanted.kind)
-    if wanted.since is not None:
-        conditions.append(_Row.created >= _sortable(wanted.since))
-    if wanted.before is not None:
-        conditions.append(_Row.created < _sortable(wanted.before))
+    elif query.kind:
+        conditions.append(_Row.status == query.kind)
+    if query.since is not None:
+        conditions.append(_Row.created >= _sortable(query.since))
+    if query.before is not None:
+        conditions.append(_Row.created < _sortable(query.before))
     return conditions
 
 
 def _spaced(words: str) -> str:
-    """Text with every character of an unspaced script as a word of its own, so that parts can be found."""
+    """Separate the characters of unspaced scripts, so that parts of a sentence can be found."""
     return _UNSPACED.sub(lambda match: f" {match[0]} ", words)
 
 
 def _fts_query(words: str) -> str:
-    """An FTS5 query for text typed by a person: each word a quoted phrase (quotes doubled), all required.
+    """An FTS5 query for plain text: each word as a quoted prefix, all required.
 
     https://www.sqlite.org/fts5.html#fts5_strings
     """

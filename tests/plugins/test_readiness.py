@@ -137,8 +137,8 @@ def test_a_plugin_of_ones_own_may_bring_a_check(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_check_is_a_callable_or_where_one_is() -> None:
-    from core.entries import collector
+    from core.entries import Register
 
-    register = collector([], "vision backend", "p", "d")
+    register = Register("vision backend", "p", "d")
     with pytest.raises(RegistryError, match="the check of the vision backend 'mine'"):
         register("mine", "a:b", check="not a place")

@@ -189,7 +189,7 @@ def test_a_failing_questioner_keeps_what_was_learned_and_is_gone_on_with(video: 
     *_, end = interview_video(video, plan, eye, whole, options, prompts=prompts, save=store.add, earlier=earlier)
     assert isinstance(end, Done) and end.caption.status == "complete"
     assert len(eye.asked) - before == 2, "what was answered is not asked again"
-    assert store.find_partial(key) is None and store.find_complete(key) == end.caption
+    assert store.find_partial(key) is None and store.get(end.caption.id) == end.caption
 
 
 def test_a_failing_eye(video: Video) -> None:
