@@ -189,6 +189,9 @@ class TokenUsage(Record):
         """Read and written."""
         return self.input_tokens + self.output_tokens
 
+    def __add__(self, other: TokenUsage) -> TokenUsage:
+        return TokenUsage(**{name: getattr(self, name) + getattr(other, name) for name in TokenUsage.model_fields})
+
     def cost(self, price_in: float | None, price_out: float | None) -> float | None:
         """At these prices for a million tokens; None without prices."""
         if price_in is None and price_out is None:

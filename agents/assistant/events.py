@@ -1,26 +1,23 @@
-"""What happens while the agent works, as small events."""
+"""Events of an assistant's run."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agents.chat.events import Notice, Piece, Rewritten
 from core.errors import InquisightError
 from core.records import Chat as ChatRecord
 from core.records import PictureInfo, ToolCall
 
-if TYPE_CHECKING:
-    pass
-
 
 class StopRequested(BaseException):
-    """Ends a run that nobody waits for any more, from inside a tool; no Exception, so that nothing catches it."""
+    """Ends a stopped run from inside a tool; no Exception, so that nothing catches it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """The assistant gets to work."""
+    """The run begins."""
 
     pictures: tuple[PictureInfo, ...]
     vision: dict[str, str]
@@ -34,7 +31,7 @@ class Thinking:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What the language model said beside its tool calls, which are about to be made."""
+    """Words of the language model beside its tool calls, which follow."""
 
     text: str
 
@@ -50,7 +47,7 @@ class Called:
 
 @dataclass(frozen=True, slots=True)
 class Overheard:
-    """A question and its answer inside an interview that a tool holds."""
+    """A question and its answer in a tool's interview."""
 
     question: str
     answer: str
@@ -58,7 +55,7 @@ class Overheard:
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """Tool call `number` is done; `call.failed` tells whether it went wrong."""
+    """Tool call `number` has ended; `call.failed` says whether it failed."""
 
     number: int
     call: ToolCall
@@ -66,7 +63,7 @@ class Returned:
 
 @dataclass(frozen=True, slots=True)
 class Concluded:
-    """The last event. `id` is None where nothing was kept; `save_error` says why if that was not wanted."""
+    """The last event. `id` is None if nothing was saved; `save_error` says why saving failed."""
 
     answer: str
     record: ChatRecord

@@ -1,12 +1,12 @@
-"""An assistant: a language model that answers a question about pictures with tools that look at them.
+"""An assistant: a language model that answers a question about pictures with tools that inspect them.
 
-    desk = AssistantTools([open_picture("plant.jpg")], vision, interviewer=model)
-    for event in assist("What is wrong with this plant?", desk, model):
+    tools = AssistantTools([open_picture("plant.jpg")], vision, interviewer=model)
+    for event in assist("What is wrong with this plant?", tools, model):
         ...
 
-Any LangChain chat model that calls tools will do. Pictures have numbers, and numbers are all that the model can say of
-them: no tool takes a path or an address, and none writes anything but transcripts. What a tool brings back may have
-been written by whoever made the picture, so it is cleaned, cut to a length and marked as evidence (`desk.py`).
+Any LangChain chat model that calls tools will do. The model knows pictures by number only: no tool takes a path or an
+address, and none writes anything but transcripts. Whoever made a picture may have written what a tool returns, so it is
+cleaned, cut to a length and marked as evidence (`tools.py`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 from agents.assistant.events import Begun, Concluded, Event, Returned, Said, StopRequested, Thinking
-from agents.assistant.replies import final_text
 from agents.assistant.tools import AssistantTools
 from agents.chat.events import Notice, Piece, Rewritten
 from agents.interview.calls import describe_questioner
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
 
 STEPS: Final = 8  # tool calls
-PATIENCE: Final = 10.0  # seconds that a tool at work gets to notice that it is over
+PATIENCE: Final = 10.0  # seconds that a running tool gets to notice that the run has ended
 BRIEF: Final = """\
 You answer a person's question about {pictures}. You cannot see; your tools can. You name a picture by its number.
 Look before you answer: use the tools as often as you need them, but at most {steps} times, and ask small, plain \
@@ -47,21 +46,21 @@ something could not be made out. Do not invent what no tool has told you."""
 
 
 def calls_tools(model: BaseChatModel) -> bool:
-    """Whether the model has a way to be given tools; whether it is any good at it only shows in use."""
+    """Whether the model accepts tools; how well it uses them is known only later."""
     from langchain_core.language_models import BaseChatModel
 
     return type(model).bind_tools is not BaseChatModel.bind_tools
 
 
-def assist(question: str, desk: AssistantTools, model: BaseChatModel, *, steps: int = STEPS) -> Iterator[Event]:
+def assist(question: str, tools: AssistantTools, model: BaseChatModel, *, steps: int = STEPS) -> Iterator[Event]:
     """Yield what happens until the answer is there; the last event is Concluded.
 
     The model's words come in `Piece`s as it writes them: those after the last `Thinking` are the answer, unless `Said`
-    tells that they stood beside a tool call. `steps` is the number of tool calls after which the model has to answer. A
-    failing tool is told to the model; a failing model ends the run, and what was found out until then is kept, with as
-    much of the answer as was heard. Ctrl-C does the same as soon as the tool at work looks up. An answer that was cut
-    at the limit of tokens is requested once more, then loses its unfinished sentence, and its turn is `truncated`.
-    Raises UsageError before any work.
+    reports that they came with a tool call. After `steps` tool calls the model has to answer. A failing tool is
+    reported to the model; a failing model ends the run and keeps what was found until then, with the received part of
+    the answer. Ctrl-C does the same as soon as the running tool notices. An answer cut at the limit of tokens is
+    requested once more, then loses its unfinished sentence, and its turn is `truncated`. Raises UsageError before any
+    work.
     """
     if not calls_tools(model):
         name = describe_questioner(model)["name"]
@@ -70,86 +69,84 @@ def assist(question: str, desk: AssistantTools, model: BaseChatModel, *, steps: 
         raise UsageError("there is no question")
     if steps < 1:
         raise UsageError(f"steps must be 1 or more, not {steps}")
-    return _run(question.strip(), desk, model, steps)
+    return _run(question.strip(), tools, model, steps)
 
 
-def _run(question: str, desk: AssistantTools, model: BaseChatModel, steps: int) -> Iterator[Event]:
-    infos = tuple(picture.info() for picture in desk.pictures)
+def _run(question: str, tools: AssistantTools, model: BaseChatModel, steps: int) -> Iterator[Event]:
+    infos = tuple(picture.info() for picture in tools.pictures)
     assistant = describe_questioner(model)
-    yield Begun(infos, desk.vision.describe(), assistant)
-    events: SimpleQueue[Event | None] = SimpleQueue()
-    desk.tell = events.put
-    outcome, meter = _Outcome(), Meter()
+    yield Begun(infos, tools.vision.describe(), assistant)
+    events: SimpleQueue[Event | Reply | InquisightError | None] = SimpleQueue()  # anything but an event ends the run
+    tools.report = events.put
+    meter = Meter()
 
     def work() -> None:
+        end: Reply | InquisightError | None = None
         try:
-            with halting(desk.stop):
-                outcome.reply = _answer(question, desk, model, steps, events.put, meter)
+            with halting(tools.stop):
+                end = _answer(question, tools, model, steps, events.put, meter)
         except InquisightError as error:
-            outcome.error = error
+            end = error
         except (StopRequested, CalledOff):
             pass
         except Exception as error:  # noqa: BLE001 - it has to cross to the other thread
-            outcome.error = QuestionerError(f"{assistant['name']} failed: {one_line(error)}.")
-            outcome.error.__cause__ = error
+            end = QuestionerError(f"{assistant['name']} failed: {one_line(error)}.")
+            end.__cause__ = error
         finally:
-            events.put(None)
+            events.put(end)
 
-    # In a thread of its own, because a tool at work cannot be interrupted from outside, and Ctrl-C should be heard.
+    # In its own thread, because a running tool cannot be interrupted from outside, and Ctrl-C should work at once.
     threading.Thread(target=work, name="assistant", daemon=True).start()
-    learned = _Learned()
+    seen = _Collected()
+    end: Event | Reply | InquisightError | None = None
     status: Status = "stopped"
     try:
-        while (event := _next(events)) is not None:
-            learned.take(event)
-            yield event
-        status = "failed" if outcome.error else "complete"
+        while isinstance(end := _next(events), Event):
+            seen.add(end)
+            yield end
+        status = "failed" if isinstance(end, InquisightError) else "complete"
     except KeyboardInterrupt:
-        pass
+        end = None
     finally:
-        desk.stop.set()
-        # The eye should not be closed under a tool that uses it; a server that hangs is not waited for.
-        if desk.lock.acquire(timeout=PATIENCE):
-            desk.lock.release()
-    while not events.empty() and (event := events.get()) is not None:
-        learned.take(event)  # what had come by then, but was not shown any more
-    answer = outcome.reply.text if status == "complete" else "".join(learned.words).strip()
+        tools.stop.set()
+        # The vision model should not be closed while a tool uses it; a server that hangs is not waited for.
+        if tools.lock.acquire(timeout=PATIENCE):
+            tools.lock.release()
+    while not events.empty() and isinstance(event := events.get(), Event):
+        seen.add(event)  # arrived before the end, but was not shown any more
+    reply = end if isinstance(end, Reply) else Reply("")
     turn = ChatTurn(
         question=question,
-        answer=answer,
+        answer=reply.text if status == "complete" else "".join(seen.words).strip(),
         pictures=infos,
         status=status,
-        truncated=outcome.reply.truncated,
-        options={"steps": steps, "rounds": desk.rounds, "prompts": desk.prompts.sha256},
-        calls=tuple(learned.calls),
-        notices=tuple(learned.notices),
+        truncated=reply.truncated,
+        options={"steps": steps, "rounds": tools.rounds, "prompts": tools.prompts.sha256},
+        calls=tuple(seen.calls),
+        notices=tuple(seen.notices),
         usage=meter.counts,
     )
-    record = ChatRecord(kind="ask", turns=(turn,), vision=desk.vision.describe(), assistant=assistant, seed=desk.seed)
+    vision = tools.vision.describe()
+    record = ChatRecord(kind="ask", turns=(turn,), vision=vision, assistant=assistant, seed=tools.seed)
     saved_as, save_error = None, None
-    if desk.store is not None:
+    if tools.store is not None:
         try:
-            saved_as = desk.store.add(record)
+            saved_as = tools.store.add(record)
         except InquisightError as error:
             save_error = error
-    yield Concluded(answer, record, saved_as, save_error, outcome.error, status == "stopped")
+    failure = end if isinstance(end, InquisightError) else None
+    yield Concluded(turn.answer, record, saved_as, save_error, failure, status == "stopped")
 
 
 @dataclass(slots=True)
-class _Outcome:
-    reply: Reply = field(default_factory=lambda: Reply(""))
-    error: InquisightError | None = None
-
-
-@dataclass(slots=True)
-class _Learned:
-    """What is kept of a run, also where it does not come to its end."""
+class _Collected:
+    """What is kept of a run, also if it does not come to its end."""
 
     calls: list[ToolCall] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
-    words: list[str] = field(default_factory=list)  # of the answer, if that is what they are
+    words: list[str] = field(default_factory=list)  # of the answer, unless a tool call follows
 
-    def take(self, event: Event) -> None:
+    def add(self, event: Event) -> None:
         match event:
             case Returned():
                 self.calls.append(event.call)
@@ -163,16 +160,21 @@ class _Learned:
                 self.words.clear()
 
 
-def _next(events: SimpleQueue[Event | None]) -> Event | None:
+def _next(events: SimpleQueue[Event | Reply | InquisightError | None]) -> Event | Reply | InquisightError | None:
     while True:
         try:
-            return events.get(timeout=0.5)  # without a timeout, Ctrl-C is not heard on every system
+            return events.get(timeout=0.5)  # without a timeout, Ctrl-C is not noticed on every system
         except Empty:
             continue
 
 
 def _answer(
-    question: str, desk: AssistantTools, model: BaseChatModel, steps: int, tell: Callable[[Event], None], meter: Meter
+    question: str,
+    tools: AssistantTools,
+    model: BaseChatModel,
+    steps: int,
+    report: Callable[[Event], None],
+    meter: Meter,
 ) -> Reply:
     """The model's answer. Raises QuestionerError."""
     from langchain.agents import create_agent
@@ -180,32 +182,30 @@ def _answer(
     from langchain.agents.middleware.model_call_limit import ModelCallLimitExceededError
     from langchain_core.messages import AIMessage, HumanMessage
 
-    from agents.assistant.middleware import make_watcher
+    from agents.assistant.middleware import RunMonitor, final_text
     from agents.llm.questioners import EmptyReplyError, read_message
 
-    count = len(desk.pictures)
+    count = len(tools.pictures)
     pictures = "picture 1" if count == 1 else f"pictures 1 to {count}"
+    monitor = RunMonitor(tools, report)
     agent = create_agent(
         model,
-        desk.tools(),
+        tools.langchain_tools(),
         system_prompt=BRIEF.format(pictures=pictures, steps=steps),
         middleware=[
-            make_watcher(desk, tell),
+            monitor,
             ToolCallLimitMiddleware(run_limit=steps, exit_behavior="continue"),
             # two more chances to answer for a model that goes on calling
             ModelCallLimitMiddleware(run_limit=steps + 2, exit_behavior="error"),
         ],
     )
     name = describe_questioner(model)["name"]
+    config: RunnableConfig = {
+        "recursion_limit": 10 * steps + 50,  # one step here is a few of the graph's
+        "max_concurrency": 1,  # tools in the model's order: the same seed gives the same run
+        "callbacks": [counting(meter), monitor],  # tools inherit them, so that an interview's calls are counted too
+    }
     try:
-        # a step of ours is a few of the graph's: the model, what is around it, the tool
-        # one tool call at a time, in the model's order: the eye is one, and the same seed gives the same run
-        # tools inherit the callbacks, so that an interview's calls are counted too
-        config: RunnableConfig = {
-            "recursion_limit": 10 * steps + 50,
-            "max_concurrency": 1,
-            "callbacks": [counting(meter)],
-        }
         result = agent.invoke({"messages": [HumanMessage(question)]}, config)
     except ModelCallLimitExceededError:
         raise QuestionerError(

@@ -1,4 +1,4 @@
-"""LangChain messages as turns: what a person said and showed, what was answered; and where a picture may come from."""
+"""Read LangChain messages as turns of questions, pictures and answers, and find where a picture comes from."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from core.vision import EncodedImage
 
 @dataclass(slots=True)
 class MessageTurn:
-    """What a person said, and what was answered; several messages in a row are one turn."""
+    """A person's messages in a row and their answers."""
 
     words: list[str] = field(default_factory=list)
     blocks: list[tuple[Mapping[str, Any], str]] = field(default_factory=list)  # picture blocks and their names
@@ -42,29 +42,31 @@ def read_turns(messages: Sequence[BaseMessage]) -> tuple[list[str], list[Message
         if role in ("human", "user"):
             if not turns or turns[-1].answers:
                 turns.append(MessageTurn())
-            _hear(message, number, turns[-1])
+            _add_content(message, number, turns[-1])
         elif role in ("ai", "assistant", "AIMessageChunk"):
             if getattr(message, "tool_calls", None):
-                raise UsageError(f"message {number} calls a tool, which an eye cannot do; leave such messages out.")
+                raise UsageError(
+                    f"message {number} calls a tool, which a vision model cannot do; leave such messages out."
+                )
             if not turns:
                 turns.append(MessageTurn())
             turns[-1].answers.append(str(message.text))
         elif role in ("system", "developer"):
-            said = MessageTurn()
-            _hear(message, number, said)
-            if said.blocks:
+            found = MessageTurn()
+            _add_content(message, number, found)
+            if found.blocks:
                 raise UsageError(f"message {number}: a system message cannot hold a picture; send it as a person's.")
-            system += said.words
+            system += found.words
         else:
             raise UsageError(
-                f"message {number} is of type '{printable(role, 40)}'; an eye reads system, human and ai messages."
+                f"message {number} is of type '{printable(role, 40)}'; a vision model reads system, human and ai messages."
             )
     if not turns or turns[-1].answers:
         raise UsageError("there is nothing to answer: the last message must be a person's.")
     return system, turns
 
 
-def _hear(message: BaseMessage, number: int, turn: MessageTurn) -> None:
+def _add_content(message: BaseMessage, number: int, turn: MessageTurn) -> None:
     """Add the words and picture blocks of one message to `turn`. Raises UsageError for any other block."""
     parts = [message.content] if isinstance(message.content, str) else message.content
     pictures = 0
@@ -77,7 +79,7 @@ def _hear(message: BaseMessage, number: int, turn: MessageTurn) -> None:
             pictures += 1
             turn.blocks.append((part, f"picture {pictures} of message {number}"))
         else:
-            raise UsageError(f"message {number} holds '{printable(kind, 40)}'; an eye reads text and pictures.")
+            raise UsageError(f"message {number} holds '{printable(kind, 40)}'; a vision model reads text and pictures.")
 
 
 def _decoded(data: str, label: str) -> bytes:
@@ -91,7 +93,7 @@ def _decoded(data: str, label: str) -> bytes:
 
 
 def forget_repeated(turns: Sequence[MessageTurn]) -> None:
-    """Clients that send the picture with every message mean the one they are talking about already."""
+    """Drop a picture that a client sends again with every message."""
     last: EncodedImage | None = None
     for turn in turns:
         kept = []
@@ -103,7 +105,7 @@ def forget_repeated(turns: Sequence[MessageTurn]) -> None:
 
 
 def about_one_picture(turns: list[MessageTurn]) -> tuple[list[MessageTurn], int]:
-    """(the turns since the last picture came up, how many were before), for eyes that know one picture at a time."""
+    """(the turns since the last picture, how many were before), for models that take one picture at a time."""
     shown = [number for number, turn in enumerate(turns) if turn.images]
     if len(shown) < 2:
         return turns, 0
@@ -112,13 +114,13 @@ def about_one_picture(turns: list[MessageTurn]) -> tuple[list[MessageTurn], int]
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where pictures may come from besides the message itself."""
+    """Sources of pictures besides the message itself."""
 
-    folder: Path | None = None  # the only one whose files may be named
-    fetch: Callable[[str], bytes] | None = None  # gets what is behind a web address
+    folder: Path | None = None  # whose files may be named
+    fetch: Callable[[str], bytes] | None = None  # returns the bytes behind a web address
 
     def get(self, block: Mapping[str, Any], label: str) -> bytes | Path:
-        """The bytes of a content block's picture, or the file that it may name. Raises UsageError or ImageError."""
+        """The bytes of a content block's picture, or the file it names. Raises UsageError or ImageError."""
         if isinstance(source := block.get("source"), Mapping):  # Anthropic's
             block = {"base64": source.get("data"), "url": source.get("url")}
         if block.get("type") in ("image_url", "input_image"):  # OpenAI's Chat Completions and Responses
@@ -163,12 +165,12 @@ class Sources:
         except (OSError, ValueError, RuntimeError):
             raise UsageError(f"{label}: '{shown}' cannot be the name of a file.") from None
         if not path.is_relative_to(folder):
-            raise UsageError(f"{label}: '{shown}' lies outside of the folder that is allowed.")
+            raise UsageError(f"{label}: '{shown}' is outside the allowed folder.")
         return path
 
 
 def until(pieces: Iterator[str], stops: Sequence[str]) -> Iterator[str]:
-    """The text up to the first of `stops`, the same however it is cut; what could still become one is held back."""
+    """The text up to the first of `stops`; what could still become one is held back."""
     stops = [stop for stop in stops if stop]
     held = ""
     for piece in pieces:

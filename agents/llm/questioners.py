@@ -1,12 +1,10 @@
-"""Questioners: find one by name, and ask it.
+"""Load a questioner by name, and ask it.
 
 `load_questioner("scripted")`, `load_questioner("openai:gpt-4o-mini")`, `load_questioner("openai:qwen3",
-base_url="http://localhost:8000/v1")` give a LangChain `BaseChatModel`. `ask` and `ask_stream` are the
-only functions through which the rest of the house calls one, so that waiting, retrying and the
-translation of provider errors into one clear line happen in one place, the same for every provider.
+base_url="http://localhost:8000/v1")` give a LangChain `BaseChatModel`. `ask_reply` and `reply_pieces` call one, with
+the same pacing, retries and one-line errors for every provider.
 
-What differs between providers stands in `agents/llm/providers.py`; what is retried, and what a person gets to read, in
-`core/net/remote.py`.
+`agents/llm/providers.py` describes the providers, `core/net/remote.py` what is retried and how errors read.
 """
 
 from __future__ import annotations
@@ -40,6 +38,7 @@ from agents.llm.providers import (
     secrets_in,
     server_of,
 )
+from agents.llm.usage import Meter, counting
 from core.errors import QuestionerError, RegistryError, UsageError
 from core.files.model_folder import weight_files
 from core.net.budgets import budgets_of
@@ -54,15 +53,12 @@ if TYPE_CHECKING:
 
     from core.settings import Settings
 
-__all__ = ["ContentFilterError", "EmptyReplyError", "ask", "ask_stream", "load_questioner"]
+__all__ = ["ContentFilterError", "EmptyReplyError", "ask_reply", "load_questioner", "reply_pieces"]
 
 TEMPERATURE: Final = 0.6  # ChatCaptioner's
 QUESTION_TOKENS: Final = 30
 SUMMARY_TOKENS: Final = 100
 _EXAMPLES: Final = "openai:gpt-4o-mini, ollama:llama3.2 or anthropic:claude-sonnet-4-5"
-
-
-# ---- finding one ---------------------------------------------------------------------------------------------------
 
 
 def load_questioner(
@@ -202,9 +198,9 @@ def _missing_package(spec: str, provider: Provider, error: ImportError) -> str:
 
 
 def check_questioner(spec: str, settings: Settings | None = None) -> None:
-    """Raise what is known to keep a questioner from working before it is made: its name, a package, a key, a folder.
+    """Raise an error for a name, package, key or folder that cannot work, without importing or calling anything.
 
-    Nothing is imported, loaded or asked. Raises UsageError, RegistryError, BackendError.
+    Raises UsageError, RegistryError, BackendError.
     """
     from core.registry import get_registry
     from core.settings import get_settings
@@ -228,25 +224,14 @@ def check_questioner(spec: str, settings: Settings | None = None) -> None:
         weight_files(folder, "huggingface:", hub=True)
 
 
-# ---- asking it -----------------------------------------------------------------------------------------------------
+def ask_reply(model: BaseChatModel, messages: Sequence[BaseMessage], **options: Any) -> Reply:
+    """The model's whole reply, without its reasoning. Options and errors as for `reply_pieces`."""
+    *_, reply = reply_pieces(model, messages, stream=False, **options)
+    assert isinstance(reply, Reply)
+    return reply
 
 
-def ask(
-    model: BaseChatModel,
-    messages: Sequence[BaseMessage],
-    *,
-    max_tokens: int | None = None,
-    temperature: float | None = None,
-    seed: int | None = None,
-) -> str:
-    """The model's reply as plain text, without its reasoning.
-
-    Raises ContentFilterError, EmptyReplyError, or QuestionerError with one line that carries no key.
-    """
-    return ask_reply(model, messages, max_tokens=max_tokens, temperature=temperature, seed=seed).text
-
-
-def ask_reply(
+def reply_pieces(
     model: BaseChatModel,
     messages: Sequence[BaseMessage],
     *,
@@ -255,58 +240,15 @@ def ask_reply(
     enough: Callable[[str], bool] | None = None,
     temperature: float | None = None,
     seed: int | None = None,
-) -> Reply:
-    """Like `ask`, with why the reply ended.
-
-    One that was cut at `max_tokens` is asked for once more with `retry_tokens`, where that is given and the text is
-    not `enough`; where the second try fails, the first one stays.
-    """
-    *_, reply = _talk(model, messages, max_tokens, retry_tokens, enough, temperature, seed, stream=False)
-    assert isinstance(reply, Reply)
-    return reply
-
-
-def ask_stream(
-    model: BaseChatModel,
-    messages: Sequence[BaseMessage],
-    *,
-    max_tokens: int | None = None,
-    temperature: float | None = None,
-    seed: int | None = None,
-) -> Iterator[str]:
-    """Like `ask`, in pieces as they come. A call is retried only while nothing of it has been shown."""
-    for piece in reply_pieces(model, messages, max_tokens=max_tokens, temperature=temperature, seed=seed):
-        if isinstance(piece, str):
-            yield piece
-
-
-def reply_pieces(
-    model: BaseChatModel,
-    messages: Sequence[BaseMessage],
-    *,
-    max_tokens: int | None = None,
-    temperature: float | None = None,
-    seed: int | None = None,
+    meter: Meter | None = None,
+    stream: bool = True,
 ) -> Iterator[str | Reply]:
-    """Like `ask_stream`, with the whole Reply at the end.
+    """The reply in pieces as they come, if `stream`, then the Reply. A call is retried until its first piece is shown.
 
-    Its text is that of the pieces, except where a reply turns out late to have been reasoning so far.
+    A reply cut at `max_tokens` is requested once more with `retry_tokens`, if given and the text is not `enough`; if
+    that fails, the cut one stays. `meter` counts the calls. The Reply's text is that of the pieces, unless they turn
+    out late to be reasoning. Raises ContentFilterError, EmptyReplyError, or QuestionerError with one line without keys.
     """
-    yield from _talk(model, messages, max_tokens, None, None, temperature, seed, stream=True)
-
-
-def _talk(
-    model: BaseChatModel,
-    messages: Sequence[BaseMessage],
-    max_tokens: int | None,
-    retry_tokens: int | None,
-    enough: Callable[[str], bool] | None,
-    temperature: float | None,
-    seed: int | None,
-    *,
-    stream: bool,
-) -> Iterator[str | Reply]:
-    """The pieces of a reply, where it is streamed, and the Reply. A piece is given only of the reply that counts."""
     metadata = model.metadata or {}
     budgets = budgets_of(server_of(model), name_of(model))
     asked = max_tokens if RETRIES in metadata else None  # a model made elsewhere is asked once
@@ -315,6 +257,8 @@ def _talk(
     while True:
         try:
             call = call_options(model, budget, temperature, seed)
+            if meter is not None:
+                call["config"] = {"callbacks": [counting(meter)]}
             reader, pieces = _open(model, list(messages), call, budgets.reader, stream)
             for piece in pieces:
                 if stream and piece:
@@ -322,7 +266,7 @@ def _talk(
         except QuestionerError:
             if reader is None or not reader.reply.text:
                 raise
-            break  # what was cut is all there is
+            break  # the cut reply is all there is
         budget = None if asked is None or budget is None else budgets.again(reader, asked, budget, retry_tokens, enough)
         if budget is None:
             break
@@ -341,7 +285,7 @@ def _open(
     new_reader: Callable[[], ReplyReader],
     stream: bool,
 ) -> tuple[ReplyReader, Iterator[str]]:
-    """A reply, and its pieces; errors come out as QuestionerError, those worth it after retries."""
+    """A reply and its pieces. Raises QuestionerError, after retries where they can help."""
 
     def start() -> tuple[ReplyReader, str, Iterator[str]]:
         reader = new_reader()
@@ -362,7 +306,7 @@ def _open(
 
 
 def _pieces(messages: Iterator[Any], reader: ReplyReader) -> Iterator[str]:
-    """What can be shown of messages or chunks of them, as they come; `reader` has it all in the end."""
+    """The text of messages or chunks as they come; `reader` has the whole reply at the end."""
     for message in messages:
         yield from reader.take(part_of_message(message))
         if reader.full:
@@ -371,7 +315,7 @@ def _pieces(messages: Iterator[Any], reader: ReplyReader) -> Iterator[str]:
 
 
 def read_message(message: Any) -> ReplyReader:
-    """A whole LangChain message, read."""
+    """The reply in a whole LangChain message."""
     reader = ReplyReader()
     reader.take(part_of_message(message))
     reader.finish()
@@ -379,10 +323,10 @@ def read_message(message: Any) -> ReplyReader:
 
 
 def part_of_message(message: Any) -> ReplyPart:
-    """What a LangChain message, or a chunk of one, adds to a reply; of any provider."""
-    beside, told = message.additional_kwargs, message.response_metadata
+    """What a LangChain message, or a chunk of one, adds to a reply; for any provider."""
+    beside, metadata = message.additional_kwargs, message.response_metadata
     part = content_part(message.content)
-    ends = (told.get(name) for name in ("finish_reason", "stop_reason", "done_reason"))
+    ends = (metadata.get(name) for name in ("finish_reason", "stop_reason", "done_reason"))
     refused = bool(beside.get("refusal")) and not part.text.strip()
     calls = ("tool_calls", "tool_call_chunks", "invalid_tool_calls")
     return ReplyPart(

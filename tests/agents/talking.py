@@ -136,7 +136,7 @@ class ToolCaller(BaseChatModel):
 
     def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Any:
         self._bound[:] = tools
-        return self.bind(offered=len(tools))
+        return self.bind(offered=len(tools), **kwargs)
 
     def _generate(
         self,

@@ -195,7 +195,7 @@ def _repair(folder: CurationFolder, found: Figures, busy: bool) -> None:
     _bar(done, found.generated, "text", failed)
     if (usage := found.usage).calls:
         cost = f", cost {found.cost:.2f}" if found.cost else ""
-        estimated = f"; {count(usage.uncounted, 'call')} estimated" if usage.uncounted else ""
+        estimated = f"; {count(usage.guessed, 'call')} estimated" if usage.guessed else ""
         tokens = f"{usage.input_tokens:,} input tokens, {usage.output_tokens:,} output tokens"
         st.caption(f"{count(usage.calls, 'call')}, {tokens}{cost}{estimated}")
     repairer = folder.settings("repair").get("repairer", "")

@@ -11,7 +11,7 @@ import pytest
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
 from agents.assistant.events import Begun, Called, Concluded, Overheard, Returned, Said, StopRequested, Thinking
-from agents.assistant.replies import clean_text
+from agents.assistant.middleware import clean_text
 from agents.assistant.run import assist, calls_tools
 from agents.assistant.tools import AssistantTools
 from agents.chat.events import Piece

@@ -17,7 +17,7 @@ from langchain_core.messages import HumanMessage
 
 from agents.interview.driver import caption_picture
 from agents.interview.protocol import InterviewOptions
-from agents.llm.questioners import EmptyReplyError, ask, ask_reply, ask_stream, load_questioner, reply_pieces
+from agents.llm.questioners import EmptyReplyError, ask_reply, load_questioner, reply_pieces
 from core.errors import BackendError, InquisightError, QuestionerError
 from core.records import Caption
 from core.settings import Settings
@@ -26,6 +26,7 @@ from core.testing import make_picture
 from core.vision import GenerationOptions, Reply, VisualQuestion
 from plugins.openai_vision.backend import OpenAIBackend
 from tests.agents.fakes import CountingVision, picture
+from tests.agents.llm.asking import ask, ask_stream
 from tests.core.net.test_replies import VALUES
 from tests.servers.raw import Raw, Server, raw_server, said, stream, whole
 

@@ -15,7 +15,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMe
 from pydantic import ValidationError
 
 from agents.langchain.messages import until
-from agents.langchain.model import NO_PICTURE, VisionChatModel, shared_eye
+from agents.langchain.model import NO_PICTURE, VisionChatModel, shared_vision
 from core.errors import ImageError, InquisightError, UsageError
 from core.registry import get_registry
 from core.vision import GenerationOptions, Reply, VisionBackend, VisualQuestion
@@ -89,7 +89,7 @@ def test_files_only_from_the_folder_that_is_allowed(tmp_path: Path) -> None:
         model.invoke([person("What?", {"type": "image", "url": url})])
         assert eye.asked[-1].image.data == (BLUE,)
     for url in ("../secret.png", str(tmp_path / "secret.png"), f"file://{tmp_path}/secret.png", "link.png"):
-        with pytest.raises(UsageError, match="outside of the folder"):
+        with pytest.raises(UsageError, match="outside the allowed folder"):
             model.invoke([person("What?", {"type": "image", "url": url})])
     with pytest.raises(ImageError, match="does not exist"):
         model.invoke([person("What?", {"type": "image", "url": "none.png"})])
@@ -366,9 +366,9 @@ def test_models_of_one_name_share_the_eye(monkeypatch: pytest.MonkeyPatch) -> No
     assert first.invoke(message).text == second.invoke(message).text == "I am watcher:a."
     assert first.invoke(message, model="watcher:b").text == "I am watcher:b."
     assert made == ["watcher:a", "watcher:b"]
-    assert shared_eye("watcher:a") is first.eye
+    assert shared_vision("watcher:a") is first.backend
     del first, second
-    shared_eye("watcher:a")
+    shared_vision("watcher:a")
     assert made[-1] == "watcher:a" and len(made) == 3, "let go of when nobody holds it"
 
 

@@ -21,7 +21,7 @@ pytest.importorskip("langchain_tests")
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
-from agents.langchain.model import NO_PICTURE, VisionChatModel, shared_eye
+from agents.langchain.model import NO_PICTURE, VisionChatModel, shared_vision
 from core.hookspecs import GROUP
 from core.registry import Registry
 from plugins.minigpt4.runtime.backend import MiniGPT4Backend
@@ -99,7 +99,7 @@ class Pocket(Declared):
     @classmethod
     def _loaded(cls) -> Iterator[None]:
         """Models of one name share the eye while somebody holds it: here, while the tests run."""
-        kept = [shared_eye("pocket"), shared_eye(cls.other)]
+        kept = [shared_vision("pocket"), shared_vision(cls.other)]
         yield
         kept.clear()
 
@@ -122,7 +122,7 @@ class MiniGPT4(Declared):
         folders = [save(tmp_path_factory.mktemp("minigpt4"), make_model(seed)) for seed in (3, 4)]
         spec, cls.other = (f"minigpt4:{folder}" for folder in folders)
         cls.params = {"vision": spec}
-        kept = [shared_eye(spec), shared_eye(cls.other)]
+        kept = [shared_vision(spec), shared_vision(cls.other)]
         yield
         kept.clear()
 
@@ -187,11 +187,11 @@ def test_pocket_holds_a_conversation_about_the_cat() -> None:
 
 def test_minigpt4_counts_with_its_own_tokenizer(tmp_path: Path) -> None:
     model = VisionChatModel(vision=MiniGPT4Backend(str(save(tmp_path / "m", make_model(3)))), max_tokens=8)
-    assert model.get_num_tokens("the ant") == len(model.eye.engine.tokenizer("the ant").input_ids)  # type: ignore[attr-defined]
+    assert model.get_num_tokens("the ant") == len(model.backend.engine.tokenizer("the ant").input_ids)  # type: ignore[attr-defined]
     reply = model.invoke([HumanMessage([words("the ant"), block(CAT.read_bytes())])])
     assert reply.response_metadata["tokens_counted_by"] == "the model, image tokens included"
     assert reply.usage_metadata is not None
-    image_tokens = model.eye.engine.model.config.num_query_tokens  # type: ignore[attr-defined]
+    image_tokens = model.backend.engine.model.config.num_query_tokens  # type: ignore[attr-defined]
     assert reply.usage_metadata["input_tokens"] > image_tokens + model.get_num_tokens("the ant"), "and the format's"
     assert model.invoke("the ant").text != NO_PICTURE, "Vicuna talks without a picture too"
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from agents.interview.prompts import Prompts
-from agents.llm.questioners import ask, load_questioner
+from agents.llm.questioners import load_questioner
 from core.errors import InquisightError, UsageError
 from core.records import Caption, PictureInfo
 from core.registry import get_registry
@@ -21,6 +21,7 @@ from core.settings import Settings, get_settings
 from core.store.transcripts import TranscriptStore
 from core.testing import make_picture
 from core.vision import VisualQuestion
+from tests.agents.llm.asking import ask
 from tests.servers.listener import Answer, Listener, Received
 
 ROOT = Path(__file__).parents[3]

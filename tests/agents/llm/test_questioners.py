@@ -14,16 +14,11 @@ import pytest
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
-from agents.llm.questioners import (
-    ContentFilterError,
-    EmptyReplyError,
-    ask,
-    ask_stream,
-    load_questioner,
-)
+from agents.llm.questioners import ContentFilterError, EmptyReplyError, load_questioner
 from core.errors import InquisightError, QuestionerError, RegistryError, UsageError
 from core.settings import Settings
 from core.tasks import Task, TaskTurn
+from tests.agents.llm.asking import ask, ask_stream
 from tests.servers import scripted_openai
 
 KEY = "sk-test-4f3c2b1a0987"

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from langchain_core.messages import HumanMessage, SystemMessage
 
-from agents.llm.questioners import ask, ask_stream, load_questioner
+from agents.llm.questioners import load_questioner
 from core.errors import QuestionerError
 from core.settings import Settings
+from tests.agents.llm.asking import ask, ask_stream
 from tests.servers import transformers_serve
 from tests.servers.tiny_chat_model import make
 

@@ -10,12 +10,13 @@ import pytest
 from langchain_core.messages import HumanMessage
 
 from agents.llm.providers import server_of
-from agents.llm.questioners import ask, load_questioner
+from agents.llm.questioners import load_questioner
 from core.net.remote import Hold, Pace, origin, pace_of, retrying
 from core.settings import Settings
 from core.testing import make_picture
 from core.vision import VisualQuestion
 from plugins.openai_vision.backend import OpenAIBackend
+from tests.agents.llm.asking import ask
 from tests.servers.raw import Raw, raw_server, said, whole
 
 

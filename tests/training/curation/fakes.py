@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from agents.llm.mender import RepairReply, Usage
+from agents.llm.mender import RepairReply
 from core.errors import BackendError, QuestionerError
 from core.images.picture import Picture
+from core.records import TokenUsage
 from core.vision import EncodedImage, VisualQuestion
 from tests import fakes
 from tests.pictures import saved
@@ -93,7 +94,7 @@ class FakeMender:
         finally:
             with self._lock:
                 self.at_once -= 1
-        usage = Usage(1, 0, 100, 50)
+        usage = TokenUsage(calls=1, input_tokens=100, output_tokens=50)
         return (
             RepairReply(error=said, usage=usage)
             if isinstance(said, QuestionerError)

@@ -6,12 +6,15 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agents.llm.mender import RepairReply
+from agents.llm.providers import EmptyReplyError
 from core.errors import QuestionerError, UsageError
+from core.records import TokenUsage
 from tests.training.curation.fakes import FakeMender, between, generated_folder
 from training.curation.folder import CurationFolder
 from training.curation.steps.checking import Repair, question, read_reply
@@ -32,10 +35,6 @@ TEXT = (
     "The picture shows a brown dog on a green meadow. A child throws a red ball, and the dog runs after it. "
     "Behind them there are trees and a white house."
 )
-
-
-class EmptyReplyError(QuestionerError):
-    """Bears the name of the error that the questioners raise for one text."""
 
 
 def chosen(**fields: object) -> RepairSettings:
@@ -148,7 +147,7 @@ def test_every_text_is_repaired_once_and_the_account_is_kept(tmp_path: Path) -> 
     assert sorted(run(folder, mender)) == sorted(generated(folder))
     assert all(one["status"] == "repaired" for one in repaired(folder).values())
     usage = account(folder)
-    assert (usage.calls, usage.input_tokens, usage.output_tokens, usage.uncounted) == (8, 800, 400, 0)
+    assert (usage.calls, usage.input_tokens, usage.output_tokens, usage.guessed) == (8, 800, 400, 0)
     assert Prices(2.0, 10.0).cost(usage) == pytest.approx(0.0016 + 0.004)
     assert run(folder, mender) == [] and len(mender.calls) == 8
 
@@ -243,13 +242,11 @@ def test_calls_without_token_counts_are_estimated_and_said_so(tmp_path: Path) ->
     class Silent(FakeMender):
         def __call__(self, *args: object, **options: object) -> RepairReply:
             reply = super().__call__(*args, **options)  # type: ignore[arg-type]
-            reply.usage.uncounted, reply.usage.input_tokens, reply.usage.output_tokens = 1, 0, 0
-            return reply
+            return replace(reply, usage=TokenUsage(calls=1, guessed=1, input_tokens=120, output_tokens=30))
 
     folder = generated_folder(tmp_path, 1)
     run(folder, Silent())
-    usage = account(folder)
-    assert usage.uncounted == 1 and usage.input_tokens > 100 and usage.output_tokens > 20
+    assert account(folder) == TokenUsage(calls=1, guessed=1, input_tokens=120, output_tokens=30)
 
 
 def test_a_bug_in_a_repairer_ends_the_run_with_what_was_done(tmp_path: Path) -> None:

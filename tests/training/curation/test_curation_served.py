@@ -118,7 +118,7 @@ def test_a_provider_that_counts_no_tokens(tmp_path: Path) -> None:
     folder = generated_folder(tmp_path, 2)
     run(folder, "openai:uncounted")
     usage = account(folder)
-    assert usage.calls == usage.uncounted == 2 and usage.input_tokens > 200
+    assert usage.calls == usage.guessed == 2 and usage.input_tokens > 200
 
 
 def test_wordings_from_a_served_model() -> None:
@@ -132,7 +132,7 @@ def test_a_registered_questioner_is_asked_like_any_other_and_checked_as_well(tmp
     run(folder, "scripted")  # it asks about pictures and repairs nothing
     assert {one["status"] for one in repaired(folder).values()} == {"failed"}
     usage = account(folder)
-    assert usage.calls == 4 and not usage.uncounted and usage.input_tokens > 0
+    assert usage.calls == 4 and not usage.guessed and usage.input_tokens > 0
 
 
 def test_names_that_mean_nothing() -> None:

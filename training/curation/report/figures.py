@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from agents.llm.mender import Usage
 from core.errors import printable
 from core.files.journal import read_json
+from core.records import TokenUsage
 from training.curation import text_metrics
 from training.curation.folder import LEFT_OUT, CurationFolder
 from training.curation.review.labels import Agreement, LabelItem, Labels, Stage, agreement, texts_of
@@ -53,7 +53,7 @@ class Figures:
     truncated: dict[str, int] = field(default_factory=dict)  # step -> texts that were cut at the limit of tokens
     repaired: int = 0
     unrepaired: dict[str, int] = field(default_factory=dict)
-    usage: Usage = field(default_factory=Usage)
+    usage: TokenUsage = field(default_factory=TokenUsage)
     cost: float = 0.0
     sample: LabelledSample | None = None
     sample_after: LabelledSample | None = None

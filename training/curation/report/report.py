@@ -77,7 +77,7 @@ def _account(found: Figures) -> str:
     usage = found.usage
     if not usage.calls:
         return "no model was asked"
-    estimated = f"; {usage.uncounted} calls without token counts, estimated" if usage.uncounted else ""
+    estimated = f"; {usage.guessed} calls without token counts, estimated" if usage.guessed else ""
     cost = f", cost {found.cost:.2f}" if found.cost else ""
     return f"{usage.calls} calls, {usage.input_tokens:,} tokens in, {usage.output_tokens:,} tokens out{cost}{estimated}"
 

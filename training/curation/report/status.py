@@ -6,6 +6,7 @@ from typing import Any
 
 from core.files.journal import Record
 from training.curation.report.figures import Figures, LabelledSample
+from training.curation.steps.repair import COUNTED
 
 
 def lines(found: Figures) -> list[str]:
@@ -24,7 +25,7 @@ def lines(found: Figures) -> list[str]:
         usage = found.usage
         told[-1] += f"; {usage.calls} calls, {usage.input_tokens:,} tokens in, {usage.output_tokens:,} out"
         told[-1] += f", cost {found.cost:.2f}" if found.cost else ""
-        told[-1] += f" ({usage.uncounted} calls estimated)" if usage.uncounted else ""
+        told[-1] += f" ({usage.guessed} calls estimated)" if usage.guessed else ""
     told += _aside(found.unrepaired)
     told.append(f"verify    {_sample(found.sample)}")
     if found.sample_after:
@@ -57,7 +58,7 @@ def as_record(found: Figures) -> Record:
             "texts": found.repaired,
             "truncated": found.truncated.get("repaired", 0),
             "failed": found.unrepaired,
-            **found.usage.record(),
+            **found.usage.model_dump(include=COUNTED),
             "cost": found.cost,
         },
         "labelled": found.sample.labelled if found.sample else {},

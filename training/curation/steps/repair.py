@@ -18,10 +18,11 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from agents.llm.mender import Mender, Usage
+from agents.llm.mender import Mender
 from core.errors import QuestionerError, UsageError, printable
 from core.files.journal import Record, read_json, write_json
 from core.net.remote import for_all
+from core.records import TokenUsage
 from core.stopping import CalledOff, Halt, current_halt, halting
 from core.text import whole_sentences
 from training.curation.folder import CurationFolder, digest
@@ -32,6 +33,7 @@ from training.curation.steps.progress import Advance
 from training.curation.text_metrics import words_of
 from training.curation.toml import Closed
 
+COUNTED: Final = {"calls", "guessed", "input_tokens", "output_tokens"}  # of a record, from `TokenUsage`
 RULES: Final = "rules"  # the repairer that is no model: `fixing.repair`
 STREAK: Final = 10  # calls that fail in a row, for reasons outside the texts, until a run stops
 PRICES: Final = "prices.json"
@@ -58,7 +60,7 @@ class Prices:
     input: float = 0.0
     output: float = 0.0
 
-    def cost(self, usage: Usage) -> float:
+    def cost(self, usage: TokenUsage) -> float:
         return (usage.input_tokens * self.input + usage.output_tokens * self.output) / 1e6
 
     def note(self, folder: CurationFolder) -> None:
@@ -116,12 +118,13 @@ def edited(folder: CurationFolder) -> dict[str, Record]:
     }
 
 
-def account(folder: CurationFolder) -> Usage:
+def account(folder: CurationFolder) -> TokenUsage:
     """Everything that was asked of a provider, in all runs, for texts that were taken and for those that were not."""
-    total = Usage()
-    for record in folder.repaired.read():
-        total.add(Usage.of(record))
-    return total
+    return sum(map(_usage, folder.repaired.read()), TokenUsage())
+
+
+def _usage(record: Record) -> TokenUsage:
+    return TokenUsage(**{name: int(record.get(name) or 0) for name in COUNTED})
 
 
 def repair(
@@ -169,7 +172,7 @@ class _Run:
     files: Repair
     mender: Mender | None
     how: RepairConfig
-    spent: Usage = field(default_factory=Usage)
+    spent: TokenUsage = field(default_factory=TokenUsage)
     halt: Halt = field(default_factory=lambda: Halt(current_halt()))
     # What threads brought and nobody has written yet: an interrupt may come between any two lines of the writer.
     unwritten: dict[str, Record] = field(default_factory=dict)
@@ -204,7 +207,7 @@ class _Run:
                     break
                 if isinstance(record, BaseException):
                     raise record
-                self.spent.add(Usage.of(record))
+                self.spent += _usage(record)
                 if record["status"] == "outage":
                     held.append(record)
                     if len(held) >= self.how.streak or self.halt.reason is not None:
@@ -288,7 +291,7 @@ class _Run:
         head = {"id": job.id, "of": digest(job.text), "round": job.round}
         if self.mender is None:
             return {**head, **self._by_rules(job.text)}
-        usage = Usage()
+        usage = TokenUsage()
         attempts: list[dict[str, str]] = []
         outcome: dict[str, Any] = {}
         for attempt in range(self.settings.tries):
@@ -298,7 +301,7 @@ class _Run:
             asked = question(job.text, self.files, seed)
             room = 4 * len(words_of(job.text)) + 100
             reply = self.mender(asked.brief, asked.request, seed=seed, max_tokens=room)
-            usage.add(_estimated(reply.usage, asked.brief + asked.request, reply.text))
+            usage += reply.usage
             if reply.error is not None:
                 if for_all(reply.error):
                     self.halt.set(reply.error)  # before another thread begins a text
@@ -316,7 +319,7 @@ class _Run:
             attempts.append({"problem": problem, "reply": reply.text})
             outcome = {"status": "failed", "reason": problem}
         seconds = round(time.monotonic() - started, 3)
-        return {**head, **outcome, "attempts": attempts, **usage.record(), "seconds": seconds}
+        return {**head, **outcome, "attempts": attempts, **usage.model_dump(include=COUNTED), "seconds": seconds}
 
     def _by_rules(self, text: str) -> dict[str, Any]:
         fixed = fixing.repair(text)
@@ -330,14 +333,6 @@ def _seed(seed: int, job: RepairJob, attempt: int) -> int:
     """Another one for every text, round and attempt; below 2**31, which all providers take."""
     name = f"{seed}:{job.id}:{job.round}:{attempt}".encode("utf-8", "backslashreplace")
     return int.from_bytes(hashlib.sha256(name).digest()[:4], "big") >> 1
-
-
-def _estimated(usage: Usage, sent: str, heard: str) -> Usage:
-    """Where a provider does not count, four characters are taken for a token."""
-    if not usage.uncounted:
-        return usage
-    read, written = len(sent) // 4 * usage.uncounted, len(heard) // 4
-    return Usage(usage.calls, usage.uncounted, usage.input_tokens + read, usage.output_tokens + written)
 
 
 def _calls(count: int) -> str:
