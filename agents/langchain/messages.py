@@ -59,7 +59,8 @@ def read_turns(messages: Sequence[BaseMessage]) -> tuple[list[str], list[Message
             system += found.words
         else:
             raise UsageError(
-                f"message {number} is of type '{printable(role, 40)}'; a vision model reads system, human and ai messages."
+                f"message {number} is of type '{printable(role, 40)}'; a vision model reads system, human and ai "
+                "messages."
             )
     if not turns or turns[-1].answers:
         raise UsageError("there is nothing to answer: the last message must be a person's.")
