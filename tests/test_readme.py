@@ -12,7 +12,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import write_programs
 from tests.servers import scripted_openai
 
 pytestmark = pytest.mark.slow
@@ -74,9 +74,7 @@ class Reader:
         shutil.copytree(ROOT / "agents", folder / "agents", ignore=shutil.ignore_patterns("__pycache__", "*.py"))
         programs = folder / "bin"
         programs.mkdir()
-        self._program(programs / "python", f'exec {shlex.quote(sys.executable)} "$@"')
-        main = shlex.quote("from inquisight.__main__ import main; main()")
-        self._program(programs / "inquisight", f'exec {shlex.quote(sys.executable)} -c {main} "$@"')
+        write_programs(programs)
         installed = folder / "site" / "inquisight_echo-0.1.0.dist-info"
         installed.mkdir(parents=True)
         (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: inquisight-echo\nVersion: 0.1.0\n")
@@ -94,11 +92,6 @@ class Reader:
             "INQUISIGHT_MAX_RETRIES": "0",
             **({} if HAS_POCKET else {"INQUISIGHT_VISION": "echo"}),
         }
-
-    @staticmethod
-    def _program(path: Path, line: str) -> None:
-        path.write_text(f"#!/bin/sh\n{line}\n")
-        path.chmod(0o755)
 
     def run(self, script: str) -> subprocess.CompletedProcess[str]:
         """Run it with bash, stopping at the first command that fails."""

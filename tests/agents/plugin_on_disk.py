@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.processes import ROOT, run_module
+from tests.processes import ROOT, run_module, write_programs
 
 _MODULE = """
 import os, pathlib
@@ -148,15 +148,13 @@ class Shell:
         out, err = done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
         return subprocess.CompletedProcess(done.args, done.returncode, out, err)
 
-    def program(self, main: str = "from inquisight.__main__ import main; main()") -> None:
-        """Put `inquisight` on the path of what `script` runs."""
+    def program(self) -> None:
+        """Put `inquisight` and `python` on the path of what `script` runs."""
         if shutil.which("bash") is None:
             pytest.skip("the commands are written for a shell")
         programs = self.folder / "bin"
         programs.mkdir()
-        text = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -c {shlex.quote(main)} "$@"\n'
-        (programs / "inquisight").write_text(text)
-        (programs / "inquisight").chmod(0o755)
+        write_programs(programs)
         self.environment["PATH"] = f"{programs}{os.pathsep}{self.environment['PATH']}"
 
     def script(self, *lines: str) -> subprocess.CompletedProcess[str]:
