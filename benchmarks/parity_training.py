@@ -64,10 +64,10 @@ def ours(variant: recipe.Variant, model: Path) -> dict[str, Outputs]:
         texts = told.CAPTIONS if stage == 1 else told.DESCRIPTIONS
         words = [wording.words(text, asked) for text, asked in zip(texts, told.INSTRUCTIONS, strict=True)]
         seen = pixels([pictures[number] for number in told.PICTURES], checked.image_size, checked.mean, checked.std)
-        kept = task.look(seen).half().float()
+        kept = task.encode(seen).half().float()
         for way, (size, features) in WAYS.items():
             rows = lay_out(words, task.pictures, size)
-            inputs = kept[list(rows.order)] if features else task.look(seen[list(rows.order)])
+            inputs = kept[list(rows.order)] if features else task.encode(seen[list(rows.order)])
             task.zero_grad()
             loss = task(rows, inputs).mean()
             loss.backward()

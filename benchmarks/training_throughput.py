@@ -45,7 +45,7 @@ from training.fitting import choose_packing
 from training.packing import Words, forwards
 from training.recipes import Recipe
 from training.runs.progress import measure_peak
-from training.stages import StageTask, looking
+from training.stages import StageTask, vision_work
 
 LONGEST = {1: 32, 2: 160}  # target tokens, by stage
 MEAN = {1: 14.0, 2: 80.0}
@@ -131,7 +131,7 @@ def make_batches(task: StageTask, options: argparse.Namespace, device: str) -> l
         words = [Words(draw(before), draw(after), draw(length)) for length in lengths]
         pixels = torch.randn(options.batch, 3, 224, 224, generator=generator).to(device)
         with torch.no_grad():
-            features = torch.cat([task.look(part) for part in pixels.split(16)])
+            features = torch.cat([task.encode(part) for part in pixels.split(16)])
         batches.append(Batch(words, pixels, features))
     return batches
 
@@ -153,7 +153,7 @@ def the_originals(task: StageTask, device: str, dtype: torch.dtype) -> Callable[
         model = task.language_model
         embed = model.get_input_embeddings()
         with torch.autocast(device.partition(":")[0], dtype=dtype, enabled=dtype != torch.float32):
-            pictures = task.language_projection(task.look(batch.pixels).to(torch.float32))
+            pictures = task.language_projection(task.encode(batch.pixels).to(torch.float32))
             begin = embed(first)
             embedded = torch.cat([begin, pictures.to(begin.dtype), embed(ids)], dim=1)
             blank = torch.full((len(ids), begin.shape[1] + pictures.shape[1]), -100, device=device)
@@ -176,7 +176,7 @@ def ours(task: StageTask, device: str, size: int, cached: bool, budget: int) -> 
         for rows in forwards(batch.words, task.pictures, size, budget):
             order = list(rows.order)
             rows = rows.to(device)
-            features = batch.features[order] if cached else task.look(batch.pixels[order])
+            features = batch.features[order] if cached else task.encode(batch.pixels[order])
             total = task(rows, features).sum() / tokens
             total.backward()
             loss += total.detach()
@@ -190,7 +190,7 @@ def ways(task: StageTask, options: argparse.Namespace, device: str, dtype: torch
 
     def work(batch: Batch, looked: bool) -> float:
         needed = sum(task.work(rows) for rows in forwards(batch.words, task.pictures, 0, 1 << 40))
-        return needed if looked else needed - len(batch.words) * looking(task.eye)
+        return needed if looked else needed - len(batch.words) * vision_work(task.vision)
 
     def with_pictures(batch: Batch) -> float:
         return work(batch, True)

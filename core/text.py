@@ -71,3 +71,12 @@ def without_loops(words: Sequence[str], keys: Sequence[str], *, signs: bool = Tr
             at += 1
         words, keys = [words[place] for place in kept], [keys[place] for place in kept]
     return words
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in the unit that suits them: "45 s", "12 min", "3.5 h", "2.1 days"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"

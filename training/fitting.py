@@ -19,7 +19,8 @@ from core.datasets.samples.kinds import open_source
 from core.datasets.samples.sample import BrokenLog, BrokenSample, DataError
 from core.datasets.samples.sources import attempt
 from core.errors import UsageError, printable
-from training.checkpoints import read_json, write_json
+from core.files.journal import write_json
+from training.checkpoints import read_json
 from training.data.stream import count, open_stream
 from training.packing import PackingCost
 from training.recipes import Recipe
@@ -49,10 +50,6 @@ class FittedValues:
     def and_also(self, other: FittedValues) -> FittedValues:
         """Both."""
         return FittedValues({**self.values, **other.values}, {**self.why, **other.why})
-
-    def lines(self) -> list[str]:
-        """Each choice with its reason, for people."""
-        return [f"{name}: {reason}" for name, reason in self.why.items()]
 
 
 def chosen_for(out: Path) -> FittedValues | None:

@@ -1,11 +1,11 @@
-"""What can be known to be wrong with a training before anything large is read or written.
+"""Check what is known to be wrong with a training before anything large is read or written.
 
-    findings = check(recipe, Path("mine"))     # [] where nothing is known to be wrong
+    findings = check(recipe, Path("mine"))     # [] if nothing is known to be wrong
     findings[0].field, findings[0].words       # "model", one line with the way out
     require(recipe, Path("mine"))              # raises NotReadyError
 
-`inquisight train` checks before it loads the model, `training.runs.manage.start` before it starts a process, and
-the dashboard shows each finding at the field that is wrong. No model library is imported but for memory and dtype.
+`inquisight train` checks before it loads the model, `training.runs.manage.start` before it starts a process, and the
+dashboard shows each finding at its field. No model library is imported except for memory and dtype.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -27,13 +27,14 @@ if TYPE_CHECKING:
 
 Field = Literal["model", "data", "out", "settings", "packages"]
 PACKAGES: Final = ("torch", "transformers", "accelerate", "safetensors")
+_WEIGHT: Final = "language_projection.weight"
 _GB: Final = 1e9
 _ADAM: Final = 3  # a checkpoint holds the weights and AdamW's two moments
 
 
 @dataclass(frozen=True, slots=True)
 class PreflightFinding:
-    """One thing that keeps a training from working, and what it belongs to."""
+    """One thing that keeps a training from working, and the field it belongs to."""
 
     field: Field
     error: InquisightError
@@ -45,7 +46,7 @@ class PreflightFinding:
 
 
 class NotReadyError(UsageError):
-    """A training that could not work; `findings` says all that is known."""
+    """A training that could not work; `findings` holds all that is known."""
 
     def __init__(self, findings: list[PreflightFinding]) -> None:
         more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
@@ -54,15 +55,15 @@ class NotReadyError(UsageError):
 
 
 def require(recipe: Recipe, out: Path) -> None:
-    """Raise NotReadyError where something is known to be wrong."""
+    """Raise NotReadyError if something is known to be wrong."""
     if findings := check(recipe, out):
         raise NotReadyError(findings)
 
 
 def check(recipe: Recipe, out: Path | None = None) -> list[PreflightFinding]:
-    """All that is known to be wrong, in the order in which a training would meet it; nothing is written or loaded.
+    """Return all that is known to be wrong, in the order in which a training would meet it; writes and loads nothing.
 
-    `out` None: the folder is not looked at yet.
+    `out` None: the folder is not checked yet.
     """
     findings: list[PreflightFinding] = []
 
@@ -88,7 +89,7 @@ def check(recipe: Recipe, out: Path | None = None) -> list[PreflightFinding]:
 
 
 def check_start(recipe: Recipe) -> None:
-    """Raise UsageError, BackendError or DataError for the model, what the projection begins as, or the data."""
+    """Raise UsageError, BackendError or DataError for the model, the initial projection, or the data."""
     check_projection(recipe, check_model(recipe))
     check_data(recipe)
 
@@ -100,13 +101,13 @@ def _check_packages() -> None:
 
 
 def check_model(recipe: Recipe) -> Checked:
-    """What the model's directory says of itself, where the recipe fits it. Raises UsageError or BackendError."""
+    """Return the checked directory of the model, if the recipe fits it. Raises UsageError or BackendError."""
     if recipe.model is None:
         raise UsageError("the recipe names no model: --set model=DIRECTORY, made by `inquisight convert minigpt4`.")
     from plugins.minigpt4.runtime.loading import check as check_directory
 
     checked = check_directory(recipe.model, prefix="model=")
-    has_qformer = not without_qformer(checked)
+    has_qformer = "MiniGPT4WithoutQFormer" not in (checked.config.get("architectures") or ())
     if has_qformer != recipe.qformer:
         what, way = ("a", "qformer=true") if has_qformer else ("no", "qformer=false")
         other = "--no-qformer" if has_qformer else "a Q-Former"
@@ -130,13 +131,8 @@ def check_model(recipe: Recipe) -> Checked:
     return checked
 
 
-def without_qformer(checked: Checked) -> bool:
-    """Whether the model has none."""
-    return "MiniGPT4WithoutQFormer" in (checked.config.get("architectures") or ())
-
-
 def check_projection(recipe: Recipe, checked: Checked) -> None:
-    """Raise UsageError, BackendError where `projection` names nothing that fits the model."""
+    """Raise UsageError or BackendError if `projection` names nothing that fits the model."""
     if recipe.projection in (FRESH, AS_THE_MODEL):
         return
     path = Path(recipe.projection)
@@ -148,17 +144,21 @@ def check_projection(recipe: Recipe, checked: Checked) -> None:
 
     from plugins.minigpt4.runtime.training_run import PROJECTION, open_run
 
-    run = open_run(path)
-    with safe_open(run.tensors, framework="np") as opened:
+    with safe_open(open_run(path).tensors, framework="np") as opened:
         names = [name for name in opened.keys() if name.startswith(PROJECTION) and name.endswith("weight")]  # noqa: SIM118
-        shapes = [tuple(opened.get_slice(name).get_shape()) for name in names]
-    wanted = checked.shapes.get(f"{PROJECTION}.weight")
-    if shapes and wanted and (shapes[0][1], shapes[-1][0]) != (wanted[1], wanted[0]):
+        shapes = [opened.get_slice(name).get_shape() for name in names]
+    check_fit(recipe, checked, [(shape[0], shape[1]) for shape in shapes])
+
+
+def check_fit(recipe: Recipe, checked: Checked, shapes: Sequence[tuple[int, int]]) -> None:
+    """Raise UsageError if a projection with these weights, (outputs, inputs) each, does not fit model and recipe."""
+    found, wanted = (shapes[-1][0], shapes[0][1]), checked.shapes[_WEIGHT]
+    if found != wanted:
         raise UsageError(
-            f"projection={printable(recipe.projection)} leads from {shapes[0][1]} to {shapes[-1][0]} numbers, but "
+            f"projection={printable(recipe.projection)} leads from {found[1]} to {found[0]} numbers, but "
             f"{printable(recipe.model)} needs {wanted[1]} to {wanted[0]}: it was trained with another model."
         )
-    if shapes and len(shapes) != recipe.projection_layers:
+    if len(shapes) != recipe.projection_layers:
         raise UsageError(
             f"projection={printable(recipe.projection)} has {len(shapes)} layers, the recipe projection_layers="
             f"{recipe.projection_layers}: --set projection_layers={len(shapes)}, or begin with projection=fresh."
@@ -166,7 +166,7 @@ def check_projection(recipe: Recipe, checked: Checked) -> None:
 
 
 def _check_memory(recipe: Recipe, checked: Checked) -> None:
-    """The same refusal as when the model is loaded."""
+    """Raise what loading the model would raise."""
     import torch
 
     from plugins.minigpt4.runtime.load_options import LoadOptions, choose
@@ -178,7 +178,7 @@ def _check_memory(recipe: Recipe, checked: Checked) -> None:
 
 
 def check_data(recipe: Recipe) -> None:
-    """Raise DataError, UsageError where the data cannot be opened or counted, or give no sample that can be used."""
+    """Raise DataError or UsageError if the data cannot be opened or counted, or hold no usable sample."""
     from core.datasets.samples.sample import BrokenLog
     from training import fitting
     from training.data.stream import open_stream
@@ -186,11 +186,11 @@ def check_data(recipe: Recipe) -> None:
     if not recipe.data:
         raise UsageError("the recipe names no data: --set data=PATH.")
     here = tuple(spec for spec in recipe.data if "://" not in spec.path and not spec.path.startswith("pipe:"))
-    fitting.check_data(recipe.model_copy(update={"data": here}))  # nobody else is asked before the training begins
+    fitting.check_data(recipe.model_copy(update={"data": here}))  # remote ones are opened only by the training
     if here:
         broken, decode = BrokenLog(max_share=recipe.max_broken), recipe.features is None
         with open_stream(here, seed=0, epochs=1, shuffle_buffer=0, broken=broken, decode=decode) as stream:
-            next(stream, None)  # says what is wrong where too many pictures cannot be opened
+            next(stream, None)  # raises if too many pictures cannot be opened
     if recipe.epochs is not None and here == recipe.data:
         fitting.steps_of(recipe)
 
@@ -204,20 +204,20 @@ def _check_features(recipe: Recipe) -> None:
 
 
 def _check_disk(recipe: Recipe, checked: Checked, out: Path) -> None:
-    """Raise UsageError where the checkpoints alone would not fit on the disk."""
-    room = shutil.disk_usage(next(place for place in (out, *out.parents) if place.exists())).free
+    """Raise UsageError if the checkpoints alone would not fit on the disk."""
+    free = shutil.disk_usage(next(place for place in (out, *out.parents) if place.exists())).free
     needed = 4 * _ADAM * (recipe.keep + 1) * sum(_learned(recipe, checked))
-    if needed > room:
+    if needed > free:
         raise UsageError(
-            f"the disk of {printable(out)} has {room / _GB:.1f} GB free, and {recipe.keep + 1} checkpoints take "
-            f"{needed / _GB:.1f} GB: make room, name another folder, or --set keep=1."
+            f"the disk of {printable(out)} has {free / _GB:.1f} GB free, and {recipe.keep + 1} checkpoints take "
+            f"{needed / _GB:.1f} GB: free disk space, name another folder, or --set keep=1."
         )
 
 
 def _learned(recipe: Recipe, checked: Checked) -> Iterator[int]:
-    """Numbers of each part that is trained."""
-    wanted = checked.shapes.get("language_projection.weight", (0, 0))
-    yield math.prod(wanted) + (recipe.projection_layers - 1) * wanted[0] ** 2
+    """Yield the number of weights of each part that is trained."""
+    shape = checked.shapes[_WEIGHT]
+    yield math.prod(shape) + (recipe.projection_layers - 1) * shape[0] ** 2
     for name, shape in checked.shapes.items():
         if recipe.train_qformer and name.startswith(("qformer.", "query_tokens")):
             yield math.prod(shape)

@@ -1,16 +1,15 @@
-"""A training run: from a recipe and an output folder to a projection that can be used.
+"""Train: from a recipe and an output folder to a projection that can be used.
 
     inquisight train stage2 --recipe own-data --set model=minigpt4-7b --set data=my-pictures --out mine
     accelerate launch --num_processes 4 -m training.run stage2 --recipe own-data ... --out mine
 
-Every process computes its share of the batch; gradients of sums over target tokens are added up and divided by the
-number of all target tokens, so that the number of processes changes nothing. The same command goes on after an
-interruption.
+Every process computes its share of the batch. Gradients of sums over target tokens are added up and divided by the
+number of all target tokens, so the number of processes changes nothing. The same command resumes after an interruption.
 """
 
 from __future__ import annotations
 
-if __name__ == "__main__":  # before the imports, which Ctrl-C may break off
+if __name__ == "__main__":  # before the imports, which Ctrl-C may interrupt
     from core.launch import guard
 
     guard()
@@ -24,8 +23,8 @@ import statistics
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
@@ -34,6 +33,7 @@ import torch
 from torch import Tensor
 
 from core.errors import InquisightError, UsageError, printable
+from core.files.journal import write_json, write_whole
 from plugins.minigpt4.runtime.training_run import FINISHED, KIND, TENSORS
 from training import checkpoints
 from training.checkpoints import RunError
@@ -45,46 +45,47 @@ from training.preflight import check
 from training.recipes import Recipe, load_recipe
 from training.runs.plots import MISSING, can_plot, draw_loss
 from training.runs.progress import RunProgress, measure_peak
-from training.samples import Samples, forget_after
+from training.samples import Samples
 from training.stages import Wording, groups, learning_rate, open_task
 from training.terminal import StopSignal, stop_signal
 
-CALM: Final = 20  # losses after which a median means something
+CALM: Final = 20  # losses needed for a median
+SampleLosses = list[tuple[tuple[int, ...], Tensor]]  # numbers of samples in the batch, the sum of each one's losses
 
 
 class Interrupted(InquisightError):  # noqa: N818 - it names what happened, not what went wrong
     """A signal asked to stop; a checkpoint was written."""
 
     def __init__(self, number: int, step: int, out: Path) -> None:
-        super().__init__(f"stopped after step {step}, a checkpoint is in {printable(out)}; the same command goes on.")
+        super().__init__(f"stopped after step {step}, a checkpoint is in {printable(out)}; the same command resumes.")
         self.exit_code = 128 + number
 
 
 def stage1(recipe: Recipe | str, out: Path | str) -> Path:
-    """The registered trainer of stage 1. Raises UsageError for a recipe of stage 2."""
+    """Train stage 1 (a registered trainer). Raises UsageError for a recipe of stage 2."""
     return _stage(1, recipe, out)
 
 
 def stage2(recipe: Recipe | str, out: Path | str) -> Path:
-    """The registered trainer of stage 2. Raises UsageError for a recipe of stage 1."""
+    """Train stage 2 (a registered trainer). Raises UsageError for a recipe of stage 1."""
     return _stage(2, recipe, out)
 
 
 def _stage(stage: int, recipe: Recipe | str, out: Path | str) -> Path:
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     if recipe.stage != stage:
-        raise UsageError(f"this recipe is for stage {recipe.stage}: say `inquisight train stage{recipe.stage}`.")
+        raise UsageError(f"this recipe is for stage {recipe.stage}: run `inquisight train stage{recipe.stage}`.")
     return train(recipe, Path(out))
 
 
 def train(recipe: Recipe, out: Path) -> Path:
-    """Run `recipe` to its end, from where `out` says it was left. Raises InquisightError, one line.
+    """Run `recipe` to its end, from where the run in `out` stopped. Raises InquisightError, one line.
 
-    Gives back the folder, in which `projection.safetensors` is what was trained.
+    Returns the folder; its `projection.safetensors` is what was trained.
     """
     out = out.expanduser().absolute()
-    for finding in [] if (out / FINISHED).is_file() else check(recipe, out):
-        raise finding.error
+    if not (out / FINISHED).is_file() and (findings := check(recipe, out)):
+        raise findings[0].error
     from accelerate import Accelerator
 
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
@@ -110,7 +111,7 @@ class _Run:
         self.main: bool = accelerator.is_main_process
         self.rank: int = accelerator.process_index
         self.world: int = accelerator.num_processes
-        # "cpu:0" is what accelerate says to one of several processes
+        # accelerate calls it "cpu:0" in one of several processes
         self.device = torch.device("cpu") if accelerator.device.type == "cpu" else accelerator.device
         self.dtype, why = _dtype(recipe, str(self.device))
         self.task, wording, self.checked = open_task(recipe, str(self.device), self.dtype)
@@ -139,10 +140,10 @@ class _Run:
             report=out / checkpoints.BROKEN,
         )
         stack.callback(self.feed.close)
-        self.told = Samples(out, recipe, self.feed) if self.main and recipe.samples else None
+        self.described = Samples(out, recipe, self.feed) if self.main and recipe.samples else None
 
     def _fitted(self, recipe: Recipe, wording: Wording) -> Recipe:
-        """The recipe with a value for everything that it leaves open: those that the run was begun with."""
+        """Return the recipe with a value for everything it leaves open: those that the run was begun with."""
         if self.main and chosen_for(self.out) is None:
             first = FittedValues()
             if recipe.fit:
@@ -157,13 +158,13 @@ class _Run:
         self.accelerator.wait_for_everyone()
         chosen = chosen_for(self.out)
         assert chosen is not None
-        for line in chosen.lines():
-            _say(self.accelerator, line)
+        for name, reason in chosen.why.items():
+            _say(self.accelerator, f"{name}: {reason}")
         self.chosen = chosen
         return chosen.applied(recipe)
 
     def go(self) -> Path:
-        """All steps that are left, then what makes the run complete."""
+        """Do all remaining steps, then write what makes the run complete."""
         if left_out := self.feed.left_out:
             _say(self.accelerator, f"data: {left_out}")
         count = sum(parameter.numel() for parameter in self.learned.values())
@@ -175,9 +176,11 @@ class _Run:
         progress = RunProgress(
             self.out, title, self.steps, self.done, peak=peak, every=self.recipe.log_every, quiet=not self.main
         )
-        log = (self.out / checkpoints.LOG).open("a", encoding="utf-8") if self.main else None
-        if log is not None:
-            self.stack.callback(log.close)
+        log = (
+            self.stack.enter_context((self.out / checkpoints.LOG).open("a", encoding="utf-8", buffering=1))
+            if self.main
+            else None
+        )
         self.task.learning()
         entry: dict[str, Any] = {}
         with progress, stop_signal() as asked:
@@ -189,7 +192,6 @@ class _Run:
                     self.seconds += time.perf_counter() - begun
                     if log is not None:
                         log.write(json.dumps(entry) + "\n")
-                        log.flush()
                     progress.step(entry, self.recipe.batch, work)
                     if self.done % self.recipe.checkpoint_every == 0 or self.done == self.steps or stop:
                         self._checkpoint()
@@ -210,33 +212,31 @@ class _Run:
     # -- one step -----------------------------------------------------------------------------------------------------
 
     def _step(self, batch: Batch, asked: StopSignal) -> tuple[dict[str, Any], float, int]:
-        """(log line, operations, signal) of one optimiser step."""
+        """Do one optimiser step; returns (log entry, operations, signal)."""
         recipe, rate = self.recipe, learning_rate(self.recipe, batch.step - 1, self.steps)
-        torch.manual_seed((recipe.seed * 1_000_003 + batch.step) * self.world + self.rank)  # dropout, the same again
+        torch.manual_seed((recipe.seed * 1_000_003 + batch.step) * self.world + self.rank)  # the same dropout again
         layouts = list(forwards(batch.words, self.task.pictures, recipe.pack_tokens, recipe.forward_tokens))
-        work = sum(self.task.work(rows) for rows in layouts)
-        mine = [sum(len(one.target) for one in batch.words), work, asked.number]
-        tokens, work, stop = self._added(torch.tensor(mine, dtype=torch.float64)).tolist()
+        own = [sum(len(one.target) for one in batch.words), sum(map(self.task.work, layouts)), asked.number]
+        tokens, work, stop = self._added(torch.tensor(own, dtype=torch.float64)).tolist()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         loss = torch.zeros((), dtype=torch.float64)
-        told: list[tuple[tuple[int, ...], Tensor]] = []
+        losses: SampleLosses = []
         for rows in layouts:
             assert batch.inputs is not None
-            inputs = batch.inputs[list(rows.order)].to(self.device, non_blocking=True)
+            features = self._features(batch.inputs[list(rows.order)])
             rows = rows.to(self.device)
-            features = inputs if recipe.features else self.task.look(inputs)
             values = self.task(rows, features)
             total = values.sum()
             self.scaler.scale(total / tokens).backward()
             loss += total.detach().double().cpu()
             sums = torch.zeros(len(rows.order), device=values.device).index_add_(0, rows.owners, values.detach())
-            told.append((rows.order, sums))
+            losses.append((rows.order, sums))
         mean = self._add_gradients(loss) / tokens
-        self._check_loss(mean, batch, told)
+        self._check_loss(mean, batch, losses)
         norm = self._update()
         if not math.isfinite(norm) and not self.scaler.is_enabled():
-            self._fail(f"the gradient is {norm} at step {batch.step}", batch, told)
+            self._fail(f"the gradient is {norm} at step {batch.step}", batch, losses)
         self.done = batch.step
         self.samples += recipe.batch
         self.tokens += int(tokens)
@@ -251,12 +251,25 @@ class _Run:
         }
         return entry, work, int(stop and (asked.number or signal.SIGTERM))
 
+    def _features(self, inputs: Tensor) -> Tensor:
+        """Return the projection's input for pictures or cached features."""
+        inputs = inputs.to(self.device, non_blocking=True)
+        return inputs if self.recipe.features else self.task.encode(inputs)
+
     def _added(self, values: Tensor) -> Tensor:
-        """The sum over all processes."""
+        """Return the sum over all processes."""
         if self.world == 1:
             return values
         summed: Tensor = self.accelerator.reduce(values.to(self.device), reduction="sum").cpu()
         return summed
+
+    def _gathered(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the items of all processes."""
+        if self.world == 1:
+            return dict(values)
+        from accelerate.utils import gather_object
+
+        return {name: value for one in gather_object([values]) for name, value in one.items()}
 
     def _add_gradients(self, loss: Tensor) -> float:
         """Add up the gradients and the loss of all processes in one message; the trained part is small."""
@@ -271,41 +284,36 @@ class _Run:
         return float(self._added(loss[None])[0])
 
     def _update(self) -> float:
-        """Clip, step, forget; the norm of the gradient before it was clipped."""
+        """Clip, step and clear the gradient; returns its norm before it was clipped."""
         self.scaler.unscale_(self.optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(self.learned.values(), self.recipe.clip or math.inf)
-        if math.isfinite(value := float(norm)) or self.scaler.is_enabled():
+        norm = float(torch.nn.utils.clip_grad_norm_(self.learned.values(), self.recipe.clip or math.inf))
+        if math.isfinite(norm) or self.scaler.is_enabled():
             self.scaler.step(self.optimizer)
             self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
-        return value
+        return norm
 
-    def _check_loss(self, loss: float, batch: Batch, told: Sequence[tuple[tuple[int, ...], Tensor]]) -> None:
+    def _check_loss(self, loss: float, batch: Batch, losses: SampleLosses) -> None:
         if not math.isfinite(loss):
-            self._fail(f"the loss is {loss} at step {batch.step}", batch, told)
+            self._fail(f"the loss is {loss} at step {batch.step}", batch, losses)
         if self.recipe.explosion and len(self.losses) >= CALM:
             usual = statistics.median(self.losses)
             if loss > self.recipe.explosion * usual:
-                self._fail(f"the loss explodes at step {batch.step}: {loss:.3g}, usual is {usual:.3g}", batch, told)
+                self._fail(f"the loss explodes at step {batch.step}: {loss:.3g}, usual is {usual:.3g}", batch, losses)
         self.losses.append(loss)
 
-    def _fail(self, what: str, batch: Batch, told: Sequence[tuple[tuple[int, ...], Tensor]]) -> None:
-        """Stop with the keys of this step's samples, the worst ones first. Raises RunError."""
+    def _fail(self, what: str, batch: Batch, losses: SampleLosses) -> None:
+        """Stop with the keys of this step's samples, the worst first. Raises RunError."""
         means: dict[str, float] = {}
-        for order, sums in told:
+        for order, sums in losses:
             for sample, value in zip(order, sums.tolist(), strict=True):
-                # in a packed row a number that is none spreads to the neighbours
+                # in a packed row, NaN spreads to the neighbours
                 mean = value / max(len(batch.words[sample].target), 1)
                 mean = mean if math.isfinite(mean) else self._alone(batch, sample)
                 means[batch.keys[sample]] = mean if math.isfinite(mean) else math.inf
-        everyone: list[dict[str, float]] = [means]
-        if self.world > 1:
-            from accelerate.utils import gather_object
-
-            everyone = gather_object([means])
-        found = {key: value for one in everyone for key, value in one.items()}
-        keys = sorted(found, key=lambda key: -found[key])
-        broken = [key for key in keys if found[key] == math.inf]
+        means = self._gathered(means)
+        keys = sorted(means, key=lambda key: -means[key])
+        broken = [key for key in keys if means[key] == math.inf]
         first = ", ".join(printable(key, 80) for key in keys[:3])
         more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
         whose = f"{len(broken)} of its {len(keys)} samples" if broken else f"its {len(keys)} samples"
@@ -318,26 +326,21 @@ class _Run:
         )
         if self.main:
             report = {"reason": reason, "step": batch.step, "keys": keys, "broken": broken}
-            report["losses"] = {key: value if math.isfinite(value) else None for key, value in found.items()}
-            checkpoints.write_json(self.out / checkpoints.STOPPED, report)
+            report["losses"] = {key: value if math.isfinite(value) else None for key, value in means.items()}
+            write_json(self.out / checkpoints.STOPPED, report)
         raise RunError(reason)
 
     @torch.no_grad()
     def _alone(self, batch: Batch, sample: int) -> float:
-        """The mean loss of one sample in a row of its own."""
+        """Return the mean loss of one sample in a row of its own."""
         assert batch.inputs is not None
-        inputs = batch.inputs[[sample]].to(self.device)
-        features = inputs if self.recipe.features else self.task.look(inputs)
-        return float(self.task(lay_out([batch.words[sample]], self.task.pictures, 0).to(self.device), features).mean())
+        rows = lay_out([batch.words[sample]], self.task.pictures, 0).to(self.device)
+        return float(self.task(rows, self._features(batch.inputs[[sample]])).mean())
 
     # -- keeping ------------------------------------------------------------------------------------------------------
 
     def _checkpoint(self) -> None:
-        positions: list[Any] = [self.feed.positions]
-        if self.world > 1:
-            from accelerate.utils import gather_object
-
-            positions = gather_object(positions)
+        positions = self._gathered(self.feed.positions)
         self.saved = self.done
         if not self.main:
             return
@@ -347,44 +350,51 @@ class _Run:
             "seconds": self.seconds,
             "losses": list(self.losses),
             "scaler": self.scaler.state_dict(),
-            "positions": {name: position for one in positions for name, position in one.items()},
+            "positions": positions,
         }
-        checkpoints.save(self.out, self.done, self.learned, _optimizer_tensors(self.optimizer, self.learned), state)
+        # AdamW's state as tensors with names: "language_projection.weight|exp_avg"
+        optimizer = {
+            f"{name}|{part}": torch.as_tensor(value)
+            for name, parameter in self.learned.items()
+            for part, value in self.optimizer.state[parameter].items()
+        }
+        checkpoints.save(self.out, self.done, self.learned, optimizer, state)
         checkpoints.prune(self.out, self.recipe.keep)
-        if self.told is not None:
-            self.told.write(self.task, self.done)
+        if self.described is not None:
+            self.described.write(self.task, self.done)
         if self.done % (10 * self.recipe.checkpoint_every) == 0 or self.done == self.steps:
             draw_loss(self.out, title=self.recipe.title)
 
     def _resume(self) -> Mapping[str, Any] | None:
-        """Take over the newest checkpoint; the positions of the data in it."""
+        """Restore the newest checkpoint; returns the positions of the data in it."""
         found = checkpoints.latest(self.out)
         if self.main:
-            checkpoints.truncate_log(self.out, found.step if found else 0)
-            forget_after(self.out, found.step if found else 0)
+            for name in (checkpoints.LOG, checkpoints.SAMPLES):
+                checkpoints.truncate(self.out / name, found.step if found else 0)
         self.accelerator.wait_for_everyone()
         if found is None:
             return None
         with torch.no_grad():
             for name, parameter in self.learned.items():
                 parameter.copy_(found.learned[name])
-        _restore_optimizer(self.optimizer, self.learned, found.optimizer)
+        for key, value in found.optimizer.items():
+            name, _, part = key.rpartition("|")
+            parameter = self.learned[name]
+            self.optimizer.state[parameter][part] = value if part == "step" else value.to(parameter.device)
         state = found.state
         self.done = self.saved = found.step
         self.samples, self.tokens, self.seconds = state["samples"], state["tokens"], state["seconds"]
         self.losses.extend(state["losses"])
         if state["scaler"]:
             self.scaler.load_state_dict(dict(state["scaler"]))
-        _say(self.accelerator, f"going on after step {self.done} of {self.steps}")
+        _say(self.accelerator, f"resuming after step {self.done} of {self.steps}")
         positions: Mapping[str, Any] = state["positions"]
         return positions
 
     def _finish(self) -> None:
-        """The trained tensors, the plot, and last the mark of completion."""
-        from safetensors.torch import save
-
-        content = save({name: value.detach().cpu().contiguous() for name, value in self.learned.items()})
-        checkpoints.write_whole(self.out / TENSORS, content)
+        """Write the trained tensors, the plot, and last the mark of completion."""
+        content = checkpoints.as_bytes(self.learned)
+        write_whole(self.out / TENSORS, content)
         draw_loss(self.out, title=self.recipe.title)
         recipe, losses = self.recipe, list(self.losses)[-50:]
         facts = {
@@ -409,29 +419,11 @@ class _Run:
             "dtype": self.dtype,
             "versions": _versions(),
         }
-        checkpoints.write_json(self.out / FINISHED, facts)
-
-
-def _optimizer_tensors(optimizer: torch.optim.Optimizer, learned: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """AdamW's state as tensors that have names: "language_projection.weight|exp_avg"."""
-    return {
-        f"{name}|{part}": torch.as_tensor(value)
-        for name, parameter in learned.items()
-        for part, value in optimizer.state[parameter].items()
-    }
-
-
-def _restore_optimizer(
-    optimizer: torch.optim.Optimizer, learned: Mapping[str, Tensor], tensors: Mapping[str, Tensor]
-) -> None:
-    for key, value in tensors.items():
-        name, _, part = key.rpartition("|")
-        parameter = learned[name]
-        optimizer.state[parameter][part] = value if part == "step" else value.to(parameter.device)
+        write_json(self.out / FINISHED, facts)
 
 
 def _dtype(recipe: Recipe, device: str) -> tuple[str, str]:
-    """(dtype of what is frozen, why). Raises UsageError for float16 on a CPU."""
+    """Return (dtype of the frozen part, why). Raises UsageError for float16 on a CPU."""
     if recipe.dtype == "float16" and device == "cpu":
         raise UsageError("dtype=float16 cannot be trained on a CPU: --set dtype=auto.")
     if recipe.dtype != "auto":
@@ -455,10 +447,8 @@ def _device_name(device: str) -> str:
 def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for name in ("inquisight", "torch", "transformers", "accelerate", "peft"):
-        try:
+        with suppress(PackageNotFoundError):
             found[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return found
 
 

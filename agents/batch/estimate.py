@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from agents.batch.pipeline import PipelineConfig
-from agents.batch.progress import duration
 from agents.interview.protocol import Interview, NeedQuestion, NeedSummary
 from agents.llm.usage import LETTERS
 from core.datasets.left_out import LeftOut
 from core.files.journal import Record
 from core.records import Caption, Dialogue, PictureInfo, Turn
+from core.text import duration
 
 # Letters that a turn usually has, where nothing was measured: what the embedded eye and common questioners say.
 QUESTION, ANSWER, OPENING, SUMMARY = 45, 60, 160, 350

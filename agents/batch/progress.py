@@ -12,6 +12,7 @@ from typing import Any, Final, TextIO
 
 from agents.llm.usage import Meter
 from core.records import TokenUsage
+from core.text import duration
 
 EVERY: Final = 30.0  # seconds between lines where nobody watches
 WINDOW: Final = 60.0  # seconds over which the present speed is taken
@@ -148,15 +149,6 @@ def shown(tally: Tally, stream: TextIO | None = None) -> Iterator[Display]:
         display.bar = bar
         display._task = bar.add_task("", total=tally.total, completed=tally.before, words="")
         yield display
-
-
-def duration(seconds: float) -> str:
-    """As people say it."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
 
 
 def _short(count: int) -> str:

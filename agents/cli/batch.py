@@ -21,7 +21,7 @@ from agents.batch.ledger import DONE, FINISHED, GAVE_UP, PENDING, SAME, Ledger
 from agents.batch.loading import Loader
 from agents.batch.outputs import failures_of, make_room
 from agents.batch.plan import BatchConfig, Guard, at_work, make_plan
-from agents.batch.progress import Display, Tally, duration, shown
+from agents.batch.progress import Display, Tally, shown
 from agents.batch.request import BatchRequest
 from agents.batch.writers import Writer, say
 from agents.cli.errors import EXIT_INTERRUPTED
@@ -32,6 +32,7 @@ from core.datasets.left_out import REPEATED, LeftOut
 from core.datasets.pictures.inputs import open_item
 from core.datasets.pictures.listing import Listing
 from core.errors import InquisightError, printable
+from core.text import duration
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel

@@ -28,7 +28,7 @@ from training.checkpoints import (
     prune,
     save,
     steps_saved,
-    truncate_log,
+    truncate,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -122,7 +122,7 @@ def test_the_log_is_cut_to_the_checkpoint(tmp_path: Path) -> None:
     lines = [json.dumps({"step": step, "loss": 1.0 / step}) for step in range(1, 6)]
     (tmp_path / "log.jsonl").write_text("\n".join(lines) + '\n{"step": 6, "lo')
     assert [line["step"] for line in log_lines(tmp_path)] == [1, 2, 3, 4, 5]
-    truncate_log(tmp_path, 3)
+    truncate(tmp_path / "log.jsonl", 3)
     assert (tmp_path / "log.jsonl").read_text() == "\n".join(lines[:3]) + "\n"
 
 

@@ -373,7 +373,7 @@ def test_the_command_trains_and_tells_its_status(
     assert "finished (stage 2" in said and "step 8/8, 32 samples" in said and "--vision trained:" in said
     (run / "finished.json").unlink()
     assert main(["status", str(run)]) == 0
-    assert "the same command goes on after step 8" in capsys.readouterr().out
+    assert "the same command resumes after step 8" in capsys.readouterr().out
     assert main(["status", str(run), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["state"] == "interrupted"
 
@@ -425,7 +425,7 @@ def test_bad_input_is_one_line_and_a_code(
 
 def test_the_registered_trainers_are_these(world: Path, finished: Path) -> None:
     assert stage2(recipe(world), finished) == finished
-    with pytest.raises(UsageError, match="say `inquisight train stage2`"):
+    with pytest.raises(UsageError, match="run `inquisight train stage2`"):
         stage1(recipe(world), finished)
 
 

@@ -13,14 +13,13 @@ import pytest
 
 from core.errors import UsageError
 from tests.training.tiny_run import log, make_world, recipe
-from training.checkpoints import is_running, only_one, steps_saved
+from training.checkpoints import is_running, only_one, steps_saved, truncate
 from training.commands import main
 from training.features.keep import keep_features
 from training.preflight import NotReadyError
 from training.recipes import Recipe
 from training.run import Interrupted, train
-from training.runs.manage import curve, describe, find_runs, resume, said, start, stop
-from training.samples import forget_after
+from training.runs.manage import curve, describe, find_runs, resume, sampled_texts, start, stop
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +38,7 @@ def wanted(world: Path, **changes: object) -> Recipe:
 @pytest.mark.parametrize("stage", [1, 2])
 def test_it_says_something_of_the_same_pictures_at_every_checkpoint(world: Path, tmp_path: Path, stage: int) -> None:
     run = train(wanted(world, stage=stage), tmp_path / "run")
-    told = said(run)
+    told = sampled_texts(run)
     assert [one.number for one in told] == [0, 1] and all(one.picture is not None for one in told)
     assert all(list(one.says) == [3, 6, 8] for one in told)
     assert all((world / "pictures" / f"{Path(one.key).stem}.txt").read_text() == one.text for one in told)
@@ -54,17 +53,17 @@ def test_saying_it_changes_nothing_of_the_training(world: Path, tmp_path: Path) 
 def test_kept_features_can_say_something_too(world: Path, tmp_path: Path) -> None:
     features = keep_features(wanted(world), tmp_path / "features")
     run = train(wanted(world, features=str(features)), tmp_path / "run")
-    assert [list(one.says) for one in said(run)] == [[3, 6, 8]] * 2
+    assert [list(one.says) for one in sampled_texts(run)] == [[3, 6, 8]] * 2
 
 
 def test_what_will_be_said_again_is_forgotten(world: Path, tmp_path: Path) -> None:
     run = train(wanted(world), tmp_path / "run")
-    whole = said(run)
+    whole = sampled_texts(run)
     with (run / "samples.jsonl").open("a") as file:
         file.write('{"step": 8, "torn')
-    forget_after(run, 3)
-    assert [list(one.says) for one in said(run)] == [[3], [3]]
-    assert [one.text for one in said(run)] == [one.text for one in whole]
+    truncate(run / "samples.jsonl", 3)
+    assert [list(one.says) for one in sampled_texts(run)] == [[3], [3]]
+    assert [one.text for one in sampled_texts(run)] == [one.text for one in whole]
 
 
 def test_where_nothing_can_be_said_the_training_goes_on(
@@ -75,7 +74,7 @@ def test_where_nothing_can_be_said_the_training_goes_on(
 
     monkeypatch.setattr("training.samples.say", fail)
     run = train(wanted(world), tmp_path / "run")
-    assert (run / "finished.json").is_file() and said(run) == []
+    assert (run / "finished.json").is_file() and sampled_texts(run) == []
     assert capsys.readouterr().err.count("no samples at the checkpoints: no words") == 1
 
 

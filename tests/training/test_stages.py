@@ -121,7 +121,7 @@ def learn_once(task: Any, wording: Wording, seed: int = 0) -> float:
     words = [wording.words("a cat on a mat", "Look."), wording.words("two dogs", "Look.")]
     rows = lay_out(words, task.pictures, 128)
     pixels = torch.randn(2, 3, 28, 28, generator=torch.Generator().manual_seed(seed))
-    loss = task(rows, task.look(pixels)).mean()
+    loss = task(rows, task.encode(pixels)).mean()
     loss.backward()
     with torch.no_grad():
         for parameter in task.learned().values():
@@ -158,7 +158,7 @@ def test_what_is_meant_to_learn_learns_and_nothing_else_changes(
     if "lora_rank" in changes:  # B begins at zero, so that A moves only in the second step
         assert any("lora_B" in name for name in moved)
     if "train_qformer" in changes:
-        assert any(name.startswith("eye.qformer") for name in moved) and "eye.query_tokens" in moved
+        assert any(name.startswith("vision.qformer") for name in moved) and "vision.query_tokens" in moved
     assert learn_once(task, words) < first
 
 
@@ -191,11 +191,11 @@ def test_a_fresh_projection_follows_the_seed(world: Path) -> None:
     assert torch.equal(weight(projection="model"), stored)
 
 
-def test_kept_features_need_no_eye(world: Path) -> None:
+def test_cached_features_need_no_vision_model(world: Path) -> None:
     task, words, _ = open_task(recipe(world, features="anywhere", projection="model"), "cpu", "float32")
-    assert task.eye is None
+    assert task.vision is None
     whole, _, _ = open_task(recipe(world, projection="model"), "cpu", "float32")
-    seen = whole.look(torch.randn(2, 3, 28, 28))
+    seen = whole.encode(torch.randn(2, 3, 28, 28))
     rows = lay_out([words.words("a cat", "Look."), words.words("dogs", "Look.")], 4, 64)
     torch.testing.assert_close(task(rows, seen), whole(rows, seen))
 
@@ -206,7 +206,7 @@ def test_recomputing_gives_the_same_gradient(world: Path) -> None:
         task, words, _ = open_task(recipe(world, recompute=recompute, projection="model"), "cpu", "float32")
         task.learning()
         rows = lay_out([words.words("a cat", "Look.")], 4, 64)
-        task(rows, task.look(torch.ones(1, 3, 28, 28))).mean().backward()
+        task(rows, task.encode(torch.ones(1, 3, 28, 28))).mean().backward()
         gradients.append(task.learned()["language_projection.weight"].grad)
     torch.testing.assert_close(gradients[0], gradients[1])
 
@@ -223,7 +223,7 @@ def test_the_work_of_a_step_is_that_of_the_reference() -> None:
     from transformers import Blip2Config, Blip2ForConditionalGeneration, LlamaConfig
 
     from training.packing import Words
-    from training.stages import StageTask, looking
+    from training.stages import StageTask, vision_work
 
     text_config = LlamaConfig(
         hidden_size=5120, intermediate_size=13824, num_hidden_layers=40, num_attention_heads=40, vocab_size=32001
@@ -234,7 +234,7 @@ def test_the_work_of_a_step_is_that_of_the_reference() -> None:
     rows = lay_out([Words((1,), (), tuple(range(32)))], 32, 0)
     assert rows.tokens == 64  # the last target token is no input
     assert task.work(rows) == pytest.approx(3.3e12, rel=0.03)
-    assert looking(whole) == pytest.approx(0.534e12, rel=0.03)
+    assert vision_work(whole) == pytest.approx(0.534e12, rel=0.03)
 
 
 # --- what cannot work ------------------------------------------------------------------------------------------------

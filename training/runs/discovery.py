@@ -1,54 +1,43 @@
-"""Where trainings and curations lie on this disk."""
+"""Find trainings and curations on this disk."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from core.errors import UsageError, printable
 
-DEPTH: Final = 3  # folders below the one that is named
-MOST: Final = 5_000  # folders that are looked into
+DEPTH: Final = 3  # folders below the named one
+MOST: Final = 5_000  # folders to search
 _NEVER: Final = frozenset({"node_modules", "__pycache__", "site-packages", "checkpoints", "earlier"})
 
 
 def find(root: Path, is_one: Callable[[Path], bool], *, depth: int = DEPTH) -> list[Path]:
-    """Folders at or below `root` for which `is_one` holds, the one that changed last first. Raises UsageError.
+    """Return the folders at or below `root` for which `is_one` holds, last changed first. Raises UsageError.
 
-    Hidden folders and links are left out, and what lies in a folder that is one is its own business.
+    Hidden folders and links are skipped, and a folder that is found is not searched.
     """
     root = Path(os.path.abspath(root.expanduser()))
     if not root.is_dir():
         raise UsageError(f"'{printable(root)}' is no folder of this machine.")
-    found: list[Path] = []
-    waiting, seen = [(root, 0)], 0
-    while waiting and seen < MOST:
-        folder, deep = waiting.pop(0)
-        seen += 1
+    found: list[tuple[float, Path]] = []
+    for name, folders, files in islice(os.walk(root), MOST):
+        folder = Path(name)
         if is_one(folder):
-            found.append(folder)
-        elif deep < depth:
-            waiting += [(below, deep + 1) for below in _below(folder)]
-    return sorted(found, key=_changed, reverse=True)
+            found.append((_changed(folder, [*folders, *files]), folder))
+            folders.clear()
+        elif len(folder.relative_to(root).parts) == depth:
+            folders.clear()
+        folders[:] = sorted(one for one in folders if not one.startswith(".") and one not in _NEVER)
+    return [folder for _, folder in sorted(found, reverse=True)]
 
 
-def _below(folder: Path) -> list[Path]:
+def _changed(folder: Path, names: list[str]) -> float:
+    times = (os.stat(folder / name, follow_symlinks=False).st_mtime for name in names)
     try:
-        with os.scandir(folder) as entries:
-            names = sorted(
-                entry.name
-                for entry in entries
-                if not entry.name.startswith(".") and entry.name not in _NEVER and entry.is_dir(follow_symlinks=False)
-            )
-    except OSError:
-        return []
-    return [folder / name for name in names]
-
-
-def _changed(folder: Path) -> float:
-    try:
-        return max((entry.stat().st_mtime for entry in os.scandir(folder)), default=0.0)
+        return max(times, default=0.0)
     except OSError:
         return 0.0

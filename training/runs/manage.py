@@ -1,10 +1,10 @@
-"""Trainings on this disk: found, watched, started, stopped and resumed by somebody who does not wait for them.
+"""Trainings on this disk: find, watch, start, stop and resume them in the background.
 
     recipe = ready_recipe("own-data", {"model": "minigpt4-7b", "data": "my-pictures"})
-    start(recipe, Path("mine"))                    # a process of its own; it outlives the one that started it
-    describe(Path("mine")), curve(Path("mine")), said(Path("mine"))
-    stop(Path("mine"))                             # it ends its step, writes a checkpoint and leaves
-    resume(Path("mine"))                           # goes on from there
+    start(recipe, Path("mine"))                    # a background process, which outlives this one
+    describe(Path("mine")), curve(Path("mine")), sampled_texts(Path("mine"))
+    stop(Path("mine"))                             # it finishes its step, writes a checkpoint and ends
+    resume(Path("mine"))                           # continues from there
 
 Nothing here imports a model library.
 """
@@ -14,14 +14,15 @@ from __future__ import annotations
 import os
 import platform
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from core.console.processes import ask_to_end, describe_process, start_detached
 from core.console.processes import is_running as runs_here
 from core.errors import UsageError, printable
+from core.files.journal import write_json
 from training.checkpoints import (
     LOG,
     OUTPUT,
@@ -33,20 +34,19 @@ from training.checkpoints import (
     is_running,
     log_entries,
     read_json,
-    write_json,
 )
 from training.preflight import require
 from training.recipes import Recipe, load_recipe
 from training.runs.discovery import find
 from training.runs.status import FINISHED, describe, is_starting
 
-__all__ = ["SampledText", "curve", "describe", "find_runs", "resume", "said", "start", "stop"]
+__all__ = ["SampledText", "curve", "describe", "find_runs", "resume", "sampled_texts", "start", "stop"]
 
-POINTS: Final = 400  # of a curve that is drawn
+POINTS: Final = 400  # of a curve
 
 
 def find_runs(root: Path) -> list[Path]:
-    """Folders of trainings at or below `root`, the newest first. Raises UsageError where `root` is no folder."""
+    """Return the folders of trainings at or below `root`, newest first. Raises UsageError if `root` is no folder."""
     return find(root, lambda folder: (folder / RECIPE).is_file())
 
 
@@ -54,11 +54,10 @@ def find_runs(root: Path) -> list[Path]:
 
 
 def start(recipe: Recipe, out: Path) -> int:
-    """Begin or go on with `recipe` in `out`, in a process of its own; its number.
+    """Begin or resume `recipe` in `out`, as a background process; returns its process id.
 
-    It outlives this one and writes what it has to say to `out/output.txt`. Raises UsageError where a process trains
-    there, where the run is finished, or where another recipe's lives there; NotReadyError where something is known to
-    keep the training from working (`training.preflight`).
+    Its output goes to `out/output.txt`. Raises UsageError if a process trains there, if the run is finished, or if
+    another recipe's is there; NotReadyError if the training is known not to work (`training.preflight`).
     """
     out = Path(os.path.abspath(out.expanduser()))
     if is_running(out) or is_starting(read_json(out / PROCESS)):
@@ -74,16 +73,16 @@ def start(recipe: Recipe, out: Path) -> int:
 
 
 def resume(run: Path) -> int:
-    """Go on with the training in `run` from its newest checkpoint; see `start`. Raises UsageError."""
-    describe(run)  # says what is wrong where there is none
+    """Resume the training in `run` from its newest checkpoint; see `start`. Raises UsageError."""
+    describe(run)  # reports what is wrong if there is none
     return start(load_recipe(str(run.expanduser() / RECIPE)), run)
 
 
 def stop(run: Path) -> None:
-    """Ask the training in `run` to end its step, write a checkpoint and leave; it is not waited for.
+    """Ask the training in `run` to finish its step, write a checkpoint and end; does not wait for it.
 
-    Raises UsageError where none is at work there, where another machine or a process that is not known does the work,
-    or where it was asked already.
+    Raises UsageError if none runs there, if it runs on another machine or as an unknown process, or if it was asked
+    already.
     """
     describe(run)
     run = run.expanduser()
@@ -98,18 +97,22 @@ def stop(run: Path) -> None:
             f"the training in {printable(run)} is not the process that {PROCESS} names; stop it where it was started."
         )
     if process.get("asked"):
-        raise UsageError(f"the training in {printable(run)} is stopping already: it ends its step first.")
+        raise UsageError(f"the training in {printable(run)} is stopping already: it finishes its step first.")
     write_json(run / PROCESS, {**process, "asked": time.time()})  # a second signal would end it before its checkpoint
     if not ask_to_end(process):
-        raise UsageError(f"the training in {printable(run)} has just ended, or belongs to somebody else.")
+        raise UsageError(f"the training in {printable(run)} has just ended, or belongs to another user.")
 
 
 # --- watching --------------------------------------------------------------------------------------------------------
 
 
 def curve(run: Path, *, name: str = "loss", points: int = POINTS) -> list[tuple[int, float]]:
-    """(step, mean) of a number in the log, from its beginning to its end, in at most `points` pieces."""
-    values = _values(run / LOG, name, *_stamp(run / LOG))
+    """Return (step, mean) of a number in the log, from beginning to end, in at most `points` pieces."""
+    try:
+        facts = (run / LOG).stat()
+    except OSError:
+        return []
+    values = _values(run / LOG, name, facts.st_mtime_ns, facts.st_size)
     size = max(1, -(-len(values) // points))
     pieces = [values[first : first + size] for first in range(0, len(values), size)]
     return [(piece[-1][0], sum(value for _, value in piece) / len(piece)) for piece in pieces]
@@ -121,35 +124,26 @@ def _values(log: Path, name: str, *_: int) -> tuple[tuple[int, float], ...]:
     return tuple((int(step), float(value)) for step, value in entries if isinstance(value, int | float))
 
 
-def _stamp(file: Path) -> tuple[int, int]:
-    """Another one when the file has changed."""
-    try:
-        facts = file.stat()
-    except OSError:
-        return (0, 0)
-    return (facts.st_mtime_ns, facts.st_size)
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SampledText:
-    """What the model said of one picture as it learned."""
+    """What the model generated for one picture as it learned."""
 
     number: int
-    key: str
-    text: str  # what is to be learned
-    picture: Path | None
-    says: dict[int, str]  # step -> words
+    key: str = ""
+    text: str = ""  # the target
+    picture: Path | None = None
+    says: dict[int, str] = field(default_factory=dict)  # step -> text
 
 
-def said(run: Path) -> list[SampledText]:
-    """What `samples.jsonl` says, by picture; nothing where the recipe wanted none."""
-    found: dict[int, dict[str, Any]] = {}
+def sampled_texts(run: Path) -> list[SampledText]:
+    """Return what `samples.jsonl` holds, by picture."""
+    found: dict[int, SampledText] = {}
     for entry in log_entries(run / SAMPLES):
-        one = found.setdefault(int(entry.get("number", 0)), {"key": "", "text": "", "says": {}})
-        one["key"], one["text"] = str(entry.get("key", "")), str(entry.get("text", ""))
-        one["says"][int(entry["step"])] = str(entry.get("says", ""))
-    told = []
-    for number, one in sorted(found.items()):
+        number = int(entry.get("number", 0))
+        one = found.setdefault(number, SampledText(number))
+        one.key, one.text = str(entry.get("key", "")), str(entry.get("text", ""))
+        one.says[int(entry["step"])] = str(entry.get("says", ""))
+    for number, one in found.items():
         picture = run / "samples" / f"{number}.jpg"
-        told.append(SampledText(number, one["key"], one["text"], picture if picture.is_file() else None, one["says"]))
-    return told
+        one.picture = picture if picture.is_file() else None
+    return [one for _, one in sorted(found.items())]

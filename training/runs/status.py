@@ -1,14 +1,14 @@
-"""`inquisight train status RUN`: what a run's folder says, without touching it and without a model library."""
+"""`inquisight train status RUN`: what a run's folder says, without changing it and without a model library."""
 
 from __future__ import annotations
 
-import datetime
 import time
 from pathlib import Path
 from typing import Any, Final
 
 from core.console.processes import is_running as runs_here
 from core.errors import UsageError, printable
+from core.text import duration
 from training.checkpoints import (
     BROKEN,
     LOG,
@@ -24,36 +24,35 @@ from training.checkpoints import (
     steps_saved,
 )
 from training.recipes import load_recipe
-from training.runs.progress import duration
 
 FINISHED = "finished.json"
-_STARTING: Final = 600.0  # seconds in which a process that was started must have taken its folder
+_STARTING: Final = 600.0  # seconds in which a new process must have locked its folder
+_SILENT: Final = 300  # seconds without a step after which that is reported
 
 
 def describe(run: Path, *, now: float | None = None) -> dict[str, Any]:
-    """The facts about a run, for people and for `--json`. Raises UsageError where there is none."""
+    """Return the facts about a run, for people and for `--json`. Raises UsageError if there is none."""
     run = run.expanduser()
     if not (run / RECIPE).is_file():
         what = "holds no training" if run.is_dir() else "does not exist"
         raise UsageError(f"{printable(run)} {what}: name the folder given as --out.")
     recipe = load_recipe(str(run / RECIPE))
-    now = datetime.datetime.now(datetime.UTC).timestamp() if now is None else now
-    status, stopped, finished = (read_json(run / name) for name in (STATUS, STOPPED, FINISHED))
+    now = time.time() if now is None else now
+    status, stopped, finished, process = (read_json(run / name) for name in (STATUS, STOPPED, FINISHED, PROCESS))
     lines = list(log_lines(run))
     last = lines[-1] if lines else {}
-    saved = steps_saved(run)
-    running = is_running(run)
-    process = read_json(run / PROCESS)
+    running, reason = is_running(run), None
     if running:
-        # It holds the folder from its beginning on, and writes its status when the model is loaded and it trains.
+        # The process locks the folder at its start, and writes its status once the model is loaded.
         trains = status.get("state") == "running" and status.get("time", 0) >= process.get("begun", 0)
         state = "stopping" if process.get("asked") else "running" if trains else "starting"
     elif is_starting(process):
         state = "starting"
     else:
-        said = _last_word(run / OUTPUT) if _modified(run / OUTPUT) >= _modified(run / LOG) else None
-        failed = stopped or (said and not said.startswith("stopped after"))
+        error = _last_error(run / OUTPUT) if _modified(run / OUTPUT) >= _modified(run / LOG) else None
+        failed = stopped or (error and not error.startswith("stopped after"))
         state = "finished" if finished else "failed" if failed else "interrupted"
+        reason = None if finished else stopped.get("reason") or error
     recent = [line["loss"] for line in lines[-50:]]
     facts: dict[str, Any] = {
         "run": str(run),
@@ -66,7 +65,7 @@ def describe(run: Path, *, now: float | None = None) -> dict[str, Any]:
         "loss_last_50": sum(recent) / len(recent) if recent else None,
         "samples": last.get("samples", 0),
         "seconds": last.get("seconds", 0.0),
-        "checkpoints": saved,
+        "checkpoints": steps_saved(run),
         "broken": _count(run / BROKEN),
         "plot": str(run / PLOT) if (run / PLOT).is_file() else None,
     }
@@ -74,31 +73,26 @@ def describe(run: Path, *, now: float | None = None) -> dict[str, Any]:
         facts |= {name: status.get(name) for name in ("rate", "share")}
         facts["left"] = max(status.get("left", 0) - (now - status["time"]), 0)
         facts["last_sign"] = now - max(status["time"], _modified(run / LOG))
-    if state == "failed":
-        facts["reason"] = stopped.get("reason") or said
-    elif state == "interrupted" and said:
-        facts["reason"] = said
-    return facts
+    return {**facts, "reason": reason} if reason else facts
 
 
 def is_starting(process: dict[str, Any]) -> bool:
-    """Whether process.json speaks of a process that was started and has not yet taken the folder."""
+    """Whether process.json describes a process that was started and has not locked the folder yet."""
     return time.time() - process.get("begun", 0) < _STARTING and runs_here(process)
 
 
-def _last_word(output: Path) -> str | None:
-    """Why a process ended that nobody watched: the line that a terminal would have shown."""
+def _last_error(output: Path) -> str | None:
+    """Return why a background process ended: the line that a terminal would have shown."""
     try:
         lines = output.read_text("utf-8", errors="replace").splitlines()[-20:]
     except OSError:
         return None
-    return next(
-        (line.removeprefix("inquisight: ") for line in reversed(lines) if line.startswith("inquisight: ")), None
-    )
+    marked = [line.removeprefix("inquisight: ") for line in lines if line.startswith("inquisight: ")]
+    return marked[-1] if marked else None
 
 
 def in_words(facts: dict[str, Any]) -> list[str]:
-    """The same as lines for a person."""
+    """Return the facts as lines for a person."""
     stage = f"stage {facts['stage']}" + (f", {facts['title']}" if facts["title"] else "")
     lines = [f"{printable(facts['run'])}: {facts['state']} ({printable(stage)})"]
     steps = f"/{facts['steps']}" if facts["steps"] else ""
@@ -109,8 +103,8 @@ def in_words(facts: dict[str, Any]) -> list[str]:
     if facts.get("rate"):
         share = f", {facts['share']:.0%} of the peak" if facts.get("share") else ""
         lines.append(f"{facts['rate']:.3g} samples/s{share}, {duration(facts['left'])} left")
-    if facts.get("last_sign", 0) > 300:
-        lines.append(f"its last sign is {duration(facts['last_sign'])} old")
+    if facts.get("last_sign", 0) > _SILENT:
+        lines.append(f"no step for {duration(facts['last_sign'])}")
     saved = facts["checkpoints"]
     lines.append(f"checkpoints: {', '.join(map(str, saved))}" if saved else "no checkpoint yet")
     if facts["broken"]:
@@ -120,7 +114,7 @@ def in_words(facts: dict[str, Any]) -> list[str]:
     if facts.get("reason"):
         lines.append(f"why it stopped: {printable(facts['reason'], None)}")
     if facts["state"] in ("interrupted", "failed"):
-        after = f"the same command goes on after step {saved[-1]}" if saved else "the same command begins again"
+        after = f"the same command resumes after step {saved[-1]}" if saved else "the same command begins again"
         lines.append(after)
     if facts["state"] == "finished":
         lines.append(f"use it: inquisight caption PICTURE --vision trained:{printable(facts['run'])}")

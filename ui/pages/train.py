@@ -213,7 +213,7 @@ def _in_words(name: object, table: pd.DataFrame) -> str:
 
 def _samples(run: Path, name: str, *, several: bool) -> None:
     """The model's captions of the same images at several checkpoints."""
-    samples = manage.said(run)
+    samples = manage.sampled_texts(run)
     if not samples:
         return
     st.subheader(f"Sample outputs of {plain(name)}" if several else "Sample outputs", anchor=False)

@@ -9,11 +9,12 @@ import pytest
 
 from agents.batch.estimate import estimate
 from agents.batch.pipeline import PipelineConfig
-from agents.batch.progress import EVERY, Tally, duration, shown
+from agents.batch.progress import EVERY, Tally, shown
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from agents.llm.usage import Meter
 from core.records import TokenUsage
+from core.text import duration
 
 
 class Clock:

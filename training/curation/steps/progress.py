@@ -13,6 +13,7 @@ from typing import Final, TextIO
 
 from core.errors import StoreError, printable
 from core.files.atomic import replacing
+from core.text import duration
 
 EVERY: Final = 30.0  # seconds between lines where nobody watches
 KEPT_EVERY: Final = 0.5  # seconds between two notes for those who watch from elsewhere
@@ -89,11 +90,5 @@ def _line(event: Advance, doing: str, tally: StepTally, seconds: float) -> str:
     if event.note:
         parts.append(event.note)
     if left := event.total - event.done:
-        parts.append(f"{_duration(left * seconds / tally.done)} left")
+        parts.append(f"{duration(left * seconds / tally.done)} left")
     return ", ".join([*parts, printable(event.id, 40)])
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
