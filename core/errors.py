@@ -1,6 +1,6 @@
-"""Every error a user can cause, as one line that names the thing, the value and the way out.
+"""Errors for users: one line with the thing, the value and the way out.
 
-The command line prints `str(error)` and leaves with `error.exit_code`; nothing else of it is shown.
+The command line prints only `str(error)` and exits with `error.exit_code`.
 """
 
 from __future__ import annotations
@@ -8,16 +8,15 @@ from __future__ import annotations
 import unicodedata
 from typing import Any
 
-# Bidirectional overrides and isolates: harmless in prose, but in a file name they can make
-# "gpj.exe" look like "exe.jpg" on a terminal.
+# Bidirectional overrides and isolates: in a file name they can make "gpj.exe" look like "exe.jpg" on a terminal.
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
 
 
 def printable(value: object, limit: int | None = 200) -> str:
-    """`value` as one line that is safe to print, to log and to store.
+    """`value` as one line that is safe to print, log and store.
 
-    Control characters, lone surrogates (file names that are not UTF-8) and bidirectional overrides
-    become escapes such as `\\x1b`; text longer than `limit` characters loses its middle.
+    Control characters, lone surrogates (file names that are not UTF-8) and bidirectional overrides become escapes such
+    as `\\x1b`; the middle of a text longer than `limit` characters is removed.
     """
     text = str(value)
     if not (text.isascii() and text.isprintable()):
@@ -39,17 +38,17 @@ def why(error: OSError) -> str:
 
 
 class InquisightError(Exception):
-    """Base of all errors that are meant for a person: the message is one complete sentence."""
+    """Base of all errors for users; the message is one complete sentence."""
 
     exit_code: int = 1
     partial: Any = None
-    """The unfinished `Caption`, where an interview failed, else None; `earlier=error.partial` continues it."""
+    """The unfinished `Caption` of a failed interview, or None; `earlier=error.partial` continues it."""
 
 
 class ImageError(InquisightError):
     """A picture that cannot be opened: missing, truncated, too large, or not a picture.
 
-    `reason` says it in one or two words that read well after a number ("truncated"), where the message alone names it.
+    `reason` is one or two words for counts ("3 truncated"); empty for rare reasons.
     """
 
     exit_code = 2
@@ -60,13 +59,13 @@ class ImageError(InquisightError):
 
 
 class UsageError(InquisightError):
-    """An option, a name or a combination of them that cannot work; raised before work starts."""
+    """An invalid option, name or combination of them; raised before work starts."""
 
     exit_code = 2
 
 
 class RegistryError(InquisightError):
-    """A plugin is unknown, broken, or collides with another one of the same name."""
+    """A plugin is unknown or broken, or two plugins have the same name."""
 
     exit_code = 3
 
@@ -78,7 +77,7 @@ class BackendError(InquisightError):
 
 
 class QuestionerError(InquisightError):
-    """The language model could not be reached, refused, or answered with nothing usable."""
+    """The language model could not be reached, refused, or gave no usable answer."""
 
     exit_code = 5
 

@@ -1,7 +1,7 @@
-"""All hooks a plugin may implement. They only ever grow.
+"""All hooks that a plugin may implement. Hooks are only added, never removed.
 
-Each hook gets a `register` callback; call it once per thing your package offers. Targets are
-"module:attribute" strings or factories, so that registering imports nothing heavy.
+Each hook gets a `register` callback; call it once per thing your package offers. Targets are "module:attribute" strings
+or factories, so that registering imports nothing heavy.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Begin and end of every command: streams, and Ctrl-C without a traceback at any moment.
+"""Start and end of every command: output streams, and Ctrl-C without a traceback.
 
-It imports next to nothing, so that its first line is the first thing a command does:
+It imports almost nothing, so that `guard` runs before any slow import:
 
     if __name__ == "__main__":
         from core.launch import guard, launch
@@ -25,18 +25,18 @@ _received: list[int] = []
 
 
 class TerminatedError(KeyboardInterrupt):
-    """SIGTERM: as Ctrl-C, with its own exit code."""
+    """SIGTERM: like Ctrl-C, with its own exit code."""
 
 
 def guard() -> None:
-    """Leave at once on Ctrl-C or SIGTERM: for imports, and for the end, when there is nothing left to lose."""
+    """Exit immediately on Ctrl-C or SIGTERM; for imports and for the end of a command."""
     _handle(lambda number, _: os._exit(128 + number))
 
 
 def launch(run: Callable[..., int], **options: Any) -> NoReturn:
     """Run this process as a command: `run(arguments, **options)` returns the exit code. Does not return.
 
-    `run` imports what it needs when it is called: another distribution may hide our packages, which is reported first.
+    `run` imports its modules when it is called, after the check that no other distribution shadows our packages.
     """
     guard()
     from core.console.streams import finish_streams, own_streams
@@ -65,7 +65,7 @@ def launch(run: Callable[..., int], **options: Any) -> NoReturn:
 
 
 def exit_code_of(error: BaseException) -> int:
-    """128 + the signal of an interrupt that `error` is or came from; 0 where it came from none."""
+    """128 + the signal that caused `error`; 0 if none did."""
     seen = 0
     cause: BaseException | None = error
     while cause is not None and seen < 50:
@@ -76,7 +76,7 @@ def exit_code_of(error: BaseException) -> int:
 
 
 def _handle(handler: Any) -> None:
-    """Set `handler` for both signals, but those that whoever started us has told us to ignore (`nohup`, `&`)."""
+    """Set `handler` for both signals, except for those that the parent process ignores (`nohup`, `&`)."""
     for number in _NUMBERS:
         try:
             if signal.getsignal(number) is not signal.SIG_IGN:
@@ -91,7 +91,7 @@ def _raise(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _unraisable(what: Any) -> None:
-    """An interrupt that came while an object was destroyed is lost to Python: raise it again, without a traceback."""
+    """Raise an interrupt again that occurred in a destructor, where Python would only print it."""
     if isinstance(what.exc_value, KeyboardInterrupt):
         import _thread
 

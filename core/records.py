@@ -1,4 +1,4 @@
-"""The frozen records everybody shares: Turn, Dialogue, Caption, Chat. JSON both ways, with a schema version."""
+"""Shared frozen records (Turn, Dialogue, Caption, Chat) with JSON serialisation and a schema version."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ Status = Literal["complete", "stopped", "failed"]
 
 
 class Record(BaseModel):
-    """A frozen, closed value: an unknown field is an error, not a silent loss."""
+    """A frozen value that rejects unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def canonical_json(value: Any) -> bytes:
-    """One byte string per JSON value: sorted keys, no spaces, UTF-8 (after RFC 8785). For hashing only."""
+    """A canonical encoding for hashing: sorted keys, no spaces, UTF-8 (after RFC 8785)."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.encode("utf-8", errors="backslashreplace")
 
@@ -38,10 +38,9 @@ def run_key(
     options: Mapping[str, Any],
     seed: int | None,
 ) -> str:
-    """The name of an interview before it has happened: same picture, models, options and seed, same key.
+    """A key of an interview's inputs: picture, models, options and seed. It finds a failed interview again.
 
-    A failed interview is found again by it. Of a model's description only what decides its answers
-    counts (name, model, revision, where it has a name), not the device it happened to run on.
+    Of a model's description only name, model and revision count (if it has a name), not the device.
     """
     parts = {
         "picture": picture_sha256,
@@ -50,7 +49,7 @@ def run_key(
         "options": dict(options),
         "seed": seed,
     }
-    # Options come back from JSON with lists for tuples; one round trip makes both sides equal.
+    # JSON turns tuples in options into lists; a round trip makes both sides equal.
     return hashlib.sha256(canonical_json(json.loads(json.dumps(parts, default=str)))).hexdigest()
 
 
@@ -67,15 +66,15 @@ class Turn(Record):
     answer: str
     asked_by: str = "questioner"  # "opening", "questioner" or "person"
     certainty: Certainty = "sure"  # "unsure": the summary may not use it
-    raw_question: str | None = None  # what the model said before cleaning, where cleaning changed it
+    raw_question: str | None = None  # before cleaning, if that changed it
     raw_answer: str | None = None
-    truncated: bool = False  # the answer was cut at the token limit; its unfinished sentence is left out
+    truncated: bool = False  # the answer reached the token limit; its unfinished sentence was removed
     seconds_question: float = 0.0
     seconds_answer: float = 0.0
 
 
 class Dialogue(Record):
-    """Turns in the order they were spoken."""
+    """Turns in order."""
 
     turns: tuple[Turn, ...] = ()
 
@@ -85,12 +84,12 @@ class Dialogue(Record):
 
     @property
     def certain(self) -> tuple[Turn, ...]:
-        """The turns a summary may rest on."""
+        """The turns that a summary may use."""
         return tuple(turn for turn in self.turns if turn.certainty == "sure")
 
 
 class PictureInfo(Record):
-    """Where a picture came from, without its pixels."""
+    """Source and size of a picture, without its pixels."""
 
     sha256: str
     source: str
@@ -100,17 +99,17 @@ class PictureInfo(Record):
 
 
 class Document(Record):
-    """A record that is kept: it has an id and is written as JSON."""
+    """A stored record with an id."""
 
     _called: ClassVar[str] = "document"  # in messages
 
     @property
     def id(self) -> str:
-        """sha256 (hex) of the canonical JSON of this record: same content, same id."""
+        """sha256 (hex) of the canonical JSON of this record."""
         return hashlib.sha256(canonical_json(self.model_dump(mode="json"))).hexdigest()
 
     def to_json(self, *, indent: int | None = None) -> str:
-        """One JSON object; `from_json` gives back an equal record."""
+        """One JSON object, for `from_json`."""
         return self.model_dump_json(indent=indent)
 
     @classmethod
@@ -127,7 +126,7 @@ class Document(Record):
 
 
 class Caption(Document):
-    """The result of an interview: three captions and everything needed to trace or resume it."""
+    """The result of an interview: three captions, and the data to trace or resume it."""
 
     _called: ClassVar[str] = "caption"
 
@@ -138,7 +137,7 @@ class Caption(Document):
     plain: str = ""  # the backend's caption without any instruction
     opening: str = ""  # its answer to the opening question
     summary: str = ""  # what the questioner wrote from the certain turns
-    truncated: bool = False  # one of these three, or an answer, was cut at the token limit
+    truncated: bool = False  # one of these three, or an answer, reached the token limit
     dialogue: Dialogue = Dialogue()
     vision: dict[str, str] = Field(default_factory=dict)  # VisionBackend.describe()
     questioner: dict[str, str] = Field(default_factory=dict)
@@ -150,12 +149,12 @@ class Caption(Document):
 
     @property
     def text(self) -> str:
-        """The best caption there is: the summary, else the opening answer, else the plain caption."""
+        """The best available caption: the summary, the opening answer, or the plain caption."""
         return self.summary or self.opening or self.plain
 
     @property
     def run_key(self) -> str:
-        """What `run_key()` gave before this interview began."""
+        """The `run_key()` of this interview's inputs."""
         return run_key(
             picture_sha256=self.picture.sha256,
             vision=self.vision,
@@ -166,57 +165,57 @@ class Caption(Document):
 
 
 class ToolCall(Record):
-    """Something a language model had done by a tool while it worked on an answer."""
+    """A tool call that a language model made for an answer."""
 
     tool: str
     arguments: dict[str, Any] = Field(default_factory=dict)
-    result: str = ""  # as the model got it
+    result: str = ""  # as passed to the model
     failed: bool = False
     seconds: float = 0.0
 
 
 class TokenUsage(Record):
-    """Calls of a language model and the tokens they took, those of failed and repeated calls included."""
+    """Calls of a language model and their tokens, including failed and repeated calls."""
 
     calls: int = 0
     failed: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
-    guessed: int = 0  # calls whose tokens were not counted by the provider, so that they are a guess
+    guessed: int = 0  # calls whose tokens are estimated, since the provider does not count them
 
     @property
     def tokens(self) -> int:
-        """Read and written."""
+        """Input and output tokens."""
         return self.input_tokens + self.output_tokens
 
     def __add__(self, other: TokenUsage) -> TokenUsage:
         return TokenUsage(**{name: getattr(self, name) + getattr(other, name) for name in TokenUsage.model_fields})
 
     def cost(self, price_in: float | None, price_out: float | None) -> float | None:
-        """At these prices for a million tokens; None without prices."""
+        """The cost at these prices per million tokens; None without prices."""
         if price_in is None and price_out is None:
             return None
         return (self.input_tokens * (price_in or 0.0) + self.output_tokens * (price_out or 0.0)) / 1e6
 
 
 class ChatTurn(Record):
-    """One thing a person said, and the answer."""
+    """A user's message and the answer."""
 
-    question: str  # as it was put to the model
+    question: str  # as sent to the model
     answer: str
-    pictures: tuple[PictureInfo, ...] = ()  # that came up right before the question
-    task: str | None = None  # the ready prompt that was used
-    status: Status = "complete"  # "stopped": the answer is what had been said until then
-    truncated: bool = False  # the answer was cut at the token limit
+    pictures: tuple[PictureInfo, ...] = ()  # added right before the question
+    task: str | None = None  # name of the prompt preset
+    status: Status = "complete"  # "stopped": the answer is incomplete
+    truncated: bool = False  # the answer reached the token limit
     options: dict[str, Any] = Field(default_factory=dict)  # max_new_tokens, temperature, top_p, seed
     calls: tuple[ToolCall, ...] = ()
-    notices: tuple[str, ...] = ()  # what the person was told, such as that the oldest turns were left out
-    usage: TokenUsage | None = None  # of the language model, where one answered; its tools' interviews too
+    notices: tuple[str, ...] = ()  # for the user, such as that the oldest turns were dropped
+    usage: TokenUsage | None = None  # of the language model and its tools' interviews, if any
     seconds: float = 0.0
 
 
 class Chat(Document):
-    """A conversation of a person with a model about pictures: everything needed to read or repeat it."""
+    """A conversation of a user with a model about pictures."""
 
     _called: ClassVar[str] = "chat"
 
@@ -224,14 +223,14 @@ class Chat(Document):
     kind: Literal["chat", "ask"] = "chat"  # "ask": a language model with tools answered
     turns: tuple[ChatTurn, ...] = ()
     vision: dict[str, str] = Field(default_factory=dict)  # VisionBackend.describe()
-    assistant: dict[str, str] = Field(default_factory=dict)  # the language model, where kind is "ask"
+    assistant: dict[str, str] = Field(default_factory=dict)  # the language model, if kind is "ask"
     options: dict[str, Any] = Field(default_factory=dict)
     seed: int | None = None
     created: datetime = Field(default_factory=lambda: datetime.now(UTC))
 
     @property
     def pictures(self) -> tuple[PictureInfo, ...]:
-        """All pictures, in the order in which they came up."""
+        """All pictures, in order of appearance."""
         return tuple(picture for turn in self.turns for picture in turn.pictures)
 
     @property
@@ -241,6 +240,6 @@ class Chat(Document):
 
     @property
     def run_key(self) -> str:
-        """The same for a chat however long it has grown, and for no other one."""
+        """A key that stays the same while the chat grows."""
         parts = {"chat": self.created.isoformat(), "vision": _identity(self.vision), "seed": self.seed}
         return hashlib.sha256(canonical_json(parts)).hexdigest()

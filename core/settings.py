@@ -1,6 +1,6 @@
 """Settings from the environment: every variable is `INQUISIGHT_` and the field's name in capitals.
 
-Command-line options win over these; these win over the defaults. Nothing is read from files.
+Command-line options override them. Nothing is read from files.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PREFIX = "INQUISIGHT_"
 
 
 class Settings(BaseSettings):
-    """What a user may set once instead of typing it every time."""
+    """Settings that a user may set once instead of passing options."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", validate_default=False)
 
@@ -37,27 +37,27 @@ class Settings(BaseSettings):
     context: int = Field(default=1, ge=-1)
     """Earlier question-answer pairs shown to the vision backend; -1 means all."""
     seed: int | None = Field(default=None, ge=0, lt=2**32)
-    """Makes a run repeatable."""
+    """Random seed; makes a run repeatable."""
     max_pixels: int = Field(default=100_000_000, ge=1)
-    """Largest picture that is decoded, in pixels."""
+    """Largest picture to decode, in pixels."""
     timeout: float = Field(default=60.0, gt=0, allow_inf_nan=False)
-    """Seconds to wait for one answer of a remote model."""
+    """Timeout for one answer of a remote model, in seconds."""
     max_retries: int = Field(default=5, ge=0, le=100)
-    """Further tries after a failure that may pass by itself (connection, 408, 409, 429, 5xx)."""
+    """Retries after a transient error (connection, 408, 409, 429, 5xx)."""
     requests_per_second: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    """Upper limit for calls to a remote questioner; none by default."""
+    """Maximum rate of calls to a remote questioner; unlimited by default."""
     base_url: str | None = None
     """Address of an OpenAI-compatible server for `openai:`, ending in /v1 for most."""
     api_key: SecretStr | None = None
-    """Key for that address, or for OpenAI itself where it is not set; goes nowhere else (see `core.net.endpoints`)."""
+    """Key for that address, or for OpenAI if that is not set; sent nowhere else (see `core.net.endpoints`)."""
     vision_base_url: str | None = None
-    """Address of the server of the vision model `openai:`, where it is another one than that of the questioner."""
+    """Address of the server of the vision model `openai:`, if it differs from the questioner's."""
     vision_api_key: SecretStr | None = None
-    """Key for that address, or for OpenAI itself where it is not set; goes nowhere else."""
+    """Key for that address, or for OpenAI if that is not set; sent nowhere else."""
     strict_plugins: bool = False
-    """A broken plugin stops the program instead of being reported."""
+    """Stop at a broken plugin instead of reporting it."""
     load_plugins: str | None = None
-    """Comma list of the third-party plugins to load; unset: all; empty: none but the built-ins."""
+    """Comma list of third-party plugins to load; unset: all; empty: none."""
 
     @model_validator(mode="before")
     @classmethod
@@ -100,11 +100,11 @@ def load_settings() -> Settings:
 
 @lru_cache(maxsize=1)
 def get_settings() -> Settings:
-    """The settings of this process, read once. `get_settings.cache_clear()` forgets them."""
+    """The settings of this process, read once; `get_settings.cache_clear()` resets them."""
     return load_settings()
 
 
 def _environment(name: str) -> str:
-    """The variable as the user wrote it; names count in any case, as for pydantic-settings."""
-    wanted = f"{PREFIX}{name}".lower()
-    return next((value for key, value in os.environ.items() if key.lower() == wanted), "")
+    """The value of a variable; names are case-insensitive, as for pydantic-settings."""
+    variable = f"{PREFIX}{name}".lower()
+    return next((value for key, value in os.environ.items() if key.lower() == variable), "")

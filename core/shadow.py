@@ -1,7 +1,7 @@
-"""Explain when another distribution's packages hide ours.
+"""Detect that another distribution's packages shadow ours.
 
-`agents` and `core` are common names, and Python takes the first one on its path. Without this check
-the user sees an ImportError about an unrelated module. Both the commands and `import inquisight` make it.
+`agents` and `core` are common names, and Python imports the first one on its path. Without this check the user sees an
+ImportError about an unrelated module. The commands and `import inquisight` run it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _HERE = Path(__file__).resolve().parent.parent
 
 
 def shadowing() -> dict[str, str]:
-    """Return the name of each of our packages that another one hides, with the other one's path."""
+    """Our packages that others shadow, with the paths of the others."""
     hidden: dict[str, str] = {}
     for package in PACKAGES:
         found = _location(package)
@@ -27,7 +27,7 @@ def shadowing() -> dict[str, str]:
 
 
 def check_not_shadowed() -> None:
-    """Raise InquisightError when a foreign `agents`, `ui`, ... would be imported instead of ours."""
+    """Raise InquisightError if a foreign `agents`, `ui`, ... would be imported instead of ours."""
     for package, where in shadowing().items():
         raise InquisightError(
             f"the package '{package}' that Python finds is not Inquisight's but another one, in "
@@ -37,7 +37,7 @@ def check_not_shadowed() -> None:
 
 
 def _location(package: str) -> Path | None:
-    """Find the folder or file that `import package` would load, without importing it."""
+    """The folder or file that `import package` would load."""
     loaded = sys.modules.get(package)
     try:
         spec = getattr(loaded, "__spec__", None) or importlib.util.find_spec(package)
@@ -46,7 +46,7 @@ def _location(package: str) -> Path | None:
     if spec is None:
         return None
     if spec.submodule_search_locations:
-        # A namespace package (no __init__.py) may span several folders; ours among them is enough.
+        # A namespace package (no __init__.py) may span several folders, ours among them.
         places = [Path(place).resolve() for place in spec.submodule_search_locations]
         return next((place for place in places if place.parent == _HERE), places[0] if places else None)
     return Path(spec.origin).resolve() if spec.origin else None

@@ -1,11 +1,11 @@
-"""No new calls: after an error that any other call would meet, or once a person wants no more.
+"""Prevent new calls of models after an error that all calls would meet, or when the user stops.
 
     halt = Halt()
     with halting(halt):         # in each thread that makes calls
-        ask(model, messages)    # core.net.remote.retrying raises CalledOff instead of beginning once `halt` is set
+        ask(model, messages)    # core.net.remote.retrying raises CalledOff once `halt` is set
 
-What calls a server asks `current_halt()` before each request, also before one that is tried again. A pool makes a
-`Halt(current_halt())` for its threads: it is set along with the one around it.
+Code that calls a server checks `current_halt()` before each request and retry. A pool creates a `Halt(current_halt())`
+for its threads, which is set together with the outer one.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ T = TypeVar("T")
 
 
 class CalledOff(KeyboardInterrupt):
-    """A call was not begun because its halt was set: an interruption to whoever drives a model, not a failure."""
+    """A call was not started because its halt was set; an interruption, not a failure."""
 
 
 class Halt(threading.Event):
-    """Set once nothing new may begin, by anybody, from any thread; `reason` is the first error that it was set for."""
+    """An event that is set when no new call may start; `reason` is the first error it was set for."""
 
     def __init__(self, around: threading.Event | None = None) -> None:
         super().__init__()
@@ -39,11 +39,11 @@ class Halt(threading.Event):
                 around._within.add(self)
 
     def is_set(self) -> bool:
-        """Also where the one around it is set."""
+        """Whether this halt or an outer one is set."""
         return super().is_set() or (self._around is not None and self._around.is_set())
 
     def set(self, reason: BaseException | None = None) -> None:
-        """Let nothing more begin, and wake those who wait for their turn."""
+        """Prevent new calls and wake waiting threads."""
         with self._guard:
             self.reason = self.reason or reason
             within = list(self._within)
@@ -56,13 +56,13 @@ _current: ContextVar[threading.Event | None] = ContextVar("halt", default=None)
 
 
 def current_halt() -> threading.Event | None:
-    """The halt of the work that this thread does; None where there is none."""
+    """The halt of this thread's work, if any."""
     return _current.get()
 
 
 @contextmanager
 def halting(halt: threading.Event) -> Iterator[None]:
-    """Calls made in here begin only while `halt` is not set."""
+    """Let calls in this block start only while `halt` is not set."""
     token = _current.set(halt)
     try:
         yield
@@ -71,7 +71,7 @@ def halting(halt: threading.Event) -> Iterator[None]:
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """Run `work` in a thread. After a cancellation, no further call of a model begins in it."""
+    """Run `work` in a thread; after a cancellation it starts no further call of a model."""
     halt = Halt(current_halt())
 
     def run() -> T:

@@ -1,12 +1,11 @@
-"""What the interview wants from a questioner, in words a program can read.
+"""The interview's request to a questioner as data.
 
-The prompt says it in English, which is all a language model needs. The same request also rides on
-the last message as `additional_kwargs={"inquisight": {...}}`, so that a questioner that is no
-language model (`scripted`, a rule-based plugin, a test double) need not parse anybody's prose.
-Chat providers drop unknown `additional_kwargs`, so nothing of it leaves the machine.
+The prompt states the request in English for language models. The last message also carries it as
+`additional_kwargs={"inquisight": {...}}`, for questioners that are no language models (`scripted`, a rule-based plugin,
+a test double). Chat providers drop unknown `additional_kwargs`, so it does not leave the machine.
 
     HumanMessage(text, additional_kwargs=Task("question", turns).to_kwargs())
-    Task.from_kwargs(message.additional_kwargs)   # None where no task rides on the message
+    Task.from_kwargs(message.additional_kwargs)   # None if the message carries no task
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ SUMMARY: Final[Literal["summary"]] = "summary"
 TaskName = Literal["question", "summary"]
 
 NOTHING_NEW: Final = "Nothing new to ask."
-"""What a questioner says instead of a question when it has no further one. Empty content means the same."""
+"""A questioner's reply if it has no further question; an empty reply means the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskTurn:
-    """One question and its answer; `sure` is False where the summary may not rest on it."""
+    """One question and its answer; `sure` is False if the summary may not use it."""
 
     question: str
     answer: str
@@ -46,13 +45,12 @@ class TaskTurn:
 class Task:
     """One request to a questioner.
 
-    `turns` are all turns so far, uncertain ones included, oldest first. `refused` are questions that
-    were proposed for this round already and turned down as repetitions. `language` is the language
-    the summary is wanted in (any name or tag the user gave); None means English.
+    `turns` are all turns so far, uncertain ones included, oldest first. `refused` are questions of this round that were
+    rejected as repetitions. `language` is the language of the summary (any name or tag); None means English.
 
-    `frames` are those of a video that may be asked about, as (number, seconds); empty where the talk is about a
-    picture. A question then begins with "Frame N: ", as those of `turns` do, and a summary tells what happens in the
-    video without naming frames. The turns of a video's last summary are "Scene N, 0:00 to 0:12:" and what was told.
+    `frames` are the frames of a video that may be asked about, as (number, seconds); empty for a picture. Questions
+    about a video start with "Frame N: ", and a summary describes the video without naming frames. The turns of a
+    video's last summary are "Scene N, 0:00 to 0:12:" and the summary of that scene.
     """
 
     name: TaskName
@@ -76,7 +74,7 @@ class Task:
         return cls(name, plain, language, tuple(refused), tuple(frames))
 
     def to_kwargs(self) -> dict[str, Any]:
-        """`additional_kwargs` for the last message: plain JSON values only, so that messages can be stored."""
+        """`additional_kwargs` for the last message, as plain JSON values."""
         turns = [{"question": turn.question, "answer": turn.answer, "sure": turn.sure} for turn in self.turns]
         body: dict[str, Any] = {KEY_TASK: self.name, KEY_TURNS: turns}
         if self.language:
@@ -89,7 +87,7 @@ class Task:
 
     @classmethod
     def from_kwargs(cls, additional_kwargs: Mapping[str, Any]) -> Task | None:
-        """Read what `to_kwargs` wrote; None where there is no task, or one of an unknown name."""
+        """Read what `to_kwargs` wrote; None if there is no task or its name is unknown."""
         body = additional_kwargs.get(KEY)
         if not isinstance(body, Mapping) or body.get(KEY_TASK) not in (QUESTION, SUMMARY):
             return None
@@ -104,6 +102,6 @@ class Task:
 
 
 def is_nothing_new(text: str) -> bool:
-    """Whether a questioner's reply says that it has no further question (empty, or `NOTHING_NEW`)."""
+    """Whether a questioner's reply means that it has no further question (empty, or `NOTHING_NEW`)."""
     words = re.sub(r"[\W_]+", " ", text).strip().casefold()
     return not words or words == re.sub(r"[\W_]+", " ", NOTHING_NEW).strip().casefold()

@@ -5,8 +5,7 @@
     class TestMine(VisionBackendTests):
         spec = "mine"          # what a user would write after --vision
 
-They check what everything else in Inquisight relies on. Needs pytest, and is the only module of
-`core` that does.
+They check what the rest of Inquisight relies on. This is the only module of `core` that needs pytest.
 """
 
 from __future__ import annotations
@@ -31,20 +30,20 @@ from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, V
 def make_picture(
     width: int = 64, height: int = 48, colour: tuple[int, int, int] = (200, 30, 30), name: str = "test picture"
 ) -> Picture:
-    """A real Picture of one colour, through the real decoder."""
+    """A Picture of one colour, decoded from a PNG."""
     buffer = io.BytesIO()
     Image.new("RGB", (width, height), colour).save(buffer, "PNG")
     return open_picture(buffer.getvalue(), name=name)
 
 
 class VisionBackendTests:
-    """What every vision backend must do. Set `spec`; override `make_backend` to build it otherwise."""
+    """Tests for every vision backend. Set `spec`, or override `make_backend`."""
 
     spec: ClassVar[str] = ""
     question: ClassVar[str] = "What colour is it?"
 
     def make_backend(self) -> VisionBackend:
-        """The backend under test, by default through the registry as a user would get it."""
+        """The backend under test, by default from the registry."""
         return get_registry().create_vision(self.spec)
 
     @pytest.fixture(scope="class")
@@ -56,7 +55,7 @@ class VisionBackendTests:
         backend.close()
 
     def ask(self, image: EncodedImage, question: str | None = None, **fields: Any) -> VisualQuestion:
-        """A question with greedy decoding, so that answers can be compared."""
+        """A question with greedy decoding."""
         return VisualQuestion(image, question or self.question, options=GenerationOptions(max_new_tokens=20), **fields)
 
     def test_is_a_vision_backend(self, backend: VisionBackend) -> None:
@@ -68,7 +67,7 @@ class VisionBackendTests:
         assert isinstance(backend.follows_instructions, bool) and isinstance(backend.streams, bool)
         assert isinstance(backend.max_images, int) and backend.max_images >= 1
         assert isinstance(backend.interleaves, bool)
-        assert backend.max_images > 1 or not backend.interleaves, "a picture at a later turn is a second one"
+        assert backend.max_images > 1 or not backend.interleaves, "a picture at a later turn is a second picture"
         assert backend.languages and all(isinstance(language, str) for language in backend.languages)
 
     def test_registered_capabilities_are_true(self, backend: VisionBackend) -> None:

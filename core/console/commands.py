@@ -10,7 +10,7 @@ from core.errors import RegistryError
 
 @dataclass(frozen=True)
 class Commands:
-    """What a typer app holds, so that a plugin's additions can be checked and taken back."""
+    """The commands of a typer app, to check and undo a plugin's additions."""
 
     commands: list[Any]
     groups: list[Any]
@@ -18,17 +18,17 @@ class Commands:
 
     @classmethod
     def of(cls, cli: Any) -> Commands:
-        """What `cli` holds now."""
+        """The current commands of `cli`."""
         return cls(list(cli.registered_commands), list(cli.registered_groups), cli.registered_callback)
 
     def restore(self, cli: Any) -> None:
-        """Make `cli` hold this again."""
+        """Reset `cli` to these commands."""
         cli.registered_commands[:] = self.commands
         cli.registered_groups[:] = self.groups
         cli.registered_callback = self.callback
 
     def check(self, cli: Any) -> None:
-        """Raise RegistryError where a name is taken since, or the app itself was changed."""
+        """Raise RegistryError if a name exists twice or the app's callback was replaced."""
         if cli.registered_callback is not self.callback:
             raise RegistryError("it replaces the callback of the command line; it may only add commands")
         names = [_command_name(info) for info in (*cli.registered_commands, *cli.registered_groups)]

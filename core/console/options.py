@@ -15,7 +15,7 @@ import typer
 
 
 def whole_number(text: str) -> int:
-    """An option's value; typer's own message would not say which value it did not like."""
+    """An integer option; typer's own message does not name the value."""
     try:
         return int(text)
     except ValueError:

@@ -1,10 +1,10 @@
-"""A process of this machine in a file, so that it can be found again: never another one that got its number later.
+"""Identify a process in a file and find it again, never another process that later got the same id.
 
-    write_json(file, {**describe_process(), ...})   # by the process itself, or by who started it
+    write_json(file, {**describe_process(), ...})   # by the process itself, or by its parent
     if is_running(read_json(file)): ...
     ask_to_end(read_json(file))                     # SIGTERM
 
-A number alone is trusted nowhere: the system gives it to the next process. Start time and command have to fit as well.
+The system reuses process ids, so start time and command have to match as well.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     import psutil
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-ACCURACY: Final = 1.0  # seconds; clocks are set a little now and then
-LOOKS: Final = 200  # at a process that is being started
-PAUSE: Final = 0.005  # seconds between two of them
+ACCURACY: Final = 1.0  # seconds; clocks are adjusted now and then
+ATTEMPTS: Final = 200  # at reading the command line of a starting process
+PAUSE: Final = 0.005  # seconds between attempts
 
 
 def describe_process(pid: int | None = None) -> dict[str, Any]:
@@ -98,20 +98,20 @@ def _find(record: Mapping[str, Any]) -> psutil.Process | None:
 
 
 def _started(process: psutil.Process) -> float:
-    """Seconds after the machine's start, which stay the same when its clock is set."""
+    """Seconds since boot, which do not change when the clock is set."""
     import psutil
 
     return float(process.create_time() - psutil.boot_time())
 
 
 def _command(process: psutil.Process) -> str:
-    """A digest of the command line: it may name what others who can read the file need not know."""
+    """A digest of the command line, which may contain private values."""
     import psutil
 
     words = process.cmdline()
-    for _ in range(LOOKS):
+    for _ in range(ATTEMPTS):
         if words or process.status() == psutil.STATUS_ZOMBIE:
             break
-        time.sleep(PAUSE)  # one that is just being started has none yet
+        time.sleep(PAUSE)  # a starting process has none yet
         words = process.cmdline()
     return hashlib.sha256("\0".join(words).encode("utf-8", "surrogateescape")).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Keeps standard error for our own lines, where model libraries write warnings and progress bars."""
+"""Suppress warnings and progress bars of model libraries on standard error."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ import warnings
 
 
 def debugging() -> bool:
-    """Whether tracebacks and everything that libraries say are wanted: INQUISIGHT_DEBUG=1."""
+    """Whether tracebacks and library output are enabled: INQUISIGHT_DEBUG=1."""
     return os.environ.get("INQUISIGHT_DEBUG", "").strip().lower() in {"1", "true", "yes", "on"}
 
 
 def hush_libraries() -> None:
-    """To be called by a command before it imports a model library; does nothing while `debugging()`.
-
-    A variable that the user has set stays as it is.
-    """
+    """Silence model libraries before their import, unless `debugging()`. Variables that the user has set are kept."""
     if debugging():
         return
     warnings.simplefilter("ignore")

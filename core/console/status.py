@@ -7,7 +7,7 @@ from typing import TextIO
 
 
 class Status:
-    """One line of progress on standard error that rewrites itself; nothing at all where that is no terminal."""
+    """One line of progress on standard error that overwrites itself; no output if that is no terminal."""
 
     def __init__(self, stream: TextIO | None = None, prefix: str = "") -> None:
         self.stream = stream if stream is not None else sys.stderr

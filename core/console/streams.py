@@ -1,7 +1,7 @@
-"""Standard output and error: UTF-8 into pipes and files, and visible escapes where a terminal lacks a character.
+"""Set up standard output and error: UTF-8 in pipes and files, escapes for characters that a terminal lacks.
 
-A lone surrogate (a file name that is not UTF-8) and what a terminal cannot show become `\\uXXXX`, in pairs where JSON
-has pairs, so that JSON stays JSON. Line ends are `\\n` in pipes and files on every system.
+Lone surrogates (file names that are not UTF-8) and missing characters become `\\uXXXX`, in surrogate pairs as in JSON.
+Line ends in pipes and files are `\\n` on every system.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ EXIT_PIPE: Final = 141  # 128 + SIGPIPE, as shells report it
 _ERRORS: Final = "inquisight.escape"
 
 
-class _Noting(io.FileIO):
-    """A file that remembers that it could not be written: Python forgets what it could not write."""
+class _RecordingFile(io.FileIO):
+    """A file that records its last write error, which Python discards."""
 
     failed: OSError | None = None
 
@@ -34,16 +34,16 @@ class _Noting(io.FileIO):
 
 
 def own_streams() -> None:
-    """`prepare_streams` for a process of ours, which can say later that standard output failed, and why."""
+    """`prepare_streams`, and record write errors of standard output for `output_error`."""
     prepare_streams()
     if sys.stdout is not None and not sys.stdout.isatty():
         with suppress(OSError, ValueError):
-            raw = io.BufferedWriter(_Noting(sys.stdout.fileno(), "wb", closefd=False))
+            raw = io.BufferedWriter(_RecordingFile(sys.stdout.fileno(), "wb", closefd=False))
             sys.stdout = io.TextIOWrapper(raw, "utf-8", _ERRORS, newline="\n")
 
 
 def prepare_streams() -> None:
-    """Set up the streams of this process; to be called before anything is written."""
+    """Set up the streams of this process before any output."""
     codecs.register_error(_ERRORS, _escape)
     for stream in (sys.stdout, sys.stderr):
         _reconfigure(stream, _ERRORS, newline="\n")
@@ -51,9 +51,9 @@ def prepare_streams() -> None:
 
 
 def finish_streams(code: int) -> int:
-    """Write what is still waiting; `code`, or another one where standard output cannot take it. One line says why."""
+    """Flush the streams and return the exit code: `code`, or another one if standard output failed."""
     if (error := output_error()) is not None:
-        _give_up(sys.stdout)
+        _discard(sys.stdout)
         if isinstance(error, BrokenPipeError):  # `inquisight history | head`: the reader has enough
             code = EXIT_PIPE
         else:
@@ -63,13 +63,13 @@ def finish_streams(code: int) -> int:
         if sys.stderr is not None:
             sys.stderr.flush()
     except (OSError, ValueError):
-        _give_up(sys.stderr)
+        _discard(sys.stderr)
         code = code or EXIT_OUTPUT
     return code
 
 
 def output_error() -> OSError | None:
-    """Why standard output could not be written; None where all is well so far."""
+    """The write error of standard output, if any."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -84,7 +84,7 @@ def _say(line: str) -> None:
     try:
         print(printable(line, None), file=sys.stderr, flush=True)
     except (OSError, ValueError):
-        _give_up(sys.stderr)
+        _discard(sys.stderr)
 
 
 def _reconfigure(stream: Any, errors: str, **more: str) -> None:
@@ -96,8 +96,8 @@ def _reconfigure(stream: Any, errors: str, **more: str) -> None:
         stream.reconfigure(encoding="utf-8", errors=errors, **more)
 
 
-def _give_up(stream: Any) -> None:
-    """Let what is left go nowhere; Python would complain of it again at its end."""
+def _discard(stream: Any) -> None:
+    """Redirect a failed stream to /dev/null, so that Python does not report it again at exit."""
     try:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
@@ -107,7 +107,7 @@ def _give_up(stream: Any) -> None:
 
 
 def _escape(error: UnicodeError) -> tuple[str, int]:
-    """Codec error handler: `\\uXXXX` for each UTF-16 unit of what cannot be encoded."""
+    """Codec error handler: `\\uXXXX` for each UTF-16 unit that cannot be encoded."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")

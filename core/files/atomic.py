@@ -1,7 +1,6 @@
-"""Write files whole or not at all: after a kill or a full disk there is the old file or the new one.
+"""Write files atomically: after a kill or a full disk there is the old file or the new one.
 
-A new file gets the mode that the system gives to new files: it is opened as any other, so that the process-wide umask
-need not be read, which would change it for other threads.
+A new file gets the default mode by being opened normally. Reading the umask would change it for other threads.
 """
 
 from __future__ import annotations
@@ -25,12 +24,11 @@ def replacing(
     part: str | None = None,
     sync: bool = True,
 ) -> Iterator[BinaryIO]:
-    """A binary file that takes the place of `path` when the block ends well, and is gone otherwise.
+    """A binary file that replaces `path` if the block succeeds, and is deleted otherwise.
 
-    `failed` makes the error for one line of text, which names the file and the cause. With `taken` the file must be
-    new, and this is what to do where it is not. `part` is the name meanwhile,
-    beside `path`: with a fixed one a later run writes over what a kill left, but only one process may write at a time.
-    `sync` waits for the disk.
+    `failed` makes the error from a line with the file and the cause. With `taken` the file must be new; it is the way
+    out otherwise. `part` is the temporary name: a later run overwrites a fixed one after a kill, but only one process
+    may write at a time. `sync` waits for the disk.
     """
     growing = path.with_name(part or f".{path.name[:40]}-{secrets.token_hex(4)}.part")
     flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0) | (os.O_TRUNC if part else os.O_EXCL)
@@ -54,7 +52,7 @@ def replacing(
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a new name in `folder` survive a loss of power. Windows and some file systems cannot be asked."""
+    """Sync the names in `folder` to the disk, where the system supports it."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

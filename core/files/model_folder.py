@@ -109,6 +109,19 @@ def is_pointer(file: Path) -> bool:
         return False
 
 
+def read_json(file: Path, way_out: str = "fetch or convert the model again") -> dict[str, Any]:
+    """The JSON object in `file`. Raises BackendError."""
+    try:
+        value = json.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        raise BackendError(f"{printable(file.parent)} has no {file.name}; {way_out}.") from None
+    except (OSError, ValueError):
+        raise BackendError(f"{printable(file)} cannot be read as JSON; {way_out}.") from None
+    if not isinstance(value, dict):
+        raise BackendError(f"{printable(file)} holds no JSON object; {way_out}.")
+    return value
+
+
 def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
     """Shapes of the tensors in a safetensors file, from its header. Raises BackendError."""
     from safetensors import SafetensorError, safe_open
@@ -334,7 +347,6 @@ def _listed(names: list[str]) -> str:
 def _json(file: Path) -> dict[str, Any]:
     """The JSON object in `file`; empty if there is none."""
     try:
-        value = json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError):
+        return read_json(file)
+    except BackendError:
         return {}
-    return value if isinstance(value, dict) else {}

@@ -1,4 +1,4 @@
-"""A file that a command writes because it was asked to: checked before the work, whole or not at all at its end."""
+"""Output files of commands: checked before the work starts and written atomically."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from core.files.atomic import replacing
 
 
 def check_output(path: Path, *, overwrite: bool) -> None:
-    """Raise UsageError before any work where a file could not be written at the end."""
+    """Raise UsageError if `path` cannot be written."""
     shown = f"'{printable(path)}'"
     if path.is_dir():
         raise UsageError(f"{shown} is a folder; name a file in it")
@@ -25,5 +25,5 @@ def check_output(path: Path, *, overwrite: bool) -> None:
 
 
 def whole(path: Path, *, overwrite: bool) -> AbstractContextManager[BinaryIO]:
-    """A binary file that becomes `path` when the block ends well, and is gone otherwise. Raises UsageError."""
+    """A binary file that becomes `path` if the block succeeds. Raises UsageError."""
     return replacing(path, UsageError, taken="" if overwrite else "add --overwrite to replace it")

@@ -1,4 +1,4 @@
-"""Paths as they are written in lists and tables: relative to the file that names them, sometimes in Windows' way."""
+"""Resolve paths in lists and tables: relative to the file that contains them, also in Windows notation."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ import os
 
 
 def located(folder: str, name: str) -> str:
-    """The path that a list or table in `folder` names; a web address stays what it is.
+    """The path of `name` in a list or table in `folder`; a web address stays unchanged.
 
-    Where there is no such file, a name with backslashes is tried with slashes, and one that is not UTF-8 as
-    Windows-1252. Where that is no file either, the name stays as it was written.
+    If there is no such file, backslashes are tried as slashes, and a name that is not UTF-8 as Windows-1252.
     """
     if "://" in name:
         return name
     path = os.path.join(folder, name)
-    others = list(_other_ways(name))
+    others = list(_alternatives(name))
     if others and not os.path.lexists(path):
         found = (os.path.join(folder, other) for other in others)
         return next((other for other in found if os.path.lexists(other)), path)
     return path
 
 
-def _other_ways(name: str) -> list[str]:
-    """How else a name may be meant."""
+def _alternatives(name: str) -> list[str]:
+    """Other readings of a name."""
     names = [name]
     if any("\udc80" <= letter <= "\udcff" for letter in name):
         raw = name.encode("utf-8", "surrogateescape")
@@ -33,7 +32,7 @@ def _other_ways(name: str) -> list[str]:
 
 
 def why_missing(path: str) -> str:
-    """What may be wrong with a path that does not exist, to follow "does not exist"; empty where nothing is odd."""
+    """The likely reason why a path does not exist, to follow "does not exist"; may be empty."""
     if os.sep == "/" and "\\" in path:
         return " (it is written with backslashes, as on Windows; write / instead)"
     if any("\udc80" <= letter <= "\udcff" for letter in path):

@@ -1,4 +1,4 @@
-"""The description beside the picture: `photo.jpg` -> `photo.txt`, as training tools expect it."""
+"""Write a description beside its picture, `photo.jpg` -> `photo.txt`, as training tools expect."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from core.files.atomic import replacing
 
 
 class SidecarError(InquisightError):
-    """A description cannot be written beside its picture."""
+    """A sidecar file cannot be written."""
 
     exit_code = 2
 
 
 def sidecar_of(source: str) -> Path:
-    """Where the description of the picture `source` goes; never onto a picture that is called .txt itself."""
+    """The sidecar of the picture `source`; never the picture itself, if that is named .txt."""
     path = Path(source)
     return path.with_name(f"{path.name}.txt") if path.suffix.lower() == ".txt" else path.with_suffix(".txt")
 
 
 def check_sidecars(sources: Iterable[str], *, overwrite: bool) -> None:
-    """Raise UsageError or SidecarError before any work where a sidecar could not be written at the end."""
+    """Raise UsageError or SidecarError if a sidecar cannot be written."""
     taken: dict[Path, str] = {}
     for source in sources:
         if source == "-":
@@ -44,6 +44,6 @@ def check_sidecars(sources: Iterable[str], *, overwrite: bool) -> None:
 
 
 def write_sidecar(path: Path, text: str, *, overwrite: bool) -> None:
-    """Write `text` whole or not at all. Raises SidecarError."""
+    """Write `text` atomically. Raises SidecarError."""
     with replacing(path, SidecarError, taken="" if overwrite else "add --overwrite to replace it") as file:
         file.write(f"{text}\n".encode("utf-8", errors="backslashreplace"))

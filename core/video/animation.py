@@ -15,14 +15,13 @@ from core.images.salvage import without_metadata
 from core.video.base import Video, VideoError, VideoLimits
 
 MAX_BYTES: Final = 200_000_000
-MAX_WORK: Final = 20_000_000_000  # pixels of all frames together: each is decoded in turn, whatever was chosen
-# Shorter ones are shown for a tenth of a second by every browser.
-SHORTEST: Final = 0.02
-USUAL: Final = 0.1
+MAX_WORK: Final = 20_000_000_000  # pixels of all frames together, since all are decoded
+SHORTEST: Final = 0.02  # seconds; browsers show frames with shorter durations for `DEFAULT`
+DEFAULT: Final = 0.1
 
 
 class Animation(Video):
-    """An animated picture. Each frame builds on the one before, so all are decoded and only the chosen ones kept."""
+    """An animated picture. Each frame depends on the previous one, so all are decoded."""
 
     def __init__(self, path: Path, source: str, sha256: str, limits: VideoLimits, kind: str) -> None:
         super().__init__(path, source, sha256, limits)
@@ -49,7 +48,7 @@ class Animation(Video):
         self._check_length()
 
     def _opened(self) -> Any:
-        # Not Image.open, which would guess the format and warn on standard error.
+        # Image.open would detect the format and print warnings.
         Image.init()
         return Image.OPEN[self.kind][0](BytesIO(self._data), printable(self.source))
 
@@ -78,14 +77,14 @@ class Animation(Video):
                 break
             times.append(now)
             shown = float(image.info.get("duration") or 0) / 1000
-            now += shown if shown >= SHORTEST else USUAL
+            now += shown if shown >= SHORTEST else DEFAULT
         self.times, self.end = times, now
         self.keys = [0]
 
     def pictures(self, numbers: Sequence[int]) -> Iterator[tuple[int, Picture]]:
-        wanted = set(numbers)
-        for number, image in self._frames(last=max(wanted, default=-1)):
-            if number in wanted:
+        requested = set(numbers)
+        for number, image in self._frames(last=max(requested, default=-1)):
+            if number in requested:
                 size = self._fitting(*image.size)
                 shown = image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
                 yield number, self._picture(shown, number)

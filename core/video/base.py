@@ -1,4 +1,4 @@
-"""An opened video: its frames by number and time, its limits; the decoders are subclasses."""
+"""The interface of an opened video: frames by number and time, and limits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from PIL import Image
@@ -20,14 +19,14 @@ from core.records import PictureInfo
 
 
 class VideoError(InquisightError):
-    """A video that cannot be used: missing, damaged, too long, or not a video."""
+    """An unusable video: missing, damaged, too long, or not a video."""
 
     exit_code = 2
 
 
 @dataclass(frozen=True, slots=True)
 class VideoLimits:
-    """What is too much. Checked on what the file really holds, before frames are decoded."""
+    """Limits on the actual content of a video, checked before frames are decoded."""
 
     bytes: int = 32_000_000_000
     seconds: float = 6 * 3600.0
@@ -35,11 +34,11 @@ class VideoLimits:
     pixels: int = 100_000_000
     """Of one frame."""
     side: int = 1280
-    """Frames with a longer side than this are scaled down to it: no eye here looks closer, and memory stays flat."""
+    """Longer sides of frames are scaled down to this; no vision model uses more."""
 
 
 class Video(ABC):
-    """An opened video. Frames are numbered from 0 in the order in which they are shown."""
+    """An opened video. Frames are numbered from 0 in display order."""
 
     def __init__(self, path: Path, source: str, sha256: str, limits: VideoLimits) -> None:
         self.path, self.source, self.sha256, self.limits = path, source, sha256, limits
@@ -47,65 +46,60 @@ class Video(ABC):
         self.notes: list[str] = []
 
     times: Sequence[float]
-    """When each frame is shown, in seconds from the beginning; rising."""
+    """Display time of each frame in seconds, ascending."""
     keys: Sequence[int]
-    """Numbers of the frames that were stored whole."""
+    """Numbers of the key frames."""
     end: float
-    """When the last frame goes, in seconds."""
+    """End of the last frame in seconds."""
     width: int
-    """Pixels from left to right as shown: upright, with square pixels, not scaled down."""
+    """Pixels from left to right as displayed: upright, with square pixels, not scaled down."""
     height: int
 
     @abstractmethod
     def pictures(self, numbers: Sequence[int]) -> Iterator[tuple[int, Picture]]:
-        """The frames with these numbers, in rising order, each once. Only these are turned into pictures and kept.
+        """The frames with these numbers, in ascending order, each once.
 
-        A frame that is damaged gives way to the nearest good one. Raises VideoError where there is none.
+        A damaged frame is replaced by the nearest intact one. Raises VideoError if there is none.
         """
 
     @abstractmethod
     def changes(self, first: int = 0, last: int | None = None) -> Iterator[tuple[int, float]]:
-        """(frame, how much it differs from the one before: 0-1) of the frames from `first` to `last`, in rising order.
+        """(frame, scene score 0-1 against the previous one) from `first` to `last`, in ascending order.
 
-        Small copies are compared, and the first one scores 0.
-        FFmpeg's scene score: the smaller one of the mean difference and its own change, so that steady motion scores
-        low and a cut high (https://ffmpeg.org/ffmpeg-filters.html#select_002c-aselect). Raises VideoError.
+        FFmpeg's score of small copies: the smaller of the mean difference and its change, so that steady motion scores
+        low and a cut high (https://ffmpeg.org/ffmpeg-filters.html#select_002c-aselect). The first frame scores 0.
+        Raises VideoError.
         """
-
-    def close(self) -> None:  # noqa: B027 - most hold nothing open
-        """Let go of the file."""
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+    def __exit__(self, *error: object) -> None:  # noqa: B027
+        """Both decoders open the file only while they read it."""
 
     @cached_property
     def seconds(self) -> float:
-        """From the first frame's beginning to the last one's end."""
+        """Duration in seconds."""
         return max(0.0, self.end - self.times[0])
 
     def at(self, seconds: float) -> int:
-        """The frame that is shown at that time; the first one for any time before it."""
+        """The number of the frame displayed at that time; the first one for any earlier time."""
         return max(0, bisect_right(self.times, seconds) - 1)
 
     def info(self) -> PictureInfo:
-        """The record of this video as transcripts keep it."""
+        """The record of this video for transcripts."""
         count = "1 frame" if len(self.times) == 1 else f"{len(self.times)} frames"
         note = "; ".join([f"video of {clock(self.seconds, exact=True)}, {count}", *self.notes])
         return PictureInfo(sha256=self.sha256, source=self.source, width=self.width, height=self.height, note=note)
 
     def _picture(self, image: Image.Image, number: int) -> Picture:
-        """`image`, upright RGB, as the Picture of that frame; its sha256 is the video's, the frame's and the size's."""
+        """The upright RGB `image` as the Picture of a frame; its sha256 covers video, frame number and size."""
         name = f"{self.sha256}:{number}:{image.width}x{image.height}"
         shown = f"{self.source} at {clock(self.times[number], exact=True)}"
         return Picture(image=image, sha256=hashlib.sha256(name.encode()).hexdigest(), source=shown)
 
     def _fitting(self, width: int, height: int) -> tuple[int, int]:
-        """(width, height) scaled down to the limit of a side."""
+        """(width, height) scaled down to `VideoLimits.side`."""
         scale = min(1.0, self.limits.side / max(width, height))
         return max(1, round(width * scale)), max(1, round(height * scale))
 
@@ -136,7 +130,7 @@ class Video(ABC):
 
 
 def clock(seconds: float, *, exact: bool = False) -> str:
-    """ "1:02:03", "2:03" or, exact, "2:03.4"; what a player shows."""
+    """ "1:02:03" or "2:03", and "2:03.4" if `exact`."""
     if exact:
         tenths = round(max(0.0, seconds) * 10)
         whole, tenth = divmod(tenths, 10)

@@ -1,15 +1,14 @@
-"""The only place that opens a video: a path to its frames' times, and the frames that were chosen as Pictures.
+"""Open a video: the times of its frames, and selected frames as Pictures.
 
     with open_video("clip.mp4") as video:
-        video.times                                # when each frame is shown, in seconds
+        video.times                                # display time of each frame, in seconds
         for number, picture in video.pictures([0, 40, 80]):
             ...
 
-Opening reads the file once without decoding anything, so that times, length and key frames are what the file holds
-and not what its header says. Films are decoded by PyAV (`core.video.film`), GIF and animated WebP and PNG by Pillow
-(`core.video.animation`). Which decoder a file goes to is decided by its first bytes, never by FFmpeg's guessing:
-playlists and the like, which make FFmpeg open other files and addresses, do not get through. Decoders' own words are
-never shown.
+Opening reads all packets without decoding, so that times, length and key frames come from the content and not from the
+header. PyAV decodes films (`core.video.film`), Pillow decodes GIF and animated WebP and PNG (`core.video.animation`).
+The first bytes select the decoder, not FFmpeg's detection: playlists, which make FFmpeg open other files and addresses,
+are rejected. Messages of decoders are never shown.
 """
 
 from __future__ import annotations
@@ -30,16 +29,16 @@ SUFFIXES: Final = frozenset(
     ".mp4 .m4v .mov .webm .mkv .avi .mpg .mpeg .ts .m2ts .flv .wmv .ogv .3gp .gif .webp .apng".split()
 )
 _HEAD: Final = 4096
-_SURE: Final = SUFFIXES - {".gif", ".webp", ".apng", ".ts"}  # these may be still pictures, or program text
+_SURE: Final = SUFFIXES - {".gif", ".webp", ".apng", ".ts"}  # those may be still pictures or TypeScript
 _ISO_BOXES: Final = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
 _SOUNDS: Final = (b"ID3", b"fLaC", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xf1", b"\xff\xf9", b"#!AMR")
 _KNOWN: Final = "MP4, MOV, WebM, Matroska, AVI, MPEG, FLV, WMV, Ogg, GIF, animated WebP or PNG"
 
 
 def open_video(path: str | Path, *, limits: VideoLimits | None = None, name: str | None = None) -> Video:
-    """Look through a video file and check it; no frame is decoded but the first. `name` replaces the path in messages.
+    """Open and check a video file, decoding only its first frame. `name` replaces the path in messages.
 
-    Raises VideoError: one line for what is missing, empty, unreadable, no video, without pictures, or too large.
+    Raises VideoError if the file is missing, empty, unreadable, no video, without pictures, or too large.
     """
     limits = limits or VideoLimits()
     label = name or str(path)
@@ -49,7 +48,7 @@ def open_video(path: str | Path, *, limits: VideoLimits | None = None, name: str
         with file.open("rb") as opened:
             head = opened.read(_HEAD)
             opened.seek(0)
-            kind, reader = _sorted_out(head, quoted)
+            kind, reader = _detect(head, quoted)
             sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
     except OSError as error:
         raise VideoError(f"{quoted} cannot be read: {(error.strerror or 'unknown error').lower()}.") from None
@@ -64,9 +63,9 @@ def open_video(path: str | Path, *, limits: VideoLimits | None = None, name: str
 
 
 def find_videos(folder: str, left_out: LeftOut) -> list[str]:
-    """Every video below a folder, in order: by its name's suffix, or by its content. `left_out` counts the others.
+    """All videos below a folder, by suffix or content, sorted. `left_out` counts the other files.
 
-    Raises VideoError where there is none, and UsageError where the folder cannot be read.
+    Raises VideoError if there is none, and UsageError if the folder cannot be read.
     """
     found = []
     for entry in entries_below(folder, left_out):
@@ -85,7 +84,7 @@ def _is_video(entry: os.DirEntry[str]) -> bool:
         if not entry.is_file():
             return False
         with open(entry.path, "rb", buffering=0) as file:
-            _sorted_out(file.read(_HEAD), "")
+            _detect(file.read(_HEAD), "")
     except (OSError, VideoError):
         return False
     return True
@@ -115,8 +114,8 @@ def _checked_path(path: str, quoted: str, limits: VideoLimits) -> Path:
     return Path(path)
 
 
-def _sorted_out(head: bytes, quoted: str) -> tuple[str, str]:
-    """(what to call it, FFmpeg's name of the reader it goes to, or "pillow") by its first bytes."""
+def _detect(head: bytes, quoted: str) -> tuple[str, str]:
+    """(format name, FFmpeg's demuxer or "pillow") from the first bytes. Raises VideoError."""
     picture = sniff(head)
     if picture == "GIF" or (picture == "WEBP" and b"ANIM" in head[:64]) or (picture == "PNG" and b"acTL" in head):
         return picture, "pillow"
@@ -140,5 +139,5 @@ def _sorted_out(head: bytes, quoted: str) -> tuple[str, str]:
         if len(head) > offset + 2 * size and all(head[offset + step * size] == 0x47 for step in range(3)):
             return "MPEG", "mpegts"
     if head.startswith(_SOUNDS) or head[8:12] == b"WAVE":
-        raise VideoError(f"{quoted} holds sound only, no pictures; there is nothing to look at.")
+        raise VideoError(f"{quoted} has sound but no pictures; name a file with a video stream.")
     raise VideoError(f"{quoted} is not a video in a supported format ({_KNOWN}).")

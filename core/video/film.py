@@ -1,4 +1,4 @@
-"""MP4, WebM, Matroska and the like as a Video, decoded by PyAV (FFmpeg's libraries)."""
+"""MP4, WebM, Matroska and similar files as a Video, decoded by PyAV (FFmpeg's libraries)."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from core.images.picture import Picture
 from core.video.base import Video, VideoError, VideoLimits
 from core.video.scenes import pyav, scored, small_size
 
-EXACT: Final = 30_000  # frames; of longer videos only the key frames are compared, where encoders put cuts anyway
+EXACT: Final = 30_000  # frames; of longer videos only key frames are compared, since encoders put cuts there
 
-# How the rows of a display matrix (a, b, c, d; ISO 14496-12, 8.5.2) turn a frame: Pillow's word for the same.
+# Display matrix (a, b, c, d; ISO 14496-12, 8.5.2) -> Pillow's transposition.
 _TURNS: Final[dict[tuple[int, int, int, int], Image.Transpose | None]] = {
     (1, 0, 0, 1): None,
     (0, 1, -1, 0): Image.Transpose.ROTATE_270,
@@ -40,23 +40,23 @@ _SIDEWAYS: Final = (
 
 
 class Film(Video):
-    """A video file. Decoding a frame begins at the key frame before it; what is not wanted on the way is dropped."""
+    """A video file. Decoding of a frame starts at the key frame before it."""
 
     def __init__(self, path: Path, source: str, sha256: str, limits: VideoLimits, kind: str, reader: str) -> None:
         super().__init__(path, source, sha256, limits)
         self.kind, self.reader = kind, reader
         self._av = pyav()
         with self._opened() as (container, stream):
-            self._look_through(container, stream)
+            self._read_packets(container, stream)
         self._check_length()
         with self._opened() as (container, stream):
-            self._look_at_first(container, stream)
+            self._decode_first(container, stream)
 
     # --- opening ----------------------------------------------------------------------------------------------------
 
     @contextmanager
     def _opened(self) -> Iterator[tuple[Any, Any]]:
-        """(container, its video stream). The file is opened here and FFmpeg is told which reader to use."""
+        """(container, its video stream), opened with the detected demuxer."""
         try:
             with (
                 self.path.open("rb") as file,
@@ -71,7 +71,7 @@ class Film(Video):
             raise VideoError(f"{self.quoted} does not fit into memory; scale it down first.") from None
 
     def _stream(self, container: Any) -> Any:
-        """The first stream that moves: cover pictures of music do not."""
+        """The first video stream that is not a cover picture."""
         covers = self._av.stream.Disposition.attached_pic
         for stream in container.streams.video:
             if not stream.disposition & covers:
@@ -83,13 +83,13 @@ class Film(Video):
                 stream.thread_type = "AUTO"
                 return stream
         if container.streams.audio:
-            raise VideoError(f"{self.quoted} holds sound only, no pictures; there is nothing to look at.")
+            raise VideoError(f"{self.quoted} has sound but no pictures; name a file with a video stream.")
         raise VideoError(f"{self.quoted} is a {self.kind} file without a single frame; copy or export it again.")
 
-    def _look_through(self, container: Any, stream: Any) -> None:
-        """Read every packet's time and whether it stands alone; nothing is decoded."""
+    def _read_packets(self, container: Any, stream: Any) -> None:
+        """Read times and key frames from all packets, without decoding."""
         shown: dict[int, bool] = {}  # presentation time, in ticks: key frame?
-        entry: dict[int, int] = {}  # of key frames: where to seek to
+        entry: dict[int, int] = {}  # of key frames: the seek position
         last = (0, 0)
         try:
             for packet in container.demux(stream):
@@ -98,7 +98,7 @@ class Film(Video):
                     continue
                 shown[ticks] = shown.get(ticks, False) or packet.is_keyframe
                 if packet.is_keyframe:
-                    # Matroska looks for presentation times, the others for decoding times.
+                    # Matroska seeks by presentation time, other formats by decoding time.
                     by_shown = self.reader == "matroska" or packet.dts is None
                     entry[ticks] = ticks if by_shown else packet.dts
                 last = max(last, (ticks, packet.duration or 0))
@@ -114,7 +114,7 @@ class Film(Video):
         base = Fraction(stream.time_base or Fraction(1, 1000))
         self._base = base
         first = self._ticks[0] * base
-        # A player's clock begins with the earliest stream, which may be the sound.
+        # A player's clock starts with the earliest stream, which may be the sound.
         start = min(first, Fraction(container.start_time, 1_000_000)) if container.start_time is not None else first
         self.times = array("d", (float(ticks * base - start) for ticks in self._ticks))
         steps = len(self._ticks) - 1
@@ -123,8 +123,8 @@ class Film(Video):
         shortest = float(1 / rate) if rate else 0.04
         self.end = self.times[-1] + (float((last[1] or usual) * base) or shortest)
 
-    def _look_at_first(self, container: Any, stream: Any) -> None:
-        """Size, shape of the pixels and orientation, from a frame that was decoded: headers are often wrong."""
+    def _decode_first(self, container: Any, stream: Any) -> None:
+        """Read size, pixel shape and orientation from a decoded frame, since headers are often wrong."""
         self._check_frame(stream.codec_context.width or 1, stream.codec_context.height or 1)
         frame = next(self._decoded(container, stream), None)
         if frame is None:
@@ -144,15 +144,15 @@ class Film(Video):
     # --- decoding ---------------------------------------------------------------------------------------------------
 
     def _decoded(self, container: Any, stream: Any) -> Iterator[Any]:
-        """Good frames from where the container stands to its end; damaged packets are passed over."""
+        """Intact frames from the current position to the end; damaged packets are skipped."""
         packets = container.demux(stream)
         while True:
             try:
                 packet = next(packets, None)
-            except (self._av.error.FFmpegError, EOFError):  # the file breaks off: hand out what the decoder holds
+            except (self._av.error.FFmpegError, EOFError):  # truncated file: flush the decoder
                 packet = None
             try:
-                # None makes the decoder hand out what it still holds.
+                # None flushes the decoder.
                 frames = stream.codec_context.decode(packet) if packet is None or packet.size else []
             except (self._av.error.FFmpegError, EOFError):
                 frames = []
@@ -163,13 +163,12 @@ class Film(Video):
                 return
 
     def pictures(self, numbers: Sequence[int]) -> Iterator[tuple[int, Picture]]:
-        wanted = sorted(set(numbers))
         waiting: list[int] = []  # before the first frame that can be decoded
         good: Image.Image | None = None
         with self._opened() as (container, stream):
-            walk = _Walk(self, container, stream)
-            for number in wanted:
-                frame = walk.to(number)
+            cursor = _Cursor(self, container, stream)
+            for number in sorted(set(numbers)):
+                frame = cursor.to(number)
                 if frame is not None:
                     good = self._upright(frame)
                 elif good is None:
@@ -188,9 +187,9 @@ class Film(Video):
         return image.transpose(self._turn) if self._turn is not None else image
 
     def changes(self, first: int = 0, last: int | None = None) -> Iterator[tuple[int, float]]:
-        return scored(self._small_ones(first, len(self._ticks) - 1 if last is None else last))
+        return scored(self._small_frames(first, len(self._ticks) - 1 if last is None else last))
 
-    def _small_ones(self, first: int, last: int) -> Iterator[tuple[int, Any]]:
+    def _small_frames(self, first: int, last: int) -> Iterator[tuple[int, Any]]:
         with self._opened() as (container, stream):
             if last - first >= EXACT:
                 stream.codec_context.skip_frame = "NONKEY"
@@ -208,18 +207,18 @@ class Film(Video):
                 yield number, frame.reformat(width=width, height=height, format="rgb24")
 
 
-class _Walk:
-    """Goes through a file from one wanted frame to the next, and jumps where a key frame saves decoding."""
+class _Cursor:
+    """Moves from one requested frame to the next, and seeks if a key frame saves decoding."""
 
     def __init__(self, film: Film, container: Any, stream: Any) -> None:
         self.film, self.container, self.stream = film, container, stream
         self.frames: Iterator[Any] | None = None
-        self.held: Any = None  # the last decoded frame that is not later than what was wanted
-        self.ahead: Any = None  # one that was decoded already and is later
-        self.whole = False  # seeking failed once: from here on nothing is jumped over
+        self.held: Any = None  # the last decoded frame that is not later than the target
+        self.ahead: Any = None  # a decoded frame later than the target
+        self.whole = False  # seeking failed once: decode all frames from now on
 
     def to(self, number: int) -> Any:
-        """The frame with that number, else the nearest good one before it, else the next one; None without any."""
+        """The frame with that number, or the nearest intact one before it, or the next one; None if there is none."""
         film = self.film
         target = film._ticks[number]
         place = bisect_right(film.keys, number) - 1
@@ -227,7 +226,7 @@ class _Walk:
         if self.frames is None or (place >= 0 and not self.whole and here and film._ticks[film.keys[place]] > here.pts):
             self._jump(film._entries[place] if place >= 0 else None)
         self._forward(target)
-        if self.held is None and not self.whole:  # it landed behind the frame: some files have no usable index
+        if self.held is None and not self.whole:  # seeking landed behind the frame: the file has no usable index
             self.whole = True
             self._jump(None)
             self._forward(target)
@@ -237,7 +236,7 @@ class _Walk:
         self.held = self.ahead = None
         if ticks is None:
             ticks = min(0, self.film._ticks[0], *self.film._entries[:1])
-        # Where it fails, it goes on from where it stands, and is found to be behind.
+        # After a failed seek, `to` notices that the position is behind the target.
         with suppress(self.film._av.error.FFmpegError):
             self.container.seek(ticks, stream=self.stream, backward=True, any_frame=False)
         self.frames = self.film._decoded(self.container, self.stream)
@@ -260,7 +259,7 @@ class _Walk:
 
 
 def _turn(frame: Any) -> Image.Transpose | None:
-    """What has to be done to a frame so that it stands as its camera was held; odd angles stay as they are."""
+    """The transposition that makes a frame upright; None for other angles than right ones."""
     for data in frame.side_data:
         if "DISPLAYMATRIX" in str(data.type).upper():
             try:
@@ -272,6 +271,6 @@ def _turn(frame: Any) -> Image.Transpose | None:
 
 
 def _sign(fixed: int) -> int:
-    """16.16 fixed point as -1, 0 or 1; 2 for what is no right angle."""
+    """16.16 fixed point as -1, 0 or 1; 2 for any other value."""
     value = fixed / 65536
     return round(value) if abs(value - round(value)) < 0.01 and abs(value) < 1.5 else 2

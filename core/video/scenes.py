@@ -1,4 +1,4 @@
-"""Scene changes between small copies of frames, scored by FFmpeg's filter."""
+"""Score scene changes between small copies of frames with FFmpeg's filter."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from PIL import Image
 
 from core.errors import UsageError
 
+SMALL: Final = 160  # pixels; the longer side of the compared copies
+MISSING: Final = "videos need an optional part: pip install 'inquisight[video]'"
+
 
 def small_size(width: int, height: int) -> tuple[int, int]:
     scale = SMALL / max(width, height)
@@ -17,17 +20,17 @@ def small_size(width: int, height: int) -> tuple[int, int]:
 
 
 def small(image: Image.Image) -> Any:
-    """A decoded picture as a small frame for `scored`. Raises UsageError where PyAV is missing."""
+    """A decoded picture as a small frame for `scored`. Raises UsageError if PyAV is missing."""
     return pyav().VideoFrame.from_image(image.resize(small_size(*image.size), Image.Resampling.BOX))
 
 
 def scored(frames: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, float]]:
-    """FFmpeg's scene score of each small frame against the one before."""
+    """FFmpeg's scene score of each small frame against the previous one."""
     av = pyav()
     graph: Any = None
     size: tuple[int, int] | None = None
     for tick, (number, frame) in enumerate(frames):
-        if (frame.width, frame.height) != size:  # the first, or a stream that changes its size: compare anew
+        if (frame.width, frame.height) != size:  # the first frame, or a stream that changes its size
             size = (frame.width, frame.height)
             graph = scorer(av, *size)
         frame.pts, frame.time_base = tick, Fraction(1, 25)
@@ -43,15 +46,12 @@ def scored(frames: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, float]]:
 def scorer(av: Any, width: int, height: int) -> Any:
     graph = av.filter.Graph()
     source = graph.add_buffer(width=width, height=height, format="rgb24", time_base=Fraction(1, 25))
-    chosen = graph.add("select", "gte(scene,0)")  # lets all pass and writes the score on each
+    chosen = graph.add("select", "gte(scene,0)")  # passes all frames and adds the score to each
     sink = graph.add("buffersink")
     source.link_to(chosen)
     chosen.link_to(sink)
     graph.configure()
     return graph
-
-
-SMALL: Final = 160  # pixels; the longer side of the pictures that are compared
 
 
 def pyav() -> Any:
@@ -61,6 +61,3 @@ def pyav() -> Any:
     except ImportError:
         raise UsageError(MISSING) from None
     return av
-
-
-MISSING: Final = "videos need an optional part: pip install 'inquisight[video]'"

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final
 
 from core.entries import one_line
 from core.errors import BackendError, UsageError, printable
+from core.files.model_folder import read_json
 from plugins.hf import checkpoint
 from plugins.hf.checkpoint import Directory, part
 from plugins.hf.load_options import BaseLoadOptions, placing
@@ -122,7 +123,7 @@ def _image_processor(checked: CheckedBlip2) -> Any:
     path = checked.directory.path
     nested = path / "processor_config.json"
     own = (path / "preprocessor_config.json").is_file()
-    if own or (nested.is_file() and "image_processor" in checkpoint.read_json(nested)):
+    if own or (nested.is_file() and "image_processor" in read_json(nested)):
         processor = BlipImageProcessorPil.from_pretrained(path, local_files_only=True)
     else:
         size = {"height": checked.image_size, "width": checked.image_size}

@@ -1,4 +1,4 @@
-"""What every eye does around its model: look once at each picture, answer questions in groups, take words literally."""
+"""Helpers of vision backends: cache encoded pictures, batch questions, remove control tokens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class KnownPictures:
-    """Encoded pictures by sha256, the most recent ones up to `limit` bytes; `size` tells the bytes of one."""
+    """A cache of encoded pictures by sha256, up to `limit` bytes; `size` returns the bytes of one."""
 
     def __init__(self, limit: int, size: Callable[[EncodedImage], int]) -> None:
         self.limit = limit
@@ -29,9 +29,9 @@ class KnownPictures:
         return len(self._known)
 
     def encode(
-        self, pictures: Sequence[Picture], look: Callable[[list[Picture]], list[EncodedImage]], batch: int
+        self, pictures: Sequence[Picture], encode: Callable[[list[Picture]], list[EncodedImage]], batch: int
     ) -> list[EncodedImage]:
-        """One value per picture, in order; `look` gets each unknown picture once, at most `batch` at a time."""
+        """One value per picture, in order; `encode` gets each unknown picture once, at most `batch` at a time."""
         found: dict[str, EncodedImage] = {}
         new: dict[str, Picture] = {}
         with self._lock:
@@ -44,7 +44,7 @@ class KnownPictures:
         waiting = list(new.values())
         for start in range(0, len(waiting), batch):
             group = waiting[start : start + batch]
-            for picture, image in zip(group, look(group), strict=True):
+            for picture, image in zip(group, encode(group), strict=True):
                 found[picture.sha256] = image
                 self._keep(image)
         return [found[picture.sha256] for picture in pictures]
@@ -66,7 +66,7 @@ class KnownPictures:
 
 
 def in_groups(questions: Sequence[VisualQuestion], size: int) -> Iterator[tuple[GenerationOptions, list[int]]]:
-    """Places of questions with equal options, at most `size` at a time, those about one picture side by side."""
+    """Indices of questions with equal options, at most `size` at a time, grouped by picture."""
     groups: dict[GenerationOptions, list[int]] = {}
     for index, question in enumerate(questions):
         groups.setdefault(question.options, []).append(index)
@@ -82,7 +82,7 @@ def in_groups(questions: Sequence[VisualQuestion], size: int) -> Iterator[tuple[
 def answered_in_groups(
     questions: Sequence[VisualQuestion], size: int, answer: Callable[[list[int], GenerationOptions], Iterable[T]]
 ) -> list[T]:
-    """One answer per question, in order; `answer` gets the places of a group and the options of all of it."""
+    """One answer per question, in order; `answer` gets the indices of a group and their options."""
     answers: dict[int, T] = {}
     for options, places in in_groups(questions, size):
         answers.update(zip(places, answer(places, options), strict=True))
@@ -90,7 +90,7 @@ def answered_in_groups(
 
 
 def control_tokens(tokenizer: Any) -> tuple[str, ...]:
-    """The pieces of text that the tokenizer reads as marks of its own and not as words, the longest first."""
+    """The special tokens of a tokenizer as text, the longest first."""
     added = getattr(tokenizer, "added_tokens_decoder", {}).values()
     special = {str(token) for token in added if getattr(token, "special", False)}
     special |= {str(token) for token in tokenizer.all_special_tokens}
@@ -98,16 +98,16 @@ def control_tokens(tokenizer: Any) -> tuple[str, ...]:
 
 
 def without(text: str, marks: Iterable[str], pattern: str = "") -> str:
-    """`text` without any of `marks` and whatever `pattern` matches (case does not count), blanks around it gone."""
+    """`text` without `marks` and matches of `pattern` (ignoring case), stripped."""
     either = "|".join([*map(re.escape, marks), *([pattern] if pattern else [])])
     return unmarked(text, re.compile(either, re.IGNORECASE)).strip() if either else text.strip()
 
 
 def unmarked(text: str, marks: re.Pattern[str]) -> str:
-    """`text` without anything that `marks` matches.
+    """`text` without any match of `marks`.
 
-    Removing one mark can join two halves of another one, so this is repeated; a text that still has marks after
-    `core.text.ROUNDS` was made for it and ends at the first of them.
+    Removing one mark can join two halves of another one, so this is repeated `core.text.ROUNDS` times; a text that
+    still has marks is cut at the first of them.
     """
     text = settled(lambda value: marks.sub("", value), text)
     left = marks.search(text)

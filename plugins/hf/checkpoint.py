@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from core.entries import one_line
 from core.errors import BackendError, printable
-from core.files.model_folder import tensor_shapes, weight_files
+from core.files.model_folder import read_json, tensor_shapes, weight_files
 from plugins.hf.load_options import BaseLoadOptions, choose_device, choose_dtype
 from plugins.hf.memory import BYTES, GB, free_memory
 
@@ -39,28 +39,26 @@ class Directory:
     digest: str
 
     def bytes(self, dtype: str) -> int:
-        """Size of the weights as numbers of this type; 0 where that is not known."""
+        """Size of the weights as this type; 0 if unknown."""
         return int(sum(math.prod(shape) for shape in self.shapes.values()) * BYTES[dtype])
 
     def shape(self, ending: str) -> tuple[int, ...] | None:
-        """Shape of the tensor whose name ends so."""
+        """Shape of the tensor whose name has this ending."""
         return next((shape for name, shape in self.shapes.items() if name.endswith(ending)), None)
 
 
 def find(text: str, plugin: str) -> Path:
-    """The directory that `text` is, or that holds the hub's model of this name. Raises UsageError, BackendError."""
+    """The directory `text`, or the directory of the hub's model with this name. Raises UsageError, BackendError."""
     path = Path(text).expanduser()
     if path.is_dir():
         return path.resolve()
-    from plugins.hf.hub import (
-        model_directory,  # imports torch, which a mistyped directory need not wait for
-    )
+    from plugins.hf.hub import model_directory
 
     return model_directory(text, f"{plugin}:")
 
 
 def check(path: Path, plugin: str) -> Directory:
-    """What can be known without reading the weights. Raises BackendError, one line."""
+    """Read everything but the weights. Raises BackendError, one line."""
     return describe(path, weight_files(path, f"{plugin}:", hub=True))
 
 
@@ -100,19 +98,6 @@ def check_projection(directory: Directory) -> None:
             f"the language model in {where} has {table[0]} tokens, but config.json says {vocabulary}; "
             "fetch or convert the model again."
         )
-
-
-def read_json(file: Path, way_out: str = "fetch or convert the model again") -> dict[str, Any]:
-    """Raises BackendError, one line, where there is no such file or no JSON object in it."""
-    try:
-        value = json.loads(file.read_text("utf-8"))
-    except FileNotFoundError:
-        raise BackendError(f"{printable(file.parent)} has no {file.name}; {way_out}.") from None
-    except (OSError, ValueError):
-        raise BackendError(f"{printable(file)} cannot be read as JSON; {way_out}.") from None
-    if not isinstance(value, dict):
-        raise BackendError(f"{printable(file)} holds no JSON object; {way_out}.")
-    return value
 
 
 def _digest(path: Path, files: Sequence[Path]) -> str:

@@ -1,4 +1,4 @@
-"""A model that is named, not stored here: fetched from the Hugging Face hub, or found in its cache."""
+"""Download a model from the Hugging Face hub, or find it in the hub's cache."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from core.errors import BackendError, UsageError, printable
-from core.files.model_folder import PICKLE, SAFETENSORS, weight_files
-from plugins.hf.tensors import read_json
+from core.files.model_folder import PICKLE, SAFETENSORS, read_json, weight_files
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SMALL = ("*.json", "*.model", "*.jinja", "*.txt")
 
 
 def model_files(text: str, option: str, wanted: Callable[[str], bool] | None = None) -> tuple[Path, tuple[Path, ...]]:
-    """The model that `text` names as a folder or on the hub: its folder, and the files with its weights.
+    """The folder and the weight files of a model that `text` names as a folder or on the hub.
 
-    `wanted` chooses tensors by name: of a model in many shards only those with such tensors are fetched and asked for.
-    Raises UsageError, BackendError.
+    `wanted` selects tensors by name, so that only the shards with these tensors are required and downloaded. Raises
+    UsageError, BackendError.
     """
     folder = model_directory(text, option, wanted)
     return folder, weight_files(folder, f"{option} ", hub=True, wanted=wanted)
@@ -30,12 +29,12 @@ def is_name(text: str) -> bool:
 
 
 def model_directory(text: str, option: str, wanted: Callable[[str], bool] | None = None) -> Path:
-    """The folder that `text` is, or that holds the hub's model of this name. Raises UsageError, BackendError."""
+    """The folder `text`, or the folder of the hub's model with this name. Raises UsageError, BackendError."""
     path = Path(text).expanduser()
     if path.is_dir():
         return path.resolve()
     if path.exists() or path.is_symlink():
-        weight_files(path, option if option.endswith(":") else f"{option} ", hub=True)  # says what it is
+        weight_files(path, option if option.endswith(":") else f"{option} ", hub=True)  # raises with a description
     if not is_name(text):
         raise UsageError(
             f"{option} {printable(text)} is no directory here and no name on the hub (owner/name): check the path."
@@ -54,7 +53,7 @@ def model_directory(text: str, option: str, wanted: Callable[[str], bool] | None
 
 
 def revision(directory: Path) -> str | None:
-    """The commit of a model that lies in the hub's cache."""
+    """The commit of a model in the hub's cache."""
     return directory.name if directory.parent.name == "snapshots" else None
 
 
@@ -65,9 +64,8 @@ def _fetch(name: str, option: str, patterns: Sequence[str]) -> Path:
         return Path(snapshot_download(name, allow_patterns=list(patterns)))
     except errors.GatedRepoError as error:
         raise BackendError(
-            f"{option} {printable(name)} asks for its licence to be accepted: do so on its page on the hub, then log "
-            "in "
-            "with `hf auth login`."
+            f"{option} {printable(name)} requires that you accept its licence: do so on its page on the hub, then "
+            "log in with `hf auth login`."
         ) from error
     except errors.RepositoryNotFoundError as error:
         raise BackendError(

@@ -1,6 +1,6 @@
-"""Where and in which type of numbers a model runs: what the user may say, and each choice with its reason.
+"""Choose device and number type of a model from the user's options, each with its reason.
 
-Shared by the eyes that open a directory in Hugging Face's layout: `minigpt4:`, `blip2:` and `transformers:`.
+Shared by `minigpt4:`, `blip2:` and `transformers:`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ _OFF: Final = ("0", "false", "no", "off")
 
 @dataclass(frozen=True, slots=True)
 class BaseLoadOptions:
-    """What every such eye may be told behind its directory: `PLUGIN:DIRECTORY?dtype=float16&quantize=8bit`.
+    """Options after the directory: `PLUGIN:DIRECTORY?dtype=float16&quantize=8bit`. Raises UsageError for other values.
 
-    Raises UsageError for a value that is not known. A subclass adds fields; in `closed` the values they may have, in
-    `numbers` those that are numbers.
+    A subclass adds fields; `closed` lists allowed values of a field, `numbers` the fields that are numbers.
     """
 
     plugin: ClassVar[str] = ""
@@ -39,7 +38,7 @@ class BaseLoadOptions:
 
     @classmethod
     def parse(cls, argument: str) -> tuple[str, Self]:
-        """ "NAME?option=value&..." as name and options; `%26` stands for & in a value. Raises UsageError."""
+        """Split "NAME?option=value&..." into name and options; `%26` means & in a value. Raises UsageError."""
         text, mark, query = argument.rpartition("?")
         if not mark or Path(argument).expanduser().exists():
             return argument, cls()
@@ -78,7 +77,7 @@ class BaseLoadOptions:
 
 
 def choose_device(options: BaseLoadOptions) -> tuple[str, str]:
-    """The device and why. Raises UsageError, BackendError."""
+    """The device and the reason. Raises UsageError, BackendError."""
     import torch
 
     if options.device == "auto":
@@ -91,15 +90,15 @@ def choose_device(options: BaseLoadOptions) -> tuple[str, str]:
         raise UsageError(f"device={printable(options.device)!r} is not known; say cpu, cuda, cuda:1 or mps.") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise BackendError(f"there is no {device}: {torch.cuda.device_count()} CUDA GPUs were found; say device=cpu.")
-    return str(device), f"{device} was asked for"
+    return str(device), f"{device} was requested"
 
 
 def choose_dtype(options: BaseLoadOptions, device: str, *, half: bool = True) -> tuple[str, str]:
-    """The type of the numbers and why. `half=False`: the model does not survive float16."""
+    """The number type and the reason. `half=False`: float16 overflows in this model."""
     import torch
 
     if options.dtype != "auto":
-        return options.dtype, f"{options.dtype} was asked for"
+        return options.dtype, f"{options.dtype} was requested"
     if device == "cpu":
         return "float32", "float32 because CPUs are slow and less exact in 16 bit"
     cuda = device.startswith("cuda")
@@ -112,7 +111,7 @@ def choose_dtype(options: BaseLoadOptions, device: str, *, half: bool = True) ->
 
 
 def check_quantization(options: BaseLoadOptions, device: str) -> None:
-    """Raises BackendError where 8 or 4 bit is asked for and cannot be."""
+    """Raise BackendError if quantisation is requested but not possible."""
     if options.quantize == "none":
         return
     if importlib.util.find_spec("bitsandbytes") is None:
@@ -124,9 +123,9 @@ def check_quantization(options: BaseLoadOptions, device: str) -> None:
 
 
 def placing(options: BaseLoadOptions, device: str, dtype: str, exact: Sequence[str] = ()) -> dict[str, Any]:
-    """Arguments of `from_pretrained`: type, place and quantization. Modules in `exact` keep their type.
+    """Arguments of `from_pretrained` for type, device and quantisation. Modules in `exact` keep their type.
 
-    Raises BackendError where quantization is asked for and cannot be.
+    Raises BackendError if quantisation is not possible.
     """
     import torch
 
@@ -148,7 +147,7 @@ def placing(options: BaseLoadOptions, device: str, dtype: str, exact: Sequence[s
 
 
 def revision(plugin: str, digest: str, choices: Mapping[str, str]) -> str:
-    """What changes whenever the same picture could give another encoding: weights, type of numbers, device."""
+    """A revision that changes with everything that may change an encoding: weights, number type, device."""
     kind = choices["dtype"]
     if choices["quantize"] != "none":
         kind += f"-{choices['quantize']}"

@@ -1,7 +1,6 @@
-"""What a model takes in memory, by arithmetic from names and shapes alone, and what a device has left.
+"""Estimate a model's memory from names and shapes of its tensors, and read the free memory of a device.
 
-Nobody refuses a model that is larger than the memory: the system kills the process without a word. So this is worked
-out before anything is read.
+The system kills a process that runs out of memory without a message, so this is checked before loading.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _EXACT: Final = ("qformer.", "query_tokens")  # transformers keeps them in float
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes. `weights` by part; `per_token` for keys and values of one token that was read; `working` for a batch."""
+    """Bytes: `weights` by part, `per_token` for keys and values of one token, `working` for a batch."""
 
     weights: Mapping[str, int]
     per_token: int
@@ -41,7 +40,7 @@ class Memory:
 
     @property
     def conversation(self) -> int:
-        """Keys and values of one conversation as long as it may become."""
+        """Keys and values of one conversation of full length."""
         return self.per_token * self.context
 
     @property
@@ -81,22 +80,22 @@ def memory_plan(
     context = int(text.get("max_position_embeddings", 2048))
     size = BYTES[dtype]
     per_token = int(2 * int(text.get("num_hidden_layers", 32)) * key_heads * head * size)
-    # the widest moments: a prompt as long as the context in one layer of the language model; one picture in the tower
+    # Peak usage: a prompt of full length in one layer of the language model, or one picture in the vision tower.
     reading = context * (4 * hidden + 3 * int(text.get("intermediate_size", 11008))) * size
     reading += 4 * int(text.get("vocab_size", 32001)) * 3  # logits in float32, sorted for sampling
     side = int(vision.get("image_size", 224)) // int(vision.get("patch_size", 14))
     width = int(vision.get("hidden_size", 1408))
-    looking = (side * side + 1) * (8 * width + 2 * int(vision.get("intermediate_size", 6144))) * size
-    return Memory(weights, per_token, context, int(max(reading, looking)), parameters)
+    encoding = (side * side + 1) * (8 * width + 2 * int(vision.get("intermediate_size", 6144))) * size
+    return Memory(weights, per_token, context, int(max(reading, encoding)), parameters)
 
 
 def _is_quantized(name: str, shape: tuple[int, ...]) -> bool:
-    """bitsandbytes takes the language model's linear layers, without the output layer, as `loading` asks it to."""
+    """Whether bitsandbytes quantises this tensor: linear layers of the language model, not the output layer."""
     return name.startswith("language_model.model.layers.") and len(shape) == 2
 
 
 def free_memory(device: str) -> int | None:
-    """Bytes that may still be taken on `device` ("cpu", "cuda:0"); None where nothing tells."""
+    """Free bytes on `device` ("cpu", "cuda:0"); None if unknown."""
     if device.startswith("cuda"):
         import torch
 
@@ -110,5 +109,5 @@ def free_memory(device: str) -> int | None:
 
 
 def fitting(plans: Iterable[tuple[str, Memory]], free: int) -> list[str]:
-    """Of ways to load a model, each with its plan, those that fit."""
+    """The ways to load a model whose plan fits into `free` bytes."""
     return [f"{how} ({plan.needed / GB:.1f} GB)" for how, plan in plans if plan.needed <= free]

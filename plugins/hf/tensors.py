@@ -8,7 +8,6 @@ PyTorch tensors, which fails for files larger than the memory.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import pickle
 import warnings
@@ -187,21 +186,6 @@ def _forbidden(error: BaseException) -> str:
         if before == "GLOBAL":
             return f"it asks for {printable(name, 80)}"
     return "it holds something else or is damaged"
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """A JSON object. Raises BackendError where the file is missing, cut off or something else."""
-    try:
-        value = json.loads(file.read_text("utf-8"))
-    except FileNotFoundError:
-        raise BackendError(
-            f"{printable(file)} is missing: {printable(file.parent)} is not a Hugging Face model."
-        ) from None
-    except (OSError, ValueError) as error:
-        raise BackendError(f"{printable(file)} cannot be read ({printable(error, 100)}): fetch it again.") from error
-    if not isinstance(value, dict):
-        raise BackendError(f"{printable(file)} holds no JSON object: fetch it again.")
-    return value
 
 
 def existing_file(path: Path, option: str) -> Path:

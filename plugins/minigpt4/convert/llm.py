@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from core.errors import BackendError, printable
+from core.files.model_folder import read_json
 from plugins.hf.hub import model_files
-from plugins.hf.tensors import Tensors, read_json
+from plugins.hf.tensors import Tensors
 from plugins.minigpt4.convert.projection import Projection
 
 _COMPUTED = re.compile(r"rotary_emb\.inv_freq$|\.masked_bias$|\.attn\.bias$")

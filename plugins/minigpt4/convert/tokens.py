@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import BackendError, printable
-from core.files.model_folder import without_remote_code
-from plugins.hf.tensors import read_json
+from core.files.model_folder import read_json, without_remote_code
 from plugins.minigpt4.runtime.conversation import FORMATS, IMAGE_END, IMAGE_START, SYSTEM
 
 IMAGE = "<image>"

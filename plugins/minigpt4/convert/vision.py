@@ -20,8 +20,9 @@ from typing import Any
 import torch
 
 from core.errors import BackendError, UsageError, printable
+from core.files.model_folder import read_json
 from plugins.hf.hub import model_files
-from plugins.hf.tensors import Tensors, read_json
+from plugins.hf.tensors import Tensors
 
 IMAGE_SIZE = 224
 _EVA_BLOCKS = 40  # of eva_vit_g.pth; BLIP-2 leaves out the last one

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from core.entries import one_line
 from core.errors import BackendError, printable
-from core.files.model_folder import weight_files
+from core.files.model_folder import read_json, weight_files
 from plugins.hf import checkpoint
-from plugins.hf.checkpoint import MANIFEST, Directory, part, read_json
+from plugins.hf.checkpoint import MANIFEST, Directory, part
 from plugins.hf.load_options import placing
 from plugins.minigpt4.runtime.conversation import FORMATS, LLAMA2, VICUNA, Format
 from plugins.minigpt4.runtime.load_options import EXACT, choose

@@ -20,7 +20,7 @@ from transformers.models.blip_2.modeling_blip_2 import (
     Blip2VisionModel,
 )
 
-from plugins.hf.tensors import read_json
+from core.files.model_folder import read_json
 
 PATCHES = 4  # neighbouring patches that are joined into one token
 # `ln_vision` has PyTorch's default in the original (`LayerNorm` in `base_model.py`), the ViT's own norms have 1e-6.

@@ -70,7 +70,7 @@ def test_json_for_several_videos_of_which_one_is_none(shell: Shell) -> None:
     caption = Caption.from_json(line)
     assert [frame["number"] for frame in json.loads(line)["options"]["video"]["frames"]] == [0, 19]
     assert caption.picture.source == "clip.mp4"
-    assert done.stderr == "inquisight: 'sound.m4a' holds sound only, no pictures; there is nothing to look at.\n"
+    assert done.stderr == "inquisight: 'sound.m4a' has sound but no pictures; name a file with a video stream.\n"
 
 
 def test_an_animation_scene_by_scene(shell: Shell) -> None:

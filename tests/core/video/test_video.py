@@ -257,7 +257,7 @@ def test_sound_alone(name: str, tmp_path: Path) -> None:
             file.writeframes(b"\0\0" * 800)
     else:
         tone(tmp_path / name)
-    assert "holds sound only, no pictures" in refusal(tmp_path / name)
+    assert "has sound but no pictures" in refusal(tmp_path / name)
 
 
 def test_files_that_break_off(tmp_path: Path) -> None:

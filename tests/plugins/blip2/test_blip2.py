@@ -283,7 +283,7 @@ def test_it_says_what_was_chosen_and_why(eyes: Eyes, directories: Directories, k
     assert told["dtype"] in eyes[kind].revision and "because" in told["why"] or torch.cuda.is_available()
     assert told["model"] == ("BLIP-2 with OPT" if kind == "opt" else "BLIP-2 with Flan-T5")
     half = Blip2Backend(f"{directories[kind]}?dtype=bfloat16&device=cpu")
-    assert half.describe()["why"] == "cpu was asked for; bfloat16 was asked for"
+    assert half.describe()["why"] == "cpu was requested; bfloat16 was requested"
     assert half.revision != eyes[kind].revision
     [image] = half.encode([make_picture()])
     question = VisualQuestion(image, "What?", options=OPTIONS)

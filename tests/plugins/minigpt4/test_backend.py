@@ -104,7 +104,7 @@ def test_it_says_what_was_chosen_and_why(eye: MiniGPT4Backend, directory: Path) 
     assert told["attention"] == "sdpa" and told["format"] == "vicuna" and told["context"] == "2048 tokens"
     half = MiniGPT4Backend(f"{directory}?dtype=bfloat16&format=llama2&device=cpu")
     assert half.revision != eye.revision and half.describe()["format"] == "llama2"
-    assert half.describe()["why"] == "cpu was asked for; bfloat16 was asked for"
+    assert half.describe()["why"] == "cpu was requested; bfloat16 was requested"
     [image] = half.encode([make_picture()])
     assert isinstance(half.answer([VisualQuestion(image, "What?", options=OPTIONS)])[0], str)
 

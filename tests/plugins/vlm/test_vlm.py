@@ -312,7 +312,7 @@ def test_a_long_conversation_loses_its_oldest_words_but_no_picture(
 def test_answers_are_not_mixed_between_eyes(eye: Eye, directory: Directory) -> None:
     half = TransformersBackend(f"{directory('llava')}?dtype=bfloat16&device=cpu")
     told = half.describe()
-    assert told["why"] == "cpu was asked for; bfloat16 was asked for" and told["model"].startswith("Llava")
+    assert told["why"] == "cpu was requested; bfloat16 was requested" and told["model"].startswith("Llava")
     assert told["picture processor"] == "CLIPImageProcessorPil" and told["template"] == "the model's own"
     assert half.revision != eye("llava").revision
     [image] = half.encode([RED])
