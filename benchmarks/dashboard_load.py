@@ -379,7 +379,7 @@ async def wave(where: str, number: int, report: Report) -> None:
 def server(questions: int, home: str) -> tuple[subprocess.Popen[str], str]:
     """`inquisight ui` on a free port, and where it is."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "ui.commands", "--port", "0", "--no-browser"],
+        [sys.executable, "-m", "agents.cli", "ui", "--port", "0", "--no-browser"],
         cwd=ROOT,
         env={
             **{name: value for name, value in os.environ.items() if not name.startswith("INQUISIGHT_")},

@@ -178,7 +178,7 @@ def _upload(page: Any, name: str) -> None:
 def dashboard(home: str) -> Iterator[str]:
     """Where it answers."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "ui.commands", "--port", "0", "--no-browser"],
+        [sys.executable, "-m", "agents.cli", "ui", "--port", "0", "--no-browser"],
         cwd=_place(),
         env={
             **os.environ,

@@ -1,25 +1,38 @@
-"""Our own Streamlit components: HTML, CSS and JavaScript that run in the page."""
+"""The dashboard's style sheet, and its own Streamlit components: HTML, with CSS and JavaScript from `ui/assets`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import streamlit as st
 from streamlit import runtime
 
+ASSETS: Final = Path(__file__).parent / "assets"
 
-def component(name: str, html: str, js: str, css: str = "", *, isolate: bool = True) -> Callable[..., Any]:
-    """A function that mounts the component `inquisight_<name>`, registered on first use.
 
-    `isolate`: its styles do not affect the page, and those of the page do not affect it.
+def apply_style() -> None:
+    """Add the style sheet; call it once in each run, before anything is drawn."""
+    st.html(ASSETS / "style.css")
+
+
+def component(name: str, html: str, *, css: str = "", isolate: bool = True) -> Callable[..., Any]:
+    """A function that mounts a component with the code of `<name>.js`, registered on first use.
+
+    `css`: another style sheet than `<name>.css`. `isolate`: its styles do not affect the page, nor the page's it.
     """
 
     @st.cache_resource(show_spinner=False)
     def register(name: str, runtime_id: int) -> Any:
         # Components belong to the server they were registered with; tests run several in one process.
+        style = ASSETS / f"{css or name}.css"
         return st.components.v2.component(
-            f"inquisight_{name}", html=html, css=css or None, js=js, isolate_styles=isolate
+            f"inquisight_{name}",
+            html=html,
+            css=style.read_text("utf-8") if style.is_file() else None,
+            js=(ASSETS / f"{name}.js").read_text("utf-8"),
+            isolate_styles=isolate,
         )
 
     def mount(**arguments: Any) -> Any:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from agents.cli.main import run
 from core.errors import UsageError
-from ui.commands import check, free_port, main, streamlit_options
+from ui.commands import check, free_port, streamlit_options
 from ui.state.options import UiOptions
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,7 +46,7 @@ def test_streamlit_knows_every_option() -> None:
 def test_others_need_a_password(host: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--password-file"):
         check(UiOptions(host=host))
-    check(UiOptions(host=host), open_to_all=True)
+    check(UiOptions(host=host, open_to_all=True))
     secret = tmp_path / "secret"
     secret.write_text("open sesame\n")
     secret.chmod(0o600)
@@ -61,12 +62,13 @@ def test_others_need_a_password(host: str, tmp_path: Path) -> None:
         (["--questioner", "openai:x?key_env=MY_API_KEY"], "key_env has no effect"),
         (["--upload-mb", "0"], "--upload-mb"),
         (["--video-mb", "1001"], "--video-mb"),
+        (["--models", "0"], "--models"),
         (["--port", "70000"], "65535"),
         (["--host", "0.0.0.0"], "--password-file"),
     ],
 )
 def test_refusals_are_sentences(arguments: list[str], word: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(arguments) == 2
+    assert run(["ui", *arguments]) == 2
     said = capsys.readouterr().err
     assert word in said and said.startswith("inquisight: ") and said.count("\n") == 1
 
@@ -96,7 +98,7 @@ def test_a_port_that_is_taken_is_told() -> None:
 @pytest.mark.slow
 def test_it_starts_answers_and_ends(tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "ui.commands", "--port", "0", "--no-browser"],
+        [sys.executable, "-m", "agents.cli", "ui", "--port", "0", "--no-browser"],
         cwd=ROOT,
         env={**os.environ, "INQUISIGHT_HOME": str(tmp_path)},
         stdout=subprocess.PIPE,

@@ -121,7 +121,7 @@ def test_each_right_is_granted_by_itself_and_survives_the_way_to_the_process(mon
 
 def test_the_help_names_each_right_with_what_follows_from_it() -> None:
     said = subprocess.run(
-        [sys.executable, "-m", "ui.commands", "--help"],
+        [sys.executable, "-m", "agents.cli", "ui", "--help"],
         cwd=ROOT,
         env={**os.environ, "COLUMNS": "200", "TERMINAL_WIDTH": "200"},
         capture_output=True,
@@ -156,7 +156,7 @@ def test_nothing_but_an_offered_name_becomes_a_model(visited: str, listener: Lis
 def test_who_may_name_models_still_keeps_to_the_owners_list(monkeypatch: pytest.MonkeyPatch, eye: object) -> None:
     serve(monkeypatch, UiOptions(host="0.0.0.0", visitors_may_name_models=True))
     check_choice("vision", "transformers:/models/x")
-    serve(monkeypatch, UiOptions(host="0.0.0.0", visitors_may_name_models=True, visions=("counting",)))
+    serve(monkeypatch, UiOptions(host="0.0.0.0", visitors_may_name_models=True, vision=("counting",)))
     with pytest.raises(UsageError, match=NOT_OFFERED):
         check_choice("vision", "transformers:/models/x")
 

@@ -27,7 +27,7 @@ def where(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     home = tmp_path_factory.mktemp("served")
     (home / "secret").write_text("open sesame\n")
     (home / "secret").chmod(0o600)
-    command = [sys.executable, "-m", "ui.commands", "--port", "0", "--no-browser", "--password-file"]
+    command = [sys.executable, "-m", "agents.cli", "ui", "--port", "0", "--no-browser", "--password-file"]
     own = {"INQUISIGHT_HOME": str(home), "INQUISIGHT_ROUNDS": "1"}
     kept = {name: value for name, value in os.environ.items() if not name.startswith("INQUISIGHT_")}
     with subprocess.Popen(

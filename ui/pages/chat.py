@@ -42,28 +42,12 @@ if TYPE_CHECKING:
 
 POLL: Final = 0.5  # seconds between two refreshes of a streamed answer
 LENGTHS: Final[dict[str, Form | None]] = {"Short": "short", "Default": None, "Long": "long"}
-_CSS: Final = """
-<style>
-.iq-said { white-space: pre-wrap; overflow-wrap: anywhere; margin: .15rem 0 0 !important; }
-.iq-asked { overflow-wrap: anywhere; white-space: pre-wrap; font-weight: 600; margin: 0 !important; }
-.iq-asked .n { opacity: .75; font-variant-numeric: tabular-nums; margin-right: .4rem; }
-.iq-prompt summary { cursor: pointer; font-size: .85rem; opacity: .85; }
-.iq-prompt p { font-size: .9rem; margin: .2rem 0 0; white-space: pre-wrap; }
-[class*="st-key-chat-turn"] .iq-note { margin: 0; }
-[class*="st-key-chat-turn"] { border-left: 3px solid var(--iq-line); padding-left: .8rem; }
-[class*="st-key-chat-turn"] [data-testid="stBaseButton-tertiary"] { min-height: 1.6rem; padding: 0; opacity: .85; }
-[class*="st-key-chat-turn"] [data-testid="stBaseButton-tertiary"] p { font-size: .8rem; }
-[class*="st-key-chat-tasks"] button { min-height: 2rem; padding: .1rem .7rem; border-radius: 1rem; }
-[class*="st-key-chat-tasks"] button p { font-size: .85rem; }
-</style>
-"""
 
 
 def page() -> None:
     """Draw the page."""
     me = visitor()
     state = page_state(me)
-    st.html(_CSS)
     header("Chat", "Ask a vision model about your images. Edit questions and regenerate answers; nothing is lost.")
     left, right = st.columns([2, 3], gap="large")
     with left:

@@ -33,13 +33,6 @@ TYPES: Final = {
     "chat": "Chat",
     "ask": "Assistant with tools",
 }
-_CSS: Final = """
-<style>
-.iq-item p { margin: 0; overflow-wrap: anywhere; }
-.iq-item .what { display: -webkit-box; -webkit-line-clamp: 2; -webkit-box-orient: vertical; overflow: hidden; }
-.iq-item .iq-tag { margin: 0 .35rem 0 0; }
-</style>
-"""
 
 
 @dataclass
@@ -71,7 +64,6 @@ def page() -> None:
     """Draw the page."""
     me = visitor()
     search = me.keep("history", Search)
-    st.html(_CSS)
     total = store().count(TranscriptQuery(ids=visible_ids(me)))
     header("History", f"{count(total, 'transcript')}, saved automatically. Open one to read or resume it.")
     if ADDRESS in st.query_params:

@@ -42,7 +42,6 @@ from ui.state.videos import MAX_FRAMES, VideoItem, VideoPageState, VideoSettings
 from ui.text import count, escape, label, plain, seconds, sentence, show_errors
 from ui.views.exports import draw_exports
 from ui.views.video_view import (
-    CSS,
     AskedFrame,
     asked_frames,
     asking_html,
@@ -81,7 +80,6 @@ def page() -> None:
     """Draw the page."""
     me = visitor()
     state = page_state(me)
-    st.html(CSS)
     header("Video", "A language model asks a vision model about single frames, then writes a caption of the video.")
     left, right = st.columns([2, 3], gap="large")
     with left:
@@ -319,7 +317,7 @@ def _chosen_frame(me: Visitor, item: VideoItem, asked: list[AskedFrame]) -> None
             when = clock(item.view.times[number - 1], exact=True)
             lines = "".join(f"<p><b>{escape(one.turn.question)}</b> {escape(one.turn.answer)}</p>" for one in mine)
             facts = f'<p class="iq-q">Frame {number} at {when}</p><p>{count(len(mine), "question")}</p>'
-            st.html(f'<div class="iq-said">{facts}{lines}</div>')
+            st.html(f'<div class="iq-facts">{facts}{lines}</div>')
         live = item.live
         if not item.may_change or live is None:
             return

@@ -27,11 +27,11 @@ def offered(kind: Kind) -> list[Choice]:
     """
     registry, options, settings = get_registry(), get_options(), get_settings()
     if kind == "vision":
-        names = options.visions or (settings.vision, "pocket", *sorted(registry.vision_backends))
+        names = options.vision or (settings.vision, "pocket", *sorted(registry.vision_backends))
         names = tuple(name for name in names if name.partition(":")[0] in registry.vision_backends)
     else:
         with_key = [name for name in SUGGESTED if choice_of(kind, name).ready]
-        names = options.questioners or (settings.questioner, *sorted(registry.questioners), *with_key)
+        names = options.questioner or (settings.questioner, *sorted(registry.questioners), *with_key)
     return sorted((choice_of(kind, name) for name in dict.fromkeys(names)), key=lambda choice: not choice.ready)
 
 
@@ -48,7 +48,7 @@ def choice_of(kind: Kind, spec: str) -> Choice:
 def may_type(kind: Kind) -> bool:
     """Whether other names than the offered ones may be typed; these may contain folders and addresses."""
     options = get_options()
-    return options.may_name_models and not (options.visions if kind == "vision" else options.questioners)
+    return options.may_name_models and not (options.vision if kind == "vision" else options.questioner)
 
 
 def check_choice(kind: Kind, spec: str) -> None:

@@ -10,37 +10,51 @@ from dataclasses import Field, dataclass, fields
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+import typer
 
 from core.errors import UsageError, printable
 
 HOST: Final = "127.0.0.1"
-PORT: Final = 8501
+_LAUNCH: Final = ("port", "open_to_all", "no_browser")  # of the command alone
 
 
 @dataclass(frozen=True)
 class UiOptions:
-    """How the dashboard runs."""
+    """Start the dashboard in a browser."""
 
-    host: str = HOST
+    port: int = 8501
+    """Port; 0 picks a free one."""
+    host: Annotated[str, typer.Option("--host", metavar="ADDRESS")] = HOST
+    """Address to listen on."""
     password_file: Path | None = None
-    """Its first line is the visitors' password."""
+    """File whose first line is the visitors' password."""
     oidc: bool = False
     """Visitors log in with the provider in Streamlit's secrets.toml."""
-    allow: tuple[str, ...] = ()
-    """With `oidc`: allowed e-mail addresses, `*` for any characters; empty: every account of the provider."""
-    visions: tuple[str, ...] = ()
-    """The offered vision models; empty: all registered ones, and typed names for who may name models."""
-    questioners: tuple[str, ...] = ()
-    upload_mb: int = 20
-    """Upload limit for images, in megabytes."""
-    video_mb: int = 200
-    """Upload limit for videos, in megabytes."""
+    allow: Annotated[tuple[str, ...], typer.Option("--allow", metavar="EMAIL")] = ()
+    """With --oidc: allowed e-mail, such as *@example.org; repeatable [all]."""
+    open_to_all: bool = False
+    """Allow access without a password to anybody who reaches --host."""
+    vision: tuple[str, ...] = ()
+    """Offer only this vision model; repeatable [all]."""
+    questioner: tuple[str, ...] = ()
+    """Offer only this language model; repeatable [all]."""
     models: int = 3
     """Maximum number of vision models in memory."""
+    upload_mb: int = 20
+    """Upload limit for images, in MB."""
+    video_mb: int = 200
+    """Upload limit for videos, in MB."""
     visitors_may_name_models: bool = False
+    """Let visitors type models: load any folder or plugin here, and send requests from this machine to any address."""
     visitors_may_use_server_paths: bool = False
+    """Show visitors Curate, Train and Plugins: read and write folders of this machine, start and stop curations and
+    trainings."""
     visitors_may_see_all_transcripts: bool = False
+    """Let each visitor read, export and delete the transcripts of all others and of this machine."""
+    no_browser: bool = False
+    """Do not open a browser."""
 
     @property
     def local(self) -> bool:
@@ -89,14 +103,15 @@ class UiOptions:
 
     def to_environment(self) -> dict[str, str]:
         """The variables that `from_environment` reads."""
-        return {_variable(one.name): _written(getattr(self, one.name)) for one in fields(self)}
+        names = (one.name for one in fields(self) if one.name not in _LAUNCH)
+        return {_variable(name): _written(getattr(self, name)) for name in names}
 
     @classmethod
     def from_environment(cls) -> UiOptions:
         """The options of this process. Raises UsageError naming the variable."""
         values: dict[str, Any] = {}
         for one in fields(cls):
-            if text := os.environ.get(_variable(one.name), ""):
+            if one.name not in _LAUNCH and (text := os.environ.get(_variable(one.name), "")):
                 values[one.name] = _read(one, text)
         return cls(**{"host": _streamlit_host(), **values})
 

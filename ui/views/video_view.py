@@ -25,26 +25,6 @@ if TYPE_CHECKING:
     from core.records import Turn
     from ui.state.videos import Frame
 
-CSS = """
-<style>
-.stVideo { max-height: 26rem; background: #000000; }
-.iq-film { display: flex; gap: .8rem; align-items: flex-start; }
-.iq-film img { width: 5.6rem; flex: none; border-radius: .3rem; }
-.iq-film > div { min-width: 0; }
-.iq-film .iq-tag { margin: 0 .45rem 0 0; }
-.iq-story { margin-bottom: .8rem; }
-.iq-said { font-size: .875rem; overflow-wrap: anywhere; }
-.iq-said p { margin: 0 0 .4rem; }
-.iq-said .iq-q { margin: 0; font-size: 1rem; }
-.iq-film .iq-a .iq-tag { margin: 0 0 0 .45rem; }
-[class*="st-key-jump-"] { margin-top: -.6rem; }
-[class*="st-key-jump-"] button { min-height: 1.5rem; padding: 0 0 0 .8rem; opacity: .8; }
-[class*="st-key-jump-"] button p { font-size: .8rem; }
-[class*="st-key-jump-"] button:hover, [class*="st-key-jump-"] button:focus-visible { opacity: 1; }
-@media (max-width: 640px) { .iq-film img { width: 4.2rem; } .iq-film { gap: .5rem; } }
-</style>
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class AskedFrame:
@@ -158,7 +138,8 @@ def scene_html(number: int, part: VideoPart, caption: str) -> str:
 
 def draw_read_only(view: VideoState) -> None:
     """Caption, scenes and questions without frames, for a transcript whose video is not here."""
-    st.html(CSS + caption_html(view))
+    if caption := caption_html(view):
+        st.html(caption)
     for number, (part, caption) in enumerate(captioned_scenes(view), start=1):
         st.html(scene_html(number, part, caption))
     asked = asked_frames(view)

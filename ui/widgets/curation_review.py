@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -19,11 +19,6 @@ if TYPE_CHECKING:
     from training.curation.review.review import Review
     from ui.state.training import CuratePageState
 
-_CSS: Final = """<style>
-.st-key-review-image img { max-height: min(62vh, 36rem); object-fit: contain; object-position: left; }
-@media (max-width: 640px) { .st-key-review-image img { max-height: 38vh; } }
-</style>"""
-
 
 @st.fragment
 def draw_queue(state: CuratePageState, folder: CurationFolder) -> None:
@@ -38,7 +33,6 @@ def draw_queue(state: CuratePageState, folder: CurationFolder) -> None:
             st.success("All texts are labelled.", icon=":material/done_all:")
             _moves(state, review)
             return
-        st.html(_CSS)
         left, right = st.columns([2, 3], gap="medium")
         with left, st.container(key="review-image"):
             image = image_of(review.item.picture)

@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from training.curation.report.figures import Figures
     from ui.state.training import CuratePageState
 
-_CSS: Final = """<style>
-[class*="st-key-make-"] h3 { font-size: 1.1rem; padding: 0; }
-</style>"""
 ACTIVITY: Final = {"generate": "Describing images", "repair": "Repairing texts", "export": "Writing the data set"}
 
 
@@ -98,7 +95,6 @@ def draw_steps(state: CuratePageState, folder: CurationFolder, counted: Callable
     if state.message:
         st.success(plain(state.message), icon=":material/check:")
         state.message = ""
-    st.html(_CSS)
     draw = partial(_cards, folder, counted())
     refresh(lambda: processes.watch(folder.path).at_work, draw, key="curate-steps")
 

@@ -15,19 +15,7 @@ from ui.widgets.attention import focus_on
 
 LIST: Final = "images"
 MAX_ROWS: Final = 6  # shown without scrolling
-_CSS: Final = """
-<style>
-[class*="st-key-row-"] { border-left: 3px solid transparent; padding-left: .6rem; flex-wrap: nowrap !important; }
-[class*="st-key-row-"] > div:nth-child(2) { min-width: 0; }
-[class*="st-key-row-"] button { min-height: 1.5rem; padding: 0; max-width: 100%; }
-[class*="st-key-row-"] button p { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
-[class*="st-key-row-"] .iq-note { margin: 0; }
-[class*="st-key-remove-"] button { min-width: 2rem; min-height: 2rem; justify-content: center; }
-[class*="st-key-remove-"] button p { position: absolute; width: 1px; height: 1px; clip-path: inset(50%); }
-.iq-thumb { width: 2.6rem; height: 2.6rem; object-fit: cover; border-radius: .4rem; display: block; }
-.st-key-CHOSEN { border-left-color: light-dark(#0f766e, #2dd4bf) !important; }
-</style>
-"""
+_CHOSEN: Final = "<style>.st-key-row-KEY { border-left-color: light-dark(#0f766e, #2dd4bf) !important; }</style>"
 
 
 def draw_list(state: InterviewPageState, remove: Callable[[InterviewItem], None]) -> None:
@@ -36,7 +24,7 @@ def draw_list(state: InterviewPageState, remove: Callable[[InterviewItem], None]
     if shown is None or len(state.items) < 2:
         return
     items = list(state.items.values())
-    st.html(_CSS.replace("CHOSEN", f"row-{shown.key}"))
+    st.html(_CHOSEN.replace("KEY", shown.key))
     with st.container(key=LIST, gap="small", height=58 * MAX_ROWS if len(items) > MAX_ROWS else "content"):
         for item in items:
             _row(state, item, remove)

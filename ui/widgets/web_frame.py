@@ -23,29 +23,6 @@ POLICY: Final = (
 _DOCTYPE: Final = re.compile(r"\s*<!doctype[^>]*>", re.IGNORECASE)
 _WITHOUT_RTC: Final = "<script>delete window.RTCPeerConnection; delete window.webkitRTCPeerConnection;</script>"
 
-_JS: Final = """
-export default function (component) {
-  const { data, parentElement } = component;
-  const hold = parentElement.querySelector(".hold");
-  const said = data.sandbox + "|" + data.srcdoc;
-  if (hold.shown === said) { return; }      // a rerun of the page keeps the frame's state
-  hold.shown = said;
-  const frame = document.createElement("iframe");
-  frame.setAttribute("sandbox", data.sandbox);
-  frame.setAttribute("referrerpolicy", "no-referrer");
-  frame.title = data.title;
-  frame.srcdoc = data.srcdoc;
-  hold.replaceChildren(frame);
-}
-"""
-
-_CSS: Final = """
-.hold { height: 30rem; border: 1px solid var(--st-border-color); border-radius: .6rem; overflow: hidden;
-        background: #ffffff; }
-iframe { width: 100%; height: 100%; border: 0; color-scheme: light; }
-iframe:focus-visible { outline: 3px solid var(--st-primary-color); outline-offset: -3px; }
-"""
-
 
 def sandbox(scripts: bool) -> str:
     """The frame's `sandbox` attribute."""
@@ -68,7 +45,7 @@ def enclosed(page: str, title: str, *, scripts: bool = False) -> str:
     )
 
 
-_frame = component("webframe", '<div class="hold"></div>', _JS, _CSS)
+_frame = component("webframe", '<div class="hold"></div>')
 
 
 def web_frame(page: str, title: str, *, key: str, scripts: bool = False) -> None:

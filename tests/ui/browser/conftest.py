@@ -87,7 +87,7 @@ def server(wanted: None, allowed: Path, tmp_path_factory: pytest.TempPathFactory
     home = tmp_path_factory.mktemp("home")
     install(allowed.parent)
     process = subprocess.Popen(
-        [sys.executable, "-m", "ui.commands", "--port", "0", "--no-browser"],
+        [sys.executable, "-m", "agents.cli", "ui", "--port", "0", "--no-browser"],
         cwd=ROOT,
         env={
             **{name: value for name, value in os.environ.items() if not name.startswith("INQUISIGHT_")},

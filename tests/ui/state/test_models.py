@@ -160,8 +160,8 @@ def test_a_name_that_means_nothing_is_told_and_not_kept() -> None:
 
 
 def test_the_owners_list_is_all_there_is(gates: dict[str, Gate], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("INQUISIGHT_UI_VISIONS", "gate:a")
-    monkeypatch.setenv("INQUISIGHT_UI_QUESTIONERS", "scripted")
+    monkeypatch.setenv("INQUISIGHT_UI_VISION", "gate:a")
+    monkeypatch.setenv("INQUISIGHT_UI_QUESTIONER", "scripted")
     get_options.cache_clear()
     room = Models(2)
     assert room.vision("gate:a").name == "gate"

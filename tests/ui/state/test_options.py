@@ -26,7 +26,17 @@ def test_which_hosts_are_this_machine(host: str, local: bool) -> None:
 
 
 def test_options_go_through_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    options = UiOptions("0.0.0.0", tmp_path / "secret", True, ("*@example.org",), ("pocket",), ("scripted",), 7, 2)
+    options = UiOptions(
+        host="0.0.0.0",
+        password_file=tmp_path / "secret",
+        oidc=True,
+        allow=("*@example.org", "me@example.com"),
+        vision=("pocket",),
+        questioner=("scripted",),
+        models=2,
+        upload_mb=7,
+        visitors_may_use_server_paths=True,
+    )
     for name, value in options.to_environment().items():
         monkeypatch.setenv(name, value)
     assert UiOptions.from_environment() == options
