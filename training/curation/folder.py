@@ -1,14 +1,13 @@
-"""One curation: a folder in which every step keeps what it did, what it was set to, and everything it rejected.
+"""The folder of a curation: results, settings and rejects of every step.
 
-pictures.jsonl    what is described, in order
-generate.json     the settings of a step; one that was begun with other settings is not mixed with them
+pictures.jsonl    the pictures to describe, in order
+generate.json     the settings of a step; a step is not resumed with other settings
 generated.jsonl   append-only, one record per picture
-repaired.jsonl    append-only, one record per try
-sample.json       what people look at; labels.jsonl: what they say (append-only)
-verified.jsonl    the texts that are kept; dropped.jsonl: all others, with the reason; rules.json: which rule hit what
+repaired.jsonl    append-only, one record per attempt
+sample.json       the sample for reviewers; labels.jsonl: their labels (append-only)
+verified.jsonl    the kept texts; dropped.jsonl: all others, with the reason; rules.json: the hits of each rule
 earlier/          what `--again` set aside
-.process.json     who is at work, or was last; .progress.json: how far; .output.txt: what a process that nobody
-                  watches has to say
+.process.json     the running or last process; .progress.json: its progress; .output.txt: its output
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from core.console.processes import describe_process
-from core.errors import InquisightError, StoreError, UsageError, printable
+from core.errors import InquisightError, StoreError, UsageError, printable, why
 from core.files.journal import SharedJournal, clear_torn, read_json, write_json
 from core.records import canonical_json
 
@@ -31,10 +30,10 @@ SCHEMA: Final = 1
 PROCESS: Final = ".process.json"
 PROGRESS: Final = ".progress.json"
 OUTPUT: Final = ".output.txt"
-LEFT_OUT: Final = "left-out.json"  # what the sources of the pictures hold and is not described
-PATIENCE: Final = 0.5  # seconds in which the lock may be held by one who only looks
+LEFT_OUT: Final = "left-out.json"  # what the sources hold and the curation skips
+PATIENCE: Final = 0.5  # seconds in which a reader may hold the lock
 
-# What each step writes, its settings (or mark) last. Beginning a step anew sets aside what follows from it, too.
+# The files of each step, its settings last. Redoing a step also sets aside the steps that depend on it.
 FILES: Final[dict[Step, tuple[str, ...]]] = {
     "generate": ("generated.jsonl", "pictures.jsonl", LEFT_OUT, "generate.json"),
     "repair": ("repaired.jsonl", "repair.json"),
@@ -45,13 +44,13 @@ _STEPS: Final = tuple(FILES)
 
 
 def digest(value: Any, length: int = 16) -> str:
-    """A short name for a JSON value or a text: the first hex digits of its sha256."""
+    """First hex digits of the SHA-256 of a JSON value or a text."""
     data = value.encode("utf-8", errors="backslashreplace") if isinstance(value, str) else canonical_json(value)
     return hashlib.sha256(data).hexdigest()[:length]
 
 
 class CurationFolder:
-    """The folder at `path`. Raises UsageError where something else lies there."""
+    """The folder at `path`. Raises UsageError if it holds other files."""
 
     def __init__(self, path: str | Path, *, create: bool = False) -> None:
         self.path = Path(path)
@@ -61,41 +60,38 @@ class CurationFolder:
         known = {name for names in FILES.values() for name in names}
         inside = {one.name for one in self.path.iterdir() if not one.name.startswith(".")} if self.path.exists() else ()
         if inside and not known.intersection(inside):
-            raise UsageError(f"'{shown}' holds other files and no curation; name a new folder, or an empty one.")
+            raise UsageError(f"'{shown}' holds other files but no curation; name a new folder, or an empty one.")
         if not inside and not create and not (self.path / PROCESS).exists():
             raise UsageError(f"there is no curation in '{shown}'; begin one with `inquisight curate generate`.")
         if create:
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise UsageError(f"the folder '{shown}' cannot be made: {(error.strerror or '').lower()}.") from None
-        self.pictures = SharedJournal(self.path / "pictures.jsonl")
-        self.generated = SharedJournal(self.path / "generated.jsonl")
-        self.repaired = SharedJournal(self.path / "repaired.jsonl")
-        self.labels = SharedJournal(self.path / "labels.jsonl")
-        self.verified = SharedJournal(self.path / "verified.jsonl")
-        self.dropped = SharedJournal(self.path / "dropped.jsonl")
+                raise UsageError(f"the folder '{shown}' cannot be made: {why(error)}.") from None
+        names = ("pictures", "generated", "repaired", "labels", "verified", "dropped")
+        journals = (SharedJournal(self.path / f"{name}.jsonl") for name in names)
+        self.pictures, self.generated, self.repaired, self.labels, self.verified, self.dropped = journals
 
     @contextmanager
     def at_work(self, step: str = "") -> Iterator[None]:
-        """Only one process writes at a time; the system frees the folder when the process ends, however it ends.
+        """Lock the folder: one process writes at a time. The system frees the lock when the process ends.
 
-        One that says its `step` can be watched and stopped from elsewhere: see `steps`.
+        With a `step`, the process can be watched and stopped from elsewhere: see `training.curation.processes`.
         """
         try:
             import fcntl
-        except ImportError:  # Windows has no such lock; there, people have to see to it themselves
+        except ImportError:  # Windows has no such lock
             yield
             return
         with (self.path / ".lock").open("a") as lock:
             until = time.monotonic() + PATIENCE
-            while not _taken(fcntl, lock):
+            while not _locked(fcntl, lock):
                 if time.monotonic() > until:
                     raise StoreError(f"another run is at work in '{printable(self.path)}'; wait for it, or stop it.")
                 time.sleep(PATIENCE / 20)
             clear_torn(self.path)
             if step:
-                self._sign(step=step, **describe_process(), begun=time.time(), ended=None, error=None)
+                self._record(step=step, **describe_process(), begun=time.time(), ended=None, error=None)
             error = None
             try:
                 yield
@@ -104,10 +100,10 @@ class CurationFolder:
                 raise
             finally:
                 if step:
-                    self._sign(ended=time.time(), error=error)
+                    self._record(ended=time.time(), error=error)
 
-    def _sign(self, **facts: Any) -> None:
-        """Say in `.process.json` who is at work; a stop that was asked for is of the one before, unless it is ours."""
+    def _record(self, **facts: Any) -> None:
+        """Update `.process.json`; a stop that was requested of an earlier process is forgotten."""
         try:
             before = read_json(self.path / PROCESS) or {}
         except StoreError:
@@ -120,12 +116,12 @@ class CurationFolder:
     # settings
 
     def settings(self, step: Step) -> dict[str, Any]:
-        """What `step` was begun with; empty where it was not."""
+        """The settings that `step` was begun with; empty if it was not."""
         found = read_json(self._guard(step))
         return dict(found["settings"]) if found and isinstance(found.get("settings"), dict) else {}
 
     def check(self, step: Step, settings: Mapping[str, Any]) -> None:
-        """Raise UsageError where `step` was begun with another value for one of `settings`."""
+        """Raise UsageError if `step` was begun with another value for one of `settings`."""
         before = self.settings(step)
         for name, value in json.loads(json.dumps(dict(settings))).items():
             if name in before and before[name] != value:
@@ -136,7 +132,7 @@ class CurationFolder:
                 )
 
     def begin(self, step: Step, settings: Mapping[str, Any]) -> None:
-        """Note the settings of `step`, or check them where it was begun already. Raises UsageError."""
+        """Write the settings of `step`, or check them if it was begun already. Raises UsageError."""
         self.check(step, settings)
         if self.settings(step).keys() != settings.keys():
             content = {"schema": SCHEMA, "step": step, "settings": dict(settings), "fingerprint": digest(settings)}
@@ -146,7 +142,7 @@ class CurationFolder:
         return self.path / f"{step}.json"
 
     def set_aside(self, step: Step) -> Path | None:
-        """Move the files of `step` and of those that follow from it to `earlier/`; where they are now."""
+        """Move the files of `step` and of the steps that depend on it to `earlier/`; returns their new folder."""
         steps = _STEPS[_STEPS.index(step) :]
         found = [self.path / name for one in reversed(steps) for name in FILES[one] if (self.path / name).exists()]
         if not found:
@@ -156,13 +152,13 @@ class CurationFolder:
         number = 1 + max((int(one.name.split("-")[0]) for one in earlier.glob("[0-9]*-*")), default=0)
         target = earlier / f"{number:03d}-{step}"
         target.mkdir()
-        for path in found:  # the settings of `step` itself last: until then, a run killed here is asked for --again
+        for path in found:  # the settings last: until then, a run killed here asks for --again again
             path.rename(target / path.name)
         return target
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process of this machine is at work in the curation at `path`."""
+    """Whether a process of this machine has locked the curation at `path`."""
     try:
         import fcntl
 
@@ -175,7 +171,7 @@ def is_held(path: Path) -> bool:
     return False
 
 
-def _taken(fcntl: Any, lock: Any) -> bool:
+def _locked(fcntl: Any, lock: Any) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -184,7 +180,7 @@ def _taken(fcntl: Any, lock: Any) -> bool:
 
 
 def _option(name: str) -> str:
-    """How a setting is called on the command line."""
+    """The name of a setting on the command line."""
     names = {"revision": "model revision", "pictures": "the list of pictures"}
     return names.get(name, f"--{name.replace('_', '-')}")
 

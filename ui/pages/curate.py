@@ -136,7 +136,7 @@ def _draw_sample(state: CuratePageState, folder: CurationFolder) -> None:
         if st.form_submit_button("Draw the sample", type="primary", icon=":material/casino:"):
             kinds = labels.Kinds.load(state.kinds or None)
             drawn: dict[str, Any] = {"size": int(size), "seed": int(seed), "partly": partly}
-            state.review = workspace.sit_down(folder, state.reviewer, stage=state.stage, kinds=kinds, **drawn)
+            state.review = workspace.open_review(folder, state.reviewer, stage=state.stage, kinds=kinds, **drawn)
             state.version = workspace.stamp_of_texts(folder)
             st.rerun()
 

@@ -98,7 +98,7 @@ def draw_agreement(pairs: list[Agreement], differences: list[Difference]) -> Non
             said = "".join(
                 f"<p><b>{escape(name)}:</b> {' '.join(tag(kind) for kind in label.kinds) or 'no errors'}"
                 f"{f' <em>{escape(label.note)}</em>' if label.note else ''}</p>"
-                for name, label in differing.said.items()
+                for name, label in differing.labels.items()
             )
             right.html(f"<p>{escape(printable(differing.item.text, limit=None))}</p>{said}")
     if len(differences) > MAX_SHOWN:

@@ -26,7 +26,7 @@ def draw_queue(state: CuratePageState, folder: CurationFolder) -> None:
     with show_errors():
         review = _current(state, folder)
         _apply_moves(state, folder, review)
-        said, review.said = review.said, ""
+        said, review.message = review.message, ""
         total = len(review.items)
         st.progress(review.done / total if total else 0.0, text=f"{review.done} of {count(total, 'text')} labelled")
         if review.item is None:
@@ -55,7 +55,7 @@ def _current(state: CuratePageState, folder: CurationFolder) -> Review:
     if old is not None and state.version == version:
         return old
     kinds = labels.Kinds.load(state.kinds or None)
-    new: Review = workspace.sit_down(folder, state.reviewer, stage=state.stage, kinds=kinds)
+    new: Review = workspace.open_review(folder, state.reviewer, stage=state.stage, kinds=kinds)
     state.review, state.version = new, workspace.stamp_of_texts(folder)
     if old is not None and old.item is not None:
         place = next((place for place, item in enumerate(new.items) if item.id == old.item.id), None)

@@ -21,7 +21,7 @@ from agents.cli.errors import complain
 from core.files.journal import write_lines
 from core.settings import get_settings
 from tests.training.curation.fakes import generated_folder, make_pictures
-from tests.training.curation.mending_server import mending_server
+from tests.training.curation.steps.repair_server import repair_server
 from training.curation.commands import add_to
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -97,7 +97,7 @@ def test_from_photographs_to_a_data_set_with_the_embedded_model(
     assert any(len(one["parts"]) == 2 for one in made.values())
     assert shell.fine("generate", work) == "nothing left to do, 5 texts of 5 pictures\n"
 
-    with mending_server() as url:
+    with repair_server() as url:
         monkeypatch.setenv("INQUISIGHT_BASE_URL", url)
         get_settings.cache_clear()
         prices = ("--price-in", 1000, "--price-out", 1000)

@@ -25,7 +25,7 @@ from training.curation.steps.repair import (
     repair,
     repaired,
 )
-from training.curation.workspace import apply_rules, compare, find_curations, sit_down, try_rules
+from training.curation.workspace import apply_rules, compare, find_curations, open_review, try_rules
 
 BETTER = "A wooden house with a red door stands by the sea, two boats lie before it, and a dog sleeps on the steps."
 
@@ -48,7 +48,7 @@ def folder(tmp_path: Path) -> CurationFolder:
 
 
 def test_an_edited_text_is_the_one_that_is_exported_with_who_changed_it(folder: CurationFolder, tmp_path: Path) -> None:
-    review = sit_down(folder, "Ada")
+    review = open_review(folder, "Ada")
     [item, *_] = review.items
     assert edit(folder, item, f"  {BETTER}\n", "Ada").text == BETTER
     without_people = Rules.parse("[near_duplicates]\nsimilarity = 2.0\n")
@@ -61,7 +61,7 @@ def test_an_edited_text_is_the_one_that_is_exported_with_who_changed_it(folder: 
 
 
 def test_labels_belong_to_the_text_they_were_given_to(folder: CurationFolder) -> None:
-    review = sit_down(folder, "Ada")
+    review = open_review(folder, "Ada")
     item = review.items[0]
     Labels(folder).add(Label(item.id, "Ada", item.of, ("wrong",)))
     new = edit(folder, item, BETTER, "Ben")
@@ -72,13 +72,13 @@ def test_labels_belong_to_the_text_they_were_given_to(folder: CurationFolder) ->
 
 
 def test_an_edit_never_overwrites_what_somebody_else_wrote(folder: CurationFolder) -> None:
-    item = sit_down(folder, "Ada").items[0]
+    item = open_review(folder, "Ada").items[0]
     edit(folder, item, BETTER, "Ben")
     with pytest.raises(UsageError, match="somebody else has changed"):
         edit(folder, item, "Another text.", "Ada")
-    for text, reason in (("", "empty"), (f" {BETTER} ", "as it was")):
+    for text, reason in (("", "empty"), (f" {BETTER} ", "unchanged")):
         with pytest.raises(UsageError, match=reason):
-            edit(folder, sit_down(folder, "Ada").items[0], text, "Ada")
+            edit(folder, open_review(folder, "Ada").items[0], text, "Ada")
     assert repaired(folder)[item.id]["text"] == BETTER
 
 
@@ -89,7 +89,7 @@ def test_rules_on_trial_write_nothing(folder: CurationFolder) -> None:
 
 
 def test_differences_of_two_reviewers_come_in_the_order_of_the_sample(folder: CurationFolder) -> None:
-    items = sit_down(folder, "Ada").items
+    items = open_review(folder, "Ada").items
     labels = Labels(folder)
     for number, item in enumerate(items):
         labels.add(Label(item.id, "Ada", item.of, ("thin",)))
@@ -123,12 +123,12 @@ def exported(folder: CurationFolder, to: Path) -> dict[str, dict[str, Any]]:
 
 def test_an_edit_after_the_rules_wins_over_them_and_says_so(folder: CurationFolder, tmp_path: Path) -> None:
     apply_rules(folder, Rules.parse(WIDE))
-    review = sit_down(folder, "Ada", stage="rules")
+    review = open_review(folder, "Ada", stage="rules")
     item = review.items[0]
     review.edit(BETTER)
     assert review.item is not None and review.item.text == BETTER
-    assert sit_down(folder, "Ben", stage="rules").items[0].text == BETTER, "everybody sees it at once"
-    assert sit_down(folder, "Ben").items and repaired(folder)[item.id]["text"] == item.text
+    assert open_review(folder, "Ben", stage="rules").items[0].text == BETTER, "everybody sees it at once"
+    assert open_review(folder, "Ben").items and repaired(folder)[item.id]["text"] == item.text
     with pytest.raises(UsageError, match="run `inquisight curate rules"):
         exported(folder, tmp_path / "early")
     verdict = apply_rules(folder, Rules.parse(ALL))  # a rule that would drop just this text
@@ -143,17 +143,17 @@ def test_an_edit_after_the_rules_wins_over_them_and_says_so(folder: CurationFold
 def test_an_edit_after_the_rules_is_undone_to_what_was_there(folder: CurationFolder, tmp_path: Path) -> None:
     fixing = '[[rule]]\nname = "x"\npattern = "There is"\naction = "fix"\nreplace = "I see"\n'
     apply_rules(folder, Rules.parse(fixing + WIDE))
-    review = sit_down(folder, "Ada", stage="rules")
+    review = open_review(folder, "Ada", stage="rules")
     ruled = review.items[0]
     assert ruled.text.startswith("I see")
     review.edit(BETTER)
-    other = sit_down(folder, "Ben", stage="rules")
+    other = open_review(folder, "Ben", stage="rules")
     other.edit(f"{BETTER} It rains.")
     other.undo()
-    assert sit_down(folder, "Cid", stage="rules").items[0].text == BETTER, "the edit before is in force again"
+    assert open_review(folder, "Cid", stage="rules").items[0].text == BETTER, "the edit before is in force again"
     apply_rules(folder, Rules.parse(WIDE))
     review.undo()
-    assert sit_down(folder, "Cid", stage="rules").items[0].text != BETTER
+    assert open_review(folder, "Cid", stage="rules").items[0].text != BETTER
     apply_rules(folder, Rules.parse(WIDE))
     found = exported(folder, tmp_path / "out")
     assert found[ruled.id]["caption"].startswith("There is") and "edited after the rules" not in found[ruled.id]
@@ -161,7 +161,7 @@ def test_an_edit_after_the_rules_is_undone_to_what_was_there(folder: CurationFol
 
 def test_the_later_change_counts_where_both_texts_were_edited(folder: CurationFolder) -> None:
     apply_rules(folder, Rules.parse(WIDE))
-    item = sit_down(folder, "Ada", stage="rules").items[0]
+    item = open_review(folder, "Ada", stage="rules").items[0]
     edit(folder, item, BETTER, "Ada", "rules")
     new = edit(folder, item, "A boat lies in the sun on a long white beach.", "Ben")
     assert edited(folder) == {}
@@ -173,7 +173,7 @@ def test_the_later_change_counts_where_both_texts_were_edited(folder: CurationFo
 
 def test_only_people_drop_a_text_that_people_wrote(folder: CurationFolder) -> None:
     apply_rules(folder, Rules.parse(WIDE))
-    one, other, *_ = sit_down(folder, "Ada", stage="rules").items
+    one, other, *_ = open_review(folder, "Ada", stage="rules").items
     Labels(folder).add(Label(one.id, "Ben", one.of, ("wrong",)))
     new = edit(folder, one, BETTER, "Ada", "rules")
     edit(folder, other, BETTER, "Ada", "rules")
@@ -188,7 +188,7 @@ def test_a_text_is_edited_in_the_terminal_too(folder: CurationFolder) -> None:
     from prompt_toolkit.output import DummyOutput
 
     apply_rules(folder, Rules.parse(WIDE))
-    review = sit_down(folder, "Ada", stage="rules")
+    review = open_review(folder, "Ada", stage="rules")
     before = [item.text for item in review.items]
     assert "Ctrl-E" in "".join(text for _, text in lines(review))
     with create_pipe_input() as keys:
@@ -196,4 +196,4 @@ def test_a_text_is_edited_in_the_terminal_too(folder: CurationFolder) -> None:
         keys.send_text("\x05 Yes.\r" + "\r" + "\x05\r" + "\x05\x15\r" + "q")
         application(review, input=keys, output=DummyOutput()).run()
     assert review.items[0].text == f"{before[0]} Yes." and review.items[1].text == before[1]
-    assert "empty text" in review.said and review.done == 1
+    assert "empty text" in review.message and review.done == 1

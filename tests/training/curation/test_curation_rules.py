@@ -188,9 +188,9 @@ def test_kept_and_dropped_are_all_pictures_each_with_its_reason(tmp_path: Path) 
     kept, dropped = folder.verified.read(), folder.dropped.read()
     assert sorted(one["id"] for one in [*kept, *dropped]) == [entry.id for entry in known_pictures(folder)]
     why = {one["id"]: (one["stage"], one["reason"]) for one in dropped}
-    assert why["p02"][1].startswith("still-broken: nothing but")
+    assert why["p02"][1].startswith("still-broken: only")
     assert why["p03"][1].startswith("orders: ")
-    assert why["p07"] == ("repair", "nothing of use is left, says the repairer")
+    assert why["p07"] == ("repair", "the repairer found nothing to keep")
     assert all(one["text"] for one in dropped)
     hits = {rule["name"]: rule for rule in outcome["rules"]}  # type: ignore[attr-defined]
     assert hits["apology"]["hits"] == 1
@@ -369,7 +369,7 @@ def test_the_status_counts_everything(tmp_path: Path) -> None:
     told = "\n".join(lines(count(folder)))
     assert "generate  8 of 8 pictures; 8 texts, 0 of them continued" in told
     assert "repair    8 of 8 texts; 9 calls" in told, "one text was tried twice"
-    assert "nothing of use is left" in told
+    assert "found nothing to keep" in told
     assert "sample of 4: none labelled yet" in told
     assert "5 kept, 3 dropped" in told and "rules: still-broken" in told
     record = json.loads(json.dumps(as_record(count(folder))))

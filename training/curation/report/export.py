@@ -1,11 +1,11 @@
-"""Write the kept pairs as `cc_sbu_align` lays them out, and beside them where each pair came from.
+"""Export the kept pairs in the cc_sbu_align layout, with the origin of each pair.
 
     image/{image_id}.jpg     the pictures
     filter_cap.json          {"annotations": [{"image_id": ..., "caption": ...}]}
     provenance.jsonl         per pair: picture, model and instruction, repairer, rules, labels
     dropped.jsonl            every other picture with its text and the reason
 
-The layout is that of the released stage-2 data, so whatever reads those reads these.
+The layout is that of the released stage-2 data, so any reader of that data reads the export.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from core.errors import ImageError, UsageError, printable
+from core.errors import ImageError, UsageError, printable, why
 from core.files.journal import Record, clear_torn, read_json, write_json, write_lines, write_whole
 from core.images.file_type import sniff
 from core.images.picture import open_picture
@@ -32,19 +32,19 @@ from training.curation.steps.progress import Advance
 from training.curation.steps.repair import edited, repaired
 
 OURS: Final = frozenset({"image", ANNOTATIONS, "provenance.jsonl", "dropped.jsonl", "export.json"})
-QUALITY: Final = 95  # of pictures that have to be written anew
+QUALITY: Final = 95  # of re-encoded pictures
 
 
 def export(folder: CurationFolder, to: Path, *, overwrite: bool = False, max_pixels: int) -> Iterator[Advance]:
-    """Write the export to `to`; it is there when it is whole, and in `to`.partial until then.
+    """Write the export to `to`, via `to`.partial.
 
-    Pictures are taken from where they were read, and checked to be the same. A JPEG without EXIF is copied; all
-    others are written anew, upright, as JPEG. Raises UsageError where the rules have not run or `to` holds other files,
-    and ImageError for a picture that is gone or has changed.
+    Pictures are read from their source and compared with its SHA-256. A JPEG without EXIF is copied; all others are
+    re-encoded, upright, as JPEG. Raises UsageError if the rules have not run or `to` holds other files, and ImageError
+    for a picture that is missing or has changed.
     """
     outcome = last_verdict(folder)
     if outcome is None or is_stale(folder, outcome):
-        because = "have not run" if outcome is None else "ran before the last texts or labels came"
+        because = "have not run" if outcome is None else "ran before the last change of texts or labels"
         raise UsageError(f"the rules {because}; run `inquisight curate rules {printable(folder.path)}` first.")
     kept = folder.verified.read()
     if not kept:
@@ -59,7 +59,7 @@ def export(folder: CurationFolder, to: Path, *, overwrite: bool = False, max_pix
     try:
         (partial / "image").mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"'{printable(to)}' cannot be made: {(error.strerror or '').lower()}.") from None
+        raise UsageError(f"'{printable(to)}' cannot be made: {why(error)}.") from None
     for torn in (partial, partial / "image"):
         clear_torn(torn)
     write_json(partial / "export.json", mark)
@@ -103,16 +103,15 @@ def _check_ours(path: Path) -> None:
 
 
 def _put(target: Path, made: Record, max_pixels: int) -> tuple[str, str]:
-    """Write one picture unless it is there; ("copied" or "written anew", sha256 of the file)."""
+    """Write one picture unless it exists; returns ("copied" or "written anew", sha256 of the file)."""
     source = Path(made["path"])
     try:
         data = source.read_bytes()
     except OSError as error:
-        why = (error.strerror or "unknown error").lower()
-        raise ImageError(f"the picture '{printable(source)}' cannot be read any more: {why}.") from None
+        raise ImageError(f"the picture '{printable(source)}' cannot be read any more: {why(error)}.") from None
     if hashlib.sha256(data).hexdigest() != made["sha256"]:
         raise ImageError(
-            f"the picture '{printable(source)}' has changed since it was described; put the old one back or begin anew."
+            f"the picture '{printable(source)}' has changed since it was described; restore the old one or start over."
         )
     as_is = sniff(data) == "JPEG" and b"Exif\x00\x00" not in data[:65536] and b"Adobe\x00" not in data[:65536]
     if not target.exists():
@@ -127,7 +126,7 @@ def _jpeg(data: bytes, source: Path, max_pixels: int) -> bytes:
 
 
 class _Provenance:
-    """Where each pair came from."""
+    """The origin of each pair."""
 
     def __init__(self, folder: CurationFolder) -> None:
         self._made = generated(folder)

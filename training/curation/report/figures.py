@@ -1,11 +1,12 @@
-"""What a curation has come to, in figures: for `curate status`, for the report, and for its plots."""
+"""Figures of a curation: for `curate status`, the report and its plots."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any
 
 from core.errors import printable
@@ -13,7 +14,7 @@ from core.files.journal import read_json
 from core.records import TokenUsage
 from training.curation import text_metrics
 from training.curation.folder import LEFT_OUT, CurationFolder
-from training.curation.review.labels import Agreement, LabelItem, Labels, Stage, agreement, texts_of
+from training.curation.review.labels import SAMPLE, Agreement, Label, LabelItem, Labels, Stage, agreement, texts_of
 from training.curation.rules.rules import is_stale, last_verdict
 from training.curation.steps.generate import generated, known_pictures
 from training.curation.steps.repair import Prices, account, repaired
@@ -21,12 +22,12 @@ from training.curation.steps.repair import Prices, account, repaired
 
 @dataclass(frozen=True, slots=True)
 class RuleMatch:
-    """What a kind's rules found among the labelled texts, beside what people found."""
+    """Hits of a kind's rules among the labelled texts, compared with the labels."""
 
     kind: str
-    labelled: int  # texts that any reviewer gave this kind
-    found: int  # of these, those that one of its rules hit
-    alarms: int  # texts that a rule hit and people looked at, but did not give this kind
+    labelled: int  # texts with a label of this kind, by any reviewer
+    found: int  # of these, hit by one of its rules
+    alarms: int  # hit by a rule and reviewed, but not labelled with this kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +37,14 @@ class LabelledSample:
     size: int
     labelled: dict[str, int]  # reviewer -> texts
     faulty: int  # texts with any error, by any reviewer
-    seen: int  # texts that anybody labelled
+    seen: int  # texts with a label
     kinds: dict[str, int]  # kind -> texts
     agreements: list[Agreement]
 
 
 @dataclass(slots=True)
 class Figures:
-    """Everything that is counted."""
+    """All figures of a curation."""
 
     pictures: int = 0
     left_out: dict[str, Any] = field(default_factory=dict)  # of their sources: "count", "reasons", and both in a "line"
@@ -63,15 +64,13 @@ class Figures:
     matches: list[RuleMatch] = field(default_factory=list)
     texts: dict[str, list[str]] = field(default_factory=dict)  # "generated", "repaired", "kept"
 
-    def mean_signs(self) -> dict[str, dict[str, float]]:
-        """Mean of each sign per step."""
-        result: dict[str, dict[str, float]] = {}
-        for step, texts in self.texts.items():
-            measured = [text_metrics.measure(text) for text in texts]
-            result[step] = {
-                name: sum(one[name] for one in measured) / len(measured) for name in text_metrics.METRICS if measured
-            }
-        return result
+    def mean_metrics(self) -> dict[str, dict[str, float]]:
+        """Mean of each metric per step."""
+        measured = {step: [text_metrics.measure(text) for text in texts] for step, texts in self.texts.items()}
+        return {
+            step: {name: fmean(one[name] for one in values) for name in text_metrics.METRICS if values}
+            for step, values in measured.items()
+        }
 
     def failures(self) -> dict[str, text_metrics.FailureRate]:
         """Failure rate per step."""
@@ -79,7 +78,7 @@ class Figures:
 
 
 def count(folder: CurationFolder) -> Figures:
-    """Read everything that is in `folder`. Raises StoreError where a file is damaged."""
+    """Count everything in `folder`. Raises StoreError if a file is damaged."""
     first, second = generated(folder), repaired(folder)
     good = [one for one in first.values() if one["status"] == "ok"]
     mended = [one for one in second.values() if one["status"] == "repaired"]
@@ -111,8 +110,8 @@ def count(folder: CurationFolder) -> Figures:
 
 
 def items_of(folder: CurationFolder, stage: Stage) -> list[LabelItem]:
-    """The sample as it was drawn, with the texts as they are now; empty where none was drawn."""
-    kept = read_json(folder.path / ("sample.json" if stage == "repair" else "sample-after.json"))
+    """The sample with its current texts; empty if none was drawn."""
+    kept = read_json(folder.path / SAMPLE[stage])
     if kept is None:
         return []
     texts = texts_of(folder, stage)
@@ -124,39 +123,43 @@ def _sample(folder: CurationFolder, labels: Labels, stage: Stage) -> LabelledSam
     if not items:
         return None
     by = labels.of(items)
+    kinds = _by_kind(by)
+    counts = {kind: len(ids) for kind, ids in sorted(kinds.items(), key=lambda pair: (-len(pair[1]), pair[0]))}
+    faulty: set[str] = set().union(*kinds.values())
+    labelled = {reviewer: len(given) for reviewer, given in sorted(by.items())}
+    return LabelledSample(len(items), labelled, len(faulty), len(_seen(by)), counts, agreement(by, list(counts)))
+
+
+def _matches(folder: CurationFolder, labels: Labels, verdict: dict[str, Any]) -> list[RuleMatch]:
+    by = labels.of(items_of(folder, "repair"))
+    seen, labelled = _seen(by), _by_kind(by)
+    hits: dict[str, set[str]] = {}
+    for rule in verdict["rules"]:
+        if rule["kind"]:
+            hits.setdefault(rule["kind"], set()).update(rule["ids"])
+    return [
+        RuleMatch(kind, len(mine), len(mine & ruled), len(ruled & seen - mine))
+        for kind in sorted(labelled.keys() | hits.keys())
+        if (mine := labelled.get(kind, set())) | (ruled := hits.get(kind, set())) & seen
+    ]
+
+
+def _seen(by: Mapping[str, Mapping[str, Label]]) -> set[str]:
+    return {name for given in by.values() for name in given}
+
+
+def _by_kind(by: Mapping[str, Mapping[str, Label]]) -> dict[str, set[str]]:
+    """kind -> names of the texts that any reviewer gave it."""
     kinds: dict[str, set[str]] = {}
     for given in by.values():
         for label in given.values():
             for kind in label.kinds:
                 kinds.setdefault(kind, set()).add(label.id)
-    counts = {kind: len(ids) for kind, ids in sorted(kinds.items(), key=lambda pair: (-len(pair[1]), pair[0]))}
-    faulty = set().union(*kinds.values()) if kinds else set()
-    seen = {name for given in by.values() for name in given}
-    labelled = {reviewer: len(given) for reviewer, given in sorted(by.items())}
-    return LabelledSample(len(items), labelled, len(faulty), len(seen), counts, agreement(by, list(counts)))
-
-
-def _matches(folder: CurationFolder, labels: Labels, verdict: dict[str, Any]) -> list[RuleMatch]:
-    by = labels.of(items_of(folder, "repair"))
-    seen = {name for given in by.values() for name in given}
-    hits: dict[str, set[str]] = {}
-    for rule in verdict["rules"]:
-        if rule["kind"]:
-            hits.setdefault(rule["kind"], set()).update(rule["ids"])
-    said: dict[str, set[str]] = {}
-    for given in by.values():
-        for label in given.values():
-            for kind in label.kinds:
-                said.setdefault(kind, set()).add(label.id)
-    return [
-        RuleMatch(kind, len(mine), len(mine & ruled), len(ruled & seen - mine))
-        for kind in sorted(said.keys() | hits.keys())
-        if (mine := said.get(kind, set())) | (ruled := hits.get(kind, set())) & seen
-    ]
+    return kinds
 
 
 def _reasons(reasons: Iterable[str]) -> dict[str, int]:
-    """Reasons without what differs from text to text, most frequent first."""
+    """Reasons without quoted parts and numbers, most frequent first."""
     plain = [re.sub(r"'[^']*'|“[^“”]*”|\d+", "…", str(reason).split(": ")[0].rstrip(". ")) for reason in reasons]
     return dict(Counter(printable(one, 100) for one in plain).most_common())
 

@@ -1,4 +1,4 @@
-"""The plots of the report, as PNG files. Needs matplotlib, which is imported only here."""
+"""The plots of the report as PNG files, drawn with matplotlib."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 NO_MATPLOTLIB = "the plots need matplotlib: pip install matplotlib; the report was written without them"
 COLOURS = {"generated": "#b0b0b0", "repaired": "#6699cc", "kept": "#33aa66"}
-# Shown where they are above this.
+# metric -> the value above which a text counts
 SHOWN = {
     "repeated_share": REPEATING,
     "repeated_sentences": 0,
@@ -26,13 +26,13 @@ SHOWN = {
 
 
 def draw(found: Figures, to: Path) -> dict[str, str]:
-    """Draw what there are figures for; the file of each plot by its name. Raises ImportError without matplotlib."""
-    from matplotlib.figure import Figure  # no pyplot: it would look for a screen
+    """Draw the plots that have data; returns name -> file. Raises ImportError without matplotlib."""
+    from matplotlib.figure import Figure  # not pyplot, which looks for a display
 
     drawn = {"funnel": _funnel(Figure, found)}
     if any(found.texts.values()):
         drawn["lengths"] = _lengths(Figure, found)
-        drawn["signs"] = _signs(Figure, found)
+        drawn["metrics"] = _metrics(Figure, found)
     if found.verdict is not None and any(rule["hits"] for rule in found.verdict["rules"]):
         drawn["rules"] = _rules(Figure, found.verdict["rules"])
     for name, figure in drawn.items():
@@ -71,8 +71,8 @@ def _lengths(kind: type[Figure], found: Figures) -> Figure:
     return figure
 
 
-def _signs(kind: type[Figure], found: Figures) -> Figure:
-    figure, axes = _axes(kind, f"share of texts with the sign (repeated share: above {REPEATING})")
+def _metrics(kind: type[Figure], found: Figures) -> Figure:
+    figure, axes = _axes(kind, f"share of texts with the metric above 0 (repeated share: above {REPEATING})")
     steps = [step for step, texts in found.texts.items() if texts]
     width = 0.8 / len(steps)
     for number, step in enumerate(steps):

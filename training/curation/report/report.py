@@ -1,11 +1,11 @@
-"""`inquisight curate report`: what became of the pictures, as Markdown with figures and plots."""
+"""`inquisight curate report`: the results of a curation as Markdown with figures and plots."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from core.errors import UsageError, printable
+from core.errors import UsageError, printable, why
 from core.files.journal import write_whole
 from training.curation.folder import CurationFolder
 from training.curation.report.figures import Figures, LabelledSample
@@ -17,11 +17,11 @@ _ESCAPES = {ord(sign): f"&#{ord(sign)};" for sign in "\\`*[]<>|#&"}
 
 
 def write_report(folder: CurationFolder, found: Figures, to: Path) -> tuple[Path, str]:
-    """Write report.md and its plots to `to`; (the file, a word where no plots could be drawn). Raises UsageError."""
+    """Write report.md and its plots to `to`; returns the file and a note if plots are missing. Raises UsageError."""
     try:
         to.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"'{printable(to)}' cannot be made: {(error.strerror or '').lower()}.") from None
+        raise UsageError(f"'{printable(to)}' cannot be made: {why(error)}.") from None
     try:
         plots, missing = draw(found, to), ""
     except ImportError:
@@ -40,20 +40,20 @@ def markdown(folder: CurationFolder, found: Figures, plots: dict[str, str]) -> s
         _table(
             ("", ""),
             [
-                ("sees", f"{made.get('vision', '')} ({made.get('revision', '')})"),
-                ("is told", " / ".join(made.get("instructions", ()))),
-                ("continues under", f"{made.get('min_tokens', '')} tokens, {made.get('continues', '')} times at most"),
+                ("vision model", f"{made.get('vision', '')} ({made.get('revision', '')})"),
+                ("instructions", " / ".join(made.get("instructions", ()))),
+                ("continued below", f"{made.get('min_tokens', '')} tokens, {made.get('continues', '')} times at most"),
                 (
-                    "drawn with",
+                    "sampling",
                     f"temperature {made.get('temperature')}, top_p {made.get('top_p')}, seed {made.get('seed')}",
                 ),
-                ("repairs", f"{mended.get('repairer', 'nobody yet')}"),
-                ("account", _account(found)),
+                ("repairer", f"{mended.get('repairer', 'none yet')}"),
+                ("calls", _account(found)),
                 ("truncated", ", ".join(f"{count} {step}" for step, count in found.truncated.items())),
             ],
         )
     )
-    parts += [_failures(found), _signs(found, plots), _set_aside(found)]
+    parts += [_failures(found), _metrics(found, plots), _failed(found)]
     for title, sample in (("before the rules", found.sample), ("after the rules", found.sample_after)):
         if sample is not None:
             parts.append(_sample(title, sample))
@@ -68,15 +68,15 @@ def _funnel(found: Figures, plots: dict[str, str]) -> str:
     rows = [("pictures", found.pictures), ("described", found.generated), ("repaired", found.repaired)]
     if found.verdict is not None:
         rows.append(("kept", int(found.verdict["kept"])))
-    told = [(name, str(count), _share(count, found.pictures)) for name, count in rows]
-    warning = "\n\nTexts or labels came after the rules ran: run them again." if found.stale else ""
-    return _table(("", "pairs", "share"), told) + _plot(plots, "funnel") + warning
+    shown = [(name, str(count), _share(count, found.pictures)) for name, count in rows]
+    warning = "\n\nTexts or labels have changed since the rules ran: run them again." if found.stale else ""
+    return _table(("", "pairs", "share"), shown) + _plot(plots, "funnel") + warning
 
 
 def _account(found: Figures) -> str:
     usage = found.usage
     if not usage.calls:
-        return "no model was asked"
+        return "none"
     estimated = f"; {usage.guessed} calls without token counts, estimated" if usage.guessed else ""
     cost = f", cost {found.cost:.2f}" if found.cost else ""
     return f"{usage.calls} calls, {usage.input_tokens:,} tokens in, {usage.output_tokens:,} tokens out{cost}{estimated}"
@@ -98,33 +98,33 @@ def _failures(found: Figures) -> str:
     return "## Failures\n\n" + _table(("texts", "number", "failed", *FAILURES), rows)
 
 
-def _signs(found: Figures, plots: dict[str, str]) -> str:
-    means = {step: values for step, values in found.mean_signs().items() if values}
+def _metrics(found: Figures, plots: dict[str, str]) -> str:
+    means = {step: values for step, values in found.mean_metrics().items() if values}
     if not means:
         return ""
     rows = [(name, says, *(f"{values[name]:.3g}" for values in means.values())) for name, (_, says) in METRICS.items()]
-    head = "## Signs\n\nThe mean of each sign over all texts of a step.\n\n"
-    return head + _table(("sign", "what it is", *means), rows) + _plot(plots, "lengths") + _plot(plots, "signs")
+    head = "## Metrics\n\nThe mean of each metric over all texts of a step.\n\n"
+    return head + _table(("metric", "meaning", *means), rows) + _plot(plots, "lengths") + _plot(plots, "metrics")
 
 
-def _set_aside(found: Figures) -> str:
+def _failed(found: Figures) -> str:
     rows = [("generate", reason, str(count)) for reason, count in found.ungenerated.items()]
     rows += [("repair", reason, str(count)) for reason, count in found.unrepaired.items()]
-    return "## Set aside before the rules\n\n" + _table(("step", "reason", "texts"), rows) if rows else ""
+    return "## Failed before the rules\n\n" + _table(("step", "reason", "texts"), rows) if rows else ""
 
 
 def _sample(title: str, sample: LabelledSample) -> str:
-    who = ", ".join(f"{count} by {name}" for name, count in sample.labelled.items()) or "nobody yet"
-    head = f"## LabelledSample {title}\n\n{sample.size} texts, labelled: {who}. "
+    who = ", ".join(f"{count} by {name}" for name, count in sample.labelled.items()) or "none yet"
+    head = f"## Sample {title}\n\n{sample.size} texts, labelled: {who}. "
     head += f"{sample.faulty} of {sample.seen} have an error." if sample.seen else ""
     rows = [(kind, str(count), _share(count, sample.seen)) for kind, count in sample.kinds.items()]
     parts = [head, _table(("kind of error", "texts", "share"), rows) if rows else ""]
     for one in sample.agreements:
         kappas = [("any error", one.faulty), *one.kinds.items()]
-        told = [(name, "not defined" if value is None else f"{value:.2f}") for name, value in kappas]
+        shown = [(name, "not defined" if value is None else f"{value:.2f}") for name, value in kappas]
         names = f"{one.reviewers[0]} and {one.reviewers[1]}"
         parts.append(f"{names}, {one.texts} texts in common, {one.equal} with equal labels. Cohen's kappa:")
-        parts.append(_table(("kind of error", "kappa"), told))
+        parts.append(_table(("kind of error", "kappa"), shown))
     return "\n\n".join(part for part in parts if part)
 
 
@@ -133,7 +133,7 @@ def _matches(found: Figures) -> str:
         (one.kind, str(one.labelled), str(one.found), _share(one.found, one.labelled), str(one.alarms))
         for one in found.matches
     ]
-    head = "## Do the rules find what people find?\n\n"
+    head = "## Rules compared with labels\n\n"
     return head + _table(("kind of error", "texts with it", "hit by its rules", "share", "hit, but not labelled"), rows)
 
 
@@ -144,20 +144,20 @@ def _rules(found: Figures, plots: dict[str, str]) -> str:
         (rule["name"], rule["action"], rule["kind"] or "", str(rule["hits"]), f"{rule['share']:.1%}", rule["says"])
         for rule in rules
     ]
-    parts = ["## Rules", _table(("rule", "does", "kind", "hits", "share", "looks for"), rows) + _plot(plots, "rules")]
+    parts = ["## Rules", _table(("rule", "action", "kind", "hits", "share", "finds"), rows) + _plot(plots, "rules")]
     reasons = [(reason, str(count)) for reason, count in found.dropped.items()]
     if reasons:
-        parts.append("### Dropped, all steps\n\n" + _table(("why", "texts"), reasons))
+        parts.append("### Dropped, all steps\n\n" + _table(("reason", "texts"), reasons))
     for rule in rules:
         if not rule["examples"]:
             continue
         parts.append(f"### {rule['name']}: {rule['hits']} {'hit' if rule['hits'] == 1 else 'hits'}")
         if rule["action"] == "drop":
-            told = [(example["id"], _short(example["before"])) for example in rule["examples"]]
-            parts.append(_table(("picture", "dropped text"), told))
+            shown = [(example["id"], _short(example["before"])) for example in rule["examples"]]
+            parts.append(_table(("picture", "dropped text"), shown))
         else:
-            told2 = [(one["id"], _short(one["before"]), _short(one["after"])) for one in rule["examples"]]
-            parts.append(_table(("picture", "before", "after"), told2))
+            changed = [(one["id"], _short(one["before"]), _short(one["after"])) for one in rule["examples"]]
+            parts.append(_table(("picture", "before", "after"), changed))
     return "\n\n".join(parts)
 
 
@@ -170,7 +170,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _cell(value: object) -> str:
-    """Text of models and files in a table: printable, on one line, and nothing of it Markdown or HTML."""
+    """Untrusted text for a table cell: printable, on one line, with Markdown and HTML escaped."""
     return printable(value, limit=1000).translate(_ESCAPES)
 
 

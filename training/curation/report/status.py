@@ -1,8 +1,8 @@
-"""`inquisight curate status`: how far each step is, on one screen."""
+"""`inquisight curate status`: the progress of each step, on one screen."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict
 
 from core.files.journal import Record
 from training.curation.report.figures import Figures, LabelledSample
@@ -10,41 +10,37 @@ from training.curation.steps.repair import COUNTED
 
 
 def lines(found: Figures) -> list[str]:
-    """One line per step, and one per reason why something was set aside."""
+    """One line per step, and one per reason for a failed or dropped text."""
     made = found.generated + sum(found.ungenerated.values())
-    told = [f"generate  {made} of {found.pictures} pictures{_state(made, found.pictures)}"]
+    shown = [f"generate  {made} of {found.pictures} pictures{_state(made, found.pictures)}"]
     if found.generated:
-        told[0] += f"; {found.generated} texts, {found.continued} of them continued"
-        told[0] += _truncated(found, "generated")
-    told += _aside(found.ungenerated)
-    told += [f"          {found.left_out['line']}"] if found.left_out.get("count") else []
+        shown[0] += f"; {found.generated} texts, {found.continued} of them continued"
+        shown[0] += _truncated(found, "generated")
+    shown += _aside(found.ungenerated)
+    shown += [f"          {found.left_out['line']}"] if found.left_out.get("count") else []
     tried = found.repaired + sum(found.unrepaired.values())
-    told.append(f"repair    {tried} of {found.generated} texts{_state(tried, found.generated)}")
-    told[-1] += _truncated(found, "repaired")
+    shown.append(f"repair    {tried} of {found.generated} texts{_state(tried, found.generated)}")
+    shown[-1] += _truncated(found, "repaired")
     if found.usage.calls:
         usage = found.usage
-        told[-1] += f"; {usage.calls} calls, {usage.input_tokens:,} tokens in, {usage.output_tokens:,} out"
-        told[-1] += f", cost {found.cost:.2f}" if found.cost else ""
-        told[-1] += f" ({usage.guessed} calls estimated)" if usage.guessed else ""
-    told += _aside(found.unrepaired)
-    told.append(f"verify    {_sample(found.sample)}")
+        shown[-1] += f"; {usage.calls} calls, {usage.input_tokens:,} tokens in, {usage.output_tokens:,} out"
+        shown[-1] += f", cost {found.cost:.2f}" if found.cost else ""
+        shown[-1] += f" ({usage.guessed} calls estimated)" if usage.guessed else ""
+    shown += _aside(found.unrepaired)
+    shown.append(f"verify    {_sample(found.sample)}")
     if found.sample_after:
-        told.append(f"          after the rules: {_sample(found.sample_after)}")
+        shown.append(f"          after the rules: {_sample(found.sample_after)}")
     if found.verdict is None:
-        told.append("rules     not run")
+        shown.append("rules     not run")
     else:
-        stale = "; texts or labels came since, run them again" if found.stale else ""
-        told.append(f"rules     {found.verdict['kept']} kept, {found.verdict['dropped']} dropped{stale}")
-        told += _aside(found.dropped)
-    return told
+        stale = "; texts or labels have changed since, run them again" if found.stale else ""
+        shown.append(f"rules     {found.verdict['kept']} kept, {found.verdict['dropped']} dropped{stale}")
+        shown += _aside(found.dropped)
+    return shown
 
 
 def as_record(found: Figures) -> Record:
-    """The same for programs."""
-    after: dict[str, Any] = {
-        step: {"texts": rate.texts, "failed": rate.failed, "kinds": dict(rate.kinds)}
-        for step, rate in found.failures().items()
-    }
+    """The same as a JSON object."""
     return {
         "pictures": found.pictures,
         "left_out": {name: found.left_out.get(name) or empty for name, empty in (("count", 0), ("reasons", {}))},
@@ -64,13 +60,12 @@ def as_record(found: Figures) -> Record:
         "labelled": found.sample.labelled if found.sample else {},
         "rules": found.verdict
         and {
-            "kept": found.verdict["kept"],
-            "dropped": found.verdict["dropped"],
+            **{name: found.verdict[name] for name in ("kept", "dropped")},
             "reasons": found.dropped,
             "stale": found.stale,
             "hits": {rule["name"]: rule["hits"] for rule in found.verdict["rules"]},
         },
-        "failures": after,
+        "failures": {step: asdict(rate) for step, rate in found.failures().items()},
     }
 
 

@@ -1,8 +1,8 @@
-"""A text that a person has put right: one more record in `repaired.jsonl`, so that nothing before it is lost.
+"""Edit a text by hand: one more record in `repaired.jsonl`, so that earlier texts are kept.
 
-An edit before the rules takes the place of the repaired text, and the rules go over it like over any other. An edit
-after them takes the place of what they made, and wins over them: see `rules`. It is about one repaired text: where
-that is changed later, the later change counts, and where it comes back, the edit does again.
+An edit before the rules replaces the repaired text, and the rules apply to it as to any other. An edit after them
+replaces their result and overrides them: see `rules`. It belongs to one repaired text: if that changes later, the later
+change counts; if it comes back, so does the edit.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from training.curation.steps.repair import EDITED, edited, repaired
 
 
 def edit(folder: CurationFolder, item: LabelItem, text: str, by: str, stage: Stage = "repair") -> LabelItem:
-    """Put `text` in place of `item`'s, and give back the item as it is now.
+    """Replace the text of `item`; returns the new item.
 
-    Labels belong to a text: those of the old one count no more, and do again where it comes back. Raises UsageError
-    where there is nothing to keep, nothing changed, or where somebody else has changed the text since.
+    Labels belong to a text, so those of the old one no longer count. Raises UsageError if `text` is empty or the same,
+    or if somebody else has changed it since.
     """
     return change(folder, item, text, by, stage)[0]
 
@@ -31,12 +31,12 @@ def edit(folder: CurationFolder, item: LabelItem, text: str, by: str, stage: Sta
 def change(
     folder: CurationFolder, item: LabelItem, text: str, by: str, stage: Stage = "repair"
 ) -> tuple[LabelItem, Callable[[], LabelItem]]:
-    """The same, and how to take it back: a text that was there before by anybody's hand is in force again."""
+    """The same, with a function that undoes it and restores the text before, whoever wrote it."""
     text = " ".join(text.split())
     if not text:
         raise UsageError("an empty text cannot be kept; label it instead, and a rule drops it.")
     if text == item.text:
-        raise UsageError("the text is as it was.")
+        raise UsageError("the text is unchanged.")
     last, before = _check(folder, item, stage), edited(folder).get(item.id)
     if stage == "repair":
         folder.repaired.append(_record(last, item, by, of=last["of"], status="repaired", text=text))
@@ -45,26 +45,26 @@ def change(
     folder.repaired.append(_record(last, item, by, of=digest(str(last["text"])), status=EDITED, text=text))
     new = replace(item, text=text)
 
-    def take_back() -> LabelItem:
+    def undo() -> LabelItem:
         _check(folder, new, stage)
         gone = _record(last, new, by, of=digest(str(last["text"])), status=EDITED, text=item.text)
         folder.repaired.append({**before, "at": gone["at"]} if before else {**gone, "undone": True})
         return item
 
-    return new, take_back
+    return new, undo
 
 
 def _check(folder: CurationFolder, item: LabelItem, stage: Stage) -> Record:
-    """The record of the repaired text. Raises UsageError where `item` is not what is there."""
+    """The record of the repaired text. Raises UsageError if `item` is out of date."""
     name = printable(item.id, 60)
     last = repaired(folder).get(item.id)
     if last is None or last["status"] != "repaired":
-        raise UsageError(f"'{name}' has no repaired text that could be changed.")
+        raise UsageError(f"'{name}' has no repaired text to change.")
     now = str(last["text"]) if stage == "repair" else texts_of(folder, stage).get(item.id)
     if now is None:
-        raise UsageError(f"the rules keep no text of '{name}' any more; look at the sample again.")
+        raise UsageError(f"the rules keep no text of '{name}' any more; reload the sample.")
     if now != item.text:
-        raise UsageError(f"somebody else has changed the text of '{name}' since you saw it; look at it again.")
+        raise UsageError(f"somebody else has changed the text of '{name}' since you saw it; reload it.")
     return last
 
 

@@ -1,8 +1,8 @@
-"""Step 3, first half: people look at a sample and label the kinds of error in it.
+"""Step 3, first half: people review a sample and label the kinds of error in it.
 
-The sample is drawn once, with a seed, and stays. Labels are appended to `labels.jsonl`, one record each, and an undo is
-one, too; the last record of a reviewer about a text counts. A label belongs to the text it was given to: where a text
-has changed since, it counts no more, and where it comes back, it does again.
+The sample is drawn once, with a seed. Each label is a record appended to `labels.jsonl`, and so is each undo; the last
+record of a reviewer about a text counts. A label belongs to the text it was given to: it is ignored while the text is a
+different one, and counts again if the text comes back.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from pydantic import Field, field_validator
 
 from core.datasets.text_lines import split_lines
-from core.errors import UsageError, printable
+from core.errors import UsageError, printable, why
 from core.files.journal import read_json, write_json, write_lines
 from training.curation.folder import CurationFolder, digest
 from training.curation.steps.generate import generated, known_pictures
@@ -27,6 +28,7 @@ from training.curation.toml import Closed, TomlFile
 
 Stage = Literal["repair", "rules"]
 SIZE: Final = 500  # the paper's
+SAMPLE: Final[dict[Stage, str]] = {"repair": "sample.json", "rules": "sample-after.json"}
 RESERVED: Final = frozenset("bnpqsu")
 
 
@@ -69,7 +71,7 @@ class Kinds(TomlFile):
 
 @dataclass(frozen=True, slots=True)
 class LabelItem:
-    """One text that is looked at."""
+    """One text to review."""
 
     id: str
     picture: str
@@ -82,7 +84,7 @@ class LabelItem:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What one reviewer says of one text; no kinds: it is fine."""
+    """The label that one reviewer gave one text; no kinds means no error."""
 
     id: str
     reviewer: str
@@ -91,26 +93,18 @@ class Label:
     note: str = ""
 
     def record(self) -> dict[str, Any]:
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        return {
-            "id": self.id,
-            "reviewer": self.reviewer,
-            "of": self.of,
-            "kinds": list(self.kinds),
-            "note": self.note,
-            "at": now,
-        }
+        return {**asdict(self), "at": datetime.now(UTC).isoformat(timespec="seconds")}
 
 
 def texts_of(folder: CurationFolder, stage: Stage) -> dict[str, str]:
-    """The texts after that step as they are now, edits included, in the order of the pictures."""
+    """The current texts after that step, edits included, in the order of the pictures."""
     if stage == "rules":
         kept, by_hand = {str(one["id"]): one for one in folder.verified.read()}, edited(folder)
         ruled = {name: str(one.get("ruled", one["text"])) for name, one in kept.items()}
         return {name: str(by_hand[name]["text"]) if name in by_hand else text for name, text in ruled.items()}
     after = repaired(folder)
     found = {name: one for name in generated(folder) if (one := after.get(name)) and one["status"] == "repaired"}
-    order = [entry.id for entry in known_pictures(folder)]
+    order = (entry.id for entry in known_pictures(folder))
     return {name: str(found[name]["text"]) for name in order if name in found}
 
 
@@ -119,14 +113,14 @@ def draw_sample(
 ) -> list[LabelItem]:
     """The sample of this folder, drawn now if there is none yet; in random order.
 
-    Raises UsageError where there are no texts, where not all are repaired yet (unless `partly`), or where the sample
-    was drawn with another size or seed.
+    Raises UsageError if there are no texts, if not all are repaired yet (unless `partly`), or if the sample was drawn
+    with another size or seed.
     """
-    path = folder.path / ("sample.json" if stage == "repair" else "sample-after.json")
+    path = folder.path / SAMPLE[stage]
     texts = texts_of(folder, stage)
     if not texts:
         need = "`inquisight curate repair`" if stage == "repair" else "`inquisight curate rules`"
-        raise UsageError(f"there are no texts to look at in '{printable(folder.path)}' yet; run {need} first.")
+        raise UsageError(f"there are no texts to review in '{printable(folder.path)}' yet; run {need} first.")
     kept = read_json(path)
     if kept is None:
         open_ = sum(one["status"] == "ok" for one in generated(folder).values()) - len(repaired(folder))
@@ -154,7 +148,7 @@ def draw_sample(
 
 
 class Labels:
-    """All labels of a folder, read once and kept in step with what is appended."""
+    """All labels of a folder, read once and updated with each append."""
 
     def __init__(self, folder: CurationFolder) -> None:
         self._journal = folder.labels
@@ -164,7 +158,7 @@ class Labels:
                 label = Label(record["id"], record["reviewer"], record["of"], tuple(record["kinds"]), record["note"])
             except (KeyError, TypeError):
                 raise UsageError(
-                    f"'{printable(folder.labels.path)}' has a record that is no label: {record}."
+                    f"'{printable(folder.labels.path)}' has a record that is not a label: {record}."
                 ) from None
             self._take(label, undone=bool(record.get("undone")))
 
@@ -176,12 +170,12 @@ class Labels:
             self._found[key] = label
 
     def add(self, label: Label) -> None:
-        """Keep a label, in place of an earlier one of this reviewer."""
+        """Add a label; it replaces an earlier one of this reviewer."""
         self._journal.append(label.record())
         self._take(label, undone=False)
 
     def undo(self, label: Label) -> None:
-        """Take it back; the file keeps both."""
+        """Withdraw a label; the file keeps both records."""
         self._journal.append({**label.record(), "undone": True})
         self._take(label, undone=True)
 
@@ -189,11 +183,11 @@ class Labels:
         return self._found.get((reviewer, item.id, item.of))
 
     def all(self) -> list[Label]:
-        """Every label in force, whatever text it was given to."""
+        """Every valid label, of current and earlier texts."""
         return list(self._found.values())
 
     def of(self, items: Iterable[LabelItem]) -> dict[str, dict[str, Label]]:
-        """reviewer -> id -> label, for these texts as they are now."""
+        """reviewer -> id -> label, for the current texts of `items`."""
         wanted = {(item.id, item.of) for item in items}
         result: dict[str, dict[str, Label]] = {}
         for (reviewer, name, of), label in self._found.items():
@@ -203,7 +197,7 @@ class Labels:
 
 
 def check_reviewer(name: str) -> str:
-    """A reviewer's name as it is kept. Raises UsageError."""
+    """A reviewer's name without surrounding spaces. Raises UsageError."""
     name = name.strip()
     if not name or len(name) > 40 or name != printable(name):
         raise UsageError(f"--reviewer is '{printable(name, 60)}': a name of 1 to 40 printable characters is needed.")
@@ -214,33 +208,26 @@ def check_reviewer(name: str) -> str:
 
 
 def write_sheet(path: Path, items: Sequence[LabelItem], labels: Labels, reviewer: str) -> None:
-    """One JSON object per text with `kinds` to be filled in: null means not looked at, [] means fine."""
+    """One JSON object per text with `kinds` to fill in: null means not reviewed, [] means no error."""
     rows = []
     for item in items:
         label = labels.get(reviewer, item)
-        kinds = list(label.kinds) if label else None
-        rows.append(
-            {
-                "id": item.id,
-                "picture": item.picture,
-                "text": item.text,
-                "kinds": kinds,
-                "note": label.note if label else "",
-            }
-        )
+        filled = {"kinds": list(label.kinds) if label else None, "note": label.note if label else ""}
+        rows.append({**asdict(item), **filled})
     write_lines(path, rows)
 
 
 def read_sheet(path: Path, items: Sequence[LabelItem], labels: Labels, reviewer: str, kinds: Kinds) -> int:
-    """Take the labels from a filled-in sheet; how many were new. Raises UsageError that names the line."""
+    """Import the labels of a completed sheet; returns the number of new ones. Raises UsageError naming the line."""
     shown = f"the sheet '{printable(path)}'"
     known = {item.id: item for item in items}
     found: list[Label] = []
     try:
         lines = split_lines(path.read_text("utf-8-sig"))
-    except (OSError, ValueError) as error:
-        reason = (isinstance(error, OSError) and error.strerror) or "it is not UTF-8 text"
-        raise UsageError(f"{shown} cannot be read: {reason.lower()}.") from None
+    except OSError as error:
+        raise UsageError(f"{shown} cannot be read: {why(error)}.") from None
+    except ValueError:
+        raise UsageError(f"{shown} cannot be read: it is not UTF-8 text.") from None
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
@@ -253,7 +240,7 @@ def read_sheet(path: Path, items: Sequence[LabelItem], labels: Labels, reviewer:
         if said is None:
             continue
         if not isinstance(said, list) or not all(isinstance(one, str) for one in said):
-            raise UsageError(f"{where}: kinds must be a list of names, or null where nobody looked.")
+            raise UsageError(f"{where}: kinds must be a list of names, or null if nobody reviewed it.")
         if name not in known:
             raise UsageError(f"{where}: '{printable(name, 60)}' is not in this sample.")
         if row.get("text", known[name].text) != known[name].text:
@@ -273,12 +260,10 @@ def read_sheet(path: Path, items: Sequence[LabelItem], labels: Labels, reviewer:
 
 
 def cohens_kappa(one: Sequence[Hashable], other: Sequence[Hashable]) -> float | None:
-    """Agreement of two people beyond chance (Cohen 1960, doi:10.1177/001316446002000104); None where it is not defined.
+    """Agreement of two people beyond chance (Cohen 1960, doi:10.1177/001316446002000104); None if undefined.
 
-    1 is full agreement, 0 what chance gives. It is not defined without items, and where both always say the same word.
+    1 is full agreement, 0 is chance. It is undefined without items, and if both give every item the same label.
     """
-    if len(one) != len(other):
-        raise ValueError(f"{len(one)} and {len(other)} labels cannot be compared")
     if not one:
         return None
     observed = sum(a == b for a, b in zip(one, other, strict=True)) / len(one)
@@ -289,7 +274,7 @@ def cohens_kappa(one: Sequence[Hashable], other: Sequence[Hashable]) -> float | 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """What two reviewers say of the texts that both have seen."""
+    """Agreement of two reviewers on the texts that both labelled."""
 
     reviewers: tuple[str, str]
     texts: int
@@ -299,23 +284,14 @@ class Agreement:
 
 
 def agreement(labels: Mapping[str, Mapping[str, Label]], kinds: Sequence[str]) -> list[Agreement]:
-    """For each pair of reviewers with texts in common."""
+    """The agreement of each pair of reviewers with texts in common."""
     found = []
-    names = sorted(labels)
-    for at, one in enumerate(names):
-        for other in names[at + 1 :]:
-            both = [name for name in labels[one] if name in labels[other]]
-            left = [set(labels[one][name].kinds) for name in both]
-            right = [set(labels[other][name].kinds) for name in both]
-            if not both:
-                continue
-            found.append(
-                Agreement(
-                    (one, other),
-                    len(both),
-                    sum(a == b for a, b in zip(left, right, strict=True)),
-                    cohens_kappa([bool(a) for a in left], [bool(b) for b in right]),
-                    {kind: cohens_kappa([kind in a for a in left], [kind in b for b in right]) for kind in kinds},
-                )
-            )
+    for one, other in combinations(sorted(labels), 2):
+        both = [name for name in labels[one] if name in labels[other]]
+        left, right = ([set(labels[reviewer][name].kinds) for name in both] for reviewer in (one, other))
+        if both:
+            equal = sum(a == b for a, b in zip(left, right, strict=True))
+            faulty = cohens_kappa([bool(a) for a in left], [bool(b) for b in right])
+            per_kind = {kind: cohens_kappa([kind in a for a in left], [kind in b for b in right]) for kind in kinds}
+            found.append(Agreement((one, other), len(both), equal, faulty, per_kind))
     return found

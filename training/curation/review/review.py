@@ -1,15 +1,17 @@
-"""The terminal view for labels: one text at a time, one key per kind of error.
+"""Label texts in the terminal: one text at a time, one key per kind of error.
 
-`Review` is what happens when a key is pressed, without a screen; `run` puts it on one.
+`Review` holds the state and the actions, without a screen; `application` shows it.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import textwrap
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from core.errors import InquisightError, printable
+from core.errors import InquisightError, UsageError, printable
 from training.curation import text_metrics
 from training.curation.folder import CurationFolder
 from training.curation.review.edits import change
@@ -20,12 +22,12 @@ if TYPE_CHECKING:
 
 Fragments = list[tuple[str, str]]
 WIDTH: Final = 100
-HELP: Final = "Enter keep and go on | s skip | b back | u undo | n note | p picture | q leave"
+HELP: Final = "Enter keep and next | s skip | b back | u undo | n note | p picture | q quit"
 CAN_EDIT: Final = " | Ctrl-E edit the text"
 
 
 class Review:
-    """Where a reviewer is, and what is ticked for the text in view."""
+    """The position of a reviewer in the sample, and the kinds ticked for the current text."""
 
     def __init__(
         self,
@@ -40,36 +42,36 @@ class Review:
         self.labels = labels
         self.reviewer = reviewer
         self.kinds = kinds
-        self.folder = folder  # None: texts are looked at, and not edited
+        self.folder = folder  # None: texts cannot be edited
         self.stage: Stage = stage
         self.place = 0
         self.ticked: set[str] = set()
         self.note = ""
-        self.said = ""  # a word about the last key
-        self._given: list[tuple[int, Callable[[], None]]] = []  # place, how to take it back
+        self.message = ""  # about the last key
+        self._given: list[tuple[int, Callable[[], None]]] = []  # place, undo
         self._go_to_next(-1)
 
     @property
     def item(self) -> LabelItem | None:
-        """The text in view; None when all have been seen."""
+        """The current text; None after the last one."""
         return self.items[self.place] if self.place < len(self.items) else None
 
     @property
     def done(self) -> int:
-        """How many texts of the sample this reviewer has labelled."""
+        """Number of texts of the sample that this reviewer has labelled."""
         return sum(self.labels.get(self.reviewer, item) is not None for item in self.items)
 
     def tick(self, key: str) -> None:
-        """Press the key of a kind: on, or off again."""
+        """Toggle the kind of this key."""
         name = next((kind.name for kind in self.kinds.kind if kind.key == key), None)
         if name is None or self.item is None:
-            self.said = f"the key {key} means nothing here"
+            self.message = f"the key {key} has no function here"
             return
         self.ticked ^= {name}
-        self.said = ""
+        self.message = ""
 
     def keep(self) -> None:
-        """Write the label of this text (nothing ticked: it is fine), and go to the next that has none."""
+        """Write the label of this text (no ticked kind: no error), and go to the next unlabelled one."""
         item = self.item
         if item is None:
             return
@@ -84,13 +86,13 @@ class Review:
                 self.labels.add(before)
 
         self._given.append((self.place, take_back))
-        self.said = f"kept: {', '.join(ticked) or 'fine'}"
+        self.message = f"kept: {', '.join(ticked) or 'no error'}"
         self._go_to_next(self.place)
 
     def edit(self, text: str) -> None:
-        """Put `text` in place of the one in view, for everybody; what was said of the old one counts no more.
+        """Replace the current text for everybody; labels of the old one no longer count.
 
-        Raises UsageError where it is empty or the same, or where the text has changed since it was shown.
+        Raises UsageError if `text` is empty or the same, or if the text has changed since it was shown.
         """
         place, old = self.place, self.item
         if old is None or self.folder is None:
@@ -102,69 +104,72 @@ class Review:
 
         self._given.append((place, take_back))
         self._show(place)
-        self.said = "changed"
+        self.message = "changed"
 
     def skip(self) -> None:
-        """Go on without a label."""
+        """Go to the next text without a label."""
         if self.place < len(self.items):
             self._show(self.place + 1)
 
     def back(self) -> None:
-        """Look at the text before this one, with its label."""
+        """Go to the previous text, with its label."""
         if self.place > 0:
             self._show(self.place - 1)
 
     @property
     def can_undo(self) -> bool:
-        """Whether something was done in this sitting that can be taken back."""
+        """Whether this session has an action to undo."""
         return bool(self._given)
 
     def go_to(self, place: int) -> None:
-        """Look at the text at `place`, counted from 0."""
+        """Go to the text at `place`, counted from 0."""
         self._show(place)
 
     def undo(self) -> None:
-        """Take back the last label or edit of this sitting; a label or text that it replaced is in force again."""
+        """Undo the last label or edit of this session; the label or text that it replaced is valid again."""
         if not self._given:
-            self.said = "nothing to take back"
+            self.message = "nothing to undo"
             return
         place, take_back = self._given[-1]
         take_back()
         self._given.pop()
         self._show(place)
-        self.said = "taken back"
+        self.message = "undone"
 
     def _go_to_next(self, place: int) -> None:
-        said = self.said
+        said = self.message
         free = [at for at in range(len(self.items)) if self.labels.get(self.reviewer, self.items[at]) is None]
         later = [at for at in free if at > place]
         self._show((later or free or [len(self.items)])[0])
-        self.said = said
+        self.message = said
 
     def _show(self, place: int) -> None:
         self.place = place
         label = self.labels.get(self.reviewer, self.item) if self.item else None
         self.ticked = set(label.kinds) if label else set()
         self.note = label.note if label else ""
-        self.said = ""
+        self.message = ""
 
 
 def measured(text: str) -> str:
-    """What can be counted: the number of words, and every sign that is not nought."""
-    told = [
+    """The number of words, and every metric that is not 0."""
+    values = [
         f"{name} {value:g}"
         for name, value in text_metrics.measure(text).items()
         if value and name not in ("words", "sentences")
     ]
-    return ", ".join([f"{len(text_metrics.words_of(text))} words", *told])
+    return ", ".join([f"{len(text_metrics.words_of(text))} words", *values])
 
 
 def lines(review: Review, width: int = WIDTH) -> Fragments:
-    """What is on the screen, as prompt_toolkit fragments; texts are untrusted and come out printable."""
+    """The screen as prompt_toolkit fragments; untrusted texts are made printable."""
     item = review.item
     head = f"{review.done} of {len(review.items)} labelled by {review.reviewer}"
     if item is None:
-        return [("bold", f"{head}\n\n"), ("", "That was all. u takes the last label back, b looks back, q leaves.\n")]
+        return [
+            ("bold", f"{head}\n\n"),
+            ("", "All texts are reviewed. u undoes, b goes back, q quits.\n"),
+        ]
     wrapped = textwrap.fill(printable(item.text, limit=None), width) or "(no text)"
     shown: Fragments = [
         ("bold", f"{head}   {review.place + 1}/{len(review.items)}   {printable(item.id, 60)}\n"),
@@ -179,12 +184,12 @@ def lines(review: Review, width: int = WIDTH) -> Fragments:
     if review.note:
         shown.append(("", f"\n note: {printable(review.note, width)}\n"))
     more = CAN_EDIT if review.folder is not None else ""
-    shown += [("ansibrightblack", f"\n{HELP}{more}\n"), ("ansiyellow", review.said)]
+    shown += [("ansibrightblack", f"\n{HELP}{more}\n"), ("ansiyellow", review.message)]
     return shown
 
 
 def thumbnail(path: str, width: int = 56, height: int = 40) -> Fragments:
-    """The picture in half blocks, two pixels to a character; a line of words where it cannot be opened."""
+    """The picture in half blocks, two pixels per character; the error if it cannot be opened."""
     from core.images.picture import open_picture
 
     try:
@@ -209,92 +214,88 @@ def _hex(rgb: Any) -> str:
 
 
 def application(review: Review, **options: Any) -> Application[None]:
-    """The view as a prompt_toolkit application, which leaves when q is pressed."""
+    """The view as a prompt_toolkit application; q quits."""
     from prompt_toolkit.application import Application
     from prompt_toolkit.buffer import Buffer
-    from prompt_toolkit.filters import Condition
-    from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+    from prompt_toolkit.filters import Always, Condition, Filter
+    from prompt_toolkit.key_binding import KeyBindings
     from prompt_toolkit.layout import BufferControl, ConditionalContainer, FormattedTextControl, HSplit, Layout, Window
 
     keys = KeyBindings()
     note, whole = Buffer(multiline=False), Buffer(multiline=False)
-    picture: dict[str, Fragments] = {}  # path -> rows; only the one in view is kept
-    seeing = False
+    picture: dict[str, Fragments] = {}  # path -> rows, of the current picture
+    show_picture = False
     writing = Condition(lambda: app.layout.has_focus(note))
     editing = Condition(lambda: app.layout.has_focus(whole))
+    idle = ~writing & ~editing
 
     def body() -> Any:
         item = review.item
-        if not seeing or item is None:
+        if not show_picture or item is None:
             return lines(review)
         if item.picture not in picture:
             picture.clear()
             picture[item.picture] = thumbnail(item.picture)
         return [*picture[item.picture], ("", "\n"), *lines(review)]
 
-    def bind(key: str, action: Any) -> None:
-        @keys.add(key, filter=~writing & ~editing)
-        def _(event: KeyPressEvent) -> None:
-            action()
+    def bind(key: str, action: Callable[[], Any], when: Filter = idle, **options: Any) -> None:
+        keys.add(key, filter=when, **options)(lambda event: action())
 
-    def look() -> None:
-        nonlocal seeing
-        seeing = not seeing
+    def toggle_picture() -> None:
+        nonlocal show_picture
+        show_picture = not show_picture
 
-    for key, action in {"s": review.skip, "b": review.back, "u": review.undo, "enter": review.keep, "p": look}.items():
-        bind(key, action)
-    for kind in review.kinds.kind:
-        bind(kind.key, lambda key=kind.key: review.tick(key))
+    def open_buffer(buffer: Buffer, text: str) -> None:
+        buffer.text, buffer.cursor_position = text, len(text)
+        app.layout.focus(buffer)
 
-    @keys.add("n", filter=~writing & ~editing)
-    def _(event: KeyPressEvent) -> None:
+    def write_note() -> None:
         if review.item is not None:
-            note.text = review.note
-            note.cursor_position = len(note.text)
-            event.app.layout.focus(note)
+            open_buffer(note, review.note)
 
-    @keys.add("enter", filter=writing)
-    @keys.add("escape", filter=writing, eager=True)
-    def _(event: KeyPressEvent) -> None:
-        review.note = note.text
-        event.app.layout.focus(screen)
-
-    @keys.add("c-e", filter=~writing & ~editing)
-    def _(event: KeyPressEvent) -> None:
+    def write_text() -> None:
         if review.item is not None and review.folder is not None:
-            whole.text = review.item.text
-            whole.cursor_position = len(whole.text)
-            event.app.layout.focus(whole)
+            open_buffer(whole, review.item.text)
 
-    @keys.add("enter", filter=editing)
-    def _(event: KeyPressEvent) -> None:
-        event.app.layout.focus(screen)
+    def keep_note() -> None:
+        review.note = note.text
+        app.layout.focus(screen)
+
+    def keep_text() -> None:
+        app.layout.focus(screen)
         try:
             review.edit(whole.text)
         except InquisightError as error:
-            review.said = str(error)
+            review.message = str(error)
 
-    @keys.add("escape", filter=editing, eager=True)
-    def _(event: KeyPressEvent) -> None:
-        event.app.layout.focus(screen)
+    for key, action in {
+        "s": review.skip,
+        "b": review.back,
+        "u": review.undo,
+        "enter": review.keep,
+        "p": toggle_picture,
+        "n": write_note,
+        "c-e": write_text,
+    }.items():
+        bind(key, action)
+    for kind in review.kinds.kind:
+        bind(kind.key, partial(review.tick, kind.key))
+    bind("enter", keep_note, writing)
+    bind("escape", keep_note, writing, eager=True)
+    bind("enter", keep_text, editing)
+    bind("escape", lambda: app.layout.focus(screen), editing, eager=True)
+    for key, when in (("q", idle), ("c-c", Always()), ("c-d", Always())):
+        keys.add(key, filter=when)(lambda event: event.app.exit())
 
-    @keys.add("q", filter=~writing & ~editing)
-    @keys.add("c-c")
-    @keys.add("c-d")
-    def _(event: KeyPressEvent) -> None:
-        event.app.exit()
+    def field(title: str, buffer: Buffer, when: Filter, **options: Any) -> ConditionalContainer:
+        label = Window(FormattedTextControl(title), height=1)
+        return ConditionalContainer(HSplit([label, Window(BufferControl(buffer), **options)]), filter=when)
 
     screen = Window(FormattedTextControl(body, focusable=True, show_cursor=False), wrap_lines=True)
-    line = HSplit(
-        [Window(FormattedTextControl("note (Enter when done):"), height=1), Window(BufferControl(note), height=1)]
-    )
-    text = HSplit(
-        [
-            Window(FormattedTextControl("text (Enter when done, Escape leaves it as it was):"), height=1),
-            Window(BufferControl(whole), wrap_lines=True),
-        ]
-    )
-    below = [ConditionalContainer(line, filter=writing), ConditionalContainer(text, filter=editing)]
+    below = [
+        field("note (Enter when done):", note, writing, height=1),
+        field("text (Enter when done, Escape cancels):", whole, editing, wrap_lines=True),
+    ]
     app: Application[None] = Application(
         layout=Layout(HSplit([screen, *below]), focused_element=screen),
         key_bindings=keys,
@@ -305,5 +306,7 @@ def application(review: Review, **options: Any) -> Application[None]:
 
 
 def review_in_terminal(review: Review) -> None:
-    """Show the view until the reviewer leaves it; every label is on the disk when its key was pressed."""
+    """Show the view until the reviewer quits; each label is on disk when its key is pressed. Raises UsageError."""
+    if importlib.util.find_spec("prompt_toolkit") is None:
+        raise UsageError("the view needs a package: pip install prompt_toolkit; or use --sheet and --read-sheet.")
     application(review).run()

@@ -1,17 +1,17 @@
-"""Step 3, second half: rules per kind of error fix a text or drop it, and every rule shows what it did.
+"""Step 3, second half: rules per kind of error fix a text or drop it, and every rule reports its hits.
 
-The outcome is a function of the repaired texts, the rules and the labels: running it again gives the same files. Kept
-and dropped texts together are all pictures of the curation, so nothing is ever lost on the way.
+The outcome is a function of the repaired texts, the rules and the labels: a second run writes the same files. Kept and
+dropped texts together are all pictures of the curation, so nothing is lost.
 
-A text that a person put right after the rules wins over all of them: no rule changes or drops it, and none counts it as
-a hit; nor is it dropped for its likeness to another one. Only people drop it, by what they say of that very text.
+A text that a person edited after the rules overrides all of them: no rule changes or drops it, counts it as a hit, or
+drops it as a near-duplicate. Only labels of that very text drop it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, Self
@@ -36,7 +36,7 @@ SENTENCE: Final = "drop_sentence"
 
 
 class Rule(Closed):
-    """One rule: when it holds, and what it does."""
+    """One rule: its condition and its action."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=60)
     says: str = ""
@@ -85,7 +85,7 @@ class Rule(Closed):
         return (self.above is not None and value > self.above) or (self.below is not None and value < self.below)
 
     def fixed(self, text: str) -> str:
-        """`text` after the repair."""
+        """`text` after the fix."""
         if self.replace is not None:
             return FIXERS["tidy"](patterns.replaced(self.pattern or "", self.replace, text))
         if self.fix == SENTENCE:
@@ -121,11 +121,11 @@ class Rules(TomlFile):
         return rules
 
     def without(self, names: Collection[str]) -> Rules:
-        """The same with these rules switched off."""
+        """A copy without the rules of these names."""
         return self.model_copy(update={"rule": tuple(rule for rule in self.rule if rule.name not in names)})
 
     def to_toml(self) -> str:
-        """A file that `load` reads."""
+        """The content of a file that `load` reads."""
         tables: list[tuple[str, Closed]] = [("[[rule]]", rule) for rule in self.rule]
         tables += [("[near_duplicates]", self.near_duplicates), ("[people]", self.people)]
         parts = []
@@ -137,7 +137,7 @@ class Rules(TomlFile):
 
 @dataclass(frozen=True, slots=True)
 class RuleOutcome:
-    """What the rules made of one text."""
+    """Result of the rules for one text."""
 
     text: str
     hits: tuple[tuple[str, str, str], ...] = ()  # rule, text before, text after
@@ -145,7 +145,7 @@ class RuleOutcome:
 
 
 def apply(text: str, rules: Rules) -> RuleOutcome:
-    """Every rule in order; the first that drops ends it. A repair that changes nothing is no hit."""
+    """Apply the rules in order; the first that drops ends it. A fix that changes nothing is not a hit."""
     hits: list[tuple[str, str, str]] = []
     for rule in rules.rule:
         if not rule.holds(text):
@@ -164,7 +164,7 @@ def apply(text: str, rules: Rules) -> RuleOutcome:
 
 @dataclass(slots=True)
 class Verdict:
-    """What is kept, what is dropped and why, and what each rule did."""
+    """Kept and dropped texts with reasons, and the hits of each rule."""
 
     kept: list[Record] = field(default_factory=list)
     dropped: list[Record] = field(default_factory=list)
@@ -174,91 +174,96 @@ class Verdict:
 def judge(folder: CurationFolder, rules: Rules, *, partly: bool = False) -> Verdict:
     """Apply the rules to every repaired text, in the order of the pictures.
 
-    Raises UsageError where texts are not repaired yet, unless `partly`; then these are left out.
+    Raises UsageError if texts are not repaired yet, unless `partly`, which skips them.
     """
     first, second, by_hand = generated(folder), repaired(folder), edited(folder)
     verdict = Verdict(hits={rule.name: [] for rule in rules.rule})
-    said = _labels_by_text(folder)
-    open_: list[str] = []
+    labels_of = _labels_by_text(folder)
+    entries = known_pictures(folder)
+    missing: list[str] = []
     standing: dict[str, Record] = {}
-    for entry in known_pictures(folder):
-        name, made = entry.id, first.get(entry.id)
-        if made is None:
-            open_.append(name)
+
+    def drop(name: str, stage: str, reason: str, text: str, hits: Sequence[str] = ()) -> None:
+        verdict.dropped.append({"id": name, "stage": stage, "reason": reason, "text": text, "rules": list(hits)})
+
+    for name in (entry.id for entry in entries):
+        made, mended = first.get(name), second.get(name)
+        if made is not None and made["status"] != "ok":
+            drop(name, "generate", made["reason"], str(made.get("text", "")))
             continue
-        if made["status"] != "ok":
-            verdict.dropped.append(_dropped(name, "generate", made["reason"], str(made.get("text", ""))))
-            continue
-        mended = second.get(name)
-        if mended is None:
-            open_.append(name)
+        if made is None or mended is None:
+            missing.append(name)
             continue
         if mended["status"] != "repaired":
-            verdict.dropped.append(_dropped(name, "repair", mended["reason"], str(made["text"])))
+            drop(name, "repair", mended["reason"], str(made["text"]))
             continue
-        outcome = apply(str(mended["text"]), rules)
+        before = str(mended["text"])
+        outcome = apply(before, rules)
         hand = by_hand.get(name)
-        ruled = {"ruled": outcome.text} if hand else {}  # what it is again where the edit is undone
+        ruled = {"ruled": outcome.text} if hand else {}  # restored if the edit is undone
         if hand:
             outcome = RuleOutcome(str(hand["text"]))
-        for rule, before, after in outcome.hits:
-            verdict.hits[rule].append({"id": name, "before": before, "after": after})
-        rule_names = [rule for rule, _, _ in outcome.hits]
+        hits = [rule for rule, _, _ in outcome.hits]
+        for rule, old, new in outcome.hits:
+            verdict.hits[rule].append({"id": name, "before": old, "after": new})
         if outcome.dropped is not None:
-            reason = f"{outcome.dropped.name}: {outcome.dropped.says}".rstrip(": ")
-            verdict.dropped.append(_dropped(name, "rules", reason, str(mended["text"]), rule_names))
+            drop(name, "rules", f"{outcome.dropped.name}: {outcome.dropped.says}".rstrip(": "), before, hits)
             continue
-        # a repair by rule makes no invention true, one by a person does
-        seen = {digest(outcome.text)} if hand else {digest(outcome.text), digest(str(mended["text"]))}
-        labels = [label for text in sorted(seen) for label in said.get((name, text), ())]
-        bad = [label for label in labels if set(label.kinds) & set(rules.people.drop)]
+        # a rule cannot make an invention true, so labels of the text before it count; a person can
+        digests = {digest(outcome.text)} if hand else {digest(outcome.text), digest(before)}
+        labels = [label for one in sorted(digests) for label in labels_of.get((name, one), ())]
+        bad = next((label for label in labels if set(label.kinds) & set(rules.people.drop)), None)
         if bad:
-            kinds = ", ".join(kind for kind in bad[0].kinds if kind in rules.people.drop)
-            reason = f"{bad[0].reviewer} says: {kinds}{f' ({bad[0].note})' if bad[0].note else ''}"
-            verdict.dropped.append(_dropped(name, "people", reason, outcome.text, rule_names))
+            kinds = ", ".join(kind for kind in bad.kinds if kind in rules.people.drop)
+            drop(
+                name,
+                "people",
+                f"{bad.reviewer} says: {kinds}{f' ({bad.note})' if bad.note else ''}",
+                outcome.text,
+                hits,
+            )
             continue
-        of = digest(str(mended["text"]))
-        standing[name] = {"id": name, "text": outcome.text, "rules": rule_names, "of": of, **ruled}
-    if open_ and not partly:
+        standing[name] = {"id": name, "text": outcome.text, "rules": hits, "of": digest(before), **ruled}
+    if missing and not partly:
         raise UsageError(
-            f"{len(open_)} pictures have no repaired text yet (the first: {printable(open_[0], 60)}); finish "
+            f"{len(missing)} pictures have no repaired text yet (the first: {printable(missing[0], 60)}); finish "
             "`inquisight curate generate` and `repair` first, or add --partly to leave them out."
         )
-    # those that people wrote come first: the others are compared with them
+    # texts that people wrote come first: the others are compared with them
     texts = {name: str(standing[name]["text"]) for name in sorted(standing, key=lambda name: name not in by_hand)}
     limit = rules.near_duplicates.similarity
     for name, (other, likeness) in (near_duplicates(texts, limit) if limit <= 1 else {}).items():
-        if name in by_hand:
-            continue
-        record = standing.pop(name)
-        reason = f"{likeness:.2f} like the text of {other}, which is kept"
-        verdict.dropped.append(_dropped(name, "similar", reason, record["text"], record["rules"]))
+        if name not in by_hand:
+            record = standing.pop(name)
+            drop(
+                name,
+                "similar",
+                f"{likeness:.2f} like the text of {other}, which is kept",
+                record["text"],
+                record["rules"],
+            )
     verdict.kept = list(standing.values())
-    order = {entry.id: place for place, entry in enumerate(known_pictures(folder))}
+    order = {entry.id: place for place, entry in enumerate(entries)}
     verdict.dropped.sort(key=lambda record: order[record["id"]])
     return verdict
 
 
 def write_verdict(folder: CurationFolder, rules: Rules, verdict: Verdict) -> None:
-    """Keep the outcome. `rules.json` comes last and names the other two, so that a torn set of files shows."""
+    """Write the outcome. `rules.json` comes last with the digests of the other two, to detect an incomplete set."""
     write_lines(folder.verified.path, verdict.kept)
     write_lines(folder.dropped.path, verdict.dropped)
     total = len(verdict.kept) + sum(record["stage"] != "generate" for record in verdict.dropped)
-    table = []
-    for rule in rules.rule:
-        hits = verdict.hits[rule.name]
-        table.append(
-            {
-                "name": rule.name,
-                "kind": rule.kind,
-                "action": rule.action,
-                "says": rule.says,
-                "hits": len(hits),
-                "share": round(len(hits) / total, 4) if total else 0.0,
-                "ids": [hit["id"] for hit in hits],
-                "examples": hits[:EXAMPLES],
-            }
-        )
+    table = [
+        {
+            **rule.model_dump(include={"name", "kind", "action", "says"}),
+            "hits": len(hits),
+            "share": round(len(hits) / total, 4) if total else 0.0,
+            "ids": [hit["id"] for hit in hits],
+            "examples": hits[:EXAMPLES],
+        }
+        for rule in rules.rule
+        if (hits := verdict.hits[rule.name]) is not None
+    ]
     outcome = {
         "schema": 1,
         "settings": {"rules": digest(rules.model_dump(mode="json"))},
@@ -272,7 +277,7 @@ def write_verdict(folder: CurationFolder, rules: Rules, verdict: Verdict) -> Non
 
 
 def last_verdict(folder: CurationFolder) -> Record | None:
-    """`rules.json`, or None where the rules did not run to their end."""
+    """`rules.json`, or None if the rules did not run to their end."""
     outcome = read_json(folder.path / "rules.json")
     if outcome is None:
         return None
@@ -282,12 +287,12 @@ def last_verdict(folder: CurationFolder) -> Record | None:
 
 
 def is_stale(folder: CurationFolder, outcome: Record) -> bool:
-    """Whether texts or labels came or changed since the rules ran."""
+    """Whether texts or labels changed since the rules ran."""
     return bool(outcome.get("of") != inputs_digest(folder))
 
 
 def inputs_digest(folder: CurationFolder) -> str:
-    """The same for the same texts and labels, whatever order they were written in."""
+    """Digest of all texts and labels, independent of the order in which they were written."""
     made = {name: [one["status"], one.get("text", "")] for name, one in generated(folder).items()}
     mended = {name: [one["status"], one.get("text", "")] for name, one in repaired(folder).items()}
     by_hand = {name: one["text"] for name, one in edited(folder).items()}
@@ -308,10 +313,6 @@ def _labels_by_text(folder: CurationFolder) -> Mapping[tuple[str, str], list[Lab
 def _toml(value: Any) -> str:
     """TOML's strings, numbers and lists are JSON's."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _dropped(name: str, stage: str, reason: str, text: str, rules: list[str] | None = None) -> dict[str, Any]:
-    return {"id": name, "stage": stage, "reason": reason, "text": text, "rules": rules or []}
 
 
 def _sha256(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Repairs that need no model: each takes a text and gives back a better one, or the same. All are idempotent."""
+"""Repairs without a model: each takes a text and returns a better one, or the same. All are idempotent."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from training.curation.text_metrics import words_of
 
 
 def tidy(text: str) -> str:
-    """Single spaces, none before punctuation, no line ends."""
+    """Collapse white space, and remove it before punctuation."""
     text = re.sub(r" ([,.;:!?])", r"\1", " ".join(text.split()))
     return re.sub(r"([,;:])(?=[,.;:!?])", "", text).strip()
 
 
 def fold_repetition(text: str) -> str:
-    """A phrase or sentence that is said again and again is said once."""
-    return settled(lambda value: _without_said_sentences(_without_loops(value)), text)
+    """Keep one copy of each repeated phrase or sentence."""
+    return settled(lambda value: _without_repeated_sentences(_without_loops(value)), text)
 
 
 def _without_loops(text: str) -> str:
@@ -27,20 +27,20 @@ def _without_loops(text: str) -> str:
     return " ".join(without_loops(tokens, [" ".join(words_of(token)) for token in tokens], signs=False))
 
 
-def _without_said_sentences(text: str) -> str:
-    said: set[tuple[str, ...]] = set()
+def _without_repeated_sentences(text: str) -> str:
+    seen: set[tuple[str, ...]] = set()
     kept = []
     for sentence in sentences(text):
         key = tuple(words_of(sentence))
-        if len(key) >= 3 and key in said:
+        if len(key) >= 3 and key in seen:
             continue
-        said.add(key)
+        seen.add(key)
         kept.append(sentence)
     return " ".join(kept)
 
 
 def drop_foreign(text: str) -> str:
-    """Without sentences in another language and without single words in another script."""
+    """Remove sentences in another language and single words in another script."""
     return settled(_without_foreign, text)
 
 
@@ -55,7 +55,7 @@ def _without_foreign(text: str) -> str:
 
 
 def drop_symbols(text: str) -> str:
-    """Without marks of templates, stray symbols and runs of one sign. What follows a change of speaker goes, too."""
+    """Remove template tokens, stray symbols, runs of one symbol, and everything after a change of speaker."""
     return settled(_without_symbols, text)
 
 
@@ -68,7 +68,7 @@ def _without_symbols(text: str) -> str:
 
 
 def cut_broken_end(text: str) -> str:
-    """Without a last sentence that breaks off; a text that has no other keeps it."""
+    """Remove an unfinished last sentence, unless it is the only one."""
     parts = sentences(text)
     while len(parts) > 1 and text_metrics.is_broken_off(parts[-1]):
         parts.pop()
@@ -76,7 +76,7 @@ def cut_broken_end(text: str) -> str:
 
 
 def drop_apology(text: str) -> str:
-    """Without the sentences in which a language model speaks of itself or of its work."""
+    """Remove sentences in which a language model mentions itself or its work."""
     return " ".join(one for one in sentences(text) if not text_metrics.apologies(one))
 
 
@@ -91,7 +91,7 @@ FIXERS: Final[dict[str, Callable[[str], str]]] = {
 
 
 def repair(text: str) -> str:
-    """Everything that can be repaired by counting: what `--repairer rules` does instead of a language model."""
+    """Apply all repairs: what `--repairer rules` does instead of a language model."""
     for fix in (drop_symbols, drop_foreign, fold_repetition, cut_broken_end, tidy):
         text = fix(text)
     return text

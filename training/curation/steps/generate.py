@@ -1,4 +1,4 @@
-"""Step 1: a model that sees describes each picture at length, and is told to continue where it says too little.
+"""Step 1: a vision model describes each picture at length, and continues where the text is too short.
 
 After Zhu et al. 2023, section 3.2: the model of the first stage describes 5,000 pictures; under 80 tokens it is told
 "###Human: Continue ###Assistant:" and both parts are joined. The backend writes that in its own conversation format.
@@ -30,32 +30,32 @@ _PIECES: Final = re.compile(r"\w+|[^\w\s]")
 
 
 class GenerateSettings(Closed):
-    """Everything that decides what is generated."""
+    """All settings that affect the texts."""
 
     vision: str = Field(min_length=1)
-    """The model that sees, "name" or "name:argument"."""
+    """Vision model, "name" or "name:argument"."""
     instructions: tuple[str, ...] = Field(min_length=1)
-    """Take turns over the pictures."""
+    """Instructions, used in turn."""
     continue_with: str = Field(min_length=1)
-    """Said when a description is too short."""
+    """Instruction to continue a short description."""
     min_tokens: int = Field(default=80, ge=0)
-    """A description with fewer tokens is to be continued (80 in the paper)."""
+    """Descriptions with fewer tokens are continued (80 in the paper)."""
     continues: int = Field(default=1, ge=0, le=10)
-    """How often at most (once in the paper)."""
+    """Maximum continuations (1 in the paper)."""
     max_new_tokens: int = Field(default=300, ge=1)
-    """Room for each part, in tokens (300 in the original)."""
+    """Maximum tokens per part (300 in the original)."""
     temperature: float = Field(default=1.0, ge=0, allow_inf_nan=False)
-    """0: always the likeliest word (1.0 in the original)."""
+    """Sampling temperature; 0 is greedy (1.0 in the original)."""
     top_p: float = Field(default=0.9, gt=0, le=1)
-    """Words that make up this much of the probability are drawn from (0.9 in the original)."""
+    """Nucleus sampling threshold (0.9 in the original)."""
     batch: int = Field(default=16, ge=1)
-    """Pictures at a time; part of the settings, because a batch is drawn from one seed."""
+    """Pictures per batch; a setting, because a batch is sampled with one seed."""
     seed: int = Field(default=42, ge=0, lt=2**32)
-    """Same seed, same model: same texts."""
+    """Random seed."""
 
     @field_validator("instructions")
     @classmethod
-    def _said(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+    def _not_empty(cls, values: tuple[str, ...]) -> tuple[str, ...]:
         if any(not value.strip() for value in values):
             raise ValueError("an instruction must not be empty")
         return tuple(value.strip() for value in values)
@@ -79,10 +79,10 @@ def check_vision(name: str, *, anyway: bool) -> None:
 
 
 def check_capable(vision: str, follows_instructions: bool, *, anyway: bool) -> None:
-    """Raise UsageError for a model that only gives short answers, unless the user insists."""
+    """Raise UsageError for a model that only gives short answers, unless `anyway`."""
     if not follows_instructions and not anyway:
         raise UsageError(
-            f"{printable(vision)} follows no instructions, so it may not describe at length nor continue; choose "
+            f"{printable(vision)} follows no instructions, so it may not describe at length or continue; choose "
             "another one (`inquisight plugins`), or add --anyway."
         )
 
@@ -90,16 +90,16 @@ def check_capable(vision: str, follows_instructions: bool, *, anyway: bool) -> N
 def remember_pictures(
     folder: CurationFolder, entries: Sequence[CurationPicture], left_out: Record | None = None
 ) -> None:
-    """Write the list of pictures, or check that it is the one the folder was begun with. Raises UsageError.
+    """Write the list of pictures, or check that the folder was begun with the same one. Raises UsageError.
 
-    `left_out`: what their sources hold and is not among them, kept for `status`.
+    `left_out` counts what the sources hold besides, for `status`.
     """
     known = known_pictures(folder)
     begun = bool(folder.settings("generate") or folder.generated.path.exists())
     if begun and fingerprint(known) != fingerprint(entries):
         raise UsageError(
             f"'{printable(folder.path)}' was begun with other pictures ({len(known)}, not these {len(entries)}); take "
-            "another folder, leave the pictures out to go on with those, or add --again to begin anew."
+            "another folder, omit the pictures to resume with those, or add --again to start over."
         )
     if not begun:
         write_lines(folder.pictures.path, [entry.record() for entry in entries])
@@ -108,12 +108,12 @@ def remember_pictures(
 
 
 def known_pictures(folder: CurationFolder) -> list[CurationPicture]:
-    """The pictures of this curation, in order; none where it was not begun."""
+    """The pictures of this curation, in order; empty if it was not begun."""
     return [CurationPicture(str(record["id"]), str(record["path"])) for record in folder.pictures.read()]
 
 
 def generated(folder: CurationFolder) -> dict[str, Record]:
-    """What was generated so far: the last record per picture, by its name."""
+    """The last record of each picture, by name."""
     return {str(record["id"]): record for record in folder.generated.read()}
 
 
@@ -125,12 +125,11 @@ def generate(
     failed_only: bool = False,
     max_pixels: int = MAX_PIXELS,
 ) -> Iterator[Advance]:
-    """Describe the pictures that are not described yet; `load` is called only where there are any.
+    """Describe the pictures that are not described yet; `load` is called only if there are any.
 
-    A batch is always made of the same pictures, whatever was done before: padding and the seed are shared within it,
-    so the same texts come out however often the work was interrupted. A picture that cannot be opened, and one that
-    the backend fails on, is recorded with its reason; `failed_only` tries those again, each alone, and nothing else.
-    Raises BackendError where the backend fails on a whole batch.
+    A batch always holds the same pictures: they share padding and seed, so an interrupted run gives the same texts. A
+    picture that cannot be opened, or that the backend fails on, is recorded with its reason; `failed_only` retries only
+    those, each alone. Raises BackendError if the backend fails on a whole batch.
     """
     entries = known_pictures(folder)
     done = generated(folder)
@@ -171,7 +170,7 @@ def _is_failed(record: Record) -> bool:
 
 @dataclass(slots=True)
 class _Batches:
-    """The model at work on one batch after the other."""
+    """Runs the model on one batch after the other."""
 
     backend: VisionBackend
     settings: GenerateSettings
@@ -180,7 +179,7 @@ class _Batches:
     succeeded: bool = False
 
     def run(self, label: str, batch: Sequence[CurationPicture], first_of: dict[str, str]) -> list[Record]:
-        """One record per picture, in order. `first_of` maps a picture's sha256 to the name it was first met under."""
+        """One record per picture, in order. `first_of` maps a picture's sha256 to the name of its first copy."""
         records: dict[str, Record] = {}
         pictures: dict[str, Picture] = {}
         for entry in batch:
@@ -192,7 +191,7 @@ class _Batches:
                 continue
             earlier = first_of.setdefault(picture.sha256, entry.id)
             if earlier != entry.id:
-                reason = f"the same picture a second time: {earlier} has it"
+                reason = f"duplicate of {earlier}"
                 twin = {"sha256": picture.sha256, "same_as": earlier}
                 records[entry.id] = {**base, **twin, "status": "failed", "reason": reason}
                 continue
@@ -209,7 +208,7 @@ class _Batches:
     def _describe_all(
         self, label: str, pictures: dict[str, Picture], turns: dict[str, str]
     ) -> dict[str, dict[str, Any]]:
-        """What became of each picture. Where a batch fails, each is tried alone, so that only the culprit is lost."""
+        """The outcome of each picture. If a batch fails, each picture is retried alone."""
         if not pictures:
             return {}
         try:
@@ -256,7 +255,7 @@ class _Batches:
         text = " ".join(part for part in parts if part)
         said = {"parts": parts, "tokens": [self.count(part) for part in parts], "text": text}
         if not text:
-            return {"status": "failed", "reason": "the model said nothing", **said}
+            return {"status": "failed", "reason": "the model returned no text", **said}
         return {"status": "ok", **said, "truncated": truncated}
 
     def _options(self, place: str, part: int) -> GenerationOptions:
@@ -266,6 +265,6 @@ class _Batches:
         return GenerationOptions(room, chosen.temperature, chosen.top_p, seed, retry_tokens=MORE * room)
 
     def count(self, text: str) -> int:
-        """Tokens of the backend where it counts them (`count_tokens`), else words and punctuation marks."""
+        """Tokens, if the backend counts them (`count_tokens`), else words and punctuation marks."""
         counter = getattr(self.backend, "count_tokens", None)
         return int(counter(text)) if callable(counter) else len(_PIECES.findall(text))

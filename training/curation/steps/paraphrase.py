@@ -1,4 +1,4 @@
-"""Other words for an instruction: proposed by a language model and checked, or made by rules where there is none.
+"""Paraphrase an instruction: a language model proposes wordings, which are checked; rules fill up.
 
 The four stage-2 instructions of MiniGPT-4 are such paraphrases of "describe this image in detail", made by ChatGPT.
 """
@@ -36,7 +36,7 @@ _QUESTION: Final = frozenset(
     "what which who where when why how is are do does did can could would will should has have".split()
 )
 
-# For "describe this image in detail", in words of our own.
+# For "describe this image in detail".
 _DESCRIBE: Final = (
     "Describe this {picture} in as much detail as you can.",
     "Tell me everything that you can see in this {picture}.",
@@ -74,18 +74,18 @@ _ANY_QUESTION: Final = (
 
 @dataclass(slots=True)
 class Paraphrases:
-    """What was kept, and what was proposed but not taken, with the reason."""
+    """Accepted wordings, and rejected ones with the reason."""
 
     kept: list[str] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)
-    by_rules: int = 0  # of the kept ones, how many no model wrote
+    by_rules: int = 0  # number of accepted wordings that rules made
 
 
 def paraphrase(instruction: str, count: int, mender: Mender | None = None, *, seed: int = 0) -> Paraphrases:
-    """`count` other wordings of `instruction`, as different from each other as they come.
+    """`count` other wordings of `instruction`, as different from each other as possible.
 
-    Without a model, and where it proposes too few that pass, rules fill up. Raises UsageError for an instruction that
-    is none and for a count out of range, and QuestionerError where the model cannot be reached.
+    Without a model, or if it proposes too few that pass, rules fill up. Raises UsageError for an instruction that is
+    too short and for a count out of range, and QuestionerError if the model cannot be reached.
     """
     instruction = " ".join(instruction.split())
     if len(words_of(instruction)) < 2:
@@ -96,7 +96,7 @@ def paraphrase(instruction: str, count: int, mender: Mender | None = None, *, se
     proposed: list[str] = []
     for turn in range(ROUNDS if mender is not None else 0):
         assert mender is not None
-        wanted = 2 * count  # so that there is a choice
+        wanted = 2 * count  # to choose from
         for line in _ask(mender, instruction, wanted, proposed, seed + turn):
             if line in proposed or line in dict(found.refused):
                 continue
@@ -117,7 +117,7 @@ def paraphrase(instruction: str, count: int, mender: Mender | None = None, *, se
 
 
 def made_by_rules(instruction: str) -> list[str]:
-    """Wordings of `instruction` that need no model, always the same."""
+    """Wordings of `instruction` made by rules, always the same."""
     words = words_of(instruction)
     picture = next((word for word in words if word in _PICTURE), "picture")
     bare = instruction.rstrip(" .!?")
@@ -149,12 +149,12 @@ def _ask(mender: Mender, instruction: str, count: int, known: Sequence[str], see
 
 
 def _problem(line: str, instruction: str, others: Sequence[str]) -> str:
-    """Why a wording is not taken; "" where it is."""
+    """Why a wording is rejected; "" if it is not."""
     words, original = words_of(line), words_of(instruction)
     if not 2 <= len(words) <= max(LONGEST, 2 * len(original)):
         return f"{len(words)} words"
     if line != printable(line, limit=None) or text_metrics.foreign_symbols(line):
-        return "signs that do not belong into a sentence"
+        return "symbols that do not belong in a sentence"
     if text_metrics.foreign_letter_share(line) > 0 or text_metrics.is_foreign(line):
         return "not English"
     if text_metrics.apologies(line) or line.endswith(":"):
@@ -164,14 +164,14 @@ def _problem(line: str, instruction: str, others: Sequence[str]) -> str:
     if line[-1] not in ".?!":
         return "not a whole sentence"
     if any(words == words_of(other) for other in [instruction, *others]):
-        return "said already"
+        return "a repetition"
     if _PICTURE & set(original) and not (_PICTURE & set(words) or {"it", "this", "here"} & set(words)):
-        return "does not speak of the picture"
+        return "does not mention the picture"
     return ""
 
 
 def _most_different(instruction: str, lines: Sequence[str], count: int) -> list[str]:
-    """One after the other the wording that shares the fewest words with what is taken already."""
+    """Pick wordings one by one, each sharing the fewest words with those picked before."""
     taken: list[str] = []
     left = list(lines)
     while left and len(taken) < count:

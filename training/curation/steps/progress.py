@@ -1,4 +1,4 @@
-"""How far a step is: one line that rewrites itself in a terminal, a line now and then elsewhere."""
+"""Progress of a step: one updated line in a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from core.errors import StoreError, printable
 from core.files.atomic import replacing
 from core.text import duration
 
-EVERY: Final = 30.0  # seconds between lines where nobody watches
-KEPT_EVERY: Final = 0.5  # seconds between two notes for those who watch from elsewhere
+EVERY: Final = 30.0  # seconds between lines outside a terminal
+KEPT_EVERY: Final = 0.5  # seconds between two updates of the progress file
 
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """What a step tells after each thing it did."""
+    """The event that a step yields after each item."""
 
-    done: int  # of `total`, those of earlier runs included
+    done: int  # including those of earlier runs
     total: int
     id: str
-    rejected: str = ""  # why this one was set aside
-    note: str = ""  # what else is worth a word, such as the cost so far
+    rejected: str = ""  # why this item failed
+    note: str = ""  # such as the cost so far
 
 
 @dataclass(slots=True)
 class StepTally:
-    """What happened in this run."""
+    """Counts of this run."""
 
     done: int = 0
     rejected: int = 0
 
 
 def show(events: Iterable[Advance], doing: str, stream: TextIO | None = None, *, keep: Path | None = None) -> StepTally:
-    """Run `events` to their end, telling on standard error how far they are, and in the file `keep`."""
+    """Consume `events`, showing the progress on standard error and writing it to the file `keep`."""
     out = stream if stream is not None else sys.stderr
     alive = out.isatty()
     tally = StepTally()
@@ -61,7 +61,7 @@ def show(events: Iterable[Advance], doing: str, stream: TextIO | None = None, *,
                 print(f"inquisight: {_line(event, doing, tally, now - started)}", file=out, flush=True)
     except KeyboardInterrupt:
         _clear(out, alive)
-        print("inquisight: stopped; nothing is lost, the same command goes on", file=out, flush=True)
+        print("inquisight: stopped; nothing is lost, the same command resumes", file=out, flush=True)
         raise
     finally:
         _clear(out, alive)
@@ -69,12 +69,12 @@ def show(events: Iterable[Advance], doing: str, stream: TextIO | None = None, *,
 
 
 def _keep(path: Path, event: Advance, tally: StepTally, seconds: float) -> None:
-    """For those who watch; whoever reads it finds a whole one, and a power cut may take it."""
+    """Write the progress file; it is always whole, but a power cut may lose it."""
     left = (event.total - event.done) * seconds / tally.done
-    told = {"done": event.done, "total": event.total, "rejected": tally.rejected, "note": event.note, "left": left}
-    # The work itself says that a disk is full; those who watch only see an older state.
+    shown = {"done": event.done, "total": event.total, "rejected": tally.rejected, "note": event.note, "left": left}
+    # A full disk is reported by the step itself; a watcher then sees older progress.
     with suppress(StoreError), replacing(path, StoreError, part=f"{path.name}.part", sync=False) as file:
-        file.write(json.dumps({**told, "time": time.time()}).encode())
+        file.write(json.dumps({**shown, "time": time.time()}).encode())
 
 
 def _clear(out: TextIO, alive: bool) -> None:
@@ -86,7 +86,7 @@ def _clear(out: TextIO, alive: bool) -> None:
 def _line(event: Advance, doing: str, tally: StepTally, seconds: float) -> str:
     parts = [f"{doing} {event.done}/{event.total}"]
     if tally.rejected:
-        parts.append(f"{tally.rejected} set aside")
+        parts.append(f"{tally.rejected} failed")
     if event.note:
         parts.append(event.note)
     if left := event.total - event.done:

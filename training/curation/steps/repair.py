@@ -1,9 +1,8 @@
-"""Step 2: a language model repairs each text; what it spoils, refuses or cannot be reached for is set aside.
+"""Step 2: a language model repairs each text; failed texts are recorded with their reason.
 
-After Zhu et al. 2023, section 3.2. A repaired text is one record in `repaired.jsonl`, a failure too: it keeps every
-reply with the reason why it was not taken, and what it cost. The same command leaves failures alone; `failed_only`
-tries them again and nothing else. Where call after call fails because the model cannot be reached, the run stops, and
-the texts it was stopped at count as not tried.
+After Zhu et al. 2023, section 3.2. Each attempt is one record in `repaired.jsonl`: it keeps every reply with the reason
+for its rejection, and its cost. The same command skips failures; `failed_only` retries only those. If call after call
+fails because the model cannot be reached, the run stops, and the texts of these calls count as not tried.
 """
 
 from __future__ import annotations
@@ -33,29 +32,29 @@ from training.curation.steps.progress import Advance
 from training.curation.text_metrics import words_of
 from training.curation.toml import Closed
 
-COUNTED: Final = {"calls", "guessed", "input_tokens", "output_tokens"}  # of a record, from `TokenUsage`
-RULES: Final = "rules"  # the repairer that is no model: `fixing.repair`
-STREAK: Final = 10  # calls that fail in a row, for reasons outside the texts, until a run stops
+COUNTED: Final = {"calls", "guessed", "input_tokens", "output_tokens"}  # fields of a record, see `TokenUsage`
+RULES: Final = "rules"  # the repairer without a model: `fixing.repair`
+STREAK: Final = 10  # failed calls in a row, for reasons outside the texts, that stop a run
 PRICES: Final = "prices.json"
-EDITED: Final = "edited"  # status of a record that a person wrote after the rules; see `edits`
+EDITED: Final = "edited"  # status of a text that a person edited after the rules; see `edits`
 
 
 class RepairSettings(Closed):
-    """Everything that decides what a text becomes."""
+    """All settings that affect the repaired texts."""
 
     repairer: str = Field(min_length=1)
-    """A registered questioner, "provider:model", or "rules" for what can be done by counting."""
+    """A registered questioner, "provider:model", or "rules" for no model."""
     prompts: str
     """Fingerprint of the prompts and limits."""
     temperature: float = Field(default=0.0, ge=0, le=2, allow_inf_nan=False)
     tries: int = Field(default=2, ge=1, le=10)
-    """How often a text is sent before its failure counts."""
+    """Attempts per text."""
     seed: int = Field(default=42, ge=0, lt=2**32)
 
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """What a million tokens cost, in any currency."""
+    """Price of a million tokens, in any currency."""
 
     input: float = 0.0
     output: float = 0.0
@@ -64,7 +63,7 @@ class Prices:
         return (usage.input_tokens * self.input + usage.output_tokens * self.output) / 1e6
 
     def note(self, folder: CurationFolder) -> None:
-        """Keep them for `curate status` and the report."""
+        """Write the prices for `curate status` and the report."""
         write_json(folder.path / PRICES, {"input": self.input, "output": self.output})
 
     @classmethod
@@ -75,7 +74,7 @@ class Prices:
 
 @dataclass(frozen=True, slots=True)
 class RepairConfig:
-    """How a run works; none of it changes what a text becomes."""
+    """Options of a run that do not affect the texts."""
 
     concurrency: int = 4
     failed_only: bool = False
@@ -83,16 +82,16 @@ class RepairConfig:
     prices: Prices = field(default_factory=Prices)
     max_cost: float | None = None  # of all runs together
     streak: int = STREAK
-    waiting: Callable[[int], None] = lambda under_way: None  # told how many calls are waited for before the run ends
+    waiting: Callable[[int], None] = lambda pending: None  # called with the number of pending calls when a run ends
 
 
 def prompts_digest(repair: Repair) -> str:
-    """The same for the same prompts and limits, whatever their file is called."""
+    """Digest of the prompts and limits."""
     return digest(repair.model_dump(mode="json"))
 
 
 def repaired(folder: CurationFolder) -> dict[str, Record]:
-    """What became of each text: the last record that is about the text as it is now, postponed ones left out."""
+    """The last record of each current text, except postponed ones."""
     texts = {name: str(one.get("text", "")) for name, one in generated(folder).items() if one.get("status") == "ok"}
     found: dict[str, Record] = {}
     for record in folder.repaired.read():
@@ -103,10 +102,7 @@ def repaired(folder: CurationFolder) -> dict[str, Record]:
 
 
 def edited(folder: CurationFolder) -> dict[str, Record]:
-    """Texts that a person put right after the rules: the last such record that is about the repaired text as it is now.
-
-    One that was undone is not among them; one whose repaired text was changed since does again where that comes back.
-    """
+    """Texts that a person edited after the rules: the last such record of each current repaired text, unless undone."""
     found: dict[tuple[str, str], Record] = {}
     for record in folder.repaired.read():
         if record["status"] == EDITED:
@@ -119,7 +115,7 @@ def edited(folder: CurationFolder) -> dict[str, Record]:
 
 
 def account(folder: CurationFolder) -> TokenUsage:
-    """Everything that was asked of a provider, in all runs, for texts that were taken and for those that were not."""
+    """The usage of all runs, including rejected replies."""
     return sum(map(_usage, folder.repaired.read()), TokenUsage())
 
 
@@ -128,35 +124,34 @@ def _usage(record: Record) -> TokenUsage:
 
 
 def repair(
-    folder: CurationFolder, settings: RepairSettings, files: Repair, mender: Mender | None, how: RepairConfig
+    folder: CurationFolder, settings: RepairSettings, files: Repair, mender: Mender | None, config: RepairConfig
 ) -> Iterator[Advance]:
     """Repair the texts that are not repaired yet. `mender` is None for the repairer "rules".
 
-    Raises QuestionerError where the model cannot be used, and UsageError where --max-cost is reached; what was done
-    until then is kept.
+    Raises QuestionerError if the model cannot be used, and UsageError at --max-cost; finished texts are kept.
     """
     folder.begin("repair", settings.model_dump(mode="json"))
     done = repaired(folder)
     texts = [(name, str(one["text"])) for name, one in generated(folder).items() if one.get("status") == "ok"]
-    if how.failed_only:
+    if config.failed_only:
         todo = [one for one in texts if done.get(one[0], {}).get("status") == "failed"]
     else:
         todo = [one for one in texts if one[0] not in done]
-    todo = todo[: how.limit]
+    todo = todo[: config.limit]
     rounds = {name: int(record.get("round", 0)) + 1 for name, record in done.items()}
     jobs = [RepairJob(name, text, rounds.get(name, 0)) for name, text in todo]
-    total, count = (len(jobs), 0) if how.failed_only else (len(texts), len(done))
-    run = _Run(folder, settings, files, mender, how)
+    total, count = (len(jobs), 0) if config.failed_only else (len(texts), len(done))
+    run = _Run(folder, settings, files, mender, config)
     for record in run.results(jobs):
         count += 1
-        cost = how.prices.cost(run.spent)
+        cost = config.prices.cost(run.spent)
         note = f"cost {cost:.2f}" if cost else ""
         yield Advance(min(count, total), total, record["id"], record.get("reason", ""), note)
 
 
 @dataclass(frozen=True, slots=True)
 class RepairJob:
-    """One text to repair; the round counts how often it failed before."""
+    """One text to repair; `round` counts its earlier failures."""
 
     id: str
     text: str
@@ -165,43 +160,43 @@ class RepairJob:
 
 @dataclass(slots=True)
 class _Run:
-    """One run: threads that ask, and the one that writes."""
+    """One run: worker threads that call the model, and one writer."""
 
     folder: CurationFolder
     settings: RepairSettings
     files: Repair
     mender: Mender | None
-    how: RepairConfig
+    config: RepairConfig
     spent: TokenUsage = field(default_factory=TokenUsage)
     halt: Halt = field(default_factory=lambda: Halt(current_halt()))
-    # What threads brought and nobody has written yet: an interrupt may come between any two lines of the writer.
+    # Results that are not written yet: an interrupt may come between any two lines of the writer.
     unwritten: dict[str, Record] = field(default_factory=dict)
 
     def results(self, jobs: Sequence[RepairJob]) -> Iterator[Record]:
-        """Each record when it is on the disk."""
+        """Yield each record once it is on disk."""
         orders: queue.SimpleQueue[RepairJob | None] = queue.SimpleQueue()
         ready: queue.SimpleQueue[Record | BaseException] = queue.SimpleQueue()
-        # daemons: a second Ctrl-C leaves at once, whatever they wait for
+        # daemons: a second Ctrl-C exits at once
         threads = [
             threading.Thread(target=self._serve, args=(orders, ready), daemon=True)
-            for _ in range(min(self.how.concurrency, len(jobs)))
+            for _ in range(min(self.config.concurrency, len(jobs)))
         ]
         for thread in threads:
             thread.start()
-        waiting, under_way = list(reversed(jobs)), 0
-        held: list[Record] = []  # outages, until it shows whether the model is gone or only missed some
+        waiting, pending = list(reversed(jobs)), 0
+        held: list[Record] = []  # outages, until it is clear whether the model is down
         reached = False
         called_off: CalledOff | None = None
         self.spent = account(self.folder)
         try:
-            while waiting or under_way:
-                while waiting and under_way < self.how.concurrency and not self._too_dear():
+            while waiting or pending:
+                while waiting and pending < self.config.concurrency and not self._too_dear():
                     orders.put(waiting.pop())
-                    under_way += 1
-                if not under_way:
+                    pending += 1
+                if not pending:
                     break
                 record = ready.get()
-                under_way -= 1
+                pending -= 1
                 if isinstance(record, CalledOff):
                     called_off = record
                     break
@@ -210,23 +205,23 @@ class _Run:
                 self.spent += _usage(record)
                 if record["status"] == "outage":
                     held.append(record)
-                    if len(held) >= self.how.streak or self.halt.reason is not None:
+                    if len(held) >= self.config.streak or self.halt.reason is not None:
                         break
                     continue
                 reached = True
                 for one in [*held, record]:
                     yield self._keep(one)
                 held = []
-            if held and reached and len(held) < self.how.streak and self.halt.reason is None:
+            if held and reached and len(held) < self.config.streak and self.halt.reason is None:
                 for one in held:
                     yield self._keep(one)
                 held = []
         finally:
             self.halt.set()
-            for _ in range(self.how.concurrency):
+            for _ in range(self.config.concurrency):
                 orders.put(None)
-            if under_way:
-                self.how.waiting(under_way)
+            if pending:
+                self.config.waiting(pending)
             for thread in threads:
                 thread.join()
             held = self._keep_the_rest()
@@ -234,20 +229,20 @@ class _Run:
         if held:
             raise QuestionerError(
                 f"{held[-1]['reason'].rstrip('. ')}; stopped after {_calls(len(held))} in a row had failed; nothing is "
-                "lost, the same command goes on."
+                "lost, the same command resumes."
             )
         if called_off is not None:
             raise called_off
         if waiting:
-            cost = self.how.prices.cost(self.spent)
+            cost = self.config.prices.cost(self.spent)
             raise UsageError(
                 f"stopped with {len(waiting)} texts to go: {cost:.2f} are spent, and --max-cost is "
-                f"{self.how.max_cost:.2f}; raise it to go on."
+                f"{self.config.max_cost:.2f}; raise it to continue."
             )
 
     def _too_dear(self) -> bool:
-        """Whether the limit on cost is reached; no call begins any more then, nor a further try of one under way."""
-        if self.how.max_cost is None or self.how.prices.cost(self.spent) < self.how.max_cost:
+        """Whether the cost limit is reached; then no further call or attempt begins."""
+        if self.config.max_cost is None or self.config.prices.cost(self.spent) < self.config.max_cost:
             return False
         self.halt.set()
         return True
@@ -260,7 +255,7 @@ class _Run:
         return record
 
     def _keep_the_rest(self) -> list[Record]:
-        """Write what was asked and paid for and is not written yet; outages, which are returned, as postponed."""
+        """Write the remaining paid results; outages are written as postponed and returned."""
         rest = list(self.unwritten.values())
         there = [one for one in self.folder.repaired.read() if one["id"] in self.unwritten] if rest else []
         rest = [one for one in rest if one not in there and {**one, "status": "failed"} not in there]
@@ -282,11 +277,11 @@ class _Run:
                     record = self._work(job)
                 self.unwritten[job.id] = record
                 ready.put(record)
-            except BaseException as error:  # noqa: BLE001 - handed over to the thread that waits for it
+            except BaseException as error:  # noqa: BLE001 - raised again by the writer
                 ready.put(error)
 
     def _work(self, job: RepairJob) -> Record:
-        """Send one text, as often as the settings say; the record of what came of it."""
+        """Send one text, up to `tries` times; returns its record."""
         started = time.monotonic()
         head = {"id": job.id, "of": digest(job.text), "round": job.round}
         if self.mender is None:
@@ -296,7 +291,7 @@ class _Run:
         outcome: dict[str, Any] = {}
         for attempt in range(self.settings.tries):
             if attempt and self.halt.is_set():
-                break  # what was paid for is written down
+                break  # write the paid attempts
             seed = _seed(self.settings.seed, job, attempt)
             asked = question(job.text, self.files, seed)
             room = 4 * len(words_of(job.text)) + 100
@@ -330,7 +325,7 @@ class _Run:
 
 
 def _seed(seed: int, job: RepairJob, attempt: int) -> int:
-    """Another one for every text, round and attempt; below 2**31, which all providers take."""
+    """A different seed for each text, round and attempt; below 2**31, which all providers accept."""
     name = f"{seed}:{job.id}:{job.round}:{attempt}".encode("utf-8", "backslashreplace")
     return int.from_bytes(hashlib.sha256(name).digest()[:4], "big") >> 1
 

@@ -68,7 +68,7 @@ def test_a_fatal_error_ends_the_repair_at_once(
 
     folder = generated_folder(tmp_path, COUNT, texts())
     with Gate(answer) as gate:
-        with pytest.raises(QuestionerError, match="nothing is lost, the same command goes on"):
+        with pytest.raises(QuestionerError, match="nothing is lost, the same command resumes"):
             mend(folder, mender(gate, monkeypatch))
         assert gate.count == AT_ONCE
     assert repaired(folder) == {}, "no text is to blame"

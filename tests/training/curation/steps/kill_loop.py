@@ -1,6 +1,6 @@
 """Do a step of a curation and kill it, -9, at random moments of its writing, again and again; then let it finish.
 
-    python -m tests.training.curation.kill_loop STEP FOLDER KILLS SEED
+    python -m tests.training.curation.steps.kill_loop STEP FOLDER KILLS SEED
 
 Run as a process of its own: it imports what is needed once and forks for every run, so that a kill costs milliseconds.
 The moments are drawn among all writes, waits for the disk and renames; a write that is hit is done in part.

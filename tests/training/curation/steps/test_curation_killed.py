@@ -18,14 +18,22 @@ from training.curation.steps.pictures import list_pictures
 from training.curation.steps.repair import repaired
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="forks")
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 KILLS = 10
 ORDER = ("generate", "repair", "verify", "rules", "export")
 
 
 def step(name: str, folder: Path, kills: int, seed: int = 0) -> int:
     """Do a step in other processes, some of which are killed; how many were."""
-    command = [sys.executable, "-m", "tests.training.curation.kill_loop", name, str(folder), str(kills), str(seed)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.training.curation.steps.kill_loop",
+        name,
+        str(folder),
+        str(kills),
+        str(seed),
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     return int(done.stdout)

@@ -16,7 +16,7 @@ from agents.llm.mender import ChatMender
 from core.errors import QuestionerError, RegistryError, UsageError
 from core.settings import get_settings
 from tests.training.curation.fakes import generated_folder, sentences
-from tests.training.curation.mending_server import mending_server
+from tests.training.curation.steps.repair_server import repair_server
 from training.curation.folder import CurationFolder
 from training.curation.steps.checking import Repair
 from training.curation.steps.generate import generated
@@ -43,7 +43,7 @@ SAYS = {
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with mending_server() as address:
+    with repair_server() as address:
         yield address
 
 

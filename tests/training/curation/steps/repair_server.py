@@ -1,6 +1,6 @@
 """A real OpenAI-compatible server in a process of its own, whose model repairs by rules: a stand-in, no language model.
 
-    python tests/training/curation/mending_server.py      # prints its port, then serves on 127.0.0.1
+    python tests/training/curation/steps/repair_server.py      # prints its port, then serves on 127.0.0.1
 
 What it does with a text hangs on words in it, and on the model's name:
     unlucky     HTTP 400, always             sorry       apologises
@@ -20,7 +20,7 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 sys.path.insert(0, str(ROOT))
 
 from tests.servers.openai_wire import LOCK, Handler  # noqa: E402
@@ -73,7 +73,7 @@ class Mending(Handler):
 
 
 @contextmanager
-def mending_server() -> Iterator[str]:
+def repair_server() -> Iterator[str]:
     """Its base URL, while it runs."""
     process = subprocess.Popen([sys.executable, "-u", __file__], stdout=subprocess.PIPE, cwd=ROOT)
     try:

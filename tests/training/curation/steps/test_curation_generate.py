@@ -156,7 +156,11 @@ def test_a_model_that_says_nothing_is_a_failure_that_keeps_its_parts(tmp_path: P
     folder = begin(tmp_path, 2)
     run(folder, Mute())
     record = generated(folder)["p00"]
-    assert record["status"] == "failed" and record["reason"] == "the model said nothing" and record["parts"] == ["", ""]
+    assert (
+        record["status"] == "failed"
+        and record["reason"] == "the model returned no text"
+        and record["parts"] == ["", ""]
+    )
 
 
 def test_other_settings_or_pictures_are_not_mixed_into_a_folder(tmp_path: Path) -> None:
