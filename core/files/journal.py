@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
@@ -29,16 +29,20 @@ class Journal:
 
     def __init__(self, path: Path, *, shared: bool = False) -> None:
         self.path = path
+        file: BinaryIO | None = None
         try:
-            self._file = open(path, "a+b", buffering=0)  # noqa: SIM115 - it stays open as long as the batch runs
+            self._file = file = open(path, "a+b", buffering=0)  # noqa: SIM115 - it stays open as long as the batch runs
             if shared:
-                _lock(self._file)
-            self.size = self._settled()
+                _lock(file)
+            self.size = self._synced = self._settled()
             if not self.size:
                 sync_folder(path.parent)
-        except OSError as error:
-            self._fail(error, "opened")
-        self._synced = self.size
+        except BaseException as error:
+            if file is not None:  # an interrupt must not keep the lock
+                file.close()
+            if isinstance(error, OSError):
+                self._fail(error, "opened")
+            raise
 
     def append(self, record: Mapping[str, Any]) -> int:
         """Write one record; gives back the byte at which it begins."""
@@ -87,8 +91,10 @@ class Journal:
     def close(self) -> None:
         """Sync and close the file."""
         if not self._file.closed:
-            self.sync()
-            self._file.close()
+            try:
+                self.sync()
+            finally:
+                self._file.close()
 
     @contextmanager
     def _opened(self) -> Iterator[BinaryIO]:
@@ -166,9 +172,14 @@ class SharedJournal:
     def append(self, *records: Mapping[str, Any]) -> None:
         """Write `records` and wait for the disk."""
         if records:
-            with closing(Journal(self.path, shared=True)) as journal:
+            journal: Journal | None = None
+            try:  # no context manager: an interrupt on the way into it would keep the lock
+                journal = Journal(self.path, shared=True)
                 for record in records:
                     journal.append(record)
+            finally:
+                if journal is not None:
+                    journal.close()
 
 
 def replaced(path: Path) -> AbstractContextManager[BinaryIO]:

@@ -33,7 +33,7 @@ from plugins.pocket.modeling import (
 )
 
 QUERIES = 16
-PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
+PHOTOS = Path(__file__).parents[3] / "examples" / "photos"
 
 
 @pytest.fixture(scope="module")

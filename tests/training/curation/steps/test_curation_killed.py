@@ -34,6 +34,7 @@ def step(name: str, folder: Path, kills: int, seed: int = 0) -> int:
         str(kills),
         str(seed),
     ]
+    command += [str(folder), str(kills), str(seed)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     return int(done.stdout)
