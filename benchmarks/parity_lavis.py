@@ -61,9 +61,9 @@ def convert(directory: Path) -> Any:
         OPTConfig,
     )
 
-    from plugins.minigpt4.convert.vision import QFORMER, VIT, open_eye
+    from plugins.minigpt4.convert.vision import QFORMER, VIT, open_vision
 
-    eye = open_eye([str(directory / "opt.pth")])
+    eye = open_vision([str(directory / "opt.pth")])
     assert eye.qformer is not None
     eye.settle_heads(VIT, int(recipe.VIT["num_heads"]))
     eye.settle_heads(QFORMER, recipe.QFORMER["num_attention_heads"])

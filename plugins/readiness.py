@@ -1,8 +1,8 @@
-"""Whether a built-in vision model can work, as far as that is known without loading, downloading or asking a server.
+"""Check whether a built-in vision model can work, without loading it, downloading anything or calling a server.
 
-Each function takes what stands behind the model's name ("DIRECTORY?option=value", or None) and raises an
-InquisightError, one line with the way out: no model is named, its folder is not whole, a package or a key is missing.
-They are what the models themselves check first, so that a page can say it before anything is started.
+Each function takes the argument behind the model's name ("DIRECTORY?option=value", or None) and raises an
+InquisightError, one line with the way out, if no model is named, its folder is incomplete, or a package or key is
+missing. Pages show it before anything is started.
 """
 
 from __future__ import annotations
@@ -18,17 +18,15 @@ def pocket(argument: str | None) -> None:
     """`pocket`, `pocket:DIRECTORY`."""
     from plugins.pocket.backend import MODEL, PocketOptions, check_files
 
-    text, _ = PocketOptions.parse(argument or "")
+    text, _ = PocketOptions.parse(argument)
     check_files(Path(text).expanduser() if text else MODEL)
 
 
 def minigpt4(argument: str | None) -> None:
     """`minigpt4:DIRECTORY`."""
     from plugins.minigpt4.runtime.load_options import LoadOptions
-    from plugins.minigpt4.runtime.loading import HOW, check
+    from plugins.minigpt4.runtime.loading import check
 
-    if not argument:
-        raise BackendError(f"minigpt4 needs a directory: minigpt4:DIRECTORY; make one with `{HOW}`.")
     text, options = LoadOptions.parse(argument)
     check(Path(text).expanduser(), options.format)
 
@@ -38,28 +36,22 @@ def trained(argument: str | None) -> None:
     from plugins.minigpt4.runtime.training_run import check_base, open_run
     from plugins.trained import RunOptions
 
-    if not argument:
-        raise BackendError("trained needs the folder of a finished training: trained:RUN.")
     path, options = RunOptions.parse(argument)
     check_base(open_run(Path(path)), Path(options.base).expanduser() if options.base else None)
 
 
 def blip2(argument: str | None) -> None:
     """`blip2:NAME`, `blip2:DIRECTORY`."""
-    from plugins.blip2.loading import HOW, Blip2LoadOptions, check
+    from plugins.blip2.loading import Blip2LoadOptions, check
 
-    if not argument:
-        raise BackendError(f"blip2 needs a model: {HOW}.")
     text, options = Blip2LoadOptions.parse(argument)
     _folder_or_name(text, "blip2", lambda: check(text, options))
 
 
 def transformers(argument: str | None) -> None:
     """`transformers:NAME`, `transformers:DIRECTORY`."""
-    from plugins.vlm.loading import HOW, VlmLoadOptions, check
+    from plugins.vlm.loading import VlmLoadOptions, check
 
-    if not argument:
-        raise BackendError(f"transformers needs a model: {HOW}.")
     text, _ = VlmLoadOptions.parse(argument)
     _folder_or_name(text, "transformers", lambda: check(text))
 

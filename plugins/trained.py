@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from core.errors import BackendError, UsageError, printable
+from core.errors import UsageError, printable
 from plugins.minigpt4.runtime.backend import MiniGPT4Backend
 from plugins.minigpt4.runtime.load_options import LoadOptions
 from plugins.minigpt4.runtime.training_run import (
@@ -32,6 +32,7 @@ class RunOptions(LoadOptions):
     """How a run is opened. On the command line: `trained:RUN?base=DIRECTORY&dtype=float16`."""
 
     plugin: ClassVar[str] = "trained"
+    needs: ClassVar[str] = "trained needs the folder of a finished training: trained:RUN."
 
     base: str | None = None  # the directory it was trained with, where that has moved
 
@@ -43,8 +44,6 @@ class TrainedBackend(MiniGPT4Backend):
     """
 
     def __init__(self, argument: str | None = None) -> None:
-        if not argument:
-            raise BackendError("trained needs the folder of a finished training: trained:RUN.")
         path, options = RunOptions.parse(argument)
         trained = open_run(Path(path))
         base = Path(options.base).expanduser() if options.base else None
@@ -76,8 +75,6 @@ class TrainedBackend(MiniGPT4Backend):
 
 def open_trained(argument: str | None = None) -> VisionBackend:
     """`trained:RUN`: as `TrainedBackend`, or as `pocket` where the run trained the embedded model's projection."""
-    if not argument:
-        raise BackendError("trained needs the folder of a finished training: trained:RUN.")
     path, options = RunOptions.parse(argument)
     trained = open_run(Path(path))
     checked = check_base(trained, Path(options.base).expanduser() if options.base else None)

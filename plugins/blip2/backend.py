@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from core.errors import BackendError
 from core.images.picture import Picture
 from core.vision import GenerationOptions, VisualQuestion
-from plugins.blip2.loading import HOW, Blip2LoadOptions, check, load
+from plugins.blip2.loading import Blip2LoadOptions, check, load
 from plugins.minigpt4.runtime.backend import EngineBackend
 from plugins.minigpt4.runtime.conversation import PromptTurns
 
@@ -26,8 +25,6 @@ class Blip2Backend(EngineBackend):
     plugin = "blip2"
 
     def __init__(self, argument: str | None = None) -> None:
-        if not argument:
-            raise BackendError(f"blip2 needs a model: {HOW}.")
         text, options = Blip2LoadOptions.parse(argument)
         checked = check(text, options)
         loaded = load(checked, options)

@@ -26,6 +26,7 @@ class Blip2LoadOptions(BaseLoadOptions):
     """How a BLIP-2 is opened. On the command line: `blip2:DIRECTORY?dtype=bfloat16&caption=a photo of`."""
 
     plugin: ClassVar[str] = "blip2"
+    needs: ClassVar[str] = f"blip2 needs a model: {HOW}."
 
     caption: str | None = None  # what a plain caption begins with; None: what the model was trained with
 

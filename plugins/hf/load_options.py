@@ -1,79 +1,32 @@
-"""Choose device and number type of a model from the user's options, each with its reason.
+"""Choose device, type of numbers and quantization of a model, each with its reason.
 
-Shared by `minigpt4:`, `blip2:` and `transformers:`.
+Shared by the backends that open a directory in Hugging Face's layout: `minigpt4:`, `blip2:` and `transformers:`.
 """
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, Self, get_args
-from urllib.parse import unquote
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 from core.errors import BackendError, UsageError, printable
+from plugins.options import QueryOptions
 
 DType = Literal["auto", "float32", "float16", "bfloat16"]
 Quantize = Literal["none", "8bit", "4bit"]
-_ON: Final = ("1", "true", "yes", "on")
-_OFF: Final = ("0", "false", "no", "off")
 
 
 @dataclass(frozen=True, slots=True)
-class BaseLoadOptions:
-    """Options after the directory: `PLUGIN:DIRECTORY?dtype=float16&quantize=8bit`. Raises UsageError for other values.
+class BaseLoadOptions(QueryOptions):
+    """Options of all backends that open a directory in Hugging Face's layout."""
 
-    A subclass adds fields; `closed` lists allowed values of a field, `numbers` the fields that are numbers.
-    """
-
-    plugin: ClassVar[str] = ""
-    closed: ClassVar[Mapping[str, tuple[str | None, ...]]] = {}
-    numbers: ClassVar[Mapping[str, type[int] | type[float]]] = {}
+    example: ClassVar[str] = "DIRECTORY?dtype=float32"
 
     dtype: DType = "auto"
     device: str = "auto"  # "cpu", "cuda:1", ...
     device_map: str | None = None  # "auto", "balanced", ...: spread over several devices by accelerate
     quantize: Quantize = "none"  # of the language model, by bitsandbytes
-
-    @classmethod
-    def parse(cls, argument: str) -> tuple[str, Self]:
-        """Split "NAME?option=value&..." into name and options; `%26` means & in a value. Raises UsageError."""
-        text, mark, query = argument.rpartition("?")
-        if not mark or Path(argument).expanduser().exists():
-            return argument, cls()
-        known = {one.name: one.default for one in fields(cls)}
-        given: dict[str, Any] = {}
-        for pair in filter(None, query.split("&")):
-            name, _, value = pair.partition("=")
-            if name not in known:
-                raise UsageError(
-                    f"{cls.plugin} has no option {printable(name)!r}; it has {', '.join(known)}, as in "
-                    f"{cls.plugin}:{printable(text)}?dtype=float32."
-                )
-            given[name] = cls._value(name, unquote(value), known[name])
-        return text, cls(**given)
-
-    @classmethod
-    def _value(cls, name: str, text: str, default: Any) -> Any:
-        if isinstance(default, bool):
-            if text.lower() not in (*_ON, *_OFF):
-                raise UsageError(f"{name}={printable(text)!r} is not known; choose one of true, false.")
-            return text.lower() in _ON
-        if kind := cls.numbers.get(name):
-            try:
-                return kind(text)
-            except ValueError:
-                what = "whole number" if kind is int else "number"
-                raise UsageError(f"{name}={printable(text)!r} is no {what}.") from None
-        return text
-
-    def __post_init__(self) -> None:
-        allowed = {"dtype": get_args(DType), "quantize": get_args(Quantize), **self.closed}
-        for name, values in allowed.items():
-            if getattr(self, name) not in values:
-                words = ", ".join(str(value) for value in values if value is not None)
-                raise UsageError(f"{name}={printable(getattr(self, name))!r} is not known; choose one of {words}.")
 
 
 def choose_device(options: BaseLoadOptions) -> tuple[str, str]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import difflib
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self
-from urllib.parse import parse_qsl
+from typing import ClassVar, Final
 
 from core.errors import UsageError, printable
 from core.files.model_folder import is_pointer, weight_files
 from core.isolated.backend import IsolatedVision, Limits
 from plugins.lavis.environment import WORKER, Environment, ready
+from plugins.options import QueryOptions
 
 # Models of salesforce-lavis 1.0.2 that generate text; the first type is the default.
 MODELS: Final[dict[str, tuple[str, ...]]] = {
@@ -23,8 +23,11 @@ EXAMPLE: Final = "lavis:blip2_t5/pretrain_flant5xl"
 
 
 @dataclass(frozen=True, slots=True)
-class LavisOptions:
+class LavisOptions(QueryOptions):
     """Options after the model's name, as in `lavis:blip2_opt?checkpoint=FILE&llm=DIR`. Raises InquisightError."""
+
+    plugin: ClassVar[str] = "lavis"
+    example: ClassVar[str] = "blip2_t5/pretrain_flant5xl?device=cpu"
 
     checkpoint: str | None = None
     """LAVIS's .pth of this model type [downloaded by LAVIS]."""
@@ -39,21 +42,8 @@ class LavisOptions:
     timeout: float = 900.0
     """Time limit for a group of answers, in seconds."""
 
-    @classmethod
-    def parse(cls, query: str) -> Self:
-        """ "name=value&name=value" as options. Raises UsageError."""
-        known = [one.name for one in fields(cls)]
-        given: dict[str, Any] = {}
-        for name, value in parse_qsl(query, keep_blank_values=True):
-            if name not in known:
-                raise UsageError(
-                    f"lavis has no option {printable(name, limit=40)!r}; it has {', '.join(known)}, as in "
-                    f"{EXAMPLE}?device=cpu."
-                )
-            given[name] = _number(name, value) if name in {"beams", "timeout"} else value
-        return cls(**given)
-
     def __post_init__(self) -> None:
+        QueryOptions.__post_init__(self)
         for name in ("checkpoint", "vit"):
             value = getattr(self, name)
             if value is not None and not Path(value).expanduser().is_file():
@@ -117,11 +107,4 @@ def parse(argument: str | None) -> tuple[str, str, LavisOptions]:
         close = difflib.get_close_matches(kind, kinds, n=1)
         hint = f"did you mean '{close[0]}'?" if close else f"there is {', '.join(kinds)}."
         raise UsageError(f"{model} has no type '{printable(kind, limit=60)}': {hint}")
-    return model, kind, LavisOptions.parse(query)
-
-
-def _number(name: str, value: str) -> int | float:
-    try:
-        return int(value) if name == "beams" else float(value)
-    except ValueError:
-        raise UsageError(f"{name}={printable(value, limit=40)} is no number.") from None
+    return model, kind, LavisOptions.from_query(query)

@@ -10,16 +10,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, get_args
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
-from core.errors import BackendError, UsageError, printable
+from core.errors import BackendError, printable
 from core.files.model_folder import weight_files
 from core.images.picture import Picture
 from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
 from plugins.hf.batching import answered_in_groups
+from plugins.options import QueryOptions
 
 if TYPE_CHECKING:
     from plugins.pocket.engine import PocketEngine
@@ -33,34 +33,14 @@ NAMELESS: Final = (0, *range(6, 12))  # those of the eye's facts that name nothi
 
 
 @dataclass(frozen=True, slots=True)
-class PocketOptions:
-    """What may stand behind the directory. Raises UsageError for a value that is not known."""
+class PocketOptions(QueryOptions):
+    """Options behind the directory: `pocket:DIRECTORY?hints=colours`."""
+
+    plugin: ClassVar[str] = "pocket"
+    example: ClassVar[str] = "DIRECTORY?hints=colours"
 
     projection: str | None = None  # folder of a finished training: its projection takes the place of the directory's
     hints: Hints = "all"  # of what bypasses the projection: all, or colours alone, without the names of things
-
-    @classmethod
-    def parse(cls, argument: str) -> tuple[str, Self]:
-        """ "DIRECTORY?option=value&..." as directory and options; `%26` stands for & in a value. Raises UsageError."""
-        text, mark, query = argument.rpartition("?")
-        if not mark or Path(argument).expanduser().exists():
-            return argument, cls()
-        known = [one.name for one in fields(cls)]
-        given: dict[str, Any] = {}
-        for pair in filter(None, query.split("&")):
-            name, _, value = pair.partition("=")
-            if name not in known:
-                raise UsageError(
-                    f"pocket has no option {printable(name)!r}; it has {', '.join(known)}, as in "
-                    f"pocket:{printable(text)}?hints=colours."
-                )
-            given[name] = unquote(value)
-        return text, cls(**given)
-
-    def __post_init__(self) -> None:
-        if self.hints not in get_args(Hints):
-            choices = ", ".join(get_args(Hints))
-            raise UsageError(f"hints={printable(self.hints)!r} is not known; choose one of {choices}.")
 
 
 def nameless(facts: Any) -> Any:

@@ -17,7 +17,7 @@ from plugins.base import ReplyBackend
 from plugins.hf.batching import KnownPictures, answered_in_groups, control_tokens, without
 from plugins.hf.checkpoint import LOADING_ERRORS
 from plugins.hf.load_options import revision
-from plugins.vlm.loading import HOW, VlmLoadOptions, check, load
+from plugins.vlm.loading import VlmLoadOptions, check, load
 
 if TYPE_CHECKING:
     from plugins.vlm.seeing import Look
@@ -42,8 +42,6 @@ class TransformersBackend(ReplyBackend):
     interleaves: ClassVar[bool] = True
 
     def __init__(self, argument: str | None = None) -> None:
-        if not argument:
-            raise BackendError(f"transformers needs a model: {HOW}.")
         text, options = VlmLoadOptions.parse(argument)
         self._name = f"transformers:{argument}"
         self._directory = check(text)

@@ -26,6 +26,7 @@ class VlmLoadOptions(BaseLoadOptions):
     """How a model is opened. On the command line: `transformers:DIRECTORY?dtype=bfloat16&template=chat.jinja`."""
 
     plugin: ClassVar[str] = "transformers"
+    needs: ClassVar[str] = f"transformers needs a model: {HOW}."
 
     template: str | None = None  # file of a Jinja chat template, for a model that has none
 

@@ -33,15 +33,13 @@ from plugins.minigpt4.convert.llm import check_partner, open_llm
 from plugins.minigpt4.convert.plan import JoinedWeights, join, pieces
 from plugins.minigpt4.convert.projection import read_projection
 from plugins.minigpt4.convert.tokens import SpecialTokens, chat_template, prepare
-from plugins.minigpt4.convert.vision import QFORMER, VIT, open_eye
+from plugins.minigpt4.convert.vision import QFORMER, VIT, open_vision
 from plugins.minigpt4.convert.writing import Shard, Workplace
+from plugins.minigpt4.runtime.loading import MEAN, STD
 
 _VERSION = 1  # of the directory's layout; a change makes interrupted runs start anew
 _SLOW = 100 * 1024**2  # bytes; reading more of them takes long enough to say so
 _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
-# CLIP's statistics and a plain bicubic resize: `Blip2ImageEvalProcessor` in `minigpt4/processors/blip_processors.py`.
-_MEAN = [0.48145466, 0.4578275, 0.40821073]
-_STD = [0.26862954, 0.26130258, 0.27577711]
 # `Chat.answer` and demo.py of the original; greedy decoding is the caller's `do_sample=False`. Its repetition penalty
 # of 1.05 (1.0 in the first release) counted the answer's tokens only; `generate` here would count the prompt's too.
 _GENERATION: dict[str, Any] = {
@@ -79,7 +77,7 @@ class ConversionRequest:
 
 @dataclass(frozen=True, slots=True)
 class ConversionPlan:
-    """Everything that was decided before anything is written."""
+    """Every decision, made before anything is written."""
 
     request: ConversionRequest
     to: Path
@@ -115,7 +113,7 @@ def convert(request: ConversionRequest, *, check: bool = False, out: Callable[[s
 
 
 def join_weights(request: ConversionRequest, say: Say = lambda _: None) -> Path:
-    """Join what `request` names and give back the directory. Raises UsageError, BackendError."""
+    """Join the sources of `request` and return the directory. Raises UsageError, BackendError."""
     return write(prepare_plan(request, say), say)
 
 
@@ -128,17 +126,18 @@ def prepare_plan(request: ConversionRequest, say: Say = lambda _: None) -> Conve
     llm = open_llm(request.llm)
     say(f"language model: {llm.family}, {len(llm.weights.files)} file(s)")
     notes = [*llm.notes, *check_partner(llm, projection, own=request.own_projection)]
-    eye = open_eye(request.vision)
-    say(f"eye: {eye.layout} layout, Q-Former {f'trained for {eye.partner}' if eye.partner else 'of unknown origin'}")
-    notes += eye.notes
-    joined = join(projection, llm, eye, own=request.own_projection, qformer=request.qformer)
-    notes.append(eye.settle_heads(VIT, request.vit_heads))
+    vision = open_vision(request.vision)
+    origin = f"trained for {vision.partner}" if vision.partner else "of unknown origin"
+    say(f"vision model: {vision.layout} layout, Q-Former {origin}")
+    notes += vision.notes
+    joined = join(projection, llm, vision, own=request.own_projection, qformer=request.qformer)
+    notes.append(vision.settle_heads(VIT, request.vit_heads))
     if joined.qformer:
-        notes.append(eye.settle_heads(QFORMER, request.qformer_heads))
+        notes.append(vision.settle_heads(QFORMER, request.qformer_heads))
     elif request.qformer_heads is not None:
         raise UsageError("--qformer-heads is given, but this projection is for the variant without a Q-Former.")
-    if joined.qformer and eye.from_flan_t5_xxl is None:
-        notes.append("nothing in the eye's files tells that its Q-Former is the one of BLIP-2 with FlanT5-XXL")
+    if joined.qformer and vision.from_flan_t5_xxl is None:
+        notes.append("the vision model's files do not say whether its Q-Former is that of BLIP-2 with FlanT5-XXL")
     if not joined.qformer:
         notes.append(f"no Q-Former: {joined.tokens_per_picture} tokens of four patches each; open it with open_model")
         if projection.layernorm is None:
@@ -154,7 +153,7 @@ def prepare_plan(request: ConversionRequest, say: Say = lambda _: None) -> Conve
     config = _configuration(joined, tokens, dtype)
     shards = tuple(writing.into_shards(pieces(joined, config, dtype), request.max_shard))
     llm.weights.close()
-    eye.weights.close()
+    vision.weights.close()
     fingerprint = _fingerprint(joined, shards, config, template)
     needed = writing.check_space(to, shards, writing.finished_bytes(to, fingerprint))
     for note in notes:
@@ -166,9 +165,9 @@ def prepare_plan(request: ConversionRequest, say: Say = lambda _: None) -> Conve
 
 
 def write(plan: ConversionPlan, say: Say = lambda _: None, step: Callable[[int], None] = lambda _: None) -> Path:
-    """Carry `plan` out. Raises UsageError, BackendError; what was finished stays for the next try.
+    """Carry out `plan`. Raises UsageError, BackendError; finished files stay for the next try.
 
-    `step` is told the bytes of each tensor written.
+    `step` receives the bytes of each tensor written.
     """
     with writing.workplace(plan.to, plan.fingerprint) as place:
         for shard in plan.shards:
@@ -180,7 +179,7 @@ def write(plan: ConversionPlan, say: Say = lambda _: None, step: Callable[[int],
             place.remember()
             say(f"{shard.name}: {shard.bytes / 1e9:.2f} GB")
         plan.joined.llm.weights.close()
-        plan.joined.eye.weights.close()
+        plan.joined.vision.weights.close()
         sources = _source_list(plan, place, say)
         _write_small_files(plan, place.partial)
         writing.write_json(place.partial / writing.MANIFEST, _manifest(plan, place, sources))
@@ -216,8 +215,8 @@ def _configuration(joined: JoinedWeights, tokens: SpecialTokens, dtype: torch.dt
     text.dtype = dtype
     text.architectures = None
     try:
-        vision = Blip2VisionConfig(**joined.eye.vision)
-        sizes = (joined.eye.qformer or {}) if joined.qformer else {"num_hidden_layers": 0}
+        vision = Blip2VisionConfig(**joined.vision.vision)
+        sizes = (joined.vision.qformer or {}) if joined.qformer else {"num_hidden_layers": 0}
         qformer = Blip2QFormerConfig(**{**sizes, "encoder_hidden_size": vision.hidden_size})
         config = Blip2Config(
             vision_config=vision,
@@ -249,7 +248,8 @@ def _write_small_files(plan: ConversionPlan, directory: Path) -> None:
         pad_token_id=tokenizer.pad_token_id,
     ).save_pretrained(directory)
     plan.tokens.save(directory, chat_template(plan.template, plan.joined.tokens_per_picture, plan.tokens.joint))
-    size = plan.joined.eye.vision["image_size"]
+    size = plan.joined.vision.vision["image_size"]
+    # A plain bicubic resize: `Blip2ImageEvalProcessor` in `minigpt4/processors/blip_processors.py`.
     images = {
         "image_processor_type": "BlipImageProcessor",
         "do_convert_rgb": True,
@@ -259,8 +259,8 @@ def _write_small_files(plan: ConversionPlan, directory: Path) -> None:
         "do_rescale": True,
         "rescale_factor": 1 / 255,
         "do_normalize": True,
-        "image_mean": _MEAN,
-        "image_std": _STD,
+        "image_mean": list(MEAN),
+        "image_std": list(STD),
     }
     # The template writes a picture's placeholders itself, in the middle of the text. With a number here the processor
     # would put as many again before the text.
@@ -277,9 +277,9 @@ def _source_list(plan: ConversionPlan, place: Workplace, say: Say) -> list[dict[
     listed: list[tuple[str, Path]] = [("projection", joined.projection.file)]
     listed += [("language model", file) for file in joined.llm.weights.files]
     listed += [("language model", file) for file in sorted(joined.llm.directory.iterdir()) if _is_small(file)]
-    listed += [("eye", file) for file in joined.eye.weights.files]
-    if joined.eye.directory:
-        listed.append(("eye", joined.eye.directory / "config.json"))
+    listed += [("vision model", file) for file in joined.vision.weights.files]
+    if joined.vision.directory:
+        listed.append(("vision model", joined.vision.directory / "config.json"))
     result = []
     for role, file in listed:
         key = str(file)
@@ -342,7 +342,7 @@ def _versions() -> dict[str, str]:
 
 def _fingerprint(joined: JoinedWeights, shards: Sequence[Shard], config: Any, template: str) -> str:
     """Changes with anything that changes what is written."""
-    files = (joined.projection.file, *joined.llm.weights.files, *joined.eye.weights.files)
+    files = (joined.projection.file, *joined.llm.weights.files, *joined.vision.weights.files)
     state = {
         "version": _VERSION,
         "versions": _versions(),
@@ -357,7 +357,7 @@ def _fingerprint(joined: JoinedWeights, shards: Sequence[Shard], config: Any, te
 
 
 def _quiet_libraries() -> None:
-    """Their warnings are about files we check ourselves; a download shows its bars on a terminal only."""
+    """Hide warnings about files that are checked here; a download shows its progress on a terminal only."""
     if sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "0")
     hush_libraries()

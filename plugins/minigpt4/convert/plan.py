@@ -1,7 +1,7 @@
-"""What the directory will hold: every tensor that transformers expects there, each from where it lies now.
+"""Plan the converted directory: every tensor that transformers expects, each with its source.
 
-The list of names and shapes comes from transformers itself (the model is built without memory, on the meta device), so
-nothing can be forgotten or left random.
+Names and shapes come from transformers itself (the model is built without memory, on the meta device), so that no
+tensor is forgotten or left random.
 """
 
 from __future__ import annotations
@@ -22,35 +22,36 @@ from plugins.minigpt4.convert.vision import IMAGE_SIZE, VisionHalf
 _LLM = "language_model."
 _PROJECTION = "language_projection."
 _LAYERNORM = "vision_model.post_layernorm."
+Shapes = dict[str, tuple[int, ...]]
 _FULL_PRECISION = ("qformer.", "query_tokens", _PROJECTION)  # transformers keeps the Q-Former in float32 too
 
 
 @dataclass(frozen=True, slots=True)
 class JoinedWeights:
-    """The three sources, found to fit together."""
+    """The three sources, which fit together."""
 
     projection: Projection
     llm: LanguageModel
-    eye: VisionHalf
+    vision: VisionHalf
     qformer: bool
 
     @property
     def tokens_per_picture(self) -> int:
         if self.qformer:
-            return self.eye.num_query_tokens
-        return int((self.eye.vision["image_size"] // self.eye.vision["patch_size"]) ** 2 // 4)
+            return self.vision.num_query_tokens
+        return int((self.vision.vision["image_size"] // self.vision.vision["patch_size"]) ** 2 // 4)
 
 
 def join(
-    projection: Projection, llm: LanguageModel, eye: VisionHalf, *, own: bool, qformer: bool | None = None
+    projection: Projection, llm: LanguageModel, vision: VisionHalf, *, own: bool, qformer: bool | None = None
 ) -> JoinedWeights:
-    """Which of the two variants the projection is for, and whether the eye is the right one.
+    """Choose the variant that the projection is for, and check that the vision half is the right one.
 
-    `qformer` chooses one where the projection's width fits both. Raises UsageError, BackendError.
+    `qformer` chooses if the projection's width fits both. Raises UsageError, BackendError.
     """
-    where = f"--vision {printable(eye.title)}"
-    width = eye.vision["hidden_size"]
-    hidden = eye.qformer["hidden_size"] if eye.qformer else None
+    where = f"--vision {printable(vision.title)}"
+    width = vision.vision["hidden_size"]
+    hidden = vision.qformer["hidden_size"] if vision.qformer else None
     fits = [
         with_qformer for with_qformer, inputs in ((False, 4 * width), (True, hidden)) if projection.inputs == inputs
     ]
@@ -60,7 +61,7 @@ def join(
             "and without (four patches): say --qformer or --no-qformer, as it was trained."
         )
     if qformer in fits or (fits and qformer is None):
-        joined = JoinedWeights(projection, llm, eye, qformer=fits[0] if qformer is None else qformer)
+        joined = JoinedWeights(projection, llm, vision, qformer=fits[0] if qformer is None else qformer)
     elif fits:
         raise UsageError(
             f"the projection takes {projection.inputs} numbers per token, which are those of {where} "
@@ -74,28 +75,27 @@ def join(
     else:
         raise BackendError(
             f"the projection takes {projection.inputs} numbers per token, but {where} gives {hidden} (Q-Former) or "
-            f"{4 * width} (four patches without it): expected the eye it was trained with, "
-            "BLIP-2's with FlanT5-XXL for the released ones."
+            f"{4 * width} (four patches without it): expected the vision model it was trained "
+            "with, BLIP-2's with FlanT5-XXL for the released ones."
         )
     if projection.release is None or own:
         return joined
-    if eye.vision["image_size"] != IMAGE_SIZE:
+    if vision.vision["image_size"] != IMAGE_SIZE:
         raise BackendError(
-            f"{projection.release.title} expects pictures of {IMAGE_SIZE} pixels, {where} is an eye for "
-            f"{eye.vision['image_size']} (fine-tuned on COCO?): take Salesforce/blip2-flan-t5-xxl."
+            f"{projection.release.title} expects images of {IMAGE_SIZE} pixels, {where} is a vision model for "
+            f"{vision.vision['image_size']} (fine-tuned on COCO?): take Salesforce/blip2-flan-t5-xxl."
         )
-    if joined.qformer and eye.from_flan_t5_xxl is False:
+    if joined.qformer and vision.from_flan_t5_xxl is False:
         raise BackendError(
             f"{projection.release.title} expects the Q-Former of BLIP-2 with FlanT5-XXL (t5, width 4096), {where} "
-            "has the one "
-            f"for {printable(eye.partner, 60)}: take Salesforce/blip2-flan-t5-xxl or blip2_pretrained_flant5xxl.pth, "
-            "or "
-            "--own-projection where you trained the projection with this very eye."
+            f"has the one for {printable(vision.partner, 60)}: take Salesforce/blip2-flan-t5-xxl or "
+            "blip2_pretrained_flant5xxl.pth, "
+            "or --own-projection if you trained the projection with this vision model."
         )
     return joined
 
 
-def expected(joined: JoinedWeights, config: Any) -> dict[str, tuple[int, ...]]:
+def expected(joined: JoinedWeights, config: Any) -> Shapes:
     """Name and shape of every tensor of the model that `config` describes."""
     from transformers import Blip2ForConditionalGeneration
 
@@ -111,23 +111,23 @@ def expected(joined: JoinedWeights, config: Any) -> dict[str, tuple[int, ...]]:
 
 
 def pieces(joined: JoinedWeights, config: Any, dtype: torch.dtype) -> list[TensorPiece]:
-    """Every tensor to write, ordered by the file it lies in. Raises BackendError where one is missing or too many."""
+    """Every tensor to write, ordered by its source file. Raises BackendError if one is missing or unexpected."""
     shapes = expected(joined, config)
-    _check_eye(joined, shapes)
+    _check_vision(joined, shapes)
     _check_llm(joined, shapes)
     made = []
     for target, shape in shapes.items():
         make, file = _source(joined, target, shape)
         full = target.startswith(_FULL_PRECISION)
         made.append(TensorPiece(target, shape, torch.float32 if full else dtype, make, file))
-    order = {file: n for n, file in enumerate((*joined.eye.weights.files, *joined.llm.weights.files))}
+    order = {file: n for n, file in enumerate((*joined.vision.weights.files, *joined.llm.weights.files))}
     return sorted(made, key=lambda piece: order.get(piece.file, -1) if piece.file else -1)
 
 
 def _source(
     joined: JoinedWeights, target: str, shape: tuple[int, ...]
 ) -> tuple[Callable[[], torch.Tensor], Path | None]:
-    projection, llm, eye = joined.projection, joined.llm, joined.eye
+    projection, llm, vision = joined.projection, joined.llm, joined.vision
     part = target.rpartition(".")[2]
     if target.startswith(_PROJECTION):
         fixed = projection.weight if part == "weight" else projection.bias
@@ -136,14 +136,14 @@ def _source(
         name = target.removeprefix(_LLM)
 
         def from_llm() -> torch.Tensor:
-            eye.weights.close()  # its last file would stay mapped beside the language model's
+            vision.weights.close()  # its last file would stay mapped beside the language model's
             return _rows(llm.weights.read(name), shape)
 
         return from_llm, llm.weights.stored[name].file
     if target.startswith(_LAYERNORM) and not joined.qformer:
         plain = _layernorm(projection, shape)[0 if part == "weight" else 1]
         return (lambda: plain), None
-    return (lambda: eye.read(target)), eye.weights.stored[eye.sources(target)[0]].file
+    return (lambda: vision.read(target)), vision.weights.stored[vision.sources(target)[0]].file
 
 
 def _layernorm(projection: Projection, shape: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -156,69 +156,66 @@ def _rows(tensor: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
     return with_extra_rows(tensor, shape[0]) if tensor.ndim == 2 and tensor.shape[0] < shape[0] else tensor
 
 
-def _check_eye(joined: JoinedWeights, shapes: dict[str, tuple[int, ...]]) -> None:
-    eye, where = joined.eye, f"--vision {printable(joined.eye.title)}"
-    targets = [
-        name
-        for name in shapes
+def _check_vision(joined: JoinedWeights, shapes: Shapes) -> None:
+    vision, where = joined.vision, f"--vision {printable(joined.vision.title)}"
+    wanted = {
+        name: shape
+        for name, shape in shapes.items()
         if name.startswith(("vision_model.", "qformer.", "query_tokens"))
         and (joined.qformer or not name.startswith(_LAYERNORM))
-    ]
-    found = {target: eye.shape(target) for target in targets}
-    missing = [target for target in targets if found[target] is None]
-    if missing:
-        names = eye.sources(missing[0])
-        raise BackendError(
-            f"{where} lacks {len(missing)} of {len(targets)} tensors, first {' and '.join(names)}: expected "
-            f"{_depths(eye)}; "
-            "the file is cut off or another model's."
-        )
-    for target in targets:
-        if found[target] != shapes[target]:
-            raise BackendError(
-                f"{where}: expected {eye.sources(target)[0]} {list(shapes[target])}, found "
-                f"{list(found[target] or ())}: its "
-                "configuration and its weights are of two models."
-            )
-    eye.weights.refuse_quantised((name for target in targets for name in eye.sources(target)), where)
+    }
+    sources = {target: vision.sources(target) for target in wanted}
+    layers = f"a ViT of {vision.vision['num_hidden_layers']} layers"
+    if vision.qformer:
+        layers += f" and a Q-Former of {vision.qformer['num_hidden_layers']}"
+    found = {target: vision.shape(target) for target in wanted}
+    _compare(where, wanted, found, lambda target: " and ".join(sources[target]), layers)
+    vision.weights.refuse_quantised((name for names in sources.values() for name in names), where)
     # the Q-Former of a variant that has none is no surplus
-    surplus = [name for name in eye.surplus(targets) if joined.qformer or not name.lower().startswith("qformer")]
+    surplus = [name for name in vision.surplus(wanted) if joined.qformer or not name.lower().startswith("qformer")]
     if surplus:
         raise BackendError(
             f"{where} holds {len(surplus)} tensors that nothing uses, first {printable(surplus[0], 80)}: expected "
-            f"{_depths(eye)}; its configuration and its weights are of two models."
+            f"{layers}; its configuration and its weights are of two models."
         )
 
 
-def _depths(eye: VisionHalf) -> str:
-    layers = f"a ViT of {eye.vision['num_hidden_layers']} layers"
-    return f"{layers} and a Q-Former of {eye.qformer['num_hidden_layers']}" if eye.qformer else layers
-
-
-def _check_llm(joined: JoinedWeights, shapes: dict[str, tuple[int, ...]]) -> None:
+def _check_llm(joined: JoinedWeights, shapes: Shapes) -> None:
     llm, where = joined.llm, f"--llm {printable(joined.llm.title)}"
     stored = llm.weights.stored
     wanted = {name.removeprefix(_LLM): shape for name, shape in shapes.items() if name.startswith(_LLM)}
-    missing = [name for name in wanted if name not in stored]
-    if missing:
-        raise BackendError(
-            f"{where} lacks {len(missing)} of {len(wanted)} tensors, first {missing[0]}: expected "
-            f"{llm.config.num_hidden_layers} layers, as its config.json says; fetch the missing files."
-        )
-    for name, shape in wanted.items():
-        found = stored[name].shape
-        grows = name in ("model.embed_tokens.weight", "lm_head.weight")
-        right = found == (llm.rows, *shape[1:]) if grows else found == shape
-        if not right:
-            raise BackendError(
-                f"{where}: expected {name} {[llm.rows, *shape[1:]] if grows else list(shape)}, found {list(found)}: "
-                "its "
-                "config.json and its weights are of two models."
-            )
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        if name in wanted:  # its rows grow
+            wanted[name] = (llm.rows, *wanted[name][1:])
+    found = {name: stored[name].shape if name in stored else None for name in wanted}
+    layers = f"{llm.config.num_hidden_layers} layers, as its config.json says"
+    _compare(where, wanted, found, str, layers)
     llm.weights.refuse_quantised(wanted, where)
     if surplus := llm.surplus(set(wanted)):
         raise BackendError(
             f"{where} holds {len(surplus)} tensors that its config.json has no place for, first "
-            f"{printable(surplus[0], 80)}: "
-            "it is another kind of model, or an adapter was saved with it; take the plain model."
+            f"{printable(surplus[0], 80)}: it is another kind of model, or an adapter was saved with it; take the "
+            "plain model."
         )
+
+
+def _compare(
+    where: str,
+    wanted: Shapes,
+    found: dict[str, tuple[int, ...] | None],
+    name_of: Callable[[str], str],
+    layers: str,
+) -> None:
+    """Raise BackendError for the first missing tensor, or one of another shape; `name_of` names it as stored."""
+    missing = [target for target in wanted if found[target] is None]
+    if missing:
+        raise BackendError(
+            f"{where} lacks {len(missing)} of {len(wanted)} tensors, first {name_of(missing[0])}: expected {layers}; "
+            "files are missing, or one is cut off or another model's."
+        )
+    for target, shape in wanted.items():
+        if found[target] != shape:
+            raise BackendError(
+                f"{where}: expected {name_of(target)} {list(shape)}, found {list(found[target] or ())}: its "
+                "config.json and its weights are of two models."
+            )

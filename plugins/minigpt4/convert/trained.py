@@ -27,13 +27,10 @@ if TYPE_CHECKING:
 _COPIED: Final = ("", ".json", ".jinja", ".model", ".txt", ".md")  # no programs, no pickles
 
 
-_PARTS: Final = (f"{PROJECTION}.", "qformer.", "query_tokens", "language_model.")
-
-
 def export(run: Path, to: Path, *, base: Path | None = None, step: Callable[[int], None] = lambda _: None) -> Path:
-    """A directory like the one the run was trained with, the trained tensors in it. `step` is told bytes written.
+    """A copy of the directory that the run was trained with, with the trained tensors. `step` receives bytes written.
 
-    Files without a trained tensor are linked where the disk allows it. Raises UsageError, BackendError.
+    Files without a trained tensor are linked if the disk allows it. Raises UsageError, BackendError.
     """
     from safetensors.torch import load_file
 
@@ -56,7 +53,7 @@ def export(run: Path, to: Path, *, base: Path | None = None, step: Callable[[int
         for source in sorted(checked.files):
             weights = Tensors([source])
             if place.partial.joinpath(source.name).exists() and source.name in place.shards:
-                pass
+                pass  # written before
             elif changed.isdisjoint(weights.stored):
                 _link(source, place.partial / source.name)
                 place.shards[source.name] = ""
@@ -109,9 +106,9 @@ def _piece(
 
 
 def prepare(llm: str, vision: tuple[str, ...], to: Path, *, qformer: bool = True, **options: Any) -> Path:
-    """A directory with a projection that knows nothing yet, for stage 1 with a language model of one's own.
+    """A directory with an untrained projection, for stage 1 with another language model.
 
-    `options` are those of `convert.Request` (dtype, template, heads, overwrite). Raises UsageError, BackendError.
+    `options` are those of `ConversionRequest` (dtype, template, heads, overwrite). Raises UsageError, BackendError.
     """
     import tempfile
 
@@ -120,18 +117,20 @@ def prepare(llm: str, vision: tuple[str, ...], to: Path, *, qformer: bool = True
 
     from plugins.minigpt4.convert.conversion import ConversionRequest, join_weights
     from plugins.minigpt4.convert.llm import open_llm
-    from plugins.minigpt4.convert.vision import open_eye
+    from plugins.minigpt4.convert.vision import open_vision
 
-    language_model, eye = open_llm(llm), open_eye(vision)
-    if qformer and not eye.qformer:
+    language_model, vision_half = open_llm(llm), open_vision(vision)
+    if qformer and not vision_half.qformer:
         raise BackendError(
-            f"--vision {printable(eye.title)} holds no Q-Former: give blip2_pretrained_flant5xxl.pth beside "
+            f"--vision {printable(vision_half.title)} holds no Q-Former: give blip2_pretrained_flant5xxl.pth beside "
             "eva_vit_g.pth, or add --no-qformer."
         )
-    inputs = eye.qformer["hidden_size"] if qformer and eye.qformer else 4 * eye.vision["hidden_size"]
+    inputs = (
+        vision_half.qformer["hidden_size"] if qformer and vision_half.qformer else 4 * vision_half.vision["hidden_size"]
+    )
     outputs = int(language_model.config.hidden_size)
     language_model.weights.close()
-    eye.weights.close()
+    vision_half.weights.close()
     torch.manual_seed(42)
     module = projection_module(int(inputs), outputs)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""BLIP-2's eye (ViT, its LayerNorm, Q-Former, query tokens) in the two layouts it is published in.
+"""Read BLIP-2's vision half (ViT, its LayerNorm, Q-Former, query tokens) in its two published layouts.
 
 * Hugging Face (`Salesforce/blip2-*`): our target's own names.
 * LAVIS: `visual_encoder.*`, `ln_vision.*`, `Qformer.bert.*`, `query_tokens`. Its stage-2 checkpoints leave the frozen
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,29 +26,6 @@ from plugins.hf.tensors import Tensors
 
 IMAGE_SIZE = 224
 _EVA_BLOCKS = 40  # of eva_vit_g.pth; BLIP-2 leaves out the last one
-_VISION_FIELDS = (
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "image_size",
-    "patch_size",
-    "hidden_act",
-    "layer_norm_eps",
-    "qkv_bias",
-)
-_QFORMER_FIELDS = (
-    "vocab_size",
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "intermediate_size",
-    "hidden_act",
-    "max_position_embeddings",
-    "layer_norm_eps",
-    "cross_attention_frequency",
-    "encoder_hidden_size",
-)
 # Parts for text, which no picture passes through, and the heads of stage 1.
 _TEXT_PARTS = re.compile(
     r"\.(intermediate|output)\.(dense|LayerNorm)\.|\.embeddings\.(word_embeddings|position_embeddings|position_ids)|\.cls\."
@@ -68,9 +45,10 @@ _LAVIS_VIT = (
 
 @dataclass(frozen=True, slots=True)
 class VisionPart:
-    """The ViT or the Q-Former: the option that gives its heads, and the published model whose heads are known."""
+    """The ViT or the Q-Former: the option for its attention heads, and the published model whose heads are known."""
 
     name: str
+    key: str  # in config.json
     option: str
     published: str
     sizes: Mapping[str, int]  # all of them have to be these, the number of layers included
@@ -81,6 +59,7 @@ class VisionPart:
 # which begins with `bert-base-uncased`. Shapes tell neither of them: the same tensors serve any number of heads.
 VIT = VisionPart(
     "ViT",
+    "vision_config",
     "--vit-heads",
     "EVA-CLIP ViT-g as BLIP-2 uses it",
     {"hidden_size": 1408, "intermediate_size": 6144, "num_hidden_layers": 39, "patch_size": 14},
@@ -88,6 +67,7 @@ VIT = VisionPart(
 )
 QFORMER = VisionPart(
     "Q-Former",
+    "qformer_config",
     "--qformer-heads",
     "BLIP-2's, which is BERT-base",
     {
@@ -155,9 +135,9 @@ class VisionHalf:
         return torch.cat([query, torch.zeros_like(query), value])
 
     def settle_heads(self, part: VisionPart, given: int | None) -> str:
-        """Fill in the number of attention heads of `part`, and give back in words where it is from.
+        """Fill in the number of attention heads of `part`, and return a note about its source.
 
-        It is read from a configuration, known of a published model, or `given`, never guessed. Raises UsageError.
+        It is read from a configuration, known for a published model, or `given`, never guessed. Raises UsageError.
         """
         sizes = self.vision if part is VIT else self.qformer
         assert sizes is not None, "only a part that is there has heads"
@@ -188,8 +168,8 @@ class VisionHalf:
         sizes[_HEADS] = heads
         return f"{part.name}: {heads} attention heads, {source}"
 
-    def surplus(self, targets: Sequence[str]) -> list[str]:
-        """Layers in the files that `targets` leave out, which means that the configuration is another model's."""
+    def surplus(self, targets: Iterable[str]) -> list[str]:
+        """Layers in the files that `targets` leave out: then the configuration is another model's."""
         used = {name for target in targets for name in self.sources(target)}
         return [
             name
@@ -201,7 +181,7 @@ class VisionHalf:
         ]
 
 
-def open_eye(given: Sequence[str]) -> VisionHalf:
+def open_vision(given: Sequence[str]) -> VisionHalf:
     """What `--vision` names: one directory or hub name, or LAVIS's file or files. Raises UsageError, BackendError."""
     paths = [Path(text).expanduser() for text in given]
     if any(path.is_file() for path in paths):
@@ -219,6 +199,8 @@ def _is_vision(name: str) -> bool:
 
 
 def _huggingface(directory: Path, files: tuple[Path, ...], title: str) -> VisionHalf:
+    from transformers import Blip2QFormerConfig, Blip2VisionConfig
+
     where = f"--vision {printable(title)}"
     config = read_json(directory / "config.json")
     if config.get("model_type") != "blip-2":
@@ -238,8 +220,11 @@ def _huggingface(directory: Path, files: tuple[Path, ...], title: str) -> Vision
         layout="huggingface",
         title=title,
         weights=Tensors(files),
-        vision={"image_size": IMAGE_SIZE, **_sizes(config, "vision_config", VIT, _VISION_FIELDS, where)},
-        qformer=_sizes(config, "qformer_config", QFORMER, _QFORMER_FIELDS, where),
+        vision={
+            "image_size": IMAGE_SIZE,
+            **_sizes(config, VIT, Blip2VisionConfig.__annotations__, where),
+        },
+        qformer=_sizes(config, QFORMER, Blip2QFormerConfig.__annotations__, where),
         num_query_tokens=int(config.get("num_query_tokens") or 32),
         partner=f"{family}, width {width}" if width else family,
         from_flan_t5_xxl=family == "t5" and width == 4096,
@@ -247,19 +232,19 @@ def _huggingface(directory: Path, files: tuple[Path, ...], title: str) -> Vision
     )
 
 
-def _sizes(config: Mapping[str, Any], key: str, part: VisionPart, names: tuple[str, ...], where: str) -> dict[str, Any]:
-    """Only what we know: old files carry dozens of generation settings in each part. Raises BackendError.
+def _sizes(config: Mapping[str, Any], part: VisionPart, names: Iterable[str], where: str) -> dict[str, Any]:
+    """The fields `names` only: old files carry dozens of generation settings in each part. Raises BackendError.
 
-    A size that a file leaves out is the published model's: transformers wrote only what differs from it for years.
+    A missing size is the published model's: for years transformers wrote only what differs from it.
     """
-    found = config.get(key)
+    found = config.get(part.key)
     given = {name: found[name] for name in names if isinstance(found, dict) and found.get(name) is not None}
     sizes = {**part.sizes, **given}
     for name in (*part.sizes, _HEADS):
         value = sizes.get(name, 1)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise BackendError(
-                f"{where}: its config.json says {key}.{name} = {printable(value, 40)!r}, no whole number above 0; "
+                f"{where}: its config.json says {part.key}.{name} = {printable(value, 40)!r}, no whole number above 0; "
                 "fetch it again."
             )
     return sizes
@@ -339,8 +324,8 @@ def _lavis_qformer(weights: Tensors, width: int) -> tuple[dict[str, Any] | None,
 def _read_heads(file: Path, vision: dict[str, Any], qformer: dict[str, Any] | None) -> None:
     """From `file`, a configuration in BLIP-2's layout, where it is for parts of these widths."""
     config = read_json(file) if file.is_file() else {}
-    for key, part, sizes in (("vision_config", VIT, vision), ("qformer_config", QFORMER, qformer)):
-        read = _sizes(config, key, part, ("hidden_size", _HEADS), printable(file))
+    for part, sizes in ((VIT, vision), (QFORMER, qformer)):
+        read = _sizes(config, part, ("hidden_size", _HEADS), printable(file))
         if sizes and _HEADS in read and read["hidden_size"] == sizes["hidden_size"]:
             sizes[_HEADS] = read[_HEADS]
 

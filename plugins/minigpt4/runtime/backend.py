@@ -8,14 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from core.errors import BackendError
 from core.images.picture import Picture
 from core.vision import EncodedImage, GenerationOptions, Reply, VisualQuestion
 from plugins.base import ReplyBackend
 from plugins.hf.batching import KnownPictures, answered_in_groups
 from plugins.hf.load_options import revision
 from plugins.minigpt4.runtime.conversation import ImageTokens, PromptTurns
-from plugins.minigpt4.runtime.loading import HOW, LoadOptions, check, load
+from plugins.minigpt4.runtime.loading import LoadOptions, check, load
 
 if TYPE_CHECKING:
     from plugins.hf.generation import DecodingOptions
@@ -31,7 +30,7 @@ class EngineBackend(ReplyBackend):
     streams: ClassVar[bool] = True
     plugin: ClassVar[str]
 
-    def __init__(self, argument: str, engine: Engine, digest: str, choices: dict[str, str]) -> None:
+    def __init__(self, argument: str | None, engine: Engine, digest: str, choices: dict[str, str]) -> None:
         self._name = f"{self.plugin}:{argument}"
         self.engine = engine
         self._digest = digest
@@ -106,8 +105,6 @@ class MiniGPT4Backend(EngineBackend):
     plugin: ClassVar[str] = "minigpt4"
 
     def __init__(self, argument: str | None = None, *, options: LoadOptions | None = None) -> None:
-        if not argument:
-            raise BackendError(f"minigpt4 needs a directory: minigpt4:DIRECTORY; make one with `{HOW}`.")
         text, parsed = LoadOptions.parse(argument)
         self._options = options or parsed
         self._checked = check(Path(text).expanduser(), self._options.format)

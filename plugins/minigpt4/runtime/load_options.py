@@ -8,13 +8,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 
 from core.errors import BackendError
 from plugins.hf.load_options import BaseLoadOptions, check_quantization, choose_device, choose_dtype
 from plugins.hf.memory import GB, Memory, fitting, free_memory, memory_plan
-from plugins.minigpt4.runtime.conversation import FORMATS
 
+HOW: Final = (
+    "inquisight convert minigpt4 --projection pretrained_minigpt4_7b.pth --llm VICUNA --vision BLIP2 --to DIRECTORY"
+)
 # Only the language model is large; what feeds it, and its output layer, stays exact.
 EXACT: Final = ("vision_model", "qformer", "language_projection", "query_tokens", "lm_head")
 
@@ -24,18 +26,11 @@ class LoadOptions(BaseLoadOptions):
     """How a directory is opened. On the command line: `minigpt4:DIRECTORY?dtype=float16&quantize=8bit`."""
 
     plugin: ClassVar[str] = "minigpt4"
-    closed: ClassVar[Mapping[str, tuple[str | None, ...]]] = {"format": (None, *FORMATS)}
-    numbers: ClassVar[Mapping[str, type[int] | type[float]]] = {
-        "top_k": int,
-        "num_beams": int,
-        "min_length": int,
-        "repetition_penalty": float,
-        "length_penalty": float,
-    }
+    needs: ClassVar[str] = f"minigpt4 needs a directory: minigpt4:DIRECTORY; make one with `{HOW}`."
 
     compile: bool = False  # torch.compile of the language model: slow start, faster tokens
-    format: str | None = None  # a name in FORMATS; None: what the directory says
-    # Of `decoding.Options`, which no question carries; None: as the original has them, or for greedy decoding none.
+    format: Literal["vicuna", "vicuna-2023-04", "llama2"] | None = None  # None: as the directory says
+    # Of `DecodingOptions`, which no question carries; None: the original's, or none for greedy decoding.
     top_k: int | None = None
     num_beams: int | None = None
     min_length: int | None = None
@@ -44,8 +39,9 @@ class LoadOptions(BaseLoadOptions):
 
     @property
     def decoding(self) -> dict[str, int | float]:
-        """What of it was given."""
-        return {name: value for name in self.numbers if (value := getattr(self, name)) is not None}
+        """The decoding options that were given."""
+        names = ("top_k", "num_beams", "min_length", "repetition_penalty", "length_penalty")
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,9 @@ from plugins.hf import checkpoint
 from plugins.hf.checkpoint import MANIFEST, Directory, part
 from plugins.hf.load_options import placing
 from plugins.minigpt4.runtime.conversation import FORMATS, LLAMA2, VICUNA, Format
-from plugins.minigpt4.runtime.load_options import EXACT, choose
+from plugins.minigpt4.runtime.load_options import EXACT, HOW, choose
 from plugins.minigpt4.runtime.load_options import LoadOptions as LoadOptions
 
-HOW: Final = (
-    "inquisight convert minigpt4 --projection pretrained_minigpt4_7b.pth --llm VICUNA --vision BLIP2 --to DIRECTORY"
-)
 # CLIP's, which BLIP-2 and MiniGPT-4 use (openai/CLIP `clip/clip.py`)
 MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
 STD: Final = (0.26862954, 0.26130258, 0.27577711)

@@ -1,4 +1,4 @@
-"""A finished training on disk: read and checked, its tensors put into the model it was trained with."""
+"""Read and check a finished training, and load its tensors into the model it was trained with."""
 
 from __future__ import annotations
 
@@ -16,33 +16,19 @@ from plugins.minigpt4.runtime.loading import Checked, check
 
 if TYPE_CHECKING:
     import torch
-
-if TYPE_CHECKING:
-    import torch
     from torch import nn
 
-
 FINISHED: Final = "finished.json"
-
-
 RECIPE: Final = "recipe.toml"
-
-
 TENSORS: Final = "projection.safetensors"
-
-
 KIND: Final = "inquisight-training"
-
-
 PROJECTION: Final = "language_projection"
-
-
 _LORA = re.compile(r"language_model\.(?P<layer>.+)\.lora_(?P<half>[AB])\.default\.weight")
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A finished run: what it was trained with, and where its tensors lie."""
+    """A finished run, the model it was trained with, and its tensors."""
 
     run: Path
     base: Path  # the model's directory
@@ -57,7 +43,7 @@ class Trained:
 
 
 def open_run(run: Path) -> Trained:
-    """What `run` says of itself. Raises BackendError where it is not finished or damaged."""
+    """Read a run. Raises BackendError if it is not finished or damaged."""
     run = run.expanduser()
     if not (run / FINISHED).is_file():
         raise BackendError(_no_run(run))
@@ -87,7 +73,7 @@ def open_run(run: Path) -> Trained:
 
 
 def _no_run(run: Path) -> str:
-    """The line for a folder without a finished training: what it is, and what to do."""
+    """The error for a folder without a finished training: what it is, and what to do."""
     where, found = printable(run), inspect(run)
     wanted = "name the folder of a run that `inquisight train` wrote"
     if found.files:
@@ -98,7 +84,7 @@ def _no_run(run: Path) -> str:
 
 
 def check_base(trained: Trained, base: Path | None = None) -> Checked:
-    """The model that `trained` belongs to, at `base` where it has moved. Raises BackendError."""
+    """The model that `trained` belongs to, at `base` if it has moved. Raises BackendError."""
     folder = base or trained.base
     if not folder.exists():
         raise BackendError(

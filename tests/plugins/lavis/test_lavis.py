@@ -49,7 +49,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         ("blip2_opt?checkpoint=/no/such.pth", "checkpoint=/no/such.pth is no file"),
         ("blip2_opt?llm=/no/such", "llm=/no/such is no directory"),
         ("blip2_opt?device=gpu", "device=gpu is not known"),
-        ("blip2_opt?beams=many", "beams=many is no number"),
+        ("blip2_opt?beams=many", "beams='many' is no whole number"),
         ("blip2_opt?beams=0", "beams=0 cannot be"),
         ("blip2_opt?timeout=-1", "timeout=-1 cannot be"),
     ],

@@ -123,7 +123,7 @@ def test_llama_2_without_its_positions(full: Path, tmp_path: Path) -> None:
     [
         ({"model_type": "opt", "hidden_size": 2560}, {}, "Q-Former of BLIP-2 with FlanT5-XXL (t5, width 4096)"),
         ({"model_type": "t5", "d_model": 2048}, {}, "has the one for t5, width 2048"),
-        (None, {"image_size": 364}, "is an eye for 364"),
+        (None, {"image_size": 364}, "is a vision model for 364"),
         (None, {"hidden_size": 1024, "num_attention_heads": 16}, ""),
     ],
 )
@@ -348,14 +348,14 @@ def test_lavis_files(small: ConversionRequest, tmp_path: Path) -> None:
 
 
 def lavis_partner(tmp_path: Path, **tensors: torch.Tensor) -> bool | None:
-    from plugins.minigpt4.convert.vision import open_eye
+    from plugins.minigpt4.convert.vision import open_vision
 
     [file] = sources.save_eye(sources.blip2(), tmp_path / "lavis", "lavis")
     checkpoint = torch.load(file, weights_only=True)
     del checkpoint["model"]["t5_proj.weight"]
     checkpoint["model"] |= tensors
     torch.save(checkpoint, file)
-    return open_eye([file]).from_flan_t5_xxl
+    return open_vision([file]).from_flan_t5_xxl
 
 
 def test_lavis_tells_its_partner_by_the_projection_it_had(tmp_path: Path) -> None:

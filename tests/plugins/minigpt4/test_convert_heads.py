@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from core.errors import InquisightError
 from plugins.minigpt4.commands import convert as command
 from plugins.minigpt4.convert.conversion import ConversionPlan, ConversionRequest, join_weights, prepare_plan
-from plugins.minigpt4.convert.vision import QFORMER, VIT, open_eye
+from plugins.minigpt4.convert.vision import QFORMER, VIT, open_vision
 from tests.plugins.minigpt4 import convert_sources as sources
 
 
@@ -215,7 +215,7 @@ def test_only_eva_loses_its_last_block(tmp_path: Path) -> None:
     state |= {"patch_embed.proj.weight": torch.ones(88, 3, 14, 14)}
     state |= {f"blocks.{number}.mlp.fc1.weight": torch.ones(8, 88) for number in range(40)}
     torch.save(state, tmp_path / "vit.pth")
-    eye = open_eye([str(tmp_path / "vit.pth")])
+    eye = open_vision([str(tmp_path / "vit.pth")])
     assert eye.vision["num_hidden_layers"] == 40 and not eye.notes
     assert VIT.heads == 16 and QFORMER.heads == 12 and "num_attention_heads" not in eye.vision
 

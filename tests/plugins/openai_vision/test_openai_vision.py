@@ -245,7 +245,7 @@ def test_openais_own_address_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> Non
         ("m?key_env=sk-hushhush", "key_env must name a variable that ends in _API_KEY"),
         ("m?key_env=NOT_SET_API_KEY", "key_env counts only in a model that you type on the command line"),
         ("m?max_side=8", "max_side is 8, but must be between 32 and 8192"),
-        ("m?max_side=big", "max_side='big' is not a whole number"),
+        ("m?max_side=big", "max_side='big' is no whole number"),
         ("m?workers=0", "workers is 0"),
         ("m?format=gif", "format='gif' is not known; choose one of auto, jpeg, png"),
         ("m?detail=much", "choose one of auto, low, high"),
