@@ -26,7 +26,7 @@ from core.entries import one_line
 from core.errors import InquisightError, QuestionerError, printable
 from core.net.budgets import MORE, REASONING_TOKENS, budgets_of
 from core.net.reasoning import answer_in
-from core.net.remote import said_by, status_of
+from core.net.remote import server_message, status_of
 from core.net.replies import ReplyReader
 from core.records import ToolCall
 from core.text import whole_sentences
@@ -187,7 +187,7 @@ def _cannot_stream(error: Exception) -> bool:
     """Whether a server can answer, but not in pieces: it says so, or what it sent is no stream."""
     if status_of(error) is None:
         return isinstance(error, ValueError) and "No generations found" in str(error)  # LangChain's words
-    return re.search(r"\bstream", said_by(error), re.IGNORECASE) is not None
+    return re.search(r"\bstream", server_message(error), re.IGNORECASE) is not None
 
 
 def _failure(text: str, call: Any) -> ToolMessage:

@@ -114,7 +114,7 @@ def retrying(call: Callable[[], T], model: BaseChatModel) -> T:
 
     def tell(error: BaseException, seconds: float) -> None:
         peer = peer_of(model)
-        log.info("%s: %s; trying again in %.1f s", peer.name, remote.said_by(error, peer.secrets), seconds)
+        log.info("%s: %s; trying again in %.1f s", peer.name, remote.server_message(error, peer.secrets), seconds)
 
     metadata = model.metadata or {}
     pace = remote.pace_of(server_of(model), metadata.get(RATE))

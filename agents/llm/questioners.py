@@ -43,7 +43,7 @@ from core.errors import QuestionerError, RegistryError, UsageError
 from core.files.model_folder import weight_files
 from core.net.budgets import budgets_of
 from core.net.endpoints import Endpoint, check_key_env, find_endpoint, refuse_keys
-from core.net.remote import said_by
+from core.net.remote import server_message
 from core.net.replies import REASONING_FIELDS, ReplyPart, ReplyReader, content_part, reason_of, why_empty
 from core.vision import Reply
 
@@ -133,7 +133,7 @@ def load_questioner(
                 f"registered name: {', '.join(sorted(registry.questioners))}."
             ) from error
         if not missing:
-            said = said_by(error, secrets_in(options))
+            said = server_message(error, secrets_in(options))
             raise UsageError(f"the questioner {spec!r} cannot be made: {said}") from error
     if missing:  # some clients are made without one, and say so at the first question
         raise UsageError(f"the questioner {spec!r} needs a key: set {missing}.")

@@ -64,20 +64,20 @@ def weight_files(
     *,
     hub: bool = False,
     otherwise: str = "give the folder of a model in Hugging Face's layout",
-    wanted: TensorFilter | None = None,
+    select: TensorFilter | None = None,
 ) -> tuple[Path, ...]:
     """The files with a model's weights, safetensors before pickles. Raises BackendError if it is no complete model.
 
     `prefix` precedes the folder in messages ("blip2:", "--llm "); `hub`: hub names are allowed there too; `otherwise`
-    is the default way out; `wanted` selects shards by the names of their tensors.
+    is the default way out; `select` selects shards by the names of their tensors.
     """
-    found = inspect(folder, prefix, hub=hub, wanted=wanted)
+    found = inspect(folder, prefix, hub=hub, select=select)
     if not found.files:
         raise BackendError(f"{prefix}{printable(folder)} {found.words}; {found.way_out or otherwise}.")
     return found.files
 
 
-def inspect(folder: Path, prefix: str = "", *, hub: bool = False, wanted: TensorFilter | None = None) -> FolderFinding:
+def inspect(folder: Path, prefix: str = "", *, hub: bool = False, select: TensorFilter | None = None) -> FolderFinding:
     """What `folder` holds; see `weight_files` for the parameters."""
     if not folder.is_dir():
         return _no_folder(folder)
@@ -89,7 +89,7 @@ def inspect(folder: Path, prefix: str = "", *, hub: bool = False, wanted: Tensor
         _cache(folder, names, prefix, hub=hub)
         or _other_kind(folder, names)
         or _pointer(folder, names)
-        or (_weights(folder, names, wanted) if CONFIG in names else _without_config(folder, names))
+        or (_weights(folder, names, select) if CONFIG in names else _without_config(folder, names))
     )
 
 
@@ -247,10 +247,10 @@ def _without_config(folder: Path, names: list[str]) -> FolderFinding:
 # ---- the weights of a model ----------------------------------------------------------------------------------------
 
 
-def _weights(folder: Path, names: list[str], wanted: TensorFilter | None) -> FolderFinding:
+def _weights(folder: Path, names: list[str], select: TensorFilter | None) -> FolderFinding:
     for single in (SAFETENSORS, PICKLE):
         if f"{single}.index.json" in names:
-            return _shards(folder, single, names, wanted)
+            return _shards(folder, single, names, select)
         if (folder / single).is_file():
             return FolderFinding(files=(folder / single,))
     words = f"has no weights: expected {SAFETENSORS} or {PICKLE} (or their .index.json with the shards)"
@@ -266,14 +266,14 @@ def _weights(folder: Path, names: list[str], wanted: TensorFilter | None) -> Fol
     return _foreign(names, words, ", found") or FolderFinding(words, AGAIN)
 
 
-def _shards(folder: Path, single: str, names: list[str], wanted: TensorFilter | None) -> FolderFinding:
+def _shards(folder: Path, single: str, names: list[str], select: TensorFilter | None) -> FolderFinding:
     index = f"{single}.index.json"
     weight_map = _json(folder / index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         way_out = f"delete it to use {single}" if single in names else "fetch that file again"
         return FolderFinding(f"has an index ({index}) that names no file", way_out)
     every = sorted({str(file) for file in weight_map.values()})
-    chosen = sorted({str(file) for name, file in weight_map.items() if wanted is None or wanted(str(name))})
+    chosen = sorted({str(file) for name, file in weight_map.items() if select is None or select(str(name))})
     if any(Path(name).name != name or "\\" in name for name in every):
         return FolderFinding(f"has an index ({index}) that names files outside its folder", "fetch it again")
     absent = [name for name in every if not (folder / name).is_file()]

@@ -37,7 +37,7 @@ class Scans:
     start: int  # of the last scan's entropy-coded data in `body`
     ended: bool  # an end marker follows
     restarts: bool
-    rest: bytes  # what follows the body where no end marker does
+    rest: bytes  # bytes after the body, if there is no end marker
     depth: dict[int, bytearray] = field(default_factory=dict)  # component: bits still to come, per coefficient
 
     @property

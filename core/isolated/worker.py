@@ -3,8 +3,7 @@
     other/bin/python worker.py FILE.py:Class ARGUMENT
     other/bin/python worker.py package.module:Class ARGUMENT
 
-It needs only Python 3.8 and the standard library, and imports nothing of Inquisight. The model gets Pillow images if
-that environment has Pillow. docs/isolated.md describes the model's class.
+It needs Python 3.8 or newer and Pillow, and nothing of Inquisight. docs/isolated.md describes the model's class.
 
 A frame is `MAGIC`, the header's length (4 bytes, big-endian), the payload's length (8 bytes), the header in JSON, the
 payload. The payload of `encode` is the RGB bytes of the pictures, row by row. Requests, each with an `id` that its
@@ -97,15 +96,6 @@ def _read(stream: BinaryIO, size: int) -> bytes:
     return b"".join(parts)
 
 
-class RawPicture:
-    """A picture for models without Pillow: RGB bytes, row by row."""
-
-    def __init__(self, width: int, height: int, rgb: bytes) -> None:
-        self.width = width
-        self.height = height
-        self.rgb = rgb
-
-
 class Host:
     """Answers requests one by one; a second thread watches for the end of the pipe."""
 
@@ -178,11 +168,14 @@ class Host:
 
     def do_encode(self, header: dict[str, Any], payload: bytes) -> dict[str, Any]:
         """Encode pictures and keep the results."""
+        from PIL import Image
+
         pictures = []
         place = 0
         for entry in header["pictures"]:
             length = 3 * entry["width"] * entry["height"]
-            pictures.append(_picture(entry["width"], entry["height"], payload[place : place + length]))
+            pixels = payload[place : place + length]
+            pictures.append(Image.frombytes("RGB", (entry["width"], entry["height"]), pixels))
             place += length
         if place != len(payload):
             raise ProtocolError(f"expected {place} bytes of pictures, found {len(payload)}")
@@ -238,14 +231,6 @@ def find(target: str) -> Any:
     else:
         module = importlib.import_module(module_name)
     return getattr(module, attribute)
-
-
-def _picture(width: int, height: int, rgb: bytes) -> Any:
-    try:
-        from PIL import Image
-    except ImportError:
-        return RawPicture(width, height, rgb)
-    return Image.frombytes("RGB", (width, height), rgb)
 
 
 def _take_pipes() -> tuple[BinaryIO, BinaryIO]:

@@ -133,7 +133,7 @@ def wait_before_retry(error: BaseException, attempt: int) -> float | None:
         return None
     if status == 429 and "insufficient_quota" in codes_of(error):
         return None
-    if status == 501 or (status == 500 and _NEVER.search(f"{codes_of(error)} {said_by(error)}".lower())):
+    if status == 501 or (status == 500 and _NEVER.search(f"{codes_of(error)} {server_message(error)}".lower())):
         return None
     asked = retry_after(error)
     if asked is not None:
@@ -153,9 +153,9 @@ def explained(error: BaseException, peer: Peer, tries: int = 1, *, midway: bool 
     """The error as one line for the user. `midway`: a part of the reply had been received."""
     fault = _explained(error, peer, tries, midway=midway)
     reply = _reply_error(error)
-    if reply is None or not reply.said or (said := said_by(reply, peer.secrets)) in fault.text:
+    if reply is None or not reply.from_server or (message := server_message(reply, peer.secrets)) in fault.text:
         return fault
-    return Fault(fault.kind, f"{fault.text} It said: {said}")  # in a reply with status 200
+    return Fault(fault.kind, f"{fault.text} It said: {message}")  # in a reply with status 200
 
 
 def _reply_error(error: BaseException) -> ReplyError | None:
@@ -164,7 +164,7 @@ def _reply_error(error: BaseException) -> ReplyError | None:
 
 def _explained(error: BaseException, peer: Peer, tries: int, *, midway: bool) -> Fault:
     name, status, network = peer.name, status_of(error), network_failure(error)
-    said = said_by(error, peer.secrets)
+    message = server_message(error, peer.secrets)
     often = f" after {tries} tries" if tries > 1 else ""
     if status == 400 and re.search(r"content_filter|content_policy|responsibleaipolicy", codes_of(error)):
         return Fault("filter", f"{name} refused the request: the provider's content filter stopped it.")
@@ -172,21 +172,21 @@ def _explained(error: BaseException, peer: Peer, tries: int, *, midway: bool) ->
         return Fault("key", f"{name}{peer.at} does not accept the key (HTTP {status}); check {peer.keys}.")
     if status == 404:
         hint = "check the model's name and the base URL"
-        return Fault("missing", f"{name}{peer.at} was not found (HTTP 404): {said}; {hint}.")
+        return Fault("missing", f"{name}{peer.at} was not found (HTTP 404): {message}; {hint}.")
     if status == 429:
         if "insufficient_quota" in codes_of(error):
             return Fault("quota", f"{name}: the account's quota is used up (HTTP 429); add credit or choose another.")
         asked = retry_after(error)
         wait = f" and asks to wait {asked:.0f} s" if asked else ""
         return Fault("busy", f"{name} has too many requests{often} (HTTP 429){wait}; try later or set a lower rate.")
-    if status in (400, 413, 422) and (status == 413 or _TOO_LONG.search(f"{codes_of(error)} {said}".lower())):
-        return Fault("length", f"{name} cannot read that much at once (HTTP {status}): {said}")
+    if status in (400, 413, 422) and (status == 413 or _TOO_LONG.search(f"{codes_of(error)} {message}".lower())):
+        return Fault("length", f"{name} cannot read that much at once (HTTP {status}): {message}")
     if where := redirected_to(error):
         return Fault(
             "missing", f"{name}{peer.at} redirects to {where}, which is not followed; name that address itself."
         )
     if status is not None:
-        return Fault("failed", f"{name} failed{often} (HTTP {status}): {said}")
+        return Fault("failed", f"{name} failed{often} (HTTP {status}): {message}")
     if any(isinstance(link, StreamEndedError) for link in _chain(error)):
         midway = True
     if (reply := _reply_error(error)) is not None:
@@ -201,8 +201,8 @@ def _explained(error: BaseException, peer: Peer, tries: int, *, midway: bool) ->
         hint = "is the server running and the address right?"
         return Fault("connection", f"{name}{peer.at} cannot be reached{often}; {hint}")
     if type(error).__name__ in _UNREADABLE:  # raised by a client library for an unexpected reply
-        return Fault("failed", f"{name}{peer.at} gave a reply that cannot be read ({type(error).__name__}: {said}).")
-    return Fault("failed", f"{name} failed: {type(error).__name__}: {said}")
+        return Fault("failed", f"{name}{peer.at} gave a reply that cannot be read ({type(error).__name__}: {message}).")
+    return Fault("failed", f"{name} failed: {type(error).__name__}: {message}")
 
 
 _UNREADABLE: Final = frozenset(
@@ -213,14 +213,14 @@ _UNREADABLE: Final = frozenset(
 
 def _strange(error: ReplyError, peer: Peer) -> Fault:
     """A reply with status 200 that contains an error or is malformed."""
-    said = said_by(error, peer.secrets)
-    if error.said:
+    message = server_message(error, peer.secrets)
+    if error.from_server:
         source = f" (from {without_credentials(peer.address)})" if peer.address else ""
-        return Fault("failed", f"{peer.name} failed: {said}{source}")
+        return Fault("failed", f"{peer.name} failed: {message}{source}")
     hint = "; check the base URL, which ends in /v1 for most servers" if error.shapeless else ""
     return Fault(
         "format" if error.shapeless else "failed",
-        f"{peer.name}{peer.at} answered with something that is not OpenAI's format: {said.rstrip('.')}{hint}.",
+        f"{peer.name}{peer.at} answered with something that is not OpenAI's format: {message.rstrip('.')}{hint}.",
     )
 
 
@@ -253,7 +253,7 @@ def redacted(text: str, secrets: Sequence[str] = ()) -> str:
     return without_credentials(_SECRET.sub("[key]", text))
 
 
-def said_by(error: BaseException, secrets: Sequence[str] = ()) -> str:
+def server_message(error: BaseException, secrets: Sequence[str] = ()) -> str:
     """The server's own message: one line, shortened, redacted. An HTML page is named by its title."""
     body = getattr(error, "body", None)
     if body is None:

@@ -42,15 +42,15 @@ _TEXT_BLOCKS: Final = frozenset({"", "text", "output_text", "input_text", "messa
 class ReplyError(Exception):
     """An unusable reply.
 
-    `said`: the message is the server's own. `status_code`: the HTTP status in the reply. `shapeless`: the reply is not
-    JSON, so the address is probably wrong.
+    `from_server`: the message is the server's own. `status_code`: the HTTP status in the reply. `shapeless`: the reply
+    is not JSON, so the address is probably wrong.
     """
 
     def __init__(
-        self, message: str, *, said: bool = False, status_code: int | None = None, shapeless: bool = False
+        self, message: str, *, from_server: bool = False, status_code: int | None = None, shapeless: bool = False
     ) -> None:
         super().__init__(message)
-        self.said, self.status_code, self.shapeless = said, status_code, shapeless
+        self.from_server, self.status_code, self.shapeless = from_server, status_code, shapeless
 
 
 class StreamEndedError(ConnectionError):
@@ -366,7 +366,7 @@ def _error_in(value: Mapping[str, Any], *, within: bool = False) -> ReplyError |
         return None  # {"error": {"code": 0}} may stand beside an answer
     named = next((one.get("code") for one in (found, value) if isinstance(one, dict) and one.get("code")), None)
     status = int(named) if isinstance(named, int | str) and str(named) in map(str, range(400, 600)) else None
-    return ReplyError(words or "an error without a message", said=True, status_code=status)
+    return ReplyError(words or "an error without a message", from_server=True, status_code=status)
 
 
 def _kind(value: object) -> str:

@@ -13,14 +13,14 @@ _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SMALL = ("*.json", "*.model", "*.jinja", "*.txt")
 
 
-def model_files(text: str, option: str, wanted: Callable[[str], bool] | None = None) -> tuple[Path, tuple[Path, ...]]:
+def model_files(text: str, option: str, select: Callable[[str], bool] | None = None) -> tuple[Path, tuple[Path, ...]]:
     """The folder and the weight files of a model that `text` names as a folder or on the hub.
 
-    `wanted` selects tensors by name, so that only the shards with these tensors are required and downloaded. Raises
+    `select` selects tensors by name, so that only the shards with these tensors are required and downloaded. Raises
     UsageError, BackendError.
     """
-    folder = model_directory(text, option, wanted)
-    return folder, weight_files(folder, f"{option} ", hub=True, wanted=wanted)
+    folder = model_directory(text, option, select)
+    return folder, weight_files(folder, f"{option} ", hub=True, select=select)
 
 
 def is_name(text: str) -> bool:
@@ -28,7 +28,7 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
-def model_directory(text: str, option: str, wanted: Callable[[str], bool] | None = None) -> Path:
+def model_directory(text: str, option: str, select: Callable[[str], bool] | None = None) -> Path:
     """The folder `text`, or the folder of the hub's model with this name. Raises UsageError, BackendError."""
     path = Path(text).expanduser()
     if path.is_dir():
@@ -43,7 +43,7 @@ def model_directory(text: str, option: str, wanted: Callable[[str], bool] | None
     for index in (f"{SAFETENSORS}.index.json", f"{PICKLE}.index.json"):
         if (folder / index).is_file():
             shards = read_json(folder / index).get("weight_map", {})
-            files = sorted({str(file) for name, file in shards.items() if wanted is None or wanted(str(name))})
+            files = sorted({str(file) for name, file in shards.items() if select is None or select(str(name))})
             return _fetch(text, option, (*_SMALL, *files))
     for single in (SAFETENSORS, PICKLE):
         folder = _fetch(text, option, (*_SMALL, single))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from core.errors import BackendError, printable
 from core.net.budgets import budgets_of
 from core.net.endpoints import OFFICIAL, Endpoint
-from core.net.remote import Peer, explained, pace_of, retrying, said_by, status_of, tries_of
+from core.net.remote import Peer, explained, pace_of, retrying, server_message, status_of, tries_of
 from core.net.replies import ReplyReader, part_of, read_stream, why_empty
 from core.settings import Settings
 from core.stopping import CalledOff
@@ -185,7 +185,7 @@ class Server:
         if status_of(error) not in (400, 422):
             return False
         named = str(getattr(error, "param", None) or "")
-        said = f"{getattr(error, 'code', '')} {said_by(error)}".lower()
+        said = f"{getattr(error, 'code', '')} {server_message(error)}".lower()
         if not any(word in said for word in ("unsupported", "not supported", "unrecognized", "unexpected", "extra")):
             return False
         for name in _OPTIONAL:
@@ -197,7 +197,7 @@ class Server:
         return False
 
     def _tell_wait(self, error: BaseException, seconds: float) -> None:
-        said = said_by(error, self.peer.secrets)
+        said = server_message(error, self.peer.secrets)
         level = logging.WARNING if seconds >= NOTICED else logging.INFO
         log.log(level, "%s: %s; trying again in %.0f s", self.peer.name, said, seconds)
 

@@ -66,11 +66,11 @@ def test_only_specs_that_take_hub_names_offer_one(tmp_path: Path) -> None:
 def test_shards_that_nobody_wants_need_not_be_there(tmp_path: Path) -> None:
     folders.put(tmp_path, config__json={}, a__safetensors="x")
     folders.index(tmp_path, "a.safetensors", "gone.safetensors")
-    assert weight_files(tmp_path, wanted=lambda name: name == "vision_model.0") == (tmp_path / "a.safetensors",)
+    assert weight_files(tmp_path, select=lambda name: name == "vision_model.0") == (tmp_path / "a.safetensors",)
     with pytest.raises(BackendError, match=r"gone\.safetensors is missing"):
         weight_files(tmp_path)
     with pytest.raises(BackendError, match="without any of the weights that are read here"):
-        weight_files(tmp_path, wanted=lambda name: name.startswith("qformer."))
+        weight_files(tmp_path, select=lambda name: name.startswith("qformer."))
 
 
 def test_pointers_are_known_by_their_first_line(tmp_path: Path) -> None:

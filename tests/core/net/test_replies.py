@@ -187,7 +187,7 @@ def test_an_error_with_status_200_is_told_in_the_server_s_words(body: Any, words
     for read in (lambda: read_reply(json.dumps(body)), lambda: streamed(stream(body).body)):
         with pytest.raises(ReplyError) as caught:
             read()
-        assert str(caught.value) == words and caught.value.said and caught.value.status_code == status
+        assert str(caught.value) == words and caught.value.from_server and caught.value.status_code == status
         assert words in explained(caught.value, PEER).text
 
 
