@@ -1,4 +1,4 @@
-"""Declares `inquisight train ...`; the modules that do the work are imported when it runs."""
+"""The command group `inquisight train`. Each command imports what it needs when it runs."""
 
 from __future__ import annotations
 
@@ -11,24 +11,16 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from core.console.options import show_help, text_option
 from core.console.silence import hush_libraries
-from core.errors import InquisightError, UsageError, printable
+from core.errors import UsageError, printable
 
-EXIT_INTERRUPTED = 130
-EXIT_UNEXPECTED = 70  # EX_SOFTWARE of sysexits.h
-
-train = typer.Typer(
-    name="train",
-    help="Train the projection of MiniGPT-4 in two stages.",
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+ABOUT = "Train the projection of MiniGPT-4 in two stages."
+train = typer.Typer(name="train", help=ABOUT)
 
 
 class RecipeCommand(TyperCommand):
-    """A command whose help ends with every field of a recipe; the recipes are read only then."""
+    """A command whose help ends with the fields of a recipe, which are read only then."""
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         from training.recipes import fields
@@ -38,20 +30,18 @@ class RecipeCommand(TyperCommand):
 
 
 RecipeOption = Annotated[
-    str, typer.Option("--recipe", metavar="FILE|NAME", help="Recipe: a TOML file, or a name from `train recipes`.")
+    str, text_option("--recipe", "Recipe: a TOML file, or a name from `train recipes`.", "FILE|NAME")
 ]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a recipe field; repeatable.")
-]
-OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Run folder; an existing one is resumed.")]
+SetOption = Annotated[list[str] | None, text_option("--set", "Override a recipe field; repeatable.", "KEY=VALUE")]
+OutOption = Annotated[Path, text_option("--out", "Run folder; an existing one is resumed.", "DIR")]
+ToOption = Annotated[Path, text_option("--to", "Output directory.", "DIR")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
 
 
-@train.callback(invoke_without_command=True)
+@train.callback(invoke_without_command=True, help=ABOUT)
 def group(context: typer.Context) -> None:
-    """Train the projection of MiniGPT-4 in two stages."""
-    if context.invoked_subcommand is None:
-        print(context.get_help())
-        raise typer.Exit()
+    """Print the help without a command, and silence model libraries for the others."""
+    show_help(context)
     hush_libraries()
 
 
@@ -73,7 +63,7 @@ def _run(stage: str, recipe: str, out: Path, changes: list[str] | None) -> None:
     chosen = ready_recipe(recipe, changes or (), stage=stage)  # before the model libraries: most mistakes are here
     from training.run import train as go
 
-    _tell(go(chosen, out))
+    _print_once(go(chosen, out))
 
 
 @train.command(cls=RecipeCommand)
@@ -84,30 +74,26 @@ def features(recipe: RecipeOption, out: OutOption, set_: SetOption = None) -> No
     chosen = ready_recipe(recipe, set_ or ())
     from training.features.keep import keep_features
 
-    _tell(keep_features(chosen, out))
+    _print_once(keep_features(chosen, out))
 
 
-def _tell(path: Path) -> None:
-    """The result, once, whatever the number of processes."""
+def _print_once(path: Path) -> None:
+    """Print the result in the first process only."""
     if os.environ.get("RANK", "0") == "0":
         print(path)
 
 
 @train.command()
 def prepare(
-    llm: Annotated[
-        str,
-        typer.Option("--llm", metavar="DIR|NAME", help="Llama-family model: a directory or a hub name."),
-    ],
+    llm: Annotated[str, text_option("--llm", "Llama-family model: a directory or a hub name.", "DIR|NAME")],
     vision: Annotated[
-        list[str],
-        typer.Option("--vision", metavar="DIR|NAME|FILE", help="BLIP-2's vision half, as for `convert minigpt4`."),
+        list[str], text_option("--vision", "BLIP-2's vision half, as for `convert minigpt4`.", "DIR|NAME|FILE")
     ],
-    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Output directory.")],
+    to: ToOption,
     template: Annotated[
-        str, typer.Option("--template", metavar="NAME", help="Conversation format: auto, vicuna or llama2.")
+        str, text_option("--template", "Conversation format: auto, vicuna or llama2.", "NAME")
     ] = "auto",
-    dtype: Annotated[str, typer.Option("--dtype", metavar="TYPE", help="auto, bfloat16, float16 or float32.")] = "auto",
+    dtype: Annotated[str, text_option("--dtype", "auto, bfloat16, float16 or float32.", "TYPE")] = "auto",
     qformer: Annotated[
         bool,
         typer.Option("--qformer/--no-qformer", help="Without Q-Former, four neighbouring patches become one token."),
@@ -122,10 +108,13 @@ def prepare(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier conversion at --to.")] = False,
 ) -> None:
     """Join a language model and BLIP-2's vision half, untrained."""
-    if template not in ("auto", "vicuna", "llama2"):
-        raise UsageError(f"--template is '{printable(template, 40)}': take auto, vicuna or llama2.")
-    if dtype not in ("auto", "bfloat16", "float16", "float32"):
-        raise UsageError(f"--dtype is '{printable(dtype, 40)}': take auto, bfloat16, float16 or float32.")
+    for option, value, allowed in (
+        ("template", template, ("auto", "vicuna", "llama2")),
+        ("dtype", dtype, ("auto", "bfloat16", "float16", "float32")),
+    ):
+        if value not in allowed:
+            known = f"{', '.join(allowed[:-1])} or {allowed[-1]}"
+            raise UsageError(f"--{option} is '{printable(value, 40)}': take {known}.")
     from plugins.minigpt4.convert.trained import prepare as join
 
     join(
@@ -144,10 +133,8 @@ def prepare(
 @train.command()
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
-    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Output directory.")],
-    base: Annotated[
-        Path | None, typer.Option("--base", metavar="DIR", help="Directory of the base model, if it has moved.")
-    ] = None,
+    to: ToOption,
+    base: Annotated[Path | None, text_option("--base", "Directory of the base model, if it has moved.", "DIR")] = None,
 ) -> None:
     """Export a finished run as a model directory (minigpt4:DIR)."""
     from plugins.minigpt4.convert.trained import export as join
@@ -161,39 +148,32 @@ def recipes(
     explain: Annotated[bool, typer.Option("--explain", help="Explain every field.")] = False,
 ) -> None:
     """List the shipped recipes, print one, or explain their fields."""
-    from training.recipes import explain as explained
-    from training.recipes import load_recipe, shipped
+    from training.recipes import fields, find_recipe, load_recipe, shipped
 
     if explain:
-        print(explained())
-        return
-    known = shipped()
-    if name is not None:
-        if name not in known:
-            load_recipe(name)  # says which name was meant
-        print((known[name] if name in known else Path(name)).read_text("utf-8"), end="")
-        return
-    width = max(map(len, known))
-    for each in known:
-        recipe = load_recipe(each)
-        print(f"{each:<{width}}  stage {recipe.stage}  {recipe.title}")
+        print("\n".join(f"{name} [{default}]: {about}" for name, default, about in fields()))
+    elif name is not None:
+        print(find_recipe(name).read_text("utf-8"), end="")
+    else:
+        known = shipped()
+        width = max(map(len, known))
+        for each in known:
+            recipe = load_recipe(each)
+            print(f"{each:<{width}}  stage {recipe.stage}  {recipe.title}")
 
 
 @train.command()
 def status(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
+    run: RunArgument,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show the status of a run: state, loss, speed, checkpoints."""
+    from json import dumps
+
     from training.runs.status import describe, in_words
 
     facts = describe(run)
-    if json:
-        from json import dumps
-
-        print(dumps(facts))
-        return
-    print("\n".join(in_words(facts)))
+    print(dumps(facts) if json else "\n".join(in_words(facts)))
 
 
 @train.command()
@@ -218,31 +198,12 @@ def stop(run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a ru
 
 
 def add_to(cli: typer.Typer) -> None:
-    """Put the group `train` on the command line."""
+    """Add the group `train` to the command line."""
     cli.add_typer(train, name="train")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """`python -m training.run ...`, which is what `accelerate launch` starts in each process; gives the exit code."""
-    number = os.environ.get("RANK", "0")
-    who = "inquisight" if number == "0" else f"inquisight (process {number})"
-    try:
-        runner: Any = typer.main.get_command(train)
-        code = runner.main(
-            args=list(argv if argv is not None else sys.argv[1:]), prog_name="training.run", standalone_mode=False
-        )
-        return code if isinstance(code, int) else 0
-    except (KeyboardInterrupt, typer.Abort):
-        return EXIT_INTERRUPTED
-    except InquisightError as error:
-        print(f"{who}: {error}", file=sys.stderr, flush=True)
-        return error.exit_code
-    except Exception as error:
-        if os.environ.get("INQUISIGHT_DEBUG", "") == "1":
-            raise
-        if hasattr(error, "format_message"):  # typer's own usage errors
-            print(f"{who}: {error.format_message()} (see --help)", file=sys.stderr)
-            return int(getattr(error, "exit_code", 2))
-        text = printable(" ".join(f"unexpected {type(error).__name__}: {error}".split()), 500)
-        print(f"{who}: {text}; set INQUISIGHT_DEBUG=1 to see where it comes from", file=sys.stderr, flush=True)
-        return EXIT_UNEXPECTED
+    """Run `python -m training.run ...`, which `accelerate launch` starts in each process; returns the exit code."""
+    from agents.cli import run
+
+    return run(sys.argv[1:] if argv is None else argv, command="train", program="training.run")

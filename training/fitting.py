@@ -1,10 +1,10 @@
-"""What a recipe leaves open, chosen once at a run's beginning: packing, and whatever its field `fit` lists.
+"""Choose once, when a run begins, what a recipe leaves open: packing, and the fields that `fit` lists.
 
     chosen = choose(recipe, samples=60, hidden=256, world=1)
-    recipe = chosen.applied(recipe)     # numbers everywhere
+    recipe = chosen.applied(recipe)     # every field has a value
     chosen.why                          # a reason for each choice
 
-The choice depends on the data, the recipe and the model alone. A run keeps it in chosen.json and goes on with it.
+The choice depends only on the data, the recipe and the model. A run stores it in chosen.json and resumes with it.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from training.packing import PackingCost
 from training.recipes import Recipe
 
 CHOSEN: Final = "chosen.json"
-PROBED: Final = 256  # samples whose lengths decide about packing; more where a batch is larger
+PROBED: Final = 256  # samples whose lengths decide about packing; more if a batch is larger
 PAYS: Final = 0.95  # packed rows must take at most this share of the work
 PASSES: Final = {1: 10, 2: 5}  # over the data, by stage
 LEAST_STEPS, MOST_STEPS = 100, 20_000
-SMALLEST_BATCH, LARGEST_BATCH = 4, 64
+BATCHES: Final = (4, 8, 16, 32, 64)
 BATCHES_PER_PASS: Final = 16
 # The published rates of a 7B model (width 4096) lie near 1 / width: LLaVA's stage 1 has 1e-3, MiniGPT-4's 1e-4.
 RATE: Final = {1: 1.0, 2: 0.3}  # times 1 / width, by stage
@@ -38,33 +38,33 @@ RATE: Final = {1: 1.0, 2: 0.3}  # times 1 / width, by stage
 
 @dataclass(frozen=True, slots=True)
 class FittedValues:
-    """Values for the recipe, and why each is what it is."""
+    """Values for the recipe, and the reason for each."""
 
     values: dict[str, Any] = field(default_factory=dict)
     why: dict[str, str] = field(default_factory=dict)
 
     def applied(self, recipe: Recipe) -> Recipe:
-        """The recipe with these values in it."""
+        """Return the recipe with these values."""
         return recipe.model_copy(update=self.values)
 
     def and_also(self, other: FittedValues) -> FittedValues:
-        """Both."""
+        """Return both."""
         return FittedValues({**self.values, **other.values}, {**self.why, **other.why})
 
 
 def chosen_for(out: Path) -> FittedValues | None:
-    """What the run in `out` was begun with."""
+    """Return what the run in `out` was begun with."""
     found = read_json(out / CHOSEN)
     return FittedValues(found["values"], found["why"]) if found else None
 
 
 def keep(chosen: FittedValues, out: Path) -> None:
-    """Write it to the run's folder."""
+    """Write the choice to the run's folder."""
     write_json(out / CHOSEN, asdict(chosen))
 
 
 def choose(recipe: Recipe, *, samples: int, hidden: int, world: int) -> FittedValues:
-    """Values for what the recipe's `fit` lists; `hidden` is the width of the language model."""
+    """Return values for the fields in the recipe's `fit`; `hidden` is the width of the language model."""
     values: dict[str, Any] = {}
     why: dict[str, str] = {}
     fit = set(recipe.fit)
@@ -91,17 +91,16 @@ def choose(recipe: Recipe, *, samples: int, hidden: int, world: int) -> FittedVa
 
 
 def _batch(samples: int) -> int:
-    """The power of two next to a sixteenth of the data, so that a pass has about 16 steps, between 4 and 64."""
+    """Return the power of two next to a sixteenth of the data, between 4 and 64: a pass has about 16 steps."""
     wanted = samples / BATCHES_PER_PASS
-    powers = [1 << number for number in range(SMALLEST_BATCH.bit_length() - 1, LARGEST_BATCH.bit_length())]
-    return min(powers, key=lambda power: (max(power / wanted, wanted / power), power))
+    return min(BATCHES, key=lambda power: (max(power / wanted, wanted / power), power))
 
 
 # --- packing ----------------------------------------------------------------------------------------------------------
 
 
 def choose_packing(recipe: Recipe, measure: Callable[[], PackingCost]) -> FittedValues:
-    """Whether samples share rows: as the recipe says, or where `measure` says that it is less work."""
+    """Choose whether samples share rows: as the recipe says, or if `measure` finds that it is less work."""
     packed = recipe.packing
     if not recipe.pack_tokens:
         packed, reason = False, "pack_tokens=0"
@@ -114,7 +113,7 @@ def choose_packing(recipe: Recipe, measure: Callable[[], PackingCost]) -> Fitted
 
 
 def lengths_of(recipe: Recipe, wording: Any, pictures: int) -> list[int]:
-    """Places of the first samples of the data in the order of the recipe's seed; `pictures` tokens for each picture."""
+    """Return the lengths of the first samples in the order of the seed, with `pictures` tokens for each picture."""
     wanted = max(PROBED, 2 * recipe.batch)
     with open_stream(
         recipe.data, seed=recipe.seed, epochs=1, shuffle_buffer=0, broken=BrokenLog(max_share=1.0), decode=False
@@ -129,7 +128,7 @@ def lengths_of(recipe: Recipe, wording: Any, pictures: int) -> list[int]:
 
 
 def count_samples(recipe: Recipe) -> int:
-    """Samples of all data sets in a pass, broken ones included; shards that have no statistics are gone through."""
+    """Return the samples of all data sets in a pass, broken ones included; shards without statistics are read."""
     total = 0.0
     for spec, known in zip(recipe.data, count(recipe.data), strict=True):
         if known is None:
@@ -140,40 +139,38 @@ def count_samples(recipe: Recipe) -> int:
 
 
 def check_data(recipe: Recipe) -> None:
-    """Raise DataError, one line, where a data set cannot be read or holds no usable sample among the first."""
+    """Raise DataError, one line, if a data set cannot be read or holds no usable sample among the first."""
     for spec in recipe.data:
         source = open_source(spec)
+        shown = printable(source.name)
         places = (place for part in range(source.parts) for place in source.read(part))
-        broken = []
+        broken: list[BrokenSample] = []
         for place in islice(places, PROBED):
             found = attempt(place.load)
             if not isinstance(found, BrokenSample):
                 break
             broken.append(found)
         else:
-            raise DataError(_unusable(source.name, broken))
-
-
-def _unusable(name: str, broken: list[BrokenSample]) -> str:
-    shown = printable(name)
-    if not broken:
-        return f"{shown} holds no samples: name a folder of pictures with captions, a table or shards."
-    first, count = broken[0], len(broken)
-    which = f"the first {count}" if count == PROBED else f"its {count}" if count > 1 else "its only"
-    return (
-        f"{shown} cannot be trained on: {which} sample{'s' * (count > 1)} cannot be used, as "
-        f"{printable(first.key, 80)}: {printable(first.reason, 160)}; see `inquisight data check {shown}`."
-    )
+            if not broken:
+                raise DataError(
+                    f"{shown} holds no samples: name a folder of pictures with captions, a table or shards."
+                )
+            first, count = broken[0], len(broken)
+            which = f"the first {count}" if count == PROBED else f"its {count}" if count > 1 else "its only"
+            raise DataError(
+                f"{shown} cannot be trained on: {which} sample{'s' * (count > 1)} cannot be used, as "
+                f"{printable(first.key, 80)}: {printable(first.reason, 160)}; see `inquisight data check {shown}`."
+            )
 
 
 def steps_of(recipe: Recipe) -> int:
-    """How many steps the recipe means. Raises UsageError where `epochs` cannot be counted."""
+    """Return the number of steps of a recipe. Raises UsageError if `epochs` cannot be counted."""
     if recipe.steps is not None:
         return recipe.steps
     numbers = count(recipe.data)
     if any(number is None for number in numbers):
         raise UsageError(
-            "epochs cannot be counted: nobody knows the number of samples without reading all shards; --set steps=N."
+            "epochs cannot be counted: the number of samples is unknown until all shards are read; --set steps=N."
         )
     total = sum(number or 0 for number in numbers)
     return max(1, round(total * (recipe.epochs or 1) / recipe.batch))

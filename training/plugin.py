@@ -1,10 +1,10 @@
-"""The training plugin: two stages, the data they learn from, and the curation of those data.
+"""The training plugin: two stages, their data, and the curation of those data.
 
     inquisight train stage1 --recipe stage1-7b --set model=minigpt4-7b --out stage1-7b
     inquisight train stage2 --recipe stage2-7b --set projection=stage1-7b --out stage2-7b
     inquisight caption photo.jpg --vision trained:stage2-7b
 
-What it registers lies in `training/`, floors above, so it is named here and not imported.
+What it registers is named here and imported only when it is used.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from core.registry import Register
 
 @hookimpl
 def register_vision_backends(register: Register) -> None:
-    """Offer `trained:RUN`, what a finished training learned beside the model it was trained with."""
+    """Offer `trained:RUN`: the model of a finished training with what it learned."""
     register(
         "trained",
         "plugins.trained:open_trained",
         check="plugins.readiness:trained",
-        description="A MiniGPT-4 with a projection of your own: trained:RUN, the folder of a finished training.",
+        description="A MiniGPT-4 with your projection: trained:RUN, the folder of a finished training.",
         capabilities={
             "follows_instructions": True,
             "streams": True,
@@ -36,12 +36,12 @@ def register_vision_backends(register: Register) -> None:
 @hookimpl
 def register_trainers(register: Register) -> None:
     """Offer the two stages and the feature cache; each takes a recipe and a folder."""
-    register("stage1", "training.run:stage1", description="Learn to see: short captions without a prompt.")
-    register("stage2", "training.run:stage2", description="Learn to speak: descriptions in the chat format.")
+    register("stage1", "training.run:stage1", description="Stage 1: short captions without a prompt.")
+    register("stage2", "training.run:stage2", description="Stage 2: descriptions in the chat format.")
     register(
         "features",
         "training.features.keep:keep_features",
-        description="Look at every picture once and keep what was seen.",
+        description="Encode every picture once and store the features.",
     )
 
 

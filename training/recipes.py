@@ -1,4 +1,4 @@
-"""What a training run is made of: one closed, typed recipe; every field explains itself.
+"""The settings of a training run: one closed, typed recipe; every field is documented.
 
     recipe = load_recipe("stage2-7b", {"model": "minigpt4-7b", "data": "cc_sbu_align"})
 
@@ -8,12 +8,9 @@ Vision-CAIR/MiniGPT-4, `train_configs/*.yaml`, `minigpt4/common/optims.py`, and 
 
 from __future__ import annotations
 
-import ast
 import difflib
-import inspect
 import json
 import os
-import textwrap
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,7 +25,7 @@ SHIPPED: Final = Path(__file__).with_name("recipes")
 FRESH: Final = "fresh"
 AS_THE_MODEL: Final = "model"
 SMALL: Final = "pocket"
-# What the originals' configuration files and other trainers call these things.
+# Names in the originals' configuration files and in other trainers.
 _ALSO_CALLED: Final = {
     "learning_rate": "lr",
     "init_lr": "lr",
@@ -55,7 +52,7 @@ _ALSO_CALLED: Final = {
     "freeze_qformer": "train_qformer",
     "num_workers": "workers",
     "output_dir": "the option --out",
-    "resume_ckpt_path": "nothing: the same command goes on by itself",
+    "resume_ckpt_path": "nothing: the same command resumes by itself",
 }
 
 Count = Annotated[int, Field(ge=1)]
@@ -65,24 +62,24 @@ Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 class Recipe(BaseModel):
     """A training run. Unknown fields are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), use_attribute_docstrings=True)
 
     title: str = ""
-    """One line for people; changes nothing."""
+    """One line that describes the run; changes nothing."""
     stage: Literal[1, 2]
-    """1: see, from short captions without a prompt; 2: speak, from descriptions in the chat format."""
+    """1: short captions without a prompt; 2: descriptions in the chat format."""
 
     model: Path | None = None
     """Directory of the model, made by `inquisight convert minigpt4` or `inquisight train prepare`; a finished run, to
-    go on with its model and with what it learned where `projection` is `model`; or `pocket`, the embedded small one."""
+    continue with its model (and its projection if `projection` is `model`); or `pocket`, the small one included."""
     projection: str = FRESH
-    """What the projection begins as: `fresh` (random), `model` (as in the directory), or a finished run or file."""
+    """The initial projection: `fresh` (random), `model` (as in the directory), or a finished run or file."""
     data: tuple[DataSpec, ...] = ()
-    """Where the samples come from; several are mixed by their weights. On the command line also `--set data=PATH`."""
+    """The data sets; several are mixed by their weights. On the command line also `--set data=PATH`."""
     features: Path | None = None
-    """Directory of `inquisight train features`: the vision model is then neither loaded nor run."""
+    """Directory written by `inquisight train features`: the vision model is then neither loaded nor run."""
     keep_features: bool = False
-    """Encode every picture once, before the first step, into the run's folder; for data that are seen several times."""
+    """Encode every picture once, before the first step, into the run's folder; for several passes over the data."""
 
     qformer: bool = True
     """False: without a Q-Former, four neighbouring patches become one token; the directory must be of that kind."""
@@ -95,29 +92,29 @@ class Recipe(BaseModel):
     lora_alpha: float = Field(default=16.0, gt=0)
     """LoRA's scale is this divided by the rank."""
     lora_dropout: float = Field(default=0.05, ge=0, lt=1)
-    """Share of LoRA's inputs that are zeroed in training."""
+    """Dropout of LoRA's inputs in training."""
     lora_targets: tuple[str, ...] = Field(default=("q_proj", "v_proj"), min_length=1)
     """Layers of the language model that get LoRA matrices."""
 
     template: Literal["auto", "vicuna", "vicuna-2023-04", "llama2"] = "auto"
     """Chat format of stage 2; auto: the directory's own."""
     instructions: tuple[Annotated[str, Field(min_length=1)], ...] = ()
-    """Stage 2: what the person says; one is drawn per sample that brings no instruction of its own."""
+    """Stage 2: the instructions; one is drawn for each sample without an instruction."""
     end: str | None = None
-    """What ends a target. Unset: a line break in stage 1, the chat format's own mark in stage 2."""
+    """The end of a target. Unset: a line break in stage 1, the chat format's end mark in stage 2."""
     max_target_tokens: Count = 160
-    """Longer targets are cut, as in the original, where the cut takes the end mark along."""
+    """Longer targets are cut with their end mark, as in the original."""
     plain_captions: bool = False
     """Lower case, no . ! " ( ) * # : ; ~ and 50 words at most, as the original does to stage-1 captions."""
 
     steps: Count | None = None
     """Optimiser steps."""
     epochs: float | None = Field(default=None, gt=0)
-    """Passes over the data instead of `steps`, where the number of samples is known."""
+    """Passes over the data instead of `steps`, if the number of samples is known."""
     batch: Count = 12
     """Samples per step, over all processes."""
     fit: tuple[Literal["batch", "steps", "lr", "warmup"], ...] = ()
-    """Chosen at the start from the number of samples and the model's width, whatever is said of them elsewhere."""
+    """Fields chosen at the start from the number of samples and the model's width."""
     lr: float = Field(default=3e-5, ge=0, le=10)
     """Learning rate after the warm-up."""
     lr_min: Rate = 1e-5
@@ -138,19 +135,19 @@ class Recipe(BaseModel):
     """Order of the data, instructions, fresh weights: same seed, same run."""
 
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    """Of what is frozen. auto: bfloat16 where the GPU computes it, else float16 with a scaler; on a CPU float32."""
+    """Of the frozen part. auto: bfloat16 if the GPU computes it, else float16 with a scaler; on a CPU float32."""
     packing: bool | Literal["auto"] = "auto"
-    """Whether short samples share a row. auto: where the lengths of the data make that less work."""
+    """Whether short samples share a row. auto: if that is less work with the lengths of the data."""
     pack_tokens: int = Field(default=512, ge=0, le=65536)
     """Length of the rows into which short samples are packed side by side; 0: one sample per row, padded."""
     forward_tokens: Count = 8192
-    """Places (rows x length) of one forward pass per process: less where memory is short; the result is the same."""
+    """Tokens (rows x length) of one forward pass per process: fewer take less memory; the result is the same."""
     recompute: bool = False
-    """Compute activations twice instead of keeping them: a third more work, a fraction of the memory."""
+    """Recompute activations instead of storing them: a third more work, a fraction of the memory."""
     workers: int = Field(default=4, ge=1, le=64)
     """Threads that read and decode pictures."""
     streams: int = Field(default=4, ge=1, le=4096)
-    """Readers of the data, shared evenly by the processes: any number that divides it computes the same run."""
+    """Readers of the data, shared by the processes: any number of processes that divides it computes the same run."""
     shuffle_buffer: int = Field(default=1000, ge=0)
     """Samples among which the next one is drawn, over all readers; 0 keeps the order of the data."""
     max_broken: float = Field(default=0.05, ge=0, le=1)
@@ -161,16 +158,16 @@ class Recipe(BaseModel):
     keep: Count = 2
     """Checkpoints that are kept; older ones are removed."""
     log_every: Count = 10
-    """Steps between printed lines where there is no terminal; the log has all."""
+    """Steps between printed lines if there is no terminal; the log has all steps."""
     samples: int = Field(default=3, ge=0, le=16)
-    """Pictures of the data of which the model says something at each checkpoint, kept in samples.jsonl; 0: none."""
+    """Pictures of the data that the model describes at each checkpoint, in samples.jsonl; 0: none."""
     explosion: float = Field(default=4.0, ge=0)
-    """Stop where the loss is this many times the median of the last 100 steps; 0: only where it is no number."""
+    """Stop if the loss is this many times the median of the last 100 steps; 0: only if it is not a number."""
 
     @model_validator(mode="before")
     @classmethod
     def _short_data(cls, values: Any) -> Any:
-        """`data = "PATH"` and `data = ["PATH", {...}]` are enough where nothing else is to be said."""
+        """Accept `data = "PATH"` and `data = ["PATH", {...}]`."""
         if isinstance(values, dict) and "data" in values:
             given = values["data"]
             if isinstance(given, str | Mapping):
@@ -201,17 +198,17 @@ class Recipe(BaseModel):
 
     @property
     def name(self) -> str:
-        """The trainer's name."""
+        """Name of the registered trainer."""
         return f"stage{self.stage}"
 
     def tokens_end(self, template_end: str) -> str:
-        """What ends a target; `template_end` is the chat format's mark."""
+        """Return the end of a target; `template_end` is the chat format's mark."""
         if self.end is not None:
             return self.end
         return "\n" if self.stage == 1 else template_end
 
     def to_toml(self, *, defaults: bool = True) -> str:
-        """The recipe as a file that `load_recipe` reads; without `defaults` only what differs from them."""
+        """Return the recipe as a file that `load_recipe` reads; without `defaults` only what differs from them."""
         values = self.model_dump(mode="json", exclude_none=True, exclude_defaults=not defaults)
         tables = values.pop("data", [])
         lines = [f"{key} = {_toml(value)}" for key, value in values.items()]
@@ -221,13 +218,13 @@ class Recipe(BaseModel):
 
 
 def shipped() -> dict[str, Path]:
-    """Name and file of every shipped recipe."""
+    """Return name and file of every shipped recipe."""
     return {file.stem: file for file in sorted(SHIPPED.glob("*.toml"))}
 
 
 def load_recipe(source: str, changes: Sequence[str] | Mapping[str, Any] = ()) -> Recipe:
-    """The recipe in the file `source` or shipped under that name, with `key=value` changes. Raises UsageError."""
-    file = _find(source)
+    """Return the recipe in a file, or shipped under that name, with `key=value` changes. Raises UsageError."""
+    file = find_recipe(source)
     try:
         values: dict[str, Any] = tomllib.loads(file.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -241,7 +238,7 @@ def load_recipe(source: str, changes: Sequence[str] | Mapping[str, Any] = ()) ->
 
 
 def ready_recipe(source: str, changes: Sequence[str] | Mapping[str, Any] = (), *, stage: str | None = None) -> Recipe:
-    """The same, of the trainer `stage` where that is said, and with all that a training needs. Raises UsageError."""
+    """Return a recipe with all that a training needs, of the trainer `stage` if given. Raises UsageError."""
     recipe = load_recipe(source, changes)
     if stage is not None and recipe.name != stage:
         raise UsageError(
@@ -254,86 +251,67 @@ def ready_recipe(source: str, changes: Sequence[str] | Mapping[str, Any] = (), *
 
 
 def make_recipe(values: Mapping[str, Any], where: str) -> Recipe:
-    """A checked recipe with absolute paths. Raises UsageError, one line with the nearest right word."""
+    """Return a checked recipe with absolute paths. Raises UsageError, one line with the nearest right word."""
     try:
         recipe = Recipe.model_validate(dict(values))
     except ValidationError as error:
         raise UsageError(_one_line(error, where)) from None
-    changed: dict[str, Any] = {name: _absolute(getattr(recipe, name)) for name in ("model", "features")}
+    changed: dict[str, Any] = {
+        name: Path(_absolute(path)) for name in ("model", "features") if (path := getattr(recipe, name)) is not None
+    }
+    if recipe.projection not in (FRESH, AS_THE_MODEL):
+        changed["projection"] = _absolute(recipe.projection)
+    changed["data"] = tuple(spec.model_copy(update={"path": _absolute(spec.path)}) for spec in recipe.data)
     if recipe.model == Path(SMALL) and not recipe.model.is_dir():
         changed["model"] = embedded_model()
-    elif changed["model"] is not None:
+    elif recipe.model is not None:
         changed |= _of_run(changed["model"], recipe)
-    if recipe.projection not in (FRESH, AS_THE_MODEL):
-        changed["projection"] = str(_absolute(Path(recipe.projection)))
-    changed["data"] = tuple(spec.model_copy(update={"path": _absolute_text(spec.path)}) for spec in recipe.data)
     return recipe.model_copy(update=changed)
 
 
 def embedded_model() -> Path:
-    """The directory of the small model that comes along, which trains on any machine."""
+    """Return the directory of the included small model, which trains on any machine."""
     from plugins.pocket.backend import MODEL
 
     return MODEL
 
 
 def _of_run(folder: Path, recipe: Recipe) -> dict[str, Any]:
-    """Where `folder` is a finished run: its model, and its projection where the recipe begins with the model's."""
+    """Return the model of a finished run in `folder`, and its projection if the recipe begins with the model's."""
     try:
         facts = json.loads((folder / "finished.json").read_text("utf-8"))
         base = Path(facts["base"])
     except (OSError, ValueError, KeyError, TypeError):
-        return {}  # a model's directory, or something that is named when it is opened
+        return {}  # a model's directory; opening it reports anything else
     return {"model": base, **({"projection": str(folder)} if recipe.projection == AS_THE_MODEL else {})}
 
 
 def fields() -> list[tuple[str, str, str]]:
-    """(name, default, meaning) of everything a recipe may say."""
+    """Return (name, default, meaning) of every field of a recipe."""
     found = []
     for model, prefix in ((Recipe, ""), (DataSpec, "data.N.")):
-        about = _docstrings(model)
         for name, field in model.model_fields.items():
-            default = "required" if field.is_required() else _toml(_plain(field.get_default(call_default_factory=True)))
-            found.append((f"{prefix}{name}", default, about.get(name, "")))
+            default = "required" if field.is_required() else _toml(field.default)
+            found.append((f"{prefix}{name}", default, " ".join((field.description or "").split())))
     return found
 
 
-def explain() -> str:
-    """One line per field, for `train recipes --explain`."""
-    return "\n".join(f"{name} [{default}]: {about}" for name, default, about in fields())
-
-
-def _docstrings(model: type[BaseModel]) -> dict[str, str]:
-    """The docstring under each field, on one line; Python itself keeps none for attributes."""
-    [tree] = ast.parse(textwrap.dedent(inspect.getsource(model))).body
-    assert isinstance(tree, ast.ClassDef)
-    found: dict[str, str] = {}
-    for field, text in zip(tree.body, tree.body[1:], strict=False):
-        said = isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)
-        if said and isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-            found[field.target.id] = " ".join(str(text.value.value).split())  # type: ignore[attr-defined]
-    return found
-
-
-# Words on which two runs may differ and still be the same run: they change neither its samples nor its numbers.
+# Fields that may differ in a resumed run: they change neither its samples nor its numbers.
 HARMLESS: Final = frozenset({"title", "checkpoint_every", "keep", "log_every", "samples", "workers"})
 
 
 def differences(old: Recipe, new: Recipe) -> list[str]:
-    """What makes `new` another run than `old`, as "name: old there, new here"."""
+    """Return what makes `new` another run than `old`, as "name: old there, new here"."""
     before, after = old.model_dump(mode="json"), new.model_dump(mode="json")
     return [
-        f"{name}: {_short(before[name])} there, {_short(after[name])} here"
-        for name in before
-        if name not in HARMLESS and before[name] != after[name]
+        f"{name}: {printable(json.dumps(value), 60)} there, {printable(json.dumps(after[name]), 60)} here"
+        for name, value in before.items()
+        if name not in HARMLESS and value != after[name]
     ]
 
 
-def _short(value: Any) -> str:
-    return printable(json.dumps(value), 60)
-
-
-def _find(source: str) -> Path:
+def find_recipe(source: str) -> Path:
+    """Return the file of a recipe: a path, or the name of a shipped one. Raises UsageError."""
     known = shipped()
     if source in known:
         return known[source]
@@ -352,16 +330,16 @@ def _pair(text: str) -> tuple[str, Any]:
     try:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
-        return key.strip(), value  # a path or a word needs no quotation marks
+        return key.strip(), value  # a path or a word without quotation marks
 
 
 def _put(values: dict[str, Any], key: str, value: Any) -> None:
     """Set "a" or "data.0.weight"."""
     first, *rest = key.split(".")
-    if first in ("steps", "epochs") and not rest:  # the one that is asked for replaces the recipe's other
+    if first in ("steps", "epochs") and not rest:  # either replaces the other
         values.pop("epochs" if first == "steps" else "steps", None)
     fitted = "steps" if first == "epochs" else first
-    if isinstance(values.get("fit"), list) and not rest:  # what is asked for is not chosen
+    if isinstance(values.get("fit"), list) and not rest:  # an explicit value is not fitted
         values["fit"] = [name for name in values["fit"] if name != fitted]
     if not rest:
         values[first] = value
@@ -401,21 +379,11 @@ def _one_line(error: ValidationError, where: str) -> str:
     return f"{where}: {name}={value}: {reason[:1].lower()}{reason[1:]}; see `inquisight train recipes --explain`."
 
 
-def _absolute(path: Path | None) -> Path | None:
-    return None if path is None else Path(os.path.abspath(path.expanduser()))
-
-
-def _absolute_text(path: Any) -> Any:
-    """Shards may be written with braces and wildcards, so this is no `Path` to be looked at."""
-    if isinstance(path, Path):
-        return _absolute(path)
-    return path if "://" in path else os.path.abspath(os.path.expanduser(path))
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
+def _absolute(path: str | Path) -> str:
+    """Return an absolute path; shards may be written with braces and wildcards, and addresses stay as they are."""
+    return str(path) if "://" in str(path) else os.path.abspath(os.path.expanduser(path))
 
 
 def _toml(value: Any) -> str:
-    """TOML's strings, numbers, booleans and lists are JSON's but for None, which TOML leaves out."""
+    """Write a value: TOML's strings, numbers, booleans and lists are JSON's, except None, which TOML omits."""
     return "none" if value is None else json.dumps(value, ensure_ascii=False, default=str).replace("\x7f", "\\u007f")

@@ -7,11 +7,14 @@ The only module of `core` that imports typer; `import core` does not import it.
 
 from __future__ import annotations
 
+import math
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from core.errors import UsageError
 
 
 def whole_number(text: str) -> int:
@@ -36,6 +39,40 @@ def day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not a day; write it as 2026-03-31") from None
+
+
+def text_option(flag: str, text: str, metavar: str = "FILE") -> Any:
+    """Return an option that takes a path or a word."""
+    return typer.Option(flag, metavar=metavar, help=text)
+
+
+def count_option(flag: str, text: str, low: int = 1) -> Any:
+    """Return an option that takes a whole number from `low` on."""
+
+    def check(value: int | None) -> int | None:
+        if value is not None and value < low:
+            raise UsageError(f"{flag} is {value}: it must be {low} or more.")
+        return value
+
+    return typer.Option(flag, metavar="N", parser=whole_number, help=text, callback=check)
+
+
+def number_option(flag: str, text: str, *, amount: bool = False) -> Any:
+    """Return an option that takes a number; an `amount` must be 0 or more."""
+
+    def check(value: float | None) -> float | None:
+        if amount and value is not None and not (value >= 0 and math.isfinite(value)):
+            raise UsageError(f"{flag} is {value}: it must be a number, 0 or more.")
+        return value
+
+    return typer.Option(flag, metavar="X", parser=number, help=text, callback=check)
+
+
+def show_help(context: typer.Context) -> None:
+    """Print the help of a command group that was called without a command."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit()
 
 
 Vision = Annotated[

@@ -7,15 +7,12 @@ from typing import Annotated
 
 import typer
 
+from core.console.options import show_help
+
 lavis = typer.Typer(name="lavis", help="Install salesforce-lavis in a separate environment.")
 
 
-@lavis.callback(invoke_without_command=True)
-def group(context: typer.Context) -> None:
-    """Install salesforce-lavis in a separate environment."""
-    if context.invoked_subcommand is None:
-        print(context.get_help())
-        raise typer.Exit()
+lavis.callback(invoke_without_command=True, help="Install salesforce-lavis in a separate environment.")(show_help)
 
 
 @lavis.command()

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from core.console.options import show_help
 from core.errors import UsageError, printable
 
 DTYPES = ("auto", "bfloat16", "float16", "float32")
@@ -33,12 +34,7 @@ VitHeadsOption = Annotated[
 convert = typer.Typer(name="convert", help="Convert released weights to Hugging Face directories.")
 
 
-@convert.callback(invoke_without_command=True)
-def group(context: typer.Context) -> None:
-    """Convert released weights to Hugging Face directories."""
-    if context.invoked_subcommand is None:
-        print(context.get_help())
-        raise typer.Exit()
+convert.callback(invoke_without_command=True, help="Convert released weights to Hugging Face directories.")(show_help)
 
 
 @convert.command()

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from core.console.options import Vision, number, whole_number
+from core.console.options import Vision, show_help, whole_number
+from core.console.options import count_option as _count
+from core.console.options import number_option as _number
+from core.console.options import text_option as _file
 from core.errors import UsageError, printable
 
 if TYPE_CHECKING:
@@ -25,38 +28,9 @@ Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the curat
 Again = Annotated[bool, typer.Option("--again", help="Redo this step; earlier results are set aside.")]
 
 
-def _count(flag: str, text: str, low: int = 1) -> Any:
-    """An option that takes a whole number from `low` on."""
-
-    def check(value: int | None) -> int | None:
-        if value is not None and value < low:
-            raise UsageError(f"{flag} is {value}: it must be {low} or more.")
-        return value
-
-    return typer.Option(flag, metavar="N", parser=whole_number, help=text, callback=check)
-
-
-def _number(flag: str, text: str, *, amount: bool = False) -> Any:
-    """An option that takes a number; an `amount` must be 0 or more."""
-
-    def check(value: float | None) -> float | None:
-        if amount and value is not None and not (value >= 0 and math.isfinite(value)):
-            raise UsageError(f"{flag} is {value}: it must be a number, 0 or more.")
-        return value
-
-    return typer.Option(flag, metavar="X", parser=number, help=text, callback=check)
-
-
-def _file(flag: str, text: str, metavar: str = "FILE") -> Any:
-    return typer.Option(flag, metavar=metavar, help=text)
-
-
-@curate.callback(invoke_without_command=True)
-def group(context: typer.Context) -> None:
-    """Make stage-2 data: describe images, repair, review, export."""
-    if context.invoked_subcommand is None:
-        print(context.get_help())
-        raise typer.Exit()
+curate.callback(invoke_without_command=True, help="Make stage-2 data: describe images, repair, review, export.")(
+    show_help
+)
 
 
 @curate.command()

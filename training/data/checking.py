@@ -66,10 +66,6 @@ def _check_options(paths: Sequence[str], fields: Mapping[str, str | None], optio
         raise UsageError("one of the paths is empty; check the command.")
     if (kind := fields.get("kind", "auto")) not in KINDS:
         raise UsageError(f"--kind is {printable(kind, 40)!r}: take {', '.join(KINDS[:-1])} or {KINDS[-1]}.")
-    for name, least in (("sample", 1), ("longest", 1), ("threads", 1), ("seed", 0)):
-        value = getattr(options, name)
-        if value is not None and value < least:
-            raise UsageError(f"--{name} must be {least} or more, not {value}.")
     if not 0 <= options.max_share <= 1:
         raise UsageError(f"--max-broken is a share from 0 to 1, not {options.max_share}.")
 

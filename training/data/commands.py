@@ -1,4 +1,4 @@
-"""The declaration of `inquisight data`; the work is in `checking.py`, imported when it runs."""
+"""The command group `inquisight data`. Each command imports what it needs when it runs."""
 
 from __future__ import annotations
 
@@ -7,17 +7,10 @@ from typing import Annotated
 
 import typer
 
-from core.console.options import number, whole_number
+from core.console.options import count_option, number_option, show_help, text_option
 
 data = typer.Typer(name="data", help="Check data sets before training.")
-
-
-@data.callback(invoke_without_command=True)
-def group(context: typer.Context) -> None:
-    """Check data sets before training."""
-    if context.invoked_subcommand is None:
-        print(context.get_help())
-        raise typer.Exit()
+data.callback(invoke_without_command=True, help="Check data sets before training.")(show_help)
 
 
 @data.command()
@@ -30,56 +23,32 @@ def check(
             show_default=False,
         ),
     ] = None,
-    kind: Annotated[
-        str, typer.Option("--kind", metavar="KIND", help="auto, webdataset, folder, table or cc_sbu_align.")
-    ] = "auto",
-    text_column: Annotated[
-        str | None, typer.Option("--text-column", metavar="NAME", help="Column or field of the text.")
-    ] = None,
+    kind: Annotated[str, text_option("--kind", "auto, webdataset, folder, table or cc_sbu_align.", "KIND")] = "auto",
+    text_column: Annotated[str | None, text_option("--text-column", "Column or field of the text.", "NAME")] = None,
     picture_column: Annotated[
-        str | None, typer.Option("--picture-column", metavar="NAME", help="Column of the picture's path or bytes.")
+        str | None, text_option("--picture-column", "Column of the picture's path or bytes.", "NAME")
     ] = None,
     tokenizer: Annotated[
-        Path | None,
-        typer.Option("--tokenizer", metavar="DIR", help="Measure captions in tokens of this model instead of words."),
+        Path | None, text_option("--tokenizer", "Measure captions in tokens of this model instead of words.", "DIR")
     ] = None,
     longest: Annotated[
-        int | None,
-        typer.Option(
-            "--longest",
-            metavar="N",
-            parser=whole_number,
-            help="Captions above this are too long [160 tokens, or 120 words].",
-        ),
+        int | None, count_option("--longest", "Captions above this are too long [160 tokens, or 120 words].")
     ] = None,
-    sample: Annotated[
-        int | None,
-        typer.Option("--sample", metavar="N", parser=whole_number, help="Check only N samples, drawn from all parts."),
-    ] = None,
-    seed: Annotated[
-        int, typer.Option("--seed", metavar="N", parser=whole_number, help="Random seed of the sample.")
-    ] = 0,
+    sample: Annotated[int | None, count_option("--sample", "Check only N samples, drawn from all parts.")] = None,
+    seed: Annotated[int, count_option("--seed", "Random seed of the sample.", 0)] = 0,
     max_broken: Annotated[
-        float,
-        typer.Option(
-            "--max-broken", metavar="X", parser=number, help="Share of broken samples a training run tolerates."
-        ),
+        float, number_option("--max-broken", "Share of broken samples a training run tolerates.")
     ] = 0.05,
-    report: Annotated[
-        Path | None, typer.Option("--report", metavar="FILE", help="Write a report as .html, or as .md with a .png.")
-    ] = None,
+    report: Annotated[Path | None, text_option("--report", "Write a report as .html, or as .md with a .png.")] = None,
     histogram: Annotated[
-        Path | None,
-        typer.Option("--histogram", metavar="FILE.png", help="Write a histogram of caption lengths."),
+        Path | None, text_option("--histogram", "Write a histogram of caption lengths.", "FILE.png")
     ] = None,
-    threads: Annotated[
-        int, typer.Option("--threads", metavar="N", parser=whole_number, help="Threads that decode pictures.")
-    ] = 4,
+    threads: Annotated[int, count_option("--threads", "Threads that decode pictures.")] = 4,
     json: Annotated[bool, typer.Option("--json", help="Print the findings as one JSON object.")] = False,
 ) -> None:
     """Report missing, broken, duplicate, empty or too long samples.
 
-    Leaves with 7 where a training run would stop, with 0 otherwise.
+    The exit code is 7 if a training run would stop, else 0.
     """
     from training.data.check import CheckOptions
     from training.data.checking import run_data_check
@@ -93,11 +62,8 @@ def check(
 @data.command()
 def sample(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Output folder, new or empty.", show_default=False)],
-    pictures: Annotated[
-        int,
-        typer.Option("--pictures", metavar="N", parser=whole_number, help="Number of images [60].", show_default=False),
-    ] = 60,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", parser=whole_number, help="Random seed.")] = 1,
+    pictures: Annotated[int, count_option("--pictures", "Number of images.")] = 60,
+    seed: Annotated[int, count_option("--seed", "Random seed.", 0)] = 1,
 ) -> None:
     """Write a small sample data set for a first training."""
     from training.data.sample_set import write_sample
@@ -106,5 +72,5 @@ def sample(
 
 
 def add_to(cli: typer.Typer) -> None:
-    """Put the group `data` on the command line."""
+    """Add the group `data` to the command line."""
     cli.add_typer(data, name="data")

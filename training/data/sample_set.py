@@ -1,9 +1,9 @@
-"""A small data set to try training with: drawn pictures with captions whose truth is known, made offline.
+"""Draw a small data set to try training with: simple pictures with exact captions, made offline.
 
     write_sample(Path("sample"))        # sample/000.png, sample/000.txt, ...
 
 The same `seed` gives the same files. The wording is that of the embedded model `pocket`, which has words for these
-things and does not recognise most of them as they are drawn here: that is what a training on them teaches.
+things and does not recognise most of these drawings: training on them teaches that.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from core.errors import UsageError, printable
 PICTURES: Final = 60
 MOST: Final = 100_000
 SIZE: Final = 260  # pixels of a side
-_FINE: Final = 4  # drawn so many times as large, then reduced: smooth edges
+_FINE: Final = 4  # drawn at this multiple of the size, then reduced, for smooth edges
 _RGB: Final = {
     "red": (206, 32, 38), "orange": (240, 140, 30), "yellow": (245, 222, 50), "green": (52, 150, 70),
     "blue": (50, 100, 200), "purple": (122, 60, 160), "pink": (246, 150, 190), "brown": (122, 78, 44),
@@ -35,7 +35,7 @@ PLACES: Final = {"on the left": 0.25, "in the middle": 0.5, "on the right": 0.75
 
 @dataclass(frozen=True, slots=True)
 class _Pen:
-    """Draws around a centre; coordinates count in radii of the thing, -1 to 1."""
+    """Draws around a centre; coordinates are in radii of the thing, -1 to 1."""
 
     draw: ImageDraw.ImageDraw
     x: float
@@ -86,7 +86,7 @@ def _traffic_light(pen: _Pen, colour: str) -> None:
         pen.disc(0, y, 0.25, lamp)
 
 
-# How it is drawn, and the colours it comes in.
+# The function that draws a thing, and its colours.
 THINGS: Final[dict[str, tuple[Callable[[_Pen, str], None], tuple[str, ...]]]] = {
     "star": (_star, COLOURS),
     "flag": (_flag, COLOURS),
@@ -94,11 +94,11 @@ THINGS: Final[dict[str, tuple[Callable[[_Pen, str], None], tuple[str, ...]]]] = 
     "snowman": (_snowman, ("black",)),
     "traffic light": (_traffic_light, ("black",)),
 }
-_SAID: Final = {"snowman": "white"}  # where the largest colour is another one than that which is drawn with
+_SAID: Final = {"snowman": "white"}  # if the largest colour is not the one it is drawn with
 
 
 def write_sample(folder: Path, pictures: int = PICTURES, *, seed: int = 1) -> Path:
-    """Write `pictures` pictures, NAME.png, each with its description in NAME.txt beside it. Raises UsageError."""
+    """Write pictures, NAME.png, each with its description in NAME.txt. Raises UsageError."""
     if not 1 <= pictures <= MOST:
         raise UsageError(f"a sample has 1 to {MOST:,} pictures, not {pictures}.")
     folder = folder.expanduser()
@@ -118,7 +118,7 @@ def write_sample(folder: Path, pictures: int = PICTURES, *, seed: int = 1) -> Pa
 
 
 def _scene(chance: random.Random, thing: str) -> tuple[Image.Image, str]:
-    """A picture of one thing, and what is true of it."""
+    """Return a picture of one thing, and its description."""
     draw, colours = THINGS[thing]
     colour = chance.choice(colours)
     background = chance.choice([name for name in BACKGROUNDS if name not in (colour, _SAID.get(thing))])

@@ -195,7 +195,7 @@ def test_reports_as_html_and_markdown_with_the_histogram(tmp_path: Path) -> None
     [
         ([], "name what to check"),
         (["x", "--kind", "zip"], "--kind is 'zip'"),
-        (["x", "--sample", "0"], "--sample must be 1 or more, not 0"),
+        (["x", "--sample", "0"], "--sample is 0: it must be 1 or more"),
         (["x", "--report", "x.pdf"], "end it in .html or .md"),
         (["x", "--report", "no/where.md"], "is in a folder that does not exist"),
         (["x", "--histogram", "x.jpg"], "end it in .png"),
