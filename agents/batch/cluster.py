@@ -1,7 +1,6 @@
-"""Where the workers of `--engine ray` run: options, checked without Ray, and the connection to it.
+"""The cluster of `--engine ray`: its options, checked without Ray, and the connection to it.
 
-Ray is imported by `connected` and not before. Its own lines, its bars, its statistics and its web page are kept from
-the user; INQUISIGHT_DEBUG=1 lets it speak.
+`connected` imports Ray. Ray's output, progress bars, statistics and dashboard are off unless INQUISIGHT_DEBUG=1.
 """
 
 from __future__ import annotations
@@ -24,29 +23,29 @@ from typing import Any, Final
 from core.console.silence import debugging
 from core.errors import InquisightError, UsageError, printable
 
-OBJECTS: Final = 100_000_000  # bytes; only lists of pictures and finished captions pass through a Ray of our own
+OBJECTS: Final = 100_000_000  # bytes; a temporary Ray only passes lists of pictures and captions
 LOOKUP: Final = 5.0  # seconds for an address to answer
-_LONGEST: Final = 40  # letters of a folder in which Ray can still name its sockets, which may have 107
+_LONGEST: Final = 40  # characters of a folder for Ray's sockets, whose paths may have 107
 _PREFIX: Final = "iq-ray-"
 
 
 class ClusterError(InquisightError):
-    """Ray cannot be reached, or gave up."""
+    """Ray cannot be reached, or failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """What `--engine ray` was asked for."""
+    """The options of `--engine ray`."""
 
     least: int = 1  # workers
     most: int = 1
     gpus: float = 0.0  # of each worker
     cpus: float = 1.0
-    address: str | None = None  # None: RAY_ADDRESS, else a Ray of our own on this machine
+    address: str | None = None  # None: RAY_ADDRESS, else a temporary Ray on this machine
 
     @property
     def where(self) -> str:
-        """The address that is meant, "local" for a Ray of our own."""
+        """The address, or "local" for a temporary Ray."""
         return self.address or os.environ.get("RAY_ADDRESS") or "local"
 
 
@@ -89,12 +88,12 @@ def _host_and_port(address: str) -> tuple[str, int]:
 
 @contextmanager
 def connected(cluster: Cluster) -> Iterator[Any]:
-    """The module `ray`, connected, for the time of the block. Raises ClusterError or UsageError, one line.
+    """The module `ray`, connected for the time of the block. Raises ClusterError or UsageError, one line.
 
-    A Ray that this process is connected to already is used, and left as it is.
+    An existing connection of this process is used and stays open.
     """
     if cluster.where not in ("local", "auto"):
-        _knock(cluster.where)
+        _check_reachable(cluster.where)
     own = cluster.where == "local"
     with ExitStack() as stack:
         if own and "ray" not in sys.modules:  # which reads its token when it is imported
@@ -106,7 +105,7 @@ def connected(cluster: Cluster) -> Iterator[Any]:
             yield ray
             return
         quiet = {"log_to_driver": debugging(), "logging_level": logging.WARNING if debugging() else logging.CRITICAL}
-        if not debugging():  # or what befalls its workers would stand among our own output
+        if not debugging():  # errors of its workers would appear in our output
             stack.enter_context(redirect_stdout(stack.enter_context(open(os.devnull, "w", encoding="utf-8"))))
         folder = stack.enter_context(_folder()) if own else None
         stack.callback(ray.shutdown)
@@ -119,7 +118,7 @@ def connected(cluster: Cluster) -> Iterator[Any]:
 
 
 def _start(ray: Any, cluster: Cluster, folder: Path, quiet: dict[str, Any]) -> None:
-    """A Ray of our own, as large as the workers need it: where there are fewer cores, they share them."""
+    """Start a temporary Ray that is as large as the workers need; they may share cores."""
     try:
         with _silence():
             ray.init(
@@ -152,18 +151,18 @@ def _join(ray: Any, address: str, quiet: dict[str, Any]) -> None:
                 f"the Ray at '{printable(address, 80)}' asks for its token; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN "
                 "to what they are on its other machines"
             ) from error
-        raise _nobody(address, _line(error)) from error
+        raise _unreachable(address, _line(error)) from error
 
 
-def _knock(address: str) -> None:
-    """Whether anything listens there: Ray itself would try for a minute."""
+def _check_reachable(address: str) -> None:
+    """Raise ClusterError if nothing listens there; Ray would try for a minute."""
     try:
         socket.create_connection(_host_and_port(address), timeout=LOOKUP).close()
     except OSError as error:
-        raise _nobody(address, (error.strerror or _line(error)).lower()) from error
+        raise _unreachable(address, (error.strerror or _line(error)).lower()) from error
 
 
-def _nobody(address: str, reason: str) -> ClusterError:
+def _unreachable(address: str, reason: str) -> ClusterError:
     return ClusterError(
         f"no Ray answers at '{printable(address, 80)}' ({reason}); start one with `ray start --head`, or leave "
         "--ray-address out for one on this machine alone"
@@ -171,7 +170,7 @@ def _nobody(address: str, reason: str) -> ClusterError:
 
 
 def shortage(ray: Any, cluster: Cluster) -> str | None:
-    """What a person should know before a long wait, or before a model runs where it was not meant to."""
+    """A notice if the cluster has fewer resources than the workers need, or GPUs that none of them gets."""
     there = ray.cluster_resources()
     for kind, each in (("GPU", cluster.gpus), ("CPU", cluster.cpus)):
         has = float(there.get(kind, 0))
@@ -188,15 +187,17 @@ def shortage(ray: Any, cluster: Cluster) -> str | None:
 
 def _hush_before_import() -> None:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")  # a worker without GPUs sees none; else it warns
-    os.environ.setdefault("RAY_worker_niceness", "0")  # else 15, and workers starve beside anything else that computes
+    os.environ.setdefault(
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1"
+    )  # a worker without GPUs sees none, without a warning
+    os.environ.setdefault("RAY_worker_niceness", "0")  # else 15, and workers get no CPU beside other programs
     if not debugging():
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # of the parts that are no Python
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # of Ray's native parts
 
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Nothing on standard error, not even what is written to it past Python: Ray tells its log level there."""
+    """Discard standard error, also what native code writes: Ray prints its log level there."""
     if debugging():
         yield
         return
@@ -218,18 +219,13 @@ def _hush_data() -> None:
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     if not debugging():
-        for logger in (logging.getLogger("ray.data"), logging.getLogger("ray")):
-            for handler in list(logger.handlers):
-                if isinstance(handler, logging.StreamHandler) and getattr(handler, "stream", None) in (
-                    sys.stderr,
-                    sys.stdout,
-                ):
-                    logger.removeHandler(handler)
+        for name in ("ray", "ray.data"):
+            logging.getLogger(name).handlers[:] = [logging.NullHandler()]
 
 
 @contextmanager
 def _token() -> Iterator[None]:
-    """A key for a Ray of our own, so that nobody else on the machine can use it. By itself Ray writes one in HOME."""
+    """A token for a temporary Ray, so nobody else on the machine can use it; by default Ray writes one to HOME."""
     ours = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     if any(name.startswith("RAY_AUTH_") for name in os.environ):
         ours = {}
@@ -243,9 +239,9 @@ def _token() -> Iterator[None]:
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    """Where a Ray of our own keeps its sockets and logs; those of runs that were killed are cleared away.
+    """The folder of a temporary Ray's sockets and logs; folders of killed runs are deleted.
 
-    A lock beside it says whether its run still lives. A process number would not: it is another one in a container.
+    A lock beside a folder shows whether its run is alive; process numbers differ between containers.
     """
     from filelock import FileLock, Timeout
 
@@ -268,13 +264,13 @@ def _folder() -> Iterator[Path]:
 
 
 def _line(error: BaseException) -> str:
-    """What counts of Ray's own words: the last line of what may be a whole stack."""
+    """The last line of an error of Ray, which may hold a stack trace."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return printable(lines[-1] if lines else type(error).__name__, 300).rstrip(".")
 
 
-def told(error: BaseException) -> ClusterError:
-    """An error of Ray's while the work was under way."""
+def ray_error(error: BaseException) -> ClusterError:
+    """An error of Ray during the work, in one line."""
     if isinstance(error, ClusterError):
         return error
     text = str(error)

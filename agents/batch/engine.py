@@ -1,9 +1,7 @@
-"""How a batch is worked on. `local` does it on this machine; `agents.batch.engines` names all.
+"""Engines that caption the pictures of a batch: `local` in this process, `agents.batch.ray` on a cluster.
 
-An engine takes a `EngineConfig` and yields a result for each of its items, in any order. It may read pictures and hold
-interviews wherever it likes: a worker elsewhere calls `local` too, with its own models and its share of the pictures.
-Whoever runs the engine writes each result down before asking for the next, so once a `Captioned` has been
-yielded `work.knows` says yes to that picture's bytes.
+An engine takes an `EngineConfig` and yields a result for each of its items, in any order. The caller saves each result
+before it asks for the next, so `EngineConfig.knows` is True for the bytes of each `Captioned` picture.
 """
 
 from __future__ import annotations
@@ -11,13 +9,15 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from agents.batch.budget import Budget
 from agents.batch.pipeline import InterviewTask, Outcome, PipelineConfig, Ready, interview_many
+from agents.interview.calls import Described, check_language
+from agents.interview.protocol import InterviewOptions
 from agents.llm.calls import metered
 from agents.llm.usage import Meter
 from core.datasets.pictures.sources import Item
@@ -25,6 +25,8 @@ from core.errors import BackendError, ImageError, RegistryError, printable
 from core.images.picture import Picture
 from core.net.remote import Pace
 from core.records import Caption
+from core.registry import get_registry
+from core.settings import Settings
 from core.stopping import Halt
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from core.vision import VisionBackend
 
 AHEAD: Final = 8  # pictures that are read before there is room for them
-WAITING: Final = 10_000  # pictures that wait for another one with the same bytes to be captioned
+WAITING: Final = 10_000  # pictures that wait for the caption of a duplicate
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,67 +48,91 @@ class Captioned:
 
 
 @dataclass(frozen=True, slots=True)
-class Repeated:
-    """The bytes of a picture whose caption is kept."""
+class Duplicate:
+    """A picture whose bytes have a caption already."""
 
     item: Item
     sha256: str
 
 
 @dataclass(frozen=True, slots=True)
-class GaveUp:
-    """A picture that could not be captioned: `where` is "picture", "eye" or "questioner"."""
+class CaptionFailed:
+    """A picture without caption: `where` is "picture", "vision" or "questioner"."""
 
     item: Item
     where: str
     reason: str
-    caption: Caption | None = None  # what had been learned
+    caption: Caption | None = None  # what was learned
+
+    def of_duplicate(self, item: Item) -> CaptionFailed:
+        """The failure of a picture with the same bytes."""
+        return CaptionFailed(item, self.where, f"the same picture as {printable(self.item.key)}: {self.reason}")
 
 
-Result = Captioned | Repeated | GaveUp
+Result = Captioned | Duplicate | CaptionFailed
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLoader:
+    """Loads both models by name; can be sent to another process. Raises InquisightError."""
+
+    vision: str
+    questioner: str
+    seed: int | None
+    options: InterviewOptions
+    settings: Settings
+
+    def __call__(self) -> tuple[VisionBackend, BaseChatModel]:
+        questioner = self.load_questioner()  # first: it is quick, and its name is more often wrong
+        return get_registry().create_vision(self.vision), questioner
+
+    def load_questioner(self) -> BaseChatModel:
+        from agents.llm.questioners import load_questioner
+
+        # The pipeline limits the rate itself, for questioners of plugins too.
+        settings = self.settings.model_copy(update={"requests_per_second": None})
+        questioner = load_questioner(self.questioner, settings, seed=self.seed)
+        check_language(self.options, questioner)
+        return questioner
 
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
-    """What an engine gets."""
+    """Input of an engine."""
 
-    items: Callable[[], Iterator[Item | None]]  # to be captioned, in order, by one thread; None: no other one just now
-    open: Callable[[Item], Picture]  # raises ImageError; from any thread
-    models: Callable[[], tuple[VisionBackend, BaseChatModel]]  # loaded when first asked for
+    items: Callable[[], Iterator[Item | None]]  # in order, read by one thread; None: no further one at the moment
+    open: Callable[[Item], Picture]  # raises ImageError; called by any thread
+    models: Callable[[], tuple[VisionBackend, BaseChatModel]]  # loads them
     config: PipelineConfig
-    rate: float | None = None  # calls of the questioner per second
-    pace: Pace | None = None  # in place of a rate, where others share it
-    knows: Callable[[Item, str], bool] = lambda item, sha256: False  # whether it needs no caption of its own, since
-    #                                          that of these bytes is kept (or somebody else's task); from any thread
-    earlier: Callable[[str], Caption | None] = lambda key: None  # what an earlier run had learned of a picture
+    rate: float | None = None  # questioner calls per second
+    pace: Pace | None = None  # replaces `rate` if workers share a limit
+    # Whether these bytes have a caption or another worker captions them; called by any thread.
+    knows: Callable[[Item, str], bool] = lambda item, sha256: False
+    earlier: Callable[[str], Caption | None] = lambda key: None  # an unfinished caption of an earlier run
     meter: Meter = field(default_factory=Meter)
     stop: threading.Event = field(default_factory=threading.Event)  # begin no further picture
-    halt: Halt | None = None  # set by an error that ends the work: no call begins then; None: one of the engine's
-    away: Away | None = None  # for engines that work elsewhere
-
-
-Described = Mapping[str, str]
+    halt: Halt | None = None  # set by an error that ends the work: no call begins any more
+    remote: RemoteConfig | None = None  # for engines that load the models elsewhere
 
 
 @dataclass(frozen=True, slots=True)
-class Away:
-    """What an engine needs besides where the models are not loaded in this process."""
+class RemoteConfig:
+    """Further input of an engine that does not load the models in this process."""
 
     cluster: Cluster
     count: int  # of `items`
-    load: Callable[[], tuple[VisionBackend, BaseChatModel]]  # like `open`, it can be sent to another process
-    described: Callable[[Described, Described], None]  # to be told what models say of themselves before their results
-    #                                                    count; raises UsageError where the batch has others
-    known: Callable[[], Iterator[bytes]]  # sha256 of the pictures whose captions are kept
-    say: Callable[[str], None]  # what a person should know
-    busy: Callable[[str], None]  # what is being waited for; "" when it is over
+    load: ModelLoader
+    described: Callable[[Described, Described], None]  # gets the models' descriptions; raises UsageError if they differ
+    known: Callable[[], Iterator[bytes]]  # sha256 of all captioned pictures
+    say: Callable[[str], None]  # prints a notice
+    busy: Callable[[str], None]  # shows what is awaited; "" when it is over
 
 
 Engine = Callable[[EngineConfig], Generator[Result, None, None]]
 
 
 def local(work: EngineConfig) -> Generator[Result, None, None]:
-    """On this machine, in this process: one eye, many calls of the questioner at once."""
+    """Run in this process: one vision model, many concurrent questioner calls."""
     vision, questioner = work.models()
     metered(questioner, work.meter, rate=work.rate, pace=work.pace)
     duplicates = _Duplicates()
@@ -118,35 +144,33 @@ def local(work: EngineConfig) -> Generator[Result, None, None]:
                 continue
             first = result_of(outcome)
             yield first
-            for item in duplicates.done(outcome.caption.picture.sha256):
-                if isinstance(first, GaveUp):
-                    yield GaveUp(item, first.where, f"the same picture as {printable(first.item.key)}: {first.reason}")
-                else:
-                    yield Repeated(item, outcome.caption.picture.sha256)
+            sha256 = outcome.caption.picture.sha256
+            for item in duplicates.done(sha256):
+                yield first.of_duplicate(item) if isinstance(first, CaptionFailed) else Duplicate(item, sha256)
     finally:
         duplicates.close()
         outcomes.close()
 
 
-def result_of(outcome: Outcome) -> Captioned | GaveUp:
-    """An outcome whose tag is an Item, as a result."""
+def result_of(outcome: Outcome) -> Captioned | CaptionFailed:
+    """The result of an outcome whose tag is an Item."""
     if outcome.error is None:
         return Captioned(outcome.tag, outcome.caption)
-    where = "eye" if isinstance(outcome.error, BackendError | RegistryError) else "questioner"
-    return GaveUp(outcome.tag, where, str(outcome.error), outcome.caption)
+    where = "vision" if isinstance(outcome.error, BackendError | RegistryError) else "questioner"
+    return CaptionFailed(outcome.tag, where, str(outcome.error), outcome.caption)
 
 
 def _tasks(work: EngineConfig, duplicates: _Duplicates) -> Iterator[InterviewTask | Ready]:
-    """Every picture that needs an interview, and what is known at once of the others."""
+    """A task for every picture that needs an interview, and the results of the others."""
     for item, found in _opened(work):
         if isinstance(found, ImageError):
             reason = str(found).removeprefix(f"'{printable(item.key)}' ").rstrip(".")
-            yield Ready(GaveUp(item, "picture", reason))
+            yield Ready(CaptionFailed(item, "picture", reason))
         elif duplicates.waits(item, found.sha256):
             continue
         elif work.knows(item, found.sha256):
             for one in (item, *duplicates.done(found.sha256)):
-                yield Ready(Repeated(one, found.sha256))
+                yield Ready(Duplicate(one, found.sha256))
         elif work.stop.is_set():
             return
         else:
@@ -157,7 +181,7 @@ def _tasks(work: EngineConfig, duplicates: _Duplicates) -> Iterator[InterviewTas
 
 
 def _opened(work: EngineConfig) -> Iterator[tuple[Item, Picture | ImageError]]:
-    """The pictures in order, read and decoded a little ahead by a few threads."""
+    """The pictures in order, read and decoded ahead by a few threads."""
 
     def read(item: Item) -> tuple[Item, Picture | ImageError]:
         try:

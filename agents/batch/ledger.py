@@ -1,7 +1,6 @@
-"""What has become of each picture: the journal, and an index of it on disk so that memory stays flat.
+"""The state of each picture: a journal, and an index of it on disk, so memory use stays constant.
 
-The index is derived: it is brought up to date from the journal when it is opened, and made anew where it is lost,
-damaged, or belongs to another journal.
+The index is derived: opening updates it from the journal, and rebuilds it if it is lost, damaged or of another journal.
 """
 
 from __future__ import annotations
@@ -21,36 +20,36 @@ from core.errors import StoreError, printable
 from core.files.journal import Journal, Record
 from core.records import Caption
 
-DONE, SAME, FAILED = 1, 2, 3  # SAME: it has the bytes of another picture, and shares that one's caption
-EVERY: Final = 2.0  # seconds between two waits for the disk: what a power cut may cost
-LAYOUT: Final = 2  # of the index; one with another layout is made anew
-PENDING, FINISHED, GAVE_UP = "i.key IS NULL", f"i.state IN ({DONE}, {SAME})", f"i.state = {FAILED}"
+DONE, DUPLICATE, FAILED = 1, 2, 3  # DUPLICATE: byte-identical to another image; reuses its caption
+EVERY: Final = 2.0  # seconds between commits to disk: what a power cut may cost
+LAYOUT: Final = 2  # version of the index; one with another layout is rebuilt
+PENDING, FINISHED, GAVE_UP = "i.key IS NULL", f"i.state IN ({DONE}, {DUPLICATE})", f"i.state = {FAILED}"
 
 _LAYOUT: Final = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value)",
     "CREATE TABLE item (key BLOB PRIMARY KEY, n INT, state INT, begin INT, truncated INT) WITHOUT ROWID",
     "CREATE INDEX item_n ON item (n, key)",
-    f"CREATE INDEX item_same ON item (begin, n, key) WHERE state = {SAME}",
+    f"CREATE INDEX item_same ON item (begin, n, key) WHERE state = {DUPLICATE}",
     f"PRAGMA user_version = {LAYOUT}",
     "CREATE TABLE picture (sha256 BLOB PRIMARY KEY, begin INT) WITHOUT ROWID",
 )
 
 
 class CaptionRow(NamedTuple):
-    """A captioned picture, as outputs get it."""
+    """A captioned picture for outputs."""
 
     n: int
     key: str
     caption: Caption
-    same_as: str | None  # the key of the picture whose caption this is
+    same_as: str | None  # key of the picture whose caption this is
 
 
 class Failure(NamedTuple):
-    """A picture that was given up, and why."""
+    """A failed picture."""
 
     n: int
     key: str
-    where: str  # "picture", "eye" or "questioner"
+    where: str  # "picture", "vision" or "questioner"
     reason: str
 
 
@@ -65,27 +64,27 @@ class Ledger:
         try:
             self._db = self._opened()
         except sqlite3.DatabaseError:
-            self._forget()
+            self._delete_index()
             self._db = self._opened()
 
     # --- writing --------------------------------------------------------------------------------------------------
 
     def done(self, item: Item, caption: Caption) -> None:
-        """Keep a finished caption."""
+        """Save a finished caption."""
         self._add({"kind": "done", "n": item.n, "key": item.key, "caption": caption.model_dump(mode="json")})
 
-    def same(self, item: Item, sha256: str) -> None:
-        """`item` has the bytes of a picture whose caption is kept."""
+    def duplicate(self, item: Item, sha256: str) -> None:
+        """`item` is byte-identical to a picture with a caption."""
         self._add({"kind": "same", "n": item.n, "key": item.key, "sha256": sha256})
 
     def failed(self, item: Item, where: str, reason: str, caption: Caption | None) -> None:
-        """Set a picture aside; `caption` is what had been learned of it."""
-        kept = caption.model_dump(mode="json") if caption is not None and caption.dialogue.turns else None
-        record = {"kind": "failed", "n": item.n, "key": item.key, "where": where, "reason": reason, "caption": kept}
+        """Mark a picture as failed; `caption` is what was learned."""
+        partial = caption.model_dump(mode="json") if caption is not None and caption.dialogue.turns else None
+        record = {"kind": "failed", "n": item.n, "key": item.key, "where": where, "reason": reason, "caption": partial}
         self._add(record)
 
     def note(self, kind: str, **facts: Any) -> None:
-        """Anything else worth keeping."""
+        """Save any other facts."""
         self._add({"kind": kind, **facts})
 
     def _add(self, record: Record) -> None:
@@ -95,7 +94,7 @@ class Ledger:
                 self.commit()
 
     def commit(self) -> None:
-        """Wait for the disk; the index never knows more than the journal."""
+        """Write to disk, the journal first, so the index never knows more."""
         with self.lock, _explained(self._index):
             self.journal.sync()
             self._set("indexed", self.journal.size)
@@ -104,7 +103,7 @@ class Ledger:
             self._last = time.monotonic()
 
     def close(self) -> None:
-        """Commit, and let go of the files."""
+        """Commit, and close the files."""
         try:
             self.commit()
         finally:
@@ -114,16 +113,16 @@ class Ledger:
     # --- reading --------------------------------------------------------------------------------------------------
 
     def listing(self) -> Listing:
-        """An empty listing that knows what has become of its items."""
+        """An empty listing that knows the state of its items."""
         return Listing(self._db, self.lock)
 
     def knows(self, sha256: str) -> bool:
-        """Whether the caption of a picture with these bytes is kept."""
+        """Whether a picture with these bytes has a caption."""
         with self.lock:
             return bool(self._one("SELECT 1 FROM picture WHERE sha256 = ?", bytes.fromhex(sha256)))
 
     def known(self) -> Iterator[bytes]:
-        """The sha256 of each picture whose caption is kept."""
+        """The sha256 of each captioned picture."""
         last = b""
         while True:
             with self.lock:
@@ -136,14 +135,14 @@ class Ledger:
             [last] = some[-1]
 
     def partial(self, key: str) -> Caption | None:
-        """What had been learned of a picture that was given up."""
+        """What was learned of a failed picture."""
         with self.lock:
             begin = self._one("SELECT begin FROM item WHERE key = ? AND state = ?", as_blob(key), FAILED)
-        kept = self.journal.at(begin)["caption"] if begin is not None else None
-        return Caption.model_validate(kept) if kept else None
+        partial = self.journal.at(begin)["caption"] if begin is not None else None
+        return Caption.model_validate(partial) if partial else None
 
     def caption(self, key: str) -> Caption:
-        """The caption of a picture that has one. Raises StoreError."""
+        """The caption of a picture. Raises StoreError if it has none."""
         with self.lock:
             begin = self._one("SELECT begin FROM item WHERE key = ? AND state IN (1, 2)", as_blob(key))
         if begin is None:
@@ -151,7 +150,7 @@ class Ledger:
         return Caption.model_validate(self.journal.at(begin)["caption"])
 
     def rows(self, first: int = 0, stop: int | None = None) -> Iterator[CaptionRow]:
-        """Captioned pictures in the order of the input, those with `first` <= n < `stop`."""
+        """Captioned pictures with `first` <= n < `stop`, in the order of the input."""
         bound = f" AND n < {stop}" if stop is not None else ""
         query = f"SELECT key, n, begin FROM item WHERE n >= ? {bound} AND state IN (1, 2) ORDER BY n, key"
         with self.journal.reader() as record_at:
@@ -162,12 +161,9 @@ class Ledger:
                 yield CaptionRow(n, from_blob(key), caption, from_blob(original) if original != key else None)
 
     def _original(self, key: str, begin: int) -> bytes:
-        """Of the pictures that share a caption the first of the input, whichever of them was interviewed about.
-
-        On one machine that is always the first. Several workers come to them in any order.
-        """
+        """The first picture of the input that has this caption; several workers caption duplicates in any order."""
         twin = self._db.execute(
-            f"SELECT n, key FROM item WHERE begin = ? AND state = {SAME} ORDER BY n, key LIMIT 1", (begin,)
+            f"SELECT n, key FROM item WHERE begin = ? AND state = {DUPLICATE} ORDER BY n, key LIMIT 1", (begin,)
         ).fetchone()
         done = as_blob(key)
         if twin is None:
@@ -175,7 +171,7 @@ class Ledger:
         return done if (self._one("SELECT n FROM item WHERE key = ?", done), done) < twin else bytes(twin[1])
 
     def failures(self) -> Iterator[Failure]:
-        """Pictures that were given up, in the order of the input."""
+        """Failed pictures, in the order of the input."""
         query = f"SELECT key, begin FROM item WHERE state = {FAILED} ORDER BY n, key"
         with self.journal.reader() as record_at:
             for key, begin in self._db.execute(query):
@@ -183,7 +179,7 @@ class Ledger:
                 yield Failure(record["n"], from_blob(key), record["where"], record["reason"])
 
     def notes(self, kind: str) -> list[Record]:
-        """What `note` kept of this kind, oldest first: only the newest 100."""
+        """The newest 100 facts that `note` saved with this kind, oldest first."""
         with self.lock:
             found = self._db.execute(
                 "SELECT value FROM meta WHERE name LIKE ? ORDER BY CAST(substr(name, ?) AS INT) DESC LIMIT 100",
@@ -192,43 +188,42 @@ class Ledger:
         return [self.journal.at(begin) for (begin,) in reversed(found)]
 
     def tally(self) -> dict[int, int]:
-        """How many pictures are in each state, whether or not they are still listed."""
+        """State -> number of pictures, whether or not they are still listed."""
         with self.lock:
             return dict(self._db.execute("SELECT state, count(*) FROM item GROUP BY state").fetchall())
 
     def renumber(self) -> None:
-        """Give every listed picture its present place: new ones may have come between those that are settled."""
+        """Update the position of every listed picture: new ones may lie between those with a state."""
         with self.lock, _explained(self._index):
             self._db.execute("UPDATE item SET n = l.n FROM temp.listing l WHERE l.key = item.key AND item.n != l.n")
 
     def highest(self) -> int:
-        """The largest n there is, -1 where there is none."""
-        found = self._one("SELECT max(n) FROM item")
-        return -1 if found is None else int(found)
+        """The largest n, or -1 if there is none."""
+        return int(self._one("SELECT ifnull(max(n), -1) FROM item"))
 
     def settled(self, first: int, stop: int) -> int:
-        """How many pictures with `first` <= n < `stop` have a caption."""
+        """Number of captioned pictures with `first` <= n < `stop`."""
         query = "SELECT count(*) FROM item WHERE n >= ? AND n < ? AND state IN (1, 2)"
-        return int(self._one(query, first, stop) or 0)
+        return int(self._one(query, first, stop))
 
     def state_of(self, first: int, stop: int) -> str:
-        """Changes whenever what `rows` gives for this stretch does, twins elsewhere included."""
+        """A fingerprint of what `rows` gives for this range; duplicates elsewhere count too."""
         query = (
             "SELECT count(*), total(place), count(twin), total(twin) FROM (SELECT i.begin % 9973 * (i.n % 9973 + 1) "
-            f"AS place, (SELECT min(s.n) FROM item s WHERE s.begin = i.begin AND s.state = {SAME}) AS twin "
+            f"AS place, (SELECT min(s.n) FROM item s WHERE s.begin = i.begin AND s.state = {DUPLICATE}) AS twin "
             "FROM item i WHERE i.n >= ? AND i.n < ? AND i.state IN (1, 2))"
         )
         return "{}:{:.0f}:{}:{:.0f}".format(*self._db.execute(query, (first, stop)).fetchone())
 
-    # --- small facts that outputs keep ----------------------------------------------------------------------------
+    # --- small facts that outputs save ----------------------------------------------------------------------------
 
     def get(self, name: str) -> Any:
-        """A fact that `set` kept, else None. It is lost with the index, so it must be one that can be found again."""
+        """A fact that `set` saved, or None. It is lost with the index, so it must be recoverable."""
         with self.lock:
             return self._one("SELECT value FROM meta WHERE name = ?", name)
 
     def set(self, name: str, value: str | int) -> None:
-        """Keep a small fact beside the index, from the next commit on."""
+        """Save a small fact beside the index, with the next commit."""
         with self.lock, _explained(self._index):
             self._set(name, value)
 
@@ -242,7 +237,7 @@ class Ledger:
     # --- the index ------------------------------------------------------------------------------------------------
 
     def _opened(self) -> sqlite3.Connection:
-        """The index, made anew where it is not this journal's, and brought up to date."""
+        """The updated index, rebuilt if it is not this journal's."""
         db = self._connected()
         first = next(self.journal.read(), None)
         identity = first[1].get("id") if first else None
@@ -250,7 +245,7 @@ class Ledger:
         [layout] = db.execute("PRAGMA user_version").fetchone()
         if layout != LAYOUT or known.get("id") != identity or known.get("indexed", 0) > self.journal.size:
             db.close()
-            self._forget()
+            self._delete_index()
             db, known = self._connected(), {}
         self._db = db
         if identity is None:
@@ -271,7 +266,7 @@ class Ledger:
         try:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
-            db.execute("PRAGMA cache_size = -16000")  # kilobytes, however large the file grows
+            db.execute("PRAGMA cache_size = -16000")  # kilobytes, however large the file is
             db.execute("BEGIN")
             if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
                 for statement in _LAYOUT:
@@ -281,7 +276,7 @@ class Ledger:
             raise
         return db
 
-    def _forget(self) -> None:
+    def _delete_index(self) -> None:
         for suffix in ("", "-wal", "-shm"):
             with suppress(FileNotFoundError):
                 Path(f"{self._index}{suffix}").unlink()
@@ -295,7 +290,7 @@ class Ledger:
                 self._put(record, DONE, begin, truncated=bool(record["caption"].get("truncated")))
             elif kind == "same":
                 first = self._one("SELECT begin FROM picture WHERE sha256 = ?", bytes.fromhex(record["sha256"]))
-                self._put(record, SAME, first)
+                self._put(record, DUPLICATE, first)
             elif kind == "failed":
                 self._put(record, FAILED, begin)
             elif kind != "begin":
@@ -307,7 +302,7 @@ class Ledger:
 
     def _put(self, record: Record, state: int, begin: int | None, *, truncated: bool = False) -> None:
         if begin is None:
-            raise ValueError("the caption it shares is not there")
+            raise ValueError("the caption of its duplicate is missing")
         self._db.execute(
             "INSERT INTO item VALUES (?, ?, ?, ?, ?) "
             "ON CONFLICT (key) DO UPDATE SET n = ?2, state = ?3, begin = ?4, truncated = ?5",

@@ -1,7 +1,7 @@
-"""What is made of the journal: JSON Lines, Parquet, COCO captions, texts beside the pictures; shards are in shards.py.
+"""Outputs of a batch: JSON Lines, Parquet, COCO captions, texts beside the pictures; `shard_output` writes shards.
 
-Every file is written whole, in the order of the input, and without times, so that a batch that was killed ten times
-ends in the same bytes as one that nobody disturbed.
+Every file is written as a whole, in the order of the input and without times, so a batch that was killed and resumed
+writes the same bytes as one without interruption.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ KINDS: Final = {
     ".json": "COCO captions",
     ".tar": "webdataset shards",
 }
-ROWS: Final = 1000  # of a Parquet file that are written at a time
-Rows = Callable[[], Iterator[CaptionRow]]  # all of them, as often as it is called
+ROWS: Final = 1000  # rows of a Parquet file per write
+Rows = Callable[[], Iterator[CaptionRow]]  # all rows; may be called repeatedly
 
 
 def kind_of(path: Path) -> str:
-    """What a file of this name holds. Raises UsageError."""
+    """The format that the suffix selects. Raises UsageError."""
     kind = KINDS.get(path.suffix.lower())
     if kind is None:
         known = ", ".join(f"{suffix} ({what})" for suffix, what in KINDS.items())
@@ -39,17 +39,17 @@ def kind_of(path: Path) -> str:
 
 
 def with_shard(path: Path, shard: int, of: int) -> Path:
-    """The file of one of several machines: captions.0-of-4.jsonl."""
+    """The output of one of several machines, such as captions.0-of-4.jsonl."""
     return path if of == 1 else path.with_name(f"{path.stem}.{shard}-of-{of}{path.suffix}")
 
 
 def failures_of(path: Path) -> Path:
-    """Where the pictures that were given up are listed."""
+    """The list of failed pictures."""
     return path.with_name(f"{path.stem}.failed.jsonl")
 
 
 def record(row: CaptionRow) -> dict[str, Any]:
-    """A row of the outputs: plain values only."""
+    """A row of the outputs, as plain values."""
     caption = row.caption
     return {
         "key": row.key,
@@ -73,12 +73,12 @@ def record(row: CaptionRow) -> dict[str, Any]:
 
 
 def write_output(path: Path, rows: Rows) -> None:
-    """Replace `path` by what its name says. Raises StoreError."""
+    """Replace `path`, in the format of its suffix. Raises StoreError."""
     {"JSON Lines": _json_lines, "Parquet": _parquet, "COCO captions": _coco}[kind_of(path)](path, rows)
 
 
 def write_failures(path: Path, failures: Iterable[Failure]) -> None:
-    """List the pictures that were given up; no file where there are none. Raises StoreError."""
+    """List the failed pictures; remove the file if there are none. Raises StoreError."""
     first = next(failures := iter(failures), None)
     if first is None:
         path.unlink(missing_ok=True)
@@ -96,7 +96,7 @@ def _json_lines(path: Path, rows: Rows) -> None:
 
 
 def check_parquet() -> None:
-    """Raise UsageError where Parquet cannot be written."""
+    """Raise UsageError if Parquet cannot be written."""
     try:
         import pyarrow.parquet  # noqa: F401
     except ImportError:
@@ -107,11 +107,10 @@ def _parquet(path: Path, rows: Rows) -> None:
     import pyarrow
     import pyarrow.parquet
 
-    text = pyarrow.string()
-    said = [(name, text) for name in ("question", "answer", "asked_by", "certainty")]
-    turn = pyarrow.struct([*said, ("truncated", pyarrow.bool_())])
-    types = {"width": pyarrow.int32(), "height": pyarrow.int32(), "dialogue": pyarrow.list_(turn)}
-    types["truncated"] = pyarrow.bool_()
+    text, flag, size = pyarrow.string(), pyarrow.bool_(), pyarrow.int32()
+    turn = [(name, text) for name in ("question", "answer", "asked_by", "certainty")]
+    types = {"width": size, "height": size, "truncated": flag}
+    types["dialogue"] = pyarrow.list_(pyarrow.struct([*turn, ("truncated", flag)]))
     texts = ("key", "caption", "summary", "opening", "plain", "sha256")
     names = (*texts, "width", "height", "note", "same_as", "ended_because", "truncated", "dialogue")
     schema = pyarrow.schema([(name, types.get(name, text)) for name in names])
@@ -122,7 +121,7 @@ def _parquet(path: Path, rows: Rows) -> None:
 
 
 def _encodable(value: Any) -> Any:
-    """Texts without lone surrogates, which Parquet has no place for."""
+    """Texts without lone surrogates, which Parquet cannot hold."""
     if isinstance(value, str):
         return as_bytes(value).decode()
     if isinstance(value, dict):
@@ -131,9 +130,9 @@ def _encodable(value: Any) -> Any:
 
 
 def _coco(path: Path, rows: Rows) -> None:
-    """{"images": [...], "annotations": [...]}, as https://cocodataset.org/#format-data has it for captions.
+    """{"images": [...], "annotations": [...]}, see https://cocodataset.org/#format-data; ids count from 1.
 
-    Ids count from 1. Written row by row, in two passes, since there may be a million.
+    Written row by row in two passes, since there may be a million.
     """
     with replaced(path) as file:
         file.write(b'{"info": {"description": "captions by inquisight batch"}, "licenses": [], "images": [\n')
@@ -144,19 +143,19 @@ def _coco(path: Path, rows: Rows) -> None:
         file.write(b'\n], "annotations": [\n')
         for number, row in enumerate(rows(), start=1):
             said: dict[str, Any] = {"id": number, "image_id": number, "caption": row.caption.text}
-            said["truncated"] = row.caption.truncated  # a field that COCO does not have; its readers pass over it
+            said["truncated"] = row.caption.truncated  # not a field of COCO; its readers ignore it
             file.write((b",\n" if number > 1 else b"") + as_bytes(json.dumps(said, ensure_ascii=False)))
         file.write(b"\n]}\n")
 
 
 def write_beside(key: str, text: str) -> None:
-    """The caption beside its picture, as `photo.txt`. Raises StoreError."""
+    """Write the caption beside its picture, as `photo.txt`. Raises StoreError."""
     with replaced(sidecar_of(key)) as file:
         file.write(_text_file(text))
 
 
 def is_beside(key: str, text: str) -> bool:
-    """Whether that file is there and says this."""
+    """Whether that file exists with this text."""
     try:
         return sidecar_of(key).read_bytes() == _text_file(text)
     except OSError:
@@ -167,15 +166,16 @@ def _text_file(text: str) -> bytes:
     return text.encode("utf-8", errors="replace") + b"\n"
 
 
-def make_room(paths: Iterable[Path]) -> None:
-    """Make the folders of outputs; what cannot be written is told now and not after days. Raises StoreError."""
+def make_folders(paths: Iterable[Path]) -> None:
+    """Make the folders of outputs, so errors show now and not after days. Raises StoreError."""
     for path in paths:
         folder = path.parent
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             reason = (error.strerror or "unknown error").lower()
-            told = f"the folder '{printable(folder)}' cannot be made: {reason}; name another --out."
-            raise StoreError(told) from None
+            raise StoreError(
+                f"the folder '{printable(folder)}' cannot be made: {reason}; name another --out."
+            ) from None
         if not os.access(folder, os.W_OK | os.X_OK):
             raise StoreError(f"the folder '{printable(folder)}' is not writable; name another --out.")

@@ -1,4 +1,4 @@
-"""A batch that was asked for, checked: everything that can be known to be wrong before a model is loaded is not."""
+"""Check the request of a batch, so errors are found before a model is loaded; guard its output."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from agents.batch.cluster import Cluster, parse_cluster
-from agents.batch.engines import find_engine
+from agents.batch.engine import Engine, ModelLoader, local
 from agents.batch.outputs import check_parquet, kind_of, with_shard
 from agents.batch.pipeline import PipelineConfig
 from agents.batch.request import BatchRequest
@@ -29,42 +29,45 @@ from core.files.journal import read_json, write_json
 from core.registry import get_registry
 from core.settings import Settings, get_settings
 
-_IDENTITY: Final = ("name", "model", "revision")  # of a model: what decides what it says, not where it runs
+_IDENTITY: Final = ("name", "model", "revision")  # of a model: what decides its replies, not where it runs
 
 
 @dataclass(frozen=True, slots=True)
 class BatchConfig:
-    """A request that was checked."""
+    """A checked request."""
 
     request: BatchRequest
     sources: tuple[PictureSource, ...]
     outputs: tuple[Path, ...]
     folder: Path  # of the journal
-    vision: str
-    questioner: str
+    loader: ModelLoader
     config: PipelineConfig
     rate: float | None
     scope: Scope
     settings: Settings
-    cluster: Cluster | None = None  # where the engine is not this process
+    cluster: Cluster | None = None  # if the engine is not this process
+
+    @property
+    def problems(self) -> list[str]:
+        """Damaged inputs found so far."""
+        return [problem for source in self.sources for problem in source.problems]
 
     def facts(self, vision: Mapping[str, str], questioner: Mapping[str, str]) -> dict[str, Any]:
-        """Everything that decides what a caption says; only a batch with equal facts may go on with an output.
+        """Everything that decides the captions; only a batch with equal facts may resume an output.
 
-        `vision` and `questioner` are what the models say of themselves, empty as long as none is loaded.
+        `vision` and `questioner` are the models' descriptions, empty before they are loaded.
         """
-        config = self.config
         return {
             "inputs": [source.name for source in self.sources],
             "column": self.request.column,
             "shard": f"{self.scope.shard}/{self.scope.of}",
-            "vision": {"spec": self.vision, **{name: vision[name] for name in _IDENTITY if name in vision}},
+            "vision": {"spec": self.loader.vision, **{name: vision[name] for name in _IDENTITY if name in vision}},
             "questioner": {
-                "spec": self.questioner,
+                "spec": self.loader.questioner,
                 **{name: questioner[name] for name in _IDENTITY if name in questioner},
             },
-            "seed": config.seed,
-            **described_options(config.options, config.prompts),
+            "seed": self.config.seed,
+            **described_options(self.config.options, self.config.prompts),
         }
 
 
@@ -75,10 +78,10 @@ def make_plan(request: BatchRequest) -> BatchConfig:
         raise UsageError(
             "say where the captions go: --out captions.jsonl (or .parquet, .json for COCO, .tar for shards)"
         )
-    for name, least in (("concurrency", 1), ("batch", 1), ("vision_batches", 1), ("shard_size", 1), ("limit", 1)):
+    for name in ("concurrency", "batch", "vision_batches", "shard_size", "limit"):
         value = getattr(request, name)
-        if value is not None and value < least:
-            raise UsageError(f"--{name.replace('_', '-')} must be {least} or more, not {value}")
+        if value is not None and value < 1:
+            raise UsageError(f"--{name.replace('_', '-')} must be 1 or more, not {value}")
     for option, price in (("--price-in", request.price_in), ("--price-out", request.price_out)):
         if price is not None and not 0 <= price < 1e6:
             raise UsageError(f"{option} is a price for a million tokens, 0 or more, not {price}")
@@ -98,28 +101,37 @@ def make_plan(request: BatchRequest) -> BatchConfig:
         language=request.language,
     )
     vision = settings.vision if request.vision is None else request.vision
+    questioner = settings.questioner if request.questioner is None else request.questioner
     get_registry().find("vision backend", vision.split(":", 1)[0])
     sources = find_sources(request.inputs, request.column)
     _check_apart(outputs, sources)
     for source in sources:
         if isinstance(source, FolderSource):
             source.own = frozenset(os.path.abspath(shard) for path in outputs for shard in existing_shards(path))
-    config = PipelineConfig(
-        options, Prompts.load(request.prompts), seed, request.batch, request.concurrency, request.vision_batches
-    )
+    prompts = Prompts.load(request.prompts)
     return BatchConfig(
         request=request,
         sources=tuple(sources),
         outputs=outputs,
         folder=outputs[0].with_name(f"{outputs[0].name}.work"),
-        vision=vision,
-        questioner=settings.questioner if request.questioner is None else request.questioner,
-        config=config,
+        loader=ModelLoader(vision, questioner, seed, options, settings),
+        config=PipelineConfig(options, prompts, seed, request.batch, request.concurrency, request.vision_batches),
         rate=rate,
         scope=scope,
         settings=settings,
         cluster=cluster,
     )
+
+
+def find_engine(name: str) -> Engine:
+    """The engine of this name. Raises UsageError."""
+    if name == "ray":
+        from agents.batch.ray.engine import on_ray
+
+        return on_ray
+    if name == "local":
+        return local
+    raise UsageError(f"there is no engine '{printable(name, 40)}'; there is local, ray")
 
 
 def _cluster(request: BatchRequest) -> Cluster | None:
@@ -144,8 +156,7 @@ def _scope(request: BatchRequest) -> Scope:
 def _outputs(request: BatchRequest, scope: Scope) -> tuple[Path, ...]:
     paths = []
     for path in request.out:
-        kind = kind_of(path)
-        if kind == "Parquet":
+        if kind_of(path) == "Parquet":
             check_parquet()
         if path.is_dir():
             raise UsageError(f"--out '{printable(path)}' is a folder; name a file in it, such as captions.jsonl")
@@ -160,7 +171,7 @@ def _outputs(request: BatchRequest, scope: Scope) -> tuple[Path, ...]:
 
 
 def _check_apart(outputs: Sequence[Path], sources: Sequence[PictureSource]) -> None:
-    """Raise UsageError where the next run would take what this one writes for pictures to caption."""
+    """Raise UsageError if the next run would read the outputs of this one as pictures."""
     folders = [one.name for one in sources if isinstance(one, Shards | ParquetTable) and os.path.isdir(one.name)]
     for output in outputs:
         if output.suffix.lower() not in (SHARD, PARQUET):
@@ -173,17 +184,14 @@ def _check_apart(outputs: Sequence[Path], sources: Sequence[PictureSource]) -> N
                 )
 
 
-# --- what guards the output -------------------------------------------------------------------------------------------
-
-
-class Guard:
-    """Keeps a batch from going on with other settings, and from writing over files that are none of its own."""
+class SettingsGuard:
+    """Refuses to resume a batch with other settings, and to overwrite files of others."""
 
     def __init__(self, plan: BatchConfig) -> None:
         self.plan = plan
         self.path = plan.folder / "settings.json"
-        self.kept = read_json(self.path)
-        ours = set((self.kept or {}).get("outputs", ()))
+        self.saved = read_json(self.path)
+        ours = set((self.saved or {}).get("outputs", ()))
         for output in plan.outputs:
             if output.name in ours:
                 continue
@@ -194,8 +202,8 @@ class Guard:
                 )
 
     def check(self, facts: Mapping[str, Any], *, certain: bool) -> None:
-        """Raise UsageError where the batch was begun with something else. Not `certain`: no model is loaded yet."""
-        for name, then in (self.kept or {}).get("facts", {}).items():
+        """Raise UsageError if the batch was begun with other facts. Not `certain`: no model is loaded yet."""
+        for name, then in (self.saved or {}).get("facts", {}).items():
             now = facts.get(name)
             if not certain and isinstance(then, dict) and isinstance(now, dict):
                 then = {key: value for key, value in then.items() if key in now}
@@ -206,13 +214,13 @@ class Guard:
                 )
 
     def write(self, facts: Mapping[str, Any]) -> None:
-        """Remember the settings, and which files are this batch's. Raises StoreError."""
-        known = list((self.kept or {}).get("outputs", ()))
+        """Save the settings, and which files are this batch's. Raises StoreError."""
+        known = list((self.saved or {}).get("outputs", ()))
         outputs = known + [path.name for path in self.plan.outputs if path.name not in known]
         value = {"version": 1, "facts": dict(facts), "outputs": outputs}
-        if value != self.kept:
+        if value != self.saved:
             write_json(self.path, value)
-            self.kept = value
+            self.saved = value
 
 
 def _shown(name: str, value: Any) -> str:
@@ -226,8 +234,8 @@ def _shown(name: str, value: Any) -> str:
 
 
 @contextmanager
-def at_work(folder: Path) -> Iterator[None]:
-    """The folder, made where it does not exist, for this process alone. Raises UsageError or StoreError."""
+def locked(folder: Path) -> Iterator[None]:
+    """Make the folder and lock it for this process. Raises UsageError or StoreError."""
     from filelock import FileLock, Timeout
 
     try:

@@ -1,4 +1,4 @@
-"""How far a batch is: a bar in a terminal, a plain line now and then elsewhere. Always on standard error."""
+"""Progress of a batch on standard error: a bar in a terminal, a line every half minute elsewhere."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from agents.llm.usage import Meter
 from core.records import TokenUsage
 from core.text import duration
 
-EVERY: Final = 30.0  # seconds between lines where nobody watches
-WINDOW: Final = 60.0  # seconds over which the present speed is taken
+EVERY: Final = 30.0  # seconds between lines outside a terminal
+WINDOW: Final = 60.0  # seconds over which the current speed is measured
 
 
 @dataclass(slots=True)
@@ -35,7 +35,7 @@ class Tally:
 
     @property
     def settled(self) -> int:
-        """Pictures that this run is through with."""
+        """Pictures that this run has finished."""
         return self.captioned + self.repeated + self.failed
 
     @property
@@ -43,7 +43,7 @@ class Tally:
         return time.monotonic() - self.began
 
     def tick(self) -> None:
-        """To be called after each picture."""
+        """Call after each picture, to measure the speed."""
         now = time.monotonic()
         if not self._recent or now - self._recent[-1][0] >= 0.5:
             self._recent.append((now, self.settled))
@@ -52,24 +52,37 @@ class Tally:
 
     @property
     def speed(self) -> float:
-        """Pictures per second, of late."""
+        """Current pictures per second."""
         then, count = self._recent[0] if self._recent else (self.began, 0)
         now = time.monotonic()
-        if now - then < 5:  # too short to tell
+        if now - then < 5:  # too short to measure
             then, count = self.began, 0
         return (self.settled - count) / (now - then) if now > then else 0.0
 
     @property
     def left(self) -> float | None:
-        """Seconds to go; None as long as nobody knows."""
+        """Remaining seconds, or None if unknown."""
         todo, speed = self.total - self.before - self.settled, self.speed
         return 0.0 if todo <= 0 else todo / speed if speed > 0 else None
 
     def cost(self, counts: TokenUsage) -> float | None:
         return counts.cost(self.price_in, self.price_out)
 
+    def facts(self) -> dict[str, Any]:
+        """The figures of this run that estimates need."""
+        counts = self.meter.counts
+        return {
+            "captioned": self.captioned,
+            "repeated": self.repeated,
+            "failed": self.failed,
+            "seconds": round(self.seconds, 3),
+            "calls": counts.calls,
+            "input_tokens": counts.input_tokens,
+            "output_tokens": counts.output_tokens,
+        }
+
     def words(self) -> list[str]:
-        """The figures, as people read them."""
+        """The figures for people."""
         counts = self.meter.counts
         parts = [f"{self.speed:.1f} pictures/s" if self.speed >= 1 else f"{self.speed * 60:.1f} pictures/min"]
         parts.append(f"{counts.calls:,} calls")
@@ -87,7 +100,7 @@ class Tally:
 
 
 class Display:
-    """Shows a tally; `update` may be called as often as one likes."""
+    """Shows a tally; `update` may be called at any rate."""
 
     def __init__(self, tally: Tally, stream: TextIO) -> None:
         self.tally, self.stream = tally, stream
@@ -96,34 +109,27 @@ class Display:
         self._last = time.monotonic()
 
     def update(self) -> None:
-        self.tally.tick()
+        tally = self.tally
+        tally.tick()
         now = time.monotonic()
         if now - self._last < (0.25 if self.bar is not None else EVERY):
             return
         self._last = now
+        left = tally.left
+        words = ", ".join([*tally.words(), *([f"{duration(left)} left"] if left is not None else [])])
+        done = tally.before + tally.settled
         if self.bar is not None:
-            self._draw()
+            self.bar.update(self._task, completed=done, words=words)
         else:
-            self.line(self._words())
+            self.line(f"{done:,} of {tally.total:,}, {words}")
 
     def wait(self, text: str) -> None:
-        """What is being waited for before there are figures; nothing where nobody watches."""
+        """Show in a terminal what is awaited before there are figures."""
         if self.bar is not None and text:
             self.bar.update(self._task, words=f"{text} ...")
 
-    def _words(self) -> str:
-        tally = self.tally
-        left = tally.left
-        ending = [f"{duration(left)} left"] if left is not None else []
-        return f"{tally.before + tally.settled:,} of {tally.total:,}, " + ", ".join([*tally.words(), *ending])
-
-    def _draw(self) -> None:
-        left = self.tally.left
-        words = ", ".join([*self.tally.words(), *([f"{duration(left)} left"] if left is not None else [])])
-        self.bar.update(self._task, completed=self.tally.before + self.tally.settled, words=words)
-
     def line(self, text: str) -> None:
-        """A line of its own."""
+        """Print a separate line."""
         if self.bar is not None:
             self.bar.console.print(f"inquisight: {text}", markup=False, highlight=False, soft_wrap=True)
         else:

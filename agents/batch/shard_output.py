@@ -1,8 +1,8 @@
 """Captions with their pictures as webdataset shards: captions-000000.tar, captions-000001.tar, ...
 
 A sample is KEY.jpg (the original file), KEY.txt (the caption) and KEY.json (the row of the other outputs). Each shard
-belongs to a fixed stretch of the input, so it does not matter when its pictures were captioned, and a shard whose
-stretch has not changed is not written again.
+holds a fixed range of the input, so its content does not depend on when pictures were captioned. A shard whose range
+has not changed is not written again.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ Fetch = Callable[[CaptionRow], bytes]  # the original file; raises ImageError
 
 
 def shard_path(path: Path, number: int) -> Path:
-    """The name of one shard."""
+    """The path of one shard."""
     return path.with_name(f"{path.stem}-{number:06d}.tar")
 
 
 def existing_shards(path: Path) -> list[Path]:
-    """The shards there are."""
+    """The shards that exist."""
     name = re.compile(re.escape(path.stem) + r"-\d{6}\.tar")
     return sorted(one for one in path.parent.glob("*.tar") if name.fullmatch(one.name))
 
 
 def write_shards(path: Path, ledger: Ledger, fetch: Fetch, *, size: int, of: int) -> Iterator[tuple[int, int, int]]:
-    """Write those that are not what they should be; yields (shard, shards, pictures left out) after each.
+    """Write outdated shards; yields (shard, number of shards, pictures left out) after each.
 
-    A picture whose file has changed or gone since it was captioned is left out. `of`: only every so-manieth picture
-    of the input is this batch's. Raises StoreError.
+    A picture whose file has changed or is missing since it was captioned is left out. `of`: this batch has every
+    `of`-th picture of the input. Raises StoreError.
     """
     stretch = size * of
     count = ledger.highest() // stretch + 1

@@ -1,4 +1,4 @@
-"""When a batch puts its captions into files: texts beside the pictures as they come, all else when a run ends."""
+"""Write the files of a batch: texts beside the pictures at once, all other outputs at the end of a run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from core.files.sidecar import check_sidecars, sidecar_of
 
 
 class Writer:
-    """Writes what a plan asks for from what its ledger holds."""
+    """Writes the outputs of a plan from its ledger."""
 
     def __init__(self, plan: BatchConfig, ledger: Ledger) -> None:
         self.plan, self.ledger = plan, ledger
@@ -27,7 +27,7 @@ class Writer:
     # --- texts beside the pictures --------------------------------------------------------------------------------
 
     def check_beside(self, listing: Listing, condition: str) -> None:
-        """Before any work: every picture has a place of its own for its text. Raises UsageError or SidecarError."""
+        """Check that every picture has its own text file. Raises UsageError or SidecarError."""
         for item in listing.items(self.plan.scope, "1"):
             if item.part != BY_PATH:
                 raise UsageError(
@@ -43,7 +43,7 @@ class Writer:
             )
 
     def catch_up_beside(self) -> None:
-        """A run that was killed, or that went without --save-beside, left captions whose texts are not written yet."""
+        """Write the texts of captions from a run that was killed, or that had no --save-beside."""
         begin = int(self.ledger.get("beside") or 0)
         for _, record in self.ledger.journal.read(begin):
             if record["kind"] in ("done", "same"):
@@ -56,7 +56,7 @@ class Writer:
         self.ledger.commit()
 
     def beside(self, key: str, text: str) -> None:
-        """A caption that has just been kept. Raises StoreError."""
+        """Write the text of a caption that was just saved. Raises StoreError."""
         if self.plan.request.save_beside:
             write_beside(key, text)
             self.ledger.set("beside", self.ledger.journal.size)
@@ -64,12 +64,12 @@ class Writer:
     # --- outputs --------------------------------------------------------------------------------------------------
 
     def write_outputs(self, listing: Listing) -> None:
-        """Every file, from everything that is known by now. Raises StoreError."""
+        """Write every file from the ledger. Raises StoreError."""
         ledger, plan = self.ledger, self.plan
         ledger.commit()
         tally = ledger.tally()
         if not tally:
-            return  # nothing was begun, so there is nothing to tell
+            return  # nothing was begun
         status = Status()
         try:
             for path in plan.outputs:
@@ -103,5 +103,5 @@ class Writer:
 
 
 def say(text: str) -> None:
-    """A line for a person, on standard error."""
+    """Print a line on standard error."""
     print(f"inquisight: {text}", file=sys.stderr, flush=True)

@@ -1,8 +1,8 @@
-"""What runs on the machines of a cluster: `Interviewer` holds the models, `Coordinator` keeps what all of them share.
+"""What runs on the machines of a cluster: `Interviewer` holds the models, `Coordinator` the state that all share.
 
-An interviewer is the local engine with an endless list of pictures: every call of it adds a few, and waits until these
-are through, while others are under way. So its batches stay full from the first picture to the last, and a call that
-is made again after a machine was lost gives everything that it owes.
+An interviewer runs the local engine on an endless list of pictures. Every call adds a block and waits for its results
+while other blocks are under way, so vision batches stay full. A call that Ray repeats after a machine was lost returns
+all its results.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from socket import gethostname
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from agents.batch.cluster import ClusterError
-from agents.batch.engine import Captioned, EngineConfig, GaveUp, Repeated, Result, local
+from agents.batch.engine import Captioned, CaptionFailed, Duplicate, EngineConfig, ModelLoader, Result, local
 from agents.batch.pipeline import PipelineConfig
+from agents.interview.calls import Described, describe_questioner
 from core.console.silence import hush_libraries
 from core.datasets.pictures.listing import as_blob
 from core.datasets.pictures.sources import Item
@@ -37,16 +38,16 @@ if TYPE_CHECKING:
 
     from core.vision import VisionBackend
 
-ROW: Final = "row"  # the only column of what goes to a worker and comes back: JSON, which holds any file name
-AT_HOME: Final = (f"{PREFIX}HOME", f"{PREFIX}DATABASE")  # belong to a machine, and stay there
-STARTS: Final = 5  # of one worker: Ray makes a lost one anew for ever, and a picture may be what kills it
+ROW: Final = "row"  # the only column of blocks, in both directions: JSON, which holds any file name
+OF_MACHINE: Final = (f"{PREFIX}HOME", f"{PREFIX}DATABASE")  # variables that are not sent to other machines
+STARTS: Final = 5  # of one worker: Ray restarts a lost one for ever, and a picture may be what kills it
 Verdict = Literal["yours", "taken", "stop"]
 
 
 class Coordinator:
-    """Which pictures somebody is at, whose turn it is to call the questioner, and whether to begin any more.
+    """Which worker captions which picture, the rate limit of all, and whether to go on.
 
-    Its list is on disk, so that its memory stays flat.
+    The pictures are on disk, so memory use stays constant.
     """
 
     def __init__(self, rate: float | None) -> None:
@@ -60,16 +61,16 @@ class Coordinator:
         self._starts: Counter[str] = Counter()
 
     def arrive(self, worker: str) -> int:
-        """How often this worker was started."""
+        """How often this worker has started."""
         self._starts[worker] += 1
         return self._starts[worker]
 
     def know(self, digests: list[bytes]) -> None:
-        """Pictures whose captions are kept."""
+        """Add captioned pictures."""
         self._taken.executemany("INSERT OR IGNORE INTO taken VALUES (?, NULL)", ((digest,) for digest in digests))
 
     def take(self, sha256: str, key: str) -> Verdict:
-        """Whether the caller shall caption this picture. Asked again about the same one, it says the same again."""
+        """Whether the caller captions this picture; the same answer if it is called again."""
         digest, name = bytes.fromhex(sha256), as_blob(key)
         row = self._taken.execute("SELECT key FROM taken WHERE sha256 = ?", (digest,)).fetchone()
         if row is not None:
@@ -88,15 +89,15 @@ class Coordinator:
         return turn - now
 
     def halt(self, reason: str, exit_code: int) -> None:
-        """Let no worker make another call; why, in one line, and the exit code that goes with it."""
+        """Let no worker make another call; the reason in one line, and its exit code."""
         self._halted = self._halted or (reason, exit_code)
 
     def halted(self) -> tuple[str, int] | None:
-        """What `halt` was told first; None while calls may be made."""
+        """The arguments of the first `halt`; None while calls may be made."""
         return self._halted
 
     def stop(self) -> int:
-        """Let no further picture be begun; how many were."""
+        """Begin no further picture; returns how many were begun."""
         self._stopped = True
         return self._begun
 
@@ -104,28 +105,28 @@ class Coordinator:
 class _SharedPace(Pace):
     """The rate limit of all workers together."""
 
-    def __init__(self, desk: Any, get: Callable[[Any], Any]) -> None:
+    def __init__(self, coordinator: Any, get: Callable[[Any], Any]) -> None:
         super().__init__()
-        self._desk, self._get = desk, get
+        self._coordinator, self._get = coordinator, get
 
     def wait(self, stop: threading.Event | None = None) -> None:
-        seconds = self._get(self._desk.turn.remote())
+        seconds = self._get(self._coordinator.turn.remote())
         if seconds > 0:
             (stop or threading.Event()).wait(seconds)
 
 
 class _SharedHalt(Halt):
-    """One halt for all workers: set by one of them, it is set for each, before its next call."""
+    """One halt for all workers: if one of them sets it, all see it before their next call."""
 
-    def __init__(self, desk: Any, get: Callable[[Any], Any]) -> None:
+    def __init__(self, coordinator: Any, get: Callable[[Any], Any]) -> None:
         super().__init__()
-        self._desk, self._get = desk, get
+        self._coordinator, self._get = coordinator, get
 
     def is_set(self) -> bool:
-        """Also where another worker has set it; `reason` is that worker's error then."""
-        if not super().is_set() and (told := self._get(self._desk.halted.remote())) is not None:
-            error = ClusterError(told[0])
-            error.exit_code = told[1]
+        """Whether any worker has set it; `reason` is that worker's error."""
+        if not super().is_set() and (halted := self._get(self._coordinator.halted.remote())) is not None:
+            error = ClusterError(halted[0])
+            error.exit_code = halted[1]
             super().set(error)
         return super().is_set()
 
@@ -133,10 +134,10 @@ class _SharedHalt(Halt):
         """Let no worker make another call."""
         super().set(reason)
         if reason is not None:
-            self._get(self._desk.halt.remote(*_told(reason)))
+            self._get(self._coordinator.halt.remote(*_line_and_code(reason)))
 
 
-def _told(error: BaseException) -> tuple[str, int]:
+def _line_and_code(error: BaseException) -> tuple[str, int]:
     """An error of a worker as one line, and its exit code."""
     line = printable(str(error).strip().partition("\n")[0] or "no details", None)
     if not isinstance(error, InquisightError):
@@ -146,20 +147,20 @@ def _told(error: BaseException) -> tuple[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class WorkerConfig:
-    """What every worker gets, once."""
+    """Input of every worker."""
 
-    load: Callable[[], tuple[VisionBackend, BaseChatModel]]
+    load: ModelLoader
     open: Callable[[Item], Picture]
     config: PipelineConfig
     paced: bool
-    folder: str  # where the command runs: paths are relative to it
+    folder: str  # working folder of the command: paths are relative to it
     environment: Mapping[str, str]
     variables: tuple[str, ...] = ()  # keys and addresses of providers, which belong together
 
-    def settle(self) -> None:
-        """Make this process stand where the command stands. Raises UsageError.
+    def apply(self) -> None:
+        """Give this process the command's settings and working folder. Raises UsageError.
 
-        A key must not meet an address that this machine alone has set, nor an address a key.
+        A key must not meet an address that only this machine has set, nor an address such a key.
         """
         for name in {*_settings(), *self.variables} - self.environment.keys():
             os.environ.pop(name, None)
@@ -176,13 +177,13 @@ class WorkerConfig:
 
 
 def environment(variables: Iterable[str]) -> dict[str, str]:
-    """Our own variables and these, as they are set here: the same command, the same settings."""
+    """Our variables and these, with their values on this machine."""
     return {name: os.environ[name] for name in (*sorted(_settings()), *variables) if name in os.environ}
 
 
 def _settings() -> set[str]:
-    """Names of our own variables that are set here, without those that belong to a machine."""
-    return {name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in AT_HOME}
+    """Names of our variables that are set here, without those of a machine."""
+    return {name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in OF_MACHINE}
 
 
 @dataclass(slots=True, eq=False)
@@ -195,11 +196,11 @@ class _Call:
 class Interviewer:
     """An actor of the pool. `__call__` takes a block of pictures, from several threads at once."""
 
-    def __init__(self, job: WorkerConfig, desk: Any) -> None:
+    def __init__(self, config: WorkerConfig, coordinator: Any) -> None:
         import ray
 
-        self._desk, self._get = desk, ray.get
-        self._name = ray.get_runtime_context().get_actor_id()  # stays the same when it is started again
+        self._coordinator, self._get = coordinator, ray.get
+        self._name = ray.get_runtime_context().get_actor_id()  # stays the same after a restart
         self._lock = threading.Lock()
         self._calls: dict[int, _Call] = {}
         self._earlier: dict[str, Caption] = {}
@@ -207,52 +208,48 @@ class Interviewer:
         self._stop = threading.Event()
         self._over = False
         self._error: BaseException | None = None
-        self._described: list[dict[str, str]] = []
+        self._described: list[Described] = []
         try:
-            if self._get(desk.arrive.remote(self._name)) > STARTS:
+            if self._get(coordinator.arrive.remote(self._name)) > STARTS:
                 raise ClusterError(
                     f"a worker on {gethostname()} died {STARTS} times; the usual reason is memory: try a smaller "
                     "--batch, or fewer --workers on a machine"
                 )
-            job.settle()
-            models = job.load()
-            self._work = self._made(job, models)
-        except BaseException as error:  # noqa: BLE001 - told by the first call, or Ray would start this again and again
+            config.apply()
+            models = config.load()
+            self._described = [models[0].describe(), describe_questioner(models[1])]
+            self._work = self._engine_config(config, models)
+        except BaseException as error:  # noqa: BLE001 - returned by the first call; else Ray would restart the actor
             self._over, self._error = True, error
             return
         threading.Thread(target=self._run, daemon=True, name="interviews").start()
 
-    def _made(self, job: WorkerConfig, models: tuple[VisionBackend, BaseChatModel]) -> EngineConfig:
-        from agents.interview.calls import describe_questioner
-
-        self._described = [models[0].describe(), describe_questioner(models[1])]
+    def _engine_config(self, config: WorkerConfig, models: tuple[VisionBackend, BaseChatModel]) -> EngineConfig:
         return EngineConfig(
             items=self._items,
-            open=job.open,
+            open=config.open,
             models=lambda: models,
-            config=job.config,
-            pace=_SharedPace(self._desk, self._get) if job.paced else None,
+            config=config.config,
+            pace=_SharedPace(self._coordinator, self._get) if config.paced else None,
             knows=self._knows,
             earlier=lambda key: self._earlier.pop(key, None),
             stop=self._stop,
-            halt=_SharedHalt(self._desk, self._get),
+            halt=_SharedHalt(self._coordinator, self._get),
         )
 
-    # --- a block of pictures --------------------------------------------------------------------------------------
-
     def __call__(self, block: Mapping[str, Any]) -> dict[str, list[str]]:
-        """Rows of results for rows of pictures, and one row about this worker. Never raises: an error is a row too."""
+        """Rows of pictures -> rows of results and one row about this worker. An error is a row too; never raises."""
         rows = [json.loads(row) for row in block[ROW]]
         call = _Call(len(rows))
         with self._lock:
             over = self._over
             if not over:
-                for *item, earlier in rows:
-                    one = Item(*item)
-                    self._calls[one.n] = call
+                for *fields, earlier in rows:
+                    item = Item(*fields)
+                    self._calls[item.n] = call
                     if earlier is not None:
-                        self._earlier[one.key] = Caption.model_validate(earlier)
-                    self._waiting.put(one)
+                        self._earlier[item.key] = Caption.model_validate(earlier)
+                    self._waiting.put(item)
         if rows and not over:
             call.over.wait()
         return {ROW: [*call.rows, self._about()]}
@@ -262,7 +259,7 @@ class Interviewer:
         if self._described:
             about["counts"] = self._work.meter.take().model_dump()
         if self._error is not None:
-            about["error"], about["exit_code"] = _told(self._error)
+            about["error"], about["exit_code"] = _line_and_code(self._error)
         return json.dumps(about)
 
     # --- its thread -----------------------------------------------------------------------------------------------
@@ -272,7 +269,7 @@ class Interviewer:
         try:
             for result in local(self._work):
                 self._give(result)
-        except BaseException as caught:  # noqa: BLE001 - goes back with every call from now on
+        except BaseException as caught:  # noqa: BLE001 - every later call returns it
             error = caught
         with self._lock:
             self._over, self._error = True, error
@@ -297,7 +294,7 @@ class Interviewer:
                 yield None
 
     def _knows(self, item: Item, sha256: str) -> bool:
-        verdict = self._get(self._desk.take.remote(sha256, item.key))
+        verdict = self._get(self._coordinator.take.remote(sha256, item.key))
         if verdict == "stop":
             self._stop.set()
         return bool(verdict == "taken")
@@ -307,34 +304,33 @@ class Interviewer:
 
 
 def item_row(item: Item, earlier: Caption | None) -> str:
-    """A picture on its way to a worker."""
+    """A picture for a worker."""
     return json.dumps([*item, earlier.model_dump(mode="json") if earlier else None])
 
 
 def as_row(result: Result) -> str:
-    """A result on its way back."""
+    """A result from a worker."""
     match result:
         case Captioned(item, caption):
             value: dict[str, Any] = {"kind": "done", "caption": caption.model_dump(mode="json")}
-        case Repeated(item, sha256):
+        case Duplicate(item, sha256):
             value = {"kind": "same", "sha256": sha256}
-        case GaveUp(item, where, reason, caption):
-            kept = caption.model_dump(mode="json") if caption is not None else None
-            value = {"kind": "failed", "where": where, "reason": reason, "caption": kept}
+        case CaptionFailed(item, where, reason, partial):
+            left = partial.model_dump(mode="json") if partial is not None else None
+            value = {"kind": "failed", "where": where, "reason": reason, "caption": left}
     return json.dumps(value | {"item": list(item)})
 
 
 def from_row(value: Mapping[str, Any]) -> Result:
-    """What `as_row` wrote, parsed."""
+    """The result that `as_row` wrote."""
     item = Item(*value["item"])
-    match value["kind"]:
-        case "done":
-            return Captioned(item, Caption.model_validate(value["caption"]))
-        case "same":
-            return Repeated(item, value["sha256"])
-        case _:
-            kept = value["caption"]
-            return GaveUp(item, value["where"], value["reason"], Caption.model_validate(kept) if kept else None)
+    if value["kind"] == "same":
+        return Duplicate(item, value["sha256"])
+    caption = Caption.model_validate(value["caption"]) if value["caption"] else None
+    if value["kind"] == "failed":
+        return CaptionFailed(item, value["where"], value["reason"], caption)
+    assert caption is not None
+    return Captioned(item, caption)
 
 
 def counts_of(value: Mapping[str, Any]) -> TokenUsage:

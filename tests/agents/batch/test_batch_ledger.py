@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agents.batch.ledger import DONE, FAILED, FINISHED, GAVE_UP, PENDING, SAME, Ledger
+from agents.batch.ledger import DONE, DUPLICATE, FAILED, FINISHED, GAVE_UP, PENDING, Ledger
 from core.datasets.pictures.inputs import find_sources
 from core.datasets.pictures.listing import Scope
 from core.datasets.pictures.sources import Item
@@ -91,7 +91,7 @@ def fill(folder: Path) -> None:
     ledger = Ledger(folder)
     ledger.done(item(1), caption(1))
     ledger.failed(item(2), "picture", "it is damaged", None)
-    ledger.same(item(5, ODD), f"{1:064x}")
+    ledger.duplicate(item(5, ODD), f"{1:064x}")
     ledger.failed(item(3), "questioner", "no answer", caption(3))
     ledger.note("run", captioned=1)
     ledger.done(item(0), caption(0))
@@ -109,7 +109,7 @@ def check(ledger: Ledger) -> None:
         ("3.png", "questioner", "no answer"),
     ]
     assert ledger.knows(f"{1:064x}") and not ledger.knows(f"{3:064x}")
-    assert ledger.tally() == {DONE: 2, SAME: 1, FAILED: 2}
+    assert ledger.tally() == {DONE: 2, DUPLICATE: 1, FAILED: 2}
     assert (ledger.partial("2.png"), ledger.partial("1.png")) == (None, None)
     assert ledger.partial("3.png") == caption(3).model_copy(update={"created": ledger.partial("3.png").created})  # type: ignore[union-attr]
     assert [note["captioned"] for note in ledger.notes("run")] == [1]
@@ -159,7 +159,7 @@ def test_a_kill_before_the_index_is_written_costs_nothing(tmp_path: Path) -> Non
     ledger._db.close()  # as a kill leaves it: the record is in the journal, the index never heard of it
     ledger = Ledger(tmp_path)
     assert [row.n for row in ledger.rows()] == [0, 1, 2, 5]
-    assert ledger.tally() == {DONE: 3, SAME: 1, FAILED: 1}, "what failed before and is done now is done"
+    assert ledger.tally() == {DONE: 3, DUPLICATE: 1, FAILED: 1}, "what failed before and is done now is done"
     ledger.close()
 
 

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from agents.batch.engine import _Duplicates
-from agents.batch.plan import at_work
+from agents.batch.plan import locked
 from agents.batch.request import BatchRequest
 from agents.cli import batch as running
 from agents.cli.caption import run_caption
@@ -142,7 +142,7 @@ def test_pictures_that_fail_are_set_aside_and_tried_again_alone(
     assert "8 captioned, 2 failed (see captions.failed.jsonl; --failed tries them again)" in out
     failed = lines(Path("captions.failed.jsonl"))
     assert [(one["key"], one["where"]) for one in failed] == [
-        ("photos/p002.png", "eye"),
+        ("photos/p002.png", "vision"),
         ("photos/p004.png", "picture"),
     ]
     assert "a bug" in failed[0]["reason"] and "truncated or damaged" in failed[1]["reason"]
@@ -252,7 +252,7 @@ def test_a_dry_run_says_what_it_would_take_and_loads_nothing(
     eye: HashedEye, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(running._Models, "get", lambda self: pytest.fail("a model was loaded"))
+        patched.setattr(running, "load_vision", lambda name: pytest.fail("a model was loaded"))
         assert batch("photos", out=OUT, dry_run=True, price_in=1e5, rate=2.0) == 0
         guessed = capsys.readouterr().out
         assert guessed.startswith("10 pictures: 0 captioned, 0 failed, 10 to do\n40 calls of the questioner")
@@ -317,7 +317,7 @@ def test_other_settings_are_refused_before_a_model_is_loaded(
     make_pictures(Path("more"), 1)
     batch("photos", out=OUT, limit=2)
     before = OUT.read_bytes()
-    monkeypatch.setattr(running._Models, "get", lambda self: pytest.fail("a model was loaded"))
+    monkeypatch.setattr(running, "load_vision", lambda name: pytest.fail("a model was loaded"))
     inputs = change.pop("inputs", ("photos",))
     with pytest.raises(UsageError, match=re.escape(words)):
         batch(*inputs, out=OUT, **change)
@@ -342,7 +342,7 @@ def test_a_file_of_somebody_else_is_not_written_over(eye: HashedEye, name: str) 
 
 
 def test_two_processes_do_not_work_on_the_same_batch(eye: HashedEye) -> None:
-    with at_work(WORK), pytest.raises(UsageError, match=r"another process is at work on 'captions\.jsonl\.work'"):
+    with locked(WORK), pytest.raises(UsageError, match=r"another process is at work on 'captions\.jsonl\.work'"):
         batch("photos", out=OUT)
     assert batch("photos", out=OUT) == 0
 

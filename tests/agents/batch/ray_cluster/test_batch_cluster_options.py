@@ -100,20 +100,24 @@ def test_small_batches_are_shared_and_blocks_stay_small() -> None:
     assert 1 < block_size(how, 100_000, 4) <= block_size(how, 10_000_000, 4) == LARGEST
 
 
-def test_a_desk_gives_each_picture_to_one_worker_and_the_same_answer_twice() -> None:
-    desk = Coordinator(None)
+def test_a_coordinator_gives_each_picture_to_one_worker_and_the_same_answer_twice() -> None:
+    coordinator = Coordinator(None)
     known, one, two = ("00" * 32, "11" * 32, "22" * 32)
-    desk.know([bytes.fromhex(known)])
-    assert desk.take(known, "a.png") == "taken"
-    assert desk.take(one, "b.png") == "yours" and desk.take(one, "c.png") == "taken"
-    assert desk.take(one, "b.png") == "yours", "it is asked again after a worker was lost"
-    assert desk.stop() == 1
-    assert desk.take(two, "d.png") == "stop" and desk.take(one, "b.png") == "yours" and desk.stop() == 1
+    coordinator.know([bytes.fromhex(known)])
+    assert coordinator.take(known, "a.png") == "taken"
+    assert coordinator.take(one, "b.png") == "yours" and coordinator.take(one, "c.png") == "taken"
+    assert coordinator.take(one, "b.png") == "yours", "it is asked again after a worker was lost"
+    assert coordinator.stop() == 1
+    assert (
+        coordinator.take(two, "d.png") == "stop"
+        and coordinator.take(one, "b.png") == "yours"
+        and coordinator.stop() == 1
+    )
 
 
-def test_a_desk_keeps_the_pace_of_all() -> None:
-    desk = Coordinator(10.0)
-    waits = [desk.turn() for _ in range(4)]
+def test_a_coordinator_keeps_the_pace_of_all() -> None:
+    coordinator = Coordinator(10.0)
+    waits = [coordinator.turn() for _ in range(4)]
     assert waits[0] == 0 and waits[3] == pytest.approx(0.3, abs=0.1)
     assert [Coordinator(None).turn() for _ in range(2)] == [0, 0]
 
@@ -142,7 +146,7 @@ def test_a_key_that_travels_does_not_meet_an_address_of_the_other_machine(
         monkeypatch.setenv(name, "https://of-the-worker.example")
     monkeypatch.setenv("INQUISIGHT_HOME", "/home/of/the/worker")
     monkeypatch.setattr("agents.batch.ray.worker.hush_libraries", lambda: None)
-    there.settle()
+    there.apply()
     get_settings.cache_clear()
     assert os.environ["OPENAI_API_KEY"] == "sk-of-the-command"
     assert "of-the-worker" not in str(dict(os.environ)) and os.environ["INQUISIGHT_HOME"] == "/home/of/the/worker"
