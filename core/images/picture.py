@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 
 from PIL import Image, ImageMath, ImageOps, _imaging, features
 
-from core.errors import ImageError, printable
+from core.errors import ImageError, printable, why
 from core.files.paths import why_missing
 from core.images.file_type import WORDS, Kind, explain, header_size, sniff
 from core.images.jpeg import check_whole, parse_jpeg
@@ -44,8 +44,9 @@ _pillow_limit_lock = threading.Lock()
 PictureSource: TypeAlias = "str | Path | bytes | BinaryIO | Image.Image | NDArray[Any] | Picture"
 """What `open_picture` takes."""
 
-# Pillow warns about odd EXIF blocks and short reads. Problems that matter to users become an ImageError here.
+# Pillow warns about odd EXIF blocks, short reads and large pictures. What matters to users is an ImageError here.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +117,12 @@ def open_picture(
         raise
     except MemoryError:
         raise ImageError(f"{quoted} does not fit into memory; scale it down first.") from None
-    except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, KeyError and more
-        if "unknown pixel mode" in str(error):  # an intact TIFF with 64-bit floats, for example
-            raise ImageError(
-                f"{quoted} is {WORDS[kind]} file with a pixel layout that is not supported; "
-                "export it as 8 or 16 bits per channel."
-            ) from None
+    except Exception:  # decoders raise OSError, SyntaxError, ValueError, struct.error, KeyError and more
+        layout = (
+            ", or has a pixel layout that is not supported," if kind == "TIFF" else ""
+        )  # 64-bit floats, for example
         raise ImageError(
-            f"{quoted} is {WORDS[kind]} file that is truncated or damaged and cannot be decoded; "
+            f"{quoted} is {WORDS[kind]} file that is truncated or damaged{layout} and cannot be decoded; "
             "copy, download or export it again.",
             "truncated",
         ) from None
@@ -183,7 +182,7 @@ def _read_path(path: str, max_bytes: int, quoted: str) -> bytes:
     except ValueError:  # a NUL inside the name
         raise ImageError(f"{quoted} cannot be a file name; check the path.") from None
     except OSError as error:
-        raise ImageError(f"{quoted} cannot be read: {(error.strerror or 'unknown error').lower()}.") from None
+        raise ImageError(f"{quoted} cannot be read: {why(error)}.") from None
 
 
 def _read_stream(stream: BinaryIO, max_bytes: int, quoted: str) -> bytes:
@@ -272,13 +271,15 @@ def _check_size(size: tuple[int, int] | None, max_pixels: int, quoted: str) -> N
         )
 
 
-def _load(kind: Kind, data: bytes) -> Image.Image:
-    """Open lazily, with the decoder of `kind` alone. `Image.open` would warn above Pillow's own pixel limit."""
-    Image.init()
+def load(kind: str, data: bytes) -> Image.Image:
+    """Open lazily, with the decoder of `kind` alone. The caller checks the size."""
     if kind == "TIFF":
         _silence_libtiff()
-    factory = Image.OPEN[kind][0]
-    return factory(BytesIO(data), f"picture.{kind.lower()}")
+    try:
+        return Image.open(BytesIO(data), formats=[kind])
+    except Image.DecompressionBombError:
+        with _pillow_limit(None):
+            return Image.open(BytesIO(data), formats=[kind])
 
 
 @cache
@@ -308,9 +309,7 @@ def _decode(kind: Kind, data: bytes, max_pixels: int, quoted: str) -> tuple[Imag
 def _decode_file(kind: Kind, data: bytes, max_pixels: int, quoted: str) -> tuple[Image.Image, list[str]]:
     jpeg = parse_jpeg(data) if kind == "JPEG" else None
     data = jpeg.data if jpeg else data
-    claimed = header_size(kind, data) or (1, 1)
-    with _pillow_limit(claimed[0] * claimed[1]):
-        image = _load(kind, data)
+    image = load(kind, data)
     _check_size(image.size, max_pixels, quoted)
     with _pillow_limit(image.width * image.height):
         notes = [remark] if (remark := _frames_note(kind, data)) else []
@@ -338,9 +337,9 @@ def _thin(image: Image.Image) -> list[str]:
 
 
 @contextmanager
-def _pillow_limit(pixels: int) -> Iterator[None]:
-    """Raise Pillow's global pixel limit to `pixels`, which the caller has checked."""
-    if Image.MAX_IMAGE_PIXELS is None or pixels <= Image.MAX_IMAGE_PIXELS:
+def _pillow_limit(pixels: int | None) -> Iterator[None]:
+    """Raise Pillow's global pixel limit to `pixels`, which the caller has checked; None lifts it."""
+    if Image.MAX_IMAGE_PIXELS is None or (pixels is not None and pixels <= Image.MAX_IMAGE_PIXELS):
         yield
         return
     with _pillow_limit_lock:
@@ -353,7 +352,7 @@ def _pillow_limit(pixels: int) -> Iterator[None]:
 
 def _pixels(data: bytes) -> bytes:
     """A digest of the pixels of a JPEG."""
-    image = _load("JPEG", data)
+    image = load("JPEG", data)
     image.load()
     return hashlib.sha256(image.tobytes()).digest()
 
@@ -369,7 +368,7 @@ def _frames_note(kind: Kind, data: bytes) -> str | None:
     """The note for a file with several frames or pages, of which only the first is used."""
     if kind in _ONE_FRAME:
         return None
-    image: Any = _load(kind, data)
+    image: Any = load(kind, data)
     try:
         if not getattr(image, "is_animated", False):
             return None

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
 from PIL import Image
 
-from core.errors import printable
-from core.images.picture import Picture
+from core.images.picture import Picture, load
 from core.images.salvage import without_metadata
 from core.video.base import Video, VideoError, VideoLimits
 
@@ -48,9 +46,7 @@ class Animation(Video):
         self._check_length()
 
     def _opened(self) -> Any:
-        # Image.open would detect the format and print warnings.
-        Image.init()
-        return Image.OPEN[self.kind][0](BytesIO(self._data), printable(self.source))
+        return load(self.kind, self._data)
 
     def _read_frames(self) -> None:
         image = self._opened()
