@@ -32,6 +32,12 @@ _HEAD: Final = 4096
 _SURE: Final = SUFFIXES - {".gif", ".webp", ".apng", ".ts"}  # those may be still pictures or TypeScript
 _ISO_BOXES: Final = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
 _SOUNDS: Final = (b"ID3", b"fLaC", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\xff\xf1", b"\xff\xf9", b"#!AMR")
+_MAGICS: Final = (
+    (b"FLV\x01", "FLV", "flv"),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "WMV", "asf"),
+    (b"OggS", "Ogg", "ogg"),
+    (b"\x00\x00\x01\xba", "MPEG", "mpeg"),
+)
 _KNOWN: Final = "MP4, MOV, WebM, Matroska, AVI, MPEG, FLV, WMV, Ogg, GIF, animated WebP or PNG"
 
 
@@ -127,14 +133,9 @@ def _detect(head: bytes, quoted: str) -> tuple[str, str]:
         return ("WebM" if b"webm" in head[:64] else "Matroska"), "matroska"
     if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
         return "AVI", "avi"
-    if head.startswith(b"FLV\x01"):
-        return "FLV", "flv"
-    if head.startswith(b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"):
-        return "WMV", "asf"
-    if head.startswith(b"OggS"):
-        return "Ogg", "ogg"
-    if head.startswith(b"\x00\x00\x01\xba"):
-        return "MPEG", "mpeg"
+    for magic, name, demuxer in _MAGICS:
+        if head.startswith(magic):
+            return name, demuxer
     for offset, size in ((0, 188), (4, 192)):  # transport stream; with the time codes of cameras
         if len(head) > offset + 2 * size and all(head[offset + step * size] == 0x47 for step in range(3)):
             return "MPEG", "mpegts"

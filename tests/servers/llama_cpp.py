@@ -1,6 +1,6 @@
 """llama.cpp's own server in a process of its own: prints its address once it listens.
 
-    python llama_cpp.py MODEL.gguf [--eye MMPROJ.gguf] [--key KEY] [--context TOKENS]
+    python llama_cpp.py MODEL.gguf [--mmproj MMPROJ.gguf] [--key KEY] [--context TOKENS]
 
 The package `xllamacpp` brings it with it, compiled; nothing of the server is written here.
 """
@@ -17,14 +17,14 @@ def main() -> None:
     """Serve until ended."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model")
-    parser.add_argument("--eye", default="")
+    parser.add_argument("--mmproj", default="")
     parser.add_argument("--key", default="")
     parser.add_argument("--context", type=int, default=1024)
     given = parser.parse_args()
 
     parameters = xllamacpp.CommonParams()
     parameters.model.path = given.model
-    parameters.mmproj.path = given.eye
+    parameters.mmproj.path = given.mmproj
     parameters.model_alias = {"tiny"}
     parameters.api_keys = [given.key] if given.key else []
     parameters.n_parallel = 2
