@@ -1,4 +1,4 @@
-"""A conversation about pictures, turn by turn, without input or output: it yields what happens in small events.
+"""A conversation about pictures, turn by turn, without input or output: it yields events.
 
     chat = Conversation(vision, ["cat.jpg"])
     for event in chat.ask("What is funny about this?"):     # Asked, Waiting, Piece, Piece, ..., Answered
@@ -6,7 +6,7 @@
     chat.add("dog.jpg")                                     # comes up with the next question
     print(chat.say("And how do they differ?"))              # only the answer
 
-A picture is encoded once, however often it is asked about. `chat_loop.converse` adds the commands a person types.
+A picture is encoded once, however often it is asked about. `repl.converse` adds the commands that people type.
 """
 
 from __future__ import annotations
@@ -21,19 +21,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from agents.chat.events import (
-    Answered,
-    Asked,
-    Event,
-    Notice,
-    Piece,
-    Rewritten,
-    Silenced,
-    Started,
-    Waiting,
-    passing,
-    tidy,
-)
+from agents.chat.events import Answered, Asked, Event, Notice, Piece, Rewritten, Silenced, Started, Waiting, tidy
 from agents.chat.presets import ChatTask, Form, Tasks
 from agents.interview.seeds import SEEDS, call_seed, check_seed
 from core.entries import one_line
@@ -60,17 +48,17 @@ RETRY_TEMPERATURE: Final = 0.8  # greedy decoding would say the same again
 
 @dataclass(frozen=True, slots=True)
 class ChatOptions:
-    """How answers are made; None leaves it to the eye and the task. Raises UsageError where a value cannot work."""
+    """How answers are decoded; None leaves it to the vision model and the task. Raises UsageError for a bad value."""
 
     max_new_tokens: int | None = None
     temperature: float | None = None
-    """0 always takes the likeliest word."""
+    """Sampling temperature; 0 is greedy."""
     top_p: float = 0.9
     seed: int | None = None
-    """Same seed, same eye, same questions: same answers. None: one is drawn and recorded."""
+    """The same seed, model and questions give the same answers. None: one is drawn and recorded."""
     form: Form | None = None
     context: int | None = None
-    """Earlier turns the eye is reminded of; -1: all. None: all for one that holds conversations, else 1."""
+    """Earlier turns that the model gets; -1: all. None: all for one that holds conversations, else 1."""
 
     def __post_init__(self) -> None:
         if self.max_new_tokens is not None and not 1 <= self.max_new_tokens <= 100_000:
@@ -86,7 +74,7 @@ class ChatOptions:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What was asked, so that it can be asked again."""
+    """A question, as it can be asked again."""
 
     prompt: str
     task: str | None
@@ -96,8 +84,8 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
-    """A turn with everything that is needed to go on after it, or to ask its question again."""
+class PastTurn:
+    """A turn with all that is needed to continue after it, or to ask its question again."""
 
     question: Question
     turn: ChatTurn
@@ -106,7 +94,7 @@ class Spoken:
 
 
 @dataclass(slots=True)
-class _Heard:
+class _Growing:
     """An answer while it grows."""
 
     pieces: list[str] = field(default_factory=list)
@@ -118,9 +106,8 @@ class _Heard:
 class Conversation:
     """One conversation. Not thread-safe. `save` is called after each turn (`TranscriptStore.add`).
 
-    A picture is whatever `VisionBackend.encode_image` takes. `spoken`: what was said before, to go on from there;
-    `created`: when that began. Raises ImageError, and UsageError where there are no pictures, or more than the vision
-    model takes.
+    A picture is whatever `VisionBackend.encode_image` takes. `past`: earlier turns to continue from; `created`: when
+    they began. Raises ImageError, and UsageError for no pictures, or more than the vision model takes.
     """
 
     def __init__(
@@ -131,7 +118,7 @@ class Conversation:
         *,
         tasks: Tasks | None = None,
         save: Callable[[ChatRecord], str] | None = None,
-        spoken: Sequence[Spoken] = (),
+        past: Sequence[PastTurn] = (),
         created: datetime | None = None,
     ) -> None:
         self.vision = vision
@@ -143,7 +130,7 @@ class Conversation:
         self.saved_as: str | None = None
         self._first = len(pictures)
         self._waiting: list[Picture | EncodedImage] = []
-        self._spoken: list[Spoken] = list(spoken)
+        self._past: list[PastTurn] = list(past)
         self._images: dict[str, EncodedImage] = {}
         began = created or datetime.now(UTC)
         self._empty = ChatRecord(vision=vision.describe(), options=self._described(), seed=self.seed, created=began)
@@ -154,12 +141,12 @@ class Conversation:
 
     @property
     def turns(self) -> tuple[ChatTurn, ...]:
-        return tuple(spoken.turn for spoken in self._spoken)
+        return tuple(past.turn for past in self._past)
 
     @property
-    def spoken(self) -> tuple[Spoken, ...]:
-        """The turns with what is needed to go on after them."""
-        return tuple(self._spoken)
+    def past(self) -> tuple[PastTurn, ...]:
+        """The turns with all that is needed to continue after them."""
+        return tuple(self._past)
 
     @property
     def history(self) -> tuple[tuple[str, str], ...]:
@@ -169,7 +156,7 @@ class Conversation:
     @property
     def pictures(self) -> tuple[Picture | EncodedImage, ...]:
         """All pictures, in the order in which they came up; those of the next question last."""
-        return (*(picture for spoken in self._spoken for picture in spoken.pictures), *self._waiting)
+        return (*(picture for past in self._past for picture in past.pictures), *self._waiting)
 
     @property
     def record(self) -> ChatRecord:
@@ -177,7 +164,7 @@ class Conversation:
         return self._empty.model_copy(update={"turns": self.turns})
 
     def started(self) -> Started:
-        """What there is to tell before the first question."""
+        """The event before the first question."""
         infos = tuple(picture.info() for picture in self.pictures)
         return Started(infos, self.vision.describe(), self.vision.follows_instructions)
 
@@ -214,35 +201,28 @@ class Conversation:
         KeyboardInterrupt, also one thrown into the generator, ends the answer and not the chat. Raises UsageError and
         BackendError; the question is then as if never asked.
         """
-        return self._turn(self._worded(text, task), attempt=0)
+        return self._turn(self._worded(text, task))
 
     def retry(self) -> Iterator[Event]:
-        """The last question again, with another seed; the earlier answer goes when there is a new one."""
-        if not self._spoken:
+        """The last question again, with another seed; a new answer replaces the earlier one."""
+        if not self._past:
             raise UsageError("there is no question yet that could be asked again")
-        last = self._spoken.pop()
-        waiting, self._waiting = self._waiting, list(last.pictures)
-        done = False
-
-        def look(event: Event) -> None:
-            nonlocal done
-            if isinstance(event, Answered):
-                done, self._waiting = True, waiting
-
+        last = self._past.pop()
+        count, waiting, self._waiting = len(self._past), self._waiting, list(last.pictures)
         try:
-            yield from passing(self._turn(last.question, attempt=last.attempt + 1), look)
+            yield from self._turn(last.question, last.attempt + 1, waiting)
         finally:
-            if not done:
-                self._spoken.append(last)
+            if len(self._past) == count:
+                self._past.append(last)
                 self._waiting = waiting
 
     def undo(self) -> ChatTurn | Picture | EncodedImage:
-        """Take back a picture that was added last, else the last turn; its pictures stay for the next question."""
+        """Remove the picture that was added last, else the last turn; its pictures stay for the next question."""
         if self._waiting and len(self.pictures) > self._first:
             return self._waiting.pop()
-        if not self._spoken:
+        if not self._past:
             raise UsageError("there is nothing to take back")
-        last = self._spoken.pop()
+        last = self._past.pop()
         self._waiting = [*last.pictures, *self._waiting]
         self._keep()
         return last.turn
@@ -263,10 +243,9 @@ class Conversation:
             prompt = f"{prompt} {forms.sentence(form)}"
         if chosen is not None and not follows:
             notices = (f"{printable(self.vision.name)} follows no instructions; it is asked a question instead.",)
-        return Question(prompt, task, self._room(chosen), chosen is None, notices)
+        return Question(prompt, task, self._max_new_tokens(chosen), chosen is None, notices)
 
-    def _room(self, task: ChatTask | None) -> int:
-        """How many new tokens an answer may have."""
+    def _max_new_tokens(self, task: ChatTask | None) -> int:
         follows, form = self.vision.follows_instructions, self.options.form
         own = (task.max_new_tokens if task is not None and follows else None) or 0
         if self.options.max_new_tokens is not None:
@@ -277,94 +256,95 @@ class Conversation:
             return max(own, self.tasks.forms.tokens(form))
         return self.tasks.forms.tokens(form)
 
-    def _turn(self, question: Question, attempt: int) -> Iterator[Event]:
-        number = len(self._spoken) + 1
+    def _turn(
+        self, question: Question, attempt: int = 0, waiting: Sequence[Picture | EncodedImage] = ()
+    ) -> Iterator[Event]:
+        """Ask and answer; `waiting` are the pictures for the question after this one."""
+        number = len(self._past) + 1
         options, notices = self._generation(question, number, attempt)
         yield Asked(number, question.prompt, question.task, question.typed and not attempt)
         for text in notices:
             yield Notice(text)
-        heard = _Heard(notices=list(notices))
+        growing = _Growing(notices=list(notices))
         began = time.perf_counter()
-        yield from self._listen(question.prompt, options, heard)
-        answer = "".join(heard.pieces).rstrip()
-        if heard.status == "stopped" and not answer:
+        yield from self._generate(question.prompt, options, growing)
+        answer = "".join(growing.pieces).rstrip()
+        if growing.status == "stopped" and not answer:
             yield Silenced()
             return
         if not answer.strip():
             raise BackendError(f"{printable(self.vision.name)} gave no answer; ask again, or in other words.")
-        pictures, self._waiting = tuple(self._waiting), []
+        pictures, self._waiting = tuple(self._waiting), list(waiting)
         turn = ChatTurn(
             question=question.prompt,
             answer=answer,
             pictures=tuple(picture.info() for picture in pictures),
             task=question.task,
-            status=heard.status,
-            truncated=heard.truncated,
+            status=growing.status,
+            truncated=growing.truncated,
             options=asdict(options),
-            notices=tuple(heard.notices),
+            notices=tuple(growing.notices),
             seconds=round(time.perf_counter() - began, 4),
         )
-        self._spoken.append(Spoken(question, turn, pictures, attempt))
+        self._past.append(PastTurn(question, turn, pictures, attempt))
         self._keep()
         yield Answered(number, turn)
 
     def _generation(self, question: Question, number: int, attempt: int) -> tuple[GenerationOptions, tuple[str, ...]]:
-        """How this answer is decoded, and what there is to tell about it."""
+        """Decoding options of this answer, and notices about them."""
         notices = question.notices
         temperature = self.options.temperature
         if temperature is None:
             temperature = TEMPERATURE if self.vision.follows_instructions else 0.0
         if attempt and not temperature:
             temperature = RETRY_TEMPERATURE
-            notices += (
-                f"without chance the answer would be the same; this one is drawn at temperature {temperature}.",
-            )
-        if not self._reads_later_pictures and self._spoken and self._waiting:
+            notices += (f"greedy decoding would repeat the answer; this one is sampled at temperature {temperature}.",)
+        if not self._reads_later_pictures and self._past and self._waiting:
             notices += (f"{printable(self.vision.name)} gets all pictures before the first question.",)
         seed = call_seed(self.seed, "chat", number, attempt)
         return GenerationOptions(question.tokens, temperature, self.options.top_p, seed), notices
 
-    def _listen(self, prompt: str, options: GenerationOptions, heard: _Heard) -> Iterator[Event]:
-        """Fill `heard`. Raises BackendError."""
-        told = len(heard.notices)
+    def _generate(self, prompt: str, options: GenerationOptions, growing: _Growing) -> Iterator[Event]:
+        """Fill `growing`. Raises BackendError."""
+        reported = len(growing.notices)
         try:
-            with _overhearing(heard.notices):
-                yield from self._look()
+            with _collect_warnings(growing.notices):
+                yield from self._encode()
                 yield Waiting("answering")
                 for piece in self.vision.pieces(self._question(prompt, options)):
                     if isinstance(piece, Reply):
-                        yield from self._end(piece, heard)
+                        yield from self._end(piece, growing)
                         continue
-                    for text in heard.notices[told:]:
+                    for text in growing.notices[reported:]:
                         yield Notice(text)
-                    told = len(heard.notices)
-                    clean = tidy(piece) if heard.pieces else tidy(piece).lstrip()
+                    reported = len(growing.notices)
+                    clean = tidy(piece) if growing.pieces else tidy(piece).lstrip()
                     if clean:
-                        heard.pieces.append(clean)
+                        growing.pieces.append(clean)
                         yield Piece(clean)
-                for text in heard.notices[told:]:
+                for text in growing.notices[reported:]:
                     yield Notice(text)
         except KeyboardInterrupt:
-            heard.status = "stopped"
+            growing.status = "stopped"
         except InquisightError:
             raise
         except Exception as error:
             raise BackendError(f"{printable(self.vision.name)} failed: {one_line(error)}.") from error
 
-    def _end(self, reply: Reply, heard: _Heard) -> Iterator[Event]:
-        """What the whole reply says that its pieces did not: that it was cut, or that they were reasoning."""
-        heard.truncated = reply.truncated
+    def _end(self, reply: Reply, growing: _Growing) -> Iterator[Event]:
+        """Report what only the whole reply shows: that it was cut, or that the pieces were reasoning."""
+        growing.truncated = reply.truncated
         if reply.truncated:
             logging.getLogger("inquisight").warning(
                 "the answer was cut at its limit of tokens; --max-new-tokens gives it more."
             )
         text = tidy(reply.text).strip()
-        if text != "".join(heard.pieces).strip():
-            heard.pieces[:] = [text]
+        if text != "".join(growing.pieces).strip():
+            growing.pieces[:] = [text]
             yield Rewritten(text)
 
-    def _look(self) -> Iterator[Event]:
-        """Encode what has not been looked at yet."""
+    def _encode(self) -> Iterator[Event]:
+        """Encode the new pictures."""
         new = {
             one.sha256: one
             for one in self.pictures
@@ -377,13 +357,13 @@ class Conversation:
 
     def _question(self, prompt: str, options: GenerationOptions) -> VisualQuestion:
         context = self._context
-        spoken = self._spoken if context == -1 else self._spoken[max(0, len(self._spoken) - context) :]
-        history = tuple((one.turn.question, one.turn.answer) for one in spoken)
+        past = self._past if context == -1 else self._past[max(0, len(self._past) - context) :]
+        history = tuple((one.turn.question, one.turn.answer) for one in past)
         if not self._reads_later_pictures:
-            return VisualQuestion(self.vision.together(self._seen(self.pictures)), prompt, history, options)
-        groups = [*(one.pictures for one in self._spoken), tuple(self._waiting)]
-        later = [(turn, image) for turn, group in enumerate(groups[1:], 1) for image in self._seen(group)]
-        first = self.vision.together(self._seen(groups[0]))
+            return VisualQuestion(self.vision.together(self._encoded(self.pictures)), prompt, history, options)
+        groups = [*(one.pictures for one in self._past), tuple(self._waiting)]
+        later = [(turn, image) for turn, group in enumerate(groups[1:], 1) for image in self._encoded(group)]
+        first = self.vision.together(self._encoded(groups[0]))
         return VisualQuestion(first, prompt, history, options, tuple(later))
 
     @property
@@ -396,7 +376,7 @@ class Conversation:
     def _reads_later_pictures(self) -> bool:
         return self.vision.interleaves and self._context == -1
 
-    def _seen(self, pictures: Sequence[Picture | EncodedImage]) -> list[EncodedImage]:
+    def _encoded(self, pictures: Sequence[Picture | EncodedImage]) -> list[EncodedImage]:
         return [self._images[picture.sha256] for picture in pictures]
 
     def _described(self) -> dict[str, object]:
@@ -413,7 +393,7 @@ class Conversation:
 
 
 def answer(events: Iterator[Event]) -> str:
-    """The answer at the end of `Conversation.ask` or `Conversation.retry`; Ctrl-C is raised again."""
+    """The answer at the end of the events of `ask` or `retry`. Raises KeyboardInterrupt if it was stopped."""
     for event in events:
         if isinstance(event, Answered) and event.turn.status == "complete":
             return event.turn.answer
@@ -421,12 +401,12 @@ def answer(events: Iterator[Event]) -> str:
 
 
 def check_count(vision: VisionBackend, count: int) -> None:
-    """Raise UsageError where the eye does not take so many pictures in one conversation."""
+    """Raise UsageError if the vision model does not take so many pictures in one conversation."""
     if count > vision.max_images:
         takes = "one picture" if vision.max_images == 1 else f"at most {vision.max_images} pictures"
         raise UsageError(
-            f"{printable(vision.name)} takes {takes} in a conversation; begin another one, or choose an eye that takes "
-            "more with --vision (see `inquisight plugins`)"
+            f"{printable(vision.name)} takes {takes} in a conversation; begin another one, or choose a vision model "
+            "that takes more with --vision (see `inquisight plugins`)"
         )
 
 
@@ -441,20 +421,20 @@ def _task_prompt(task: ChatTask, form: Form | None, text: str, follows: bool) ->
 
 
 @contextmanager
-def _overhearing(notices: list[str]) -> Iterator[None]:
-    """Append what a backend warns about by the `inquisight` logger in this thread (a full context, say)."""
+def _collect_warnings(notices: list[str]) -> Iterator[None]:
+    """Append the warnings that this thread logs as `inquisight`, such as a backend's about a full context."""
     here = threading.get_ident()
 
-    class Ear(logging.Handler):
+    class Collector(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if record.thread == here:
                 text = printable(record.getMessage(), limit=500)
                 if text not in notices:
                     notices.append(text)
 
-    ear, logger = Ear(logging.WARNING), logging.getLogger("inquisight")
-    logger.addHandler(ear)
+    collector, logger = Collector(logging.WARNING), logging.getLogger("inquisight")
+    logger.addHandler(collector)
     try:
         yield
     finally:
-        logger.removeHandler(ear)
+        logger.removeHandler(collector)

@@ -1,4 +1,4 @@
-"""What happens in a chat: small events, and text that is safe to show."""
+"""The events of a chat, and text that is safe to show."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The conversation begins with these pictures; `follows` tells whether the eye follows instructions."""
+    """The conversation begins with these pictures; `follows`: the vision model follows instructions."""
 
     pictures: tuple[PictureInfo, ...]
     vision: dict[str, str]
@@ -31,7 +31,7 @@ class PictureAdded:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Question `number` (from 1) goes to the eye as `prompt`; `typed` is False where nobody wrote these words."""
+    """The vision model gets question `number` (from 1) as `prompt`; `typed` is False for a task's or repeated one."""
 
     number: int
     prompt: str
@@ -41,7 +41,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The eye is about to be called: "looking" or "answering"."""
+    """The vision model is about to be called: "looking" or "answering"."""
 
     doing: str
 
@@ -78,14 +78,14 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Silenced:
-    """Stopped before its first word: the question is as if never asked."""
+    """Stopped before its first word; the question is dropped."""
 
 
 Event = Started | PictureAdded | Asked | Waiting | Piece | Rewritten | Notice | Answered | Silenced
 
 
 def passing(events: Iterator[T], look: Callable[[T], None]) -> Iterator[T]:
-    """`yield from events`, with a look at each: Ctrl-C that is thrown in goes on to `events`."""
+    """`yield from events`, calling `look` with each; a KeyboardInterrupt that is thrown in reaches `events`."""
     event = next(events, None)
     while event is not None:
         look(event)
@@ -98,7 +98,7 @@ def passing(events: Iterator[T], look: Callable[[T], None]) -> Iterator[T]:
 
 
 def drive(events: Iterator[T], show: Callable[[T], None]) -> T | None:
-    """Show each event and give back the last one; Ctrl-C while one is shown goes to `events`, as at any other time."""
+    """Show each event and return the last one; Ctrl-C while one is shown reaches `events`, as at any other time."""
     last = None
     event = next(events, None)
     while event is not None:
@@ -112,7 +112,7 @@ def drive(events: Iterator[T], show: Callable[[T], None]) -> T | None:
 
 
 def _thrown(events: Iterator[T]) -> T | None:
-    """The next event after a KeyboardInterrupt inside of `events`; raised here where it is not caught there."""
+    """The next event after a KeyboardInterrupt inside `events`; raised here if it is not caught there."""
     throw: Callable[[BaseException], T] | None = getattr(events, "throw", None)
     if throw is None:
         raise KeyboardInterrupt
@@ -123,7 +123,7 @@ def _thrown(events: Iterator[T]) -> T | None:
 
 
 def tidy(text: str) -> str:
-    """Text that is safe to show and to store: lines and blanks stay, what steers a terminal or hides goes."""
+    """Text that is safe to show and to store: keeps lines and blanks, drops terminal controls and hidden characters."""
     kept = []
     for character in text:
         if character == "\n":

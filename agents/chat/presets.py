@@ -29,7 +29,7 @@ class _Closed(BaseModel):
 
 
 class Forms(_Closed):
-    """What `--short` and `--long` add to a question, and how much room they give the answer."""
+    """What `--short` and `--long` add to a question, and the most tokens of the answer."""
 
     short: Words
     long: Words
@@ -103,7 +103,7 @@ _KNOWN: Final = {"": ("forms", "task"), "forms": tuple(Forms.model_fields), "tas
 
 
 def _explained(error: ValidationError) -> str:
-    """The first thing that is wrong, with where it stands and what was meant."""
+    """The first error: its place, and what was probably meant."""
     first = error.errors(include_url=False)[0]
     place = [str(part) for part in first["loc"] if part != "[key]"]
     where = f"'{printable('.'.join(place), limit=80)}'"

@@ -1,4 +1,4 @@
-"""The loop over the turns of a chat: what a person types becomes questions and commands, what comes of it events.
+"""The loop over the turns of a chat: lines become questions and commands, and these become events.
 
     for event in converse(chat, lines, outside):
         show(event)
@@ -37,7 +37,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
 
 
 class Outside(Protocol):
-    """What a chat needs of the world. Every method raises InquisightError."""
+    """Files that a chat reads and writes. Every method raises InquisightError."""
 
     def open(self, path: str) -> Picture: ...
 
@@ -58,7 +58,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Undone:
-    """A turn, or a picture that had no question yet, was taken back."""
+    """A turn, or a picture without a question, was removed."""
 
     what: ChatTurn | Picture | EncodedImage
 
@@ -73,7 +73,7 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """Rows of (name, words) that the person asked for."""
+    """Rows of (name, text) that the person requested."""
 
     title: str
     rows: tuple[tuple[str, str], ...]
@@ -81,7 +81,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The last event. `id` is None where nothing was said or kept; `save_error` says why if that was not wanted."""
+    """The last event. `id` is None if nothing was said or saved; `save_error` says why saving failed."""
 
     record: ChatRecord
     id: str | None = None
@@ -114,7 +114,7 @@ Said = Ask | Do
 
 
 def parse(line: str) -> Said | None:
-    """A line as it was typed; None where it is empty. "//" begins a question with one "/". Raises UsageError."""
+    """Parse a typed line; None if it is empty. "//" begins a question with one "/". Raises UsageError."""
     line = line.strip()
     if not line:
         return None
@@ -139,7 +139,7 @@ class _Loop:
     outside: Outside
     goes_on: bool = True  # more may be said, so another try can be offered
     ended: bool = False
-    told_of_saving: bool = False
+    save_error_reported: bool = False
 
     def serve(self, said: Said) -> Iterator[LoopEvent]:
         match said:
@@ -178,22 +178,24 @@ class _Loop:
         return Written("conversation", self.outside.save(_unquoted(words), self.chat.record))
 
     def _after(self, events: Iterator[Event]) -> Iterator[LoopEvent]:
-        """The events of a turn, and what is done with its answer."""
-        answered: list[Answered] = []
-        yield from passing(events, lambda event: answered.append(event) if isinstance(event, Answered) else None)
-        for event in answered:
-            if event.turn.task and self.chat.tasks.get(event.turn.task).writes == "html":
-                yield from self._page(event.turn)
-        if answered and self.chat.save_error is not None and not self.told_of_saving:
-            self.told_of_saving = True
-            yield Notice(f"this conversation is not kept: {self.chat.save_error}")
+        """The events of a turn, and the web page in its answer."""
+        before = self.chat.turns[-1:]
+        yield from events
+        after = self.chat.turns[-1:]
+        if not after or (before and after[0] is before[0]):
+            return
+        if after[0].task and self.chat.tasks.get(after[0].task).writes == "html":
+            yield from self._page(after[0])
+        if self.chat.save_error is not None and not self.save_error_reported:
+            self.save_error_reported = True
+            yield Notice(f"this conversation is not saved: {self.chat.save_error}")
 
     def _page(self, turn: ChatTurn) -> Iterator[LoopEvent]:
         page = find_page(turn.answer)
         if page is None:
             raise UsageError(
                 "the answer holds no HTML, so no web page is written; "
-                f"{'/retry or ' if self.goes_on else ''}another eye may do better."
+                f"{'/retry or ' if self.goes_on else ''}another vision model may do better."
             )
         if not page.whole:
             yield Notice("the page is not whole: it breaks off, or is a part of one; --max-new-tokens gives more room.")
@@ -203,10 +205,9 @@ class _Loop:
 def converse(
     chat: Conversation, lines: Iterable[str | Said], outside: Outside, *, goes_on: bool = True
 ) -> Iterator[LoopEvent]:
-    """Serve `lines` one after the other; what fails is told and the next one comes. The last event is Ended.
+    """Serve `lines` one after the other; an error is reported, and the next line follows. The last event is Ended.
 
-    KeyboardInterrupt, also one thrown into the generator, ends the answer that is being given; where not `goes_on`,
-    the chat, too.
+    KeyboardInterrupt, also one thrown into the generator, ends the current answer; without `goes_on` also the chat.
     """
     loop = _Loop(chat, outside, goes_on)
     stopped = False

@@ -1,12 +1,11 @@
-"""Calls of the questioner: how many at once, and how many in a second."""
+"""Limit the questioner's calls: how many at once, and how many per second."""
 
 from __future__ import annotations
 
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from agents.llm.usage import Meter, count_calls
@@ -22,10 +21,9 @@ if TYPE_CHECKING:
 def metered(
     model: BaseChatModel, meter: Meter, *, rate: float | None = None, pace: Pace | None = None
 ) -> BaseChatModel:
-    """The model, counted by `meter` and held to `rate` calls per second, repeated ones included.
+    """Count the model's calls with `meter` and limit them to `rate` per second, retries included.
 
-    `pace`: one that is shared with others, in place of a rate. A call whose halt is set while it waits raises
-    CalledOff.
+    `pace`: one shared with others, in place of a rate. A call whose halt is set while it waits raises CalledOff.
     """
     from langchain_core.rate_limiters import BaseRateLimiter
 
@@ -49,73 +47,68 @@ def metered(
     return model
 
 
-Heard = Callable[[Any, "Reply | BaseException", float], None]
-
-
 class Callers:
-    """Threads that make calls; `tell(who, reply or error, seconds)` is called from one of them for each.
+    """Threads that make calls; each result goes to `report(key, reply or error, seconds)` in its thread.
 
-    Once `halt` is set no call begins, nor any further try of one; those that wait are told CalledOff. An error that
-    any other call would meet sets it.
+    Once `halt` is set, no call and no retry begins; waiting calls get CalledOff. An error that any other call would
+    meet sets it.
     """
 
-    def __init__(self, tell: Heard, count: int, halt: Halt | None = None) -> None:
-        self._tell = tell
+    def __init__(
+        self, report: Callable[[Any, Reply | BaseException, float], None], count: int, halt: Halt | None = None
+    ) -> None:
+        self._report = report
         self._halt = halt or Halt()
         self._closed = Halt(self._halt)
         self._lock = threading.Lock()
-        self._at_work = 0
+        self._active = 0
         self._waiting: queue.SimpleQueue[tuple[Any, Callable[[], Reply]] | None] = queue.SimpleQueue()
-        # Daemons: who interrupts the program must not wait for a server.
+        # Daemons: an interrupted program must not wait for a server.
         self._threads = [
             threading.Thread(target=self._work, daemon=True, name=f"questioner-{number}") for number in range(count)
         ]
         for thread in self._threads:
             thread.start()
 
-    def put(self, who: Any, call: Callable[[], Reply]) -> None:
+    def put(self, key: Any, call: Callable[[], Reply]) -> None:
         """Make this call when its turn comes."""
-        self._waiting.put((who, call))
+        self._waiting.put((key, call))
 
     @property
     def at_work(self) -> int:
-        """Calls that have begun and were not told yet."""
+        """Calls that have begun and were not reported yet."""
         with self._lock:
-            return self._at_work
+            return self._active
 
     def close(self) -> None:
-        """No more calls; those that wait do not begin, and those under way are not waited for."""
+        """Begin no more calls; those under way are not waited for."""
         self._closed.set()
         for _ in self._threads:
             self._waiting.put(None)
 
     def _work(self) -> None:
-        while (taken := self._waiting.get()) is not None:
-            who, call = taken
+        while (item := self._waiting.get()) is not None:
+            key, call = item
             start = time.perf_counter()
-            said: Reply | BaseException
-            with self._counted(), halting(self._closed):
-                try:
-                    if self._closed.is_set():
-                        raise CalledOff
-                    said = call()
-                except BaseException as error:  # noqa: BLE001 - handed to whoever waits for it
-                    said = error
-                    if ends_all(error):
-                        self._halt.set(error)  # before another thread takes the next one
-                self._tell(who, said, time.perf_counter() - start)
-
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
-        with self._lock:
-            self._at_work += 1
-        try:
-            yield
-        finally:
+            result: Reply | BaseException
             with self._lock:
-                self._at_work -= 1
+                self._active += 1
+            try:
+                with halting(self._closed):
+                    try:
+                        if self._closed.is_set():
+                            raise CalledOff
+                        result = call()
+                    except BaseException as error:  # noqa: BLE001 - handed to whoever waits for it
+                        result = error
+                        if ends_all(error):
+                            self._halt.set(error)  # before another thread begins the next one
+                    self._report(key, result, time.perf_counter() - start)
+            finally:
+                with self._lock:
+                    self._active -= 1
 
 
 def ends_all(error: BaseException) -> bool:
-    """Whether an error of a call means that no other call need begin."""
+    """Whether an error of one call means that no other call should begin."""
     return not isinstance(error, CalledOff) and (not isinstance(error, Exception) or for_all(error))

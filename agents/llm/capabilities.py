@@ -1,4 +1,4 @@
-"""What the models that can be chosen are able to do, in words, before any of them is loaded."""
+"""Describe the models that can be chosen, before any of them is loaded."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A model as it is offered: what is typed, a line about it, and what it can do."""
+    """A model to choose: its name as typed, a line about it, and its abilities."""
 
     spec: str
     about: str
     abilities: tuple[str, ...]
     missing: str = ""
-    """Why it cannot work as offered, one line with the way out; "" where it can."""
+    """Why it cannot work, one line with the way out; "" if it can."""
 
     @property
     def ready(self) -> bool:
-        """Whether nothing is missing, as far as is known without loading it."""
+        """Whether nothing is missing, as far as is known before loading."""
         return not self.missing
 
 
-def eye_abilities(capabilities: Mapping[str, Any]) -> tuple[str, ...]:
-    """What an eye says of itself, in words; nothing for what it does not say."""
+def vision_abilities(capabilities: Mapping[str, Any]) -> tuple[str, ...]:
+    """The declared capabilities of a vision model, in words."""
     words = []
     if "follows_instructions" in capabilities:
         words.append("holds a conversation" if capabilities["follows_instructions"] else "answers short questions")
@@ -48,17 +48,17 @@ def eye_abilities(capabilities: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(words)
 
 
-def eye_choice(entry: Entry, spec: str | None = None) -> Choice:
-    """The eye `entry`, perhaps with an argument behind its name."""
+def vision_choice(entry: Entry, spec: str | None = None) -> Choice:
+    """The vision model `entry`, perhaps with an argument behind its name."""
     name = spec or entry.name
-    return Choice(name, entry.description, eye_abilities(entry.capabilities), why_not("vision backend", name))
+    return Choice(name, entry.description, vision_abilities(entry.capabilities), why_not("vision backend", name))
 
 
 def questioner_choice(spec: str, entry: Entry | None, settings: Settings) -> Choice:
     """A registered questioner, or "provider:model" for a language model."""
     missing = why_not("questioner", spec, settings)
     if entry is not None:
-        capabilities = ("plays by rules, no language model",) if entry.name == "scripted" else ()
+        capabilities = ("a rule-based baseline, no language model",) if entry.name == "scripted" else ()
         return Choice(spec, entry.description, capabilities, missing)
     provider, _, model = spec.partition(":")
     about = f"{model or 'a language model'}, by {provider}"
@@ -66,7 +66,7 @@ def questioner_choice(spec: str, entry: Entry | None, settings: Settings) -> Cho
 
 
 def why_not(kind: Kind, spec: str, settings: Settings | None = None) -> str:
-    """Why a model cannot work as it is named, one line; "" where nothing is known to be missing. Loads nothing."""
+    """Why a model cannot work, one line; "" if nothing is known to be missing. Loads nothing."""
     from agents.llm.questioners import check_questioner
 
     try:

@@ -1,4 +1,4 @@
-"""Calls of a language model: how many, how many tokens they took, and what that costs."""
+"""Count a language model's calls and tokens."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Meter:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: Counter[str] = Counter()
-        self.workers: set[str] = set()  # elsewhere, whose counts are among these; empty where this process does it all
+        self.workers: set[str] = set()  # elsewhere, whose counts are included
 
     def add(self, *, failed: bool = False, read: int = 0, written: int = 0, guessed: bool = False) -> None:
         """One call."""
@@ -34,26 +34,26 @@ class Meter:
             return TokenUsage(**self._counts)
 
     def more(self, counts: TokenUsage, worker: str) -> None:
-        """What the meter of a worker has counted."""
+        """Add the counts of a worker's meter."""
         with self._lock:
             self.workers.add(worker)
             self._counts.update(counts.model_dump())
 
     def take(self) -> TokenUsage:
-        """The counts, and begin at nothing again."""
+        """Return the counts and reset them."""
         with self._lock:
             counts, self._counts = self._counts, Counter()
             return TokenUsage(**counts)
 
 
 def count_calls(model: BaseChatModel, meter: Meter) -> None:
-    """Have `meter` count each call of the model from now on, whoever makes it."""
+    """Count each further call of the model with `meter`, whoever makes it."""
     kept = list(model.callbacks) if isinstance(model.callbacks, list) else []
     model.callbacks = [*kept, counting(meter)]
 
 
 def counting(meter: Meter) -> BaseCallbackHandler:
-    """A LangChain callback that counts each call by `meter`, those that failed or were repeated too."""
+    """A LangChain callback that counts each call with `meter`, failed and repeated ones too."""
     from langchain_core.callbacks import BaseCallbackHandler
 
     class Counting(BaseCallbackHandler):
@@ -61,7 +61,7 @@ def counting(meter: Meter) -> BaseCallbackHandler:
             self.lengths: dict[Any, int] = {}
 
         def on_chat_model_start(self, serialized: Any, messages: Any, *, run_id: Any, **kwargs: Any) -> None:
-            self.lengths[run_id] = sum(len(str(message.content)) for talk in messages for message in talk)
+            self.lengths[run_id] = sum(len(str(message.content)) for batch in messages for message in batch)
 
         def on_llm_end(self, response: Any, *, run_id: Any, **kwargs: Any) -> None:
             length = self.lengths.pop(run_id, 0)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal, cast
 
 from core.errors import UsageError, printable
-from core.records import Caption, Chat
+from core.records import Caption, Chat, PictureInfo
 
 Kind = Literal["jsonl", "csv", "parquet"]
 KINDS: Final[dict[Kind, str]] = {"jsonl": "JSON Lines", "csv": "CSV", "parquet": "Parquet"}
@@ -27,12 +28,13 @@ COLUMNS: Final = (
     "id", "kind", "status", "created", "pictures", "text", "plain", "opening", "summary", "vision", "questioner",
     "seed", "turns", "error", "dialogue",
 )  # fmt: skip
+SAID: Final = ("question", "answer", "asked_by", "certainty", "task")
 _ROWS: Final = 1000  # of a Parquet file that are written at a time
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def kind_of(path: Path) -> Kind:
-    """What a file of this name holds. Raises UsageError."""
+    """The format of a file by its name. Raises UsageError."""
     for kind in KINDS:
         if path.suffix.lower() == f".{kind}":
             return kind
@@ -42,59 +44,29 @@ def kind_of(path: Path) -> Kind:
 
 def row(record: Caption | Chat) -> dict[str, Any]:
     """The columns of a record; plain values only."""
-    return _interview_row(record) if isinstance(record, Caption) else _chat_row(record)
+    error: str | None = None
+    pictures: Sequence[PictureInfo]
+    said: list[tuple[str, str, str, str, str | None]]
+    if isinstance(record, Caption):
+        kind, status, pictures, questioner = "interview", record.status, (record.picture,), record.questioner
+        texts = (record.text, record.plain, record.opening, record.summary)
+        said = [(one.question, one.answer, one.asked_by, one.certainty, None) for one in record.dialogue.turns]
+        error = record.error
+    else:
+        kind, status = record.kind, record.turns[-1].status if record.turns else "complete"
+        pictures, questioner, texts = record.pictures, record.assistant, (record.text, "", "", "")
+        said = [(one.question, one.answer, "person", "sure", one.task) for one in record.turns]
+    dialogue = [dict(zip(SAID, one, strict=True)) for one in said]
+    values = (
+        record.id, kind, status, record.created, [picture.model_dump() for picture in pictures], *texts,
+        record.vision.get("name", ""), questioner.get("name", ""), record.seed, len(dialogue), error, dialogue,
+    )  # fmt: skip
+    return dict(zip(COLUMNS, values, strict=True))
 
 
 def write(records: Iterable[Caption | Chat], file: BinaryIO, kind: Kind) -> int:
-    """Write all of them; gives back how many. Raises UsageError where Parquet cannot be written here."""
+    """Write all records and return their number. Raises UsageError if Parquet cannot be written here."""
     return {"jsonl": _json_lines, "csv": _csv, "parquet": _parquet}[kind](records, file)
-
-
-def _interview_row(caption: Caption) -> dict[str, Any]:
-    dialogue = [
-        _said(turn.question, turn.answer, turn.asked_by, turn.certainty, None) for turn in caption.dialogue.turns
-    ]
-    return {
-        "id": caption.id,
-        "kind": "interview",
-        "status": caption.status,
-        "created": caption.created,
-        "pictures": [caption.picture.model_dump()],
-        "text": caption.text,
-        "plain": caption.plain,
-        "opening": caption.opening,
-        "summary": caption.summary,
-        "vision": caption.vision.get("name", ""),
-        "questioner": caption.questioner.get("name", ""),
-        "seed": caption.seed,
-        "turns": len(dialogue),
-        "error": caption.error,
-        "dialogue": dialogue,
-    }
-
-
-def _chat_row(chat: Chat) -> dict[str, Any]:
-    return {
-        "id": chat.id,
-        "kind": chat.kind,
-        "status": chat.turns[-1].status if chat.turns else "complete",
-        "created": chat.created,
-        "pictures": [picture.model_dump() for picture in chat.pictures],
-        "text": chat.text,
-        "plain": "",
-        "opening": "",
-        "summary": "",
-        "vision": chat.vision.get("name", ""),
-        "questioner": chat.assistant.get("name", ""),
-        "seed": chat.seed,
-        "turns": len(chat.turns),
-        "error": None,
-        "dialogue": [_said(turn.question, turn.answer, "person", "sure", turn.task) for turn in chat.turns],
-    }
-
-
-def _said(question: str, answer: str, asked_by: str, certainty: str, task: str | None) -> dict[str, str | None]:
-    return {"question": question, "answer": answer, "asked_by": asked_by, "certainty": certainty, "task": task}
 
 
 def _json_lines(records: Iterable[Caption | Chat], file: BinaryIO) -> int:
@@ -136,7 +108,7 @@ def _parquet(records: Iterable[Caption | Chat], file: BinaryIO) -> int:
     except ImportError:
         raise UsageError("Parquet needs pyarrow: pip install 'inquisight[batch]'") from None
     text = pyarrow.string()
-    said = pyarrow.struct([(name, text) for name in ("question", "answer", "asked_by", "certainty", "task")])
+    said = pyarrow.struct([(name, text) for name in SAID])
     picture = pyarrow.struct(
         [("sha256", text), ("source", text), ("width", pyarrow.int32()), ("height", pyarrow.int32()), ("note", text)]
     )
@@ -150,21 +122,11 @@ def _parquet(records: Iterable[Caption | Chat], file: BinaryIO) -> int:
     schema = pyarrow.schema([(name, kinds.get(name, text)) for name in COLUMNS])
     count = 0
     with pyarrow.parquet.ParquetWriter(file, schema) as table:
-        for some in _groups(records):
+        rows = iter(records)
+        while some := list(itertools.islice(rows, _ROWS)):
             table.write_table(pyarrow.Table.from_pylist([row(record) for record in some], schema))
             count += len(some)
     return count
-
-
-def _groups(records: Iterable[Caption | Chat]) -> Iterator[list[Caption | Chat]]:
-    some: list[Caption | Chat] = []
-    for record in records:
-        some.append(record)
-        if len(some) == _ROWS:
-            yield some
-            some = []
-    if some:
-        yield some
 
 
 def exported(records: Iterable[Caption | Chat], kind: Kind) -> bytes:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from agents.llm.capabilities import eye_abilities
+from agents.llm.capabilities import vision_abilities
 from core.hardware import Machine, ModelFiles, find_weights, fits, this_machine
 from core.registry import get_registry
 from core.settings import get_settings
@@ -83,7 +83,7 @@ def _draw_entries(title: str, entries: dict[str, Entry], machine: Machine, kind:
             st.markdown(f"**{plain(entry.name)}** from the package {plain(entry.distribution)}")
             if entry.description:
                 st.write(plain(sentence(entry.description)))
-            if abilities := eye_abilities(entry.capabilities):
+            if abilities := vision_abilities(entry.capabilities):
                 st.caption("Capabilities: " + plain(", ".join(abilities)))
             if kind is not None:
                 _draw_state(kind, entry.name)

@@ -117,7 +117,7 @@ class ChatPageState:
     @property
     def fresh(self) -> bool:
         """Whether the chosen conversation has no question yet."""
-        return not self.chat.tree.view.path and not self.chat.tree.busy
+        return not self.chat.tree.view.path and not self.chat.tree.pending
 
     @property
     def changes_model(self) -> bool:

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 import streamlit as st
 
-from agents.llm.capabilities import Choice, eye_choice, questioner_choice, why_not
+from agents.llm.capabilities import Choice, questioner_choice, vision_choice, why_not
 from core.errors import UsageError, printable
 from core.registry import get_registry
 from core.settings import get_settings
@@ -42,7 +42,7 @@ def choice_of(kind: Kind, spec: str) -> Choice:
     if kind == "questioner":
         return questioner_choice(spec, registry.questioners.get(name), get_settings())
     entry = registry.vision_backends.get(name)
-    return eye_choice(entry, spec) if entry is not None else Choice(spec, "", (), why_not("vision backend", spec))
+    return vision_choice(entry, spec) if entry is not None else Choice(spec, "", (), why_not("vision backend", spec))
 
 
 def may_type(kind: Kind) -> bool:

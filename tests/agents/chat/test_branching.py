@@ -95,7 +95,7 @@ def test_stopping_keeps_what_was_said() -> None:
 
     talk.run(lambda: eye, halted)
     [node] = talk.view.path
-    assert node.turn.status == "stopped" and node.turn.answer == seen[-1].rstrip() and not talk.busy
+    assert node.turn.status == "stopped" and node.turn.answer == seen[-1].rstrip() and not talk.pending
 
 
 def test_stopped_before_the_first_word_is_as_if_never_asked() -> None:
@@ -104,7 +104,7 @@ def test_stopped_before_the_first_word_is_as_if_never_asked() -> None:
     talk.ask("two")
     with pytest.raises(KeyboardInterrupt):
         talk.run(lambda: eye, lambda: True)
-    assert questions(talk) == ["one"] and talk.view.unanswered == "two" and not talk.busy
+    assert questions(talk) == ["one"] and talk.view.unanswered == "two" and not talk.pending
 
 
 def test_a_failure_leaves_the_conversation_as_it_was() -> None:
@@ -126,7 +126,7 @@ def test_while_an_answer_is_given_nothing_else_is_wished() -> None:
         with pytest.raises(UsageError, match="wait for it"):
             wish()
     talk.forget()
-    assert not talk.busy and talk.view.growing is None
+    assert not talk.pending and talk.view.growing is None
     talk.choose(1)
 
 

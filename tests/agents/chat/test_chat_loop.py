@@ -166,7 +166,7 @@ def test_a_store_that_fails_is_told_once() -> None:
     chat = Conversation(Parrot(), [picture("red")], ChatOptions(temperature=0), save=save)
     events = list(converse(chat, ["One?", "Two?"], World()))
     told = [event.text for event in collect(iter(events), Notice)]
-    assert told == ["this conversation is not kept: the disk is full."]
+    assert told == ["this conversation is not saved: the disk is full."]
     assert events[-1].id is None and "full" in str(events[-1].save_error)
 
 

@@ -67,7 +67,7 @@ def test_a_web_page_is_written_where_it_is_wanted_and_never_over_another(talk: T
 def test_an_answer_without_a_page_is_said_and_counted(talk: Talk) -> None:
     done = talk.run("chat", "red.png", "--task", "webpage", "--vision", "starer")
     assert done.returncode == 2 and "holds no HTML" in done.stderr
-    assert "/retry" not in done.stderr and "another eye may do better" in done.stderr
+    assert "/retry" not in done.stderr and "another vision model may do better" in done.stderr
     assert not list(talk.folder.glob("*starer*"))
 
 

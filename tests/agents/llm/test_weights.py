@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from agents.llm.capabilities import eye_abilities, questioner_choice
+from agents.llm.capabilities import questioner_choice, vision_abilities
 from core.hardware import Gpu, Machine, ModelFiles, find_weights, fits, this_machine
 from core.registry import get_registry
 from core.settings import Settings
@@ -89,13 +89,13 @@ def test_this_machine_has_something() -> None:
 
 
 def test_abilities_are_words() -> None:
-    assert eye_abilities({"follows_instructions": True, "streams": True, "max_images": 4, "languages": ("en",)}) == (
+    assert vision_abilities({"follows_instructions": True, "streams": True, "max_images": 4, "languages": ("en",)}) == (
         "holds a conversation",
         "answers word by word",
         "up to 4 pictures at once",
         "speaks en",
     )
-    assert eye_abilities({}) == ()
+    assert vision_abilities({}) == ()
 
 
 def test_a_provider_without_its_key_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

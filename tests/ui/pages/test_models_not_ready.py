@@ -82,7 +82,7 @@ def test_what_is_missing_is_refused_behind_the_page_too(png: Png) -> None:
     chat.settings.vision = "transformers"
     with pytest.raises(UsageError, match="transformers"):
         chat.ask("What is it?")
-    assert me.jobs.all() == [] and not chat.chat.tree.busy
+    assert me.jobs.all() == [] and not chat.chat.tree.pending
 
 
 def test_all_that_can_be_selected_can_be_compared(png: Png) -> None:
