@@ -29,7 +29,7 @@ from training.features.encode import features_events, write_features
 from training.features.store import FeatureStore, FeatureWriter, Manifest, create_store
 from training.features.vision import FrozenVision, vision_fingerprint
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SMALL = Manifest("0" * 16, 2, 3, "float32")
 
 
@@ -197,7 +197,7 @@ def _write_share(directory: Path, rank: int, world: int, last: int, said: Connec
 def processes() -> Iterator[Any]:
     """Starts processes from a clean one that has torch imported already."""
     context = mp.get_context("forkserver")
-    context.set_forkserver_preload(["training.features.store", "tests.training.test_features_cache"])
+    context.set_forkserver_preload(["training.features.store", "tests.training.features.test_features_cache"])
     return context
 
 

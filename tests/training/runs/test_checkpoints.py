@@ -31,7 +31,7 @@ from training.checkpoints import (
     truncate,
 )
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def store(run: Path, step: int) -> Path:

@@ -13,7 +13,7 @@ import pytest
 from tests.training.tiny_run import log, losses, make_world, recipe
 from training.run import train
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def launch(processes: int, *arguments: str) -> subprocess.CompletedProcess[str]:

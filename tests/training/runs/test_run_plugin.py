@@ -12,7 +12,7 @@ import typer
 
 from core.registry import Registry
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 POINT = EntryPoint("two_stage", "training.plugin", "inquisight")
 
 

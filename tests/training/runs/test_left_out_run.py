@@ -14,7 +14,7 @@ from tests.training.tiny_run import make_world, recipe
 from training.features.encode import write_features
 from training.run import train
 
-HEIC = Path(__file__).parents[1] / "fixtures" / "cases" / "pictures" / "f.heic"
+HEIC = Path(__file__).parents[2] / "fixtures" / "cases" / "pictures" / "f.heic"
 
 
 def test_a_run_says_it_before_the_first_step_and_keeps_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
