@@ -34,13 +34,13 @@ from core.files.journal import Record, SharedJournal, write_json, write_lines
 from core.images.picture import open_picture
 from plugins.pocket.backend import FILES, PocketBackend, nameless
 from plugins.pocket.engine import sentences
-from plugins.pocket.modeling import CELLS, EYE_DIM, FACTS, HINT_TOKENS
+from plugins.pocket.modeling import CELL_DIM, CELLS, FACTS, HINT_TOKENS
 from plugins.pocket.training import trainer_tokenizer
 from training.features.store import FeatureStore, FeatureWriter, Manifest, create_store
 from training.features.vision import vision_fingerprint
 from training.pocket.features import truth
 from training.pocket.foundation import known_names
-from training.pocket.language import SceneTalk
+from training.pocket.scene_questions import SceneQuestions
 from training.pocket.scenes import Composer
 
 CHUNK: Final = 32
@@ -119,7 +119,9 @@ def write_captions(rows: list[Record], folder: Path) -> None:
     if (folder / "captions.jsonl").exists():
         return
     names = known_names()
-    lines = [{"picture": f"image/{row['file']}", "caption": SceneTalk(row["truth"], names).caption()} for row in rows]
+    lines = [
+        {"picture": f"image/{row['file']}", "caption": SceneQuestions(row["truth"], names).caption()} for row in rows
+    ]
     write_lines(folder / "captions.jsonl", lines)
 
 
@@ -131,7 +133,7 @@ def write_descriptions(rows: list[Record], folder: Path) -> None:
 
 def described(facts: dict[str, Any]) -> str:
     """What is true of a scene, in pocket's words."""
-    return sentences(SceneTalk(facts, known_names()).description(random.Random(0)))
+    return sentences(SceneQuestions(facts, known_names()).description(random.Random(0)))
 
 
 # --- features --------------------------------------------------------------------------------------------------------
@@ -141,7 +143,7 @@ def described(facts: dict[str, Any]) -> str:
 class Cached:
     """What `training.pocket.foundation` kept of the pictures that pocket was trained on; the row is the seed."""
 
-    eye: np.ndarray  # (N, 81, EYE_DIM) float16, on disk
+    eye: np.ndarray  # (N, 81, CELL_DIM) float16, on disk
     facts: np.ndarray  # (N, FACTS)
     truths: list[str]
 
@@ -172,7 +174,7 @@ class Reader:
 
     @torch.inference_mode()
     def seen(self, files: list[Path]) -> tuple[Tensor, Tensor]:
-        """What the eye says of the pictures in these files: (B, 81, EYE_DIM), and its facts (B, FACTS)."""
+        """What the eye says of the pictures in these files: (B, 81, CELL_DIM), and its facts (B, FACTS)."""
         seen = self.model.vision_model(self.vision.pixels([open_picture(file) for file in files]))
         return seen.cells.cpu(), seen.facts.cpu()
 
@@ -208,7 +210,7 @@ def keep_features(
             places = [cached.row(row) if cached else None for _, row in chunk]
             known = [i for i, place in enumerate(places) if place is not None]
             unknown = [i for i, place in enumerate(places) if place is None]
-            eye, facts = torch.empty(len(chunk), CELLS, EYE_DIM), torch.empty(len(chunk), FACTS, dtype=torch.long)
+            eye, facts = torch.empty(len(chunk), CELLS, CELL_DIM), torch.empty(len(chunk), FACTS, dtype=torch.long)
             if cached and known:
                 rows = [place for place in places if place is not None]
                 eye[known] = torch.from_numpy(cached.eye[rows]).float()

@@ -29,7 +29,7 @@ MODEL = Path(__file__).with_name("model")
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 BATCH = 32  # pictures or questions at a time: memory stays flat however many are asked
 Hints = Literal["all", "colours"]
-NAMELESS: Final = (0, *range(6, 12))  # those of the eye's facts that name nothing, see `Eye.facts`
+NAMELESS: Final = (0, *range(6, 12))  # those of the eye's facts that name nothing, see `PocketVision.facts`
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +159,7 @@ class PocketBackend(VisionBackend):
             group = pictures[start : start + BATCH]
             encoded += [
                 EncodedImage(picture.sha256, self.revision, looked)
-                for picture, looked in zip(group, self._look(self.pixels(group)), strict=True)
+                for picture, looked in zip(group, self._encode(self.pixels(group)), strict=True)
             ]
         return encoded
 
@@ -178,7 +178,7 @@ class PocketBackend(VisionBackend):
         ]
         return normalise(torch.from_numpy(np.stack(arrays)).to(self.device))
 
-    def _look(self, pixel_values: Any) -> list[EncodedCells]:
+    def _encode(self, pixel_values: Any) -> list[EncodedCells]:
         import torch
 
         from plugins.pocket.lookup import EncodedCells

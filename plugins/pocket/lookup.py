@@ -22,7 +22,7 @@ class EncodedCells:
 
     tokens: Tensor  # (56, hidden), what the language model is shown
     facts: Tensor  # (FACTS,) long
-    votes: Tensor | None  # (K, 3), see `Eye.votes`; None where nothing may bypass the projection
+    votes: Tensor | None  # (K, 3), see `PocketVision.votes`; None where nothing may bypass the projection
 
 
 class Lookup:
@@ -40,10 +40,10 @@ class Lookup:
         """Numbers (1..K) of the things that a text names, in its order, each once."""
         return list(dict.fromkeys(self.numbers[name] for name in self.named.findall(text.lower())))
 
-    def tokens(self, looked: EncodedCells, question: VisualQuestion) -> Tensor:
+    def tokens(self, encoded: EncodedCells, question: VisualQuestion) -> Tensor:
         """What the language model is shown for this question; things named earlier in the talk count as well."""
-        if looked.votes is None or question.question is None:
-            return looked.tokens
+        if encoded.votes is None or question.question is None:
+            return encoded.tokens
         talk = " ".join([question.question, *(asked for asked, _ in reversed(question.history))])
-        facts = self.model.asked_for(looked.facts, looked.votes, self.names(talk))
-        return looked.tokens if facts is None else self.model.with_hints(looked.tokens, facts)
+        facts = self.model.asked_for(encoded.facts, encoded.votes, self.names(talk))
+        return encoded.tokens if facts is None else self.model.with_hints(encoded.tokens, facts)

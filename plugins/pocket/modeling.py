@@ -32,8 +32,8 @@ CELLS = GRID * GRID
 CLASS_DIM = 128
 POSITION_DIM = 40
 COLOUR_DIM = 12  # mean RGB of the four quarters of a cell
-EYE_DIM = CLASS_DIM + 3 + 1 + 4 + COLOUR_DIM + POSITION_DIM
-NECK_DIM = 384
+CELL_DIM = CLASS_DIM + 3 + 1 + 4 + COLOUR_DIM + POSITION_DIM
+HEAD_DIM = 384
 
 GUESS_TOKENS, GROUP_TOKENS = 6, 4
 DETECTIONS, NAME_TOKENS = 4, 3
@@ -65,7 +65,7 @@ class CertaintyLimits:
 class VisionOutput:
     """What `PocketVision` makes of a batch of pictures."""
 
-    cells: Tensor  # (B, 81, EYE_DIM), for the Q-Former
+    cells: Tensor  # (B, 81, CELL_DIM), for the Q-Former
     facts: Tensor  # (B, FACTS) long, for the hints
     votes: Tensor  # (B, K, 3): see `PocketVision.votes`
 
@@ -181,15 +181,15 @@ class DetectionHead(nn.Module):
         self.known = known
         self.norm = nn.LayerNorm(FEATURES)
         self.fine_norm = nn.LayerNorm(FINE)
-        self.reduce = nn.Linear(FEATURES + FINE + COLOUR_DIM, NECK_DIM)
-        self.mixers = nn.ModuleList(Mixer(NECK_DIM, 512) for _ in range(2))
-        self.out = nn.LayerNorm(NECK_DIM)
-        self.embed = nn.Linear(NECK_DIM, CLASS_DIM)
+        self.reduce = nn.Linear(FEATURES + FINE + COLOUR_DIM, HEAD_DIM)
+        self.mixers = nn.ModuleList(Mixer(HEAD_DIM, 512) for _ in range(2))
+        self.out = nn.LayerNorm(HEAD_DIM)
+        self.embed = nn.Linear(HEAD_DIM, CLASS_DIM)
         self.classes = nn.Linear(CLASS_DIM, known + 2)
-        self.places = nn.Linear(NECK_DIM, 1 + 4 + len(COLOURS))
+        self.places = nn.Linear(HEAD_DIM, 1 + 4 + len(COLOURS))
         self.register_buffer("positions", position_code())
 
-    def look(self, cells: Tensor, colours: Tensor) -> CellOutputs:
+    def detect(self, cells: Tensor, colours: Tensor) -> CellOutputs:
         """cells (B, 81, 1760), colours (B, 81, 12)."""
         coarse, fine = cells.split((FEATURES, FINE), -1)
         hidden = F.gelu(self.reduce(torch.cat([self.norm(coarse), self.fine_norm(fine), colours], -1)))
@@ -200,7 +200,7 @@ class DetectionHead(nn.Module):
         return CellOutputs(self.classes(self.embed(hidden)), centre.squeeze(-1), geometry, colour)
 
     def tokens(self, seen: CellOutputs, colours: Tensor) -> Tensor:
-        """The gated cells (B, 81, EYE_DIM) that the Q-Former reads."""
+        """The gated cells (B, 81, CELL_DIM) that the Q-Former reads."""
         odds = seen.odds()
         known = odds[..., : self.known]
         words = F.normalize(self.classes.weight[: self.known].float(), dim=-1)
@@ -236,7 +236,7 @@ class PocketVision(nn.Module):
 
     def cells(self, pixel_values: Tensor) -> Tensor:
         """(B, 3, 260, 260) -> (B, 81, 1760)."""
-        maps = self.tower.look(pixel_values.contiguous(memory_format=torch.channels_last))
+        maps = self.tower.feature_maps(pixel_values.contiguous(memory_format=torch.channels_last))
         return torch.cat(maps, 1).flatten(2).transpose(1, 2)
 
     def colour_shares(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
@@ -249,11 +249,11 @@ class PocketVision(nn.Module):
     def forward(self, pixel_values: Tensor, **_: Any) -> VisionOutput:
         """All that is made of pictures (B, 3, 260, 260)."""
         cells, colours = self.cells(pixel_values), cell_colours(pixel_values)
-        seen = self.neck.look(cells, colours)
+        seen = self.neck.detect(cells, colours)
         if self.limits.mirror:
             other = pixel_values.flip(-1)
             there = self.cells(other)
-            seen = seen.with_mean(self.neck.look(there, cell_colours(other)).mirrored())
+            seen = seen.with_mean(self.neck.detect(there, cell_colours(other)).mirrored())
             cells = (cells + flipped(there)) / 2
         votes = self.votes(seen)
         facts, seen = self.judge(cells, colours, seen, *self.colour_shares(pixel_values), self.plain(pixel_values))
@@ -402,7 +402,7 @@ class ImageTokens:
     language_model: Any
 
     def query(self, queries: Tensor, cells: Tensor) -> Tensor:
-        """The Q-Former: (B, 16, hidden) and (B, 81, EYE_DIM) -> (B, 16, hidden)."""
+        """The Q-Former: (B, 16, hidden) and (B, 81, CELL_DIM) -> (B, 16, hidden)."""
         raise NotImplementedError
 
     def hint_ids(self, facts: Tensor) -> Tensor:
@@ -444,7 +444,7 @@ class ImageTokens:
         return torch.cat(parts, 1)
 
     def image_tokens(self, cells: Tensor, facts: Tensor) -> Tensor:
-        """What the language model is shown of a picture: (B, 81, EYE_DIM), (B, FACTS) -> (B, 56, hidden)."""
+        """What the language model is shown of a picture: (B, 81, CELL_DIM), (B, FACTS) -> (B, 56, hidden)."""
         read, hints = self.unprojected(cells, facts)
         return torch.cat([self.language_projection(read), hints], 1)
 

@@ -83,9 +83,9 @@ class EfficientNetLite2(nn.Module):
         self.classifier = nn.Linear(FEATURES, CLASSES)
 
     def forward(self, pixel_values: Tensor) -> Tensor:
-        return self.look(pixel_values)[0]
+        return self.feature_maps(pixel_values)[0]
 
-    def look(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
+    def feature_maps(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
         """What `forward` returns, and the map before the last halving, four places in one: (B, 480, 9, 9)."""
         x = F.relu6(self.stem(pixel_values))
         fine = x

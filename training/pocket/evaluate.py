@@ -1,15 +1,16 @@
-"""The pocket table: what a backend gets right on scenes it never saw, and what it says about real photographs.
+"""The pocket table: accuracy of a backend on held-out scenes, and its descriptions of real photographs.
 
     python -m training.pocket.evaluate SOURCES --scenes 600 --out docs/pocket-table.json
 
-Scenes: the cut-outs of training in compositions never seen, other photographs behind them; asked in the wordings of
-training, in other words, and about the mirrored picture. Photographs: the free pictures that scikit-image and
-scikit-learn ship, and those of `training.pocket.sources` that were held out; none was trained on.
+Scenes: the cut-outs of training in new compositions on held-out photographs; the questions use the wordings of
+training, other wordings, and the mirrored picture. Photographs: the free pictures of scikit-image and scikit-learn, and
+the held-out ones of `training.pocket.sources`. None was used in training.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import random
 import re
@@ -26,8 +27,9 @@ from core.images.picture import Picture
 from core.registry import get_registry
 from core.vision import EncodedImage, VisionBackend, VisualQuestion
 from plugins.pocket.colours import COLOURS
+from training.pocket.features import truth as truth_of
 from training.pocket.foundation import known_names
-from training.pocket.language import SceneTalk
+from training.pocket.scene_questions import SceneQuestions
 from training.pocket.scenes import ComposedScene, Composer
 from training.pocket.wording import NUMBERS, UNANSWERABLE, phrase
 
@@ -37,26 +39,9 @@ NOTHING = re.compile(r"\b(do not know|cannot tell|not sure|don't know|nothing on
 _MENTION = re.compile(r"there (?:is|are) (?:(?:a|an|some|the) )?([^.\n]++)")
 LOOKS = re.compile(r"this looks like (?:a|an|some|the) ([^,.]+)")
 SKIMAGE = (
-    "astronaut",
-    "brick",
-    "camera",
-    "cat",
-    "chelsea",
-    "clock",
-    "coffee",
-    "coins",
-    "colorwheel",
-    "grass",
-    "gravel",
-    "hubble_deep_field",
-    "immunohistochemistry",
-    "moon",
-    "page",
-    "rocket",
-    "retina",
-    "skin",
-    "text",
-)
+    "astronaut brick camera cat chelsea clock coffee coins colorwheel grass gravel hubble_deep_field "
+    "immunohistochemistry moon page rocket retina skin text"
+).split()
 BARS = {
     "background colour": 0.90,
     "colour of a named thing": 0.70,
@@ -70,7 +55,7 @@ BARS = {
     "does not know what cannot be known": 0.70,
 }
 OTHER = ", in other words"
-# None of these wordings stands in questions.toml.
+# None of these wordings is in questions.toml.
 OTHER_WORDS = {
     "number": ("Could you tell me the count of objects?", "Everything counted, how many things do you get?"),
     "background": ("And the background, what colour has it got?", "Which colour is behind everything?"),
@@ -83,27 +68,24 @@ PHOTOGRAPHS = Path(__file__).with_name("photographs.tsv")
 
 
 def picture(image: Image.Image, name: str) -> Picture:
-    """A composed scene as the Picture that backends expect."""
-    import hashlib
-
-    return Picture(
-        image=image, sha256=hashlib.sha256(name.encode() + image.tobytes()).hexdigest(), source=name, note=None
-    )
+    """An image as the Picture that backends expect."""
+    digest = hashlib.sha256(name.encode() + image.tobytes()).hexdigest()
+    return Picture(image=image, sha256=digest, source=name, note=None)
 
 
 def first(words: Sequence[str], text: str) -> str:
-    """The word of `words` that stands first in `text`."""
+    """The word of `words` that comes first in `text`."""
     found = [(match.start(), word) for word in words if (match := re.search(rf"\b{word}\b", text))]
     return min(found)[1] if found else ""
 
 
 def mentions(description: str) -> list[str]:
-    """What follows each "there is a", up to the end of the sentence or to the colours that are only in a part of it."""
+    """What follows each "there is a", up to the end of the sentence or to secondary colours."""
     found = []
     for match in _MENTION.finditer(description):
         thing, end = match[1], match.end()
         if end < len(description) - 1 and description[end] != ".":
-            continue  # a line ends within the sentence
+            continue  # the line ends within the sentence
         plain = len(thing.rstrip("abcdefghijklmnopqrstuvwxyz ,"))  # from here on nothing but words
         colours = thing.find(" with some ", plain)
         found.append(thing[:colours] if 0 < colours < len(thing) - len(" with some ") else thing)
@@ -111,7 +93,7 @@ def mentions(description: str) -> list[str]:
 
 
 def mentioned(description: str) -> list[str]:
-    """Names of the things that a description puts into the picture, without sizes and colours."""
+    """Names of the things in a description, without sizes and colours."""
     names = []
     for found in [*mentions(description), *LOOKS.findall(description)]:
         words = [word for word in found.split() if word not in SIZES and word not in COLOURS]
@@ -136,32 +118,27 @@ def score_scenes(vision: VisionBackend, scenes: list[ComposedScene]) -> dict[str
         marks.append((kind, truth, manner))
 
     def also(image: EncodedImage, kind: str, truth: Any, name: str = "") -> None:
-        """The same in other words."""
+        """Ask the same in other words."""
         wording = other.choice(OTHER_WORDS[kind]).format(name=name, thing=phrase(name) if name else "")
         put(image, wording, "present" if kind == "presence" else kind, truth, OTHER)
 
     other = random.Random(8)
     for scene, image, mirror in zip(scenes, encoded, mirrored, strict=True):
-        facts = {
-            "things": [vars_of(thing) for thing in scene.things],
-            "background": scene.background,
-            "background_colours": scene.background_colours,
-        }
-        talk = SceneTalk(facts, names)
+        scene_facts = SceneQuestions(truth_of(scene), names)
         put(image, DETAIL, "description", [thing.name for thing in scene.things])
-        if scene.things or scene.background != "photo":  # nobody knows how many things a bare photograph shows
+        if scene.things or scene.background != "photo":  # the number of things in a bare photograph is unknown
             put(image, "How many things are there?", "number", len(scene.things))
             also(image, "number", len(scene.things))
         put(image, "What colour is the background?", "background", scene.background_colours)
         also(image, "background", scene.background_colours)
-        single = [t for t in scene.things if t.name and talk.counts[t.name] == 1]
+        single = [t for t in scene.things if t.name and scene_facts.counts[t.name] == 1]
         if single:
             thing = rng.choice(single)
             verb = "are" if phrase(thing.name).startswith("some") and thing.name.endswith("s") else "is"
             put(image, f"What colour {verb} the {thing.name}?", "colour", thing.colours)
             put(image, f"Where {verb} the {thing.name}?", "place", thing.column)
             put(image, f"Is there {phrase(thing.name)}?", "present", True)
-            absent = talk.absent(rng)[0]
+            absent = scene_facts.absent(rng)[0]
             put(image, f"Is there {phrase(absent)}?", "present", False)
             put(image, rng.choice(UNANSWERABLE).format(x=thing.name).capitalize(), "unanswerable", None)
             also(image, "colour", thing.colours, thing.name)
@@ -179,7 +156,7 @@ def score_scenes(vision: VisionBackend, scenes: list[ComposedScene]) -> dict[str
     def mark(name: str, value: float) -> None:
         right.setdefault(name, []).append(float(value))
 
-    side = ""  # said of the picture itself; its mirrored one comes next
+    side = ""  # the answer about the picture; its mirrored one comes next
     for (kind, truth, manner), answer in zip(marks, answers, strict=True):
         if kind == "number":
             said = first(NUMBERS, answer)
@@ -210,13 +187,13 @@ def score_scenes(vision: VisionBackend, scenes: list[ComposedScene]) -> dict[str
         elif kind == "unanswerable":
             mark(f"does not know what cannot be known{manner}", bool(NOTHING.search(answer)))
         elif kind == "description":
-            said_names = mentioned(answer)
-            wanted = [name for name in truth if name]
-            for name in wanted:
-                mark("recall in the description", name in said_names)
-            left = list(wanted)
+            named = mentioned(answer)
+            expected = [name for name in truth if name]
+            for name in expected:
+                mark("recall in the description", name in named)
+            left = list(expected)
             invented = 0
-            for name in said_names:
+            for name in named:
                 if name in left:
                     left.remove(name)
                 elif name != "unknown thing":
@@ -225,13 +202,8 @@ def score_scenes(vision: VisionBackend, scenes: list[ComposedScene]) -> dict[str
     return {name: {"value": round(float(np.mean(values)), 4), "n": len(values)} for name, values in right.items()}
 
 
-def vars_of(thing: Any) -> dict[str, Any]:
-    """A Thing as the dictionary that SceneTalk reads."""
-    return {name: getattr(thing, name) for name in thing.__dataclass_fields__}
-
-
 def free_photographs() -> list[tuple[str, Image.Image]]:
-    """Everything photographic that scikit-image and scikit-learn carry in their wheels; nothing is downloaded."""
+    """The photographs in the wheels of scikit-image and scikit-learn."""
     import skimage
     from sklearn.datasets import load_sample_images
 
@@ -250,7 +222,7 @@ def free_photographs() -> list[tuple[str, Image.Image]]:
 
 
 def score_single_things(vision: VisionBackend, composer: Composer) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """What is said of held-out photographs of one kind of thing, against names given by hand (photographs.tsv)."""
+    """Descriptions of held-out photographs of single things, compared with manual names (photographs.tsv)."""
     lines = [line.split("\t") for line in split_lines(PHOTOGRAPHS.read_text(encoding="utf-8")) if line[0] != "#"]
     files = {path.stem: path for path in composer.photographs}
     shown = [(stem, names.split(", ")) for stem, names in lines if stem in files]
@@ -269,7 +241,7 @@ def score_single_things(vision: VisionBackend, composer: Composer) -> tuple[list
 def score_photographs(
     vision: Any, photographs: list[tuple[str, Image.Image]]
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """What is said of each photograph, beside what the classifier itself believes; needs the pocket backend's eye."""
+    """Descriptions of photographs, compared with the classifier's guess; needs the pocket backend."""
     import torch
 
     from plugins.pocket.modeling import MAYBE, SURE, normalise
@@ -279,13 +251,14 @@ def score_photographs(
     pictures = [picture(image, name) for name, image in photographs]
     encoded = vision.encode(pictures)
     said = vision.answer([VisualQuestion(image, DETAIL) for image in encoded])
-    eye = vision.engine.model.vision_model
+    model = vision.engine.model.vision_model
     rows = []
     known = {name for name, _ in known_names()}
     for shown, text in zip(pictures, said, strict=True):
         array = np.array(shown.image.resize((260, 260), Image.Resampling.BICUBIC, reducing_gap=3.0))
         with torch.inference_mode():
-            odds = eye.tower.classifier(eye.tower(normalise(torch.from_numpy(array)[None])).mean((2, 3))).softmax(-1)[0]
+            features = model.tower(normalise(torch.from_numpy(array)[None])).mean((2, 3))
+            odds = model.tower.classifier(features).softmax(-1)[0]
         best, index = odds.max(0)
         guess = classes[int(index)][0].split(" ", 1)[1]
         lower = text.lower()

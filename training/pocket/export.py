@@ -1,4 +1,4 @@
-"""Put eye, neck and trained weights together into one Hugging Face directory, half precision, with its model card.
+"""Combine tower, detection head and trained weights into one Hugging Face directory in half precision.
 
 python -m training.pocket.export FEATURES RUN --to plugins/pocket/model
 """
@@ -14,12 +14,12 @@ from safetensors.torch import load_file
 from transformers import PreTrainedTokenizerFast
 
 from training.pocket.features import released_tower
-from training.pocket.foundation import known_names
+from training.pocket.foundation import HEAD, known_names
 from training.pocket.train import build
 
 
 def export(folder: Path, run: Path, to: Path, stage: int = 2) -> None:
-    """Write `to`; its card, if there is one already, stays."""
+    """Write `to`; an existing model card is kept."""
     tokenizer = PreTrainedTokenizerFast.from_pretrained(run / "tokenizer")
     model = build(tokenizer, known_names())
     trained = torch.load(run / f"stage{stage}.pt", weights_only=True)
@@ -28,7 +28,7 @@ def export(folder: Path, run: Path, to: Path, stage: int = 2) -> None:
     if unexpected or foreign:
         raise SystemExit(f"{run}/stage{stage}.pt does not fit: missing {foreign[:3]}, unexpected {unexpected[:3]}")
     model.vision_model.tower.load_state_dict(released_tower().state_dict())
-    model.vision_model.neck.load_state_dict(load_file(folder / "neck.safetensors"))
+    model.vision_model.neck.load_state_dict(load_file(folder / HEAD))
     partial = to.with_name(f"{to.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     model.half().save_pretrained(partial)

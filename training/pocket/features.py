@@ -1,9 +1,9 @@
-"""Compose scenes and let the frozen eye look at each of them once: everything later trains on what is written here.
+"""Compose scenes and compute the features of the frozen tower once; all later training uses these files.
 
     python -m training.pocket.features SOURCES OUT --scenes 20000 --photographs 6000
 
 Writes `OUT/{split}-cells.npy` (N, 81, 1760) float16, `-rgb.npy` (N, 81, 12), `-coverage.npy` (N, 81, 5),
-`-truth.jsonl`; N counts scenes first, photographs after them. A run that was interrupted goes on where it stopped.
+`-truth.jsonl`; N counts scenes first, photographs after them. An interrupted run resumes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import itertools
 import json
 import multiprocessing as mp
 import os
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,12 +22,12 @@ import torch
 from numpy.lib.format import open_memmap
 
 from plugins.pocket.tower import FEATURES, FINE, GRID, EfficientNetLite2, folded_state_dict
-from training.pocket.scenes import ComposedScene, Composer, stands_on_photograph
+from training.pocket.scenes import ComposedScene, Composer, is_on_photograph
 
 CELLS = GRID * GRID
 MOST_THINGS = 5
 BATCH = 64
-_worker: dict[str, Composer] = {}  # of a process that composes: its composer
+_worker: dict[str, Composer] = {}  # the composer of a worker process
 
 
 def released_tower() -> EfficientNetLite2:
@@ -42,7 +41,7 @@ def released_tower() -> EfficientNetLite2:
 
 
 def truth(scene: ComposedScene) -> dict[str, Any]:
-    """What is true of a scene, as JSON."""
+    """The truth of a scene, as JSON."""
     return {
         "things": [asdict(thing) for thing in scene.things],
         "background": scene.background,
@@ -66,20 +65,9 @@ def _make(job: tuple[str, int]) -> tuple[np.ndarray, np.ndarray, str]:
     return np.asarray(scene.image), coverage, json.dumps(truth(scene))
 
 
-def _batches(items: Iterator[Any]) -> Iterator[list[Any]]:
-    batch: list[Any] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
 def on_photographs(first: int, number: int, split: str) -> list[int]:
-    """The next `number` seeds from `first` on whose scene stands on a photograph."""
-    seeds = (seed for seed in itertools.count(first) if stands_on_photograph(seed, held_out=split != "train"))
+    """The next `number` seeds from `first` on whose scene has a photograph as background."""
+    seeds = (seed for seed in itertools.count(first) if is_on_photograph(seed, held_out=split != "train"))
     return list(itertools.islice(seeds, number))
 
 
@@ -116,11 +104,12 @@ def compute_features(
         mp.get_context("spawn").Pool(workers, _start, (str(sources), split != "train")) as pool,
         lines_path.open("a") as lines,
     ):
-        for batch in _batches(pool.imap(_make, jobs[done:], chunksize=8)):
+        made = pool.imap(_make, jobs[done:], chunksize=8)
+        while batch := list(itertools.islice(made, BATCH)):
             pixels = torch.from_numpy(np.stack([item[0] for item in batch])).to(device)
             values = normalise(pixels).contiguous(memory_format=torch.channels_last)
             with torch.inference_mode(), torch.autocast(device, torch.bfloat16):
-                cells = torch.cat(tower.look(values), 1).flatten(2).transpose(1, 2)
+                cells = torch.cat(tower.feature_maps(values), 1).flatten(2).transpose(1, 2)
             rows = slice(done, done + len(batch))
             stores["cells"][rows] = cells.float().half().cpu().numpy()
             stores["rgb"][rows] = cell_colours(values).half().cpu().numpy()
@@ -141,7 +130,7 @@ if __name__ == "__main__":
     parser.add_argument("--photographs", type=int, default=6_000)
     parser.add_argument("--first", type=int, default=0, help="seed of the first scene and of the first photograph")
     parser.add_argument(
-        "--only-on-photographs", action="store_true", help="leave out the scenes on plain and two-coloured grounds"
+        "--only-on-photographs", action="store_true", help="skip scenes on plain and two-coloured backgrounds"
     )
     parser.add_argument("--workers", type=int, default=2, help="processes that compose")
     arguments = parser.parse_args()

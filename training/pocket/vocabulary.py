@@ -1,9 +1,10 @@
-"""pocket's words: its tokenizer, and the tokens in which the eye's hints are given."""
+"""pocket's tokenizer, and the tokens of the vision model's hints."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from core.datasets.text_lines import split_lines
 from plugins.pocket import modeling
 from plugins.pocket.colours import COLOURS
 from plugins.pocket.transformers_model import PocketForConditionalGeneration
-from training.pocket.language import Hints, PhotoTalk, SceneTalk
+from training.pocket.photo_questions import Hints, PhotoQuestions
+from training.pocket.scene_questions import SceneQuestions
 from training.pocket.wording import DO_NOT_KNOW, NOT_A_THING, STRANGER, UNANSWERABLE
 
 IMAGENET = Path(modeling.__file__).with_name("imagenet.tsv")
@@ -36,6 +38,7 @@ COLUMNS = ("left", "middle", "right")
 ROWS = ("top", "centre", "bottom")
 
 
+@lru_cache(maxsize=1)
 def imagenet() -> list[tuple[str, str, str]]:
     """(phrase, group, setting) of the 1,000 classes, in the tower's order; all with articles."""
     rows = [line.split("\t") for line in split_lines(IMAGENET.read_text(encoding="utf-8")) if not line.startswith("#")]
@@ -43,21 +46,21 @@ def imagenet() -> list[tuple[str, str, str]]:
 
 
 def groups() -> list[str]:
-    """The groups' words with their articles; the first is no group."""
+    """The names of the groups with their articles; the first is empty."""
     bare = sorted({group for _, group, _ in imagenet() if group})
     return ["", *(f"{'an' if word[0] in 'aeiou' else 'a'} {word}" for word in bare)]
 
 
-def fill_class_tables(eye: modeling.PocketVision) -> None:
-    """Write the group and the setting of each class into the eye's buffers."""
+def fill_class_tables(vision: modeling.PocketVision) -> None:
+    """Write the group and the setting of each class into the vision model's buffers."""
     rows = {words.split(" ", 1)[1]: row for row, words in enumerate(groups()) if words}
     for index, (_, group, setting) in enumerate(imagenet()):
-        eye.group_of[index] = rows.get(group, 0)
-        eye.setting_of[index] = SETTINGS.index(setting)
+        vision.group_of[index] = rows.get(group, 0)
+        vision.setting_of[index] = SETTINGS.index(setting)
 
 
 def corpus(truths: list[dict[str, Any]], names: list[tuple[str, str]]) -> Iterator[str]:
-    """Text to learn word pieces from: every name often enough to become a token, and much of what will be said."""
+    """The training text of the tokenizer: every name often enough to become a token, and sample answers."""
     rng = random.Random(0)
     classes = [phrase for phrase, _, _ in imagenet()]
     bare = [phrase.split(" ", 1)[1] for phrase in classes]
@@ -68,26 +71,17 @@ def corpus(truths: list[dict[str, Any]], names: list[tuple[str, str]]) -> Iterat
         yield from UNANSWERABLE
     for truth in truths[:6000]:
         if truth["background"] != "photograph":
-            for question, answer, _ in SceneTalk(truth, names).pairs(rng, 6, chat=True):
+            for question, answer, _ in SceneQuestions(truth, names).pairs(rng, 6, chat=True):
                 yield f"{question or ''} {answer}"
     for _ in range(3000):
-        hints = Hints(
-            "sure",
-            rng.choice(classes),
-            True,
-            rng.choice(groups()[1:]),
-            "left",
-            "top",
-            "outdoors",
-            ("brown", "green"),
-            ("grey",),
-        )
-        for question, answer, _ in PhotoTalk(hints, names, bare).pairs(rng, 5, chat=True):
+        named = "sure", rng.choice(classes), True, rng.choice(groups()[1:])
+        hints = Hints(*named, "left", "top", "outdoors", ("brown", "green"), ("grey",))
+        for question, answer, _ in PhotoQuestions(hints, names, bare).pairs(rng, 5, chat=True):
             yield f"{question or ''} {answer}"
 
 
 def train_tokenizer(text: Iterator[str]) -> PreTrainedTokenizerFast:
-    """Byte-level BPE over lower-cased text: nothing is out of vocabulary, all of the small world is whole words."""
+    """Byte-level BPE over lower-cased text; every name becomes one token, and nothing is out of vocabulary."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -111,7 +105,7 @@ def train_tokenizer(text: Iterator[str]) -> PreTrainedTokenizerFast:
 
 def fill_hint_tables(model: PocketForConditionalGeneration, tokenizer: PreTrainedTokenizerFast) -> None:
     """Write the tokens of the hints into the model's buffers."""
-    eye = model.vision_model
+    vision = model.vision_model
     none = tokenizer.convert_tokens_to_ids("<none>")
     words = [*HINT_WORDS, *(f"<{colour}>" for colour in COLOURS)]
     [plain] = tokenizer(" plain", add_special_tokens=False).input_ids
@@ -120,26 +114,24 @@ def fill_hint_tables(model: PocketForConditionalGeneration, tokenizer: PreTraine
     def ids(text: str, length: int) -> torch.Tensor:
         found = tokenizer(f" {text}", add_special_tokens=False).input_ids if text else []
         if len(found) > length:
-            raise ValueError(
-                f"{text!r} takes {len(found)} tokens, a hint has room for {length}: enlarge the vocabulary"
-            )
+            raise ValueError(f"{text!r} takes {len(found)} tokens, a hint holds {length}: enlarge the vocabulary")
         return torch.tensor(found + [none] * (length - len(found)))
 
-    fill_class_tables(eye)
-    eye.group_ids.fill_(none)
+    fill_class_tables(vision)
+    vision.group_ids.fill_(none)
     for row, name in enumerate(["", *model.config.pocket_names, STRANGER]):
         found = tokenizer(f" {name}", add_special_tokens=False).input_ids[: modeling.NAME_TOKENS] if name else []
-        eye.name_ids[row] = torch.tensor(found + [none] * (modeling.NAME_TOKENS - len(found)))
+        vision.name_ids[row] = torch.tensor(found + [none] * (modeling.NAME_TOKENS - len(found)))
     for row, group in enumerate(groups()):
-        eye.group_ids[row] = ids(group, modeling.GROUP_TOKENS)
+        vision.group_ids[row] = ids(group, modeling.GROUP_TOKENS)
     for row, (phrase, _, _) in enumerate(imagenet()):
-        eye.phrase_ids[row] = ids(phrase, modeling.GUESS_TOKENS)
+        vision.phrase_ids[row] = ids(phrase, modeling.GUESS_TOKENS)
 
 
 def hints(facts: list[int]) -> Hints:
-    """The eye's facts (see `Eye.facts`) in words."""
+    """The facts of the vision model (see `PocketVision.facts`) in words."""
     _level, confidence, index, group, column, row, setting, *colours = facts
-    phrase, bare_group, _ = imagenet_cached()[index]
+    phrase, bare_group, _ = imagenet()[index]
     words = [COLOURS[c - 1] for c in colours[:3] if c], [COLOURS[c - 1] for c in colours[3:5] if c]
     named = f"{'an' if bare_group[0] in 'aeiou' else 'a'} {bare_group}" if bare_group else ""
     return Hints(
@@ -153,13 +145,3 @@ def hints(facts: list[int]) -> Hints:
         tuple(words[0]),
         tuple(words[1]),
     )
-
-
-_classes: list[tuple[str, str, str]] = []
-
-
-def imagenet_cached() -> list[tuple[str, str, str]]:
-    """`imagenet()`, read once."""
-    if not _classes:
-        _classes.extend(imagenet())
-    return _classes

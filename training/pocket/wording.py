@@ -1,7 +1,4 @@
-"""How pocket is spoken to and speaks: the words of its small world and how they bend, and the wordings of questions.
-
-The wordings themselves stand in `questions.toml`, which is read once.
-"""
+"""Words and wordings of pocket's questions and answers, from `questions.toml`, and their inflection."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ _TEXT: dict[str, Any] = tomllib.loads(Path(__file__).with_name("questions.toml")
 HOW_OFTEN: dict[str, dict[str, int]] = _TEXT["how_often"]
 ASKING: dict[str, list[str]] = _TEXT["asking"]
 SCENE: dict[str, list[str]] = _TEXT["scene"]
-# a photograph is asked about in the same words, and in a few of its own
+# questions about photographs use the same wordings, and a few more
 PHOTOGRAPH: dict[str, list[str]] = {kind: [*own, *SCENE.get(kind, [])] for kind, own in _TEXT["photograph"].items()}
 PHOTOGRAPH["ground"] += [*SCENE["ground_colour"], *SCENE["surroundings"]]
 PLURAL: set[str] = set(_TEXT["words"]["plural"])
@@ -33,7 +30,7 @@ SIDES = {"left": "on the left", "right": "on the right", "top": "at the top", "b
 
 
 def article(words: str) -> str:
-    """ "a" or "an", by ear."""
+    """ "a" or "an", by pronunciation."""
     vowel = words[0] in "aeiou" and not words.startswith(("uni", "eu", "one "))
     return "an" if vowel or words.startswith("hour") else "a"
 
@@ -47,7 +44,7 @@ def phrase(name: str, colour: str = "") -> str:
 
 
 def plural(name: str) -> str:
-    """More than one of it."""
+    """The plural of a name."""
     if name in PLURAL or name in MASS:
         return name
     if name in IRREGULAR:
@@ -80,12 +77,12 @@ def where(column: str, row: str) -> str:
 
 
 def pick(rng: random.Random, *forms: str, **words: str) -> str:
-    """One of several ways to say it, with its gaps filled."""
+    """One of several wordings, with its gaps filled."""
     return rng.choice(forms).format(**words)
 
 
 def ask(rng: random.Random, question: str) -> str:
-    """Politeness and habits of people and of language models, now and then."""
+    """Sometimes vary a question with phrases that people and language models use."""
     draw = rng.random()
     if draw < 0.70 or question.endswith("."):
         return question

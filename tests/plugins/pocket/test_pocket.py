@@ -22,8 +22,8 @@ from plugins.pocket.backend import MODEL, PocketBackend
 from plugins.pocket.colours import COLOURS, shares
 from plugins.pocket.engine import PocketPrompt, harmless, sentences
 from plugins.pocket.modeling import (
+    CELL_DIM,
     CELLS,
-    EYE_DIM,
     FACTS,
     HINT_TOKENS,
     CellOutputs,
@@ -189,7 +189,7 @@ def test_the_eye_returns_what_the_q_former_expects(pocket: PocketBackend) -> Non
     with torch.inference_mode():
         seen = pocket.engine.model.vision_model(values)
         tokens = pocket.engine.model.image_tokens(seen.cells, seen.facts)
-    assert seen.cells.shape == (1, CELLS, EYE_DIM)
+    assert seen.cells.shape == (1, CELLS, CELL_DIM)
     assert seen.facts.shape == (1, FACTS)
     assert tokens.shape == (1, QUERIES + HINT_TOKENS, 256)
     palette = {COLOURS[i - 1] for i in seen.facts[0, 7:10].tolist() if i}

@@ -32,7 +32,7 @@ from training.packing import lay_out
 from training.pocket import sources
 from training.pocket.features import truth
 from training.pocket.foundation import known_names
-from training.pocket.language import SceneTalk
+from training.pocket.scene_questions import SceneQuestions
 from training.pocket.scenes import Composer
 from training.recipes import load_recipe
 from training.stages import Wording, open_task
@@ -189,7 +189,7 @@ def test_a_true_description_has_no_error_and_hardly_ever_seems_to_repeat_itself(
         text = world.described(facts)
         found = judge(text, facts)
         assert (found.invented, found.wrong, found.named, found.background) == (0, 0, found.wanted, False), text
-        assert SceneTalk(facts, names).description(random.Random(0)) == text.lower()
+        assert SceneQuestions(facts, names).description(random.Random(0)) == text.lower()
         outcome = apply(text, Rules.load(curation.HERE / "rules.toml"))
         seeming += bool(failures(text)) or outcome.dropped is not None
         count += found.claims
@@ -243,22 +243,22 @@ def test_what_was_looked_at_before_is_taken_where_it_is_the_same_picture(
     kept[seeds] = eye.half()
     listed = torch.zeros(len(lines), facts.shape[1], dtype=torch.long)
     listed[seeds] = facts
-    np.save(folder / "train-eye.npy", kept.numpy())
+    np.save(folder / "train-features.npy", kept.numpy())
     np.save(folder / "train-facts.npy", listed.numpy())
     cached = world.Cached.open(folder)
     assert [cached.row(row) for row in rows] == [*seeds[:-1], None]
     world.keep_features(reader, tmp_path / "kept", [(tmp_path, rows)], cached, lambda _: None)
-    looked, taken = (FeatureStore(tmp_path / name, model) for name in ("looked", "kept"))
+    encoded, taken = (FeatureStore(tmp_path / name, model) for name in ("looked", "kept"))
     vision = PocketBackend(f"{model}?hints=colours")
     queries = vision.engine.model.config.num_query_tokens
     for row in rows:
-        one, other = (store.get(row["sha256"]).float() for store in (looked, taken))
+        one, other = (store.get(row["sha256"]).float() for store in (encoded, taken))
         assert torch.allclose(one, other, atol=0.05)
         picture = vision.encode([open_picture(tmp_path / "image" / row["file"])])[0].data.tokens
         projected = vision.engine.model.language_projection(one[:queries])
         assert torch.allclose(torch.cat([projected, one[queries:]]), picture, atol=0.05)
-    (folder / "train-eye.npy").unlink()
-    np.save(folder / "train-eye.npy", kept.flip(2).numpy())
+    (folder / "train-features.npy").unlink()
+    np.save(folder / "train-features.npy", kept.flip(2).numpy())
     with pytest.raises(UsageError, match="another eye"):
         world.keep_features(reader, tmp_path / "no", [(tmp_path, rows)], world.Cached.open(folder), lambda _: None)
 

@@ -19,8 +19,9 @@ from plugins.pocket.colours import COLOURS
 from plugins.pocket.modeling import FACTS, HINT_TOKENS, CellOutputs, DetectionHead, PocketVision
 from training.pocket import foundation, sources
 from training.pocket.features import on_photographs
-from training.pocket.foundation import Examples, continue_neck, known_names, targets
-from training.pocket.language import Hints, PhotoTalk, SceneTalk
+from training.pocket.foundation import Examples, continue_head, known_names, targets
+from training.pocket.photo_questions import Hints, PhotoQuestions
+from training.pocket.scene_questions import SceneQuestions
 from training.pocket.scenes import Composer, place
 from training.pocket.train import IGNORE, QUERIES, SequenceBatch, build, collate, loss_of, rate
 from training.pocket.train import PocketRecipe as PocketRecipe
@@ -58,7 +59,7 @@ def test_a_scene_is_a_function_of_its_seed_and_its_split(root: Path) -> None:
 
 
 def test_more_grounds_are_trained_on_and_never_held_out(root: Path, tmp_path: Path) -> None:
-    lines = [line for line in sources.GROUNDS.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    lines = [line for line in sources.BACKGROUNDS.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     assert len(lines) == len(set(lines)) > 200 and all(line.startswith("usr/share/") for line in lines)
     before = sources.photographs(root), sources.photographs(root, held_out=True)
     ground = root / lines[0]
@@ -67,7 +68,7 @@ def test_more_grounds_are_trained_on_and_never_held_out(root: Path, tmp_path: Pa
     try:
         assert sources.photographs(root) == [*before[0], ground]
         assert sources.photographs(root, held_out=True) == before[1]
-        assert ground in Composer(root).grounds
+        assert ground in Composer(root).backgrounds
     finally:
         ground.unlink()
 
@@ -97,13 +98,13 @@ def test_a_neck_that_goes_on_learns_from_both_folders_and_keeps_its_names(tmp_pa
     torch.manual_seed(1)
     begin = {key: value.clone() for key, value in DetectionHead(len(NAMES)).state_dict().items()}
     save_file(begin, tmp_path / "begin.safetensors")
-    neck = continue_neck(tmp_path / "begin.safetensors", tmp_path / "old", tmp_path / "new", steps=3, lr=1e-2, size=16)
-    kept, written = neck.state_dict(), load_file(tmp_path / "new" / "neck.safetensors")
+    neck = continue_head(tmp_path / "begin.safetensors", tmp_path / "old", tmp_path / "new", steps=3, lr=1e-2, size=16)
+    kept, written = neck.state_dict(), load_file(tmp_path / "new" / "detection-head.safetensors")
     assert all(torch.equal(kept[key], written[key]) for key in kept)
     assert torch.equal(kept["classes.weight"], begin["classes.weight"]), "the language model knows these"
     moved = float((kept["reduce.weight"] - begin["reduce.weight"]).abs().max())
     assert 1e-3 < moved < 2e-2
-    assert not (tmp_path / "old" / "neck.safetensors").exists()
+    assert not (tmp_path / "old" / "detection-head.safetensors").exists()
     rows = np.arange(30)
     index = {name: i for i, (name, _) in enumerate(NAMES)}
     examples = Examples.read(tmp_path / "new", index)
@@ -204,7 +205,7 @@ TRUTH = {
 
 
 def test_a_description_names_everything_with_its_colour_and_place() -> None:
-    assert SceneTalk(TRUTH, NAMES).description(random.Random(0)) == (
+    assert SceneQuestions(TRUTH, NAMES).description(random.Random(0)) == (
         "the picture shows two things on a plain green background. on the left there is a small yellow duck. "
         "at the top right there are some small red cherries with some green."
     )
@@ -213,7 +214,7 @@ def test_a_description_names_everything_with_its_colour_and_place() -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6))
 def test_answers_about_a_scene_never_contradict_it(seed: int) -> None:
-    talk = SceneTalk(TRUTH, NAMES)
+    talk = SceneQuestions(TRUTH, NAMES)
     for question, answer, kind in talk.pairs(random.Random(seed), 12, chat=True):
         if kind == "absent":
             assert "duck" not in answer and "cherries" not in answer
@@ -233,7 +234,7 @@ def test_a_photograph_is_never_said_to_show_more_than_the_hints_tell(seed: int, 
     guess = "" if confidence == "none" else "a tabby cat"
     hints = Hints(confidence, guess, grouped, "a cat", "left", "top", "", ("grey", "white"), ("grey",))
     others = [words.split(" ", 1)[1] for words, _, _ in imagenet()]
-    for _, answer, kind in PhotoTalk(hints, NAMES, others).pairs(random.Random(seed), 10, chat=True):
+    for _, answer, kind in PhotoQuestions(hints, NAMES, others).pairs(random.Random(seed), 10, chat=True):
         if confidence == "none" and not grouped:
             assert not re.search(r"\bcat\b", answer)  # a polecat is another matter
         if confidence == "maybe" and not grouped and kind in ("what", "description"):

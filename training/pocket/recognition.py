@@ -1,6 +1,6 @@
-"""What is true of a scene as far as the eye has made it out: pocket is taught to say this and no more.
+"""The truth of a scene as far as the vision model recognises it: the only facts that pocket is trained to state.
 
-A text that names what the eye did not recognise would teach the language model to guess.
+A text that names an unrecognised thing would teach the language model to guess.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from typing import Any
 
 COLUMNS = ("left", "middle", "right")
 ROWS = ("top", "centre", "bottom")
-LIST = 12  # the eye's facts from here on are its list of things: name, place and colour of each
+LIST = 12  # index of the list of things in the facts: name, place and colour of each
 
 
-def as_seen(truth: dict[str, Any], facts: Sequence[int], names: Sequence[str]) -> dict[str, Any] | None:
-    """The truth without the names and the things that are not on the eye's list (see `Eye.detections`).
+def as_recognised(truth: dict[str, Any], facts: Sequence[int], names: Sequence[str]) -> dict[str, Any] | None:
+    """The truth without the names and things that are not in the detected list (see `PocketVision.detections`).
 
-    A thing that the list has as a stranger is one; a thing that it lacks is left out. None where the list is wrong:
-    another name, another place, or a thing that nobody put there. Nothing true can be learned from such a picture.
+    A thing in the list without a name becomes a stranger; a missing one is removed. None if the list is wrong: another
+    name, another place, or a thing that is not there. Such a picture is not used in training.
     """
     if truth["things"] and not facts[0]:
-        return None  # taken for a photograph
+        return None  # classified as a photograph
     listed = [tuple(facts[at : at + 3]) for at in range(LIST, len(facts), 3) if facts[at]]
     left = list(listed)
     seen: list[dict[str, Any]] = []
@@ -47,5 +47,5 @@ def as_seen(truth: dict[str, Any], facts: Sequence[int], names: Sequence[str]) -
 
 
 def without_list(facts: Sequence[int]) -> list[int]:
-    """The facts with an empty list of things: what the picture shows then has to be read from the eye's tokens."""
+    """The facts with an empty list of things, so that the picture must be read from its tokens."""
     return [*facts[:LIST], *[0] * (len(facts) - LIST)]

@@ -1,32 +1,23 @@
-"""What can be asked about a picture and what is true to answer: the text that pocket learns from.
-
-Every answer follows from the truth of a composed scene, or, for a photograph, from the hints that the eye itself gives
-(`Hints`: the classifier's guess and how sure it is, and colours measured on the pixels). Whatever neither says is
-answered with "i do not know". How the questions are worded stands in `questions.toml`.
-"""
+"""Questions and answers about a composed scene, from its exact truth."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from plugins.pocket.colours import COLOURS
+from training.pocket.questions import Pair, Questions
 from training.pocket.wording import (
-    ASKING,
     HOW_OFTEN,
     MASS,
     NOT_A_THING,
     NUMBERS,
-    PHOTOGRAPH,
     PLURAL,
     SCENE,
     SIDES,
     STRANGER,
     UNIQUE,
     WIDER,
-    ask,
     be,
     detail_request,
     join,
@@ -37,31 +28,31 @@ from training.pocket.wording import (
     where,
 )
 
-Pair = tuple[str | None, str, str]  # question (None: the plain caption), answer, kind
-DESCRIBED = 0.35  # stage 2: share of pictures that are described at length; the others get one more short question
-CONTINUED = 0.3  # share of these descriptions that are to be continued
-CONTINUE = "continue"  # kind of a pair that belongs behind the one before it
+COLUMNS = ("left", "middle", "right")
+ROWS = ("top", "centre", "bottom")
 OPPOSITE = {
     "to the left of": "to the right of",
     "to the right of": "to the left of",
     "above": "below",
     "below": "above",
 }
-STANDS = {
-    "to the left of": ("column", ("left", "middle", "right"), -1),
-    "to the right of": ("column", ("left", "middle", "right"), 1),
-    "above": ("row", ("top", "centre", "bottom"), -1),
-    "below": ("row", ("top", "centre", "bottom"), 1),
+STANDS = {  # how one thing is placed to another: the coordinate, its words in order, and the sign of the difference
+    "to the left of": ("column", COLUMNS, -1),
+    "to the right of": ("column", COLUMNS, 1),
+    "above": ("row", ROWS, -1),
+    "below": ("row", ROWS, 1),
 }
 
 
-class SceneTalk:
+class SceneQuestions(Questions):
     """Questions and answers about a composed scene."""
+
+    how_often = HOW_OFTEN["scene"]
 
     def __init__(self, truth: dict[str, Any], names: list[tuple[str, str]]) -> None:
         self.things: list[dict[str, Any]] = sorted(
             truth["things"],
-            key=lambda t: (("left", "middle", "right").index(t["column"]), ("top", "centre", "bottom").index(t["row"])),
+            key=lambda t: (COLUMNS.index(t["column"]), ROWS.index(t["row"])),
         )
         self.background: str = truth["background"]
         self.ground: list[str] = list(truth["background_colours"])
@@ -73,7 +64,7 @@ class SceneTalk:
         self.single = [t for t in self.known if self.counts[t["name"]] == 1]
 
     def title(self, thing: dict[str, Any], *, colour: bool = True) -> str:
-        """ "a yellow duck"; a stranger is "an unknown thing"."""
+        """ "a yellow duck"; for a stranger "an unknown thing"."""
         return phrase(thing["name"] or STRANGER, thing["colours"][0] if colour else "")
 
     def ground_words(self) -> str:
@@ -84,7 +75,7 @@ class SceneTalk:
         return f"a {colours} background" if self.background == "two" else f"a photograph in {colours}"
 
     def listing(self, things: list[dict[str, Any]], *, colour: bool = True) -> str:
-        """All of them in one phrase; equal ones are counted together."""
+        """The things in one phrase; equal ones are counted."""
         parts: list[str] = []
         for thing in things:
             name = thing["name"]
@@ -121,7 +112,7 @@ class SceneTalk:
         return " ".join(sentences)
 
     def absent(self, rng: random.Random) -> tuple[str, str]:
-        """A name that is not there, and whose word is not part of one that is."""
+        """A name that is not in the scene and shares no word with one that is."""
         present = {word for t in self.known for word in t["name"].split()}
         while True:
             name, kind = (rng.choice(NOT_A_THING), "") if rng.random() < 0.15 else rng.choice(self.names)
@@ -205,7 +196,7 @@ class SceneTalk:
         return question, f"yes, there {words}.", "present"
 
     def presence_of_kind(self, rng: random.Random) -> Pair:
-        """A whole kind: is there an animal?"""
+        """Ask about a kind: is there an animal?"""
         kinds = {t["kind"] for t in self.known}
         kind = rng.choice(sorted(kinds)) if kinds and rng.random() < 0.5 else rng.choice(self.names)[1]
         kind = WIDER.get(kind, kind) if rng.random() < 0.5 else kind
@@ -268,7 +259,7 @@ class SceneTalk:
         return pick(rng, *SCENE["main_colours"]), f"the main colours are {join(colours)}.", "main colours"
 
     def relation(self, rng: random.Random) -> Pair:
-        """How two things stand to each other."""
+        """How two things are placed to each other."""
         apart = self.apart()
         if not apart:
             return self.is_side(rng)
@@ -287,7 +278,7 @@ class SceneTalk:
         return question, f"{word}the {first} {be(first)} {spot} the {second}.", "relation"
 
     def apart(self) -> list[tuple[dict[str, Any], dict[str, Any], str, str]]:
-        """(one, other, how one stands to the other, the opposite) of all known things that there is one of."""
+        """(one, other, their relation, its opposite) of all known things that occur once."""
         pairs = [(one, other) for one in self.single for other in self.single if one is not other]
         return [
             (one, other, spot, opposite)
@@ -311,7 +302,7 @@ class SceneTalk:
         return pick(rng, *SCENE["how_many_of"], things=plural(kind)), f"there {words}.", "number of kind"
 
     def more(self, rng: random.Random) -> str:
-        """What a description leaves out: of what kind the things are, how they stand, the main colours."""
+        """Facts beyond the description: kinds, relations, main colours."""
         if not self.things:
             return "there is nothing more to see."
         said = [
@@ -334,216 +325,5 @@ class SceneTalk:
         name = rng.choice(self.known)["name"] if self.known and rng.random() < 0.85 else self.absent(rng)[0]
         return unanswerable(rng, name), "i do not know.", "unanswerable"
 
-    def plain(self, rng: random.Random) -> Pair:
-        return None, self.caption(), "caption"
-
     def detail(self, rng: random.Random) -> Pair:
         return detail_request(rng), self.description(rng), "description"
-
-    def pairs(self, rng: random.Random, number: int, *, chat: bool) -> list[Pair]:
-        """`number` pairs of different kinds, in stage 2 (`chat`) often with the long description."""
-        first = [self.plain(rng)] if not chat else [self.detail(rng)] if rng.random() < DESCRIBED else []
-        if chat and first and rng.random() < CONTINUED:
-            first.append((pick(rng, *ASKING["continue"]), self.more(rng), CONTINUE))
-        drawn = rng.choices(SCENE_KINDS, SCENE_WEIGHTS, k=number - len(first))
-        pairs = list(first)
-        for kind in drawn:
-            question, answer, label = kind(self, rng)
-            pairs.append((ask(rng, question) if question else question, answer, label))
-        return pairs
-
-
-SCENE_KINDS: tuple[Callable[[SceneTalk, random.Random], Pair], ...] = tuple(
-    getattr(SceneTalk, kind) for kind in HOW_OFTEN["scene"]
-)
-SCENE_WEIGHTS = tuple(HOW_OFTEN["scene"].values())
-
-
-@dataclass(frozen=True, slots=True)
-class Hints:
-    """What the eye tells beside its query tokens; `plugins.pocket.modeling.PocketVision.facts` measures it."""
-
-    confidence: str  # of the guess: "none", "maybe" (a fifth and more), "sure" (half and more)
-    guess: str  # with its article, e.g. "an egyptian cat"; empty where confidence is "none"
-    group_sure: bool  # the guess's whole group together is at least half sure
-    group: str  # with its article, e.g. "a cat"; may be empty
-    column: str
-    row: str
-    setting: str  # "indoors", "outdoors" or ""
-    palette: tuple[str, ...]  # colours of the whole picture, largest share first
-    centre: tuple[str, ...]  # colours of its middle
-
-
-GROUPS = (
-    "dog",
-    "cat",
-    "bird",
-    "fish",
-    "car",
-    "boat",
-    "flower",
-    "person",
-    "horse",
-    "snake",
-    "bear",
-    "monkey",
-    "truck",
-    "chair",
-)
-
-
-class PhotoTalk:
-    """Questions and answers about a photograph: the eye's guess, in its own degree of certainty, and its colours."""
-
-    def __init__(self, hints: Hints, names: list[tuple[str, str]], others: list[str]) -> None:
-        self.hints = hints
-        self.names = names
-        self.others = others  # bare names of the 1,000 classes, for questions about what is not there
-        self.bare = hints.guess.split(" ", 1)[1] if hints.guess else ""
-        self.bare_group = hints.group.split(" ", 1)[1] if hints.group else ""
-
-    @property
-    def named(self) -> str:
-        """The word that may be relied on: the guess, else its group, else nothing."""
-        if self.hints.confidence == "sure":
-            return self.bare
-        return self.bare_group if self.hints.group_sure else ""
-
-    def guess(self) -> str:
-        hints = self.hints
-        if hints.confidence == "sure":
-            more = hints.group and not set(self.bare_group.split()) & set(self.bare.split())
-            return f"this looks like {hints.guess}{f', {hints.group}' if more else ''}."
-        if hints.group_sure and hints.group:
-            maybe = f", perhaps {hints.guess}" if hints.confidence == "maybe" else ""
-            return f"this looks like {hints.group}{maybe}."
-        if hints.confidence == "maybe":
-            return f"i am not sure what this is, perhaps {hints.guess}."
-        return "i am not sure what this is."
-
-    def colours(self) -> str:
-        palette = list(self.hints.palette)
-        return f"the main colour{' is' if len(palette) == 1 else 's are'} {join(palette)}."
-
-    def outside(self) -> str:
-        return f"it seems to be {self.hints.setting}." if self.hints.setting else ""
-
-    def spot(self) -> str:
-        return f"it is {where(self.hints.column, self.hints.row)} of the picture." if self.named else ""
-
-    def description(self) -> str:
-        return " ".join(filter(None, (self.guess(), self.spot(), self.colours(), self.outside())))
-
-    def subject(self, rng: random.Random) -> tuple[str, bool]:
-        """A name to ask about, and whether it is what the eye sees."""
-        named = self.named
-        if named and rng.random() < 0.5:
-            wider = [self.bare_group] if self.bare_group and self.hints.confidence == "sure" else []
-            return rng.choice([named, *wider, *([named.split()[-1]] if " " in named else [])]), True
-        while True:
-            draw = rng.random()
-            if draw < 0.45:
-                name = rng.choice(GROUPS)
-            elif draw < 0.60:
-                name = rng.choice(self.names)[0]
-            else:
-                name = rng.choice(NOT_A_THING) if draw < 0.75 else rng.choice(self.others)
-            if not set(name.split()) & set(f"{self.bare} {self.bare_group}".split()):
-                return name, False
-
-    def what(self, rng: random.Random) -> Pair:
-        return pick(rng, *SCENE["what"]), self.guess(), "what"
-
-    def how_many(self, rng: random.Random) -> Pair:
-        name, seen = self.subject(rng)
-        if seen:
-            return pick(rng, *PHOTOGRAPH["how_many_of"], things=plural(name)), f"at least one {name}.", "number of"
-        if rng.random() < 0.5:
-            return pick(rng, *PHOTOGRAPH["how_many"]), "i do not know.", "number"
-        return f"how many {plural(name)} are there?", f"i see no {name}.", "number of"
-
-    def colour_of(self, rng: random.Random) -> Pair:
-        name, seen = self.subject(rng)
-        question = pick(rng, *PHOTOGRAPH["colour_of"], name=name, be="is", do="does")
-        if not seen:
-            return question, f"i see no {name}.", "absent"
-        middle = join(list(self.hints.centre))
-        return question, f"i am not sure. the middle of the picture is mostly {middle}.", "colour"
-
-    def ground(self, rng: random.Random) -> Pair:
-        answer = f"i do not know. the picture is mostly {join(list(self.hints.palette[:2]))}. {self.outside()}"
-        return pick(rng, *PHOTOGRAPH["ground"], name=self.named or "scene"), answer.rstrip(), "background"
-
-    def where_is(self, rng: random.Random) -> Pair:
-        name, seen = self.subject(rng)
-        if rng.random() < 0.2:
-            other, spot = rng.choice(self.names)[0], rng.choice(tuple(OPPOSITE))
-            question = pick(rng, *SCENE["relation"], be="is", name=name, spot=spot, other=other)
-            return question, "i do not know." if seen else f"i see no {name}.", "relation"
-        question = pick(rng, *PHOTOGRAPH["where_is"], name=name, be="is")
-        if not seen:
-            return question, f"i see no {name}.", "absent"
-        return question, f"the {name} is {where(self.hints.column, self.hints.row)}.", "where"
-
-    def presence(self, rng: random.Random) -> Pair:
-        name, seen = self.subject(rng)
-        if rng.random() < 0.12 and "person" not in self.bare:
-            name, seen = rng.choice(("person", "people", "man", "woman")), False
-        question = pick(rng, *PHOTOGRAPH["presence"], thing=phrase(name), things=plural(name))
-        if seen:
-            return question, f"yes, it looks like {phrase(name)}.", "present"
-        return question, f"i see no {name}." if self.named else "i am not sure.", "absent"
-
-    def else_than(self, rng: random.Random) -> Pair:
-        return pick(rng, *PHOTOGRAPH["else_than"], name=self.named or "background"), "i do not know.", "else"
-
-    def main_colours(self, rng: random.Random) -> Pair:
-        return pick(rng, *PHOTOGRAPH["main_colours"]), self.colours(), "main colours"
-
-    def setting(self, rng: random.Random) -> Pair:
-        return pick(rng, *PHOTOGRAPH["setting"]), self.outside() or "i cannot tell.", "setting"
-
-    def at_place(self, rng: random.Random) -> Pair:
-        side, spot = rng.choice((*SIDES.items(), ("middle", "in the middle")))
-        seen = self.named and side in (self.hints.column, self.hints.row)
-        return f"what is {spot}?", f"{spot} i see {phrase(self.named)}." if seen else "i do not know.", "at place"
-
-    def kind_of(self, rng: random.Random) -> Pair:
-        if rng.random() < 0.3:
-            return pick(rng, *PHOTOGRAPH["kind_of_animal"]), self.guess(), "kind"
-        if self.hints.confidence == "sure" and self.hints.group:
-            question = pick(rng, *PHOTOGRAPH["kind_of"], name=self.bare, be="is", thing=self.hints.guess)
-            return question, f"the {self.bare} is {self.hints.group}.", "kind"
-        return self.what(rng)
-
-    def unanswerable(self, rng: random.Random) -> Pair:
-        name = self.named or rng.choice(self.names)[0]
-        return unanswerable(rng, name), "i do not know.", "unanswerable"
-
-    def plain(self, rng: random.Random) -> Pair:
-        return None, self.caption(), "caption"
-
-    def caption(self) -> str:
-        hints = self.hints
-        if self.named:
-            return hints.guess if hints.confidence == "sure" else hints.group
-        return f"a photograph in {join(list(hints.palette[:2]))}"
-
-    def pairs(self, rng: random.Random, number: int, *, chat: bool) -> list[Pair]:
-        """`number` pairs of different kinds, in stage 2 (`chat`) often with the long description."""
-        described = (detail_request(rng), self.description(), "description")
-        first: list[Pair] = [self.plain(rng)] if not chat else [described] if rng.random() < DESCRIBED else []
-        if chat and first and rng.random() < CONTINUED:
-            first.append((pick(rng, *ASKING["continue"]), "i can tell no more about this picture.", CONTINUE))
-        drawn = rng.choices(PHOTO_KINDS, PHOTO_WEIGHTS, k=number - len(first))
-        pairs = list(first)
-        for kind in drawn:
-            question, answer, label = kind(self, rng)
-            pairs.append((ask(rng, question) if question else question, answer, label))
-        return pairs
-
-
-PHOTO_KINDS: tuple[Callable[[PhotoTalk, random.Random], Pair], ...] = tuple(
-    getattr(PhotoTalk, kind) for kind in HOW_OFTEN["photograph"]
-)
-PHOTO_WEIGHTS = tuple(HOW_OFTEN["photograph"].values())
