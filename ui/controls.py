@@ -86,27 +86,6 @@ def dialog(name: str, title: str, draw: Callable[[], object]) -> None:
     st.dialog(title, on_dismiss=partial(close_dialog, name))(draw)()
 
 
-def correction(name: str, key: str, question: str, answer: str, submit: Callable[[str, bool], None], ask: bool) -> None:
-    """The content of a dialog that replaces an answer; `submit(answer, ask_again)`.
-
-    `ask`: let the visitor choose whether the questions after it are asked again.
-    """
-    st.html(f'<p class="iq-q">{escape(question)}</p>')
-    with st.form(name, border=False):
-        right = st.text_area("Correct answer", answer, max_chars=700, key=f"{name}-answer-{key}")
-        follow = "keep"
-        if ask:
-            choices = {"again": "Ask them again", "keep": "Keep them, and rewrite only the caption"}
-            follow = st.radio("Following questions", list(choices), format_func=choices.get, key=f"{name}-follow-{key}")
-        else:
-            st.caption("The questions stay, and the caption is rewritten.")
-        if st.form_submit_button("Save", type="primary"):
-            with show_errors():
-                submit(right, follow == "again")
-                close_dialog(name)
-                st.rerun()
-
-
 # --- work in progress ---------------------------------------------------------------------------------------------
 
 

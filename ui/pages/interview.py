@@ -6,30 +6,16 @@ from functools import partial
 
 import streamlit as st
 
-from ui.controls import (
-    act_button,
-    button,
-    close_dialog,
-    correction,
-    dialog,
-    dialog_value,
-    draw_job,
-    header,
-    note,
-    open_dialog,
-    refresh,
-    start_button,
-)
+from ui.controls import button, close_dialog, dialog_value, draw_job, header, note, open_dialog, refresh
 from ui.state.interviews import MAX_ROUNDS, InterviewItem, InterviewPageState, begin, page_state, resume
-from ui.state.model_choice import blocked
-from ui.state.navigation import draw_transcript_link
 from ui.state.session import Visitor, visitor
-from ui.text import count, escape, label, plain, seconds, sentence, show_errors
+from ui.text import count, escape, show_errors
 from ui.views.exports import draw_archive, draw_exports
 from ui.views.interview_view import announced_lines, asking_html, draw_captions, draw_contradictions, turns_html
 from ui.widgets.attention import announce, focus_on
 from ui.widgets.image_input import draw_image_input
 from ui.widgets.image_list import LIST, draw_list
+from ui.widgets.interview_parts import correction_dialog, draw_end, draw_file, draw_saved, draw_start
 from ui.widgets.model_choice import choose_dialogue, choose_models
 
 
@@ -71,18 +57,13 @@ def page() -> None:
 
 
 def _image(state: InterviewPageState, item: InterviewItem) -> None:
-    info, view = item.info, item.view
+    view = item.view
     if item.upload is None:
         note("The image is not stored with this interview. Add it again to resume.", "image_not_supported")
     else:
         alt = view.summary or view.opening or view.plain or f"{item.upload.label}, no caption yet"
         st.image(item.upload.preview, alt=alt, width="stretch")
-    with st.container(horizontal=True, vertical_alignment="center"):
-        more = f", {plain(info.note)}" if info.note else ""
-        st.caption(f"{plain(info.source)} ({info.width} × {info.height}{more})")
-        if len(state.items) == 1:
-            name, about = f"Remove {label(info.source, 40)}", "Its transcript stays in the history"
-            act_button(name, "remove", _remove, item, icon="close", type="tertiary", help=about)
+    draw_file(item, "remove", partial(_remove, item) if len(state.items) == 1 else None)
 
 
 def _remove(item: InterviewItem) -> None:
@@ -104,17 +85,16 @@ def _settings(state: InterviewPageState) -> None:
 
 
 def _start(me: Visitor, state: InterviewPageState) -> None:
-    settings, shown = state.settings, state.item
+    shown = state.item
     new = [item for item in state.items.values() if item.upload and item.state == "new"]
     again = [shown] if shown and shown.upload and not new and not shown.active else []
     name = "Restart" if again else f"Start {count(len(new), 'interview')}" if len(new) > 1 else "Start"
-    reason = blocked(vision=[settings.vision], questioner=[settings.questioner])
-    if start_button(name, "start", ready=bool(new or again), reason=reason, width="stretch"):
-        with show_errors():
-            begin(me, again or new, settings)
-            state.pick(None)
-            focus_on("talk")
-            st.rerun()
+
+    def start() -> None:
+        begin(me, again or new, state.settings)
+        state.pick(None)
+
+    draw_start(name, "start", state.settings, ready=bool(new or again), start=start, focus="talk")
 
 
 # --- the dialogue -------------------------------------------------------------------------------------------------
@@ -151,20 +131,7 @@ def _dialogue(me: Visitor, state: InterviewPageState, item: InterviewItem) -> No
     for question in view.waiting:
         st.html(f'<p class="iq-note">Your question is next: {escape(question)}</p>')
     draw_contradictions(view.turns)
-    if view.save_error:
-        st.warning(plain(sentence(view.save_error)))
-    if item.active:
-        return
-    if item.error:
-        st.error(plain(item.error), icon=":material/error:")
-    if view.state in ("failed", "stopped") and item.upload is not None:
-        if view.state == "stopped":
-            note(f"Stopped after {count(len(view.turns), 'answer')}.", "pause")
-        if button("Resume", f"resume-{item.key}", icon="play_arrow"):
-            with show_errors():
-                resume(me, item)
-                focus_on("talk")
-                st.rerun()
+    draw_end(item, view, len(view.turns), partial(resume, me, item), "talk")
 
 
 def _stop(item: InterviewItem) -> None:
@@ -187,9 +154,7 @@ def _below(me: Visitor, state: InterviewPageState, item: InterviewItem) -> None:
         draw_exports(view.caption, item.stem, key=f"get-{item.key}")
     captions = [(one.stem, one.view.caption) for one in state.items.values()]
     draw_archive(captions, "interviews.zip", "zip", fewest=2)
-    if view.id:
-        took = view.caption.seconds.get("total") if view.caption else None
-        draw_transcript_link(view.id, f", {seconds(took)}" if took else "")
+    draw_saved(view)
 
 
 def _correction_dialog(me: Visitor, state: InterviewPageState) -> None:
@@ -205,5 +170,4 @@ def _correction_dialog(me: Visitor, state: InterviewPageState) -> None:
         resume(me, item)
 
     key = f"{item.key}-{index}"
-    content = partial(correction, "interview", key, turn.question, turn.answer, submit, ask=True)
-    dialog("interview", f"Correct answer {index + 1}", content)
+    correction_dialog("interview", index + 1, key, turn.question, turn.answer, submit, ask=True)

@@ -22,8 +22,6 @@ from ui.controls import (
     act_button,
     button,
     close_dialog,
-    correction,
-    dialog,
     dialog_value,
     download,
     draw_job,
@@ -31,15 +29,12 @@ from ui.controls import (
     note,
     open_dialog,
     refresh,
-    start_button,
 )
-from ui.state.model_choice import blocked
-from ui.state.navigation import draw_transcript_link
 from ui.state.options import get_options
 from ui.state.session import Visitor, visitor
 from ui.state.video_store import video_store
 from ui.state.videos import MAX_FRAMES, VideoItem, VideoPageState, VideoSettings, begin, page_state, resume
-from ui.text import count, escape, label, plain, seconds, sentence, show_errors
+from ui.text import count, escape, sentence, show_errors
 from ui.views.exports import draw_exports
 from ui.views.video_view import (
     AskedFrame,
@@ -55,6 +50,7 @@ from ui.views.video_view import (
 )
 from ui.widgets.attention import announce, focus_on
 from ui.widgets.filmstrip import filmstrip
+from ui.widgets.interview_parts import correction_dialog, draw_end, draw_file, draw_saved, draw_start
 from ui.widgets.model_choice import choose_dialogue, choose_models
 from ui.widgets.notices import Notices, draw_notices, notices_of
 
@@ -84,10 +80,20 @@ def page() -> None:
     left, right = st.columns([2, 3], gap="large")
     with left:
         _add(state, notices_of(me, "video"))
-        if state.item is not None:
-            _heading(state.item)
+        if (item := state.item) is not None:
+            if item.upload is None:
+                note("The video is not stored with this interview. Add it again to resume.", "videocam_off")
+            draw_file(item, "video-remove", _remove)
         valid = _settings(state.settings)
-        _start(me, state, valid)
+        again = item is not None and item.view.state in ("complete", "stopped", "failed")
+        ready = valid and item is not None and item.upload is not None and not item.active
+
+        def start() -> None:
+            if item is not None:
+                begin(me, item, state.settings)
+
+        name = "Restart" if again else "Start"
+        draw_start(name, "video-start", state.settings, ready=ready, start=start, focus="video-talk")
     with right:
         if state.item is None:
             note("Add a video to begin, or choose the example.", "video_call")
@@ -132,19 +138,6 @@ def _store(state: VideoPageState, notices: Notices, file: IO[bytes], name: str) 
     st.rerun()
 
 
-def _heading(item: VideoItem) -> None:
-    info = item.info
-    if item.upload is None:
-        note(
-            "The video is not stored with this interview. Add it again to see its frames or to resume.", "videocam_off"
-        )
-    with st.container(horizontal=True, vertical_alignment="center"):
-        more = f", {plain(info.note)}" if info.note else ""
-        st.caption(f"{plain(info.source)} ({info.width} × {info.height}{more})")
-        name, about = f"Remove {label(info.source, 40)}", "Its transcript stays in the history"
-        act_button(name, "video-remove", _remove, icon="close", type="tertiary", help=about)
-
-
 def _remove() -> None:
     page_state(visitor()).remove()
     focus_on("video-intake", control=True)
@@ -156,14 +149,16 @@ def _player(item: VideoItem) -> None:
     if upload is None:
         return
     alt = f"{upload.label}: {view.summary or 'no caption yet'}"
-    if upload.kind in ANIMATED_IMAGES:
+    if upload.format in ANIMATED_IMAGES:
         st.image(str(upload.path), alt=alt, width="content")  # at its own size Streamlit sends a GIF unchanged
-        if upload.kind != "GIF":
+        if upload.format != "GIF":
             st.caption("The animation is not played here; its frames are shown below.")
-    elif upload.kind in PLAYABLE:
-        st.video(str(upload.path), format=PLAYABLE[upload.kind], alt=alt)
+    elif upload.format in PLAYABLE:
+        st.video(str(upload.path), format=PLAYABLE[upload.format], alt=alt)
     else:
-        words = f"Browsers do not play {upload.kind} files. The frames are shown anyway; to play it, convert it to MP4."
+        words = (
+            f"Browsers do not play {upload.format} files. The frames are shown anyway; to play it, convert it to MP4."
+        )
         note(words, "videocam_off")
 
 
@@ -212,18 +207,6 @@ def _time(label: str, value: float | None, key: str, usual: str) -> float | None
     return None if number is None else float(number)
 
 
-def _start(me: Visitor, state: VideoPageState, valid: bool) -> None:
-    item, settings = state.item, state.settings
-    name = "Restart" if item is not None and item.view.state in ("complete", "stopped", "failed") else "Start"
-    reason = blocked(vision=[settings.vision], questioner=[settings.questioner])
-    ready = valid and item is not None and item.upload is not None and not item.active
-    if start_button(name, "video-start", ready=ready, reason=reason, width="stretch") and item is not None:
-        with show_errors():
-            begin(me, item, settings)
-            focus_on("video-talk")
-            st.rerun()
-
-
 # --- the interview ------------------------------------------------------------------------------------------------
 
 
@@ -235,8 +218,8 @@ def _interview(me: Visitor, item: VideoItem) -> None:
         with show_errors(), st.spinner("Reading the frames"):
             item.load_frames()
     refresh(lambda: item.active, lambda: _dialogue(me, item), key=f"video-talk-{item.key}")
-    if not item.active:
-        _after(me, item)
+    if not item.active:  # outside of the refreshed part
+        draw_end(item, item.view, len(asked_frames(item.view)), partial(resume, me, item), "video-talk")
     view, caption = item.view, item.view.caption
     if caption is not None and not item.active and caption.ended_because != END_FAILED:
         draw_exports(caption, item.stem, key=f"video-get-{item.key}")
@@ -245,9 +228,7 @@ def _interview(me: Visitor, item: VideoItem) -> None:
             download(
                 "Contact sheet", partial(_sheet, item), f"{item.stem}-frames.png", key, icon="grid_view", help=about
             )
-    if view.id:
-        took = caption.seconds.get("total") if caption else None
-        draw_transcript_link(view.id, f", {seconds(took)}" if took else "")
+    draw_saved(view)
 
 
 def _sheet(item: VideoItem) -> bytes:
@@ -269,7 +250,7 @@ def _dialogue(me: Visitor, item: VideoItem) -> None:
             strip_frames(view, asked, item.frames, frame_of(view.asked) if view.asked else None),
             chosen=item.chosen,
             jumps=item.jumps,
-            kind=item.upload.kind if item.upload else "",
+            kind=item.upload.format if item.upload else "",
             key=f"video-strip-{item.key}",
             on_chosen=lambda number: item.choose(number, jump=False),
         )
@@ -281,22 +262,6 @@ def _dialogue(me: Visitor, item: VideoItem) -> None:
             st.html(scene_html(number, part, text))
             _jump(item, part.first, f"scene {number}", f"scene-{number}")
     _questions(item, asked)
-
-
-def _after(me: Visitor, item: VideoItem) -> None:
-    """Errors, and the button that resumes a stopped or failed interview."""
-    view = item.view
-    if item.error:
-        st.error(plain(item.error), icon=":material/error:")
-    if view.save_error:
-        st.warning(plain(sentence(view.save_error)))
-    if view.state in ("failed", "stopped") and item.upload is not None:
-        if view.state == "stopped":
-            note(f"Stopped after {count(len(asked_frames(view)), 'answer')}.", "pause")
-        if button("Resume", f"video-resume-{item.key}", icon="play_arrow"):
-            with show_errors():
-                resume(me, item)
-                st.rerun()
 
 
 def _chosen_frame(me: Visitor, item: VideoItem, asked: list[AskedFrame]) -> None:
@@ -375,5 +340,4 @@ def _correction_dialog(me: Visitor, item: VideoItem) -> None:
         resume(me, item)
 
     question, key = f"Frame {one.frame}: {one.turn.question}", f"{item.key}-{number}"
-    content = partial(correction, "video", key, question, one.turn.answer, submit, ask=False)
-    dialog("video", f"Correct answer {number}", content)
+    correction_dialog("video", number, key, question, one.turn.answer, submit, ask=False)

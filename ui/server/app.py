@@ -18,13 +18,12 @@ if ROOT not in sys.path:  # `streamlit run` adds only the script's own folder
 import streamlit as st  # noqa: E402
 
 from core.errors import InquisightError, UsageError  # noqa: E402
-from ui.component import apply_style  # noqa: E402
+from ui.component import ASSETS, apply_style  # noqa: E402
 from ui.state.navigation import set_pages  # noqa: E402
 from ui.state.options import UiOptions, get_options  # noqa: E402
 from ui.text import count, error_message, plain, show_errors  # noqa: E402
 from ui.views.login import admit  # noqa: E402
 from ui.widgets.attention import apply_focus  # noqa: E402
-from ui.widgets.icon import icon  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def pages_for(options: UiOptions) -> list[PageEntry]:
 
 def main() -> None:
     """One run of the script: one visitor opens or uses one page."""
-    st.set_page_config(page_title="Inquisight", page_icon=icon(), layout="wide")
+    st.set_page_config(page_title="Inquisight", page_icon=str(ASSETS / "icon.png"), layout="wide")
     apply_style()
     try:
         me = admit()

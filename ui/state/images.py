@@ -7,7 +7,7 @@ import re
 import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PureWindowsPath
-from typing import Final
+from typing import ClassVar, Final
 
 from PIL import Image
 
@@ -25,8 +25,25 @@ THUMBNAIL: Final = 96
 EXAMPLES: Final = Path(__file__).resolve().parents[2] / "examples" / "photos"
 
 
-@dataclass(frozen=True, slots=True)
-class UploadedImage:
+class Upload:
+    """An uploaded file; `info.source` is its name."""
+
+    info: PictureInfo
+    kind: ClassVar[str] = "image"
+
+    @property
+    def label(self) -> str:
+        """Its file name."""
+        return self.info.source
+
+    @property
+    def stem(self) -> str:
+        """Its file name without suffix, for downloads."""
+        return stem_of(self.label, self.kind)
+
+
+@dataclass(frozen=True)
+class UploadedImage(Upload):
     """A checked image: its bytes, and JPEG copies to show."""
 
     info: PictureInfo
@@ -43,16 +60,6 @@ class UploadedImage:
     def nbytes(self) -> int:
         """The memory it takes."""
         return len(self.data) + len(self.preview) + len(self.thumbnail)
-
-    @property
-    def label(self) -> str:
-        """Its file name."""
-        return self.info.source
-
-    @property
-    def stem(self) -> str:
-        """Its file name without suffix, for downloads."""
-        return stem_of(self.label, "image")
 
     def open(self) -> Picture:
         """Decode it again; pixels would take fifty times the memory of the file."""

@@ -14,11 +14,9 @@ from agents.interview.protocol import InterviewOptions
 from core.errors import BackendError, InquisightError, UsageError
 from core.net.remote import for_all
 from core.settings import get_settings
-from ui.state.items import LiveItem
+from ui.state.items import DialogueSettings, LiveItem, live_arguments
 from ui.state.jobs import Job, busiest, job_status
 from ui.state.model_choice import require
-from ui.state.models import models
-from ui.state.transcripts import saver
 from ui.text import count
 
 if TYPE_CHECKING:
@@ -37,15 +35,10 @@ DOING: Final = {
 
 
 @dataclass
-class InterviewSettings:
+class InterviewSettings(DialogueSettings):
     """The models and options of new interviews."""
 
-    vision: str = field(default_factory=lambda: get_settings().vision)
-    questioner: str = field(default_factory=lambda: get_settings().questioner)
     rounds: int = field(default_factory=lambda: min(MAX_ROUNDS, get_settings().rounds))
-    context: int = field(default_factory=lambda: get_settings().context)
-    seed: int | None = field(default_factory=lambda: get_settings().seed)
-    language: str = ""
 
     def options(self) -> InterviewOptions:
         """The options of the interview. Raises UsageError."""
@@ -107,11 +100,6 @@ class InterviewItem(LiveItem):
             return "not started"
         progress = "loading" if state == "running" and self.view.state != "running" else self.progress
         return f"{state}, {progress}" if progress else state
-
-    @property
-    def stem(self) -> str:
-        """The file name of downloads, without suffix."""
-        return self.upload.stem if self.upload else "interview"
 
     def open(self) -> Picture:
         """Decode the image. Raises UsageError if only the transcript is there."""
@@ -238,17 +226,8 @@ def resume(me: Visitor, item: InterviewItem) -> None:
 def _live(
     me: Visitor, item: InterviewItem, options: InterviewOptions, seed: int | None, earlier: Caption | None = None
 ) -> LiveInterview:
-    vision, questioner = item.vision, item.questioner
-    return LiveInterview(
-        item.info,
-        item.open,
-        lambda: models().vision(vision),
-        lambda: models().questioner(questioner, seed),
-        options,
-        seed=seed,
-        save=saver(me),
-        earlier=earlier,
-    )
+    arguments = live_arguments(me, item.vision, item.questioner, seed, earlier)
+    return LiveInterview(item.info, item.open, options=options, **arguments)
 
 
 def drive(group: Sequence[InterviewItem], item: InterviewItem, job: Job) -> None:

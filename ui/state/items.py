@@ -1,14 +1,44 @@
-"""What an interview, a video and a conversation on a page have in common."""
+"""What interviews about images and videos, and conversations, have in common."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from core.settings import get_settings
+from ui.state.models import models
+from ui.state.transcripts import saver
 from ui.text import sentence
 
 if TYPE_CHECKING:
-    from core.records import PictureInfo
+    from core.records import Caption, PictureInfo
+    from ui.state.images import Upload
     from ui.state.jobs import Job
+    from ui.state.session import Visitor
+
+
+@dataclass
+class DialogueSettings:
+    """The models and options of interviews about images and videos."""
+
+    vision: str = field(default_factory=lambda: get_settings().vision)
+    questioner: str = field(default_factory=lambda: get_settings().questioner)
+    context: int = field(default_factory=lambda: get_settings().context)
+    seed: int | None = field(default_factory=lambda: get_settings().seed)
+    language: str = ""
+
+
+def live_arguments(
+    me: Visitor, vision: str, questioner: str, seed: int | None, earlier: Caption | None
+) -> dict[str, Any]:
+    """The arguments that `LiveInterview` and `LiveVideo` share."""
+    return {
+        "vision": lambda: models().vision(vision),
+        "questioner": lambda: models().questioner(questioner, seed),
+        "seed": seed,
+        "save": saver(me),
+        "earlier": earlier,
+    }
 
 
 class View(Protocol):
@@ -22,7 +52,9 @@ class LiveItem:
     """Something on a page that a job works on."""
 
     info: PictureInfo
+    upload: Upload | None
     job: Job | None
+    default_stem: ClassVar[str] = "interview"
 
     @property
     def view(self) -> View:
@@ -33,6 +65,11 @@ class LiveItem:
     def key(self) -> str:
         """The start of its widget keys."""
         return self.info.sha256[:12]
+
+    @property
+    def stem(self) -> str:
+        """The file name of downloads, without suffix."""
+        return self.upload.stem if self.upload else self.default_stem
 
     @property
     def active(self) -> bool:

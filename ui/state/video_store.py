@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, ClassVar, Final
 
 import streamlit as st
 from filelock import FileLock, Timeout
@@ -26,7 +26,7 @@ from core.records import PictureInfo
 from core.settings import get_settings
 from core.video.base import Video, VideoLimits
 from core.video.clip import open_video
-from ui.state.images import label_of, stem_of
+from ui.state.images import Upload, label_of
 from ui.state.options import get_options
 
 MAX_BYTES: Final = 4_000_000_000  # of all visitors' videos
@@ -35,27 +35,19 @@ LOCK: Final = "claim"  # the file in the folder that its server keeps locked
 
 
 @dataclass(eq=False)
-class UploadedVideo:
+class UploadedVideo(Upload):
     """A checked video, and its file."""
 
     info: PictureInfo
     path: Path
-    kind: str
+    format: str
+    """The container format, such as MP4."""
     seconds: float
+    kind: ClassVar[str] = "video"
 
     def __post_init__(self) -> None:
         self.remove = weakref.finalize(self, self.path.unlink, missing_ok=True)
         """Delete the file."""
-
-    @property
-    def label(self) -> str:
-        """Its file name."""
-        return self.info.source
-
-    @property
-    def stem(self) -> str:
-        """Its file name without suffix, for downloads."""
-        return stem_of(self.label, "video")
 
     def open(self) -> Video:
         """Open the file again. Raises VideoError."""

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from agents.video.live import LiveVideo, VideoParameters, VideoState
 from agents.video.sampling import Sampling
 from core.errors import InquisightError, UsageError
-from core.settings import get_settings
 from core.video.base import Video
 from ui.state.images import jpeg
-from ui.state.items import LiveItem
+from ui.state.items import DialogueSettings, LiveItem, live_arguments
 from ui.state.jobs import Job
 from ui.state.model_choice import require
-from ui.state.models import models
-from ui.state.transcripts import saver
 from ui.state.video_store import UploadedVideo
 
 if TYPE_CHECKING:
@@ -43,11 +40,9 @@ class Frame:
 
 
 @dataclass
-class VideoSettings:
+class VideoSettings(DialogueSettings):
     """The models and options of new interviews; None stands for the defaults of `inquisight video`."""
 
-    vision: str = field(default_factory=lambda: get_settings().vision)
-    questioner: str = field(default_factory=lambda: get_settings().questioner)
     sampling: Sampling = "uniform"
     frames: int | None = None
     every: float = 1.0
@@ -55,23 +50,15 @@ class VideoSettings:
     begin: float | None = None
     until: float | None = None
     rounds: int | None = None
-    context: int = field(default_factory=lambda: get_settings().context)
-    seed: int | None = field(default_factory=lambda: get_settings().seed)
-    language: str = ""
 
     def parameters(self) -> VideoParameters:
         """The options of the interview."""
+        same = ("sampling", "frames", "scenes", "begin", "until", "rounds", "context")
         return VideoParameters(
-            frames=self.frames,
-            sampling=self.sampling,
             every=self.every if self.sampling == "time" else None,
-            scenes=self.scenes,
-            begin=self.begin,
-            until=self.until,
-            rounds=self.rounds,
-            context=self.context,
             language=self.language.strip() or None,
             most=MAX_FRAMES_IN_ALL,
+            **{name: getattr(self, name) for name in same},
         )
 
 
@@ -88,16 +75,12 @@ class VideoItem(LiveItem):
     """The frame that is shown large."""
     jumps: int = 0
     """Incremented whenever the player is to seek to the chosen frame."""
+    default_stem: ClassVar[str] = "video"
 
     @property
     def view(self) -> VideoState:
         """The state of its interview."""
         return self.live.view if self.live else VideoState()
-
-    @property
-    def stem(self) -> str:
-        """The file name of downloads, without suffix."""
-        return self.upload.stem if self.upload else "video"
 
     @property
     def may_change(self) -> bool:
@@ -233,14 +216,5 @@ def _live(
     seed: int | None,
     earlier: Caption | None = None,
 ) -> LiveVideo:
-    return LiveVideo(
-        item.info,
-        item.open,
-        lambda: models().vision(vision),
-        lambda: models().questioner(questioner, seed),
-        parameters,
-        seed=seed,
-        save=saver(me),
-        show=item.keep,
-        earlier=earlier,
-    )
+    arguments = live_arguments(me, vision, questioner, seed, earlier)
+    return LiveVideo(item.info, item.open, parameters=parameters, show=item.keep, **arguments)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Final
 
 import streamlit as st
 
@@ -10,6 +10,7 @@ from agents.interview.seeds import check_seed
 from agents.llm.capabilities import Choice
 from core.errors import InquisightError
 from core.settings import get_settings
+from ui.state.items import DialogueSettings
 from ui.state.model_choice import NAMES, RULES, Kind, check_choice, choice_of, may_type, offered
 from ui.text import capital, plain, sentence
 
@@ -18,16 +19,6 @@ HINTS: Final[dict[Kind, str]] = {
     "minigpt4:/models/minigpt4-7b.",
     "questioner": "Asks the questions and writes the caption. Type provider:model, such as ollama:llama3.2.",
 }
-
-
-class DialogueSettings(Protocol):
-    """Settings of interviews about images and videos."""
-
-    vision: str
-    questioner: str
-    context: int
-    language: str
-    seed: int | None
 
 
 def choose_model(kind: Kind, key: str, default: str) -> str:

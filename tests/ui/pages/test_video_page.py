@@ -329,7 +329,7 @@ def test_a_failing_eye_is_a_sentence_and_it_goes_on(
     item = start(app)
     assert item.view.state == "failed" and any("is closed" in one.value for one in app.error)
     monkeypatch.undo()
-    app.button(key=f"video-resume-{item.key}").click().run()
+    app.button(key=f"resume-{item.key}").click().run()
     wait_for_jobs(app)
     assert item.view.state == "complete"
 
