@@ -11,9 +11,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from core.console.options import show_help, text_option
+from core.console.options import choice_option, show_help, text_option
 from core.console.silence import hush_libraries
-from core.errors import UsageError, printable
+from core.errors import printable
+from plugins.minigpt4.commands import DTYPES, TEMPLATES, QFormerHeadsOption, VitHeadsOption
 
 ABOUT = "Train the projection of MiniGPT-4 in two stages."
 train = typer.Typer(name="train", help=ABOUT)
@@ -91,30 +92,18 @@ def prepare(
     ],
     to: ToOption,
     template: Annotated[
-        str, text_option("--template", "Conversation format: auto, vicuna or llama2.", "NAME")
+        str, choice_option("--template", "Conversation format: auto, vicuna or llama2.", TEMPLATES)
     ] = "auto",
-    dtype: Annotated[str, text_option("--dtype", "auto, bfloat16, float16 or float32.", "TYPE")] = "auto",
+    dtype: Annotated[str, choice_option("--dtype", "auto, bfloat16, float16 or float32.", DTYPES, "TYPE")] = "auto",
     qformer: Annotated[
         bool,
         typer.Option("--qformer/--no-qformer", help="Without Q-Former, four neighbouring patches become one token."),
     ] = True,
-    qformer_heads: Annotated[
-        int | None,
-        typer.Option("--qformer-heads", metavar="N", min=1, help="As for `convert minigpt4`."),
-    ] = None,
-    vit_heads: Annotated[
-        int | None, typer.Option("--vit-heads", metavar="N", min=1, help="As for `convert minigpt4`.")
-    ] = None,
+    qformer_heads: QFormerHeadsOption = None,
+    vit_heads: VitHeadsOption = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier conversion at --to.")] = False,
 ) -> None:
     """Join a language model and BLIP-2's vision half, untrained."""
-    for option, value, allowed in (
-        ("template", template, ("auto", "vicuna", "llama2")),
-        ("dtype", dtype, ("auto", "bfloat16", "float16", "float32")),
-    ):
-        if value not in allowed:
-            known = f"{', '.join(allowed[:-1])} or {allowed[-1]}"
-            raise UsageError(f"--{option} is '{printable(value, 40)}': take {known}.")
     from plugins.minigpt4.convert.trained import prepare as join
 
     join(

@@ -88,12 +88,6 @@ def check(recipe: Recipe, out: Path | None = None) -> list[PreflightFinding]:
     return findings
 
 
-def check_start(recipe: Recipe) -> None:
-    """Raise UsageError, BackendError or DataError for the model, the initial projection, or the data."""
-    check_projection(recipe, check_model(recipe))
-    check_data(recipe)
-
-
 def _check_packages() -> None:
     for name in PACKAGES:
         if importlib.util.find_spec(name) is None:

@@ -263,17 +263,12 @@ def make_recipe(values: Mapping[str, Any], where: str) -> Recipe:
         changed["projection"] = _absolute(recipe.projection)
     changed["data"] = tuple(spec.model_copy(update={"path": _absolute(spec.path)}) for spec in recipe.data)
     if recipe.model == Path(SMALL) and not recipe.model.is_dir():
-        changed["model"] = embedded_model()
+        from plugins.pocket.backend import MODEL
+
+        changed["model"] = MODEL
     elif recipe.model is not None:
         changed |= _of_run(changed["model"], recipe)
     return recipe.model_copy(update=changed)
-
-
-def embedded_model() -> Path:
-    """Return the directory of the included small model, which trains on any machine."""
-    from plugins.pocket.backend import MODEL
-
-    return MODEL
 
 
 def _of_run(folder: Path, recipe: Recipe) -> dict[str, Any]:

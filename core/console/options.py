@@ -8,13 +8,14 @@ The only module of `core` that imports typer; `import core` does not import it.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from core.errors import UsageError
+from core.errors import UsageError, printable
 
 
 def whole_number(text: str) -> int:
@@ -66,6 +67,18 @@ def number_option(flag: str, text: str, *, amount: bool = False) -> Any:
         return value
 
     return typer.Option(flag, metavar="X", parser=number, help=text, callback=check)
+
+
+def choice_option(flag: str, text: str, allowed: Sequence[str], metavar: str = "NAME") -> Any:
+    """Return an option that takes one of `allowed`."""
+
+    def check(value: str) -> str:
+        if value not in allowed:
+            known = f"{', '.join(allowed[:-1])} or {allowed[-1]}"
+            raise UsageError(f"{flag} is '{printable(value, 40)}': take {known}.")
+        return value
+
+    return typer.Option(flag, metavar=metavar, help=text, callback=check)
 
 
 def show_help(context: typer.Context) -> None:

@@ -2,7 +2,7 @@
 
     write_json(file, {**describe_process(), ...})   # by the process itself, or by its parent
     if is_running(read_json(file)): ...
-    ask_to_end(read_json(file))                     # SIGTERM
+    request_stop(file, read_json(file), "the run")  # SIGTERM, once
 
 The system reuses process ids, so start time and command have to match as well.
 """
@@ -20,6 +20,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from core.errors import UsageError, printable
+from core.files.journal import write_json
 
 if TYPE_CHECKING:
     import psutil
@@ -60,6 +63,19 @@ def ask_to_end(record: Mapping[str, Any]) -> bool:
     except psutil.Error:
         pass
     return False
+
+
+def request_stop(file: Path, record: Mapping[str, Any], name: str) -> None:
+    """Ask the process that `record` describes to end, once, and note that in `file`. Raises UsageError."""
+    if (host := record.get("host", "another machine")) != platform.node():
+        raise UsageError(f"{name} runs on {printable(host)}; stop it there.")
+    if not is_running(record):
+        raise UsageError(f"{name} is not the process that {file.name} names; stop it where it was started.")
+    if record.get("asked"):
+        raise UsageError(f"{name} is stopping already; it finishes what it has begun first.")
+    write_json(file, {**record, "asked": time.time()})  # a second signal would end it at once
+    if not ask_to_end(record):
+        raise UsageError(f"{name} has just ended, or belongs to another user.")
 
 
 def start_detached(module: str, arguments: Sequence[str], output: Path) -> int:

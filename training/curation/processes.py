@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-from core.console.processes import ask_to_end, describe_process, is_running, start_detached
+from core.console.processes import describe_process, is_running, request_stop, start_detached
 from core.datasets.left_out import LeftOut
 from core.errors import InquisightError, UsageError, printable
 from core.files.journal import read_json, write_json, write_whole
@@ -190,13 +190,7 @@ def stop(path: Path) -> None:
         raise UsageError(
             f"'{printable(path)}' is in use by a process that {PROCESS} does not name; stop it where it was started."
         )
-    if process.get("host") != platform.node():
-        raise UsageError(f"`{running.step}` runs on {printable(process.get('host'))}; stop it there.")
-    if running.state == "stopping":
-        raise UsageError("it is stopping already: it finishes the pending calls first.")
-    write_json(Path(path) / PROCESS, {**process, "asked": time.time()})  # a second signal would end it at once
-    if not ask_to_end(process):
-        raise UsageError(f"`{running.step}` has just ended, or belongs to another user.")
+    request_stop(Path(path) / PROCESS, process, f"`{running.step}`")
 
 
 # --- the process ----------------------------------------------------------------------------------------------------

@@ -6,18 +6,16 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any
 
 from core.datasets.samples.sample import DataError
-from core.datasets.samples.spec import DataSpec, Kind
+from core.datasets.samples.spec import DataSpec
 from core.errors import UsageError, printable
 from core.settings import get_settings
 from training.data.check import CheckOptions, CheckProgress, check
 from training.data.findings import Report
 from training.data.report import check_histogram, check_report, print_report, write_histogram, write_report
 from training.terminal import follow, stop_signal
-
-KINDS: Final = ("auto", *get_args(Kind))
 
 
 def run_data_check(
@@ -34,7 +32,12 @@ def run_data_check(
 
     Raises UsageError or DataError, one line.
     """
-    _check_options(paths, fields, options)
+    if not paths:
+        raise UsageError("name what to check: `inquisight data check PATH`, a folder, a table or shards.")
+    if "" in paths:
+        raise UsageError("one of the paths is empty; check the command.")
+    if not 0 <= options.max_share <= 1:
+        raise UsageError(f"--max-broken is a share from 0 to 1, not {options.max_share}.")
     specs = [DataSpec.model_validate({"path": path, **fields}) for path in paths]
     if report is not None:
         check_report(report)
@@ -57,17 +60,6 @@ def run_data_check(
     for path in written:
         print(f"written: {printable(path)}", file=sys.stderr)
     return 128 + stop.number if stop.is_set() else DataError.exit_code if found.stops else 0
-
-
-def _check_options(paths: Sequence[str], fields: Mapping[str, str | None], options: CheckOptions) -> None:
-    if not paths:
-        raise UsageError("name what to check: `inquisight data check PATH`, a folder, a table or shards.")
-    if "" in paths:
-        raise UsageError("one of the paths is empty; check the command.")
-    if (kind := fields.get("kind", "auto")) not in KINDS:
-        raise UsageError(f"--kind is {printable(kind, 40)!r}: take {', '.join(KINDS[:-1])} or {KINDS[-1]}.")
-    if not 0 <= options.max_share <= 1:
-        raise UsageError(f"--max-broken is a share from 0 to 1, not {options.max_share}.")
 
 
 def _tokenizer(directory: Path) -> Callable[[str], int]:

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from core.console.options import count_option, number_option, show_help, text_option
+from core.console.options import choice_option, count_option, number_option, show_help, text_option
 
+KINDS = ("auto", "webdataset", "folder", "table", "cc_sbu_align")
 data = typer.Typer(name="data", help="Check data sets before training.")
 data.callback(invoke_without_command=True, help="Check data sets before training.")(show_help)
 
@@ -23,7 +24,9 @@ def check(
             show_default=False,
         ),
     ] = None,
-    kind: Annotated[str, text_option("--kind", "auto, webdataset, folder, table or cc_sbu_align.", "KIND")] = "auto",
+    kind: Annotated[
+        str, choice_option("--kind", "auto, webdataset, folder, table or cc_sbu_align.", KINDS, "KIND")
+    ] = "auto",
     text_column: Annotated[str | None, text_option("--text-column", "Column or field of the text.", "NAME")] = None,
     picture_column: Annotated[
         str | None, text_option("--picture-column", "Column of the picture's path or bytes.", "NAME")

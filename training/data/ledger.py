@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import tempfile
-from pathlib import Path
 from typing import Literal, Self
 
 from core.datasets.samples.sample import DataError
@@ -17,9 +16,7 @@ class DuplicateLedger:
     """Counts of equal pictures and captions; use it in a `with`. Raises DataError if the disk is full."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="inquisight-")
-        self._base = sqlite3.connect(Path(self._folder.name, "seen.sqlite"), isolation_level=None)
-        self._base.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")
+        self._base = sqlite3.connect("", isolation_level=None)  # in a temporary file that SQLite deletes
         for table in ("pictures", "captions"):
             self._base.execute(f"CREATE TABLE {table} (sha BLOB PRIMARY KEY, name TEXT, times INTEGER) WITHOUT ROWID")
         self._base.execute("BEGIN")
@@ -29,7 +26,6 @@ class DuplicateLedger:
 
     def __exit__(self, *_: object) -> None:
         self._base.close()
-        self._folder.cleanup()
 
     def add_picture(self, sha256: str, key: str) -> None:
         """Count a picture with these bytes."""

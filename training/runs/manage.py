@@ -12,15 +12,13 @@ Nothing here imports a model library.
 from __future__ import annotations
 
 import os
-import platform
 import time
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from core.console.processes import ask_to_end, describe_process, start_detached
-from core.console.processes import is_running as runs_here
+from core.console.processes import describe_process, request_stop, start_detached
 from core.errors import UsageError, printable
 from core.files.journal import write_json
 from training.checkpoints import (
@@ -89,18 +87,7 @@ def stop(run: Path) -> None:
     process = read_json(run / PROCESS)
     if not (is_running(run) or is_starting(process)):
         raise UsageError(f"no training is at work in {printable(run)}.")
-    host = process.get("host", "another machine")
-    if host != platform.node():
-        raise UsageError(f"the training in {printable(run)} runs on {printable(host)}; stop it there.")
-    if not runs_here(process):
-        raise UsageError(
-            f"the training in {printable(run)} is not the process that {PROCESS} names; stop it where it was started."
-        )
-    if process.get("asked"):
-        raise UsageError(f"the training in {printable(run)} is stopping already: it finishes its step first.")
-    write_json(run / PROCESS, {**process, "asked": time.time()})  # a second signal would end it before its checkpoint
-    if not ask_to_end(process):
-        raise UsageError(f"the training in {printable(run)} has just ended, or belongs to another user.")
+    request_stop(run / PROCESS, process, f"the training in {printable(run)}")
 
 
 # --- watching --------------------------------------------------------------------------------------------------------

@@ -133,7 +133,7 @@ def test_one_at_work_can_be_stopped_once(make: Make, monkeypatch: pytest.MonkeyP
     run = make("one", done=20, finished=False)
     sent: list[object] = []
     with only_one(run):
-        monkeypatch.setattr("training.runs.manage.ask_to_end", lambda process: not sent.append(process))
+        monkeypatch.setattr("core.console.processes.ask_to_end", lambda process: not sent.append(process))
         status = {"state": "running", "time": time.time(), "rate": 12.5, "left": 90.0, "steps": 40}
         (run / "status.json").write_text(json.dumps(status))
         app = opened(run.parent)
