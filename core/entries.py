@@ -112,9 +112,9 @@ class Register:
         self.entries.append(Entry(self.kind, name, target, printable(description), frozen, *source, extra, check))
 
 
-def one_line(error: BaseException, limit: int = 200) -> str:
+def one_line(error: BaseException) -> str:
     """The first line of an error, with its type unless it is an InquisightError."""
     text = str(error).strip().partition("\n")[0].rstrip(". ")
     if isinstance(error, InquisightError) and text:
-        return printable(text, limit)
-    return printable(f"{type(error).__name__}: {text}" if text else type(error).__name__, limit)
+        return printable(text)
+    return printable(f"{type(error).__name__}: {text}" if text else type(error).__name__)

@@ -133,7 +133,7 @@ class Caption(Document):
     schema_version: Literal[1] = SCHEMA_VERSION
     picture: PictureInfo
     status: Status = "complete"
-    error: str | None = None  # one line, where status is "failed"
+    error: str | None = None  # one line, if status is "failed"
     plain: str = ""  # the backend's caption without any instruction
     opening: str = ""  # its answer to the opening question
     summary: str = ""  # what the questioner wrote from the certain turns

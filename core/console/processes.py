@@ -52,13 +52,13 @@ def is_running(record: Mapping[str, Any]) -> bool:
 
 
 def ask_to_end(record: Mapping[str, Any]) -> bool:
-    """Send SIGTERM to the very process that `record` describes; False where it is not there or may not be asked."""
+    """Send SIGTERM to the process that `record` describes; False if it is gone or not ours."""
     import psutil
 
     process = _find(record)
     try:
         if process is not None:
-            process.send_signal(signal.SIGTERM)  # looks once more whether the number was given to another one
+            process.send_signal(signal.SIGTERM)  # checks again that the id was not reused
             return True
     except psutil.Error:
         pass

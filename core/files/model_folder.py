@@ -1,4 +1,4 @@
-"""Find the weight files in a model's folder, or say what the folder holds instead. Imports no model library.
+"""Find the weight files in a model's folder, or describe what the folder holds instead. Imports no model library.
 
     files = weight_files(Path("blip2"), "blip2:", hub=True)   # raises BackendError, one line with the way out
     inspect(Path("blip2"))                                    # FolderFinding("is a LoRA adapter ...", "merge it ...")
@@ -109,16 +109,16 @@ def is_pointer(file: Path) -> bool:
         return False
 
 
-def read_json(file: Path, way_out: str = "fetch or convert the model again") -> dict[str, Any]:
+def read_json(file: Path) -> dict[str, Any]:
     """The JSON object in `file`. Raises BackendError."""
     try:
         value = json.loads(file.read_text("utf-8"))
     except FileNotFoundError:
-        raise BackendError(f"{printable(file.parent)} has no {file.name}; {way_out}.") from None
+        raise BackendError(f"{printable(file.parent)} has no {file.name}; fetch or convert the model again.") from None
     except (OSError, ValueError):
-        raise BackendError(f"{printable(file)} cannot be read as JSON; {way_out}.") from None
+        raise BackendError(f"{printable(file)} cannot be read as JSON; fetch or convert the model again.") from None
     if not isinstance(value, dict):
-        raise BackendError(f"{printable(file)} holds no JSON object; {way_out}.")
+        raise BackendError(f"{printable(file)} holds no JSON object; fetch or convert the model again.")
     return value
 
 
@@ -142,7 +142,7 @@ def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:
 def _no_folder(path: Path) -> FolderFinding:
     if not path.exists():
         if path.is_symlink():
-            return FolderFinding("is a link that leads nowhere", "name the folder itself")
+            return FolderFinding("is a broken link", "name the folder itself")
         return FolderFinding("does not exist")
     if path.name.lower().endswith(_ARCHIVES):
         return FolderFinding("is an archive", "unpack it and name the folder")
@@ -169,7 +169,7 @@ def _cache(folder: Path, names: list[str], prefix: str, *, hub: bool) -> FolderF
         return FolderFinding(f"is the hub's cache with {len(models)} models", f"name one of them, such as {named}")
     title = _hub_name(folder) if in_cache else ""
     snapshot = _snapshot(folder)
-    ways = [f"say {prefix}{title}"] if hub and title else []
+    ways = [f"use {prefix}{title}"] if hub and title else []
     ways += [f"name the snapshot in it, {printable(snapshot)}"] if snapshot else []
     return FolderFinding(
         f"is the hub's cache folder{f' of {title}' if title else ''} and no model by itself",
@@ -195,7 +195,7 @@ def _other_kind(folder: Path, names: list[str]) -> FolderFinding | None:
     if any(name in names for name in _RUN) and CONFIG not in names:
         return FolderFinding(
             "is a training run and no model by itself",
-            f"say trained:{printable(folder)}, or export it with `inquisight train export`",
+            f"use trained:{printable(folder)}, or export it with `inquisight train export`",
         )
     if {"state.json", "projection.safetensors"} <= set(names):
         return FolderFinding("is one checkpoint of a training run", "name the run's folder, once it is finished")
@@ -210,7 +210,7 @@ def _other_kind(folder: Path, names: list[str]) -> FolderFinding | None:
     if any(name.startswith((SAFETENSORS, PICKLE)) for name in names):
         # with peft installed, transformers would load that base model instead of these weights
         return FolderFinding(
-            f"holds a whole model and an adapter_config.json{of}: which of them is meant is not clear",
+            f"holds a whole model and an adapter_config.json{of}: it is unclear which one to load",
             "move the adapter's files to a folder of their own",
         )
     return FolderFinding(
@@ -258,7 +258,7 @@ def _weights(folder: Path, names: list[str], select: TensorFilter | None) -> Fol
         return found
     if shards := [name for name in names if name.startswith(("model-0", "pytorch_model-0"))]:
         of = SAFETENSORS if shards[0].endswith(".safetensors") else PICKLE
-        return FolderFinding(f"has {len(shards)} shards, but no {of}.index.json that says what is in them", AGAIN)
+        return FolderFinding(f"has {len(shards)} shards, but no {of}.index.json that lists their tensors", AGAIN)
     if stored := [name for name in names if name.endswith(".safetensors")]:
         return FolderFinding(
             f"{words}, found {_listed(stored)}", f"name the weights {SAFETENSORS} if they are the whole model"
@@ -308,8 +308,8 @@ def _incomplete(folder: Path, words: str = f"has no {CONFIG}") -> FolderFinding 
         for name in sorted(entry.name for entry in place.iterdir()) if place.is_dir() else []:
             if name.lower().endswith(_UNFINISHED):
                 return FolderFinding(
-                    f"{words}, and its download was broken off ({printable(name, 60)} is there)",
-                    "run the same download again, which goes on",
+                    f"{words}, and its download was interrupted ({printable(name, 60)} is there)",
+                    "run the same download again to resume it",
                 )
     return None
 
@@ -317,7 +317,7 @@ def _incomplete(folder: Path, words: str = f"has no {CONFIG}") -> FolderFinding 
 def _broken_link(folder: Path, names: Iterable[str]) -> FolderFinding | None:
     for name in names:
         if (folder / name).is_symlink() and not (folder / name).exists():
-            return FolderFinding(f"lacks {printable(name)}, a link that leads nowhere", AGAIN)
+            return FolderFinding(f"lacks {printable(name)}, a broken link", AGAIN)
     return None
 
 

@@ -54,7 +54,7 @@ class Picture:
     """A decoded picture: upright, opaque RGB."""
 
     image: Image.Image = field(repr=False, compare=False)  # mode RGB, (height, width)
-    sha256: str  # hex, of the original bytes; of the RGB pixels where the source was a PIL image or an array
+    sha256: str  # hex, of the original bytes; of the RGB pixels if the source was a PIL image or an array
     source: str  # path or description, safe to print
     note: str | None = None  # for the user, e.g. "animated: first of 12 frames"
 

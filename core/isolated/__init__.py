@@ -1,1 +1,1 @@
-"""A vision model in a process and environment of its own, restarted when it dies."""
+"""A vision model in its own process and environment."""

@@ -209,7 +209,7 @@ class IsolatedVision(VisionBackend):
             raise
         if self._model is not None and self._model.revision != model.revision:
             both = f"{printable(model.revision)} instead of {printable(self._model.revision)}"
-            self._fail(worker, f"came back as another model ({both}); start anew")
+            self._fail(worker, f"came back as another model ({both}); start the program again")
         self._model = model
         return worker
 

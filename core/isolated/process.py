@@ -96,8 +96,8 @@ class WorkerProcess:
         """Kill the process and its children."""
         _kill(self._process)
 
-    def tail(self, lines: int = 3) -> str:
-        """The last lines of the log, as one line."""
+    def tail(self) -> str:
+        """The last three lines of the log, as one line."""
         try:
             with self.log.open("rb") as opened:
                 opened.seek(max(self.log.stat().st_size - TAIL_BYTES, 0))
@@ -105,7 +105,7 @@ class WorkerProcess:
         except OSError:
             return ""
         kept = [printable(line.strip(), limit=160) for line in text.splitlines() if line.strip()]
-        return " | ".join(kept[-lines:])
+        return " | ".join(kept[-3:])
 
     def _how_it_ended(self) -> str:
         try:

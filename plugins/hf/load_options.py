@@ -40,9 +40,9 @@ def choose_device(options: BaseLoadOptions) -> tuple[str, str]:
     try:
         device = torch.device(options.device)
     except RuntimeError:
-        raise UsageError(f"device={printable(options.device)!r} is not known; say cpu, cuda, cuda:1 or mps.") from None
+        raise UsageError(f"device={printable(options.device)!r} is not known; use cpu, cuda, cuda:1 or mps.") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise BackendError(f"there is no {device}: {torch.cuda.device_count()} CUDA GPUs were found; say device=cpu.")
+        raise BackendError(f"there is no {device}: {torch.cuda.device_count()} CUDA GPUs were found; use device=cpu.")
     return str(device), f"{device} was requested"
 
 

@@ -189,7 +189,7 @@ def _forbidden(error: BaseException) -> str:
 
 
 def existing_file(path: Path, option: str) -> Path:
-    """`path` made absolute. Raises UsageError where there is no such file."""
+    """`path` as absolute path. Raises UsageError if there is no such file."""
     path = path.expanduser()
     if not path.is_file():
         what = "is a directory, and a file is expected" if path.is_dir() else "does not exist"

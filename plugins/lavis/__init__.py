@@ -15,7 +15,7 @@ def register_vision_backends(register: Register) -> None:
         "lavis",
         "plugins.lavis.backend:LavisBackend",
         check="plugins.readiness:lavis",
-        description="BLIP-2 by salesforce-lavis 1.0.2, in a process of its own: lavis:blip2_t5/pretrain_flant5xl.",
+        description="BLIP-2 by salesforce-lavis 1.0.2, in its own process: lavis:blip2_t5/pretrain_flant5xl.",
         capabilities={"follows_instructions": False, "streams": False, "max_images": 1, "languages": ("en",)},
     )
 

@@ -56,11 +56,11 @@ class LavisOptions(QueryOptions):
             weight_files(Path(self.llm).expanduser(), "llm=")
         kind, _, number = self.device.partition(":")
         if kind not in {"auto", "cpu", "cuda"} or (number and not (kind == "cuda" and number.isdecimal())):
-            raise UsageError(f"device={printable(self.device, limit=40)} is not known; say auto, cpu, cuda or cuda:1.")
+            raise UsageError(f"device={printable(self.device, limit=40)} is not known; use auto, cpu, cuda or cuda:1.")
         if not 1 <= self.beams <= 100:
-            raise UsageError(f"beams={self.beams} cannot be; say 1 to 100.")
+            raise UsageError(f"beams={self.beams} is out of range; use 1 to 100.")
         if not 0 < self.timeout < 1e6:
-            raise UsageError(f"timeout={self.timeout:g} cannot be; say how many seconds.")
+            raise UsageError(f"timeout={self.timeout:g} is out of range; give a number of seconds.")
 
     def request(self, model: str, kind: str) -> str:
         """The JSON argument of `plugins.lavis.worker.LavisVision`."""

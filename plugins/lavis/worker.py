@@ -197,7 +197,7 @@ class LavisVision:
         if device == "auto":
             return "cuda" if torch.cuda.is_available() else "cpu"
         if device.startswith("cuda") and not torch.cuda.is_available():
-            raise UnusableError(f"device={device}: this environment's PyTorch sees no GPU; say device=cpu")
+            raise UnusableError(f"device={device}: this environment's PyTorch sees no GPU; use device=cpu")
         return device
 
     def _build(self, model_class: Any, config: Any) -> Any:

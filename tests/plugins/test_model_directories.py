@@ -129,7 +129,7 @@ def test_a_run_that_is_none(made: Path, tmp_path: Path, capfd: pytest.CaptureFix
 
 
 def test_a_model_given_as_a_run(made: Path) -> None:
-    with pytest.raises(InquisightError, match=r"is a model and no training run; say minigpt4:.*, or name the folder"):
+    with pytest.raises(InquisightError, match=r"is a model and no training run; use minigpt4:.*, or name the folder"):
         open_run(made / "minigpt4")
 
 
@@ -208,7 +208,7 @@ def with_too_many_layers(made: Path, tmp_path: Path) -> Path:
         (lambda made, tmp: f"transformers:{made / 'llm'}", ("type 'llama', no vision-language model",)),
         (lambda made, tmp: f"minigpt4:{made / 'blip2'}", ("language model is 'opt'",)),
         (lambda made, tmp: "blip2:nobody/nothing", ("is no directory here, and the hub cannot be reached",)),
-        (lambda made, tmp: f"blip2:{folders.cache(tmp / 'models--a--b')}", ("say blip2:a/b",)),
+        (lambda made, tmp: f"blip2:{folders.cache(tmp / 'models--a--b')}", ("use blip2:a/b",)),
         (lambda made, tmp: f"trained:{made / 'minigpt4'}", ("is a model and no training run",)),
     ],
 )

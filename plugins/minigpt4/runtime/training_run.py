@@ -77,7 +77,7 @@ def _no_run(run: Path) -> str:
     where, found = printable(run), inspect(run)
     wanted = "name the folder of a run that `inquisight train` wrote"
     if found.files:
-        return f"{where} is a model and no training run; say minigpt4:{where}, or {wanted}."
+        return f"{where} is a model and no training run; use minigpt4:{where}, or {wanted}."
     if (run / RECIPE).is_file():
         return f"{where} holds no finished training ({FINISHED} is missing); see `inquisight train status {where}`."
     return f"{where} {found.words}: it holds no finished training ({FINISHED} is missing); {wanted}."

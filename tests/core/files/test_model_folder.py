@@ -55,12 +55,12 @@ def test_of_several_snapshots_main_is_named(tmp_path: Path) -> None:
 def test_a_part_of_the_cache_is_known_too(part: str, tmp_path: Path) -> None:
     cache = folders.cache(tmp_path / "models--a--b--c")
     found = inspect(cache / part, "blip2:", hub=True)
-    assert "of a/b--c" in found.words and "say blip2:a/b--c" in found.way_out
+    assert "of a/b--c" in found.words and "use blip2:a/b--c" in found.way_out
 
 
 def test_only_specs_that_take_hub_names_offer_one(tmp_path: Path) -> None:
     cache = folders.cache(tmp_path / "models--a--b")
-    assert "say " not in inspect(cache, "minigpt4:").way_out and "snapshots/abc123" in inspect(cache).way_out
+    assert "use " not in inspect(cache, "minigpt4:").way_out and "snapshots/abc123" in inspect(cache).way_out
 
 
 def test_shards_that_nobody_wants_need_not_be_there(tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ def test_it_tells_what_runs_where(opt: LavisBackend) -> None:
             lambda models, folder: {"llm": _emptied(folder / "llm")},
             "llm=.* is an empty folder and has no config.json; give the folder",
         ),
-        (lambda models, folder: {"device": "cuda"}, "sees no GPU; say device=cpu"),
+        (lambda models, folder: {"device": "cuda"}, "sees no GPU; use device=cpu"),
     ],
 )
 def test_wrong_weights_are_one_line(
