@@ -90,7 +90,7 @@ def _checked_sampling(request: VideoRequest) -> Sampling:
     if request.frames is not None and not 1 <= request.frames <= 10_000:
         raise UsageError(f"--frames must be between 1 and 10000, not {request.frames}; {FRAMES} is usual")
     if request.scenes is not None and not 1 <= request.scenes <= 1000:
-        raise UsageError(f"--scenes must be between 1 and 1000, not {request.scenes}; 1 tells the video as a whole")
+        raise UsageError(f"--scenes must be between 1 and 1000, not {request.scenes}; 1 describes the video as a whole")
     if request.every is not None and not 0.001 <= request.every < float("inf"):
         raise UsageError(f"--every must be a number of seconds above 0, not {request.every:g}")
     if request.begin is not None and request.until is not None and request.until <= request.begin:

@@ -1,4 +1,4 @@
-"""The words said to the models: read from a TOML file, checked, and filled in.
+"""The prompts of an interview: read from a TOML file, checked and filled in.
 
 prompts = Prompts.load()                  # agents/interview/prompts.toml
 prompts = Prompts.load("mine.toml")       # a complete replacement
@@ -21,7 +21,7 @@ DEFAULT_FILE: Final = Path(__file__).with_name("prompts.toml")
 _SHOWN_BY: Final = "inquisight prompts"
 
 Keys = Mapping[str, frozenset[str]]
-"""Key -> the placeholders it must contain; no others are allowed, so that a typing error cannot pass for text."""
+"""Key -> its required placeholders; no others are allowed, so typing errors are found."""
 
 _KEYS: Final[Keys] = {
     "questioner.brief": frozenset(),
@@ -36,7 +36,7 @@ _KEYS: Final[Keys] = {
     "summary.language": frozenset({"name"}),
     "summary.nothing_certain": frozenset(),
 }
-_OPTIONAL_FIELDS: Final = frozenset({"nothing_new"})  # a prompt may leave out the way to stop early
+_OPTIONAL_FIELDS: Final = frozenset({"nothing_new"})  # optional: the hint how to stop early
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,9 @@ class Prompts:
         default: Path = DEFAULT_FILE,
         shown_by: str = _SHOWN_BY,
     ) -> Prompts:
-        """Read `path`, or the built-in file. Raises UsageError: one line that names file, key and way out.
+        """Read `path`, or the built-in file. Raises UsageError: one line with file, key and way out.
 
-        `keys`, `default` and `shown_by` (the command that prints it) are another set of prompts than a picture's.
+        `keys`, `default` and `shown_by` (the command that prints it) select another set of prompts than a picture's.
         """
         file = Path(path) if path is not None else default
         try:
@@ -79,12 +79,12 @@ class Prompts:
         return cls(texts, hashlib.sha256(raw).hexdigest(), str(file))
 
     def text(self, key: str, **values: str) -> str:
-        """The prompt `key` with its placeholders filled in; values are inserted as they are, never parsed."""
+        """The prompt `key` with its placeholders replaced by `values`, which are not parsed."""
         return self.texts[key].format(**values)
 
 
 def _checked(document: dict[str, object], keys: Keys, shown_by: str) -> dict[str, str]:
-    """Flatten the tables to "table.key" and hold them against `keys`. Raises ValueError."""
+    """Flatten the tables to "table.key" and check them against `keys`. Raises ValueError."""
     found: dict[str, object] = {}
     for table, body in document.items():
         found.update(
@@ -100,7 +100,7 @@ def _checked(document: dict[str, object], keys: Keys, shown_by: str) -> dict[str
     return {key: _template(key, found[key], keys[key]) for key in keys}
 
 
-def _template(key: str, value: object, wanted: frozenset[str]) -> str:
+def _template(key: str, value: object, required: frozenset[str]) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"{key!r} must be a text that is not empty")
     text = value.strip("\n") if key != "summary.language" else value
@@ -108,13 +108,13 @@ def _template(key: str, value: object, wanted: frozenset[str]) -> str:
         fields = {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
     except ValueError as error:
         raise ValueError(f"{key!r} has a stray brace ({error}); write {{{{ and }}}} for braces of your own") from None
-    for name in sorted(fields - wanted):
-        allowed = ", ".join(f"{{{field}}}" for field in sorted(wanted)) or "none"
+    for name in sorted(fields - required):
+        allowed = ", ".join(f"{{{field}}}" for field in sorted(required)) or "none"
         raise ValueError(f"{key!r} uses {{{name}}}, which is not known there (allowed: {allowed})")
-    for name in sorted(wanted - fields - _OPTIONAL_FIELDS):
+    for name in sorted(required - fields - _OPTIONAL_FIELDS):
         raise ValueError(f"{key!r} must contain {{{name}}}")
     try:
-        text.format(**dict.fromkeys(wanted, "sample"))
+        text.format(**dict.fromkeys(required, "sample"))
     except (ValueError, LookupError) as error:
         raise ValueError(f"{key!r} cannot be filled in: {error}") from None
     return text

@@ -1,20 +1,20 @@
 """The ChatCaptioner protocol as a state machine without input or output.
 
-It says what it needs next and is fed the result; who moves it, one picture at a time, many in lock
-step, on another machine, is the driver's business.
+It returns what it needs next and is fed the result. Drivers serve the needs: of one picture, of many in batches, or on
+another machine.
 
     interview = Interview(prompts, InterviewOptions(rounds=5))
     while not isinstance(need := interview.need, Finished):
         interview.feed(result_of(need))
     interview.dialogue, interview.plain, interview.opening, interview.summary
 
-`need` is a pure function of what was said so far, and everything said so far is in `dialogue`,
-`plain` and `summary`: an interview is resumed by building a new one from these (`resumed`).
+`need` depends only on `dialogue`, `plain` and `summary`, so `resumed` builds an interview from a saved caption.
 Protocol: ChatCaptioner (Zhu et al. 2023, arXiv:2303.06594): a fixed opening, asked rounds, a summary.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
@@ -36,21 +36,21 @@ from core.text import whole_sentences
 Role = Literal["system", "user", "assistant"]
 END_ROUNDS, END_NOTHING_NEW, END_STOPPED, END_FAILED = "rounds", "nothing new to ask", "stopped", "failed"
 
-RAW_CHARS = 4000  # of a model's own words that are kept beside the cleaned ones
+RAW_CHARS = 4000  # characters of a model's raw reply that are saved beside the cleaned one
 
 
 @dataclass(frozen=True, slots=True)
 class InterviewOptions:
-    """How an interview runs. Raises UsageError where a value cannot work."""
+    """Options of an interview. Raises UsageError for an invalid value."""
 
     rounds: int = 10
-    """Questions in all, the opening one included; a person's own do not count."""
+    """Number of questions, including the first; a person's questions do not count."""
     context: int = 1
-    """Earlier question-answer pairs the seeing model is reminded of; -1 means all of them."""
+    """Earlier question-answer pairs that the vision model gets as context; -1: all."""
     language: str | None = None
     """Language of the summary; None is English."""
     repeats: int = 2
-    """How often a repeated or empty question is sent back before asking ends."""
+    """How often a repeated or empty question is refused before asking ends."""
     question_tokens: int = 60
     summary_tokens: int = 300
     answer_tokens: int = 80
@@ -68,7 +68,7 @@ class InterviewOptions:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message to the questioner; roles alternate after the system message, as strict chat templates want."""
+    """One message to the questioner; roles alternate after the system message, as strict chat templates require."""
 
     role: Role
     content: str
@@ -76,12 +76,12 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class NeedPlainCaption:
-    """The backend's own caption, without a question."""
+    """The vision model's caption, without a question."""
 
 
 @dataclass(frozen=True, slots=True)
 class NeedAnswer:
-    """The backend's answer. `history`: the earlier pairs it may look back on, oldest first."""
+    """The vision model's answer. `history`: earlier question-answer pairs, oldest first."""
 
     question: str
     history: tuple[tuple[str, str], ...]
@@ -90,13 +90,13 @@ class NeedAnswer:
 
     @property
     def labelled(self) -> str:
-        """The question as the record keeps it."""
+        """The question as it is recorded."""
         return self.question
 
 
 @dataclass(frozen=True, slots=True)
 class NeedQuestion:
-    """The questioner's next question. `task` says the same as `messages` to questioners that are programs."""
+    """The questioner's next question. `task` holds the same as `messages`, for questioners that are programs."""
 
     messages: tuple[Message, ...]
     task: Task
@@ -123,16 +123,16 @@ Need = NeedPlainCaption | NeedAnswer | NeedQuestion | NeedSummary | Finished
 
 
 class Interview:
-    """One picture's interview. Not thread-safe: one driver moves it."""
+    """One picture's interview. Not thread-safe."""
 
     def __init__(self, prompts: Prompts, options: InterviewOptions | None = None) -> None:
         self.prompts = prompts
         self.options = options or InterviewOptions()
         self.dialogue = Dialogue()
-        self.plain: str | None = None  # None: not asked for yet
+        self.plain: str | None = None  # None: not requested yet
         self.summary: str | None = None
         self.error: str | None = None
-        self.refused: tuple[str, ...] = ()  # questions turned down in this round, for the eyes of a driver
+        self.refused: tuple[str, ...] = ()  # questions refused in this round
         self._past = _Past()
         self._known: tuple[Dialogue, tuple[object, ...], Need] | None = None  # dialogue, other state, need in it
         self._pending: tuple[str, str, str | None, float] | None = None  # question, asked_by, raw, seconds
@@ -140,11 +140,11 @@ class Interview:
         self._halted: Status | None = None
         self._attempt = 0
         self._cut: set[str] = set()  # "plain", "summary": cut at the token limit
-        self._spent = 0.0  # seconds the questioner has taken for this round, refused attempts included
+        self._spent = 0.0  # seconds of the questioner in this round, including refused attempts
 
     @classmethod
     def resumed(cls, caption: Caption, prompts: Prompts, options: InterviewOptions | None = None) -> Interview:
-        """An interview that goes on where `caption` ended; what was said there is not asked again."""
+        """Resume the interview of `caption`; its questions are not asked again."""
         interview = cls(prompts, options)
         interview.dialogue = caption.dialogue
         interview.plain = caption.plain if caption.plain or caption.dialogue.turns else None
@@ -155,7 +155,7 @@ class Interview:
             interview._end = caption.ended_because
         return interview
 
-    # --- what is so -------------------------------------------------------------------------------------------
+    # --- state -------------------------------------------------------------------------------------------
 
     @property
     def status(self) -> Status:
@@ -169,12 +169,12 @@ class Interview:
 
     @property
     def opening(self) -> str:
-        """The answer to the opening question, "" before it was given."""
+        """The answer to the opening question, or ""."""
         return next((turn.answer for turn in self.dialogue.turns if turn.asked_by == "opening"), "")
 
     @property
     def truncated(self) -> bool:
-        """Whether something that was said was cut at the token limit."""
+        """Whether a reply was cut at the token limit."""
         return bool(self._cut) or any(turn.truncated for turn in self.dialogue.turns)
 
     @property
@@ -184,12 +184,12 @@ class Interview:
 
     @property
     def pending(self) -> str:
-        """The question that was put and has no answer yet, "" where there is none; `inject` would replace it."""
+        """The question that waits for its answer, or ""; `inject` replaces it."""
         return self._pending[0] if self._pending else ""
 
     @property
     def need(self) -> Need:
-        """What has to be fed next. It is put together once for each state: the whole dialogue is in it."""
+        """What has to be fed next; cached, since it holds the whole dialogue."""
         state = (
             self.plain is None,
             self.summary is None,
@@ -219,13 +219,13 @@ class Interview:
             return self._need_question()
         return self._need_summary()
 
-    # --- what happens -----------------------------------------------------------------------------------------
+    # --- transitions -----------------------------------------------------------------------------------------
 
     def feed(self, text: str, *, seconds: float = 0.0, truncated: bool = False) -> None:
-        """Hand in what the last `need` asked for; `seconds` is how long the model took.
+        """Pass on the reply to the last `need`; `seconds` is how long the model took.
 
-        `truncated`: it was cut at the token limit, so that its unfinished sentence is left out. A vision model that
-        gives no answer to the opening question, or to most questions, fails the interview.
+        `truncated`: the reply was cut at the token limit, so its unfinished sentence is dropped. The interview fails if
+        the vision model leaves the opening question, or most questions, unanswered.
         """
         need = self.need
         match need:
@@ -236,29 +236,24 @@ class Interview:
             case NeedQuestion():
                 self._take_question(text, seconds)
             case NeedSummary():
-                summary = clean_summary(self._whole(text, truncated, "summary"))
-                if summary:
-                    self.summary = summary
-                    self._end = self._end or END_ROUNDS
-                else:
-                    self.fail("the questioner wrote an empty summary")
+                self._take_summary(need, text, seconds, truncated)
             case Finished():
                 raise RuntimeError("the interview is finished; nothing can be fed")
         self._fail_where_silent()
         self._skip_empty_summary()
 
     def fail(self, error: BaseException | str) -> None:
-        """A model call failed: the interview ends here with what was learned so far."""
+        """End the interview because a model call failed; what was learned so far stays."""
         self.error = " ".join(str(error).split()) or type(error).__name__
         self._halted = "failed"
 
     def stop(self) -> None:
-        """A person wants no more; it can be resumed."""
+        """Stop the interview; it can be resumed."""
         if not isinstance(self.need, Finished):
             self._halted = "stopped"
 
     def inject(self, question: str) -> None:
-        """A person's own question comes next; after the end, it reopens the interview. Raises UsageError."""
+        """Put a person's question next; after the end, this reopens the interview. Raises UsageError."""
         cleaned = clean_question(question)
         if not cleaned:
             raise UsageError(f"this is no question: {question!r}")
@@ -266,9 +261,9 @@ class Interview:
         self._reopen()
 
     def correct(self, index: int, answer: str, *, go_on: bool = False) -> None:
-        """A person knows better: replace the answer of turn `index` (from 0). The model's own stays as `raw_answer`.
+        """Replace the answer of turn `index` (from 0) by a person's; the model's stays as `raw_answer`.
 
-        `go_on`: the turns after it were asked about the wrong answer, so they go, and asking goes on from there.
+        `go_on`: later turns rest on the wrong answer, so they are dropped and asking continues from there.
         """
         turns = list(self.dialogue.turns)
         if not 0 <= index < len(turns):
@@ -291,21 +286,21 @@ class Interview:
         self._skip_empty_summary()
 
     def go_on(self) -> None:
-        """Take up again what was stopped or has failed; nothing where it was neither."""
+        """Resume a stopped or failed interview; no effect on others."""
         self.error = self._halted = None
         self._forget_attempts()
 
     # --- inside -----------------------------------------------------------------------------------------------
 
     def _whole(self, text: str, truncated: bool, what: str) -> str:
-        """`text` without an unfinished sentence at its end, where it was cut; noted as `what`."""
+        """`text`, without its unfinished last sentence if it was truncated; remembers `what` was truncated."""
         self._cut.discard(what)
         if truncated:
             self._cut.add(what)
         return whole_sentences(text) if truncated else text
 
     def _fail_where_silent(self) -> None:
-        """A vision model that says nothing has not described anything. What it left open is asked again on resuming."""
+        """Fail if the vision model leaves questions unanswered; these are asked again on resuming."""
         asked = (turn for turn in self._asked_of_vision() if turn.asked_by != "person")
         turns = list(islice(asked, 2))
         if len(turns) > 1 and not isinstance(self.need, NeedSummary):
@@ -339,10 +334,10 @@ class Interview:
 
     def _need_question(self) -> NeedQuestion:
         task = Task.of(QUESTION, self.dialogue.turns, language=self.options.language, refused=self.refused)
-        return NeedQuestion(self._talk(), task, len(self.dialogue.turns), self._attempt)
+        return NeedQuestion(self._messages(), task, len(self.dialogue.turns), self._attempt)
 
-    def _talk(self) -> tuple[Message, ...]:
-        """The dialogue as the questioner lived it: it asked (assistant), it was answered (user)."""
+    def _messages(self) -> tuple[Message, ...]:
+        """The dialogue for the questioner: its questions (assistant), the answers (user)."""
         messages = [
             Message("system", self.prompts.text("questioner.brief")),
             Message("user", self.prompts.text("questioner.hello")),
@@ -358,12 +353,8 @@ class Interview:
             messages.append(Message("user", self.prompts.text("questioner.again", nothing_new=NOTHING_NEW)))
         return tuple(messages)
 
-    def _usable(self) -> tuple[Turn, ...]:
-        """The certain turns, without the sentences in them that are not."""
-        return tuple(turn.model_copy(update={"answer": certain_part(turn.answer)}) for turn in self.dialogue.certain)
-
     def _need_summary(self) -> NeedSummary:
-        turns = self._usable()
+        turns = usable(self.dialogue.turns)
         notes = "\n".join(f"- {turn.question} {turn.answer}" for turn in turns)
         name = self.options.language
         language = self.prompts.text("summary.language", name=name.strip()) if name else ""
@@ -374,7 +365,7 @@ class Interview:
         return NeedSummary(messages, Task.of(SUMMARY, turns, language=name))
 
     def _skip_empty_summary(self) -> None:
-        """Nothing certain was learned: there is nothing a model could be asked to summarise."""
+        """Use a fixed summary if nothing certain was learned."""
         if isinstance(self.need, NeedSummary) and not self.dialogue.certain:
             self.summary = self.prompts.text("summary.nothing_certain")
             self._end = self._end or END_ROUNDS
@@ -395,12 +386,20 @@ class Interview:
             if question:
                 self.refused = (*self.refused, question)
 
-    def _take_answer(self, need: NeedAnswer, text: str, seconds: float, truncated: bool = False) -> None:
+    def _take_summary(self, need: NeedSummary, text: str, seconds: float, truncated: bool) -> None:
+        summary = clean_summary(self._whole(text, truncated, "summary"))
+        if summary:
+            self.summary = summary
+            self._end = self._end or END_ROUNDS
+        else:
+            self.fail("the questioner wrote an empty summary")
+
+    def _take_answer(self, need: NeedAnswer, text: str, seconds: float, truncated: bool) -> None:
         _, _, raw_question, seconds_question = self._pending or ("", "", None, 0.0)
         answer = clean_answer(whole_sentences(text) if truncated else text, need.question)
         self.dialogue = self.dialogue.append(
             Turn(
-                question=need.question,
+                question=need.labelled,
                 answer=answer,
                 asked_by=need.asked_by,
                 certainty="unsure" if is_unsure(answer) else "sure",
@@ -415,15 +414,15 @@ class Interview:
 
 
 class _Past:
-    """What is counted of the turns, so that a long interview is not gone through again for every turn."""
+    """Counts of the turns, updated turn by turn, so long interviews stay fast."""
 
     def __init__(self) -> None:
         self._turns: tuple[Turn, ...] = ()
-        self.rounds = 0  # turns that no person asked for
+        self.rounds = 0  # turns without a person's questions
         self.questions = AskedQuestions()
 
     def of(self, turns: tuple[Turn, ...]) -> _Past:
-        """Brought up to date: with the one turn that has come, or from the beginning where others have changed."""
+        """Update: with the one new turn, or from the start if others have changed."""
         old, new = self._turns, turns
         if old is turns:
             return self
@@ -438,6 +437,11 @@ class _Past:
         return self
 
 
+def usable(turns: Sequence[Turn]) -> list[Turn]:
+    """The certain turns, without uncertain sentences."""
+    return [turn.model_copy(update={"answer": certain_part(turn.answer)}) for turn in turns if turn.certainty == "sure"]
+
+
 def _raw(text: str, cleaned: str) -> str | None:
-    """What the model really said, where cleaning changed it; bounded, since a model may never stop."""
+    """The raw reply if cleaning changed it; bounded, since a model may never stop."""
     return text[:RAW_CHARS] if text != cleaned else None

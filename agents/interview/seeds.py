@@ -1,4 +1,4 @@
-"""Seeds: the same seed and the same models give the same words, whatever was interrupted in between."""
+"""Seeds: the same seed and models give the same replies, whatever was interrupted in between."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Final
 
 from core.errors import UsageError
 
-SEEDS: Final = 2**31  # those that are drawn where none is given lie below it
+SEEDS: Final = 2**31  # random seeds are smaller than this
 
 
 def check_seed(seed: int | None) -> int | None:
-    """The same seed. Raises UsageError where models would not take it."""
+    """Return the seed. Raises UsageError if models do not accept it."""
     if seed is not None and not 0 <= seed < 2**32:
         raise UsageError(f"the seed must be between 0 and {2**32 - 1}, not {seed}")
     return seed
 
 
 def call_seed(seed: int | None, *place: object) -> int | None:
-    """A seed of its own for each call, the same whether or not the interview was interrupted before it."""
+    """The seed of one call; it does not depend on earlier interruptions."""
     if seed is None:
         return None
     digest = hashlib.sha256(repr((seed, *place)).encode()).digest()

@@ -21,7 +21,7 @@ from agents.interview.driver import InterviewRun, Save
 from agents.interview.events import Answered, Encoded, Event, QuestionAsked, SummaryWritten, Waiting
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions, NeedAnswer, NeedPlainCaption, NeedSummary
-from agents.video.interview import NeedFrameAnswer, NeedTelling, VideoInterview, VideoOptions, VideoPart
+from agents.video.interview import NeedFrameAnswer, NeedVideoSummary, VideoInterview, VideoOptions, VideoPart
 from agents.video.prompts import load_prompts
 from agents.video.records import video_options
 from agents.video.sampling import (
@@ -32,8 +32,8 @@ from agents.video.sampling import (
     by_scene,
     by_time,
     cuts_in,
+    default_scenes,
     scenes,
-    scenes_wanted,
     uniform,
 )
 from core.errors import BackendError, UsageError
@@ -47,25 +47,25 @@ if TYPE_CHECKING:
 
 FRAMES: Final = 8
 FRAMES_OF_SCENE: Final = 4
-MOST_FRAMES: Final = 120  # by time, where nobody said a number
+MOST_FRAMES: Final = 120  # by time, without --frames
 ROUNDS: Final = 30
 ROUNDS_OF_SCENE: Final = 8
 BATCH: Final = 16  # frames that are decoded and encoded together
-WATCHED: Final = 0.2  # seconds between two words about progress
+WATCHED: Final = 0.2  # seconds between progress reports
 
 
 @dataclass(frozen=True, slots=True)
 class VideoPlan:
-    """Which frames are looked at, and in which parts the video is told."""
+    """The chosen frames, and the parts of the video."""
 
-    numbers: tuple[int, ...]  # in the video, from 0, rising
+    numbers: tuple[int, ...]  # in the video, from 0, ascending
     times: tuple[float, ...]
     parts: tuple[VideoPart, ...]
     sampling: str
 
     @property
     def rounds(self) -> int:
-        """Questions, of each part, where nobody said how many."""
+        """Default number of questions per part."""
         return ROUNDS_OF_SCENE if len(self.parts) > 1 else ROUNDS
 
 
@@ -80,17 +80,16 @@ def plan_video(
     until: float | None = None,
     watch: Callable[[float], None] | None = None,
 ) -> VideoPlan:
-    """Choose frames and parts. `frames` are those of each part; `most_scenes` 1 tells the video as a whole.
+    """Choose frames and parts. `frames` is the number per part; `most_scenes` 1 describes the video as a whole.
 
-    Where scenes are wanted, all of the video is decoded in small, which takes a while with a long one; `watch` is
-    called now and then with the second that was reached. Raises UsageError.
+    Finding scenes decodes the whole video at a small size; `watch` gets the second that was reached. Raises UsageError.
     """
     about = between(video.times, video.end, begin, until)
-    wanted = most_scenes if most_scenes is not None else scenes_wanted(about.seconds)
-    if wanted < 1:
-        raise UsageError(f"scenes must be 1 or more, not {wanted}; 1 tells the video as a whole")
-    cuts = cuts_in(_watched(video, about, watch)) if wanted > 1 or sampling == "scene" else []
-    stretches = scenes(video.times, about, cuts, wanted) if wanted > 1 else [about]
+    most = most_scenes if most_scenes is not None else default_scenes(about.seconds)
+    if most < 1:
+        raise UsageError(f"scenes must be 1 or more, not {most}; 1 describes the video as a whole")
+    cuts = cuts_in(_watched(video, about, watch)) if most > 1 or sampling == "scene" else []
+    stretches = scenes(video.times, about, cuts, most) if most > 1 else [about]
     numbers: list[int] = []
     parts: list[VideoPart] = []
     for stretch in stretches:
@@ -102,10 +101,10 @@ def plan_video(
 
 
 def _watched(video: Video, about: Stretch, watch: Callable[[float], None] | None) -> Iterator[tuple[int, float]]:
-    told = time.monotonic()
+    reported = time.monotonic()
     for number, score in video.changes(about.first, about.last):
-        if watch is not None and time.monotonic() - told > WATCHED:
-            told = time.monotonic()
+        if watch is not None and time.monotonic() - reported > WATCHED:
+            reported = time.monotonic()
             watch(video.times[number])
         yield number, score
 
@@ -205,7 +204,7 @@ class VideoRun(InterviewRun):
         return self.frames[need.frame]
 
     def _summarise(self, need: NeedSummary) -> Iterator[Event]:
-        assert isinstance(need, NeedTelling)
+        assert isinstance(need, NeedVideoSummary)
         interview, before = self.interview, self.interview.dialogue
         seconds = yield from self._write(need, need.part, need.attempt)
         if self.session.error is not None:

@@ -1,8 +1,8 @@
-"""A little film to try videos with, made from the example photographs of the source:
+"""Make a short example video from the photographs in the source:
 
     python -m agents.video.example clip.webm
 
-Nine seconds in WebM, which every browser plays: a cat comes nearer, a cup of coffee, and the cat again.
+Nine seconds of WebM: a zoom into a cat, a cup of coffee, and the cat again.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ NAMES: Final = ("cat", "coffee")
 SIZE: Final = (426, 240)
 RATE: Final = 10  # frames a second
 SCENE: Final = 3  # seconds
-NEARER: Final = 0.12  # share by which the camera comes nearer during a scene
+NEARER: Final = 0.12  # share by which a scene zooms in
 _OPTIONS: Final = {"b": "300k", "g": "15", "deadline": "good", "cpu-used": "5", "threads": "1"}
 
 
 def can_be_made() -> bool:
-    """Whether the photographs and PyAV are there; an installed package has no photographs."""
+    """Whether PyAV and the photographs exist; an installed package has no photographs."""
     return find_spec("av") is not None and all((PHOTOS / f"{name}.jpg").is_file() for name in NAMES)
 
 
 def make_example(path: Path) -> Path:
-    """Write the film. Raises UsageError where it cannot be made or written."""
+    """Write the video. Raises UsageError if it cannot be made or written."""
     if not can_be_made():
-        raise UsageError("the example film needs the source with its photographs, and pip install 'inquisight[video]'")
+        raise UsageError("the example video needs the source with its photographs, and pip install 'inquisight[video]'")
     from av import VideoFrame
     from av import open as open_av
 
@@ -65,7 +65,7 @@ def _frames() -> Iterator[Image.Image]:
 
 
 def _part(image: Image.Image, size: tuple[int, int], nearer: float) -> Image.Image:
-    """The middle of `image` in that size, without a share of `nearer` at its edges."""
+    """The centre of `image`, scaled to `size`, without a share of `nearer` at its edges."""
     scale = min(image.width / size[0], image.height / size[1]) * (1 - nearer)
     width, height = size[0] * scale, size[1] * scale
     left, upper = max(0.0, (image.width - width) / 2), max(0.0, (image.height - height) / 2)

@@ -1,12 +1,12 @@
 """The Video ChatCaptioner protocol: an interview whose questions are each about one frame, as a state machine.
 
-The questioner chooses the frame; the answer comes from that frame only. A video of several parts is told part by part,
-and its summary is one of the parts' summaries. Like `agents.interview.protocol`, this neither asks nor prints anything.
+The questioner chooses the frame; the answer comes from that frame only. A video of several parts is summarised part by
+part, then as a whole. Like `agents.interview.protocol`, this has no input or output.
 Protocol: Video ChatCaptioner (Chen et al. 2023, arXiv:2304.04227).
 
-What the questioner gets wrong is mended, with `options.repeats` further tries each round: a frame that does not exist,
-a question about none or several, one that was asked. After these the question goes to the nearest frame there is, or to
-the one spoken of last; where there is no new question, to a frame that nobody asked about goes the opening one.
+Invalid questions (about a missing frame, none, several, or a repeated question) are refused `options.repeats` times a
+round. Then the question goes to the nearest frame, or to the last one; without a new question, a frame without
+questions gets the opening one.
 """
 
 from __future__ import annotations
@@ -31,29 +31,30 @@ from agents.interview.protocol import (
     NeedAnswer,
     NeedQuestion,
     NeedSummary,
+    usable,
 )
-from agents.text.cleaning import certain_part, clean_summary, is_repeated
+from agents.text.cleaning import clean_summary, is_repeated
 from agents.video.replies import read_question, speaks_of_frames, without_frames
 from core.errors import UsageError
-from core.records import Caption, Certainty, Turn
+from core.records import Caption, Turn
 from core.tasks import NOTHING_NEW, QUESTION, SUMMARY, Task, is_nothing_new
 from core.video.base import clock
 
 SCENE: Final = "scene"  # `asked_by` of a turn that holds the summary of a part
-MENDED: Final = "mended"  # of a question that the questioner did not ask
+MENDED: Final = "mended"  # `asked_by` of a question that replaces the questioner's
 _LABEL = re.compile(r"Frame (\d+): ")
 
 
 @dataclass(frozen=True, slots=True)
 class VideoOptions(InterviewOptions):
-    """How an interview about a video runs; `rounds` are those of each part."""
+    """Options of an interview about a video; `rounds` are those of each part."""
 
     rounds: int = 30
 
 
 @dataclass(frozen=True, slots=True)
 class VideoPart:
-    """Frames `first` to `last`, numbered from 1 through the whole video, and the time they stand for, in seconds."""
+    """Frames `first` to `last`, numbered from 1 in the whole video, and their time in seconds."""
 
     first: int
     last: int
@@ -70,19 +71,19 @@ class VideoPart:
 
 @dataclass(frozen=True, slots=True)
 class NeedFrameAnswer(NeedAnswer):
-    """The backend's answer from one frame; `history` holds pairs about the same frame only."""
+    """The vision model's answer about one frame; `history` holds pairs about the same frame only."""
 
     frame: int = 1
 
     @property
     def labelled(self) -> str:
-        """The question as the record keeps it."""
+        """The question as it is recorded."""
         return label(self.frame, self.question)
 
 
 @dataclass(frozen=True, slots=True)
-class NeedTelling(NeedSummary):
-    """The questioner's telling of one part, or (`part` None) of the whole."""
+class NeedVideoSummary(NeedSummary):
+    """The questioner's summary of one part, or (`part` None) of the whole."""
 
     part: int | None = None
     attempt: int = 0
@@ -94,13 +95,13 @@ def label(frame: int, question: str) -> str:
 
 
 def frame_of(question: str) -> int | None:
-    """The number in what `label` made; None for what is no question about a frame."""
+    """The frame of a labelled question, or None."""
     found = _LABEL.match(question)
     return int(found[1]) if found else None
 
 
 def without_label(question: str) -> str:
-    """The question alone."""
+    """The question without its label."""
     return _LABEL.sub("", question, count=1)
 
 
@@ -114,21 +115,21 @@ class VideoInterview(Interview):
         if not times or [frame for part in parts for frame in part.frames] != list(range(1, len(times) + 1)):
             raise UsageError("a video's parts must hold each of its frames once, in order, and one at least")
         self.times, self.parts = tuple(times), tuple(parts)
-        self.plain = ""  # there is no caption of a whole video at a glance
+        self.plain = ""  # a whole video has no plain caption
         self._pending_frame = 1
         self._ended: dict[int, str] = {}  # part: why asking ended
-        self._reasons: tuple[str, ...] = ()  # what was said to each refused question
-        self._tellings: tuple[str, ...] = ()  # summaries of the current need that spoke of frames
+        self._reasons: tuple[str, ...] = ()  # the reply to each refused question
+        self._refused_summaries: tuple[str, ...] = ()  # summaries of the current need that mention frames
 
     def resume(self, caption: Caption) -> Self:
-        """Go on where `caption` ended; what was said there is not asked again."""
+        """Resume the interview of `caption`; its questions are not asked again."""
         self.dialogue = caption.dialogue
         if caption.status == "complete":
             self.summary, self._end = caption.summary, caption.ended_because
             self._ended = dict.fromkeys(range(len(self.parts)), caption.ended_because)
         return self
 
-    # --- what is so -------------------------------------------------------------------------------------------------
+    # --- state -------------------------------------------------------------------------------------------------
 
     @property
     def asked(self) -> int:
@@ -136,29 +137,29 @@ class VideoInterview(Interview):
         return sum(turn.asked_by != SCENE for turn in self.dialogue.turns)
 
     @property
-    def told(self) -> int:
-        """Parts whose summary was written; a video of one part has none but the whole's."""
-        return len(self._tales())
+    def summarised(self) -> int:
+        """Number of parts with a summary; 0 for a video of one part."""
+        return len(self._scene_places())
 
     def place_of(self, part: int) -> int:
-        """Where in the dialogue the summary of this part stands."""
-        return self._tales()[part]
+        """Index of the turn with the summary of this part."""
+        return self._scene_places()[part]
 
-    def _tales(self) -> list[int]:
+    def _scene_places(self) -> list[int]:
         return [place for place, turn in enumerate(self.dialogue.turns) if turn.asked_by == SCENE]
 
     def _outdated(self) -> int | None:
-        """The first part whose summary has to be written anew: it is empty, since a person changed what it told."""
-        tales = enumerate(self._tales())
+        """The first part whose summary a person's change has outdated (it is empty)."""
+        tales = enumerate(self._scene_places())
         return next((part for part, place in tales if not self.dialogue.turns[place].answer), None)
 
     @property
     def part(self) -> VideoPart:
-        """The part that is being talked about, the last one at the end."""
-        return self.parts[min(self.told, len(self.parts) - 1)]
+        """The current part; the last one at the end."""
+        return self.parts[min(self.summarised, len(self.parts) - 1)]
 
     def turns_of(self, part: VideoPart) -> tuple[Turn, ...]:
-        """The questions about the part's frames, as asked."""
+        """The turns about the part's frames."""
         return tuple(turn for turn in self.dialogue.turns if frame_of(turn.question) in part)
 
     @property
@@ -170,37 +171,20 @@ class VideoInterview(Interview):
         if self._pending:
             return self._need_answer(self._pending[0], self._pending[1])
         if (outdated := self._outdated()) is not None:
-            return self._need_telling(outdated)
-        if self.told == len(self.parts) > 1:
+            return self._need_summary_of(outdated)
+        if self.summarised == len(self.parts) > 1:
             return self._need_whole()
         turns = [turn for turn in self.turns_of(self.part) if turn.asked_by != "person"]
         if not turns:
             return self._about(self.part.first, self.prompts.text("answerer.opening"), "opening")
-        if self.told not in self._ended and len(turns) < self.options.rounds:
+        if self.summarised not in self._ended and len(turns) < self.options.rounds:
             return self._need_question()
-        return self._need_telling(self.told)
+        return self._need_summary_of(self.summarised)
 
-    # --- what happens -----------------------------------------------------------------------------------------------
-
-    def feed(self, text: str, *, seconds: float = 0.0, truncated: bool = False) -> None:
-        need = self.need
-        match need:
-            case NeedFrameAnswer():
-                self._take_answer(need, text, seconds, truncated)
-                turn = self.dialogue.turns[-1]
-                labelled = turn.model_copy(update={"question": need.labelled})
-                self.dialogue = self.dialogue.model_copy(update={"turns": (*self.dialogue.turns[:-1], labelled)})
-            case NeedQuestion():
-                self._take_question(text, seconds)
-            case NeedTelling():
-                self._take_telling(need, self._whole(text, truncated, f"summary {need.part}"), seconds)
-            case _:
-                raise RuntimeError("the interview is finished; nothing can be fed")
-        self._fail_where_silent()
-        self._skip_empty_summary()
+    # --- transitions -----------------------------------------------------------------------------------------------
 
     def inject(self, question: str) -> None:
-        """A person's own question, which names its frame, comes next; its part is told anew. Raises UsageError."""
+        """Put a person's question ("Frame 1: ...") next; its part is summarised again. Raises UsageError."""
         asked = read_question(question)
         if not asked.question or asked.frame is None or not 1 <= asked.frame <= len(self.times):
             raise UsageError(
@@ -212,10 +196,9 @@ class VideoInterview(Interview):
         self._reopen()
 
     def correct(self, index: int, answer: str, *, go_on: bool = False) -> None:
-        """A person knows better: replace the answer of turn `index` (from 0), which is about a frame.
+        """Replace the answer of turn `index` (from 0), which is about a frame; `go_on` has no effect.
 
-        What was told of its part and of the whole is written anew. Questions that were asked after it stay, also with
-        `go_on`. Raises UsageError.
+        Its part and the whole video are summarised again; later questions stay. Raises UsageError.
         """
         turns = self.dialogue.turns
         frame = frame_of(turns[index].question) if 0 <= index < len(turns) else None
@@ -225,10 +208,10 @@ class VideoInterview(Interview):
         super().correct(index, answer)
 
     def _outdate(self, frame: int) -> None:
-        """The summary of the part that this frame belongs to has to be written anew."""
+        """Mark the summary of this frame's part as outdated."""
         part = next(number for number, part in enumerate(self.parts) if frame in part)
-        if part < self.told:
-            self._retell(part, "")
+        if part < self.summarised:
+            self._set_summary(part, "")
 
     # --- questions --------------------------------------------------------------------------------------------------
 
@@ -254,10 +237,10 @@ class VideoInterview(Interview):
             refused=self.refused,
             frames=((frame, round(self.times[frame - 1], 3)) for frame in part.frames),
         )
-        return NeedQuestion(self._talk(), task, len(self.dialogue.turns), self._attempt)
+        return NeedQuestion(self._messages(), task, len(self.dialogue.turns), self._attempt)
 
-    def _talk(self) -> tuple[Message, ...]:
-        """The talk about this part as the questioner lived it: it asked (assistant), it was answered (user)."""
+    def _messages(self) -> tuple[Message, ...]:
+        """The dialogue about this part for the questioner: its questions (assistant), the answers (user)."""
         part, turns = self.part, self.turns_of(self.part)
         ends = {"first": str(part.first), "last": str(part.last)}
         shown = ", ".join(f"frame {frame} at {clock(self.times[frame - 1], exact=True)}" for frame in part.frames)
@@ -289,7 +272,7 @@ class VideoInterview(Interview):
         part, turns = self.part, self.turns_of(self.part)
         ends = {"first": str(part.first), "last": str(part.last)}
         if text.strip() and is_nothing_new(asked.question or text):
-            self._ended[self.told] = END_NOTHING_NEW
+            self._ended[self.summarised] = END_NOTHING_NEW
             self._forget_attempts()
             return
         if not asked.question or (asked.frame in part and _is_known(asked.frame, asked.question, turns)):
@@ -316,7 +299,7 @@ class VideoInterview(Interview):
         if unknown is not None:
             self._put(unknown, self.prompts.text("answerer.opening"), MENDED, text)
         else:
-            self._ended[self.told] = END_NOTHING_NEW
+            self._ended[self.summarised] = END_NOTHING_NEW
             self._forget_attempts()
 
     def _put(self, frame: int, question: str, asked_by: str, said: str) -> None:
@@ -329,105 +312,91 @@ class VideoInterview(Interview):
         super()._forget_attempts()
         self._reasons = ()
 
-    # --- telling ----------------------------------------------------------------------------------------------------
+    # --- summaries ----------------------------------------------------------------------------------------------------
 
-    def _need_telling(self, number: int) -> NeedTelling:
-        """One part told from its certain answers, in the order of the video, whenever they were asked."""
+    def _need_summary_of(self, number: int) -> NeedVideoSummary:
+        """Summarise one part from its certain answers, in the order of the video."""
         part = self.parts[min(number, len(self.parts) - 1)]
-        turns = sorted(_certain(self.turns_of(part)), key=lambda turn: frame_of(turn.question) or 0)
+        turns = sorted(usable(self.turns_of(part)), key=lambda turn: frame_of(turn.question) or 0)
         notes: list[str] = []
         for frame in dict.fromkeys(frame_of(turn.question) for turn in turns):
             assert frame is not None
             notes.append(f"At {clock(self.times[frame - 1], exact=True)}:")
             notes += [f"- {without_label(t.question)} {t.answer}" for t in turns if frame_of(t.question) == frame]
         only = len(self.parts) == 1
-        return self._telling("summary.request", notes, turns, part.frames, part, None if only else number)
+        return self._summary_need("summary.request", notes, turns, part.frames, part, None if only else number)
 
-    def _need_whole(self) -> NeedTelling:
-        turns = _certain([turn for turn in self.dialogue.turns if turn.asked_by == SCENE])
+    def _need_whole(self) -> NeedVideoSummary:
+        turns = usable([turn for turn in self.dialogue.turns if turn.asked_by == SCENE])
         whole = VideoPart(1, len(self.times), self.parts[0].begin, self.parts[-1].end)
-        return self._telling(
+        return self._summary_need(
             "summary.whole", [f"- {turn.question} {turn.answer}" for turn in turns], turns, whole.frames, whole, None
         )
 
-    def _telling(
+    def _summary_need(
         self, key: str, notes: list[str], turns: Sequence[Turn], frames: range, about: VideoPart, part: int | None
-    ) -> NeedTelling:
-        name = self.options.language if part is None else None  # scenes are notes for the whole
+    ) -> NeedVideoSummary:
+        name = self.options.language if part is None else None  # summaries of parts are notes for the whole
         language = self.prompts.text("summary.language", name=name.strip()) if name else ""
         request = self.prompts.text(
             key, length=_length(about.end - about.begin), notes="\n".join(notes), language=language
         )
         messages = [Message("system", self.prompts.text("summary.brief")), Message("user", request)]
-        for said in self._tellings:
+        for said in self._refused_summaries:
             messages += [Message("assistant", said), Message("user", self.prompts.text("summary.no_frames"))]
         task = Task.of(
             SUMMARY, turns, language=name, frames=((frame, round(self.times[frame - 1], 3)) for frame in frames)
         )
-        return NeedTelling(tuple(messages), task, part, len(self._tellings))
+        return NeedVideoSummary(tuple(messages), task, part, len(self._refused_summaries))
 
-    def _take_telling(self, need: NeedTelling, text: str, seconds: float) -> None:
-        told = clean_summary(text)
-        if not told:
+    def _take_summary(self, need: NeedSummary, text: str, seconds: float, truncated: bool) -> None:
+        assert isinstance(need, NeedVideoSummary)
+        summary = clean_summary(self._whole(text, truncated, f"summary {need.part}"))
+        if not summary:
             self.fail("the questioner wrote an empty summary")
             return
-        if speaks_of_frames(told):
+        if speaks_of_frames(summary):
             if need.attempt < self.options.repeats:
-                self._tellings = (*self._tellings, told)
+                self._refused_summaries = (*self._refused_summaries, summary)
                 return
-            told = without_frames(told)
-            if not told:
+            summary = without_frames(summary)
+            if not summary:
                 self.fail("the questioner's summary speaks of nothing but frames; try another questioner")
                 return
-        self._tellings = ()
-        self._tell(need.part, told, seconds, raw=text[:RAW_CHARS] if text != told else None)
+        self._refused_summaries = ()
+        self._set_summary(need.part, summary, seconds, raw=text[:RAW_CHARS] if text != summary else None)
 
-    def _tell(self, part: int | None, text: str, seconds: float = 0.0, *, raw: str | None = None) -> None:
+    def _set_summary(self, part: int | None, text: str, seconds: float = 0.0, *, raw: str | None = None) -> None:
+        """Add or replace the summary of a part; "" marks it as outdated. None: the summary of the whole video."""
         if part is None:
             self.summary = text
             self._end = self._ended.get(len(self.parts) - 1, END_ROUNDS)
             return
-        if part < self.told:
-            self._retell(part, text, seconds, raw=raw)
-            return
-        about = self.parts[part]
-        self.dialogue = self.dialogue.append(
-            Turn(
-                question=f"Scene {part + 1}, {clock(about.begin)} to {clock(about.end)}:",
-                answer=text,
-                asked_by=SCENE,
-                certainty=self._certainty(text),
-                raw_answer=raw,
-                seconds_answer=round(seconds, 4),
-            )
+        about, nothing = self.parts[part], ("", self.prompts.text("summary.nothing_certain"))
+        turn = Turn(
+            question=f"Scene {part + 1}, {clock(about.begin)} to {clock(about.end)}:",
+            answer=text,
+            asked_by=SCENE,
+            certainty="unsure" if text in nothing else "sure",
+            raw_answer=raw,
+            seconds_answer=round(seconds, 4),
         )
-
-    def _retell(self, part: int, text: str, seconds: float = 0.0, *, raw: str | None = None) -> None:
-        """Put `text` where another summary of this part stands; "": to be written."""
-        place, turns = self.place_of(part), list(self.dialogue.turns)
-        told = {"answer": text, "certainty": self._certainty(text), "raw_answer": raw}
-        turns[place] = turns[place].model_copy(update={**told, "seconds_answer": round(seconds, 4)})
+        turns = list(self.dialogue.turns)
+        place = self.place_of(part) if part < self.summarised else len(turns)
+        turns[place : place + 1] = [turn]
         self.dialogue = self.dialogue.model_copy(update={"turns": tuple(turns)})
-
-    def _certainty(self, told: str) -> Certainty:
-        return "unsure" if told in ("", self.prompts.text("summary.nothing_certain")) else "sure"
 
     def _asked_of_vision(self) -> tuple[Turn, ...]:
         return tuple(turn for turn in self.dialogue.turns if turn.asked_by != SCENE)
 
     def _skip_empty_summary(self) -> None:
-        """Where nothing certain was learned, there is nothing a model could be asked to tell."""
-        while isinstance(need := self.need, NeedTelling) and not need.task.turns:
-            self._tell(need.part, self.prompts.text("summary.nothing_certain"))
-
-
-def _certain(turns: Sequence[Turn]) -> list[Turn]:
-    """The turns that a summary may rest on, without the sentences in them that are not certain."""
-    return [turn.model_copy(update={"answer": certain_part(turn.answer)}) for turn in turns if turn.certainty == "sure"]
+        """Use a fixed summary if nothing certain was learned."""
+        while isinstance(need := self.need, NeedVideoSummary) and not need.task.turns:
+            self._set_summary(need.part, self.prompts.text("summary.nothing_certain"))
 
 
 def _is_known(frame: int | None, question: str, turns: Sequence[Turn]) -> bool:
-    """Whether this was asked of this frame. The same question about another frame is what videos are asked."""
+    """Whether this question was asked about this frame; other frames may get the same one."""
     return is_repeated(question, [without_label(t.question) for t in turns if frame_of(t.question) == frame])
 
 

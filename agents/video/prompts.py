@@ -1,4 +1,4 @@
-"""The words said to the models about a video: `agents.interview.prompts`, with keys of its own."""
+"""The prompts of an interview about a video."""
 
 from __future__ import annotations
 
@@ -29,5 +29,5 @@ KEYS: Final[Keys] = {
 
 
 def load_prompts(path: str | Path | None = None) -> Prompts:
-    """Read `path`, or the built-in file. Raises UsageError: one line that names file, key and way out."""
+    """Read `path`, or the built-in file. Raises UsageError: one line with file, key and way out."""
     return Prompts.load(path, keys=KEYS, default=DEFAULT_FILE, shown_by="inquisight video --print-prompts")

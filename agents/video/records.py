@@ -1,8 +1,8 @@
-"""A video's interview as a Caption: what stands where, and how to read it again.
+"""Read a video's interview from its Caption.
 
-The picture is the video, its options hold the frames' times and the parts (`options["video"]`), turns are labelled
-("Frame 3: What is it?"), and the summary of a part is a turn of its own. So transcripts of videos are kept, listed,
-searched, shown and gone on with like all others.
+`picture` is the video, `options["video"]` holds the frames' times and the parts, turns are labelled ("Frame 3: What is
+it?"), and the summary of a part is a separate turn. So transcripts of videos are stored, searched and resumed like all
+others.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from core.records import Caption, Turn
 
 @dataclass(frozen=True, slots=True)
 class AskedAbout:
-    """One frame that was asked about."""
+    """A frame with questions."""
 
     number: int  # from 1
     seconds: float
@@ -26,7 +26,7 @@ class AskedAbout:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A part of a video and what was told of it; a video that was told as a whole has one."""
+    """A part of a video and its summary; a short video has one part."""
 
     begin: float
     end: float
@@ -36,7 +36,7 @@ class Scene:
 def video_options(
     times: Sequence[float], parts: Sequence[VideoPart], numbers: Sequence[int], sampling: str
 ) -> dict[str, Any]:
-    """What `options["video"]` holds. `numbers` are those of the frames in the video, from 0."""
+    """The value of `options["video"]`. `numbers` are positions of the frames in the video, from 0."""
     return {
         "sampling": sampling,
         "frames": [
@@ -49,12 +49,12 @@ def video_options(
 
 
 def is_video(caption: Caption) -> bool:
-    """Whether this is the interview about a video."""
+    """Whether this is an interview about a video."""
     return isinstance(caption.options.get("video"), dict)
 
 
 def looked_at(caption: Caption) -> list[AskedAbout]:
-    """The frames that were asked about, in the order of the video. Empty for a picture's caption."""
+    """The frames with questions, in the order of the video. Empty for a picture's caption."""
     if not is_video(caption):
         return []
     frames = caption.options["video"]["frames"]
@@ -68,12 +68,12 @@ def looked_at(caption: Caption) -> list[AskedAbout]:
 
 
 def scenes(caption: Caption) -> list[Scene]:
-    """The parts that have been told, with their times. Empty for a picture's caption."""
+    """The summarised parts with their times. Empty for a picture's caption."""
     if not is_video(caption):
         return []
     parts = caption.options["video"]["parts"]
-    told = [turn.answer for turn in caption.dialogue.turns if turn.asked_by == SCENE]
+    texts = [turn.answer for turn in caption.dialogue.turns if turn.asked_by == SCENE]
     if len(parts) == 1:
-        told = [caption.summary] if caption.summary else []
-    both = zip(parts, told, strict=False)  # the text is empty while a scene waits to be told anew
+        texts = [caption.summary] if caption.summary else []
+    both = zip(parts, texts, strict=False)  # the text is empty while the summary is outdated
     return [Scene(float(part["begin"]), float(part["end"]), text) for part, text in both if text]

@@ -1,4 +1,4 @@
-"""What a questioner says in a talk about a video: which frame it asks about, and whether a summary speaks of frames."""
+"""Parse a questioner's replies about a video: the frame of a question, and frames mentioned in a summary."""
 
 from __future__ import annotations
 
@@ -10,21 +10,7 @@ from agents.text.cleaning import clean_question, plain_text
 from core.net.reasoning import answer_in
 from core.text import sentences
 
-_COUNTED: Final = (
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-)
+_COUNTED: Final = "zero one two three four five six seven eight nine ten eleven twelve".split()
 _NUMBER: Final = rf"(?P<minus>[-−])?(?P<digits>\d{{1,9}}|(?:{'|'.join(_COUNTED)})\b)"
 # "Frame-3" and "Frame - 3" are frame 3; "frame -3" is not.
 _FRAME = re.compile(
@@ -38,14 +24,14 @@ _EMPTY_BRACKETS = re.compile(r"[(\[{]\s*(?:[)\]}]|(?=[?.!]|$))")
 
 @dataclass(frozen=True, slots=True)
 class ParsedQuestion:
-    """A reply, read: the frame it names (None: none, or more than one) and the question without it ("": none)."""
+    """The frame that a reply names (None: none or several) and its question without the frame ("": none)."""
 
     frame: int | None
     question: str
 
 
 def read_question(text: str) -> ParsedQuestion:
-    """ "Frame_3: What is it?", "In frame 3, what is it?", "What is it (frame three)?" and their like."""
+    """Parse "Frame_3: What is it?", "In frame 3, what is it?", "What is it (frame three)?" and similar."""
     text = plain_text(answer_in(text), keep_lines=True)
     found = list(_FRAME.finditer(text))
     labels = [match for match in found if match["more"] and not _line_before(text, match).strip(_WRAPPING)]
@@ -53,7 +39,7 @@ def read_question(text: str) -> ParsedQuestion:
         text = text[labels[0].start() : labels[1].start()]
         found = list(_FRAME.finditer(text))
     frames = {_value(match) for match in found}
-    if len(frames) > 1:  # who sees one frame cannot compare it with another
+    if len(frames) > 1:  # the vision model sees one frame and cannot compare
         return ParsedQuestion(None, "")
     rest = text[found[0].end() :] if labels else text
     rest = _EMPTY_BRACKETS.sub(" ", _FRAME.sub(" ", rest))
@@ -107,12 +93,12 @@ _WHEN: Final = {"first": "At first", "opening": "At first", "initial": "At first
 
 
 def speaks_of_frames(text: str) -> bool:
-    """Whether a story names the frames it was put together from. A picture frame on a wall is none of them."""
+    """Whether a summary mentions video frames; a picture frame on a wall does not count."""
     return bool(_SPEAKS_OF_FRAMES.search(text))
 
 
 def without_frames(text: str) -> str:
-    """`text` with the mentions of frames taken out; a sentence that cannot do without goes. May leave ""."""
+    """`text` without mentions of frames; drops sentences that still mention one. May return ""."""
     kept: list[str] = []
     for sentence in sentences(_BRACKETS.sub(lambda found: "" if _FRAMES.search(found[0]) else found[0], text)):
         if speaks_of_frames(sentence):

@@ -1,4 +1,4 @@
-"""Which frames of a video are looked at, and where it is divided into scenes. Numbers in, numbers out; no decoding."""
+"""Choose the frames of a video, and divide it into scenes. Works on frame numbers and times; decodes nothing."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from core.errors import UsageError
 Sampling = Literal["uniform", "time", "scene", "key"]
 SAMPLINGS: Final[tuple[Sampling, ...]] = ("uniform", "time", "scene", "key")
 
-CUT: Final = 0.3  # of FFmpeg's scene score, the value that its documentation recommends
-SHORTEST_SCENE: Final = 0.5  # seconds; flashes and cuts that score twice are no scenes
-WHOLE: Final = 60.0  # seconds up to which a video is told as a whole
-LONGEST_SCENE: Final = 300.0  # seconds; longer ones are divided, also without a cut
+CUT: Final = 0.3  # FFmpeg's scene score, as its documentation recommends
+SHORTEST_SCENE: Final = 0.5  # seconds; flashes and double cuts are no scenes
+WHOLE: Final = 60.0  # seconds; shorter videos are described as a whole
+LONGEST_SCENE: Final = 300.0  # seconds; longer scenes are divided, also without a cut
 MOST_SCENES: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Frames `first` to `last` (both included, from 0) and the time they are shown in, in seconds."""
+    """Frames `first` to `last` (inclusive, from 0) and their time in seconds."""
 
     first: int
     last: int
@@ -35,12 +35,12 @@ class Stretch:
 
 
 def stretch(times: Sequence[float], end: float, first: int, last: int) -> Stretch:
-    """The frames from `first` to `last` of a video with these times, whose last frame goes at `end`."""
+    """Frames `first` to `last` of a video with these times that ends at `end`."""
     return Stretch(first, last, times[first], times[last + 1] if last + 1 < len(times) else end)
 
 
 def between(times: Sequence[float], end: float, begin: float | None, until: float | None) -> Stretch:
-    """The frames that are shown between two times. Raises UsageError where there are none."""
+    """The frames between two times. Raises UsageError if there are none."""
     first = max(0, bisect_right(times, begin) - 1) if begin is not None else 0
     last = bisect_left(times, until) - 1 if until is not None else len(times) - 1
     if (begin is not None and begin >= end) or last < first:
@@ -52,9 +52,9 @@ def between(times: Sequence[float], end: float, begin: float | None, until: floa
 
 
 def uniform(times: Sequence[float], part: Stretch, count: int) -> list[int]:
-    """Exactly `count` different frames (all, where there are no more), evenly spread in time from first to last.
+    """Exactly `count` different frames (or all), evenly spaced in time from first to last.
 
-    Where frames stand still so long that two of these times show the same one, others stand in by their number.
+    If two of these times show the same long frame, others are chosen by their number.
     """
     available = part.last - part.first + 1
     if available <= count:
@@ -76,7 +76,7 @@ def uniform(times: Sequence[float], part: Stretch, count: int) -> list[int]:
 
 
 def by_time(times: Sequence[float], part: Stretch, every: float, most: int) -> list[int]:
-    """The frame shown at the beginning and then every so many seconds. Raises UsageError for more than `most`."""
+    """A frame every `every` seconds, from the beginning. Raises UsageError for more than `most`."""
     count = math.floor(part.seconds / every - 1e-9) + 1
     if count > most:
         raise UsageError(
@@ -87,16 +87,16 @@ def by_time(times: Sequence[float], part: Stretch, every: float, most: int) -> l
 
 
 def by_key(times: Sequence[float], part: Stretch, keys: Sequence[int], count: int) -> list[int]:
-    """Frames that are stored whole; where there are more than `count`, those nearest to an even spread."""
+    """Key frames; of more than `count`, an evenly spaced choice."""
     inside = [number for number in keys if part.first <= number <= part.last] or [part.first]
     places = uniform([times[number] for number in inside], Stretch(0, len(inside) - 1, part.begin, part.end), count)
     return [inside[place] for place in places]
 
 
 def by_scene(times: Sequence[float], part: Stretch, cuts: Iterable[int], count: int) -> list[int]:
-    """`count` frames (all, where there are no more), at least one of every scene, more of the longer ones.
+    """`count` frames (or all), at least one per scene and more of longer scenes.
 
-    With more scenes than frames, those next to an even spread of scenes are taken.
+    With more scenes than frames, evenly spaced scenes are chosen.
     """
     scenes = split(times, part, cuts)
     if len(scenes) >= count:
@@ -112,12 +112,12 @@ def by_scene(times: Sequence[float], part: Stretch, cuts: Iterable[int], count: 
 
 
 def _shown(times: Sequence[float], part: Stretch, moment: float) -> int:
-    """The frame that is shown then, and belongs to the part."""
+    """The frame of the part that is shown at `moment`."""
     return min(part.last, max(part.first, bisect_right(times, moment + 1e-6) - 1))
 
 
 def _nearest(times: Sequence[float], part: Stretch, moment: float) -> int:
-    """The frame that begins nearest to that time."""
+    """The frame whose start is nearest to `moment`."""
     after = min(part.last, max(part.first, bisect_left(times, moment)))
     before = max(part.first, after - 1)
     return before if moment - times[before] < times[after] - moment else after
@@ -127,36 +127,30 @@ def _nearest(times: Sequence[float], part: Stretch, moment: float) -> int:
 
 
 def cuts_in(changes: Iterable[tuple[int, float]], threshold: float = CUT) -> list[int]:
-    """The frames with which something new begins."""
+    """The frames that begin a new scene."""
     return [number for number, score in changes if score > threshold]
 
 
 def split(times: Sequence[float], part: Stretch, cuts: Iterable[int]) -> list[Stretch]:
-    """The scenes between the cuts; one that would be shorter than `SHORTEST_SCENE` goes to the one before it."""
+    """The scenes between the cuts; one shorter than `SHORTEST_SCENE` joins the scene before it."""
     begins = [part.first]
     for cut in sorted(cuts):
         if part.first < cut <= part.last and times[cut] - times[begins[-1]] >= SHORTEST_SCENE:
             begins.append(cut)
     if len(begins) > 1 and part.end - times[begins[-1]] < SHORTEST_SCENE:
         begins.pop()
-    ends = [*(begin - 1 for begin in begins[1:]), part.last]
-    return [
-        Stretch(first, last, times[first], part.end if last == part.last else times[last + 1])
-        for first, last in zip(begins, ends, strict=True)
-    ]
+    return _stretches(times, part, begins)
 
 
 def scenes(times: Sequence[float], part: Stretch, cuts: Iterable[int], most: int) -> list[Stretch]:
-    """At most `most` scenes: short ones are joined with a neighbour, those over `LONGEST_SCENE` are divided."""
+    """At most `most` scenes: short ones join a neighbour, those over `LONGEST_SCENE` are divided."""
     found = split(times, part, cuts)
     while len(found) > most:
         at = min(range(len(found)), key=lambda place: found[place].seconds)
         beside = [place for place in (at - 1, at + 1) if 0 <= place < len(found)]
         other = min(beside, key=lambda place: found[place].seconds)
         low, high = sorted((at, other))
-        found[low : high + 1] = [
-            Stretch(found[low].first, found[high].last, found[low].begin, found[high].end),
-        ]
+        found[low : high + 1] = [Stretch(found[low].first, found[high].last, found[low].begin, found[high].end)]
     pieces = [1] * len(found)
     while sum(pieces) < most:
         at = max(range(len(found)), key=lambda place: found[place].seconds / pieces[place])
@@ -167,17 +161,22 @@ def scenes(times: Sequence[float], part: Stretch, cuts: Iterable[int], most: int
 
 
 def _evenly(times: Sequence[float], scene: Stretch, pieces: int) -> list[Stretch]:
-    """The scene in so many pieces of the same length; fewer, where frames stand still for longer than that."""
+    """The scene in `pieces` equal parts; fewer if a frame lasts longer than one part."""
     step = scene.seconds / pieces
     firsts = [_shown(times, scene, scene.begin + place * step) for place in range(pieces)]
     firsts = sorted({scene.first, *firsts})
-    ends = [*(first - 1 for first in firsts[1:]), scene.last]
+    return _stretches(times, scene, firsts)
+
+
+def _stretches(times: Sequence[float], part: Stretch, firsts: Sequence[int]) -> list[Stretch]:
+    """Divide the part at these frames."""
+    lasts = [*(first - 1 for first in firsts[1:]), part.last]
     return [
-        Stretch(first, last, times[first], scene.end if last == scene.last else times[last + 1])
-        for first, last in zip(firsts, ends, strict=True)
+        Stretch(first, last, times[first], part.end if last == part.last else times[last + 1])
+        for first, last in zip(firsts, lasts, strict=True)
     ]
 
 
-def scenes_wanted(seconds: float) -> int:
-    """Scenes in which a video of that length is told where nobody said a number: 1 up to a minute, then up to 12."""
+def default_scenes(seconds: float) -> int:
+    """Default number of scenes for a video of this length: 1 up to a minute, then up to 12."""
     return 1 if seconds <= WHOLE else min(MOST_SCENES, max(2, math.ceil(seconds / 30)))

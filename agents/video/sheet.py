@@ -1,4 +1,4 @@
-"""A contact sheet: the frames that were asked about, with their times, as one PNG."""
+"""A contact sheet: the frames with questions and their times, as one PNG."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from core.video.base import clock
 if TYPE_CHECKING:
     from core.video.base import Video
 
-CELL: Final = (320, 240)  # pixels that a frame has at most
+CELL: Final = (320, 240)  # maximum size of a frame in pixels
 MARGIN: Final = 12
-LINE: Final = 26  # height of the words under it
+LINE: Final = 26  # height of the text below a frame
 COLUMNS: Final = 4
 _PAPER, _INK = "white", "black"
 
 
 def contact_sheet(video: Video, caption: Caption) -> Image.Image:
-    """Each frame that was asked about, in the order of the video; below it its time and how often. RGB.
+    """Every frame with questions, in the order of the video, with its time and number of questions. RGB.
 
-    Decodes these frames anew. Raises UsageError where none was asked about, VideoError where they cannot be decoded.
+    Decodes these frames again. Raises UsageError if there are none, VideoError if they cannot be decoded.
     """
     asked = looked_at(caption)
     if not asked:

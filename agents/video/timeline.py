@@ -1,9 +1,8 @@
-"""A video's story with times, as files that players read: WebVTT, SubRip, and FFmpeg's chapters.
+"""Write a video's summary with times: WebVTT, SubRip, and FFmpeg chapters.
 
     write_timeline(caption, Path("clip.vtt"))     # or .srt; clip.ffmetadata holds chapters
 
-Told scene by scene, each scene is a cue; told as a whole, each frame that was asked about is one, with what was
-learned of it, until another one says something else.
+Each scene is a cue. In a video without scenes, each frame with questions is one, until a frame with another text.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ from core.text import sentences
 
 CUE_CHARS: Final = 240
 TITLE_CHARS: Final = 60
-SHORTEST: Final = 0.001  # seconds; players refuse cues without a length
+SHORTEST: Final = 0.001  # seconds; players reject cues without a length
 _NEGATION: Final = re.compile(r"^\W*(?:no|nope|yes)\b|\b(?:there (?:is|are) no|i see no|nothing)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """What is told of the time from `begin` to `end`, in seconds."""
+    """The text for the time from `begin` to `end`, in seconds."""
 
     begin: float
     end: float
@@ -44,7 +43,7 @@ class Cue:
 
 
 def cues(caption: Caption) -> list[Cue]:
-    """The timeline of a video's caption, in order, without gaps; empty where nothing certain is known."""
+    """The timeline of a video's caption, in order, without gaps; empty if nothing certain is known."""
     told = scenes(caption)
     if len(caption.options.get("video", {}).get("parts", ())) > 1:
         return [Cue(scene.begin, scene.end, scene.text) for scene in told]
@@ -63,7 +62,7 @@ def cues(caption: Caption) -> list[Cue]:
 
 
 def learned(turns: Sequence[Turn]) -> str:
-    """What was said of one frame: the longest certain answer, the description where there is one; "" for none."""
+    """The text for one frame: its longest certain answer, or ""."""
     answers = [certain_part(turn.answer) for turn in turns if turn.certainty == "sure"]
     telling = [answer for answer in answers if not _NEGATION.search(answer)] or answers
     text = max(telling, key=len, default="")
@@ -88,7 +87,7 @@ def to_webvtt(timeline: Sequence[Cue]) -> str:
 
 
 def to_subrip(timeline: Sequence[Cue]) -> str:
-    """SubRip has no escapes; players take <...> for a tag, so angle brackets become others."""
+    """SubRip has no escapes and players read <...> as tags, so angle brackets are replaced."""
     cleaned = [_line(cue.text).replace("<", "‹").replace(">", "›") for cue in timeline]
     return "\n".join(
         f"{number}\n{_stamp(cue.begin, ',')} --> {_stamp(cue.end, ',')}\n{text}\n"
@@ -118,7 +117,7 @@ FORMATS: Final[dict[str, Callable[[Sequence[Cue]], str]]] = {
 
 
 def check_timeline(path: Path) -> None:
-    """Raise UsageError where the suffix says no format."""
+    """Raise UsageError if the suffix is no known format."""
     if path.suffix.lower() not in FORMATS:
         raise UsageError(
             f"--timeline '{printable(path)}' must end in .vtt (WebVTT), .srt (SubRip) or .ffmetadata (chapters)"
@@ -126,7 +125,7 @@ def check_timeline(path: Path) -> None:
 
 
 def timeline_text(caption: Caption, path: Path) -> str:
-    """The timeline in the format that `path` ends in. Raises UsageError where nothing can be told."""
+    """The timeline in the format of `path`'s suffix. Raises UsageError if it is empty."""
     timeline = cues(caption)
     if not timeline:
         why = "the interview failed" if caption.ended_because == END_FAILED else "nothing certain was learned"
@@ -135,7 +134,7 @@ def timeline_text(caption: Caption, path: Path) -> str:
 
 
 def _line(text: str) -> str:
-    """One line: an empty one would end the cue."""
+    """`text` on one line: an empty line would end the cue."""
     return " ".join(printable(text, limit=None).split())
 
 

@@ -15,8 +15,8 @@ from agents.video.sampling import (
     by_scene,
     by_time,
     cuts_in,
+    default_scenes,
     scenes,
-    scenes_wanted,
     split,
     stretch,
     uniform,
@@ -130,7 +130,7 @@ def test_scenes_join_flashes_and_divide_what_is_long() -> None:
 
 
 def test_how_many_scenes() -> None:
-    assert [scenes_wanted(seconds) for seconds in (0, 60, 61, 120, 3600)] == [1, 1, 3, 4, 12]
+    assert [default_scenes(seconds) for seconds in (0, 60, 61, 120, 3600)] == [1, 1, 3, 4, 12]
 
 
 def test_between_two_times() -> None:

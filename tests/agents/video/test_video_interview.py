@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.interview.protocol import END_ROUNDS, Finished, NeedQuestion
-from agents.video.interview import MENDED, NeedFrameAnswer, NeedTelling, VideoInterview, VideoOptions, VideoPart
+from agents.video.interview import MENDED, NeedFrameAnswer, NeedVideoSummary, VideoInterview, VideoOptions, VideoPart
 from agents.video.prompts import load_prompts
 from core.errors import UsageError
 from core.records import Caption, PictureInfo
@@ -121,14 +121,14 @@ def test_who_has_no_usable_question_gets_the_opening_one_for_an_unseen_frame() -
         assert (need.frame, need.question, need.asked_by) == (frame, OPENING, MENDED)
     asked(talk, "")
     asked(talk, "")
-    assert isinstance(talk.need, NeedTelling), "all frames have been seen: that is the end of asking"
+    assert isinstance(talk.need, NeedVideoSummary), "all frames have been seen: that is the end of asking"
 
 
 def test_the_questioner_may_end_it() -> None:
     talk = interview()
     answered(talk)
     asked(talk, NOTHING_NEW)
-    assert isinstance(talk.need, NeedTelling)
+    assert isinstance(talk.need, NeedVideoSummary)
     talk.feed("A duck swims.")
     assert talk.need == Finished("nothing new to ask") and talk.summary == "A duck swims."
 
@@ -141,7 +141,7 @@ def test_the_notes_stand_in_the_order_of_the_video() -> None:
         asked(talk, said)
         answered(talk, answer)
     need = talk.need
-    assert isinstance(need, NeedTelling)
+    assert isinstance(need, NeedVideoSummary)
     notes = need.messages[-1].content
     assert notes.index("At 0:00.0") < notes.index("a duck") < notes.index("At 0:02.0") < notes.index("a ball")
     assert notes.index("a ball") < notes.index("At 0:06.0") < notes.index("it is gone")
@@ -153,7 +153,7 @@ def test_a_story_with_frames_is_told_again_and_then_mended() -> None:
     answered(talk)
     talk.feed("In frame 1, a duck swims.")
     need = talk.need
-    assert isinstance(need, NeedTelling) and need.attempt == 1
+    assert isinstance(need, NeedVideoSummary) and need.attempt == 1
     assert need.messages[-1].content.startswith("Tell it again without a word about frames")
     talk.feed("In frame 1, a duck swims.")
     assert talk.summary == "At first, a duck swims."
@@ -175,7 +175,7 @@ def test_scene_by_scene_and_then_the_whole() -> None:
     asked(talk, "Frame 2: What is there?")
     answered(talk, "a ball.")
     telling = talk.need
-    assert isinstance(telling, NeedTelling) and telling.part == 0 and "4.0 seconds" in telling.messages[-1].content
+    assert isinstance(telling, NeedVideoSummary) and telling.part == 0 and "4.0 seconds" in telling.messages[-1].content
     talk.feed("A duck swims, then a ball comes.")
     assert talk.dialogue.turns[-1].question == "Scene 1, 0:00 to 0:04:"
 
@@ -186,11 +186,11 @@ def test_scene_by_scene_and_then_the_whole() -> None:
     asked(talk, NOTHING_NEW)
     talk.feed("A dog barks.")
     whole = talk.need
-    assert isinstance(whole, NeedTelling) and whole.part is None
+    assert isinstance(whole, NeedVideoSummary) and whole.part is None
     notes = whole.messages[-1].content
     assert "- Scene 1, 0:00 to 0:04: A duck swims" in notes and "- Scene 2, 0:04 to 0:08: A dog barks." in notes
     talk.feed("At 0:00 a duck swims, at 0:04 a dog barks.")
-    assert talk.status == "complete" and talk.asked == 3 and talk.told == 2
+    assert talk.status == "complete" and talk.asked == 3 and talk.summarised == 2
 
 
 def test_scenes_of_which_nothing_is_known() -> None:
@@ -199,7 +199,7 @@ def test_scenes_of_which_nothing_is_known() -> None:
     answered(talk, "a dog.")
     talk.feed("A dog barks.")
     need = talk.need
-    assert isinstance(need, NeedTelling) and need.part is None and "Scene 1" not in need.messages[-1].content
+    assert isinstance(need, NeedVideoSummary) and need.part is None and "Scene 1" not in need.messages[-1].content
     nothing = interview(TWO, rounds=1)
     answered(nothing, "i do not know.")
     answered(nothing, "")
@@ -251,7 +251,7 @@ def test_a_person_asks_too() -> None:
     talk.inject("Frame 4: Is the duck still there?")
     need = answered(talk, "no, it is gone.")
     assert (need.frame, need.asked_by) == (4, "person")
-    assert isinstance(talk.need, NeedTelling) and "it is gone" in talk.need.messages[-1].content
+    assert isinstance(talk.need, NeedVideoSummary) and "it is gone" in talk.need.messages[-1].content
     for wrong in ("Is the duck there?", "Frame 0: Is it there?", "Frame 5: Is it there?", "Frame 2:"):
         with pytest.raises(UsageError, match="frames 1 to 4"):
             talk.inject(wrong)
@@ -289,15 +289,15 @@ def test_a_question_about_a_scene_has_that_scene_and_the_whole_told_anew(resumed
     need = answered(talk, "yes, a ball.")
     assert (need.frame, need.asked_by) == (2, "person")
     telling = talk.need
-    assert isinstance(telling, NeedTelling) and telling.part == 0 and "a ball" in telling.messages[-1].content
+    assert isinstance(telling, NeedVideoSummary) and telling.part == 0 and "a ball" in telling.messages[-1].content
     talk.feed("An apple lies beside a ball.")
     whole = talk.need
-    assert isinstance(whole, NeedTelling) and whole.part is None, "no other scene is told again"
+    assert isinstance(whole, NeedVideoSummary) and whole.part is None, "no other scene is told again"
     notes = whole.messages[-1].content
     assert "beside a ball" in notes and "An apple lies there" not in notes and "A dog barks." in notes
     assert notes.index("beside a ball") < notes.index("A dog barks.")
     talk.feed("An apple and a ball, then a dog barks.")
-    assert talk.status == "complete" and talk.ended_because == END_ROUNDS and talk.told == 2
+    assert talk.status == "complete" and talk.ended_because == END_ROUNDS and talk.summarised == 2
 
 
 def test_an_answer_that_a_person_puts_right_is_told_anew() -> None:
@@ -305,12 +305,12 @@ def test_an_answer_that_a_person_puts_right_is_told_anew() -> None:
     talk.correct(2, "a cat.")
     assert talk.dialogue.turns[2].answer == "a cat." and talk.dialogue.turns[2].raw_answer == "a dog."
     telling = talk.need
-    assert isinstance(telling, NeedTelling) and telling.part == 1
+    assert isinstance(telling, NeedVideoSummary) and telling.part == 1
     assert "a cat" in telling.messages[-1].content and "a dog" not in telling.messages[-1].content
     stopped = interview(TWO, rounds=1).resume(kept(talk))
     assert stopped.need == telling, "also after it was stopped there"
     talk.feed("A cat sleeps.")
-    assert isinstance(talk.need, NeedTelling) and "A dog barks" not in talk.need.messages[-1].content
+    assert isinstance(talk.need, NeedVideoSummary) and "A dog barks" not in talk.need.messages[-1].content
     talk.feed("An apple lies there, then a cat sleeps.")
     assert talk.status == "complete"
     for no_answer in (1, 3, 4, -1):
@@ -322,7 +322,7 @@ def test_a_person_may_say_that_a_scene_shows_nothing_known() -> None:
     talk = told_by_scenes()
     talk.correct(0, "i do not know.")
     whole = talk.need
-    assert isinstance(whole, NeedTelling) and whole.part is None, "there is nothing to tell of it"
+    assert isinstance(whole, NeedVideoSummary) and whole.part is None, "there is nothing to tell of it"
     assert "Scene 1" not in whole.messages[-1].content
 
 
@@ -333,7 +333,7 @@ def test_what_a_person_knows_is_told_where_nothing_was_known() -> None:
     assert talk.status == "complete"
     talk.correct(2, "a cat.")
     telling = talk.need
-    assert isinstance(telling, NeedTelling) and telling.part == 1 and "a cat" in telling.messages[-1].content
+    assert isinstance(telling, NeedVideoSummary) and telling.part == 1 and "a cat" in telling.messages[-1].content
 
 
 def test_own_questions_are_none_of_the_questioners() -> None:
@@ -344,7 +344,7 @@ def test_own_questions_are_none_of_the_questioners() -> None:
     for question in ("Frame 1: What colour is it?", "Frame 3: What is there?"):
         asked(talk, question)
         answered(talk)
-    assert isinstance(talk.need, NeedTelling)
+    assert isinstance(talk.need, NeedVideoSummary)
 
 
 def test_parts_must_hold_every_frame_once() -> None:
