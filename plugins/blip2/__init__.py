@@ -1,4 +1,4 @@
-"""BLIP-2 through transformers, with OPT or Flan-T5: the eye of ChatCaptioner.
+"""BLIP-2 through transformers, with OPT or Flan-T5: the vision model of ChatCaptioner.
 
 inquisight caption photo.jpg --vision blip2:Salesforce/blip2-opt-2.7b
 inquisight caption photo.jpg --vision 'blip2:DIRECTORY?dtype=bfloat16'

@@ -132,7 +132,7 @@ def _image_processor(checked: CheckedBlip2) -> Any:
     side = (processor.size["height"], processor.size["width"])
     if side != (checked.image_size, checked.image_size):
         raise BackendError(
-            f"{printable(path)} resizes pictures to {side[0]} x {side[1]} pixels, but its eye reads "
+            f"{printable(path)} resizes pictures to {side[0]} x {side[1]} pixels, but its vision tower reads "
             f"{checked.image_size} x {checked.image_size}; fetch preprocessor_config.json again."
         )
     return processor

@@ -7,7 +7,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import torch
 from torch import Tensor
@@ -24,9 +24,11 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from core.errors import UsageError
+from core.errors import BackendError, UsageError
 from core.vision import Reply
 
+T = TypeVar("T")
+R = TypeVar("R")
 BROKEN: Final = "\N{REPLACEMENT CHARACTER}"  # what a tokenizer gives for bytes that are not (yet) a character
 # Settings of generate() that decode greedily; a `Sampler` changes the scores before.
 GREEDY_SEARCH: Final[dict[str, Any]] = {
@@ -238,10 +240,49 @@ def eos_token_ids(*owners: Any) -> set[int]:
     return found
 
 
+def in_halves(
+    work: Callable[[Sequence[T]], list[R]],
+    items: Sequence[T],
+    what: str,
+    *,
+    free: Callable[[], bool],
+    notify: Callable[[str], None],
+) -> list[R]:
+    """`work(items)`; if memory runs out, again after `free()` in halves, with a notice. Raises BackendError.
+
+    `free` drops what is kept for later calls and returns whether there was anything; `what` names an item.
+    """
+    if not items:
+        return []
+    try:
+        return work(items)
+    except torch.OutOfMemoryError:
+        pass  # outside of this block, so that the failed batch's tensors are gone
+    freed = free()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if len(items) == 1:
+        if not freed:
+            raise no_memory(what)
+        return in_halves(work, items, what, free=free, notify=notify)
+    half = (len(items) + 1) // 2
+    notify(f"not enough memory for {len(items)} {what}s at a time: going on with {half} at a time.")
+    parts = (in_halves(work, some, what, free=free, notify=notify) for some in (items[:half], items[half:]))
+    return [result for part in parts for result in part]
+
+
+def no_memory(what: str) -> BackendError:
+    return BackendError(
+        f"not enough memory for one {what}; ask about fewer or smaller pictures, for a shorter answer, or load the "
+        "model in 8 or 4 bit."
+    )
+
+
 def stream(run: Callable[[Callable[[str], None], threading.Event], Reply]) -> Iterator[str | Reply]:
     """The pieces that `run(report, cancelled)` reports, as they come, then the Reply that it returns.
 
-    `run` works in a thread; a reader who leaves early sets `cancelled`. Raises whatever `run` raises.
+    `run` works in a thread; a reader who leaves early sets `cancelled`. Raises whatever `run` raises, and BackendError
+    if memory runs out.
     """
     pieces: queue.SimpleQueue[str | Reply | BaseException] = queue.SimpleQueue()
     cancelled = threading.Event()
@@ -256,7 +297,9 @@ def stream(run: Callable[[Callable[[str], None], threading.Event], Reply]) -> It
     try:
         piece: str | Reply | BaseException = ""
         while not isinstance(piece, Reply):
-            if isinstance(piece := pieces.get(), BaseException):
+            if isinstance(piece := pieces.get(), torch.OutOfMemoryError):
+                raise no_memory("question") from piece
+            if isinstance(piece, BaseException):
                 raise piece
             yield piece
     finally:

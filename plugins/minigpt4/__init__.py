@@ -1,4 +1,4 @@
-"""MiniGPT-4 with the weights people have: a converter, and an eye that opens what it wrote.
+"""MiniGPT-4: a converter for the published weights, and a vision model that opens its directories.
 
     inquisight convert minigpt4 --projection pretrained_minigpt4_7b.pth --llm vicuna-7b-v0 \
         --vision Salesforce/blip2-flan-t5-xxl --to minigpt4-7b
@@ -11,6 +11,7 @@ from typing import Any
 
 from core.hookspecs import hookimpl
 from core.registry import Register
+from plugins.capabilities import CHAT_CAPABILITIES
 
 
 @hookimpl
@@ -21,13 +22,7 @@ def register_vision_backends(register: Register) -> None:
         "plugins.minigpt4.runtime.backend:MiniGPT4Backend",
         check="plugins.readiness:minigpt4",
         description="MiniGPT-4 (Vicuna or Llama-2): minigpt4:DIRECTORY, as `inquisight convert minigpt4` wrote it.",
-        capabilities={
-            "follows_instructions": True,
-            "streams": True,
-            "max_images": 16,
-            "interleaves": True,
-            "languages": ("en",),
-        },
+        capabilities=CHAT_CAPABILITIES,
     )
 
 

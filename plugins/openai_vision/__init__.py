@@ -1,4 +1,4 @@
-"""Any vision model behind an OpenAI-compatible server as an eye: OpenAI, vLLM, llama.cpp, `transformers serve`, ...
+"""Any vision model behind an OpenAI-compatible server: OpenAI, vLLM, llama.cpp, `transformers serve`, ...
 
 inquisight caption photo.jpg --vision openai:gpt-4o-mini
 inquisight caption photo.jpg --vision 'openai:qwen?base_url=http://localhost:8000/v1'
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from core.hookspecs import hookimpl
 from core.registry import Register
+from plugins.capabilities import CHAT_CAPABILITIES
 
 
 @hookimpl
@@ -18,12 +19,6 @@ def register_vision_backends(register: Register) -> None:
         "plugins.openai_vision.backend:OpenAIBackend",
         check="plugins.readiness:openai",
         description="Any OpenAI-compatible vision endpoint: openai:MODEL, openai:MODEL?base_url=http://HOST:PORT/v1.",
-        capabilities={
-            "follows_instructions": True,
-            "streams": True,
-            "max_images": 16,
-            "interleaves": True,
-            "languages": ("en",),
-        },
+        capabilities=CHAT_CAPABILITIES,
         extra="inquisight[openai]",
     )

@@ -1,7 +1,7 @@
-"""One model on one OpenAI-compatible server: what is sent, what comes back, and what its errors mean.
+"""Call one model on an OpenAI-compatible server: requests, replies and errors.
 
-The wire format is OpenAI's chat completions (https://platform.openai.com/docs/api-reference/chat), which its likenesses
-speak too, each a little differently: what one of them does not know is left out once it has said so.
+The format is OpenAI's chat completions (https://platform.openai.com/docs/api-reference/chat). Compatible servers differ
+a little: an option that a server rejects is not sent again.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 log = logging.getLogger("inquisight")
 T = TypeVar("T")
 
-NOTICED: Final = 3.0  # seconds of waiting after which a person wonders why nothing happens
-# What a server may not know or not allow; it is left out when the server says so.
+NOTICED: Final = 3.0  # seconds of waiting that are reported
+# Options that a server may reject; they are then left out.
 _OPTIONAL: Final = ("temperature", "top_p", "seed", "stream_options", "max_completion_tokens", "max_tokens")
 
 
 class ContentFilterError(BackendError):
-    """The provider's content filter stopped the request or its answer: this picture is done, others may go on."""
+    """The provider's content filter stopped the request or its answer; other pictures may pass."""
 
 
 class EndpointError(BackendError):
@@ -53,7 +53,7 @@ class Server:
         self.model, self.endpoint, self.retries = model, endpoint, settings.max_retries
         address = "" if endpoint.address == OFFICIAL else endpoint.address
         secrets = (endpoint.key,) if endpoint.key else ()
-        self.peer = Peer(f"the eye openai:{printable(model, 80)}", address, endpoint.keys, secrets)
+        self.peer = Peer(f"the vision model openai:{printable(model, 80)}", address, endpoint.keys, secrets)
         self.pace = pace_of(endpoint.address, settings.requests_per_second)
         # Local servers want no key, but the client insists on one. Retries are ours, the same for every server.
         self.client: OpenAI = OpenAI(
@@ -94,9 +94,9 @@ class Server:
         yield self._checked(opened.reader, messages)
 
     def reply(self, messages: list[Any], options: GenerationOptions, stop: threading.Event | None = None) -> Reply:
-        """One answer. Raises BackendError; CalledOff where `stop` was set before it was asked for.
+        """One answer. Raises BackendError, and CalledOff if `stop` is set before the request.
 
-        One that was cut is asked for once more with `options.retry_tokens`; where that fails, it stays as it is.
+        A cut answer is requested once more with `options.retry_tokens`; if that fails, it stays as it is.
         """
         asked, more = max(options.max_new_tokens, 1), options.retry_tokens
         budget: int | None = self._budgets.first(asked, more)
@@ -126,7 +126,7 @@ class Server:
         return reader
 
     def _checked(self, reader: ReplyReader, messages: list[Any]) -> Reply:
-        """The reply. Raises ContentFilterError or BackendError where it is empty for a cause that can be named."""
+        """The reply. Raises ContentFilterError or BackendError if it is empty for a known reason."""
         reply = reader.reply
         if reply.text:
             return reply
@@ -158,7 +158,7 @@ class Server:
             return {name: value for name, value in given.items() if name not in self._refused}
 
     def _send(self, messages: list[Any], options: GenerationOptions, budget: int, *, stream: bool = False) -> Any:
-        """The raw answer to one request, its body still to come where it is a stream. Raises the client's errors."""
+        """The raw response to one request; a stream's body is not read yet. Raises the client's errors."""
         while True:
             parameters = self._parameters(options, budget, stream=stream)
             try:
@@ -172,16 +172,16 @@ class Server:
                     raise
 
     def _tried(self, call: Callable[[], T], stop: threading.Event | None = None) -> T:
-        """`call()`, again after errors that are worth it. Raises BackendError, and CalledOff."""
+        """`call()`, with retries after temporary errors. Raises BackendError, and CalledOff."""
         try:
-            return retrying(call, retries=self.retries, pace=self.pace, stop=stop, notify=self._tell_wait)
+            return retrying(call, retries=self.retries, pace=self.pace, stop=stop, notify=self._report_wait)
         except CalledOff:
             raise
         except Exception as error:
             raise self._failure(error) from error
 
     def _leave_out(self, error: BaseException, parameters: dict[str, Any]) -> bool:
-        """Whether the server refused one of the options that it can do without; it is not sent again."""
+        """Whether the server rejected an optional parameter, which is then not sent again."""
         if status_of(error) not in (400, 422):
             return False
         named = str(getattr(error, "param", None) or "")
@@ -196,7 +196,7 @@ class Server:
                 return True
         return False
 
-    def _tell_wait(self, error: BaseException, seconds: float) -> None:
+    def _report_wait(self, error: BaseException, seconds: float) -> None:
         said = server_message(error, self.peer.secrets)
         level = logging.WARNING if seconds >= NOTICED else logging.INFO
         log.log(level, "%s: %s; trying again in %.0f s", self.peer.name, said, seconds)
@@ -211,7 +211,7 @@ class Server:
         return EndpointError(text, for_all=fault.for_all)
 
     def _open(self, messages: list[Any], options: GenerationOptions, budget: int) -> _Opened:
-        """A stream up to the first piece of its answer. Raises BackendError."""
+        """A stream, read up to the first piece of its answer. Raises BackendError."""
 
         def call() -> _Opened:
             response = self._send(messages, options, budget, stream=True)
@@ -244,7 +244,7 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """A stream of which the first piece has come."""
+    """A stream whose first piece has arrived."""
 
     response: Any
     reader: ReplyReader
@@ -253,7 +253,7 @@ class _Opened:
 
 
 def _trimmed(pieces: Iterator[str]) -> Iterator[str]:
-    """Without blanks at both ends; each piece is read once."""
+    """The pieces without blanks at both ends of the text."""
     held: list[str] = []  # blanks, which may be the last ones
     begun = False
     for piece in pieces:

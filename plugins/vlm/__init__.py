@@ -1,4 +1,4 @@
-"""Any vision-language model that transformers can chat with, as an eye.
+"""Any vision-language model of transformers with a chat template.
 
 inquisight caption photo.jpg --vision transformers:Qwen/Qwen2.5-VL-3B-Instruct
 inquisight caption photo.jpg --vision 'transformers:DIRECTORY?dtype=bfloat16'
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from core.hookspecs import hookimpl
 from core.registry import Register
+from plugins.capabilities import CHAT_CAPABILITIES
 
 
 @hookimpl
@@ -19,11 +20,5 @@ def register_vision_backends(register: Register) -> None:
         check="plugins.readiness:transformers",
         description="Any vision-language model of transformers (Qwen-VL, Idefics, LLaVA, ...): "
         "transformers:NAME or transformers:DIRECTORY.",
-        capabilities={
-            "follows_instructions": True,
-            "streams": True,
-            "max_images": 16,
-            "interleaves": True,
-            "languages": ("en",),
-        },
+        capabilities=CHAT_CAPABILITIES,
     )

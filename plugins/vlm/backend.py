@@ -1,4 +1,4 @@
-"""`transformers:NAME` as a vision backend: the model's own processor and template, every picture looked at once."""
+"""`transformers:NAME` as a vision backend: the model's own processor and template, every picture encoded once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
 
 from core.entries import one_line
 from core.errors import BackendError, InquisightError, printable
@@ -20,14 +20,15 @@ from plugins.hf.load_options import revision
 from plugins.vlm.loading import VlmLoadOptions, check, load
 
 if TYPE_CHECKING:
-    from plugins.vlm.seeing import Look
-    from plugins.vlm.talking import PromptRow, TemplateTurn
+    from plugins.vlm.features import EncodedPicture
+    from plugins.vlm.prompts import PromptRow, TemplateTurn
 
 BATCH: Final = 8  # questions at a time
 KNOWN_BYTES: Final = 1 << 30  # of pictures with their features
 PROCESSED_BYTES: Final = 256 << 20  # of pictures as the processor made them
 READ_BYTES: Final = 1 << 30  # of keys and values of what was read
-LESS: Final = "ask about fewer or smaller pictures, or load the model in 8 or 4 bit"
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class TransformersBackend(ReplyBackend):
@@ -50,17 +51,17 @@ class TransformersBackend(ReplyBackend):
         self.model, self.processor, self.template = loaded.model, loaded.processor, loaded.template
         # imports torch, which `check` above does without
         from plugins.hf import generation
-        from plugins.vlm import reading, seeing, talking
+        from plugins.vlm import features, prefix_reader, prompts
 
-        self._seeing, self._talking, self._generation = seeing, talking, generation
+        self._features, self._prompts, self._generation = features, prompts, generation
         self.tokenizer = self.processor.tokenizer
-        self._pictures = seeing.PictureProcessor(self.processor.image_processor, PROCESSED_BYTES)
+        self._pictures = features.PictureProcessor(self.processor.image_processor, PROCESSED_BYTES)
         self.processor.image_processor = self._pictures
-        self._looker, self._why_not = seeing.looker(self.model)
-        self._reader = reading.PrefixReader(self.model, self.tokenizer.pad_token_id or 0, READ_BYTES)
+        self._feature_method, self._why_not = features.feature_method(self.model)
+        self._reader = prefix_reader.PrefixReader(self.model, self.tokenizer.pad_token_id or 0, READ_BYTES)
         self.lock = threading.RLock()
-        self.looked = 0  # pictures that went through the vision tower ahead of all questions
-        self._known = KnownPictures(KNOWN_BYTES, lambda image: sum(look.nbytes for look in image.data))
+        self.encoded = 0  # pictures that went through the vision tower before all questions
+        self._known = KnownPictures(KNOWN_BYTES, lambda image: sum(part.nbytes for part in image.data))
         self._marks = control_tokens(self.tokenizer)
         if mark := getattr(self.processor, "image_token", None):
             self._marks = (str(mark), *self._marks)
@@ -69,7 +70,7 @@ class TransformersBackend(ReplyBackend):
         self.context = int(getattr(text_config, "max_position_embeddings", None) or 1 << 30)
         self._notify = logging.getLogger("inquisight").warning
         where = f"the chat template of {printable(self._directory.path)} ({self._choices['template']})"
-        talking.try_template(self.processor, self.template, where)
+        prompts.try_template(self.processor, self.template, where)
 
     @property
     def revision(self) -> str:
@@ -78,37 +79,33 @@ class TransformersBackend(ReplyBackend):
     # -- pictures ---------------------------------------------------------------------------------------------------
 
     def encode(self, pictures: Sequence[Picture]) -> list[EncodedImage]:
-        """Process each different picture once and, where the model allows it, let its vision tower look once.
+        """Process each different picture once and, if the model supports it, run its vision tower once.
 
-        One at a time, because processors cut pictures into different numbers of pieces; `data` is a tuple of `Look`.
+        One at a time, because processors cut pictures into different numbers of tiles; `data` is a tuple of
+        `EncodedPicture`.
         """
-        return self._known.encode(pictures, lambda group: [self._look(picture) for picture in group], BATCH)
+        return self._known.encode(pictures, self._encode_new, BATCH)
 
-    def _look(self, picture: Picture) -> EncodedImage:
-        import torch
+    def _encode_new(self, pictures: Sequence[Picture]) -> list[EncodedImage]:
+        return [image for picture in pictures for image in self._in_halves(self._encode_one, [picture], "picture")]
 
-        look = self._seeing.Look(picture.image, key=picture.sha256)
-        again = True
-        while again:
-            try:
-                with self._answering("look at a picture"):
-                    row = self._prepare([self._talking.TemplateTurn((look,), "?")])
-                    if self._looker is not None:
-                        self._see(look, row)
-                return EncodedImage(picture.sha256, self.revision, (look,))
-            except torch.OutOfMemoryError:
-                pass  # outside of this block, so that the failed tensors are gone
-            again = self._room()
-        raise BackendError(f"not enough memory to look at {picture.source}; {LESS}.")
+    def _encode_one(self, pictures: Sequence[Picture]) -> list[EncodedImage]:
+        [picture] = pictures
+        encoded = self._features.EncodedPicture(picture.image, key=picture.sha256)
+        with self._answering("encode a picture"):
+            row = self._prepare([self._prompts.TemplateTurn((encoded,), "?")])
+            if self._feature_method is not None:
+                self._add_features(encoded, row)
+        return [EncodedImage(picture.sha256, self.revision, (encoded,))]
 
-    def _see(self, look: Look, row: PromptRow) -> None:
+    def _add_features(self, encoded: EncodedPicture, row: PromptRow) -> None:
         placeholders = int((row.inputs["input_ids"] == self.model.config.image_token_id).sum())
-        found = self._seeing.features(self._looker, self._reader.place(row.inputs), placeholders)
+        found = self._features.features(self._feature_method, self._reader.place(row.inputs), placeholders)
         if isinstance(found, str):
-            self._looker, self._why_not = None, found
+            self._feature_method, self._why_not = None, found
             return
-        look.features, look.kind = found
-        self.looked += 1
+        encoded.features, encoded.kind = found
+        self.encoded += 1
 
     # -- answers ----------------------------------------------------------------------------------------------------
 
@@ -118,7 +115,7 @@ class TransformersBackend(ReplyBackend):
 
         def answer(places: list[int], options: GenerationOptions) -> list[Reply]:
             options = self._limited(options)
-            return self._said([self._fitting(conversations[place], options) for place in places], options)
+            return self._reply([self._fitting(conversations[place], options) for place in places], options)
 
         return answered_in_groups(questions, BATCH, answer)
 
@@ -127,13 +124,7 @@ class TransformersBackend(ReplyBackend):
         row = self._fitting(self._conversation(question), options)
 
         def run(report: Callable[[str], None], cancelled: threading.Event) -> Reply:
-            import torch
-
-            try:
-                return self._generate([row], options, report, cancelled)[0]
-            except torch.OutOfMemoryError as error:
-                self._room()
-                raise BackendError(f"not enough memory for this question; {LESS}.") from error
+            return self._generate([row], options, report, cancelled)[0]
 
         yield from self._generation.stream(run)
 
@@ -143,14 +134,14 @@ class TransformersBackend(ReplyBackend):
             once += f"; the language model reads it again with every question ({self._reader.why_not})"
         else:
             once += ", and the language model reads it once"
-        again = f"each is processed once, but looked at again with every question ({self._why_not})"
+        again = f"each is processed once, but encoded again with every question ({self._why_not})"
         return {
             "name": self.name,
             "model": type(self.model).__name__,
             "revision": self.revision,
             "weights": self._directory.digest,
             "context": f"{self.context} tokens",
-            "pictures": once if self._looker is not None else again,
+            "pictures": once if self._feature_method is not None else again,
             **self._choices,
         }
 
@@ -159,18 +150,18 @@ class TransformersBackend(ReplyBackend):
         with self.lock:
             self._known.clear()
             self._pictures.forget()
-            self._reader.forget()
+            self._reader.store.clear()
             self.model = self._reader.model = None
-            self._looker = None
+            self._feature_method = None
 
     # -- means ------------------------------------------------------------------------------------------------------
 
     def _conversation(self, question: VisualQuestion) -> list[TemplateTurn]:
         """Each picture before the words of the turn it came up in. Raises UsageError for too many."""
-        turn = self._talking.TemplateTurn
+        turn = self._prompts.TemplateTurn
         return [
-            turn(looks, without(words, self._marks), None if answer is None else without(answer, self._marks))
-            for looks, words, answer in self._turns(question)
+            turn(pictures, without(words, self._marks), None if answer is None else without(answer, self._marks))
+            for pictures, words, answer in self._turns(question)
         ]
 
     def _limited(self, options: GenerationOptions) -> GenerationOptions:
@@ -190,7 +181,7 @@ class TransformersBackend(ReplyBackend):
                     f"the pictures and the question take {len(row)} tokens, and beside the answer the model reads "
                     f"{room}; ask about fewer or smaller pictures, shorter, or for a shorter answer."
                 )
-            turns, dropped = self._talking.without_oldest(turns), dropped + 1
+            turns, dropped = self._prompts.without_oldest(turns), dropped + 1
         if dropped:
             what = "exchange was" if dropped == 1 else f"{dropped} exchanges were"
             self._notify(
@@ -201,26 +192,20 @@ class TransformersBackend(ReplyBackend):
 
     def _prepare(self, turns: Sequence[TemplateTurn]) -> PromptRow:
         with self._answering("prepare a question"):
-            return self._talking.prepare(self.processor, self.template, turns)
+            return self._prompts.prepare(self.processor, self.template, turns)
 
-    def _said(self, rows: Sequence[PromptRow], options: GenerationOptions) -> list[Reply]:
-        """In one batch where it can be, in halves where the memory does not suffice. Raises BackendError."""
-        import torch
+    def _reply(self, rows: Sequence[PromptRow], options: GenerationOptions) -> list[Reply]:
+        """In one batch if possible, in halves if memory runs out. Raises BackendError."""
+        if len(rows) > 1 and any(picture.features is None for row in rows for picture in row.pictures):
+            return [reply for row in rows for reply in self._reply([row], options)]
+        return self._in_halves(lambda some: self._generate(some, options), rows, "question")
 
-        if len(rows) > 1 and any(look.features is None for row in rows for look in row.looks):
-            return [reply for row in rows for reply in self._generate([row], options)]
-        try:
-            return self._generate(rows, options)
-        except torch.OutOfMemoryError:
-            pass  # outside of this block, so that the failed batch's tensors are gone
-        kept = self._room()
-        half = (len(rows) + 1) // 2
-        if len(rows) == 1:
-            if kept:
-                return self._said(rows, options)
-            raise BackendError(f"not enough memory for this question; {LESS}.")
-        self._notify(f"not enough memory for {len(rows)} questions at a time: going on with {half} at a time.")
-        return self._said(rows[:half], options) + self._said(rows[half:], options)
+    def _in_halves(self, work: Callable[[Sequence[T]], list[R]], items: Sequence[T], what: str) -> list[R]:
+        def free() -> bool:
+            with self.lock:
+                return self._reader.store.clear()
+
+        return self._generation.in_halves(work, items, what, free=free, notify=self._notify)
 
     def _generate(
         self,
@@ -230,7 +215,7 @@ class TransformersBackend(ReplyBackend):
         cancelled: threading.Event | None = None,
     ) -> list[Reply]:
         with self._answering("answer"):
-            if all(look.features is not None for row in rows for look in row.looks):
+            if all(picture.features is not None for row in rows for picture in row.pictures):
                 reading = self._reader.begin(rows)
                 if reading is None:
                     return [reply for row in rows for reply in self._generate([row], options)]
@@ -239,20 +224,10 @@ class TransformersBackend(ReplyBackend):
                 reading, inputs = None, self._reader.place(rows[0].inputs)
             decoders = [self._generation.StreamDecoder(self.tokenizer) for _ in rows]
             listener = self._generation.Listener(decoders, self._eos_token_ids, report, cancelled)
-            replies = self._talking.generate_replies(self.model, rows, inputs, listener, options, self._reader.pad)
+            replies = self._prompts.generate_replies(self.model, rows, inputs, listener, options, self._reader.pad)
             if reading is not None:
                 self._reader.keep(reading)
             return replies
-
-    def _room(self) -> bool:
-        """Let go of what the model has read, for want of memory; whether there was anything."""
-        import torch
-
-        with self.lock:
-            kept: bool = self._reader.forget()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        return kept
 
     @contextmanager
     def _answering(self, what: str) -> Iterator[None]:

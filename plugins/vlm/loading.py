@@ -18,7 +18,7 @@ from plugins.hf.checkpoint import Directory
 from plugins.hf.load_options import BaseLoadOptions, placing
 
 HOW: Final = "transformers:Qwen/Qwen2.5-VL-3B-Instruct or transformers:DIRECTORY"
-OWN_EYES: Final = {"blip-2": "blip2"}  # model types that another eye of ours opens
+OTHER_PLUGINS: Final = {"blip-2": "blip2"}  # model types that another built-in plugin opens
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +55,13 @@ def check(text: str) -> Directory:
             f"{printable(path)} holds a model of type {printable(model_type)!r}, no vision-language model that "
             f"the installed transformers knows; {way_out}"
         )
-    if model_type in OWN_EYES:
-        eye = OWN_EYES[model_type]
+    if model_type in OTHER_PLUGINS:
+        plugin = OTHER_PLUGINS[model_type]
         if dict(directory.config.get("text_config") or {}).get("model_type") == "llama":
-            eye = "minigpt4"
+            plugin = "minigpt4"
         raise BackendError(
             f"{printable(path)} holds a model of type {printable(model_type)!r}, which does not chat by a template; "
-            f"say {eye}:{printable(text)}."
+            f"say {plugin}:{printable(text)}."
         )
     return directory
 
@@ -160,7 +160,7 @@ def _template(path: Path, processor: Any, options: VlmLoadOptions) -> tuple[str,
         if template:
             return str(template), where
     raise BackendError(
-        f"{printable(path)} has no chat template, so nobody knows how to talk to it: take a model made for chat (often "
+        f"{printable(path)} has no chat template, so the form of its prompts is not known: take a model made for chat (often "
         "named -Instruct or -it), or give a Jinja file: "
         f"transformers:{printable(path)}?template=FILE."
     )

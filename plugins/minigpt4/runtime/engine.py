@@ -13,14 +13,14 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from functools import partial
+from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import DynamicCache
 
-from core.errors import BackendError
 from core.vision import Reply
 from plugins.hf.generation import (
     GREEDY,
@@ -30,6 +30,7 @@ from plugins.hf.generation import (
     StreamDecoder,
     eos_token_ids,
     generate,
+    in_halves,
     stream,
 )
 from plugins.minigpt4.runtime.conversation import VICUNA, Format, ImageTokens, PromptTurns
@@ -39,8 +40,6 @@ from plugins.minigpt4.runtime.rows import GenerationRow, RowWriter
 CACHE_BYTES: Final = 1 << 30  # a 7B model in 16 bit keeps about 2,000 tokens in it
 # `answer_prepare` and `demo.py` of the original; top_k was not set there, so that transformers' default of 50 held.
 ORIGINAL: Final = DecodingOptions(do_sample=True, top_p=0.9, top_k=50, repetition_penalty=1.05, min_length=1)
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(slots=True)
@@ -104,7 +103,7 @@ class Engine:
                 self.counts.pictures += len(batch)
                 return [row.clone() for row in tokens.to(self.embed.weight.device, self.embed.weight.dtype)]
 
-        return self._in_halves(encode, list(pixel_values), "pictures")
+        return in_halves(encode, list(pixel_values), "picture", free=self.forget, notify=self.notify)
 
     def close(self) -> None:
         """Release the model; the engine is not used afterwards."""
@@ -115,14 +114,12 @@ class Engine:
     # -- answers ----------------------------------------------------------------------------------------------------
 
     def answer(self, conversations: Sequence[PromptTurns], options: DecodingOptions = GREEDY) -> list[Reply]:
-        """One answer per conversation, each with an open question at its end, in order.
-
-        If memory runs out, the batch is halved once, with a notice. Raises BackendError.
-        """
+        """One answer per conversation, each with an open question at its end, in order. Raises BackendError."""
         rows = [self.rows.row(conversation, options.max_new_tokens) for conversation in conversations]
         for notice in dict.fromkeys(notice for row in rows for notice in row.notices):
             self.notify(notice)
-        return self._in_halves(lambda some: self._generate(some, options), rows, "questions")
+        work = partial(self._generate, options=options)
+        return in_halves(work, rows, "question", free=self.forget, notify=self.notify)
 
     def pieces(self, conversation: PromptTurns, options: DecodingOptions = GREEDY) -> Iterator[str | Reply]:
         """The answer in pieces as they become certain; joined they are the text of the Reply, which comes last."""
@@ -130,22 +127,16 @@ class Engine:
         for notice in row.notices:
             self.notify(notice)
 
-        def run(report: Callable[[str], None], cancelled: threading.Event) -> Reply:
-            try:
-                return self._generate([row], options, report, cancelled)[0]
-            except torch.OutOfMemoryError as error:
-                raise self._no_memory(1, "questions") from error
-
-        yield from stream(run)
+        yield from stream(lambda report, cancelled: self._generate([row], options, report, cancelled)[0])
 
     def stream(self, conversation: PromptTurns, options: DecodingOptions = GREEDY) -> Iterator[str]:
         """The answer in pieces; joined they equal `answer([conversation])[0].text`."""
         yield from (piece for piece in self.pieces(conversation, options) if isinstance(piece, str))
 
-    def forget(self) -> None:
-        """Drop everything that was kept for later questions."""
+    def forget(self) -> bool:
+        """Drop everything that was kept for later questions; whether there was anything."""
         with self.lock:
-            self.store.clear()
+            return self.store.clear()
 
     def _embed(self, row: GenerationRow, start: int, end: int) -> Tensor:
         """(end - start, hidden) of a row's tokens."""
@@ -297,41 +288,7 @@ class Engine:
         for end in range(1, ids.shape[1] + 1):
             listener(ids[:, :end], None)
 
-    # -- memory -----------------------------------------------------------------------------------------------------
-
     @contextmanager
     def _computing(self) -> Iterator[None]:
         with self.lock, torch.inference_mode():
             yield
-
-    def _in_halves(self, work: Callable[[Sequence[T]], list[R]], items: Sequence[T], what: str) -> list[R]:
-        """`work(items)`; if memory runs out, once more in two halves without kept prefixes, with a notice."""
-        if not items:
-            return []
-        try:
-            return work(items)
-        except torch.OutOfMemoryError:
-            pass  # outside of this block, so that the failed batch's tensors are gone
-        self._free()
-        half = (len(items) + 1) // 2
-        if len(items) > 1:
-            self.notify(f"not enough memory for {len(items)} {what} at a time: going on with {half} at a time.")
-        else:
-            self.notify("not enough memory: kept results of earlier questions are dropped, and this is tried again.")
-        try:
-            return [result for start in range(0, len(items), half) for result in work(items[start : start + half])]
-        except torch.OutOfMemoryError as error:
-            self._free()
-            raise self._no_memory(half, what) from error
-
-    def _free(self) -> None:
-        self.forget()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-
-    @staticmethod
-    def _no_memory(count: int, what: str) -> BackendError:
-        return BackendError(
-            f"not enough memory for {count} {what} at a time; take fewer, a shorter conversation or answer, "
-            "or load the model in 8 or 4 bit."
-        )

@@ -116,9 +116,12 @@ class PrefixStore:
         while self.nbytes > self.limit:
             self._drop(next(iter(self._kept)))
 
-    def clear(self) -> None:
+    def clear(self) -> bool:
+        """Drop all prefixes; whether there were any."""
+        kept = bool(self._kept)
         self._kept.clear()
         self.nbytes = 0
+        return kept
 
     def _drop(self, keys: tuple[Key, ...]) -> None:
         self.nbytes -= self._kept.pop(keys).nbytes

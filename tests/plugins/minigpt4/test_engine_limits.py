@@ -289,7 +289,7 @@ def test_out_of_memory_halves_the_batch_and_says_so(model: object, monkeypatch: 
 def test_out_of_memory_twice_is_one_clear_line(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     batch = talks(engine, 4)
     out_of_memory(engine, monkeypatch, rows=1)
-    with pytest.raises(BackendError, match="not enough memory for 2 questions") as error:
+    with pytest.raises(BackendError, match="not enough memory for one question") as error:
         engine.answer(batch, SHORT)
     assert "\n" not in str(error.value)
     with pytest.raises(BackendError, match="not enough memory"):

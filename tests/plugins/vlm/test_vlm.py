@@ -20,7 +20,7 @@ from core.testing import VisionBackendTests, make_picture
 from core.vision import EncodedImage, GenerationOptions, VisionBackend, VisualQuestion
 from plugins.base import CAPTION
 from plugins.vlm.backend import TransformersBackend
-from plugins.vlm.talking import TemplateTurn, messages
+from plugins.vlm.prompts import TemplateTurn, messages
 from tests.plugins.vlm.tiny_vlm import FAMILIES, LOOK_ONCE, MORE
 
 OPTIONS = GenerationOptions(max_new_tokens=10)
@@ -180,7 +180,7 @@ def test_a_batch_is_padded_so_that_no_position_matters(eye: Eye, family: str, or
 def test_each_picture_is_looked_at_once(directory: Directory, family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     backend = TransformersBackend(str(directory(family)))
     images = backend.encode([RED, BLUE, RED])
-    assert images[0] == images[2] and backend.looked == 2
+    assert images[0] == images[2] and backend.encoded == 2
     base = backend.model.base_model
     monkeypatch.setattr(type(base), "get_image_features", lambda *_, **__: pytest.fail("looked again"))
     backend.encode([BLUE, RED])
@@ -199,21 +199,21 @@ def test_a_model_that_takes_pixels_only_says_so(eye: Eye) -> None:
     calls = backend._pictures.calls
     backend.answer([VisualQuestion(red, "Why?", options=OPTIONS)])
     assert backend._pictures.calls == calls, "processed once all the same"
-    assert "looked at again with every question (Mllama" in backend.describe()["pictures"]
+    assert "encoded again with every question (Mllama" in backend.describe()["pictures"]
 
 
 def test_a_vision_output_that_does_not_fit_the_placeholders_is_not_handed_on(
     directory: Directory, eye: Eye, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend = TransformersBackend(str(directory("llava")))
-    real = backend._looker
+    real = backend._feature_method
 
     def cut(pixel_values: torch.Tensor, **options: Any) -> Any:
         output = real(pixel_values=pixel_values, **options)
         output.pooler_output = [one[:3] for one in output.pooler_output]
         return output
 
-    monkeypatch.setattr(backend, "_looker", cut)
+    monkeypatch.setattr(backend, "_feature_method", cut)
     [red] = backend.encode([RED])
     assert "has 3 rows for 4 placeholders" in backend.describe()["pictures"]
     [same] = eye("llava").encode([RED])
@@ -269,7 +269,7 @@ def test_a_reader_may_leave_early_and_ask_on(eye: Eye) -> None:
 
 def asked(backend: TransformersBackend, question: VisualQuestion) -> str:
     """The prompt of a question as text, pictures as their marks."""
-    from plugins.vlm.talking import render
+    from plugins.vlm.prompts import render
 
     return render(backend.processor, backend.template, backend._conversation(question))
 
@@ -334,4 +334,4 @@ def test_memory_for_pictures_is_bounded(directory: Directory, monkeypatch: pytes
     assert 1 <= len(backend._known) < 10 and backend._known.nbytes <= 30_000 and backend._pictures._nbytes <= 30_000
     questions = [VisualQuestion(image, "What?", options=OPTIONS) for image in images]
     assert backend.answer(questions) == [backend.answer([question])[0] for question in questions]
-    assert backend.looked == 10, "who holds an encoded picture need not look again"
+    assert backend.encoded == 10, "who holds an encoded picture need not look again"

@@ -177,7 +177,7 @@ def test_out_of_memory_halves_the_batch_and_says_so(
     assert "not enough memory for 4 questions at a time: going on with 2" in caplog.text
     fits = 0
     for ask in (lambda: eye.answer(questions), lambda: list(eye.stream(questions[0]))):
-        with pytest.raises(BackendError, match="not enough memory for this question; ask about fewer"):
+        with pytest.raises(BackendError, match="not enough memory for one question; ask about fewer"):
             ask()
 
 

@@ -16,10 +16,10 @@ from core.testing import make_picture
 from core.vision import EncodedImage, GenerationOptions, VisualQuestion
 from plugins.hf.generation import GREEDY_SEARCH
 from plugins.vlm import backend as module
-from plugins.vlm import seeing
+from plugins.vlm import features
 from plugins.vlm.backend import TransformersBackend
-from plugins.vlm.reading import RowTokens
-from plugins.vlm.talking import PromptRow
+from plugins.vlm.prefix_reader import RowTokens
+from plugins.vlm.prompts import PromptRow
 from tests.plugins.vlm.tiny_vlm import FAMILIES, MORE
 
 FIT = ("llava", "idefics3", "qwen2_vl", "qwen3_vl")  # all of their layers keep what they read
@@ -83,7 +83,7 @@ def test_what_was_read_before_changes_no_answer(
     keeping, plain = pair(family)
     expected = [plain.answer([question])[0] for question in some_questions(plain, options)]
     questions = some_questions(keeping, options)
-    keeping._reader.forget()
+    keeping._reader.store.clear()
     assert len(set(expected)) > 4, "pictures and questions matter"
     assert keeping.answer(questions) == expected
     assert keeping.answer(questions[::-1]) == expected[::-1], "from what was kept"
@@ -117,7 +117,7 @@ def test_logits_differ_by_rounding_only(pair: Callable[[str], Pair], family: str
     keeping, plain = pair(family)
     expected = torch.cat([logits(plain, [question]) for question in some_questions(plain)])
     questions = some_questions(keeping)
-    keeping._reader.forget()
+    keeping._reader.store.clear()
     for _ in range(2):
         assert (logits(keeping, questions) - expected).abs().max() < CLOSE
     alone = torch.cat([logits(keeping, [question]) for question in questions])
@@ -206,7 +206,7 @@ def test_many_questions_read_their_picture_once(pair: Callable[[str], Pair], fam
     rows = [tokens(eye, question).keys for question in questions]
     shared = next(place for place, keys in enumerate(zip(*rows, strict=False)) if len(set(keys)) > 1)
     rest = max(map(len, rows)) - shared
-    looked = eye.looked
+    looked = eye.encoded
     first = eye.answer(questions)
     assert passed == [shared, 5 * rest], "the picture and the words before the questions once, then what differs"
     assert tokens(eye, questions[0]).places[-1][1] <= shared
@@ -216,7 +216,7 @@ def test_many_questions_read_their_picture_once(pair: Callable[[str], Pair], fam
     passed.clear()
     eye.answer([VisualQuestion(red, "Must it?", (), one)])
     assert passed == [len(tokens(eye, VisualQuestion(red, "Must it?")).keys) - shared]
-    assert eye.looked == looked
+    assert eye.encoded == looked
 
 
 @pytest.mark.parametrize("family", FIT)
@@ -272,7 +272,7 @@ def test_memory_that_is_wanted_elsewhere_is_given_back(
         assert kept > 0 and eye.answer(questions[:1]) == expected[:1]
     assert eye._reader.store.nbytes > 0
     with monkeypatch.context() as patch:
-        patch.setattr(seeing, "features", full(seeing.features))
+        patch.setattr(features, "features", full(features.features))
         [image] = eye.encode([make_picture(colour=(1, 2, 3))])
     assert image.data[0].features is not None and eye._reader.store.nbytes == 0
 

@@ -15,7 +15,7 @@ from core.entries import one_line
 from core.errors import BackendError, printable
 from core.vision import GenerationOptions, Reply
 from plugins.hf.generation import DecodingOptions, Listener, Sampler, generate
-from plugins.vlm.seeing import PIXELS, Look
+from plugins.vlm.features import PIXELS, EncodedPicture
 
 PER_TOKEN: Final = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
 
@@ -24,7 +24,7 @@ PER_TOKEN: Final = ("input_ids", "attention_mask", "token_type_ids", "mm_token_t
 class TemplateTurn:
     """Pictures, then words, then the answer; None where it is still to come."""
 
-    looks: tuple[Look, ...]
+    pictures: tuple[EncodedPicture, ...]
     words: str
     answer: str | None = None
 
@@ -33,7 +33,7 @@ class TemplateTurn:
 class PromptRow:
     """One conversation, ready for the model; `inputs` has a batch of one."""
 
-    looks: tuple[Look, ...]
+    pictures: tuple[EncodedPicture, ...]
     inputs: dict[str, Any] = field(repr=False)
 
     def __len__(self) -> int:
@@ -44,7 +44,7 @@ def messages(turns: Sequence[TemplateTurn]) -> list[dict[str, Any]]:
     """The conversation as chat templates read it."""
     chat: list[dict[str, Any]] = []
     for turn in turns:
-        content = [*({"type": "image"} for _ in turn.looks), {"type": "text", "text": turn.words}]
+        content = [*({"type": "image"} for _ in turn.pictures), {"type": "text", "text": turn.words}]
         chat.append({"role": "user", "content": content})
         if turn.answer is not None:
             chat.append({"role": "assistant", "content": [{"type": "text", "text": turn.answer}]})
@@ -54,7 +54,7 @@ def messages(turns: Sequence[TemplateTurn]) -> list[dict[str, Any]]:
 def without_oldest(turns: Sequence[TemplateTurn]) -> list[TemplateTurn]:
     """Without the oldest turn's words; its pictures move to the next one."""
     first, second, *rest = turns
-    return [replace(second, looks=(*first.looks, *second.looks)), *rest]
+    return [replace(second, pictures=(*first.pictures, *second.pictures)), *rest]
 
 
 def render(processor: Any, template: str, turns: Sequence[TemplateTurn]) -> str:
@@ -70,8 +70,8 @@ def render(processor: Any, template: str, turns: Sequence[TemplateTurn]) -> str:
 
 def try_template(processor: Any, template: str, where: str) -> None:
     """A template that forgets pictures or cannot render a chat is found before any work. Raises BackendError."""
-    look = Look(Image.new("RGB", (28, 28)))
-    turns = [TemplateTurn((look,), "What is it?", "A cat."), TemplateTurn((), "Why?")]
+    picture = EncodedPicture(Image.new("RGB", (28, 28)))
+    turns = [TemplateTurn((picture,), "What is it?", "A cat."), TemplateTurn((), "Why?")]
     try:
         text = render(processor, template, turns)
     except Exception as error:  # Jinja's own, and whatever a template raises by itself
@@ -88,13 +88,13 @@ def try_template(processor: Any, template: str, where: str) -> None:
 def prepare(processor: Any, template: str, turns: Sequence[TemplateTurn]) -> PromptRow:
     """Raises whatever the template or the processor does."""
     text = render(processor, template, turns)
-    looks = tuple(look for turn in turns for look in turn.looks)
+    pictures = tuple(picture for turn in turns for picture in turn.pictures)
     options: dict[str, Any] = {"return_tensors": "pt"}
     bos = processor.tokenizer.bos_token
     if bos and text.startswith(bos):
         options["add_special_tokens"] = False  # the template wrote it
-    inputs = processor(images=[[look.image for look in looks]], text=[text], **options)
-    return PromptRow(looks, dict(inputs))
+    inputs = processor(images=[[picture.image for picture in pictures]], text=[text], **options)
+    return PromptRow(pictures, dict(inputs))
 
 
 def batched(rows: Sequence[PromptRow], pad: int, cuts: Sequence[int]) -> dict[str, Any] | None:

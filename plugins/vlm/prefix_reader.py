@@ -1,8 +1,8 @@
-"""What a language model has read, kept so that it reads a picture once and of a conversation only what is new.
+"""Reuse the keys and values of earlier prompts, so that a model reads a picture once and of a chat only the new part.
 
-Keys and values of earlier tokens serve later questions where all layers keep them and no token looks ahead. The cache's
-layers tell the first. That a row continued from what was kept reads as it does in one go is checked once, with the
-first picture that is asked about again. Models of another kind read everything with every question.
+This works if all layers keep them and no token attends to later ones. The cache's layers show the first. The second is
+checked once, with the first picture of a second question: reading in one go and continuing must agree. Other models
+read everything with every question.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from core.entries import one_line
 from plugins.hf.checkpoint import LOADING_ERRORS
 from plugins.hf.generation import GREEDY_SEARCH
 from plugins.minigpt4.runtime.prefixes import Key, Prefix, PrefixStore, common_prefix, concat_caches, slice_cache
-from plugins.vlm import seeing
-from plugins.vlm.talking import PER_TOKEN, PromptRow, batched
+from plugins.vlm import features
+from plugins.vlm.prompts import PER_TOKEN, PromptRow, batched
 
 # Root mean square of the difference as a share of the numbers' own: rounding, never another position or mask.
 NEAR: Final = {torch.float32: 1e-3}
@@ -31,7 +31,7 @@ NEAR_IN_16_BIT: Final = 0.15
 
 @dataclass(frozen=True, slots=True)
 class RowTokens:
-    """A row's tokens, those of pictures by their picture, and where each picture begins and ends."""
+    """A row's tokens, with the keys of its pictures, and where each picture begins and ends."""
 
     keys: tuple[Key, ...]
     places: tuple[tuple[int, int], ...]
@@ -42,37 +42,37 @@ class RowTokens:
         return self.keys[: self.places[0][1]]
 
     def cut(self, length: int) -> int:
-        """`length` or less, so that it lies in no picture: those tokens may see each other in both directions."""
+        """`length` or less, so that it is in no picture: those tokens may attend to each other in both directions."""
         return next((start for start, end in self.places if start < length < end), length)
 
 
 @dataclass(slots=True)
 class Reading:
-    """A batch about to be read: arguments of generate(), and which rows are worth keeping behind it."""
+    """A batch to be read: arguments of generate(), and the rows to keep afterwards."""
 
     arguments: dict[str, Any] = field(repr=False)
     keep: dict[int, RowTokens] = field(default_factory=dict, repr=False)  # by place in the batch
 
 
 class PrefixReader:
-    """Makes rows the arguments of generate(), and keeps what was read within `limit` bytes. Not locked."""
+    """Turn rows into arguments of generate(), and keep what was read within `limit` bytes. Not locked."""
 
     def __init__(self, model: Any, pad: int, limit: int) -> None:
         self.model = model
         self.pad = pad
         self.store = PrefixStore(limit)
-        self.why_not = _unfit(model)  # in words; empty where what was read can be taken over
+        self.why_not = _unfit(model)  # why nothing can be reused; "" if it can
         self._tried = False
 
     def begin(self, rows: Sequence[PromptRow]) -> Reading | None:
-        """Rows whose pictures were all looked at, as one batch; None where they cannot be one.
+        """Rows whose pictures are all encoded, as one batch; None if they cannot be one.
 
         What several of them have in common is read first, by itself.
         """
         tokens = [] if self.why_not else [self._tokens(row) for row in rows]
         known = [one for one in tokens if one is not None]
         if not known or len(known) < len(rows):
-            arguments = self._arguments(rows, [(None, 0)] * len(rows), [row.looks for row in rows])
+            arguments = self._arguments(rows, [(None, 0)] * len(rows), [row.pictures for row in rows])
             return None if arguments is None else Reading(arguments)
         alone = self._share(rows, known)
         if self.why_not:
@@ -85,17 +85,11 @@ class PrefixReader:
         return Reading(continued, {place: known[place] for place in alone})
 
     def keep(self, reading: Reading) -> None:
-        """After generate(): remember the questions that nothing else in the batch had a beginning in common with."""
+        """After generate(): keep the questions that share no beginning with others of the batch."""
         arguments = reading.arguments
         for place, tokens in reading.keep.items():
             cache, mask = arguments["past_key_values"], arguments["attention_mask"]
             self.store.add(slice_cache(tokens.keys, cache, mask, place))
-
-    def forget(self) -> bool:
-        """Let go of everything that was kept; whether there was anything."""
-        kept = len(self.store) > 0
-        self.store.clear()
-        return kept
 
     def place(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """On the model's device and in its type."""
@@ -104,29 +98,29 @@ class PrefixReader:
     # -- means ------------------------------------------------------------------------------------------------------
 
     def _tokens(self, row: PromptRow) -> RowTokens | None:
-        """None where it is not clear which tokens stand for which picture."""
+        """None if it is not clear which tokens belong to which picture."""
         mark = self.model.config.image_token_id
         keys: list[Key] = row.inputs["input_ids"][0].tolist()
         marked = [place for place, token in enumerate(keys) if token == mark]
-        counts = [look.tokens for look in row.looks]
+        counts = [picture.tokens for picture in row.pictures]
         if "attention_mask" not in row.inputs or not counts or 0 in counts or sum(counts) != len(marked):
             return None
         places: list[tuple[int, int]] = []
-        for look, count in zip(row.looks, counts, strict=True):
+        for picture, count in zip(row.pictures, counts, strict=True):
             own, marked = marked[:count], marked[count:]
             for number, place in enumerate(own):
-                keys[place] = (look.key, number)
+                keys[place] = (picture.key, number)
             places.append((own[0], own[-1] + 1))
         return RowTokens(tuple(keys), tuple(places))
 
     def _known(self, tokens: RowTokens) -> tuple[Prefix | None, int]:
-        """What was read before of these tokens, less the last; nothing where that is less than a picture."""
+        """What was read before of these tokens, without the last one; nothing if that is less than a picture."""
         prefix, length = self.store.find(tokens.keys)
         length = tokens.cut(min(length, len(tokens.keys) - 1))
         return (prefix, length) if length >= tokens.places[0][1] else (None, 0)
 
     def _share(self, rows: Sequence[PromptRow], tokens: Sequence[RowTokens]) -> list[int]:
-        """Read once what several rows about one picture have in common. Returns the places of rows that stand alone."""
+        """Read once what several rows about one picture have in common. Returns the places of all other rows."""
         groups: dict[tuple[Key, ...], list[int]] = {}
         for place, one in enumerate(tokens):
             groups.setdefault(one.head, []).append(place)
@@ -144,31 +138,31 @@ class PrefixReader:
         """Read the row's first tokens and keep that."""
         end = len(tokens.keys)
         start = {name: value[..., :end] if name in PER_TOKEN else value for name, value in row.inputs.items()}
-        arguments = self._continued([PromptRow(row.looks, start)], [tokens])
+        arguments = self._continued([PromptRow(row.pictures, start)], [tokens])
         if arguments is not None and not self.why_not:
             self._run(arguments)
             self.store.add(slice_cache(tokens.keys, arguments["past_key_values"], arguments["attention_mask"], 0))
 
     def _continued(self, rows: Sequence[PromptRow], tokens: Sequence[RowTokens]) -> dict[str, Any] | None:
-        """Arguments of generate() that take over what is known. The first time it is tried whether that may be done."""
+        """Arguments of generate() that reuse what is known; the first time, it is checked whether this works."""
         known = [self._known(one) for one in tokens]
         place = next((place for place, (_, length) in enumerate(known) if length), None)
         if place is not None and not self._tried:
             self._tried = True
             self._try(rows[place], tokens[place], known[place])
-        looks = [
-            [look for look, (start, _) in zip(row.looks, one.places, strict=True) if start >= length]
+        pictures = [
+            [picture for picture, (start, _) in zip(row.pictures, one.places, strict=True) if start >= length]
             for row, one, (_, length) in zip(rows, tokens, known, strict=True)
         ]
-        return self._arguments(rows, known, looks)
+        return self._arguments(rows, known, pictures)
 
     def _arguments(
         self,
         rows: Sequence[PromptRow],
         known: Sequence[tuple[Prefix | None, int]],
-        looks: Sequence[Sequence[seeing.Look]],
+        pictures: Sequence[Sequence[features.EncodedPicture]],
     ) -> dict[str, Any] | None:
-        """`looks` are each row's pictures that are still to be read."""
+        """`pictures` are each row's pictures that are still to be read."""
         cuts = [length for _, length in known]
         inputs = batched(rows, self.pad, cuts)
         if inputs is None:
@@ -179,8 +173,8 @@ class PrefixReader:
             # generate() would take the positions of the batch before this one, where a model keeps them
             others = {name: value for name, value in arguments.items() if name != "input_ids"}
             arguments["position_ids"] = self.model._prepare_position_ids_for_generation(arguments["input_ids"], others)
-        if unread := [look for row in looks for look in row]:
-            arguments["mm_encoder_outputs"] = {"image": seeing.joined(unread)}
+        if unread := [picture for row in pictures for picture in row]:
+            arguments["mm_encoder_outputs"] = {"image": features.joined(unread)}
         if not self.why_not:
             arguments["past_key_values"] = concat_caches(known, past)
         return arguments
@@ -192,9 +186,9 @@ class PrefixReader:
         return cache
 
     def _try(self, row: PromptRow, tokens: RowTokens, known: tuple[Prefix | None, int]) -> None:
-        """Whether the row reads the same in one go and continued; if not, nothing is kept from here on."""
-        whole = self._arguments([row], [(None, 0)], [row.looks])
-        unread = [look for look, (start, _) in zip(row.looks, tokens.places, strict=True) if start >= known[1]]
+        """Check whether the row reads the same in one go and continued; if not, nothing is kept from here on."""
+        whole = self._arguments([row], [(None, 0)], [row.pictures])
+        unread = [picture for picture, (start, _) in zip(row.pictures, tokens.places, strict=True) if start >= known[1]]
         rest = self._arguments([row], [known], [unread])
         assert whole is not None and rest is not None, "one row is always a batch"
         try:
@@ -212,7 +206,7 @@ class PrefixReader:
 
 
 def _unfit(model: Any) -> str:
-    """In words why nothing that the model read can be taken over; empty where it may be tried."""
+    """The reason why nothing that the model read can be reused; "" if it may work."""
     kind = type(model).__name__
     parameters = inspect.signature(model.forward).parameters
     if not {"position_ids", "past_key_values"} <= set(parameters):

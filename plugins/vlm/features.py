@@ -1,8 +1,8 @@
-"""Look at a picture once: its processed form and, where the model class lets us, what its vision tower made of it.
+"""Encode a picture once: its processed form and, if the model class supports it, the features of its vision tower.
 
-The uniform way of transformers: `base_model.get_image_features(...)` gives one output per picture, whose
-`pooler_output` stands for the picture's placeholder tokens, and `generate(mm_encoder_outputs={"image": output})` takes
-it in place of pixels. Whether a model keeps to it is checked on the first picture.
+transformers' interface: `base_model.get_image_features(...)` returns one output per picture, whose `pooler_output`
+replaces the picture's placeholder tokens, and `generate(mm_encoder_outputs={"image": output})` takes it in place of
+pixels. The first picture shows whether a model supports it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from transformers import BatchFeature
 
 # The raw numbers of a picture, by the names that transformers' generate() knows them under.
 PIXELS: Final = ("pixel_values", "pixel_values_images", "image_patches", "high_res_pixel_values")
-# What of an output is handed on; attentions and hidden states are for looking inside a model.
+# The parts of an output that are passed on; attentions and hidden states are for inspection.
 KEPT: Final = ("pooler_output", "last_hidden_state", "deepstack_features")
 DROPPED: Final = ("hidden_states", "attentions")
 
 
 @dataclass(slots=True)
-class Look:
-    """One picture as a model keeps it. Without `features` the model looks again with each question."""
+class EncodedPicture:
+    """One picture as a model keeps it. Without `features` the model encodes it again with each question."""
 
     image: Image.Image = field(repr=False)
     features: dict[str, Any] | None = field(default=None, repr=False)
@@ -47,7 +47,7 @@ class Look:
 
 
 class PictureProcessor:
-    """An image processor that remembers what it made of the same pictures, up to `limit` bytes. Not locked."""
+    """An image processor that caches its results, up to `limit` bytes. Not locked."""
 
     def __init__(self, inner: Any, limit: int) -> None:
         self._inner = inner
@@ -81,8 +81,8 @@ class PictureProcessor:
         self._nbytes = 0
 
 
-def looker(model: Any) -> tuple[Any, str]:
-    """The method that looks at a picture, or None, and in words why there is none."""
+def feature_method(model: Any) -> tuple[Any, str]:
+    """The method that encodes a picture, or None and the reason."""
     kind = type(model).__name__
     if "mm_encoder_outputs" not in inspect.signature(model.forward).parameters:
         return None, f"{kind} takes pixels only"
@@ -95,9 +95,9 @@ def looker(model: Any) -> tuple[Any, str]:
 
 
 def features(method: Any, inputs: Mapping[str, Any], placeholders: int) -> tuple[dict[str, Any], type[Any]] | str:
-    """What the vision tower makes of one picture, or in words why it cannot be handed on.
+    """The features of one picture and the class of the output, or the reason why they cannot be passed on.
 
-    `inputs` are the processor's, `placeholders` how many tokens they hold for the picture.
+    `inputs` are the processor's; `placeholders` is the number of the picture's tokens in them.
     """
     wanted = [name for name in inspect.signature(method).parameters if name in inputs]
     output = method(**{name: inputs[name] for name in wanted}, return_dict=True)
@@ -112,11 +112,11 @@ def features(method: Any, inputs: Mapping[str, Any], placeholders: int) -> tuple
     return {name: _detached(given[name]) for name in KEPT if name in given}, type(output)
 
 
-def joined(looks: Sequence[Look]) -> Any:
+def joined(pictures: Sequence[EncodedPicture]) -> Any:
     """The outputs for several pictures, in order, as one output of the same class."""
-    first = looks[0]
+    first = pictures[0]
     assert first.kind is not None
-    parts = [look.features or {} for look in looks]
+    parts = [picture.features or {} for picture in pictures]
     whole = {}
     for name in parts[0]:
         values = [part[name] for part in parts]
