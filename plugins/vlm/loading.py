@@ -160,7 +160,6 @@ def _template(path: Path, processor: Any, options: VlmLoadOptions) -> tuple[str,
         if template:
             return str(template), where
     raise BackendError(
-        f"{printable(path)} has no chat template, so the form of its prompts is not known: take a model made for chat (often "
-        "named -Instruct or -it), or give a Jinja file: "
-        f"transformers:{printable(path)}?template=FILE."
+        f"{printable(path)} has no chat template, so the form of its prompts is not known: take a model made for chat "
+        f"(often named -Instruct or -it), or give a Jinja file: transformers:{printable(path)}?template=FILE."
     )

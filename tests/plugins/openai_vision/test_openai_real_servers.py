@@ -251,7 +251,7 @@ def test_a_failure_inside_the_server_is_one_line(served: Served) -> None:
     for streamed in (False, True):
         eye = served.eye()  # with a connection of its own: this server closes the one that saw it fail
         question = ask(make_picture(), eye, options=GenerationOptions(4, temperature=1e-40))
-        with pytest.raises(BackendError, match=r"^the eye openai:\S+ failed") as caught:
+        with pytest.raises(BackendError, match=r"^the vision model openai:\S+ failed") as caught:
             list(eye.stream(question)) if streamed else eye.answer([question])
         said.append(str(caught.value))
     assert "(HTTP 500)" in said[0] and "\n" not in "".join(said)
