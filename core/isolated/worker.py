@@ -3,7 +3,8 @@
     other/bin/python worker.py FILE.py:Class ARGUMENT
     other/bin/python worker.py package.module:Class ARGUMENT
 
-It needs Python 3.8 or newer and Pillow, and nothing of Inquisight. docs/isolated.md describes the model's class.
+It needs Python 3.8 or newer, and nothing of Inquisight. The model gets Pillow images if that environment has Pillow.
+docs/isolated.md describes the model's class.
 
 A frame is `MAGIC`, the header's length (4 bytes, big-endian), the payload's length (8 bytes), the header in JSON, the
 payload. The payload of `encode` is the RGB bytes of the pictures, row by row. Requests, each with an `id` that its
@@ -168,14 +169,11 @@ class Host:
 
     def do_encode(self, header: dict[str, Any], payload: bytes) -> dict[str, Any]:
         """Encode pictures and keep the results."""
-        from PIL import Image
-
         pictures = []
         place = 0
         for entry in header["pictures"]:
             length = 3 * entry["width"] * entry["height"]
-            pixels = payload[place : place + length]
-            pictures.append(Image.frombytes("RGB", (entry["width"], entry["height"]), pixels))
+            pictures.append(_picture(entry["width"], entry["height"], payload[place : place + length]))
             place += length
         if place != len(payload):
             raise ProtocolError(f"expected {place} bytes of pictures, found {len(payload)}")
@@ -231,6 +229,14 @@ def find(target: str) -> Any:
     else:
         module = importlib.import_module(module_name)
     return getattr(module, attribute)
+
+
+def _picture(width: int, height: int, rgb: bytes) -> Any:
+    try:
+        from PIL import Image
+    except ImportError:
+        return SimpleNamespace(width=width, height=height, rgb=rgb)
+    return Image.frombytes("RGB", (width, height), rgb)
 
 
 def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
