@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from core.datasets.samples.tables import ALIGNED
 from core.errors import ImageError, UsageError, printable, why
 from core.files.journal import Record, clear_torn, read_json, write_json, write_lines, write_whole
 from core.images.file_type import sniff
@@ -27,11 +28,10 @@ from training.curation.folder import CurationFolder, digest
 from training.curation.review.labels import Labels
 from training.curation.rules.rules import is_stale, last_verdict
 from training.curation.steps.generate import generated, known_pictures
-from training.curation.steps.pictures import ANNOTATIONS
 from training.curation.steps.progress import Advance
 from training.curation.steps.repair import edited, repaired
 
-OURS: Final = frozenset({"image", ANNOTATIONS, "provenance.jsonl", "dropped.jsonl", "export.json"})
+OURS: Final = frozenset({"image", ALIGNED, "provenance.jsonl", "dropped.jsonl", "export.json"})
 QUALITY: Final = 95  # of re-encoded pictures
 
 
@@ -75,7 +75,7 @@ def export(folder: CurationFolder, to: Path, *, overwrite: bool = False, max_pix
     write_lines(partial / "dropped.jsonl", folder.dropped.read())
     write_json(partial / "export.json", {**mark, "pairs": len(kept), "dropped": int(outcome["dropped"])})
     annotations = [{"image_id": record["id"], "caption": record["text"]} for record in kept]
-    write_whole(partial / ANNOTATIONS, json.dumps({"annotations": annotations}, ensure_ascii=False, indent=1) + "\n")
+    write_whole(partial / ALIGNED, json.dumps({"annotations": annotations}, ensure_ascii=False, indent=1) + "\n")
     before = to.with_name(f"{to.name}.before")
     if to.exists():
         to.rename(before)

@@ -1,35 +1,36 @@
-"""Which pictures are described: from folders, lists, tables and the cc_sbu_align layout, each with its own name."""
+"""List the pictures to describe, from folders, lists, tables and the cc_sbu_align layout, each with its own name."""
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Final, Literal, get_args
 
 from core.datasets.folders import find_pictures
 from core.datasets.left_out import REPEATED, UNNAMED, LeftOut
-from core.datasets.tables import TextTable, choose_column, is_path, pictures_in
+from core.datasets.parquet import open_parquet, read_batches
+from core.datasets.pictures.inputs import PARQUET, TEXT_TABLES
+from core.datasets.samples.rows import open_json
+from core.datasets.samples.tables import ALIGNED
+from core.datasets.tables import PICTURE_COLUMNS, TableRow, TextTable, choose_column, is_path, pictures_in
 from core.datasets.text_lines import names_in
-from core.errors import UsageError, printable
+from core.errors import UsageError, printable, why
 from core.files.paths import located
 from training.curation.folder import digest
 
 Kind = Literal["auto", "folder", "list", "table", "cc_sbu_align"]
 KINDS: Final = get_args(Kind)
-ANNOTATIONS: Final = "filter_cap.json"  # of the released stage-2 data: {"annotations": [{"image_id", "caption"}]}
-TABLES: Final = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"})
-COLUMNS: Final = ("image", "picture", "image_path", "path", "file", "file_name", "filename")
+TABLES: Final = (*TEXT_TABLES, PARQUET)
 NAMES: Final = ("image_id", "id")
 
 
 @dataclass(frozen=True, slots=True)
 class CurationPicture:
-    """One picture that is to be described: its name in this curation, and where it lies."""
+    """A picture to describe: its name in this curation, and its path."""
 
     id: str
     path: str
@@ -47,11 +48,10 @@ def list_pictures(
     seed: int = 0,
     left_out: LeftOut | None = None,
 ) -> list[CurationPicture]:
-    """Every picture the sources name, once, in order; `sample` takes that many of them by chance, order kept.
+    """Return every picture the sources name, once, in order; `sample` draws that many of them, in order.
 
-    `left_out` counts what the sources hold and is not among them.
-    Raises UsageError where a source cannot be read, and ImageError for a folder without pictures. Whether a picture
-    can be opened shows when it is described.
+    `left_out` counts what the sources hold and is not among them. Raises UsageError if a source cannot be read, and
+    ImageError for a folder without pictures. Whether a picture can be opened is found when it is described.
     """
     if not sources:
         raise UsageError("name at least one folder, table or list of pictures.")
@@ -74,12 +74,12 @@ def list_pictures(
 
 
 def fingerprint(entries: Iterable[CurationPicture]) -> str:
-    """The same for the same pictures in the same order, wherever their folder lies."""
+    """Return a digest of the pictures and their order, independent of their folder."""
     return digest([entry.id for entry in entries])
 
 
 def _found(source: str, kind: Kind, column: str | None, left_out: LeftOut) -> Iterator[tuple[str, str]]:
-    """(name, path) for each picture."""
+    """Yield (name, path) of each picture."""
     path = Path(source)
     shown = f"'{printable(source)}'"
     actual = _kind_of(path) if kind == "auto" else kind
@@ -102,7 +102,7 @@ def _found(source: str, kind: Kind, column: str | None, left_out: LeftOut) -> It
                         found = located(str(path.parent), name)
                         yield Path(found).stem, found
         except OSError as error:
-            raise UsageError(f"{shown} cannot be read: {(error.strerror or 'unknown error').lower()}.") from None
+            raise UsageError(f"{shown} cannot be read: {why(error)}.") from None
     elif actual == "table":
         yield from _table(path, column, shown)
     else:
@@ -111,23 +111,24 @@ def _found(source: str, kind: Kind, column: str | None, left_out: LeftOut) -> It
 
 def _kind_of(path: Path) -> str:
     if path.is_dir():
-        return "cc_sbu_align" if (path / ANNOTATIONS).is_file() else "folder"
+        return "cc_sbu_align" if (path / ALIGNED).is_file() else "folder"
     if path.suffix.lower() in TABLES:
         return "table"
     return "list" if path.suffix.lower() in {".txt", ".lst"} else "picture"
 
 
 def _aligned(path: Path, shown: str, left_out: LeftOut) -> Iterator[tuple[str, str]]:
-    """The layout of the released stage-2 data: image/{image_id}.jpg beside filter_cap.json."""
-    file = path / ANNOTATIONS
+    """Read the layout of the released stage-2 data: image/{image_id}.jpg beside filter_cap.json."""
+    file = path / ALIGNED
     if not file.is_file():
         for one in find_pictures([path / "image"], left_out):
             yield one.stem, str(one)
         return
-    try:
-        names = [str(one["image_id"]) for one in json.loads(_text(file, shown))["annotations"]]
-    except (ValueError, KeyError, TypeError):
-        raise UsageError(f'\'{printable(file)}\' is not {{"annotations": [{{"image_id": ...}}]}}.') from None
+    rows = open_json(file, "annotations.item")
+    found = [row.fields or {} for part in range(len(rows.places)) for _, row in rows.read(part)]
+    if not found or not all("image_id" in fields for fields in found):
+        raise UsageError(f'\'{printable(file)}\' is not {{"annotations": [{{"image_id": ...}}]}}.')
+    names = [str(fields["image_id"]) for fields in found]
     image = path / "image"
     there = {str(one): one.stem for one in (find_pictures([image], left_out) if image.is_dir() else ())}
     of_name = {stem: one for one, stem in reversed(there.items())}
@@ -138,55 +139,40 @@ def _aligned(path: Path, shown: str, left_out: LeftOut) -> Iterator[tuple[str, s
 
 
 def _table(path: Path, column: str | None, shown: str) -> Iterator[tuple[str, str]]:
-    known, rows = _parquet(path, shown) if path.suffix.lower() == ".parquet" else _rows(path)
+    is_parquet = path.suffix.lower() == PARQUET
+    if is_parquet:
+        with open_parquet(path) as table:
+            known = table.schema_arrow.names
+    else:
+        known = TextTable(path).columns
     wanted = ""
-    if known:
-        wanted = choose_column(path, known, column, COLUMNS, what="pictures", way="choose one with --column")
-    for number, (row, problem) in enumerate(rows, start=1):
-        if row is None:
-            raise UsageError(f"row {number} of {shown} {problem}.")
-        for value in pictures_in(row.get(wanted)):
+    if known:  # else the first row reports what is wrong
+        wanted = choose_column(path, known, column, PICTURE_COLUMNS, what="pictures", way="choose one with --column")
+    columns = [name for name in known if name in (wanted, *NAMES)]
+    for number, row in enumerate(_parquet_rows(path, columns) if is_parquet else _text_rows(path), start=1):
+        if row.fields is None:
+            raise UsageError(f"row {number} of {shown} {row.problem}.")
+        for value in pictures_in(row.fields.get(wanted)):
             if not is_path(value):
                 raise UsageError(f"row {number} of {shown} has no path of a picture in '{printable(wanted, 60)}'.")
             found = located(str(path.parent), value)
-            yield next((str(row[key]) for key in NAMES if row.get(key) not in (None, "")), Path(found).stem), found
+            ids = (str(row.fields[key]) for key in NAMES if row.fields.get(key) not in (None, ""))
+            yield next(ids, Path(found).stem), found
 
 
-def _rows(path: Path) -> tuple[list[str], Iterator[tuple[dict[str, Any] | None, str]]]:
-    """The columns of a text table, and its rows with what is wrong with them."""
+def _text_rows(path: Path) -> Iterator[TableRow]:
     table = TextTable(path)
-
-    def rows() -> Iterator[tuple[dict[str, Any] | None, str]]:
-        with table.open() as file:
-            for row in table.rows(file):
-                yield row.fields, row.problem
-
-    return table.columns, rows()
+    with table.open() as file:
+        yield from table.rows(file)
 
 
-def _parquet(path: Path, shown: str) -> tuple[list[str], Iterator[tuple[dict[str, Any] | None, str]]]:
-    try:
-        import pyarrow.parquet as parquet
-    except ImportError:
-        raise UsageError(f"{shown} needs a package: pip install pyarrow; or save it as CSV or JSONL.") from None
-    try:
-        table = parquet.read_table(path)
-    except (OSError, ValueError):  # pyarrow's own errors are ValueErrors
-        raise UsageError(f"{shown} is not a Parquet file that can be read.") from None
-    return list(table.column_names), ((row, "") for row in table.to_pylist())
-
-
-def _text(path: Path, shown: str) -> str:
-    try:
-        return path.read_text("utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"{shown} cannot be read: {(error.strerror or 'unknown error').lower()}.") from None
-    except ValueError:
-        raise UsageError(f"{shown} is not UTF-8 text; save it as UTF-8.") from None
+def _parquet_rows(path: Path, columns: list[str]) -> Iterator[TableRow]:
+    for batch in read_batches(path, columns, 1024):
+        yield from (TableRow(0, 0, fields) for fields in batch.to_pylist())
 
 
 def _unused(name: str, taken: set[str]) -> str:
-    """`name` as it can stand in a file name, numbered where it is taken; capitals alone tell no files apart."""
+    """Return `name` as part of a file name, numbered if it is taken; case alone does not tell files apart."""
     base = re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._") or "picture"
     base = base[-80:]
     chosen, number = base, 1
