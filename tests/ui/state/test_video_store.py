@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -115,3 +116,25 @@ def test_of_many_at_once_as_many_are_kept_as_fit(clip: bytes) -> None:
     for thread in threads:
         thread.join(PATIENCE)
     assert len(kept) == len(files_of(room)) == 3 and len(refused) == 5
+
+
+def test_there_is_room_for_so_many(clip: bytes, tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_bytes(clip)
+    room = VideoStore(max_bytes=len(clip) + 10)
+    with (tmp_path / "clip.mp4").open("rb") as one, (tmp_path / "clip.mp4").open("rb") as other:
+        held = room.add(one, "clip.mp4")
+        with pytest.raises(UsageError, match="as many videos as it may"):
+            room.add(other, "clip.mp4")
+    assert {one.name for one in room.folder.iterdir()} == {held.path.name, "claim"}
+
+
+def test_what_a_killed_dashboard_left_is_swept_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    living, left, foreign = VideoStore(), tmp_path / "inquisight-videos-left", tmp_path / "inquisight-videos-other"
+    for folder in (left, foreign):
+        folder.mkdir()
+        (folder / "film").write_bytes(b"film")
+    (left / "claim").touch()
+    VideoStore()
+    assert not left.exists(), "nobody claims it"
+    assert living.folder.is_dir() and foreign.is_dir(), "the one is at work, the other is not ours"
