@@ -84,7 +84,7 @@ class Report:
             f"served                 {self.served} of {total}",
             f"saw another's data     {len(self.leaks)}",
             f"an interview took      {middle:.1f} s (median), {slowest:.1f} s (slowest)",
-            f"longest line           {self.longest_line} before one",
+            f"longest queue          {self.longest_line} ahead",
             f"memory, model loaded   {self.memory_mb[0]:.0f} MB",
             f"memory, at its highest {self.peak_mb:.0f} MB",
             f"memory, after a wave   {waves} MB: {'flat' if self.flat else 'NOT flat'}",
