@@ -1,4 +1,4 @@
-"""What plugins register: an Entry per backend, questioner or trainer, a Problem per failure."""
+"""What plugins register: an Entry per backend, questioner, witness or trainer, a Problem per failure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from core.errors import InquisightError, RegistryError, printable
 
-Kind = Literal["vision backend", "questioner", "trainer"]
+Kind = Literal["vision backend", "questioner", "witness", "trainer"]
 Target = str | Callable[..., Any]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")

@@ -29,6 +29,11 @@ def register_questioners(register: Register) -> None:
 
 
 @hookspec
+def register_witnesses(register: Register) -> None:
+    """register(name, target, description=...); target(argument) -> core.witness.Witness"""
+
+
+@hookspec
 def register_trainers(register: Register) -> None:
     """register(name, target, description=...); target(recipe) runs a training recipe"""
 

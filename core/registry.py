@@ -1,4 +1,4 @@
-"""Register backends, questioners, trainers and commands from plugins; the built-in ones use the same entry points.
+"""Register backends, questioners, witnesses, trainers and commands from plugins; the built-in ones use the same entry points.
 
 Plugins are entry points of the group `inquisight`. Loading one imports its module, which registers names and targets;
 a target is imported at first use. A broken plugin becomes a `Problem` and does not affect the others.
@@ -27,6 +27,7 @@ from core.hookspecs import GROUP
 
 if TYPE_CHECKING:
     from core.vision import VisionBackend
+    from core.witness import Witness
 
 __all__ = [
     "BUILTINS",
@@ -44,6 +45,7 @@ __all__ = [
 OURS = "inquisight"
 BUILTINS = {
     "blip2": "plugins.blip2",
+    "detector": "plugins.detector",
     "lavis": "plugins.lavis",
     "minigpt4": "plugins.minigpt4",
     "openai_vision": "plugins.openai_vision",
@@ -55,6 +57,7 @@ BUILTINS = {
 _HOOKS: dict[str, Kind] = {
     "register_vision_backends": "vision backend",
     "register_questioners": "questioner",
+    "register_witnesses": "witness",
     "register_trainers": "trainer",
 }
 
@@ -65,10 +68,12 @@ class Registry:
     def __init__(self, *, strict: bool = False) -> None:
         self.vision_backends: dict[str, Entry] = {}
         self.questioners: dict[str, Entry] = {}
+        self.witnesses: dict[str, Entry] = {}
         self.trainers: dict[str, Entry] = {}
         self._tables: dict[Kind, dict[str, Entry]] = {
             "vision backend": self.vision_backends,
             "questioner": self.questioners,
+            "witness": self.witnesses,
             "trainer": self.trainers,
         }
         self.problems: list[Problem] = []
@@ -99,6 +104,18 @@ class Registry:
             raise RegistryError(
                 f"the questioner '{entry.name}' (plugin '{entry.plugin}' of {entry.distribution}) made a "
                 f"{type(made).__name__}, which is not a LangChain chat model."
+            )
+        return made
+
+    def create_witness(self, spec: str) -> Witness:
+        """The witness for "name" or "name:argument". Raises RegistryError or BackendError."""
+        from core.witness import Witness
+
+        entry, made = self._create("witness", spec)
+        if not isinstance(made, Witness):
+            raise RegistryError(
+                f"the witness '{entry.name}' (plugin '{entry.plugin}' of {entry.distribution}) made a "
+                f"{type(made).__name__}, which is not a Witness."
             )
         return made
 
@@ -214,7 +231,7 @@ class Registry:
 
     @staticmethod
     def _call(entry: Entry, spec: str, target: Callable[..., Any], argument: str | None) -> Any:
-        failure: type[InquisightError] = BackendError if entry.kind == "vision backend" else QuestionerError
+        failure: type[InquisightError] = QuestionerError if entry.kind == "questioner" else BackendError
         try:
             return target(argument)
         except InquisightError:
