@@ -1,4 +1,4 @@
-"""Register backends, questioners, witnesses, trainers and commands from plugins; the built-in ones use the same entry points.
+"""Register what plugins offer: backends, questioners, witnesses, trainers, commands. Ours use the same entry points.
 
 Plugins are entry points of the group `inquisight`. Loading one imports its module, which registers names and targets;
 a target is imported at first use. A broken plugin becomes a `Problem` and does not affect the others.
@@ -50,6 +50,7 @@ BUILTINS = {
     "minigpt4": "plugins.minigpt4",
     "openai_vision": "plugins.openai_vision",
     "pocket": "plugins.pocket",
+    "reader": "plugins.reader",
     "scripted": "plugins.scripted",
     "two_stage": "training.plugin",
     "vlm": "plugins.vlm",

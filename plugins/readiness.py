@@ -22,6 +22,16 @@ def pocket(argument: str | None) -> None:
     check_files(Path(text).expanduser() if text else MODEL)
 
 
+def reader(argument: str | None) -> None:
+    """`reader`; what stands behind its name is checked when it is loaded."""
+    missing = [module for module in ("rapidocr", "onnxruntime") if importlib.util.find_spec(module) is None]
+    if missing:
+        raise BackendError(
+            f"the witness 'reader' needs {' and '.join(missing)}, which is not installed; "
+            "pip install 'inquisight[ocr]'."
+        )
+
+
 def minigpt4(argument: str | None) -> None:
     """`minigpt4:DIRECTORY`."""
     from plugins.minigpt4.runtime.load_options import LoadOptions

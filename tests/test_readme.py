@@ -58,7 +58,8 @@ def runnable(lines: list[str]) -> list[str]:
     return [line for line in lines if not line.startswith(CHECKED)]
 
 
-SHOWN = (READMES[0], "docs/caption.md", "docs/questioners.md", "docs/plugins.md")  # the other language's are the same
+PAGES_RUN = ("caption", "examine", "questioners", "plugins")
+SHOWN = (READMES[0], *(f"docs/{name}.md" for name in PAGES_RUN))  # the other language's commands are the same
 RUN = [lines for name in SHOWN for lines in map(runnable, commands(name)) if lines]
 CHECK = sorted(
     {line for name in (*SHOWN, "docs/index.md", "CONTRIBUTING.md") for lines in commands(name) for line in lines}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def print_plugins(registry: Registry) -> None:
     """What is registered, then what could not be registered and why."""
-    tables = (registry.vision_backends, registry.questioners, registry.trainers)
+    tables = (registry.vision_backends, registry.questioners, registry.witnesses, registry.trainers)
     rows: list[tuple[str, ...]] = [
         (entry.kind, entry.name, entry.description, entry.distribution, _can(entry))
         for table in tables

@@ -3,6 +3,7 @@
     inquisight caption photo.jpg         an interview of two models, then a description
     inquisight chat photo.jpg            a conversation with a vision model
     inquisight ask "what is this?" photo.jpg
+    inquisight examine photo.jpg         things and text, without a language model
     inquisight batch photos --out captions.jsonl
     inquisight video clip.mp4            what happens in it
     inquisight plugins | history | show ID | prompts | tasks
@@ -30,6 +31,7 @@ from agents.cli.requests import (
     AskRequest,
     CaptionRequest,
     ChatRequest,
+    ExamineRequest,
     HistoryRequest,
     ShowRequest,
     VideoRequest,
@@ -65,6 +67,7 @@ def inquisight(
 add_command(app, "caption", CaptionRequest, "agents.cli.caption:run_caption")
 add_command(app, "chat", ChatRequest, "agents.cli.listing:chat_or_tasks")
 add_command(app, "ask", AskRequest, "agents.cli.ask:run_ask")
+add_command(app, "examine", ExamineRequest, "agents.cli.examine:run_examine")
 
 
 @app.command()

@@ -156,6 +156,22 @@ class AskRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class ExamineRequest:
+    """Find things and text in images, without a language model."""
+
+    pictures: Annotated[tuple[str, ...], typer.Argument(metavar="[PICTURES]...")] = ()
+    """Files, folders, or - for standard input."""
+    witness: str = "auto"
+    """Witnesses, separated by commas; auto: all that are installed."""
+    sheet: Annotated[Path | None, typer.Option("--sheet", metavar="FILE.png")] = None
+    """Write the picture with boxes."""
+    overwrite: bool = False
+    """Allow --sheet to replace a file."""
+    json: bool = False
+    """JSON Lines on standard output: one object per picture."""
+
+
+@dataclass(frozen=True, slots=True)
 class HistoryRequest:
     """List, search, export or delete transcripts.
 

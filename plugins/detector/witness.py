@@ -91,8 +91,8 @@ class NanoDetWitness(Witness):
             prepared = [letterboxed(picture.image) for picture in group]
             pixels = torch.from_numpy(np.stack([pixels for pixels, *_ in prepared]))
             scores, boxes = self.network(pixels.contiguous(memory_format=torch.channels_last))
-            for row, (picture, (_, *placed)) in enumerate(zip(group, prepared, strict=True)):
-                things = self.things(scores[row], boxes[row], picture.image.size, *placed)
+            for row, (picture, (_, scale, left, top)) in enumerate(zip(group, prepared, strict=True)):
+                things = self.things(scores[row], boxes[row], picture.image.size, scale, left, top)
                 findings = Findings(
                     witness=self.name,
                     revision=self.revision,
@@ -165,7 +165,9 @@ def letterboxed(image: Image.Image) -> tuple[Any, float, int, int]:
     filter = Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR
     resized = np.asarray(image.resize((width, height), filter, reducing_gap=3.0), dtype=np.float32)
     pixels = np.zeros((SIZE, SIZE, 3), np.float32)  # zero after normalisation: the border has the mean colour
-    pixels[top : top + height, left : left + width] = (resized[..., ::-1] - np.float32(MEAN)) / np.float32(STD)
+    pixels[top : top + height, left : left + width] = (resized[..., ::-1] - np.array(MEAN, np.float32)) / np.array(
+        STD, np.float32
+    )
     return pixels.transpose(2, 0, 1), scale, left, top
 
 

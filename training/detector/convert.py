@@ -34,9 +34,7 @@ def tensors(folder: Path) -> dict[str, Tensor]:
     for weight in (weight for group in manifest for weight in group["weights"]):
         kind = weight.get("quantization", weight)["dtype"]
         stop = offset + ITEM[kind] * int(np.prod(weight["shape"]))
-        found[weight["name"]] = torch.from_numpy(
-            np.frombuffer(data[offset:stop], kind).reshape(weight["shape"]).copy()
-        )
+        found[weight["name"]] = torch.from_numpy(np.frombuffer(data[offset:stop], kind).reshape(weight["shape"]).copy())
         offset = stop
     if offset != len(data):
         raise ValueError(f"nanodet.bin has {len(data)} bytes, its manifest names {offset}")

@@ -1,0 +1,72 @@
+"""Which witnesses take part, and how a missing one is reported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from agents.witnesses.choice import chosen, load_witnesses
+from core.entries import Register
+from core.errors import BackendError, RegistryError, UsageError
+from core.images.picture import Picture
+from core.registry import Registry
+from core.witness import Findings, Witness
+
+
+class Nothing(Witness):
+    """Finds nothing."""
+
+    def __init__(self, argument: str | None) -> None:
+        self.argument = argument
+
+    @property
+    def name(self) -> str:
+        return "nothing"
+
+    @property
+    def revision(self) -> str:
+        return "1"
+
+    def examine(self, pictures: Sequence[Picture]) -> list[Findings]:
+        return [Findings(witness="nothing", revision="1", width=one.width, height=one.height) for one in pictures]
+
+
+def fails(argument: str | None) -> None:
+    raise BackendError("its model is not installed.")
+
+
+@pytest.fixture
+def registry() -> Registry:
+    registry = Registry()
+    register = Register("witness", "tests", "tests")
+    register("nothing", Nothing)
+    register("missing", Nothing, check=fails)
+    register("wrong", lambda argument: object())
+    for entry in register.entries:
+        registry.witnesses[entry.name] = entry
+    return registry
+
+
+def test_auto_takes_those_that_work(registry: Registry) -> None:
+    assert chosen("auto", registry) == ["nothing", "wrong"]
+    assert chosen("none", registry) == []
+    assert chosen(" nothing , wrong,nothing", registry) == ["nothing", "wrong"]
+
+
+def test_what_cannot_take_part_is_named(registry: Registry) -> None:
+    with pytest.raises(BackendError, match="its model is not installed"):
+        chosen("nothing,missing", registry)
+    with pytest.raises(RegistryError, match="there is no witness 'nothin': did you mean 'nothing'"):
+        chosen("nothin", registry)
+    with pytest.raises(UsageError, match="auto and none stand alone"):
+        chosen("nothing,auto", registry)
+    with pytest.raises(UsageError, match="name at least one witness"):
+        chosen(" , ", registry)
+    with pytest.raises(RegistryError, match="made a object, which is not a Witness"):
+        load_witnesses("wrong", registry)
+
+
+def test_a_witness_gets_what_stands_behind_its_name(registry: Registry) -> None:
+    [made] = load_witnesses("nothing:here", registry)
+    assert isinstance(made, Nothing) and made.argument == "here"
