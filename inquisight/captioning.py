@@ -36,18 +36,18 @@ if TYPE_CHECKING:
 
 
 class InterviewArguments(TypedDict, total=False):
-    """Keyword arguments of every function here. None means: as the settings (INQUISIGHT_VISION, ...) say."""
+    """Keyword arguments of every function here. None: the value of the settings (INQUISIGHT_VISION, ...)."""
 
     vision: VisionBackend | str | None
     """Vision model: an object, or a name such as "pocket" or "minigpt4:FOLDER"."""
     questioner: BaseChatModel | str | None
     """Language model that asks: any LangChain chat model, or a name such as "scripted" or "openai:gpt-4o-mini"."""
     rounds: int | None
-    """Questions per picture, the opening one included."""
+    """Questions per picture, including the first."""
     context: int | None
-    """Earlier question-answer pairs that the vision model is reminded of; -1: all."""
+    """Earlier question-answer pairs that the vision model gets as context; -1: all."""
     language: str | None
-    """Language of the summary, where the questioner can write in it; None: English."""
+    """Language of the summary, if the questioner supports it; None: English."""
     prompts: str | Path | Prompts | None
     """A prompts file; start from `inquisight prompts`. None: the built-in one."""
     seed: int | None
@@ -55,18 +55,18 @@ class InterviewArguments(TypedDict, total=False):
 
 
 class CaptionArguments(InterviewArguments, total=False):
-    """`InterviewArguments`, and those that concern one picture."""
+    """`InterviewArguments`, and arguments for one picture."""
 
     earlier: Caption | None
-    """An unfinished caption of the same picture (`error.partial`), which is continued."""
+    """An unfinished caption of the same picture (`error.partial`), to resume."""
     save: Callable[[Caption], str] | None
     """Called after each answer and at the end, such as `TranscriptStore().add`."""
 
 
 def load_vision(spec: str | None = None) -> VisionBackend:
-    """Load a vision model by name, such as "pocket" or "name:argument"; without a name, the one of INQUISIGHT_VISION.
+    """Load a vision model by name, such as "pocket" or "name:argument"; default: INQUISIGHT_VISION.
 
-    Raises RegistryError for an unknown name, BackendError where the model cannot be used.
+    Raises RegistryError for an unknown name, BackendError if the model cannot be used.
     """
     return get_registry().create_vision(spec or get_settings().vision)
 
@@ -76,16 +76,16 @@ def caption(image: PictureSource | EncodedImage, **arguments: Unpack[CaptionArgu
 
     Keyword arguments: `vision`, `questioner`, `rounds`, `context`, `language`, `prompts`, `seed`, `earlier`, `save`
     (see `CaptionArguments`). Raises ImageError, UsageError, RegistryError, and the BackendError or QuestionerError of
-    a model that failed: its `partial` is the caption as far as it went, and `earlier=error.partial` continues it.
+    a model that failed: its `partial` is the unfinished caption, and `earlier=error.partial` resumes it.
     """
     return finished(interview(image, **arguments))
 
 
 async def acaption(image: PictureSource | EncodedImage, **arguments: Unpack[CaptionArguments]) -> Caption:
-    """`caption` in a thread, so that the event loop stays free. After a cancellation no further model is called.
+    """Run `caption` in a thread, so the event loop stays free. After a cancellation no further model is called.
 
-    Of the calls that share a vision model (as an object), `concurrent_batches` run at a time; `caption_many` is faster
-    for many pictures.
+    At most `concurrent_batches` calls share a vision model (an object) at a time; `caption_many` is faster for many
+    pictures.
     """
     vision = arguments.get("vision")
 
@@ -97,7 +97,7 @@ async def acaption(image: PictureSource | EncodedImage, **arguments: Unpack[Capt
 
 
 def interview(image: PictureSource | EncodedImage, **arguments: Unpack[CaptionArguments]) -> Iterator[Event]:
-    """Interview about a picture and yield what happens, see `inquisight.events`; takes the arguments of `caption`.
+    """Interview about a picture and yield its events (`inquisight.events`); takes the arguments of `caption`.
 
     The last event is Done, Failed (a model failed: `event.error`) or InterviewStopped, each with the caption. Raises
     ImageError, UsageError and RegistryError, and the errors of models that cannot be loaded.
@@ -153,10 +153,10 @@ def caption_many(
     Keyword arguments: `vision`, `questioner`, `rounds`, `context`, `language`, `prompts`, `seed` (see
     `InterviewArguments`); each caption is the one that `caption` returns.
 
-    A picture that cannot be opened or captioned raises its error when its turn comes, and the work ends. With
-    `return_exceptions=True` the error is yielded in the place of the caption instead, and the work goes on. Either
-    way, the unfinished caption of a model that failed is the error's `partial`. What would befall every picture (a
-    wrong key, no server, 25 failures in a row) is raised in any case.
+    A picture that cannot be opened or captioned raises its error in its turn, and the work ends. With
+    `return_exceptions=True` the error is yielded instead of the caption, and the work continues. In both cases the
+    error's `partial` is the unfinished caption. Errors that concern every picture (a wrong key, no server, 25 failures
+    in a row) are always raised.
     """
     config = replace(_config(arguments), batch=batch_size)
     with _models(config, arguments) as (vision, questioner):
@@ -172,7 +172,7 @@ def caption_many(
 def _tasks(
     images: Iterable[PictureSource | EncodedImage], vision: VisionBackend, window: Budget
 ) -> Iterator[InterviewTask | Ready]:
-    """A task for each picture, tagged with its number; where it cannot be opened, the error."""
+    """A task for each picture, tagged with its number, or the error if it cannot be opened."""
     for number, image in enumerate(images):
         if not window.take():
             return
@@ -202,7 +202,7 @@ def _in_order(outcomes: Iterator[Outcome | Ready], window: Budget) -> Iterator[C
 
 
 def _config(arguments: InterviewArguments) -> PipelineConfig:
-    """Raises UsageError where a value cannot work, TypeError for an unknown argument."""
+    """Check the arguments. Raises UsageError for an invalid value, TypeError for an unknown argument."""
     if unknown := arguments.keys() - InterviewArguments.__annotations__.keys():
         known = ", ".join(InterviewArguments.__annotations__)
         raise TypeError(f"unexpected keyword argument {min(unknown)!r}; there is {known}")
@@ -223,7 +223,7 @@ def _given(value: Any, default: Any) -> Any:
 
 @contextmanager
 def _models(config: PipelineConfig, arguments: InterviewArguments) -> Iterator[tuple[VisionBackend, BaseChatModel]]:
-    """Both models; a vision model that was given by name is closed in the end."""
+    """Both models; a vision model that was given by name is closed at the end."""
     questioner, vision = arguments.get("questioner"), arguments.get("vision")
     if questioner is None or isinstance(questioner, str):
         questioner = load_questioner(questioner or get_settings().questioner, seed=config.seed)

@@ -1,11 +1,13 @@
-"""What `inquisight ask` does: check everything first, then let an assistant, an interview or the eye itself answer."""
+"""`inquisight ask`: check the options, then let an agent, an interview or the vision model answer."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Final, Literal, cast
 
 from agents.assistant.events import Begun, Concluded
@@ -42,63 +44,61 @@ if TYPE_CHECKING:
 
 Mode = Literal["agent", "interview", "chat"]
 MODES: Final = ("agent", "interview", "chat")
-ROUNDS: Final = 6  # of an interview that serves a question
+ROUNDS: Final = 6  # per interview
 
 
 @dataclass(frozen=True, slots=True)
 class AskPlan:
-    """A request that was checked before an eye is loaded."""
+    """A checked request; only the questioner is loaded."""
 
-    question: str
+    request: AskRequest
     pictures: tuple[Picture, ...]
     mode: Mode
-    why: str  # where the mode was chosen automatically
+    why: str  # explains an automatic choice of the mode
     questioner: BaseChatModel | None
     vision: str
-    talk_vision: str | None
-    steps: int
     rounds: int
     seed: int | None
     settings: Settings
 
 
 def run_ask(request: AskRequest) -> int:
-    """Answer the question. Gives back the exit code. Raises InquisightError for what stops it before it begins."""
+    """Answer the question. Returns the exit code. Raises InquisightError for errors before its start."""
     hush_libraries()
     plan = make_plan(request)
-    eyes = Eyes(plan)
-    printer = make_assistant_printer(json=request.json, why=plan.why)
-    last: AnyEvent | None = None
-    try:
+    with ExitStack() as stack:
+
+        @cache
+        def load(spec: str) -> VisionBackend:
+            return stack.enter_context(closing(load_vision(spec)))
+
+        printer = stack.enter_context(closing(make_assistant_printer(json=request.json, why=plan.why)))
         store = TranscriptStore(plan.settings.database_url)
-        vision = eyes.get(plan.vision)
-        last = drive(_events(plan, vision, eyes, store), printer.event)
-    finally:
-        printer.close()
-        eyes.close()
+        last = drive(_events(plan, load, store), printer.event)
     if not isinstance(last, Concluded) or last.interrupted:
         return EXIT_INTERRUPTED
     codes = [complain(error) for error in (last.error, last.save_error) if error is not None]
     return codes[0] if codes else 0
 
 
-def _events(plan: AskPlan, vision: VisionBackend, eyes: Eyes, store: TranscriptStore) -> Iterator[AnyEvent]:
+def _events(plan: AskPlan, load: Callable[[str], VisionBackend], store: TranscriptStore) -> Iterator[AnyEvent]:
+    vision, request = load(plan.vision), plan.request
     if plan.mode == "chat":
         return _chat(plan, vision, store)
     assert plan.questioner is not None
     if plan.mode == "interview":
         return _interviews(plan, vision, plan.questioner, store)
-    talk = plan.talk_vision or (plan.vision if vision.follows_instructions else None)
-    desk = AssistantTools(
+    talk = request.talk_vision or (plan.vision if vision.follows_instructions else None)
+    tools = AssistantTools(
         plan.pictures,
         vision,
         plan.questioner,
-        talker=None if talk is None else lambda: eyes.get(talk),
+        talker=None if talk is None else lambda: load(talk),
         store=store,
         rounds=plan.rounds,
         seed=plan.seed,
     )
-    return iter(assist(plan.question, desk, plan.questioner, steps=plan.steps))
+    return iter(assist(request.question.strip(), tools, plan.questioner, steps=request.steps))
 
 
 def make_plan(request: AskRequest) -> AskPlan:
@@ -129,7 +129,7 @@ def make_plan(request: AskRequest) -> AskPlan:
     if request.talk_vision is not None:
         entry = get_registry().find("vision backend", request.talk_vision.split(":", 1)[0])
         if entry.capabilities.get("follows_instructions") is False:
-            raise UsageError(f"{printable(request.talk_vision)} follows no instructions, so nobody can talk with it")
+            raise UsageError(f"{printable(request.talk_vision)} follows no instructions, so it cannot chat")
     pictures = tuple(open_picture(source, max_pixels=settings.max_pixels) for source in request.pictures)
     mode, why, questioner = cast("Mode | None", request.mode), "", None
     if mode != "chat":
@@ -143,43 +143,13 @@ def make_plan(request: AskRequest) -> AskPlan:
                 f"{printable(name)} cannot call tools; choose another model with --questioner (such as "
                 "openai:gpt-4o-mini), or --mode interview or chat"
             )
-    return AskPlan(
-        question=request.question.strip(),
-        pictures=pictures,
-        mode=mode,
-        why=why,
-        questioner=questioner,
-        vision=vision,
-        talk_vision=request.talk_vision,
-        steps=request.steps,
-        rounds=rounds,
-        seed=seed,
-        settings=settings,
-    )
-
-
-class Eyes:
-    """The seeing models of a run, each loaded when it is first needed."""
-
-    def __init__(self, plan: AskPlan) -> None:
-        self.plan = plan
-        self._loaded: dict[str, VisionBackend] = {}
-
-    def get(self, spec: str) -> VisionBackend:
-        """The eye of that name. Raises InquisightError."""
-        if spec not in self._loaded:
-            self._loaded[spec] = load_vision(spec)
-        return self._loaded[spec]
-
-    def close(self) -> None:
-        for eye in self._loaded.values():
-            eye.close()
+    return AskPlan(request, pictures, mode, why, questioner, vision, rounds, seed, settings)
 
 
 def _interviews(
     plan: AskPlan, vision: VisionBackend, questioner: BaseChatModel, store: TranscriptStore
 ) -> Iterator[AnyEvent]:
-    """An interview about each picture, in which the person's question comes right after the opening one."""
+    """Interview about each picture; the person's question follows the opening one."""
     answers, infos = [], []
     meter = Meter()
     count_calls(questioner, meter)
@@ -188,14 +158,13 @@ def _interviews(
     interrupted = cut = False
     began = time.perf_counter()
     for number, picture in enumerate(plan.pictures, start=1):
-        prompts = Prompts.load()
-        interview = Interview(prompts, InterviewOptions(rounds=plan.rounds))
+        interview = Interview(Prompts.load(), InterviewOptions(rounds=plan.rounds))
         last: object = None
         answer, silent = "", False
         for last in interview_picture(picture, vision, questioner, seed=plan.seed, interview=interview, save=store.add):
             yield Interviewed(last)
             if isinstance(last, Answered) and last.turn.asked_by == "opening":
-                interview.inject(plan.question)
+                interview.inject(plan.request.question.strip())
             elif isinstance(last, Answered) and last.turn.asked_by == "person":
                 answer, silent = last.turn.answer, not last.turn.answer
                 cut |= last.turn.truncated
@@ -213,33 +182,33 @@ def _interviews(
             break
     text = "\n".join(answers)
     turn = ChatTurn(
-        question=plan.question,
+        question=plan.request.question.strip(),
         answer=text,
         truncated=cut,
         pictures=tuple(infos),
         usage=meter.counts,
         seconds=round(time.perf_counter() - began, 4),
     )
-    thinks = describe_questioner(questioner)
-    record = ChatRecord(kind="ask", turns=(turn,), vision=vision.describe(), assistant=thinks, seed=plan.seed)
-    # no id: each interview is kept, and has said so
+    assistant = describe_questioner(questioner)
+    record = ChatRecord(kind="ask", turns=(turn,), vision=vision.describe(), assistant=assistant, seed=plan.seed)
+    # no id: each interview is saved, and has printed its own
     yield Concluded(text, record, None, save_error, error, interrupted)
 
 
 def _chat(plan: AskPlan, vision: VisionBackend, store: TranscriptStore) -> Iterator[AnyEvent]:
-    """The eye answers by itself."""
+    """The vision model answers."""
     chat = Conversation(vision, plan.pictures, ChatOptions(seed=plan.seed), save=store.add)
     yield Begun(tuple(picture.info() for picture in plan.pictures), vision.describe(), {})
     error: InquisightError | None = None
     interrupted = False
 
-    def look(event: ChatEvent) -> None:
+    def watch(event: ChatEvent) -> None:
         nonlocal interrupted
         if isinstance(event, Silenced) or (isinstance(event, ChatAnswered) and event.turn.status == "stopped"):
             interrupted = True
 
     try:
-        yield from passing(chat.ask(plan.question), look)
+        yield from passing(chat.ask(plan.request.question.strip()), watch)
     except InquisightError as failure:
         error = failure
     record = chat.record

@@ -1,4 +1,4 @@
-"""What a person types into a chat, line by line: edited in a terminal, plainly read elsewhere."""
+"""Read a person's lines for a chat: with an editor in a terminal, plainly elsewhere."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ HISTORY = "chat_history"
 
 
 def plain_lines(stream: TextIO | None = None) -> Iterator[str]:
-    """Lines of a file or pipe; one that ends in a backslash goes on in the next. A person is shown a prompt."""
+    """Lines of a file or pipe; a backslash at the end continues a line. Prints a prompt if a person types."""
     stream = stream if stream is not None else sys.stdin
     held = ""
     while True:
-        if stream.isatty():  # the output goes elsewhere, else there would be a better prompt than this
+        if stream.isatty():  # only the output is redirected
             print("> ", end="", file=sys.stderr, flush=True)
         line = stream.readline()
         if not line:
@@ -42,8 +42,8 @@ def plain_lines(stream: TextIO | None = None) -> Iterator[str]:
 def typed_lines(home: Path, tasks: Iterable[str]) -> Iterator[str]:
     """Lines typed at a prompt, until Ctrl-D. Ctrl-C empties the line.
 
-    Enter sends; Alt-Enter, or a backslash before Enter, begins a new line. Arrow keys bring earlier lines back, also
-    those of earlier chats (kept in `home`), and Tab completes commands, tasks and paths.
+    Enter sends; Alt-Enter, or a backslash before Enter, begins a new line. Arrow keys recall earlier lines, also of
+    earlier chats (saved in `home`). Tab completes commands, tasks and paths.
     """
     session = _session(home, tuple(tasks))
     while True:
@@ -104,7 +104,7 @@ def _completer(tasks: tuple[str, ...]) -> Completer:
 
 
 def _history(home: Path) -> History:
-    """Kept in a file that only its owner reads; where that cannot be, for this chat only."""
+    """History in a file that only its owner can read; in memory if it cannot be written."""
     from prompt_toolkit.history import FileHistory, InMemoryHistory
 
     path = home / HISTORY

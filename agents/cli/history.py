@@ -1,4 +1,4 @@
-"""What `inquisight history` does: list the transcripts that fit, write them to a file, delete them."""
+"""`inquisight history` and `show`: list, export, delete or print transcripts."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from core.store.query import INTERVIEW, KINDS, STATES, TranscriptQuery, after, f
 from core.store.transcripts import StoredCaption, TranscriptStore
 
 SHOWN: Final = 20
-EXIT_KEPT: Final = 1  # somebody was asked whether to delete, and said no
-_NAMED: Final = 3  # of those to be deleted
+EXIT_KEPT: Final = 1  # the deletion was not confirmed
+_NAMED: Final = 3  # transcripts named in the confirmation
 
 
 def run_history(request: HistoryRequest) -> int:
-    """Do it; gives back the exit code. Raises InquisightError."""
+    """List, export or delete; returns the exit code. Raises InquisightError."""
     query = make_query(request)
     with closing(TranscriptStore()) as store:
         if request.export is None and not request.delete:
             _list(request, query, store)
             return 0
-        return _take(request, query, store)
+        return _export_and_delete(request, query, store)
 
 
 def run_show(request: ShowRequest) -> int:
@@ -86,7 +86,7 @@ def make_query(request: HistoryRequest) -> TranscriptQuery:
 
 
 def _check_delete(request: HistoryRequest) -> None:
-    """What is deleted is said, and never is everything by an empty variable of a script."""
+    """Refuse --delete without a selection, such as an empty variable of a script."""
     if not request.delete:
         for option, given in (("--all", request.everything), ("--yes", request.yes)):
             if given:
@@ -94,10 +94,10 @@ def _check_delete(request: HistoryRequest) -> None:
         return
     if any(not word.strip() for word in request.words):
         raise UsageError("--delete with an empty word would take more than was meant; leave the word out")
-    said = bool(request.words) or request.filtered
-    if said and request.everything:
+    selected = bool(request.words) or request.filtered
+    if selected and request.everything:
         raise UsageError("--all takes no words or filters; leave it or them out")
-    if not said and not request.everything:
+    if not selected and not request.everything:
         raise UsageError("--delete needs words or a filter that say which, or --all for every transcript there is")
 
 
@@ -108,7 +108,7 @@ def _list(request: HistoryRequest, query: TranscriptQuery, store: TranscriptStor
     limit = SHOWN if request.limit is None else request.limit
     found = store.find(query, limit, best_first=True)
     if not found:
-        _tell_nothing(request, query, store)
+        _report_nothing(request, query, store)
     elif request.json:
         for one in found:
             print(json.dumps(as_json(one), ensure_ascii=False))
@@ -119,7 +119,7 @@ def _list(request: HistoryRequest, query: TranscriptQuery, store: TranscriptStor
 
 
 def as_json(one: StoredCaption) -> dict[str, Any]:
-    """A line of the list; the names are those of an export."""
+    """A transcript of the list, with the names of an export."""
     chat = one.status in KINDS
     return {
         "id": one.id,
@@ -135,7 +135,7 @@ def as_json(one: StoredCaption) -> dict[str, Any]:
     }
 
 
-def _tell_nothing(request: HistoryRequest, query: TranscriptQuery, store: TranscriptStore) -> None:
+def _report_nothing(request: HistoryRequest, query: TranscriptQuery, store: TranscriptStore) -> None:
     if not request.filtered:
         print_history((), query.words)
         return
@@ -153,8 +153,8 @@ def _tell_nothing(request: HistoryRequest, query: TranscriptQuery, store: Transc
 # --- export and delete ------------------------------------------------------------------------------------------------
 
 
-def _take(request: HistoryRequest, query: TranscriptQuery, store: TranscriptStore) -> int:
-    """Settle which they are first, so that exactly those are deleted that were written and asked about."""
+def _export_and_delete(request: HistoryRequest, query: TranscriptQuery, store: TranscriptStore) -> int:
+    """Export and delete; the transcripts are chosen first, so exactly those that were exported are deleted."""
     if request.limit is None:
         ids = store.ids(query)
     else:
@@ -163,7 +163,7 @@ def _take(request: HistoryRequest, query: TranscriptQuery, store: TranscriptStor
     if request.delete and ids and not request.yes and not sys.stdin.isatty():
         raise UsageError(f"--delete would remove {_count(len(ids))} for good; add --yes if that is what you want")
     if not ids:
-        _tell_nothing(request, query, store)
+        _report_nothing(request, query, store)
     done: dict[str, Any] = {"found": len(ids), "exported": None, "file": None, "deleted": None}
     if request.export is not None:
         done["exported"] = _export(request.export, store, chosen, len(ids), overwrite=request.overwrite)
@@ -172,7 +172,7 @@ def _take(request: HistoryRequest, query: TranscriptQuery, store: TranscriptStor
             print(f"{_count(done['exported'])} in {printable(request.export, limit=None)}", flush=True)
     code = 0
     if request.delete:
-        if ids and not request.yes and not _agreed(store, chosen, len(ids)):
+        if ids and not request.yes and not _confirmed(store, chosen, len(ids)):
             print("inquisight: nothing was deleted", file=sys.stderr)
             code = EXIT_KEPT
         done["deleted"] = store.delete_all(ids) if code == 0 else 0
@@ -199,8 +199,8 @@ def _watched(records: Iterable[Caption | Chat], total: int, status: Status) -> I
         yield record
 
 
-def _agreed(store: TranscriptStore, chosen: TranscriptQuery, total: int) -> bool:
-    """Ask the person at the terminal; on standard error, since the output is a result. Only a yes is one."""
+def _confirmed(store: TranscriptStore, chosen: TranscriptQuery, total: int) -> bool:
+    """Ask for confirmation on standard error; only "y" and "yes" confirm."""
     named = [printable(one.source or "no picture", limit=40) for one in store.find(chosen, _NAMED)]
     if total > _NAMED:
         named.append(f"{total - _NAMED:,} more")

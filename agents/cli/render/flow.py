@@ -1,4 +1,4 @@
-"""Text that arrives in pieces, laid out for a terminal: lines break between words, not where the window ends."""
+"""Print text that arrives in pieces, with line breaks between words."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import IO
 
 
 class Flow:
-    """Writes pieces at once, except for the word that may still grow. `width` 0 breaks no lines.
+    """Writes pieces at once, except for an unfinished word. `width` 0 breaks no lines.
 
-    `indent` is put before every line. Lines of the text's own stay, with the blanks they begin with. `height`: rows of
-    a terminal that understands escape sequences; 0: text that was written stays.
+    `indent` precedes every line. Line breaks of the text stay. `height`: rows of a terminal with escape sequences; 0:
+    written text cannot be erased.
     """
 
     def __init__(self, out: IO[str], width: int = 0, indent: str = "", height: int = 0) -> None:
         self.out, self.width, self.indent, self.height = out, width, indent, height
-        self._rows = 0  # of the terminal that are full, since the text began
+        self._rows = 0  # full rows of the terminal since the text began
         self._column = 0  # cells used in this line, without the indent
         self._blanks = ""  # seen since the last word
         self._word = ""
@@ -29,7 +29,7 @@ class Flow:
             elif character == " ":
                 self._put_word()
                 self._blanks += " "
-            elif self.width and _cells(character) == 2:  # scripts without blanks break anywhere
+            elif self.width and _cells(character) == 2:  # scripts without spaces break anywhere
                 self._put_word()
                 self._word = character
                 self._put_word()
@@ -38,7 +38,7 @@ class Flow:
         self.out.flush()
 
     def end(self) -> None:
-        """Write what is left, and a line end where there is none."""
+        """Write the rest, and a line end if it is missing."""
         self._put_word()
         if self._column:
             self._break()
@@ -46,7 +46,7 @@ class Flow:
         self.out.flush()
 
     def take_back(self) -> bool:
-        """Erase what was written since the last `end`; False where it cannot be, as it has left the window."""
+        """Erase the text since the last `end`; False if it has left the window."""
         up = self._rows + self._rows_of_line() - 1
         if up >= self.height:
             return False
@@ -61,7 +61,7 @@ class Flow:
         self._column = 0
 
     def _rows_of_line(self) -> int:
-        """Rows that the line fills: a word that is wider than the window is broken by the terminal."""
+        """Rows that the line fills: the terminal breaks a word that is wider than the window."""
         cells = self._column + len(self.indent) if self._column else 0
         return max(1, -(-cells // self.width)) if self.width else 1
 
