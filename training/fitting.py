@@ -17,7 +17,6 @@ from typing import Any, Final
 
 from core.datasets.samples.kinds import open_source
 from core.datasets.samples.sample import BrokenLog, BrokenSample, DataError
-from core.datasets.samples.sources import attempt
 from core.errors import UsageError, printable
 from core.files.journal import write_json
 from training.checkpoints import read_json
@@ -92,8 +91,8 @@ def choose(recipe: Recipe, *, samples: int, hidden: int, world: int) -> FittedVa
 
 def _batch(samples: int) -> int:
     """Return the power of two next to a sixteenth of the data, between 4 and 64: a pass has about 16 steps."""
-    wanted = samples / BATCHES_PER_PASS
-    return min(BATCHES, key=lambda power: (max(power / wanted, wanted / power), power))
+    ideal = samples / BATCHES_PER_PASS
+    return min(BATCHES, key=lambda power: (max(power / ideal, ideal / power), power))
 
 
 # --- packing ----------------------------------------------------------------------------------------------------------
@@ -114,13 +113,13 @@ def choose_packing(recipe: Recipe, measure: Callable[[], PackingCost]) -> Fitted
 
 def lengths_of(recipe: Recipe, wording: Any, pictures: int) -> list[int]:
     """Return the lengths of the first samples in the order of the seed, with `pictures` tokens for each picture."""
-    wanted = max(PROBED, 2 * recipe.batch)
+    most = max(PROBED, 2 * recipe.batch)
     with open_stream(
         recipe.data, seed=recipe.seed, epochs=1, shuffle_buffer=0, broken=BrokenLog(max_share=1.0), decode=False
     ) as stream:
         return [
             wording.words(sample.text, sample.instruction, f"{number} {sample.key}").length(pictures)
-            for number, sample in enumerate(islice(stream, wanted))
+            for number, sample in enumerate(islice(stream, most))
         ]
 
 
@@ -146,7 +145,7 @@ def check_data(recipe: Recipe) -> None:
         places = (place for part in range(source.parts) for place in source.read(part))
         broken: list[BrokenSample] = []
         for place in islice(places, PROBED):
-            found = attempt(place.load)
+            found = place.load()
             if not isinstance(found, BrokenSample):
                 break
             broken.append(found)

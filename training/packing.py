@@ -176,18 +176,18 @@ def _rows(words: Sequence[Words], bins: Sequence[Sequence[int]], pictures: int, 
     for number, row in enumerate(bins):
         start = 0
         for sample, one in zip(row, numbers, strict=False):
-            said = words[sample]
-            end = start + said.length(pictures)
-            picture = start + len(said.before)
-            ids[number, start:picture] = torch.tensor(said.before, dtype=torch.long)
-            ids[number, picture + pictures : end] = torch.tensor((*said.after, *said.target[:-1]), dtype=torch.long)
+            own = words[sample]
+            end = start + own.length(pictures)
+            picture = start + len(own.before)
+            ids[number, start:picture] = torch.tensor(own.before, dtype=torch.long)
+            ids[number, picture + pictures : end] = torch.tensor((*own.after, *own.target[:-1]), dtype=torch.long)
             positions[number, start:end] = torch.arange(end - start)
             segments[number, start:end] = one
             rows_of[one], columns[one] = number, torch.arange(picture, picture + pictures)
-            first = number * length + end - len(said.target)
-            predicting += range(first, first + len(said.target))
-            targets += said.target
-            owners += [one] * len(said.target)
+            first = number * length + end - len(own.target)
+            predicting += range(first, first + len(own.target))
+            targets += own.target
+            owners += [one] * len(own.target)
             start = end
         # positions continue in padding if not packed: transformers takes those that begin anew for packed rows
         positions[number, start:] = torch.arange(length - start) + (0 if packed else start)

@@ -146,11 +146,11 @@ def check_projection(recipe: Recipe, checked: Checked) -> None:
 
 def check_fit(recipe: Recipe, checked: Checked, shapes: Sequence[tuple[int, int]]) -> None:
     """Raise UsageError if a projection with these weights, (outputs, inputs) each, does not fit model and recipe."""
-    found, wanted = (shapes[-1][0], shapes[0][1]), checked.shapes[_WEIGHT]
-    if found != wanted:
+    found, expected = (shapes[-1][0], shapes[0][1]), checked.shapes[_WEIGHT]
+    if found != expected:
         raise UsageError(
             f"projection={printable(recipe.projection)} leads from {found[1]} to {found[0]} numbers, but "
-            f"{printable(recipe.model)} needs {wanted[1]} to {wanted[0]}: it was trained with another model."
+            f"{printable(recipe.model)} needs {expected[1]} to {expected[0]}: it was trained with another model."
         )
     if len(shapes) != recipe.projection_layers:
         raise UsageError(

@@ -164,29 +164,29 @@ def _json_object(text: str) -> tuple[dict[str, Any] | None, str]:
 
 
 def choose_column(
-    table: str | Path, columns: Sequence[str], wanted: str | None, usual: Sequence[str], *, what: str, way: str
+    table: str | Path, columns: Sequence[str], requested: str | None, usual: Sequence[str], *, what: str, way: str
 ) -> str:
-    """Return the column `wanted`, or the first of the `usual` ones; case (of those) and blanks do not matter.
+    """Return the column `requested`, or the first of the `usual` ones; case (of those) and blanks do not matter.
 
     Raises UsageError if there is none or more than one; it lists the columns, and says what was looked for (`what`) and
     how to choose (`way`).
     """
     stripped = [column.strip() for column in columns]
-    if wanted is None:
+    if requested is None:
         lowered = [column.lower() for column in stripped]
         name = next((name for name in usual if name in lowered), None)
         places = [place for place, column in enumerate(lowered) if column == name]
         exact = [place for place in places if stripped[place] == stripped[places[0]]]
     else:
-        exact = [place for place, column in enumerate(columns) if column == wanted]
-        exact = exact or [place for place, column in enumerate(stripped) if column == wanted.strip()]
+        exact = [place for place, column in enumerate(columns) if column == requested]
+        exact = exact or [place for place, column in enumerate(stripped) if column == requested.strip()]
     if len(exact) == 1:
         return columns[exact[0]]
     if exact:
         problem = f"{len(exact)} columns named '{printable(columns[exact[0]], 40)}'; rename all but one"
     else:
         there = ", ".join(printable(column, 40) for column in columns[:12]) or "none"
-        missing = f"no column '{printable(wanted, 40)}'" if wanted else f"no column that looks like {what}"
+        missing = f"no column '{printable(requested, 40)}'" if requested else f"no column that looks like {what}"
         problem = f"{missing}; it has {there}: {way}"
     raise UsageError(f"'{printable(table)}' has {problem}.")
 

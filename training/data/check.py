@@ -177,7 +177,8 @@ def _read(source: SampleSource, tally: _Tally) -> Iterator[None]:
     options = tally.options
 
     def open_it(load: Load) -> Sample | BrokenSample:
-        return attempt(lambda: load().decoded(options.max_pixels))
+        found = load()
+        return attempt(found.decoded, options.max_pixels) if isinstance(found, Sample) else found
 
     with ThreadPoolExecutor(options.threads, thread_name_prefix="check") as pool:
         for _, result in prefetched(pool, open_it, _chosen(source, options), 4 * options.threads):

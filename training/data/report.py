@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FORMATS: Final = (".html", ".htm", ".md")
 BARS: Final = 60
-_COLUMNS: Final = ("data", "kind", "looked at", "broken", "left out")
+_COLUMNS: Final = ("data", "kind", "checked", "broken", "left out")
 _MARKS: Final = {"stops": "stops a run", "warning": "warning", "note": "note"}
 _STYLES: Final = {"stops": "bold red", "warning": "yellow", "note": "dim"}
 _LANGUAGES_SHOWN: Final = 8
@@ -150,7 +150,7 @@ def _figures(report: Report) -> Iterator[tuple[str, str]]:
         named = (f"{'unsure' if name == '?' else name} {times / total:.1%}" for name, times in shown)
         yield "languages", ", ".join(named)
     rate = report.looked_at / report.seconds if report.seconds else 0.0
-    yield "looked at", f"{report.looked_at:,} samples in {report.seconds:.1f} s ({rate:.0f}/s)"
+    yield "checked", f"{report.looked_at:,} samples in {report.seconds:.1f} s ({rate:.0f}/s)"
 
 
 def _spread(spread: Spread) -> str:
@@ -159,7 +159,7 @@ def _spread(spread: Spread) -> str:
 
 
 def _verdict(report: Report) -> str:
-    seen = "all samples were looked at" if report.complete else "not all samples were looked at"
+    seen = "all samples were checked" if report.complete else "not all samples were checked"
     if report.stops:
         return f"A training run on this would stop ({seen})."
     return f"Nothing here would stop a training run ({seen})."

@@ -152,7 +152,8 @@ class SampleStream(Iterator[Sample]):
         return self._pool.submit(self._finish, load) if self._pool else load
 
     def _finish(self, load: Load) -> Sample | BrokenSample:
-        return attempt(lambda: load().decoded(self._max_pixels)) if self._decode else attempt(load)
+        found = load()
+        return attempt(found.decoded, self._max_pixels) if self._decode and isinstance(found, Sample) else found
 
     @cached_property
     def _identities(self) -> list[dict[str, Any]]:

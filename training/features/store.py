@@ -79,11 +79,11 @@ class FeatureStore:
         self.directory = directory
         self.manifest = _read_manifest(directory)
         if model is not None:
-            wanted = vision_fingerprint(model) if isinstance(model, Path) else model
-            if wanted != self.manifest.model:
+            expected = vision_fingerprint(model) if isinstance(model, Path) else model
+            if expected != self.manifest.model:
                 raise DataError(
                     f"{printable(directory)} holds features of another vision model ({self.manifest.model}, not "
-                    f"{wanted}): write them into another directory with `{HOW}`."
+                    f"{expected}): write them into another directory with `{HOW}`."
                 )
         self._shards: list[Any] = []  # the features of each, mapped
         self._names: set[str] = set()
@@ -137,8 +137,8 @@ class FeatureStore:
             opened: Any = safe_open(path, framework="pt")
             features = opened.get_slice("features")
             keys = opened.get_tensor("keys").numpy()
-            wanted = ([len(keys), manifest.tokens, manifest.width], _STORED[manifest.dtype])
-            if (features.get_shape(), features.get_dtype()) != wanted or keys.shape[1:] != (32,):
+            expected = ([len(keys), manifest.tokens, manifest.width], _STORED[manifest.dtype])
+            if (features.get_shape(), features.get_dtype()) != expected or keys.shape[1:] != (32,):
                 raise ValueError
         except OSError as error:
             raise DataError(f"{printable(path)} cannot be read: {error.strerror}.") from None

@@ -20,8 +20,8 @@ _ROW_BITS: Final = 40  # of a cursor; above them stands the picture's position i
 _LOCK: Final = threading.Lock()  # one thread at a time moves the window of a Parquet table
 
 
-def _column(name: str, wanted: str | None, columns: Sequence[str]) -> str:
-    return choose_column(name, columns, wanted, PICTURE_COLUMNS, what="pictures", way="choose one with --column")
+def _column(name: str, requested: str | None, columns: Sequence[str]) -> str:
+    return choose_column(name, columns, requested, PICTURE_COLUMNS, what="pictures", way="choose one with --column")
 
 
 class RowTable(PictureSource):

@@ -10,7 +10,7 @@ from typing import ClassVar, Final
 from core.datasets.folders import files_below
 from core.datasets.parquet import open_parquet, path_column, read_batches
 from core.datasets.samples.sample import DataError
-from core.datasets.samples.sources import SamplePlace, SampleSource, digest, file_size
+from core.datasets.samples.sources import SamplePlace, SampleSource, attempt, digest, file_size
 from core.datasets.samples.spec import DataSpec, Kind
 from core.datasets.samples.tables import columns_of, table_sample
 from core.datasets.tables import is_path, pictures_in
@@ -71,7 +71,7 @@ class ParquetSource(SampleSource):
                 skipped = min(max(cursor - first, 0), len(batch))
                 for row, fields in enumerate(batch.slice(skipped).to_pylist(), start=first + skipped):
                     key = f"{self._name(file)}:{group}:{row + 1}"
-                    load = partial(table_sample, self, key, fields, self.root, self.picture, self.text)
+                    load = partial(attempt, table_sample, self, key, fields, self.root, self.picture, self.text)
                     yield SamplePlace(row, row + 1, key, load)
                 first += len(batch)
         except UsageError as error:

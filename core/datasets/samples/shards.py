@@ -21,7 +21,7 @@ from core.datasets.folders import NO_PICTURE, files_below
 from core.datasets.left_out import EXTRA_PICTURE, UNSHARDED, LeftOut, Reason
 from core.datasets.samples.captions import TEXT_SUFFIXES, caption_beside, make_sample
 from core.datasets.samples.sample import BrokenSample, Sample
-from core.datasets.samples.sources import SamplePlace, SampleSource, broken, digest, file_size
+from core.datasets.samples.sources import Load, SamplePlace, SampleSource, attempt, digest, file_size
 from core.datasets.samples.spec import DataSpec, Kind
 from core.datasets.shards import BLOCK, DamagedShard, brace_shards, is_passed, key_of, members, stem_of, why_no_picture
 from core.errors import UsageError, printable
@@ -121,7 +121,7 @@ class ShardSource(SampleSource):
             file = self.files[part].open("rb", buffering=_BUFFER)
         except OSError as error:
             reason = f"the shard cannot be read: {error.strerror}"
-            yield SamplePlace(cursor, END, name, broken(name, reason, "damaged shard"))
+            yield SamplePlace(cursor, END, name, partial(BrokenSample, name, reason, "damaged shard"))
             return
         with file:
             try:
@@ -133,7 +133,7 @@ class ShardSource(SampleSource):
                 reason = "the shard is cut short or damaged here, the rest of it is lost"
                 if damage.packed:
                     reason = f"the shard is compressed ({damage.packed}); unpack it to a plain .tar"
-                yield SamplePlace(damage.at * _MOST, END, key, broken(key, reason, "damaged shard"))
+                yield SamplePlace(damage.at * _MOST, END, key, partial(BrokenSample, key, reason, "damaged shard"))
         if cursor == 0:
             self.left_out_of_parts[part] = left_out  # of a whole reading
 
@@ -146,9 +146,9 @@ class ShardSource(SampleSource):
             key = f"{name}/{stem}"
             if picture is None:
                 unread = f" but {', '.join(group.unread)}" if group.unread else ""
-                load = broken(key, f"it has no picture{unread}", "missing picture")
+                load: Load = partial(BrokenSample, key, f"it has no picture{unread}", "missing picture")
             else:
-                load = partial(self._sample, file, key, picture, texts)
+                load = partial(attempt, self._sample, file, key, picture, texts)
             then = after * _MOST if number + 1 == len(found) else begin + number + 1
             yield SamplePlace(begin + number, then, key, load)
 

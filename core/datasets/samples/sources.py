@@ -15,11 +15,11 @@ from typing import ClassVar, NamedTuple
 
 from core.datasets.folders import count_beside
 from core.datasets.left_out import UNNAMED, LeftOut, Reason
-from core.datasets.samples.sample import BrokenSample, DataError, Fault, Sample
+from core.datasets.samples.sample import BrokenSample, DataError, Sample
 from core.datasets.samples.spec import DataSpec, Kind
 from core.errors import UsageError, printable, why
 
-Load = Callable[[], Sample]  # raises BrokenSample
+Load = Callable[[], Sample | BrokenSample]  # a sample, or what is wrong with it
 Ref = tuple[int, int]  # part, cursor
 
 
@@ -74,10 +74,10 @@ class SampleSource(ABC):
 
     def at(self, refs: Sequence[Ref]) -> Iterator[tuple[Ref, Load]]:
         """Yield samples that were found before. Each part is read once. Raises DataError if one is missing."""
-        wanted: dict[int, set[int]] = defaultdict(set)
+        needed: dict[int, set[int]] = defaultdict(set)
         for part, cursor in refs:
-            wanted[part].add(cursor)
-        for part, cursors in sorted(wanted.items()):
+            needed[part].add(cursor)
+        for part, cursors in sorted(needed.items()):
             for place in self.read(part, min(cursors)):
                 if place.cursor in cursors:
                     cursors.remove(place.cursor)
@@ -89,7 +89,10 @@ class SampleSource(ABC):
 
     def loading(self, place: SamplePlace) -> Load:
         """Return how to read a sample at any later time."""
-        return loaded(place.load) if self.eager else place.load
+        if not self.eager:
+            return place.load
+        result = place.load()
+        return lambda: result
 
     def changed(self) -> DataError:
         """Return the error for data that differ from those a position was saved with."""
@@ -106,29 +109,12 @@ def all_left_out(readers: Sequence[SampleSource]) -> LeftOut:
     return found
 
 
-def attempt(load: Load) -> Sample | BrokenSample:
-    """Return the sample, or what is wrong with it."""
+def attempt(read: Callable[..., Sample], *arguments: object) -> Sample | BrokenSample:
+    """Return the sample that `read` returns, or the BrokenSample that it raises."""
     try:
-        return load()
+        return read(*arguments)
     except BrokenSample as broken:
         return broken
-
-
-def loaded(load: Load) -> Load:
-    """Read a sample now; the returned function returns it, or raises what is wrong with it."""
-    result = attempt(load)
-    if isinstance(result, BrokenSample):
-        return broken(result.key, result.reason, result.fault)
-    return lambda: result
-
-
-def broken(key: str, reason: str, fault: Fault) -> Load:
-    """Return a function that raises BrokenSample, for a sample that cannot be read."""
-
-    def load() -> Sample:
-        raise BrokenSample(key, reason, fault)
-
-    return load
 
 
 def digest(items: Iterable[object]) -> str:

@@ -13,7 +13,7 @@ from core.datasets.folders import no_pictures, pictures_below
 from core.datasets.samples.captions import CAPTION, TEXT_SUFFIXES, caption_beside, make_sample, picture_file
 from core.datasets.samples.rows import CHUNK, RowFile, open_json, spooled
 from core.datasets.samples.sample import BrokenSample, Sample, caption_of
-from core.datasets.samples.sources import SamplePlace, SampleSource, digest, file_size
+from core.datasets.samples.sources import SamplePlace, SampleSource, attempt, digest, file_size
 from core.datasets.samples.spec import DataSpec, Kind
 from core.datasets.shards import stem_of
 from core.datasets.tables import (
@@ -50,7 +50,7 @@ class RowSource(SampleSource):
     def read(self, part: int, cursor: int = 0) -> Iterator[SamplePlace]:
         for number, row in self.rows.read(part, cursor):
             key = self.key(part * CHUNK + number, row.fields or {})
-            yield SamplePlace(number, number + 1, key, partial(self._load, key, row))
+            yield SamplePlace(number, number + 1, key, partial(attempt, self._load, key, row))
 
     def _load(self, key: str, row: TableRow) -> Sample:
         if row.fields is None:
@@ -189,8 +189,8 @@ class AlignSource(RowSource):
 def columns_of(spec: DataSpec, columns: Sequence[str]) -> tuple[str, str]:
     """Return the columns of the picture and of the text. Raises UsageError that lists the columns."""
 
-    def choose(wanted: str | None, usual: Sequence[str], what: str) -> str:
-        return choose_column(spec.path, columns, wanted, usual, what=f"the {what}", way=f"set {what}_column")
+    def choose(requested: str | None, usual: Sequence[str], what: str) -> str:
+        return choose_column(spec.path, columns, requested, usual, what=f"the {what}", way=f"set {what}_column")
 
     if spec.instruction_column:
         choose(spec.instruction_column, (), "instruction")

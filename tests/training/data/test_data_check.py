@@ -50,7 +50,7 @@ def texts(report: dict[str, Any], level: str | None = None) -> str:
 def test_good_data_pass_and_figures_are_right(tmp_path: Path) -> None:
     shards(tmp_path, [30, 20])
     code, printed = run(tmp_path)
-    assert code == 0 and "Nothing here would stop a training run (all samples were looked at)." in printed
+    assert code == 0 and "Nothing here would stop a training run (all samples were checked)." in printed
     report = found(tmp_path)
     assert (report["looked_at"], report["broken"], report["complete"]) == (50, 0, True)
     assert report["lengths"]["median"] == 6 and report["histogram"] == {"6": 50}
@@ -168,7 +168,7 @@ def test_a_sample_is_taken_from_all_parts(tmp_path: Path) -> None:
     ]
     assert last.looked_at == 20
     code, printed = run(tmp_path, "--sample", "20")
-    assert code == 0 and "not all samples were looked at" in printed and "20 of" not in printed
+    assert code == 0 and "not all samples were checked" in printed and "20 of" not in printed
 
 
 @pytest.mark.slow

@@ -17,7 +17,6 @@ from pydantic import ValidationError
 
 from core.datasets.samples.kinds import detect, open_source
 from core.datasets.samples.sample import BrokenLog, BrokenSample, DataError, Sample
-from core.datasets.samples.sources import attempt
 from core.datasets.samples.spec import DataSpec
 from tests.training.data.making import (
     aligned,
@@ -42,7 +41,7 @@ def read(path: Path | str, **fields: object) -> list[Sample]:
 def problems(path: Path | str, **fields: object) -> dict[str, str]:
     """key -> fault of what cannot be read."""
     source = open_source(DataSpec.model_validate({"path": str(path), **fields}))
-    found = [attempt(place.load) for part in range(source.parts) for place in source.read(part)]
+    found = [place.load() for part in range(source.parts) for place in source.read(part)]
     return {one.key: one.fault for one in found if isinstance(one, BrokenSample)}
 
 
@@ -122,7 +121,7 @@ def test_a_shard_that_is_cut_short_or_damaged_gives_what_is_whole(
     file.write_bytes(data[:cut] + b"\x01" * (512 - cut % 512) + data[cut + 512 - cut % 512 :] if damage else data[:cut])
     source = open_source(DataSpec(path=str(place)))
     places = list(source.read(0))
-    results = [attempt(one.load) if not source.eager else None for one in places]
+    results = [one.load() if not source.eager else None for one in places]
     good = read(place)
     assert [sample.text for sample in good][: cut // 3072] == [text(number) for number in range(cut // 3072)]
     if not damage:
