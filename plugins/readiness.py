@@ -92,11 +92,11 @@ def lavis(argument: str | None) -> None:
 
 
 def _folder_or_name(text: str, plugin: str, check: Callable[[], object]) -> None:
-    """Check a folder as a whole; a name on the hub where it may not be fetched."""
+    """Check a folder, or a name on the hub if fetching is disabled."""
     from huggingface_hub import constants
 
     from plugins.hf.hub import is_name
 
     path = Path(text).expanduser()
     if path.exists() or path.is_symlink() or not is_name(text) or constants.HF_HUB_OFFLINE:
-        check()  # else what is missing is fetched when the model is first used
+        check()  # else the model is fetched at its first use

@@ -1,4 +1,4 @@
-"""What was trained here, at work: opened beside the model it was trained with, or joined into a new directory.
+"""Use a finished training: open it with its base model, or export both as a new directory.
 
     inquisight caption photo.jpg --vision trained:RUN
     inquisight train export RUN --to minigpt4-mine
@@ -34,13 +34,13 @@ class RunOptions(LoadOptions):
     plugin: ClassVar[str] = "trained"
     needs: ClassVar[str] = "trained needs the folder of a finished training: trained:RUN."
 
-    base: str | None = None  # the directory it was trained with, where that has moved
+    base: str | None = None  # the directory it was trained with, if that has moved
 
 
 class TrainedBackend(MiniGPT4Backend):
-    """`trained:RUN` as a vision backend; options as for minigpt4, and `base=` where the model's directory has moved.
+    """`trained:RUN` as a vision backend; options as for minigpt4, and `base=` if the model's directory has moved.
 
-    Raises BackendError where the run is not finished or its model is another one by now.
+    Raises BackendError if the run is not finished or its model has changed.
     """
 
     def __init__(self, argument: str | None = None) -> None:
@@ -74,7 +74,7 @@ class TrainedBackend(MiniGPT4Backend):
 
 
 def open_trained(argument: str | None = None) -> VisionBackend:
-    """`trained:RUN`: as `TrainedBackend`, or as `pocket` where the run trained the embedded model's projection."""
+    """`trained:RUN`: as `TrainedBackend`, or as `pocket` if the run trained the projection of the embedded model."""
     path, options = RunOptions.parse(argument)
     trained = open_run(Path(path))
     checked = check_base(trained, Path(options.base).expanduser() if options.base else None)

@@ -78,7 +78,7 @@ class RunMonitor(AgentMiddleware[Any, Any], BaseCallbackHandler):
     ) -> ModelResponse[Any]:
         """A cut reply, requested once more with more tokens; if that fails or is empty, the first one."""
         model, first = request.model, _message(response)
-        if RETRIES in (model.metadata or {}):  # as in `questioners`, a model made elsewhere is asked once
+        if RETRIES in (model.metadata or {}):  # as in `questioners`, a model made elsewhere is called once
             counted = first.usage_metadata["output_tokens"] if first.usage_metadata else 0
             used = counted or len(str(first.text)) // 3
             limits = call_options(model, max(MORE * used, REASONING_TOKENS), None, None)
@@ -155,7 +155,7 @@ class RunMonitor(AgentMiddleware[Any, Any], BaseCallbackHandler):
                 message = handler(request)
             except InquisightError as error:
                 message = _failure(str(error), call)
-            except Exception as error:  # noqa: BLE001 - the model reads it and goes on
+            except Exception as error:  # noqa: BLE001 - the model reads it and continues
                 message = _failure(f"the tool failed: {one_line(error)}", call)
             if not isinstance(message, ToolMessage):
                 return message

@@ -195,7 +195,7 @@ def _answer(
         middleware=[
             monitor,
             ToolCallLimitMiddleware(run_limit=steps, exit_behavior="continue"),
-            # two more chances to answer for a model that goes on calling
+            # two more chances to answer for a model that keeps calling
             ModelCallLimitMiddleware(run_limit=steps + 2, exit_behavior="error"),
         ],
     )

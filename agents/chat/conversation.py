@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from core.images.picture import Picture, PictureSource
 
 TOKENS: Final = CHAT_TOKENS
-TEMPERATURE: Final = 1.0  # MiniGPT-4's own; a model that does not follow instructions is asked without sampling
-RETRY_TEMPERATURE: Final = 0.8  # greedy decoding would say the same again
+TEMPERATURE: Final = 1.0  # MiniGPT-4's own; greedy for a model that does not follow instructions
+RETRY_TEMPERATURE: Final = 0.8  # greedy decoding would repeat the answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,13 +178,13 @@ class Conversation:
         return len(self.pictures)
 
     def say(self, text: str = "", *, task: str | None = None) -> str:
-        """Put a question and return the answer. Raises like `ask`, and KeyboardInterrupt where it was stopped."""
+        """Put a question and return the answer. Raises like `ask`, and KeyboardInterrupt if it was stopped."""
         return answer(self.ask(text, task=task))
 
     def stream(self, text: str = "", *, task: str | None = None) -> Iterator[str]:
-        """Like `say`, in pieces as the model writes them. Closed before its end, the question is as if never asked.
+        """Like `say`, in pieces as the model writes them. Closed before its end, the question is dropped.
 
-        Where a model's reply turns out late to have been its reasoning, the answer itself follows on a new line.
+        If the pieces turn out late to be the model's reasoning, the answer itself follows on a new line.
         """
         for event in self.ask(text, task=task):
             match event:
@@ -199,7 +199,7 @@ class Conversation:
         """Put a question, or a task with `text` after its prompt. The last event is Answered or Silenced.
 
         KeyboardInterrupt, also one thrown into the generator, ends the answer and not the chat. Raises UsageError and
-        BackendError; the question is then as if never asked.
+        BackendError; the question is then dropped.
         """
         return self._turn(self._worded(text, task))
 

@@ -1,6 +1,6 @@
-"""The web page in what a model said, and a file for it that replaces no other.
+"""Find the web page in an answer, and write it to a new file.
 
-The page is written as the model wrote it. It is a stranger's code: read it before it is opened or published.
+The page is untrusted code, written as the model wrote it: read it before you open or publish it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MOST_FILES = 1000
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """HTML as a model wrote it; `whole` is False where it breaks off or is only a part of a page."""
+    """HTML as a model wrote it; `whole` is False if it breaks off or is only a part of a page."""
 
     html: str
     whole: bool
@@ -54,7 +54,7 @@ def _page_in(text: str) -> Page | None:
 
 
 def check_out(path: Path) -> None:
-    """Raise UsageError before any work where the page could not be written at the end."""
+    """Raise UsageError before any work if the page could not be written at the end."""
     shown = f"'{printable(path)}'"
     if path.exists() or path.is_symlink():
         raise UsageError(f"{shown} exists already; choose another name for --out, or move it away.")

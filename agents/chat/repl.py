@@ -51,7 +51,7 @@ class Outside(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Something did not work; the chat goes on."""
+    """Something failed; the chat continues."""
 
     error: InquisightError
 
@@ -198,7 +198,7 @@ class _Loop:
                 f"{'/retry or ' if self.goes_on else ''}another vision model may do better."
             )
         if not page.whole:
-            yield Notice("the page is not whole: it breaks off, or is a part of one; --max-new-tokens gives more room.")
+            yield Notice("the page is not whole: it breaks off, or is a part of one; --max-new-tokens allows more.")
         yield Written("web page", self.outside.write_page(page.html, self.chat.pictures[-1].info()))
 
 

@@ -194,11 +194,11 @@ class VisionChatModel(BaseChatModel):
         )
 
     def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
-        """Not offered. Raises NotOfferedError, which says what to use."""
+        """Raises NotOfferedError, which says what to use instead."""
         raise NotOfferedError(f"{printable(self._spec)} calls no tools: a vision model answers in words; {INSTEAD}.")
 
     def with_structured_output(self, schema: Any, **kwargs: Any) -> Any:
-        """Not offered. Raises NotOfferedError, which says what to use."""
+        """Raises NotOfferedError, which says what to use instead."""
         raise NotOfferedError(
             f"{printable(self._spec)} gives no structured output: a vision model answers in words; {INSTEAD}."
         )

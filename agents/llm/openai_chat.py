@@ -1,8 +1,8 @@
 """LangChain's `ChatOpenAI` with replies parsed by `core.net.replies`, as for vision models behind the same servers.
 
-What servers like OpenAI's send is not always what the client libraries expect: null or missing `choices`, an error with
-status 200, token counts that are no numbers, an answer only in `reasoning_content`. Here the libraries get a clean
-completion, or `core.net.replies.ReplyError` says what was wrong with it.
+Compatible servers send what the client libraries do not expect: null or missing `choices`, an error with status 200,
+token counts that are no numbers, an answer only in `reasoning_content`. Here the libraries get a clean completion, or
+`core.net.replies.ReplyError` describes the fault.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class OpenAIChat(ChatOpenAI):
             yield from super()._stream(messages, stop, run_manager, stream_usage=stream_usage, **kwargs)
             return
         response = self.client.with_raw_response.create(**payload).http_response
-        reason, usage = "", None  # told once, at the end: LangChain would add up what servers repeat
+        reason, usage = "", None  # reported once, at the end: LangChain adds up what servers repeat
         try:
             for part in stream_parts(response.iter_bytes()):
                 reason, usage = part.reason or reason, _usage(part) or usage
@@ -106,5 +106,5 @@ def _usage(part: ReplyPart) -> dict[str, int] | None:
 
 
 def _beside(part: ReplyPart) -> dict[str, Any]:
-    """What LangChain's messages have no place for."""
+    """Facts that LangChain's messages have no field for."""
     return ({REASONED: True} if part.reasoned else {}) | ({CALLED: True} if part.called else {})

@@ -1,7 +1,6 @@
-"""Chat providers: what differs between them, and their errors as one line for a person.
+"""Chat providers: their differences, and their errors in one line.
 
-`core/net/remote.py` says which errors deserve another try and how to report them without a key, the same for whoever
-calls a server.
+`core/net/remote.py` decides which errors are retried and reports them without keys.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ T = TypeVar("T")
 
 
 class ContentFilterError(QuestionerError):
-    """The provider's content filter withheld the reply: this picture is done, the next may go on."""
+    """The provider's content filter withheld the reply; other pictures may pass."""
 
 
 class EmptyReplyError(QuestionerError):
@@ -34,17 +33,17 @@ class EmptyReplyError(QuestionerError):
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """What differs between providers: how to install it, where its key comes from, its names for options."""
+    """A provider: its package, the variable of its key, its names for options."""
 
     extra: str = ""  # of our distribution; without one, the provider's own package is named
     key: str = ""  # environment variable
     max_tokens: str = "max_tokens"
-    seed: str = ""  # "" where the provider takes none
+    seed: str = ""  # "" if the provider takes none
     options: str = ""  # the keyword that per-call options are wrapped in
-    addresses: tuple[str, ...] = ()  # environment variables that say where its client asks with that key
+    addresses: tuple[str, ...] = ()  # environment variables with the address that gets the key
 
 
-# `openai` is asked where `core.net.endpoints` says; the others' own clients read their variables.
+# `core.net.endpoints` finds the address of `openai`; the other clients read their variables.
 PROVIDERS: Final[dict[str, Provider]] = {
     "openai": Provider("openai", "OPENAI_API_KEY", seed="seed", addresses=endpoints.ADDRESSES),
     "anthropic": Provider("anthropic", "ANTHROPIC_API_KEY", addresses=("ANTHROPIC_BASE_URL", "ANTHROPIC_API_URL")),
@@ -61,8 +60,7 @@ PROVIDERS: Final[dict[str, Provider]] = {
     "xai": Provider(key="XAI_API_KEY", seed="seed", addresses=("XAI_API_BASE",)),
 }
 
-# What load_questioner leaves on `model.metadata` for ask(); a model made elsewhere has none of it and
-# keeps its own retries.
+# What load_questioner stores in `model.metadata`; a model made elsewhere has none of it and keeps its own retries.
 SPEC, PROVIDER, RETRIES, KEYS, RATE = (f"inquisight_{word}" for word in ("spec", "provider", "retries", "keys", "rate"))
 
 # In a message's additional_kwargs, from `agents.llm.openai_chat`: reasoning or a tool call absent from its text.
@@ -74,8 +72,8 @@ def key_variables() -> tuple[str, ...]:
     return tuple(filter(None, (name for one in PROVIDERS.values() for name in (one.key, *one.addresses))))
 
 
-def is_stranger(model: BaseChatModel) -> bool:
-    """Whether `openai:` stands for somebody else's OpenAI-compatible server."""
+def is_other_server(model: BaseChatModel) -> bool:
+    """Whether an `openai:` model is on another OpenAI-compatible server."""
     base_url = getattr(model, "openai_api_base", None)
     return bool(base_url) and not endpoints.speaks_openai(str(base_url))
 
@@ -94,14 +92,14 @@ def peer_of(model: BaseChatModel) -> remote.Peer:
 
 
 def server_of(model: BaseChatModel) -> str:
-    """What is called: the address of the server, or a name for it where the provider's client has its own."""
+    """The server's address, or a name for it if the provider's client has its own."""
     client: Any = getattr(model, "root_client", None)  # of ChatOpenAI and its likenesses
     address = getattr(client, "base_url", None) or getattr(model, "base_url", None)
     return str(address or (model.metadata or {}).get(PROVIDER) or type(model).__name__)
 
 
 def secrets_in(holder: Mapping[str, Any]) -> tuple[str, ...]:
-    """The keys in whatever was built with them (a model's fields, its constructor's arguments), and all of ours."""
+    """The keys in a model's fields or arguments, and all keys in the environment."""
     values = {
         name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in holder.items()
     }
@@ -110,16 +108,16 @@ def secrets_in(holder: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def retrying(call: Callable[[], T], model: BaseChatModel) -> T:
-    """`call()`, again after errors that are worth it, as often as the model was loaded with. Raises QuestionerError."""
+    """`call()`, with the retries that the model was loaded with. Raises QuestionerError."""
 
-    def tell(error: BaseException, seconds: float) -> None:
+    def report(error: BaseException, seconds: float) -> None:
         peer = peer_of(model)
         log.info("%s: %s; trying again in %.1f s", peer.name, remote.server_message(error, peer.secrets), seconds)
 
     metadata = model.metadata or {}
     pace = remote.pace_of(server_of(model), metadata.get(RATE))
     try:
-        return remote.retrying(call, retries=metadata.get(RETRIES, 0), pace=pace, notify=tell)
+        return remote.retrying(call, retries=metadata.get(RETRIES, 0), pace=pace, notify=report)
     except Exception as error:
         fault = explained(error, model)
         if fault is error:
@@ -128,7 +126,7 @@ def retrying(call: Callable[[], T], model: BaseChatModel) -> T:
 
 
 def explained(error: BaseException, model: BaseChatModel, *, midway: bool = False) -> QuestionerError:
-    """The one line a person gets for a provider's error. `midway`: part of the reply had been heard."""
+    """A provider's error in one line. `midway`: part of the reply had been received."""
     if isinstance(error, QuestionerError):
         return error
     fault = remote.explained(error, peer_of(model), remote.tries_of(error), midway=midway)

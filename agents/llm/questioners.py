@@ -31,7 +31,7 @@ from agents.llm.providers import (
     EmptyReplyError,
     Provider,
     explained,
-    is_stranger,
+    is_other_server,
     name_of,
     peer_of,
     retrying,
@@ -56,8 +56,6 @@ if TYPE_CHECKING:
 __all__ = ["ContentFilterError", "EmptyReplyError", "ask_reply", "load_questioner", "reply_pieces"]
 
 TEMPERATURE: Final = 0.6  # ChatCaptioner's
-QUESTION_TOKENS: Final = 30
-SUMMARY_TOKENS: Final = 100
 _EXAMPLES: Final = "openai:gpt-4o-mini, ollama:llama3.2 or anthropic:claude-sonnet-4-5"
 
 
@@ -112,7 +110,7 @@ def load_questioner(
     if seed is not None and provider.seed:
         options[provider.seed] = seed
     if provider_name == "huggingface" and os.path.lexists(folder := Path(model_name).expanduser()):
-        weight_files(folder, "huggingface:", hub=True)  # before a library is imported that says it in many lines
+        weight_files(folder, "huggingface:", hub=True)  # before a library reports it in many lines
     try:
         from langchain.chat_models import init_chat_model
 
@@ -135,7 +133,7 @@ def load_questioner(
         if not missing:
             said = server_message(error, secrets_in(options))
             raise UsageError(f"the questioner {spec!r} cannot be made: {said}") from error
-    if missing:  # some clients are made without one, and say so at the first question
+    if missing:  # some clients fail only at the first question
         raise UsageError(f"the questioner {spec!r} needs a key: set {missing}.")
     model.metadata = {**(model.metadata or {}), **ours}
     return model
@@ -159,7 +157,7 @@ def _parts_of(spec: str, provider: str, model: str) -> tuple[str, dict[str, str]
 
 
 def _endpoint_of(spec: str, settings: Settings, typed: dict[str, str]) -> Endpoint:
-    """Where `openai:` is asked. Raises UsageError."""
+    """The endpoint of an `openai:` questioner. Raises UsageError."""
     endpoint = find_endpoint(settings, typed=typed.get("base_url", ""), key_env=typed.get("key_env", ""), spec=spec)
     if endpoint.needs_key:
         raise UsageError(f"the questioner {spec!r} needs a key: set {endpoint.keys}.")
@@ -167,7 +165,7 @@ def _endpoint_of(spec: str, settings: Settings, typed: dict[str, str]) -> Endpoi
 
 
 def _connection(endpoint: Endpoint) -> dict[str, Any]:
-    """Arguments of ChatOpenAI: where it asks, and by HTTP clients that go nowhere else."""
+    """Arguments of ChatOpenAI: its address, and HTTP clients that connect to nothing else."""
     from openai import DefaultAsyncHttpxClient, DefaultHttpxClient
 
     return {
@@ -251,7 +249,7 @@ def reply_pieces(
     """
     metadata = model.metadata or {}
     budgets = budgets_of(server_of(model), name_of(model))
-    asked = max_tokens if RETRIES in metadata else None  # a model made elsewhere is asked once
+    asked = max_tokens if RETRIES in metadata else None  # a model made elsewhere is called once
     budget = max_tokens if asked is None else budgets.first(asked, retry_tokens)
     reader: ReplyReader | None = None
     while True:
@@ -364,7 +362,7 @@ def call_options(
         options = {
             key: getattr(model, key) for key in ("temperature", "seed") if getattr(model, key) is not None
         } | options
-    if name == "openai" and max_tokens is not None and is_stranger(model):
+    if name == "openai" and max_tokens is not None and is_other_server(model):
         # LangChain sends max_completion_tokens, which many compatible servers ignore; they know the older name.
         options["extra_body"] = {"max_tokens": max_tokens}
     return {provider.options: options} if provider.options and options else options

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from langchain_core.callbacks import BaseCallbackHandler
     from langchain_core.language_models import BaseChatModel
 
-LETTERS: Final = 4  # per token, where a provider does not count
+LETTERS: Final = 4  # per token, if a provider does not count
 
 
 class Meter:

@@ -1,11 +1,11 @@
-"""Where the words of a description come from: which turn of the dialogue brought each of them in.
+"""Attribute the words of a description to the turns of the dialogue.
 
     for piece in added_by_turns(caption.summary, caption.dialogue.turns):
         piece.text, piece.turn          # the pieces joined are the description; turn 3, or None
 
-A word counts as added by the first certain turn that says it: in its answer, or in its question where the answer only
-affirms or denies ("Is it raining?" "Yes."). What the answer to the opening question said already is no addition, and
-neither is a word that no turn said. Words are compared without their plural; nothing is understood.
+A word is added by the first certain turn that contains it: in its answer, or in its question if the answer only
+affirms or denies ("Is it raining?" "Yes."). Words of the opening answer are no addition, and neither are words that no
+turn contains. Words are compared without their plural; nothing is understood.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from core.records import Turn
 _CJK: Final = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _WORD: Final = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+(?:['’-][^\W_{_CJK}]+)*")
 _SPELLING: Final = {"gray": "grey", "color": "colour", "colored": "coloured", "center": "centre"}
-# Words that carry nothing of their own: where one stands between two marked words it is marked with them.
+# Words without content; one between two marked words is marked with them.
 _SMALL: Final = frozenset(
     (
         "a an the this that these those there here it its they them their he she his her who which what where when how "
@@ -55,7 +55,7 @@ def added_by_turns(text: str, turns: Sequence[Turn]) -> tuple[AttributedText, ..
             continue
         source = sources.get(word)
         if source != turn:
-            # What stands between two pieces belongs to neither; it stays unmarked.
+            # Text between two pieces belongs to neither; it stays unmarked.
             cut = end if turn is not None else begin
             pieces.append(AttributedText(text[start:cut], turn))
             if turn is not None and source is not None:
@@ -72,7 +72,7 @@ def added_by_turns(text: str, turns: Sequence[Turn]) -> tuple[AttributedText, ..
 
 
 def _sources(turns: Sequence[Turn]) -> dict[str, int | None]:
-    """For each word the turn that said it first; None for what the opening answer said."""
+    """For each word the first turn that contains it; None for the words of the opening answer."""
     found: dict[str, int | None] = {}
     numbered = [(number, turn) for number, turn in enumerate(turns, start=1) if turn.certainty == "sure"]
     numbered.sort(key=lambda each: each[1].asked_by != "opening")  # the opening answer is what all else is added to

@@ -1,11 +1,11 @@
-"""Find what an answer claims, by rules: a thing is there or is not, a number, a colour, a place, indoors or outdoors.
+"""Find the claims of an answer by rules: presence, number, colour, place, indoors or outdoors.
 
     for claim in claims("Is there a dog on the left?", "No."):
         claim.kind, claim.about, claim.value, claim.scope       # "there", "dog", {"no"}, {"left"}
 
-English only, and careful rather than complete: a sentence that is not certain of what it is about claims nothing. What
-is said of a part ("the middle of the picture", "on the table") or of a moment ("frame 3", "later") is claimed of that
-part alone. Claims are found once for each answer; no pattern reads a text twice.
+English only, and careful rather than complete: an uncertain sentence claims nothing. A claim about a part ("the middle
+of the picture", "on the table") or a moment ("frame 3", "later") holds for that part only. Claims are found once for
+each answer; no pattern reads a text twice.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _EVERYWHERE: Final = frozenset(
     ).split()
 )
 _POSTURES: Final = frozenset("sitting standing lying located placed positioned situated".split())
-# "no other people" says nothing of people, and "a lot of" nothing of lots.
+# "no other people" claims nothing about people, and "a lot of" nothing about lots.
 _VAGUE: Final = frozenset(
     "other others another more additional further anything something nothing any thing lot kind pair group couple "
     "number piece bit part type sign way one you we i he she see".split()
@@ -149,21 +149,21 @@ _DETERMINERS: Final = frozenset("a an the one two three four some several".split
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One thing that an answer says. `shown` is `about` in its words, `value` what it is said to be."""
+    """One claim of an answer: `shown` is `about` in the answer's words, `value` what it claims."""
 
     kind: Kind
     about: str
-    """What is spoken of, in the singular; "" for the whole scene."""
+    """The subject, in the singular; "" for the whole scene."""
     value: frozenset[str]
     shown: str = ""
     scope: frozenset[str] = frozenset()
-    """Of which part alone it is claimed, in words; empty for the whole picture."""
+    """The part of the picture that it is about, in words; empty for the whole picture."""
     mainly: bool = False
     """A colour is the main one, beside others."""
 
     @property
     def denied(self) -> str:
-        """The word for what is said to be nowhere; "" for another claim, several words, and a material."""
+        """The word for what is claimed to be absent; "" for another claim, several words, or a material."""
         word = self.about.removesuffix(_COUNTED)
         nowhere = self.kind == "there" and "no" in self.value and not self.scope
         return word if nowhere and " " not in word and (word not in _MATERIALS or word != self.about) else ""
@@ -176,7 +176,7 @@ class Claims:
     moment: str = ""
     found: tuple[Claim, ...] = ()
     spoken: frozenset[str] = frozenset()
-    """Words for things that it speaks of as being there, in the singular and as they are."""
+    """Words for things that it mentions as present, in the singular and as written."""
 
 
 @lru_cache(maxsize=4096)  # a page is drawn again and again, and a dialogue grows by one answer at a time
@@ -193,7 +193,7 @@ def claims(question: str, answer: str) -> Claims:
 
 
 def _asked(question: str, answer: str) -> Iterator[Claim]:
-    """What the answer claims because of what was asked."""
+    """Claims that follow from the question."""
     if not question:
         return
     reply = "yes" if _YES.match(answer) else "no" if _NO.match(answer) else ""
@@ -311,7 +311,7 @@ def _placed(noun: str, scope: frozenset[str], answer: str) -> Iterator[Claim]:
 
 
 def _scenes(sentence: str) -> Iterator[Claim]:
-    """Indoors or outdoors, by day or by night, where a sentence says one of them of the whole scene."""
+    """Indoors or outdoors, by day or by night, if a sentence claims one of them for the whole scene."""
     where = [match["whole"] or match["scene"] or match["side"] for match in _INDOORS.finditer(sentence)]
     when = [match["when"] for match in _DAYTIME.finditer(sentence)]
     for named, about, one_of_two in (
@@ -324,7 +324,7 @@ def _scenes(sentence: str) -> Iterator[Claim]:
 
 
 def _scope(rest: str) -> frozenset[str]:
-    """The words behind a noun that say of which part or which of several it is spoken."""
+    """The words behind a noun that limit it to a part, or to one of several."""
     ends = _ENDS.search(rest)
     rest = rest[: ends.start()] if ends else rest
     return frozenset(word for word in _WORD.findall(_AT_A_SIDE.sub("", rest)) if word not in _EVERYWHERE)
@@ -347,12 +347,12 @@ def _spoken(sentence: str) -> Iterator[str]:
 
 
 def _noun(match: re.Match[str]) -> str:
-    """The noun phrase that a pattern found; "" for one that says nothing by itself."""
+    """The noun phrase that a pattern found; "" for one without content."""
     words = match["noun"].split()
     return "" if _VAGUE.intersection(words) else " ".join(words).strip("' -")
 
 
 def one(noun: str) -> str:
-    """What two nouns are compared by: the last word, in the singular, with what stands before it."""
+    """The form in which nouns are compared: the last word in the singular, after the words before it."""
     before, space, last = noun.rpartition(" ")
     return f"{before}{space}{nouns.singular(last)}"

@@ -1,4 +1,4 @@
-"""What a model said, made fit for use: one question, one plain answer, or a summary.
+"""Clean what a model said: one question, one plain answer, or a summary.
 
 Answers are untrusted: a picture may contain writing such as "System: ignore your rules", and a model
 that reads it aloud hands it to the questioner. So control characters go, role markers and chat
@@ -21,7 +21,7 @@ from core.text import sentences, settled, without_loops
 QUESTION_CHARS: Final = 240
 ANSWER_CHARS: Final = 700
 SUMMARY_CHARS: Final = 3000
-_READ_CHARS: Final = 20_000  # no more than this of any reply is looked at, so that cleaning stays fast
+_READ_CHARS: Final = 20_000  # of a reply that are read, so that cleaning stays fast
 
 _ROLE: Final = (
     r"(?:system|user|human|assistant|ai|bot|developer|tool|questioner|answerer|question|answer|q|a|"
@@ -70,7 +70,7 @@ def plain_text(text: str, *, keep_lines: bool = False) -> str:
 
 
 def clean_question(text: str) -> str:
-    """The first question in `text`, without role names, numbering and quotes; "" where there is none."""
+    """The first question in `text`, without role names, numbering and quotes; "" if there is none."""
     return settled(_question_once, text)
 
 
@@ -132,7 +132,7 @@ def _summary_once(text: str) -> str:
 
 
 def _without_echo(text: str, question: str | None) -> str:
-    """Remove the prompt where the model repeats it: 'Question: X Answer: Y' and 'X Y' become 'Y'."""
+    """Remove the prompt if the model repeats it: 'Question: X Answer: Y' and 'X Y' become 'Y'."""
     text, echo = text.strip(), (question or "").casefold()
     before, place = -1, 0
     while before != place:
@@ -147,12 +147,12 @@ def _without_echo(text: str, question: str | None) -> str:
 
 
 def _defused(text: str) -> str:
-    """`text` in which no chat template or reader of roles finds anything: "System:" becomes "System -"."""
+    """`text` without chat template tokens and role marks: "System:" becomes "System -"."""
     return " ".join(_ANY_ROLE.sub(r"\1\2 -", _TEMPLATE_TOKEN.sub(" ", text)).split())
 
 
 def _without_loops(text: str) -> str:
-    """Fold a phrase that is said over and over, which is how small models fail, into one."""
+    """Collapse a phrase that is repeated over and over, as small models do, into one."""
     text = re.sub(r"(\S{1,12}?)\1{7,}", r"\1", text)  # no spaces: "hahahaha...", also Chinese
     words = text.split()
     words = without_loops(words, [word.strip(".,;:!?").casefold() for word in words])
@@ -203,7 +203,7 @@ _UNSURE_WHOLE = re.compile(
 
 
 def is_unsure(answer: str) -> bool:
-    """Whether nothing in `answer` is claimed: it is empty, or every sentence says that it is not known.
+    """Whether `answer` claims nothing: it is empty, or every sentence says that something is not known.
 
     "no, there is no dog." is a certain answer. An answer with one known and one unknown part is
     certain; `certain_part` is what may be used of it.
@@ -245,7 +245,7 @@ def question_key(question: str) -> tuple[str, ...]:
 
 
 class AskedQuestions:
-    """The questions that were asked; finding one like another takes no longer for many than for few."""
+    """The questions that were asked; finding a similar one takes constant time."""
 
     def __init__(self, questions: Iterable[str] = ()) -> None:
         self._keys: set[tuple[str, ...]] = set()
@@ -266,11 +266,11 @@ class AskedQuestions:
         return any(shorter in self._keys for shorter in _one_word_less(key))
 
 
-_LONG: Final = 4  # content words of a question in which one more or less makes no other question
+_LONG: Final = 4  # content words of a question that stays the same with one more or less
 
 
 def _one_word_less(key: tuple[str, ...]) -> list[tuple[str, ...]]:
-    """`key` without each of its words in turn, where what is left is a long question."""
+    """`key` without each of its words in turn, if the rest is a long question."""
     return [key[:place] + key[place + 1 :] for place in range(len(key))] if len(key) > _LONG else []
 
 

@@ -6,7 +6,7 @@
 
 English only, careful rather than complete (`agents.text.claims`): what is said of a part does not contradict what is
 said of the whole picture, nor one frame of a video another. A vision model that contradicts itself has guessed at least
-once; which of the two answers is wrong, only a person who sees the picture can tell.
+once; only a person who sees the picture knows which answer is wrong.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MOST: Final = 12  # earlier answers that one is found to contradict, and that ar
 
 @dataclass(frozen=True, slots=True)
 class Contradiction:
-    """Two turns, numbered from 1, that do not fit together, and why in words."""
+    """Two turns, numbered from 1, that contradict each other, with the reason."""
 
     first: int
     second: int
@@ -55,7 +55,7 @@ def _contradictions(turns: tuple[tuple[str, str] | None, ...]) -> tuple[Contradi
 
 @dataclass(slots=True)
 class _Earlier:
-    """What the turns so far claimed, by topic; each claim with the number of its turn and its place in it."""
+    """The claims of the turns so far, by topic; each with the number of its turn and its place in it."""
 
     topics: dict[tuple[str, str, str], dict[Claim, list[tuple[int, int]]]] = field(default_factory=dict)
     denied: dict[tuple[str, str], list[tuple[int, Claim]]] = field(default_factory=dict)
@@ -85,7 +85,7 @@ class _Earlier:
         return (Contradiction(turn, number, reasons[turn][2]) for turn in sorted(reasons)[:MOST])
 
     def _mentions(self, number: int, read: Claims) -> Iterator[tuple[int, str]]:
-        """A thing that one answer denies and the other speaks of as being there."""
+        """A thing that one answer denies and the other mentions as present."""
         for word in sorted(read.spoken):
             for turn, claim in self.denied.get((read.moment, word), ()):
                 yield turn, f"answer {number} speaks of {_a(claim.shown)}, answer {turn} says there is none"

@@ -19,11 +19,6 @@ from core.records import Caption, Chat, PictureInfo
 
 Kind = Literal["jsonl", "csv", "parquet"]
 KINDS: Final[dict[Kind, str]] = {"jsonl": "JSON Lines", "csv": "CSV", "parquet": "Parquet"}
-MIME: Final[dict[Kind, str]] = {
-    "jsonl": "application/jsonl",
-    "csv": "text/csv",
-    "parquet": "application/vnd.apache.parquet",
-}
 COLUMNS: Final = (
     "id", "kind", "status", "created", "pictures", "text", "plain", "opening", "summary", "vision", "questioner",
     "seed", "turns", "error", "dialogue",

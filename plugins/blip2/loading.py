@@ -90,7 +90,7 @@ def check(text: str, options: Blip2LoadOptions) -> CheckedBlip2:
 
 
 def load(checked: CheckedBlip2, options: Blip2LoadOptions) -> LoadedBlip2:
-    """The model in memory. Raises BackendError, one line, where it cannot be loaded or the weights do not fit it."""
+    """The model in memory. Raises BackendError, one line, if it cannot be loaded or the weights do not fit it."""
     from transformers import Blip2ForConditionalGeneration
 
     path = checked.directory.path
@@ -140,7 +140,7 @@ def _image_processor(checked: CheckedBlip2) -> Any:
 
 def _check_tokenizer(checked: CheckedBlip2, model: Any, tokenizer: Any) -> None:
     rows = int(model.language_model.get_input_embeddings().weight.shape[0])
-    # Blip2Processor adds its placeholder to the tokenizer even where the model has no row for it; nobody reads it.
+    # Blip2Processor adds its placeholder to the tokenizer even if the model has no row for it; it is never used.
     words = len(tokenizer) - ("<image>" in tokenizer.get_vocab())
     if words > rows:
         raise BackendError(

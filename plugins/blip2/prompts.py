@@ -1,4 +1,4 @@
-"""How BLIP-2 is asked, and rows of tokens for its language model.
+"""The prompt format of BLIP-2, and rows of tokens for its language model.
 
 `Question: Q1 Answer: A1. Question: Q2 Answer:` is the form of BLIP-2's own demonstration (LAVIS,
 `examples/blip2_instructed_generation.ipynb`); the picture's tokens come before all text. A plain caption has no
@@ -13,8 +13,8 @@ from plugins.hf.batching import control_tokens, without
 from plugins.minigpt4.runtime.conversation import Exchange, Format, PromptTurns
 from plugins.minigpt4.runtime.rows import RowWriter, Tokens
 
-# OPT learned that a line ends its answer (`eos_token_id` of LAVIS's `blip2_opt.py`), and goes on with a question of
-# its own where it does not stop there.
+# OPT learned that a line ends its answer (`eos_token_id` of LAVIS's `blip2_opt.py`), and continues with
+# another question if it does not stop there.
 FORMAT: Final = Format(
     name="blip2",
     human="Question: ",
@@ -30,7 +30,7 @@ _MARKS: Final = r"\b(?:question|answer)\s*:"
 
 
 class Blip2Rows(RowWriter):
-    """Rows of picture tokens and text, as Blip2Processor writes them. `encoder`: the answer has a window of its own."""
+    """Rows of picture tokens and text, as Blip2Processor writes them. `encoder`: the answer has its own window."""
 
     def __init__(self, tokenizer: Any, context: int, caption: str = "", *, encoder: bool = False) -> None:
         super().__init__(tokenizer, FORMAT, context)
@@ -60,5 +60,5 @@ class Blip2Rows(RowWriter):
         """On one line and without marks: a new line would end the text, a mark begin another question."""
         return " ".join(without(text, self.forbidden, _MARKS).split())
 
-    def _fit(self, conversation: PromptTurns, room: int) -> tuple[list[Tokens], int, tuple[str, ...]]:
-        return super()._fit(conversation, self.context if self.encoder else room)
+    def _fit(self, conversation: PromptTurns, limit: int) -> tuple[list[Tokens], int, tuple[str, ...]]:
+        return super()._fit(conversation, self.context if self.encoder else limit)

@@ -70,8 +70,7 @@ def minigpt4(
         bool,
         typer.Option(
             "--own-projection",
-            help="The projection was trained with exactly these two halves: do not insist on those of the released "
-            "one.",
+            help="The projection was trained with exactly these two halves: do not require those of the released one.",
         ),
     ] = False,
     qformer: QFormerOption = None,
@@ -82,7 +81,7 @@ def minigpt4(
 ) -> None:
     """Join projection, language model and vision half of MiniGPT-4.
 
-    Started again after an interruption, it goes on with the first file that is missing.
+    Run again after an interruption, it continues with the first missing file.
     """
     if dtype not in DTYPES:
         raise UsageError(f"--dtype is '{printable(dtype, 40)}': take {', '.join(DTYPES[:-1])} or {DTYPES[-1]}.")

@@ -21,9 +21,9 @@ from plugins.openai_vision.server import EndpointError, Server
 
 
 class SomeFailedError(BackendError):
-    """Some questions of a batch were not answered. `replies` holds the others; None where there is none.
+    """Some questions of a batch were not answered. `replies` holds the others, and None for each failure.
 
-    `for_all`: what failed would fail for any other question, too.
+    `for_all`: any other question would fail, too.
     """
 
     def __init__(self, message: str, replies: Sequence[Reply | None] = (), *, for_all: bool = False) -> None:
@@ -73,7 +73,7 @@ class OpenAIBackend(ReplyBackend):
     def replies(self, questions: Sequence[VisualQuestion]) -> list[Reply]:
         """All questions are sent at once, `workers` at a time.
 
-        Raises BackendError; SomeFailedError, which carries the other answers, where a part of a batch failed.
+        Raises BackendError; SomeFailedError, which carries the other answers, if a part of a batch failed.
         """
         calls = [partial(self.server.reply, self._messages(question), question.options) for question in questions]
         results = concurrently(calls, workers=self.options.workers, give_up=_in_vain)
@@ -126,7 +126,7 @@ class OpenAIBackend(ReplyBackend):
 
 
 def _in_vain(error: BaseException) -> bool:
-    """Whether the rest of the batch would fail in the same way, or something is wrong with us."""
+    """Whether the rest of the batch would fail in the same way, or the error is unexpected."""
     if isinstance(error, EndpointError):
         return error.for_all
     return not isinstance(error, BackendError | CalledOff)

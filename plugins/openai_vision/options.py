@@ -26,7 +26,7 @@ class EndpointOptions(QueryOptions):
     base_url: str = ""  # "": INQUISIGHT_VISION_BASE_URL, INQUISIGHT_BASE_URL, OPENAI_BASE_URL, then OpenAI's own
     key_env: str = ""  # variable that holds this endpoint's key, such as TOGETHER_API_KEY; on the command line alone
     max_side: int = 1024  # pixels; a larger picture is scaled down before it is sent
-    format: Format = "auto"  # "auto": PNG where it is the smaller one, else JPEG
+    format: Format = "auto"  # "auto": PNG if it is smaller, else JPEG
     detail: Detail = ""  # OpenAI's `detail` of a picture; "": not sent
     workers: int = 8  # requests at a time
 

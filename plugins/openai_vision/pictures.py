@@ -1,4 +1,4 @@
-"""A picture as the data URL that travels to a server: bounded in size, made once."""
+"""Make the data URL of a picture, bounded in size."""
 
 from __future__ import annotations
 

@@ -32,14 +32,14 @@ R = TypeVar("R")
 
 
 class TransformersBackend(ReplyBackend):
-    """A vision-language model with a chat template. Raises BackendError where it is missing, incomplete or unfit.
+    """A vision-language model with a chat template. Raises BackendError if it is missing, incomplete or unsuitable.
 
     Options may follow the name, as in `transformers:DIRECTORY?quantize=4bit`: see `VlmLoadOptions`. Thread-safe.
     """
 
     follows_instructions: ClassVar[bool] = True
     streams: ClassVar[bool] = True
-    max_images: ClassVar[int] = 16  # how many of them a model understands is its own affair
+    max_images: ClassVar[int] = 16  # how many of them a model understands depends on the model
     interleaves: ClassVar[bool] = True
 
     def __init__(self, argument: str | None = None) -> None:
@@ -110,7 +110,7 @@ class TransformersBackend(ReplyBackend):
     # -- answers ----------------------------------------------------------------------------------------------------
 
     def replies(self, questions: Sequence[VisualQuestion]) -> list[Reply]:
-        """Questions with equal options are answered together, where the vision tower's output can be handed on."""
+        """Questions with equal options are answered together, if the vision tower's output can be passed on."""
         conversations = [self._conversation(question) for question in questions]
 
         def answer(places: list[int], options: GenerationOptions) -> list[Reply]:
@@ -169,17 +169,17 @@ class TransformersBackend(ReplyBackend):
         return replace(options, max_new_tokens=min(max(options.max_new_tokens, 1), max(self.context // 2, 1)))
 
     def _fitting(self, turns: list[TemplateTurn], options: GenerationOptions) -> PromptRow:
-        """Leaves out the oldest words until prompt and answer fit. Raises BackendError where they never do."""
-        room = self.context - options.max_new_tokens
+        """Drop the oldest words until prompt and answer fit. Raises BackendError if they never do."""
+        limit = self.context - options.max_new_tokens
         dropped = 0
         while True:
             row = self._prepare(turns)
-            if len(row) <= room:
+            if len(row) <= limit:
                 break
             if len(turns) == 1:
                 raise BackendError(
                     f"the pictures and the question take {len(row)} tokens, and beside the answer the model reads "
-                    f"{room}; ask about fewer or smaller pictures, shorter, or for a shorter answer."
+                    f"{limit}; ask about fewer or smaller pictures, shorter, or for a shorter answer."
                 )
             turns, dropped = self._prompts.without_oldest(turns), dropped + 1
         if dropped:
@@ -231,7 +231,7 @@ class TransformersBackend(ReplyBackend):
 
     @contextmanager
     def _answering(self, what: str) -> Iterator[None]:
-        """Holds the lock, computes without gradients, and makes what the model raises one line."""
+        """Hold the lock, compute without gradients, and turn the model's errors into one line."""
         import torch
 
         with self.lock, torch.inference_mode():

@@ -36,7 +36,7 @@ class EncodedPicture:
 
     @property
     def tokens(self) -> int:
-        """How many placeholders its features stand for; 0 where there are none."""
+        """How many placeholders its features stand for; 0 if there are none."""
         pooled = _tensors([self.features["pooler_output"]]) if self.features else ()
         return sum(tensor.numel() // tensor.shape[-1] for tensor in pooled)
 
@@ -99,8 +99,8 @@ def features(method: Any, inputs: Mapping[str, Any], placeholders: int) -> tuple
 
     `inputs` are the processor's; `placeholders` is the number of the picture's tokens in them.
     """
-    wanted = [name for name in inspect.signature(method).parameters if name in inputs]
-    output = method(**{name: inputs[name] for name in wanted}, return_dict=True)
+    names = [name for name in inspect.signature(method).parameters if name in inputs]
+    output = method(**{name: inputs[name] for name in names}, return_dict=True)
     given = {name: value for name, value in output.items() if value is not None}
     unknown = sorted(set(given) - {*KEPT, *DROPPED})
     if unknown:
@@ -127,7 +127,7 @@ def joined(pictures: Sequence[EncodedPicture]) -> Any:
 
 
 def _joined(values: Sequence[Any]) -> Any:
-    """Tensors one below the other, or lists one after the other; None where the sizes differ."""
+    """Tensors one below the other, or lists one after the other; None if the sizes differ."""
     if not isinstance(values[0], Tensor):
         return [tensor for value in values for tensor in value]
     if len({tuple(value.shape[1:]) for value in values}) > 1:

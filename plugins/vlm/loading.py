@@ -1,7 +1,7 @@
 """Open any vision-language model of transformers: the model, its processor and its chat template.
 
-A processor for pictures and videos wants torchvision for the videos. Where that is missing it is opened without its
-video half, because pictures do not need it.
+A processor for pictures and videos needs torchvision for videos. Without it, the processor is opened without its video
+half, because pictures do not need it.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def check(text: str) -> Directory:
 
 
 def load(directory: Directory, options: VlmLoadOptions) -> LoadedVlm:
-    """The model in memory. Raises BackendError, one line, where something of it cannot be opened or does not fit."""
+    """The model in memory. Raises BackendError, one line, if a part cannot be opened or does not fit."""
     from transformers import AutoModelForImageTextToText
 
     path = directory.path
@@ -96,7 +96,7 @@ def load(directory: Directory, options: VlmLoadOptions) -> LoadedVlm:
 
 
 def _processor(path: Path) -> Any:
-    """Raises BackendError where it does not open or is none for pictures and text."""
+    """Raises BackendError if it does not open or does not process pictures and text."""
     from transformers import AutoConfig, AutoProcessor
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
@@ -120,7 +120,7 @@ def _processor(path: Path) -> Any:
 
 
 def _without_video(kind: Any) -> Any:
-    """The processor class with nothing where its video processor would be, or the class itself where it has none."""
+    """The processor class without its video processor, or the class itself if it has none."""
     names = kind.get_attributes() if hasattr(kind, "get_attributes") else []
     if "video_processor" not in names:
         return kind
@@ -132,7 +132,7 @@ def _without_video(kind: Any) -> Any:
     def from_args_and_dict(cls: Any, /, args: list[Any], processor_dict: dict[str, Any], **kwargs: Any) -> Any:
         return kind.from_args_and_dict.__func__(cls, [*args[:place], None, *args[place:]], processor_dict, **kwargs)
 
-    # transformers looks at the class's name for a few special cases, so it keeps its own
+    # transformers checks the class's name in a few special cases, so it is kept
     return type(
         kind.__name__,
         (kind,),
@@ -146,7 +146,7 @@ def _without_video(kind: Any) -> Any:
 
 
 def _template(path: Path, processor: Any, options: VlmLoadOptions) -> tuple[str, str]:
-    """The chat template and where it is from. Raises UsageError, BackendError."""
+    """The chat template and its source. Raises UsageError, BackendError."""
     if options.template is not None:
         file = Path(options.template).expanduser()
         try:

@@ -170,7 +170,7 @@ class PrefixReader:
         arguments = self.place(inputs)
         past = max(cuts)
         if past:
-            # generate() would take the positions of the batch before this one, where a model keeps them
+            # generate() would reuse the positions of the previous batch, if a model keeps them
             others = {name: value for name, value in arguments.items() if name != "input_ids"}
             arguments["position_ids"] = self.model._prepare_position_ids_for_generation(arguments["input_ids"], others)
         if unread := [picture for row in pictures for picture in row]:
@@ -212,9 +212,9 @@ def _unfit(model: Any) -> str:
     if not {"position_ids", "past_key_values"} <= set(parameters):
         return f"{kind} takes no positions"
     if not hasattr(model, "_prepare_position_ids_for_generation"):
-        return "the installed transformers does not tell positions"
+        return "the installed transformers does not compute positions"
     if model.generation_config.cache_implementation is not None or model.generation_config.use_cache is False:
-        return "it asks for a cache of its own"
+        return "it needs its own kind of cache"
     try:
         layers = DynamicCache(config=model.config.get_text_config(decoder=True)).layers
     except (*LOADING_ERRORS, IndexError):

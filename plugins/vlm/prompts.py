@@ -22,7 +22,7 @@ PER_TOKEN: Final = ("input_ids", "attention_mask", "token_type_ids", "mm_token_t
 
 @dataclass(frozen=True, slots=True)
 class TemplateTurn:
-    """Pictures, then words, then the answer; None where it is still to come."""
+    """Pictures, then words, then the answer; None if it is still to come."""
 
     pictures: tuple[EncodedPicture, ...]
     words: str
@@ -69,7 +69,7 @@ def render(processor: Any, template: str, turns: Sequence[TemplateTurn]) -> str:
 
 
 def try_template(processor: Any, template: str, where: str) -> None:
-    """A template that forgets pictures or cannot render a chat is found before any work. Raises BackendError."""
+    """Raise BackendError for a template that omits pictures or cannot render a chat, before any work."""
     picture = EncodedPicture(Image.new("RGB", (28, 28)))
     turns = [TemplateTurn((picture,), "What is it?", "A cat."), TemplateTurn((), "Why?")]
     try:
@@ -98,7 +98,7 @@ def prepare(processor: Any, template: str, turns: Sequence[TemplateTurn]) -> Pro
 
 
 def batched(rows: Sequence[PromptRow], pad: int, cuts: Sequence[int]) -> dict[str, Any] | None:
-    """The rows without pixels as one batch; None where their inputs cannot be put together.
+    """The rows without pixels as one batch; None if their inputs cannot be combined.
 
     Each is padded on the left, and so is what comes after its cut: up to there it was read before, and the parts that
     were not begin at one place.
@@ -138,7 +138,7 @@ def generate_replies(
     options: GenerationOptions,
     pad: int,
 ) -> list[Reply]:
-    """An answer per row. The model's own generation settings hold where `options` says nothing."""
+    """An answer per row. The model's own generation settings hold for what `options` leaves open."""
     sampler = None
     if options.temperature > 0:
         top_k = getattr(model.generation_config, "top_k", None) or 0

@@ -1,4 +1,4 @@
-"""`inquisight convert minigpt4`: checks everything, then joins three sources into one Hugging Face directory.
+"""`inquisight convert minigpt4`: check three sources, then join them into one Hugging Face directory.
 
     path = join_weights(ConversionRequest(projection=..., llm="vicuna-7b-v0", vision=("blip2-flan-t5-xxl",), to=...))
 
@@ -68,7 +68,7 @@ class ConversionRequest:
     template: str = "auto"
     own_projection: bool = False
     qformer: bool | None = None  # None: the one variant that the projection's width fits
-    qformer_heads: int | None = None  # attention heads, where the files do not say them and the sizes are not known
+    qformer_heads: int | None = None  # attention heads, if neither the files nor known sizes give them
     vit_heads: int | None = None
     untrained: bool = False  # the projection holds random numbers, for stage 1
     overwrite: bool = False
@@ -107,7 +107,7 @@ def convert(request: ConversionRequest, *, check: bool = False, out: Callable[[s
         with _progress(plan) as (say, step):
             path = write(plan, say, step)
     except KeyboardInterrupt:
-        _say("stopped; the same command goes on with the file that is missing")
+        _say("stopped; the same command continues with the first missing file")
         raise
     out(str(path))
 
@@ -187,9 +187,9 @@ def write(plan: ConversionPlan, say: Say = lambda _: None, step: Callable[[int],
     return plan.to
 
 
-def _choose_dtype(wanted: str, stored: torch.dtype) -> tuple[torch.dtype, str]:
-    if wanted != "auto":
-        return _DTYPES[wanted], f"{wanted}, as --dtype says"
+def _choose_dtype(requested: str, stored: torch.dtype) -> tuple[torch.dtype, str]:
+    if requested != "auto":
+        return _DTYPES[requested], f"{requested}, as --dtype says"
     name = str(stored).removeprefix("torch.")
     if stored in _DTYPES.values():
         return stored, f"{name}, as the language model is stored: nothing is lost (Q-Former and projection: float32)"
@@ -272,7 +272,7 @@ def _write_small_files(plan: ConversionPlan, directory: Path) -> None:
 
 
 def _source_list(plan: ConversionPlan, place: Workplace, say: Say) -> list[dict[str, Any]]:
-    """Every file that something was read from, with its sha256."""
+    """Every source file, with its sha256."""
     joined = plan.joined
     listed: list[tuple[str, Path]] = [("projection", joined.projection.file)]
     listed += [("language model", file) for file in joined.llm.weights.files]

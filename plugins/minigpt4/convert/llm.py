@@ -1,4 +1,4 @@
-"""The language model: is it the one that the projection was trained for, and are its weights whole."""
+"""Open the language model and check that the projection was trained for it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class LanguageModel:
 
     @property
     def rows(self) -> int:
-        """Rows of the embedding table, which is what the vocabulary really is."""
+        """Rows of the embedding table, which may be more than the tokenizer's tokens."""
         return self.weights.stored[_EMBEDDING].shape[0]
 
     @property
@@ -48,7 +48,7 @@ class LanguageModel:
 
     @property
     def family(self) -> str:
-        """Which Llama this is, in words, as far as its configuration tells."""
+        """Which Llama this is, in words, by its configuration."""
         theta = (getattr(self.config, "rope_parameters", None) or {}).get("rope_theta", 10000.0)
         if self.config.vocab_size >= 100_000 or theta >= 500_000:
             return f"a Llama-3 (vocabulary {self.config.vocab_size}, rope_theta {theta:g})"
@@ -62,7 +62,7 @@ class LanguageModel:
         return f"a LLaMA or Vicuna v1.1 to v1.3, {size} (vocabulary {self.config.vocab_size})"
 
     def surplus(self, used: set[str]) -> list[str]:
-        """Weights that the configuration has no place for."""
+        """Weights that the configuration does not use."""
         tied = {"lm_head.weight"} if self.config.tie_word_embeddings else set()
         return [name for name in self.weights.stored if name not in used | tied and not _COMPUTED.search(name)]
 
@@ -131,15 +131,15 @@ def _refuse_delta(model: LanguageModel, where: str) -> None:
 
 
 def check_partner(model: LanguageModel, projection: Projection, *, own: bool) -> list[str]:
-    """Does the projection lead into this language model? Gives back notes. Raises BackendError."""
+    """Check that the projection fits this language model, and return notes. Raises BackendError."""
     where = f"--llm {printable(model.title)}"
     release = projection.release
     if projection.outputs != model.hidden:
         ours, theirs = (f"{n}{f' ({_SIZES[n]})' if n in _SIZES else ''}" for n in (projection.outputs, model.hidden))
-        wanted = release.llm if release else f"the language model of width {projection.outputs} it was trained with"
+        expected = release.llm if release else f"the language model of width {projection.outputs} it was trained with"
         raise BackendError(
             f"the projection leads into a language model of width {ours}, but {where} has width {theirs}: give "
-            f"{wanted}, "
+            f"{expected}, "
             f"or the projection for {theirs}."
         )
     if release is None or own:

@@ -1,4 +1,4 @@
-"""One tensor of the directory to come: its name there, its shape and type, and how to get it."""
+"""One tensor to write: its name, shape and type, and how to get it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from core.errors import BackendError
 
 @dataclass(frozen=True, slots=True)
 class TensorPiece:
-    """`make` gives the tensor in the type it was stored in; `file` is where it reads, for reading file by file."""
+    """`make` returns the tensor in its stored type; `file` is its source, for reading file by file."""
 
     target: str
     shape: tuple[int, ...]
@@ -28,7 +28,7 @@ class TensorPiece:
         return int(math.prod(self.shape) * self.dtype.itemsize)
 
     def tensor(self) -> torch.Tensor:
-        """The tensor as it will be written. Raises BackendError where its numbers cannot be right."""
+        """The tensor as it will be written. Raises BackendError if its numbers cannot be right."""
         stored = self.make()
         made = stored.to(self.dtype).contiguous()
         if tuple(made.shape) != self.shape:

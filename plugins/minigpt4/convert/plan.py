@@ -158,21 +158,21 @@ def _rows(tensor: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
 
 def _check_vision(joined: JoinedWeights, shapes: Shapes) -> None:
     vision, where = joined.vision, f"--vision {printable(joined.vision.title)}"
-    wanted = {
+    expected = {
         name: shape
         for name, shape in shapes.items()
         if name.startswith(("vision_model.", "qformer.", "query_tokens"))
         and (joined.qformer or not name.startswith(_LAYERNORM))
     }
-    sources = {target: vision.sources(target) for target in wanted}
+    sources = {target: vision.sources(target) for target in expected}
     layers = f"a ViT of {vision.vision['num_hidden_layers']} layers"
     if vision.qformer:
         layers += f" and a Q-Former of {vision.qformer['num_hidden_layers']}"
-    found = {target: vision.shape(target) for target in wanted}
-    _compare(where, wanted, found, lambda target: " and ".join(sources[target]), layers)
+    found = {target: vision.shape(target) for target in expected}
+    _compare(where, expected, found, lambda target: " and ".join(sources[target]), layers)
     vision.weights.refuse_quantised((name for names in sources.values() for name in names), where)
     # the Q-Former of a variant that has none is no surplus
-    surplus = [name for name in vision.surplus(wanted) if joined.qformer or not name.lower().startswith("qformer")]
+    surplus = [name for name in vision.surplus(expected) if joined.qformer or not name.lower().startswith("qformer")]
     if surplus:
         raise BackendError(
             f"{where} holds {len(surplus)} tensors that nothing uses, first {printable(surplus[0], 80)}: expected "
@@ -183,15 +183,15 @@ def _check_vision(joined: JoinedWeights, shapes: Shapes) -> None:
 def _check_llm(joined: JoinedWeights, shapes: Shapes) -> None:
     llm, where = joined.llm, f"--llm {printable(joined.llm.title)}"
     stored = llm.weights.stored
-    wanted = {name.removeprefix(_LLM): shape for name, shape in shapes.items() if name.startswith(_LLM)}
+    expected = {name.removeprefix(_LLM): shape for name, shape in shapes.items() if name.startswith(_LLM)}
     for name in ("model.embed_tokens.weight", "lm_head.weight"):
-        if name in wanted:  # its rows grow
-            wanted[name] = (llm.rows, *wanted[name][1:])
-    found = {name: stored[name].shape if name in stored else None for name in wanted}
+        if name in expected:  # its rows grow
+            expected[name] = (llm.rows, *expected[name][1:])
+    found = {name: stored[name].shape if name in stored else None for name in expected}
     layers = f"{llm.config.num_hidden_layers} layers, as its config.json says"
-    _compare(where, wanted, found, str, layers)
-    llm.weights.refuse_quantised(wanted, where)
-    if surplus := llm.surplus(set(wanted)):
+    _compare(where, expected, found, str, layers)
+    llm.weights.refuse_quantised(expected, where)
+    if surplus := llm.surplus(set(expected)):
         raise BackendError(
             f"{where} holds {len(surplus)} tensors that its config.json has no place for, first "
             f"{printable(surplus[0], 80)}: it is another kind of model, or an adapter was saved with it; take the "
@@ -201,19 +201,19 @@ def _check_llm(joined: JoinedWeights, shapes: Shapes) -> None:
 
 def _compare(
     where: str,
-    wanted: Shapes,
+    expected: Shapes,
     found: dict[str, tuple[int, ...] | None],
     name_of: Callable[[str], str],
     layers: str,
 ) -> None:
     """Raise BackendError for the first missing tensor, or one of another shape; `name_of` names it as stored."""
-    missing = [target for target in wanted if found[target] is None]
+    missing = [target for target in expected if found[target] is None]
     if missing:
         raise BackendError(
-            f"{where} lacks {len(missing)} of {len(wanted)} tensors, first {name_of(missing[0])}: expected {layers}; "
+            f"{where} lacks {len(missing)} of {len(expected)} tensors, first {name_of(missing[0])}: expected {layers}; "
             "files are missing, or one is cut off or another model's."
         )
-    for target, shape in wanted.items():
+    for target, shape in expected.items():
         if found[target] != shape:
             raise BackendError(
                 f"{where}: expected {name_of(target)} {list(shape)}, found {list(found[target] or ())}: its "

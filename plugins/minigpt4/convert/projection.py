@@ -1,8 +1,8 @@
-"""The trained part of MiniGPT-4: one linear layer, and which language model and eye it was trained between.
+"""Read the trained part of MiniGPT-4: one linear layer between a vision model and a language model.
 
 Source of the names and sizes: `minigpt4/models/minigpt4.py` and `minigpt4/runners/runner_base.py` of
 Vision-CAIR/MiniGPT-4: a `torch.save` dictionary whose `model` holds `llama_proj.*` beside whatever was not frozen; its
-optimizer, scaler and configuration are not looked at.
+optimizer, scaler and configuration are ignored.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import torch
 from core.errors import BackendError, printable
 from plugins.hf.tensors import Tensors, existing_file
 
-_NAMES = ("llama_proj", "language_projection")  # the original's, and transformers' where it was trained with ours
+_NAMES = ("llama_proj", "language_projection")  # the original's, and transformers' if it was trained here
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A checkpoint that was published, and what it has to be joined with."""
+    """A published checkpoint and its partners."""
 
     title: str
     llm: str
     vocabulary: int
-    positions: int | None  # max_position_embeddings, where that tells the right model from others
+    positions: int | None  # max_position_embeddings, if that distinguishes the right model
     qformer: bool
     template: str
 
@@ -44,7 +44,7 @@ class Projection:
     file: Path
     weight: torch.Tensor = field(repr=False)
     bias: torch.Tensor = field(repr=False)
-    layernorm: tuple[torch.Tensor, torch.Tensor] | None = field(repr=False)  # `ln_vision`, where it was trained too
+    layernorm: tuple[torch.Tensor, torch.Tensor] | None = field(repr=False)  # `ln_vision`, if it was trained too
 
     @property
     def outputs(self) -> int:
@@ -56,7 +56,7 @@ class Projection:
 
     @property
     def release(self) -> Release | None:
-        """The published checkpoint of this shape; None where somebody trained another one."""
+        """The published checkpoint of this shape; None for another training."""
         return RELEASES.get((self.outputs, self.inputs))
 
 

@@ -1,4 +1,4 @@
-"""The language model's tokenizer with one more token, the picture's placeholder, and everything else as it was."""
+"""The language model's tokenizer with one more token, the picture's placeholder, and otherwise unchanged."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class SpecialTokens:
     notes: list[str] = field(default_factory=list)
 
     def save(self, directory: Path, template: str) -> None:
-        """Write its files, open them again and see that nothing is read differently. Raises BackendError."""
+        """Write the files, and check that the opened tokenizer reads text the same. Raises BackendError."""
         from transformers import AutoTokenizer
 
         self.tokenizer.chat_template = template
@@ -152,7 +152,7 @@ def _merge_by_score(tokenizer: Any, file: Path) -> None:
 
 
 def _healed(directory: Path) -> tuple[dict[str, Any], list[str]]:
-    """LLaMA's own special tokens where an early conversion left them empty, which transformers cannot open."""
+    """LLaMA's own special tokens, if an early conversion left them empty, which transformers cannot open."""
     file, other = directory / "tokenizer_config.json", directory / "special_tokens_map.json"
     named = {**(read_json(file) if file.is_file() else {}), **(read_json(other) if other.is_file() else {})}
     healed = {}
@@ -190,7 +190,7 @@ def _joint(tokenizer: Any, image: int) -> str | None:
 
 
 def _stops(tokenizer: Any, template: str) -> list[int]:
-    """EOS, and for Vicuna v0 the single token that `###` is where the vocabulary has one (835 in LLaMA's)."""
+    """EOS, and for Vicuna v0 the single token of `###` if the vocabulary has one (835 in LLaMA's)."""
     stops = [int(tokenizer.eos_token_id)]
     if template == "vicuna":
         marks = tokenizer("###", add_special_tokens=False).input_ids

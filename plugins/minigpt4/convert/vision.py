@@ -2,7 +2,7 @@
 
 * Hugging Face (`Salesforce/blip2-*`): our target's own names.
 * LAVIS: `visual_encoder.*`, `ln_vision.*`, `Qformer.bert.*`, `query_tokens`. Its stage-2 checkpoints leave the frozen
-  ViT out; that lies in `eva_vit_g.pth`, whose names have no prefix and which has one block more than BLIP-2 uses.
+  ViT out; it is in `eva_vit_g.pth`, whose names have no prefix and which has one block more than BLIP-2 uses.
 
 Sources: `lavis/models/eva_vit.py` (39 blocks, `q_bias` and `v_bias` beside a `qkv` without one for the
 keys), `lavis/models/blip2_models/blip2.py`.
@@ -26,7 +26,7 @@ from plugins.hf.tensors import Tensors
 
 IMAGE_SIZE = 224
 _EVA_BLOCKS = 40  # of eva_vit_g.pth; BLIP-2 leaves out the last one
-# Parts for text, which no picture passes through, and the heads of stage 1.
+# Parts for text, which pictures do not use, and the heads of stage 1.
 _TEXT_PARTS = re.compile(
     r"\.(intermediate|output)\.(dense|LayerNorm)\.|\.embeddings\.(word_embeddings|position_embeddings|position_ids)|\.cls\."
 )
@@ -56,7 +56,7 @@ class VisionPart:
 
 
 # Sources: `lavis/models/eva_vit.py` (`create_eva_vit_g`), and `init_Qformer` in `lavis/models/blip2_models/blip2.py`,
-# which begins with `bert-base-uncased`. Shapes tell neither of them: the same tensors serve any number of heads.
+# which begins with `bert-base-uncased`. Shapes do not show them: the same tensors serve any number of heads.
 VIT = VisionPart(
     "ViT",
     "vision_config",
@@ -92,14 +92,14 @@ class VisionHalf:
     vision: dict[str, Any]  # fields of Blip2VisionConfig
     qformer: dict[str, Any] | None  # fields of Blip2QFormerConfig
     num_query_tokens: int
-    partner: str | None  # the language model its Q-Former was trained for; None where nothing tells
+    partner: str | None  # the language model its Q-Former was trained for, if known
     from_flan_t5_xxl: bool | None
     vit_prefix: str = "visual_encoder."
     notes: list[str] = field(default_factory=list)
     directory: Path | None = None
 
     def sources(self, target: str) -> tuple[str, ...]:
-        """The names in the files that make up our `target`: one, or the query and value halves of a bias."""
+        """The stored names of `target`: one, or the query and value halves of a bias."""
         if self.layout == "huggingface":
             return (target,)
         if target.startswith("vision_model.post_layernorm."):
@@ -119,7 +119,7 @@ class VisionHalf:
         return (target,)
 
     def shape(self, target: str) -> tuple[int, ...] | None:
-        """The shape `target` will have; None where something it needs is missing."""
+        """The shape `target` will have; None if a source is missing."""
         names = self.sources(target)
         if any(name not in self.weights.stored for name in names):
             return None
@@ -322,7 +322,7 @@ def _lavis_qformer(weights: Tensors, width: int) -> tuple[dict[str, Any] | None,
 
 
 def _read_heads(file: Path, vision: dict[str, Any], qformer: dict[str, Any] | None) -> None:
-    """From `file`, a configuration in BLIP-2's layout, where it is for parts of these widths."""
+    """From `file`, a configuration in BLIP-2's layout, if it is for parts of these widths."""
     config = read_json(file) if file.is_file() else {}
     for part, sizes in ((VIT, vision), (QFORMER, qformer)):
         read = _sizes(config, part, ("hidden_size", _HEADS), printable(file))

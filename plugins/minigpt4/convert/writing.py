@@ -1,7 +1,7 @@
-"""Writes a model shard by shard, one tensor in memory at a time, so that it can be stopped and taken up again.
+"""Write a model shard by shard, one tensor in memory at a time, so that it can be stopped and resumed.
 
-A directory grows beside its final place as `NAME.partial`: a shard has its name only when it is whole, `progress.json`
-says which ones are, and the finished directory is moved into place in one step.
+A directory grows beside its final place as `NAME.partial`: a shard gets its name when it is complete, `progress.json`
+lists the complete ones, and the finished directory is moved into place in one step.
 
 The safetensors format (github.com/huggingface/safetensors, "Format") is written here by hand because the library's
 writer wants all tensors of a file in memory, twice: 8 bytes with the header's length, the header in JSON, the tensors.
@@ -38,7 +38,7 @@ _NAMES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A file to be written and what goes into it, in this order."""
+    """A file to write, and its tensors in order."""
 
     name: str
     pieces: tuple[TensorPiece, ...]
@@ -49,7 +49,7 @@ class Shard:
 
 
 def into_shards(pieces: Sequence[TensorPiece], limit: int = MAX_SHARD) -> list[Shard]:
-    """The pieces in their order, in files of at most `limit` bytes (a larger tensor has a file of its own)."""
+    """The pieces in their order, in files of at most `limit` bytes (a larger tensor has its own file)."""
     groups: list[list[TensorPiece]] = [[]]
     size = 0
     for piece in pieces:
@@ -75,7 +75,7 @@ def index_of(shards: Sequence[Shard]) -> dict[str, Any]:
 
 
 def write_shard(path: Path, pieces: Sequence[TensorPiece], step: Callable[[int], None]) -> str:
-    """Write one safetensors file and give back its sha256. `step` is told the bytes of each tensor written."""
+    """Write one safetensors file and return its sha256. `step` receives the bytes of each tensor written."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     offset = 0
     for piece in pieces:
@@ -105,7 +105,7 @@ def _bytes(tensor: torch.Tensor) -> memoryview:
 
 @dataclass
 class Workplace:
-    """`NAME.partial`, and what of it is finished."""
+    """`NAME.partial`, and its finished files."""
 
     partial: Path
     fingerprint: str
@@ -113,7 +113,7 @@ class Workplace:
     sources: dict[str, str] = field(default_factory=dict)
 
     def remember(self) -> None:
-        """Write down what is finished."""
+        """Save what is finished."""
         write_json(
             self.partial / _PROGRESS,
             {"fingerprint": self.fingerprint, "shards": self.shards, "sources": self.sources},
@@ -169,7 +169,7 @@ def _is_conversion(directory: Path) -> bool:
 
 
 def check_space(to: Path, shards: Sequence[Shard], done: int = 0) -> int:
-    """The bytes that will be written. Raises BackendError where the disk is too small for them."""
+    """The bytes that will be written. Raises BackendError if the disk is too small."""
     needed = sum(shard.bytes for shard in shards) + _RESERVE - done
     place = next(folder for folder in (to, *to.parents) if folder.is_dir())
     free = shutil.disk_usage(place).free
@@ -183,7 +183,7 @@ def check_space(to: Path, shards: Sequence[Shard], done: int = 0) -> int:
 
 
 def finished_bytes(to: Path, fingerprint: str) -> int:
-    """What an interrupted run of the same conversion has written already."""
+    """Bytes that an interrupted run of the same conversion has written."""
     partial = _partial(to)
     if _progress(partial).get("fingerprint") != fingerprint:
         return 0
@@ -192,9 +192,9 @@ def finished_bytes(to: Path, fingerprint: str) -> int:
 
 @contextmanager
 def workplace(to: Path, fingerprint: str) -> Iterator[Workplace]:
-    """The place to write in, for one process at a time: taken up where the same conversion stopped, else emptied.
+    """The place to write in, for one process at a time: resumed if the same conversion stopped there, else emptied.
 
-    Raises UsageError where another process writes there, or a stranger's directory has its name.
+    Raises UsageError if another process writes there, or another directory has its name.
     """
     partial = _partial(to)
     try:
@@ -240,6 +240,6 @@ def _progress(partial: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
-    """All of it or nothing, so that a file that is there is whole."""
+    """Write a JSON file atomically."""
     with replacing(path, BackendError, part=f"{path.name}.part") as file:
         file.write((json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())

@@ -1,19 +1,19 @@
-"""MiniGPT-4's two conversation formats as pure functions: turns and pictures in, text segments and pictures out.
+"""MiniGPT-4's two conversation formats as pure functions: turns to text segments and pictures.
 
 Facts read from the original's code (Vision-CAIR/MiniGPT-4: `minigpt4/conversation/conversation.py` in its last state
 and in the first release of April 2023, `minigpt4/models/minigpt_base.py`, `eval_configs/*.yaml`):
 
 * Vicuna v0: `SYSTEM###Human: <Img>IMAGE</Img> TEXT###Assistant: ANSWER###Human: TEXT###Assistant: `. The open turn
   ends with a space; in April 2023 it did not. Training put one more space before `###Assistant:` (`Format.training`).
-* Llama-2: `SYSTEM<s>[INST] <Img>IMAGE</Img> TEXT [/INST] ANSWER<s>[INST] TEXT [/INST] `: every turn begins with a BOS
-  of its own and no `</s>` follows an earlier answer (training did put one there, `Format.end`).
+* Llama-2: `SYSTEM<s>[INST] <Img>IMAGE</Img> TEXT [/INST] ANSWER<s>[INST] TEXT [/INST] `: every turn begins with its
+  own BOS, and no `</s>` follows an earlier answer (training did put one there, `Format.end`).
 * The whole prompt is cut at the pictures; each piece is tokenised by itself, only the first one gets a BOS in front.
   Text and picture are joined by one space. Earlier answers are tokenised again, as text.
 
 `benchmarks.parity_minigpt4` runs the original's own code beside ours: prompts, token ids, logits and answers are equal.
 
 On purpose otherwise: the original cuts an answer at the last `Assistant:` it contains, with Llama-2 also at `###` (a
-heading), and wrote each of several pictures as a Human message of its own; here an answer stays whole and pictures
+heading), and wrote each of several pictures as a separate Human message; here an answer stays whole and pictures
 stand inside the turn's text. Its `min_length` of 1 and its repetition penalty counted a BOS that `generate` put in
 front of the answer, so that an answer could be empty; here they count the answer alone.
 """
@@ -52,7 +52,7 @@ Part = str | ImageTokens
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What a person said (text and pictures in any order) and the answer; None where it is still to come."""
+    """What a person said (text and pictures in any order) and the answer; None if it is still to come."""
 
     question: tuple[Part, ...]
     answer: str | None = None
@@ -69,13 +69,13 @@ class PromptTurns:
     exchanges: tuple[Exchange, ...] = ()
 
     def ask(self, *parts: Part) -> PromptTurns:
-        """A conversation with one more question. Raises ValueError while another one waits for its answer."""
+        """A conversation with one more question. Raises ValueError if the last one has no answer yet."""
         if self.exchanges and self.exchanges[-1].answer is None:
             raise ValueError("the last question has no answer yet: call answered() first")
         return PromptTurns((*self.exchanges, Exchange(parts)))
 
     def answered(self, answer: str) -> PromptTurns:
-        """The same conversation with the last question answered. Raises ValueError where none waits."""
+        """The same conversation with the last question answered. Raises ValueError if none is open."""
         if not self.exchanges or self.exchanges[-1].answer is not None:
             raise ValueError("no question waits for an answer: call ask() first")
         return PromptTurns((*self.exchanges[:-1], replace(self.exchanges[-1], answer=answer)))
@@ -85,7 +85,7 @@ class PromptTurns:
         return tuple(picture for exchange in self.exchanges for picture in exchange.pictures)
 
     def without_oldest(self, count: int) -> PromptTurns:
-        """Without the words of the `count` oldest exchanges. Their pictures move to the oldest one that is kept."""
+        """Without the words of the `count` oldest exchanges. Their pictures move to the oldest remaining one."""
         if count <= 0 or not self.exchanges:
             return self
         count = min(count, len(self.exchanges) - 1)
@@ -106,7 +106,7 @@ class PromptTurns:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How a conversation is written for one language model."""
+    """The text format of a conversation for one language model."""
 
     name: str
     human: str  # before a person's words; the system sentence and earlier answers end with `separator`

@@ -1,6 +1,6 @@
-"""How a converted directory is opened: its options, and what fits into the memory, by the plan of its sizes.
+"""Options of a converted directory, and the choice of device and number type by what fits into memory.
 
-A choice that cannot fit is refused here, with those that would: later the system would end the process.
+A choice that cannot fit is refused with those that would: later the system would end the process.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ EXACT: Final = ("vision_model", "qformer", "language_projection", "query_tokens"
 
 @dataclass(frozen=True, slots=True)
 class LoadOptions(BaseLoadOptions):
-    """How a directory is opened. On the command line: `minigpt4:DIRECTORY?dtype=float16&quantize=8bit`."""
+    """Options of a directory: `minigpt4:DIRECTORY?dtype=float16&quantize=8bit`."""
 
     plugin: ClassVar[str] = "minigpt4"
     needs: ClassVar[str] = f"minigpt4 needs a directory: minigpt4:DIRECTORY; make one with `{HOW}`."
@@ -46,7 +46,7 @@ class LoadOptions(BaseLoadOptions):
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Where and in which type of numbers, why, and what it takes."""
+    """Device and number type, the reason, and the memory they need."""
 
     device: str
     dtype: str
@@ -57,7 +57,7 @@ class Chosen:
 def choose(
     options: LoadOptions, config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], where: str
 ) -> Chosen:
-    """Everything that is decided before weights are read. Raises BackendError, UsageError."""
+    """Decide device and number type before weights are read. Raises BackendError, UsageError."""
     device, why_device = choose_device(options)
     check_quantization(options, device)
     free = _free(device, options.device_map)
@@ -84,7 +84,7 @@ def choose(
 
 
 def _least(memory: Memory) -> int:
-    """Without this nothing can be answered; keys and values come on top, token by token."""
+    """The minimum for an answer; keys and values come on top, token by token."""
     return memory.total_weights + memory.working
 
 

@@ -49,16 +49,16 @@ class MiniGPT4WithoutQFormer(Blip2ForConditionalGeneration):  # type: ignore[mis
         self, pixel_values: torch.Tensor, interpolate_pos_encoding: bool = False, **_: Any
     ) -> BaseModelOutputWithVisionQformerOutputs:
         """`pooler_output` is (pictures, tokens, width of the language model); pixel_values (pictures, 3, 224, 224)."""
-        seen = self.vision_model(
+        outputs = self.vision_model(
             pixel_values=pixel_values, interpolate_pos_encoding=interpolate_pos_encoding, return_dict=True
         )
-        patches = seen.last_hidden_state[:, 1:]  # (B, patches, D) without the class token
+        patches = outputs.last_hidden_state[:, 1:]  # (B, patches, D) without the class token
         pictures, count, width = patches.shape
         joined = patches.reshape(pictures, count // PATCHES, width * PATCHES)
         return BaseModelOutputWithVisionQformerOutputs(
-            last_hidden_state=seen.last_hidden_state,
+            last_hidden_state=outputs.last_hidden_state,
             pooler_output=self.language_projection(joined),
-            vision_outputs=seen,
+            vision_outputs=outputs,
             qformer_outputs=None,
         )
 
@@ -70,7 +70,7 @@ class MiniGPT4WithoutQFormer(Blip2ForConditionalGeneration):  # type: ignore[mis
         attention_mask: torch.Tensor | None = None,
         **options: Any,
     ) -> torch.Tensor:
-        """As the parent's, without the Q-Former it would ask."""
+        """As the parent's, without the Q-Former."""
         features = self.get_image_features(pixel_values).pooler_output
         embeddings = self.get_input_embeddings()(input_ids)
         places = self.get_placeholder_mask(input_ids, inputs_embeds=embeddings)
@@ -84,13 +84,13 @@ class MiniGPT4WithoutQFormer(Blip2ForConditionalGeneration):  # type: ignore[mis
 
 
 def as_the_original(model: Any) -> Any:
-    """`model` with what no configuration of transformers can say. Without it, numbers differ in their fourth place."""
+    """Set what no configuration of transformers expresses; without it, numbers differ in their fourth place."""
     model.vision_model.post_layernorm.eps = LAYERNORM_EPS
     return model
 
 
 def model_class(directory: Path) -> type[Any]:
-    """The class that opens a converted directory. Raises BackendError where there is no config.json."""
+    """The class that opens a converted directory. Raises BackendError if there is no config.json."""
     named = read_json(directory / "config.json").get("architectures") or []
     chosen: type[Any] = Blip2ForConditionalGeneration
     return MiniGPT4WithoutQFormer if MiniGPT4WithoutQFormer.__name__ in named else chosen

@@ -75,12 +75,12 @@ def open_run(run: Path) -> Trained:
 def _no_run(run: Path) -> str:
     """The error for a folder without a finished training: what it is, and what to do."""
     where, found = printable(run), inspect(run)
-    wanted = "name the folder of a run that `inquisight train` wrote"
+    way_out = "name the folder of a run that `inquisight train` wrote"
     if found.files:
-        return f"{where} is a model and no training run; use minigpt4:{where}, or {wanted}."
+        return f"{where} is a model and no training run; use minigpt4:{where}, or {way_out}."
     if (run / RECIPE).is_file():
         return f"{where} holds no finished training ({FINISHED} is missing); see `inquisight train status {where}`."
-    return f"{where} {found.words}: it holds no finished training ({FINISHED} is missing); {wanted}."
+    return f"{where} {found.words}: it holds no finished training ({FINISHED} is missing); {way_out}."
 
 
 def check_base(trained: Trained, base: Path | None = None) -> Checked:
@@ -113,7 +113,7 @@ def projection_module(inputs: int, outputs: int, layers: int = 1) -> nn.Module:
 
 
 def projection_of(tensors: Mapping[str, torch.Tensor]) -> nn.Module:
-    """The projection among `tensors`, whatever its depth. Raises BackendError where there is none."""
+    """The projection among `tensors`, whatever its depth. Raises BackendError if there is none."""
     own = {name.removeprefix(f"{PROJECTION}."): value for name, value in tensors.items() if name.startswith(PROJECTION)}
     weights = [own[name] for name in sorted(own, key=_depth) if name.endswith("weight")]
     if not weights:
@@ -161,7 +161,7 @@ def is_lora(name: str) -> bool:
 
 
 def lora_pairs(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """LoRA's two matrices (rank, inputs) and (outputs, rank) by the layer they stand beside."""
+    """LoRA's two matrices (rank, inputs) and (outputs, rank) by the layer they adapt."""
     halves: dict[str, dict[str, torch.Tensor]] = {}
     for name, value in tensors.items():
         if found := _LORA.fullmatch(name):
