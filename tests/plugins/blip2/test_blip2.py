@@ -372,7 +372,7 @@ def tensors(**shapes: object) -> Callable[[Path], object]:
         (lambda d: (d / "model.safetensors.index.json").write_text("{}"), "names no file"),
         (lambda d: (d / "tokenizer.json").unlink(), "has no tokenizer"),
         (lambda d: (d / "tokenizer.json").write_text("{}"), "the tokenizer in"),
-        (change("preprocessor_config.json", size={"height": 56, "width": 56}), "its eye reads 28 x 28"),
+        (change("preprocessor_config.json", size={"height": 56, "width": 56}), "its vision tower reads 28 x 28"),
         (tensors(language_projection__weight=None), "no language_projection.weight"),
         (tensors(language_projection__weight=32), "leads to size 32, but its language model has size 64"),
         (tensors(embed_tokens__weight=100), "100 tokens, but config.json says"),
