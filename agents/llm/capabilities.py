@@ -36,15 +36,15 @@ def vision_abilities(capabilities: Mapping[str, Any]) -> tuple[str, ...]:
     if "follows_instructions" in capabilities:
         words.append("holds a conversation" if capabilities["follows_instructions"] else "answers short questions")
     if capabilities.get("streams"):
-        words.append("answers word by word")
+        words.append("streams answers")
     most = capabilities.get("max_images")
     if isinstance(most, int):
-        words.append("one picture at a time" if most == 1 else f"up to {most} pictures at once")
+        words.append("one image" if most == 1 else f"up to {most} images")
     if capabilities.get("interleaves"):
-        words.append("new pictures at any time")
+        words.append("more images at any time")
     languages = capabilities.get("languages")
     if isinstance(languages, list | tuple) and languages:
-        words.append(f"speaks {', '.join(map(str, languages))}")
+        words.append(f"languages: {', '.join(map(str, languages))}")
     return tuple(words)
 
 

@@ -34,13 +34,8 @@ export default function (component) {
     let item = list.children[place];
     if (!item) {
       item = document.createElement("li");
-      const button = document.createElement("button");
-      button.type = "button";
-      button.append(document.createElement("span"), document.createElement("span"), document.createElement("span"));
-      button.children[0].className = "picture";
-      button.children[1].className = "when";
-      button.children[2].className = "asked";
-      item.append(button);
+      item.innerHTML = '<button type="button"><span class="picture"></span><span class="when"></span>' +
+        '<span class="asked"></span></button>';
       list.append(item);
     }
     const button = item.firstElementChild;
@@ -69,14 +64,12 @@ export default function (component) {
   const chosen = data.frames.find((frame) => frame.number === data.chosen);
   const jump = chosen && list.jumps !== data.jumps && data.jumps > 0;
   list.jumps = data.jumps;
+  const events = { timeupdate: follow, seeked: follow, error: check, loadedmetadata: check };
   let found = null;
   const attach = () => {
     found = player();
     if (!found) { return false; }
-    found.addEventListener("timeupdate", follow);
-    found.addEventListener("seeked", follow);
-    found.addEventListener("error", check);
-    found.addEventListener("loadedmetadata", check);
+    Object.entries(events).forEach(([name, act]) => found.addEventListener(name, act));
     if (jump) { seek(found, chosen.seconds); }
     follow();
     check();
@@ -89,11 +82,6 @@ export default function (component) {
   }
   return () => {
     clearInterval(timer);
-    if (found) {
-      found.removeEventListener("timeupdate", follow);
-      found.removeEventListener("seeked", follow);
-      found.removeEventListener("error", check);
-      found.removeEventListener("loadedmetadata", check);
-    }
+    if (found) { Object.entries(events).forEach(([name, act]) => found.removeEventListener(name, act)); }
   };
 }

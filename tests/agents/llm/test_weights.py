@@ -91,9 +91,9 @@ def test_this_machine_has_something() -> None:
 def test_abilities_are_words() -> None:
     assert vision_abilities({"follows_instructions": True, "streams": True, "max_images": 4, "languages": ("en",)}) == (
         "holds a conversation",
-        "answers word by word",
-        "up to 4 pictures at once",
-        "speaks en",
+        "streams answers",
+        "up to 4 images",
+        "languages: en",
     )
     assert vision_abilities({}) == ()
 

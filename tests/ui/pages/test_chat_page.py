@@ -106,7 +106,7 @@ def test_without_a_picture_it_says_what_to_do() -> None:
 def test_abilities_stand_beside_the_choice() -> None:
     app = open_page("chat")
     words = " ".join(one.value for one in app.caption)
-    assert "holds a conversation" in words and "up to 4 pictures at once" in words
+    assert "holds a conversation" in words and "up to 4 images" in words
 
 
 def test_a_question_and_the_next_one(png: Png, talker: Talker) -> None:

@@ -57,7 +57,7 @@ def test_from_upload_to_three_captions(png: Png) -> None:
 def test_abilities_stand_beside_the_choice() -> None:
     app = open_page("interview")
     said = " ".join(one.value for one in app.caption)
-    assert "answers short questions" in said and "one picture at a time" in said and "Answers at once." in said
+    assert "answers short questions" in said and "one image" in said and "Answers at once." in said
 
 
 @pytest.mark.slow
