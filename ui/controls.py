@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -12,7 +14,8 @@ from ui.state.jobs import Job, job_status
 from ui.text import attempt, capital, escape, plain, show_attempt_error, show_errors
 
 POLL: Final = 1.0  # seconds between two refreshes
-_CLICKED: Final = "inquisight.clicked"
+CLICK_SECONDS: Final = 30.0
+_CLICKS: Final = "inquisight.clicks"
 
 
 def header(title: str, intro: str) -> None:
@@ -40,13 +43,16 @@ def act_button(label: str, key: str, act: Callable[..., object], *args: object, 
 def button(label: str, key: str, *, icon: str = "", **more: Any) -> bool:
     """A button that returns True once after a click, when the page has read all widgets above it.
 
-    With `st.button` alone the click is lost if another event reruns the page before this line.
+    With `st.button` alone the click is lost if another event reruns the page before this line. A click that no run
+    has reached within CLICK_SECONDS is dropped.
     """
-    clicked: set[str] = st.session_state.setdefault(_CLICKED, set())
-    st.button(label, key=key, icon=icon_of(icon), on_click=clicked.add, args=(key,), **more)
-    found = key in clicked
-    clicked.discard(key)
-    return found
+    clicks: dict[str, float] = st.session_state.setdefault(_CLICKS, {})
+    st.button(label, key=key, icon=icon_of(icon), on_click=_click, args=(key,), **more)
+    return time.monotonic() - clicks.pop(key, -math.inf) < CLICK_SECONDS
+
+
+def _click(key: str) -> None:
+    st.session_state[_CLICKS][key] = time.monotonic()
 
 
 def start_button(label: str, key: str, *, ready: bool, reason: str = "", **more: Any) -> bool:
