@@ -1,4 +1,4 @@
-"""The embedded default eye: registered by name, loaded only when it is used."""
+"""The built-in default vision model: registered by name, loaded only when it is used."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from core.registry import Register
 
 @hookimpl
 def register_vision_backends(register: Register) -> None:
-    """Offer `pocket` (the model in this package) and `pocket:DIRECTORY?projection=RUN` (of your own training)."""
+    """Register `pocket`, the model in this package; `pocket:DIRECTORY?projection=RUN` is one you trained."""
     register(
         "pocket",
         "plugins.pocket.backend:PocketBackend",

@@ -1,8 +1,8 @@
-"""`pocket` as a vision backend: pictures in, encoded once, questions answered in batches.
+"""The vision backend `pocket`: pictures are encoded once, questions are answered in batches.
 
-pocket                                          the model that ships
-pocket:DIRECTORY                                one of your own training
-pocket:DIRECTORY?projection=RUN&hints=colours   with what `inquisight train` left in RUN; names pass the projection only
+pocket                                          the built-in model
+pocket:DIRECTORY                                a model that you trained
+pocket:DIRECTORY?projection=RUN&hints=colours   with the projection that `inquisight train` wrote to RUN
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MODEL = Path(__file__).with_name("model")
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 BATCH = 32  # pictures or questions at a time: memory stays flat however many are asked
 Hints = Literal["all", "colours"]
-NAMELESS: Final = (0, *range(6, 12))  # those of the eye's facts that name nothing, see `PocketVision.facts`
+NAMELESS: Final = (0, *range(6, 12))  # facts that name nothing, see `PocketVision.facts`
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,32 +39,32 @@ class PocketOptions(QueryOptions):
     plugin: ClassVar[str] = "pocket"
     example: ClassVar[str] = "DIRECTORY?hints=colours"
 
-    projection: str | None = None  # folder of a finished training: its projection takes the place of the directory's
-    hints: Hints = "all"  # of what bypasses the projection: all, or colours alone, without the names of things
+    projection: str | None = None  # folder of a finished training, whose projection is used
+    hints: Hints = "all"  # which hints bypass the projection: all, or only colours, without names
 
 
 def nameless(facts: Any) -> Any:
-    """The eye's facts (B, FACTS) without its list of things and without the classifier's guess."""
+    """The facts (B, FACTS) without the list of things and the classifier's guess."""
     kept = facts.clone().zero_()
     kept[:, NAMELESS] = facts[:, NAMELESS]
     return kept
 
 
 def check_files(directory: Path) -> None:
-    """Raise BackendError where a directory holds no whole pocket model."""
-    wanted = "give a directory that `python -m training.pocket.export` wrote, or just `pocket`"
-    weight_files(directory, "pocket:", otherwise=wanted)
+    """Raise BackendError if the directory does not hold a complete pocket model."""
+    way_out = "give a directory that `python -m training.pocket.export` wrote, or just `pocket`"
+    weight_files(directory, "pocket:", otherwise=way_out)
     missing = [name for name in FILES if not (directory / name).is_file()]
     if missing:
         raise BackendError(
-            f"pocket:{printable(directory)} is no pocket model: it has no {', '.join(missing)}; {wanted}."
+            f"pocket:{printable(directory)} is not a pocket model: it has no {', '.join(missing)}; {way_out}."
         )
 
 
 class PocketBackend(VisionBackend):
     """`pocket` or `pocket:DIRECTORY`, with `PocketOptions` behind it.
 
-    Raises BackendError where the directory holds no pocket model, and where `projection` belongs to another one.
+    Raises BackendError if the directory holds no pocket model, or if `projection` belongs to another one.
     """
 
     follows_instructions: ClassVar[bool] = False
@@ -85,7 +85,7 @@ class PocketBackend(VisionBackend):
         self.engine = self._load()
 
     def _open_run(self) -> Any | None:
-        """The training that `projection` names. Raises BackendError where it is not one of this directory."""
+        """The training that `projection` names. Raises BackendError if it belongs to another directory."""
         if self.options.projection is None:
             return None
         from plugins.minigpt4.runtime.training_run import check_base, open_run
@@ -138,14 +138,14 @@ class PocketBackend(VisionBackend):
 
     @property
     def concurrent_batches(self) -> int:
-        """Two on several cores: the layers are too small to keep all of them at work on one batch."""
+        """Two on several cores: the layers are too small to use all cores for one batch."""
         return 2 if self.device == "cpu" and self._threads > 1 else 1
 
     @contextmanager
     def batch_worker(self, workers: int) -> Iterator[None]:
         import torch
 
-        torch.get_num_threads()  # a thread's first look at it takes the number that another one has set by then
+        torch.get_num_threads()  # a thread inherits the number at its first call
         torch.set_num_threads(max(1, self._threads // workers))
         try:
             yield
@@ -153,18 +153,18 @@ class PocketBackend(VisionBackend):
             torch.set_num_threads(self._threads)
 
     def encode(self, pictures: Sequence[Picture]) -> list[EncodedImage]:
-        """One forward pass of the eye per picture, in batches; `data` is a `EncodedCells`."""
+        """Encode in batches, one forward pass per picture; `data` is an `EncodedCells`."""
         encoded: list[EncodedImage] = []
         for start in range(0, len(pictures), BATCH):
             group = pictures[start : start + BATCH]
             encoded += [
-                EncodedImage(picture.sha256, self.revision, looked)
-                for picture, looked in zip(group, self._encode(self.pixels(group)), strict=True)
+                EncodedImage(picture.sha256, self.revision, cells)
+                for picture, cells in zip(group, self._encode(self.pixels(group)), strict=True)
             ]
         return encoded
 
     def pixels(self, pictures: Sequence[Picture]) -> Any:
-        """(B, 3, 260, 260) as the eye takes them: a plain resize to a square, as BLIP-2 and MiniGPT-4 do."""
+        """(B, 3, 260, 260): resized to a square without cropping, as BLIP-2 and MiniGPT-4 do."""
         import numpy as np
         import torch
         from PIL import Image
@@ -172,7 +172,7 @@ class PocketBackend(VisionBackend):
         from plugins.pocket.modeling import normalise
         from plugins.pocket.tower import IMAGE_SIZE
 
-        arrays = [  # nothing is cropped away
+        arrays = [
             np.asarray(picture.image.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC, reducing_gap=3.0))
             for picture in pictures
         ]
@@ -195,11 +195,11 @@ class PocketBackend(VisionBackend):
         ]
 
     def answer(self, questions: Sequence[VisualQuestion]) -> list[str]:
-        """Questions with equal options are answered together."""
+        """Answer questions with equal options together."""
         return [reply.text for reply in self.replies(questions)]
 
     def replies(self, questions: Sequence[VisualQuestion]) -> list[Reply]:
-        """Like `answer`, with why each answer ended and its tokens, those of the image included."""
+        """Like `answer`, with the finish reason and the token counts, image tokens included."""
 
         def answer(places: list[int], options: GenerationOptions) -> list[Reply]:
             prompts = [self._prompt(questions[place]) for place in places]
@@ -212,7 +212,7 @@ class PocketBackend(VisionBackend):
         yield from (piece for piece in self.pieces(question) if isinstance(piece, str))
 
     def pieces(self, question: VisualQuestion) -> Iterator[str | Reply]:
-        """Like `stream`, with the whole Reply at the end."""
+        """Like `stream`, with the complete Reply at the end."""
         yield from self.engine.pieces(self._prompt(question), **self._sampling(question.options))
 
     def _prompt(self, question: VisualQuestion) -> Any:
@@ -221,7 +221,7 @@ class PocketBackend(VisionBackend):
         if question.image.revision != self.revision:
             raise BackendError(
                 f"this picture was encoded by {question.image.revision}, not by {self.revision}; "
-                "encode it again with this backend."
+                "encode it with this backend."
             )
         tokens = self.engine.lookup.tokens(question.image.data, question)
         return PocketPrompt(tokens, question.question, question.history)
@@ -236,7 +236,7 @@ class PocketBackend(VisionBackend):
         }
 
     def count_tokens(self, text: str) -> int:
-        """How many tokens pocket reads `text` as."""
+        """Number of tokens of `text`."""
         return len(self.engine.tokenizer.encode(text, add_special_tokens=False).ids)
 
     def describe(self) -> dict[str, str]:

@@ -1,7 +1,6 @@
-"""Eleven basic colour words for pixels, as one look-up table: used to measure the truth and by the eye itself.
+"""Eleven basic colour words for pixels, as one look-up table, for composed scenes and for the vision model.
 
-The words are English's basic colour terms (Berlin & Kay 1969). The borders between them are ours, in HSV; a colour on a
-border could bear either word.
+The words are English's basic colour terms (Berlin & Kay 1969). The borders between them are our choice, in HSV.
 """
 
 from __future__ import annotations

@@ -48,12 +48,12 @@ class GeneratedIds:
 
 
 def harmless(text: str) -> str:
-    """Text from outside, without anything that could be read as a role marker or as one of the model's own tokens."""
+    """Untrusted text without role markers and special tokens."""
     return " ".join(ROLE.sub(" ", text).split())
 
 
 def sentences(text: str) -> str:
-    """The model speaks in lower case; people expect capitals at the beginning of a sentence and for "I"."""
+    """Capitalise sentence starts and "I" in the model's lower-case text."""
     text = re.sub(r"\bi\b", "I", text.strip())
     return re.sub(r"(^|[.!?]\s+)([a-z])", lambda match: match[1] + match[2].upper(), text)
 
@@ -75,7 +75,7 @@ class PocketEngine:
         return torch.tensor(ids, dtype=torch.long, device=self.embed.weight.device)
 
     def text(self, prompt: PocketPrompt) -> str:
-        """Everything behind the picture."""
+        """The text after the picture."""
         turns = "".join(f" {harmless(q)} ###Assistant: {harmless(a).lower()}###Human:" for q, a in prompt.history)
         return f"</Img>{turns} {harmless(prompt.question or SHORT_CAPTION)} ###Assistant:"
 

@@ -1,7 +1,7 @@
-"""Looking again for what a question names.
+"""Find the things that a question names, on weaker evidence.
 
-The eye lists only what it is sure of, since a description must invent nothing. "Is the duck on the left?" is another
-matter: the question says what to look for, so weaker evidence of that one thing will do.
+The list of detected things holds only certain ones, so that descriptions invent nothing. A question such as "Is the
+duck on the left?" says what to look for, so weaker evidence of that thing is enough.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 class EncodedCells:
     """An encoded picture."""
 
-    tokens: Tensor  # (56, hidden), what the language model is shown
+    tokens: Tensor  # (56, hidden), the input of the language model
     facts: Tensor  # (FACTS,) long
-    votes: Tensor | None  # (K, 3), see `PocketVision.votes`; None where nothing may bypass the projection
+    votes: Tensor | None  # (K, 3), see `PocketVision.votes`; None if nothing may bypass the projection
 
 
 class Lookup:
-    """Finds the things that a question names, and shows the language model those that something speaks for."""
+    """Finds the things that a question names, and adds those with evidence to the hints."""
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self.model = model
@@ -37,13 +37,13 @@ class Lookup:
         self.named = re.compile(rf"\b({longest_first})(?:e?s)?\b")
 
     def names(self, text: str) -> list[int]:
-        """Numbers (1..K) of the things that a text names, in its order, each once."""
+        """Numbers (1..K) of the things that a text names, in order, without repetition."""
         return list(dict.fromkeys(self.numbers[name] for name in self.named.findall(text.lower())))
 
     def tokens(self, encoded: EncodedCells, question: VisualQuestion) -> Tensor:
-        """What the language model is shown for this question; things named earlier in the talk count as well."""
+        """The image tokens for this question; things named earlier in the conversation count as well."""
         if encoded.votes is None or question.question is None:
             return encoded.tokens
-        talk = " ".join([question.question, *(asked for asked, _ in reversed(question.history))])
-        facts = self.model.asked_for(encoded.facts, encoded.votes, self.names(talk))
+        conversation = " ".join([question.question, *(asked for asked, _ in reversed(question.history))])
+        facts = self.model.asked_for(encoded.facts, encoded.votes, self.names(conversation))
         return encoded.tokens if facts is None else self.model.with_hints(encoded.tokens, facts)

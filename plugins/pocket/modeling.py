@@ -8,10 +8,9 @@
       -> + 40 hint tokens                           (B, 56, 256)   the classifier's guess, in the language model's words
       -> Llama, 4 layers of 256
 
-The neck passes on what a cell shows only as far as it recognises it: for anything else the cell says "nothing I know",
-so a picture from outside the small world of the training scenes cannot look like something inside it. Such a picture is
-then described from the hints: the ImageNet classifier's guess, in three degrees of certainty, and colours measured on
-the pixels.
+The detection head passes on a cell only as far as it recognises it: anything else becomes "background", so a picture
+unlike the training scenes cannot be mistaken for one. Such a picture is described from the hints: the ImageNet
+classifier's guess, in three degrees of certainty, and colours measured on the pixels.
 """
 
 from __future__ import annotations
@@ -48,16 +47,16 @@ EVEN = 0.04  # most that the quarters of a background cell differ in an even bac
 
 @dataclass(frozen=True, slots=True)
 class CertaintyLimits:
-    """How sure the neck must be. They belong to its weights and stand in their configuration (`pocket_limits`).
+    """Thresholds of the detection head. They belong to its weights; config.json stores them as `pocket_limits`.
 
-    A picture holds things where the name of one has at least the share `sure` of its cells' votes; then `named` is
-    enough for the others, and under it a thing is a stranger. Each before an even and before any other background.
+    A picture holds things if the name of one has at least the share `sure` of its cells' votes; then `named` is enough
+    for the others, and a thing below it is a stranger. Each pair is for an even and for any other background.
     """
 
     peak: float = 0.4  # least score of a centre
     named: tuple[float, float] = (0.5, 0.6)
     sure: tuple[float, float] = (0.5, 0.6)
-    mirror: bool = False  # look at the mirrored picture as well and believe the mean: twice the work, left is left
+    mirror: bool = False  # average with the mirrored picture: twice the work
     asked: float = 1.0  # odds that a thing off the list needs in some cell where a question names it; 1: never
 
 
@@ -96,7 +95,7 @@ def position_code() -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class CellOutputs:
-    """What the neck makes of each cell."""
+    """Output of the detection head for each cell."""
 
     logits: Tensor  # (B, 81, K + 2): K known names, then "stranger", then "background"
     centre: Tensor  # (B, 81) logits: whether a thing's centre lies in the cell
@@ -108,18 +107,18 @@ class CellOutputs:
         return self.logits.float().softmax(-1)
 
     def mirrored(self) -> CellOutputs:
-        """What would have been seen in the mirrored picture."""
+        """The output for the mirrored picture."""
         geometry = flipped(self.geometry) * self.geometry.new_tensor([-1.0, 1.0, 1.0, 1.0])
         centre = flipped(self.centre[..., None]).squeeze(-1)
         return CellOutputs(flipped(self.logits), centre, geometry, flipped(self.colour))
 
     def with_mean(self, other: CellOutputs) -> CellOutputs:
-        """The mean of both."""
+        """The mean of two outputs."""
         pairs = zip(vars_of(self), vars_of(other), strict=True)
         return CellOutputs(*((one + another) / 2 for one, another in pairs))
 
     def only(self, believed: Tensor) -> CellOutputs:
-        """The same; where `believed` (B,) is false, nothing but background."""
+        """The same, but only background where `believed` (B,) is false."""
         nothing = torch.full_like(self.logits, -20.0)
         nothing[..., -1] = 20.0
         keep = believed[:, None]
@@ -137,14 +136,14 @@ def vars_of(seen: CellOutputs) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def cell_centres(seen: CellOutputs) -> Tensor:
-    """Where each cell says that its thing has its centre, (B, 81, 2): x and y in 0..1."""
+    """The predicted centre of the thing in each cell, (B, 81, 2): x and y in 0..1."""
     steps = (torch.arange(GRID, device=seen.geometry.device) + 0.5) / GRID
     own = torch.stack([steps.repeat(GRID), steps.repeat_interleave(GRID)], -1)  # (81, 2)
     return own + seen.geometry[..., :2].float()
 
 
 def thirds(centre: Tensor) -> Tensor:
-    """Which third of the picture, 0..2, across and down."""
+    """Third of the picture, 0..2, for x and y."""
     return (centre > 0.37).long() + (centre > 0.63).long()
 
 
@@ -211,14 +210,14 @@ class DetectionHead(nn.Module):
         return torch.cat([which * 4, kinds, geometry, colours * 2 - 1, positions], -1)
 
     def level(self, seen: CellOutputs) -> Tensor:
-        """How surely anything known is seen at all: 0, 1 or 2 per picture, (B,)."""
+        """Certainty that anything known is detected: 0, 1 or 2 per picture, (B,)."""
         known = seen.odds()[..., : self.known].sum(-1)
         best = (known * seen.centre.float().sigmoid().clamp(max=0.8) / 0.8).amax(-1)
         return (best > SEEN_LEVELS[0]).long() + (best > SEEN_LEVELS[1]).long()
 
 
 class PocketVision(nn.Module):
-    """Tower and neck, in place of the ViT: the `vision_model` of the BLIP-2 around it."""
+    """Tower and detection head in place of the ViT: the `vision_model` of BLIP-2."""
 
     def __init__(self, known: int, limits: CertaintyLimits | None = None) -> None:
         super().__init__()
@@ -247,7 +246,7 @@ class PocketVision(nn.Module):
         return named.mean((1, 2)), named[:, 30:60, 30:60].mean((1, 2))
 
     def forward(self, pixel_values: Tensor, **_: Any) -> VisionOutput:
-        """All that is made of pictures (B, 3, 260, 260)."""
+        """Encode pictures (B, 3, 260, 260)."""
         cells, colours = self.cells(pixel_values), cell_colours(pixel_values)
         seen = self.neck.detect(cells, colours)
         if self.limits.mirror:
@@ -260,9 +259,9 @@ class PocketVision(nn.Module):
         return VisionOutput(self.neck.tokens(seen, colours), facts, votes)
 
     def votes(self, seen: CellOutputs) -> Tensor:
-        """What speaks for each known thing, (B, K, 3): the odds in its best cell, and the place and colour told there.
+        """Evidence for each known thing, (B, K, 3): the odds in its best cell, and the place and colour there.
 
-        Place and colour as in `detections`. Nothing here is believed unless somebody asks for that very thing.
+        Place and colour as in `detections`. It is used only if a question names that thing.
         """
         odds, cell = seen.odds()[..., : self.neck.known].max(1)  # (B, K)
         third = thirds(cell_centres(seen))
@@ -273,11 +272,10 @@ class PocketVision(nn.Module):
     def judge(
         self, cells: Tensor, colours: Tensor, seen: CellOutputs, whole: Tensor, middle: Tensor, flat: Tensor
     ) -> tuple[Tensor, CellOutputs]:
-        """All facts (B, FACTS), and `seen` without what was not believed.
+        """All facts (B, FACTS), and `seen` without rejected detections.
 
-        A picture holds things where at least one of them is named; strangers alone are believed before an even
-        background only, and not against a sure classifier. Any other picture is taken for a photograph, in which the
-        neck has seen nothing.
+        A picture holds things if at least one of them is named; strangers alone count only before an even background,
+        and not against a sure classifier. Any other picture counts as a photograph without detections.
         """
         even = self.even(colours, seen)
         listed, sure = self.detections(seen, torch.where(even, *self.limits.named))
@@ -306,12 +304,11 @@ class PocketVision(nn.Module):
         return (across.float().mean((1, 2)) + down.float().mean((1, 2))) < 0.02
 
     def detections(self, seen: CellOutputs, least: Tensor) -> tuple[Tensor, Tensor]:
-        """The things the neck makes out, surest first: DETECTIONS x (name, place, colour), (B, 12) long.
+        """The detected things, surest first: DETECTIONS x (name, place, colour), (B, 12) long.
 
-        And the share of the votes that each one's name has, (B, DETECTIONS); 0 for strangers. `least` (B,): the share
-        that a name must have.
+        Also the share of votes for each name, (B, DETECTIONS); 0 for strangers. `least` (B,): the share a name needs.
 
-        Each peak of the centres' map is a thing; the cells that point at its centre say together what it is.
+        Each peak of the centre map is a thing; the cells that point at its centre vote for its name.
         name: 0 none, 1..K known, K + 1 a stranger; place: 3 * row + column; colour: index + 1 into COLOURS.
         """
         odds, colours = seen.odds(), seen.colour.float().softmax(-1)
@@ -408,9 +405,9 @@ class ImageTokens:
     def hint_ids(self, facts: Tensor) -> Tensor:
         """Facts (B, FACTS) -> the hint's tokens (B, HINT_TOKENS)."""
         level, confidence, index, group, column, row, setting = facts[:, :7].unbind(-1)
-        words, eye = self.hint_words, self.vision_model
-        guess = eye.phrase_ids[index] * (confidence > 0)[:, None]
-        named = eye.group_ids[eye.group_of[index]] * (group > 0)[:, None]
+        words, vision = self.hint_words, self.vision_model
+        guess = vision.phrase_ids[index] * (confidence > 0)[:, None]
+        named = vision.group_ids[vision.group_of[index]] * (group > 0)[:, None]
         single = (
             words[torch.where(level == FLAT, 32, level)],
             words[3 + confidence],
@@ -423,7 +420,7 @@ class ImageTokens:
         for detection in facts[:, 12:].unflatten(1, (DETECTIONS, 3)).unbind(1):
             name, place, colour = detection.unbind(-1)
             spot = words[8 + place] * (name > 0)
-            hints += [eye.name_ids[name], spot[:, None], words[20 + colour][:, None]]
+            hints += [vision.name_ids[name], spot[:, None], words[20 + colour][:, None]]
         return torch.cat(hints, -1)
 
     def hint_embeddings(self, ids: Tensor) -> Tensor:
@@ -460,10 +457,10 @@ class ImageTokens:
         return torch.cat([tokens[:-HINT_TOKENS], hints.to(tokens.dtype)])
 
     def asked_for(self, facts: Tensor, votes: Tensor, names: Sequence[int]) -> Tensor | None:
-        """The facts (FACTS,) of one picture, with those of `names` (1..K) on their list that have votes (K, 3) enough.
+        """The facts (FACTS,) of one picture, with `names` (1..K) added to the list if their votes (K, 3) suffice.
 
-        A thing takes the place of a stranger that stands where it does, else an empty one, else that of the least
-        sure thing not asked for. None where nothing changes.
+        A thing replaces a stranger at its place, else an empty entry, else the least sure thing that is not named.
+        None if nothing changes.
         """
         least, stranger = self.vision_model.limits.asked, len(votes) + 1
         listed = facts[FACTS - 3 * DETECTIONS :].view(DETECTIONS, 3).tolist()

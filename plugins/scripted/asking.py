@@ -1,4 +1,4 @@
-"""Choose the next question: the one that promises most of what has not been asked yet."""
+"""Choose the next question: the unasked topic with the highest score."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from plugins.scripted.knowledge import Knowledge, NamedThing
 from plugins.scripted.reading import UNSURE, read
 from plugins.scripted.topics import Topic, topic_of
 
-# The first wording is the plainest, and the one used without a seed.
+# The first wording is the plainest; it is used without a seed.
 WORDINGS: Final[dict[str, tuple[str, ...]]] = {
     "describe": ("Describe this picture in detail.",),
     "main": ("What is the main thing in this picture?", "What stands out most in this picture?"),
@@ -65,7 +65,7 @@ def next_question(turns: Sequence[TaskTurn], refused: Sequence[str] = (), seed: 
 
 
 def learn(turns: Sequence[TaskTurn]) -> Knowledge:
-    """Everything the certain turns say."""
+    """The knowledge from the certain turns."""
     knowledge = Knowledge()
     for index, turn in enumerate(turns):
         topic = topic_of(turn.question)
@@ -77,7 +77,7 @@ def learn(turns: Sequence[TaskTurn]) -> Knowledge:
 
 
 def hopeless_kinds(turns: Sequence[TaskTurn]) -> set[str]:
-    """Kinds of questions that this answerer failed at twice and never answered."""
+    """Kinds of questions that the answerer failed at least twice and never answered."""
     failed: Counter[str] = Counter()
     for turn in turns:
         kind = topic_of(turn.question).kind
@@ -86,7 +86,7 @@ def hopeless_kinds(turns: Sequence[TaskTurn]) -> set[str]:
 
 
 def _candidates(knowledge: Knowledge, turns: Sequence[TaskTurn], asked: list[Topic]) -> Iterator[tuple[float, Topic]]:
-    """Topics with what they promise; higher is sooner."""
+    """Topics with their scores; the highest comes first."""
     kinds = Counter(topic.kind for topic in asked)
     if not turns:
         yield 100, Topic("describe")
@@ -126,7 +126,7 @@ def _candidates(knowledge: Knowledge, turns: Sequence[TaskTurn], asked: list[Top
 
 
 def _about(thing: NamedThing, knowledge: Knowledge, later: int) -> Iterator[tuple[float, Topic]]:
-    """Topics about one thing. `later` keeps those for the many small things behind the rest."""
+    """Topics about one thing. `later` lowers the score of minor things."""
     if thing.doubtful:
         return
     place = ""

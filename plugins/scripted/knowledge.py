@@ -1,4 +1,4 @@
-"""What an interview has established so far: things, the facts about each, and the scene around them."""
+"""The facts of an interview so far: things, their attributes, and the scene."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from plugins.scripted import lexicon
 
 @dataclass(slots=True)
 class Phrase:
-    """A noun phrase as it stood in an answer: "two small yellow ducks"."""
+    """A noun phrase of an answer: "two small yellow ducks"."""
 
-    name: str = ""  # "egyptian cat", "cup of coffee"; "" where there was no noun ("black and white")
-    head: str = ""  # the noun that number and kind hang on: "cat", "cup"
+    name: str = ""  # "egyptian cat", "cup of coffee"; "" without a noun ("black and white")
+    head: str = ""  # the noun that carries number and kind: "cat", "cup"
     number: str = ""
     colours: list[str] = field(default_factory=list)
     adjectives: list[str] = field(default_factory=list)
-    definite: bool = False  # "the duck": one that was spoken of
+    definite: bool = False  # "the duck": already mentioned
     bare: bool = True  # no determiner and no number
-    article: str = ""  # "a" or "some", where the answer used one
+    article: str = ""  # "a" or "some", if the answer used one
 
 
 @dataclass(slots=True)
 class NamedThing:
-    """Something that was named, with what was said of it."""
+    """A named thing with its attributes."""
 
     name: str
     head: str
-    turn: int  # in which it was named first
+    turn: int  # of its first mention
     number: str = ""
     article: str = ""
     colours: list[str] = field(default_factory=list)
-    other_colours: list[str] = field(default_factory=list)  # a second opinion that contradicts the first
+    other_colours: list[str] = field(default_factory=list)  # contradicts the first
     adjectives: list[str] = field(default_factory=list)
     places: list[str] = field(default_factory=list)  # "on the left", "on a table"
     actions: list[str] = field(default_factory=list)  # "riding a horse"
     parts: list[str] = field(default_factory=list)  # "with a red hat"
     material: str = ""
     within: NamedThing | None = None  # named only inside another thing's place or action
-    told: set[str] = field(default_factory=set)  # facts which the phrase it is within tells already
+    told: set[str] = field(default_factory=set)  # facts that the surrounding phrase already states
     doubtful: bool = False  # "it might be a dog"
     denied: bool = False  # named once and denied once
     lost: bool = False  # its places contradict each other
@@ -62,7 +62,7 @@ class NamedThing:
 
 @dataclass(slots=True)
 class Knowledge:
-    """Everything the certain answers said."""
+    """All facts of the certain answers."""
 
     things: list[NamedThing] = field(default_factory=list)
     total: str = ""  # how many things there are
@@ -73,12 +73,12 @@ class Knowledge:
     setting: str = ""  # "outdoors" or "indoors"
     setting_is_a_guess: bool = False
     weather: str = ""
-    writing: str = ""  # what is written there, "yes" where only that something is
-    unnamed: bool = False  # the answerer said that it cannot tell what this is
+    writing: str = ""  # the text in the picture; "yes" if unknown
+    unnamed: bool = False  # the answerer could not name anything
     absent: set[str] = field(default_factory=set)  # singular heads
 
     def find(self, phrase: Phrase, turn: int) -> NamedThing | None:
-        """The thing that `phrase` speaks of, if it was named before."""
+        """The known thing that `phrase` refers to, if any."""
         fits = [thing for thing in self.things if _same_name(thing, phrase)]
         if not fits and phrase.definite:
             kinds = lexicon.GENERIC.get(nouns.singular(phrase.head), frozenset())
@@ -94,7 +94,7 @@ class Knowledge:
         return next(iter(closest or fits), None)
 
     def add(self, phrase: Phrase, turn: int, *, doubtful: bool = False, within: NamedThing | None = None) -> NamedThing:
-        """The thing of `phrase`, new or known, with the facts the phrase itself carries."""
+        """Add the thing of `phrase`, or its facts to the known thing; returns it."""
         thing = self.find(phrase, turn)
         if thing is None:
             thing = NamedThing(phrase.name, phrase.head, turn, doubtful=doubtful, within=within)
@@ -117,7 +117,7 @@ class Knowledge:
         return thing
 
     def rename(self, thing: NamedThing, phrase: Phrase) -> None:
-        """`phrase` says what `thing` is, more closely."""
+        """Give `thing` the more specific name of `phrase`."""
         thing.name, thing.head = phrase.name, phrase.head
         thing.article = phrase.article
         self.colour(thing, phrase.colours)
@@ -125,7 +125,7 @@ class Knowledge:
 
     @staticmethod
     def colour(thing: NamedThing, colours: list[str]) -> None:
-        """Add colours. Overlapping statements add up; a wholly different one is kept as a second opinion."""
+        """Add colours. Overlapping statements are merged; a disjoint one is kept as a contradiction."""
         new = [colour for colour in colours if colour not in thing.colours]
         if not new:
             return
@@ -136,7 +136,7 @@ class Knowledge:
 
     @staticmethod
     def action(thing: NamedThing, action: str) -> None:
-        """Add an action, or put it in the place of the same one told with fewer words."""
+        """Add an action, or replace a shorter version of it."""
         for index, known in enumerate(thing.actions):
             ends = [(text.split()[0], nouns.singular(text.split()[-1])) for text in (known, action)]
             if ends[0] == ends[1] or action in known or known in action:
@@ -169,7 +169,7 @@ class Knowledge:
 
     @property
     def shown(self) -> list[NamedThing]:
-        """Things to speak of in their own right: named, not denied, not a mere part of another's place."""
+        """Things to mention: named, not denied, and not part of another thing's phrase."""
         return [thing for thing in self.things if thing.within is None and not thing.denied]
 
 

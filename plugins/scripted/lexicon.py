@@ -1,7 +1,7 @@
-"""The words the reader knows: closed classes whole, open ones as far as an interview needs them.
+"""Word lists of the parser: closed classes complete, open ones as far as an interview needs them.
 
-A word in none of these lists is taken for part of a name, which is right for nearly everything a picture
-can show ("axolotl", "espresso maker") and is why the lists of what is NOT a name are the long ones.
+A word in none of these lists counts as part of a name ("axolotl", "espresso maker"), so the lists of words that are NOT
+names are long.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ PREPOSITIONS: Final = (
     "among", "by", "with", "without", "against", "around", "along", "across", "inside", "outside", "into", "onto",
     "through", "from", "to", "of", "off", "towards", "toward", "like", "for", "as", "about",
 )  # fmt: skip
-# Words that stand where a thing's name could stand, and name nothing one could ask about.
+# Words in the position of a name that name nothing to ask about.
 NO_THINGS: Final = _set(
     """picture image photo photograph pic scene background foreground left right middle centre center top bottom side
     corner front back edge view thing object item stuff something anything nothing everything kind type sort lot part
@@ -119,7 +119,7 @@ NATURE: Final = _set(
     """sky sea water grass ground sand snow tree forest field mountain hill beach river lake cloud sun moon ocean street
     road sidewalk plant bush leaf garden park wave rock desert meadow lawn hillside city room"""
 )
-# Names that a closer one may replace, and what such a name can stand for ("the animal" is the zebra of before).
+# General names that a specific one may replace, and the names they may refer to ("the animal" is the zebra).
 GENERIC: Final = {
     "animal": ANIMALS, "bird": ANIMALS, "insect": ANIMALS, "person": HUMANS, "food": frozenset(),
     "vehicle": frozenset(), "fruit": frozenset(), "plant": frozenset(), "flower": frozenset(), "toy": frozenset(),

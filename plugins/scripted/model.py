@@ -24,20 +24,20 @@ _PAIRS = re.compile(
 )
 _NOTES = re.compile(r"(?m)^[^\S\n]*+[-*•] (.+?[?.]) +(.+)")
 _ANSWER_PREFIX = re.compile(r"(?i)\A\s*answer\s*+\d*+\s*+:\s*")
-_SUMMARY_WISH = re.compile(
+_SUMMARY_REQUEST = re.compile(
     r"(?im)^\W*notes\s*:|\bsummari[sz]e\b|\bsummary\b|\b(?:describe|description of) the (?:picture|image|photo)\b"
 )
 
 
 class ScriptedQuestioner(BaseChatModel):
-    """Asks about what was named, and writes down what was answered; see `plugins.scripted`.
+    """A rule-based baseline that asks about named things and summarises the answers; see `plugins.scripted`.
 
     The request is read from `core.tasks` data on the last message; without it, from the text of the messages
     (questions are AI messages, answers the human ones after them, or "Question: ... Answer: ..." lines).
-    `seed` varies the wordings; without one the plainest are used. The same messages and seed give the same reply.
+    `seed` varies the wordings; without it, the plainest are used. The same messages and seed give the same reply.
     """
 
-    languages: ClassVar[tuple[str, ...]] = ("en", "English")  # what `--language` may ask of it
+    languages: ClassVar[tuple[str, ...]] = ("en", "English")  # values of `--language`
 
     seed: int | None = None
 
@@ -108,23 +108,23 @@ def create(argument: str | None = None) -> ScriptedQuestioner:
 
 
 def task_of(messages: Sequence[BaseMessage]) -> Task:
-    """What is wanted: from the data on the last message that carries any, else from the text."""
+    """The task, from the data on the last message, else from the text."""
     if messages and (task := Task.from_kwargs(messages[-1].additional_kwargs)):
         return task
     last = str(messages[-1].text) if messages else ""
     name: TaskName = (
-        SUMMARY if _SUMMARY_WISH.search(last) and not last.lstrip().lower().startswith("describe") else QUESTION
+        SUMMARY if _SUMMARY_REQUEST.search(last) and not last.lstrip().lower().startswith("describe") else QUESTION
     )
     pairs = _PAIRS.findall(last) or (_NOTES.findall(last) if name == SUMMARY else [])
     turns = [_turn(question, answer) for question, answer in pairs]
     if not turns:
         spoken = [message for message in messages if isinstance(message, (AIMessage, HumanMessage))]
         turns = [
-            _turn(str(asked.text), _ANSWER_PREFIX.sub("", str(heard.text)).split("\n\n")[0])
-            for asked, heard in zip(spoken, spoken[1:], strict=False)
-            if isinstance(asked, AIMessage) and isinstance(heard, HumanMessage) and "?" in f"{asked.text}?"
+            _turn(str(asked.text), _ANSWER_PREFIX.sub("", str(reply.text)).split("\n\n")[0])
+            for asked, reply in zip(spoken, spoken[1:], strict=False)
+            if isinstance(asked, AIMessage) and isinstance(reply, HumanMessage) and "?" in f"{asked.text}?"
         ]
-        turns = [turn for turn in turns if not (_SUMMARY_WISH.search(turn.answer) and turn is turns[-1])]
+        turns = [turn for turn in turns if not (_SUMMARY_REQUEST.search(turn.answer) and turn is turns[-1])]
     return Task(name, tuple(turns))
 
 
@@ -133,13 +133,13 @@ def _turn(question: str, answer: str) -> TaskTurn:
 
 
 def _until(text: str, stop: list[str] | None) -> str:
-    """`text` up to the first stop word."""
+    """`text` up to the first stop sequence."""
     ends = [at for word in stop or () if word and (at := text.find(word)) >= 0]
     return text[: min(ends)] if ends else text
 
 
 def _usage(messages: Sequence[BaseMessage], text: str) -> UsageMetadata:
-    """Words where a language model counts tokens: the unit in which this one reads and writes."""
+    """Usage in words, the unit of this questioner, instead of tokens."""
     read = sum(len(str(message.text).split()) for message in messages)
     written = len(text.split())
     return UsageMetadata(input_tokens=read, output_tokens=written, total_tokens=read + written)

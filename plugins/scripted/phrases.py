@@ -1,4 +1,4 @@
-"""Noun phrases: the one piece of grammar that reading answers rests on."""
+"""Parse noun phrases, the grammar that the parser of answers is based on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PREPOSITION_HEADS = frozenset(parts[0] for parts in _MULTIWORD)
 
 
 def tokens(text: str) -> list[str]:
-    """Words and commas. "black-and-white" comes apart, other hyphens stay."""
+    """Words and commas. "black-and-white" is split, other hyphens stay."""
     text = re.sub(r"\b([a-z]+)-and-([a-z]+)\b", r"\1 and \2", text.lower())
     return re.findall(r"[^\W_]+(?:['-]+[^\W_]+)*|,", text)
 
@@ -40,7 +40,7 @@ def closed(token: str) -> bool:
 
 
 def preposition(token: list[str], at: int) -> int:
-    """How many words of a preposition start at `at`."""
+    """Number of words of the preposition that starts at `at`; 0 if there is none."""
     for parts in _MULTIWORD:
         if token[at : at + len(parts)] == parts:
             return len(parts)
@@ -48,7 +48,7 @@ def preposition(token: list[str], at: int) -> int:
 
 
 def noun_phrase(token: list[str], at: int) -> tuple[Phrase | None, int]:
-    """The noun phrase that starts at `at`, and where it ends; (None, at) where none starts there."""
+    """The noun phrase that starts at `at`, and its end; (None, at) if none starts there."""
     phrase = Phrase()
     start = at
     number_word = ""

@@ -1,8 +1,7 @@
-"""Read short answers: pick out things, and what is said of them.
+"""Parse short answers: find the things in them, and their attributes.
 
-No parser of English: a reader of the answers that models give about pictures, from "yellow" and "a duck on
-the left" to two or three plain sentences. It goes through a sentence once, from left to right, with a small
-table of word classes (`lexicon.py`), and drops what it does not understand.
+It covers the answers that models give about pictures, from "yellow" and "a duck on the left" to two or three plain
+sentences. A sentence is read once, from left to right, with the words of `lexicon.py`; unknown parts are skipped.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ from plugins.scripted.phrases import (
 from plugins.scripted.topics import Topic
 
 _OF = re.compile(r".? ?(?:(?:hand )?(?:corner|side|half|part|edge|area) )?of ")  # "on the right side of the table"
-LONGEST_ANSWER = 2000  # characters; a runaway answer is not read to its end
-AHEAD = 24  # words that are read at once to find out what comes next
+LONGEST_ANSWER = 2000  # characters that are read of an answer
+AHEAD = 24  # words of look-ahead
 
 UNSURE = re.compile(
     r"\b(?:not (?:\w+ )?(?:sure|certain|clear|visible enough)|unsure|uncertain|unclear|unknown|"
@@ -54,7 +53,7 @@ _WRITING = re.compile(
 
 
 def read(knowledge: Knowledge, topic: Topic, answer: str, turn: int) -> None:
-    """Add to `knowledge` what `answer` says, understood as the answer to a question about `topic`."""
+    """Add the facts of `answer`, to a question about `topic`, to `knowledge`."""
     answer = answer[:LONGEST_ANSWER]
     text = re.sub(r"\s+", " ", answer.lower().replace("’", "'")).strip()
     if not text:
@@ -71,16 +70,16 @@ def read(knowledge: Knowledge, topic: Topic, answer: str, turn: int) -> None:
         if UNSURE.search(sentence):
             knowledge.unnamed |= topic.kind in ("describe", "main")
         elif topic.kind == "other" and sentence.split()[0] not in _CLAUSE_OPENERS:
-            continue  # it answers a question that is not understood here
+            continue  # an answer to an unknown kind of question
         elif not _short(knowledge, topic, sentence, turn):
             Sentence(knowledge, topic, sentence, turn).read()
 
 
-# ---- answers that only the question makes sense of -----------------------------------------------------------------
+# ---- answers that depend on the question ---------------------------------------------------------------------------
 
 
 def _short(knowledge: Knowledge, topic: Topic, text: str, turn: int) -> bool:
-    """Read an answer that leaves out what the question said ("yellow", "two", "on a couch"); whether it was one."""
+    """Read an elliptical answer ("yellow", "two", "on a couch"); returns whether it was one."""
     text = text.strip(" .,!?")
     subject = _subject(knowledge, topic, turn)
     if _NO.match(text) or (topic.yes_no and _NEGATIVE.search(text)):
@@ -178,7 +177,7 @@ def _deny(knowledge: Knowledge, subject: str) -> None:
         return
     thing = knowledge.find(Phrase(phrase.name, phrase.head), -1)
     if thing and not (thing.human and phrase.head in ("person", "people") and thing.name != phrase.name):
-        thing.denied, thing.doubtful = thing.doubtful, True  # named and denied: doubtful; doubtful and denied: gone
+        thing.denied, thing.doubtful = thing.doubtful, True  # denied once: doubtful; twice: gone
     knowledge.absent.add(nouns.singular(phrase.head))
 
 
@@ -228,14 +227,14 @@ def _extend(known: list[str], new: list[str]) -> None:
 
 @dataclass(slots=True)
 class Sentence:
-    """One sentence on its way into the knowledge. `subject` is what is being spoken of."""
+    """Reads one sentence into the knowledge. `subject` is the current thing."""
 
     knowledge: Knowledge
     topic: Topic
     text: str
     turn: int
     subject: NamedThing | None = None
-    waiting: str = ""  # a place said before its thing: "on the left is a duck"
+    waiting: str = ""  # a place before its thing: "on the left is a duck"
 
     def read(self) -> bool:
         """Read it; always True."""
@@ -249,7 +248,7 @@ class Sentence:
             return True
         doubtful = bool(_HEDGE.search(self.text))
         token = tokens(self.text)
-        special = ""  # "background" or "colours" while the sentence speaks of those
+        special = ""  # "background" or "colours" while the sentence is about those
         copula = False
         fresh = True  # nothing but commas and "and" since the last thing: another one may follow
         at = 0
@@ -308,7 +307,7 @@ class Sentence:
         return True
 
     def _phrase(self, phrase: Phrase, special: str, copula: bool, fresh: bool, doubtful: bool, following: str) -> str:
-        """Take in a noun phrase; returns what the sentence speaks of from here on."""
+        """Read a noun phrase; returns the new special subject of the sentence."""
         if phrase.head in ("colours", "colour", "colors", "color"):
             return "" if following == "of" else "colours"
         if phrase.head in ("background", "backdrop"):
@@ -440,7 +439,7 @@ class Sentence:
         return end
 
     def _inner(self, token: list[str]) -> None:
-        """Things named inside a place or an action are things too, but already told."""
+        """Add the things named inside a place or an action."""
         at = 0
         while at < len(token):
             at += max(preposition(token, at), token[at] in ("and", ","))

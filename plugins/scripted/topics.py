@@ -1,4 +1,4 @@
-"""What a question is about. Knowing this is how a question is never asked twice, however it is worded."""
+"""The topic of a question, independent of its wording, so that no question is asked twice."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ YES_NO: Final = frozenset({"presence", "text", "setting"})
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A kind of question, and what it asks about where it asks about one thing."""
+    """A kind of question, and the thing that it asks about, if any."""
 
     kind: str
     subject: str = ""
@@ -79,9 +79,9 @@ _A = "(?:the|this|that|these|those|a|an|any|some) "
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """Where something asked about follows, only the first place where the pattern begins is tried.
+    """Compile a pattern; with a thing asked about, only its first match position is tried.
 
-    It may be anything up to the end, so that no later place could fit where the first one does not.
+    The thing may be any text up to the end, so no later position could match where the first one does not.
     """
     head, mark, tail = pattern.partition("<A>?" if "<A>?" in pattern else "<S>")
     if "<S>" in pattern:
@@ -96,7 +96,7 @@ _PLACE = re.compile(r" ((?:on|in|at) the (?:(?:top|bottom) )?(?:left|right|middl
 
 
 def topic_of(question: str) -> Topic:
-    """The topic of a question in anybody's words; kind "other" where it is none of ours."""
+    """The topic of a question in any wording; kind "other" if it is unknown."""
     text = re.sub(r"\s+", " ", question.lower()).strip().strip("?!. ")
     text = _TAIL.sub("", text)
     for kind, pattern in _COMPILED:

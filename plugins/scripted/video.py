@@ -1,8 +1,8 @@
-"""The video game: choose frames, ask about each, find out what comes and goes, and tell it as one story.
+"""Ask about the frames of a video, find what appears and disappears, and summarise it as one story.
 
-First every frame is described, the far ones first, so that an early end leaves no half of the video out. Then come the
-questions that tell what changes: whether a thing that was named in one frame is there in the one before and after.
-What is left goes to follow-up questions, as about a picture. The story puts every thing where it was first seen.
+First every frame is described, distant ones first, so that an early end still covers the whole video. Then come
+questions about changes: whether a thing that was named in one frame is in the frame before and after. The remaining
+rounds go to follow-up questions, as for a picture. The story mentions each thing where it was first seen.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from plugins.scripted.writing import Summary
 _LABEL: Final = re.compile(r"\s*frame[\s_]*(\d+)\s*:\s*", re.IGNORECASE)
 _SCENE: Final = re.compile(r"\s*scene \d+, (\S+) to (\S+?):?\s*$", re.IGNORECASE)
 _SPOTS: Final = ("left", "right", "middle")
-# Answers to these may differ from frame to frame; the others need asking once.
+# Answers to these may differ between frames; the others are asked once.
 _CHANGING: Final = frozenset({"describe", "else", "action", "happening", "place"})
 MOST_CHECKS: Final = 2  # per frame
 MOST_PASSED_OVER: Final = 20  # questions of one frame
@@ -49,7 +49,7 @@ def next_video_question(task: Task, seed: int | None = None) -> str:
             if topic_of(question).key not in {topic_of(other).key for other in asked}:
                 return _labelled(frame, question)
     once = [turn.question for turns in talk.values() for turn in turns if topic_of(turn.question).kind not in _CHANGING]
-    # What this eye failed at twice it fails at in every frame.
+    # A vision model that failed twice at a kind of question fails at it in every frame.
     hopeless = hopeless_kinds([turn for turns in talk.values() for turn in turns])
     for frame in sorted(numbers, key=lambda number: (len(talk[number]), number)):
         here = {turn.question for turn in talk[frame]}
@@ -66,7 +66,7 @@ def next_video_question(task: Task, seed: int | None = None) -> str:
 
 
 def by_frame(turns: Sequence[TaskTurn], numbers: Sequence[int]) -> dict[int, list[TaskTurn]]:
-    """The turns about each frame, in the order of asking, their questions without the label."""
+    """The turns about each frame, in order, without the label of the frame."""
     found: dict[int, list[TaskTurn]] = {number: [] for number in numbers}
     for turn in turns:
         label = _LABEL.match(turn.question)
@@ -96,11 +96,11 @@ def _far_first(numbers: Sequence[int]) -> list[int]:
 
 @dataclass(slots=True)
 class Track:
-    """One thing through the video: in which frames it was seen, and in which it was denied."""
+    """One thing in the video: the frames in which it was seen or denied."""
 
     name: str
     head: str
-    named: set[int] = field(default_factory=set)  # frames where the answerer spoke of it by itself
+    named: set[int] = field(default_factory=set)  # frames where the answerer mentioned it unasked
     seen: dict[int, NamedThing] = field(default_factory=dict)
     denied: set[int] = field(default_factory=set)
 
@@ -113,14 +113,14 @@ class Track:
         return max(self.seen)
 
     def fits(self, thing: NamedThing) -> bool:
-        """Whether `thing`, named in another frame, is taken for this one: "duck" and "rubber duck"."""
+        """Whether `thing` of another frame is the same: "duck" and "rubber duck"."""
         mine = {nouns.singular(word) for word in self.name.split()}
         theirs = {nouns.singular(word) for word in thing.name.split()}
         return nouns.singular(self.head) == nouns.singular(thing.head) and (mine <= theirs or theirs <= mine)
 
 
 class Story:
-    """What the certain answers about the frames say, put together."""
+    """The combined facts of the certain answers about all frames."""
 
     def __init__(self, task: Task) -> None:
         self.frames = [number for number, _ in task.frames]
@@ -144,9 +144,9 @@ class Story:
             track.denied = {frame for frame in self.looked if head in self.known[frame].absent} - set(track.seen)
 
     def _believe(self) -> None:
-        """A mere "yes" counts beside a frame where the thing was named unasked, and no further.
+        """Accept a mere "yes" only next to a frame where the thing was named unasked.
 
-        Some answerers say yes to whatever they are asked; they would put everything into the first frame.
+        Some answerers say yes to every question, which would put everything into the first frame.
         """
         for track in self.tracks:
             beside = {
@@ -168,7 +168,7 @@ class Story:
         return self.tracks[-1]
 
     def doubts(self) -> Iterator[tuple[int, str]]:
-        """Whether a thing is there just before it was first named, and just after it was last named."""
+        """Ask whether a thing is there just before its first and just after its last mention."""
         for far in (False, True):
             for track in self.tracks:
                 if nouns.singular(track.head) in lexicon.NATURE:
@@ -178,13 +178,13 @@ class Story:
                     yield self.looked[place], f"{_is_there(track)}?"
 
     def fleeting(self, track: Track) -> bool:
-        """Named once, and denied at every moment beside it: it was there for a moment, or never."""
+        """Whether a thing was named once and denied in the neighbouring frames."""
         at = self.looked.index(track.first)
         beside = [self.looked[place] for place in (at - 1, at + 1) if 0 <= place < len(self.looked)]
         return len(track.seen) == 1 and bool(beside) and all(frame in track.denied for frame in beside)
 
     def gone(self, track: Track) -> int | None:
-        """The frame from which on a thing is not there any more; None where that was not said."""
+        """The first frame without the thing; None if that was not answered."""
         later = [frame for frame in self.looked if frame > track.last]
         return later[0] if later and later[0] in track.denied else None
 
@@ -196,11 +196,11 @@ def _is_there(track: Track) -> str:
     return f"Is there {nouns.with_article(name)}"
 
 
-# --- telling ----------------------------------------------------------------------------------------------------------
+# --- the story --------------------------------------------------------------------------------------------------------
 
 
 def tell(task: Task, seed: int | None = None) -> str:
-    """The story of a video, or of its scenes that were told already."""
+    """The story of a video, or of its summarised scenes."""
     told = [(found, turn.answer) for turn in task.turns if (found := _SCENE.match(turn.question))]
     if told:
         return " ".join(f"From {found[1]} to {found[2]}: {text}" for found, text in told)
@@ -208,7 +208,7 @@ def tell(task: Task, seed: int | None = None) -> str:
 
 
 class _Telling:
-    """A story on its way to sentences. No frame is named: what was first seen later is told later."""
+    """Turns a story into sentences, in the order of first appearance, without naming frames."""
 
     def __init__(self, story: Story) -> None:
         self.story = story
@@ -271,7 +271,7 @@ class _Telling:
         return f"{lexicon.listed([self._phrase(track, frame) for track in tracks])} appear"
 
     def _thing(self, track: Track, frame: int) -> NamedThing:
-        """The thing as it was in that frame, with the colour it was said to have in another where it has none."""
+        """The thing in that frame; a missing colour is taken from another frame."""
         thing = track.seen[frame]
         if not thing.colours:
             thing.colours = next((other.colours for other in track.seen.values() if other.colours), [])
@@ -284,7 +284,7 @@ class _Telling:
         return self.summaries[frame]._phrase(self._thing(track, frame))
 
     def _moves(self) -> list[str]:
-        """Things that were on one side and later on another."""
+        """Things that changed sides."""
         sentences = []
         for track in self.story.tracks:
             spots = [spot for frame in sorted(track.seen) if (spot := _column(track.seen[frame]))]
@@ -295,7 +295,7 @@ class _Telling:
         return sentences
 
     def _colours(self) -> list[str]:
-        """Things that had one colour up to some time and another from then on; an eye in two minds is no change."""
+        """Things that changed their colour once; alternating answers are no change."""
         sentences = []
         for track in self.story.tracks:
             colours = [track.seen[frame].colours for frame in sorted(track.seen) if track.seen[frame].colours]
@@ -309,7 +309,7 @@ class _Telling:
         return sentences
 
     def _ground(self) -> list[str]:
-        """What surrounds it all, where it changes, and whether it is outdoors."""
+        """A change of the background, and the setting."""
         story, sentences = self.story, []
         colours = [known.background_colours for _, known in sorted(story.known.items()) if known.background_colours]
         if len(colours) > 1 and not set(colours[0]) & set(colours[-1]):
@@ -321,6 +321,6 @@ class _Telling:
 
 
 def _column(thing: NamedThing) -> str:
-    """Left, right or middle, where exactly one of them was said."""
+    """Left, right or middle, if exactly one of them was stated."""
     spots = {word for place in thing.places for word in place.split() if word in _SPOTS}
     return spots.pop() if len(spots) == 1 else ""

@@ -1,4 +1,4 @@
-"""Write the summary: fluent sentences that state what is known, and nothing else."""
+"""Write the summary: fluent sentences that state the known facts and nothing else."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from plugins.scripted.asking import learn
 from plugins.scripted.knowledge import Knowledge, NamedThing
 
 MOST_IN_ONE_SENTENCE = 3
+# Materials that precede a noun unchanged: a wicker basket, but a table made of wood.
+_BEFORE_NOUNS = frozenset(
+    "wicker metal plastic leather stone brick glass concrete bamboo ceramic marble steel wooden".split()
+)
 
 
 def summarise(turns: Sequence[TaskTurn], seed: int | None = None) -> str:
@@ -21,7 +25,7 @@ def summarise(turns: Sequence[TaskTurn], seed: int | None = None) -> str:
 
 
 class Summary:
-    """One description on its way from facts to sentences."""
+    """Turns facts into the sentences of one description."""
 
     def __init__(self, knowledge: Knowledge, chance: random.Random | None) -> None:
         self.known = knowledge
@@ -37,7 +41,7 @@ class Summary:
         return " ".join(_sentence(sentence) for sentence in sentences)
 
     def _told_elsewhere(self, thing: NamedThing) -> bool:
-        """Whether nothing is known of a thing but its name, and that stands in another thing's phrase."""
+        """Whether only the name of a thing is known, and another thing's phrase mentions it."""
         if thing.colours or thing.number or thing.places or thing.parts or thing.actions or thing.material:
             return False
         others = [other for other in self.known.shown if other is not thing]
@@ -83,7 +87,7 @@ class Summary:
         return "are" if thing.plural else "is"
 
     def _total(self) -> str:
-        """The number of things, where it agrees with what is listed."""
+        """The number of things, if it agrees with the list."""
         count = sum(_value(thing.number) or (1 if not thing.plural else 99) for thing in self.things)
         known = _value(self.known.total)
         return self.known.total if not self.known.other_total and known == count else ""
@@ -100,7 +104,7 @@ class Summary:
 
     @staticmethod
     def _said_at(thing: NamedThing, detail: str) -> tuple[int, int]:
-        """Order within the phrase: what belongs to the thing itself, what it does, where in the frame it is."""
+        """Order within the phrase: parts, actions, places, then the position in the frame."""
         short = detail.startswith(("on the ", "in the ", "at the ")) and len(detail.split()) <= 4
         rank = 3 if short else 0 if detail in thing.parts else 1 if detail in thing.actions else 2
         if detail.startswith("in ") and thing.human and not short:
@@ -112,13 +116,7 @@ class Summary:
         name = _capitalised(thing.name)
         described = [word for word in thing.adjectives if word not in lexicon.MATERIALS][:2]
         made = [word for word in thing.adjectives if word in lexicon.MATERIALS][:1]
-        if (
-            thing.material in lexicon.MATERIALS
-            and not described
-            and not made
-            and _sits_before(thing.material)
-            and " of " not in name
-        ):
+        if thing.material in _BEFORE_NOUNS & lexicon.MATERIALS and not (described or made or " of " in name):
             colours = f"{colours} {thing.material}".strip()
         text = " ".join(part for part in [*described, colours, *made, name] if part)
         if thing.number == "one" or not thing.number:
@@ -137,7 +135,7 @@ class Summary:
         return lexicon.listed(thing.colours[:3])
 
     def _inner(self, phrase: str, host: NamedThing) -> str:
-        """A place, part or action, with what was learned later about the things named in it."""
+        """A place, part or action, with later facts about the things named in it."""
         for thing in self.known.things:
             if thing.within is not host or f" {thing.name}" not in f" {phrase}":
                 continue
@@ -153,7 +151,7 @@ class Summary:
         return _capitalised(phrase)
 
     def _places(self, thing: NamedThing) -> list[str]:
-        """Places that an action has not told already."""
+        """Places that the action does not mention."""
         told = " ".join(thing.actions[:1])
         return [place for place in thing.places[:2] if place.split()[-1] not in told.split()]
 
@@ -162,7 +160,7 @@ class Summary:
             return ""
         return f" on {nouns.with_article(lexicon.listed(self.known.background_colours[:2]))} background"
 
-    # -- what else is known of them --
+    # -- further facts --
 
     def _details(self) -> list[str]:
         sentences = []
@@ -179,12 +177,8 @@ class Summary:
                 told += thing.actions[:1]
             else:
                 told += [_capitalised(action) for action in thing.actions[1:3]]
-            if thing.material and not (
-                _sits_before(thing.material)
-                and not thing.adjectives[:2]
-                and thing.within is None
-                and " of " not in name
-            ):
+            beside = thing.adjectives or thing.within is not None or " of " in name
+            if thing.material and (beside or thing.material not in _BEFORE_NOUNS):
                 told.append(f"made of {thing.material}")
             if told:
                 sentences.append(f"the {name} {self._be(thing)} {lexicon.listed(told)}")
@@ -226,7 +220,7 @@ class Summary:
         return "it" if len(self.things) == 1 and not self.things[0].plural else "them"
 
     def _main_colours(self) -> str:
-        """The overall colours, where the things and the background have not told them."""
+        """The overall colours, unless things and background already state them."""
         told = {colour for thing in self.things for colour in thing.colours} | set(self.known.background_colours)
         new = [colour for colour in self.known.main_colours if colour not in told]
         return lexicon.listed(self.known.main_colours[:3]) if new else ""
@@ -245,42 +239,21 @@ def _value(number: str) -> int:
     return lexicon.COUNTS.index(number) if number in lexicon.COUNTS else 0
 
 
-def _sits_before(material: str) -> bool:
-    """Whether a material stands before a noun unchanged: a wicker basket, but a table made of wood."""
-    return material in (
-        "wicker",
-        "metal",
-        "plastic",
-        "leather",
-        "stone",
-        "brick",
-        "glass",
-        "concrete",
-        "bamboo",
-        "ceramic",
-        "marble",
-        "steel",
-        "wooden",
-    )
-
-
 def _capitalised(text: str) -> str:
     return " ".join(lexicon.CAPITALISED.get(word, word) for word in text.split())
 
 
 def _with_article(text: str) -> str:
-    """ "a lake" for "lake"; what has a determiner, or needs none, stays."""
+    """ "a lake" for "lake"; unchanged with a determiner, or if none is needed."""
     first, last = text.split()[0], text.split()[-1]
     if first in lexicon.DETERMINERS or first in lexicon.NUMBERS or nouns.is_plural(last) or nouns.is_mass(last):
-        return re.sub(r"^the ", "the ", text)
+        return text
     return nouns.with_article(text)
 
 
 def _joined(phrases: list[str]) -> str:
-    """A list that stays readable where its parts are long."""
-    if len(phrases) == 2 and any(" and " in phrase for phrase in phrases):
-        return f"{phrases[0]}, and {phrases[1]}"
-    if len(phrases) > 2 and any(" and " in phrase for phrase in phrases):
+    """A list, with a comma before "and" if its parts contain "and"."""
+    if len(phrases) > 1 and any(" and " in phrase for phrase in phrases):
         return f"{', '.join(phrases[:-1])}, and {phrases[-1]}"
     return lexicon.listed(phrases)
 
