@@ -1,1 +1,1 @@
-"""Measurements that anybody can run again; each prints a Markdown table."""
+"""Reproducible measurements; each prints a Markdown table."""

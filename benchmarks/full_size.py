@@ -25,7 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import parity_minigpt4_recipe as recipe
+from benchmarks.parity import minigpt4_recipe as recipe
 from core import InquisightError
 from core.errors import BackendError, UsageError, printable
 from plugins.hf.memory import GB, Memory, free_memory, memory_plan

@@ -52,7 +52,7 @@ MEAN = {1: 14.0, 2: 80.0}
 BATCH = {1: 64, 2: 12}  # samples per step: the original's
 PROMPT = {1: (1, 0), 2: (6, 24)}  # tokens before and behind the picture
 SIZES: dict[str, dict[str, dict[str, int]]] = {
-    # eye and language model in about the proportion of the 7B
+    # vision model and language model in about the proportion of the 7B
     "small": {
         "vision": {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 4, "num_attention_heads": 4},
         "qformer": {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 2, "num_attention_heads": 4},

@@ -144,7 +144,7 @@ def mentioned_at(name: str, story: str) -> int | None:
 
 
 def score(story: str, truth: Sequence[Appearance], known: Sequence[str]) -> Score:
-    """Hold a story against the truth. `known` are the names of everything the eye has a word for."""
+    """Compare a story with the truth. `known` are the names that the vision model knows."""
     places = {one.name: mentioned_at(one.name, story) for one in truth}
     begins = {one.name: one.begin for one in truth}
     named = [name for name, place in places.items() if place is not None]

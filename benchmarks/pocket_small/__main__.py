@@ -102,7 +102,7 @@ def train(run: Run, out: Path) -> None:
     inquisight("train", stage, "--recipe", run.recipe, *changes, "--out", out / "runs" / run.name)
 
 
-def eye(out: Path, projection: str = "", hints: str = HINTS) -> str:
+def spec_of(out: Path, projection: str = "", hints: str = HINTS) -> str:
     """The backend's name for a projection of OUT, or for pocket's own."""
     chosen = f"&projection={_escaped(out / 'runs' / projection)}" if projection else ""
     return f"pocket:{out / 'model'}?hints={hints}{chosen}"
@@ -136,7 +136,7 @@ def go(sources: Path, out: Path, model: Path, size: Size, features: Path | None)
     for run in first_runs(out):
         train(run, out)
     work = out / "curation"
-    spec = eye(out, "stage1-100")
+    spec = spec_of(out, "stage1-100")
     curation.curate(inquisight, spec, out / "true" / "image", true, work, out / "curated", sample=size.checked)
     for run in second_runs(out, size.steps):
         train(run, out)
@@ -161,10 +161,10 @@ def all_runs(out: Path, size: Size) -> list[Run]:
 
 def projections(out: Path, size: Size) -> Iterator[tuple[str, str, str]]:
     """(name, title, backend) of everything that is measured."""
-    yield "pocket", "pocket as it ships, all hints", eye(out, hints="all")
-    yield "pocket-nameless", "pocket as it ships, without the names in its hints", eye(out)
+    yield "pocket", "pocket as it ships, all hints", spec_of(out, hints="all")
+    yield "pocket-nameless", "pocket as it ships, without the names in its hints", spec_of(out)
     for run in all_runs(out, size):
-        yield run.name, run.title, eye(out, run.name)
+        yield run.name, run.title, spec_of(out, run.name)
 
 
 def report(
@@ -252,7 +252,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("sources", type=Path, help="folder filled by training.pocket.sources")
     parser.add_argument("out", type=Path, help="folder that keeps everything; the same one goes on (1 GB)")
     parser.add_argument("--model", type=Path, default=MODEL, help="directory of pocket's [the one that ships]")
-    parser.add_argument("--features", type=Path, help="folder of training.pocket.foundation, of the same eye")
+    parser.add_argument("--features", type=Path, help="folder of training.pocket.foundation, of the same vision model")
     for name, default in asdict(Size()).items():
         parser.add_argument(f"--{name}", type=int, default=default, help=f"how many; see the page [{default}]")
     parser.add_argument("--docs", type=Path, help="folder of pocket-small.json and of pocket-small.md, to be written")

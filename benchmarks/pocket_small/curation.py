@@ -25,7 +25,7 @@ Inquisight = Callable[..., None]  # runs a command
 def curate(
     inquisight: Inquisight, spec: str, pictures: Path, rows: list[Record], work: Path, to: Path, *, sample: int
 ) -> None:
-    """Describe `pictures` with the eye `spec`, repair, check, drop, and write the pairs to `to`; goes on."""
+    """Describe `pictures` with the vision model `spec`, repair, check, drop, and write the pairs to `to`; resumable."""
     if (read_json(to / "export.json") or {}).get("pairs"):
         return
     kinds, rules, sheet = HERE / "kinds.toml", HERE / "rules.toml", work.with_name("sheet.jsonl")

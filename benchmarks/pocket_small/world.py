@@ -3,11 +3,11 @@
     OUT/model       pocket as `inquisight train` takes a model
     OUT/captions    composed pictures with short captions, a table: the data of stage 1
     OUT/true        other ones with their true descriptions, in the layout of cc_sbu_align: what is to be described
-    OUT/features    what the frozen eye and the Q-Former say of all of them
+    OUT/features    features of the frozen vision model and Q-Former for all of them
 
-All that MiniGPT-4 trains is the projection between a frozen eye and a frozen language model; pocket has the same linear
-layer (`language_projection`), 256 to 256. Beside its 16 tokens pocket's language model is shown 40 hints, which bypass
-the layer. What names a thing is withheld from them here, so they are the colours of the picture and constants.
+All that MiniGPT-4 trains is the projection between a frozen vision model and a frozen language model; pocket has the
+same linear layer (`language_projection`), 256 to 256. Besides its 16 tokens, pocket's language model gets 40
+hints, which bypass the layer. Here they hold no names: only the colours of the picture and constants.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from training.pocket.scenes import Composer
 
 CHUNK: Final = 32
 DESCRIBED_FROM: Final = 1_000_000  # seeds that no training of pocket took
-UNLIKE: Final = 0.05  # mean difference of what two eyes say of a picture, from which they are two
+UNLIKE: Final = 0.05  # least mean difference between the features of two vision models
 JPEG_QUALITY: Final = 95
 
 
@@ -143,7 +143,7 @@ def described(facts: dict[str, Any]) -> str:
 class Cached:
     """What `training.pocket.foundation` kept of the pictures that pocket was trained on; the row is the seed."""
 
-    eye: np.ndarray  # (N, 81, CELL_DIM) float16, on disk
+    features: np.ndarray  # (N, 81, CELL_DIM) float16, on disk
     facts: np.ndarray  # (N, FACTS)
     truths: list[str]
 
@@ -152,15 +152,15 @@ class Cached:
         """Raises UsageError where the folder has none."""
         try:
             lines = split_lines((folder / "train-truth.jsonl").read_text("utf-8"))
-            eye, facts = (np.load(folder / f"train-{name}.npy", mmap_mode="r") for name in ("eye", "facts"))
-            return cls(eye, facts, lines)
+            features, facts = (np.load(folder / f"train-{name}.npy", mmap_mode="r") for name in ("features", "facts"))
+            return cls(features, facts, lines)
         except OSError as error:
             raise UsageError(f"--features {printable(folder)}: {printable(error.filename)} cannot be read.") from None
 
     def row(self, record: Record) -> int | None:
         """The row of this very picture; None where it is another one, or was never looked at."""
         seed = int(record["seed"])
-        known = seed < min(len(self.truths), len(self.eye)) and self.truths[seed] == json.dumps(record["truth"])
+        known = seed < min(len(self.truths), len(self.features)) and self.truths[seed] == json.dumps(record["truth"])
         return seed if known else None
 
 
@@ -174,16 +174,16 @@ class Reader:
 
     @torch.inference_mode()
     def seen(self, files: list[Path]) -> tuple[Tensor, Tensor]:
-        """What the eye says of the pictures in these files: (B, 81, CELL_DIM), and its facts (B, FACTS)."""
+        """The features (B, 81, CELL_DIM) and facts (B, FACTS) of the pictures in these files."""
         seen = self.model.vision_model(self.vision.pixels([open_picture(file) for file in files]))
         return seen.cells.cpu(), seen.facts.cpu()
 
     @torch.inference_mode()
-    def features(self, eye: Tensor, facts: Tensor) -> Tensor:
+    def features(self, cells: Tensor, facts: Tensor) -> Tensor:
         """What the Q-Former makes of it, and the hints without names: (B, 16 + 40, 256)."""
-        queries = self.model.query_tokens.expand(len(eye), -1, -1)
-        eye = eye.to(queries.device, queries.dtype)
-        asked = self.model.query(queries, eye)
+        queries = self.model.query_tokens.expand(len(cells), -1, -1)
+        cells = cells.to(queries.device, queries.dtype)
+        asked = self.model.query(queries, cells)
         hints = self.model.hint_embeddings(self.model.hint_ids(nameless(facts).to(queries.device)))
         return torch.cat([asked, hints], 1)
 
@@ -199,7 +199,7 @@ def keep_features(
 ) -> None:
     """Keep what the projection takes of all pictures of `sets` (folder, records), unless it is kept already.
 
-    Raises UsageError where `cached` was made by another eye.
+    Raises UsageError if `cached` belongs to another vision model.
     """
     checked = False
     with FeatureWriter(reader.store(to), "small") as writer:
@@ -210,23 +210,23 @@ def keep_features(
             places = [cached.row(row) if cached else None for _, row in chunk]
             known = [i for i, place in enumerate(places) if place is not None]
             unknown = [i for i, place in enumerate(places) if place is None]
-            eye, facts = torch.empty(len(chunk), CELLS, CELL_DIM), torch.empty(len(chunk), FACTS, dtype=torch.long)
+            cells, facts = torch.empty(len(chunk), CELLS, CELL_DIM), torch.empty(len(chunk), FACTS, dtype=torch.long)
             if cached and known:
                 rows = [place for place in places if place is not None]
-                eye[known] = torch.from_numpy(cached.eye[rows]).float()
+                cells[known] = torch.from_numpy(cached.features[rows]).float()
                 facts[known] = torch.from_numpy(cached.facts[rows]).long()
                 if not checked:
-                    _check_same(reader.seen([files[i] for i in known])[0], eye[known])
+                    _check_same(reader.seen([files[i] for i in known])[0], cells[known])
                     checked = True
             if unknown:
-                eye[unknown], facts[unknown] = reader.seen([files[i] for i in unknown])
-            for (_, row), features in zip(chunk, reader.features(eye, facts), strict=True):
+                cells[unknown], facts[unknown] = reader.seen([files[i] for i in unknown])
+            for (_, row), features in zip(chunk, reader.features(cells, facts), strict=True):
                 writer.add(row["sha256"], features)
             done(start + len(chunk))
 
 
 def _check_same(seen: Tensor, kept: Tensor) -> None:
-    """Half of the pictures may differ: where the eye is in doubt, a last bit decides what it makes of all of it."""
+    """Half of the pictures may differ: close to a threshold, rounding changes the features."""
     unlike = (seen - kept).abs().mean((1, 2)).median()
     if unlike > UNLIKE:
-        raise UsageError("--features was written by another eye than the model's; leave it out.")
+        raise UsageError("--features was written by another vision model; leave it out.")

@@ -1,4 +1,4 @@
-"""Our MiniGPT-4 against numbers of the original's own code for the same weights (`benchmarks.parity_minigpt4`)."""
+"""Our MiniGPT-4 against numbers of the original's own code for the same weights (`benchmarks.parity.run_minigpt4`)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from sentencepiece import SentencePieceProcessor
 from transformers import AutoTokenizer, Blip2ForConditionalGeneration
 
-from benchmarks import parity_minigpt4 as parity
-from benchmarks import parity_minigpt4_recipe as recipe
+from benchmarks.parity import minigpt4_recipe as recipe
+from benchmarks.parity import run_minigpt4 as parity
 from plugins.minigpt4.runtime.conversation import VICUNA
 from plugins.minigpt4.runtime.rows import RowWriter
 

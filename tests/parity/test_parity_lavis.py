@@ -1,4 +1,4 @@
-"""Our BLIP-2 (OPT) gives the numbers LAVIS gave: kept in tests/fixtures, written by `benchmarks/parity_lavis.py`."""
+"""Our BLIP-2 (OPT) gives the numbers of LAVIS in tests/fixtures, written by `benchmarks/parity/run_lavis.py`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks import parity_lavis
-from benchmarks import parity_lavis_recipe as recipe
+from benchmarks.parity import lavis_recipe as recipe
+from benchmarks.parity import run_lavis as parity_lavis
 from core.images.picture import open_picture
 from core.vision import GenerationOptions, VisualQuestion
 from plugins.minigpt4.runtime.loading import MEAN, STD

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import parity_minigpt4_recipe as parity
-from benchmarks.parity_minigpt4 import converted, save_sources
-from benchmarks.parity_training import TOLERANCE, difference, kept, our_rates, ours
+from benchmarks.parity import minigpt4_recipe as parity
+from benchmarks.parity.run_minigpt4 import converted, save_sources
+from benchmarks.parity.run_training import TOLERANCE, difference, kept, our_rates, ours
 from core.errors import BackendError, UsageError
 from tests.plugins.minigpt4.tiny import make_tokenizer
 from tests.training.tiny_run import make_world, recipe
 from training.packing import lay_out
 from training.stages import Wording, groups, learning_rate, open_task, plain_caption
 
-# Written by `python -m benchmarks.parity_training --write`, which ran the original's own forward and backward.
+# Written by `python -m benchmarks.parity.run_training --write`, which ran the original's own forward and backward.
 FIXTURE = Path(__file__).resolve().parents[1] / "fixtures" / "minigpt4_training.npz"
 
 

@@ -10,7 +10,7 @@ and in the first release of April 2023, `minigpt4/models/minigpt_base.py`, `eval
 * The whole prompt is cut at the pictures; each piece is tokenised by itself, only the first one gets a BOS in front.
   Text and picture are joined by one space. Earlier answers are tokenised again, as text.
 
-`benchmarks.parity_minigpt4` runs the original's own code beside ours: prompts, token ids, logits and answers are equal.
+`benchmarks.parity.run_minigpt4` compares with the original code: prompts, token ids, logits and answers are equal.
 
 On purpose otherwise: the original cuts an answer at the last `Assistant:` it contains, with Llama-2 also at `###` (a
 heading), and wrote each of several pictures as a separate Human message; here an answer stays whole and pictures

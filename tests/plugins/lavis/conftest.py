@@ -17,7 +17,7 @@ from plugins.lavis.environment import Environment, chosen
 from plugins.lavis.install import install
 
 ROOT = Path(__file__).resolve().parents[3]
-ORIGINAL = ROOT / "benchmarks" / "parity_lavis_original.py"
+ORIGINAL = ROOT / "benchmarks" / "parity" / "lavis_original.py"
 _INSTALLED = chosen()  # before any test points INQUISIGHT_HOME elsewhere
 
 

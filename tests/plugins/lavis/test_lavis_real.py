@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from benchmarks import parity_lavis
-from benchmarks import parity_lavis_recipe as recipe
+from benchmarks.parity import lavis_recipe as recipe
 from core.errors import BackendError
 from core.images.picture import Picture, open_picture
 from core.testing import VisionBackendTests, make_picture

@@ -1,4 +1,4 @@
-"""The embedded default eye: the shipped model through its public door, and what it refuses."""
+"""The built-in default vision model through its public interface, and its errors."""
 
 from __future__ import annotations
 
@@ -197,14 +197,14 @@ def test_the_eye_returns_what_the_q_former_expects(pocket: PocketBackend) -> Non
 
 
 def test_the_votes_for_a_thing_are_those_of_its_best_cell(pocket: PocketBackend) -> None:
-    eye = pocket.engine.model.vision_model
-    known = eye.neck.known
+    vision = pocket.engine.model.vision_model
+    known = vision.neck.known
     logits, geometry, colour = torch.zeros(1, CELLS, known + 2), torch.zeros(1, CELLS, 4), torch.zeros(1, CELLS, 11)
     logits[..., known + 1] = 20
     logits[0, 40, 6] = 19  # thing 7 is a second guess in the cell in the middle, whose centre is told to be far right
     geometry[0, 40, 0] = 0.4
     colour[0, 40, 3] = 5
-    votes = eye.votes(CellOutputs(logits, torch.zeros(1, CELLS), geometry, colour))[0]
+    votes = vision.votes(CellOutputs(logits, torch.zeros(1, CELLS), geometry, colour))[0]
     assert votes.shape == (known, 3)
     assert votes[6].tolist() == [pytest.approx(0.2689, abs=1e-3), 3 + 2, 4]
     assert votes[7, 0] < 1e-6
@@ -216,7 +216,7 @@ def test_the_longest_name_that_a_question_gives_is_looked_for(pocket: PocketBack
     text = "Are the Christmas tree and two rubber ducks near the starfish, or the tree?"
     assert [names[number] for number in lookup.names(text)] == ["christmas tree", "rubber duck", "tree"]
     assert lookup.names("What is this?") == []
-    assert lookup.names("a jack-o-lantern") == [lookup.numbers["jack-o"]], "of a long name the eye keeps the beginning"
+    assert lookup.names("a jack-o-lantern") == [lookup.numbers["jack-o"]], "a long name is shortened to its beginning"
 
 
 def glimpse(pocket: PocketBackend, votes: dict[str, tuple[float, int, int]]) -> EncodedImage:

@@ -123,7 +123,7 @@ def test_only_what_the_projection_gave_has_a_gradient(model: Path) -> None:
 def test_without_names_the_hints_of_two_things_are_the_same() -> None:
     image, other = make_picture(260, 260, (52, 150, 70)), make_picture(260, 260, (52, 150, 72))
     named, nameless = PocketBackend(), PocketBackend("?hints=colours")
-    [one], [two] = (eye.encode([image]) for eye in (named, nameless))
+    [one], [two] = (vision.encode([image]) for vision in (named, nameless))
     queries = named.engine.model.config.num_query_tokens
     assert torch.equal(one.data.tokens[:queries], two.data.tokens[:queries]), "what passes the projection stays"
     facts = torch.arange(FACTS)[None].repeat(2, 1)
@@ -231,7 +231,7 @@ def test_what_was_looked_at_before_is_taken_where_it_is_the_same_picture(
 ) -> None:
     rows = world.compose(Composer(root), tmp_path, 4, 0, "png", lambda _: None)
     reader = world.Reader(model)
-    eye, facts = reader.seen([tmp_path / "image" / row["file"] for row in rows])
+    cells, facts = reader.seen([tmp_path / "image" / row["file"] for row in rows])
     world.keep_features(reader, tmp_path / "looked", [(tmp_path, rows)], None, lambda _: None)
     folder = tmp_path / "features"
     folder.mkdir()
@@ -239,8 +239,8 @@ def test_what_was_looked_at_before_is_taken_where_it_is_the_same_picture(
     lines = [json.dumps(next((r["truth"] for r in rows if r["seed"] == seed), {})) for seed in range(seeds[-1] + 1)]
     lines[seeds[-1]] = "{}"  # of another picture
     (folder / "train-truth.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    kept = torch.zeros(len(lines), *eye.shape[1:]).half()
-    kept[seeds] = eye.half()
+    kept = torch.zeros(len(lines), *cells.shape[1:]).half()
+    kept[seeds] = cells.half()
     listed = torch.zeros(len(lines), facts.shape[1], dtype=torch.long)
     listed[seeds] = facts
     np.save(folder / "train-features.npy", kept.numpy())
@@ -259,7 +259,7 @@ def test_what_was_looked_at_before_is_taken_where_it_is_the_same_picture(
         assert torch.allclose(torch.cat([projected, one[queries:]]), picture, atol=0.05)
     (folder / "train-features.npy").unlink()
     np.save(folder / "train-features.npy", kept.flip(2).numpy())
-    with pytest.raises(UsageError, match="another eye"):
+    with pytest.raises(UsageError, match="another vision model"):
         world.keep_features(reader, tmp_path / "no", [(tmp_path, rows)], world.Cached.open(folder), lambda _: None)
 
 

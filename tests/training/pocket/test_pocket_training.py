@@ -58,7 +58,7 @@ def test_a_scene_is_a_function_of_its_seed_and_its_split(root: Path) -> None:
     assert not set(train.photographs) & set(held_out.photographs)
 
 
-def test_more_grounds_are_trained_on_and_never_held_out(root: Path, tmp_path: Path) -> None:
+def test_more_backgrounds_are_trained_on_and_never_held_out(root: Path, tmp_path: Path) -> None:
     lines = [line for line in sources.BACKGROUNDS.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     assert len(lines) == len(set(lines)) > 200 and all(line.startswith("usr/share/") for line in lines)
     before = sources.photographs(root), sources.photographs(root, held_out=True)
@@ -84,7 +84,7 @@ def test_scenes_on_photographs_are_known_without_composing_them(root: Path) -> N
 
 
 @pytest.mark.slow
-def test_a_neck_that_goes_on_learns_from_both_folders_and_keeps_its_names(tmp_path: Path) -> None:
+def test_a_head_that_is_trained_further_learns_from_both_folders(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     things = [{"name": NAMES[3][0], "box": [0.1, 0.1, 0.5, 0.5], "colours": ["red"]}]
     for folder, count in ((tmp_path / "old", 40), (tmp_path / "new", 30)):
@@ -98,8 +98,8 @@ def test_a_neck_that_goes_on_learns_from_both_folders_and_keeps_its_names(tmp_pa
     torch.manual_seed(1)
     begin = {key: value.clone() for key, value in DetectionHead(len(NAMES)).state_dict().items()}
     save_file(begin, tmp_path / "begin.safetensors")
-    neck = continue_head(tmp_path / "begin.safetensors", tmp_path / "old", tmp_path / "new", steps=3, lr=1e-2, size=16)
-    kept, written = neck.state_dict(), load_file(tmp_path / "new" / "detection-head.safetensors")
+    head = continue_head(tmp_path / "begin.safetensors", tmp_path / "old", tmp_path / "new", steps=3, lr=1e-2, size=16)
+    kept, written = head.state_dict(), load_file(tmp_path / "new" / "detection-head.safetensors")
     assert all(torch.equal(kept[key], written[key]) for key in kept)
     assert torch.equal(kept["classes.weight"], begin["classes.weight"]), "the language model knows these"
     moved = float((kept["reduce.weight"] - begin["reduce.weight"]).abs().max())
@@ -111,7 +111,7 @@ def test_a_neck_that_goes_on_learns_from_both_folders_and_keeps_its_names(tmp_pa
     fresh = DetectionHead(len(NAMES))
     fresh.load_state_dict(begin)
     with torch.inference_mode():
-        before, after = (float(foundation.loss_of(one.eval(), [(examples, rows)])[0]) for one in (fresh, neck))
+        before, after = (float(foundation.loss_of(one.eval(), [(examples, rows)])[0]) for one in (fresh, head))
     assert after < before - 0.1
 
 
@@ -156,7 +156,7 @@ def test_cells_under_a_thing_bear_its_name_and_point_to_its_centre(root: Path) -
 
 
 @pytest.mark.parametrize("sure", [True, False])
-def test_the_eye_lists_each_peak_once_and_gives_a_name_only_where_its_cells_agree(sure: bool) -> None:
+def test_each_peak_is_listed_once_and_gives_a_name_only_where_its_cells_agree(sure: bool) -> None:
     known = len(NAMES)
     logits, centre = torch.zeros(1, 81, known + 2), torch.full((1, 81), -9.0)
     logits[..., known + 1] = 20  # nothing there ...
@@ -172,8 +172,8 @@ def test_the_eye_lists_each_peak_once_and_gives_a_name_only_where_its_cells_agre
     centre[0, 30] = 1.1
     colour = torch.zeros(1, 81, 11)
     colour[..., 6] = 9.0
-    eye = PocketVision(known)
-    listed, share = eye.detections(CellOutputs(logits, centre, geometry, colour), torch.tensor([0.5]))
+    vision = PocketVision(known)
+    listed, share = vision.detections(CellOutputs(logits, centre, geometry, colour), torch.tensor([0.5]))
     name, place, colour_word, *others = listed[0].tolist()
     assert bool(share[0, 0] > 0.9) is sure
     assert name == (4 if sure else known + 1)
@@ -300,14 +300,14 @@ def test_questions_in_one_sequence_do_not_see_each_other(tokenizer, chat: bool) 
     torch.manual_seed(0)
     model = build(tokenizer, NAMES).eval()
     model.vision_model.tower = torch.nn.Identity()
-    eye = torch.randn(2, 81, model.config.vision_config.hidden_size)
+    features = torch.randn(2, 81, model.config.vision_config.hidden_size)
     facts = torch.zeros(2, FACTS, dtype=torch.long)
     rng = random.Random(0)
 
     def total(pairs: list, rows: slice) -> tuple[float, int]:  # type: ignore[type-arg]
         batch = collate(tokenizer, pairs, rng, chat=chat, chains=0.0, length=200)
         with torch.inference_mode():
-            loss = loss_of(model, eye[rows], facts[rows], batch)
+            loss = loss_of(model, features[rows], facts[rows], batch)
         count = int((batch.labels != IGNORE).sum())
         return float(loss) * count, count
 

@@ -254,8 +254,8 @@ def test_each_ablation_trains_resumes_and_is_used(world: Path, tmp_path: Path, c
 
 @pytest.mark.slow
 def test_without_a_qformer(tmp_path: Path) -> None:
-    from benchmarks import parity_minigpt4_recipe as parity
-    from benchmarks.parity_minigpt4 import converted, save_sources
+    from benchmarks.parity import minigpt4_recipe as parity
+    from benchmarks.parity.run_minigpt4 import converted, save_sources
 
     [variant] = [each for each in parity.VARIANTS if not each.qformer]
     save_sources(variant, tmp_path)

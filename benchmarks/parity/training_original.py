@@ -1,19 +1,19 @@
-"""One training step by the original's own code; started by `parity_training.py` in the original's environment.
+"""One training step by the original's own code; started by `run_training.py` in the original's environment.
 
-    OLD_PYTHON parity_training_original.py UPSTREAM VARIANT DIRECTORY
+    OLD_PYTHON training_original.py UPSTREAM VARIANT DIRECTORY
 
-Like `parity_minigpt4_original.py`, whose way of building the small model it uses: weights, files, classes are the same.
+Like `minigpt4_original.py`, whose way of building the small model it uses: weights, files, classes are the same.
 Written: the source files to convert and `training.npz`, loss and gradient of both stages and the learning rates.
 """
 
 import sys
 from pathlib import Path
 
+import minigpt4_original as small
+import minigpt4_recipe as recipe
 import numpy as np
-import parity_minigpt4_original as small
-import parity_minigpt4_recipe as recipe
-import parity_training_samples as told
 import torch
+import training_samples as data
 
 
 def main(upstream, variant_name, directory):
@@ -40,17 +40,17 @@ def step(original, model, variant, stage):
     """(loss, gradient of the projection's weight, of its bias) of one batch through `MiniGPTBase.forward`."""
     image = original.processors.Blip2ImageEvalProcessor(image_size=recipe.IMAGE_SIZE)  # the training one does the same
     pictures = list(recipe.pictures())
-    samples = {"image": torch.stack([image(pictures[number]) for number in told.PICTURES])}
-    model.max_txt_len = told.MAX_TOKENS[stage]
+    samples = {"image": torch.stack([image(pictures[number]) for number in data.PICTURES])}
+    model.max_txt_len = data.MAX_TOKENS[stage]
     if stage == 1:
         model.end_sym = "\n"
         text = original.processors.BlipCaptionProcessor()
-        samples["answer"] = [text(caption) for caption in told.CAPTIONS]
+        samples["answer"] = [text(caption) for caption in data.CAPTIONS]
     else:
-        model.end_sym = told.ENDS[variant.name]
-        template = told.TEMPLATES[variant.name]
-        samples["answer"] = list(told.DESCRIPTIONS)
-        samples["instruction_input"] = [template.format(f"<Img><ImageHere></Img> {said}") for said in told.INSTRUCTIONS]
+        model.end_sym = data.ENDS[variant.name]
+        template = data.TEMPLATES[variant.name]
+        samples["answer"] = list(data.DESCRIPTIONS)
+        samples["instruction_input"] = [template.format(f"<Img><ImageHere></Img> {said}") for said in data.INSTRUCTIONS]
     trained = [name for name, value in model.named_parameters() if value.requires_grad]
     small.check(sorted(trained) == ["llama_proj.bias", "llama_proj.weight"], trained)
     model.zero_grad()
@@ -64,7 +64,7 @@ def rates():
     """The learning rate of every step, by the original's scheduler."""
     from minigpt4.common import optims
 
-    asked = told.SCHEDULE
+    asked = data.SCHEDULE
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=asked["lr"])
     scheduler = optims.LinearWarmupCosineLRScheduler(
         optimizer,

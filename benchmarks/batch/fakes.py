@@ -1,7 +1,7 @@
 """Two fakes for measuring batches, a plugin where a benchmark installs them. Neither is a model, and both say so.
 
 `fixed:SECONDS` asks the same questions of every picture and answers after so many seconds, as a language model behind a
-network would; it makes no calls. `hash` is an eye that says words drawn from a picture's bytes; it sees nothing.
+network would; it makes no calls. `hash` is a vision model that derives its answers from the bytes of the picture.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ def fixed(argument: str | None = None) -> FixedQuestioner:
     return FixedQuestioner(seconds=float(argument or 0))
 
 
-class HashEye(VisionBackend):
-    """A fake eye: the same words for the same picture and question, at once."""
+class HashVision(VisionBackend):
+    """A fake vision model: the same words for the same picture and question, without delay."""
 
     def __init__(self, argument: str | None = None) -> None:
         pass
@@ -93,7 +93,7 @@ class HashEye(VisionBackend):
 
 @hookimpl
 def register_vision_backends(register: Register) -> None:
-    register("hash", HashEye, description="A fake eye for benchmarks; it sees nothing.")
+    register("hash", HashVision, description="Fake vision model for benchmarks.")
 
 
 @hookimpl
@@ -106,5 +106,5 @@ def install(folder: Path) -> Path:
     info = folder / "batch_fakes-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: batch-fakes\nVersion: 1.0\n", "utf-8")
-    (info / "entry_points.txt").write_text("[inquisight]\nbatch_fakes = benchmarks.batch_fakes\n", "utf-8")
+    (info / "entry_points.txt").write_text("[inquisight]\nbatch_fakes = benchmarks.batch.fakes\n", "utf-8")
     return folder

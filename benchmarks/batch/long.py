@@ -1,10 +1,10 @@
 """A long batch: is memory flat, is the last thousand as quick as the first, and does killing it change anything?
 
-    python -m benchmarks.batch_long                           20,000 small pictures, killed ten times
-    python -m benchmarks.batch_long --pictures 2000 --kills 3
-    python -m benchmarks.batch_long --vision pocket --questioner scripted --pictures 2000
+    python -m benchmarks.batch.long                           20,000 small pictures, killed ten times
+    python -m benchmarks.batch.long --pictures 2000 --kills 3
+    python -m benchmarks.batch.long --vision pocket --questioner scripted --pictures 2000
 
-By default both models are fakes that answer at once (see batch_fakes.py), so that what is measured is the machinery
+By default both models are fakes that answer at once (see fakes.py), so that what is measured is the machinery
 around them. The real command runs in a process of its own: once undisturbed, then into another folder, ended by
 `kill -9` at random moments and begun again each time. The outputs (JSON Lines, COCO captions, webdataset shards) must
 be the same, byte by byte, and no picture may be in a journal twice.
@@ -29,11 +29,11 @@ from pathlib import Path
 import psutil
 from PIL import Image
 
-from benchmarks.batch_fakes import install
-from benchmarks.batch_figures import add_out, check_out, keep, say
+from benchmarks.batch.fakes import install
+from benchmarks.batch.figures import add_out, check_out, keep, say
 from core import InquisightError
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 STEP = 1000  # pictures in a line of the table, fewer in a short run
 OUTPUTS = ("captions.jsonl", "captions.json", "captions.tar")
 
@@ -196,7 +196,7 @@ def report(found: Sequence[Piece], run: Undisturbed, hit: int, wrong: list[str],
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0; 1 where something differs."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.batch_long", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.batch.long", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--pictures", type=int, default=20_000)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=4)

@@ -1,8 +1,8 @@
 """Is a training step of ours the original's? Loss and gradient of one step of both stages, same weights, same batch.
 
-    python -m benchmarks.parity_training --upstream MiniGPT-4 --python old/bin/python
+    python -m benchmarks.parity.run_training --upstream MiniGPT-4 --python old/bin/python
 
-`--upstream` and `--python` as for `parity_minigpt4.py`, whose small model this uses. The original's `forward` and
+`--upstream` and `--python` as for `run_minigpt4.py`, whose small model this uses. The original's `forward` and
 `backward` run in its own environment; ours puts each sample into a row of its own, packs them into one row, and does
 that on kept features too. Largest difference allowed, relative to the largest number compared: 1e-4.
 
@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import parity_minigpt4_recipe as recipe
-from benchmarks import parity_training_samples as told
-from benchmarks.parity_minigpt4 import converted, prepare_llm
+from benchmarks.parity import minigpt4_recipe as recipe
+from benchmarks.parity import training_samples as data
+from benchmarks.parity.run_minigpt4 import converted, prepare_llm
 from core import InquisightError
 from core.errors import UsageError, printable
 
@@ -55,15 +55,15 @@ def ours(variant: recipe.Variant, model: Path) -> dict[str, Outputs]:
             "projection": "model",
             "qformer": variant.qformer,
             "plain_captions": stage == 1,
-            "max_target_tokens": told.MAX_TOKENS[stage],
-            "instructions": list(told.INSTRUCTIONS),
+            "max_target_tokens": data.MAX_TOKENS[stage],
+            "instructions": list(data.INSTRUCTIONS),
             "steps": 1,
             "warmup": 0,
         }
         task, wording, checked = open_task(make_recipe(values, "parity"), "cpu", "float32")
-        texts = told.CAPTIONS if stage == 1 else told.DESCRIPTIONS
-        words = [wording.words(text, asked) for text, asked in zip(texts, told.INSTRUCTIONS, strict=True)]
-        seen = pixels([pictures[number] for number in told.PICTURES], checked.image_size, checked.mean, checked.std)
+        texts = data.CAPTIONS if stage == 1 else data.DESCRIPTIONS
+        words = [wording.words(text, asked) for text, asked in zip(texts, data.INSTRUCTIONS, strict=True)]
+        seen = pixels([pictures[number] for number in data.PICTURES], checked.image_size, checked.mean, checked.std)
         kept = task.encode(seen).half().float()
         for way, (size, features) in WAYS.items():
             rows = lay_out(words, task.pictures, size)
@@ -84,9 +84,9 @@ def our_rates() -> np.ndarray:
     from training.recipes import make_recipe
     from training.stages import learning_rate
 
-    values = {"stage": 1, **told.SCHEDULE}
+    values = {"stage": 1, **data.SCHEDULE}
     chosen = make_recipe(values, "parity")
-    steps = int(told.SCHEDULE["steps"])
+    steps = int(data.SCHEDULE["steps"])
     return np.asarray([learning_rate(chosen, step, steps) for step in range(steps)])
 
 
@@ -113,7 +113,7 @@ def difference(expected: np.ndarray, mine: np.ndarray) -> float:
 def original(options: argparse.Namespace, variant: recipe.Variant, directory: Path) -> Outputs:
     """What the original makes of it; its files lie in `directory` then. Raises InquisightError."""
     prepare_llm(variant, directory / "llm")
-    script = Path(__file__).with_name("parity_training_original.py")
+    script = Path(__file__).with_name("training_original.py")
     command = [str(options.python), str(script), str(options.upstream), variant.name, str(directory)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -149,7 +149,7 @@ def measure(options: argparse.Namespace) -> list[tuple[str, int, float, float]]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0 where all is equal, 1 where not, or one line on standard error and the error's own code."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.parity_training", description=(__doc__ or "").split("\n")[0]
+        prog="python -m benchmarks.parity.run_training", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--upstream", type=Path, required=True, help="a checkout of Vision-CAIR/MiniGPT-4")
     parser.add_argument("--python", type=Path, required=True, help="an interpreter in which its code runs")

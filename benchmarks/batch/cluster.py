@@ -1,13 +1,13 @@
 """`inquisight batch --engine ray`: two workers against one, on this machine.
 
-    python -m benchmarks.batch_ray                          two to three minutes on two quiet cores
-    python -m benchmarks.batch_ray --seeing 400 --waiting 400
-    python -m benchmarks.batch_ray --workers 4              four against one
+    python -m benchmarks.batch.cluster                          two to three minutes on two quiet cores
+    python -m benchmarks.batch.cluster --seeing 400 --waiting 400
+    python -m benchmarks.batch.cluster --workers 4              four against one
 
-Two kinds of work, since a worker adds a core and a row of callers: *seeing* is the embedded eye with one core for each
-worker and a questioner that answers at once; *waiting* is an eye that answers at once and a questioner that answers
-after a fixed delay, each worker with so many calls at a time (both are fakes, see batch_fakes.py). The real command
-runs in a process of its own. The speed is that between the first and the last tenth of the captions, without Ray's
+Two kinds of work, since a worker adds a core and a row of callers: *seeing* is the built-in vision model with
+one core for each worker and a questioner that answers at once; *waiting* is a vision model that answers at once and a
+questioner that answers after a fixed delay, each worker with so many calls at a time (both are fakes, see fakes.py).
+The real command runs in a process of its own. The speed is that between the first and the last tenth of the captions, without Ray's
 start and the loading of models, which a long batch does not notice; the time of the whole command is beside it. Both
 runs must give the same bytes.
 """
@@ -27,12 +27,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from benchmarks.batch_fakes import install
-from benchmarks.batch_figures import add_out, check_out, keep, say
-from benchmarks.batch_throughput import make_pictures
+from benchmarks.batch.fakes import install
+from benchmarks.batch.figures import add_out, check_out, keep, say
+from benchmarks.batch.throughput import make_pictures
 from core import InquisightError, find_pictures
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 OUT = "captions.jsonl"
 
 
@@ -83,9 +83,11 @@ def measure(folder: Path, kind: Kind, workers: int) -> Run:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0, or one line on standard error and the error's own code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.batch_ray", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.batch.cluster", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--seeing", type=int, default=100, help="pictures for the embedded eye; 0: leave it out")
+    parser.add_argument("--seeing", type=int, default=100, help="pictures for the vision model; 0: leave it out")
     parser.add_argument("--waiting", type=int, default=200, help="pictures for the slow questioner; 0: leave it out")
     parser.add_argument("--delay", type=float, default=0.5, help="of the slow questioner, in seconds")
     parser.add_argument("--concurrency", type=int, default=16, help="its calls at a time, of each worker")
@@ -152,8 +154,8 @@ def report(rows: Sequence[tuple[Kind, Run, Run]], options: argparse.Namespace) -
             *table,
             "",
             f"Ray on one machine with {os.cpu_count()} CPU cores; {options.rounds} questions. Seeing: the embedded "
-            f"eye, one core for each worker. Waiting: fakes, a questioner that answers after {options.delay:g} s, "
-            f"{options.concurrency} calls at a time for each worker. The same bytes with 1 and with {options.workers} "
+            f"vision model, one core for each worker. Waiting: fakes, a questioner that answers after {options.delay:g} "
+            f"s, {options.concurrency} calls at a time for each worker. The same bytes with 1 and with {options.workers} "
             "workers.",
         ]
     )

@@ -4,7 +4,7 @@ Every weight is a pure function of its name and shape (the raw stream of PCG64, 
 and is a float16 number, so that no loader rounds it. Names, shapes and file layouts are the original's:
 Vision-CAIR/MiniGPT-4 `minigpt4/models/minigpt4.py`, `eva_vit.py`, `Qformer.py`; LLaMA's as transformers saves it.
 
-Imported by `parity_minigpt4.py` in this environment and by `parity_minigpt4_original.py` in the original's old one:
+Imported by `run_minigpt4.py` in this environment and by `minigpt4_original.py` in the original's old one:
 NumPy and Pillow only.
 """
 

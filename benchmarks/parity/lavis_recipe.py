@@ -1,8 +1,8 @@
 """One small BLIP-2 (OPT), as numbers that any interpreter makes again: weights, tokenizer, pictures, questions.
 
 Every weight is a function of its name and shape alone (the raw stream of PCG64, which NumPy promises never to change)
-and a float16 number, because LAVIS opens OPT in float16. Imported by `parity_lavis.py` in this environment and by
-`parity_lavis_original.py` in that of salesforce-lavis: NumPy and Pillow only.
+and a float16 number, because LAVIS opens OPT in float16. Imported by `run_lavis.py` in this environment and by
+`lavis_original.py` in that of salesforce-lavis: NumPy and Pillow only.
 """
 
 from __future__ import annotations

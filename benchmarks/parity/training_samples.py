@@ -1,4 +1,4 @@
-"""What both sides of `parity_training.py` train on: texts only, so that any interpreter can read them."""
+"""What both sides of `run_training.py` train on: texts only, so that any interpreter can read them."""
 
 # Upper case, marks, accents, a caption that is cut at 32 tokens, one that ends at once.
 CAPTIONS = (

@@ -1,18 +1,18 @@
 """Pictures per second of a batch, beside the original's way, and beside the two limits no batch can pass.
 
-    python -m benchmarks.batch_throughput                       the embedded eye, about half an hour on two cores
-    python -m benchmarks.batch_throughput --pictures 60 --alone 2 --delays 1
-    python -m benchmarks.batch_throughput --vision blip2:DIRECTORY --pictures 2000 --rate 400
+    python -m benchmarks.batch.throughput                       pocket, about half an hour on two cores
+    python -m benchmarks.batch.throughput --pictures 60 --alone 2 --delays 1
+    python -m benchmarks.batch.throughput --vision blip2:DIRECTORY --pictures 2000 --rate 400
 
 The questioner is a fake that answers after a fixed delay, as one behind a network would, so that only waiting and
 seeing are measured. Same machine, same weights, same run, and the captions of both ways must be the same.
 
 - the original's way: one picture at a time, one call after the other, and the picture is encoded again for every
-  question, 11 times with 10 questions (ChatCaptioner calls its eye with the picture each time);
+  question, 11 times with 10 questions (ChatCaptioner calls its vision model with the picture each time);
 - a batch: what `inquisight batch` does, from reading the files to the finished captions, the first and the last
-  interviews included, in which the eye or the callers have nothing to do yet or any more.
+  interviews included, in which the vision model or the callers are idle.
 
-The limit of the eye is measured before and after the batch (machines differ from minute to minute; the mean counts):
+The limit of the vision model is measured before and after the batch (the speed of a machine varies; the mean counts):
 the same pictures and the same questions in full batches, with nobody to wait for.
 That of the questioner is arithmetic: calls per second it is held to / calls per picture. The smaller of the two bounds
 a batch.
@@ -39,13 +39,13 @@ from agents.interview.calls import visual_question
 from agents.interview.driver import caption_picture
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import Interview, InterviewOptions, NeedAnswer, NeedPlainCaption
-from benchmarks.batch_fakes import QUESTIONS, FixedQuestioner
-from benchmarks.batch_figures import add_out, check_out, keep, say
+from benchmarks.batch.fakes import QUESTIONS, FixedQuestioner
+from benchmarks.batch.figures import add_out, check_out, keep, say
 from benchmarks.first_caption import Counting
 from core import Caption, InquisightError, VisionBackend, find_pictures, get_registry, open_picture
 from core.datasets.pictures.sources import Item
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 ROUNDS = len(QUESTIONS) + 1
 Said = list[tuple[str, str]]
 T = TypeVar("T")
@@ -60,7 +60,7 @@ class Row:
     rate: float | None
     alone: float  # pictures per second
     batch: float
-    eye: float  # limits
+    vision: float  # limits
     questioner: float
     encodes: float  # per picture, the original's way
     calls: float  # per picture
@@ -68,7 +68,7 @@ class Row:
     @property
     def limit(self) -> float:
         """Pictures per second that no batch can pass."""
-        return min(self.eye, self.questioner)
+        return min(self.vision, self.questioner)
 
     def as_json(self) -> dict[str, float | None]:
         """With what the table makes of it."""
@@ -159,7 +159,7 @@ def _batches(some: Sequence[T], size: int) -> list[Sequence[T]]:
 def _concurrently(
     vision: VisionBackend, work: Callable[[Sequence[T]], list[R]], batches: Sequence[Sequence[T]]
 ) -> list[list[R]]:
-    """What `work` makes of each of the batches, as many at a time as the eye does best with."""
+    """What `work` makes of each of the batches, as many at a time as suit the vision model."""
 
     def one(batch: Sequence[T]) -> list[R]:
         with vision.batch_worker(vision.concurrent_batches):
@@ -172,20 +172,20 @@ def _concurrently(
 def measure(
     paths: list[Path], known: dict[str, Caption], vision: VisionBackend, delay: float, options: argparse.Namespace
 ) -> Row:
-    """One delay: the limit of the eye and the original's way both before the batch and after it, for a fair hour.
+    """One delay: the limit of the vision model and the original's way, each before and after the batch.
 
-    `known`: captions of some of the pictures, whose dialogues the eye is asked when it is alone.
+    `known`: captions of some of the pictures, whose questions the vision model answers alone.
     """
     few = paths[: options.alone]
     some = [path for path in paths if str(path) in known]
     half = (len(few) + 1) // 2
     say(f"delay {delay:g} s: the original's way")
     first = alone(few[:half], vision, delay)
-    say(f"delay {delay:g} s: the eye alone")
+    say(f"delay {delay:g} s: the vision model alone")
     before = eye_alone(some, known, vision, options.batch)
     say(f"delay {delay:g} s: a batch of {len(paths)}")
     times, captions, calls = batch(paths, vision, delay, options)
-    say(f"delay {delay:g} s: the eye alone again")
+    say(f"delay {delay:g} s: the vision model alone again")
     after = eye_alone(some, known, vision, options.batch)
     say(f"delay {delay:g} s: the original's way again")
     second = alone(few[half:] or few[:1], vision, delay)
@@ -197,7 +197,7 @@ def measure(
         rate=options.rate,
         alone=1 / statistics.mean((first[0], second[0])),
         batch=len(times) / times[-1],
-        eye=1 / statistics.mean((before, after)),
+        vision=1 / statistics.mean((before, after)),
         questioner=options.rate / calls if options.rate else float("inf"),
         encodes=first[2],
         calls=calls,
@@ -207,12 +207,12 @@ def measure(
 def report(rows: Sequence[Row], options: argparse.Namespace, vision: VisionBackend) -> str:
     """The Markdown."""
     table = [
-        "| questioner answers after | original's way | batch | ratio | limit of the eye | limit of the questioner "
-        "| batch / smaller limit |",
+        "| questioner answers after | original's way | batch | ratio | limit of the vision model "
+        "| limit of the questioner | batch / smaller limit |",
         "|---:|---:|---:|---:|---:|---:|---:|",
     ]
     table += [
-        f"| {row.delay:g} s | {row.alone:.3f} | {row.batch:.2f} | {row.batch / row.alone:.1f}x | {row.eye:.2f} | "
+        f"| {row.delay:g} s | {row.alone:.3f} | {row.batch:.2f} | {row.batch / row.alone:.1f}x | {row.vision:.2f} | "
         f"{row.questioner:.2f} | {row.batch / row.limit:.0%} |"
         for row in rows
     ]
@@ -240,7 +240,7 @@ def _said(caption: Caption) -> Said:
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0, or one line on standard error and the error's own code."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.batch_throughput", description=(__doc__ or "").split("\n")[0]
+        prog="python -m benchmarks.batch.throughput", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--photos", nargs="+", default=[ROOT / "examples" / "photos"], help="to cut pictures out of")
     parser.add_argument("--pictures", type=int, default=800, help="in each batch")

@@ -1,11 +1,11 @@
 """Is our MiniGPT-4 the original's? Both on the same weights, number by number, over a conversation of three turns.
 
-    python -m benchmarks.parity_minigpt4 --upstream MiniGPT-4 --python old/bin/python
+    python -m benchmarks.parity.run_minigpt4 --upstream MiniGPT-4 --python old/bin/python
 
 `--upstream` is a checkout of Vision-CAIR/MiniGPT-4, `--python` an interpreter in which its code runs: its pins are of
 2023 (transformers 4.30, timm 0.6.13, peft 0.2, accelerate 0.20, numpy below 2, setuptools below 80, omegaconf, iopath,
 pandas, opencv-python-headless, sentencepiece, torchvision), so that environment is not this one. The original's classes
-are built small on the recipe's weights (`parity_minigpt4_recipe.py`) and save them in their own layouts; `inquisight
+are built small on the recipe's weights (`minigpt4_recipe.py`) and save them in their own layouts; `inquisight
 convert minigpt4` joins those files; then picture tensors, ViT, Q-Former tokens, projected tokens, prompts as token ids,
 the logits of every position and greedy answers are compared. All in float32; the largest difference allowed is 1e-4.
 
@@ -29,11 +29,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import parity_minigpt4_recipe as recipe
+from benchmarks.parity import minigpt4_recipe as recipe
 from core import InquisightError
 from core.errors import UsageError, printable
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TOLERANCE = 1e-4
 Outputs = dict[str, np.ndarray]
 
@@ -208,7 +208,7 @@ def originals(options: argparse.Namespace, variant: recipe.Variant, directory: P
 
 
 def _run(options: argparse.Namespace, what: str, directory: Path) -> None:
-    script = Path(__file__).with_name("parity_minigpt4_original.py")
+    script = Path(__file__).with_name("minigpt4_original.py")
     command = [str(options.python), str(script), str(options.upstream), what, str(directory)]
     # transformers of that time has protobuf modules that newer versions only read this way
     environment = os.environ | {"PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python"}
@@ -295,7 +295,7 @@ def measure(options: argparse.Namespace) -> list[tuple[str, int, float, float]]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0 where all is equal, 1 where not, or one line on standard error and the error's own code."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.parity_minigpt4", description=(__doc__ or "").split("\n")[0]
+        prog="python -m benchmarks.parity.run_minigpt4", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--upstream", type=Path, required=True, help="a checkout of Vision-CAIR/MiniGPT-4")
     parser.add_argument("--python", type=Path, required=True, help="an interpreter in which its code runs")

@@ -1,9 +1,9 @@
 """Is our BLIP-2 LAVIS's? Both on the same weights, number by number: Q-Former tokens to greedy answers.
 
-    python -m benchmarks.parity_lavis                          # with the environment of `inquisight lavis install`
-    python -m benchmarks.parity_lavis --python lavis/bin/python
+    python -m benchmarks.parity.run_lavis                          # with the environment of `inquisight lavis install`
+    python -m benchmarks.parity.run_lavis --python lavis/bin/python
 
-LAVIS's `Blip2OPT` is built small on the recipe's weights (`parity_lavis_recipe.py`) and saves them in its own layout.
+LAVIS's `Blip2OPT` is built small on the recipe's weights (`lavis_recipe.py`) and saves them in its own layout.
 The vision half of that file is read by the reader that `inquisight convert minigpt4` has for LAVIS's files, and joined
 with the OPT into transformers' `Blip2ForConditionalGeneration`. Then pixels, ViT, Q-Former tokens, projected tokens,
 prompts as token ids, logits and greedy answers are compared, in float32; the largest difference allowed is 1e-4.
@@ -25,12 +25,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import parity_lavis_recipe as recipe
+from benchmarks.parity import lavis_recipe as recipe
 from core import InquisightError
 from core.errors import UsageError, printable
 
-ROOT = Path(__file__).resolve().parents[1]
-ORIGINAL = Path(__file__).with_name("parity_lavis_original.py")
+ROOT = Path(__file__).resolve().parents[2]
+ORIGINAL = Path(__file__).with_name("lavis_original.py")
 FIXTURE = ROOT / "tests" / "fixtures" / "parity_lavis.npz"
 TOLERANCE = 1e-4
 LN_VISION_EPS = 1e-5  # PyTorch's default, which LAVIS keeps; transformers gives its post_layernorm the ViT's 1e-6
@@ -63,16 +63,16 @@ def convert(directory: Path) -> Any:
 
     from plugins.minigpt4.convert.vision import QFORMER, VIT, open_vision
 
-    eye = open_vision([str(directory / "opt.pth")])
-    assert eye.qformer is not None
-    eye.settle_heads(VIT, int(recipe.VIT["num_heads"]))
-    eye.settle_heads(QFORMER, recipe.QFORMER["num_attention_heads"])
+    vision = open_vision([str(directory / "opt.pth")])
+    assert vision.qformer is not None
+    vision.settle_heads(VIT, int(recipe.VIT["num_heads"]))
+    vision.settle_heads(QFORMER, recipe.QFORMER["num_attention_heads"])
     model = Blip2ForConditionalGeneration(
         Blip2Config(
-            vision_config=Blip2VisionConfig(**eye.vision),
-            qformer_config=Blip2QFormerConfig(**eye.qformer),
+            vision_config=Blip2VisionConfig(**vision.vision),
+            qformer_config=Blip2QFormerConfig(**vision.qformer),
             text_config=OPTConfig(**_config(directory / "opt")),
-            num_query_tokens=eye.num_query_tokens,
+            num_query_tokens=vision.num_query_tokens,
             image_token_index=recipe.opt_config()["vocab_size"],
         )
     ).eval()
@@ -82,9 +82,9 @@ def convert(directory: Path) -> Any:
         if name.startswith("language_model."):
             value = llm[name.removeprefix("language_model.")]
         elif name.startswith("language_projection."):
-            value = eye.weights.read(name.replace("language_projection.", "opt_proj."))
+            value = vision.weights.read(name.replace("language_projection.", "opt_proj."))
         else:
-            value = eye.read(name)
+            value = vision.read(name)
         if value.shape != tensor.shape:
             raise UsageError(f"{name} is {tuple(value.shape)} in LAVIS's file, but {tuple(tensor.shape)} here.")
         state[name] = value.float()
@@ -93,7 +93,7 @@ def convert(directory: Path) -> Any:
 
 
 def ours(model: Any, facts: dict[str, Any]) -> tuple[Outputs, list[list[int]]]:
-    """(the same outputs as `parity_lavis_original.measure`, the prompts as our tokenizer's ids)."""
+    """(the same outputs as `lavis_original.measure`, the prompts as our tokenizer's ids)."""
     import torch
 
     outputs: Outputs = {}
@@ -213,7 +213,7 @@ def run(arguments: argparse.Namespace) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Read the options and run; an error is one line."""
     about = (__doc__ or "").partition("\n")[0]
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.parity_lavis", description=about)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.parity.run_lavis", description=about)
     parser.add_argument("--python", type=Path, help="the interpreter beside which salesforce-lavis is installed")
     parser.add_argument("--write", type=Path, metavar="FILE", help="keep LAVIS's numbers")
     parser.add_argument("--from", dest="kept", type=Path, metavar="FILE", help="compare with kept numbers")

@@ -1,7 +1,7 @@
-"""LAVIS's side of `parity_lavis.py`, and the small models for tests: runs in the environment of salesforce-lavis.
+"""LAVIS's side of `run_lavis.py`, and the small models for tests: runs in the environment of salesforce-lavis.
 
-    ENVIRONMENT/bin/python benchmarks/parity_lavis_original.py build DIR      # opt/, opt.pth, t5/, t5.pth
-    ENVIRONMENT/bin/python benchmarks/parity_lavis_original.py measure DIR    # and outputs.npz
+    ENVIRONMENT/bin/python benchmarks/parity/lavis_original.py build DIR      # opt/, opt.pth, t5/, t5.pth
+    ENVIRONMENT/bin/python benchmarks/parity/lavis_original.py measure DIR    # and outputs.npz
 
 LAVIS classes at small sizes, filled from the recipe, saved in the layout of LAVIS. `TinyVision` opens those files as
 the isolated model would open the real ones.
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def _module(name: str, path: Path) -> Any:
@@ -30,7 +30,7 @@ def _module(name: str, path: Path) -> Any:
     return sys.modules[name]
 
 
-recipe: Any = _module("parity_lavis_recipe", ROOT / "benchmarks" / "parity_lavis_recipe.py")
+recipe: Any = _module("lavis_recipe", ROOT / "benchmarks" / "parity" / "lavis_recipe.py")
 worker: Any = _module("lavis_worker", ROOT / "plugins" / "lavis" / "worker.py")
 
 

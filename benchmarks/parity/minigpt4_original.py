@@ -1,6 +1,6 @@
-"""Runs the original's own classes on the recipe's weights; `parity_minigpt4.py` starts it in their environment.
+"""Runs the original's own classes on the recipe's weights; `run_minigpt4.py` starts it in their environment.
 
-    OLD_PYTHON parity_minigpt4_original.py UPSTREAM vicuna|llama2|tokens DIRECTORY
+    OLD_PYTHON minigpt4_original.py UPSTREAM vicuna|llama2|tokens DIRECTORY
 
 DIRECTORY/llm holds the language model's small files already. Written there: the weights in the original's own layouts
 (`llm/pytorch_model.bin`, `blip2.pth`, `eva_vit_g.pth`, `projection.pth`) and `original.npz`, what its model says.
@@ -19,8 +19,8 @@ import types
 from pathlib import Path
 from typing import Any
 
+import minigpt4_recipe as recipe
 import numpy as np
-import parity_minigpt4_recipe as recipe
 import torch
 
 

@@ -1,0 +1,1 @@
+"""Throughput, long runs and clusters of `inquisight batch`."""

@@ -1,0 +1,1 @@
+"""Compare with the original code on small random weights."""
