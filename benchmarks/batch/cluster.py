@@ -7,9 +7,9 @@
 Two kinds of work, since a worker adds a core and a row of callers: *seeing* is the built-in vision model with
 one core for each worker and a questioner that answers at once; *waiting* is a vision model that answers at once and a
 questioner that answers after a fixed delay, each worker with so many calls at a time (both are fakes, see fakes.py).
-The real command runs in a process of its own. The speed is that between the first and the last tenth of the captions, without Ray's
-start and the loading of models, which a long batch does not notice; the time of the whole command is beside it. Both
-runs must give the same bytes.
+The real command runs in a process of its own. The speed is that between the first and the last tenth of the captions,
+without the start of Ray and the loading of models, which a long batch amortises; the time of the whole command is
+beside it. Both runs must give the same bytes.
 """
 
 from __future__ import annotations
@@ -153,9 +153,9 @@ def report(rows: Sequence[tuple[Kind, Run, Run]], options: argparse.Namespace) -
         [
             *table,
             "",
-            f"Ray on one machine with {os.cpu_count()} CPU cores; {options.rounds} questions. Seeing: the embedded "
-            f"vision model, one core for each worker. Waiting: fakes, a questioner that answers after {options.delay:g} "
-            f"s, {options.concurrency} calls at a time for each worker. The same bytes with 1 and with {options.workers} "
+            f"Ray on one machine with {os.cpu_count()} CPU cores; {options.rounds} questions. Seeing: `pocket`, one "
+            f"core for each worker. Waiting: fakes, a questioner that answers after {options.delay:g} s, "
+            f"{options.concurrency} calls at a time for each worker. The same bytes with 1 and with {options.workers} "
             "workers.",
         ]
     )

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import batch_long, batch_ray, batch_throughput
+from benchmarks.batch import cluster as batch_ray
+from benchmarks.batch import long as batch_long
+from benchmarks.batch import throughput as batch_throughput
 from tests.agents.batch.making import HashedEye, register
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import parity_lavis
 from benchmarks.parity import lavis_recipe as recipe
+from benchmarks.parity import run_lavis as parity_lavis
 from core.errors import BackendError
 from core.images.picture import Picture, open_picture
 from core.testing import VisionBackendTests, make_picture
