@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -33,67 +31,45 @@ BACKGROUNDS: Final = ("white", "black", "grey", "pink")
 PLACES: Final = {"on the left": 0.25, "in the middle": 0.5, "on the right": 0.75}
 
 
-@dataclass(frozen=True, slots=True)
-class _Pen:
-    """Draws around a centre; coordinates are in radii of the thing, -1 to 1."""
-
-    draw: ImageDraw.ImageDraw
-    x: float
-    y: float
-    radius: float
-
-    def polygon(self, points: list[tuple[float, float]], colour: str) -> None:
-        self.draw.polygon([(self.x + x * self.radius, self.y + y * self.radius) for x, y in points], fill=_RGB[colour])
-
-    def box(self, left: float, top: float, right: float, bottom: float, colour: str) -> None:
-        self.polygon([(left, top), (right, top), (right, bottom), (left, bottom)], colour)
-
-    def disc(self, x: float, y: float, radius: float, colour: str) -> None:
-        x, y, radius = self.x + x * self.radius, self.y + y * self.radius, radius * self.radius
-        self.draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=_RGB[colour])
+Points = tuple[tuple[float, float], ...]  # in radii of the thing around its centre, -1 to 1
+Shape = tuple[str, Points, str]  # a method of ImageDraw, its points, a colour or "" for that of the thing
 
 
-def _star(pen: _Pen, colour: str) -> None:
-    corners = [(0.42 if number % 2 else 1.0, number * math.pi / 5) for number in range(10)]
-    pen.polygon([(math.sin(angle) * far, -math.cos(angle) * far) for far, angle in corners], colour)
+def _box(left: float, top: float, right: float, bottom: float, colour: str = "") -> Shape:
+    return "rectangle", ((left, top), (right, bottom)), colour
 
 
-def _flag(pen: _Pen, colour: str) -> None:
-    pen.box(-0.7, -1, -0.6, 1, "brown")
-    pen.box(-0.6, -0.9, 0.8, 0, colour)
+def _disc(x: float, y: float, radius: float, colour: str) -> Shape:
+    return "ellipse", ((x - radius, y - radius), (x + radius, y + radius)), colour
 
 
-def _traffic_cone(pen: _Pen, colour: str) -> None:
-    pen.polygon([(-0.12, -1), (0.12, -1), (0.6, 0.8), (-0.6, 0.8)], colour)
-    pen.box(-0.8, 0.8, 0.8, 1, colour)
-    pen.polygon([(-0.28, -0.2), (0.28, -0.2), (0.4, 0.25), (-0.4, 0.25)], "white")
+def _corner(number: int) -> tuple[float, float]:
+    """Return one of the ten corners of a star."""
+    far, angle = 0.42 if number % 2 else 1.0, number * math.pi / 5
+    return math.sin(angle) * far, -math.cos(angle) * far
 
 
-def _snowman(pen: _Pen, colour: str) -> None:
-    for y, radius in ((0.5, 0.5), (-0.15, 0.37), (-0.65, 0.27)):
-        pen.disc(0, y, radius + 0.03, "grey")
-        pen.disc(0, y, radius, "white")
-    pen.polygon([(0, -0.68), (0, -0.58), (0.25, -0.62)], "orange")
-    for x in (-0.1, 0.1):
-        pen.disc(x, -0.74, 0.04, "black")
-    pen.box(-0.2, -1.1, 0.2, -0.85, colour)
-    pen.box(-0.33, -0.87, 0.33, -0.82, colour)
-
-
-def _traffic_light(pen: _Pen, colour: str) -> None:
-    pen.box(-0.42, -1, 0.42, 1, colour)
-    for y, lamp in ((-0.62, "red"), (0, "yellow"), (0.62, "green")):
-        pen.disc(0, y, 0.25, lamp)
-
-
-# The function that draws a thing, and its colours.
-THINGS: Final[dict[str, tuple[Callable[[_Pen, str], None], tuple[str, ...]]]] = {
-    "star": (_star, COLOURS),
-    "flag": (_flag, COLOURS),
-    "traffic cone": (_traffic_cone, COLOURS),
-    "snowman": (_snowman, ("black",)),
-    "traffic light": (_traffic_light, ("black",)),
-}
+# The colours of a thing, and its shapes.
+THINGS: Final[dict[str, tuple[tuple[str, ...], tuple[Shape, ...]]]] = {
+    "star": (COLOURS, (("polygon", tuple(map(_corner, range(10))), ""),)),
+    "flag": (COLOURS, (_box(-0.7, -1, -0.6, 1, "brown"), _box(-0.6, -0.9, 0.8, 0))),
+    "traffic cone": (COLOURS, (
+        ("polygon", ((-0.12, -1), (0.12, -1), (0.6, 0.8), (-0.6, 0.8)), ""),
+        _box(-0.8, 0.8, 0.8, 1),
+        ("polygon", ((-0.28, -0.2), (0.28, -0.2), (0.4, 0.25), (-0.4, 0.25)), "white"),
+    )),
+    "snowman": (("black",), (
+        *(_disc(0, y, r, name) for y, size in ((0.5, 0.5), (-0.15, 0.37), (-0.65, 0.27))
+          for r, name in ((size + 0.03, "grey"), (size, "white"))),
+        ("polygon", ((0, -0.68), (0, -0.58), (0.25, -0.62)), "orange"),
+        _disc(-0.1, -0.74, 0.04, "black"), _disc(0.1, -0.74, 0.04, "black"),
+        _box(-0.2, -1.1, 0.2, -0.85), _box(-0.33, -0.87, 0.33, -0.82),
+    )),
+    "traffic light": (("black",), (
+        _box(-0.42, -1, 0.42, 1),
+        _disc(0, -0.62, 0.25, "red"), _disc(0, 0, 0.25, "yellow"), _disc(0, 0.62, 0.25, "green"),
+    )),
+}  # fmt: skip
 _SAID: Final = {"snowman": "white"}  # if the largest colour is not the one it is drawn with
 
 
@@ -119,14 +95,18 @@ def write_sample(folder: Path, pictures: int = PICTURES, *, seed: int = 1) -> Pa
 
 def _scene(chance: random.Random, thing: str) -> tuple[Image.Image, str]:
     """Return a picture of one thing, and its description."""
-    draw, colours = THINGS[thing]
+    colours, shapes = THINGS[thing]
     colour = chance.choice(colours)
     background = chance.choice([name for name in BACKGROUNDS if name not in (colour, _SAID.get(thing))])
     place = chance.choice(list(PLACES))
     side = SIZE * _FINE
     image = Image.new("RGB", (side, side), _RGB[background])
     x, y = PLACES[place] + chance.uniform(-0.03, 0.03), 0.5 + chance.uniform(-0.06, 0.06)
-    draw(_Pen(ImageDraw.Draw(image), x * side, y * side, chance.uniform(0.2, 0.24) * side), colour)
+    radius = chance.uniform(0.2, 0.24)
+    draw = ImageDraw.Draw(image)
+    for kind, points, name in shapes:
+        placed = [((x + across * radius) * side, (y + down * radius) * side) for across, down in points]
+        getattr(draw, kind)(placed, fill=_RGB[name or colour])
     shown = _SAID.get(thing, colour)
     article = "an" if shown[0] in "aeiou" else "a"
     text = (
