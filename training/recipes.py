@@ -207,9 +207,9 @@ class Recipe(BaseModel):
             return self.end
         return "\n" if self.stage == 1 else template_end
 
-    def to_toml(self, *, defaults: bool = True) -> str:
-        """Return the recipe as a file that `load_recipe` reads; without `defaults` only what differs from them."""
-        values = self.model_dump(mode="json", exclude_none=True, exclude_defaults=not defaults)
+    def to_toml(self) -> str:
+        """Return the recipe as a file that `load_recipe` reads."""
+        values = self.model_dump(mode="json", exclude_none=True)
         tables = values.pop("data", [])
         lines = [f"{key} = {_toml(value)}" for key, value in values.items()]
         for table in tables:

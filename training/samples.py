@@ -92,7 +92,7 @@ class Samples:
 
 
 @torch.no_grad()
-def say(task: StageTask, wording: Wording, words: Words, features: Tensor, longest: int = LONGEST) -> str:
+def say(task: StageTask, wording: Wording, words: Words, features: Tensor) -> str:
     """Return what the model generates after the prompt in `words`, with greedy decoding.
 
     `features` (1, tokens, width) are of the picture. Leaves the task in training mode.
@@ -113,7 +113,7 @@ def say(task: StageTask, wording: Wording, words: Words, features: Tensor, longe
             inputs_embeds=prompt,
             attention_mask=torch.ones(prompt.shape[:2], dtype=torch.long, device=device),
             do_sample=False,
-            max_new_tokens=min(longest, wording.recipe.max_target_tokens),
+            max_new_tokens=min(LONGEST, wording.recipe.max_target_tokens),
             eos_token_id=ends,
             pad_token_id=tokenizer.eos_token_id,
         )

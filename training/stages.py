@@ -44,10 +44,10 @@ _PLACE: Final = "\0"
 # --- the wording of a sample -----------------------------------------------------------------------------------------
 
 
-def plain_caption(text: str, max_words: int = MAX_WORDS) -> str:
-    """Return the text in lower case, without the marks . ! " ( ) * # : ; ~ and at most `max_words` words."""
+def plain_caption(text: str) -> str:
+    """Return the text in lower case, without the marks . ! " ( ) * # : ; ~ and at most MAX_WORDS words."""
     text = re.sub(r"\s{2,}", " ", _REMOVED.sub(" ", text.lower())).rstrip("\n").strip(" ")
-    return " ".join(text.split(" ")[:max_words])
+    return " ".join(text.split(" ")[:MAX_WORDS])
 
 
 class Wording:

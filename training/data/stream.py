@@ -26,7 +26,6 @@ from core.datasets.samples.sample import BrokenLog, BrokenSample, DataError, Sam
 from core.datasets.samples.sources import Load, SampleSource, all_left_out, attempt
 from core.datasets.samples.spec import DataSpec
 from core.errors import UsageError, printable
-from core.images.picture import MAX_PIXELS
 from training.data.walk import Item, Ref, Walk
 
 VERSION: Final = 2
@@ -38,12 +37,12 @@ class SampleStream(Iterator[Sample]):
 
     def __init__(
         self, sources: Sequence[SampleSource], *, seed: int, rank: int, world: int, epochs: int | None,
-        shuffle_buffer: int, broken: BrokenLog, decode: bool, threads: int, max_pixels: int,
+        shuffle_buffer: int, broken: BrokenLog, decode: bool, threads: int,
     ) -> None:  # fmt: skip
         self.sources = sources
         self.broken = broken
         self.taken = 0  # samples returned so far
-        self._decode, self._max_pixels, self._threads = decode, max_pixels, threads
+        self._decode, self._threads = decode, threads
         self._size = max(shuffle_buffer, 1)
         self._settings = {
             "seed": seed, "rank": rank, "world": world, "epochs": epochs, "shuffle_buffer": shuffle_buffer
@@ -153,7 +152,7 @@ class SampleStream(Iterator[Sample]):
 
     def _finish(self, load: Load) -> Sample | BrokenSample:
         found = load()
-        return attempt(found.decoded, self._max_pixels) if self._decode and isinstance(found, Sample) else found
+        return attempt(found.decoded) if self._decode and isinstance(found, Sample) else found
 
     @cached_property
     def _identities(self) -> list[dict[str, Any]]:
@@ -195,7 +194,6 @@ def open_stream(
     broken: BrokenLog | None = None,
     decode: bool = True,
     threads: int = 0,
-    max_pixels: int = MAX_PIXELS,
 ) -> SampleStream:
     """Return the samples of process `rank` of `world`, endless or for `epochs` of every source.
 
@@ -216,7 +214,7 @@ def open_stream(
     return SampleStream(
         [open_source(spec) for spec in specs],
         seed=seed, rank=rank, world=world, epochs=epochs, shuffle_buffer=shuffle_buffer,
-        broken=broken or BrokenLog(), decode=decode, threads=threads, max_pixels=max_pixels,
+        broken=broken or BrokenLog(), decode=decode, threads=threads,
     )  # fmt: skip
 
 

@@ -148,11 +148,11 @@ def features_events(
 
 
 def write_features(
-    model: Path, specs: Sequence[DataSpec], to: Path, *, rank: int = 0, quiet: bool = False, **options: Any
+    model: Path, specs: Sequence[DataSpec], to: Path, *, rank: int = 0, **options: Any
 ) -> EncodeProgress:
     """Run `features_events` to its end, with progress on standard error from rank 0; returns the last event."""
     events = features_events(model, specs, to, rank=rank, **options)
-    if quiet or rank:
+    if rank:
         return list(events)[-1]
     last = follow(events, lambda at: (str(at), at.pictures, at.total))
     print(f"{last}; in {printable(to)}", file=sys.stderr, flush=True)

@@ -15,7 +15,7 @@ MOST: Final = 5_000  # folders to search
 _NEVER: Final = frozenset({"node_modules", "__pycache__", "site-packages", "checkpoints", "earlier"})
 
 
-def find(root: Path, is_one: Callable[[Path], bool], *, depth: int = DEPTH) -> list[Path]:
+def find(root: Path, is_one: Callable[[Path], bool]) -> list[Path]:
     """Return the folders at or below `root` for which `is_one` holds, last changed first. Raises UsageError.
 
     Hidden folders and links are skipped, and a folder that is found is not searched.
@@ -29,7 +29,7 @@ def find(root: Path, is_one: Callable[[Path], bool], *, depth: int = DEPTH) -> l
         if is_one(folder):
             found.append((_changed(folder, [*folders, *files]), folder))
             folders.clear()
-        elif len(folder.relative_to(root).parts) == depth:
+        elif len(folder.relative_to(root).parts) == DEPTH:
             folders.clear()
         folders[:] = sorted(one for one in folders if not one.startswith(".") and one not in _NEVER)
     return [folder for _, folder in sorted(found, reverse=True)]

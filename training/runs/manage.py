@@ -93,21 +93,21 @@ def stop(run: Path) -> None:
 # --- watching --------------------------------------------------------------------------------------------------------
 
 
-def curve(run: Path, *, name: str = "loss", points: int = POINTS) -> list[tuple[int, float]]:
-    """Return (step, mean) of a number in the log, from beginning to end, in at most `points` pieces."""
+def curve(run: Path, *, points: int = POINTS) -> list[tuple[int, float]]:
+    """Return (step, mean loss) from the log, from beginning to end, in at most `points` pieces."""
     try:
         facts = (run / LOG).stat()
     except OSError:
         return []
-    values = _values(run / LOG, name, facts.st_mtime_ns, facts.st_size)
+    values = _losses(run / LOG, facts.st_mtime_ns, facts.st_size)
     size = max(1, -(-len(values) // points))
     pieces = [values[first : first + size] for first in range(0, len(values), size)]
     return [(piece[-1][0], sum(value for _, value in piece) / len(piece)) for piece in pieces]
 
 
 @lru_cache(maxsize=16)
-def _values(log: Path, name: str, *_: int) -> tuple[tuple[int, float], ...]:
-    entries = ((entry["step"], entry.get(name)) for entry in log_entries(log))
+def _losses(log: Path, *_: int) -> tuple[tuple[int, float], ...]:
+    entries = ((entry["step"], entry.get("loss")) for entry in log_entries(log))
     return tuple((int(step), float(value)) for step, value in entries if isinstance(value, int | float))
 
 

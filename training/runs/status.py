@@ -30,14 +30,14 @@ _STARTING: Final = 600.0  # seconds in which a new process must have locked its 
 _SILENT: Final = 300  # seconds without a step after which that is reported
 
 
-def describe(run: Path, *, now: float | None = None) -> dict[str, Any]:
+def describe(run: Path) -> dict[str, Any]:
     """Return the facts about a run, for people and for `--json`. Raises UsageError if there is none."""
     run = run.expanduser()
     if not (run / RECIPE).is_file():
         what = "holds no training" if run.is_dir() else "does not exist"
         raise UsageError(f"{printable(run)} {what}: name the folder given as --out.")
     recipe = load_recipe(str(run / RECIPE))
-    now = time.time() if now is None else now
+    now = time.time()
     status, stopped, finished, process = (read_json(run / name) for name in (STATUS, STOPPED, FINISHED, PROCESS))
     lines = list(log_lines(run))
     last = lines[-1] if lines else {}

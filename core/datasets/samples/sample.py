@@ -93,14 +93,13 @@ def caption_of(value: Any, key: str, what: str = "its caption") -> str:
 class BrokenLog:
     """Count broken samples and name them in a JSON Lines report; too large a share of them stops the run.
 
-    The share is checked once `patience` samples were read, and at the end of the data. A sample that comes again in a
+    The share is checked once `PATIENCE` samples were read, and at the end of the data. A sample that comes again in a
     later epoch or after a restart is counted again, but is in the report once.
     """
 
-    def __init__(self, report: Path | None = None, *, max_share: float = MAX_SHARE, patience: int = PATIENCE) -> None:
+    def __init__(self, report: Path | None = None, *, max_share: float = MAX_SHARE) -> None:
         self.report = report
         self.max_share = max_share
-        self.patience = patience
         self.total = 0
         self.broken = 0
         self.first: str | None = None
@@ -118,7 +117,7 @@ class BrokenLog:
         self.broken += 1
         self.first = self.first or f"{printable(sample.key, 80)}: {printable(sample.reason, 160)}"
         self._write(source, sample)
-        if self.total >= self.patience:
+        if self.total >= PATIENCE:
             self.check()
 
     def check(self) -> None:

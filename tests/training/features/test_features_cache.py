@@ -62,9 +62,7 @@ def test_the_cache_holds_what_the_projection_would_take_in(
     model: Path, tmp_path: Path, dtype: Any, places: float
 ) -> None:
     aligned(tmp_path / "data", 6)
-    write_features(
-        model, [DataSpec(path=str(tmp_path / "data"))], tmp_path / "features", dtype=dtype, batch=6, quiet=True
-    )
+    write_features(model, [DataSpec(path=str(tmp_path / "data"))], tmp_path / "features", dtype=dtype, batch=6)
     store = FeatureStore(tmp_path / "features", model=model)
     expected, projected = plain_path(model, list(range(6)))
     cached = store.get_many([sha(number) for number in range(6)])
@@ -89,7 +87,7 @@ def test_the_vision_model_is_loaded_without_the_language_model(model: Path) -> N
 @pytest.mark.slow
 def test_reading_the_cache_imports_no_model_library(model: Path, tmp_path: Path) -> None:
     folder(tmp_path / "data", 2)
-    write_features(model, [DataSpec(path=str(tmp_path / "data"))], tmp_path / "features", quiet=True)
+    write_features(model, [DataSpec(path=str(tmp_path / "data"))], tmp_path / "features")
     code = (
         "import sys; from pathlib import Path; from training.features.store import FeatureStore\n"
         f"store = FeatureStore(Path(sys.argv[1]), model=Path(sys.argv[2]))\n"
@@ -116,17 +114,17 @@ def test_another_language_model_shares_features_and_another_vision_model_is_refu
     assert vision_fingerprint(same) == vision_fingerprint(model) != vision_fingerprint(other)
     folder(tmp_path / "data", 3)
     data = [DataSpec(path=str(tmp_path / "data"))]
-    write_features(model, data, tmp_path / "features", quiet=True)
-    assert write_features(same, data, tmp_path / "features", quiet=True).written == 0
+    write_features(model, data, tmp_path / "features")
+    assert write_features(same, data, tmp_path / "features").written == 0
     for attempt in (
         lambda: FeatureStore(tmp_path / "features", model=other),
-        lambda: write_features(other, data, tmp_path / "features", quiet=True),
+        lambda: write_features(other, data, tmp_path / "features"),
     ):
         with pytest.raises(DataError, match="holds features of another vision model") as caught:
             attempt()
         assert "\n" not in str(caught.value)
     with pytest.raises(DataError, match="4 x 32 numbers in float16, not 4 x 32 in bfloat16"):
-        write_features(model, data, tmp_path / "features", dtype="bfloat16", quiet=True)
+        write_features(model, data, tmp_path / "features", dtype="bfloat16")
     settings = json.loads((same / "preprocessor_config.json").read_text())
     (same / "preprocessor_config.json").write_text(json.dumps({**settings, "image_mean": [0.5, 0.5, 0.5]}))
     assert vision_fingerprint(same) != vision_fingerprint(model), "other numbers go in"
@@ -145,7 +143,7 @@ def test_only_what_is_missing_is_written(model: Path, tmp_path: Path, capsys: py
     assert len(list((tmp_path / "features").glob("part-*"))) == 3
     folder(tmp_path / "more", 12)
     both = [*data, DataSpec(path=str(tmp_path / "more"))]
-    again = write_features(model, both, tmp_path / "features", broken=BrokenLog(max_share=0.2), quiet=True)
+    again = write_features(model, both, tmp_path / "features", broken=BrokenLog(max_share=0.2))
     assert again.written == 12 - 8
     store = FeatureStore(tmp_path / "features")
     assert len(store) == 12 and all(sha(number) in store for number in range(12))
@@ -154,7 +152,7 @@ def test_only_what_is_missing_is_written(model: Path, tmp_path: Path, capsys: py
 def test_processes_share_the_work(model: Path, tmp_path: Path) -> None:
     folder(tmp_path / "data", 21)
     data = [DataSpec(path=str(tmp_path / "data"))]
-    parts = [write_features(model, data, tmp_path / "f", rank=rank, world=3, quiet=True).written for rank in range(3)]
+    parts = [write_features(model, data, tmp_path / "f", rank=rank, world=3).written for rank in range(3)]
     assert sorted(parts) == [7, 7, 7] and len(FeatureStore(tmp_path / "f")) == 21
 
 
@@ -167,7 +165,7 @@ def test_an_interruption_keeps_what_was_computed(model: Path, tmp_path: Path) ->
     events.close()  # what Ctrl-C does
     kept = len(FeatureStore(tmp_path / "f"))
     assert kept == 8
-    assert write_features(model, data, tmp_path / "f", quiet=True).written == 20 - kept
+    assert write_features(model, data, tmp_path / "f").written == 20 - kept
     record = json.loads((tmp_path / "f" / "written-0of1.json").read_text())
     assert record["pictures"] == 20 and record["known"] == 8
 

@@ -86,7 +86,6 @@ def test_curves_are_thinned_and_follow_a_growing_log(tmp_path: Path) -> None:
     with (tmp_path / "log.jsonl").open("a") as file:
         file.write('{"step": 1001, "loss": 7.0}\n{"step": 1002, "lo')
     assert curve(tmp_path, points=2000)[-1] == (1001, 7.0)
-    assert curve(tmp_path, name="grad_norm") == []
 
 
 def test_trainings_are_found_below_a_folder(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
