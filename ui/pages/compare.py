@@ -116,7 +116,7 @@ def _column(state: ComparePageState, column: Column) -> None:
     st.html(captions_html(view))
     if view.turns:
         unsure = sum(turn.certainty == "unsure" for turn in view.turns)
-        facts = [count(len(view.turns), "answer"), f"{unsure} uncertain"]
+        facts = [count(len(view.turns), "answer"), f"{unsure} unsure"]
         if view.caption is not None and "total" in view.caption.seconds:
             facts.append(seconds(view.caption.seconds["total"]))
         against = {number for pair in contradictions(view.turns) for number in (pair.first, pair.second)}

@@ -30,8 +30,8 @@ def turn_tags(turn: Turn) -> str:
     """The marks of a turn."""
     marks = (
         ("your question", turn.asked_by == "person"),
-        ("uncertain: not used", turn.certainty == "unsure"),
-        ("cut off", turn.truncated),
+        ("unsure: not used", turn.certainty == "unsure"),
+        ("cut short", turn.truncated),
         ("corrected by you", corrected(turn)),
     )
     return "".join(tag(words) for words, holds in marks if holds)

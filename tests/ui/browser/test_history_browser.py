@@ -74,5 +74,5 @@ def test_each_transcript_has_an_address_and_one_comes_back_to_ones_place(
 def test_each_tab_says_what_it_is(visit: Visit, path: str, title: str) -> None:
     page = visit(path)
     expect(page).to_have_title(f"{title} · Inquisight", timeout=LONG)
-    here = [name for name in names(page) if name.startswith(("Remove", "Stop", "Open", "Dismiss"))]
+    here = [name for name in names(page) if name.startswith(("Remove", "Stop", "Open ", "Dismiss"))]
     assert len(here) == len(set(here)) and not [name for name in names(page) if "\\_" in name]

@@ -60,7 +60,7 @@ def test_the_dialogue_comes_into_view_and_the_page_follows(visit: Visit, three: 
     page.get_by_role("button", name=removes[1], exact=True).click()
     expect(rows).to_have_count(2)
     page.wait_for_function("document.activeElement !== document.body")
-    expect(rows.nth(0)).to_contain_text("talking")
+    expect(rows.nth(0)).to_contain_text("running")
     expect(rows.nth(1)).to_contain_text("waiting, 1 ahead")
     live = page.locator("[role=log][aria-label='New answers']")
     expect(live).to_have_attribute("aria-live", "polite")

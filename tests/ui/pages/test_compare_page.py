@@ -94,7 +94,7 @@ def test_the_figures_count_unsure_answers(eye: CountingVision, png: Png) -> None
     app = ready(png)
     app.button(key="compare-start").click().run()
     wait_for_jobs(app)
-    assert "1 uncertain" in html_of(app)
+    assert "1 unsure" in html_of(app)
 
 
 def test_a_model_that_no_interview_can_use_is_not_called_by_the_other_columns() -> None:

@@ -94,7 +94,7 @@ def test_an_unsure_answer_is_marked_and_a_contradiction_too(eye: CountingVision,
         app.chat_input[0].set_value(question).run()
         wait_for_jobs(app)
     page = html_of(app)
-    assert "contradicts answer 1" in page and "uncertain: not used" in page and "your question" in page
+    assert "contradicts answer 1" in page and "unsure: not used" in page and "your question" in page
     assert "there is a dog, answer" in page
 
 
