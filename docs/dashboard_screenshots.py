@@ -29,6 +29,7 @@ PATIENCE: Final = 240_000  # milliseconds
 WORLD: Final = "runs/pocket"  # what the pages Curate and Train show, below the folder that the dashboard starts in
 MOST_HIGH: Final = 2400  # pixels of a picture
 HIGH: Final = {
+    "interview": 860,
     "train": 1250,
     "video": 1500,
 }  # of pages whose end says no more than their beginning, where they are wide
