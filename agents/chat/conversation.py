@@ -1,7 +1,7 @@
 """A conversation about pictures, turn by turn, without input or output: it yields events.
 
     chat = Conversation(vision, ["cat.jpg"])
-    for event in chat.ask("What is funny about this?"):     # Asked, Waiting, Piece, Piece, ..., Answered
+    for event in chat.ask("What is funny about this?"):     # Asked, Waiting, Piece, Piece, ..., ChatAnswered
         ...
     chat.add("dog.jpg")                                     # comes up with the next question
     print(chat.say("And how do they differ?"))              # only the answer
@@ -21,8 +21,9 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from agents.chat.events import Answered, Asked, Event, Notice, Piece, Rewritten, Silenced, Started, Waiting, tidy
+from agents.chat.events import Asked, ChatAnswered, ChatStarted, Event, Notice, Piece, Rewritten, Silenced, tidy
 from agents.chat.presets import ChatTask, Form, Tasks
+from agents.interview.events import Waiting
 from agents.interview.seeds import SEEDS, call_seed, check_seed
 from core.entries import one_line
 from core.errors import BackendError, InquisightError, UsageError, printable
@@ -163,10 +164,10 @@ class Conversation:
         """The conversation so far."""
         return self._empty.model_copy(update={"turns": self.turns})
 
-    def started(self) -> Started:
+    def started(self) -> ChatStarted:
         """The event before the first question."""
         infos = tuple(picture.info() for picture in self.pictures)
-        return Started(infos, self.vision.describe(), self.vision.follows_instructions)
+        return ChatStarted(infos, self.vision.describe(), self.vision.follows_instructions)
 
     def add(self, picture: PictureSource | EncodedImage) -> int:
         """Bring up `picture` with the next question; return its number, from 1. Raises UsageError and ImageError."""
@@ -192,11 +193,11 @@ class Conversation:
                     yield piece
                 case Rewritten(whole):
                     yield f"\n{whole}"
-                case Silenced() | Answered(_, ChatTurn(status="stopped")):
+                case Silenced() | ChatAnswered(_, ChatTurn(status="stopped")):
                     raise KeyboardInterrupt
 
     def ask(self, text: str = "", *, task: str | None = None) -> Iterator[Event]:
-        """Put a question, or a task with `text` after its prompt. The last event is Answered or Silenced.
+        """Put a question, or a task with `text` after its prompt. The last event is ChatAnswered or Silenced.
 
         KeyboardInterrupt, also one thrown into the generator, ends the answer and not the chat. Raises UsageError and
         BackendError; the question is then dropped.
@@ -288,7 +289,7 @@ class Conversation:
         )
         self._past.append(PastTurn(question, turn, pictures, attempt))
         self._keep()
-        yield Answered(number, turn)
+        yield ChatAnswered(number, turn)
 
     def _generation(self, question: Question, number: int, attempt: int) -> tuple[GenerationOptions, tuple[str, ...]]:
         """Decoding options of this answer, and notices about them."""
@@ -395,7 +396,7 @@ class Conversation:
 def answer(events: Iterator[Event]) -> str:
     """The answer at the end of the events of `ask` or `retry`. Raises KeyboardInterrupt if it was stopped."""
     for event in events:
-        if isinstance(event, Answered) and event.turn.status == "complete":
+        if isinstance(event, ChatAnswered) and event.turn.status == "complete":
             return event.turn.answer
     raise KeyboardInterrupt
 

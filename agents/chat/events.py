@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from agents.interview.events import Waiting
 from core.records import ChatTurn, PictureInfo
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
+class ChatStarted:
     """The conversation begins with these pictures; `follows`: the vision model follows instructions."""
 
     pictures: tuple[PictureInfo, ...]
@@ -40,13 +41,6 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """The vision model is about to be called: "looking" or "answering"."""
-
-    doing: str
-
-
-@dataclass(frozen=True, slots=True)
 class Piece:
     """More of the answer; nothing in it can move a terminal's cursor."""
 
@@ -69,7 +63,7 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class ChatAnswered:
     """The answer is whole, or was stopped and is kept as far as it went."""
 
     number: int
@@ -81,7 +75,7 @@ class Silenced:
     """Stopped before its first word; the question is dropped."""
 
 
-Event = Started | PictureAdded | Asked | Waiting | Piece | Rewritten | Notice | Answered | Silenced
+Event = ChatStarted | PictureAdded | Asked | Waiting | Piece | Rewritten | Notice | ChatAnswered | Silenced
 
 
 def passing(events: Iterator[T], look: Callable[[T], None]) -> Iterator[T]:

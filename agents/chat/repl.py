@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from agents.chat.conversation import Conversation
-from agents.chat.events import Answered, Event, Notice, PictureAdded, Silenced, passing
+from agents.chat.events import ChatAnswered, Event, Notice, PictureAdded, Silenced, passing
 from agents.chat.html_answer import find_page
 from core.errors import InquisightError, UsageError, printable
 from core.records import Chat as ChatRecord
@@ -50,7 +50,7 @@ class Outside(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class ChatFailed:
     """Something failed; the chat continues."""
 
     error: InquisightError
@@ -72,7 +72,7 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ChatListing:
     """Rows of (name, text) that the person requested."""
 
     title: str
@@ -80,7 +80,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class ChatEnded:
     """The last event. `id` is None if nothing was said or saved; `save_error` says why saving failed."""
 
     record: ChatRecord
@@ -89,7 +89,7 @@ class Ended:
     interrupted: bool = False
 
 
-LoopEvent = Event | Failed | Undone | Written | Told | Ended
+LoopEvent = Event | ChatFailed | Undone | Written | ChatListing | ChatEnded
 
 
 # --- what a person says -------------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ class _Loop:
             case Do("image", words):
                 yield self._add(words)
             case Do("task", words) if not words:
-                yield Told("tasks", tuple(self.chat.tasks.titles.items()))
+                yield ChatListing("tasks", tuple(self.chat.tasks.titles.items()))
             case Do("task", words):
                 name, _, more = words.partition(" ")
                 yield from self._after(self.chat.ask(more, task=name))
@@ -160,7 +160,7 @@ class _Loop:
                 yield self._save(words)
             case Do("help"):
                 rows = ((f"/{name} {words}".strip(), about) for name, (words, about) in COMMANDS.items())
-                yield Told("commands", tuple(rows))
+                yield ChatListing("commands", tuple(rows))
             case Do("quit"):
                 self.ended = True
 
@@ -205,7 +205,7 @@ class _Loop:
 def converse(
     chat: Conversation, lines: Iterable[str | Said], outside: Outside, *, goes_on: bool = True
 ) -> Iterator[LoopEvent]:
-    """Serve `lines` one after the other; an error is reported, and the next line follows. The last event is Ended.
+    """Serve `lines` one after the other; an error is reported, and the next line follows. The last event is ChatEnded.
 
     KeyboardInterrupt, also one thrown into the generator, ends the current answer; without `goes_on` also the chat.
     """
@@ -214,7 +214,7 @@ def converse(
 
     def look(event: LoopEvent) -> None:
         nonlocal stopped
-        if isinstance(event, Silenced) or (isinstance(event, Answered) and event.turn.status == "stopped"):
+        if isinstance(event, Silenced) or (isinstance(event, ChatAnswered) and event.turn.status == "stopped"):
             stopped = True
 
     yield chat.started()
@@ -225,13 +225,13 @@ def converse(
             if said is not None:
                 yield from passing(loop.serve(said), look)
         except InquisightError as error:
-            yield Failed(error)
+            yield ChatFailed(error)
         except KeyboardInterrupt:
             stopped = True
         if loop.ended or (stopped and not goes_on):
             break
     interrupted = stopped and not goes_on
-    yield Ended(chat.record, chat.saved_as if chat.turns else None, chat.save_error, interrupted)
+    yield ChatEnded(chat.record, chat.saved_as if chat.turns else None, chat.save_error, interrupted)
 
 
 def _unquoted(words: str) -> str:

@@ -22,9 +22,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from agents.chat.conversation import ChatOptions, Conversation, PastTurn, Question
-from agents.chat.events import Answered, Asked, Event, Notice, Piece, Rewritten, Silenced, Waiting, drive
+from agents.chat.events import Asked, ChatAnswered, Event, Notice, Piece, Rewritten, Silenced, drive
 from agents.chat.html_answer import Page, find_page
 from agents.chat.presets import Tasks
+from agents.interview.events import Waiting
 from agents.interview.seeds import SEEDS, call_seed
 from agents.live import Live
 from core.errors import UsageError
@@ -267,7 +268,7 @@ class ChatTree(Live[TreeState]):
 
         def look(event: Event) -> None:
             self._note(event)
-            if isinstance(event, Answered):
+            if isinstance(event, ChatAnswered):
                 self._answered(request, chat, created)
             elif halted() and not isinstance(event, Silenced):
                 raise KeyboardInterrupt

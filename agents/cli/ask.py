@@ -14,9 +14,8 @@ from agents.assistant.events import Begun, Concluded
 from agents.assistant.run import assist, calls_tools
 from agents.assistant.tools import AssistantTools
 from agents.chat.conversation import ChatOptions, Conversation
-from agents.chat.events import Answered as ChatAnswered
+from agents.chat.events import ChatAnswered, Silenced, drive, passing
 from agents.chat.events import Event as ChatEvent
-from agents.chat.events import Silenced, drive, passing
 from agents.cli.errors import EXIT_INTERRUPTED, complain
 from agents.cli.models import check_vision, load_vision
 from agents.cli.render.assistant import AnyEvent, Interviewed, make_assistant_printer

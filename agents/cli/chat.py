@@ -15,7 +15,7 @@ from agents.chat.conversation import ChatOptions, Conversation
 from agents.chat.events import drive
 from agents.chat.html_answer import check_out, write_beside, write_new
 from agents.chat.presets import Tasks
-from agents.chat.repl import Ask, Do, Ended, Failed, LoopEvent, Said, converse
+from agents.chat.repl import Ask, ChatEnded, ChatFailed, Do, LoopEvent, Said, converse
 from agents.cli.chat_input import plain_lines, typed_lines
 from agents.cli.errors import EXIT_INTERRUPTED, common_exit_code, complain
 from agents.cli.models import check_vision, load_vision
@@ -84,14 +84,14 @@ def run_chat(request: ChatRequest) -> int:
         printer = make_chat_printer(json=request.json, typing=typing)
 
         def show(event: LoopEvent) -> None:
-            if isinstance(event, Failed):
+            if isinstance(event, ChatFailed):
                 codes.append(event.error.exit_code)
             printer.event(event)
 
         last = drive(converse(chat, lines, ChatFiles(plan.settings, plan.out), goes_on=typing), show)
     finally:
         vision.close()
-    if not isinstance(last, Ended) or last.interrupted:
+    if not isinstance(last, ChatEnded) or last.interrupted:
         return EXIT_INTERRUPTED
     if typing:
         return 0

@@ -11,7 +11,7 @@ from agents.cli.requests import VideoRequest
 from agents.video.driver import FRAMES, ROUNDS, interview_video, plan_video, video_options_of
 from agents.video.interview import VideoOptions
 from agents.video.prompts import DEFAULT_FILE, load_prompts
-from agents.video.records import looked_at
+from agents.video.records import frame_turns
 from agents.video.sampling import SAMPLINGS, Sampling
 from agents.video.sheet import as_png, contact_sheet
 from agents.video.timeline import check_timeline, timeline_text
@@ -110,7 +110,7 @@ def _checked_sampling(request: VideoRequest) -> Sampling:
 def _write_files(video: Video, caption: Caption, request: VideoRequest) -> list[int]:
     """Write timelines and contact sheet; returns the exit codes of those that failed."""
     codes = []
-    sheet = [request.sheet] if request.sheet is not None and looked_at(caption) else []
+    sheet = [request.sheet] if request.sheet is not None and frame_turns(caption) else []
     for path in (*request.timeline, *sheet):
         try:
             if path in sheet:

@@ -16,7 +16,7 @@ from core.records import Caption, Turn
 
 
 @dataclass(frozen=True, slots=True)
-class AskedAbout:
+class FrameTurns:
     """A frame with questions."""
 
     number: int  # from 1
@@ -53,7 +53,7 @@ def is_video(caption: Caption) -> bool:
     return isinstance(caption.options.get("video"), dict)
 
 
-def looked_at(caption: Caption) -> list[AskedAbout]:
+def frame_turns(caption: Caption) -> list[FrameTurns]:
     """The frames with questions, in the order of the video. Empty for a picture's caption."""
     if not is_video(caption):
         return []
@@ -64,7 +64,7 @@ def looked_at(caption: Caption) -> list[AskedAbout]:
         if number is not None and 1 <= number <= len(frames):
             bare = turn.model_copy(update={"question": without_label(turn.question)})
             found.setdefault(number, []).append(bare)
-    return [AskedAbout(number, float(frames[number - 1]["seconds"]), tuple(found[number])) for number in sorted(found)]
+    return [FrameTurns(number, float(frames[number - 1]["seconds"]), tuple(found[number])) for number in sorted(found)]
 
 
 def scenes(caption: Caption) -> list[Scene]:

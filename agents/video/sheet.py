@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from PIL import Image, ImageDraw, ImageFont
 
-from agents.video.records import looked_at
+from agents.video.records import frame_turns
 from core.errors import UsageError
 from core.records import Caption
 from core.video.base import clock
@@ -28,7 +28,7 @@ def contact_sheet(video: Video, caption: Caption) -> Image.Image:
 
     Decodes these frames again. Raises UsageError if there are none, VideoError if they cannot be decoded.
     """
-    asked = looked_at(caption)
+    asked = frame_turns(caption)
     if not asked:
         raise UsageError("no frame was asked about, so there is no contact sheet")
     numbers = [int(caption.options["video"]["frames"][one.number - 1]["number"]) for one in asked]

@@ -16,7 +16,7 @@ from typing import Final
 
 from agents.interview.protocol import END_FAILED
 from agents.text.cleaning import certain_part
-from agents.video.records import looked_at, scenes
+from agents.video.records import frame_turns, scenes
 from core.errors import UsageError, printable
 from core.records import Caption, Turn
 from core.text import sentences
@@ -47,7 +47,7 @@ def cues(caption: Caption) -> list[Cue]:
     told = scenes(caption)
     if len(caption.options.get("video", {}).get("parts", ())) > 1:
         return [Cue(scene.begin, scene.end, scene.text) for scene in told]
-    known = [(one.seconds, text) for one in looked_at(caption) if (text := learned(one.turns))]
+    known = [(one.seconds, text) for one in frame_turns(caption) if (text := learned(one.turns))]
     if not known:
         return [Cue(scene.begin, scene.end, scene.text) for scene in told]
     [part] = caption.options["video"]["parts"]

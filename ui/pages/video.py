@@ -13,7 +13,7 @@ from agents.interview.protocol import END_FAILED
 from agents.video.driver import FRAMES, FRAMES_OF_SCENE, MOST_FRAMES, ROUNDS, ROUNDS_OF_SCENE
 from agents.video.example import can_be_made, make_example
 from agents.video.interview import frame_of
-from agents.video.records import looked_at
+from agents.video.records import frame_turns
 from agents.video.sampling import MOST_SCENES, SAMPLINGS, Sampling
 from agents.video.sheet import as_png, contact_sheet
 from core.errors import InquisightError
@@ -223,7 +223,7 @@ def _interview(me: Visitor, item: VideoItem) -> None:
     view, caption = item.view, item.view.caption
     if caption is not None and not item.active and caption.ended_because != END_FAILED:
         draw_exports(caption, item.stem, key=f"video-get-{item.key}")
-        if item.upload is not None and looked_at(caption):
+        if item.upload is not None and frame_turns(caption):
             about, key = "The frames with questions in one image", f"video-get-{item.key}-sheet"
             download(
                 "Contact sheet", partial(_sheet, item), f"{item.stem}-frames.png", key, icon="grid_view", help=about

@@ -10,10 +10,10 @@ from typing import Any, TextIO
 
 from agents.assistant.events import Begun, Called, Concluded, Event, Overheard, Returned, Said, Thinking
 from agents.chat.events import Event as ChatEvent
-from agents.chat.events import Notice, Piece, Rewritten, Waiting, tidy
+from agents.chat.events import Notice, Piece, Rewritten, tidy
 from agents.cli.render.interview import InterviewPrinter, looks, show_status
 from agents.cli.render.output import Output, output_for, put_line, rewrite, transcript_line
-from agents.interview.events import Done
+from agents.interview.events import Done, Waiting
 from core.console.status import Status
 from core.errors import printable
 from core.records import TokenUsage

@@ -8,21 +8,21 @@ from io import StringIO
 from typing import Protocol, TextIO
 
 from agents.chat.events import (
-    Answered,
     Asked,
+    ChatAnswered,
+    ChatStarted,
     Notice,
     PictureAdded,
     Piece,
     Rewritten,
     Silenced,
-    Started,
-    Waiting,
     tidy,
 )
-from agents.chat.repl import Ended, Failed, LoopEvent, Told, Undone, Written
+from agents.chat.repl import ChatEnded, ChatFailed, ChatListing, LoopEvent, Undone, Written
 from agents.cli.errors import complain
 from agents.cli.render.interview import looks
 from agents.cli.render.output import Output, PlainOutput, output_for, put_line, rewrite, transcript_line
+from agents.interview.events import Waiting
 from core.console.status import Status
 from core.errors import printable
 from core.records import Chat as ChatRecord
@@ -48,7 +48,7 @@ def make_chat_printer(*, json: bool = False, typing: bool = False, stream: TextI
 def replay_chat(record: ChatRecord) -> Iterator[LoopEvent]:
     """The events of a saved conversation, to print it."""
     known: list[PictureInfo] = []
-    yield Started(record.turns[0].pictures if record.turns else (), record.vision)
+    yield ChatStarted(record.turns[0].pictures if record.turns else (), record.vision)
     for number, turn in enumerate(record.turns, start=1):
         for picture in turn.pictures:
             known.append(picture)
@@ -62,8 +62,8 @@ def replay_chat(record: ChatRecord) -> Iterator[LoopEvent]:
             words = ", ".join(f"{name} {value}" for name, value in call.arguments.items())
             yield Notice(f"{call.tool} ({words}): {said}{call.result}")
         yield Piece(turn.answer)
-        yield Answered(number, turn)
-    yield Ended(record, record.id)
+        yield ChatAnswered(number, turn)
+    yield ChatEnded(record, record.id)
 
 
 def as_text(record: ChatRecord) -> str:
@@ -83,13 +83,13 @@ class JsonChatPrinter:
 
     def event(self, event: LoopEvent) -> None:
         _progress(self.status, event)
-        if isinstance(event, Failed):
+        if isinstance(event, ChatFailed):
             complain(event.error)
         elif isinstance(event, Written):
             print(f"inquisight: {_written(event)}", file=sys.stderr, flush=True)
         elif isinstance(event, Notice):
             print(f"inquisight: {printable(event.text, limit=None)}", file=sys.stderr, flush=True)
-        elif isinstance(event, Ended):
+        elif isinstance(event, ChatEnded):
             put_line(event.record.to_json(), self.out)
 
 
@@ -103,7 +103,7 @@ class ChatPrinter:
         _progress(self.status, event)
         output = self.output
         match event:
-            case Started():
+            case ChatStarted():
                 self._start(event)
             case PictureAdded():
                 output.dim(_picture(event.number, event.picture), "")
@@ -113,7 +113,7 @@ class ChatPrinter:
                 output.flow.write(event.text)
             case Rewritten():
                 rewrite(output.flow, event)
-            case Answered():
+            case ChatAnswered():
                 output.flow.end()
                 output.dim(*_after(event.turn), "")
             case Silenced():
@@ -121,7 +121,7 @@ class ChatPrinter:
             case Notice():
                 output.flow.end()
                 output.notice(printable(event.text, limit=None))
-            case Failed():
+            case ChatFailed():
                 output.flow.end()
                 output.error(event.error)
             case Undone():
@@ -129,13 +129,13 @@ class ChatPrinter:
             case Written():
                 output.notice(_written(event), "green")
                 output.line(*[""] * output.rich)
-            case Told():
+            case ChatListing():
                 output.table(event.rows)
                 output.line("")
-            case Ended():
+            case ChatEnded():
                 output.dim(*_closing(event))
 
-    def _start(self, event: Started) -> None:
+    def _start(self, event: ChatStarted) -> None:
         output = self.output
         output.heading(*_pictures(event))
         output.dim(looks(event.vision))
@@ -153,7 +153,7 @@ def _progress(status: Status, event: LoopEvent) -> None:
         status.clear()
 
 
-def _pictures(event: Started) -> list[str]:
+def _pictures(event: ChatStarted) -> list[str]:
     """A line each; a single one needs no number."""
     many = len(event.pictures) > 1
     return [_picture(number if many else 0, picture) for number, picture in enumerate(event.pictures, start=1)]
@@ -181,7 +181,7 @@ def _written(event: Written) -> str:
     return f"the {event.what} is in {printable(event.path, limit=None)}{warning}"
 
 
-def _closing(event: Ended) -> list[str]:
+def _closing(event: ChatEnded) -> list[str]:
     if event.id is None:
         return []
     return [f"{event.record.kind} {transcript_line(event.id)}"]

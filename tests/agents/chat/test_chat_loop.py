@@ -12,8 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.chat.conversation import ChatOptions, Conversation
-from agents.chat.events import Answered, Notice, PictureAdded, Piece, Silenced, Started, drive
-from agents.chat.repl import COMMANDS, Ask, Do, Ended, Failed, Said, Told, Undone, Written, converse, parse
+from agents.chat.events import ChatAnswered, ChatStarted, Notice, PictureAdded, Piece, Silenced, drive
+from agents.chat.repl import (
+    COMMANDS,
+    Ask,
+    ChatEnded,
+    ChatFailed,
+    ChatListing,
+    Do,
+    Said,
+    Undone,
+    Written,
+    converse,
+    parse,
+)
 from core.errors import ImageError, StoreError, UsageError
 from core.images.picture import Picture
 from core.records import Chat as ChatRecord
@@ -48,7 +60,7 @@ def talk(lines: Iterable[str | Said], world: World | None = None, **options: Any
 
 
 def answers(events: list[Any]) -> list[str]:
-    return [event.turn.answer for event in collect(iter(events), Answered)]
+    return [event.turn.answer for event in collect(iter(events), ChatAnswered)]
 
 
 # --- reading a line -----------------------------------------------------------------------------------------------
@@ -96,7 +108,7 @@ def test_any_line_is_understood_or_refused_in_one_line(line: str) -> None:
 
 def test_questions_pictures_and_the_end() -> None:
     events = talk(["What?", "/image blue.png", "", "And now?", "/quit", "never asked"])
-    assert isinstance(events[0], Started) and isinstance(events[-1], Ended)
+    assert isinstance(events[0], ChatStarted) and isinstance(events[-1], ChatEnded)
     assert answers(events) == ["I see [red], and heard: What?", "I see [red; blue], and heard: And now?"]
     added = collect(iter(events), PictureAdded)[0]
     assert (added.number, added.picture.source) == (2, "blue.png")
@@ -106,7 +118,7 @@ def test_questions_pictures_and_the_end() -> None:
 def test_mistakes_end_nothing() -> None:
     wrong = ["/retry", "/undo", "/image", "/image nope.png", "/save", "/save x.txt", "/task moon", "/nonsense", "fail"]
     events = talk([*wrong, "What?"])
-    assert len(collect(iter(events), Failed)) == len(wrong)
+    assert len(collect(iter(events), ChatFailed)) == len(wrong)
     assert answers(events) == ["I see [red], and heard: What?"]
 
 
@@ -114,14 +126,14 @@ def test_retry_undo_help_and_the_list_of_tasks() -> None:
     events = talk(["What?", "/retry", "/undo", "/help", "/task"])
     assert len(answers(events)) == 2 and len(events[-1].record.turns) == 0
     assert len(collect(iter(events), Undone)) == 1
-    commands, tasks = collect(iter(events), Told)
+    commands, tasks = collect(iter(events), ChatListing)
     assert [name.split()[0] for name, _ in commands.rows] == [f"/{name}" for name in COMMANDS]
     assert ("poem", "a poem about the picture") in tasks.rows
 
 
 def test_a_task_with_words_of_ones_own() -> None:
     events = talk(["/task poem in German"])
-    turn = collect(iter(events), Answered)[0].turn
+    turn = collect(iter(events), ChatAnswered)[0].turn
     assert turn.task == "poem" and turn.question.startswith("Write a poem") and turn.question.endswith("in German")
 
 
@@ -138,8 +150,8 @@ def test_a_web_page_is_written_and_an_answer_without_one_says_so() -> None:
     world = World()
     chat = Conversation(Talker(), [picture("red")], ChatOptions(temperature=0))
     events = list(converse(chat, [Do("task", "webpage")], world))
-    assert world.files == {} and "no HTML" in str(collect(iter(events), Failed)[0].error)
-    assert "/retry" in str(collect(iter(events), Failed)[0].error)
+    assert world.files == {} and "no HTML" in str(collect(iter(events), ChatFailed)[0].error)
+    assert "/retry" in str(collect(iter(events), ChatFailed)[0].error)
     assert len(events[-1].record.turns) == 1, "the answer itself is kept"
 
 
@@ -184,7 +196,7 @@ def test_ctrl_c_ends_a_list_of_questions() -> None:
     assert answers(events) == ["I see [red],"] and events[-1].interrupted
 
 
-@pytest.mark.parametrize("kind", [Piece, Answered, Started, Ended])
+@pytest.mark.parametrize("kind", [Piece, ChatAnswered, ChatStarted, ChatEnded])
 def test_ctrl_c_while_something_is_shown_loses_nothing(kind: type) -> None:
     chat = Conversation(Parrot(), [picture("red")], ChatOptions(temperature=0))
     shown: list[Any] = []
@@ -197,11 +209,11 @@ def test_ctrl_c_while_something_is_shown_loses_nothing(kind: type) -> None:
             signal.raise_signal(signal.SIGINT)
 
     events = converse(chat, ["What?", "And?"], World())
-    if kind in (Started, Ended):
+    if kind in (ChatStarted, ChatEnded):
         with pytest.raises(KeyboardInterrupt):
             drive(events, show)
         return
     last = drive(events, show)
-    assert isinstance(last, Ended) and len(last.record.turns) == 2
+    assert isinstance(last, ChatEnded) and len(last.record.turns) == 2
     assert last.record.turns[1].answer.endswith("heard: And?")
     assert last.record.turns[0].status == ("stopped" if kind is Piece else "complete")

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.chat.conversation import RETRY_TEMPERATURE, ChatOptions, Conversation, answer
-from agents.chat.events import Answered, Asked, Notice, Piece, Silenced, Waiting, tidy
+from agents.chat.events import Asked, ChatAnswered, Notice, Piece, Silenced, tidy
 from agents.chat.presets import Tasks
+from agents.interview.events import Waiting
 from core.errors import BackendError, StoreError, UsageError
 from core.records import Chat as ChatRecord
 from tests.agents.fakes import picture
@@ -33,7 +34,7 @@ def test_each_question_carries_what_was_said_before() -> None:
 def test_the_events_of_a_turn_come_in_order_and_the_pieces_make_the_answer() -> None:
     events = list(Conversation(Parrot(), [RED], GREEDY).ask("What is it?"))
     kinds = [type(event).__name__ for event in events if not isinstance(event, Piece)]
-    assert kinds == ["Asked", "Waiting", "Waiting", "Answered"]
+    assert kinds == ["Asked", "Waiting", "Waiting", "ChatAnswered"]
     assert [event.doing for event in collect(iter(events), Waiting)] == ["looking", "answering"]
     pieces = [event.text for event in collect(iter(events), Piece)]
     assert len(pieces) > 1 and "".join(pieces) == events[-1].turn.answer
@@ -81,7 +82,7 @@ def test_more_pictures_than_the_eye_takes_are_refused_before_anything_is_looked_
 def test_ctrl_c_keeps_what_was_said() -> None:
     chat = Conversation(Parrot(), [RED], GREEDY)
     *_, last = chat.ask("stop there")
-    assert isinstance(last, Answered) and last.turn.status == "stopped"
+    assert isinstance(last, ChatAnswered) and last.turn.status == "stopped"
     assert last.turn.answer == "I see [red],"
     assert answer(chat.ask("Go on.")).endswith("heard: Go on."), "the chat goes on"
 

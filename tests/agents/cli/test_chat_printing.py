@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from agents.chat.conversation import ChatOptions, Conversation
-from agents.chat.events import Answered, Asked, Notice, Started, Waiting
-from agents.chat.repl import Ask, Do, Ended, Failed, converse
+from agents.chat.events import Asked, ChatAnswered, ChatStarted, Notice
+from agents.chat.repl import Ask, ChatEnded, ChatFailed, Do, converse
 from agents.cli.render.chat import ChatPrinter, JsonChatPrinter, as_text, replay_chat
 from agents.cli.render.flow import Flow
 from agents.cli.render.output import PlainOutput, TerminalOutput
+from agents.interview.events import Waiting
 from core.errors import UsageError
 from core.records import Chat as ChatRecord
 from core.records import ChatTurn, PictureInfo
@@ -90,7 +91,7 @@ def test_what_was_typed_is_not_shown_twice_but_a_task_is() -> None:
 
 
 def test_the_person_is_told_what_the_eye_cannot_do() -> None:
-    started = Started((picture("red").info(),), {"name": "starer", "device": "cpu"}, follows=False)
+    started = ChatStarted((picture("red").info(),), {"name": "starer", "device": "cpu"}, follows=False)
     for text in (rich([started]), plain([started])):
         assert "red.png (32 x 24)" in text and "picture 1" not in text
         assert "starer looks (cpu)" in text and "follows no instructions" in text
@@ -102,7 +103,7 @@ def test_a_stopped_and_an_empty_answer_say_so() -> None:
             yield ""
 
     silent = events(Ask("What?"), vision=Mute())
-    assert "parrot gave no answer" in rich(silent) and any(isinstance(event, Failed) for event in silent)
+    assert "parrot gave no answer" in rich(silent) and any(isinstance(event, ChatFailed) for event in silent)
     for show in (rich, plain):
         assert "(stopped)" in show(events(Ask("stop now"))) and "(stopped)" in show(events(Ask("silent stop")))
 
@@ -112,11 +113,11 @@ def test_nothing_from_outside_steers_the_terminal() -> None:
     info = PictureInfo(sha256="0" * 64, source=nasty, width=1, height=1)
     turn = ChatTurn(question=nasty, answer="ok", task=None)
     shown = [
-        Started((info,), {"name": nasty}),
+        ChatStarted((info,), {"name": nasty}),
         Asked(1, nasty),
         Notice(nasty),
-        Failed(UsageError(nasty)),
-        Answered(1, turn),
+        ChatFailed(UsageError(nasty)),
+        ChatAnswered(1, turn),
     ]
     for text in (rich(shown), plain(shown), as_text(ChatRecord(turns=(turn,), vision={"name": nasty}))):
         assert "\x1b[2J" not in text and "\x07" not in text and "\u202e" not in text
@@ -203,4 +204,4 @@ def test_what_was_said_is_out_at_once_but_for_the_last_word() -> None:
 
 
 def test_the_end_has_no_number_where_nothing_was_kept() -> None:
-    assert "inquisight show" not in plain([Ended(ChatRecord())])
+    assert "inquisight show" not in plain([ChatEnded(ChatRecord())])

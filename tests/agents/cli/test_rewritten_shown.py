@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from agents.chat.conversation import Conversation
-from agents.chat.events import Answered, Asked, Piece, Rewritten, Started
+from agents.chat.events import Asked, ChatAnswered, ChatStarted, Piece, Rewritten
 from agents.cli.render.assistant import AssistantPrinter
 from agents.cli.render.chat import ChatPrinter
 from agents.cli.render.flow import Flow
@@ -127,7 +127,7 @@ def test_events_of_a_chat_end_with_the_record() -> None:
                 written += event.text
             case Rewritten():
                 written = event.text
-            case Answered():
+            case ChatAnswered():
                 assert written == event.turn.answer == ANSWER
-            case Asked() | Started():
+            case Asked() | ChatStarted():
                 assert not written

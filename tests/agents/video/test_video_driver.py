@@ -15,7 +15,7 @@ from agents.video.driver import VideoPlan, interview_video, plan_video, video_op
 from agents.video.example import make_example
 from agents.video.interview import VideoOptions
 from agents.video.prompts import load_prompts
-from agents.video.records import is_video, looked_at, scenes
+from agents.video.records import frame_turns, is_video, scenes
 from core.errors import BackendError, QuestionerError, UsageError
 from core.records import Caption
 from core.registry import get_registry
@@ -92,7 +92,7 @@ def test_what_the_record_holds(video: Video) -> None:
     assert is_video(caption) and caption.picture.source == "clip.mp4" and caption.picture.sha256 == video.sha256
     assert caption.picture.note == "video of 0:06.0, 60 frames"
     assert [frame["seconds"] for frame in caption.options["video"]["frames"]] == [0.0, 3.0, 5.9]
-    looked = looked_at(caption)
+    looked = frame_turns(caption)
     assert [one.number for one in looked] == [1, 2, 3] and looked[1].seconds == 3.0
     assert looked[0].turns[0].question == "Describe this picture in detail."
     assert Caption.from_json(caption.to_json()) == caption
