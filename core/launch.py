@@ -39,9 +39,9 @@ def launch(run: Callable[..., int], **options: Any) -> NoReturn:
     `run` imports its modules when it is called, after the check that no other distribution shadows our packages.
     """
     guard()
+    from core.console.shadow import check_not_shadowed
     from core.console.streams import finish_streams, own_streams
     from core.errors import InquisightError
-    from core.shadow import check_not_shadowed
 
     own_streams()
     code = 0

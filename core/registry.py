@@ -90,23 +90,16 @@ class Registry:
         """The backend for "name" or "name:argument". Raises RegistryError or BackendError."""
         from core.vision import VisionBackend
 
-        entry, made = self._create("vision backend", spec)
-        if not isinstance(made, VisionBackend):
-            raise RegistryError(
-                f"the vision backend '{entry.name}' (plugin '{entry.plugin}' of {entry.distribution}) made a "
-                f"{type(made).__name__}, which is not a VisionBackend."
-            )
+        made: VisionBackend = self._create(
+            "vision backend", spec, lambda one: isinstance(one, VisionBackend), "VisionBackend"
+        )
         return made
 
     def create_questioner(self, spec: str) -> Any:
         """The LangChain chat model for "name" or "name:argument". Raises RegistryError or QuestionerError."""
-        entry, made = self._create("questioner", spec)
-        if not callable(getattr(made, "invoke", None)):
-            raise RegistryError(
-                f"the questioner '{entry.name}' (plugin '{entry.plugin}' of {entry.distribution}) made a "
-                f"{type(made).__name__}, which is not a LangChain chat model."
-            )
-        return made
+        return self._create(
+            "questioner", spec, lambda one: callable(getattr(one, "invoke", None)), "LangChain chat model"
+        )
 
     def create_witness(self, spec: str) -> Witness:
         """The witness for "name" or "name:argument". Raises RegistryError or BackendError."""
@@ -220,9 +213,15 @@ class Registry:
         if self._strict:
             raise RegistryError(f"{problem} (INQUISIGHT_STRICT_PLUGINS is set)") from cause
 
-    def _create(self, kind: Kind, spec: str) -> tuple[Entry, Any]:
+    def _create(self, kind: Kind, spec: str, fits: Callable[[Any], bool], expected: str) -> Any:
         entry, argument = self._entry_of(kind, spec)
-        return entry, self._call(entry, spec, entry.resolve(), argument)
+        made = self._call(entry, spec, entry.resolve(), argument)
+        if not fits(made):
+            raise RegistryError(
+                f"the {kind} '{entry.name}' (plugin '{entry.plugin}' of {entry.distribution}) made a "
+                f"{type(made).__name__}, which is not a {expected}."
+            )
+        return made
 
     def _entry_of(self, kind: Kind, spec: str) -> tuple[Entry, str | None]:
         name, colon, argument = spec.partition(":")

@@ -12,17 +12,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
 from core.records import Turn
 
 KEY: Final = "inquisight"  # in additional_kwargs
-KEY_TASK: Final = "task"
-KEY_TURNS: Final = "turns"
-KEY_LANGUAGE: Final = "language"
-KEY_REFUSED: Final = "refused"
-KEY_FRAMES: Final = "frames"
 
 QUESTION: Final[Literal["question"]] = "question"
 SUMMARY: Final[Literal["summary"]] = "summary"
@@ -75,30 +70,28 @@ class Task:
 
     def to_kwargs(self) -> dict[str, Any]:
         """`additional_kwargs` for the last message, as plain JSON values."""
-        turns = [{"question": turn.question, "answer": turn.answer, "sure": turn.sure} for turn in self.turns]
-        body: dict[str, Any] = {KEY_TASK: self.name, KEY_TURNS: turns}
-        if self.language:
-            body[KEY_LANGUAGE] = self.language
-        if self.refused:
-            body[KEY_REFUSED] = list(self.refused)
-        if self.frames:
-            body[KEY_FRAMES] = [[number, seconds] for number, seconds in self.frames]
-        return {KEY: body}
+        optional = {
+            "language": self.language,
+            "refused": list(self.refused),
+            "frames": [list(frame) for frame in self.frames],
+        }
+        body = {"task": self.name, "turns": [asdict(turn) for turn in self.turns]}
+        return {KEY: body | {name: value for name, value in optional.items() if value}}
 
     @classmethod
     def from_kwargs(cls, additional_kwargs: Mapping[str, Any]) -> Task | None:
         """Read what `to_kwargs` wrote; None if there is no task or its name is unknown."""
         body = additional_kwargs.get(KEY)
-        if not isinstance(body, Mapping) or body.get(KEY_TASK) not in (QUESTION, SUMMARY):
+        if not isinstance(body, Mapping) or body.get("task") not in (QUESTION, SUMMARY):
             return None
         turns = tuple(
             TaskTurn(str(turn.get("question", "")), str(turn.get("answer", "")), bool(turn.get("sure", True)))
-            for turn in body.get(KEY_TURNS) or ()
+            for turn in body.get("turns") or ()
             if isinstance(turn, Mapping)
         )
-        refused = tuple(str(question) for question in body.get(KEY_REFUSED) or ())
-        frames = tuple((int(number), float(seconds)) for number, seconds in body.get(KEY_FRAMES) or ())
-        return cls(body[KEY_TASK], turns, body.get(KEY_LANGUAGE) or None, refused, frames)
+        refused = tuple(str(question) for question in body.get("refused") or ())
+        frames = tuple((int(number), float(seconds)) for number, seconds in body.get("frames") or ())
+        return cls(body["task"], turns, body.get("language") or None, refused, frames)
 
 
 def is_nothing_new(text: str) -> bool:

@@ -132,6 +132,6 @@ def _check_not_shadowed() -> None:
             f"the package 'core' that Python finds is not Inquisight's but another one, in '{found}'; use a fresh "
             f"virtual environment, or put '{ours}' first in PYTHONPATH."
         )
-    from core.shadow import check_not_shadowed
+    from core.console.shadow import check_not_shadowed
 
     check_not_shadowed()

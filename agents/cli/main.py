@@ -122,9 +122,9 @@ def run(argv: Sequence[str], *, command: str | None = None, program: str = "inqu
     """
     prepare_streams()
     try:
+        from core.console.shadow import check_not_shadowed
         from core.net.endpoints import typed_by_owner
         from core.registry import get_registry
-        from core.shadow import check_not_shadowed
 
         check_not_shadowed()
         get_registry().register_commands(app)

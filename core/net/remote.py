@@ -70,6 +70,11 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         seen = seen.__cause__ or (None if seen.__suppress_context__ else seen.__context__)
 
 
+def _responses(error: BaseException) -> Iterator[Any]:
+    found = (getattr(link, "response", None) for link in _chain(error))
+    return (response for response in found if getattr(response, "headers", None) is not None)
+
+
 def status_of(error: BaseException) -> int | None:
     """The HTTP status behind an error of any client library."""
     for link in _chain(error):
@@ -82,9 +87,8 @@ def status_of(error: BaseException) -> int | None:
 
 def redirected_to(error: BaseException) -> str:
     """The address of a redirect without its query; "" if there is none."""
-    for link in _chain(error):
-        response: Any = getattr(link, "response", None)
-        if response is not None and 300 <= (getattr(response, "status_code", None) or 0) < 400:
+    for response in _responses(error):
+        if 300 <= (getattr(response, "status_code", None) or 0) < 400:
             where = str(response.headers.get("location") or "another address").partition("?")[0]
             return printable(without_credentials(where), 120)
     return ""
@@ -107,19 +111,17 @@ def retry_after(error: BaseException) -> float | None:
     """Seconds from Retry-After, given as a number or as a date (RFC 9110, section 10.2.3)."""
     from email.utils import parsedate_to_datetime
 
-    for link in _chain(error):
-        headers = getattr(getattr(link, "response", None), "headers", None)
-        value = headers.get("retry-after") if headers is not None else None
-        if not value:
-            continue
-        try:
-            return max(0.0, float(value))
-        except ValueError:
-            try:
-                return float(max(0.0, parsedate_to_datetime(value).timestamp() - time.time()))
-            except ValueError:
-                return None
-    return None
+    values = (response.headers.get("retry-after") for response in _responses(error))
+    if (value := next(filter(None, values), None)) is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return float(max(0.0, parsedate_to_datetime(value).timestamp() - time.time()))
+    except ValueError:
+        return None
 
 
 def wait_before_retry(error: BaseException, attempt: int) -> float | None:
@@ -266,17 +268,11 @@ def server_message(error: BaseException, secrets: Sequence[str] = ()) -> str:
 # ---- calling -------------------------------------------------------------------------------------------------------
 
 
+@dataclass(slots=True)
 class Hold:
     """The time before which no thread calls a server, on the server's request."""
 
-    def __init__(self) -> None:
-        self.until = 0.0
-        self._lock = threading.Lock()
-
-    def extend(self, until: float) -> None:
-        """Set the time to `until`, unless it is later already."""
-        with self._lock:
-            self.until = max(self.until, until)
+    until: float = 0.0
 
 
 class Pace:
@@ -313,7 +309,8 @@ class Pace:
 
     def hold(self, seconds: float) -> None:
         """Let no caller start within this many seconds."""
-        self._hold.extend(self._clock() + seconds)
+        with _paces_lock:
+            self._hold.until = max(self._hold.until, self._clock() + seconds)
 
 
 _paces: dict[tuple[str, float | None], Pace] = {}

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import typer
 
+from core.console.shadow import check_not_shadowed, shadowing
 from core.errors import BackendError, InquisightError, QuestionerError, RegistryError, UsageError
 from core.registry import OURS, Registry, load_registry
-from core.shadow import check_not_shadowed, shadowing
 
 ROOT = Path(__file__).resolve().parents[2]
 Install = Callable[..., None]

@@ -13,7 +13,7 @@ from pathlib import Path
 from core.errors import InquisightError, printable
 
 PACKAGES = ("agents", "inquisight", "plugins", "training", "ui")
-_HERE = Path(__file__).resolve().parent.parent
+_HERE = Path(__file__).resolve().parents[2]
 
 
 def shadowing() -> dict[str, str]:
