@@ -204,9 +204,10 @@ def this_machine(folder: Path | None = None) -> Machine:
 def _gpus() -> tuple[Gpu, ...]:
     """The GPUs that `nvidia-smi` lists; none without it."""
     command = ["nvidia-smi", "--query-gpu=name,memory.total,memory.free", "--format=csv,noheader,nounits"]
-    environment = foreign_environment(os.environ)
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True, env=environment)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=10, check=True, env=foreign_environment(os.environ)
+        )
     except (OSError, subprocess.SubprocessError):
         return ()
     rows = [line.split(", ") for line in done.stdout.splitlines()]

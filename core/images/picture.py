@@ -406,11 +406,13 @@ def _to_rgb(image: Image.Image, kind: Kind, quoted: str) -> tuple[Image.Image, s
         )
         return cast(Image.Image, converted), None
     if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGB", image.size, "white")
-        white.paste(rgba.convert("RGB"), mask=rgba.getchannel("A"))
-        return white, None
+        return over_white(image), None
     return (image.copy() if image.mode == "RGB" else image.convert("RGB")), None
+
+
+def over_white(image: Image.Image) -> Image.Image:
+    """`image` as RGB over a white background."""
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image.convert("RGBA")).convert("RGB")
 
 
 def _deep_grey(image: Image.Image, kind: Kind) -> Image.Image:
@@ -420,12 +422,9 @@ def _deep_grey(image: Image.Image, kind: Kind) -> Image.Image:
     depth = int(bits[0] if isinstance(bits, tuple) else bits)
     scale = 255 / (2**depth - 1)
     levels = image.convert("I")
-    inverted = kind == "TIFF" and tags.get(_TIFF_PHOTOMETRIC) == 0  # "white is zero"
-    if inverted:
-        grey = levels.point(lambda value: value * -scale + 255.5)
-    else:
-        grey = levels.point(lambda value: value * scale + 0.5)
-    rgb = grey.convert("L").convert("RGB")
+    white_is_zero = kind == "TIFF" and tags.get(_TIFF_PHOTOMETRIC) == 0
+    slope, offset = (-scale, 255.5) if white_is_zero else (scale, 0.5)
+    rgb = levels.point(lambda value: value * slope + offset).convert("L").convert("RGB")
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         mask = ImageMath.lambda_eval(
@@ -438,8 +437,7 @@ def _deep_grey(image: Image.Image, kind: Kind) -> Image.Image:
 def _stretched(image: Image.Image, quoted: str) -> Image.Image:
     """32-bit values have no standard white level: map the smallest to black and the largest to white."""
     values = image.convert("F")
-    extrema = cast(tuple[float, float], values.getextrema())
-    low, high = extrema
+    low, high = cast(tuple[float, float], values.getextrema())
     if not (low <= high and abs(low) < 1e38 and abs(high) < 1e38):
         raise ImageError(f"{quoted} holds values that are not finite numbers; export it as 8 or 16 bits per channel.")
     if low >= 0.0 and high <= 1.0:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from PIL import Image
 
-from core.images.picture import Picture, load
+from core.images.picture import Picture, load, over_white
 from core.images.salvage import without_metadata
 from core.video.base import Video, VideoError, VideoLimits
 
@@ -97,9 +97,7 @@ class Animation(Video):
         for number in range(min(last + 1, len(self.times))):
             try:
                 image.seek(number)
-                rgba = image.convert("RGBA")
+                frame = over_white(image)
             except Exception:  # noqa: BLE001 - see above
                 raise self._damaged(self.kind) from None
-            white = Image.new("RGB", rgba.size, "white")
-            white.paste(rgba.convert("RGB"), mask=rgba.getchannel("A"))
-            yield number, white
+            yield number, frame

@@ -134,7 +134,12 @@ def _version(python: str) -> str:
 
 
 def _captured(command: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
-    environment = foreign_environment(os.environ)
     return subprocess.run(
-        command, capture_output=True, encoding="utf-8", errors="replace", check=False, env=environment, **options
+        command,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+        env=foreign_environment(os.environ),
+        **options,
     )
