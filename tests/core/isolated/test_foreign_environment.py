@@ -121,4 +121,4 @@ def test_every_program_that_is_not_ours_gets_the_list() -> None:
                 seen += 1
                 if name not in OURS and not given.startswith("foreign_environment("):
                     wrong.append(f"{name}:{line} passes {given}")
-    assert not wrong and seen >= 10
+    assert not wrong and seen >= 5
