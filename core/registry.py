@@ -105,12 +105,7 @@ class Registry:
         """The witness for "name" or "name:argument". Raises RegistryError or BackendError."""
         from core.witness import Witness
 
-        entry, made = self._create("witness", spec)
-        if not isinstance(made, Witness):
-            raise RegistryError(
-                f"the witness '{entry.name}' (plugin '{entry.plugin}' of {entry.distribution}) made a "
-                f"{type(made).__name__}, which is not a Witness."
-            )
+        made: Witness = self._create("witness", spec, lambda one: isinstance(one, Witness), "Witness")
         return made
 
     def check(self, kind: Kind, spec: str) -> None:
