@@ -112,7 +112,7 @@ class PocketVision(FrozenVision):
     def __call__(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Encode (B, 3, 260, 260) to (B, 16 + 40, 256)."""
         encoded = self.model.vision_model(pixel_values)
-        return torch.cat(self.model.unprojected(encoded.last_hidden_state, encoded.pooler_output), 1)
+        return torch.cat(self.model.unprojected(encoded.cells, encoded.facts), 1)
 
 
 def vision_fingerprint(directory: Path) -> str:
