@@ -1,4 +1,4 @@
-"""What a batch would take, before it is begun: pictures, calls, tokens, cost, time. No model is loaded."""
+"""Estimate a batch before it begins: pictures, calls, tokens, cost, time. Loads no model."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from core.files.journal import Record
 from core.records import Caption, Dialogue, PictureInfo, Turn
 from core.text import duration
 
-# Letters that a turn usually has, where nothing was measured: what the embedded eye and common questioners say.
+# Characters of a usual turn if nothing was measured: those of the embedded model and common questioners.
 QUESTION, ANSWER, OPENING, SUMMARY = 45, 60, 160, 350
-_ENOUGH: Final = 5  # pictures of an earlier run, to go by what they took
+_ENOUGH: Final = 5  # pictures of earlier runs that replace the guess
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Figures for the pictures that are still to do."""
+    """Figures for the remaining pictures."""
 
     listed: int
     repeated_names: int
@@ -33,15 +33,15 @@ class Estimate:
     output_tokens: int
     cost: float | None
     seconds: float | None
-    left_out: LeftOut  # what the inputs hold and is not read
-    measured: int  # pictures of earlier runs that calls, tokens and time are taken from; 0: a guess
+    left_out: LeftOut  # files of the inputs that are not read
+    measured: int  # pictures of earlier runs behind calls, tokens and time; 0: a guess
 
     def as_json(self) -> dict[str, Any]:
         """For `--json`."""
         return asdict(self) | {"left_out": self.left_out.as_json()}
 
     def lines(self) -> list[str]:
-        """As people read it."""
+        """For people."""
         tokens = f"about {self.input_tokens:,} tokens read and {self.output_tokens:,} written"
         basis = (
             f"by what {self.measured:,} pictures of this batch took"
@@ -68,7 +68,7 @@ def estimate(
     rate: float | None, price_in: float | None, price_out: float | None, runs: Sequence[Record],
     left_out: LeftOut | None = None,
 ) -> Estimate:  # fmt: skip
-    """By what earlier `runs` of the same batch took, else by the lengths of the prompts."""
+    """From earlier `runs` of the same batch, else from the lengths of the prompts."""
     pictures = sum(run["captioned"] for run in runs)
     if pictures >= _ENOUGH:
         calls, read, written = (
@@ -85,16 +85,15 @@ def estimate(
         cost = to_do * (read * (price_in or 0) + written * (price_out or 0)) / 1e6
     return Estimate(
         listed, repeated_names, captioned, failed, to_do, round(to_do * calls), round(to_do * read),
-        round(to_do * written), cost, seconds,
-        LeftOut() if left_out is None else left_out, pictures,
+        round(to_do * written), cost, seconds, left_out or LeftOut(), pictures,
     )  # fmt: skip
 
 
 def _tokens(config: PipelineConfig) -> tuple[float, float]:
-    """(read, written) by the questioner for one picture, from the prompts and texts of the usual length.
+    """(input, output) tokens of the questioner for one picture, from the prompts and texts of usual length.
 
-    From the second turn on each turn makes a request longer by the same number of letters, so the lengths of the first
-    requests give those of all: an arithmetic series for the questions, and the summary's request at the end.
+    From the second turn on, each turn lengthens a request by the same number of characters. So the first requests give
+    all others: an arithmetic series for the questions, then the request for the summary.
     """
     questions = config.options.rounds - 1
     read = _growing(questions + 1, lambda turns: _letters(config, turns, rounds=turns))
@@ -107,7 +106,7 @@ def _tokens(config: PipelineConfig) -> tuple[float, float]:
 
 
 def _growing(turns: int, letters: Callable[[int], int]) -> int:
-    """`letters(turns)`, found from those of two and three turns."""
+    """`letters(turns)`, extrapolated from two and three turns."""
     if turns <= 3:
         return letters(turns)
     second, third = letters(2), letters(3)
@@ -115,7 +114,7 @@ def _growing(turns: int, letters: Callable[[int], int]) -> int:
 
 
 def _letters(config: PipelineConfig, turns: int, *, rounds: int) -> int:
-    """Letters of the request that an interview of `rounds` makes after so many turns."""
+    """Characters of the request of an interview of `rounds` after `turns`."""
     texts = [(OPENING, "opening")] + [(ANSWER, "questioner")] * (turns - 1)
     spoken = tuple(Turn(question="q" * QUESTION, answer="a" * answer, asked_by=asked_by) for answer, asked_by in texts)
     info = PictureInfo(sha256="", source="", width=1, height=1)

@@ -34,7 +34,7 @@ def kind_of(path: Path) -> str:
     kind = KINDS.get(path.suffix.lower())
     if kind is None:
         known = ", ".join(f"{suffix} ({what})" for suffix, what in KINDS.items())
-        raise UsageError(f"--out '{printable(path)}': the name says what is written, and must end in one of {known}")
+        raise UsageError(f"--out '{printable(path)}': the name selects the format and must end in one of {known}")
     return kind
 
 
@@ -142,9 +142,9 @@ def _coco(path: Path, rows: Rows) -> None:
             file.write((b",\n" if number > 1 else b"") + as_bytes(json.dumps(image, ensure_ascii=False)))
         file.write(b'\n], "annotations": [\n')
         for number, row in enumerate(rows(), start=1):
-            said: dict[str, Any] = {"id": number, "image_id": number, "caption": row.caption.text}
-            said["truncated"] = row.caption.truncated  # not a field of COCO; its readers ignore it
-            file.write((b",\n" if number > 1 else b"") + as_bytes(json.dumps(said, ensure_ascii=False)))
+            annotation: dict[str, Any] = {"id": number, "image_id": number, "caption": row.caption.text}
+            annotation["truncated"] = row.caption.truncated  # not a field of COCO; its readers ignore it
+            file.write((b",\n" if number > 1 else b"") + as_bytes(json.dumps(annotation, ensure_ascii=False)))
         file.write(b"\n]}\n")
 
 

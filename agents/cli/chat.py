@@ -1,22 +1,22 @@
-"""`inquisight chat`: check the options, load the vision model, read and write files.
+"""`inquisight chat`: check the options, load the vision model, read lines, read and write files.
 
 The conversation is `agents.chat.conversation`, what a person types `agents.chat.repl`.
 """
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from agents.chat.conversation import ChatOptions, Conversation
 from agents.chat.events import drive
 from agents.chat.html_answer import check_out, write_beside, write_new
 from agents.chat.presets import Tasks
-from agents.chat.repl import Ask, ChatEnded, ChatFailed, Do, LoopEvent, Said, converse
-from agents.cli.chat_input import plain_lines, typed_lines
+from agents.chat.repl import COMMANDS, Ask, ChatEnded, ChatFailed, Do, LoopEvent, Said, converse
 from agents.cli.errors import EXIT_INTERRUPTED, common_exit_code, complain
 from agents.cli.models import check_vision, load_vision
 from agents.cli.render.chat import as_text, make_chat_printer
@@ -28,6 +28,14 @@ from core.records import Chat as ChatRecord
 from core.records import PictureInfo
 from core.settings import Settings, get_settings
 from core.store.transcripts import TranscriptStore
+
+if TYPE_CHECKING:
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.completion import Completer
+    from prompt_toolkit.history import History
+    from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+
+HISTORY = "chat_history"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,3 +134,103 @@ def make_plan(request: ChatRequest) -> ChatPlan:
     check_vision(vision, len(request.pictures))
     pictures = tuple(open_picture(source, max_pixels=settings.max_pixels) for source in request.pictures)
     return ChatPlan(pictures, vision, options, tasks, tuple(said), request.out, settings)
+
+
+# --- what a person types ----------------------------------------------------------------------------------------------
+
+
+def plain_lines(stream: TextIO | None = None) -> Iterator[str]:
+    """Lines of a file or pipe; a backslash at the end continues a line. Prints a prompt if a person types."""
+    stream = stream if stream is not None else sys.stdin
+    held = ""
+    while True:
+        if stream.isatty():  # only the output is redirected
+            print("> ", end="", file=sys.stderr, flush=True)
+        line = stream.readline()
+        if not line:
+            break
+        text = line.rstrip("\r\n")
+        if text.endswith("\\"):
+            held += text[:-1] + "\n"
+            continue
+        yield held + text
+        held = ""
+    if held:
+        yield held.rstrip("\n")
+
+
+def typed_lines(home: Path, tasks: Iterable[str]) -> Iterator[str]:
+    """Lines typed at a prompt, until Ctrl-D. Ctrl-C empties the line.
+
+    Enter sends; Alt-Enter, or a backslash before Enter, begins a new line. Arrow keys recall earlier lines, also of
+    earlier chats (saved in `home`). Tab completes commands, tasks and paths.
+    """
+    session = _session(home, tuple(tasks))
+    while True:
+        try:
+            yield session.prompt()
+        except KeyboardInterrupt:
+            continue
+        except EOFError:
+            return
+
+
+def _session(home: Path, tasks: tuple[str, ...]) -> PromptSession[str]:
+    from prompt_toolkit import PromptSession
+    from prompt_toolkit.formatted_text import FormattedText
+
+    return PromptSession(
+        FormattedText([("bold ansimagenta", "> ")]),
+        multiline=True,
+        prompt_continuation=lambda width, number, is_soft_wrap: " " * width,
+        history=_history(home),
+        completer=_completer(tasks),
+        complete_while_typing=False,
+        key_bindings=_keys(),
+        enable_open_in_editor=False,
+    )
+
+
+def _keys() -> KeyBindings:
+    from prompt_toolkit.key_binding import KeyBindings
+
+    keys = KeyBindings()
+
+    @keys.add("enter")
+    def _(event: KeyPressEvent) -> None:
+        buffer = event.current_buffer
+        if buffer.document.char_before_cursor == "\\":
+            buffer.delete_before_cursor()
+            buffer.insert_text("\n")
+        else:
+            buffer.validate_and_handle()
+
+    @keys.add("escape", "enter")
+    def _(event: KeyPressEvent) -> None:
+        event.current_buffer.insert_text("\n")
+
+    return keys
+
+
+def _completer(tasks: tuple[str, ...]) -> Completer:
+    from prompt_toolkit.completion import NestedCompleter, PathCompleter, WordCompleter
+
+    after: dict[str, Completer | None] = {
+        "image": PathCompleter(expanduser=True),
+        "save": PathCompleter(expanduser=True),
+        "task": WordCompleter(list(tasks)),
+    }
+    return NestedCompleter({f"/{name}": after.get(name) for name in COMMANDS})
+
+
+def _history(home: Path) -> History:
+    """History in a file that only its owner can read; in memory if it cannot be written."""
+    from prompt_toolkit.history import FileHistory, InMemoryHistory
+
+    path = home / HISTORY
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
+    except OSError:
+        return InMemoryHistory()
+    return FileHistory(path)

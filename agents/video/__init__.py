@@ -1,1 +1,1 @@
-"""Video ChatCaptioner: a questioner chooses frames of a video to ask about, and the story is told as a whole."""
+"""Video ChatCaptioner: a questioner asks about frames of a video, then summarises it."""

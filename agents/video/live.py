@@ -93,12 +93,12 @@ def plan_of(caption: Caption) -> VideoPlan:
     """The plan that a saved interview followed. Raises UsageError for a picture's."""
     if not is_video(caption):
         raise UsageError("this is the interview about a picture, not about a video")
-    said = caption.options["video"]
+    video = caption.options["video"]
     return VideoPlan(
-        tuple(int(frame["number"]) for frame in said["frames"]),
-        tuple(float(frame["seconds"]) for frame in said["frames"]),
-        tuple(VideoPart(int(p["first"]), int(p["last"]), float(p["begin"]), float(p["end"])) for p in said["parts"]),
-        str(said["sampling"]),
+        tuple(int(frame["number"]) for frame in video["frames"]),
+        tuple(float(frame["seconds"]) for frame in video["frames"]),
+        tuple(VideoPart(int(p["first"]), int(p["last"]), float(p["begin"]), float(p["end"])) for p in video["parts"]),
+        str(video["sampling"]),
     )
 
 
@@ -176,7 +176,7 @@ class LiveVideo(LiveRun[VideoState]):
         if self.view.state == "complete":
             return
         self._set(state="running", doing="reading", error="", save_error="")
-        halted()  # whoever is asked sees at once what is being done
+        halted()  # lets the caller show the state at once
         with self.open_video() as video:
             plan = self._planned(video, halted)
             if self._interview is None:

@@ -44,12 +44,12 @@ class Cue:
 
 def cues(caption: Caption) -> list[Cue]:
     """The timeline of a video's caption, in order, without gaps; empty if nothing certain is known."""
-    told = scenes(caption)
+    parts = scenes(caption)
     if len(caption.options.get("video", {}).get("parts", ())) > 1:
-        return [Cue(scene.begin, scene.end, scene.text) for scene in told]
+        return [Cue(scene.begin, scene.end, scene.text) for scene in parts]
     known = [(one.seconds, text) for one in frame_turns(caption) if (text := learned(one.turns))]
     if not known:
-        return [Cue(scene.begin, scene.end, scene.text) for scene in told]
+        return [Cue(scene.begin, scene.end, scene.text) for scene in parts]
     [part] = caption.options["video"]["parts"]
     ends = [seconds for seconds, _ in known[1:]] + [float(part["end"])]
     found: list[Cue] = []
@@ -64,8 +64,8 @@ def cues(caption: Caption) -> list[Cue]:
 def learned(turns: Sequence[Turn]) -> str:
     """The text for one frame: its longest certain answer, or ""."""
     answers = [certain_part(turn.answer) for turn in turns if turn.certainty == "sure"]
-    telling = [answer for answer in answers if not _NEGATION.search(answer)] or answers
-    text = max(telling, key=len, default="")
+    descriptive = [answer for answer in answers if not _NEGATION.search(answer)] or answers
+    text = max(descriptive, key=len, default="")
     short = ""
     for sentence in sentences(text):
         if short and len(short) + len(sentence) >= CUE_CHARS:
