@@ -1,4 +1,4 @@
-"""What it saves to look once and to read nothing twice, against the originals' way, with the same weights in one run.
+"""Measure what caching saves in a conversation, against the original implementations with the same weights.
 
     python -m benchmarks.conversation                           about ten minutes on two quiet CPU cores
     python -m benchmarks.conversation --repeats 1 --size tiny   whether it works, in seconds
@@ -237,8 +237,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m benchmarks.conversation", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--size", choices=tuple(SIZES), default="small")
-    parser.add_argument("--turns", type=int, default=6, help=f"of the conversation, at most {len(ASKED)}")
-    parser.add_argument("--tokens", type=int, default=24, help="of each answer")
+    parser.add_argument("--turns", type=int, default=6, help=f"turns of the conversation, at most {len(ASKED)}")
+    parser.add_argument("--tokens", type=int, default=24, help="tokens per answer")
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args(argv)
     try:

@@ -1,4 +1,4 @@
-"""Many visitors interview at once: does everybody get an answer, does nobody see another's data, does memory stay flat?
+"""Load-test the dashboard: answers, separation of the visitors' data, and memory with many visitors at once.
 
     python -m benchmarks.dashboard_load                           20 visitors at once, three waves of them
     python -m benchmarks.dashboard_load --visitors 5 --waves 2 --questions 3
@@ -427,8 +427,8 @@ def main() -> int:
     parser.add_argument("--visitors", type=int, default=20)
     parser.add_argument("--waves", type=int, default=3)
     parser.add_argument("--questions", type=int, default=5)
-    parser.add_argument("--videos", action="store_true", help="films on the page Video in place of pictures")
-    parser.add_argument("--json", action="store_true", help="as one JSON object")
+    parser.add_argument("--videos", action="store_true", help="upload videos instead of pictures")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     report = Report(arguments.visitors, arguments.waves, arguments.questions, cores, arguments.videos)

@@ -1,4 +1,4 @@
-"""Samples per second out of shards: our stream against plain use of the webdataset package.
+"""Measure samples per second from shards: Inquisight's stream against the webdataset package.
 
     python -m benchmarks.data_reading                     2,000 samples in 4 shards, about a minute
     python -m benchmarks.data_reading --samples 20000 --side 256 --threads 8 --json
@@ -91,7 +91,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--samples", type=int, default=2000)
     parser.add_argument("--shards", type=int, default=4)
-    parser.add_argument("--side", type=int, default=256, help="of a picture, in pixels")
+    parser.add_argument("--side", type=int, default=256, help="side of a picture in pixels")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", action="store_true")

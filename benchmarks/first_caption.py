@@ -1,4 +1,4 @@
-"""How long until the first caption, what a further picture costs, and where the time goes.
+"""Measure the time to the first caption, the cost of a further picture, and where the time goes.
 
     python -m benchmarks.first_caption                          the embedded models, about three minutes
     python -m benchmarks.first_caption --repeats 1 --pictures photo.jpg --vision NAME --questioner NAME

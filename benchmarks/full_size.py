@@ -1,4 +1,4 @@
-"""MiniGPT-4 in its real sizes, with random weights: what it takes, and how fast it answers beside the memory's limit.
+"""Measure MiniGPT-4 in its real sizes with random weights: memory, and speed against the memory bandwidth.
 
     python -m benchmarks.full_size --size 7b            the memory plan of the 7B; nothing is allocated
     python -m benchmarks.full_size --size 13b --run     writes it to disk (28 GB), loads it, asks it, streams from it
@@ -293,11 +293,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0, or one line on standard error and the error's own code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.full_size", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--size", choices=tuple(SIZES), default="7b")
-    parser.add_argument("--run", action="store_true", help="write, load and ask it (done anyway where a GPU is)")
+    parser.add_argument("--run", action="store_true", help="write, load and run the model (always with a GPU)")
     parser.add_argument("--device", default="auto", help="as in minigpt4:DIRECTORY?device=")
     parser.add_argument("--dtype", default="auto", choices=("auto", "float32", "float16", "bfloat16"))
-    parser.add_argument("--directory", type=Path, help="keep the random model there, or take the one that is there")
-    parser.add_argument("--tokens", type=int, default=TOKENS, help="of each answer")
+    parser.add_argument("--directory", type=Path, help="folder of the random model; an existing one is reused")
+    parser.add_argument("--tokens", type=int, default=TOKENS, help="tokens per answer")
     options = parser.parse_args(argv)
     try:
         if options.tokens < 2:

@@ -1,4 +1,4 @@
-"""How long a command takes that loads no model, beside what Python itself and its libraries take.
+"""Measure the start-up time of commands that load no model, beside Python and its libraries.
 
     python -m benchmarks.start_up                 about half a minute
     python -m benchmarks.start_up --repeats 30

@@ -1,4 +1,4 @@
-"""How many samples a second a stage trains: the original's way of a step against ours, plain, packed and cached.
+"""Measure training samples per second: the original's step against ours, plain, packed and cached.
 
     python -m benchmarks.training_throughput                         a small model, about two minutes on two CPU cores
     python -m benchmarks.training_throughput --stage 2 --spread 0    long descriptions, all of one length
@@ -308,14 +308,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--stage", type=int, choices=(1, 2), default=1, help="1: captions, 2: descriptions")
     parser.add_argument("--batch", type=int, help="samples per step [64 in stage 1, 12 in stage 2, as the original]")
     parser.add_argument("--steps", type=int, default=4, help="different batches")
-    parser.add_argument("--repeats", type=int, default=3, help="rounds over all ways")
+    parser.add_argument("--repeats", type=int, default=3, help="rounds over all variants")
     parser.add_argument("--mean", type=float, help="target tokens of a text [14 in stage 1, 80 in stage 2]")
-    parser.add_argument("--spread", type=float, default=0.45, help="of their logarithm; 0: all of one length")
+    parser.add_argument("--spread", type=float, default=0.45, help="deviation of their logarithm; 0: equal lengths")
     parser.add_argument(
         "--pack", type=int, help="length of packed rows [512, stage 2: 1024; small: 128 and 512, for its attention]"
     )
-    parser.add_argument("--forward-tokens", type=int, default=8192, help="places of one forward pass")
-    parser.add_argument("--json", action="store_true", help="everything that was measured, as JSON")
+    parser.add_argument("--forward-tokens", type=int, default=8192, help="tokens per forward pass")
+    parser.add_argument("--json", action="store_true", help="print all measurements as JSON")
     options = parser.parse_args(argv)
     options.batch = options.batch or BATCH[options.stage]
     options.mean = options.mean or MEAN[options.stage]

@@ -1,4 +1,4 @@
-"""Does a video's story name what appears in it, and in the right order? Measured on clips whose truth is known.
+"""Measure whether video stories name what appears, in the right order, on clips with a known truth.
 
     python -m benchmarks.video_clips SOURCES --clips 100          about half an hour on two CPU cores
     python -m benchmarks.video_clips SOURCES --clips 5 --keep DIR --stories
@@ -250,9 +250,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.video_clips", description=(__doc__ or "").split("\n")[0]
     )
-    parser.add_argument("sources", type=Path, help="the folder that training.pocket.sources filled")
+    parser.add_argument("sources", type=Path, help="folder filled by training.pocket.sources")
     parser.add_argument("--clips", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=1_000, help="of the first clip; others count on")
+    parser.add_argument("--seed", type=int, default=1_000, help="seed of the first clip")
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--vision", default="pocket")

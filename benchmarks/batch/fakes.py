@@ -1,4 +1,4 @@
-"""Two fakes for measuring batches, a plugin where a benchmark installs them. Neither is a model, and both say so.
+"""Two fake models for batch benchmarks, installed as a plugin.
 
 `fixed:SECONDS` asks the same questions of every picture and answers after so many seconds, as a language model behind a
 network would; it makes no calls. `hash` is a vision model that derives its answers from the bytes of the picture.

@@ -1,4 +1,4 @@
-"""What the benchmarks of batches share: progress for whoever waits, and a file for the figures."""
+"""Shared parts of the batch benchmarks: progress messages, and a file of figures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from core.errors import printable
 
 def add_out(parser: argparse.ArgumentParser) -> None:
     """The option that every one of them has."""
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the options and every figure as JSON, too")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="also write options and figures as JSON")
 
 
 def check_out(options: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""A long batch: is memory flat, is the last thousand as quick as the first, and does killing it change anything?
+"""Run a long batch: constant memory, constant speed, and the same result after kills.
 
     python -m benchmarks.batch.long                           20,000 small pictures, killed ten times
     python -m benchmarks.batch.long --pictures 2000 --kills 3
@@ -202,7 +202,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--vision", default="hash")
     parser.add_argument("--questioner", default="fixed:0")
-    parser.add_argument("--seed", type=int, default=1, help="of the moments of the kills")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the kill times")
     add_out(parser)
     options = parser.parse_args(argv)
     try:

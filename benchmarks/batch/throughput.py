@@ -1,4 +1,4 @@
-"""Pictures per second of a batch, beside the original's way, and beside the two limits no batch can pass.
+"""Measure pictures per second of a batch, against the original implementation and two upper limits.
 
     python -m benchmarks.batch.throughput                       pocket, about half an hour on two cores
     python -m benchmarks.batch.throughput --pictures 60 --alone 2 --delays 1
@@ -242,11 +242,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.batch.throughput", description=(__doc__ or "").split("\n")[0]
     )
-    parser.add_argument("--photos", nargs="+", default=[ROOT / "examples" / "photos"], help="to cut pictures out of")
-    parser.add_argument("--pictures", type=int, default=800, help="in each batch")
-    parser.add_argument("--alone", type=int, default=6, help="pictures in the original's way, for each delay")
-    parser.add_argument("--delays", type=float, nargs="+", default=[0, 0.3, 1], help="of the questioner, in seconds")
-    parser.add_argument("--rate", type=float, default=60, help="calls of the questioner per second; 0: no limit")
+    parser.add_argument("--photos", nargs="+", default=[ROOT / "examples" / "photos"], help="photographs to crop from")
+    parser.add_argument("--pictures", type=int, default=800, help="pictures per batch")
+    parser.add_argument("--alone", type=int, default=6, help="pictures for the original implementation, per delay")
+    parser.add_argument("--delays", type=float, nargs="+", default=[0, 0.3, 1], help="questioner delays in seconds")
+    parser.add_argument("--rate", type=float, default=60, help="questioner calls per second; 0: no limit")
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--vision", default="pocket")

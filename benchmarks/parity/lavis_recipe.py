@@ -1,4 +1,4 @@
-"""One small BLIP-2 (OPT), as numbers that any interpreter makes again: weights, tokenizer, pictures, questions.
+"""A small reproducible BLIP-2 (OPT): weights, tokenizer, pictures, questions.
 
 Every weight is a function of its name and shape alone (the raw stream of PCG64, which NumPy promises never to change)
 and a float16 number, because LAVIS opens OPT in float16. Imported by `run_lavis.py` in this environment and by

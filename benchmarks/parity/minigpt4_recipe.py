@@ -1,4 +1,4 @@
-"""One small MiniGPT-4, as numbers that any interpreter makes again: weights, tokenizer, pictures, a conversation.
+"""A small reproducible MiniGPT-4: weights, tokenizer, pictures, a conversation.
 
 Every weight is a pure function of its name and shape (the raw stream of PCG64, which NumPy promises never to change)
 and is a float16 number, so that no loader rounds it. Names, shapes and file layouts are the original's:

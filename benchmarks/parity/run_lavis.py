@@ -1,4 +1,4 @@
-"""Is our BLIP-2 LAVIS's? Both on the same weights, number by number: Q-Former tokens to greedy answers.
+"""Compare our BLIP-2 with LAVIS on the same weights, from Q-Former tokens to greedy answers.
 
     python -m benchmarks.parity.run_lavis                          # with the environment of `inquisight lavis install`
     python -m benchmarks.parity.run_lavis --python lavis/bin/python
@@ -8,8 +8,8 @@ The vision half of that file is read by the reader that `inquisight convert mini
 with the OPT into transformers' `Blip2ForConditionalGeneration`. Then pixels, ViT, Q-Former tokens, projected tokens,
 prompts as token ids, logits and greedy answers are compared, in float32; the largest difference allowed is 1e-4.
 
-    --write FILE    keep LAVIS's numbers, for the test that needs no LAVIS
-    --from FILE     compare with kept numbers instead
+    --write FILE    write LAVIS's numbers, for the test that needs no LAVIS
+    --from FILE     compare with saved numbers instead
 """
 
 from __future__ import annotations
@@ -214,9 +214,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Read the options and run; an error is one line."""
     about = (__doc__ or "").partition("\n")[0]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.parity.run_lavis", description=about)
-    parser.add_argument("--python", type=Path, help="the interpreter beside which salesforce-lavis is installed")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="keep LAVIS's numbers")
-    parser.add_argument("--from", dest="kept", type=Path, metavar="FILE", help="compare with kept numbers")
+    parser.add_argument("--python", type=Path, help="Python interpreter with salesforce-lavis")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write LAVIS's numbers")
+    parser.add_argument("--from", dest="kept", type=Path, metavar="FILE", help="compare with saved numbers")
     try:
         return run(parser.parse_args(argv))
     except InquisightError as error:

@@ -1,8 +1,8 @@
-"""Is our MiniGPT-4 the original's? Both on the same weights, number by number, over a conversation of three turns.
+"""Compare our MiniGPT-4 with the original on the same weights, over a conversation of three turns.
 
     python -m benchmarks.parity.run_minigpt4 --upstream MiniGPT-4 --python old/bin/python
 
-`--upstream` is a checkout of Vision-CAIR/MiniGPT-4, `--python` an interpreter in which its code runs: its pins are of
+`--upstream` is a checkout of Vision-CAIR/MiniGPT-4, `--python` Python interpreter that runs its code: its pins are of
 2023 (transformers 4.30, timm 0.6.13, peft 0.2, accelerate 0.20, numpy below 2, setuptools below 80, omegaconf, iopath,
 pandas, opencv-python-headless, sentencepiece, torchvision), so that environment is not this one. The original's classes
 are built small on the recipe's weights (`minigpt4_recipe.py`) and save them in their own layouts; `inquisight
@@ -298,10 +298,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m benchmarks.parity.run_minigpt4", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--upstream", type=Path, required=True, help="a checkout of Vision-CAIR/MiniGPT-4")
-    parser.add_argument("--python", type=Path, required=True, help="an interpreter in which its code runs")
+    parser.add_argument("--python", type=Path, required=True, help="Python interpreter that runs its code")
     parser.add_argument("--llama-tokenizer", type=Path, help="LLaMA's own tokenizer.model")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="keep the original's numbers (.npz)")
-    parser.add_argument("--work", type=Path, metavar="DIR", help="keep all files there")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write the original's numbers (.npz)")
+    parser.add_argument("--work", type=Path, metavar="DIR", help="keep all files in this folder")
     options = parser.parse_args(argv)
     try:
         for name in ("upstream", "python", "llama_tokenizer"):

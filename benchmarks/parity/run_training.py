@@ -1,4 +1,4 @@
-"""Is a training step of ours the original's? Loss and gradient of one step of both stages, same weights, same batch.
+"""Compare a training step with the original: loss and gradient of both stages, same weights, same batch.
 
     python -m benchmarks.parity.run_training --upstream MiniGPT-4 --python old/bin/python
 
@@ -152,8 +152,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m benchmarks.parity.run_training", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--upstream", type=Path, required=True, help="a checkout of Vision-CAIR/MiniGPT-4")
-    parser.add_argument("--python", type=Path, required=True, help="an interpreter in which its code runs")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="keep the original's numbers (.npz)")
+    parser.add_argument("--python", type=Path, required=True, help="Python interpreter that runs its code")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write the original's numbers (.npz)")
     options = parser.parse_args(argv)
     try:
         for name in ("upstream", "python"):

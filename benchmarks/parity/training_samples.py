@@ -1,4 +1,4 @@
-"""What both sides of `run_training.py` train on: texts only, so that any interpreter can read them."""
+"""The training texts of both sides of `run_training.py`."""
 
 # Upper case, marks, accents, a caption that is cut at 32 tokens, one that ends at once.
 CAPTIONS = (

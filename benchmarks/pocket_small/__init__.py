@@ -1,4 +1,4 @@
-"""What the paper measured, in small: both stages, curation and their ablations on the embedded model.
+"""The paper's measurements on the built-in model: both stages, curation, and ablations.
 
     python -m benchmarks.pocket_small SOURCES OUT
 

@@ -1,4 +1,4 @@
-"""What the paper measured, in small: both stages, curation and their ablations on the embedded model, in one command.
+"""Repeat the paper's measurements on the built-in model: both stages, curation, and ablations.
 
     python -m benchmarks.pocket_small SOURCES OUT
     python -m benchmarks.pocket_small SOURCES OUT --features FEATURES --docs docs
@@ -250,12 +250,12 @@ def main(argv: list[str] | None = None) -> int:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sources", type=Path, help="folder filled by training.pocket.sources")
-    parser.add_argument("out", type=Path, help="folder that keeps everything; the same one goes on (1 GB)")
-    parser.add_argument("--model", type=Path, default=MODEL, help="directory of pocket's [the one that ships]")
+    parser.add_argument("out", type=Path, help="output folder; resumable (1 GB)")
+    parser.add_argument("--model", type=Path, default=MODEL, help="directory of a pocket model [built-in]")
     parser.add_argument("--features", type=Path, help="folder of training.pocket.foundation, of the same vision model")
     for name, default in asdict(Size()).items():
-        parser.add_argument(f"--{name}", type=int, default=default, help=f"how many; see the page [{default}]")
-    parser.add_argument("--docs", type=Path, help="folder of pocket-small.json and of pocket-small.md, to be written")
+        parser.add_argument(f"--{name}", type=int, default=default, help=f"number, see the page [{default}]")
+    parser.add_argument("--docs", type=Path, help="output folder of pocket-small.json and pocket-small.md")
     options = parser.parse_args(argv)
     size = Size(**{name: getattr(options, name) for name in asdict(Size())})
     try:

@@ -1,4 +1,4 @@
-"""The curation of stage 1's own output, by the commands of `inquisight curate`, its check answered by the truth.
+"""Curate the output of stage 1 with `inquisight curate`; the known truth provides the labels.
 
 The scenes are composed, so what a person would have to look at is known: of the sample that `curate verify` draws,
 every text is held against its picture and labelled by the kinds of error in `kinds.toml`. The repairer is `rules`,

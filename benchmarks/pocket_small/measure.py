@@ -1,4 +1,4 @@
-"""How a projection describes held-out pictures: failures as the paper counts them, recall, inventions, mistakes."""
+"""Measure the descriptions of held-out pictures: failures as in the paper, recall, inventions, mistakes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures of a finished set of runs as tables, on the screen and between the markers of `docs/pocket-small.md`.
+"""Write the figures of finished runs as tables to the screen and to `docs/pocket-small.md`.
 
 python -m benchmarks.pocket_small.report docs/pocket-small.json --to docs/pocket-small.md
 """

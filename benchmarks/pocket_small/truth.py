@@ -1,4 +1,4 @@
-"""What is wrong with a description, where the truth is known: what it invents, leaves out, or says wrongly.
+"""Compare a description with the known truth: inventions, omissions, mistakes.
 
 A thing counts as named where the pocket table counts it (`training.pocket.evaluate`).
 """

@@ -1,4 +1,4 @@
-"""What the two stages work on in small: a model's directory, pictures with texts, and kept features.
+"""The data of the small stages: a model directory, pictures with texts, and cached features.
 
     OUT/model       pocket as `inquisight train` takes a model
     OUT/captions    composed pictures with short captions, a table: the data of stage 1

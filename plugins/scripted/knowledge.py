@@ -39,7 +39,7 @@ class NamedThing:
     parts: list[str] = field(default_factory=list)  # "with a red hat"
     material: str = ""
     within: NamedThing | None = None  # named only inside another thing's place or action
-    told: set[str] = field(default_factory=set)  # facts that the surrounding phrase already states
+    stated: set[str] = field(default_factory=set)  # facts that the surrounding phrase already states
     doubtful: bool = False  # "it might be a dog"
     denied: bool = False  # named once and denied once
     lost: bool = False  # its places contradict each other
@@ -113,7 +113,7 @@ class Knowledge:
         self.colour(thing, phrase.colours)
         thing.adjectives += [word for word in phrase.adjectives if word not in thing.adjectives]
         if within is not None:
-            thing.told |= {*phrase.colours, *phrase.adjectives, phrase.number}
+            thing.stated |= {*phrase.colours, *phrase.adjectives, phrase.number}
         return thing
 
     def rename(self, thing: NamedThing, phrase: Phrase) -> None:

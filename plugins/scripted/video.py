@@ -127,9 +127,9 @@ class Story:
         talk = by_frame(task.turns, self.frames)
         self.talk = {frame: turns for frame, turns in talk.items() if turns}
         self.known: dict[int, Knowledge] = {frame: learn(turns) for frame, turns in self.talk.items()}
-        self.looked = sorted(self.known)
+        self.frames_asked = sorted(self.known)
         self.tracks: list[Track] = []
-        for frame in self.looked:
+        for frame in self.frames_asked:
             unasked = learn([turn for turn in self.talk[frame] if topic_of(turn.question).kind != "presence"])
             named = {thing.name for thing in unasked.shown}
             for thing in self.known[frame].shown:
@@ -141,7 +141,7 @@ class Story:
         self._believe()
         for track in self.tracks:
             head = nouns.singular(track.head)
-            track.denied = {frame for frame in self.looked if head in self.known[frame].absent} - set(track.seen)
+            track.denied = {frame for frame in self.frames_asked if head in self.known[frame].absent} - set(track.seen)
 
     def _believe(self) -> None:
         """Accept a mere "yes" only next to a frame where the thing was named unasked.
@@ -150,10 +150,10 @@ class Story:
         """
         for track in self.tracks:
             beside = {
-                self.looked[place]
+                self.frames_asked[place]
                 for frame in track.named
-                for place in range(self.looked.index(frame) - 1, self.looked.index(frame) + 2)
-                if 0 <= place < len(self.looked)
+                for place in range(self.frames_asked.index(frame) - 1, self.frames_asked.index(frame) + 2)
+                if 0 <= place < len(self.frames_asked)
             }
             track.seen = {frame: thing for frame, thing in track.seen.items() if frame in beside}
         self.tracks = [track for track in self.tracks if track.seen]
@@ -173,19 +173,19 @@ class Story:
             for track in self.tracks:
                 if nouns.singular(track.head) in lexicon.NATURE:
                     continue
-                place = self.looked.index(max(track.named) if far else min(track.named)) + (1 if far else -1)
-                if 0 <= place < len(self.looked) and self.looked[place] not in track.denied:
-                    yield self.looked[place], f"{_is_there(track)}?"
+                place = self.frames_asked.index(max(track.named) if far else min(track.named)) + (1 if far else -1)
+                if 0 <= place < len(self.frames_asked) and self.frames_asked[place] not in track.denied:
+                    yield self.frames_asked[place], f"{_is_there(track)}?"
 
     def fleeting(self, track: Track) -> bool:
         """Whether a thing was named once and denied in the neighbouring frames."""
-        at = self.looked.index(track.first)
-        beside = [self.looked[place] for place in (at - 1, at + 1) if 0 <= place < len(self.looked)]
+        at = self.frames_asked.index(track.first)
+        beside = [self.frames_asked[place] for place in (at - 1, at + 1) if 0 <= place < len(self.frames_asked)]
         return len(track.seen) == 1 and bool(beside) and all(frame in track.denied for frame in beside)
 
     def gone(self, track: Track) -> int | None:
         """The first frame without the thing; None if that was not answered."""
-        later = [frame for frame in self.looked if frame > track.last]
+        later = [frame for frame in self.frames_asked if frame > track.last]
         return later[0] if later and later[0] in track.denied else None
 
 
@@ -201,9 +201,9 @@ def _is_there(track: Track) -> str:
 
 def tell(task: Task, seed: int | None = None) -> str:
     """The story of a video, or of its summarised scenes."""
-    told = [(found, turn.answer) for turn in task.turns if (found := _SCENE.match(turn.question))]
-    if told:
-        return " ".join(f"From {found[1]} to {found[2]}: {text}" for found, text in told)
+    stated = [(found, turn.answer) for turn in task.turns if (found := _SCENE.match(turn.question))]
+    if stated:
+        return " ".join(f"From {found[1]} to {found[2]}: {text}" for found, text in stated)
     return _Telling(Story(task)).text()
 
 
@@ -219,11 +219,11 @@ class _Telling:
         if not story.tracks:
             return self._nothing()
         sentences: list[str] = []
-        for frame in story.looked:
+        for frame in story.frames_asked:
             new = [track for track in story.tracks if track.first == frame and not story.fleeting(track)]
             brief = [track for track in story.tracks if track.first == frame and story.fleeting(track)]
             gone = [track for track in story.tracks if story.gone(track) == frame and not story.fleeting(track)]
-            if frame == story.looked[0]:
+            if frame == story.frames_asked[0]:
                 sentences += self._beginning(frame, new)
             elif new:
                 sentences.append(f"{self._when(frame, sentences)} {self._appear(frame, new)}")
@@ -238,13 +238,13 @@ class _Telling:
         return " ".join(f"{sentence[0].upper()}{sentence[1:]}." for sentence in sentences)
 
     def _nothing(self) -> str:
-        known = [self.summaries[frame].text() for frame in self.story.looked]
+        known = [self.summaries[frame].text() for frame in self.story.frames_asked]
         text = next((text for text in known if "could not be told" not in text and "nothing certain" not in text), "")
         return text.replace("this picture", "this video") or "What this video shows could not be told for certain."
 
     def _beginning(self, frame: int, tracks: list[Track]) -> list[str]:
         background = self.summaries[frame]._background_phrase()
-        opener = "at first" if len(self.story.looked) > 1 else "in this video"
+        opener = "at first" if len(self.story.frames_asked) > 1 else "in this video"
         if not tracks:
             return [f"{opener} there is nothing to be seen{background}"] if background else []
         phrases = [self._phrase(track, frame) for track in tracks]
@@ -254,8 +254,8 @@ class _Telling:
 
     def _when(self, frame: int, sentences: list[str]) -> str:
         if not sentences:
-            return "at first" if frame == self.story.looked[0] else "after a while"
-        if frame == self.story.looked[-1]:
+            return "at first" if frame == self.story.frames_asked[0] else "after a while"
+        if frame == self.story.frames_asked[-1]:
             return "at the end"
         for word in ("then", "after that", "later", "still later"):
             if not any(sentence.startswith(word + " ") for sentence in sentences):

@@ -30,8 +30,8 @@ class Summary:
     def __init__(self, knowledge: Knowledge, chance: random.Random | None) -> None:
         self.known = knowledge
         self.chance = chance
-        self.background_told = False
-        self.things = sorted((t for t in knowledge.shown if not self._told_elsewhere(t)), key=lambda t: t.doubtful)
+        self.background_stated = False
+        self.things = sorted((t for t in knowledge.shown if not self._mentioned_elsewhere(t)), key=lambda t: t.doubtful)
 
     def text(self) -> str:
         """All sentences."""
@@ -40,13 +40,13 @@ class Summary:
             sentences = [*self._nothing_named(bool(sentences)), *sentences]
         return " ".join(_sentence(sentence) for sentence in sentences)
 
-    def _told_elsewhere(self, thing: NamedThing) -> bool:
+    def _mentioned_elsewhere(self, thing: NamedThing) -> bool:
         """Whether only the name of a thing is known, and another thing's phrase mentions it."""
         if thing.colours or thing.number or thing.places or thing.parts or thing.actions or thing.material:
             return False
         others = [other for other in self.known.shown if other is not thing]
-        told = " ".join(text for other in others for text in (*other.places, *other.parts, *other.actions))
-        return f" {thing.name} " in f" {told} "
+        stated = " ".join(text for other in others for text in (*other.places, *other.parts, *other.actions))
+        return f" {thing.name} " in f" {stated} "
 
     def _pick(self, *wordings: str) -> str:
         return self.chance.choice(wordings) if self.chance else wordings[0]
@@ -74,7 +74,7 @@ class Summary:
             comma = "," if background and lead[0].places else ""
             opener = self._pick("the picture shows", "this is a picture of", "this picture shows")
             first = f"{opener} {phrases[0]}{comma}{background}"
-        self.background_told = bool(background)
+        self.background_stated = bool(background)
         sentences = [first]
         for at in range(0, len(rest), MOST_IN_ONE_SENTENCE):
             part = rest[at : at + MOST_IN_ONE_SENTENCE]
@@ -139,21 +139,21 @@ class Summary:
         for thing in self.known.things:
             if thing.within is not host or f" {thing.name}" not in f" {phrase}":
                 continue
-            extra = [c for c in thing.colours if c not in thing.told] if not thing.other_colours else []
-            number = thing.number if thing.number and thing.number not in thing.told else ""
+            extra = [c for c in thing.colours if c not in thing.stated] if not thing.other_colours else []
+            number = thing.number if thing.number and thing.number not in thing.stated else ""
             added = " ".join(part for part in [number, lexicon.listed(extra)] if part)
-            if added and not set(thing.told & lexicon.COLOURS):
+            if added and not set(thing.stated & lexicon.COLOURS):
                 name = rf"\b(?:(an?|one) )?{re.escape(thing.name)}\b"
                 fuller = f"{added} {thing.name}"
                 counted = bool(thing.number) or not re.search(rf"\b(?:an?|one) {re.escape(thing.name)}\b", phrase)
                 phrase = re.sub(name, fuller if counted else nouns.with_article(fuller), phrase, count=1)
-                thing.told |= {*extra, number}
+                thing.stated |= {*extra, number}
         return _capitalised(phrase)
 
     def _places(self, thing: NamedThing) -> list[str]:
         """Places that the action does not mention."""
-        told = " ".join(thing.actions[:1])
-        return [place for place in thing.places[:2] if place.split()[-1] not in told.split()]
+        stated = " ".join(thing.actions[:1])
+        return [place for place in thing.places[:2] if place.split()[-1] not in stated.split()]
 
     def _background_phrase(self) -> str:
         if not self.known.background_colours or self.known.background or any(t.doubtful for t in self.things):
@@ -165,23 +165,23 @@ class Summary:
     def _details(self) -> list[str]:
         sentences = []
         for thing in [t for t in self.known.things if not t.denied and not t.doubtful]:
-            told: list[str] = []
+            stated: list[str] = []
             name = _capitalised(thing.name)
             if self.known.namesakes(thing):
                 name = f"{thing.colours[0]} {name}" if thing.colours and not thing.other_colours else ""
             if not name:
                 continue
             if thing.within is not None:
-                left = [c for c in thing.colours if c not in thing.told]
-                told += [lexicon.listed(left)] if left and not thing.other_colours else []
-                told += thing.actions[:1]
+                left = [c for c in thing.colours if c not in thing.stated]
+                stated += [lexicon.listed(left)] if left and not thing.other_colours else []
+                stated += thing.actions[:1]
             else:
-                told += [_capitalised(action) for action in thing.actions[1:3]]
+                stated += [_capitalised(action) for action in thing.actions[1:3]]
             beside = thing.adjectives or thing.within is not None or " of " in name
             if thing.material and (beside or thing.material not in _BEFORE_NOUNS):
-                told.append(f"made of {thing.material}")
-            if told:
-                sentences.append(f"the {name} {self._be(thing)} {lexicon.listed(told)}")
+                stated.append(f"made of {thing.material}")
+            if stated:
+                sentences.append(f"the {name} {self._be(thing)} {lexicon.listed(stated)}")
         return sentences
 
     # -- the scene --
@@ -201,7 +201,7 @@ class Summary:
                     f"behind {self._them()} {be} {lexicon.listed(items)}",
                 )
             )
-        elif known.background_colours and not self.background_told:
+        elif known.background_colours and not self.background_stated:
             sentences.append(f"the background is {lexicon.listed(known.background_colours[:3])}")
         mood = f"the weather is {known.weather}" if known.weather and known.setting != "indoors" else ""
         colours = self._main_colours()
@@ -221,8 +221,8 @@ class Summary:
 
     def _main_colours(self) -> str:
         """The overall colours, unless things and background already state them."""
-        told = {colour for thing in self.things for colour in thing.colours} | set(self.known.background_colours)
-        new = [colour for colour in self.known.main_colours if colour not in told]
+        stated = {colour for thing in self.things for colour in thing.colours} | set(self.known.background_colours)
+        new = [colour for colour in self.known.main_colours if colour not in stated]
         return lexicon.listed(self.known.main_colours[:3]) if new else ""
 
     def _nothing_named(self, more: bool) -> list[str]:

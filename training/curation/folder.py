@@ -27,6 +27,7 @@ from core.records import canonical_json
 
 Step = Literal["generate", "repair", "verify", "rules"]
 SCHEMA: Final = 1
+LOCK: Final = ".lock"
 PROCESS: Final = ".process.json"
 PROGRESS: Final = ".progress.json"
 OUTPUT: Final = ".output.txt"
@@ -78,17 +79,13 @@ class CurationFolder:
 
         With a `step`, the process can be watched and stopped from elsewhere: see `training.curation.processes`.
         """
+        from filelock import FileLock, Timeout
+
         try:
-            import fcntl
-        except ImportError:  # Windows has no such lock
-            yield
-            return
-        with (self.path / ".lock").open("a") as lock:
-            until = time.monotonic() + PATIENCE
-            while not _locked(fcntl, lock):
-                if time.monotonic() > until:
-                    raise StoreError(f"another run is at work in '{printable(self.path)}'; wait for it, or stop it.")
-                time.sleep(PATIENCE / 20)
+            lock = FileLock(self.path / LOCK).acquire(PATIENCE, PATIENCE / 20)
+        except Timeout:
+            raise StoreError(f"another run is at work in '{printable(self.path)}'; wait for it, or stop it.") from None
+        with lock:
             clear_torn(self.path)
             if step:
                 self._record(step=step, **describe_process(), begun=time.time(), ended=None, error=None)
@@ -159,24 +156,15 @@ class CurationFolder:
 
 def is_held(path: Path) -> bool:
     """Whether a process of this machine has locked the curation at `path`."""
-    try:
-        import fcntl
+    from filelock import FileLock, Timeout
 
-        with (path / ".lock").open("r") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except (ImportError, FileNotFoundError):
+    if not (path / LOCK).exists():
         return False
-    except OSError:
+    try:
+        with FileLock(path / LOCK).acquire(0):
+            return False
+    except Timeout:
         return True
-    return False
-
-
-def _locked(fcntl: Any, lock: Any) -> bool:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _option(name: str) -> str:

@@ -310,11 +310,11 @@ class SceneQuestions(Questions):
             for t in self.single
             if t["kind"] not in ("", "thing", "figure", t["name"])
         ]
-        told = said[:2]
+        facts = said[:2]
         if apart := [entry for entry in self.apart() if entry[2].startswith("to the left") or entry[2] == "above"]:
             one, other, spot, _ = apart[0]
-            told.append(f"the {one['name']} {be(one['name'])} {spot} the {other['name']}.")
-        return " ".join([*told, self.main_colours(rng)[1]])
+            facts.append(f"the {one['name']} {be(one['name'])} {spot} the {other['name']}.")
+        return " ".join([*facts, self.main_colours(rng)[1]])
 
     def setting(self, rng: random.Random) -> Pair:
         return pick(rng, *SCENE["setting"]), f"i cannot tell. the background is {self.ground_words()}.", "setting"

@@ -1,4 +1,4 @@
-"""The scripted questioner: what it asks, and what it writes, on dialogues as vision models really hold them."""
+"""The rule-based baseline `scripted`: its questions and summaries on realistic dialogues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scripted questioner in the video game: every frame is seen, what changes is asked, and the story keeps to it."""
+"""The rule-based baseline `scripted` on videos: every frame is described, changes are asked about and summarised."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A fake eye and a fake repairer, which say that they are fakes: what they say is a function of what they are given.
+"""A fake vision model and a fake repairer, whose answers are functions of their input.
 
 They stand in for a MiniGPT-4 and a paid language model. The eye's texts hang on the pictures that share its batch and
 on the seed, so that a run that makes other batches says other things.

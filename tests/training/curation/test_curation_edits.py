@@ -1,4 +1,4 @@
-"""A text that a person puts right, and what hangs on it: labels, rules, export; and where curations are found."""
+"""Texts edited by hand, and their effect on labels, rules and export; finding curations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies on the disk: torn lines, settings that guard a folder, things set aside, and which pictures are meant."""
+"""The folder of a curation: torn lines, settings, earlier results, and the list of pictures."""
 
 from __future__ import annotations
 

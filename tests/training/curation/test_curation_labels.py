@@ -1,4 +1,4 @@
-"""Step 3, people: the sample, the labels, the view's keys, sheets, and how far two reviewers agree."""
+"""Step 3, people: sample, labels, keys of the view, sheets, and the agreement of two reviewers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Curations count what their sources hold and they do not describe; sheets keep every letter of a text."""
+"""Curations count what they skip; sheets keep every character of a text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The measured signs: what is broken off, repeating, foreign, stray, apologising; and repairs that need no model."""
+"""Text metrics, failures, and repairs without a model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The paper's measurements in small: pocket as the trainer takes it, what is measured, and the whole chain, tiny."""
+"""The small version of the paper's measurements: the model's directory, the figures, and a tiny complete run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What pocket is taught: scenes whose truth is true, text that follows from it, and batches that do not leak."""
+"""pocket's training data: exact scenes, text that follows from them, and batches that do not leak."""
 
 from __future__ import annotations
 

@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import textwrap
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from core.errors import InquisightError, UsageError, printable
+from core.errors import InquisightError, printable
 from training.curation import text_metrics
 from training.curation.folder import CurationFolder
 from training.curation.review.edits import change
@@ -306,7 +305,5 @@ def application(review: Review, **options: Any) -> Application[None]:
 
 
 def review_in_terminal(review: Review) -> None:
-    """Show the view until the reviewer quits; each label is on disk when its key is pressed. Raises UsageError."""
-    if importlib.util.find_spec("prompt_toolkit") is None:
-        raise UsageError("the view needs a package: pip install prompt_toolkit; or use --sheet and --read-sheet.")
+    """Show the view until the reviewer quits; each label is on disk when its key is pressed."""
     application(review).run()

@@ -1,4 +1,4 @@
-"""Do a step of a curation and kill it, -9, at random moments of its writing, again and again; then let it finish.
+"""Run a step of a curation, kill it (-9) at random moments several times, then let it finish.
 
     python -m tests.training.curation.steps.kill_loop STEP FOLDER KILLS SEED
 

@@ -1,4 +1,4 @@
-"""A real OpenAI-compatible server in a process of its own, whose model repairs by rules: a stand-in, no language model.
+"""An OpenAI-compatible server in its own process; its fake model repairs by rules.
 
     python tests/training/curation/steps/repair_server.py      # prints its port, then serves on 127.0.0.1
 

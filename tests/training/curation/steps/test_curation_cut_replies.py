@@ -1,4 +1,4 @@
-"""Replies that were cut or are empty, in both steps that ask a model, over real HTTP."""
+"""Truncated and empty replies in both steps that call a model, over HTTP."""
 
 from __future__ import annotations
 

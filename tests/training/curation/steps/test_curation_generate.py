@@ -1,4 +1,4 @@
-"""Step 1: long descriptions in batches, continued where they are short, and nothing lost when it stops."""
+"""Step 1: long descriptions in batches, continued if short; an interruption loses nothing."""
 
 from __future__ import annotations
 

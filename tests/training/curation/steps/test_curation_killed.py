@@ -1,4 +1,4 @@
-"""kill -9 at ten random moments of every step, then go on: the same result as if nothing had happened."""
+"""kill -9 at ten random moments of every step: the resumed result is the same as an uninterrupted one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Other words for an instruction: proposed and checked, or made by rules."""
+"""Paraphrases of an instruction: proposed and checked, or made by rules."""
 
 from __future__ import annotations
 

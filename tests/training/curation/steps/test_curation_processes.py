@@ -1,4 +1,4 @@
-"""Steps as processes of their own: started, watched, stopped, gone on with, and what they say where they cannot."""
+"""Steps as background processes: start, watch, stop, resume, and their errors."""
 
 from __future__ import annotations
 

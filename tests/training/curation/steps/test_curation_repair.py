@@ -1,4 +1,4 @@
-"""Step 2: what is taken, what is set aside and why, how a run stops, and what it cost."""
+"""Step 2: accepted and rejected replies, stops, and costs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The repairer as people have it: a chat model by name, over the wire to a server in a process of its own."""
+"""A served chat model as the repairer, over HTTP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Curation after a fatal error or at its limit on cost: no further paid call begins. Counted at a real server."""
+"""After a fatal error or at the cost limit, no further paid call begins; counted by a server."""
 
 from __future__ import annotations
 
