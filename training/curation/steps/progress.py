@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TextIO
 
-from agents.batch.progress import duration
 from core.errors import StoreError, printable
 from core.files.atomic import replacing
 from core.text import duration
