@@ -51,9 +51,9 @@ def add_command(app: typer.Typer, name: str, request: type, target: str) -> None
     hints = get_type_hints(request, include_extras=True)
     fields = dataclasses.fields(request)
     parameters = [_parameter(field, hints[field.name], help_of.get(field.name)) for field in fields]
+    several = {name for name, hint in hints.items() if get_origin(_kind(hint)[0]) is tuple}
 
     def command(**values: Any) -> None:
-        several = {field.name for field in fields if field.default == ()}
         values = {key: tuple(value or ()) if key in several else value for key, value in values.items()}
         module, _, function = target.partition(":")
         raise typer.Exit(getattr(importlib.import_module(module), function)(request(**values)))
@@ -63,13 +63,19 @@ def add_command(app: typer.Typer, name: str, request: type, target: str) -> None
     app.command(name, help=inspect.getdoc(request))(command)
 
 
+def _kind(hint: Any) -> tuple[Any, ...]:
+    """The type of a hint, and what annotates it."""
+    return get_args(hint) if get_origin(hint) is Annotated else (hint,)
+
+
 def _parameter(field: dataclasses.Field[Any], hint: Any, text: str | None) -> inspect.Parameter:
-    kind, *extra = get_args(hint) if get_origin(hint) is Annotated else (hint,)
-    several = get_origin(kind) is tuple
+    kind, *extra = _kind(hint)
+    several, required = get_origin(kind) is tuple, field.default is dataclasses.MISSING
     if several:
-        kind = list[get_args(kind)[0]] | None  # type: ignore[misc]
+        kind = list[get_args(kind)[0]] if required else list[get_args(kind)[0]] | None  # type: ignore[misc]
     single = get_args(kind)[0] if isinstance(kind, types.UnionType) else kind
-    metavar, parser = _KINDS[get_args(single)[0] if several else single]
+    single = get_args(single)[0] if get_origin(single) is list else single
+    metavar, parser = _KINDS[single]
     if extra:
         info = copy.copy(extra[0])
         info.help = info.help or text
@@ -77,7 +83,7 @@ def _parameter(field: dataclasses.Field[Any], hint: Any, text: str | None) -> in
         info = typer.Option(f"--{field.name.replace('_', '-')}", metavar=metavar, parser=parser, help=text)
     if several:
         info.show_default = False
-    default = None if several else inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default
+    default = inspect.Parameter.empty if required else None if several else field.default
     return inspect.Parameter(
         field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info]
     )

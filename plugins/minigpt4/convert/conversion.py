@@ -32,6 +32,7 @@ from plugins.minigpt4.convert import writing
 from plugins.minigpt4.convert.llm import check_partner, open_llm
 from plugins.minigpt4.convert.plan import JoinedWeights, join, pieces
 from plugins.minigpt4.convert.projection import read_projection
+from plugins.minigpt4.convert.request import ConvertOptions
 from plugins.minigpt4.convert.tokens import SpecialTokens, chat_template, prepare
 from plugins.minigpt4.convert.vision import QFORMER, VIT, open_vision
 from plugins.minigpt4.convert.writing import Shard, Workplace
@@ -57,21 +58,10 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class ConversionRequest:
-    """What to join and where to put it; the options of the command."""
+class ConversionRequest(ConvertOptions):
+    """What to join and where to put it: the options of the command, and those of other callers."""
 
-    projection: Path
-    llm: str
-    vision: tuple[str, ...]
-    to: Path
-    dtype: str = "auto"
-    template: str = "auto"
-    own_projection: bool = False
-    qformer: bool | None = None  # None: the one variant that the projection's width fits
-    qformer_heads: int | None = None  # attention heads, if neither the files nor known sizes give them
-    vit_heads: int | None = None
     untrained: bool = False  # the projection holds random numbers, for stage 1
-    overwrite: bool = False
     max_shard: int = writing.MAX_SHARD
 
 
@@ -93,23 +83,24 @@ class ConversionPlan:
     fingerprint: str
 
 
-def convert(request: ConversionRequest, *, check: bool = False, out: Callable[[str], None] = print) -> None:
+def convert(options: ConvertOptions) -> int:
     """The command: progress on standard error, the directory's path on standard output."""
     _quiet_libraries()
-    decided: list[str] = []  # shown once all of it holds: a refusal is one line and nothing else
+    decided: list[str] = []  # shown once all checks have passed: an error is one line and nothing else
+    request = ConversionRequest(**{one.name: getattr(options, one.name) for one in fields(options)})
     plan = prepare_plan(request, decided.append)
     for line in decided:
         _say(line)
-    if check:
+    if options.check:
         _say("checked: everything fits; nothing was written")
-        return
+        return 0
     try:
         with _progress(plan) as (say, step):
-            path = write(plan, say, step)
+            print(write(plan, say, step))
     except KeyboardInterrupt:
         _say("stopped; the same command continues with the first missing file")
         raise
-    out(str(path))
+    return 0
 
 
 def join_weights(request: ConversionRequest, say: Say = lambda _: None) -> Path:

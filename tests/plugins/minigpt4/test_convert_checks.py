@@ -9,6 +9,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -152,9 +153,8 @@ def small(tmp_path: Path) -> ConversionRequest:
 
 
 def line_of(request: ConversionRequest, **changes: Any) -> str:
-    options = {name: getattr(request, name) for name in ConversionRequest.__slots__} | changes
     with pytest.raises(InquisightError) as caught:
-        join_weights(ConversionRequest(**options))
+        join_weights(replace(request, **changes))
     assert not request.to.exists() and not list(request.to.parent.glob("*.partial*"))
     return one_line(caught.value)
 

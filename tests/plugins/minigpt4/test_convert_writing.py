@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import namedtuple
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> ConversionRequest:
 
 
 def to(request: ConversionRequest, directory: Path, **changes: Any) -> ConversionRequest:
-    return ConversionRequest(
-        **{name: getattr(request, name) for name in ConversionRequest.__slots__} | {"to": directory} | changes
-    )
+    return replace(request, to=directory, **changes)
 
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, after: int) -> list[str]:
