@@ -11,10 +11,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from core.console.options import choice_option, show_help, text_option
+from core.console.options import show_help, text_option
 from core.console.silence import hush_libraries
 from core.errors import printable
-from plugins.minigpt4.commands import DTYPES, TEMPLATES, QFormerHeadsOption, VitHeadsOption
+from plugins.minigpt4.convert.request import DTypeOption, QFormerHeadsOption, TemplateOption, VitHeadsOption
 
 ABOUT = "Train the projection of MiniGPT-4 in two stages."
 train = typer.Typer(name="train", help=ABOUT)
@@ -91,10 +91,8 @@ def prepare(
         list[str], text_option("--vision", "BLIP-2's vision half, as for `convert minigpt4`.", "DIR|NAME|FILE")
     ],
     to: ToOption,
-    template: Annotated[
-        str, choice_option("--template", "Conversation format: auto, vicuna or llama2.", TEMPLATES)
-    ] = "auto",
-    dtype: Annotated[str, choice_option("--dtype", "auto, bfloat16, float16 or float32.", DTYPES, "TYPE")] = "auto",
+    template: TemplateOption = "auto",
+    dtype: DTypeOption = "auto",
     qformer: Annotated[
         bool,
         typer.Option("--qformer/--no-qformer", help="Without Q-Former, four neighbouring patches become one token."),

@@ -10,6 +10,32 @@ import typer
 
 from core.console.options import choice_option
 
+DTypeOption = Annotated[
+    str,
+    choice_option(
+        "--dtype",
+        "auto (as the language model is stored), bfloat16, float16 or float32.",
+        ("auto", "bfloat16", "float16", "float32"),
+        metavar="TYPE",
+    ),
+]
+TemplateOption = Annotated[
+    str, choice_option("--template", "Conversation format: auto, vicuna or llama2.", ("auto", "vicuna", "llama2"))
+]
+QFormerHeadsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--qformer-heads",
+        metavar="N",
+        min=1,
+        help="Attention heads of the Q-Former, if neither config.json nor the published architecture gives them.",
+    ),
+]
+VitHeadsOption = Annotated[
+    int | None,
+    typer.Option("--vit-heads", metavar="N", min=1, help="Attention heads of the ViT, if not known otherwise."),
+]
+
 
 @dataclass(frozen=True, slots=True)
 class ConvertOptions:
@@ -27,27 +53,14 @@ class ConvertOptions:
     Q-Former and eva_vit_g.pth are two files."""
     to: Annotated[Path, typer.Option("--to", metavar="DIR")]
     """Output directory."""
-    dtype: Annotated[
-        str,
-        choice_option(
-            "--dtype",
-            "auto (as the language model is stored), bfloat16, float16 or float32.",
-            ("auto", "bfloat16", "float16", "float32"),
-            metavar="TYPE",
-        ),
-    ] = "auto"
-    template: Annotated[
-        str,
-        choice_option("--template", "Conversation format: auto, vicuna or llama2.", ("auto", "vicuna", "llama2")),
-    ] = "auto"
+    dtype: DTypeOption = "auto"
+    template: TemplateOption = "auto"
     own_projection: bool = False
     """The projection was trained with exactly these two halves: do not require those of the released one."""
     qformer: Annotated[bool | None, typer.Option("--qformer/--no-qformer", show_default=False)] = None
     """Variant, if the projection's width fits both."""
-    qformer_heads: Annotated[int | None, typer.Option("--qformer-heads", metavar="N", min=1)] = None
-    """Attention heads of the Q-Former, if neither config.json nor the published architecture gives them."""
-    vit_heads: Annotated[int | None, typer.Option("--vit-heads", metavar="N", min=1)] = None
-    """Attention heads of the ViT, if not known otherwise."""
+    qformer_heads: QFormerHeadsOption = None
+    vit_heads: VitHeadsOption = None
     check: bool = False
     """Check compatibility only; write nothing."""
     overwrite: bool = False
