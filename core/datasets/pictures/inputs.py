@@ -12,7 +12,7 @@ from typing import Final
 
 from core.datasets.folders import files_below, no_pictures, pictures_below
 from core.datasets.left_out import LeftOut
-from core.datasets.pictures.sources import FolderSource, Item, OneFile, PathList, Pattern, PictureSource
+from core.datasets.pictures.sources import FileSource, FolderSource, Item, PathList, Pattern, PictureSource
 from core.datasets.pictures.tables import ParquetTable, RowTable
 from core.datasets.pictures.tars import Shards
 from core.datasets.shards import brace_shards
@@ -72,7 +72,7 @@ def _source(name: str, column: str | None) -> PictureSource:
         return PathList(name)
     if suffix == ".json":
         raise UsageError(f"{quoted}: write the table as JSON Lines (.jsonl), one object per line")
-    return OneFile(name)
+    return FileSource(name)
 
 
 def _folder(name: str, column: str | None) -> PictureSource:

@@ -60,22 +60,15 @@ class PictureSource(ABC):
 
 
 class FileSource(PictureSource):
-    """Files, each by its path; subclasses find them."""
+    """One named file, whatever it is: opening it reports whether it is a picture. Subclasses find several files."""
 
-    @abstractmethod
     def paths(self) -> Iterator[str]:
         """Yield the files."""
+        yield self.name
 
     def scan(self) -> Iterator[Found]:
         for path in self.paths():
             yield path, BY_PATH, 0
-
-
-class OneFile(FileSource):
-    """A picture that was named. Opening it reports whether it is one."""
-
-    def paths(self) -> Iterator[str]:
-        yield self.name
 
 
 class FolderSource(FileSource):
