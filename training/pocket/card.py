@@ -17,7 +17,7 @@ from core.datasets.text_lines import split_lines
 from training.pocket.evaluate import BARS
 from training.pocket.foundation import known_names
 
-TEMPLATE = Path(__file__).with_name("card.md")
+TEMPLATE = Path(__file__).with_name("data") / "card.md"
 
 
 def trained(runs: Sequence[Path], stage: int) -> dict[str, float]:

@@ -64,7 +64,7 @@ OTHER_WORDS = {
     "presence": ("Have you spotted {thing}?", "Would I find {thing} here?"),
     "unanswerable": ("Who painted the {name}?", "Does the {name} smell nice?", "How long has the {name} been there?"),
 }
-PHOTOGRAPHS = Path(__file__).with_name("photographs.tsv")
+PHOTOGRAPHS = Path(__file__).with_name("data") / "photographs.tsv"
 
 
 def picture(image: Image.Image, name: str) -> Picture:

@@ -50,8 +50,9 @@ DEBIAN_PACKAGES = (
     "extremetuxracer-data",
 )
 STAMPS = Path("usr/share/tuxpaint/stamps")
-TABLE = Path(__file__).with_name("stamps.tsv")
-BACKGROUNDS = Path(__file__).with_name("backgrounds.txt")
+DATA = Path(__file__).with_name("data")
+TABLE = DATA / "stamps.tsv"
+BACKGROUNDS = DATA / "backgrounds.txt"
 PHOTO_FOLDERS = ("usr/share/backgrounds", "usr/share/wallpapers")
 MINIMUM_PHOTO_SIDE = 700
 RCC = Path("usr/share/gcompris-qt/rcc")

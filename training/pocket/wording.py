@@ -7,7 +7,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-_TEXT: dict[str, Any] = tomllib.loads(Path(__file__).with_name("questions.toml").read_text(encoding="utf-8"))
+_FILE = Path(__file__).with_name("data") / "questions.toml"
+_TEXT: dict[str, Any] = tomllib.loads(_FILE.read_text(encoding="utf-8"))
 HOW_OFTEN: dict[str, dict[str, int]] = _TEXT["how_often"]
 ASKING: dict[str, list[str]] = _TEXT["asking"]
 SCENE: dict[str, list[str]] = _TEXT["scene"]
