@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from core.images.salvage import NOTE
+
 _END: Final = b"\xff\xd9"
 _SOI, _EOI, _SOS, _COM, _DHT, _DAC, _DRI, _JPG = 0xD8, 0xD9, 0xDA, 0xFE, 0xC4, 0xCC, 0xDD, 0xC8
 _ALONE: Final = (0x01, _SOI, *range(0xD0, 0xD8))  # markers without a length
@@ -23,6 +25,7 @@ _RESTART: Final = re.compile(rb"\xff[\xd0-\xd7]")
 _TAILS: Final = (*(bytes((97 * at + 13) % 254 + 1 ^ flip for at in range(256)) for flip in (0, 0xFF)), b"")
 _LAST: Final = 4  # bytes; the fewer, the less likely that random bytes after a cut end just there
 _TEXT: Final = bytes(range(32, 127)) + b"\t\r\n"
+_CANDIDATES, _SEGMENTS = 2000, 200  # limits of the search behind a damaged length
 
 
 class DamagedError(Exception):
@@ -66,7 +69,7 @@ def parse_jpeg(data: bytes) -> JpegParts:
     info: dict[str, bytes] = {}
     kept, size = [b"\xff\xd8"], 2
     scans = Scans(b"", 0, False, False, b"")
-    progressive = False
+    progressive = damaged = False
     at = 2
     while found := _MARKER.search(data, at):
         marker, begin = found[1][0], found.end()
@@ -81,10 +84,15 @@ def parse_jpeg(data: bytes) -> JpegParts:
         length = int.from_bytes(data[begin : begin + 2])
         end, body = begin + length, data[begin + 2 : begin + length]
         extra = marker == _COM or 0xE0 <= marker <= 0xEF
-        if length < 2 or end > len(data):
+        if length < 2 or end > len(data) or (extra and data[end : end + 1] != b"\xff"):
             if scans.start:
                 break
-            raise DamagedError
+            if not extra:
+                raise DamagedError
+            damaged = True
+            _keep(marker, body, info)
+            at = _behind(data, begin)
+            continue
         at = end
         if extra and not _keep(marker, body, info):
             continue
@@ -105,7 +113,9 @@ def parse_jpeg(data: bytes) -> JpegParts:
     if not scans.start:
         raise DamagedError
     scans.body, scans.rest = b"".join(kept), b"" if scans.ended else data[at:]
-    notes = [] if scans.ended else ["its end marker is missing, its pixels are all there"]
+    notes = [NOTE] if damaged else []
+    if not scans.ended:
+        notes.append("its end marker is missing, its pixels are all there")
     if scans.ended and scans.coarse:
         notes.append("its finest scans are missing")
     return JpegParts(scans.body + _END, info, scans, notes)
@@ -182,3 +192,34 @@ def _cover(depth: dict[int, bytearray], header: bytes, progressive: bool) -> Non
     for spot in range(1, 1 + 2 * count, 2):
         if header[spot] in depth:
             depth[header[spot]][first : last + 1] = bytes([bits & 15]) * (min(last, 63) + 1 - first)
+
+
+def _behind(data: bytes, start: int) -> int:
+    """Find the segment after one with a damaged length: the one that leads to the largest frame.
+
+    The damaged segment may contain those of a thumbnail; the next one begins within 64 KiB.
+    """
+    best, area = len(data), 0
+    for number, found in enumerate(_MARKER.finditer(data, start, start + 65540)):
+        if number == _CANDIDATES:
+            break
+        if (size := _reach(data, found.end() - 2)) > area:
+            best, area = found.end() - 2, size
+    return best
+
+
+def _reach(data: bytes, at: int) -> int:
+    """Pixels of the frame that the segments from `at` lead to before their scan, or 0."""
+    size = 0
+    for _ in range(_SEGMENTS):
+        if at + 4 > len(data) or data[at] != 0xFF:
+            return 0
+        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4])
+        if marker == _SOS:
+            return size
+        if marker < 0xC0 or marker in (*_ALONE, _EOI, 0xFF) or length < 2:
+            return 0
+        if _frame(marker):
+            size = int.from_bytes(data[at + 5 : at + 7]) * int.from_bytes(data[at + 7 : at + 9])
+        at += 2 + length
+    return 0

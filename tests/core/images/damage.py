@@ -45,13 +45,6 @@ def refused(data: bytes) -> bool:
     return False
 
 
-def whole_or_refused(data: bytes, clean: bytes) -> bool:
-    try:
-        return pixels(data) == clean
-    except ImageError as error:
-        return str(error).isprintable()
-
-
 def lying(kind: str, **options: Any) -> bytes:
     """40 x 20 pixels that are to be turned by a quarter."""
     exif = Image.Exif()

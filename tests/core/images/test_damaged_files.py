@@ -28,7 +28,6 @@ from tests.core.images.damage import (
     pixels,
     refused,
     saved,
-    whole_or_refused,
 )
 
 
@@ -338,7 +337,7 @@ def entries(data: bytes) -> dict[int, int]:
 
 
 @pytest.mark.parametrize("compression", TIFFS)
-def test_a_tiff_with_damaged_tags_is_whole_or_refused(compression: str) -> None:
+def test_a_tiff_with_damaged_tags(compression: str) -> None:
     data = tiff(compression)
     clean = pixels(data)
     assert open_picture(data).note is None
@@ -347,7 +346,8 @@ def test_a_tiff_with_damaged_tags_is_whole_or_refused(compression: str) -> None:
         for kind, count, value in ((0, 1, 1), (99, 5, 5), (2, 2**31, 9), (5, 3, 2**32 - 5), (12, 2**32 - 1, 0)):
             damaged = bytearray(data)
             struct.pack_into("<HII", damaged, spot + 2, kind, count, value)
-            assert whole_or_refused(bytes(damaged), clean)
+            picture = open_picture(bytes(damaged))
+            assert picture.image.tobytes() == clean and picture.note in (IGNORED, None)
 
 
 @pytest.mark.parametrize("compression", TIFFS)
@@ -379,11 +379,11 @@ Change = Callable[[bytearray, int, int], None]
     entry=st.binary(min_size=10, max_size=10),
     compression=st.sampled_from(TIFFS),
 )
-def test_a_tiff_with_any_value_of_an_extra_tag_is_whole_or_refused(tag: int, entry: bytes, compression: str) -> None:
+def test_any_value_of_an_extra_tag_leaves_the_pixels_of_a_tiff_alone(tag: int, entry: bytes, compression: str) -> None:
     data = bytearray(tiff(compression))
     spot = entries(bytes(data))[tag]
     data[spot + 2 : spot + 12] = entry
-    assert whole_or_refused(bytes(data), pixels(tiff(compression)))
+    assert pixels(bytes(data)) == pixels(tiff(compression))
 
 
 def test_libraries_below_pillow_do_not_write_to_the_terminal() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from core.images.picture import open_picture
-from tests.core.images.damage import CASES, lying, photo, pixels, refused, saved
+from tests.core.images.damage import CASES, IGNORED, lying, photo, pixels, refused, saved
 
 JPEGS: dict[str, dict[str, Any]] = {
     "baseline": {},
@@ -119,6 +119,17 @@ def test_segments_with_nonsense(name: str) -> None:
         data = jpeg(kind)
         assert pixels(data[:2] + SEGMENTS[name] + data[2:]) == pixels(data)
         assert pixels(data[:20] + SEGMENTS[name] + data[20:]) == pixels(data), "behind JFIF"
+
+
+@pytest.mark.parametrize("name", SEGMENTS)
+@pytest.mark.parametrize("off", [-30, -3, 1, 5, 40, 130, 20000])
+def test_segments_with_a_damaged_length(name: str, off: int) -> None:
+    data = jpeg()
+    body = SEGMENTS[name][4:]
+    wrong = segment(SEGMENTS[name][1], body, max(2, min(0xFFFF, len(body) + 2 + off)))
+    picture = open_picture(data[:20] + wrong + data[20:])
+    assert picture.image.tobytes() == pixels(data)
+    assert off < 0 or IGNORED in str(picture.note)
 
 
 def test_the_orientation_of_a_jpeg_is_kept_when_another_segment_is_damaged() -> None:
