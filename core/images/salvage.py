@@ -74,7 +74,8 @@ def _tiff(data: bytes) -> bytes:
     big = b"\x2b" in data[2:4]
     number, entry, pointer, offset = ("Q", "HHQQ", "Q", 8) if big else ("H", "HHII", "I", 4)
     step, wide = struct.calcsize(order + entry), struct.calcsize(order + number)
-    changed, seen = bytearray(data), set()
+    changed = bytearray(data)
+    seen: set[int] = set()
     try:
         (at,) = struct.unpack_from(order + pointer, data, offset)
         while at and at not in seen and len(seen) < _TIFF_PAGES:
