@@ -83,6 +83,6 @@ def test_every_option_on_the_page_is_one() -> None:
     page = re.sub(r"^\$ (ray|vllm) .*$", "", PAGE, flags=re.MULTILINE)
     before, measured, after = re.split(r"^## (?:Measured|From Python)$", page, flags=re.MULTILINE)
     assert {*re.findall(r"(--[a-z][a-z-]+)", before + after)} <= known
-    benchmarks = "".join(path.read_text("utf-8") for path in (ROOT / "benchmarks").glob("batch_*.py"))
+    benchmarks = "".join(path.read_text("utf-8") for path in (ROOT / "benchmarks" / "batch").glob("*.py"))
     declared = {*re.findall(r'add_argument\(\s*"(--[a-z][a-z-]+)"', benchmarks)}
     assert declared and {*re.findall(r"(--[a-z][a-z-]+)", measured)} <= declared
