@@ -67,7 +67,7 @@ def test_the_dialogue_comes_into_view_and_the_page_follows(visit: Visit, three: 
     allowed.unlink()
     expect(talk).to_contain_text("Image 2 of 2: a [b](c) 3.jpg", timeout=LONG)
     described(page)
-    expect(live).to_contain_text("Description:", timeout=LONG)
+    expect(live).to_contain_text("Caption:", timeout=LONG)
     expect(rows.nth(0)).to_contain_text("finished")
     rows.nth(0).get_by_role("button", name="my_first_cat.jpg", exact=True).click()
     expect(talk).to_contain_text("Image 1 of 2", timeout=LONG)

@@ -92,7 +92,12 @@ def test_upload_watch_jump_and_take_home(visit: Visit, clip: Path) -> None:
     page.wait_for_function(AT, arg=0.0)
     expect(frames.nth(0)).to_have_attribute("aria-pressed", "true", timeout=LONG)
 
-    for name, begins in (("WebVTT", b"WEBVTT"), ("SRT", b"1\n00:00"), ("Contact sheet", b"\x89PNG"), ("JSON", b"{")):
+    for name, begins in (
+        ("Subtitles (WebVTT)", b"WEBVTT"),
+        ("Subtitles (SRT)", b"1\n00:00"),
+        ("Contact sheet", b"\x89PNG"),
+        ("Transcript (JSON)", b"{"),
+    ):
         with page.expect_download() as download:
             page.get_by_role("button", name=name, exact=True).click()
         assert download.value.suggested_filename.startswith("clip")
