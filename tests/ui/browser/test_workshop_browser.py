@@ -47,6 +47,7 @@ def test_ten_pairs_are_labelled_by_the_keyboard(visit: Visit, tmp_path: Path) ->
     expect(page.get_by_text("0 of 10 texts labelled")).to_be_visible(timeout=LONG)
     picture = page.get_by_role("img", name=re.compile("^Image ")).first
     expect(picture).to_be_visible(timeout=LONG)
+    expect(page.get_by_role("button", name="No errors, next")).to_be_visible(timeout=LONG)
     for number in range(10):
         if number % 2:
             page.keyboard.press("w")
