@@ -20,7 +20,6 @@ from typing import Any
 
 from core.vision import VisualQuestion
 from tests.training.curation.fakes import FakeMender, FakeVision, settings
-from training.curation import journal
 from training.curation.folder import CurationFolder
 from training.curation.report.export import export
 from training.curation.review.labels import Kinds, Label, Labels, draw_sample
@@ -99,15 +98,15 @@ class Moments:
         return self.count == self.deadly
 
     def watch(self) -> None:
-        write = journal._write
+        write = os.write  # what `core.files.journal` appends with
 
-        def torn(file: Any, data: bytes) -> None:
+        def torn(handle: int, data: bytes) -> int:
             if self.next():
-                file.write(data[: self.chance.randrange(len(data) + 1)])
+                write(handle, data[: self.chance.randrange(len(data) + 1)])
                 die()
-            write(file, data)
+            return write(handle, data)
 
-        journal._write = torn
+        os.write = torn  # type: ignore[assignment]
         for name in ("fsync", "replace", "rename"):
             setattr(os, name, self.before(getattr(os, name)))
 
