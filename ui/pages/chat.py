@@ -23,10 +23,10 @@ from ui.controls import (
     open_dialog,
     refresh,
 )
+from ui.navigation import draw_transcript_link
 from ui.state.chats import ChatPageState, VisitorChat, page_state
 from ui.state.images import stem_of
 from ui.state.model_choice import blocked
-from ui.state.navigation import draw_transcript_link
 from ui.state.session import Visitor, visitor
 from ui.text import capital, count, escape, label, plain, sentence, show_errors, tag
 from ui.views.clipboard import copy_button

@@ -19,7 +19,7 @@ import streamlit as st  # noqa: E402
 
 from core.errors import InquisightError, UsageError  # noqa: E402
 from ui.component import ASSETS, apply_style  # noqa: E402
-from ui.state.navigation import set_pages  # noqa: E402
+from ui.navigation import set_pages  # noqa: E402
 from ui.state.options import UiOptions, get_options  # noqa: E402
 from ui.text import count, error_message, plain, show_errors  # noqa: E402
 from ui.views.login import admit  # noqa: E402

@@ -10,8 +10,8 @@ from agents.interview.live import view_of
 from agents.video.records import is_video
 from core.records import Caption, Chat
 from ui.controls import button
+from ui.navigation import open_page
 from ui.state import chats, interviews
-from ui.state.navigation import open_page
 from ui.text import count, escape, plain, seconds, sentence, tag
 from ui.views.exports import draw_exports
 from ui.views.interview_view import draw_captions, draw_contradictions, turns_html

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from ui.controls import act_button, button, close_dialog, dialog, note, start_button
+from ui.navigation import draw_transcript_link
 from ui.state.model_choice import blocked
-from ui.state.navigation import draw_transcript_link
 from ui.text import count, escape, label, plain, seconds, sentence, show_errors
 from ui.widgets.attention import focus_on
 
