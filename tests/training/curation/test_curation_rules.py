@@ -312,7 +312,7 @@ def test_an_export_is_refused_where_it_would_be_wrong(tmp_path: Path) -> None:
         run_export(folder, tmp_path / "out")
     run_export(folder, tmp_path / "out", overwrite=True)
     Labels(folder).add(Label("p00", "anna", LabelItem("p00", "", folder.verified.read()[0]["text"]).of, ("wrong",)))
-    with pytest.raises(UsageError, match="before the last texts or labels"):
+    with pytest.raises(UsageError, match="before the last change of texts or labels"):
         run_export(folder, tmp_path / "out", overwrite=True)
     run_rules(folder)
     (tmp_path / "pictures" / "p01.png").write_bytes(b"changed")
@@ -348,7 +348,7 @@ def test_the_report_tells_what_became_of_the_pictures(tmp_path: Path) -> None:
     assert "| any error | 1.00 |" in text
     assert "### apology: 1 hit" in text and "I apologize for the confusion" in text
     assert "<script>" not in text
-    for name in ("funnel", "lengths", "signs", "rules"):
+    for name in ("funnel", "lengths", "metrics", "rules"):
         assert f"]({name}.png)" in text
         with Image.open(tmp_path / "report" / f"{name}.png") as image:
             assert image.width > 300

@@ -255,7 +255,7 @@ class _Batches:
         text = " ".join(part for part in parts if part)
         said = {"parts": parts, "tokens": [self.count(part) for part in parts], "text": text}
         if not text:
-            return {"status": "failed", "reason": "the model returned no text", **said}
+            return {"status": "failed", "reason": "the model answered with nothing", **said}
         return {"status": "ok", **said, "truncated": truncated}
 
     def _options(self, place: str, part: int) -> GenerationOptions:

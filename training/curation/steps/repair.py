@@ -31,6 +31,7 @@ from training.curation.steps.generate import generated
 from training.curation.steps.progress import Advance
 from training.curation.text_metrics import words_of
 from training.curation.toml import Closed
+from training.data.languages import guess_language
 
 COUNTED: Final = {"calls", "guessed", "input_tokens", "output_tokens"}  # fields of a record, see `TokenUsage`
 RULES: Final = "rules"  # the repairer without a model: `fixing.repair`
@@ -181,6 +182,7 @@ class _Run:
             threading.Thread(target=self._serve, args=(orders, ready), daemon=True)
             for _ in range(min(self.config.concurrency, len(jobs)))
         ]
+        guess_language("")  # load the detector before the threads check replies
         for thread in threads:
             thread.start()
         waiting, pending = list(reversed(jobs)), 0

@@ -158,7 +158,7 @@ def test_a_model_that_says_nothing_is_a_failure_that_keeps_its_parts(tmp_path: P
     record = generated(folder)["p00"]
     assert (
         record["status"] == "failed"
-        and record["reason"] == "the model returned no text"
+        and record["reason"] == "the model answered with nothing"
         and record["parts"] == ["", ""]
     )
 

@@ -81,7 +81,7 @@ def test_a_served_model_repairs_and_its_failures_are_set_aside(tmp_path: Path, u
     assert "HTTP 400" in after["p02"]["reason"]
     assert "apologises" in after["p03"]["reason"] and len(after["p03"]["attempts"]) == 2
     assert "content filter" in after["p04"]["reason"]
-    assert "something else" in after["p06"]["reason"] and "Ahoy" in after["p06"]["attempts"][0]["reply"]
+    assert "other content" in after["p06"]["reason"] and "Ahoy" in after["p06"]["attempts"][0]["reply"]
     sent = received(url, "mender.one")
     usage = account(folder)
     assert usage.calls == len(sent), "retries count"
