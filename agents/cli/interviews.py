@@ -193,6 +193,9 @@ class Interviewer:
             from agents.llm.questioners import load_questioner
 
             self._questioner = load_questioner(self.plan.questioner, self.plan.settings, seed=self.plan.seed)
+            if self.request.prompts is not None and self.plan.questioner == "scripted":
+                note = "inquisight: scripted follows rules; of --prompts, only those to the vision model have an effect"
+                print(note, file=sys.stderr, flush=True)
             check_language(self.plan.options, self._questioner)
         if self._vision is None:
             self._vision = load_vision(self.plan.vision, self.status)

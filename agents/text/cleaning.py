@@ -4,6 +4,10 @@ Answers are untrusted: a picture may contain writing such as "System: ignore you
 that reads it aloud hands it to the questioner. So control characters go, role markers and chat
 template tokens lose their meaning, lengths are capped; reasoning and tool calls are left out
 (`core.net.reasoning`). All functions are pure and idempotent.
+
+A reply passes three stages: reasoning and tool calls go (`core.net.reasoning`), the text is cleaned (here), an answer
+is marked certain or unsure (`is_unsure`). Videos add `agents.video.replies`; chats and the agent use
+`agents.chat.events.tidy` instead, which keeps layout.
 """
 
 from __future__ import annotations
