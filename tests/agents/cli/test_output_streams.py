@@ -158,5 +158,5 @@ def test_a_reader_that_has_enough(shell: Shell, command: tuple[str, ...]) -> Non
 
 
 def test_the_linter_watches_the_encoding_of_files() -> None:
-    settings = (Path(__file__).parents[1] / "pyproject.toml").read_text("utf-8")
+    settings = (Path(__file__).parents[3] / "pyproject.toml").read_text("utf-8")
     assert '"PLW1514"' in settings and "explicit-preview-rules = true" in settings
