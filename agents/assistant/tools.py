@@ -16,6 +16,7 @@ from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from agents.interview.seeds import call_seed
 from agents.text.cleaning import clean_answer, clean_summary
+from agents.witnesses.words import text_in_words, things_in_words
 from core.errors import UsageError, printable
 from core.vision import EncodedImage, GenerationOptions, VisionBackend, VisualQuestion
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from core.images.picture import Picture
     from core.store.transcripts import TranscriptStore
+    from core.witness import Witness
 
 ANSWER_TOKENS: Final = 80
 FOUND: Final = 5  # transcripts per search
@@ -35,12 +37,14 @@ class AssistantTools:
     """Pictures by number, models and transcripts, as tools. One tool works at a time.
 
     `talker` loads the vision model that holds a conversation when it is first needed; None if there is none.
+    `witnesses` does so for the witnesses.
     """
 
     pictures: Sequence[Picture]
     vision: VisionBackend
     interviewer: BaseChatModel
     talker: Callable[[], VisionBackend] | None = None
+    witnesses: Callable[[], Sequence[Witness]] | None = None
     store: TranscriptStore | None = None
     rounds: int = 6
     seed: int | None = None
@@ -94,6 +98,19 @@ class AssistantTools:
         assert isinstance(last, Done)
         return self._evidence(f"picture {picture}", last.caption.text or "(nothing)")
 
+    def examine_picture(self, picture: int) -> str:
+        """List the things in a picture with counts and places, and read what is written in it.
+
+        Detectors do this, not a language model: better than questions for counting, for left and right, and for signs.
+        """
+        chosen = self.picture(picture)
+        assert self.witnesses is not None
+        witnesses = self.witnesses()
+        found = [findings for witness in witnesses for findings in witness.examine([chosen])]
+        words = clean_summary(f"{things_in_words(found)} {text_in_words(found)}")
+        names = ", ".join(witness.name for witness in witnesses)
+        return EVIDENCE.format(vision=printable(names), where=f"picture {picture}", text=words)
+
     def talk_about_pictures(self, pictures: list[int], message: str) -> str:
         """Tell a model that sees the pictures what you want: a comparison, an explanation, a text about them.
 
@@ -136,6 +153,7 @@ class AssistantTools:
         from langchain_core.tools import StructuredTool
 
         methods: list[Callable[..., str]] = [self.ask_about_picture, self.describe_picture]
+        methods += [self.examine_picture] if self.witnesses is not None else []
         methods += [self.talk_about_pictures] if self.talker is not None else []
         methods += [self.find_transcripts] if self.store is not None else []
         return [StructuredTool.from_function(method) for method in methods]

@@ -27,6 +27,7 @@ from agents.interview.prompts import Prompts
 from agents.interview.protocol import Interview, InterviewOptions
 from agents.interview.seeds import check_seed
 from agents.llm.usage import Meter, count_calls
+from agents.witnesses.choice import chosen, load_witnesses
 from core.console.silence import hush_libraries
 from core.errors import BackendError, InquisightError, UsageError, printable
 from core.images.picture import Picture, open_picture
@@ -59,6 +60,7 @@ class AskPlan:
     rounds: int
     seed: int | None
     settings: Settings
+    witnesses: tuple[str, ...]  # names of those that take part
 
 
 def run_ask(request: AskRequest) -> int:
@@ -93,6 +95,7 @@ def _events(plan: AskPlan, load: Callable[[str], VisionBackend], store: Transcri
         vision,
         plan.questioner,
         talker=None if talk is None else lambda: load(talk),
+        witnesses=cache(lambda: load_witnesses(request.witness)) if plan.witnesses else None,
         store=store,
         rounds=plan.rounds,
         seed=plan.seed,
@@ -142,7 +145,8 @@ def make_plan(request: AskRequest) -> AskPlan:
                 f"{printable(name)} cannot call tools; choose another model with --questioner (such as "
                 "openai:gpt-4o-mini), or --mode interview or chat"
             )
-    return AskPlan(request, pictures, mode, why, questioner, vision, rounds, seed, settings)
+    witnesses = tuple(chosen(request.witness))
+    return AskPlan(request, pictures, mode, why, questioner, vision, rounds, seed, settings, witnesses)
 
 
 def _interviews(

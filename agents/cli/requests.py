@@ -145,6 +145,8 @@ class AskRequest:
     vision: Vision = None
     talk_vision: str | None = None
     """Second vision model, which the agent can chat with."""
+    witness: str = "auto"
+    """Witnesses that the agent may ask, separated by commas; auto: all that are installed; none."""
     steps: int = 8
     """Maximum tool calls of the agent."""
     rounds: int | None = None
