@@ -26,12 +26,24 @@ _EVERY: Final = 2.0  # seconds between updates of status.json
 def measure_peak(device: str, dtype: str) -> float:
     """Measure the floating-point operations per second of a large matrix product on this machine."""
     import torch
-    from torch.utils.benchmark import Timer  # waits for the GPU
 
-    size = 8192 if device.startswith("cuda") else 768
+    cuda = device.startswith("cuda")
+    size = 8192 if cuda else 768
     left, right = (torch.randn(size, size, device=device).to(getattr(torch, dtype)) for _ in range(2))
-    timer = Timer("left @ right", globals={"left": left, "right": right}, num_threads=torch.get_num_threads())
-    return float(2 * size**3 / timer.blocked_autorange(min_run_time=0.3).median)
+
+    def seconds(count: int) -> float:  # not torch.utils.benchmark: it imports setuptools and a compiler's tools
+        if cuda:
+            torch.cuda.synchronize(device)
+        begin = time.perf_counter()
+        for _ in range(count):
+            left @ right
+        if cuda:
+            torch.cuda.synchronize(device)
+        return (time.perf_counter() - begin) / count
+
+    seconds(2)
+    count = max(2, int(0.1 / max(seconds(2), 1e-6)))
+    return float(2 * size**3 / min(seconds(count) for _ in range(3)))
 
 
 class RunProgress(AbstractContextManager["RunProgress"]):
