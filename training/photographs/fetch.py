@@ -90,8 +90,13 @@ def unpack(archive: str, version: str, path: str, folder: Path) -> None:
     if kind == "pypi":
         from unearth import PackageFinder  # unlike pip, it builds nothing
 
-        form = "no_binary" if path.partition("/")[0].endswith(f"-{version}") else "only_binary"
-        finder = PackageFinder(index_urls=[PYPI], ignore_compatibility=True, **{form: [":all:"]})
+        from_source = path.partition("/")[0].endswith(f"-{version}")
+        finder = PackageFinder(
+            index_urls=[PYPI],
+            ignore_compatibility=True,
+            no_binary=[":all:"] if from_source else [],
+            only_binary=[] if from_source else [":all:"],
+        )
         best = finder.find_best_match(f"{name}=={version}").best
         if best is None:
             raise LookupError(f"{name} {version} is not there")
