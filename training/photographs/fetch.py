@@ -53,7 +53,10 @@ class Photograph:
 def photographs() -> list[Photograph]:
     """All rows, ordered by id."""
     rows = [line.split("\t") for line in TABLE.read_text("utf-8").splitlines() if not line.startswith("#")]
-    return [Photograph(*row[:7], turn=int(row[7] or 0)) for row in rows]
+    return [
+        Photograph(name, archive, version, path, sha256, licence, author, int(turn or 0))
+        for name, archive, version, path, sha256, licence, author, turn in rows
+    ]
 
 
 def fetch(target: Path) -> list[str]:
