@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -43,3 +44,17 @@ def test_the_halves_are_apart_and_the_held_out_one_has_a_licence() -> None:
     licences = {one.id: one.licence for one in photographs()}
     assert all(licences[name] != "not stated" for name, half in halves.items() if half == "held-out")
     assert not any("drawing" in row[4] for row in rows("scenes.tsv") if row[0] in halves)
+
+
+def test_the_truth_of_both_halves_is_whole() -> None:
+    lines = TABLE.with_name("truth.jsonl").read_text("utf-8").splitlines()
+    truth = {one["id"]: one for one in map(json.loads, lines)}
+    assert sorted(truth) == sorted(row[0] for row in rows("split.tsv"))
+    colours = set("black white grey red orange yellow green blue purple pink brown".split()) | {""}
+    for name, one in truth.items():
+        assert set(one) == {"id", "things", "writing", "small_writing", "scene", "maybe"}, name
+        assert set(one["scene"]) <= SCENES and all(line.strip() for line in one["writing"]), name
+        for thing in one["things"]:
+            assert set(thing) == {"name", "count", "exact", "places", "colours", "size"}, name
+            assert thing["count"] >= 1 and set(thing["places"]) <= {"left", "middle", "right"}, name
+            assert set(thing["colours"]) <= colours and thing["size"] in {"large", "medium", "small"}, name
