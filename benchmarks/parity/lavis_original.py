@@ -50,7 +50,7 @@ class FullQFormer(worker.LavisVision):  # type: ignore[misc]
 class _Unfilled(TinyVision):
     """The same before it has a checkpoint: filled from the recipe."""
 
-    def _checkpoint(self, config: Any, wanted: Any) -> dict[str, Any]:
+    def _checkpoint(self, config: Any) -> dict[str, Any]:
         return {"visual_encoder.cls_token": None}  # so that none is fetched
 
     def _check_pair(self, weights: Any, llm: str) -> None:
