@@ -109,8 +109,9 @@ def unpack(archive: str, version: str, path: str, folder: Path) -> None:
                 zipped.extractall(folder)
         return
     command = ["apt-get", "download", "-qq", name] if kind == "debian" else ["npm", "pack", f"{name}@{version}"]
-    environment = foreign_environment(os.environ, installs=True)
-    subprocess.run(command, cwd=folder, check=True, env=environment, capture_output=True)
+    subprocess.run(
+        command, cwd=folder, check=True, env=foreign_environment(os.environ, installs=True), capture_output=True
+    )
     [file] = folder.iterdir()
     if kind == "debian":
         subprocess.run(["dpkg-deb", "-x", file.name, "."], cwd=folder, check=True, env=foreign_environment(os.environ))
