@@ -16,6 +16,7 @@ from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from agents.interview.seeds import call_seed
 from agents.text.cleaning import clean_answer, clean_summary
+from agents.witnesses.choice import examine
 from agents.witnesses.words import text_in_words, things_in_words
 from core.errors import UsageError, printable
 from core.vision import EncodedImage, GenerationOptions, VisionBackend, VisualQuestion
@@ -106,7 +107,7 @@ class AssistantTools:
         chosen = self.picture(picture)
         assert self.witnesses is not None
         witnesses = self.witnesses()
-        found = [findings for witness in witnesses for findings in witness.examine([chosen])]
+        found = examine(witnesses, chosen)
         words = clean_summary(f"{things_in_words(found)} {text_in_words(found)}")
         names = ", ".join(witness.name for witness in witnesses)
         return EVIDENCE.format(vision=printable(names), where=f"picture {picture}", text=words)

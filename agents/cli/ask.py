@@ -95,7 +95,7 @@ def _events(plan: AskPlan, load: Callable[[str], VisionBackend], store: Transcri
         vision,
         plan.questioner,
         talker=None if talk is None else lambda: load(talk),
-        witnesses=cache(lambda: load_witnesses(request.witness)) if plan.witnesses else None,
+        witnesses=cache(lambda: load_witnesses(plan.witnesses)) if plan.witnesses else None,
         store=store,
         rounds=plan.rounds,
         seed=plan.seed,

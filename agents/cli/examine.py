@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from agents.cli.errors import common_exit_code, complain
 from agents.cli.requests import ExamineRequest
-from agents.witnesses.choice import load_witnesses
+from agents.witnesses.choice import chosen, examine, left_out, load_witnesses
 from agents.witnesses.sheet import draw_findings
 from core.console.silence import hush_libraries
 from core.console.status import Status
@@ -27,8 +27,8 @@ def run_examine(request: ExamineRequest) -> int:
 
     Raises InquisightError for what concerns all pictures.
     """
-    left_out = LeftOut()
-    sources = list(_sources(request.pictures, left_out))
+    skipped = LeftOut()
+    sources = list(_sources(request.pictures, skipped))
     if not sources:
         raise UsageError("name at least one picture or folder, or - for standard input (see --help)")
     check_sheet(request, sources)
@@ -36,14 +36,18 @@ def run_examine(request: ExamineRequest) -> int:
     status, codes = Status(), []
     try:
         status.show("loading the witnesses")
-        witnesses = load_witnesses(request.witness)
-        if not witnesses:
+        names = chosen(request.witness)
+        if not names:
             raise UsageError("no witness takes part, so there is nothing to find; see `inquisight plugins`.")
+        witnesses = load_witnesses(names)
+        if missing := left_out(request.witness, names):
+            status.clear()
+            print(f"inquisight: not installed and left out: {', '.join(missing)}", file=sys.stderr, flush=True)
         for source in sources:
             try:
                 status.show(f"examining {printable(source, limit=60)}")
                 picture = open_picture(source, max_pixels=get_settings().max_pixels)
-                found = [findings for witness in witnesses for findings in witness.examine([picture])]
+                found = examine(witnesses, picture)
                 status.clear()
                 print(as_json(picture.source, found) if request.json else as_text(picture.source, found), flush=True)
                 if request.sheet is not None:
@@ -54,11 +58,11 @@ def run_examine(request: ExamineRequest) -> int:
                 codes.append(complain(error, "" if printable(source) in str(error) else f"{printable(source)}: "))
     finally:
         status.clear()
-    if left_out:
+    if skipped:
         if request.json:
-            print(json.dumps({"left_out": left_out.as_json()}), flush=True)
-        print(f"inquisight: {left_out}", file=sys.stderr, flush=True)
-        codes += [1] if left_out.faults else []
+            print(json.dumps({"left_out": skipped.as_json()}), flush=True)
+        print(f"inquisight: {skipped}", file=sys.stderr, flush=True)
+        codes += [1] if skipped.faults else []
     return common_exit_code(codes)
 
 
@@ -75,10 +79,10 @@ def check_sheet(request: ExamineRequest, sources: Sequence[str]) -> None:
     check_output(request.sheet, overwrite=request.overwrite)
 
 
-def _sources(names: Sequence[str], left_out: LeftOut) -> Iterator[str]:
+def _sources(names: Sequence[str], skipped: LeftOut) -> Iterator[str]:
     """Files as they were typed, folders as the pictures in them."""
     for name in names:
-        yield from map(str, find_pictures([name], left_out)) if os.path.isdir(name) else [name]
+        yield from map(str, find_pictures([name], skipped)) if os.path.isdir(name) else [name]
 
 
 def as_json(source: str, found: Sequence[Findings]) -> str:

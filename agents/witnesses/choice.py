@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.errors import InquisightError, UsageError
+from core.entries import one_line
+from core.errors import BackendError, InquisightError, UsageError, printable
+from core.images.picture import Picture
 from core.registry import Registry, get_registry
-from core.witness import Witness
+from core.witness import Findings, Witness
 
 AUTO, NONE = "auto", "none"
 
@@ -40,7 +42,26 @@ def _works(registry: Registry, name: str) -> bool:
     return True
 
 
-def load_witnesses(spec: str, registry: Registry | None = None) -> Sequence[Witness]:
-    """The chosen witnesses, loaded. Raises InquisightError."""
+def left_out(spec: str, names: Sequence[str], registry: Registry | None = None) -> list[str]:
+    """The registered witnesses that `auto` did not choose, because they cannot work here."""
     registry = registry or get_registry()
-    return [registry.create_witness(name) for name in chosen(spec, registry)]
+    return [name for name in registry.witnesses if name not in names] if spec.strip() == AUTO else []
+
+
+def load_witnesses(names: Sequence[str], registry: Registry | None = None) -> list[Witness]:
+    """The witnesses of these names, loaded. Raises InquisightError."""
+    registry = registry or get_registry()
+    return [registry.create_witness(name) for name in names]
+
+
+def examine(witnesses: Sequence[Witness], picture: Picture) -> list[Findings]:
+    """What each witness finds in one picture. Raises BackendError if one fails."""
+    found = []
+    for witness in witnesses:
+        try:
+            found += witness.examine([picture])
+        except InquisightError:
+            raise
+        except Exception as error:
+            raise BackendError(f"the witness '{printable(witness.name)}' failed: {one_line(error)}.") from error
+    return found

@@ -131,7 +131,11 @@ class NanoDet(nn.Module):
             steps = torch.arange(SIZE // stride, device=bins.device)
             row, column = torch.meshgrid(steps, steps, indexing="ij")
             centre = (torch.stack([column, row], -1).flatten(0, 1) + 0.5) * stride - 0.5
-            distance = bins.unflatten(-1, (4, BINS)).softmax(-1) @ torch.arange(BINS, dtype=bins.dtype) * stride
+            distance = (
+                bins.unflatten(-1, (4, BINS)).softmax(-1)
+                @ torch.arange(BINS, dtype=bins.dtype, device=bins.device)
+                * stride
+            )
             scores.append(score)
             boxes.append(torch.cat([centre - distance[..., :2], centre + distance[..., 2:]], -1))
         return torch.cat(scores, 1), torch.cat(boxes, 1)

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from agents.witnesses.choice import chosen, load_witnesses
+from agents.witnesses.choice import chosen, examine, left_out, load_witnesses
 from core.entries import Register
 from core.errors import BackendError, RegistryError, UsageError
 from core.images.picture import Picture
 from core.registry import Registry
+from core.testing import make_picture
 from core.witness import Findings, Witness
 
 
@@ -64,9 +65,23 @@ def test_what_cannot_take_part_is_named(registry: Registry) -> None:
     with pytest.raises(UsageError, match="name at least one witness"):
         chosen(" , ", registry)
     with pytest.raises(RegistryError, match="made a object, which is not a Witness"):
-        load_witnesses("wrong", registry)
+        load_witnesses(["wrong"], registry)
+
+
+def test_one_that_auto_leaves_out_is_named(registry: Registry) -> None:
+    assert left_out("auto", chosen("auto", registry), registry) == ["missing"]
+    assert left_out("nothing", ["nothing"], registry) == []
+
+
+def test_a_failure_of_a_model_is_one_line() -> None:
+    class Broken(Nothing):
+        def examine(self, pictures: Sequence[Picture]) -> list[Findings]:
+            raise RuntimeError("shape [1, 3]\nexpected")
+
+    with pytest.raises(BackendError, match=r"the witness 'nothing' failed: RuntimeError: shape \[1, 3\]\."):
+        examine([Broken(None)], make_picture())
 
 
 def test_a_witness_gets_what_stands_behind_its_name(registry: Registry) -> None:
-    [made] = load_witnesses("nothing:here", registry)
+    [made] = load_witnesses(["nothing:here"], registry)
     assert isinstance(made, Nothing) and made.argument == "here"
