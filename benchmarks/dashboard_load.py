@@ -5,7 +5,7 @@
     python -m benchmarks.dashboard_load --videos                  a little film each, on the page Video
 
 Starts `inquisight ui` with `pocket` and `scripted` in a separate home folder, and speaks to it as a browser
-does: a cookie of its own per visitor, an upload, the websocket and its messages, reruns of the part of the page
+does: one cookie per visitor, an upload, the websocket and its messages, reruns of the part of the page
 that shows a running interview. Each visitor uploads a picture or film that nobody else has, under a name that nobody
 else has.
 The check that nobody sees another's data reads every byte that every visitor was sent.

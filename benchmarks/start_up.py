@@ -1,6 +1,6 @@
-"""Measure the start-up time of commands that load no model, beside Python and its libraries.
+"""Measure the start-up time of commands, beside Python and its libraries; the last two answer about one photograph.
 
-    python -m benchmarks.start_up                 about half a minute
+    python -m benchmarks.start_up                 about a minute
     python -m benchmarks.start_up --repeats 30
 
 Each command runs as a fresh process, in alternating order; the table shows medians and the ratio to `python -c pass`.
@@ -26,6 +26,8 @@ WAYS = {
     "inquisight caption --help": ["-c", COMMAND, "caption", "--help"],
     "inquisight plugins": ["-c", COMMAND, "plugins"],
     "import torch": ["-c", "import torch"],
+    "inquisight examine cat.jpg": ["-c", COMMAND, "examine", "examples/photos/cat.jpg"],
+    "inquisight caption cat.jpg": ["-c", COMMAND, "caption", "--quiet", "examples/photos/cat.jpg"],
 }
 
 

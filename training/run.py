@@ -332,7 +332,7 @@ class _Run:
 
     @torch.no_grad()
     def _alone(self, batch: Batch, sample: int) -> float:
-        """Return the mean loss of one sample in a row of its own."""
+        """Return the mean loss of one sample that fills a row alone."""
         assert batch.inputs is not None
         rows = lay_out([batch.words[sample]], self.task.pictures, 0).to(self.device)
         return float(self.task(rows, self._features(batch.inputs[[sample]])).mean())

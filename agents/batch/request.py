@@ -25,7 +25,7 @@ class BatchRequest:
     """Table column that holds the images."""
     vision: Vision = None
     questioner: str | None = None
-    """Model that asks the questions [INQUISIGHT_QUESTIONER; scripted]."""
+    """Questioner: a name, or provider:model [INQUISIGHT_QUESTIONER; scripted]."""
     rounds: int | None = None
     """Number of questions, including the first [10]."""
     context: Context = None

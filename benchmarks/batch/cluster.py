@@ -7,7 +7,7 @@
 Two kinds of work, since a worker adds a core and a row of callers: *seeing* is the built-in vision model with
 one core for each worker and a questioner that answers at once; *waiting* is a vision model that answers at once and a
 questioner that answers after a fixed delay, each worker with so many calls at a time (both are fakes, see fakes.py).
-The real command runs in a process of its own. The speed is that between the first and the last tenth of the captions,
+The real command runs in a new process. The speed is that between the first and the last tenth of the captions,
 without the start of Ray and the loading of models, which a long batch amortises; the time of the whole command is
 beside it. Both runs must give the same bytes.
 """

@@ -79,7 +79,7 @@ def request_stop(file: Path, record: Mapping[str, Any], name: str) -> None:
 
 
 def start_detached(module: str, arguments: Sequence[str], output: Path) -> int:
-    """Start `python -m module` in a session of its own, writing to `output`; its process id.
+    """Start `python -m module` in a new session, writing to `output`; return its process id.
 
     It outlives this process, and Ctrl-C here does not reach it.
     """

@@ -47,7 +47,7 @@ class PictureSource(ABC):
         """Yield every picture. Raises UsageError or ImageError if the source itself cannot be read."""
 
     def read(self, item: Item) -> bytes | str:
-        """Return the bytes of a picture without a file of its own, or the path given for it."""
+        """Return the bytes of a picture inside an archive or table, or the path given for it."""
         raise NotImplementedError
 
     def name_of(self, part: int, cursor: int) -> str:

@@ -48,7 +48,7 @@ class _Group:
     def samples(self, left_out: LeftOut, shard: str) -> Iterator[tuple[str, Span | None, dict[str, Span]]]:
         """Yield (key, picture, texts) of each sample; the picture is None if only a text is there.
 
-        Texts belong to the picture with their name. A picture with dots in its name and no text of its own uses those
+        Texts belong to the picture with their name. A picture with dots in its name and no text beside it uses those
         of the whole group, if the group holds no plain KEY.jpg. Beside one it is something else, such as a mask, and
         counted.
         """

@@ -109,11 +109,13 @@ def test_a_wrong_call_is_told_to_the_model_and_the_run_goes_on(call: Any, says: 
 
 
 def test_a_failing_tool_does_not_end_the_run() -> None:
-    eye = CountingVision({"One?": BackendError("the eye is closed."), "Two?": ZeroDivisionError("a\nbug")})
+    eye = CountingVision({"One?": BackendError("the vision model is closed."), "Two?": ZeroDivisionError("a\nbug")})
     calls = [("ask_about_picture", {"picture": 1, "question": words}) for words in ("One?", "Two?", "Three?")]
     _, events = run([calls[:2], calls[2:]], AssistantTools([picture("red")], eye, ToolCaller()))
     one, two, three = results(events)
-    assert one == "Error: the eye is closed." and two.startswith("Error: the tool failed: ZeroDivisionError: a")
+    assert one == "Error: the vision model is closed." and two.startswith(
+        "Error: the tool failed: ZeroDivisionError: a"
+    )
     assert "\n" not in two and "the answer to Three" in three
     assert [call.failed for call in end(events).record.turns[0].calls] == [True, True, False]
 

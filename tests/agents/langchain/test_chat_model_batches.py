@@ -38,7 +38,7 @@ class Counter(Chatter):
         self.calls.append(len(questions))
         self.asked += questions
         if self.fails and any(self.fails in (one.question or "") for one in questions):
-            raise BackendError("the eye is closed.")
+            raise BackendError("the vision model is closed.")
         return [f"{one.question} {one.image.data} {len(one.history)} {one.options.seed}" for one in questions]
 
 

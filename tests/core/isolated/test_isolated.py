@@ -384,7 +384,7 @@ print(backend.pid, flush=True)
 
 
 def host(tmp_path: Path, then: str) -> tuple[subprocess.Popen[str], int]:
-    """(a program of its own that uses an isolated model, the model's process)."""
+    """(a separate program that uses an isolated model, the model's process)."""
     argument = json.dumps({"notes": str(tmp_path / "notes")})
     code = HOST.format(root=str(ROOT), vision=f"{MODELS}:Model", logs=str(tmp_path), argument=argument, then=then)
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)

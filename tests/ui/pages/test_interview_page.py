@@ -140,7 +140,7 @@ def test_a_question_that_is_none_is_a_sentence(png: Png) -> None:
 
 @pytest.mark.slow
 def test_a_failing_eye_is_a_sentence_and_what_was_said_stays(eye: CountingVision, png: Png) -> None:
-    eye.answers["Describe this picture in detail."] = BackendError("the eye of *this* test is closed")
+    eye.answers["Describe this picture in detail."] = BackendError("the vision model of *this* test is closed")
     app = open_page("interview")
     upload(app, ("a.png", png()))
     start(app)

@@ -23,7 +23,7 @@ LONG = 20.0  # seconds a test waits for what takes none
 
 
 class Gate(FakeVision):
-    """An eye that answers when the test lets it, and notes what it was asked together."""
+    """A vision model that answers when the test lets it, and notes what it was asked together."""
 
     label: ClassVar[str] = "gate"
 

@@ -94,7 +94,7 @@ def test_a_failing_eye_is_a_sentence_and_it_goes_on(
     drawn: DrawnEye, clip: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def closed(questions: Any) -> list[str]:
-        raise BackendError("the eye of *this* test is closed")
+        raise BackendError("the vision model of *this* test is closed")
 
     monkeypatch.setattr(drawn, "answer", closed)
     app = open_page("video")
