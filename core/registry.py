@@ -12,6 +12,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import threading
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
@@ -81,6 +82,8 @@ class Registry:
         self.plugins: dict[str, str] = {}  # name of each loaded plugin -> distribution
         self._strict = strict
         self._claims: dict[tuple[Kind, str], list[Entry]] = {}
+        self._loaded: dict[str, Witness] = {}
+        self._loading = threading.RLock()
         self._pm = pluggy.PluginManager(GROUP)
         self._pm.add_hookspecs(hookspecs)
 
@@ -102,11 +105,17 @@ class Registry:
         )
 
     def create_witness(self, spec: str) -> Witness:
-        """The witness for "name" or "name:argument". Raises RegistryError or BackendError."""
-        from core.witness import Witness
+        """The witness for "name" or "name:argument", loaded once; it examines no picture twice (`Remembering`).
 
-        made: Witness = self._create("witness", spec, lambda one: isinstance(one, Witness), "Witness")
-        return made
+        Raises RegistryError or BackendError.
+        """
+        from core.witness import Remembering, Witness
+
+        with self._loading:
+            if spec not in self._loaded:
+                made: Witness = self._create("witness", spec, lambda one: isinstance(one, Witness), "Witness")
+                self._loaded[spec] = Remembering(made)
+            return self._loaded[spec]
 
     def check(self, kind: Kind, spec: str) -> None:
         """Raise an InquisightError if the plugin's check rejects "name" or "name:argument". Loads nothing."""

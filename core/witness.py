@@ -6,7 +6,9 @@ pixels of the upright picture. Like a vision backend, it is registered by a plug
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -15,6 +17,7 @@ from core.records import Record
 if TYPE_CHECKING:
     from core.images.picture import Picture
 
+REMEMBERED: Final = 256  # pictures whose findings a witness of the registry keeps
 CERTAIN: Final = 0.9  # a line of text counts as certain from this score on, with two characters or more
 
 Third = Literal["left", "middle", "right"]
@@ -111,3 +114,53 @@ class Witness(ABC):
     def describe(self) -> dict[str, str]:
         """Facts for records and `inquisight plugins`: at least name and revision."""
         return {"name": self.name, "revision": self.revision}
+
+
+_Key = tuple[str, int, int, str]  # a picture's sha256, width and height, and the witness's revision
+
+
+class Remembering(Witness):
+    """A witness that examines no picture twice while it is remembered: the last `limit` pictures. Thread-safe.
+
+    Pictures are examined by one thread at a time, so `witness` itself need not be thread-safe; what is remembered
+    never waits. A failure is not remembered.
+    """
+
+    def __init__(self, witness: Witness, limit: int = REMEMBERED) -> None:
+        self.witness, self.limit = witness, limit
+        self._found: OrderedDict[_Key, Findings] = OrderedDict()
+        self._lock = threading.Lock()  # of `_found`
+        self._working = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        return self.witness.name
+
+    @property
+    def revision(self) -> str:
+        return self.witness.revision
+
+    def describe(self) -> dict[str, str]:
+        return self.witness.describe()
+
+    def examine(self, pictures: Sequence[Picture]) -> list[Findings]:
+        wanted = {(one.sha256, one.width, one.height, self.revision): one for one in pictures}
+        found = self._recalled(wanted)
+        if len(found) < len(wanted):
+            with self._working:
+                found |= self._recalled(key for key in wanted if key not in found)  # another thread may have examined
+                missing = {key: one for key, one in wanted.items() if key not in found}
+                new = dict(zip(missing, self.witness.examine(list(missing.values())), strict=True)) if missing else {}
+                with self._lock:
+                    self._found.update(new)
+                    while len(self._found) > self.limit:
+                        self._found.popitem(last=False)
+            found |= new
+        return [found[one.sha256, one.width, one.height, self.revision] for one in pictures]
+
+    def _recalled(self, keys: Iterable[_Key]) -> dict[_Key, Findings]:
+        with self._lock:
+            found = {key: self._found[key] for key in keys if key in self._found}
+            for key in found:
+                self._found.move_to_end(key)
+        return found

@@ -10,5 +10,6 @@ They check what the rest of Inquisight relies on. This is the only package of `c
 
 from core.testing.questioner import QuestionerTests
 from core.testing.vision import VisionBackendTests, make_picture
+from core.testing.witness import FakeWitness, make_line, make_thing
 
-__all__ = ["QuestionerTests", "VisionBackendTests", "make_picture"]
+__all__ = ["FakeWitness", "QuestionerTests", "VisionBackendTests", "make_line", "make_picture", "make_thing"]

@@ -12,7 +12,7 @@ from core.errors import BackendError, RegistryError, UsageError
 from core.images.picture import Picture
 from core.registry import Registry
 from core.testing import make_picture
-from core.witness import Findings, Witness
+from core.witness import Findings, Remembering, Witness
 
 
 class Nothing(Witness):
@@ -84,4 +84,5 @@ def test_a_failure_of_a_model_is_one_line() -> None:
 
 def test_a_witness_gets_what_stands_behind_its_name(registry: Registry) -> None:
     [made] = load_witnesses(["nothing:here"], registry)
-    assert isinstance(made, Nothing) and made.argument == "here"
+    assert isinstance(made, Remembering) and isinstance(made.witness, Nothing) and made.witness.argument == "here"
+    assert load_witnesses(["nothing:here", "nothing"], registry)[0] is made
