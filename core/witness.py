@@ -79,6 +79,7 @@ class Findings(Record):
     width: int  # of the picture, in pixels
     height: int
     things: tuple[Thing, ...] = ()  # the surest first
+    maybe: tuple[Thing, ...] = ()  # too unsure to be told: the best box of each name that is not among the things
     lines: tuple[TextLine, ...] = ()  # in reading order
 
     def counts(self) -> dict[str, int]:

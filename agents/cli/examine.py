@@ -86,14 +86,16 @@ def _sources(names: Sequence[str], skipped: LeftOut) -> Iterator[str]:
 
 
 def as_json(source: str, found: Sequence[Findings]) -> str:
-    """One object per picture: size, things and lines of all witnesses."""
+    """One object per picture: size, things, unsure things and lines of all witnesses."""
     things = [thing.model_dump(mode="json") for findings in found for thing in findings.things]
+    maybe = [thing.model_dump(mode="json") for findings in found for thing in findings.maybe]
     lines = [line.model_dump(mode="json") | {"certain": line.certain} for findings in found for line in findings.lines]
     facts = {
         "source": source,
         "width": found[0].width,
         "height": found[0].height,
         "things": things,
+        "maybe": maybe,
         "lines": lines,
         "witnesses": {findings.witness: findings.revision for findings in found},
     }

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 WEIGHTS = Path(__file__).with_name("model") / "nanodet_g.safetensors"
 BATCH = 8  # pictures at a time
 MOST = 100  # boxes per picture, as in COCO's evaluation
+MOST_WEAK = 6  # names below the score limit per picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class Limits:
     """How sure detector and classifier must be."""
 
     score: float = 0.5  # least score of a box
+    weak: float = 0.15  # least score of a box that is no evidence alone, but answers "is there a dog?" with "perhaps"
     same: float = 0.6  # overlap (intersection over union) from which two boxes of one name are one thing
     any_name: float = 0.65  # the same for boxes of different names
     veto: float = 0.4  # confidence at which the classifier rejects a name
@@ -93,12 +95,14 @@ class NanoDetWitness(Witness):
             scores, boxes = self.network(pixels.contiguous(memory_format=torch.channels_last))
             for row, (picture, (_, scale, left, top)) in enumerate(zip(group, prepared, strict=True)):
                 things = self.things(scores[row], boxes[row], picture.image.size, scale, left, top)
+                judged = self.judged(picture.image, things)
                 findings = Findings(
                     witness=self.name,
                     revision=self.revision,
                     width=picture.width,
                     height=picture.height,
-                    things=tuple(self.judged(picture.image, things)),
+                    things=tuple(thing for thing in judged if thing.score > self.limits.score),
+                    maybe=tuple(thing for thing in judged if thing.score <= self.limits.score),
                 )
                 found.append(findings)
         return found
@@ -106,20 +110,27 @@ class NanoDetWitness(Witness):
     def things(
         self, scores: Tensor, boxes: Tensor, size: tuple[int, int], scale: float, left: int, top: int
     ) -> list[Thing]:
-        """Cells above the score limit as things of the picture, overlapping ones merged: (3549, 80), (3549, 4)."""
-        cell, kind = (scores > self.limits.score).nonzero(as_tuple=True)
-        score, order = scores[cell, kind].sort(descending=True)
-        cell, kind = cell[order][: 10 * MOST], kind[order][: 10 * MOST]
+        """Cells as things of the picture, overlapping ones merged: (3549, 80), (3549, 4). The surest come first.
+
+        Below the score limit, each name has one thing at most, and none if the picture has a sure one of this name.
+        """
+        best, place = scores.max(0)
+        weak = (best > self.limits.weak) & (best <= self.limits.score)
+        cells, kinds = (scores > self.limits.score).nonzero(as_tuple=True)
+        cells, kinds = torch.cat([cells, place[weak]]), torch.cat([kinds, weak.nonzero()[:, 0]])
+        score, order = scores[cells, kinds].sort(descending=True)
+        cells, kinds = cells[order][: 10 * MOST], kinds[order][: 10 * MOST]
         kept: list[Thing] = []
         shift = torch.tensor([left, top, left, top])
         limit = torch.tensor([*size, *size], dtype=torch.float32)
-        placed = ((boxes[cell] - shift) / scale).clamp(min=torch.zeros(4), max=limit)
-        for value, number, edges in zip(score.tolist(), kind.tolist(), placed.tolist(), strict=False):
+        placed = ((boxes[cells] - shift) / scale).clamp(min=torch.zeros(4), max=limit)
+        for value, number, edges in zip(score.tolist(), kinds.tolist(), placed.tolist(), strict=False):
             box = Box(**dict(zip(("left", "top", "right", "bottom"), edges, strict=True)))
             thing = Thing(name=NAMES[number], score=value, box=box)
             if not any(self._one_thing(thing, other) for other in kept):
                 kept.append(thing)
-        return kept[:MOST]
+        sure = [thing for thing in kept if thing.score > self.limits.score]
+        return sure[:MOST] + kept[len(sure) : len(sure) + MOST_WEAK]
 
     def _one_thing(self, one: Thing, other: Thing) -> bool:
         limit = self.limits.same if one.name == other.name else self.limits.any_name

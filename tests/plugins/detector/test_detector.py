@@ -105,6 +105,36 @@ def test_overlapping_boxes_of_one_name_are_one_thing(detector: NanoDetWitness) -
     assert [(thing.name, round(thing.box.left)) for thing in found] == [("dog", 0), ("dog", 300)]
 
 
+def test_below_the_limit_the_best_box_of_each_other_name_is_kept(detector: NanoDetWitness) -> None:
+    scores, boxes = torch.zeros(3549, 80), torch.zeros(3549, 4)
+    dog, cat, kite, cow = (NAMES.index(name) for name in ("dog", "cat", "kite", "cow"))
+    cells = [
+        (5, dog, 0.9, 0.0),
+        (6, dog, 0.4, 300.0),
+        (7, cat, 0.3, 210.0),
+        (8, cat, 0.45, 300.0),
+        (9, kite, 0.14, 90.0),
+    ]
+    for cell, kind, score, left in (*cells, (10, cow, 0.4, 5.0)):
+        scores[cell, kind] = score
+        boxes[cell] = torch.tensor([left, 0.0, left + 100, 100.0])
+    found = detector.things(scores, boxes, (SIZE, SIZE), 1.0, 0, 0)
+    shown = [(thing.name, round(thing.score, 2), round(thing.box.left)) for thing in found]
+    assert shown == [("dog", 0.9, 0), ("cat", 0.45, 300)], "a cow in the place of the dog is the dog"
+
+
+def test_unsure_things_are_no_things_and_are_checked_too(
+    detector: NanoDetWitness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [found] = detector.examine([open_picture(CAT.with_name("coffee.jpg"))])
+    assert {thing.name for thing in found.maybe} == {"cup", "carrot"} and not found.things
+    assert all(Limits().weak < thing.score <= Limits().score for thing in found.maybe)
+    cat = 285
+    monkeypatch.setattr(detector, "_odds", lambda crops: [(0.9, cat)] * len(crops))
+    [found] = detector.examine([open_picture(CAT.with_name("coffee.jpg"))])
+    assert [thing.name for thing in found.maybe] == ["carrot"], "ImageNet has no class for it"
+
+
 def test_letterboxing_keeps_the_proportions() -> None:
     pixels, scale, left, top = letterboxed(Image.new("RGB", (832, 208), "white"))
     assert (pixels.shape, scale, left, top) == ((3, SIZE, SIZE), 0.5, 0, 156)
