@@ -8,20 +8,16 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from core.errors import StoreError
+from core.findings import Findings
+from core.frozen import Record as Record
 
 SCHEMA_VERSION: Final = 1
 
 Certainty = Literal["sure", "unsure"]
 Status = Literal["complete", "stopped", "failed"]
-
-
-class Record(BaseModel):
-    """A frozen value that rejects unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def canonical_json(value: Any) -> bytes:
@@ -64,7 +60,8 @@ class Turn(Record):
 
     question: str
     answer: str
-    asked_by: str = "questioner"  # "opening", "questioner" or "person"
+    asked_by: str = "questioner"  # "opening", "witness" (put to the witnesses), "questioner" or "person"
+    answered_by: str = ""  # names of the witnesses that answered; "": the vision model
     certainty: Certainty = "sure"  # "unsure": the summary may not use it
     raw_question: str | None = None  # before cleaning, if that changed it
     raw_answer: str | None = None
@@ -106,7 +103,10 @@ class Document(Record):
     @property
     def id(self) -> str:
         """sha256 (hex) of the canonical JSON of this record."""
-        return hashlib.sha256(canonical_json(self.model_dump(mode="json"))).hexdigest()
+        return hashlib.sha256(canonical_json(self._content())).hexdigest()
+
+    def _content(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
 
     def to_json(self, *, indent: int | None = None) -> str:
         """One JSON object, for `from_json`."""
@@ -139,13 +139,26 @@ class Caption(Document):
     summary: str = ""  # what the questioner wrote from the certain turns
     truncated: bool = False  # one of these three, or an answer, reached the token limit
     dialogue: Dialogue = Dialogue()
+    findings: tuple[Findings, ...] = ()  # of each witness that examined the picture
+    problems: tuple[str, ...] = ()  # one line for each witness that could not
     vision: dict[str, str] = Field(default_factory=dict)  # VisionBackend.describe()
     questioner: dict[str, str] = Field(default_factory=dict)
-    options: dict[str, Any] = Field(default_factory=dict)  # rounds, context, prompts' sha256, language, ...
+    options: dict[str, Any] = Field(default_factory=dict)  # rounds, context, prompts' sha256, language, witnesses ...
     seed: int | None = None
     seconds: dict[str, float] = Field(default_factory=dict)  # load, encode, vision, language, total
     ended_because: str = ""  # "rounds", "nothing new to ask", "stopped", "failed"
     created: datetime = Field(default_factory=lambda: datetime.now(UTC))
+
+    def _content(self) -> dict[str, Any]:
+        """Without fields of later versions that are empty, so that older captions keep their id."""
+        value = super()._content()
+        for record, names in [(value, ("findings", "problems"))] + [
+            (turn, ("answered_by",)) for turn in value["dialogue"]["turns"]
+        ]:
+            for name in names:
+                if not record[name]:
+                    del record[name]
+        return value
 
     @property
     def text(self) -> str:

@@ -32,6 +32,8 @@ class Settings(BaseSettings):
     """Vision backend, "name" or "name:argument"."""
     questioner: str = Field(default="scripted", min_length=1)
     """Questioner, a registered name or "provider:model"."""
+    witness: str = Field(default="auto", min_length=1)
+    """Witnesses of interviews, "NAME,...", "auto" (all that work here) or "none"."""
     rounds: int = Field(default=10, ge=1, le=1000)
     """Questions per picture, the fixed opening one included."""
     context: int = Field(default=1, ge=-1)

@@ -29,11 +29,15 @@ NOTHING_NEW: Final = "Nothing new to ask."
 
 @dataclass(frozen=True, slots=True)
 class TaskTurn:
-    """One question and its answer; `sure` is False if the summary may not use it."""
+    """One question and its answer; `sure` is False if the summary may not use it.
+
+    `answered_by`: names of the witnesses that answered; "" for the vision model.
+    """
 
     question: str
     answer: str
     sure: bool = True
+    answered_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,9 @@ class Task:
         frames: Iterable[tuple[int, float]] = (),
     ) -> Task:
         """The task for the turns of a `core.records.Dialogue`."""
-        plain = tuple(TaskTurn(turn.question, turn.answer, turn.certainty == "sure") for turn in turns)
+        plain = tuple(
+            TaskTurn(turn.question, turn.answer, turn.certainty == "sure", turn.answered_by) for turn in turns
+        )
         return cls(name, plain, language, tuple(refused), tuple(frames))
 
     def to_kwargs(self) -> dict[str, Any]:
@@ -85,7 +91,12 @@ class Task:
         if not isinstance(body, Mapping) or body.get("task") not in (QUESTION, SUMMARY):
             return None
         turns = tuple(
-            TaskTurn(str(turn.get("question", "")), str(turn.get("answer", "")), bool(turn.get("sure", True)))
+            TaskTurn(
+                str(turn.get("question", "")),
+                str(turn.get("answer", "")),
+                bool(turn.get("sure", True)),
+                str(turn.get("answered_by", "")),
+            )
             for turn in body.get("turns") or ()
             if isinstance(turn, Mapping)
         )

@@ -10,89 +10,18 @@ import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
-from core.records import Record
+from core.findings import CERTAIN, Box, Findings, TextLine, Thing, Third, counted
 
 if TYPE_CHECKING:
     from core.images.picture import Picture
 
+__all__ = [
+    "CERTAIN", "REMEMBERED", "Box", "Findings", "Remembering", "TextLine", "Thing", "Third", "Witness", "counted",
+]  # fmt: skip
+
 REMEMBERED: Final = 256  # pictures whose findings a witness of the registry keeps
-CERTAIN: Final = 0.9  # a line of text counts as certain from this score on, with two characters or more
-
-Third = Literal["left", "middle", "right"]
-
-
-class Box(Record):
-    """A rectangle in pixels of the upright picture; (0, 0) is its top left corner."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
-
-    @property
-    def area(self) -> float:
-        """Square pixels; 0 for a box without extent."""
-        return max(self.right - self.left, 0.0) * max(self.bottom - self.top, 0.0)
-
-    def overlap(self, other: Box) -> float:
-        """Intersection over union, 0..1."""
-        width = min(self.right, other.right) - max(self.left, other.left)
-        height = min(self.bottom, other.bottom) - max(self.top, other.top)
-        shared = max(width, 0.0) * max(height, 0.0)
-        return shared / (self.area + other.area - shared) if shared else 0.0
-
-    def third(self, width: int) -> Third:
-        """Which third of a picture of this width the centre of the box lies in."""
-        centre = (self.left + self.right) / 2 / width
-        return "left" if centre < 1 / 3 else "middle" if centre <= 2 / 3 else "right"
-
-
-class Thing(Record):
-    """One thing that was made out."""
-
-    name: str  # a noun in the singular: "person", "dog", "traffic light"
-    score: float  # 0..1
-    box: Box
-    finer: str | None = None  # a more exact name where one is sure: "golden retriever" for "dog"
-
-
-class TextLine(Record):
-    """One line of text."""
-
-    text: str
-    score: float  # 0..1
-    box: Box
-
-    @property
-    def certain(self) -> bool:
-        """Whether it may be quoted; other lines are "perhaps"."""
-        return self.score >= CERTAIN and len(self.text.strip()) > 1
-
-
-class Findings(Record):
-    """What one witness found in one picture."""
-
-    witness: str  # its name
-    revision: str
-    width: int  # of the picture, in pixels
-    height: int
-    things: tuple[Thing, ...] = ()  # the surest first
-    maybe: tuple[Thing, ...] = ()  # too unsure to be told: the best box of each name that is not among the things
-    lines: tuple[TextLine, ...] = ()  # in reading order
-
-    def counts(self) -> dict[str, int]:
-        """How many things of each name, the most frequent first."""
-        return counted(thing.name for thing in self.things)
-
-
-def counted(names: Iterable[str]) -> dict[str, int]:
-    """How often each name occurs, the most frequent first, then in order of appearance."""
-    counts: dict[str, int] = {}
-    for name in names:
-        counts[name] = counts.get(name, 0) + 1
-    return dict(sorted(counts.items(), key=lambda pair: -pair[1]))
 
 
 class Witness(ABC):

@@ -6,7 +6,7 @@ model has encoded. A model is an object, or a name: then it is loaded for this c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from agents.interview.seeds import check_seed
 from agents.llm.questioners import load_questioner
+from agents.witnesses.choice import chosen
 from core.errors import InquisightError
 from core.images.picture import open_picture
 from core.records import Caption
@@ -32,7 +33,9 @@ from core.vision import EncodedImage, VisionBackend
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
+    from agents.witnesses.examination import Find
     from core.images.picture import PictureSource
+    from core.witness import Witness
 
 
 class InterviewArguments(TypedDict, total=False):
@@ -42,6 +45,8 @@ class InterviewArguments(TypedDict, total=False):
     """Vision model: an object, or a name such as "pocket" or "minigpt4:FOLDER"."""
     questioner: BaseChatModel | str | None
     """Language model that asks: any LangChain chat model, or a name such as "scripted" or "openai:gpt-4o-mini"."""
+    witnesses: str | Sequence[str | Witness] | None
+    """Witnesses that examine the picture: objects, names, "auto" (all that work here) or "none"."""
     rounds: int | None
     """Questions per picture, including the first."""
     context: int | None
@@ -74,9 +79,10 @@ def load_vision(spec: str | None = None) -> VisionBackend:
 def caption(image: PictureSource | EncodedImage, **arguments: Unpack[CaptionArguments]) -> Caption:
     """Interview about a picture and return its caption; `caption.text` is the description.
 
-    Keyword arguments: `vision`, `questioner`, `rounds`, `context`, `language`, `prompts`, `seed`, `earlier`, `save`
-    (see `CaptionArguments`). Raises ImageError, UsageError, RegistryError, and the BackendError or QuestionerError of
-    a model that failed: its `partial` is the unfinished caption, and `earlier=error.partial` resumes it.
+    Keyword arguments: `vision`, `questioner`, `witnesses`, `rounds`, `context`, `language`, `prompts`, `seed`,
+    `earlier`, `save` (see `CaptionArguments`). Raises ImageError, UsageError, RegistryError, and the BackendError or
+    QuestionerError of a model that failed: its `partial` is the unfinished caption, and `earlier=error.partial`
+    resumes it. A witness that fails raises nothing: the caption's `problems` say so.
     """
     return finished(interview(image, **arguments))
 
@@ -116,6 +122,7 @@ def interview(image: PictureSource | EncodedImage, **arguments: Unpack[CaptionAr
             seed=config.seed,
             earlier=earlier,
             save=save,
+            find_witness=config.find_witness,
         )
 
 
@@ -150,7 +157,7 @@ def caption_many(
 
     Questions about different pictures are answered in batches of up to `batch_size`, while other interviews wait for
     the questioner. `images` is read in another thread, no faster than captions are taken, so it may be endless.
-    Keyword arguments: `vision`, `questioner`, `rounds`, `context`, `language`, `prompts`, `seed` (see
+    Keyword arguments: `vision`, `questioner`, `witnesses`, `rounds`, `context`, `language`, `prompts`, `seed` (see
     `InterviewArguments`); each caption is the one that `caption` returns.
 
     A picture that cannot be opened or captioned raises its error in its turn, and the work ends. With
@@ -207,14 +214,26 @@ def _config(arguments: InterviewArguments) -> PipelineConfig:
         known = ", ".join(InterviewArguments.__annotations__)
         raise TypeError(f"unexpected keyword argument {min(unknown)!r}; there is {known}")
     settings = get_settings()
+    witnesses, find_witness = _witnesses(_given(arguments.get("witnesses"), settings.witness))
     options = InterviewOptions(
         rounds=_given(arguments.get("rounds"), settings.rounds),
         context=_given(arguments.get("context"), settings.context),
         language=arguments.get("language"),
+        witnesses=witnesses,
     )
     prompts = arguments.get("prompts")
     seed = check_seed(_given(arguments.get("seed"), settings.seed))
-    return PipelineConfig(options, prompts if isinstance(prompts, Prompts) else Prompts.load(prompts), seed)
+    prompts = prompts if isinstance(prompts, Prompts) else Prompts.load(prompts)
+    return PipelineConfig(options, prompts, seed, find_witness=find_witness)
+
+
+def _witnesses(given: str | Sequence[str | Witness]) -> tuple[tuple[str, ...], Find]:
+    """Their names, and what finds a witness by its name. Raises InquisightError for a name that cannot work."""
+    if isinstance(given, str):
+        return tuple(chosen(given)), get_registry().create_witness
+    objects = {one.name: one for one in given if not isinstance(one, str)}
+    names = dict.fromkeys(name for one in given for name in (chosen(one) if isinstance(one, str) else [one.name]))
+    return tuple(names), lambda name: objects[name] if name in objects else get_registry().create_witness(name)
 
 
 def _given(value: Any, default: Any) -> Any:

@@ -25,6 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
         ours = name.startswith("INQUISIGHT_") and not name.startswith("INQUISIGHT_TEST_")
         if (ours or name.endswith(("_API_KEY", "_BASE_URL"))) and name not in kept:
             del os.environ[name]
+    os.environ["INQUISIGHT_WITNESS"] = "none"  # tests of witnesses name them; in all others they would only cost time
     if not kept:
         home = tempfile.TemporaryDirectory(prefix="inquisight-tests-")
         config.add_cleanup(home.cleanup)

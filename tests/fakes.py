@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import pytest
+
+from core.entries import Entry
 from core.images.picture import Picture
+from core.registry import get_registry
 from core.vision import EncodedImage, VisionBackend
+from core.witness import Witness
 
 
 class FakeVision(VisionBackend):
@@ -28,3 +33,12 @@ class FakeVision(VisionBackend):
     def keep(self, picture: Picture) -> Any:
         """What stays of a picture."""
         return None
+
+
+def register_witness(monkeypatch: pytest.MonkeyPatch, witness: Witness) -> None:
+    """Make this witness the only one of the registry: `--witness auto` and its name give it."""
+    registry = get_registry()
+    entry = Entry("witness", witness.name, lambda argument: witness, "for tests", {}, "tests", "tests")
+    monkeypatch.setattr(registry, "witnesses", {witness.name: entry})
+    monkeypatch.setitem(registry._tables, "witness", registry.witnesses)
+    monkeypatch.setattr(registry, "_loaded", {})

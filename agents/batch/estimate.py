@@ -34,6 +34,7 @@ class Estimate:
     cost: float | None
     seconds: float | None
     left_out: LeftOut  # files of the inputs that are not read
+    witnesses: tuple[str, ...]  # that examine each picture
     measured: int  # pictures of earlier runs behind calls, tokens and time; 0: a guess
 
     def as_json(self) -> dict[str, Any]:
@@ -55,6 +56,8 @@ class Estimate:
             *([str(self.left_out)] if self.left_out else []),
             f"{self.calls:,} calls of the questioner, {tokens}",
         ]
+        if self.witnesses:
+            lines.append(f"witnesses: {', '.join(self.witnesses)}")
         if self.cost is not None:
             lines.append(f"cost about {self.cost:,.2f}")
         if self.seconds is not None:
@@ -85,7 +88,7 @@ def estimate(
         cost = to_do * (read * (price_in or 0) + written * (price_out or 0)) / 1e6
     return Estimate(
         listed, repeated_names, captioned, failed, to_do, round(to_do * calls), round(to_do * read),
-        round(to_do * written), cost, seconds, left_out or LeftOut(), pictures,
+        round(to_do * written), cost, seconds, left_out or LeftOut(), config.options.witnesses, pictures,
     )  # fmt: skip
 
 
@@ -115,10 +118,11 @@ def _growing(turns: int, letters: Callable[[int], int]) -> int:
 
 def _letters(config: PipelineConfig, turns: int, *, rounds: int) -> int:
     """Characters of the request of an interview of `rounds` after `turns`."""
-    texts = [(OPENING, "opening")] + [(ANSWER, "questioner")] * (turns - 1)
+    texts = [(OPENING, "opening")] + [(ANSWER, "witness")] * bool(config.options.witnesses)
+    texts += [(ANSWER, "questioner")] * (turns - 1)
     spoken = tuple(Turn(question="q" * QUESTION, answer="a" * answer, asked_by=asked_by) for answer, asked_by in texts)
     info = PictureInfo(sha256="", source="", width=1, height=1)
     caption = Caption(picture=info, status="stopped", plain="a", dialogue=Dialogue(turns=spoken))
-    need = Interview.resumed(caption, config.prompts, replace(config.options, rounds=rounds)).need
+    need = Interview.resumed(caption, config.prompts, replace(config.options, rounds=rounds, witnesses=())).need
     assert isinstance(need, NeedQuestion | NeedSummary)
     return sum(len(message.content) for message in need.messages)

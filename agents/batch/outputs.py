@@ -66,9 +66,11 @@ def record(row: CaptionRow) -> dict[str, Any]:
         "truncated": caption.truncated,
         "dialogue": [
             {"question": turn.question, "answer": turn.answer, "asked_by": turn.asked_by, "certainty": turn.certainty}
-            | {"truncated": turn.truncated}
+            | {"answered_by": turn.answered_by, "truncated": turn.truncated}
             for turn in caption.dialogue.turns
         ],
+        "findings": [findings.model_dump(mode="json", exclude={"maybe"}) for findings in caption.findings],
+        "problems": list(caption.problems),
     }
 
 
@@ -108,11 +110,30 @@ def _parquet(path: Path, rows: Rows) -> None:
     import pyarrow.parquet
 
     text, flag, size = pyarrow.string(), pyarrow.bool_(), pyarrow.int32()
-    turn = [(name, text) for name in ("question", "answer", "asked_by", "certainty")]
+    turn = [(name, text) for name in ("question", "answer", "asked_by", "certainty", "answered_by")]
+    box = ("box", pyarrow.struct([(name, pyarrow.float32()) for name in ("left", "top", "right", "bottom")]))
+    score = ("score", pyarrow.float32())
+    thing = pyarrow.struct([("name", text), score, box, ("finer", text)])
+    line = pyarrow.struct([("text", text), score, box])
+    sizes = [(name, size) for name in ("width", "height", "left_out")]
+    lists = [("things", thing), ("lines", line), ("looked_for", text)]
+    found = [("witness", text), ("revision", text), *sizes, *((name, pyarrow.list_(kind)) for name, kind in lists)]
     types = {"width": size, "height": size, "truncated": flag}
     types["dialogue"] = pyarrow.list_(pyarrow.struct([*turn, ("truncated", flag)]))
+    types |= {"findings": pyarrow.list_(pyarrow.struct(found)), "problems": pyarrow.list_(text)}
     texts = ("key", "caption", "summary", "opening", "plain", "sha256")
-    names = (*texts, "width", "height", "note", "same_as", "ended_because", "truncated", "dialogue")
+    names = (
+        *texts,
+        "width",
+        "height",
+        "note",
+        "same_as",
+        "ended_because",
+        "truncated",
+        "dialogue",
+        "findings",
+        "problems",
+    )
     schema = pyarrow.schema([(name, types.get(name, text)) for name in names])
     with replaced(path) as file, pyarrow.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
         left = rows()

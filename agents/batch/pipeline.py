@@ -23,8 +23,16 @@ from agents.batch.budget import Budget
 from agents.batch.vision_queue import PIXELS, ROWS, Row, VisionQueue, VisionResult
 from agents.interview.calls import Session, ask_questioner, describe_questioner, described_options, visual_question
 from agents.interview.prompts import Prompts
-from agents.interview.protocol import Finished, Interview, InterviewOptions, NeedAnswer, NeedPlainCaption
+from agents.interview.protocol import (
+    Finished,
+    Interview,
+    InterviewOptions,
+    NeedAnswer,
+    NeedFindings,
+    NeedPlainCaption,
+)
 from agents.llm.calls import Callers, ends_all
+from agents.witnesses.examination import NO_PIXELS, Examined, Find
 from core.errors import InquisightError
 from core.images.picture import Picture
 from core.records import Caption
@@ -33,6 +41,8 @@ from core.vision import EncodedImage, Reply, VisionBackend
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
+
+    from agents.batch.witness_queue import WitnessQueue
 
 LATE: Final = 10.0  # seconds for calls under way when an error ends the work
 IN_A_ROW: Final = 25  # consecutive failures after which the pictures are not the reason
@@ -53,11 +63,13 @@ class PipelineConfig:
     concurrency: int = 32  # concurrent calls of the questioner
     vision_batches: int | None = None  # concurrent vision batches; None: the model's own number
     in_a_row: int = IN_A_ROW
+    find_witness: Find | None = None  # returns a witness by its name; None: the registry's
 
     @property
     def in_flight(self) -> int:
         """Maximum interviews in flight: enough to keep every LLM worker busy and one full vision batch queued."""
-        return self.concurrency + self.batch * ((self.vision_batches or 1) + len(ROWS))
+        rows = len(ROWS) + bool(self.options.witnesses)
+        return self.concurrency + self.batch * ((self.vision_batches or 1) + rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +105,7 @@ class _Run:
     session: Session
     picture: Picture | None  # until it is encoded
     image: EncodedImage | None = None
+    examined: Examined | None = None  # until the interview needs it
     began: float = field(default_factory=time.perf_counter)
 
 
@@ -150,10 +163,21 @@ class _Pipeline:
         self.callers = Callers(
             lambda run, reply, seconds: self.events.put((run, (reply, seconds))), config.concurrency, halt
         )
+        self.witness_queue = self._make_witness_queue()
         self.room = threading.Semaphore(config.in_flight)
         self.pixels = Budget(2 * PIXELS)  # one batch is encoded while the next is read
         self.closed = threading.Event()
         self.failed_in_a_row = 0
+
+    def _make_witness_queue(self) -> WitnessQueue | None:
+        if not self.config.options.witnesses:
+            return None
+        from agents.batch.witness_queue import WitnessQueue
+        from agents.witnesses.examination import load
+
+        names, find = self.config.options.witnesses, self.config.find_witness
+        load(names, find)
+        return WitnessQueue(names, lambda run, result: self.events.put((run, result)), find, self.halt)
 
     def run(self, tasks: Iterator[InterviewTask | Ready]) -> Iterator[Outcome | Ready]:
         try:
@@ -213,6 +237,8 @@ class _Pipeline:
         self.closed.set()
         self.pixels.close()
         self.callers.close()
+        if self.witness_queue is not None:
+            self.witness_queue.close()
         self.vision_queue.close()
 
     # --- pictures come in -----------------------------------------------------------------------------------------
@@ -254,10 +280,17 @@ class _Pipeline:
     def _request_next(self, run: _Run) -> bool:
         """Send the next need to its model; False if the interview is over."""
         interview, seed = run.session.interview, self.config.seed
+        if isinstance(interview.need, NeedFindings) and (run.examined is not None or run.picture is None):
+            run.session.feed_findings(run.examined or Examined(problems=(NO_PIXELS,)))
         need = interview.need
         if isinstance(need, Finished):
             self._release_pixels(run)  # a resumed interview may have needed no vision model
             return False
+        if interview.lacks_findings and run.examined is None and run.picture is not None:
+            assert self.witness_queue is not None
+            self.witness_queue.put(run, run.picture)  # first: later its pixels are released
+            return True
+        assert not isinstance(need, NeedFindings)
         if not isinstance(need, NeedPlainCaption | NeedAnswer):
             self.callers.put(run, partial(ask_questioner, need, self.questioner, interview, seed=seed))
         elif run.image is None:
@@ -273,9 +306,16 @@ class _Pipeline:
             self.vision_queue.ask(run, question, row)
         return True
 
-    def _receive(self, run: _Run, what: VisionResult | tuple[Reply | BaseException, float]) -> None:
+    def _receive(
+        self, run: _Run, what: VisionResult | Examined | CalledOff | tuple[Reply | BaseException, float]
+    ) -> None:
         """Pass on a model's result."""
         session = run.session
+        if isinstance(what, CalledOff):
+            raise what
+        if isinstance(what, Examined):
+            run.examined = what
+            return
         if not isinstance(what, VisionResult):
             reply, seconds = what
             if isinstance(reply, BaseException):

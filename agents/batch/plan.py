@@ -19,6 +19,7 @@ from agents.interview.calls import described_options
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from agents.interview.seeds import check_seed
+from agents.witnesses.choice import chosen
 from core.datasets.pictures.inputs import PARQUET, SHARD, find_sources
 from core.datasets.pictures.listing import Scope
 from core.datasets.pictures.sources import FolderSource, PictureSource
@@ -67,6 +68,7 @@ class BatchConfig:
                 **{name: questioner[name] for name in _IDENTITY if name in questioner},
             },
             "seed": self.config.seed,
+            "witnesses": list(self.config.options.witnesses),
             **described_options(self.config.options, self.config.prompts),
         }
 
@@ -99,6 +101,7 @@ def make_plan(request: BatchRequest) -> BatchConfig:
         rounds=settings.rounds if request.rounds is None else request.rounds,
         context=settings.context if request.context is None else request.context,
         language=request.language,
+        witnesses=tuple(chosen(settings.witness if request.witness is None else request.witness)),
     )
     vision = settings.vision if request.vision is None else request.vision
     questioner = settings.questioner if request.questioner is None else request.questioner

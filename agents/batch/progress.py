@@ -27,6 +27,7 @@ class Tally:
     captioned: int = 0
     repeated: int = 0
     failed: int = 0
+    unexamined: int = 0  # captioned, but a witness failed
     meter: Meter = field(default_factory=Meter)
     price_in: float | None = None
     price_out: float | None = None
@@ -75,6 +76,7 @@ class Tally:
             "captioned": self.captioned,
             "repeated": self.repeated,
             "failed": self.failed,
+            "unexamined": self.unexamined,
             "seconds": round(self.seconds, 3),
             "calls": counts.calls,
             "input_tokens": counts.input_tokens,
@@ -96,6 +98,8 @@ class Tally:
             parts.append(f"{self.repeated:,} repeated")
         if self.failed:
             parts.append(f"{self.failed:,} failed")
+        if self.unexamined:
+            parts.append(f"{self.unexamined:,} without a witness that failed")
         return parts
 
 

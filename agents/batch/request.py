@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from core.console.options import Context, OverwriteBeside, Prompts, Vision, number, whole_number
+from core.console.options import Context, OverwriteBeside, Prompts, Vision, Witness, number, whole_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class BatchRequest:
     vision: Vision = None
     questioner: str | None = None
     """Questioner: a name, or provider:model [INQUISIGHT_QUESTIONER; scripted]."""
+    witness: Witness = None
     rounds: int | None = None
     """Number of questions, including the first [10]."""
     context: Context = None

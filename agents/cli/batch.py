@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from core.vision import VisionBackend
 
 EXIT_SOME_FAILED: Final = 1
+MOST_REASONS: Final = 5  # failures of witnesses that are printed; all are counted
 
 
 def run_batch(request: BatchRequest) -> int:
@@ -111,6 +112,7 @@ class _Batch:
         self.plan, self.guard, self.ledger = plan, guard, ledger
         self.request = plan.request
         self.writer = Writer(plan, ledger)
+        self.reasons: set[str] = set()  # why witnesses failed
         self.stop = threading.Event()  # set by the first Ctrl-C
 
     def run(self) -> int:
@@ -153,6 +155,8 @@ class _Batch:
         with ExitStack() as stack:
             stack.callback(self._note, tally)
             display = stack.enter_context(shown(tally))
+            if names := plan.config.options.witnesses:
+                display.line(f"witnesses: {', '.join(names)}")
             stack.enter_context(self._interruptible(display))
             loaded = stack.enter_context(ExitStack())  # closed after the engine
 
@@ -180,6 +184,7 @@ class _Batch:
             )
             for result in stack.enter_context(closing(find_engine(self.request.engine)(work))):
                 self._save(result, tally)
+                self._report_witnesses(result, tally, display)
                 display.update()
 
     def _check_models(self, vision: Described, questioner: Described) -> None:
@@ -203,6 +208,15 @@ class _Batch:
             case CaptionFailed(item, where, reason, caption):
                 ledger.failed(item, where, reason, caption)
                 tally.failed += 1
+
+    def _report_witnesses(self, result: Result, tally: Tally, display: Display) -> None:
+        """Count the captions that lack a witness, and say each reason once."""
+        if isinstance(result, Captioned) and result.caption.problems:
+            tally.unexamined += 1
+            for problem in result.caption.problems:
+                if problem not in self.reasons and len(self.reasons) < MOST_REASONS:
+                    self.reasons.add(problem)
+                    display.line(f"{printable(result.item.key)}: {printable(problem, 500)}; captioned without it")
 
     def _note(self, tally: Tally) -> None:
         """Save the figures of this run for estimates."""

@@ -12,11 +12,13 @@ from agents.interview.calls import described_options
 from agents.interview.driver import interview_picture
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
+from agents.witnesses.choice import NONE, chosen
 from core.datasets.folders import find_pictures
 from core.datasets.left_out import LeftOut
 from core.errors import ImageError, InquisightError, UsageError, printable
 from core.files.sidecar import check_sidecars, sidecar_of, write_sidecar
 from core.images.picture import open_picture
+from core.records import Caption
 from core.settings import get_settings
 from core.store.transcripts import TranscriptStore
 
@@ -63,6 +65,7 @@ def make_interviewer(request: CaptionRequest) -> Interviewer:
         rounds=first_given(request.rounds, then.get("rounds"), settings.rounds),
         context=first_given(request.context, then.get("context"), settings.context),
         language=first_given(request.language, then.get("language")),
+        witnesses=tuple(chosen(_witness(request, earlier, settings.witness))),
     )
     prompts = Prompts.load(request.prompts)
     if earlier and prompts.sha256 != then.get("prompts"):
@@ -80,3 +83,10 @@ def make_interviewer(request: CaptionRequest) -> Interviewer:
     if request.save_beside:
         check_sidecars(plan.sources, overwrite=request.overwrite)
     return Interviewer(plan, request)
+
+
+def _witness(request: CaptionRequest, earlier: Caption | None, default: str) -> str:
+    """The choice of witnesses; an interview that is resumed keeps its own."""
+    if request.witness is None and earlier is not None:
+        return ",".join(earlier.options.get("witnesses", ())) or NONE
+    return first_given(request.witness, default)  # type: ignore[no-any-return]

@@ -18,7 +18,7 @@ from agents.cli.render.interview import make_printer, show_status
 from agents.cli.render.output import SHORT_ID
 from agents.cli.requests import CaptionRequest, VideoRequest
 from agents.interview.calls import check_language, resume_key
-from agents.interview.events import Done, Event, Failed, InterviewStopped
+from agents.interview.events import Done, Event, Examined, Failed, InterviewStopped
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from agents.interview.seeds import check_seed
@@ -207,6 +207,9 @@ class Interviewer:
         try:
             for last in events:
                 show_status(self.status, last)
+                for problem in last.problems if isinstance(last, Examined) else ():
+                    line = f"{self.about}{printable(problem, limit=500)}; the interview goes on without it"
+                    print(f"inquisight: {line}", file=sys.stderr, flush=True)
                 self.printer.event(last)
         except KeyboardInterrupt:  # between two events; those inside a model call are caught by the driver
             events.close()  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from core.console.options import Context, Fresh, OverwriteBeside, Prompts, Questioner, Seed, Vision, number
+from core.console.options import Context, Fresh, OverwriteBeside, Prompts, Questioner, Seed, Vision, Witness, number
 
 Pictures = Annotated[tuple[str, ...], typer.Argument(metavar="PICTURES", help="Files, or - for standard input.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q")]
@@ -37,6 +37,7 @@ class CaptionRequest:
     """Files, folders, or - for standard input."""
     vision: Vision = None
     questioner: Questioner = None
+    witness: Witness = None
     rounds: int | None = None
     """Number of questions, including the first [INQUISIGHT_ROUNDS; 10]."""
     context: Context = None

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import BaseMessage
 
+    from agents.witnesses.examination import Examined
+
 Described = dict[str, str]
 """What a model reports about itself."""
 
@@ -107,7 +109,10 @@ def describe_questioner(model: BaseChatModel) -> Described:
 
 def described_options(options: InterviewOptions, prompts: Prompts) -> dict[str, Any]:
     """What decides how an interview goes, besides models and seed; two runs with equal values are the same run."""
-    return {**asdict(options), "prompts": prompts.sha256}
+    described = {**asdict(options), "witnesses": list(options.witnesses), "prompts": prompts.sha256}
+    if not options.witnesses:
+        del described["witnesses"]
+    return described
 
 
 def resume_key(
@@ -165,6 +170,13 @@ class Session:
                 self.error = BackendError(f"{vision['name']}: {self.interview.error}")
                 self.interview.fail(self.error)
 
+    def feed_findings(self, examined: Examined) -> list[int]:
+        """Pass on what witnesses found. Returns the numbers of the turns that say it, from 0."""
+        before = len(self.interview.dialogue.turns)
+        self.add_seconds("witnesses", examined.seconds)
+        self.interview.feed_findings(examined.findings, examined.problems, seconds=examined.seconds)
+        return list(range(before, len(self.interview.dialogue.turns)))
+
     def fail(self, error: BaseException) -> None:
         """End the interview with the error of a model; one that is not ours is wrapped in one line."""
         if not isinstance(error, InquisightError):
@@ -190,6 +202,8 @@ class Session:
             summary=interview.summary or "",
             truncated=interview.truncated,
             dialogue=interview.dialogue,
+            findings=interview.findings or (),
+            problems=interview.problems,
             vision=vision,
             questioner=questioner,
             options=self.options or described_options(interview.options, interview.prompts),

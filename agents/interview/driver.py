@@ -4,14 +4,16 @@
         ...
     caption = caption_picture(picture, vision, questioner)      # the same, blocking; raises if a model failed
 
-The image is encoded once, when the vision model is first needed; an encoded image is not encoded again. A model that
-fails ends the interview with what was learned so far.
+The image is encoded once, when the vision model is first needed; an encoded image is not encoded again. Meanwhile the
+witnesses of the options examine it in another thread. A model that fails ends the interview with what was learned so
+far; a witness that fails does not.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,7 @@ from agents.interview.events import (
     Done,
     Encoded,
     Event,
+    Examined,
     Failed,
     InterviewStopped,
     PlainCaption,
@@ -43,6 +46,7 @@ from agents.interview.protocol import (
     Interview,
     InterviewOptions,
     NeedAnswer,
+    NeedFindings,
     NeedPlainCaption,
     NeedQuestion,
     NeedSummary,
@@ -58,6 +62,8 @@ from core.vision import EncodedImage, Reply, VisionBackend
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
+    from agents.witnesses.examination import Examined as Examination
+    from agents.witnesses.examination import Find
     from core.video.base import Video
 
 Save = Callable[[Caption], str]
@@ -76,18 +82,21 @@ def interview_picture(
     save: Save | None = None,
     interview: Interview | None = None,
     load_seconds: float = 0.0,
+    find_witness: Find | None = None,
 ) -> Iterator[Event]:
     """Yield events until the caption is finished; the last one is Done, Failed or InterviewStopped.
 
     `earlier`: a stopped or failed caption of the same picture, which is resumed. `interview`: one that the caller
     holds, to inject questions or correct answers between events. `save` is called after each answer and at the end,
-    also if the generator is closed. Raises UsageError for an image that another vision model has encoded.
+    also if the generator is closed. `find_witness`: returns a witness by its name, by default the registry's. Raises
+    UsageError for an image that another vision model has encoded.
     """
     picture = vision.open_image(picture)
     if interview is None:
         prompts = prompts or Prompts.load()
         interview = Interview.resumed(earlier, prompts, options) if earlier else Interview(prompts, options)
-    return InterviewRun(picture, vision, questioner, interview, seed, save, earlier).events(load_seconds)
+    run = InterviewRun(picture, vision, questioner, interview, seed, save, earlier, find_witness)
+    return run.events(load_seconds)
 
 
 def caption_picture(
@@ -132,9 +141,12 @@ class InterviewRun:
         seed: int | None,
         save: Save | None,
         earlier: Caption | None,
+        find_witness: Find | None = None,
     ) -> None:
         self.picture, self.vision, self.questioner, self.interview = picture, vision, questioner, interview
         self.seed, self.save = seed, save
+        self.find_witness = find_witness
+        self.examination: Future[list[Examination]] | None = None
         self.image = picture if isinstance(picture, EncodedImage) else None
         self.session = Session(
             interview,
@@ -153,6 +165,7 @@ class InterviewRun:
         try:
             yield Started(session.picture, *session.describe(), interview.dialogue.turns)
             try:
+                yield from self._start_examination()
                 while not isinstance(interview.need, Finished):
                     if (halt := current_halt()) is not None and halt.is_set():
                         raise CalledOff
@@ -191,6 +204,9 @@ class InterviewRun:
                 if self.session.error is None:
                     self._saved()  # a checkpoint: not even a killed process loses an answer; the end reports errors
                     yield Answered(need.step + 1, interview.dialogue.turns[need.step], seconds)
+            case NeedFindings():
+                yield Waiting("examining")
+                yield from self._take_findings()
             case NeedQuestion() as need:
                 yield Waiting("asking")
                 start = time.perf_counter()
@@ -204,6 +220,31 @@ class InterviewRun:
             case NeedSummary() as need:
                 yield Waiting("summarising")
                 yield from self._summarise(need)
+
+    def _start_examination(self) -> Iterator[Event]:
+        """Load the witnesses, and let them examine the picture while the vision model is at work."""
+        names = self.interview.options.witnesses
+        if isinstance(self.picture, Picture) and self.interview.lacks_findings:
+            yield Waiting("examining")
+            from agents.witnesses.examination import examine_pictures, load
+
+            load(names, self.find_witness)
+            thread = ThreadPoolExecutor(1, thread_name_prefix="witnesses")
+            self.examination = thread.submit(examine_pictures, names, [self.picture], self.find_witness)
+            thread.shutdown(wait=False)
+
+    def _take_findings(self) -> Iterator[Event]:
+        from agents.witnesses.examination import NO_PIXELS
+        from agents.witnesses.examination import Examined as Examination
+
+        [found] = self.examination.result() if self.examination else [Examination(problems=(NO_PIXELS,))]
+        numbers = self.session.feed_findings(found)
+        turns = [(number + 1, self.interview.dialogue.turns[number]) for number in numbers]
+        self._saved()
+        yield Examined(found.findings, found.problems, found.seconds)
+        for number, turn in turns:
+            yield QuestionAsked(number, turn.question, turn.asked_by, 0.0)
+            yield Answered(number, turn, turn.seconds_answer)
 
     def _encode(self) -> Iterator[Event]:
         yield Waiting("looking")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.errors import InquisightError
+from core.findings import Findings
 from core.records import Caption, PictureInfo, Turn
 
 
@@ -20,7 +21,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A model is about to be called: "looking", "asking", "answering" or "summarising"."""
+    """A model is about to be called: "looking", "asking", "answering", "examining" or "summarising"."""
 
     doing: str
 
@@ -37,8 +38,17 @@ class PlainCaption:
 
 
 @dataclass(frozen=True, slots=True)
+class Examined:
+    """Witnesses have examined the picture; their answers follow. `problems`: one line for each that failed."""
+
+    findings: tuple[Findings, ...]
+    problems: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class QuestionAsked:
-    """The vision model gets question `number` (from 1)."""
+    """The vision model, or the witnesses, get question `number` (from 1)."""
 
     number: int
     question: str
@@ -100,6 +110,7 @@ Event = (
     | Waiting
     | Encoded
     | PlainCaption
+    | Examined
     | QuestionAsked
     | QuestionRefused
     | Answered

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
     from agents.interview.driver import Save
+    from agents.witnesses.examination import Find
+    from core.findings import Findings
     from core.images.picture import Picture
     from core.records import Caption, PictureInfo, Turn
     from core.vision import VisionBackend
@@ -76,6 +78,9 @@ class InterviewState(LiveState):
 
     plain: str = ""
     opening: str = ""
+    findings: tuple[Findings, ...] = ()
+    problems: tuple[str, ...] = ()
+    """One line for each witness that failed."""
     waiting: tuple[str, ...] = ()
     """A person's questions that have not been put yet."""
 
@@ -164,7 +169,8 @@ def fields_of(caption: Caption) -> dict[str, Any]:
 
 def view_of(caption: Caption) -> InterviewState:
     """The state of a saved interview."""
-    return InterviewState(**fields_of(caption), plain=caption.plain, opening=caption.opening)
+    shown = {name: getattr(caption, name) for name in ("plain", "opening", "findings", "problems")}
+    return InterviewState(**fields_of(caption), **shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +202,7 @@ class LiveInterview(LiveRun[InterviewState]):
     seed: int | None = None
     save: Save | None = None
     earlier: Caption | None = None
+    find_witness: Find | None = None
 
     def __post_init__(self) -> None:
         self._requests: deque[_Question | _Correction] = deque()
@@ -250,6 +257,7 @@ class LiveInterview(LiveRun[InterviewState]):
                 save=self.save,
                 interview=self._interview,
                 earlier=self.view.caption,
+                find_witness=self.find_witness,
             )
             last = yield from self._followed(events, halted)
             again = bool(self._requests) and type(last) is Done
@@ -278,7 +286,8 @@ class LiveInterview(LiveRun[InterviewState]):
 
     def _set(self, **changes: Any) -> None:
         waiting = tuple(request.text for request in self._requests if isinstance(request, _Question))
-        super()._set(**changes, opening=self._interview.opening, waiting=waiting)
+        found = {"findings": self._interview.findings or (), "problems": self._interview.problems}
+        super()._set(**changes, **found, opening=self._interview.opening, waiting=waiting)
 
 
 def checked_question(question: str) -> str:

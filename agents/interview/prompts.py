@@ -31,6 +31,8 @@ _KEYS: Final[Keys] = {
     "answerer.opening": frozenset(),
     "answerer.short": frozenset({"question"}),
     "answerer.instructed": frozenset({"question"}),
+    "witness.things": frozenset(),
+    "witness.text": frozenset(),
     "summary.brief": frozenset(),
     "summary.request": frozenset({"notes", "language"}),
     "summary.language": frozenset({"name"}),

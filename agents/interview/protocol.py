@@ -5,11 +5,12 @@ another machine.
 
     interview = Interview(prompts, InterviewOptions(rounds=5))
     while not isinstance(need := interview.need, Finished):
-        interview.feed(result_of(need))
+        interview.feed(result_of(need))          # NeedFindings: interview.feed_findings(...)
     interview.dialogue, interview.plain, interview.opening, interview.summary
 
 `need` depends only on `dialogue`, `plain` and `summary`, so `resumed` builds an interview from a saved caption.
-Protocol: ChatCaptioner (Zhu et al. 2023, arXiv:2303.06594): a fixed opening, asked rounds, a summary.
+Protocol: ChatCaptioner (Zhu et al. 2023, arXiv:2303.06594): a fixed opening, asked rounds, a summary. Ours: witnesses
+answer two fixed questions after the opening, which things there are and what is written.
 """
 
 from __future__ import annotations
@@ -20,15 +21,16 @@ from itertools import islice
 from typing import Literal
 
 from agents.interview.prompts import Prompts
+from agents.interview.turns import Past
+from agents.interview.turns import usable as usable
 from agents.text.cleaning import (
-    AskedQuestions,
-    certain_part,
     clean_answer,
     clean_question,
     clean_summary,
     is_unsure,
 )
 from core.errors import UsageError
+from core.findings import Findings
 from core.records import Caption, Dialogue, Status, Turn
 from core.tasks import NOTHING_NEW, QUESTION, SUMMARY, Task, is_nothing_new
 from core.text import whole_sentences
@@ -51,6 +53,8 @@ class InterviewOptions:
     """Language of the summary; None is English."""
     repeats: int = 2
     """How often a repeated or empty question is refused before asking ends."""
+    witnesses: tuple[str, ...] = ()
+    """Names of the witnesses that examine the picture."""
     question_tokens: int = 60
     summary_tokens: int = 300
     answer_tokens: int = 80
@@ -95,6 +99,13 @@ class NeedAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class NeedFindings:
+    """What these witnesses find in the picture, for `Interview.feed_findings`."""
+
+    witnesses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NeedQuestion:
     """The questioner's next question. `task` holds the same as `messages`, for questioners that are programs."""
 
@@ -119,7 +130,7 @@ class Finished:
     reason: str
 
 
-Need = NeedPlainCaption | NeedAnswer | NeedQuestion | NeedSummary | Finished
+Need = NeedPlainCaption | NeedAnswer | NeedFindings | NeedQuestion | NeedSummary | Finished
 
 
 class Interview:
@@ -132,8 +143,10 @@ class Interview:
         self.plain: str | None = None  # None: not requested yet
         self.summary: str | None = None
         self.error: str | None = None
+        self.findings: tuple[Findings, ...] | None = None  # None: not examined yet
+        self.problems: tuple[str, ...] = ()  # one line for each witness that failed
         self.refused: tuple[str, ...] = ()  # questions refused in this round
-        self._past = _Past()
+        self._past = Past()
         self._known: tuple[Dialogue, tuple[object, ...], Need] | None = None  # dialogue, other state, need in it
         self._pending: tuple[str, str, str | None, float] | None = None  # question, asked_by, raw, seconds
         self._end = ""  # why asking ended, once it has
@@ -148,6 +161,7 @@ class Interview:
         interview = cls(prompts, options)
         interview.dialogue = caption.dialogue
         interview.plain = caption.plain if caption.plain or caption.dialogue.turns else None
+        interview.findings, interview.problems = caption.findings or None, caption.problems
         if caption.truncated and not any(turn.truncated for turn in caption.dialogue.turns):
             interview._cut.add("plain")
         if caption.status == "complete":
@@ -183,6 +197,11 @@ class Interview:
         return self._past.of(self.dialogue.turns).rounds
 
     @property
+    def lacks_findings(self) -> bool:
+        """Whether witnesses take part and have not examined the picture."""
+        return bool(self.options.witnesses) and self.findings is None
+
+    @property
     def pending(self) -> str:
         """The question that waits for its answer, or ""; `inject` replaces it."""
         return self._pending[0] if self._pending else ""
@@ -193,6 +212,7 @@ class Interview:
         state = (
             self.plain is None,
             self.summary is None,
+            self.findings is None,
             self.options,
             self._pending,
             self._end,
@@ -215,6 +235,8 @@ class Interview:
             return self._need_answer(self.prompts.text("answerer.opening"), "opening")
         if self.summary is not None:
             return Finished(self._end or END_ROUNDS)
+        if self.lacks_findings:
+            return NeedFindings(self.options.witnesses)
         if not self._end and self.asked < self.options.rounds:
             return self._need_question()
         return self._need_summary()
@@ -237,9 +259,20 @@ class Interview:
                 self._take_question(text, seconds)
             case NeedSummary():
                 self._take_summary(need, text, seconds, truncated)
-            case Finished():
-                raise RuntimeError("the interview is finished; nothing can be fed")
+            case NeedFindings() | Finished():
+                raise RuntimeError("no reply of a model is needed")
+        self._state_findings()
         self._fail_where_silent()
+        self._skip_empty_summary()
+
+    def feed_findings(
+        self, findings: Sequence[Findings], problems: Sequence[str] = (), *, seconds: float = 0.0
+    ) -> None:
+        """Pass on what the witnesses of `NeedFindings` found, and one line for each that failed."""
+        if not isinstance(self.need, NeedFindings):
+            raise RuntimeError("no findings are needed")
+        self.findings, self.problems = tuple(findings), tuple(problems)
+        self._state_findings(seconds)
         self._skip_empty_summary()
 
     def fail(self, error: BaseException | str) -> None:
@@ -283,6 +316,7 @@ class Interview:
             self._pending = None
         self.dialogue = Dialogue(turns=tuple(turns))
         self._reopen()
+        self._state_findings()
         self._skip_empty_summary()
 
     def go_on(self) -> None:
@@ -301,7 +335,7 @@ class Interview:
 
     def _fail_where_silent(self) -> None:
         """Fail if the vision model leaves questions unanswered; these are asked again on resuming."""
-        asked = (turn for turn in self._asked_of_vision() if turn.asked_by != "person")
+        asked = (turn for turn in self._asked_of_vision() if turn.asked_by not in ("person", "witness"))
         turns = list(islice(asked, 2))
         if len(turns) > 1 and not isinstance(self.need, NeedSummary):
             return
@@ -316,6 +350,26 @@ class Interview:
     def _asked_of_vision(self) -> tuple[Turn, ...]:
         return self.dialogue.turns
 
+    def _state_findings(self, seconds: float = 0.0) -> None:
+        """Add the turns that witnesses answer, once the opening question is answered; `seconds` go to the first."""
+        if not self.findings or not any(turn.asked_by == "opening" for turn in self.dialogue.turns):
+            return
+        from agents.witnesses.words import statements
+
+        stated = {turn.question for turn in self.dialogue.turns if turn.answered_by}
+        for one in statements(self.findings):
+            question = self.prompts.text(f"witness.{one.kind}")
+            if question not in stated:
+                turn = Turn(
+                    question=question,
+                    answer=one.answer,
+                    asked_by="witness",
+                    answered_by=one.names,
+                    certainty="sure" if one.sure else "unsure",
+                    seconds_answer=round(seconds, 4),
+                )
+                self.dialogue, seconds = self.dialogue.append(turn), 0.0
+
     def _reopen(self) -> None:
         self.summary = self.error = self._halted = None
         self._cut.discard("summary")
@@ -329,7 +383,8 @@ class Interview:
     def _need_answer(self, question: str, asked_by: str) -> NeedAnswer:
         turns = self.dialogue.turns
         last = len(turns) if self.options.context == -1 else self.options.context
-        latest = islice(((turn.question, turn.answer) for turn in reversed(turns) if turn.answer), last)
+        own = (turn for turn in reversed(turns) if turn.answer and not turn.answered_by)
+        latest = islice(((turn.question, turn.answer) for turn in own), last)
         return NeedAnswer(question, tuple(latest)[::-1], asked_by, len(turns))
 
     def _need_question(self) -> NeedQuestion:
@@ -411,35 +466,6 @@ class Interview:
             )
         )
         self._pending = None
-
-
-class _Past:
-    """Counts of the turns, updated turn by turn, so long interviews stay fast."""
-
-    def __init__(self) -> None:
-        self._turns: tuple[Turn, ...] = ()
-        self.rounds = 0  # turns without a person's questions
-        self.questions = AskedQuestions()
-
-    def of(self, turns: tuple[Turn, ...]) -> _Past:
-        """Update: with the one new turn, or from the start if others have changed."""
-        old, new = self._turns, turns
-        if old is turns:
-            return self
-        if len(turns) != len(old) + 1 or (old and turns[len(old) - 1] is not old[-1]):
-            self.rounds, self.questions = 0, AskedQuestions()
-        else:
-            new = turns[-1:]
-        for turn in new:
-            self.rounds += turn.asked_by != "person"
-            self.questions.add(turn.question)
-        self._turns = turns
-        return self
-
-
-def usable(turns: Sequence[Turn]) -> list[Turn]:
-    """The certain turns, without uncertain sentences."""
-    return [turn.model_copy(update={"answer": certain_part(turn.answer)}) for turn in turns if turn.certainty == "sure"]
 
 
 def _raw(text: str, cleaned: str) -> str | None:

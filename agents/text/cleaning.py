@@ -83,6 +83,11 @@ def clean_answer(text: str, question: str | None = None) -> str:
     return settled(lambda value: _answer_once(value, question), text)
 
 
+def clean_quoted(text: str) -> str:
+    """One line with all its words; control characters go, role marks and template tokens lose their meaning."""
+    return settled(lambda value: _defused(plain_text(value)), text)
+
+
 def clean_summary(text: str) -> str:
     """A paragraph: like an answer, but longer, and never cut at a role name."""
     return settled(_summary_once, text)

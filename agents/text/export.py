@@ -23,7 +23,7 @@ COLUMNS: Final = (
     "id", "kind", "status", "created", "pictures", "text", "plain", "opening", "summary", "vision", "questioner",
     "seed", "turns", "error", "dialogue",
 )  # fmt: skip
-SAID: Final = ("question", "answer", "asked_by", "certainty", "task")
+SAID: Final = ("question", "answer", "asked_by", "certainty", "task", "answered_by")
 _ROWS: Final = 1000  # of a Parquet file that are written at a time
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
@@ -41,16 +41,19 @@ def row(record: Caption | Chat) -> dict[str, Any]:
     """The columns of a record; plain values only."""
     error: str | None = None
     pictures: Sequence[PictureInfo]
-    said: list[tuple[str, str, str, str, str | None]]
+    said: list[tuple[str, str, str, str, str | None, str]]
     if isinstance(record, Caption):
         kind, status, pictures, questioner = "interview", record.status, (record.picture,), record.questioner
         texts = (record.text, record.plain, record.opening, record.summary)
-        said = [(one.question, one.answer, one.asked_by, one.certainty, None) for one in record.dialogue.turns]
+        said = [
+            (one.question, one.answer, one.asked_by, one.certainty, None, one.answered_by)
+            for one in record.dialogue.turns
+        ]
         error = record.error
     else:
         kind, status = record.kind, record.turns[-1].status if record.turns else "complete"
         pictures, questioner, texts = record.pictures, record.assistant, (record.text, "", "", "")
-        said = [(one.question, one.answer, "person", "sure", one.task) for one in record.turns]
+        said = [(one.question, one.answer, "person", "sure", one.task, "") for one in record.turns]
     dialogue = [dict(zip(SAID, one, strict=True)) for one in said]
     values = (
         record.id, kind, status, record.created, [picture.model_dump() for picture in pictures], *texts,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from core.entries import one_line
 from core.errors import BackendError, InquisightError, UsageError, printable
 from core.images.picture import Picture
 from core.registry import Registry, get_registry
-from core.witness import Findings, Witness
+
+if TYPE_CHECKING:
+    from core.witness import Findings, Witness
 
 AUTO, NONE = "auto", "none"
 
@@ -19,12 +22,12 @@ def chosen(spec: str, registry: Registry | None = None) -> list[str]:
     `auto` means every registered witness whose check succeeds. Raises InquisightError for a name that is unknown or
     cannot work.
     """
-    registry = registry or get_registry()
     names = [name for part in spec.split(",") if (name := part.strip())]
     if not names:
         raise UsageError("name at least one witness, or write auto or none; see `inquisight plugins`.")
     if names == [NONE]:
         return []
+    registry = registry or get_registry()
     if names == [AUTO]:
         return [name for name in registry.witnesses if _works(registry, name)]
     if AUTO in names or NONE in names:

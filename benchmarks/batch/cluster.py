@@ -62,7 +62,7 @@ def measure(folder: Path, kind: Kind, workers: int) -> Run:
         "PYTHONPATH": os.pathsep.join([str(folder / "plugins"), str(ROOT)]),
         "INQUISIGHT_HOME": str(folder / "home"),
     }
-    command = [sys.executable, "-m", "agents.batch", str(folder / "pictures"), "--out", OUT]
+    command = [sys.executable, "-m", "agents.batch", str(folder / "pictures"), "--out", OUT, "--witness", "none"]
     command += ["--engine", "ray", "--workers", str(workers), "--limit", str(kind.pictures), *kind.options]
     start = time.perf_counter()
     quiet = subprocess.DEVNULL

@@ -88,7 +88,7 @@ class Command:
         (self.folder / name).mkdir(exist_ok=True)
         outs = [part for output in OUTPUTS for part in ("--out", f"{name}/{output}")]
         options = self.options
-        command = [sys.executable, "-m", "agents.batch", "pictures", *outs, "--json"]
+        command = [sys.executable, "-m", "agents.batch", "pictures", *outs, "--json", "--witness", "none"]
         command += ["--vision", options.vision, "--questioner", options.questioner, "--rounds", str(options.rounds)]
         quiet = subprocess.DEVNULL
         return subprocess.Popen(command, cwd=self.folder, env=self.environment, stdout=quiet, stdin=quiet)

@@ -99,6 +99,14 @@ Questioner = Annotated[
         help="Model that asks the questions: a name, or provider:model [INQUISIGHT_QUESTIONER; scripted].",
     ),
 ]
+Witness = Annotated[
+    str | None,
+    typer.Option(
+        "--witness",
+        metavar="NAME,...",
+        help="Witnesses that examine the image; auto: all that work here; none [INQUISIGHT_WITNESS; auto].",
+    ),
+]
 Context = Annotated[
     int | None,
     typer.Option(

@@ -97,7 +97,8 @@ def open_picture(
         label = name or str(getattr(source, "filename", "") or "PIL image")
         return _from_pil(source, max_pixels, label)
     numpy = sys.modules.get("numpy")  # imported already if the source is an array
-    if numpy is not None and isinstance(source, numpy.ndarray):
+    # Another thread may be importing numpy at this moment; then the source is no array.
+    if numpy is not None and hasattr(numpy, "ndarray") and isinstance(source, numpy.ndarray):
         label = name or "NumPy array"
         return _from_pil(_from_array(source, max_pixels, f"'{printable(label)}'"), max_pixels, label)
     data, label = _read(source, max_bytes, name)

@@ -101,6 +101,7 @@ class NanoDetWitness(Witness):
                     revision=self.revision,
                     width=picture.width,
                     height=picture.height,
+                    looked_for=("things",),
                     things=tuple(thing for thing in judged if thing.score > self.limits.score),
                     maybe=tuple(thing for thing in judged if thing.score <= self.limits.score),
                 )

@@ -48,6 +48,7 @@ class RapidOcrWitness(Witness):
                 revision=self.revision,
                 width=picture.width,
                 height=picture.height,
+                looked_for=("text",),
                 lines=tuple(self.lines(picture.image)),
             )
             for picture in pictures

@@ -128,6 +128,7 @@ class Shell:
             "INQUISIGHT_HOME": str(folder / "home"),
             "INQUISIGHT_VISION": "blocks",
             "INQUISIGHT_QUESTIONER": "curt",
+            "INQUISIGHT_WITNESS": "none",
             "MENDED": str(folder / "mended"),
             "ENCODES": str(folder / "encodes"),
             "PYTHONWARNINGS": "ignore",

@@ -72,7 +72,9 @@ def test_arguments_reach_the_interview() -> None:
     caption = iq.caption(encoded(), vision=Batches(), questioner=questioner, rounds=3, context=-1, seed=7)
     assert caption.seed == 7 and caption.options["rounds"] == 3 and caption.options["context"] == -1
     assert [turn.question for turn in caption.dialogue.turns][1:] == QUESTIONS
-    with pytest.raises(TypeError, match="unexpected keyword argument 'round'; there is vision, questioner, rounds"):
+    with pytest.raises(
+        TypeError, match="unexpected keyword argument 'round'; there is vision, questioner, witnesses, rounds"
+    ):
         iq.caption(encoded(), vision=Batches(), round=3)  # type: ignore[call-arg]
     with pytest.raises(iq.UsageError, match="rounds must be 1 or more"):
         iq.caption(encoded(), vision=Batches(), rounds=0)

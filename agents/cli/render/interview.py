@@ -7,7 +7,16 @@ from collections.abc import Iterator
 from typing import Protocol, TextIO
 
 from agents.cli.render.output import Output, output_for, put_line, transcript_line
-from agents.interview.events import Answered, Done, Event, Failed, InterviewStopped, QuestionAsked, Started, Waiting
+from agents.interview.events import (
+    Answered,
+    Done,
+    Event,
+    Failed,
+    InterviewStopped,
+    QuestionAsked,
+    Started,
+    Waiting,
+)
 from core.console.status import Status
 from core.errors import printable
 from core.records import Caption, Turn
@@ -16,6 +25,7 @@ _SAYS = {
     "looking": "looking at the picture",
     "asking": "thinking of a question",
     "answering": "looking for the answer",
+    "examining": "looking for things and text",
     "summarising": "writing the description",
 }
 _LABELS = (("plain", "at a glance"), ("opening", "asked for detail"), ("summary", "after the interview"))
@@ -111,7 +121,11 @@ class InterviewPrinter:
 
     def _answer(self, turn: Turn) -> None:
         text = printable(turn.answer, limit=None) or "(nothing)"
-        marks = (("unsure: not used", turn.certainty == "unsure"), ("cut short", turn.truncated))
+        marks = (
+            (printable(turn.answered_by), bool(turn.answered_by)),
+            ("unsure: not used", turn.certainty == "unsure"),
+            ("cut short", turn.truncated),
+        )
         text += "".join(f"  [{mark}]" for mark, applies in marks if applies)
         self.output.entry(None, "A", text, "italic bright_black" if turn.certainty == "unsure" else "default")
 
@@ -148,17 +162,19 @@ def _closing(event: Done) -> list[str]:
     caption = event.caption
     lines = []
     if caption.ended_because == "nothing new to ask":
-        lines.append(f"asking ended after {len(caption.dialogue.turns)} questions: nothing new to ask")
+        asked = sum(not turn.answered_by for turn in caption.dialogue.turns)
+        lines.append(f"asking ended after {asked} questions: nothing new to ask")
     if isinstance(event, Failed | InterviewStopped) or caption.status != "complete":
         why = f": {printable(caption.error)}" if caption.error and not isinstance(event, Failed) else ""
         lines.append(f"not finished ({caption.status}{why})")
+    lines += [f"without a witness: {printable(problem, limit=500)}" for problem in caption.problems]
     if caption.truncated:
         lines.append("cut at the token limit in places: unfinished sentences are left out")
     total = caption.seconds.get("total")
     if total is not None:
         parts = [
             f"{name} {caption.seconds[name]:.1f}"
-            for name in ("load", "encode", "vision", "language")
+            for name in ("load", "encode", "vision", "witnesses", "language")
             if name in caption.seconds
         ]
         lines.append(f"{total:.1f} s ({', '.join(parts)})" if parts else f"{total:.1f} s")

@@ -66,7 +66,7 @@ def test_every_picture_has_the_caption_that_the_caption_command_gives(
             alone["summary"], alone["plain"], alone["opening"]
         )  # fmt: skip
         assert mine["dialogue"] == [
-            {name: turn[name] for name in ("question", "answer", "asked_by", "certainty", "truncated")}
+            {name: turn[name] for name in ("question", "answer", "asked_by", "certainty", "answered_by", "truncated")}
             for turn in alone["dialogue"]["turns"]
         ]
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from agents.witnesses.words import NO_TEXT, NO_THINGS, number, plural_phrase, text_in_words, things_in_words
+from agents.witnesses.words import (
+    NO_TEXT,
+    NO_THINGS,
+    certain_words,
+    number,
+    plural_phrase,
+    statements,
+    text_in_words,
+    things_in_words,
+)
 from core.witness import Box, Findings, TextLine, Thing
 
 
@@ -67,3 +76,28 @@ def test_numbers_and_plurals() -> None:
     assert [plural_phrase(name) for name in ("wine glass", "person", "scissors", "sheep", "knife")] == [
         "wine glasses", "people", "scissors", "sheep", "knives"
     ]  # fmt: skip
+
+
+def test_only_certain_words_are_used() -> None:
+    assert certain_words(text_in_words([found(lines=(line("EXIT"), line("m0re", 0.5)))])) == 'It says "EXIT".'
+    assert certain_words(text_in_words([found(lines=(line("m0re", 0.5),))])) == ""
+    assert certain_words(NO_THINGS) == certain_words(NO_TEXT) == ""
+    assert certain_words("Two dogs on the left.") == "Two dogs on the left."
+
+
+def test_long_lines_are_counted_and_quotation_marks_stay_apart() -> None:
+    words = text_in_words([found(lines=tuple(line("w" * 700) for _ in range(4)))])
+    assert words.count('"') == 4 and words.endswith('" and 2 more lines.')
+    assert text_in_words([found(lines=(line("w" * 9000), line("x1")))]).endswith(" and 1 more line.")
+    assert text_in_words([found(lines=(line('5" pipe'),))]) == 'It says "5\' pipe".'
+
+
+def test_each_statement_names_who_makes_it() -> None:
+    seen = Findings(
+        witness="a", revision="1", width=300, height=200, things=(thing("dog", 50),), looked_for=("things",)
+    )
+    read = Findings(witness="b", revision="1", width=300, height=200, lines=(line("EXIT"),), looked_for=("text",))
+    told = [(one.kind, one.names, one.sure) for one in statements([seen, read, found(thing("cat", 1))])]
+    assert told == [("things", "a, w", True), ("text", "b", True)]
+    assert statements([]) == [] == statements([found().model_copy(update={"looked_for": ("text",)})])
+    assert [(one.names, one.sure) for one in statements([found()])] == [("w", False)]
