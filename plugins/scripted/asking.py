@@ -10,6 +10,7 @@ from typing import Final
 from core import nouns
 from core.tasks import NOTHING_NEW, TaskTurn
 from plugins.scripted import lexicon
+from plugins.scripted.evidence import kind_of, kinds_of, read_evidence
 from plugins.scripted.knowledge import Knowledge, NamedThing
 from plugins.scripted.reading import UNSURE, read
 from plugins.scripted.topics import Topic, topic_of
@@ -69,7 +70,10 @@ def learn(turns: Sequence[TaskTurn]) -> Knowledge:
     knowledge = Knowledge()
     for index, turn in enumerate(turns):
         topic = topic_of(turn.question)
-        if turn.sure:
+        if kind_of(turn):
+            if turn.sure:
+                read_evidence(knowledge, turn.answer, index)
+        elif turn.sure:
             read(knowledge, topic, turn.answer, index)
         elif topic.kind in ("describe", "main") and UNSURE.search(turn.answer.lower()):
             knowledge.unnamed = True
@@ -80,6 +84,8 @@ def hopeless_kinds(turns: Sequence[TaskTurn]) -> set[str]:
     """Kinds of questions that the answerer failed at least twice and never answered."""
     failed: Counter[str] = Counter()
     for turn in turns:
+        if kind_of(turn):
+            continue
         kind = topic_of(turn.question).kind
         failed[kind] += 1 if not turn.sure or not turn.answer.strip() or UNSURE.search(turn.answer.lower()) else -99
     return {kind for kind, count in failed.items() if count >= 2}
@@ -88,6 +94,7 @@ def hopeless_kinds(turns: Sequence[TaskTurn]) -> set[str]:
 def _candidates(knowledge: Knowledge, turns: Sequence[TaskTurn], asked: list[Topic]) -> Iterator[tuple[float, Topic]]:
     """Topics with their scores; the highest comes first."""
     kinds = Counter(topic.kind for topic in asked)
+    witnessed = kinds_of(turns)
     if not turns:
         yield 100, Topic("describe")
         return
@@ -95,7 +102,9 @@ def _candidates(knowledge: Knowledge, turns: Sequence[TaskTurn], asked: list[Top
     if not shown:
         yield from ((90, Topic("main")), (60, Topic("background")), (55, Topic("presence", "person")))
         yield from ((80 - 2 * rank, Topic("spot", spot)) for rank, spot in enumerate(_SPOTS))
-        yield from ((58, Topic("main colours")), (50, Topic("happening")), (40, Topic("text")))
+        yield from ((58, Topic("main colours")), (50, Topic("happening")))
+        if "text" not in witnessed:
+            yield 40, Topic("text")
     for rank, thing in enumerate([*shown, *(t for t in knowledge.things if t.within and not t.denied)]):
         yield from _about(thing, knowledge, 6 * rank + (8 if thing.within else 0))
     if shown:
@@ -104,13 +113,18 @@ def _candidates(knowledge: Knowledge, turns: Sequence[TaskTurn], asked: list[Top
             yield 77, Topic("else")
         elif kinds["else"] < 3 and fresh and asked[-1].kind == "else":
             yield 71, Topic("else")
-        if not knowledge.total and len(shown) > 1 and not any(thing.number for thing in shown):
+        if not witnessed and not knowledge.total and len(shown) > 1 and not any(thing.number for thing in shown):
             yield 64, Topic("total")
-        if not any(thing.human for thing in knowledge.things) and "person" not in knowledge.absent:
+        if (
+            "things" not in witnessed
+            and not any(thing.human for thing in knowledge.things)
+            and "person" not in knowledge.absent
+        ):
             yield 24, Topic("presence", "person")
         if any(thing.living for thing in shown) and not any(thing.actions for thing in shown) and not kinds["action"]:
             yield 28, Topic("happening")
-        yield 26, Topic("text")
+        if "text" not in witnessed:
+            yield 26, Topic("text")
     if not knowledge.background and not knowledge.background_colours:
         yield 68, Topic("background")
     if not knowledge.background_colours and not knowledge.main_colours and not knowledge.background:
@@ -137,7 +151,7 @@ def _about(thing: NamedThing, knowledge: Knowledge, later: int) -> Iterator[tupl
             return
     name = thing.name
     head = nouns.singular(thing.head)
-    if head in lexicon.GENERIC and not (thing.plural or thing.human):
+    if head in lexicon.GENERIC and not (thing.plural or thing.human or (thing.seen and " " in name)):
         yield 88 - later, Topic("kind", nouns.singular(name))
     scenery = head in lexicon.NATURE
     if scenery:
@@ -150,7 +164,7 @@ def _about(thing: NamedThing, knowledge: Knowledge, later: int) -> Iterator[tupl
         yield 83 - later, Topic("number", name)
     if thing.within is not None or scenery:
         return
-    if not thing.places and not any(action.count(" ") for action in thing.actions) and not thing.lost:
+    if not (thing.places or thing.spread) and not any(action.count(" ") for action in thing.actions) and not thing.lost:
         yield 74 - later, Topic("place", name)
     if thing.human and not any("wearing" in action for action in thing.actions):
         yield 66 - later, Topic("wearing", name, place)

@@ -43,6 +43,11 @@ class NamedThing:
     doubtful: bool = False  # "it might be a dog"
     denied: bool = False  # named once and denied once
     lost: bool = False  # its places contradict each other
+    other_name: str = ""  # "perhaps an envelope", with its article
+    seen: bool = False  # witnesses found it
+    spread: list[tuple[str, str]] = field(
+        default_factory=list
+    )  # where witnesses found how many: ("one", "on the left")
 
     @property
     def plural(self) -> bool:
@@ -57,7 +62,8 @@ class NamedThing:
 
     @property
     def living(self) -> bool:
-        return self.human or nouns.singular(self.head) in lexicon.ANIMALS
+        head = nouns.singular(self.head)
+        return self.human or (head in lexicon.ANIMALS and not (self.seen and head == "mouse"))  # a computer's
 
 
 @dataclass(slots=True)
@@ -73,13 +79,21 @@ class Knowledge:
     setting: str = ""  # "outdoors" or "indoors"
     setting_is_a_guess: bool = False
     weather: str = ""
+    lines: list[str] = field(default_factory=list)  # that a witness has read
+    more_lines: int = 0
+    in_all: list[str] = field(default_factory=list)  # "three person": more than the answers name
     writing: str = ""  # the text in the picture; "yes" if unknown
     unnamed: bool = False  # the answerer could not name anything
     absent: set[str] = field(default_factory=set)  # singular heads
 
     def find(self, phrase: Phrase, turn: int) -> NamedThing | None:
         """The known thing that `phrase` refers to, if any."""
-        fits = [thing for thing in self.things if _same_name(thing, phrase)]
+        fits = [thing for thing in self.things if same_name(thing, phrase)]
+        fits = fits or [
+            thing
+            for thing in self.things
+            if thing.seen and same_kind(thing.head, phrase.head) and thing.plural == _plural(phrase)
+        ]
         if not fits and phrase.definite:
             kinds = lexicon.GENERIC.get(nouns.singular(phrase.head), frozenset())
             fits = [thing for thing in self.things if nouns.singular(thing.head) in kinds]
@@ -97,6 +111,8 @@ class Knowledge:
         """Add the thing of `phrase`, or its facts to the known thing; returns it."""
         thing = self.find(phrase, turn)
         if thing is None:
+            among = (one for one in self.things if one.seen and one.plural and same_kind(one.head, phrase.head))
+            within = within or next(among, None)  # one of the three people that witnesses found
             thing = NamedThing(phrase.name, phrase.head, turn, doubtful=doubtful, within=within)
             self.things.append(thing)
         else:
@@ -105,6 +121,7 @@ class Knowledge:
             if thing.doubtful and not doubtful and thing.turn != turn:
                 thing.doubtful = False
             generic = nouns.singular(thing.head) in lexicon.GENERIC and not phrase.definite
+            generic |= thing.seen and nouns.singular(phrase.head) in lexicon.KINDS.get(nouns.singular(thing.head), ())
             if generic or len(phrase.name.split()) > len(thing.name.split()):
                 thing.name, thing.head = phrase.name, phrase.head
         if phrase.number and not thing.number:
@@ -173,7 +190,7 @@ class Knowledge:
         return [thing for thing in self.things if thing.within is None and not thing.denied]
 
 
-def _same_name(thing: NamedThing, phrase: Phrase) -> bool:
+def same_name(thing: NamedThing, phrase: Phrase) -> bool:
     mine = {nouns.singular(word) for word in thing.name.split()}
     theirs = {nouns.singular(word) for word in phrase.name.split()}
     if mine == theirs:
@@ -183,6 +200,16 @@ def _same_name(thing: NamedThing, phrase: Phrase) -> bool:
     # "coffee" and "cup of coffee"
     longer, shorter = (thing.name, phrase.name) if len(mine) > len(theirs) else (phrase.name, thing.name)
     return f" of {shorter}" in f" {longer}" and longer.endswith(shorter)
+
+
+def same_kind(one: str, other: str) -> bool:
+    """Whether one noun is a more exact name for the other: retriever and dog."""
+    one, other = nouns.singular(one), nouns.singular(other)
+    return one == other or one in lexicon.KINDS.get(other, ()) or other in lexicon.KINDS.get(one, ())
+
+
+def _plural(phrase: Phrase) -> bool:
+    return phrase.number not in ("", "one") or (not phrase.number and nouns.is_plural(phrase.head))
 
 
 def _differ(one: list[str], other: list[str]) -> bool:

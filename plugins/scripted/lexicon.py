@@ -125,6 +125,46 @@ GENERIC: Final = {
     "vehicle": frozenset(), "fruit": frozenset(), "plant": frozenset(), "flower": frozenset(), "toy": frozenset(),
     "tool": frozenset(), "instrument": frozenset(), "building": frozenset(), "machine": frozenset(),
 }  # fmt: skip
+# Names of a detector of things, and more exact names for the same.
+KINDS: Final = {
+    "person": HUMANS,
+    "dog": _set(
+        """terrier retriever spaniel hound shepherd collie poodle setter mastiff pinscher husky corgi pug beagle puppy
+        chihuahua bulldog dalmatian schnauzer pomeranian samoyed malamute rottweiler dachshund greyhound whippet"""
+    ),
+    "cat": _set("kitten tabby"),
+    "bird": _set(
+        """duck goose swan hen rooster chicken turkey penguin owl eagle parrot crow pigeon seagull gull flamingo heron
+        peacock ostrich robin finch sparrow magpie jay wren hawk falcon vulture pelican stork crane woodpecker toucan
+        hummingbird duckling chick macaw cockatoo egret"""
+    ),
+    "horse": _set("foal pony"),
+    "sheep": _set("ram lamb ewe"),
+    "cow": _set("bull calf ox bison buffalo cattle"),
+    "bear": _set("panda"),
+    "car": _set("taxi cab convertible limousine jeep minivan wagon racer suv sedan"),
+    "truck": _set("pickup van lorry"),
+    "boat": _set("ship canoe kayak gondola yacht sailboat speedboat catamaran lifeboat"),
+    "airplane": _set("plane jet airliner warplane aircraft"),
+    "train": _set("locomotive tram streetcar"),
+    "bicycle": _set("bike"),
+    "motorcycle": _set("motorbike moped scooter"),
+    "couch": _set("sofa settee"),
+    "table": _set("desk"),
+    "tv": _set("television monitor screen"),
+    "phone": _set("cellphone smartphone telephone"),
+    "laptop": _set("computer notebook"),
+    "cup": _set("mug teacup goblet espresso coffee"),
+    "glass": _set("goblet wineglass"),
+    "ball": _set("basketball football baseball volleyball"),
+    "plant": _set("flowerpot pot houseplant"),
+    "handbag": _set("purse bag"),
+    "backpack": _set("bag rucksack"),
+    "suitcase": _set("luggage"),
+    "clock": _set("watch"),
+    "chair": _set("armchair stool"),
+}  # fmt: skip
+VAGUE: Final = _set("many several some few dozens")
 WEATHER: Final = _set("sunny cloudy rainy snowy foggy windy overcast stormy misty clear")
 CAPITALISED: Final = {
     word: word.capitalize()

@@ -46,6 +46,10 @@ _SPOT = re.compile(
     r"cent(?:er|re)|foreground|background|distance)[ -]?)+)((?:hand )?(?:corner|side|half|part|edge|area))?"
     r"( ?of (?:the|this) (?:picture|image|photo|photograph|scene|frame)| ?of it)?\b(?! of )"
 )
+_APPOSED = re.compile(
+    r"(?P<one>(?:this|it|that) looks like (?:an?|some) [^,]+), (?P<hedge>perhaps |maybe |possibly )?"
+    r"(?P<other>(?:an?|some) [^,]+?)\.?$"
+)
 _SETTING = re.compile(r"\b(outdoors?|outside|indoors?|inside)\b(?! (?:of|the|a|an)\b)")
 _WRITING = re.compile(
     r"""\b(?:says?|reads?|reading|words?|letters?|written)\b:? ["“']?([^"”.!?]{1,40}?)["”']?\s*(?:[.!?]|$)"""
@@ -245,6 +249,12 @@ class Sentence:
                 phrase = _subject_phrase(gone)
                 if phrase:
                     self.knowledge.absent.add(nouns.singular(phrase.head))
+            return True
+        if named := _APPOSED.match(self.text):  # one thing with two names
+            Sentence(self.knowledge, self.topic, named["one"], self.turn).read()
+            new = [thing for thing in self.knowledge.things if thing.turn == self.turn and not thing.within]
+            if named["hedge"] and new and new[-1].name in named["one"]:
+                new[-1].other_name = named["other"]
             return True
         doubtful = bool(_HEDGE.search(self.text))
         token = tokens(self.text)

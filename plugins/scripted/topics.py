@@ -29,6 +29,7 @@ class Topic:
 
 # In order: the first kind with a pattern that is found is the topic. <A> is a determiner, <S> the thing asked about.
 _PATTERNS: Final[dict[str, tuple[str, ...]]] = {
+    "things": (r"^which things can be made out",),
     "else": (r"\b(?:what|which|who|anything|something) (?:\w+ )?(?:else|other)", r"anything more", r"apart from"),
     "wording": (r"what (?:does|do) (?:the )?(?:text|sign|writing|words?)\b", r"what (?:is|are|words are) written"),
     "text": (r"\b(?:is|are) there <A>?(?:text|writing|words|letters|lettering)", r"can you read"),

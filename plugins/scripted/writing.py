@@ -13,6 +13,7 @@ from plugins.scripted.asking import learn
 from plugins.scripted.knowledge import Knowledge, NamedThing
 
 MOST_IN_ONE_SENTENCE = 3
+MOST_LINES = 3  # of text that are quoted
 # Materials that precede a noun unchanged: a wicker basket, but a table made of wood.
 _BEFORE_NOUNS = frozenset(
     "wicker metal plastic leather stone brick glass concrete bamboo ceramic marble steel wooden".split()
@@ -67,6 +68,11 @@ class Summary:
             first = (
                 f"{self._pick('the picture shows', 'there are')} {total} things{background}: {lexicon.listed(phrases)}"
             )
+        elif len(lead) == 1 and lead[0].spread and not lead[0].places:
+            opener = self._pick("the picture shows", "this is a picture of", "this picture shows")
+            groups = lexicon.listed([" ".join(group) for group in lead[0].spread])
+            first = f"{opener} {phrases[0]}, {groups}"
+            lead[0].spread, background = [], ""
         elif len(phrases) > 1 or len(phrases[0].split()) > 9:
             opener = self._pick("the picture shows", "in this picture there " + self._be(lead[0]), "this picture shows")
             first = f"{opener} {_joined(phrases)}{', all' if background and len(phrases) > 2 else ''}{background}"
@@ -78,7 +84,8 @@ class Summary:
         sentences = [first]
         for at in range(0, len(rest), MOST_IN_ONE_SENTENCE):
             part = rest[at : at + MOST_IN_ONE_SENTENCE]
-            also = self._pick(f"there {self._be(part[0])} also", "it also shows")
+            openers = (f"there {self._be(part[0])} also", "it also shows")
+            also = openers[at // MOST_IN_ONE_SENTENCE % 2] if len(rest) > MOST_IN_ONE_SENTENCE else self._pick(*openers)
             sentences.append(f"{also} {_joined([self._phrase(thing) for thing in part])}")
         return sentences
 
@@ -100,6 +107,8 @@ class Summary:
         details = [*thing.parts[:2], *thing.actions[:1], *self._places(thing)]
         for detail in sorted(details, key=lambda detail: self._said_at(thing, detail)):
             text += " " + self._inner(detail, thing)
+        if thing.other_name and not thing.seen:
+            text += f", perhaps {_capitalised(thing.other_name)}"
         return text
 
     @staticmethod
@@ -182,7 +191,30 @@ class Summary:
                 stated.append(f"made of {thing.material}")
             if stated:
                 sentences.append(f"the {name} {self._be(thing)} {lexicon.listed(stated)}")
+        return [
+            *self._spread(),
+            *sentences,
+            *(f"{self._counted(text)} can be made out in all" for text in self.known.in_all),
+        ]
+
+    def _spread(self) -> list[str]:
+        """ "of the three dogs, one is on the left and two are in the middle"."""
+        sentences = []
+        for thing in (thing for thing in self.things if thing.spread and not thing.places):
+            groups = [f"{number} {'is' if number == 'one' else 'are'} {place}" for number, place in thing.spread]
+            number = "" if thing.number.startswith("about") else f"{thing.number} "
+            sentences.append(f"of the {number}{_capitalised(self._plural_name(thing))}, {lexicon.listed(groups)}")
         return sentences
+
+    @staticmethod
+    def _plural_name(thing: NamedThing) -> str:
+        before, space, head = thing.name.rpartition(" ")
+        return thing.name if " of " in thing.name else f"{before}{space}{nouns.plural(head)}"
+
+    @staticmethod
+    def _counted(text: str) -> str:
+        before, _, head = text.rpartition(" ")
+        return f"{before} {nouns.plural(head)}"
 
     # -- the scene --
 
@@ -206,24 +238,40 @@ class Summary:
         mood = f"the weather is {known.weather}" if known.weather and known.setting != "indoors" else ""
         colours = self._main_colours()
         if where and colours and not self.things:
-            sentences.insert(0, f"it {where}, and the main colours are {colours}")
+            sentences.insert(0, f"it {where}, and {colours}")
         else:
             sentences += [f"the scene {where}{f', and {mood}' if mood else ''}"] if where else [mood] if mood else []
-            sentences += [f"the main colours are {colours}"] if colours else []
-        if known.writing == "yes":
+            sentences += [colours] if colours else []
+        if known.lines:
+            sentences.append(self._quoted(known.lines, known.more_lines))
+        elif known.writing == "yes":
             sentences.append("there is some writing in it")
         elif known.writing:
             sentences.append(f'the words "{known.writing}" can be read')
         return sentences
 
+    def _quoted(self, lines: list[str], more: int) -> str:
+        """What can be read: the first lines, and how many follow."""
+        shown = [f'"{line}"' for line in lines[:MOST_LINES]]
+        more += len(lines) - len(shown)
+        signs = [thing.name for thing in self.things if thing.head == "sign" and not thing.plural]
+        if len(signs) == 1 and len(lines) == 1 and not more:
+            return f"the {signs[0]} reads {shown[0]}"
+        if more:
+            return f"among other things it says {lexicon.listed(shown)}"
+        return self._pick(f"it says {lexicon.listed(shown)}", f"{lexicon.listed(shown)} can be read in it")
+
     def _them(self) -> str:
         return "it" if len(self.things) == 1 and not self.things[0].plural else "them"
 
     def _main_colours(self) -> str:
-        """The overall colours, unless things and background already state them."""
+        """A clause about the overall colours, unless things and background already state them."""
         stated = {colour for thing in self.things for colour in thing.colours} | set(self.known.background_colours)
         new = [colour for colour in self.known.main_colours if colour not in stated]
-        return lexicon.listed(self.known.main_colours[:3]) if new else ""
+        if not new:
+            return ""
+        colours = self.known.main_colours[:3]
+        return f"the main colour{'s are' if len(colours) > 1 else ' is'} {lexicon.listed(colours)}"
 
     def _nothing_named(self, more: bool) -> list[str]:
         if not more and not self.known.unnamed:
