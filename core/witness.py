@@ -27,6 +27,8 @@ REMEMBERED: Final = 256  # pictures whose findings a witness of the registry kee
 class Witness(ABC):
     """Finds evidence in pictures."""
 
+    takes_names: bool = False  # whether `look_for` finds what it is asked for, not only what `examine` finds
+
     @property
     @abstractmethod
     def name(self) -> str:
@@ -40,6 +42,13 @@ class Witness(ABC):
     @abstractmethod
     def examine(self, pictures: Sequence[Picture]) -> list[Findings]:
         """Findings of each picture, in order. Raises BackendError if the model fails."""
+
+    def look_for(self, pictures: Sequence[Picture], names: Sequence[str]) -> list[Findings]:
+        """Findings of each picture for things of these names, such as "red car". Raises BackendError.
+
+        A witness that does not take names returns what `examine` finds.
+        """
+        return self.examine(pictures)
 
     def describe(self) -> dict[str, str]:
         """Facts for records and `inquisight plugins`: at least name and revision."""
@@ -58,6 +67,7 @@ class Remembering(Witness):
 
     def __init__(self, witness: Witness, limit: int = REMEMBERED) -> None:
         self.witness, self.limit = witness, limit
+        self.takes_names = witness.takes_names
         self._found: OrderedDict[_Key, Findings] = OrderedDict()
         self._lock = threading.Lock()  # of `_found`
         self._working = threading.Lock()
@@ -87,6 +97,13 @@ class Remembering(Witness):
                         self._found.popitem(last=False)
             found |= new
         return [found[one.sha256, one.width, one.height, self.revision] for one in pictures]
+
+    def look_for(self, pictures: Sequence[Picture], names: Sequence[str]) -> list[Findings]:
+        """What is found for names is not remembered."""
+        if not self.takes_names:
+            return self.examine(pictures)
+        with self._working:
+            return self.witness.look_for(pictures, names)
 
     def _recalled(self, keys: Iterable[_Key]) -> dict[_Key, Findings]:
         with self._lock:

@@ -32,6 +32,17 @@ def reader(argument: str | None) -> None:
         )
 
 
+def detector(argument: str | None) -> None:
+    """`detector`, `detector:transformers:NAME`."""
+    from plugins.detector.choice import model_of
+
+    if (name := model_of(argument)) is not None:
+        from plugins.detector.transformers_witness import DetectorLoadOptions, check
+
+        text, options = DetectorLoadOptions.parse(name)
+        _folder_or_name(text, "detector:transformers", lambda: check(text, options))
+
+
 def minigpt4(argument: str | None) -> None:
     """`minigpt4:DIRECTORY`."""
     from plugins.minigpt4.runtime.load_options import LoadOptions

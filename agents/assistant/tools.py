@@ -99,18 +99,19 @@ class AssistantTools:
         assert isinstance(last, Done)
         return self._evidence(f"picture {picture}", last.caption.text or "(nothing)")
 
-    def examine_picture(self, picture: int) -> str:
+    def examine_picture(self, picture: int, names: list[str] | None = None) -> str:
         """List the things in a picture with counts and places, and read what is written in it.
 
         Detectors do this, not a language model: better than questions for counting, for left and right, and for signs.
+        `names` of things to look for, such as "red car", may be given; some detectors know no others than their own.
         """
         chosen = self.picture(picture)
         assert self.witnesses is not None
         witnesses = self.witnesses()
-        found = examine(witnesses, chosen)
+        found = examine(witnesses, chosen, names or ())
         words = clean_summary(f"{things_in_words(found)} {text_in_words(found)}")
-        names = ", ".join(witness.name for witness in witnesses)
-        return EVIDENCE.format(vision=printable(names), where=f"picture {picture}", text=words)
+        source = ", ".join(witness.name for witness in witnesses)
+        return EVIDENCE.format(vision=printable(source), where=f"picture {picture}", text=words)
 
     def talk_about_pictures(self, pictures: list[int], message: str) -> str:
         """Tell a model that sees the pictures what you want: a comparison, an explanation, a text about them.

@@ -17,12 +17,12 @@ AUTO, NONE = "auto", "none"
 
 
 def chosen(spec: str, registry: Registry | None = None) -> list[str]:
-    """The names in "auto", "none" or "NAME,...".
+    """The names in "auto", "none" or "NAME,...", where options may have commas: "detector:...?queries=dog,cat".
 
     `auto` means every registered witness whose check succeeds. Raises InquisightError for a name that is unknown or
     cannot work.
     """
-    names = [name for part in spec.split(",") if (name := part.strip())]
+    names = _names(spec, registry)
     if not names:
         raise UsageError("name at least one witness, or write auto or none; see `inquisight plugins`.")
     if names == [NONE]:
@@ -35,6 +35,17 @@ def chosen(spec: str, registry: Registry | None = None) -> list[str]:
     for name in names:
         registry.check("witness", name)
     return list(dict.fromkeys(names))
+
+
+def _names(spec: str, registry: Registry | None) -> list[str]:
+    """What stands between commas; behind a question mark, only a witness's name begins the next one."""
+    names: list[str] = []
+    for part in filter(None, map(str.strip, spec.split(","))):
+        if names and "?" in names[-1] and part.partition(":")[0] not in (registry or get_registry()).witnesses:
+            names[-1] += f",{part}"
+        else:
+            names.append(part)
+    return names
 
 
 def _works(registry: Registry, name: str) -> bool:
@@ -57,12 +68,15 @@ def load_witnesses(names: Sequence[str], registry: Registry | None = None) -> li
     return [registry.create_witness(name) for name in names]
 
 
-def examine(witnesses: Sequence[Witness], picture: Picture) -> list[Findings]:
-    """What each witness finds in one picture. Raises BackendError if one fails."""
+def examine(witnesses: Sequence[Witness], picture: Picture, names: Sequence[str] = ()) -> list[Findings]:
+    """What each witness finds in one picture; `names` of things are for those that take names.
+
+    Raises BackendError if one fails.
+    """
     found = []
     for witness in witnesses:
         try:
-            found += witness.examine([picture])
+            found += witness.look_for([picture], names) if names else witness.examine([picture])
         except InquisightError:
             raise
         except Exception as error:

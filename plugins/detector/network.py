@@ -19,20 +19,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from plugins.detector.coco import NAMES as NAMES
+
 SIZE = 416
 STRIDES = (8, 16, 32)
 BINS = 11
 WIDTH = 128  # channels between backbone and heads
 MEAN, STD = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)  # blue, green, red
 STAGES = ((32, 1, 1), (64, 2, 2), (128, 2, 2), (256, 3, 2))  # channels in, residual blocks, stride of the first layer
-NAMES = (
-    "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,parking meter,"
-    "bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,backpack,umbrella,handbag,tie,suitcase,frisbee,"
-    "skis,snowboard,sports ball,kite,baseball bat,baseball glove,skateboard,surfboard,tennis racket,bottle,wine glass,"
-    "cup,fork,knife,spoon,bowl,banana,apple,sandwich,orange,broccoli,carrot,hot dog,pizza,donut,cake,chair,couch,"
-    "potted plant,bed,dining table,toilet,tv,laptop,mouse,remote,keyboard,cell phone,microwave,oven,toaster,sink,"
-    "refrigerator,book,clock,vase,scissors,teddy bear,hair drier,toothbrush"
-).split(",")
 
 
 class ConvAct(nn.Conv2d):
@@ -125,11 +119,15 @@ class NanoDet(nn.Module):
             yield head(features)
 
     def forward(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 3, 416, 416) -> scores (B, 3549, 80), boxes (B, 3549, 4): left, top, right, bottom in input pixels."""
+        """(B, 3, H, W) -> scores (B, cells, 80), boxes (B, cells, 4): left, top, right, bottom in input pixels.
+
+        H and W are multiples of 32; 416 x 416 has 3,549 cells.
+        """
+        height, width = pixel_values.shape[2:]
         scores, boxes = [], []
         for stride, (score, bins) in zip(STRIDES, self.levels(pixel_values), strict=True):
-            steps = torch.arange(SIZE // stride, device=bins.device)
-            row, column = torch.meshgrid(steps, steps, indexing="ij")
+            steps = (torch.arange(side // stride, device=bins.device) for side in (height, width))
+            row, column = torch.meshgrid(*steps, indexing="ij")
             centre = (torch.stack([column, row], -1).flatten(0, 1) + 0.5) * stride - 0.5
             distance = (
                 bins.unflatten(-1, (4, BINS)).softmax(-1)

@@ -1,19 +1,22 @@
-"""`detector` as a witness: NanoDet-g finds things, an ImageNet classifier on each box vetoes and refines the names.
+"""`detector` as a witness: NanoDet-g finds things, an ImageNet classifier on each box checks and refines the names.
 
 The detector alone names about one thing in six wrongly, such as a pig as a cow. A box is dropped if the classifier, on
-the crop, is confident of something that is not the detector's name; persons are exempt, because ImageNet has no class
-for them. Where it is sure of a more exact name, `Thing.finer` has it.
+the crop, gives less than a twentieth to all classes that the name may mean. Where it is sure of a more exact name,
+`Thing.finer` has it. ImageNet has no class for persons: an unsure one is dropped only if the crop is an animal.
+
+A large picture that shows something small is also examined in four overlapping tiles. The limits were chosen by
+`training.detector.measure` on photographs.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
@@ -22,38 +25,68 @@ from torch import Tensor
 
 from core.images.picture import Picture
 from core.witness import Box, Findings, Thing, Witness
-from plugins.detector.network import MEAN, NAMES, SIZE, STD, NanoDet
+from plugins.detector.merging import MOST, merged, unsure
+from plugins.detector.network import NAMES, NanoDet
+from plugins.detector.views import Edges, letterboxed, tiles, whole
 
 if TYPE_CHECKING:
     from plugins.pocket.tower import EfficientNetLite2
 
-WEIGHTS = Path(__file__).with_name("model") / "nanodet_g.safetensors"
-BATCH = 8  # pictures at a time
-MOST = 100  # boxes per picture, as in COCO's evaluation
-MOST_WEAK = 6  # names below the score limit per picture
+WEIGHTS: Final = Path(__file__).with_name("model") / "nanodet_g.safetensors"
+MOST_CROPS: Final = 8  # boxes per picture that the classifier checks, the surest first
+CANDIDATES: Final = 1000  # boxes of one view that are compared with each other
+ANIMALS: Final = 398  # the first classes of ImageNet
+PERSON: Final = NAMES.index("person")
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How sure detector and classifier must be."""
 
-    score: float = 0.5  # least score of a box
+    score: float = 0.45  # least score of a box
+    person: float = 0.4  # the same for persons
+    unchecked: float = 0.5  # the same for names that ImageNet has no class for
+    confirmed: float = 0.3  # the same where the classifier is at least `confident`
+    confident: float = 0.5
     weak: float = 0.15  # least score of a box that is no evidence alone, but answers "is there a dog?" with "perhaps"
-    same: float = 0.6  # overlap (intersection over union) from which two boxes of one name are one thing
-    any_name: float = 0.65  # the same for boxes of different names
-    veto: float = 0.4  # confidence at which the classifier rejects a name
+    veto: float = 0.05  # confidence in all classes of a name under which the classifier rejects it
     finer: float = 0.6  # confidence at which the classifier refines a name
+    animal: float = 0.6  # confidence at which a person is an animal
+    sure_person: float = 0.6  # score from which a person is not checked
+    large: float = 0.02  # share of the picture from which an unsure person is checked
+    small: float = 0.05  # share of the picture up to which a box calls for tiles
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Boxes before they are judged; arrays of the same length N."""
+
+    edges: Any  # (N, 4) float: left, top, right, bottom in pixels of the picture
+    kinds: Any  # (N,) int: places in NAMES
+    scores: Any  # (N,) float
+    tiled: Any  # (N,) bool: seen in a tile
+
+    def __getitem__(self, chosen: Any) -> Candidates:
+        return Candidates(self.edges[chosen], self.kinds[chosen], self.scores[chosen], self.tiled[chosen])
+
+    @property
+    def areas(self) -> Any:
+        """Square pixels (N,)."""
+        return (self.edges[:, 2] - self.edges[:, 0]) * (self.edges[:, 3] - self.edges[:, 1])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Candidates]) -> Candidates:
+        """All of them, the surest first."""
+        arrays = [[getattr(part, name) for part in parts] for name in cls.__slots__]
+        every = cls(*map(np.concatenate, arrays))
+        return every[np.argsort(-every.scores, kind="stable")]
 
 
 class NanoDetWitness(Witness):
-    """`detector`: names, scores and boxes of things. Thread-safe. Raises UsageError for an argument."""
+    """`detector`: names, scores and boxes of things. Thread-safe."""
 
-    def __init__(self, argument: str | None = None, *, limits: Limits = Limits()) -> None:
-        if argument:
-            from core.errors import UsageError, printable
-
-            raise UsageError(f"the witness 'detector' takes no argument, but got {printable(argument)!r}.")
-        self.limits = limits
+    def __init__(self, *, limits: Limits = Limits(), tiled: bool = True) -> None:
+        self.limits, self.tiled = limits, tiled
         self.network = NanoDet.load(WEIGHTS).to(memory_format=torch.channels_last)
 
     @property
@@ -62,7 +95,7 @@ class NanoDetWitness(Witness):
 
     @cached_property
     def revision(self) -> str:
-        digest = hashlib.sha256(WEIGHTS.read_bytes() + repr(self.limits).encode()).hexdigest()
+        digest = hashlib.sha256(WEIGHTS.read_bytes() + repr((self.limits, self.tiled)).encode()).hexdigest()
         return f"nanodet-g-{digest[:12]}"
 
     @cached_property
@@ -87,106 +120,112 @@ class NanoDetWitness(Witness):
 
     @torch.inference_mode()
     def examine(self, pictures: Sequence[Picture]) -> list[Findings]:
-        found = []
-        for start in range(0, len(pictures), BATCH):
-            group = pictures[start : start + BATCH]
-            prepared = [letterboxed(picture.image) for picture in group]
-            pixels = torch.from_numpy(np.stack([pixels for pixels, *_ in prepared]))
-            scores, boxes = self.network(pixels.contiguous(memory_format=torch.channels_last))
-            for row, (picture, (_, scale, left, top)) in enumerate(zip(group, prepared, strict=True)):
-                things = self.things(scores[row], boxes[row], picture.image.size, scale, left, top)
-                judged = self.judged(picture.image, things)
-                findings = Findings(
-                    witness=self.name,
-                    revision=self.revision,
-                    width=picture.width,
-                    height=picture.height,
-                    looked_for=("things",),
-                    things=tuple(thing for thing in judged if thing.score > self.limits.score),
-                    maybe=tuple(thing for thing in judged if thing.score <= self.limits.score),
-                )
-                found.append(findings)
-        return found
+        return [self._examined(picture) for picture in pictures]
 
-    def things(
+    def _examined(self, picture: Picture) -> Findings:
+        things, maybe = self.judged(picture.image, self.candidates(picture.image))
+        return Findings(
+            witness=self.name,
+            revision=self.revision,
+            width=picture.width,
+            height=picture.height,
+            looked_for=("things",),
+            things=tuple(things),
+            maybe=tuple(maybe),
+        )
+
+    def candidates(self, image: Image.Image) -> Candidates:
+        """What the picture and its tiles show, overlapping boxes merged, the surest first."""
+        [found] = self._seen([image])
+        small = found.areas < self.limits.small * image.width * image.height
+        parts = [found]
+        if self.tiled and (small & (found.scores > self.limits.confirmed)).any():
+            views = tiles(*image.size)
+            for view, seen in zip(views, self._seen([image.crop(view) for view in views]), strict=True):
+                edges = seen.edges + np.array([*view[:2], *view[:2]])
+                moved = replace(seen, edges=edges, tiled=np.ones(len(edges), bool))
+                parts.append(moved[whole(edges, view, *image.size)])
+        joined = Candidates.joined(parts)
+        return joined[merged(joined.edges, joined.kinds, joined.tiled)]
+
+    def _seen(self, images: Sequence[Image.Image]) -> list[Candidates]:
+        """The candidates of images of one size; their boxes may overlap."""
+        if not images:
+            return []
+        prepared = [letterboxed(image) for image in images]
+        pixels = torch.from_numpy(np.stack([pixels for pixels, *_ in prepared]))
+        scores, boxes = self.network(pixels.contiguous(memory_format=torch.channels_last))
+        return [
+            self.above_limits(scores[row], boxes[row], image.size, scale, left, top)
+            for row, (image, (_, scale, left, top)) in enumerate(zip(images, prepared, strict=True))
+        ]
+
+    def above_limits(
         self, scores: Tensor, boxes: Tensor, size: tuple[int, int], scale: float, left: int, top: int
-    ) -> list[Thing]:
-        """Cells as things of the picture, overlapping ones merged: (3549, 80), (3549, 4). The surest come first.
-
-        Below the score limit, each name has one thing at most, and none if the picture has a sure one of this name.
-        """
+    ) -> Candidates:
+        """Cells (N, 80), (N, 4) as candidates: those that may become things, and the best unsure one of each name."""
         best, place = scores.max(0)
-        weak = (best > self.limits.weak) & (best <= self.limits.score)
-        cells, kinds = (scores > self.limits.score).nonzero(as_tuple=True)
+        weak = (best > self.limits.weak) & (best <= self.limits.confirmed)
+        cells, kinds = (scores > self.limits.confirmed).nonzero(as_tuple=True)
         cells, kinds = torch.cat([cells, place[weak]]), torch.cat([kinds, weak.nonzero()[:, 0]])
-        score, order = scores[cells, kinds].sort(descending=True)
-        cells, kinds = cells[order][: 10 * MOST], kinds[order][: 10 * MOST]
-        kept: list[Thing] = []
-        shift = torch.tensor([left, top, left, top])
+        order = scores[cells, kinds].argsort(descending=True, stable=True)[:CANDIDATES]
+        cells, kinds = cells[order], kinds[order]
         limit = torch.tensor([*size, *size], dtype=torch.float32)
-        placed = ((boxes[cells] - shift) / scale).clamp(min=torch.zeros(4), max=limit)
-        for value, number, edges in zip(score.tolist(), kinds.tolist(), placed.tolist(), strict=False):
-            box = Box(**dict(zip(("left", "top", "right", "bottom"), edges, strict=True)))
-            thing = Thing(name=NAMES[number], score=value, box=box)
-            if not any(self._one_thing(thing, other) for other in kept):
-                kept.append(thing)
-        sure = [thing for thing in kept if thing.score > self.limits.score]
-        return sure[:MOST] + kept[len(sure) : len(sure) + MOST_WEAK]
+        edges = ((boxes[cells] - torch.tensor([left, top, left, top])) / scale).clamp(torch.zeros(4), limit)
+        found = Candidates(
+            edges.double().numpy(), kinds.numpy(), scores[cells, kinds].numpy(), np.zeros(len(cells), bool)
+        )
+        return found[merged(found.edges, found.kinds, found.tiled)]
 
-    def _one_thing(self, one: Thing, other: Thing) -> bool:
-        limit = self.limits.same if one.name == other.name else self.limits.any_name
-        return one.box.overlap(other.box) > limit
+    def judged(self, image: Image.Image, found: Candidates) -> tuple[list[Thing], Sequence[Thing]]:
+        """Things, and unsure things, whose names the classifier does not reject, with finer names."""
+        asked = self._asked(found, image.width * image.height)
+        odds = self._odds([image.crop(_whole(found.edges[place])) for place in asked]) if asked else ()
+        verdicts = dict(zip(asked, odds, strict=True))
+        sure: list[Thing] = []
+        weak: list[Thing] = []
+        for place, (edges, kind, score) in enumerate(zip(found.edges, found.kinds, found.scores, strict=True)):
+            name, finer, limit = NAMES[kind], None, self.limits.person if kind == PERSON else self.limits.unchecked
+            if place in verdicts:
+                classes, shares = classes_of()[name], verdicts[place]
+                if kind == PERSON:
+                    rejected = float(shares[:ANIMALS].sum()) >= self.limits.animal
+                else:
+                    own, best = float(shares[list(classes)].sum()), int(shares.argmax())
+                    rejected = own < self.limits.veto
+                    limit = self.limits.confirmed if own >= self.limits.confident else self.limits.score
+                    if best in classes and shares[best] >= self.limits.finer and phrases()[best] != name:
+                        finer = phrases()[best]
+                if rejected:
+                    continue
+            box = Box(**dict(zip(("left", "top", "right", "bottom"), edges.tolist(), strict=True)))
+            (sure if score > limit else weak).append(
+                Thing(name=name, score=min(float(score), 1.0), box=box, finer=finer)
+            )
+        return sure[:MOST], unsure(weak, sure)
 
-    def judged(self, image: Image.Image, things: list[Thing]) -> list[Thing]:
-        """The things whose names the classifier does not reject, with finer names."""
-        asked = [thing for thing in things if classes_of().get(thing.name) and thing.name != "person"]
-        if not asked:
-            return things
-        odds = self._odds([image.crop(_whole(thing.box)) for thing in asked])
-        verdicts = dict(zip(map(id, asked), odds, strict=True))
-        kept = []
-        for thing in things:
-            if id(thing) not in verdicts:
-                kept.append(thing)
-                continue
-            best, number = verdicts[id(thing)]
-            if number in classes_of()[thing.name]:
-                phrase = phrases()[number]
-                finer = phrase if best >= self.limits.finer and phrase != thing.name else None
-                kept.append(thing.model_copy(update={"finer": finer}))
-            elif best < self.limits.veto:
-                kept.append(thing)
-        return kept
+    def _asked(self, found: Candidates, area: float) -> list[int]:
+        """The places of the candidates that the classifier checks, the surest first."""
+        person = found.kinds == PERSON
+        unsure_person = person & (found.scores <= self.limits.sure_person) & (found.scores > self.limits.person)
+        known = np.array([bool(classes_of()[name]) for name in NAMES])[found.kinds]
+        asked = (known & ~person) | (unsure_person & (found.areas > self.limits.large * area))
+        return [int(place) for place in np.flatnonzero(asked)[:MOST_CROPS]]
 
-    def _odds(self, crops: list[Image.Image]) -> list[tuple[float, int]]:
-        """Confidence and number of the likeliest ImageNet class of each crop."""
+    def _odds(self, crops: list[Image.Image]) -> Any:
+        """Confidence of each ImageNet class for each crop (N, 1000)."""
         from plugins.pocket.modeling import normalise
         from plugins.pocket.tower import IMAGE_SIZE
 
         arrays = [np.asarray(crop.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC)) for crop in crops]
         features = self.classifier(normalise(torch.from_numpy(np.stack(arrays))))
-        odds, numbers = self.classifier.classifier(features.mean((2, 3))).softmax(-1).max(-1)
-        return list(zip(odds.tolist(), numbers.tolist(), strict=True))
+        return self.classifier.classifier(features.mean((2, 3))).softmax(-1).numpy()
 
 
-def letterboxed(image: Image.Image) -> tuple[Any, float, int, int]:
-    """Pixels (3, 416, 416) as the network takes them; scale, left and top of the picture in them."""
-    scale = min(SIZE / image.width, SIZE / image.height)
-    width, height = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    left, top = (SIZE - width) // 2, (SIZE - height) // 2
-    filter = Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR
-    resized = np.asarray(image.resize((width, height), filter, reducing_gap=3.0), dtype=np.float32)
-    pixels = np.zeros((SIZE, SIZE, 3), np.float32)  # zero after normalisation: the border has the mean colour
-    pixels[top : top + height, left : left + width] = (resized[..., ::-1] - np.array(MEAN, np.float32)) / np.array(
-        STD, np.float32
-    )
-    return pixels.transpose(2, 0, 1), scale, left, top
-
-
-def _whole(box: Box) -> tuple[int, int, int, int]:
-    """The box in whole pixels, at least one wide and high."""
-    left, top = int(box.left), int(box.top)
-    return left, top, max(left + 1, round(box.right)), max(top + 1, round(box.bottom))
+def _whole(edges: Any) -> Edges:
+    """A box in whole pixels, at least one wide and high."""
+    left, top = int(edges[0]), int(edges[1])
+    return left, top, max(left + 1, round(float(edges[2]))), max(top + 1, round(float(edges[3])))
 
 
 @cache

@@ -55,6 +55,26 @@ def test_auto_takes_those_that_work(registry: Registry) -> None:
     assert chosen(" nothing , wrong,nothing", registry) == ["nothing", "wrong"]
 
 
+def test_commas_in_options_do_not_end_a_name(registry: Registry) -> None:
+    assert chosen("nothing:x?queries=dog,cat, wrong", registry) == ["nothing:x?queries=dog,cat", "wrong"]
+    with pytest.raises(RegistryError, match="there is no witness 'dog'"):
+        chosen("nothing,dog", registry)
+
+
+def test_names_are_for_witnesses_that_take_them() -> None:
+    class Finder(Nothing):
+        takes_names = True
+        asked: Sequence[str] = ()
+
+        def look_for(self, pictures: Sequence[Picture], names: Sequence[str]) -> list[Findings]:
+            self.asked = names
+            return self.examine(pictures)
+
+    finder = Finder(None)
+    assert len(examine([Remembering(finder), Nothing(None)], make_picture(), ["red car"])) == 2
+    assert finder.asked == ["red car"]
+
+
 def test_what_cannot_take_part_is_named(registry: Registry) -> None:
     with pytest.raises(BackendError, match="its model is not installed"):
         chosen("nothing,missing", registry)

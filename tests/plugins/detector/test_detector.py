@@ -6,8 +6,10 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -15,9 +17,18 @@ from core.errors import UsageError
 from core.images.picture import open_picture
 from core.registry import get_registry
 from core.testing import make_picture
-from core.witness import Box, Thing
+from plugins.detector.merging import merged
 from plugins.detector.network import NAMES, SIZE, STRIDES, NanoDet
-from plugins.detector.witness import WEIGHTS, Limits, NanoDetWitness, classes_of, letterboxed, phrases
+from plugins.detector.views import letterboxed, tiles, whole
+from plugins.detector.witness import (
+    MOST_CROPS,
+    WEIGHTS,
+    Candidates,
+    Limits,
+    NanoDetWitness,
+    classes_of,
+    phrases,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 CAT = ROOT / "examples" / "photos" / "cat.jpg"
@@ -81,18 +92,69 @@ def test_pictures_are_examined_alike_alone_and_together(detector: NanoDetWitness
     assert together[1].things == ()
 
 
+def candidates(*found: tuple[str, float, tuple[float, float, float, float]]) -> Candidates:
+    return Candidates(
+        np.array([edges for *_, edges in found], float),
+        np.array([NAMES.index(name) for name, *_ in found]),
+        np.array([score for _, score, _ in found]),
+        np.zeros(len(found), bool),
+    )
+
+
+def shares(confidence: dict[int, float]) -> NDArray[np.float32]:
+    """What the classifier says of a crop."""
+    found = np.zeros(1000, np.float32)
+    for number, share in confidence.items():
+        found[number] = share
+    return found
+
+
+CAT_CLASS, TAXI, GOOSE = 285, 468, 99
+
+
 def test_a_name_that_the_classifier_rejects_is_dropped(
     detector: NanoDetWitness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    box = Box(left=0, top=0, right=40, bottom=30)
-    things = [Thing(name=name, score=0.9, box=box) for name in ("dog", "person", "giraffe", "car")]
-    cat, taxi = 285, 468
-    answers = [(0.9, cat), (0.7, taxi)]
+    edges = (0, 0, 40, 30)
+    found = candidates(*((name, 0.9, edges) for name in ("dog", "person", "giraffe", "car")))
+    answers = [shares({CAT_CLASS: 0.9}), shares({TAXI: 0.7})]
     monkeypatch.setattr(detector, "_odds", lambda crops: answers[: len(crops)])
-    kept = detector.judged(Image.new("RGB", (40, 30)), things)
+    kept, _ = detector.judged(Image.new("RGB", (40, 30)), found)
     assert [(thing.name, thing.finer) for thing in kept] == [("person", None), ("giraffe", None), ("car", "taxi")]
-    answers[:] = [(Limits().veto - 0.01, cat), (0.7, taxi)]
-    assert kept != detector.judged(Image.new("RGB", (40, 30)), things), "an unsure classifier rejects nothing"
+    answers[0] = shares({CAT_CLASS: 0.9, min(classes_of()["dog"]): Limits().veto + 0.01})
+    kept, _ = detector.judged(Image.new("RGB", (40, 30)), found)
+    assert kept[0].name == "dog", "an unsure classifier rejects nothing"
+
+
+def test_the_classifier_confirms_what_the_detector_is_less_sure_of(
+    detector: NanoDetWitness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = candidates(("car", 0.35, (0, 0, 40, 30)), ("cat", 0.35, (0, 0, 10, 10)))
+    answers = [shares({TAXI: 0.55}), shares({CAT_CLASS: 0.45})]
+    monkeypatch.setattr(detector, "_odds", lambda crops: answers)
+    kept, maybe = detector.judged(Image.new("RGB", (40, 30)), found)
+    assert [thing.name for thing in kept] == ["car"] and [thing.name for thing in maybe] == ["cat"]
+
+
+def test_an_unsure_person_that_is_an_animal_is_dropped(
+    detector: NanoDetWitness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edges = (0, 0, 20, 30)
+    found = candidates(("person", 0.8, edges), ("person", 0.5, edges), ("person", 0.5, (0, 0, 4, 4)))
+    monkeypatch.setattr(detector, "_odds", lambda crops: [shares({GOOSE: 0.9})] * len(crops))
+    kept, _ = detector.judged(Image.new("RGB", (40, 30)), found)
+    assert [(thing.score, thing.box.right) for thing in kept] == [(0.8, 20), (0.5, 4)]
+
+
+def test_the_classifier_checks_the_surest_boxes_alone(
+    detector: NanoDetWitness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = candidates(*(("car", 0.9 - 0.03 * number, (0, 0, 40, 30)) for number in range(16)))
+    crops: list[int] = []
+    monkeypatch.setattr(detector, "_odds", lambda images: crops.append(len(images)) or [shares({TAXI: 0.4})] * 8)
+    kept, _ = detector.judged(Image.new("RGB", (40, 30)), found)
+    assert crops == [MOST_CROPS]
+    assert min(thing.score for thing in kept) > Limits().unchecked, "what is not checked must be surer"
 
 
 def test_overlapping_boxes_of_one_name_are_one_thing(detector: NanoDetWitness) -> None:
@@ -101,44 +163,78 @@ def test_overlapping_boxes_of_one_name_are_one_thing(detector: NanoDetWitness) -
     for cell, kind, score, left in ((5, dog, 0.9, 0.0), (6, dog, 0.8, 10.0), (7, cat, 0.7, 2.0), (8, dog, 0.6, 300.0)):
         scores[cell, kind] = score
         boxes[cell] = torch.tensor([left, 0.0, left + 100, 100.0])
-    found = detector.things(scores, boxes, (SIZE, SIZE), 1.0, 0, 0)
-    assert [(thing.name, round(thing.box.left)) for thing in found] == [("dog", 0), ("dog", 300)]
+    found = detector.above_limits(scores, boxes, (SIZE, SIZE), 1.0, 0, 0)
+    assert shown(found) == [("dog", 0.9, 0), ("dog", 0.6, 300)]
 
 
-def test_below_the_limit_the_best_box_of_each_other_name_is_kept(detector: NanoDetWitness) -> None:
+def shown(found: Candidates) -> list[tuple[str, float, int]]:
+    """Name, score and left edge."""
+    rows = zip(found.kinds.tolist(), found.scores.tolist(), found.edges.tolist(), strict=True)
+    return [(NAMES[kind], round(score, 2), round(edges[0])) for kind, score, edges in rows]
+
+
+def test_below_the_limit_the_best_box_of_each_name_is_kept(detector: NanoDetWitness) -> None:
     scores, boxes = torch.zeros(3549, 80), torch.zeros(3549, 4)
     dog, cat, kite, cow = (NAMES.index(name) for name in ("dog", "cat", "kite", "cow"))
     cells = [
         (5, dog, 0.9, 0.0),
-        (6, dog, 0.4, 300.0),
-        (7, cat, 0.3, 210.0),
-        (8, cat, 0.45, 300.0),
+        (6, dog, 0.2, 300.0),
+        (7, cat, 0.2, 210.0),
+        (8, cat, 0.25, 300.0),
         (9, kite, 0.14, 90.0),
     ]
     for cell, kind, score, left in (*cells, (10, cow, 0.4, 5.0)):
         scores[cell, kind] = score
         boxes[cell] = torch.tensor([left, 0.0, left + 100, 100.0])
-    found = detector.things(scores, boxes, (SIZE, SIZE), 1.0, 0, 0)
-    shown = [(thing.name, round(thing.score, 2), round(thing.box.left)) for thing in found]
-    assert shown == [("dog", 0.9, 0), ("cat", 0.45, 300)], "a cow in the place of the dog is the dog"
+    found = detector.above_limits(scores, boxes, (SIZE, SIZE), 1.0, 0, 0)
+    assert shown(found) == [("dog", 0.9, 0), ("cat", 0.25, 300)], "a cow in the place of the dog is the dog"
 
 
 def test_unsure_things_are_no_things_and_are_checked_too(
     detector: NanoDetWitness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    [found] = detector.examine([open_picture(CAT.with_name("coffee.jpg"))])
-    assert {thing.name for thing in found.maybe} == {"cup", "carrot"} and not found.things
-    assert all(Limits().weak < thing.score <= Limits().score for thing in found.maybe)
-    cat = 285
-    monkeypatch.setattr(detector, "_odds", lambda crops: [(0.9, cat)] * len(crops))
-    [found] = detector.examine([open_picture(CAT.with_name("coffee.jpg"))])
+    coffee = open_picture(CAT.with_name("coffee.jpg"))
+    [found] = detector.examine([coffee])
+    assert [(thing.name, thing.finer) for thing in found.things] == [("cup", "cup of coffee")]
     assert [thing.name for thing in found.maybe] == ["carrot"], "ImageNet has no class for it"
+    assert all(Limits().weak < thing.score <= Limits().unchecked for thing in found.maybe)
+    monkeypatch.setattr(detector, "_odds", lambda crops: [shares({CAT_CLASS: 0.9})] * len(crops))
+    [found] = detector.examine([coffee])
+    assert not found.things and [thing.name for thing in found.maybe] == ["carrot"]
+
+
+def test_a_small_thing_in_a_large_picture_is_found_by_tiles(detector: NanoDetWitness) -> None:
+    """Two tiles see the cat in the middle."""
+    image = Image.new("RGB", (1500, 1000), (124, 116, 104))
+    cat = Image.open(CAT).convert("RGB").resize((260, 173))
+    places = [(100, 150), (675, 200), (1100, 700)]
+    for place in places:
+        image.paste(cat, place)
+    [found] = detector.examine([open_picture(image)])
+    [plain] = NanoDetWitness(tiled=False).examine([open_picture(image)])
+    assert found.counts() == {"cat": 3} and plain.counts() != {"cat": 3}
+    centres = sorted((thing.box.left + thing.box.right) / 2 for thing in found.things)
+    assert all(abs(centre - left - 130) < 20 for centre, (left, _) in zip(centres, places, strict=True))
+
+
+def test_tiles_cover_a_large_picture_and_share_a_third() -> None:
+    assert tiles(999, 400) == []
+    assert tiles(1000, 500) == [(0, 0, 600, 300), (400, 0, 1000, 300), (0, 200, 600, 500), (400, 200, 1000, 500)]
+    boxes = np.array([[0, 0, 50, 50], [400, 100, 599, 200], [100, 100, 200, 299], [100, 100, 200, 200]], float)
+    assert whole(boxes, (0, 0, 600, 300), 1000, 500).tolist() == [True, False, False, True]
+
+
+def test_a_part_that_a_tile_shows_is_no_second_thing() -> None:
+    boxes = np.array([[0, 0, 400, 800], [100, 0, 300, 200], [500, 0, 600, 100], [420, 0, 800, 300]], float)
+    names, tiled = np.array([0, 0, 0, 0]), np.array([False, True, False, True])
+    assert merged(boxes, names, tiled) == [0, 2], "a head is a part of a person; a box around a person joins several"
+    assert merged(boxes, np.array([0, 1, 0, 1]), tiled) == [0, 1, 2, 3], "a hat is another thing"
 
 
 def test_letterboxing_keeps_the_proportions() -> None:
     pixels, scale, left, top = letterboxed(Image.new("RGB", (832, 208), "white"))
-    assert (pixels.shape, scale, left, top) == ((3, SIZE, SIZE), 0.5, 0, 156)
-    assert pixels[:, :156].max() == 0 and pixels[:, 156:260].min() > 2
+    assert (pixels.shape, scale, left, top) == ((3, 128, SIZE), 0.5, 0, 12), "sides are multiples of 32"
+    assert pixels[:, :12].max() == 0 and pixels[:, 12:116].min() > 2
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2000, 3), (3, 2000)])
