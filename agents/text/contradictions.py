@@ -38,7 +38,13 @@ def contradictions(turns: Sequence[Turn]) -> tuple[Contradiction, ...]:
     The work grows with the number of turns, not of pairs: of many earlier turns that claim the same, the first `MOST`
     are compared, and a turn contradicts at most `MOST` earlier ones. A dialogue that was read before is not read again.
     """
-    return _contradictions(tuple((turn.question, turn.answer) if turn.certainty == "sure" else None for turn in turns))
+    return _contradictions(tuple((turn.question, turn.answer) if _claims(turn) else None for turn in turns))
+
+
+def _claims(turn: Turn) -> bool:
+    """Whether an answer says something of the picture; a sign in it that says "no dogs" does not."""
+    quotes = bool(turn.answered_by) and turn.answer.startswith('It says "')
+    return turn.certainty == "sure" and not quotes
 
 
 @lru_cache(maxsize=256)

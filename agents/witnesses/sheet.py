@@ -14,14 +14,19 @@ LONG = 1280  # pixels of the longer side
 Colour = tuple[int, int, int]
 
 
-def draw_findings(image: Image.Image, found: Iterable[Findings]) -> Image.Image:
-    """A copy of an RGB image, at most LONG pixels long, with labelled boxes."""
+def draw_findings(
+    image: Image.Image, found: Iterable[Findings], *, longest: int = LONG, text: int | None = None
+) -> Image.Image:
+    """A copy of an RGB image, at most `longest` pixels long, with boxes and labels of `text` pixels.
+
+    The image may be a smaller copy of the one that was examined.
+    """
     sheet = image.copy()
-    sheet.thumbnail((LONG, LONG), reducing_gap=3.0)
-    scale = sheet.width / image.width
+    sheet.thumbnail((longest, longest), reducing_gap=3.0)
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(max(12, LONG // 80 if max(sheet.size) >= LONG // 2 else 12))
+    font = ImageFont.load_default(text or (LONG // 80 if max(sheet.size) >= LONG // 2 else 12))
     for findings in found:
+        scale = sheet.width / findings.width
         for line in findings.lines:
             _labelled(draw, font, line.box, scale, line.text if line.certain else f"{line.text}?", (0, 0, 0))
         for thing in reversed(findings.things):  # the surest on top

@@ -11,12 +11,13 @@ from ui.state.interviews import MAX_ROUNDS, InterviewItem, InterviewPageState, b
 from ui.state.session import Visitor, visitor
 from ui.text import count, escape, show_errors
 from ui.views.exports import draw_archive, draw_exports
+from ui.views.findings_view import draw_image, draw_problems
 from ui.views.interview_view import announced_lines, asking_html, draw_captions, draw_contradictions, turns_html
 from ui.widgets.attention import announce, focus_on
 from ui.widgets.image_input import draw_image_input
 from ui.widgets.image_list import LIST, draw_list
 from ui.widgets.interview_parts import correction_dialog, draw_end, draw_file, draw_saved, draw_start
-from ui.widgets.model_choice import choose_dialogue, choose_models
+from ui.widgets.model_choice import choose_dialogue, choose_models, choose_witnesses
 
 
 def page() -> None:
@@ -62,7 +63,7 @@ def _image(state: InterviewPageState, item: InterviewItem) -> None:
         note("The image is not stored with this interview. Add it again to resume.", "image_not_supported")
     else:
         alt = view.summary or view.opening or view.plain or f"{item.upload.label}, no caption yet"
-        st.image(item.upload.preview, alt=alt, width="stretch")
+        draw_image(item.upload, alt, view.findings, item.key, "stretch")
     draw_file(item, "remove", partial(_remove, item) if len(state.items) == 1 else None)
 
 
@@ -81,6 +82,7 @@ def _settings(state: InterviewPageState) -> None:
         about = "Includes the opening question; your own questions are not counted"
         rounds = st.number_input("Questions", 1, MAX_ROUNDS, settings.rounds, key="interview-rounds", help=about)
         settings.rounds = int(rounds)
+        choose_witnesses(settings, "interview")
         choose_dialogue(settings, "interview")
 
 
@@ -130,6 +132,7 @@ def _dialogue(me: Visitor, state: InterviewPageState, item: InterviewItem) -> No
         st.html(asking_html(view))
     for question in view.waiting:
         st.html(f'<p class="iq-note">Your question is next: {escape(question)}</p>')
+    draw_problems(view.problems)
     draw_contradictions(view.turns)
     draw_end(item, view, len(view.turns), partial(resume, me, item), "talk")
 

@@ -11,6 +11,7 @@ from agents.interview.events import Failed
 from agents.interview.live import InterviewState, LiveInterview
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
+from agents.witnesses.choice import chosen
 from core.errors import BackendError, InquisightError, UsageError
 from core.net.remote import for_all
 from core.settings import get_settings
@@ -30,6 +31,7 @@ DOING: Final = {
     "looking": "encoding the image",
     "asking": "writing a question",
     "answering": "answering the question",
+    "examining": "looking for things and writing",
     "summarising": "writing the caption",
 }
 
@@ -40,9 +42,12 @@ class InterviewSettings(DialogueSettings):
 
     rounds: int = field(default_factory=lambda: min(MAX_ROUNDS, get_settings().rounds))
 
+    witnesses: list[str] = field(default_factory=lambda: chosen(get_settings().witness))
+
     def options(self) -> InterviewOptions:
         """The options of the interview. Raises UsageError."""
-        return InterviewOptions(rounds=self.rounds, context=self.context, language=self.language.strip() or None)
+        language = self.language.strip() or None
+        return InterviewOptions(self.rounds, self.context, language, witnesses=tuple(self.witnesses))
 
 
 @dataclass(eq=False)
@@ -88,7 +93,8 @@ class InterviewItem(LiveItem):
             return DOING["summarising"]
         own = sum(turn.asked_by == "person" for turn in view.turns) + (view.asked_by == "person")
         total = self.live.options.rounds + own
-        return f"question {min(len(view.turns) + 1, total)} of {total}"
+        answered = sum(not turn.answered_by for turn in view.turns)
+        return f"question {min(answered + 1, total)} of {total}"
 
     @property
     def status(self) -> str:
@@ -144,7 +150,8 @@ class InterviewPageState:
     def version(self) -> Hashable:
         """A value that changes with the state of any image and with the image to show."""
         shown = self.item
-        return shown.key if shown else "", tuple((one.key, one.state) for one in self.items.values())
+        found = bool(shown and shown.view.findings)  # boxes are drawn as soon as they are there
+        return (shown.key if shown else "", found), tuple((one.key, one.state) for one in self.items.values())
 
     def pick(self, id: str | None) -> None:
         """Show that image; None: follow the interviews."""
@@ -176,9 +183,10 @@ class InterviewPageState:
         if caption.options.get("prompts", prompts.sha256) != prompts.sha256:
             raise UsageError("this interview used your own prompts; resume it with `inquisight caption --resume`")
         known = {key: caption.options[key] for key in ("rounds", "context", "language") if key in caption.options}
+        witnesses = tuple(caption.options.get("witnesses", ()))
         names = caption.vision.get("name", ""), caption.questioner.get("name", "")
         item = InterviewItem(caption.picture, upload, *names)
-        item.live = _live(me, item, InterviewOptions(**known), caption.seed, caption)
+        item.live = _live(me, item, InterviewOptions(**known, witnesses=witnesses), caption.seed, caption)
         earlier = self.items.get(item.info.sha256)
         if earlier is not None and earlier.active:
             raise UsageError("an interview about this image is running; wait for it, or stop it")

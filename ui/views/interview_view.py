@@ -29,6 +29,7 @@ _CAPTIONS: Final = (
 def turn_tags(turn: Turn) -> str:
     """The marks of a turn."""
     marks = (
+        (f"answered by {turn.answered_by}", bool(turn.answered_by)),
         ("your question", turn.asked_by == "person"),
         ("unsure: not used", turn.certainty == "unsure"),
         ("cut short", turn.truncated),

@@ -14,6 +14,7 @@ from ui.navigation import open_page
 from ui.state import chats, interviews
 from ui.text import count, escape, plain, seconds, sentence, tag
 from ui.views.exports import draw_exports
+from ui.views.findings_view import draw_image, draw_problems
 from ui.views.interview_view import draw_captions, draw_contradictions, turns_html
 
 if TYPE_CHECKING:
@@ -94,11 +95,12 @@ def draw_record(me: Visitor, record: Caption | Chat) -> None:
 def _draw_interview(me: Visitor, caption: Caption) -> str:
     upload = me.images.get(caption.picture.sha256)
     if upload is not None:
-        st.image(upload.preview, alt=caption.text or upload.label, width=320)
+        draw_image(upload, caption.text or upload.label, caption.findings, f"history-{upload.id[:12]}", 480)
     view = view_of(caption)
     draw_captions(view)
     for turn in turns_html(view.turns):
         st.html(turn)
+    draw_problems(view.problems)
     draw_contradictions(view.turns)
     return upload.stem if upload else "interview"
 

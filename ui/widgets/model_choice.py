@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 
 from agents.interview.seeds import check_seed
 from agents.llm.capabilities import Choice
+from agents.witnesses.choice import AUTO, chosen
 from core.errors import InquisightError
 from core.settings import get_settings
 from ui.state.items import DialogueSettings
 from ui.state.model_choice import NAMES, RULES, Kind, check_choice, choice_of, may_type, offered
 from ui.text import capital, plain, sentence
+
+if TYPE_CHECKING:
+    from ui.state.interviews import InterviewSettings
 
 HINTS: Final[dict[Kind, str]] = {
     "vision": "Answers questions about the image. To give it a directory or model, type it after a colon, such as "
@@ -41,6 +45,19 @@ def choose_models(settings: DialogueSettings, page: str) -> None:
     """The boxes for the vision model and the language model of an interview."""
     settings.vision = choose_model("vision", f"{page}-vision", settings.vision)
     settings.questioner = choose_model("questioner", f"{page}-questioner", settings.questioner)
+
+
+def choose_witnesses(settings: InterviewSettings, page: str) -> None:
+    """A box for the witnesses that examine the image, of those that work here."""
+    names = list(dict.fromkeys([*chosen(AUTO), *settings.witnesses]))
+    settings.witnesses = st.multiselect(
+        "Witnesses",
+        names,
+        settings.witnesses,
+        key=f"{page}-witnesses",
+        placeholder="none",
+        help="They find things and writing in the image, with their places, and answer two questions of the interview",
+    )
 
 
 def choose_dialogue(settings: DialogueSettings, page: str) -> bool:

@@ -357,3 +357,8 @@ def test_work_grows_with_the_turns_and_not_with_the_pairs(monkeypatch: pytest.Mo
 )
 def test_a_long_answer_made_to_take_long_does_not(answer: str) -> None:
     contradictions(turns((answer, answer), ("Is there a dog?", answer), (D, "There is a dog.")))
+
+
+def test_what_a_sign_says_is_no_claim() -> None:
+    sign = Turn(question="What is written in the picture?", answer='It says "There is no dog".', answered_by="reader")
+    assert contradictions([sign, Turn(question="Is there a dog?", answer="yes")]) == ()
