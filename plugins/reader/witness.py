@@ -1,25 +1,40 @@
 """`reader` as a witness: rapidocr finds and reads lines of text.
 
 rapidocr (https://github.com/RapidAI/RapidOCR, Apache-2.0) ships PP-OCR's models for detection, direction and
-recognition as ONNX inside its wheel. Most photographs hold no text, so a quick search in a small copy comes first.
+recognition as ONNX inside its wheel. Most photographs hold no text, so a search in a small copy comes first. In a
+picture that is larger than the full search, tiles of it are read too if it has any text.
+
+The models know Latin letters, digits, Chinese and Japanese. Of other scripts they make letters that look alike; a line
+with Greek words, which they read badly, is never certain.
 """
 
 from __future__ import annotations
 
+import math
+import re
+import threading
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from PIL import Image
 
 from core.errors import UsageError, printable
 from core.images.picture import Picture
-from core.witness import Box, Findings, TextLine, Witness
+from core.witness import CERTAIN, Box, Findings, TextLine, Witness
+from plugins.reader.order import in_reading_order, inside, is_cjk, is_column
 
-QUICK = 640  # pixels of the longer side in the quick search
-MOST = 2000  # pixels of the longer side in the full one
+QUICK: Final = 1104  # pixels of the longer side in the first search: the detector enlarges what is smaller
+MOST: Final = 2000  # pixels of the longer side in the full one, and of a tile
+SHARED: Final = 200  # pixels that neighbouring tiles share
+LARGEST: Final = 6000  # pixels of the longer side of what is cut into tiles
+NEAR: Final = 4  # pixels: lines this close to the border of a tile are cut by it
+UNSURE: Final = 0.8  # factor of the score of a line in a script that is read badly
+VOTES: Final = 5  # lines that say which way a picture is turned
+_GREEK: Final = re.compile(r"[\u0370-\u03ff\u1f00-\u1fff][^\W\d_]|[^\W\d_][\u0370-\u03ff\u1f00-\u1fff]")
 
 
 class RapidOcrWitness(Witness):
@@ -32,6 +47,7 @@ class RapidOcrWitness(Witness):
 
         parameters = {"Global.log_level": "critical", "Global.max_side_len": MOST, "Global.text_score": 0.0}
         self.engine: Any = RapidOCR(params=parameters)
+        self._lock = threading.Lock()  # the engine keeps which of its steps the last call asked for
 
     @property
     def name(self) -> str:
@@ -39,7 +55,7 @@ class RapidOcrWitness(Witness):
 
     @cached_property
     def revision(self) -> str:
-        return f"rapidocr-{version('rapidocr')}"
+        return f"rapidocr-{version('rapidocr')}-2"
 
     def examine(self, pictures: Sequence[Picture]) -> list[Findings]:
         return [
@@ -56,19 +72,80 @@ class RapidOcrWitness(Witness):
 
     def lines(self, image: Image.Image) -> list[TextLine]:
         """The lines in reading order."""
-        small = image.copy()
-        small.thumbnail((QUICK, QUICK))
-        if self.engine(pixels(small), use_det=True, use_cls=False, use_rec=False).boxes is None:
-            return []
-        found = self.engine(pixels(image), use_det=True, use_cls=True, use_rec=True)
+        if max(image.size) > QUICK:
+            small = image.copy()
+            small.thumbnail((QUICK, QUICK))
+            if self._run(small, det=True).boxes is None:
+                return []
+        found = self._read(image)
+        if found and max(image.size) > MOST:
+            found = self._with_tiles(image, found)
+        return in_reading_order(found, self._turn(image, found), image.size)
+
+    def _run(self, image: Image.Image, *, det: bool = False, cls: bool = False, rec: bool = False) -> Any:
+        """What these steps of the engine give."""
+        with self._lock:
+            return self.engine(pixels(image), use_det=det, use_cls=cls, use_rec=rec)
+
+    def _read(self, image: Image.Image) -> list[TextLine]:
+        """The lines of an image, in no order; what has no letter and no digit is left out."""
+        found = self._run(image, det=True, cls=True, rec=True)
         if found.boxes is None or found.txts is None:
             return []
-        lines = [
-            TextLine(text=text.strip(), score=min(float(score), 1.0), box=box_of(corners))
+        return [
+            TextLine(text=text.strip(), score=score_of(text, float(score)), box=box_of(corners))
             for corners, text, score in zip(found.boxes, found.txts, found.scores, strict=True)
-            if text.strip()
+            if any(map(str.isalnum, text))
         ]
-        return in_reading_order(lines)
+
+    def _with_tiles(self, image: Image.Image, found: list[TextLine]) -> list[TextLine]:
+        """The certain lines of `found`, lines of all tiles in full size, and the rest of `found`, each place once."""
+        large = image.copy()
+        large.thumbnail((LARGEST, LARGEST))
+        scale = image.width / large.width
+        read: list[TextLine] = []
+        for left, top, right, bottom in tiles(*large.size):
+            for line in self._read(large.crop((left, top, right, bottom))):
+                box = line.box
+                if (
+                    (box.left < NEAR and left > 0)
+                    or (box.top < NEAR and top > 0)
+                    or (box.right > right - left - NEAR and right < large.width)
+                    or (box.bottom > bottom - top - NEAR and bottom < large.height)
+                ):
+                    continue
+                moved = Box(
+                    left=(box.left + left) * scale,
+                    top=(box.top + top) * scale,
+                    right=(box.right + left) * scale,
+                    bottom=(box.bottom + top) * scale,
+                )
+                read.append(line.model_copy(update={"box": moved}))
+        kept: list[TextLine] = []
+        certain, unsure = ([line for line in found if line.certain is sure] for sure in (True, False))
+        for group in (certain, read, unsure):
+            for line in sorted(group, key=lambda line: -line.box.area):
+                if not any(max(inside(line.box, other.box), inside(other.box, line.box)) > 0.5 for other in kept):
+                    kept.append(line)
+        return kept
+
+    def _turn(self, image: Image.Image, lines: Sequence[TextLine]) -> int:
+        """Degrees clockwise after which the picture is upright, as most of its largest certain lines have it."""
+        votes: Counter[int] = Counter()
+        certain = [line for line in lines if line.certain and sum(map(str.isalpha, line.text)) > 2]
+        for line in sorted(certain, key=lambda line: -line.box.area)[:VOTES]:
+            column = is_column(line)
+            if column and is_cjk(line.text):
+                votes[0] += len(line.text)
+                continue
+            box = line.box
+            crop = image.crop((int(box.left), int(box.top), math.ceil(box.right), math.ceil(box.bottom)))
+            crop = crop.transpose(Image.Transpose.ROTATE_90) if column else crop  # anticlockwise
+            label, score = self._run(crop, cls=True).cls_res[0]
+            down = label == "180" and score >= CERTAIN
+            votes[(90 if down else 270) if column else (180 if down else 0)] += len(line.text)
+        [(turn, count)] = votes.most_common(1) or [(0, 0)]
+        return turn if 2 * count > sum(votes.values()) else 0
 
 
 def pixels(image: Image.Image) -> Any:
@@ -82,63 +159,17 @@ def box_of(corners: Any) -> Box:
     return Box(left=left, top=top, right=right, bottom=bottom)
 
 
-def in_reading_order(lines: Sequence[TextLine]) -> list[TextLine]:
-    """Rows from top to bottom, each from left to right; lines share a row if they overlap by half of their height.
-
-    Words of one row with a usual space between them become one line, with the least of their scores. What was read
-    twice counts once.
-    """
-    rows: list[list[TextLine]] = []
-    for line in sorted(_once(lines), key=lambda line: (line.box.top + line.box.bottom) / 2):
-        if rows and _same_row(rows[-1][-1].box, line.box):
-            rows[-1].append(line)
-        else:
-            rows.append([line])
-    ordered: list[TextLine] = []
-    for row in rows:
-        first, *others = sorted(row, key=lambda line: line.box.left)
-        ordered.append(first)
-        for line in others:
-            if _adjacent(ordered[-1].box, line.box):
-                line = _joined(ordered.pop(), line)
-            ordered.append(line)
-    return ordered
+def score_of(text: str, score: float) -> float:
+    """The score of a line, lowered where Greek letters stand beside letters."""
+    return min(score, 1.0) * (UNSURE if _GREEK.search(text) else 1.0)
 
 
-def _once(lines: Sequence[TextLine]) -> list[TextLine]:
-    """Without lines that lie inside a larger one and repeat a part of its text."""
+def tiles(width: int, height: int) -> list[tuple[int, int, int, int]]:
+    """Overlapping tiles of at most MOST pixels: left, top, right, bottom."""
 
-    def repeated(line: TextLine) -> bool:
-        return any(
-            other.box.area > line.box.area and line.text in other.text and _inside(line.box, other.box) > 0.5
-            for other in lines
-        )
+    def starts(length: int) -> list[tuple[int, int]]:
+        count = max(1, math.ceil((length - SHARED) / (MOST - SHARED)))
+        side = math.ceil((length + (count - 1) * SHARED) / count)
+        return [(round(place * (length - side) / max(count - 1, 1)), side) for place in range(count)]
 
-    return [line for line in lines if not repeated(line)]
-
-
-def _inside(one: Box, other: Box) -> float:
-    """The share of one box that another one covers."""
-    width = min(one.right, other.right) - max(one.left, other.left)
-    height = min(one.bottom, other.bottom) - max(one.top, other.top)
-    return max(width, 0.0) * max(height, 0.0) / max(one.area, 1.0)
-
-
-def _adjacent(one: Box, other: Box) -> bool:
-    heights = sorted((one.bottom - one.top, other.bottom - other.top))
-    return other.left - one.right <= 0.7 * heights[0] and heights[1] <= 1.5 * heights[0]
-
-
-def _joined(one: TextLine, other: TextLine) -> TextLine:
-    box = Box(
-        left=one.box.left,
-        top=min(one.box.top, other.box.top),
-        right=max(one.box.right, other.box.right),
-        bottom=max(one.box.bottom, other.box.bottom),
-    )
-    return TextLine(text=f"{one.text} {other.text}", score=min(one.score, other.score), box=box)
-
-
-def _same_row(one: Box, other: Box) -> bool:
-    shared = min(one.bottom, other.bottom) - max(one.top, other.top)
-    return shared >= min(one.bottom - one.top, other.bottom - other.top) / 2
+    return [(left, top, left + across, top + down) for top, down in starts(height) for left, across in starts(width)]
