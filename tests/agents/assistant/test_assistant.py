@@ -174,6 +174,22 @@ def test_witnesses_count_and_read() -> None:
     assert "examine_picture" in model.tools
 
 
+def test_names_go_to_a_witness_that_takes_them() -> None:
+    asked: list[Sequence[str]] = []
+
+    class Searcher(Finder):
+        takes_names = True
+
+        def look_for(self, pictures: Sequence[Picture], names: Sequence[str]) -> list[Findings]:
+            asked.append(names)
+            return self.examine(pictures)
+
+    desk = AssistantTools([picture("red")], CountingVision(), ToolCaller(), witnesses=lambda: [Searcher()])
+    calls = [("examine_picture", {"picture": 1, "names": ["red car"]}), ("examine_picture", {"picture": 1})]
+    run([calls[:1], calls[1:], "None."], desk)
+    assert asked == [["red car"]]
+
+
 def test_earlier_transcripts_are_listed_and_searched(tmp_path: Path) -> None:
     store = TranscriptStore(tmp_path / "t.sqlite")
     kept = []
