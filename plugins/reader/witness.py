@@ -55,7 +55,7 @@ class RapidOcrWitness(Witness):
 
     @cached_property
     def revision(self) -> str:
-        return f"rapidocr-{version('rapidocr')}-2"
+        return f"rapidocr-{version('rapidocr')}-3"
 
     def examine(self, pictures: Sequence[Picture]) -> list[Findings]:
         return [
@@ -160,8 +160,9 @@ def box_of(corners: Any) -> Box:
 
 
 def score_of(text: str, score: float) -> float:
-    """The score of a line, lowered where Greek letters stand beside letters."""
-    return min(score, 1.0) * (UNSURE if _GREEK.search(text) else 1.0)
+    """The score of a line, lowered where Greek letters stand beside letters, and for a row of windows ("中中")."""
+    windows = is_cjk(text) and len(set(text) - {" "}) == 1
+    return min(score, 1.0) * (UNSURE if windows or _GREEK.search(text) else 1.0)
 
 
 def tiles(width: int, height: int) -> list[tuple[int, int, int, int]]:

@@ -116,7 +116,8 @@ def test_tiles_cover_a_large_picture_and_overlap() -> None:
 
 def test_lines_with_greek_words_are_not_certain_but_units_may_be() -> None:
     assert score_of("ΦAPMAKEIO", 1.0) < 0.9 and score_of("καλό", 0.99) < 0.9
-    assert score_of("5 Ω", 0.99) == score_of("EXIT", 0.99) == 0.99
+    assert score_of("5 Ω", 0.99) == score_of("EXIT", 0.99) == score_of("55", 0.99) == 0.99
+    assert score_of("中中", 0.99) < 0.9, "windows look like this character"
 
 
 def test_only_sure_lines_of_two_characters_are_certain() -> None:
