@@ -65,6 +65,7 @@ class VideoRequest:
     """Files or folders: MP4, WebM, Matroska, MOV, AVI, GIF, animated WebP."""
     vision: Vision = None
     questioner: Questioner = None
+    witness: Witness = None
     frames: int | None = None
     """Number of frames [8; 4 per scene]."""
     sampling: Annotated[str | None, typer.Option("--sampling", metavar="HOW")] = None

@@ -15,6 +15,7 @@ from agents.video.records import frame_turns
 from agents.video.sampling import SAMPLINGS, Sampling
 from agents.video.sheet import as_png, contact_sheet
 from agents.video.timeline import check_timeline, timeline_text
+from agents.witnesses.choice import chosen
 from core.errors import InquisightError, UsageError, printable
 from core.files.outputs import check_output, whole
 from core.records import Caption
@@ -67,6 +68,7 @@ def make_interviewer(request: VideoRequest) -> Interviewer:
         rounds=first_given(request.rounds, ROUNDS),
         context=first_given(request.context, settings.context),
         language=request.language,
+        witnesses=tuple(chosen(first_given(request.witness, settings.witness))),
     )
     plan = make_interview_plan(request, request.videos, find_videos, options, load_prompts(request.prompts))
     if len(plan.sources) > 1 and (request.timeline or request.sheet):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agents.interview.calls import described_options
 from agents.interview.driver import InterviewRun, Save
-from agents.interview.events import Answered, Encoded, Event, QuestionAsked, SummaryWritten, Waiting
+from agents.interview.events import Answered, Encoded, Event, Examined, QuestionAsked, SummaryWritten, Waiting
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions, NeedAnswer, NeedPlainCaption, NeedSummary
 from agents.video.interview import NeedFrameAnswer, NeedVideoSummary, VideoInterview, VideoOptions, VideoPart
@@ -38,10 +38,13 @@ from agents.video.sampling import (
 )
 from core.errors import BackendError, UsageError
 from core.records import Caption
+from core.stopping import CalledOff, current_halt
+from core.video.base import VideoError
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
+    from agents.witnesses.examination import Find
     from core.video.base import Video
     from core.vision import EncodedImage, VisionBackend
 
@@ -153,17 +156,18 @@ def interview_video(
     interview: VideoInterview | None = None,
     save: Save | None = None,
     load_seconds: float = 0.0,
+    find_witness: Find | None = None,
 ) -> Iterator[Event]:
     """Yield events until the summary is finished; the last one is Done, Failed or InterviewStopped.
 
     `earlier`: a stopped or failed interview with the same key, which is resumed. `interview`: one under way, with its
-    prompts and options. `save` as for `agents.interview.driver.interview_picture`.
+    prompts and options. `save` and `find_witness` as for `agents.interview.driver.interview_picture`.
     """
     if interview is None:
         interview = VideoInterview(prompts or load_prompts(), options, plan.times, plan.parts)
         if earlier is not None:
             interview.resume(earlier)
-    return VideoRun(video, plan, vision, questioner, interview, seed, save, earlier).events(load_seconds)
+    return VideoRun(video, plan, vision, questioner, interview, seed, save, earlier, find_witness).events(load_seconds)
 
 
 class VideoRun(InterviewRun):
@@ -198,6 +202,33 @@ class VideoRun(InterviewRun):
         if len(self.frames) != len(frames):
             raise BackendError(f"{self.vision.name} encoded {len(self.frames)} of {len(frames)} frames.")
         yield Encoded(seconds)
+
+    def _take_findings(self) -> Iterator[Event]:
+        """Let the witnesses examine frames of the whole video, and pass on what they say about each part."""
+        from agents.video.evidence import facts
+        from agents.video.examination import ExaminedVideo, examine_video
+
+        interview, parts = self.interview, self.interview.parts
+        about = between(self.video.times, self.video.end, parts[0].begin, parts[-1].end)
+        found = ExaminedVideo()
+        try:
+            names = interview.options.witnesses
+            for doing in examine_video(self.video, about, self.plan.numbers, names, found, self.find_witness):
+                if (halt := current_halt()) is not None and halt.is_set():
+                    raise CalledOff
+                yield Waiting(doing)
+            said = facts(found.moments, [(part.begin, part.end) for part in parts])
+        except VideoError as error:
+            said, found.problems = [], [*found.problems, f"the witnesses could not go on: {error}".rstrip(". ")]
+        before = len(interview.dialogue.turns)
+        self.session.add_seconds("witnesses", found.seconds)
+        interview.feed_facts(said, found.problems, seconds=found.seconds)
+        turns = interview.dialogue.turns[before:]
+        self._saved()
+        yield Examined((), tuple(found.problems), found.seconds)
+        for number, turn in enumerate(turns, start=before + 1):
+            yield QuestionAsked(number, turn.question, turn.asked_by, 0.0)
+            yield Answered(number, turn, turn.seconds_answer)
 
     def _image_of(self, need: NeedPlainCaption | NeedAnswer) -> EncodedImage:
         assert isinstance(need, NeedFrameAnswer)

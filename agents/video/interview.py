@@ -7,6 +7,8 @@ Protocol: Video ChatCaptioner (Chen et al. 2023, arXiv:2304.04227).
 Invalid questions (about a missing frame, none, several, or a repeated question) are refused `options.repeats` times a
 round. Then the question goes to the nearest frame, or to the last one; without a new question, a frame without
 questions gets the opening one.
+
+Witnesses answer two fixed questions about each part: which things there are and when, and what is written.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, Self, get_args
 
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import (
@@ -29,13 +31,16 @@ from agents.interview.protocol import (
     Message,
     Need,
     NeedAnswer,
+    NeedFindings,
     NeedQuestion,
     NeedSummary,
     usable,
 )
 from agents.text.cleaning import clean_summary, is_repeated
+from agents.video.evidence import Fact
 from agents.video.replies import read_question, speaks_of_frames, without_frames
 from core.errors import UsageError
+from core.findings import Kind
 from core.records import Caption, Turn
 from core.tasks import NOTHING_NEW, QUESTION, SUMMARY, Task, is_nothing_new
 from core.video.base import clock
@@ -43,6 +48,7 @@ from core.video.base import clock
 SCENE: Final = "scene"  # `asked_by` of a turn that holds the summary of a part
 MENDED: Final = "mended"  # `asked_by` of a question that replaces the questioner's
 _LABEL = re.compile(r"Frame (\d+): ")
+_SCENE_LABEL = re.compile(r"Scene \d+, [\d:]+ to [\d:]+: ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +129,9 @@ class VideoInterview(Interview):
 
     def resume(self, caption: Caption) -> Self:
         """Resume the interview of `caption`; its questions are not asked again."""
-        self.dialogue = caption.dialogue
+        self.dialogue, self.problems = caption.dialogue, caption.problems
+        if self.problems or caption.status == "complete" or any(turn.answered_by for turn in caption.dialogue.turns):
+            self.findings = ()
         if caption.status == "complete":
             self.summary, self._end = caption.summary, caption.ended_because
             self._ended = dict.fromkeys(range(len(self.parts)), caption.ended_because)
@@ -133,8 +141,8 @@ class VideoInterview(Interview):
 
     @property
     def asked(self) -> int:
-        """Questions asked so far, in all parts."""
-        return sum(turn.asked_by != SCENE for turn in self.dialogue.turns)
+        """Questions asked of the vision model so far, in all parts."""
+        return len(self._asked_of_vision())
 
     @property
     def summarised(self) -> int:
@@ -159,8 +167,22 @@ class VideoInterview(Interview):
         return self.parts[min(self.summarised, len(self.parts) - 1)]
 
     def turns_of(self, part: VideoPart) -> tuple[Turn, ...]:
-        """The turns about the part's frames."""
-        return tuple(turn for turn in self.dialogue.turns if frame_of(turn.question) in part)
+        """The turns about the part's frames, and what witnesses say about the part."""
+        stated = {self._witness_question(self.parts.index(part), kind) for kind in get_args(Kind)}
+        return tuple(
+            turn
+            for turn in self.dialogue.turns
+            if (turn.question in stated if turn.answered_by else frame_of(turn.question) in part)
+        )
+
+    def _witness_question(self, part: int, kind: Kind) -> str:
+        """The question to the witnesses about this part (from 0), as it is recorded."""
+        question = self.prompts.text(f"witness.{kind}")
+        return f"{self._scene_label(part)} {question}" if len(self.parts) > 1 else question
+
+    def _scene_label(self, part: int) -> str:
+        about = self.parts[part]
+        return f"Scene {part + 1}, {clock(about.begin)} to {clock(about.end)}:"
 
     @property
     def need(self) -> Need:
@@ -174,14 +196,33 @@ class VideoInterview(Interview):
             return self._need_summary_of(outdated)
         if self.summarised == len(self.parts) > 1:
             return self._need_whole()
-        turns = [turn for turn in self.turns_of(self.part) if turn.asked_by != "person"]
+        turns = [turn for turn in self.turns_of(self.part) if turn.asked_by not in ("person", "witness")]
         if not turns:
             return self._about(self.part.first, self.prompts.text("answerer.opening"), "opening")
+        if self.lacks_findings:
+            return NeedFindings(self.options.witnesses)
         if self.summarised not in self._ended and len(turns) < self.options.rounds:
             return self._need_question()
         return self._need_summary_of(self.summarised)
 
     # --- transitions -----------------------------------------------------------------------------------------------
+
+    def feed_facts(self, facts: Sequence[Fact], problems: Sequence[str] = (), *, seconds: float = 0.0) -> None:
+        """Pass on what the witnesses of `NeedFindings` say about each part; `seconds` go to the first turn."""
+        if not isinstance(self.need, NeedFindings):
+            raise RuntimeError("no findings are needed")
+        self.findings, self.problems = (), tuple(problems)
+        for fact in facts:
+            turn = Turn(
+                question=self._witness_question(fact.part, fact.kind),
+                answer=fact.answer,
+                asked_by="witness",
+                answered_by=fact.names,
+                certainty="sure" if fact.sure else "unsure",
+                seconds_answer=round(seconds, 4),
+            )
+            self.dialogue, seconds = self.dialogue.append(turn), 0.0
+        self._skip_empty_summary()
 
     def inject(self, question: str) -> None:
         """Put a person's question ("Frame 1: ...") next; its part is summarised again. Raises UsageError."""
@@ -289,8 +330,8 @@ class VideoInterview(Interview):
             said = " ".join(text.split())[:RAW_CHARS] or "(nothing)"
             self.refused, self._reasons = (*self.refused, said), (*self._reasons, reason)
             return
-        frame = frame_of(turns[-1].question) if asked.frame is None else min(max(asked.frame, part.first), part.last)
-        assert frame is not None
+        mentioned = [frame for turn in turns if (frame := frame_of(turn.question)) is not None]
+        frame = mentioned[-1] if asked.frame is None else min(max(asked.frame, part.first), part.last)
         if asked.question and not _is_known(frame, asked.question, turns):
             self._put(frame, asked.question, "questioner", text)
             return
@@ -320,9 +361,9 @@ class VideoInterview(Interview):
         turns = sorted(usable(self.turns_of(part)), key=lambda turn: frame_of(turn.question) or 0)
         notes: list[str] = []
         for frame in dict.fromkeys(frame_of(turn.question) for turn in turns):
-            assert frame is not None
-            notes.append(f"At {clock(self.times[frame - 1], exact=True)}:")
-            notes += [f"- {without_label(t.question)} {t.answer}" for t in turns if frame_of(t.question) == frame]
+            when = f"At {clock(self.times[frame - 1], exact=True)}:" if frame is not None else "All in all:"
+            notes.append(when)
+            notes += [f"- {_bare_question(t)} {t.answer}" for t in turns if frame_of(t.question) == frame]
         only = len(self.parts) == 1
         return self._summary_need("summary.request", notes, turns, part.frames, part, None if only else number)
 
@@ -372,9 +413,9 @@ class VideoInterview(Interview):
             self.summary = text
             self._end = self._ended.get(len(self.parts) - 1, END_ROUNDS)
             return
-        about, nothing = self.parts[part], ("", self.prompts.text("summary.nothing_certain"))
+        nothing = ("", self.prompts.text("summary.nothing_certain"))
         turn = Turn(
-            question=f"Scene {part + 1}, {clock(about.begin)} to {clock(about.end)}:",
+            question=self._scene_label(part),
             answer=text,
             asked_by=SCENE,
             certainty="unsure" if text in nothing else "sure",
@@ -387,7 +428,7 @@ class VideoInterview(Interview):
         self.dialogue = self.dialogue.model_copy(update={"turns": tuple(turns)})
 
     def _asked_of_vision(self) -> tuple[Turn, ...]:
-        return tuple(turn for turn in self.dialogue.turns if turn.asked_by != SCENE)
+        return tuple(turn for turn in self.dialogue.turns if turn.asked_by not in (SCENE, "witness"))
 
     def _skip_empty_summary(self) -> None:
         """Use a fixed summary if nothing certain was learned."""
@@ -398,6 +439,11 @@ class VideoInterview(Interview):
 def _is_known(frame: int | None, question: str, turns: Sequence[Turn]) -> bool:
     """Whether this question was asked about this frame; other frames may get the same one."""
     return is_repeated(question, [without_label(t.question) for t in turns if frame_of(t.question) == frame])
+
+
+def _bare_question(turn: Turn) -> str:
+    """The question without the label of its frame or scene."""
+    return _SCENE_LABEL.sub("", without_label(turn.question), count=1)
 
 
 def _length(seconds: float) -> str:

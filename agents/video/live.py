@@ -54,6 +54,8 @@ class VideoParameters:
     language: str | None = None
     most: int | None = None
     """Maximum number of frames in all parts together."""
+    witnesses: tuple[str, ...] = ()
+    """Names of the witnesses that examine frames."""
 
     def plan(self, video: Video, watch: Callable[[float], None] | None = None) -> VideoPlan:
         """Choose frames and parts. Raises UsageError."""
@@ -77,7 +79,7 @@ class VideoParameters:
     def options(self, plan: VideoPlan) -> VideoOptions:
         """For the interview. Raises UsageError."""
         rounds = plan.rounds if self.rounds is None else self.rounds
-        return VideoOptions(rounds=rounds, context=self.context, language=self.language)
+        return VideoOptions(rounds=rounds, context=self.context, language=self.language, witnesses=self.witnesses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,8 @@ class LiveVideo(LiveRun[VideoState]):
                 )
             plan = self._plan = plan_of(self.earlier)
             known = ("rounds", "context", "language")
-            options = VideoOptions(**{k: self.earlier.options[k] for k in known if k in self.earlier.options})
+            same = {k: self.earlier.options[k] for k in known if k in self.earlier.options}
+            options = VideoOptions(**same, witnesses=tuple(self.earlier.options.get("witnesses", ())))
             self._interview = VideoInterview(self.prompts, options, plan.times, plan.parts).resume(self.earlier)
             self._begin(view_of(self.earlier))
 
@@ -226,5 +229,6 @@ class _Showing:
     def pictures(self, numbers: Sequence[int]) -> Iterator[tuple[int, Picture]]:
         """As `Video.pictures`."""
         for number, picture in self._video.pictures(numbers):
-            self._show(self._frames[number], picture)
+            if number in self._frames:
+                self._show(self._frames[number], picture)
             yield number, picture

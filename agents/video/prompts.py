@@ -19,6 +19,8 @@ KEYS: Final[Keys] = {
     "answerer.opening": frozenset(),
     "answerer.short": frozenset({"question"}),
     "answerer.instructed": frozenset({"question"}),
+    "witness.things": frozenset(),
+    "witness.text": frozenset(),
     "summary.brief": frozenset(),
     "summary.request": frozenset({"length", "notes", "language"}),
     "summary.whole": frozenset({"length", "notes", "language"}),

@@ -25,6 +25,7 @@ _SCENE: Final = re.compile(r"\s*scene \d+, (\S+) to (\S+?):?\s*$", re.IGNORECASE
 _SPOTS: Final = ("left", "right", "middle")
 # Answers to these may differ between frames; the others are asked once.
 _CHANGING: Final = frozenset({"describe", "else", "action", "happening", "place"})
+NOTHING: Final = "What this video shows could not be told for certain."
 MOST_CHECKS: Final = 2  # per frame
 MOST_PASSED_OVER: Final = 20  # questions of one frame
 
@@ -204,7 +205,19 @@ def tell(task: Task, seed: int | None = None) -> str:
     stated = [(found, turn.answer) for turn in task.turns if (found := _SCENE.match(turn.question))]
     if stated:
         return " ".join(f"From {found[1]} to {found[2]}: {text}" for found, text in stated)
-    return _Telling(Story(task)).text()
+    return with_evidence(_Telling(Story(task)).text(), task.turns)
+
+
+def with_evidence(story: str, turns: Sequence[TaskTurn]) -> str:
+    """The story, then what witnesses are certain of; that alone if the vision model was certain of nothing."""
+    evidence = [
+        f"In the video one can read {turn.answer.removeprefix('It says ')}"
+        if turn.answer.startswith("It says ")
+        else turn.answer
+        for turn in turns
+        if turn.answered_by and turn.sure and turn.answer
+    ]
+    return " ".join([*([] if evidence and story == NOTHING else [story]), *evidence])
 
 
 class _Telling:
@@ -240,7 +253,7 @@ class _Telling:
     def _nothing(self) -> str:
         known = [self.summaries[frame].text() for frame in self.story.frames_asked]
         text = next((text for text in known if "could not be told" not in text and "nothing certain" not in text), "")
-        return text.replace("this picture", "this video") or "What this video shows could not be told for certain."
+        return text.replace("this picture", "this video") or NOTHING
 
     def _beginning(self, frame: int, tracks: list[Track]) -> list[str]:
         background = self.summaries[frame]._background_phrase()
