@@ -149,14 +149,14 @@ class Watched:
     def _about(self, name: str, counts: Sequence[int], places: Sequence[int]) -> list[str]:
         there = sorted(count for count in counts if count)
         typical, most = median_low(there), there[math.ceil(0.9 * len(there)) - 1]
-        be, many = ("is", with_article(name)) if most == 1 else ("are", _how_many(name, typical, most))
+        be, (many, at_a_time) = "is" if most == 1 else "are", _how_many(name, typical, most)
         boxes = self._boxes(name, places)
         place = _place(boxes, self.moments[0][1].width)
         when = self._when(counts, places)
         if when == WHOLE:
-            sentences = [f"There {be} {many}{place}{when}."]
+            sentences = [f"There {be} {many}{place}{when}{at_a_time}."]
         else:  # a detector that misses a thing is no proof that it is gone
-            sentences = [f"{many[0].upper()}{many[1:]} can be made out{place}{when}."]
+            sentences = [f"{many[0].upper()}{many[1:]} can be made out{place}{when}{at_a_time}."]
         if self.followed:
             mine = [track for track in self.tracks if track.name == name]
             only = f"the {name}" if len(mine) == 1 else ""
@@ -211,15 +211,18 @@ class Watched:
         return f"{len(there)} of {len(counts)} moments" if len(counts) > 1 else "one moment"
 
 
-def _how_many(name: str, typical: int, most: int) -> str:
-    """ "two people", "about five or six people at a time", "about five people at a time, at some moments eight"."""
+def _how_many(name: str, typical: int, most: int) -> tuple[str, str]:
+    """Subject and what follows the time: "two people", ""; "people", ", about five or six at a time"."""
+    if most == 1:
+        return with_article(name), ""
     many = plural_phrase(name)
+    if typical == most <= EXACT:
+        return f"{number(most)} {many}", ""
     about = "about " if most > EXACT else ""
-    if typical == most:
-        return f"{about}{_bare(most)} {many}{' at a time' * bool(about)}"
-    if most == typical + 1:
-        return f"{about}{_bare(typical)} or {_bare(most)} {many} at a time"
-    return f"about {_bare(typical)} {many} at a time and up to about {_bare(most)}"
+    if most <= typical + 1:
+        counts = _bare(most) if typical == most else f"{_bare(typical)} or {_bare(most)}"
+        return many, f", {about}{counts} at a time"
+    return many, f", about {_bare(typical)} at a time and up to about {_bare(most)}"
 
 
 def _bare(count: int) -> str:

@@ -42,6 +42,7 @@ from ui.views.video_view import (
     asking_html,
     caption_html,
     captioned_scenes,
+    draw_witnessed,
     known_about,
     question_html,
     scene_html,
@@ -51,7 +52,7 @@ from ui.views.video_view import (
 from ui.widgets.attention import announce, focus_on
 from ui.widgets.filmstrip import filmstrip
 from ui.widgets.interview_parts import correction_dialog, draw_end, draw_file, draw_saved, draw_start
-from ui.widgets.model_choice import choose_dialogue, choose_models
+from ui.widgets.model_choice import choose_dialogue, choose_models, choose_witnesses
 from ui.widgets.notices import Notices, draw_notices, notices_of
 
 EXAMPLE: Final = "example.webm"
@@ -190,6 +191,7 @@ def _settings(settings: VideoSettings) -> bool:
             settings.begin = _time("From second", settings.begin, "video-from", "start")
         with last:
             settings.until = _time("To second", settings.until, "video-to", "end")
+        choose_witnesses(settings, "video")
         valid = choose_dialogue(settings, "video")
         if settings.begin is not None and settings.until is not None and settings.until <= settings.begin:
             st.error("The end must be later than the start.")
@@ -257,6 +259,7 @@ def _dialogue(me: Visitor, item: VideoItem) -> None:
     _chosen_frame(me, item, asked)
     if caption := caption_html(view):
         st.html(caption)
+    draw_witnessed(view)
     for number, (part, text) in enumerate(captioned_scenes(view), start=1):
         with st.container(key=f"jump-{item.key}-scene-{number}", gap=None):
             st.html(scene_html(number, part, text))

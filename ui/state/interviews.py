@@ -11,7 +11,6 @@ from agents.interview.events import Failed
 from agents.interview.live import InterviewState, LiveInterview
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
-from agents.witnesses.choice import chosen
 from core.errors import BackendError, InquisightError, UsageError
 from core.net.remote import for_all
 from core.settings import get_settings
@@ -41,8 +40,6 @@ class InterviewSettings(DialogueSettings):
     """The models and options of new interviews."""
 
     rounds: int = field(default_factory=lambda: min(MAX_ROUNDS, get_settings().rounds))
-
-    witnesses: list[str] = field(default_factory=lambda: chosen(get_settings().witness))
 
     def options(self) -> InterviewOptions:
         """The options of the interview. Raises UsageError."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from agents.witnesses.choice import chosen
 from core.settings import get_settings
 from ui.state.models import models
 from ui.state.transcripts import saver
@@ -26,6 +27,7 @@ class DialogueSettings:
     context: int = field(default_factory=lambda: get_settings().context)
     seed: int | None = field(default_factory=lambda: get_settings().seed)
     language: str = ""
+    witnesses: list[str] = field(default_factory=lambda: chosen(get_settings().witness))
 
 
 def live_arguments(

@@ -58,6 +58,7 @@ class VideoSettings(DialogueSettings):
             every=self.every if self.sampling == "time" else None,
             language=self.language.strip() or None,
             most=MAX_FRAMES_IN_ALL,
+            witnesses=tuple(self.witnesses),
             **{name: getattr(self, name) for name in same},
         )
 

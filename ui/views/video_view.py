@@ -17,6 +17,7 @@ from agents.video.interview import SCENE, frame_of, without_label
 from agents.video.timeline import learned
 from core.video.base import clock
 from ui.text import count, escape, tag
+from ui.views.findings_view import draw_problems
 from ui.views.interview_view import WAITING, answer_html, turn_tags
 
 if TYPE_CHECKING:
@@ -127,6 +128,23 @@ def caption_html(view: VideoState) -> str:
     return f'<section class="iq-caption iq-story" aria-label="Caption"><h2>Caption</h2><p>{body}</p></section>'
 
 
+def draw_witnessed(view: VideoState) -> None:
+    """What witnesses said, and which of them failed."""
+    said = [turn for turn in view.turns if turn.answered_by]
+    if said:
+        with st.expander("What the witnesses found", expanded=len(view.parts) == 1):
+            for turn in said:
+                st.html(witness_html(turn))
+    draw_problems(view.caption.problems if view.caption else ())
+
+
+def witness_html(turn: Turn) -> str:
+    """A question that witnesses answered, and the answer."""
+    kind = " unsure" if turn.certainty == "unsure" else ""
+    answer = answer_html((escape(turn.answer) or "(nothing)") + turn_tags(turn))
+    return f'<div class="iq-turn{kind}"><p class="iq-q">{escape(turn.question)}</p>{answer}</div>'
+
+
 def scene_html(number: int, part: VideoPart, caption: str) -> str:
     """The caption of a scene; "" while it is being written."""
     body = escape(caption) or '<span class="iq-dots"></span>'
@@ -140,6 +158,7 @@ def draw_read_only(view: VideoState) -> None:
     """Caption, scenes and questions without frames, for a transcript whose video is not here."""
     if caption := caption_html(view):
         st.html(caption)
+    draw_witnessed(view)
     for number, (part, caption) in enumerate(captioned_scenes(view), start=1):
         st.html(scene_html(number, part, caption))
     asked = asked_frames(view)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import streamlit as st
 
@@ -14,9 +14,6 @@ from core.settings import get_settings
 from ui.state.items import DialogueSettings
 from ui.state.model_choice import NAMES, RULES, Kind, check_choice, choice_of, may_type, offered
 from ui.text import capital, plain, sentence
-
-if TYPE_CHECKING:
-    from ui.state.interviews import InterviewSettings
 
 HINTS: Final[dict[Kind, str]] = {
     "vision": "Answers questions about the image. To give it a directory or model, type it after a colon, such as "
@@ -47,8 +44,8 @@ def choose_models(settings: DialogueSettings, page: str) -> None:
     settings.questioner = choose_model("questioner", f"{page}-questioner", settings.questioner)
 
 
-def choose_witnesses(settings: InterviewSettings, page: str) -> None:
-    """A box for the witnesses that examine the image, of those that work here."""
+def choose_witnesses(settings: DialogueSettings, page: str) -> None:
+    """A box for the witnesses that examine the image or frames, of those that work here."""
     names = list(dict.fromkeys([*chosen(AUTO), *settings.witnesses]))
     settings.witnesses = st.multiselect(
         "Witnesses",
@@ -56,7 +53,7 @@ def choose_witnesses(settings: InterviewSettings, page: str) -> None:
         settings.witnesses,
         key=f"{page}-witnesses",
         placeholder="none",
-        help="They find things and writing in the image, with their places, and answer two questions of the interview",
+        help="They find things and writing, with their places, and answer two questions of the interview",
     )
 
 
