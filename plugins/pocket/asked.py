@@ -1,0 +1,256 @@
+"""What a question is about: the facts of a picture that answer it, which the language model reads before the question.
+
+The things that a question names are looked up in everything that was made out, weaker evidence included, so that the
+language model answers from facts and names nothing that nobody asked about.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from typing import Final
+
+from core.nouns import singular
+from plugins.detector.network import NAMES
+from plugins.detector.witness import phrases
+from plugins.pocket.sight import (
+    ASKED,
+    LINE_TOKENS,
+    NO,
+    PERHAPS,
+    TEXT,
+    UNKNOWN,
+    YES,
+    Seen,
+    Sight,
+    number_words,
+    written,
+)
+
+MOST_SHOWN: Final = 5  # entries that one question is shown
+PRESENT, POSSIBLE, ABSENT = 0.5, 0.25, 0.08  # odds of a name or scene word, where no detector decides
+_WORDS = re.compile(r"[a-z]+(?:-[a-z]+)*")
+_COLOURS = frozenset("black white grey gray red orange yellow green blue purple pink brown".split())
+_AFTER_A_NOUN = frozenset("in is are on there at here anywhere and or to of visible present shown be".split())
+_BESIDE = re.compile(r"\b(left|right) (?:side )?of (?:the|this|that|a|an)\b|\b(above|below|under|over|beneath)\b")
+_SPOT = re.compile(
+    r"\b(?:on|to|at|in) the (?:very |far )?(left|right|top|bottom|middle|centre|center)\b"
+    r"(?! of the (?!pic|ima|pho|scene))"
+)
+_HOW_TO_ANSWER = re.compile(
+    r"\b(?:just |please |only )*(?:answer|reply|say|respond)\b[^.?!]*\b(?:words?|yes or no|number)\b"
+    r"|\byes or no\b|\bone word\b|\bjust the number\b"
+)
+_ELSE = re.compile(r"\b(else|other things|other objects|anything more|besides|apart from)\b")
+_PEOPLE = re.compile(r"\b(who|wear|wears|wearing|dressed|clothes|clothing|they doing|outfit)\b")
+_READING = re.compile(r"\b(read|reads|says?|written|write|spell|spelled)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Something that a question names."""
+
+    word: str  # as asked, in the singular
+    names: frozenset[str]  # names of things that it may be
+    kind: str  # "thing", "kind", "scene", "class", "text"
+
+
+class Vocabulary:
+    """The words by which a question names something."""
+
+    def __init__(self, scene: Sequence[str], more: Sequence[str] = ()) -> None:
+        """`scene`: the scene words that the model knows; `more`: other names that may be in the list."""
+        words = tomllib.loads(files("plugins.pocket").joinpath("words.toml").read_text("utf-8"))
+        self.nothing: set[str] = set(words["nothing"]["words"])
+        self.subjects: dict[str, Subject] = {}
+        for name in (*more, *phrases().values()):
+            self.subjects.setdefault(name, Subject(name, frozenset({name}), "class"))
+        synonyms: dict[str, list[str]] = words["names"].pop("scene")
+        for word in scene:
+            for other in (word, *synonyms.get(word, [])):
+                self.subjects[other] = Subject(other, frozenset({word}), "scene")
+        self.wider = {one: wide for wide, narrow in words["wider"].items() if wide in scene for one in narrow}
+        for one in self.wider:
+            self.subjects.setdefault(one, Subject(one, frozenset({one}), "class"))
+        for name in NAMES:
+            for other in (name, *words["names"].get(name, [])):
+                self.subjects[other] = Subject(other, frozenset({name}), "thing")
+        for kind, names in words["kinds"].items():
+            self.subjects[kind] = Subject(kind, frozenset(names), "kind")
+        for word in words["text"]["words"]:
+            self.subjects[word] = Subject(word, frozenset(), "text")
+
+    @cached_property
+    def longest(self) -> int:
+        """Words of the longest name."""
+        return max(len(name.split()) for name in self.subjects)
+
+    def named(self, text: str) -> list[Subject]:
+        """What a text names, in order, each once."""
+        return list(dict.fromkeys(self._named(_HOW_TO_ANSWER.sub("", text.lower()))))
+
+    def _named(self, text: str) -> Iterator[Subject]:
+        words = _WORDS.findall(text)
+        at = 0
+        while at < len(words):
+            for length in range(min(self.longest, len(words) - at), 0, -1):
+                subject = self._subject(words[at : at + length])
+                if subject is not None and not _describes(words, at, length):
+                    yield subject
+                    at += length
+                    break
+            else:
+                at += 1
+
+    def _subject(self, words: Sequence[str]) -> Subject | None:
+        """What these words name, in the singular or in the plural."""
+        *before, noun = words
+        for form in (noun, singular(noun), noun.removesuffix("s"), noun.removesuffix("es")):
+            phrase = " ".join([*before, form])
+            if phrase in self.subjects and phrase not in self.nothing:
+                return self.subjects[phrase]
+        return None
+
+
+def _describes(words: Sequence[str], at: int, length: int) -> bool:
+    """Whether a word is the colour of the noun behind it: "the orange car"."""
+    after = words[at + 1] if at + 1 < len(words) else ""
+    return length == 1 and words[at] in _COLOURS and bool(after) and after not in _AFTER_A_NOUN
+
+
+def facts_for(question: str, earlier: Sequence[str], sight: Sight, vocabulary: Vocabulary) -> list[str]:
+    """The facts that answer a question, in pieces as `sight.entries` makes them; empty if none can be looked up.
+
+    `earlier`: questions and answers so far; they tell what "else" leaves out, and what "it" and "they" mean.
+    """
+    text = _HOW_TO_ANSWER.sub("", question.lower())
+    subjects = vocabulary.named(text)
+    if beside := _BESIDE.search(text):
+        things = [one for one in subjects if one.kind != "text"]
+        if len(things) == 1:
+            return _beside(things[0], beside[1] or beside[2], sight)
+        if len(things) >= 2:
+            return _relation(things[0], things[1], sight)
+    if _ELSE.search(text):
+        return _others([*subjects, *(one for said in earlier for one in vocabulary.named(said))], sight)
+    if not subjects and (spot := _SPOT.search(text)) and "background" not in text:
+        return _at(spot[1], sight)
+    if _READING.search(text) and not subjects:
+        return _text(sight)
+    if not subjects and _PEOPLE.search(text):
+        return _thing(vocabulary.subjects["person"], sight, {})
+    if not subjects and re.search(r"\b(it|its|they|them|their|he|she|his|her)\b", text):
+        subjects = [one for said in earlier[-2:-1] for one in vocabulary.named(said)][:1]
+    pieces: list[str] = []
+    for subject in subjects[:2]:
+        pieces += _text(sight) if subject.kind == "text" else _thing(subject, sight, vocabulary.wider)
+    return pieces
+
+
+def matching(subject: Subject, sight: Sight) -> list[Seen]:
+    """The entries that a subject means; groups without their members."""
+    return [one for one, _ in sight.groups() if _is(one, subject)]
+
+
+def _is(seen: Seen, subject: Subject) -> bool:
+    if seen.name in subject.names or seen.finer == subject.word or seen.name == subject.word:
+        return True
+    # "retriever" for "golden retriever"
+    return subject.kind == "class" and subject.word in (seen.name.split()[-1], (seen.finer.split() or [""])[-1])
+
+
+def _thing(subject: Subject, sight: Sight, wider: Mapping[str, str]) -> list[str]:
+    """Whether there are such things, how many, and their entries."""
+    groups = [(one, members) for one, members in sight.groups() if _is(one, subject)]
+    sure = [(one, members) for one, members in groups if one.sure]
+    if sure:
+        total = sum(one.count for one, _ in sure)
+        shown = [entry for one, members in sure for entry in (one, *members)]
+        count = [number_words(total)] if len(sure) > 1 or total > 1 else []
+        return [" ".join([ASKED, subject.word, YES, *count]), *map(written, shown[:MOST_SHOWN])]
+    possible = [one for one, _ in groups] or [one for one in sight.maybe if _is(one, subject)]
+    if possible:
+        return [f"{ASKED} {subject.word} {PERHAPS}", written(possible[0])]
+    if subject.kind in ("thing", "kind"):
+        return [f"{ASKED} {subject.word} {NO}"]
+    [name] = subject.names
+    odds = sight.odds.get(name)
+    if sight.odds.get(wider.get(name, ""), 1.0) < ABSENT:
+        odds = 0.0
+    if odds is None:
+        return [f"{ASKED} {subject.word} {UNKNOWN}"]
+    status = YES if odds >= PRESENT else PERHAPS if odds >= POSSIBLE else NO if odds < ABSENT else UNKNOWN
+    return [f"{ASKED} {subject.word} {status}"]
+
+
+def _text(sight: Sight) -> list[str]:
+    if sight.lines:
+        return [" ".join([ASKED, TEXT, YES, *LINE_TOKENS[: len(sight.lines)]])]
+    return [f"{ASKED} {TEXT} {PERHAPS if sight.blurred else NO if sight.reads else UNKNOWN}"]
+
+
+def _at(spot: str, sight: Sight) -> list[str]:
+    """What is on one side, or in the middle."""
+    side = {"center": "middle", "centre": "middle"}.get(spot, spot)
+    there = [entry for entry, members in sight.groups() for entry in (members or (entry,))]
+    shown = [one for one in there if one.sure and side in (one.column, one.row)]
+    return [f"{ASKED} {side} {YES if shown else NO}", *map(written, shown[:MOST_SHOWN])]
+
+
+def _others(named: Sequence[Subject], sight: Sight) -> list[str]:
+    """What nobody has mentioned yet."""
+    others = [
+        (one, members) for one, members in sight.groups() if one.sure and not any(_is(one, other) for other in named)
+    ]
+    shown = [entry for one, members in others for entry in (one, *members)]
+    return [f"{ASKED} else {YES if shown else NO}", *map(written, shown[:MOST_SHOWN])]
+
+
+def _placed(subject: Subject, sight: Sight) -> tuple[Seen, tuple[float, float]] | None:
+    """The first entry that a subject means, with its centre."""
+    for one, spot in zip(sight.things, sight.spots, strict=False):
+        if not one.member and one.sure and _is(one, subject):
+            return one, spot
+    return None
+
+
+def sides(one: tuple[float, float], other: tuple[float, float], least: float = 0.08) -> list[str]:
+    """How a centre lies to another: "left" or "right", then "above" or "below", where it is clear."""
+    across, down = other[0] - one[0], other[1] - one[1]
+    found = [] if abs(across) < least else ["left" if across > 0 else "right"]
+    return found + ([] if abs(down) < 2 * least else ["above" if down > 0 else "below"])
+
+
+def _relation(one: Subject, other: Subject, sight: Sight) -> list[str]:
+    """How the first of two things lies to the second."""
+    first, second = _placed(one, sight), _placed(other, sight)
+    if first is None or second is None or first[0].count > 1 or second[0].count > 1:
+        return [*_thing(one, sight, {})[:2], *_thing(other, sight, {})[:2]]
+    relation = sides(first[1], second[1])
+    return [
+        f"{ASKED} {one.word} {YES}",
+        f"{ASKED} {other.word} {YES}",
+        " ".join([ASKED, *(relation or [UNKNOWN])]),
+    ]
+
+
+def _beside(subject: Subject, spot: str, sight: Sight) -> list[str]:
+    """What lies on one side of a thing."""
+    place = _placed(subject, sight)
+    if place is None or place[0].count > 1:
+        return _thing(subject, sight, {})[:2]
+    side = {"under": "below", "beneath": "below", "over": "above"}.get(spot, spot)
+    there = [
+        one
+        for one, where in zip(sight.things, sight.spots, strict=False)
+        if one.sure and one is not place[0] and one.count == 1 and side in sides(where, place[1])
+    ]
+    return [
+        f"{ASKED} {subject.word} {YES}",
+        f"{ASKED} {side} {YES if there else NO}",
+        *map(written, there[:MOST_SHOWN]),
+    ]
