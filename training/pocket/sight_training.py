@@ -32,6 +32,7 @@ from plugins.pocket.sight import MARKS, entries, tokens_of
 from plugins.pocket.sight_tokens import gathered
 from plugins.pocket.transformers_model import PocketForConditionalGeneration
 from training.pocket.foundation import known_names, read_truth
+from training.pocket.photo_questions import PhotoQuestions
 from training.pocket.questions import CONTINUE
 from training.pocket.recognition import as_recognised, without_list
 from training.pocket.scene_questions import SceneQuestions
@@ -44,6 +45,7 @@ from training.pocket.vocabulary import hints, imagenet
 RECIPE = PocketRecipe(
     3000, batch=16, questions=8, lr=7e-4, lr_end=2e-5, warmup=100, photographs=0.62, length=384, seed=31
 )
+WITHOUT_SIGHT = 0.1  # share of photographs of which nothing but the classifier's guess is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +74,16 @@ class Samples:
             if not bare[i] and (seen := as_recognised(truth, self.facts[i].tolist(), words))
         }
         self.scenes = list(self.seen)
-        self.others = sorted({phrase.split(" ", 1)[1] for phrase, _, _ in imagenet()})
+        self.classes = imagenet()
+        self.others = sorted({phrase.split(" ", 1)[1] for phrase, _, _ in self.classes})
         self.vocabulary = Vocabulary(WORDS)
 
     def draw(self, rng: random.Random, recipe: PocketRecipe) -> Sample:
         """One sample."""
         if rng.random() < recipe.photographs:
             row = rng.choice(self.photographs)
+            if rng.random() < WITHOUT_SIGHT:
+                return self.without_sight(rng, recipe, row)
             facts = nothing_guessed(rng)
             sight = random_sight(rng, self.others)
             palette = hints(facts).palette
@@ -89,6 +94,18 @@ class Samples:
         if rng.random() < recipe.withheld:
             facts = without_list(facts)
         pairs = SceneQuestions(self.seen[row], self.names).pairs(rng, recipe.questions, chat=True)
+        return Sample(row, facts, [], [Asked(*pair) for pair in pairs])
+
+    def without_sight(self, rng: random.Random, recipe: PocketRecipe, row: int) -> Sample:
+        """A photograph of which only the classifier's guess and colours are known."""
+        confidence = rng.choices((0, 1, 2), (40, 25, 35))[0]
+        index = rng.randrange(len(self.classes))
+        grouped = bool(self.classes[index][1]) and (confidence == 2 or rng.random() < 0.4)
+        setting = rng.choices((0, 1, 2), (50, 20, 30))[0]
+        place = rng.randrange(3), rng.randrange(3)
+        facts = [0, confidence, index, int(grouped), *place, setting, *nothing_guessed(rng)[7:]]
+        bare = [phrase.split(" ", 1)[1] for phrase, _, _ in self.classes]
+        pairs = PhotoQuestions(hints(facts), self.names, bare).pairs(rng, recipe.questions, chat=True)
         return Sample(row, facts, [], [Asked(*pair) for pair in pairs])
 
 
