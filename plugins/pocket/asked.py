@@ -32,7 +32,7 @@ from plugins.pocket.sight import (
 )
 
 MOST_SHOWN: Final = 5  # entries that one question is shown
-PRESENT, POSSIBLE, ABSENT = 0.5, 0.25, 0.08  # odds of a name or scene word, where no detector decides
+PRESENT, POSSIBLE, ABSENT = 0.55, 0.4, 0.3  # odds of a name or scene word, where no detector decides
 _WORDS = re.compile(r"[a-z]+(?:-[a-z]+)*")
 _COLOURS = frozenset("black white grey gray red orange yellow green blue purple pink brown".split())
 _AFTER_A_NOUN = frozenset("in is are on there at here anywhere and or to of visible present shown be".split())

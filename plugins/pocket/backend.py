@@ -24,6 +24,8 @@ from plugins.options import QueryOptions
 if TYPE_CHECKING:
     from plugins.pocket.engine import PocketEngine
     from plugins.pocket.lookup import EncodedCells
+    from plugins.pocket.photographs import Photographs
+    from plugins.pocket.sight import Sight
 
 MODEL = Path(__file__).with_name("model")
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
@@ -83,6 +85,7 @@ class PocketBackend(VisionBackend):
         self.device, self.reason = self._choose_device()
         self._threads = torch.get_num_threads()
         self.engine = self._load()
+        self.photographs = self._look_at_photographs()
 
     def _open_run(self) -> Any | None:
         """The training that `projection` names. Raises BackendError if it belongs to another directory."""
@@ -126,6 +129,13 @@ class PocketBackend(VisionBackend):
             apply(model, load_file(self._trained.tensors), self._trained.lora_scale)
         return PocketEngine(model.to(self.device), tokenizer)
 
+    def _look_at_photographs(self) -> Photographs | None:
+        """None for a model without scene words, and where only the projection may speak."""
+        from plugins.pocket.photographs import Photographs
+
+        said = self.engine.model.config.pocket_scene
+        return Photographs(said) if said and self.options.hints == "all" and self._trained is None else None
+
     @property
     def name(self) -> str:
         return self._name
@@ -134,7 +144,8 @@ class PocketBackend(VisionBackend):
     def revision(self) -> str:
         trained = f"-{self._trained.sha256[:12]}" if self._trained is not None else ""
         hints = f"-{self.options.hints}" if self.options.hints != "all" else ""
-        return f"pocket-{self._digest}-{self.device}-fp32{trained}{hints}"
+        sight = f"-{self.photographs.revision}" if self.photographs is not None else ""
+        return f"pocket-{self._digest}-{self.device}-fp32{trained}{hints}{sight}"
 
     @property
     def concurrent_batches(self) -> int:
@@ -159,7 +170,7 @@ class PocketBackend(VisionBackend):
             group = pictures[start : start + BATCH]
             encoded += [
                 EncodedImage(picture.sha256, self.revision, cells)
-                for picture, cells in zip(group, self._encode(self.pixels(group)), strict=True)
+                for picture, cells in zip(group, self._encode(group), strict=True)
             ]
         return encoded
 
@@ -178,21 +189,35 @@ class PocketBackend(VisionBackend):
         ]
         return normalise(torch.from_numpy(np.stack(arrays)).to(self.device))
 
-    def _encode(self, pixel_values: Any) -> list[EncodedCells]:
+    def _encode(self, pictures: Sequence[Picture]) -> list[EncodedCells]:
         import torch
 
         from plugins.pocket.lookup import EncodedCells
+        from plugins.pocket.photographs import without_guess
 
         model, named = self.engine.model, self.options.hints == "all"
         with torch.inference_mode():
-            seen = model.vision_model(pixel_values)
+            seen = model.vision_model(self.pixels(pictures))
             facts = seen.facts if named else nameless(seen.facts)
+            sights = self._sights(pictures, seen)
+            looked = torch.tensor([sight is not None for sight in sights], device=facts.device)
+            facts = torch.where(looked[:, None], without_guess(facts), facts)
             tokens = model.image_tokens(seen.cells, facts)
         # copies: a view would keep the whole batch in memory as long as one of its pictures
         return [
-            EncodedCells(row.clone(), fact.clone(), vote.clone() if named else None)
-            for row, fact, vote in zip(tokens, facts.cpu(), seen.votes.cpu(), strict=True)
+            EncodedCells(row.clone(), fact.clone(), vote.clone() if named else None, sight)
+            for row, fact, vote, sight in zip(tokens, facts.cpu(), seen.votes.cpu(), sights, strict=True)
         ]
+
+    def _sights(self, pictures: Sequence[Picture], seen: Any) -> list[Sight | None]:
+        """The sights of those pictures that are photographs; None for composed scenes."""
+        sights: list[Sight | None] = [None] * len(pictures)
+        places = [at for at, level in enumerate(seen.facts[:, 0].tolist()) if level == 0]
+        if self.photographs is not None and places:
+            found = self.photographs.sights([pictures[at] for at in places], seen.only(places))
+            for at, sight in zip(places, found, strict=True):
+                sights[at] = sight
+        return sights
 
     def answer(self, questions: Sequence[VisualQuestion]) -> list[str]:
         """Answer questions with equal options together."""
@@ -223,8 +248,22 @@ class PocketBackend(VisionBackend):
                 f"this picture was encoded by {question.image.revision}, not by {self.revision}; "
                 "encode it with this backend."
             )
-        tokens = self.engine.lookup.tokens(question.image.data, question)
-        return PocketPrompt(tokens, question.question, question.history)
+        encoded: EncodedCells = question.image.data
+        tokens = self.engine.lookup.tokens(encoded, question)
+        if encoded.sight is None or self.photographs is None:
+            return PocketPrompt(tokens, question.question, question.history)
+        from plugins.pocket.asked import facts_for
+        from plugins.pocket.sight import entries
+
+        sight, vocabulary = encoded.sight, self.photographs.vocabulary
+        said: list[str] = []
+        facts: list[tuple[str, ...]] = []
+        for asked, answer in (*question.history, (question.question or "", "")):
+            facts.append(tuple(facts_for(asked, said, sight, vocabulary)))
+            said += [asked, answer]
+        return PocketPrompt(
+            tokens, question.question, question.history, tuple(entries(sight)), tuple(facts), sight.lines
+        )
 
     @staticmethod
     def _sampling(options: GenerationOptions) -> dict[str, Any]:

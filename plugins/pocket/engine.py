@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,11 +18,14 @@ from torch import Tensor
 from core.vision import Reply
 from plugins.pocket.lookup import Lookup
 from plugins.pocket.runtime import PocketModel
+from plugins.pocket.sight import LINE_TOKENS, MARKS, quoted, tokens_of
+from plugins.pocket.sight_tokens import gathered
 
 SHORT_CAPTION = "write a short caption."
 STOP, PAD = "###", "<pad>"
 ROLE = re.compile(
-    r"#{2,}|\b(human|assistant)\s*:|</?(img|s|pad|image|seen\d|sure\d|group\d|place\d|set\d|none)>", re.IGNORECASE
+    r"#{2,}|\b(human|assistant)\s*:|</?(img|s|pad|image|seen\d|sure\d|group\d|place\d|set\d|none)>|" + "|".join(MARKS),
+    re.IGNORECASE,
 )
 
 
@@ -36,6 +39,9 @@ class PocketPrompt:
     tokens: Tensor
     question: str | None
     history: tuple[tuple[str, str], ...] = ()
+    sight: tuple[str, ...] = ()  # entries of the sight, after the image tokens
+    facts: tuple[tuple[str, ...], ...] = ()  # entries before each question of the history, and before this one
+    lines: tuple[str, ...] = ()  # what the marks of lines stand for
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,33 +74,51 @@ class PocketEngine:
         self.embed = model.language_model.get_input_embeddings()
         self.stop, self.pad = (tokenizer.encode(mark, add_special_tokens=False).ids[0] for mark in (STOP, PAD))
         self.head = self._ids("###Human: <Img>")
+        added = tokenizer.get_added_tokens_decoder()
+        self.hidden = {one for one, token in added.items() if token.special and token.content not in LINE_TOKENS}
         self.room: int = model.config.text_config.max_position_embeddings
 
     def _ids(self, text: str) -> Tensor:
         ids = self.tokenizer.encode(text, add_special_tokens=False).ids
         return torch.tensor(ids, dtype=torch.long, device=self.embed.weight.device)
 
-    def text(self, prompt: PocketPrompt) -> str:
-        """The text after the picture."""
-        turns = "".join(f" {harmless(q)} ###Assistant: {harmless(a).lower()}###Human:" for q, a in prompt.history)
-        return f"</Img>{turns} {harmless(prompt.question or SHORT_CAPTION)} ###Assistant:"
+    def turns(self, prompt: PocketPrompt) -> list[tuple[Sequence[str], str]]:
+        """The text after the picture: each question with the entries before it, and the answers."""
+        facts = [*prompt.facts, *[()] * (len(prompt.history) + 1 - len(prompt.facts))]
+        answered = [
+            (known, f" {harmless(question)} ###Assistant: {harmless(answer).lower()}###Human:")
+            for known, (question, answer) in zip(facts, prompt.history, strict=False)
+        ]
+        return [((), "</Img>"), *answered, (facts[-1], f" {harmless(prompt.question or SHORT_CAPTION)} ###Assistant:")]
+
+    def words(self, turns: Sequence[tuple[Sequence[str], str]]) -> Tensor:
+        """Embeddings (length, hidden) of entries and texts."""
+        ids: list[int] = []
+        pieces: list[int] = []
+        for facts, text in turns:
+            entry, owner = tokens_of(self.tokenizer, facts)
+            first = max(pieces, default=0) + 1
+            plain = self._ids(text).tolist()
+            ids += [*entry, *plain]
+            pieces += [*(first + one for one in owner), *[0] * len(plain)]
+        device = self.embed.weight.device
+        numbers = torch.tensor([ids, pieces], dtype=torch.long, device=device)
+        return gathered(self.embed(numbers[:1]), numbers[1:])[0]
 
     def embeddings(self, prompt: PocketPrompt, room: int) -> Tensor:
         """(length, hidden).
 
         Where the text is too long the oldest pairs go, then the question's end; the picture stays.
         """
-        history = prompt.history
-        while True:
-            tail = self._ids(self.text(PocketPrompt(prompt.tokens, prompt.question, history)))
-            free = room - len(self.head) - len(prompt.tokens)
-            if len(tail) <= free or not history:
-                break
-            history = history[1:]
+        sight = self.words([(prompt.sight, "")])
+        picture = torch.cat([self.embed(self.head), prompt.tokens.to(sight.dtype), sight])
+        free = room - len(picture)
+        while len(tail := self.words(self.turns(prompt))) > free and prompt.history:
+            prompt = replace(prompt, history=prompt.history[1:], facts=prompt.facts[1:])
         if len(tail) > free:
-            closing = self._ids(" ###Assistant:")
+            closing = self.words([((), " ###Assistant:")])
             tail = torch.cat([tail[: free - len(closing)], closing])
-        return torch.cat([self.embed(self.head), prompt.tokens.to(self.embed.weight.dtype), self.embed(tail)])
+        return torch.cat([picture, tail])
 
     def batch(self, prompts: Sequence[PocketPrompt], room: int) -> tuple[Tensor, Tensor]:
         """Left-padded embeddings (B, L, hidden) and mask (B, L)."""
@@ -109,12 +133,12 @@ class PocketEngine:
         """One answer per prompt; `options` are those of `tokens`."""
         return [
             Reply(
-                sentences(self.decode(written.ids)),
+                quoted(sentences(self.decode(written.ids)), prompt.lines),
                 "stop" if written.ended else "length",
                 written.prompt_tokens,
                 len(written.ids),
             )
-            for written in self.write(prompts, **options)
+            for prompt, written in zip(prompts, self.write(prompts, **options), strict=True)
         ]
 
     def write(self, prompts: Sequence[PocketPrompt], **options: Any) -> list[GeneratedIds]:
@@ -164,15 +188,15 @@ class PocketEngine:
             ids.append(token)
             raw = self.decode(ids)
             # whole words only: a later letter must not change what was already sent
-            ready = sentences(raw.rsplit(" ", 1)[0]) if " " in raw.strip() else ""
+            ready = quoted(sentences(raw.rsplit(" ", 1)[0]), prompt.lines) if " " in raw.strip() else ""
             if ready.startswith(sent) and len(ready) > len(sent):
                 yield ready[len(sent) :]
                 sent = ready
-        text = sentences(self.decode(ids))
+        text = quoted(sentences(self.decode(ids)), prompt.lines)
         yield text[len(sent) :]
         yield Reply(text, "stop" if ended else "length", prompt_tokens, len(ids))
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of token ids, without the model's own marks."""
-        text: str = self.tokenizer.decode(list(ids), skip_special_tokens=True)
+        """The text of token ids, without the model's own marks, except those that stand for lines of writing."""
+        text: str = self.tokenizer.decode([one for one in ids if one not in self.hidden], skip_special_tokens=False)
         return text

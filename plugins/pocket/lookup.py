@@ -14,15 +14,17 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from core.vision import VisualQuestion
+    from plugins.pocket.sight import Sight
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedCells:
     """An encoded picture."""
 
-    tokens: Tensor  # (56, hidden), the input of the language model
+    tokens: Tensor  # (56, hidden), the input of the language model before the sight
     facts: Tensor  # (FACTS,) long
     votes: Tensor | None  # (K, 3), see `PocketVision.votes`; None if nothing may bypass the projection
+    sight: Sight | None = None  # what is made out in a photograph; None for a composed scene
 
 
 class Lookup:
@@ -42,7 +44,7 @@ class Lookup:
 
     def tokens(self, encoded: EncodedCells, question: VisualQuestion) -> Tensor:
         """The image tokens for this question; things named earlier in the conversation count as well."""
-        if encoded.votes is None or question.question is None:
+        if encoded.votes is None or encoded.sight is not None or question.question is None:
             return encoded.tokens
         conversation = " ".join([question.question, *(asked for asked, _ in reversed(question.history))])
         facts = self.model.asked_for(encoded.facts, encoded.votes, self.names(conversation))

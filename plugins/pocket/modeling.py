@@ -16,7 +16,7 @@ classifier's guess, in three degrees of certainty, and colours measured on the p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,12 @@ class VisionOutput:
     cells: Tensor  # (B, 81, CELL_DIM), for the Q-Former
     facts: Tensor  # (B, FACTS) long, for the hints
     votes: Tensor  # (B, K, 3): see `PocketVision.votes`
+    odds: Tensor  # (B, 1000): the classifier's odds of the whole picture
+    scene: Tensor  # (B, W): odds of the scene words; W is 0 for a model without them
+
+    def only(self, rows: list[int]) -> VisionOutput:
+        """The output for some of the pictures."""
+        return VisionOutput(*(getattr(self, one.name)[rows] for one in fields(self)))
 
 
 def normalise(pixels: Tensor) -> Tensor:
@@ -219,10 +225,11 @@ class DetectionHead(nn.Module):
 class PocketVision(nn.Module):
     """Tower and detection head in place of the ViT: the `vision_model` of BLIP-2."""
 
-    def __init__(self, known: int, limits: CertaintyLimits | None = None) -> None:
+    def __init__(self, known: int, limits: CertaintyLimits | None = None, scene_words: int = 0) -> None:
         super().__init__()
         self.limits = limits or CertaintyLimits()
         self.tower = EfficientNetLite2()
+        self.scene = nn.Linear(FEATURES, scene_words) if scene_words else None
         self.neck = DetectionHead(known)
         self.register_buffer("colour_table", torch.from_numpy(table().astype(np.uint8)))
         self.register_buffer("phrase_ids", torch.zeros(CLASSES, GUESS_TOKENS, dtype=torch.long))  # the guess in tokens
@@ -256,7 +263,10 @@ class PocketVision(nn.Module):
             cells = (cells + flipped(there)) / 2
         votes = self.votes(seen)
         facts, seen = self.judge(cells, colours, seen, *self.colour_shares(pixel_values), self.plain(pixel_values))
-        return VisionOutput(self.neck.tokens(seen, colours), facts, votes)
+        mean = cells[..., :FEATURES].float().mean(1)
+        scene = self.scene(mean).sigmoid() if self.scene is not None else mean[:, :0]
+        odds = self.tower.classifier(mean).softmax(-1)
+        return VisionOutput(self.neck.tokens(seen, colours), facts, votes, odds, scene)
 
     def votes(self, seen: CellOutputs) -> Tensor:
         """Evidence for each known thing, (B, K, 3): the odds in its best cell, and the place and colour there.

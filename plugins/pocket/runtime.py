@@ -61,6 +61,7 @@ class PocketConfig:
     qformer_config: QFormerConfig
     text_config: LlamaConfig
     pocket_limits: Mapping[str, Any] = field(default_factory=dict)
+    pocket_scene: Mapping[str, float] = field(default_factory=dict)  # scene words, each with the odds to say it from
 
     @classmethod
     def read(cls, text: str) -> Self:
@@ -74,6 +75,7 @@ class PocketConfig:
                 QFormerConfig(**{one.name: queries[one.name] for one in fields(QFormerConfig)}),
                 LlamaConfig(**{one.name: language[one.name] for one in fields(LlamaConfig)}),
                 raw.get("pocket_limits", {}),
+                raw.get("pocket_scene", {}),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"config.json has no {error}") from error
@@ -274,7 +276,8 @@ class PocketModel(ImageTokens, nn.Module):
         super().__init__()
         self.config = config
         width = config.qformer_config.hidden_size
-        self.vision_model = PocketVision(config.pocket_known, CertaintyLimits(**config.pocket_limits))
+        limits = CertaintyLimits(**config.pocket_limits)
+        self.vision_model = PocketVision(config.pocket_known, limits, len(config.pocket_scene))
         self.query_tokens = nn.Parameter(torch.zeros(1, config.num_query_tokens, width))
         self.qformer = QFormer(config.qformer_config)
         self.language_projection = nn.Linear(width, config.text_config.hidden_size)

@@ -21,7 +21,8 @@ class PocketForConditionalGeneration(ImageTokens, Blip2ForConditionalGeneration)
 
     def __init__(self, config: Blip2Config) -> None:
         super().__init__(config)
-        self.vision_model = PocketVision(config.pocket_known, CertaintyLimits(**getattr(config, "pocket_limits", {})))
+        limits = CertaintyLimits(**getattr(config, "pocket_limits", {}))
+        self.vision_model = PocketVision(config.pocket_known, limits, len(getattr(config, "pocket_scene", {})))
         self.register_buffer("hint_words", torch.zeros(33, dtype=torch.long))
         self.post_init()
 
