@@ -61,8 +61,8 @@ def labels() -> dict[str, tuple[set[str], set[str]]]:
     for line in split_lines((LABELS / "truth.jsonl").read_text(encoding="utf-8")):
         truth: dict[str, Any] = json.loads(line)
         named = {thing["name"] for thing in truth["things"]}
-        holds, unsure = found[truth["id"]]
-        found[truth["id"]] = words_of(holds | set(truth["scene"]), named), unsure | set(truth["maybe"])
+        before, doubtful = found[truth["id"]]
+        found[truth["id"]] = words_of(before | set(truth["scene"]), named), doubtful | set(truth["maybe"])
     return found
 
 
@@ -77,7 +77,7 @@ def features(folder: Path, names: list[str]) -> np.ndarray:
     import torch
 
     from plugins.pocket.backend import PocketBackend
-    from plugins.pocket.modeling import FEATURES
+    from plugins.pocket.tower import FEATURES
 
     backend = PocketBackend()
     model = backend.engine.model.vision_model
@@ -138,9 +138,8 @@ def fit(folder: Path, run: Path) -> None:
                 break
         numbers = (*right(said[word], odds, holds[train]), *right(said[word], later, holds[develop]))
         shown = "never" if said[word] == NEVER else f"{said[word]:.2f}"
-        print(
-            f"| {word} | {holds[train].sum()} | {shown} | {numbers[0]:.2f} | {numbers[1]} | {numbers[2]:.2f} | {numbers[3]} |"
-        )
+        measured = f"{numbers[0]:.2f} | {numbers[1]} | {numbers[2]:.2f} | {numbers[3]}"
+        print(f"| {word} | {holds[train].sum()} | {shown} | {measured} |", flush=True)
     run.mkdir(parents=True, exist_ok=True)
     np.savez(run / "scene.npz", weight=np.stack(weights).astype(np.float32), bias=np.array(biases, np.float32))
     (run / "scene.json").write_text(json.dumps(said, indent=1) + "\n", encoding="utf-8")

@@ -167,7 +167,10 @@ class Collator:
         prefix = len(ids)
         labels, positions, owners = [IGNORE] * prefix, list(range(prefix)), [0] * prefix
         for number, turns in enumerate(self.segments(sample, rng, recipe.chains), start=1):
-            begin, segment, own, targets = len(ids), [], [], []
+            begin = len(ids)
+            segment: list[int] = []
+            own: list[int] = []
+            targets: list[int] = []
             for order, asked in enumerate(turns):
                 if order:
                     head = self.ids("Human:")
