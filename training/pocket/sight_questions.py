@@ -15,7 +15,7 @@ from pathlib import Path
 from plugins.pocket.asked import Vocabulary, facts_for
 from plugins.pocket.colours import COLOURS
 from plugins.pocket.sight import Seen, Sight
-from training.pocket.questions import CONTINUE, CONTINUED, DESCRIBED
+from training.pocket.questions import CONTINUE, CONTINUED
 from training.pocket.sight_words import (
     SIDES,
     STUFF,
@@ -40,6 +40,7 @@ ASK: dict[str, list[str]] = {**PHOTOGRAPH, **{kind: list(forms) for kind, forms 
 for _kind in ("presence", "how_many_of", "colour_of", "where_is", "kind_of", "else_than", "setting", "what"):
     ASK[_kind] = [*_TEXT["ask"].get(_kind, []), *PHOTOGRAPH.get(_kind, []), *SCENE.get(_kind, [])]
 NOUNS: list[str] = _TEXT["names"]["nouns"]
+DESCRIBED = 0.8  # share of pictures with a long description
 NOT_SURE = "i am not sure."
 PRONOUNS = ("somebody", "someone", "anyone", "anybody", "crowd", "people", "cattle", "luggage")
 NO_NOUNS = ("indoors", "outdoors", "night", "sunset")
@@ -460,7 +461,7 @@ class SightQuestions:
     def pairs(self, rng: random.Random, number: int) -> list[Asked]:
         """`number` questions of different kinds, often with the long description."""
         found: list[Asked] = []
-        if rng.random() < DESCRIBED + 0.15:
+        if rng.random() < DESCRIBED:
             found = [Asked(detail_request(rng), description(self.sight, self.palette), "description")]
             if rng.random() < CONTINUED:
                 found.append(Asked(pick(rng, *ASKING["continue"]), "i can tell no more about this picture.", CONTINUE))

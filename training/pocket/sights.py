@@ -100,8 +100,9 @@ def random_scene(rng: random.Random) -> tuple[str, ...]:
     """Scene words that may stand together."""
     number = rng.choices((0, 1, 2, 3, 4, 5), (22, 24, 22, 16, 10, 6))[0]
     words = set(rng.sample(WORDS, number))
-    if {"night", "sunset"} <= words:
-        words.discard("night")
+    for one, other in (("night", "sunset"), ("indoors", "outdoors")):
+        if {one, other} <= words:
+            words.discard(rng.choice((one, other)))
     if words & OUTDOORS:
         words = words - {"indoors"} if rng.random() < 0.9 else words - OUTDOORS
     return settled(words)
