@@ -9,7 +9,7 @@ from torch import Tensor
 def gathered(words: Tensor, pieces: Tensor) -> Tensor:
     """words (B, L, D) plus the mean of the words of the same entry; pieces (B, L): number of the entry, 0 for none."""
     batch, length, width = words.shape
-    number = int(pieces.max()) + 1
+    number = int(pieces.max()) + 1 if length else 1
     if number == 1:
         return words
     index = (pieces + number * torch.arange(batch, device=pieces.device)[:, None]).flatten()
