@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
@@ -74,7 +74,11 @@ class Vocabulary:
             for other in (word, *synonyms.get(word, [])):
                 self.subjects[other] = Subject(other, frozenset({word}), "scene")
         self.wider = {one: wide for wide, narrow in words["wider"].items() if wide in scene for one in narrow}
-        for one in self.wider:
+        self.wholes: dict[str, list[str]] = {}
+        for whole, parts in words["parts"].items():
+            for one in parts:
+                self.wholes.setdefault(one, []).append(whole)
+        for one in (*self.wider, *self.wholes):
             self.subjects.setdefault(one, Subject(one, frozenset({one}), "class"))
         for name in NAMES:
             for other in (name, *words["names"].get(name, [])):
@@ -132,9 +136,9 @@ def facts_for(question: str, earlier: Sequence[str], sight: Sight, vocabulary: V
     if beside := _BESIDE.search(text):
         things = [one for one in subjects if one.kind != "text"]
         if len(things) == 1:
-            return _beside(things[0], beside[1] or beside[2], sight)
+            return _beside(things[0], beside[1] or beside[2], sight, vocabulary)
         if len(things) >= 2:
-            return _relation(things[0], things[1], sight)
+            return _relation(things[0], things[1], sight, vocabulary)
     if _ELSE.search(text):
         return _others([*subjects, *(one for said in earlier for one in vocabulary.named(said))], sight)
     if not subjects and (spot := _SPOT.search(text)) and "background" not in text:
@@ -142,12 +146,12 @@ def facts_for(question: str, earlier: Sequence[str], sight: Sight, vocabulary: V
     if _READING.search(text) and not subjects:
         return _text(sight)
     if not subjects and _PEOPLE.search(text):
-        return _thing(vocabulary.subjects["person"], sight, {})
+        return _thing(vocabulary.subjects["person"], sight, vocabulary)
     if not subjects and re.search(r"\b(it|its|they|them|their|he|she|his|her)\b", text):
         subjects = [one for said in earlier[-2:-1] for one in vocabulary.named(said)][:1]
     pieces: list[str] = []
     for subject in subjects[:2]:
-        pieces += _text(sight) if subject.kind == "text" else _thing(subject, sight, vocabulary.wider)
+        pieces += _text(sight) if subject.kind == "text" else _thing(subject, sight, vocabulary)
     return pieces
 
 
@@ -163,7 +167,7 @@ def _is(seen: Seen, subject: Subject) -> bool:
     return subject.kind == "class" and subject.word in (seen.name.split()[-1], (seen.finer.split() or [""])[-1])
 
 
-def _thing(subject: Subject, sight: Sight, wider: Mapping[str, str]) -> list[str]:
+def _thing(subject: Subject, sight: Sight, vocabulary: Vocabulary) -> list[str]:
     """Whether there are such things, how many, and their entries."""
     groups = [(one, members) for one, members in sight.groups() if _is(one, subject)]
     sure = [(one, members) for one, members in groups if one.sure]
@@ -175,11 +179,14 @@ def _thing(subject: Subject, sight: Sight, wider: Mapping[str, str]) -> list[str
     possible = [one for one, _ in groups] or [one for one in sight.maybe if _is(one, subject)]
     if possible:
         return [f"{ASKED} {subject.word} {PERHAPS}", written(possible[0])]
+    wholes = vocabulary.wholes.get(subject.word, ())
+    if any(whole in sight.scene or any(one.sure and one.name == whole for one in sight.things) for whole in wholes):
+        return [f"{ASKED} {subject.word} {PERHAPS}"]
     if subject.kind in ("thing", "kind"):
         return [f"{ASKED} {subject.word} {NO}"]
     [name] = subject.names
     odds = sight.odds.get(name)
-    if sight.odds.get(wider.get(name, ""), 1.0) < ABSENT:
+    if sight.odds.get(vocabulary.wider.get(name, ""), 1.0) < ABSENT:
         odds = 0.0
     if odds is None:
         return [f"{ASKED} {subject.word} {UNKNOWN}"]
@@ -225,11 +232,11 @@ def sides(one: tuple[float, float], other: tuple[float, float], least: float = 0
     return found + ([] if abs(down) < 2 * least else ["above" if down > 0 else "below"])
 
 
-def _relation(one: Subject, other: Subject, sight: Sight) -> list[str]:
+def _relation(one: Subject, other: Subject, sight: Sight, vocabulary: Vocabulary) -> list[str]:
     """How the first of two things lies to the second."""
     first, second = _placed(one, sight), _placed(other, sight)
     if first is None or second is None or first[0].count > 1 or second[0].count > 1:
-        return [*_thing(one, sight, {})[:2], *_thing(other, sight, {})[:2]]
+        return [*_thing(one, sight, vocabulary)[:2], *_thing(other, sight, vocabulary)[:2]]
     relation = sides(first[1], second[1])
     return [
         f"{ASKED} {one.word} {YES}",
@@ -238,11 +245,11 @@ def _relation(one: Subject, other: Subject, sight: Sight) -> list[str]:
     ]
 
 
-def _beside(subject: Subject, spot: str, sight: Sight) -> list[str]:
+def _beside(subject: Subject, spot: str, sight: Sight, vocabulary: Vocabulary) -> list[str]:
     """What lies on one side of a thing."""
     place = _placed(subject, sight)
     if place is None or place[0].count > 1:
-        return _thing(subject, sight, {})[:2]
+        return _thing(subject, sight, vocabulary)[:2]
     side = {"under": "below", "beneath": "below", "over": "above"}.get(spot, spot)
     there = [
         one

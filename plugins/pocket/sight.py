@@ -25,6 +25,7 @@ SMALL, LARGE = 0.03, 0.25  # share of the picture's area
 NUMBERS: Final = (
     "no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
 )  # fmt: skip
+COLUMNS: Final = ("left", "middle", "right")
 OUTDOORS: Final = frozenset({"sky", "sea", "beach", "snow", "forest", "mountain", "street", "sunset"})
 
 THING, MEMBER, SPREAD, EDGE, PERHAPS = "<thing>", "<member>", "<spread>", "<edge>", "<perhaps>"
@@ -47,11 +48,12 @@ class Seen:
     size: str = ""  # "small", "large"
     edge: str = ""  # the side where the picture cuts it off: "left", "right", "top", "bottom"
     sure: bool = True
+    columns: tuple[int, int, int] = (0, 0, 0)  # of a group that is spread: how many left, in the middle, right
 
     @property
     def column(self) -> str:
         """ "left", "middle", "right", or "" for a group that is spread."""
-        return "" if self.place is None else ("left", "middle", "right")[self.place % 3]
+        return "" if self.place is None else COLUMNS[self.place % 3]
 
     @property
     def row(self) -> str:
@@ -168,10 +170,19 @@ def listed(
         finer=finer.pop() if len(finer) == 1 else "",
         count=len(same),
         place=common_place(seen),
+        columns=columns_of(seen),
     )
     middle = sum(x for x, _ in spots) / len(spots), sum(y for _, y in spots) / len(spots)
     members = [replace(one, member=True, finer="" if group.finer else one.finer) for one in seen]
     return [(group, middle), *(zip(members, spots, strict=True) if len(same) <= APART else ())]
+
+
+def columns_of(seen: Sequence[Seen]) -> tuple[int, int, int]:
+    """How many are on the left, in the middle and on the right; zeros where all of them have a common place."""
+    if common_place(seen) is not None:
+        return (0, 0, 0)
+    left, middle, right = (sum(one.column == column for one in seen) for column in COLUMNS)
+    return left, middle, right
 
 
 def common_place(seen: Sequence[Seen]) -> int | None:
@@ -180,8 +191,8 @@ def common_place(seen: Sequence[Seen]) -> int | None:
     if many < 0.8 * len(seen):
         return None
     row, in_row = next(iter(counted(one.row for one in seen).items()))
-    rows, columns = ("top", "centre", "bottom"), ("left", "middle", "right")
-    return 3 * (rows.index(row) if in_row >= 0.8 * len(seen) else 1) + columns.index(column)
+    rows = ("top", "centre", "bottom")
+    return 3 * (rows.index(row) if in_row >= 0.8 * len(seen) else 1) + COLUMNS.index(column)
 
 
 def seen_of(thing: Thing, size: tuple[int, int]) -> Seen:
@@ -193,7 +204,7 @@ def seen_of(thing: Thing, size: tuple[int, int]) -> Seen:
         thing.name,
         finer=finer_name(thing),
         place=3 * third(y) + third(x),
-        size="small" if share < SMALL else "large" if share > LARGE else "",
+        size="" if thing.name == "person" else "small" if share < SMALL else "large" if share > LARGE else "",
         edge=edge_of(thing.box, size),
     )
 
@@ -335,6 +346,7 @@ def written(seen: Seen) -> str:
         parts.append(number_words(seen.count))
     parts += [seen.size, *(f"<{colour}>" for colour in seen.colours), seen.finer, seen.name]
     parts.append(SPREAD if seen.place is None else f"<place{seen.place}>")
+    parts += [f"{number_words(many)} {column}" for column, many in zip(COLUMNS, seen.columns, strict=True) if many]
     if seen.edge:
         parts.append(f"{EDGE} {seen.edge}")
     if not seen.sure:

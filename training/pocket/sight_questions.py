@@ -252,13 +252,13 @@ class SightQuestions:
             word = self.absent(rng)
             question = pick(rng, *ASK["where_is"], name=word, be="is", things=plural_of(word))
             return self.made(question, f"i see no {word}.", "absent")
-        seen, members, word = self.present(rng)
+        seen, _, word = self.present(rng)
         many = seen.count > 1
         name, be = (plural_of(word), "are") if many else (word, "is")
         forms = [form for form in ASK["where_is"] if ("{things}" in form) == many or "{things}" not in form]
         question = pick(rng, *forms, name=name, be=be, things=name)
         if many:
-            apart = each_place(members)
+            apart = each_place(seen)
             if apart:
                 return self.made(question, f"{apart}.", "where")
             return self.made(question, f"the {name} are {spot(seen)}.", "where")

@@ -35,6 +35,7 @@ SAID_ALONE = {
 }
 SIDES = {"left": "on the left", "middle": "in the middle", "right": "on the right"}
 ROWS = {"top": "at the top", "bottom": "at the bottom"}
+MOST_APART = 6  # up to so many things, a text tells how many are left, in the middle and right
 MOST_SENTENCES = 4  # of things in a description
 
 
@@ -79,13 +80,12 @@ def listing(entries: Sequence[Seen], *, colour: bool = True) -> str:
     return join([phrase(one, colour=colour) for one in entries])
 
 
-def each_place(members: Sequence[Seen]) -> str:
-    """ "one on the left and two in the middle"; empty if all are at one place."""
-    columns = [one.column for one in members]
-    counts = [(column, columns.count(column)) for column in ("left", "middle", "right") if column in columns]
-    if len(counts) < 2:
+def each_place(group: Seen) -> str:
+    """ "one on the left and two in the middle"; empty for a group at one place, and for a crowd."""
+    if group.count > MOST_APART:
         return ""
-    return join([f"{number_words(many)} {SIDES[column]}" for column, many in counts])
+    columns = zip(SIDES, group.columns, strict=True)
+    return join([f"{number_words(many)} {SIDES[column]}" for column, many in columns if many] or [""])
 
 
 def clothes(entries: Sequence[Seen]) -> str:
@@ -125,10 +125,10 @@ def writing(sight: Sight) -> str:
     return "there is some writing that cannot be read for certain." if sight.blurred else ""
 
 
-def first_sentence(seen: Seen, members: Sequence[Seen]) -> str:
+def first_sentence(seen: Seen) -> str:
     """What the picture mostly shows."""
     if seen.count > 1:
-        apart = each_place(members)
+        apart = each_place(seen)
         if apart:
             return f"the picture shows {phrase(seen)}, {apart}."
         if seen.place is None:
@@ -168,7 +168,7 @@ def description(sight: Sight, palette: Sequence[str]) -> str:
     sure = [(one, members) for one, members in groups if one.sure]
     said: list[str] = []
     if sure:
-        said = [first_sentence(*sure[0]), dressed(*sure[0]), *later_sentences(sure[1:])]
+        said = [first_sentence(sure[0][0]), dressed(*sure[0]), *later_sentences(sure[1:])]
         people = next(((one, members) for one, members in sure[1:] if one.name == "person"), None)
         if people:
             said.append(dressed(*people))

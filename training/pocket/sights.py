@@ -10,7 +10,7 @@ from functools import cache
 from plugins.detector.network import NAMES
 from plugins.detector.witness import classes_of, phrases
 from plugins.pocket.colours import COLOURS
-from plugins.pocket.sight import APART, MOST, OUTDOORS, Seen, Sight, common_place, third
+from plugins.pocket.sight import APART, MOST, OUTDOORS, Seen, Sight, columns_of, common_place, third
 from training.pocket.scene_words import WORDS
 
 COMMON = "person car chair dining table bottle dog cat bird boat book cup potted plant couch laptop bus bicycle".split()
@@ -83,7 +83,7 @@ def random_things(rng: random.Random, name: str) -> list[tuple[Seen, tuple[float
             finer=finer,
             place=3 * third(y) + third(x),
             colours=tuple(rng.sample(COLOURS, rng.choice((1, 1, 1, 2)))) if coloured and rng.random() < 0.9 else (),
-            size=rng.choice(("", "", "small", "large")),
+            size="" if name == "person" else rng.choice(("", "", "small", "large")),
             edge=rng.choice(("left", "right", "top", "bottom")) if rng.random() < 0.12 else "",
         )
         for x, y in spots
@@ -91,7 +91,7 @@ def random_things(rng: random.Random, name: str) -> list[tuple[Seen, tuple[float
     if count == 1:
         return [(things[0], spots[0])]
     middle = sum(x for x, _ in spots) / count, sum(y for _, y in spots) / count
-    group = Seen(name, finer=finer, count=count, place=common_place(things))
+    group = Seen(name, finer=finer, count=count, place=common_place(things), columns=columns_of(things))
     members = [replace(one, member=True, finer="") for one in things] if count <= APART else []
     return [(group, middle), *zip(members, spots, strict=False)]
 

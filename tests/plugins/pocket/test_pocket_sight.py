@@ -39,7 +39,9 @@ def made_of(*things: Thing, image: Image.Image | None = None, text: Findings | N
 
 
 def test_up_to_four_of_a_kind_are_listed_one_by_one_from_left_to_right() -> None:
-    sight = made_of(thing("person", 700, 100, 800, 500), thing("person", 50, 100, 150, 500), thing("dog", 400, 300, 500, 400))
+    sight = made_of(
+        thing("person", 700, 100, 800, 500), thing("person", 50, 100, 150, 500), thing("dog", 400, 300, 500, 400)
+    )
     assert [(one.name, one.count, one.member, one.place) for one in sight.things] == [
         ("person", 2, False, None),
         ("person", 1, True, 3),

@@ -18,7 +18,7 @@ from training.pocket.vocabulary import imagenet
 OTHERS = sorted({phrase.split(" ", 1)[1] for phrase, _, _ in imagenet()})
 SIGHT = Sight(
     things=(
-        Seen("person", count=3, place=None),
+        Seen("person", count=3, place=None, columns=(1, 1, 1)),
         Seen("person", member=True, place=3, colours=("purple",)),
         Seen("person", member=True, place=4, colours=("red",)),
         Seen("person", member=True, place=5, colours=("blue",)),
