@@ -1,6 +1,9 @@
 """Write pocket's model card from the results of `training.pocket.evaluate` and the logs of the training runs.
 
-python -m training.pocket.card docs/pocket-table.json RUN [RUN ...] --to plugins/pocket/model/README.md
+    python -m training.pocket.card docs/pocket-table.json RUN [RUN ...] --to plugins/pocket/model/README.md \\
+        --real docs/photographs-table.json
+
+Steps and minutes of stages that none of the runs holds are those of the shipped model (data/shipped.json).
 """
 
 from __future__ import annotations
@@ -18,12 +21,16 @@ from training.pocket.evaluate import BARS
 from training.pocket.foundation import known_names
 
 TEMPLATE = Path(__file__).with_name("data") / "card.md"
+SHIPPED = Path(__file__).with_name("data") / "shipped.json"
 
 
 def trained(runs: Sequence[Path], stage: int) -> dict[str, float]:
-    """Steps and minutes of a stage in all runs that have it. Raises FileNotFoundError if none has."""
+    """Steps and minutes of a stage in all runs that have it. Raises FileNotFoundError if nobody knows them."""
     logs = [log for run in runs if (log := run / f"stage{stage}.jsonl").is_file()]
     if not logs:
+        shipped: dict[str, float] = json.loads(SHIPPED.read_text(encoding="utf-8"))
+        if f"steps{stage}" in shipped:
+            return {name: shipped[name] for name in (f"steps{stage}", f"minutes{stage}")}
         raise FileNotFoundError(f"none of {', '.join(map(str, runs))} holds stage{stage}.jsonl")
     last = [json.loads(split_lines(log.read_text(encoding="utf-8"))[-1]) for log in logs]
     return {
@@ -59,6 +66,21 @@ def figures(report: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def real_table(report: dict[str, Any]) -> str:
+    """The table of `training.photographs.evaluate`: one column for each vision model."""
+    from training.photographs.evaluate import BARS as LEAST
+
+    models = {spec.rsplit("/", 1)[-1]: entry["figures"] for spec, entry in report.items()}
+    lines = [f"| figure | {' | '.join(models)} | n | at least |", f"|---|{'---:|' * (len(models) + 2)}"]
+    for name in sorted({name for entry in models.values() for name in entry}):
+        found = [entry.get(name) for entry in models.values()]
+        values = " | ".join("" if one is None else f"{one['value']:.3f}" for one in found)
+        bar = f"{LEAST[name]:.2f}" if name in LEAST else ""
+        limit = f"at most {bar}" if name.startswith("inventions") else bar
+        lines.append(f"| {name} | {values} | {max(one['n'] for one in found if one)} | {limit} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("report", type=Path, help="JSON written by training.pocket.evaluate")
@@ -66,6 +88,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=48_000)
     parser.add_argument("--photographs", type=int, default=8_000)
     parser.add_argument("--to", type=Path, default=Path("plugins/pocket/model/README.md"))
+    parser.add_argument("--real", type=Path, required=True, help="JSON written by training.photographs.evaluate")
     parser.add_argument("--note", default="", help="a sentence about this run, for the training section")
     options = parser.parse_args()
     weights = options.to.parent / "model.safetensors"
@@ -81,6 +104,8 @@ def main() -> None:
         photographs=f"{options.photographs:,}",
         **trained(options.runs, 1),
         **trained(options.runs, 2),
+        **trained(options.runs, 3),
+        real_table=real_table(json.loads(options.real.read_text(encoding="utf-8"))),
         **figures(json.loads(options.report.read_text(encoding="utf-8"))),
     )
     options.to.write_text(text, encoding="utf-8")
