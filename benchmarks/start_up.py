@@ -3,7 +3,8 @@
     python -m benchmarks.start_up                 about a minute
     python -m benchmarks.start_up --repeats 30
 
-Each command runs as a fresh process, in alternating order; the table shows medians and the ratio to `python -c pass`.
+Each command runs as a fresh process, in alternating order; the table shows medians, the ratio to `python -c pass`, and
+the most memory that a process held.
 """
 
 from __future__ import annotations
@@ -31,11 +32,14 @@ WAYS = {
 }
 
 
-def seconds(arguments: list[str], environment: dict[str, str]) -> float:
-    """Wall time of one fresh process."""
+def run(arguments: list[str], environment: dict[str, str]) -> tuple[float, float]:
+    """Wall time in seconds and peak memory in MB of one fresh process. Raises CalledProcessError where it fails."""
     start = time.perf_counter()
-    subprocess.run([sys.executable, *arguments], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - start
+    process = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if code := os.waitstatus_to_exitcode(status):
+        raise subprocess.CalledProcessError(code, arguments)
+    return time.perf_counter() - start, usage.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
 
 
 def main() -> None:
@@ -45,17 +49,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("INQUISIGHT_")}
         environment = kept | {"INQUISIGHT_HOME": str(Path(home))}
-        found: dict[str, list[float]] = {name: [] for name in WAYS}
+        found: dict[str, list[tuple[float, float]]] = {name: [] for name in WAYS}
         for number in range(repeats + 1):
             for name, arguments in WAYS.items():
-                taken = seconds(arguments, environment)
+                taken = run(arguments, environment)
                 if number:  # the first one brings the files into memory
                     found[name].append(taken)
-    medians = {name: statistics.median(values) for name, values in found.items()}
+    medians = {name: statistics.median(seconds for seconds, _ in values) for name, values in found.items()}
     bare = medians["python -c pass"]
-    print(f"{'command':28} {'median, s':>10} {'times bare':>11}")
+    print(f"{'command':28} {'median, s':>10} {'times bare':>11} {'peak, MB':>9}")
     for name, value in medians.items():
-        print(f"{name:28} {value:10.2f} {value / bare:11.1f}")
+        print(f"{name:28} {value:10.2f} {value / bare:11.1f} {max(memory for _, memory in found[name]):9.0f}")
 
 
 if __name__ == "__main__":

@@ -134,7 +134,11 @@ class PocketBackend(VisionBackend):
         from plugins.pocket.photographs import Photographs
 
         said = self.engine.model.config.pocket_scene
-        return Photographs(said) if said and self.options.hints == "all" and self._trained is None else None
+        if not said or self.options.hints != "all" or self._trained is not None:
+            return None
+        photographs = Photographs(said)
+        photographs.prepare()
+        return photographs
 
     @property
     def name(self) -> str:
