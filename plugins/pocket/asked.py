@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import Final
 
@@ -59,6 +59,14 @@ class Subject:
     kind: str  # "thing", "kind", "scene", "class", "text"
 
 
+@cache
+def classes() -> list[tuple[str, str]]:
+    """(name, group) of the classifier's 1,000 classes; the group may be empty."""
+    lines = files("plugins.pocket").joinpath("imagenet.tsv").read_text("utf-8").splitlines()
+    rows = [line.split("\t") for line in lines if not line.startswith("#")]
+    return [(row[2].partition(" ")[2], row[3]) for row in rows]
+
+
 class Vocabulary:
     """The words by which a question names something."""
 
@@ -69,6 +77,13 @@ class Vocabulary:
         self.subjects: dict[str, Subject] = {}
         for name in (*more, *phrases().values()):
             self.subjects.setdefault(name, Subject(name, frozenset({name}), "class"))
+        wider: dict[str, set[str]] = {}
+        for name, group in classes():
+            for word in {group, name.split()[-1]} - {name, "", *words["last"]["words"]}:
+                wider.setdefault(word, set()).add(name)
+        for word, kinds in wider.items():  # "monkey" for a macaque, "panda" for a giant panda
+            also = {word} if word in self.subjects else set()
+            self.subjects[word] = Subject(word, frozenset(kinds | also), "class")
         synonyms: dict[str, list[str]] = words["names"].pop("scene")
         for word in scene:
             for other in (word, *synonyms.get(word, [])):
@@ -184,9 +199,8 @@ def _thing(subject: Subject, sight: Sight, vocabulary: Vocabulary) -> list[str]:
         return [f"{ASKED} {subject.word} {PERHAPS}"]
     if subject.kind in ("thing", "kind"):
         return [f"{ASKED} {subject.word} {NO}"]
-    [name] = subject.names
-    odds = sight.odds.get(name)
-    if sight.odds.get(vocabulary.wider.get(name, ""), 1.0) < ABSENT:
+    odds = max((sight.odds[name] for name in {subject.word, *subject.names} & sight.odds.keys()), default=None)
+    if sight.odds.get(vocabulary.wider.get(subject.word, ""), 1.0) < ABSENT:
         odds = 0.0
     if odds is None:
         return [f"{ASKED} {subject.word} {UNKNOWN}"]

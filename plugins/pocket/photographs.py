@@ -9,20 +9,19 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 from core.errors import InquisightError
 from core.images.picture import Picture
 from core.registry import get_registry
 from core.witness import Findings, Witness
-from plugins.pocket.asked import POSSIBLE, Vocabulary
+from plugins.pocket.asked import POSSIBLE, Vocabulary, classes
 from plugins.pocket.sight import OUTDOORS, Guess, Sight, sight_of
 
 if TYPE_CHECKING:
     from plugins.pocket.modeling import VisionOutput
 
-LIKELY: Final = 0.15  # odds of a class of the classifier from which it may be there
+LIKELY: Final = 0.15  # odds of a class of the classifier, or of a group of them, from which it may be there
 NO_GUESS: Final = (0, 0, 0, 1, 1, 0)  # facts 1 to 6 of a picture whose sight holds all names
 
 
@@ -62,13 +61,6 @@ class Photographs:
         """Which witnesses there are."""
         return "-".join(witness.revision for witness in self.witnesses)
 
-    @cached_property
-    def classes(self) -> list[tuple[str, str]]:
-        """(name, group) of the classifier's 1,000 classes."""
-        lines = files("plugins.pocket").joinpath("imagenet.tsv").read_text("utf-8").splitlines()
-        rows = [line.split("\t") for line in lines if not line.startswith("#")]
-        return [(row[2].partition(" ")[2], row[3]) for row in rows]
-
     def examine(self, pictures: Sequence[Picture]) -> Iterator[tuple[Findings, Findings | None]]:
         """What detector and reader find in each picture."""
         things, *lines = [witness.examine(pictures) for witness in self.witnesses]
@@ -88,7 +80,7 @@ class Photographs:
         said = {word for word, odds in scene.items() if odds >= self.said[word]}
         if said & OUTDOORS:
             said = said - {"indoors"} | {"outdoors"}
-        odds = {self.classes[at][0]: value for at, value in enumerate(seen.odds[row].tolist()) if value >= POSSIBLE}
+        odds = {classes()[at][0]: value for at, value in enumerate(seen.odds[row].tolist()) if value >= POSSIBLE}
         guess = self.guess(seen, row)
         return sight_of(
             picture.image, things, lines, guess, [one for one in self.said if one in said], {**odds, **scene}
@@ -98,8 +90,8 @@ class Photographs:
         """The classifier's guess, with the odds of its whole group."""
         odds = seen.odds[row]
         best = int(odds.argmax())
-        name, group = self.classes[best]
-        same = [at for at, (_, other) in enumerate(self.classes) if other == group] if group else []
+        name, group = classes()[best]
+        same = [at for at, (_, other) in enumerate(classes()) if other == group] if group else []
         column, down = (int(value) for value in seen.facts[row, 4:6])
         return Guess(name, group, float(odds[best]), float(odds[same].sum()) if same else 0.0, 3 * down + column)
 

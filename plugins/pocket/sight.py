@@ -101,8 +101,9 @@ class Guess:
 class SightLimits:
     """How sure the evidence must be; they belong to the weights."""
 
-    guess: float = 0.6  # of the classifier, to name what no detector found
-    perhaps: float = 0.25
+    guess: float = 0.5  # of the classifier, to name what no detector found
+    group: float = 0.6  # the same for a whole group: "dog"
+    perhaps: float = 0.3
     weak: float = 0.25  # of a detection, where a question names the thing
     colour: float = 0.30  # share of a thing's pixels, beyond what its surroundings have
 
@@ -314,7 +315,7 @@ def guessed(guess: Guess, limits: SightLimits) -> Seen | None:
     """The classifier's guess as an entry of the list."""
     if guess.odds >= limits.guess:
         return Seen(guess.name, place=guess.place)
-    if guess.group and guess.group_odds >= limits.guess:
+    if guess.group and guess.group_odds >= limits.group:
         return Seen(guess.group, place=guess.place)
     if guess.odds >= limits.perhaps:
         return Seen(guess.name, place=guess.place, sure=False)
