@@ -170,13 +170,8 @@ def facts_for(question: str, earlier: Sequence[str], sight: Sight, vocabulary: V
     return pieces
 
 
-def matching(subject: Subject, sight: Sight) -> list[Seen]:
-    """The entries that a subject means; groups without their members."""
-    return [one for one, _ in sight.groups() if _is(one, subject)]
-
-
 def _is(seen: Seen, subject: Subject) -> bool:
-    if seen.name in subject.names or seen.finer == subject.word or seen.name == subject.word:
+    if {seen.name, seen.finer} & {subject.word, *subject.names}:
         return True
     # "retriever" for "golden retriever"
     return subject.kind == "class" and subject.word in (seen.name.split()[-1], (seen.finer.split() or [""])[-1])
