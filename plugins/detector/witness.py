@@ -28,9 +28,10 @@ from core.witness import Box, Findings, Thing, Witness
 from plugins.detector.merging import MOST, merged, unsure
 from plugins.detector.network import NAMES, NanoDet
 from plugins.detector.views import Edges, letterboxed, tiles, whole
+from plugins.imagenet.classes import load_classifier, phrases
 
 if TYPE_CHECKING:
-    from plugins.pocket.tower import EfficientNetLite2
+    from plugins.imagenet.tower import EfficientNetLite2
 
 WEIGHTS: Final = Path(__file__).with_name("model") / "nanodet_g.safetensors"
 MOST_CROPS: Final = 8  # boxes per picture that the classifier checks, the surest first
@@ -101,22 +102,7 @@ class NanoDetWitness(Witness):
     @cached_property
     def classifier(self) -> EfficientNetLite2:
         """The ImageNet classifier that ships with pocket."""
-        from safetensors import safe_open
-
-        from plugins.pocket.backend import MODEL
-        from plugins.pocket.tower import EfficientNetLite2
-
-        prefix = "vision_model.tower."
-        with safe_open(MODEL / "model.safetensors", "pt") as file:
-            weights = {
-                name.removeprefix(prefix): file.get_tensor(name).float()
-                for name in file.keys()  # noqa: SIM118 - not a mapping
-                if name.startswith(prefix)
-            }
-        with torch.device("meta"):
-            tower = EfficientNetLite2()
-        tower.load_state_dict(weights, assign=True)
-        return tower.eval().requires_grad_(False)
+        return load_classifier()
 
     @torch.inference_mode()
     def examine(self, pictures: Sequence[Picture]) -> list[Findings]:
@@ -214,8 +200,7 @@ class NanoDetWitness(Witness):
 
     def _odds(self, crops: list[Image.Image]) -> Any:
         """Confidence of each ImageNet class for each crop (N, 1000)."""
-        from plugins.pocket.modeling import normalise
-        from plugins.pocket.tower import IMAGE_SIZE
+        from plugins.imagenet.tower import IMAGE_SIZE, normalise
 
         arrays = [np.asarray(crop.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC)) for crop in crops]
         features = self.classifier(normalise(torch.from_numpy(np.stack(arrays))))
@@ -238,11 +223,3 @@ def classes_of() -> dict[str, set[int]]:
             for name in filter(None, names.split(", ")):
                 found[name].add(int(index))
     return found
-
-
-@cache
-def phrases() -> dict[int, str]:
-    """The name of each ImageNet class, without its article."""
-    lines = files("plugins.pocket").joinpath("imagenet.tsv").read_text("utf-8").splitlines()
-    rows = [line.split("\t") for line in lines if not line.startswith("#")]
-    return {int(row[0]): row[2].partition(" ")[2] for row in rows}

@@ -10,13 +10,13 @@ import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from importlib.resources import files
 from typing import Final
 
 from core.nouns import singular
 from plugins.detector.network import NAMES
-from plugins.detector.witness import phrases
+from plugins.imagenet.classes import classes
 from plugins.pocket.sight import (
     ASKED,
     LINE_TOKENS,
@@ -59,14 +59,6 @@ class Subject:
     kind: str  # "thing", "kind", "scene", "class", "text"
 
 
-@cache
-def classes() -> list[tuple[str, str]]:
-    """(name, group) of the classifier's 1,000 classes; the group may be empty."""
-    lines = files("plugins.pocket").joinpath("imagenet.tsv").read_text("utf-8").splitlines()
-    rows = [line.split("\t") for line in lines if not line.startswith("#")]
-    return [(row[2].partition(" ")[2], row[3]) for row in rows]
-
-
 class Vocabulary:
     """The words by which a question names something."""
 
@@ -75,7 +67,7 @@ class Vocabulary:
         words = tomllib.loads(files("plugins.pocket").joinpath("words.toml").read_text("utf-8"))
         self.nothing: set[str] = set(words["nothing"]["words"])
         self.subjects: dict[str, Subject] = {}
-        for name in (*more, *phrases().values()):
+        for name in (*more, *(name for name, _ in classes())):
             self.subjects.setdefault(name, Subject(name, frozenset({name}), "class"))
         wider: dict[str, set[str]] = {}
         for name, group in classes():

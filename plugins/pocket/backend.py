@@ -184,8 +184,7 @@ class PocketBackend(VisionBackend):
         import torch
         from PIL import Image
 
-        from plugins.pocket.modeling import normalise
-        from plugins.pocket.tower import IMAGE_SIZE
+        from plugins.imagenet.tower import IMAGE_SIZE, normalise
 
         arrays = [
             np.asarray(picture.image.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC, reducing_gap=3.0))

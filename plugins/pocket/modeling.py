@@ -24,8 +24,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from plugins.imagenet.tower import CLASSES, FEATURES, FINE, GRID, MEAN, STD, EfficientNetLite2
 from plugins.pocket.colours import BITS, COLOURS, table
-from plugins.pocket.tower import CLASSES, FEATURES, FINE, GRID, MEAN, STD, EfficientNetLite2
 
 CELLS = GRID * GRID
 CLASS_DIM = 128
@@ -73,11 +73,6 @@ class VisionOutput:
     def only(self, rows: list[int]) -> VisionOutput:
         """The output for some of the pictures."""
         return VisionOutput(*(getattr(self, one.name)[rows] for one in fields(self)))
-
-
-def normalise(pixels: Tensor) -> Tensor:
-    """uint8 (B, H, W, 3) -> float (B, 3, H, W) as the tower was trained."""
-    return ((pixels.permute(0, 3, 1, 2).float() / 255) - MEAN) / STD
 
 
 def cell_colours(pixel_values: Tensor) -> Tensor:

@@ -15,7 +15,8 @@ from core.errors import InquisightError
 from core.images.picture import Picture
 from core.registry import get_registry
 from core.witness import Findings, Witness
-from plugins.pocket.asked import POSSIBLE, Vocabulary, classes
+from plugins.imagenet.classes import classes
+from plugins.pocket.asked import POSSIBLE, Vocabulary
 from plugins.pocket.sight import OUTDOORS, Guess, Sight, sight_of
 
 if TYPE_CHECKING:

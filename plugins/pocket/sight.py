@@ -305,7 +305,8 @@ def like_skin(pixels: np.ndarray) -> np.ndarray:
 
 def covers(things: Iterable[Thing], guess: Guess) -> bool:
     """Whether the classifier's guess names something that a detector has found."""
-    from plugins.detector.witness import classes_of, phrases
+    from plugins.detector.witness import classes_of
+    from plugins.imagenet.classes import phrases
 
     numbers = {number for number, phrase in phrases().items() if phrase == guess.name}
     return any(classes_of().get(thing.name, set()) & numbers or thing.finer == guess.name for thing in things)

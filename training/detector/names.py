@@ -133,7 +133,7 @@ def main(arguments: list[str]) -> int:
         for name, text in ROOTS.items()
     }
     lines = ["# index in ImageNet\tWordNet 3.0 synset\tnames of COCO that it may be"]
-    for line in files("plugins.pocket").joinpath("imagenet.tsv").read_text("utf-8").splitlines():
+    for line in files("plugins.imagenet").joinpath("classes.tsv").read_text("utf-8").splitlines():
         if line.startswith("#"):
             continue
         index, synset, *_ = line.split("\t")

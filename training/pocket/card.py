@@ -67,8 +67,8 @@ def figures(report: dict[str, Any]) -> dict[str, Any]:
 
 
 def real_table(report: dict[str, Any]) -> str:
-    """The table of `training.photographs.evaluate`: one column for each vision model."""
-    from training.photographs.evaluate import BARS as LEAST
+    """The table of `training.pocket.sight.measure`: one column for each vision model."""
+    from training.pocket.sight.measure import BARS as LEAST
 
     models = {spec.rsplit("/", 1)[-1]: entry["figures"] for spec, entry in report.items()}
     lines = [f"| figure | {' | '.join(models)} | n | at least |", f"|---|{'---:|' * (len(models) + 2)}"]
@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=48_000)
     parser.add_argument("--photographs", type=int, default=8_000)
     parser.add_argument("--to", type=Path, default=Path("plugins/pocket/model/README.md"))
-    parser.add_argument("--real", type=Path, required=True, help="JSON written by training.photographs.evaluate")
+    parser.add_argument("--real", type=Path, required=True, help="JSON written by training.pocket.sight.measure")
     parser.add_argument("--note", default="", help="a sentence about this run, for the training section")
     options = parser.parse_args()
     weights = options.to.parent / "model.safetensors"

@@ -244,7 +244,8 @@ def score_photographs(
     """Descriptions of photographs, compared with the classifier's guess; needs the pocket backend."""
     import torch
 
-    from plugins.pocket.modeling import MAYBE, SURE, normalise
+    from plugins.imagenet.tower import normalise
+    from plugins.pocket.modeling import MAYBE, SURE
     from training.pocket.vocabulary import imagenet
 
     classes = imagenet()

@@ -3,8 +3,8 @@
     python -m training.pocket.export FEATURES RUN --to plugins/pocket/model
     python -m training.pocket.export MODEL RUN --scene SCENE --to plugins/pocket/model
 
-The second form gives an exported model the language model of `training.pocket.sight_training` and the scene words of
-`training.pocket.scene_words`.
+The second form gives an exported model the language model of `training.pocket.sight.train` and the scene words of
+`training.pocket.sight.scene_words`.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ if __name__ == "__main__":
     parser.add_argument("folder", type=Path, help="features, or with --scene an exported model")
     parser.add_argument("run", type=Path)
     parser.add_argument("--to", type=Path, default=Path("plugins/pocket/model"))
-    parser.add_argument("--scene", type=Path, help="folder written by training.pocket.scene_words")
+    parser.add_argument("--scene", type=Path, help="folder written by training.pocket.sight.scene_words")
     parser.add_argument("--stage", type=int, choices=(1, 2), default=2)
     options = parser.parse_args()
     if options.scene:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.lib.format import open_memmap
 
-from plugins.pocket.tower import FEATURES, FINE, GRID, EfficientNetLite2, folded_state_dict
+from plugins.imagenet.tower import FEATURES, FINE, GRID, EfficientNetLite2, folded_state_dict
 from training.pocket.scenes import ComposedScene, Composer, is_on_photograph
 
 CELLS = GRID * GRID
@@ -83,7 +83,8 @@ def compute_features(
     only_on_photographs: bool = False,
 ) -> None:
     """Fill `out` for one split ("train" or "held-out"), with the seeds from `first` on."""
-    from plugins.pocket.modeling import cell_colours, normalise
+    from plugins.imagenet.tower import normalise
+    from plugins.pocket.modeling import cell_colours
 
     out.mkdir(parents=True, exist_ok=True)
     seeds = on_photographs(first, scenes, split) if only_on_photographs else range(first, first + scenes)

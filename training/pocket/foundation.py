@@ -24,9 +24,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from core.datasets.text_lines import split_lines
+from plugins.imagenet.tower import GRID
 from plugins.pocket.colours import COLOURS
 from plugins.pocket.modeling import CELL_DIM, CELLS, FACTS, CellOutputs, CertaintyLimits, DetectionHead, PocketVision
-from plugins.pocket.tower import GRID
 from training.pocket.features import released_tower
 from training.pocket.sources import TABLE
 

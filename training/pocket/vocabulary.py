@@ -13,6 +13,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import PreTrainedTokenizerFast
 
 from core.datasets.text_lines import split_lines
+from plugins.imagenet import tower
 from plugins.pocket import modeling
 from plugins.pocket.colours import COLOURS
 from plugins.pocket.transformers_model import PocketForConditionalGeneration
@@ -20,7 +21,7 @@ from training.pocket.photo_questions import Hints, PhotoQuestions
 from training.pocket.scene_questions import SceneQuestions
 from training.pocket.wording import DO_NOT_KNOW, NOT_A_THING, STRANGER, UNANSWERABLE
 
-IMAGENET = Path(modeling.__file__).with_name("imagenet.tsv")
+IMAGENET = Path(tower.__file__).with_name("classes.tsv")
 IMAGE = "<image>"
 HINT_WORDS = (
     *(f"<seen{i}>" for i in range(3)),

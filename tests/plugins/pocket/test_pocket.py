@@ -18,6 +18,7 @@ from core.images.picture import open_picture
 from core.registry import get_registry
 from core.testing import VisionBackendTests, make_picture
 from core.vision import EncodedImage, GenerationOptions, VisualQuestion
+from plugins.imagenet.tower import normalise
 from plugins.pocket.backend import MODEL, PocketBackend
 from plugins.pocket.colours import COLOURS, shares
 from plugins.pocket.engine import PocketPrompt, harmless, sentences
@@ -28,7 +29,6 @@ from plugins.pocket.modeling import (
     HINT_TOKENS,
     CellOutputs,
     cell_colours,
-    normalise,
     top_colours,
 )
 

@@ -9,10 +9,10 @@ import pytest
 
 from plugins.pocket.asked import Vocabulary, facts_for
 from plugins.pocket.sight import Seen, Sight, entries, written
-from training.pocket.scene_words import WORDS
-from training.pocket.sight_questions import HOW_OFTEN, SightQuestions
-from training.pocket.sight_words import caption, description
-from training.pocket.sights import random_sight
+from training.pocket.sight.questions import HOW_OFTEN, SightQuestions
+from training.pocket.sight.samples import random_sight
+from training.pocket.sight.scene_words import WORDS
+from training.pocket.sight.words import caption, description
 from training.pocket.vocabulary import imagenet
 
 OTHERS = sorted({phrase.split(" ", 1)[1] for phrase, _, _ in imagenet()})

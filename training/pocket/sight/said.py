@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 
+from plugins.imagenet.classes import classes
 from plugins.pocket.asked import Vocabulary
 from training.pocket.foundation import known_names
-from training.pocket.scene_words import WORDS
+from training.pocket.sight.scene_words import WORDS
 
 _UNSURE = re.compile(r"perhaps an? [^.,]*|(?:may|might|could) be [^.,]*|\"[^\"]*\"|main colou?rs? (?:is|are) [^.]*")
 _NOT = re.compile(r"\bno [a-z ]+")
@@ -25,8 +25,7 @@ class Said:
 @cache
 def vocabulary() -> Vocabulary:
     """All names that pocket's editions may say, and those of the detector."""
-    lines = files("plugins.pocket").joinpath("imagenet.tsv").read_text("utf-8").splitlines()
-    groups = {line.split("\t")[3] for line in lines if not line.startswith("#")}
+    groups = {group for _, group in classes()}
     return Vocabulary(WORDS, [*sorted(group for group in groups if group), *(name for name, _ in known_names())])
 
 

@@ -1,6 +1,6 @@
 """Fit the linear heads for scene words on the frozen tower, and find the odds from which each word may be said.
 
-    python -m training.pocket.scene_words PHOTOGRAPHS RUN      (a folder filled by training.photographs.fetch)
+    python -m training.pocket.sight.scene_words PHOTOGRAPHS RUN      (a folder filled by training.photographs.fetch)
 
 Labels: scenes.tsv of training/photographs. The 150 photographs of split.tsv are never trained on; those to develop on,
 which have complete labels, measure as well. A word is said from the least odds at which its precision is at least
@@ -41,7 +41,7 @@ ON_DEVELOPMENT, LEAST, IN_VALIDATION = (
     0.80,
 )  # for THINGS: precision, said at least so often, precision there too
 STEPS: Final = np.arange(0.50, 0.96, 0.05)
-LABELS: Final = Path(__file__).parents[1] / "photographs"
+LABELS: Final = Path(__file__).parents[2] / "photographs"
 NEVER: Final = 2.0  # odds that nothing reaches
 
 
@@ -76,8 +76,8 @@ def features(folder: Path, names: list[str]) -> np.ndarray:
     """The tower's mean features, (N, 1280), of the photographs and their mirror images."""
     import torch
 
+    from plugins.imagenet.tower import FEATURES
     from plugins.pocket.backend import PocketBackend
-    from plugins.pocket.tower import FEATURES
 
     backend = PocketBackend()
     model = backend.engine.model.vision_model

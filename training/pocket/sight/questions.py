@@ -16,7 +16,7 @@ from plugins.pocket.asked import Vocabulary, facts_for
 from plugins.pocket.colours import COLOURS
 from plugins.pocket.sight import Seen, Sight
 from training.pocket.questions import CONTINUE, CONTINUED
-from training.pocket.sight_words import (
+from training.pocket.sight.words import (
     SIDES,
     STUFF,
     caption,
@@ -34,7 +34,7 @@ from training.pocket.sight_words import (
 )
 from training.pocket.wording import ASKING, PHOTOGRAPH, SCENE, article, ask, detail_request, join, pick, unanswerable
 
-_TEXT = tomllib.loads(Path(__file__).with_name("data").joinpath("sight.toml").read_text("utf-8"))
+_TEXT = tomllib.loads(Path(__file__).parents[1].joinpath("data", "sight.toml").read_text("utf-8"))
 HOW_OFTEN: dict[str, int] = _TEXT["how_often"]
 ASK: dict[str, list[str]] = {**PHOTOGRAPH, **{kind: list(forms) for kind, forms in _TEXT["ask"].items()}}
 for _kind in ("presence", "how_many_of", "colour_of", "where_is", "kind_of", "else_than", "setting", "what"):

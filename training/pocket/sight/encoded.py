@@ -1,6 +1,6 @@
 """Compose scenes and keep what the finished vision model makes of them: all that the language model's training needs.
 
-    python -m training.pocket.encoded SOURCES OUT --scenes 8000 --photographs 1500
+    python -m training.pocket.sight.encoded SOURCES OUT --scenes 8000 --photographs 1500
 
 Writes `OUT/{split}-features.npy` (N, 81, CELL_DIM) float16, `-facts.npy` (N, FACTS) and `-truth.jsonl`, like
 `training.pocket.foundation`, from the weights of an exported model instead of those of a new detection head. An
@@ -18,8 +18,9 @@ import numpy as np
 import torch
 from numpy.lib.format import open_memmap
 
+from plugins.imagenet.tower import normalise
 from plugins.pocket.backend import MODEL
-from plugins.pocket.modeling import CELL_DIM, CELLS, FACTS, normalise
+from plugins.pocket.modeling import CELL_DIM, CELLS, FACTS
 from plugins.pocket.runtime import PocketModel
 from training.pocket.features import BATCH, _make, _start
 

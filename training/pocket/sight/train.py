@@ -1,10 +1,10 @@
 """The third stage of pocket: its language model learns to speak of what is made out in photographs.
 
-    python -m training.pocket.sight_training ENCODED RUN          (ENCODED: written by training.pocket.encoded)
+    python -m training.pocket.sight.train ENCODED RUN          (ENCODED: written by training.pocket.sight.encoded)
 
-Samples are symbols (training.pocket.sights) beside composed scenes, whose abilities must stay. Only the language model
-is trained; the vision model and the Q-Former stay as they are. Several questions share a picture in one sequence. An
-interrupted run resumes from its last checkpoint.
+Samples are symbols (training.pocket.sight.samples) beside composed scenes, whose abilities must stay. Only the language
+model is trained; the vision model and the Q-Former stay as they are. Several questions share a picture in one sequence.
+An interrupted run resumes from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ from training.pocket.photo_questions import PhotoQuestions
 from training.pocket.questions import CONTINUE
 from training.pocket.recognition import as_recognised, without_list
 from training.pocket.scene_questions import SceneQuestions
-from training.pocket.scene_words import WORDS
-from training.pocket.sight_questions import Asked, SightQuestions
-from training.pocket.sights import random_sight
+from training.pocket.sight.questions import Asked, SightQuestions
+from training.pocket.sight.samples import random_sight
+from training.pocket.sight.scene_words import WORDS
 from training.pocket.train import IGNORE, QUERIES, PocketRecipe, rate, save_atomically
 from training.pocket.vocabulary import hints, imagenet
 
@@ -308,7 +308,7 @@ def train(folder: Path, run: Path, recipe: PocketRecipe, *, begin: Path, compile
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="folder written by training.pocket.encoded")
+    parser.add_argument("folder", type=Path, help="folder written by training.pocket.sight.encoded")
     parser.add_argument("run", type=Path, help="folder of this run")
     parser.add_argument("--begin", type=Path, default=MODEL, help="exported model to begin from")
     parser.add_argument("--steps", type=int)

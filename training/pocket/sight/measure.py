@@ -1,6 +1,6 @@
 """What a vision model says of real photographs, against the truth that was written down before.
 
-    python -m training.photographs.evaluate PHOTOGRAPHS --vision pocket --half development --wordnet /usr/share/wordnet
+    python -m training.pocket.sight.measure PHOTOGRAPHS --vision pocket --half development --wordnet /usr/share/wordnet
 
 PHOTOGRAPHS is a folder filled by training.photographs.fetch. Names count as right where WordNet 3.0 (Debian's
 `wordnet-base`) calls the one a kind of the other, or the detector's table of synonyms makes them one. What the truth
@@ -32,10 +32,10 @@ from core.vision import EncodedImage, VisionBackend, VisualQuestion
 from plugins.pocket.asked import Vocabulary
 from plugins.pocket.colours import COLOURS
 from training.detector.names import synsets
-from training.photographs.said import Said, names_in, scene_words_in
-from training.pocket.scene_words import THINGS, rows
+from training.pocket.sight.said import Said, names_in, scene_words_in
+from training.pocket.sight.scene_words import LABELS, THINGS, rows
 
-TRUTH: Final = Path(__file__).with_name("truth.jsonl")
+TRUTH: Final = LABELS / "truth.jsonl"
 DETAIL: Final = "Describe this picture in detail."
 NUMBERS: Final = "no one two three four five six seven eight nine ten".split()
 PRESENCES: Final = 3  # true things asked for per photograph, and as many that are not there

@@ -32,6 +32,11 @@ STAGES = (
 LAST_HALVING = sum(stage[5] for stage in STAGES[:5])  # the block from stride 16 to stride 32
 
 
+def normalise(pixels: Tensor) -> Tensor:
+    """uint8 (B, H, W, 3) -> float (B, 3, H, W) as the tower was trained."""
+    return ((pixels.permute(0, 3, 1, 2).float() / 255) - MEAN) / STD
+
+
 class SameConv(nn.Conv2d):
     """Convolution with TensorFlow's "same" padding: the odd pixel goes to the right and the bottom."""
 

@@ -8,10 +8,11 @@ from dataclasses import replace
 from functools import cache
 
 from plugins.detector.network import NAMES
-from plugins.detector.witness import classes_of, phrases
+from plugins.detector.witness import classes_of
+from plugins.imagenet.classes import phrases
 from plugins.pocket.colours import COLOURS
 from plugins.pocket.sight import APART, MOST, OUTDOORS, Seen, Sight, columns_of, common_place, third
-from training.pocket.scene_words import WORDS
+from training.pocket.sight.scene_words import WORDS
 
 COMMON = "person car chair dining table bottle dog cat bird boat book cup potted plant couch laptop bus bicycle".split()
 
