@@ -26,6 +26,7 @@ NUMBERS: Final = (
     "no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
 )  # fmt: skip
 COLUMNS: Final = ("left", "middle", "right")
+CLOTHING: Final = "piece of clothing"  # a group of the classifier
 OUTDOORS: Final = frozenset({"sky", "sea", "beach", "snow", "forest", "mountain", "street", "sunset"})
 
 THING, MEMBER, SPREAD, EDGE, PERHAPS = "<thing>", "<member>", "<spread>", "<edge>", "<perhaps>"
@@ -103,7 +104,7 @@ class SightLimits:
 
     guess: float = 0.5  # of the classifier, to name what no detector found
     group: float = 0.6  # the same for a whole group: "dog"
-    perhaps: float = 0.3
+    perhaps: float = 0.2
     weak: float = 0.25  # of a detection, where a question names the thing
     colour: float = 0.30  # share of a thing's pixels, beyond what its surroundings have
 
@@ -128,7 +129,8 @@ def sight_of(
         entries += listed(same, size, pixels, limits)
     things = [entry for entry, _ in entries[:MOST]]
     spots = [spot for _, spot in entries[:MOST]]
-    if guess is not None and not covers(found.things, guess):
+    worn = guess is not None and guess.group == CLOTHING and any(one.name == "person" for one in things)
+    if guess is not None and not worn and not covers(found.things, guess):
         named = guessed(guess, limits)
         if named is not None and (named.sure or not things):
             things.append(named)

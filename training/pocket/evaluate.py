@@ -31,6 +31,7 @@ from training.pocket.features import truth as truth_of
 from training.pocket.foundation import known_names
 from training.pocket.scene_questions import SceneQuestions
 from training.pocket.scenes import ComposedScene, Composer
+from training.pocket.sight.said import names_in
 from training.pocket.wording import NUMBERS, UNANSWERABLE, phrase
 
 DETAIL = "Describe this picture in detail."
@@ -232,7 +233,8 @@ def score_single_things(vision: VisionBackend, composer: Composer) -> tuple[list
     for (stem, names), answer in zip(shown, vision.answer(questions), strict=True):
         lower = answer.lower()
         right = any(re.search(rf"\b{name}s?\b", lower) for name in names)
-        verdict = "right" if right else "admits" if NOTHING.search(lower) or "photograph" in lower else "wrong"
+        nothing = NOTHING.search(lower) or "photograph" in lower or not names_in(lower)
+        verdict = "right" if right else "admits" if nothing else "wrong"
         rows.append({"photograph": stem, "names": names, "says": answer, "verdict": verdict})
     counted = {verdict: sum(row["verdict"] == verdict for row in rows) for verdict in ("right", "admits", "wrong")}
     return rows, {"photographs": len(rows), **counted}

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from PIL import ImageOps
 
@@ -111,6 +111,32 @@ def singular_of(name: str) -> str:
     """The singular of a name of several words."""
     before, space, noun = name.lower().rpartition(" ")
     return f"{before}{space}{singular(noun)}"
+
+
+class Constant(VisionBackend):
+    """A baseline that says the same of every picture, and "no" or "yes" to every question."""
+
+    follows_instructions: ClassVar[bool] = False
+
+    def __init__(self, description: str, yes: str = "No.") -> None:
+        self.description, self.yes = description, yes
+
+    @property
+    def name(self) -> str:
+        return f"always {self.description!r}"
+
+    @property
+    def revision(self) -> str:
+        return self.name
+
+    def encode(self, pictures: Sequence[Picture]) -> list[EncodedImage]:
+        return [EncodedImage(picture.sha256, self.revision, None) for picture in pictures]
+
+    def answer(self, questions: Sequence[VisualQuestion]) -> list[str]:
+        return [self.description if question.question == DETAIL else self.yes for question in questions]
+
+
+BASELINES: Final = {"says nothing": Constant(""), "says person": Constant("The picture shows a person.", "Yes.")}
 
 
 def photographs(folder: Path, half: str) -> list[Labelled]:
@@ -327,11 +353,12 @@ def main(arguments: list[str] | None = None) -> int:
     shown = photographs(options.folder, options.half)[: options.most]
     models = options.vision or ["pocket"]
     report: dict[str, dict[str, Any]] = {}
-    for spec in models:
-        figures, said = evaluate(get_registry().create_vision(spec), shown, names)
-        report[spec] = {"figures": figures, "descriptions": said}
+    backends = {spec: get_registry().create_vision(spec) for spec in models} | dict(BASELINES)
+    for spec, vision in backends.items():
+        figures, said = evaluate(vision, shown, names)
+        report[spec] = {"figures": figures, "descriptions": said if spec in models else []}
     print(f"{len(shown)} photographs, {options.half}\n")
-    print(f"| figure | {' | '.join(f'{spec} | n' for spec in models)} | bar |\n|---|{'---:|' * (2 * len(models) + 1)}")
+    print(f"| figure | {' | '.join(f'{spec} | n' for spec in report)} | bar |\n|---|{'---:|' * (2 * len(report) + 1)}")
     for figure in sorted({figure for entry in report.values() for figure in entry["figures"]}):
         cells = [entry["figures"].get(figure, {"value": float("nan"), "n": 0}) for entry in report.values()]
         bar = BARS.get(figure)

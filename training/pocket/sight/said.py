@@ -11,7 +11,9 @@ from plugins.pocket.asked import Vocabulary
 from training.pocket.foundation import known_names
 from training.pocket.sight.scene_words import WORDS
 
-_UNSURE = re.compile(r"perhaps an? [^.,]*|(?:may|might|could) be [^.,]*|\"[^\"]*\"|main colou?rs? (?:is|are) [^.]*")
+_UNSURE = re.compile(
+    r"perhaps an? [^.,]*|(?:may|might|could) be [^.,]*|\"[^\"]*\"|main colou?rs? (?:is|are) [^.]*|dressed in [^.]*"
+)
 _NOT = re.compile(r"\bno [a-z ]+")
 
 
