@@ -26,6 +26,7 @@ NUMBERS: Final = (
     "no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
 )  # fmt: skip
 COLUMNS: Final = ("left", "middle", "right")
+LIKE_SKIN: Final = frozenset({"orange", "brown", "pink"})  # what is left of skin has one of these colours
 CLOTHING: Final = "piece of clothing"  # a group of the classifier
 OUTDOORS: Final = frozenset({"sky", "sea", "beach", "snow", "forest", "mountain", "street", "sunset"})
 
@@ -273,7 +274,11 @@ def colours_of(thing: Thing, size: tuple[int, int], pixels: np.ndarray, least: f
     around = shares(surroundings) if len(surroundings) else np.zeros(len(COLOURS))
     worth = inside - 0.5 * np.minimum(around, inside)
     order = np.argsort(-worth)
-    return tuple(COLOURS[at] for at in order[:2] if worth[at] >= least and inside[at] >= least)
+    doubtful = LIKE_SKIN if thing.name == "person" else frozenset()
+    limits = [max(least, 0.5) if COLOURS[at] in doubtful else least for at in order[:2]]
+    return tuple(
+        COLOURS[at] for at, limit in zip(order, limits, strict=False) if worth[at] >= limit and inside[at] >= limit
+    )
 
 
 def cut(pixels: np.ndarray, left: float, top: float, right: float, bottom: float) -> np.ndarray:

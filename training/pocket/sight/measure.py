@@ -102,9 +102,11 @@ class Names:
         if one is not None and other is not None and one.names & other.names:
             return True
         mine, theirs = self.ids(said), self.ids(true)
-        return any(id in self.kinds(sense) for sense in mine for id in theirs[:2]) or any(
-            id in self.kinds(sense) for sense in theirs for id in mine[:2]
-        )
+        return self.kind_of(mine, theirs) or self.kind_of(theirs, mine)
+
+    def kind_of(self, narrow: Sequence[str], wide: Sequence[str]) -> bool:
+        """Whether the usual sense of one name is a kind of one of the two most usual senses of another."""
+        return bool(narrow) and any(sense in self.kinds(narrow[0]) for sense in wide[:2])
 
 
 def singular_of(name: str) -> str:
@@ -295,9 +297,9 @@ def mark_colours(
     for one, image, said in zip(shown, encoded, found, strict=True):
         for thing in said:
             true = one_of(one, thing, names)
-            if true is not None and true["colours"]:
+            if true is not None and (colours := set(true["colours"]) - {""}):
                 asked.append((image, f"What colour is the {thing.name}?"))
-                truths.append(set(true["colours"]))
+                truths.append(colours)
     for answer, colours in zip(ask(vision, asked), truths, strict=True):
         said = re.findall(rf"\b({'|'.join(COLOURS)})\b", answer)
         unsure = re.search(r"not sure|cannot tell|do not know", answer)
