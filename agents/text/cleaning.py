@@ -198,7 +198,7 @@ _UNSURE_ANYWHERE = re.compile(
     r"\b(?:can ?not|can'?t|could not|couldn'?t|unable to|not able to|(?:not |im)possible to|hard to|difficult to)"
     r"\s+(?:\w+\s+)?"
     r"(?:tell|say|determine|know|make out|identify|answer|see (?:(?:it|that|this)|the (?:image|picture|photo)))\b|"
-    r"\b(?:can ?not|can'?t) be (?:\w+\s+)?(?:determined|seen clearly|identified|known|said)\b|"
+    r"\b(?:can ?not|can'?t) be (?:\w+\s+)?(?:determined|seen clearly|identified|known|said|read)\b|"
     r"\b(?:no idea|not (?:enough|sufficient) (?:information|detail))\b|"
     r"不知道|不确定|不確定|不清楚|无法(?:确定|判断|看清)|無法(?:確定|判斷|看清)|看不清|看不清楚",
     re.IGNORECASE,

@@ -59,7 +59,8 @@ def harmless(text: str) -> str:
 
 
 def sentences(text: str) -> str:
-    """Capitalise sentence starts and "I" in the model's lower-case text."""
+    """Capitalise sentence starts and "I" in the model's lower-case text, and say a colour that all have only once."""
+    text = re.sub(r"\b(\w+)(?:, \1)* and \1\b(?:, from left to right)?", r"\1", text)
     text = re.sub(r"\bi\b", "I", text.strip())
     return re.sub(r"(^|[.!?]\s+)([a-z])", lambda match: match[1] + match[2].upper(), text)
 

@@ -14,13 +14,14 @@ import numpy as np
 from PIL import Image
 
 from core.nouns import plural
-from core.witness import Box, Findings, Thing, counted
+from core.witness import Box, Findings, TextLine, Thing, counted
 from plugins.pocket.colours import COLOURS, shares
 
 MOST: Final = 16  # entries of the list of things
 APART: Final = 4  # up to so many things of one name are listed one by one
 LINES: Final = 8  # lines of writing that can be quoted
 THUMBNAIL: Final = 512  # pixels of the longer side on which colours are measured
+BLURRED, LETTERS = 0.6, 3  # least score and least letters of a line that counts as writing, but is not quoted
 SMALL, LARGE = 0.03, 0.25  # share of the picture's area
 NUMBERS: Final = (
     "no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
@@ -142,7 +143,7 @@ def sight_of(
         scene=tuple(scene),
         lines=tuple(lines[:LINES]),
         more_lines=len(lines[LINES:]),
-        blurred=bool(text and not lines and any(not line.certain and len(line.text) > 1 for line in text.lines)),
+        blurred=bool(text and not lines and any(like_writing(line) for line in text.lines)),
         reads=text is not None,
         maybe=tuple(
             replace(seen_of(one, size), sure=False) for one in getattr(found, "maybe", ()) if one.score >= limits.weak
@@ -150,6 +151,11 @@ def sight_of(
         odds=dict(odds),
         spots=tuple(spots),
     )
+
+
+def like_writing(line: TextLine) -> bool:
+    """Whether an unsure line is likely to be writing: readers take fur and leaves for a letter or two."""
+    return line.score >= BLURRED and sum(map(str.isalnum, line.text)) >= LETTERS
 
 
 def prominent(things: Iterable[Thing]) -> list[str]:
@@ -368,8 +374,8 @@ def entries(sight: Sight) -> list[str]:
     pieces = [SIGHT, *map(written, sight.things)]
     if sight.scene:
         pieces.append(" ".join([SCENE, *sight.scene]))
-    if sight.lines or sight.blurred:
-        pieces.append(" ".join([TEXT, *LINE_TOKENS[: len(sight.lines)], *([PERHAPS] if sight.blurred else [])]))
+    if sight.lines:
+        pieces.append(" ".join([TEXT, *LINE_TOKENS[: len(sight.lines)]]))
     return pieces
 
 

@@ -32,7 +32,7 @@ UNSURE = re.compile(
     r"\b(?:not (?:\w+ )?(?:sure|certain|clear|visible enough)|unsure|uncertain|unclear|unknown|"
     r"(?:do not|don't) know|no idea|"
     r"(?:can ?not|can't|could not|couldn't|unable to|hard to|impossible to|difficult to) (?:really )?"
-    r"(?:tell|say|see|determine|know|make out|identify|answer))\b"
+    r"(?:tell|say|see|determine|know|make out|identify|answer|be read))\b"
 )
 _NEGATIVE = re.compile(r"\b(?:no|not|none|nothing|nobody|never|without any|isn't|aren't|doesn't|don't|wasn't|nope)\b")
 _HEDGE = re.compile(
@@ -55,6 +55,9 @@ _WRITING = re.compile(
     r"""\b(?:says?|reads?|reading|words?|letters?|written)\b:? ["“']?([^"”.!?]{1,40}?)["”']?\s*(?:[.!?]|$)"""
 )
 
+_QUOTED = re.compile(r"""\b(?:the (?:writing|sign|text)|it) (?:says|reads) ("[^"]*"(?:, | and )?)+(?: and more)?\.?""")
+_EVERYWHERE = re.compile(r",? (?:spread )?all over the (?:picture|image)\b")
+
 
 def read(knowledge: Knowledge, topic: Topic, answer: str, turn: int) -> None:
     """Add the facts of `answer`, to a question about `topic`, to `knowledge`."""
@@ -65,6 +68,7 @@ def read(knowledge: Knowledge, topic: Topic, answer: str, turn: int) -> None:
     if _WRITING.search(answer) and topic.kind in ("text", "wording"):
         knowledge.writing = _WRITING.search(answer)[1].strip()  # type: ignore[index]
         return
+    text = _EVERYWHERE.sub("", _QUOTED.sub("", text))
     sentences = [
         part.strip()
         for part in re.split(r"(?<=[a-z\d\"')])[.!?;]+(?:\s+|$)|\n|,? but (?=there|the|it|they|no)", text)

@@ -104,8 +104,10 @@ def test_only_certain_lines_are_quoted() -> None:
     assert entries(sight)[-1] == "<text> <line0> <line1>"
     assert quoted("The writing says <line0> and <line1>.", sight.lines) == 'The writing says "SALOON" and "1894".'
     assert quoted("It says <line5>.", sight.lines) == "It says .", "a mark without a line never shows"
-    blurred = made_of(text=reading(("rn m", 0.5)))
+    blurred = made_of(text=reading(("SALOON", 0.7)))
     assert (blurred.lines, blurred.blurred) == ((), True)
+    assert entries(blurred) == ["<sight>"], "a question may ask for it, a description leaves it out"
+    assert not made_of(text=reading(("0 p", 0.8), ("leaves", 0.3))).blurred
 
 
 def test_marks_stay_out_of_what_people_write() -> None:
