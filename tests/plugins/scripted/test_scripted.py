@@ -373,7 +373,7 @@ words = st.sampled_from(VOCABULARY.split())
 OWN_WORDS = """The picture shows this is a an of in there are it also what may be possibly and or with on background
     some scene seems to be outdoors indoors main colours weather behind them words can be read writing could not be told
     for certain stayed unclear all made things zero one two three four five six seven eight nine ten eleven twelve
-    people person grey"""
+    people person grey colour"""
 answers = st.lists(words, max_size=25).map(" ".join) | st.text(max_size=60)
 
 

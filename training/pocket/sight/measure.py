@@ -183,7 +183,7 @@ def evaluate(
     encoded = encode(vision, [one.picture for one in shown])
     mirrored = encode(vision, [mirror(one.picture) for one in shown])
     marks = Marks()
-    described = ask(vision, [(image, DETAIL) for image in encoded])
+    described = vision.answer([VisualQuestion(image, DETAIL) for image in encoded])
     rows = [{"photograph": one.name, "says": text} for one, text in zip(shown, described, strict=True)]
     found = []
     for one, text in zip(shown, described, strict=True):
