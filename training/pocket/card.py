@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from core.datasets.text_lines import split_lines
 from training.pocket.evaluate import BARS
 from training.pocket.foundation import known_names
+from training.pocket.sight.measure import real_table
 
 TEMPLATE = Path(__file__).with_name("data") / "card.md"
 SHIPPED = Path(__file__).with_name("data") / "shipped.json"
@@ -64,21 +65,6 @@ def figures(report: dict[str, Any]) -> dict[str, Any]:
         "single_n": single["photographs"],
         **{f"single_{name}": single[name] for name in ("right", "admits", "wrong")},
     }
-
-
-def real_table(report: dict[str, Any]) -> str:
-    """The table of `training.pocket.sight.measure`: one column for each vision model."""
-    from training.pocket.sight.measure import BARS as LEAST
-
-    models = {spec.rsplit("/", 1)[-1]: entry["figures"] for spec, entry in report.items()}
-    lines = [f"| figure | {' | '.join(models)} | n | at least |", f"|---|{'---:|' * (len(models) + 2)}"]
-    for name in sorted({name for entry in models.values() for name in entry}):
-        found = [entry.get(name) for entry in models.values()]
-        values = " | ".join("" if one is None else f"{one['value']:.3f}" for one in found)
-        bar = f"{LEAST[name]:.2f}" if name in LEAST else ""
-        limit = f"at most {bar}" if name.startswith("inventions") else bar
-        lines.append(f"| {name} | {values} | {max(one['n'] for one in found if one)} | {limit} |")
-    return "\n".join(lines)
 
 
 def main() -> None:

@@ -342,6 +342,19 @@ def mark_presence(
             marks.add("presence, in a sentence, where sure", said.startswith("yes") == truth)
 
 
+def real_table(report: dict[str, Any]) -> str:
+    """A report as a table, with one column for each vision model."""
+    models = {spec.rsplit("/", 1)[-1]: entry["figures"] for spec, entry in report.items()}
+    lines = [f"| figure | {' | '.join(models)} | n | at least |", f"|---|{'---:|' * (len(models) + 2)}"]
+    for name in sorted({name for entry in models.values() for name in entry}):
+        found = [entry.get(name) for entry in models.values()]
+        values = " | ".join("" if one is None else f"{one['value']:.3f}" for one in found)
+        bar = f"{BARS[name]:.2f}" if name in BARS else ""
+        limit = f"at most {bar}" if name.startswith("inventions") else bar
+        lines.append(f"| {name} | {values} | {next(one['n'] for one in found if one)} | {limit} |")
+    return "\n".join(lines)
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
@@ -359,13 +372,7 @@ def main(arguments: list[str] | None = None) -> int:
     for spec, vision in backends.items():
         figures, said = evaluate(vision, shown, names)
         report[spec] = {"figures": figures, "descriptions": said if spec in models else []}
-    print(f"{len(shown)} photographs, {options.half}\n")
-    print(f"| figure | {' | '.join(f'{spec} | n' for spec in report)} | bar |\n|---|{'---:|' * (2 * len(report) + 1)}")
-    for figure in sorted({figure for entry in report.values() for figure in entry["figures"]}):
-        cells = [entry["figures"].get(figure, {"value": float("nan"), "n": 0}) for entry in report.values()]
-        bar = BARS.get(figure)
-        values = " | ".join(f"{cell['value']:.3f} | {cell['n']}" for cell in cells)
-        print(f"| {figure} | {values} | {'' if bar is None else f'{bar:.2f}'} |")
+    print(f"{len(shown)} photographs, {options.half}\n\n{real_table(report)}")
     if options.out:
         with replacing(options.out, UsageError) as file:
             file.write(json.dumps(report, indent=1).encode() + b"\n")

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from core.datasets.text_lines import split_lines
 from core.images.picture import open_picture
-from training.pocket.card import real_table
+from training.pocket.sight.measure import real_table
 from training.pocket.sight.scene_words import LABELS
 
 SIDE, ACROSS, DOWN = 150, 5, 3
