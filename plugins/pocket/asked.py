@@ -42,7 +42,7 @@ _SPOT = re.compile(
     r"(?! of the (?!pic|ima|pho|scene))"
 )
 _HOW_TO_ANSWER = re.compile(
-    r"\b(?:just |please |only )*(?:answer|reply|say|respond)\b[^.?!]*\b(?:words?|yes or no|number)\b"
+    r"\b(?:answer|reply|say|respond)\b[^.?!]{0,40}\b(?:words?|yes or no|number)\b"
     r"|\byes or no\b|\bone word\b|\bjust the number\b"
 )
 _ELSE = re.compile(r"\b(else|other things|other objects|anything more|besides|apart from)\b")

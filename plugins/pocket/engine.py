@@ -18,14 +18,19 @@ from torch import Tensor
 from core.vision import Reply
 from plugins.pocket.lookup import Lookup
 from plugins.pocket.runtime import PocketModel
-from plugins.pocket.sight import LINE_TOKENS, MARKS, quoted, tokens_of
+from plugins.pocket.sight import LINE_TOKENS, quoted, tokens_of
 from plugins.pocket.sight_tokens import gathered
 
 SHORT_CAPTION = "write a short caption."
 STOP, PAD = "###", "<pad>"
 ROLE = re.compile(
-    r"#{2,}|\b(human|assistant)\s*:|</?(img|s|pad|image|seen\d|sure\d|group\d|place\d|set\d|none)>|" + "|".join(MARKS),
+    r"#{2,}|\b(human|assistant)\s*:|</?(img|s|pad|image|seen\d|sure\d|group\d|place\d|set\d|none|line\d|"
+    r"thing|member|spread|edge|perhaps|sight|scene|text|asked|yes|no|unknown)>",
     re.IGNORECASE,
+)
+ALL_OF_ONE_COLOUR = re.compile(
+    r"\b(black|white|grey|red|orange|yellow|green|blue|purple|pink|brown)(?:, \1){0,4} and \1\b"
+    r"(?:, from left to right)?"
 )
 
 
@@ -60,7 +65,7 @@ def harmless(text: str) -> str:
 
 def sentences(text: str) -> str:
     """Capitalise sentence starts and "I" in the model's lower-case text, and say a colour that all have only once."""
-    text = re.sub(r"\b(\w+)(?:, \1)* and \1\b(?:, from left to right)?", r"\1", text)
+    text = ALL_OF_ONE_COLOUR.sub(r"\1", text)
     text = re.sub(r"\bi\b", "I", text.strip())
     return re.sub(r"(^|[.!?]\s+)([a-z])", lambda match: match[1] + match[2].upper(), text)
 

@@ -20,11 +20,11 @@ Kind = Literal["things", "text"]
 
 _PLACE: Final = "on the left|in the middle|on the right"
 _THINGS = re.compile(
-    rf"(?P<number>an?|two|three|four|five|six|seven|eight|nine|ten|about \d+|some) (?P<name>[^.:\"]+?)"
-    rf"(?: (?P<place>{_PLACE})|: (?P<spread>(?:[\w ]+? (?:{_PLACE})(?:, )?)+))?\.(?: |$)",
+    rf"(?P<number>an?|two|three|four|five|six|seven|eight|nine|ten|about \d+|some) (?P<name>[^.:\"]{{1,60}}?)"
+    rf"(?: (?P<place>{_PLACE})|: (?P<spread>(?:[\w ]{{1,20}}? (?:{_PLACE})(?:, )?){{1,3}}))?\.(?: |$)",
     re.IGNORECASE,
 )
-_GROUP = re.compile(rf"((?:about )?\w+) ({_PLACE})")
+_GROUP = re.compile(rf"\b((?:about )?\w{{1,20}}) ({_PLACE})")
 _TEXT = re.compile(r'\A(?:it|perhaps it) says "', re.IGNORECASE)
 _PERHAPS: Final = '. Perhaps it also says "'
 _LINE = re.compile(r'"([^"]*)"')

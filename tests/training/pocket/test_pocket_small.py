@@ -23,7 +23,7 @@ from core.vision import VisualQuestion
 from plugins.minigpt4.runtime.loading import check
 from plugins.pocket import backend
 from plugins.pocket.backend import MODEL, PocketBackend
-from plugins.pocket.engine import PocketPrompt
+from plugins.pocket.engine import PocketEngine, PocketPrompt
 from plugins.pocket.modeling import FACTS, HINT_TOKENS
 from training.curation.rules.rules import Rules, apply
 from training.curation.text_metrics import failures
@@ -75,6 +75,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # --- the model's directory -------------------------------------------------------------------------------------------
 
 
+def written(engine: PocketEngine, prompt: PocketPrompt) -> str:
+    """The text after the picture."""
+    return "".join(text for _, text in engine.turns(prompt))
+
+
 @pytest.mark.slow
 def test_the_trainer_and_pocket_write_a_question_in_the_same_tokens(model: Path) -> None:
     checked = check(model)
@@ -84,11 +89,11 @@ def test_the_trainer_and_pocket_write_a_question_in_the_same_tokens(model: Path)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(model)
     words = Wording(recipe, tokenizer, checked.format).words("There is a duck.", draw="1")
     picture = torch.zeros(1, shipped.model.config.text_config.hidden_size)
-    asked = shipped.text(PocketPrompt(picture, "what do you see?"))
+    asked = written(shipped, PocketPrompt(picture, "what do you see?"))
     assert list(words.before) == shipped._ids("###Human: <Img>").tolist() == tuned._ids("###Human: <Img>").tolist()
     assert list(words.after) == shipped._ids(asked).tolist() == tuned._ids(asked).tolist()
     assert list(words.target) == shipped._ids(" there is a duck.###").tolist()
-    talk = shipped.text(PocketPrompt(picture, "and now?", (("is there a duck?", "Yes, there is a duck."),)))
+    talk = written(shipped, PocketPrompt(picture, "and now?", (("is there a duck?", "Yes, there is a duck."),)))
     assert shipped._ids(talk).tolist() == tuned._ids(talk).tolist()
 
 
