@@ -188,7 +188,7 @@ class Finder(ABC):
 
 
 class Fixed(Finder):
-    """A model with names of its own."""
+    """A model that finds the names it was trained on."""
 
     def find(self, picture: Picture, names: Sequence[str], least: float) -> list[Thing]:
         labels = self.model.config.id2label

@@ -136,9 +136,7 @@ class PocketBackend(VisionBackend):
         said = self.engine.model.config.pocket_scene
         if not said or self.options.hints != "all" or self._trained is not None:
             return None
-        photographs = Photographs(said)
-        photographs.prepare()
-        return photographs
+        return Photographs(said)
 
     @property
     def name(self) -> str:

@@ -5,9 +5,7 @@ The detector always takes part, since it ships with Inquisight; the reader where
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,7 +20,6 @@ from plugins.pocket.sight import OUTDOORS, Guess, Sight, sight_of
 if TYPE_CHECKING:
     from plugins.pocket.modeling import VisionOutput
 
-LIKELY: Final = 0.15  # odds of a class of the classifier, or of a group of them, from which it may be there
 NO_GUESS: Final = (0, 0, 0, 1, 1, 0)  # facts 1 to 6 of a picture whose sight holds all names
 
 
@@ -32,14 +29,6 @@ class Photographs:
     def __init__(self, said: Mapping[str, float]) -> None:
         """`said`: the scene words in the order of the heads, each with the odds from which it may be said."""
         self.said = dict(said)
-
-    def prepare(self) -> None:
-        """Load the witnesses in the background, while the caller decodes a picture."""
-        threading.Thread(target=self._try_to_load, name="pocket-witnesses", daemon=True).start()
-
-    def _try_to_load(self) -> None:
-        with suppress(Exception):  # raised again where the witnesses are needed
-            _ = self.witnesses
 
     @cached_property
     def vocabulary(self) -> Vocabulary:

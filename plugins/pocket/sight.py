@@ -24,7 +24,7 @@ THUMBNAIL: Final = 512  # pixels of the longer side on which colours are measure
 BLURRED, LETTERS = 0.6, 3  # least score and least letters of a line that counts as writing, but is not quoted
 SMALL, LARGE = 0.03, 0.25  # share of the picture's area
 NUMBERS: Final = (
-    "no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
 )  # fmt: skip
 COLUMNS: Final = ("left", "middle", "right")
 LIKE_SKIN: Final = frozenset({"orange", "brown", "pink"})  # what is left of skin has one of these colours
@@ -71,7 +71,6 @@ class Sight:
     things: tuple[Seen, ...] = ()  # the most prominent first; members follow their group, from left to right
     scene: tuple[str, ...] = ()  # scene words that may be said
     lines: tuple[str, ...] = ()  # certain lines of writing, in reading order
-    more_lines: int = 0  # certain lines beyond those
     blurred: bool = False  # there is writing that cannot be read for certain
     reads: bool = True  # whether anybody looked for writing
     maybe: tuple[Seen, ...] = ()  # weaker evidence, which counts only where a question names it
@@ -139,15 +138,12 @@ def sight_of(
             spots.append(((guess.place % 3 + 0.5) / 3, (guess.place // 3 + 0.5) / 3))
     lines = [line.text for line in text.lines if line.certain] if text else []
     return Sight(
-        things=tuple(things[: MOST + 1]),
+        things=tuple(things[:MOST]),
         scene=tuple(scene),
         lines=tuple(lines[:LINES]),
-        more_lines=len(lines[LINES:]),
         blurred=bool(text and not lines and any(like_writing(line) for line in text.lines)),
         reads=text is not None,
-        maybe=tuple(
-            replace(seen_of(one, size), sure=False) for one in getattr(found, "maybe", ()) if one.score >= limits.weak
-        ),
+        maybe=tuple(replace(seen_of(one, size), sure=False) for one in found.maybe if one.score >= limits.weak),
         odds=dict(odds),
         spots=tuple(spots),
     )
