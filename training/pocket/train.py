@@ -15,6 +15,7 @@ import json
 import math
 import random
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -326,6 +327,36 @@ def train(
         language.forward = torch.compile(language.forward, dynamic=False)
     pictures = Pictures(folder, "train", names)
     trained = [p for n, p in model.named_parameters() if not n.startswith("vision_model")]
+
+    def loss_at(rng: random.Random) -> Tensor:
+        drawn = [pictures.draw(rng, recipe, chat=stage == 2) for _ in range(recipe.batch)]
+        pairs = [pairs for _, _, pairs in drawn]
+        batch = collate(tokenizer, pairs, rng, chat=stage == 2, chains=recipe.chains, length=recipe.length)
+        features = torch.from_numpy(pictures.features[[row for row, _, _ in drawn]]).float().to(device)
+        facts = torch.tensor([facts for _, facts, _ in drawn], device=device)
+        batch = SequenceBatch(*(getattr(batch, name).to(device) for name in SequenceBatch.__dataclass_fields__))
+        with torch.autocast(device, torch.bfloat16):
+            return loss_of(model, features, facts, batch)
+
+    def restore(state: dict[str, Tensor]) -> None:
+        model.load_state_dict(state, strict=False)
+
+    run_steps(run, stage, recipe, trained, loss_at, lambda: trained_state(model), restore)
+
+
+def run_steps(
+    run: Path,
+    stage: int,
+    recipe: PocketRecipe,
+    trained: list[Any],
+    loss_at: Callable[[random.Random], Tensor],
+    state_of: Callable[[], dict[str, Tensor]],
+    restore: Callable[[dict[str, Tensor]], object],
+) -> None:
+    """Train the parameters `trained`; write `stage{N}.pt`, a log and checkpoints to `run`, and resume from the last.
+
+    `loss_at` draws a batch with its generator and returns the loss. Raises SystemExit for a loss that is not finite.
+    """
     decay = [p for p in trained if p.ndim > 1]
     plain = [p for p in trained if p.ndim <= 1]
     optimizer = torch.optim.AdamW(
@@ -336,44 +367,34 @@ def train(
     checkpoint, begin, seconds = run / f"stage{stage}-checkpoint.pt", 0, 0.0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
-        model.load_state_dict(state["model"], strict=False)
+        restore(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         begin, seconds = state["step"], state["seconds"]
         print(f"stage {stage}: resumes at step {begin}", flush=True)
-    log = (run / f"stage{stage}.jsonl").open("a", encoding="utf-8")
     began = time.time()
-    for step in range(begin, recipe.steps):
-        rng = random.Random(f"{recipe.seed} {stage} {step}")  # so that an interruption changes no sample
-        drawn = [pictures.draw(rng, recipe, chat=stage == 2) for _ in range(recipe.batch)]
-        pairs = [pairs for _, _, pairs in drawn]
-        batch = collate(tokenizer, pairs, rng, chat=stage == 2, chains=recipe.chains, length=recipe.length)
-        features = torch.from_numpy(pictures.features[[row for row, _, _ in drawn]]).float().to(device)
-        facts = torch.tensor([facts for _, facts, _ in drawn], device=device)
-        batch = SequenceBatch(*(getattr(batch, name).to(device) for name in SequenceBatch.__dataclass_fields__))
-        for group in optimizer.param_groups:
-            group["lr"] = rate(recipe, step)
-        with torch.autocast(device, torch.bfloat16):
-            loss = loss_of(model, features, facts, batch)
-        if not torch.isfinite(loss):
-            raise SystemExit(f"stage {stage}: the loss is {loss.item()} at step {step}; try a lower --lr")
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
-        spent = seconds + time.time() - began
-        entry = {"step": step, "loss": round(loss.item(), 4), "lr": rate(recipe, step), "seconds": round(spent, 1)}
-        log.write(json.dumps(entry) + "\n")
-        if step % 20 == 19:
-            log.flush()
-            left = (time.time() - began) / (step + 1 - begin) * (recipe.steps - step - 1)
-            print(
-                f"stage {stage}: step {step + 1} of {recipe.steps}, loss {loss.item():.3f}, {left / 60:.0f} min left",
-                flush=True,
-            )
-        if step % 200 == 199:
-            state = {"model": trained_state(model), "optimizer": optimizer.state_dict()}
-            save_atomically({**state, "step": step + 1, "seconds": spent}, checkpoint)
-    save_atomically(trained_state(model), run / f"stage{stage}.pt")
+    with (run / f"stage{stage}.jsonl").open("a", encoding="utf-8") as log:
+        for step in range(begin, recipe.steps):
+            for group in optimizer.param_groups:
+                group["lr"] = rate(recipe, step)
+            loss = loss_at(random.Random(f"{recipe.seed} {stage} {step}"))  # so that an interruption changes no sample
+            if not torch.isfinite(loss):
+                raise SystemExit(f"stage {stage}: the loss is {loss.item()} at step {step}; try a lower --lr")
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(trained, 1.0)
+            optimizer.step()
+            spent = seconds + time.time() - began
+            entry = {"step": step, "loss": round(loss.item(), 4), "lr": rate(recipe, step), "seconds": round(spent, 1)}
+            log.write(json.dumps(entry) + "\n")
+            if step % 20 == 19:
+                log.flush()
+                left = (time.time() - began) / (step + 1 - begin) * (recipe.steps - step - 1)
+                done = f"step {step + 1} of {recipe.steps}, loss {loss.item():.3f}"
+                print(f"stage {stage}: {done}, {left / 60:.0f} min left", flush=True)
+            if step % 100 == 99:
+                state = {"model": state_of(), "optimizer": optimizer.state_dict()}
+                save_atomically({**state, "step": step + 1, "seconds": spent}, checkpoint)
+    save_atomically(state_of(), run / f"stage{stage}.pt")
 
 
 def trained_state(model: PocketForConditionalGeneration) -> dict[str, Tensor]:

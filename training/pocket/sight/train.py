@@ -10,9 +10,7 @@ An interrupted run resumes from its last checkpoint.
 from __future__ import annotations
 
 import argparse
-import json
 import random
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,7 +37,7 @@ from training.pocket.scene_questions import SceneQuestions
 from training.pocket.sight.questions import Asked, SightQuestions
 from training.pocket.sight.samples import random_sight
 from training.pocket.sight.scene_words import WORDS
-from training.pocket.train import IGNORE, QUERIES, PocketRecipe, rate, save_atomically
+from training.pocket.train import IGNORE, QUERIES, PocketRecipe, run_steps
 from training.pocket.vocabulary import hints, imagenet
 
 RECIPE = PocketRecipe(
@@ -259,51 +257,14 @@ def train(folder: Path, run: Path, recipe: PocketRecipe, *, begin: Path, compile
         language = model.language_model.model
         language.forward = torch.compile(language.forward, dynamic=False)
     trained = [weight for weight in model.parameters() if weight.requires_grad]
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": [p for p in trained if p.ndim > 1], "weight_decay": recipe.weight_decay},
-            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-        ],
-        lr=recipe.lr,
-        betas=(0.9, 0.98),
-    )
-    checkpoint, first, seconds = run / "stage3-checkpoint.pt", 0, 0.0
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        model.language_model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        first, seconds = state["step"], state["seconds"]
-        print(f"stage 3: resumes at step {first}", flush=True)
-    began = time.time()
-    with (run / "stage3.jsonl").open("a", encoding="utf-8") as log:
-        for step in range(first, recipe.steps):
-            rng = random.Random(f"{recipe.seed} 3 {step}")  # so that an interruption changes no sample
-            drawn = [samples.draw(rng, recipe) for _ in range(recipe.batch)]
-            batch = collate(drawn, rng, recipe)
-            facts = torch.tensor([sample.facts for sample in drawn])
-            for group in optimizer.param_groups:
-                group["lr"] = rate(recipe, step)
-            loss = loss_of(model, read[[sample.row for sample in drawn]], facts, batch)
-            if not torch.isfinite(loss):
-                raise SystemExit(f"stage 3: the loss is {loss.item()} at step {step}; try a lower --lr")
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(trained, 1.0)
-            optimizer.step()
-            spent = seconds + time.time() - began
-            entry = {"step": step, "loss": round(loss.item(), 4), "lr": rate(recipe, step), "seconds": round(spent, 1)}
-            log.write(json.dumps(entry) + "\n")
-            if step % 20 == 19:
-                log.flush()
-                left = (time.time() - began) / (step + 1 - first) * (recipe.steps - step - 1)
-                print(
-                    f"stage 3: step {step + 1} of {recipe.steps}, loss {loss.item():.3f}, {left / 60:.0f} min left",
-                    flush=True,
-                )
-            if step % 100 == 99 or step + 1 == recipe.steps:
-                state = {"model": model.language_model.state_dict(), "optimizer": optimizer.state_dict()}
-                save_atomically({**state, "step": step + 1, "seconds": spent}, checkpoint)
-    save_atomically(model.language_model.state_dict(), run / "stage3.pt")
+
+    def loss_at(rng: random.Random) -> Tensor:
+        drawn = [samples.draw(rng, recipe) for _ in range(recipe.batch)]
+        facts = torch.tensor([sample.facts for sample in drawn])
+        return loss_of(model, read[[sample.row for sample in drawn]], facts, collate(drawn, rng, recipe))
+
+    language_model = model.language_model
+    run_steps(run, 3, recipe, trained, loss_at, language_model.state_dict, language_model.load_state_dict)
 
 
 def main(arguments: list[str] | None = None) -> None:
