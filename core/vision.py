@@ -112,6 +112,7 @@ class VisionBackend(ABC):
     follows_instructions: ClassVar[bool] = False  # can hold a chat, not only short VQA
     streams: ClassVar[bool] = False  # `stream` yields more than one piece
     max_images: ClassVar[int] = 1  # pictures per question, those of earlier turns counted
+    scores: ClassVar[bool] = False  # `score` reads the model's own probabilities, instead of its words
     interleaves: ClassVar[bool] = False  # reads `VisualQuestion.images`: pictures may come up at later turns
     languages: ClassVar[tuple[str, ...]] = ("en",)
 
@@ -216,6 +217,29 @@ class VisionBackend(ABC):
     def replies(self, questions: Sequence[VisualQuestion]) -> list[Reply]:
         """Like `answer`, with the finish reason and token counts, which are unknown by default."""
         return [Reply(text) for text in self.answer(questions)]
+
+    def score(self, questions: Sequence[VisualQuestion], choices: Sequence[Sequence[str]]) -> list[tuple[float, ...]]:
+        """Per question, the natural logarithm of the probability of each of its choices as the whole answer.
+
+        Choices are short answers, such as "yes" and "no"; they need not exhaust what the model could say, so their
+        probabilities need not add up to 1. A score is finite, or -inf for an answer that the model cannot give.
+        Sampling options are ignored.
+
+        By default the model answers once, greedily: the choice that it names gets the probability 0.9 and the others
+        share the rest; an answer that names none, or more than one, gives all the same. Override this, and declare
+        `scores`, where the model's probabilities can be read. Raises UsageError for choices that are missing or blank,
+        and BackendError.
+        """
+        from core.scoring import check_choices, scores_of_words
+
+        check_choices(questions, choices)
+        greedy = [
+            replace(question, options=GenerationOptions(question.options.max_new_tokens)) for question in questions
+        ]
+        return [
+            scores_of_words(answer, each, question.question or "")
+            for question, each, answer in zip(questions, choices, self.answer(greedy) if greedy else [], strict=True)
+        ]
 
     def pieces(self, question: VisualQuestion) -> Iterator[str | Reply]:
         """Like `stream`, with the whole answer as a Reply at the end."""

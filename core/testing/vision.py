@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
@@ -31,6 +32,8 @@ class VisionBackendTests:
 
     spec: ClassVar[str] = ""
     question: ClassVar[str] = "What colour is it?"
+    yes_or_no: ClassVar[str] = "Is it red? Answer yes or no."
+    score_tolerance: ClassVar[float] = 1e-3  # difference of log-probabilities between batches
 
     def make_backend(self) -> VisionBackend:
         """The backend under test, by default from the registry."""
@@ -142,6 +145,50 @@ class VisionBackendTests:
         assert isinstance(last, Reply) and last.reason == replies[0].reason
         assert "".join(piece for piece in pieces if isinstance(piece, str)) == last.text == replies[0].text
         assert (last.input_tokens, last.output_tokens) == (replies[0].input_tokens, replies[0].output_tokens)
+
+    # ---- scores ---------------------------------------------------------------------------------------------------
+
+    def test_scores_one_number_for_each_choice(self, backend: VisionBackend) -> None:
+        assert isinstance(backend.scores, bool) and backend.score([], []) == []
+        red, blue = backend.encode([make_picture(colour=(255, 0, 0)), make_picture(colour=(0, 0, 255))])
+        questions = [self.ask(red, self.yes_or_no), self.ask(blue), self.ask(red, self.yes_or_no), self.ask(blue)]
+        choices = [("yes", "no"), ("red", "blue", "a very dark shade of green"), ("no", "yes"), ("red",)]
+        scored = backend.score(questions, choices)
+        assert [len(scores) for scores in scored] == [2, 3, 2, 1]
+        for score in (score for scores in scored for score in scores):
+            assert isinstance(score, float) and score <= 1e-4, "the logarithm of a probability"
+            assert math.isfinite(score) or score == -math.inf
+        if backend.scores:
+            assert sum(math.exp(score) for score in scored[1]) <= 1 + 1e-4, "these answers exclude each other"
+
+    def test_scores_depend_neither_on_the_order_nor_on_the_batch(self, backend: VisionBackend) -> None:
+        images = backend.encode([make_picture(colour=(255, 0, 0)), make_picture(width=20, colour=(0, 0, 255))])
+        history = (("Is it large?", "i do not know."),)
+        questions = [
+            self.ask(images[0], self.yes_or_no),
+            self.ask(images[1], self.yes_or_no),
+            self.ask(images[0], "How many things are there on the left of this picture?"),
+            self.ask(images[1], history=history),
+        ]
+        choices = [("yes", "no"), ("yes", "no"), ("0", "one", "more than two"), ("red", "blue", "white")]
+        scored = backend.score(questions, choices)
+        backwards = backend.score(questions[::-1], [each[::-1] for each in choices[::-1]])
+        for scores, again, question, each in zip(scored, backwards[::-1], questions, choices, strict=True):
+            assert again[::-1] == pytest.approx(scores, abs=self.score_tolerance)
+            [alone] = backend.score([question], [each])
+            assert alone == pytest.approx(scores, abs=self.score_tolerance), "a batch scores as single questions do"
+
+    def test_scoring_encodes_no_picture_again(self, backend: VisionBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+        [image] = backend.encode([make_picture(colour=(255, 0, 0))])
+        monkeypatch.setattr(type(backend), "encode", lambda *_: pytest.fail("the picture was encoded before"))
+        assert len(backend.score([self.ask(image, self.yes_or_no)] * 2, [("yes", "no")] * 2)) == 2
+
+    def test_choices_that_cannot_be_scored_are_refused(self, backend: VisionBackend) -> None:
+        [image] = backend.encode([make_picture()])
+        for choices in ([], [()], [("yes", " ")]):
+            with pytest.raises(UsageError) as refused:
+                backend.score([self.ask(image)], choices)
+            assert "\n" not in str(refused.value)
 
     def test_concurrent_batches_are_answered_as_one_after_the_other(self, backend: VisionBackend) -> None:
         assert isinstance(backend.concurrent_batches, int) and backend.concurrent_batches >= 1
