@@ -18,6 +18,8 @@ SCHEMA_VERSION: Final = 1
 
 Certainty = Literal["sure", "unsure"]
 Status = Literal["complete", "stopped", "failed"]
+ClaimKind = Literal["thing", "attribute", "number", "place", "relation", "action", "text"]
+Verdict = Literal["supported", "contradicted", "unsupported"]
 
 
 def canonical_json(value: Any) -> bytes:
@@ -95,6 +97,23 @@ class PictureInfo(Record):
     note: str | None = None  # e.g. "animated: first of 12 frames"
 
 
+class Claim(Record):
+    """One checkable statement of a caption, and the verdict on it once it was checked."""
+
+    text: str  # the statement alone: "a red car", "the dog is on the left"
+    kind: ClaimKind
+    start: int  # its span in the caption, in characters
+    end: int
+    about: str = ""  # the head noun in the singular: "car"
+    value: str = ""  # what is claimed of it: "red", "left", "3", "next to the tree"
+    parent: int | None = None  # index of the claim that must hold for this one: the thing is there
+    verdict: Verdict | None = None  # None: not checked
+    score: float | None = None  # probability that it is true, 0 to 1
+    question: str = ""  # what was asked to check it
+    turns: tuple[int, ...] = ()  # numbers (from 1) of the turns that say it
+    evidence: str = ""  # who decided: a witness, a vision model
+
+
 class Document(Record):
     """A stored record with an id."""
 
@@ -136,7 +155,10 @@ class Caption(Document):
     error: str | None = None  # one line, if status is "failed"
     plain: str = ""  # the backend's caption without any instruction
     opening: str = ""  # its answer to the opening question
-    summary: str = ""  # what the questioner wrote from the certain turns
+    summary: str = ""  # what the questioner wrote from the certain turns, without `removed`
+    summary_by: str = ""  # "questioner" or "rules"; "": not recorded
+    removed: tuple[str, ...] = ()  # sentences taken out of the summary, since no certain answer says them
+    claims: tuple[Claim, ...] = ()  # of the summary, where it was audited
     truncated: bool = False  # one of these three, or an answer, reached the token limit
     dialogue: Dialogue = Dialogue()
     findings: tuple[Findings, ...] = ()  # of each witness that examined the picture
@@ -152,7 +174,7 @@ class Caption(Document):
     def _content(self) -> dict[str, Any]:
         """Without fields of later versions that are empty, so that older captions keep their id."""
         value = super()._content()
-        for record, names in [(value, ("findings", "problems"))] + [
+        for record, names in [(value, ("findings", "problems", "summary_by", "removed", "claims"))] + [
             (turn, ("answered_by",)) for turn in value["dialogue"]["turns"]
         ]:
             for name in names:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from core.errors import StoreError, printable
-from core.records import Caption, Chat, ChatTurn, Dialogue, PictureInfo, ToolCall, Turn
+from core.records import Caption, Chat, ChatTurn, Claim, Dialogue, PictureInfo, ToolCall, Turn
 
 PICTURE = PictureInfo(sha256="0" * 64, source="a.png", width=2, height=1)
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -30,6 +32,17 @@ def test_captions_fall_back_on_what_there_is() -> None:
     assert Caption(picture=PICTURE, plain="a", opening="b", summary="c").text == "c"
     assert Caption(picture=PICTURE, plain="a", opening="b").text == "b"
     assert Caption(picture=PICTURE, plain="a").text == "a"
+
+
+def test_a_caption_of_an_earlier_version_keeps_its_id() -> None:
+    picture = PictureInfo(sha256="ab", source="x.jpg", width=2, height=2)
+    turn = Turn(question="What is there?", answer="A dog.")
+    when = datetime(2024, 1, 2, tzinfo=UTC)
+    old = Caption(picture=picture, summary="A dog.", dialogue=Dialogue(turns=(turn,)), created=when)
+    assert old.id == "4a79b85ab071ae7c5a363f3c2e088287e768aed72bf649457d44fed6cc74fdaf"
+    claim = Claim(text="a dog", kind="thing", start=0, end=5, about="dog")
+    for later in ({"summary_by": "rules"}, {"removed": ("It rains.",)}, {"claims": (claim,)}):
+        assert old.model_copy(update=later).id != old.id
 
 
 def test_records_are_frozen_and_closed() -> None:
