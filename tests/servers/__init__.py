@@ -38,10 +38,10 @@ def transformers_serve(model: Path, port: int, timeout: float = 120.0) -> Iterat
 
 @contextmanager
 def llama_cpp(
-    model: Path, mmproj: Path | None = None, *, key: str = "", context: int = 1024
+    model: Path, mmproj: Path | None = None, *, key: str = "", context: int = 1024, name: str = "tiny"
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """The base URL of the llama.cpp server with one model ("tiny"), and its process; images need `mmproj`."""
-    command = [sys.executable, "-u", str(HERE / "llama_cpp.py"), str(model), "--context", str(context)]
+    """The base URL of the llama.cpp server with one model (`name`), and its process; images need `mmproj`."""
+    command = [sys.executable, "-u", str(HERE / "llama_cpp.py"), str(model), "--context", str(context), "--name", name]
     command += ["--mmproj", str(mmproj)] if mmproj else []
     command += ["--key", key] if key else []
     with _process(command, stdout=subprocess.PIPE) as process:

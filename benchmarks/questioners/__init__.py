@@ -1,0 +1,1 @@
+"""Compare questioners: interviews about the same pictures, counted in a table."""

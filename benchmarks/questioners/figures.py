@@ -1,0 +1,94 @@
+"""Count interviews: one row of figures for each questioner, and the rows as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from agents.text.cleaning import question_key
+from benchmarks.questioners.interviews import Held
+from core.records import Caption
+from core.text import sentences
+
+_EMPTY: Final = frozenset("yes no not nothing none i see".split())
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one questioner did over all pictures."""
+
+    questioner: str
+    pictures: int = 0
+    failed: int = 0
+    least_turns: int = 0  # of all interviews; without the turns of witnesses
+    turns: int = 0
+    accepted: int = 0  # questions of the questioner that were asked
+    refused: int = 0
+    informative: int = 0  # of the answers to accepted questions
+    sentences: int = 0  # of the summaries
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    seconds: float = 0.0  # of the questioner
+    errors: tuple[str, ...] = field(default=())
+
+
+def count(questioner: str, held: Sequence[Held]) -> Row:
+    """The row of one questioner."""
+    captions = [one.caption for one in held]
+    turns = [_asked(caption) for caption in captions]
+    return Row(
+        questioner,
+        pictures=len(held),
+        failed=sum(caption.status != "complete" for caption in captions),
+        least_turns=min(turns, default=0),
+        turns=sum(turns),
+        accepted=sum(turn.asked_by == "questioner" for caption in captions for turn in caption.dialogue.turns),
+        refused=sum(len(one.refused) for one in held),
+        informative=sum(map(informative, captions)),
+        sentences=sum(len(sentences(caption.summary)) for caption in captions),
+        calls=sum(one.usage.calls for one in held),
+        input_tokens=sum(one.usage.input_tokens for one in held),
+        output_tokens=sum(one.usage.output_tokens for one in held),
+        seconds=round(sum(caption.seconds.get("language", 0.0) for caption in captions), 1),
+        errors=tuple(sorted({caption.error for caption in captions if caption.error})),
+    )
+
+
+def informative(caption: Caption) -> int:
+    """Answers to the questioner that are certain and have a content word that neither question nor earlier turns have.
+
+    A denial such as "No, there is no dog." has none; so has a repetition of what was said before.
+    """
+    known: set[str] = set()
+    found = 0
+    for turn in caption.dialogue.turns:
+        words = set(question_key(turn.answer)) - _EMPTY
+        new = words - known - set(question_key(turn.question))
+        found += bool(turn.asked_by == "questioner" and turn.certainty == "sure" and new)
+        known |= words
+    return found
+
+
+def _asked(caption: Caption) -> int:
+    return sum(turn.asked_by != "witness" for turn in caption.dialogue.turns)
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows as a Markdown table, one line for each questioner."""
+    heads: dict[str, Callable[[Row], object]] = {
+        "questioner": lambda row: f"`{row.questioner}`",
+        "turns, least / mean": lambda row: f"{row.least_turns} / {row.turns / max(row.pictures, 1):.1f}",
+        "accepted": lambda row: row.accepted,
+        "refused": lambda row: row.refused,
+        "informative": lambda row: row.informative,
+        "sentences": lambda row: row.sentences,
+        "calls": lambda row: row.calls,
+        "tokens read / written": lambda row: f"{row.input_tokens} / {row.output_tokens}",
+        "seconds": lambda row: f"{row.seconds:.0f}",
+        "failed": lambda row: row.failed,
+    }
+    lines = [" | ".join(heads), "|".join(["---", *["---:"] * (len(heads) - 1)])]
+    lines += [" | ".join(str(show(row)) for show in heads.values()) for row in rows]
+    return "\n".join(f"| {line} |" if number != 1 else f"|{line}|" for number, line in enumerate(lines))
