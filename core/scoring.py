@@ -20,6 +20,7 @@ from core.nouns import singular
 
 SAID: Final = 0.9  # probability of the choice that the words name
 _NUMBERS: Final = "zero one two three four five six seven eight nine ten eleven twelve".split()
+_NUMBER_WORDS: Final = {str(number): word for number, word in enumerate(_NUMBERS)}
 _SAME: Final = {
     **{word: str(number) for number, word in enumerate(_NUMBERS)},
     "gray": "grey", "golden": "gold", "violet": "purple", "centre": "middle", "center": "middle",
@@ -106,3 +107,15 @@ def _places(words: tuple[str, ...], part: tuple[str, ...]) -> list[int]:
         for at in range(len(words) - len(part) + 1)
         if words[at : at + len(part)] == part and "not" not in words[max(at - 1, 0) : at]
     ]
+
+
+def spellings(choice: str) -> tuple[str, ...]:
+    """The ways in which a model may write a choice: "two", "Two", "2"; without the full stop at its end."""
+    text = choice.strip().rstrip(".").rstrip()
+    words = [text]
+    if text.lower() in _NUMBERS:
+        words.append(str(_NUMBERS.index(text.lower())))
+    elif text in _NUMBER_WORDS:
+        words.append(_NUMBER_WORDS[text])
+    cased = [form for word in words for form in (word, word[:1].upper() + word[1:], word[:1].lower() + word[1:])]
+    return tuple(dict.fromkeys(form for form in cased if form))

@@ -219,11 +219,12 @@ class VisionBackend(ABC):
         return [Reply(text) for text in self.answer(questions)]
 
     def score(self, questions: Sequence[VisualQuestion], choices: Sequence[Sequence[str]]) -> list[tuple[float, ...]]:
-        """Per question, the natural logarithm of the probability of each of its choices as the whole answer.
+        """Per question, the natural logarithm of the probability of each of its choices as the answer.
 
-        Choices are short answers, such as "yes" and "no"; they need not exhaust what the model could say, so their
-        probabilities need not add up to 1. A score is finite, or -inf for an answer that the model cannot give.
-        Sampling options are ignored.
+        The answer is the choice if it begins with it, in any of its `core.scoring.spellings`, and either ends there or
+        goes on behind a punctuation mark, as "Yes, there is a dog." does. Choices are short ("yes", "no") and
+        need not be all that the model could say: their probabilities need not add up to 1. A score is finite, or -inf
+        for an answer that the model cannot give. Sampling options are ignored.
 
         By default the model answers once, greedily: the choice that it names gets the probability 0.9 and the others
         share the rest; an answer that names none, or more than one, gives all the same. Override this, and declare

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 from core.errors import BackendError, printable
 from core.files.model_folder import weight_files
 from core.images.picture import Picture
+from core.scoring import check_choices
 from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
 from plugins.hf.batching import answered_in_groups
 from plugins.options import QueryOptions
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 MODEL = Path(__file__).with_name("model")
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 BATCH = 32  # pictures or questions at a time: memory stays flat however many are asked
+ROWS = 8  # pictures whose questions are scored in one pass
 Hints = Literal["all", "colours"]
 NAMELESS: Final = (0, *range(6, 12))  # facts that name nothing, see `PocketVision.facts`
 
@@ -71,6 +73,7 @@ class PocketBackend(VisionBackend):
 
     follows_instructions: ClassVar[bool] = False
     streams: ClassVar[bool] = True
+    scores: ClassVar[bool] = True
     max_images: ClassVar[int] = 1
 
     def __init__(self, argument: str | None = None, *, options: PocketOptions | None = None, name: str = "") -> None:
@@ -233,6 +236,21 @@ class PocketBackend(VisionBackend):
             return replies
 
         return answered_in_groups(questions, BATCH, answer)
+
+    def score(self, questions: Sequence[VisualQuestion], choices: Sequence[Sequence[str]]) -> list[tuple[float, ...]]:
+        """By the model's probabilities: all questions about a picture in one row, several pictures in one pass."""
+        from plugins.hf.scoring import by_picture
+
+        check_choices(questions, choices)
+        scores: dict[int, tuple[float, ...]] = {}
+        rows = list(by_picture(questions))
+        for start in range(0, len(rows), ROWS):
+            group = rows[start : start + ROWS]
+            prompts = [[self._prompt(questions[place]) for place in places] for places in group]
+            found = self.engine.score(prompts, [[choices[place] for place in places] for places in group])
+            for places, each in zip(group, found, strict=True):
+                scores.update(zip(places, each, strict=True))
+        return [scores[place] for place in range(len(questions))]
 
     def stream(self, question: VisualQuestion) -> Iterator[str]:
         yield from (piece for piece in self.pieces(question) if isinstance(piece, str))

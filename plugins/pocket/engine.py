@@ -9,13 +9,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from core.vision import Reply
+from plugins.hf.scoring import Question, ScoredRow, closing_tokens, padded_positions, padded_visible, spelt
 from plugins.pocket.lookup import Lookup
 from plugins.pocket.runtime import PocketModel
 from plugins.pocket.sight import LINE_TOKENS, quoted, tokens_of
@@ -58,6 +61,12 @@ class GeneratedIds:
     prompt_tokens: int  # those of the picture included
 
 
+def _equal(one: Tensor, other: Tensor) -> int:
+    """How many of the first embeddings of two prompts are equal."""
+    length = min(len(one), len(other))
+    return int((one[:length] == other[:length]).all(-1).long().cumprod(0).sum())
+
+
 def harmless(text: str) -> str:
     """Untrusted text without role markers and special tokens."""
     return " ".join(ROLE.sub(" ", text).split())
@@ -82,6 +91,8 @@ class PocketEngine:
         self.head = self._ids("###Human: <Img>")
         added = tokenizer.get_added_tokens_decoder()
         self.hidden = {one for one, token in added.items() if token.special and token.content not in LINE_TOKENS}
+        vocabulary = [tokenizer.decode([one], skip_special_tokens=False) for one in range(tokenizer.get_vocab_size())]
+        self.closing = torch.tensor(closing_tokens(vocabulary, (STOP,)))
         self.room: int = model.config.text_config.max_position_embeddings
 
     def _ids(self, text: str) -> Tensor:
@@ -182,6 +193,42 @@ class PocketEngine:
             generator=generator,
         )
         return mask.sum(-1).tolist(), steps
+
+    @torch.inference_mode()
+    def score(
+        self, groups: Sequence[Sequence[PocketPrompt]], choices: Sequence[Sequence[Sequence[str]]]
+    ) -> list[list[tuple[float, ...]]]:
+        """Log-probabilities of each prompt's choices; each group is read as one row, what it begins with once."""
+
+        def encode(text: str) -> list[int]:
+            ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False).ids
+            return ids
+
+        rows: list[ScoredRow] = []
+        embeds: list[Tensor] = []
+        for prompts, each in zip(groups, choices, strict=True):
+            written = [[spelt(harmless(choice), encode) for choice in some] for some in each]
+            longest = max((len(ids) for some in written for choice in some for ids in choice), default=0)
+            read = [self.embeddings(prompt, self.room - longest) for prompt in prompts]
+            first = min(read, key=len)
+            shared = min(len(first) - 1, *(_equal(first, other) for other in read))
+            row = ScoredRow(
+                shared, [Question(len(one) - shared, some) for one, some in zip(read, written, strict=True)]
+            )
+            rows.append(row)
+            embeds.append(row.fill(first[:shared], [one[shared:] for one in read], self.embed))
+        longest = max(map(len, rows))
+        hidden = self.model.read(
+            torch.stack([F.pad(one, (0, 0, 0, longest - len(one))) for one in embeds]),
+            padded_positions(rows, longest, embeds[0].device),
+            padded_visible(rows, longest, embeds[0].device),
+        )
+        language = self.model.language_model
+
+        def logits(states: Tensor, places: Tensor) -> Tensor:
+            return language.logits(states[places])
+
+        return [row.scores(partial(logits, states), self.closing) for row, states in zip(rows, hidden, strict=True)]
 
     def pieces(self, prompt: PocketPrompt, **options: Any) -> Iterator[str | Reply]:
         """The answer word by word, then the Reply, whose text the joined pieces equal."""

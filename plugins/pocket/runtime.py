@@ -254,7 +254,15 @@ class Llama(nn.Module):
         return embeddings
 
     def forward(self, inputs_embeds: Tensor, positions: Tensor, cache: Cache, mask: Tensor) -> Tensor:
-        """Logits of the token after the last position, (B, vocabulary).
+        """Logits of the token after the last position, (B, vocabulary); arguments as for `hidden`."""
+        return self.logits(self.hidden(inputs_embeds, positions, cache, mask)[:, -1])
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(..., vocabulary) of the tokens that follow hidden states (..., D)."""
+        return F.linear(self.model["norm"](hidden), self.get_input_embeddings().weight)
+
+    def hidden(self, inputs_embeds: Tensor, positions: Tensor, cache: Cache, mask: Tensor) -> Tensor:
+        """Hidden states (B, L, D) before the last norm.
 
         inputs_embeds (B, L, D), positions (B, L), mask (B, 1, L, all positions so far) of bool.
         """
@@ -266,7 +274,7 @@ class Llama(nn.Module):
         for layer in self.model["layers"]:  # type: ignore[union-attr]
             hidden = layer(hidden, rotation, cache, mask)
         cache.length += inputs_embeds.shape[1]
-        return F.linear(self.model["norm"](hidden[:, -1]), self.get_input_embeddings().weight)
+        return hidden
 
 
 class PocketModel(ImageTokens, nn.Module):
@@ -312,6 +320,12 @@ class PocketModel(ImageTokens, nn.Module):
     def query(self, queries: Tensor, cells: Tensor) -> Tensor:
         read: Tensor = self.qformer(queries, cells)
         return read
+
+    @torch.inference_mode()
+    def read(self, embeds: Tensor, positions: Tensor, visible: Tensor) -> Tensor:
+        """Hidden states (B, L, D) of embeds (B, L, D) in one pass; positions (B, L), visible (B, 1, L, L) of bool."""
+        cache = Cache(self.config.text_config, positions.shape[0], positions.shape[1], embeds)
+        return self.language_model.hidden(embeds, positions, cache, visible)
 
     @torch.inference_mode()
     def generate(

@@ -1,0 +1,129 @@
+"""The scores of pocket: the model's own probabilities, the same in one packed row as one choice at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from core.images.picture import open_picture
+from core.registry import get_registry
+from core.scoring import named_choice
+from core.testing import make_picture
+from core.vision import EncodedImage, VisualQuestion
+from plugins.hf.scoring import spelt
+from plugins.pocket.backend import PocketBackend
+
+PHOTOS = Path(__file__).parents[3] / "examples" / "photos"
+YES_NO = ("yes", "no")
+
+
+@pytest.fixture(scope="module")
+def pocket() -> Iterator[PocketBackend]:
+    backend = get_registry().create_vision("pocket")
+    assert isinstance(backend, PocketBackend)
+    yield backend
+    backend.close()
+
+
+@pytest.fixture(scope="module")
+def images(pocket: PocketBackend) -> list[EncodedImage]:
+    plain = [make_picture(260, 260, rgb) for rgb in ((206, 32, 38), (18, 18, 20))]
+    return pocket.encode([open_picture(PHOTOS / "cat.jpg"), open_picture(PHOTOS / "coffee.jpg"), *plain])
+
+
+def one_by_one(pocket: PocketBackend, question: VisualQuestion, choice: str) -> float:
+    """The same score, token by token, by the steps of an ordinary generation."""
+    engine = pocket.engine
+
+    def encode(text: str) -> list[int]:
+        return list(engine.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    totals = []
+    for ids in spelt(choice, encode):
+        row, total = engine.embeddings(pocket._prompt(question), engine.room - 10), 0.0
+        for wanted in (*ids, None):
+            length = len(row)
+            positions = torch.arange(length)[None]
+            hidden = engine.model.read(
+                row[None], positions, torch.ones(length, length, dtype=torch.bool).tril()[None, None]
+            )
+            odds = engine.model.language_model.logits(hidden[0, -1]).log_softmax(-1)
+            if wanted is None:
+                total += float(odds[engine.closing].logsumexp(-1))
+            else:
+                total += float(odds[wanted])
+                row = torch.cat([row, engine.embed(torch.tensor([wanted]))])
+        totals.append(total)
+    return math.log(sum(math.exp(total) for total in totals))
+
+
+def test_one_packed_row_gives_what_single_choices_give(pocket: PocketBackend, images: list[EncodedImage]) -> None:
+    cat, wall = images[0], images[-1]
+    history = (("What is it?", "a cat."),)
+    questions = [
+        VisualQuestion(cat, "Is there a cat?"),
+        VisualQuestion(wall, "What colour is the background?"),
+        VisualQuestion(cat, "How many cats are there? Answer with a number.", history),
+        VisualQuestion(cat, "Is there a cat?"),
+    ]
+    choices = [YES_NO, ("black", "dark red", "in the middle"), ("1", "two", "zero"), ("no", "a kitten")]
+    for scores, question, each in zip(pocket.score(questions, choices), questions, choices, strict=True):
+        expected = [one_by_one(pocket, question, choice) for choice in each]
+        assert scores == pytest.approx(expected, abs=1e-3)
+
+
+def test_each_picture_is_one_row_and_what_its_questions_share_is_read_once(
+    pocket: PocketBackend, images: list[EncodedImage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shapes: list[torch.Size] = []
+    read = type(pocket.engine.model).read
+
+    def counted(model: object, embeds: torch.Tensor, *more: torch.Tensor) -> torch.Tensor:
+        shapes.append(embeds.shape)
+        return read(model, embeds, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(pocket.engine.model), "read", counted)
+    texts = [f"Is there {thing}?" for thing in ("a cat", "a dog", "a house", "a car", "a tree")]
+    pocket.score([VisualQuestion(image, text) for text in texts for image in images[:2]], [YES_NO] * 10)
+    [(rows, length, _)] = shapes
+    alone = max(len(pocket.engine.embeddings(pocket._prompt(VisualQuestion(one, texts[0])), 900)) for one in images[:2])
+    assert rows == 2 and length < 2 * alone, "one pass, in which ten questions take less than two rows each alone"
+
+
+def test_the_likelier_answer_is_the_one_in_words(pocket: PocketBackend, images: list[EncodedImage]) -> None:
+    things = "cat|dog|person|car|cup|table|tree|house|bird|flower|spoon|elephant|book|boat".split("|")
+    asked = [
+        VisualQuestion(image, f"Is there a {thing}?{more}")
+        for image in images
+        for thing in things
+        for more in ("", " Answer yes or no.")
+    ]
+    scores, answers = pocket.score(asked, [YES_NO] * len(asked)), pocket.answer(asked)
+    named = [
+        named_choice(answer, YES_NO, question.question or "") for answer, question in zip(answers, asked, strict=True)
+    ]
+    clear = [(scores[at], choice) for at, choice in enumerate(named) if choice is not None]
+    agree = sum((score[0] > score[1]) == (choice == 0) for score, choice in clear)
+    print(
+        f"{len(asked)} questions, {len(clear)} answered with yes or no; the likelier choice is that one {agree} times"
+    )
+    assert len(clear) > 0.8 * len(asked) and agree >= 0.98 * len(clear)
+
+
+def test_the_sides_of_an_answer_are_scored(pocket: PocketBackend, images: list[EncodedImage]) -> None:
+    cat = images[0]
+    [there, count, nothing] = pocket.score(
+        [
+            VisualQuestion(cat, "Is there a cat?"),
+            VisualQuestion(cat, "How many cats are there? Answer with a number."),
+            VisualQuestion(cat, "Is there a cat?"),
+        ],
+        [YES_NO, ("1", "one", "2"), ("###", "yes")],
+    )
+    assert there[0] > math.log(0.9) and there[1] < math.log(0.1)
+    assert count[0] == pytest.approx(count[1]) and count[0] > count[2]
+    assert nothing[0] == -math.inf, "an answer of marks alone"
