@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final, Literal, Self
@@ -62,7 +63,8 @@ class Turn(Record):
 
     question: str
     answer: str
-    asked_by: str = "questioner"  # "opening", "witness" (put to the witnesses), "questioner" or "person"
+    # "opening", "witness" (put to the witnesses), "questioner", "fallback" (asked in its place) or "person"
+    asked_by: str = "questioner"
     answered_by: str = ""  # names of the witnesses that answered; "": the vision model
     certainty: Certainty = "sure"  # "unsure": the summary may not use it
     raw_question: str | None = None  # before cleaning, if that changed it
@@ -85,6 +87,21 @@ class Dialogue(Record):
     def certain(self) -> tuple[Turn, ...]:
         """The turns that a summary may use."""
         return tuple(turn for turn in self.turns if turn.certainty == "sure")
+
+
+class RefusedQuestion(Record):
+    """A reply of the questioner that was not asked."""
+
+    text: str  # shortened
+    reason: str  # "statement", "repeated", "too early" ...; see `agents.text.questions`
+    step: int  # number of the turn that it was to become, from 0
+
+
+class QuestionCounts(Record):
+    """How many replies the questioner gave when it was to ask, and how many of them were refused."""
+
+    proposed: int = 0
+    refused: int = 0
 
 
 class PictureInfo(Record):
@@ -163,20 +180,23 @@ class Caption(Document):
     dialogue: Dialogue = Dialogue()
     findings: tuple[Findings, ...] = ()  # of each witness that examined the picture
     problems: tuple[str, ...] = ()  # one line for each witness that could not
+    refused: tuple[RefusedQuestion, ...] = ()  # replies of the questioner that were not asked, the first 50
+    questions: QuestionCounts | None = None  # of the questioner
     vision: dict[str, str] = Field(default_factory=dict)  # VisionBackend.describe()
     questioner: dict[str, str] = Field(default_factory=dict)
     options: dict[str, Any] = Field(default_factory=dict)  # rounds, context, prompts' sha256, language, witnesses ...
     seed: int | None = None
     seconds: dict[str, float] = Field(default_factory=dict)  # load, encode, vision, language, total
-    ended_because: str = ""  # "rounds", "nothing new to ask", "stopped", "failed"
+    # "rounds", "nothing new to ask", "no usable question", "stopped" or "failed"
+    ended_because: str = ""
     created: datetime = Field(default_factory=lambda: datetime.now(UTC))
 
     def _content(self) -> dict[str, Any]:
         """Without fields of later versions that are empty, so that older captions keep their id."""
         value = super()._content()
-        for record, names in [(value, ("findings", "problems", "summary_by", "removed", "claims"))] + [
-            (turn, ("answered_by",)) for turn in value["dialogue"]["turns"]
-        ]:
+        for record, names in [
+            (value, ("findings", "problems", "refused", "questions", "summary_by", "removed", "claims"))
+        ] + [(turn, ("answered_by",)) for turn in value["dialogue"]["turns"]]:
             for name in names:
                 if not record[name]:
                     del record[name]
@@ -186,6 +206,16 @@ class Caption(Document):
     def text(self) -> str:
         """The best available caption: the summary, the opening answer, or the plain caption."""
         return self.summary or self.opening or self.plain
+
+    @property
+    def asked_by(self) -> dict[str, int]:
+        """Number of turns by who asked: {"opening": 1, "questioner": 7, "fallback": 2}."""
+        return dict(Counter(turn.asked_by for turn in self.dialogue.turns))
+
+    @property
+    def questioner_failed(self) -> bool:
+        """Whether the questioner had no usable question in some round, so that another one asked or asking ended."""
+        return not {"fallback", "mended"}.isdisjoint(self.asked_by) or self.ended_because == "no usable question"
 
     @property
     def run_key(self) -> str:

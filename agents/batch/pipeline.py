@@ -21,7 +21,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agents.batch.budget import Budget
 from agents.batch.vision_queue import PIXELS, ROWS, Row, VisionQueue, VisionResult
-from agents.interview.calls import Session, ask_questioner, describe_questioner, described_options, visual_question
+from agents.interview.calls import (
+    Session,
+    ask_questioner,
+    describe_questioner,
+    described_options,
+    follows_rules,
+    visual_question,
+)
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import (
     Finished,
@@ -156,6 +163,7 @@ class _Pipeline:
         self.vision, self.questioner, self.config, self.stop, self.halt = vision, questioner, config, stop, halt
         self.described = (vision.describe(), describe_questioner(questioner))  # once: some count calls in it
         self.options = described_options(config.options, config.prompts)
+        self.by_rules = follows_rules(questioner)
         self.events: queue.SimpleQueue[tuple[_Run | None, Any]] = queue.SimpleQueue()
         self.vision_queue = VisionQueue(
             vision, lambda run, result: self.events.put((run, result)), batch=config.batch, workers=batches, halt=halt
@@ -270,6 +278,7 @@ class _Pipeline:
     def _begin(self, task: InterviewTask) -> _Run:
         prompts, options, picture = self.config.prompts, self.config.options, task.picture
         interview = Interview.resumed(task.earlier, prompts, options) if task.earlier else Interview(prompts, options)
+        interview.asking.by_rules = self.by_rules
         session = Session(interview, picture.info(), self.config.seed, lambda: self.described, self.options)
         if isinstance(picture, EncodedImage):
             return _Run(task.tag, session, None, picture)

@@ -7,9 +7,12 @@ answer them in one batch. `Session` holds what a driver knows about one intervie
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextvars import Context
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from agents.interview.asking import FALLBACK
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import (
     Interview,
@@ -68,7 +71,7 @@ def to_langchain(messages: Sequence[Message], task: Task) -> list[BaseMessage]:
 def ask_questioner(
     need: NeedQuestion | NeedSummary, model: BaseChatModel, interview: Interview, *, seed: int | None = None
 ) -> Reply:
-    """One reply of the questioner: the next question, or the summary.
+    """One reply of the questioner, or of the fallback if `need` asks for it: the next question, or the summary.
 
     An empty question is returned as such; the interview treats it like a repeated one. A truncated reply is requested
     once more with more tokens; a question that is whole is kept, even if the text after it is truncated.
@@ -82,6 +85,9 @@ def ask_questioner(
             model, messages, max_tokens=tokens, retry_tokens=MORE * tokens, seed=call_seed(seed, "summary")
         )
     tokens = interview.options.question_tokens
+    if need.by == FALLBACK:  # in a context of its own: nobody counts or traces the calls of the rules
+        step = call_seed(seed, "question", need.step, need.attempt)
+        return Context().run(ask_reply, fallback_questioner(interview.options.fallback), messages, seed=step)
     try:
         return ask_reply(
             model,
@@ -93,6 +99,19 @@ def ask_questioner(
         )
     except EmptyReplyError:
         return Reply("")
+
+
+@lru_cache(maxsize=4)
+def fallback_questioner(name: str) -> BaseChatModel:
+    """The questioner that asks in another one's place. Raises InquisightError."""
+    from agents.llm.questioners import load_questioner
+
+    return load_questioner(name)
+
+
+def follows_rules(model: BaseChatModel) -> bool:
+    """Whether the questioner declares that it is a program: it may end asking when it likes, and is not replaced."""
+    return bool(getattr(model, "follows_rules", False))
 
 
 def describe_questioner(model: BaseChatModel) -> Described:
@@ -204,6 +223,8 @@ class Session:
             dialogue=interview.dialogue,
             findings=interview.findings or (),
             problems=interview.problems,
+            refused=interview.asking.log,
+            questions=interview.asking.counts if interview.asking.counts.proposed else None,
             vision=vision,
             questioner=questioner,
             options=self.options or described_options(interview.options, interview.prompts),

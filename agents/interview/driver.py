@@ -17,10 +17,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from agents.interview.asking import FALLBACK, QUESTIONER
 from agents.interview.calls import (
     Session,
     ask_questioner,
     describe_questioner,
+    follows_rules,
     to_langchain,
     visual_question,
 )
@@ -145,6 +147,7 @@ class InterviewRun:
     ) -> None:
         self.picture, self.vision, self.questioner, self.interview = picture, vision, questioner, interview
         self.seed, self.save = seed, save
+        interview.asking.by_rules = follows_rules(questioner)
         self.find_witness = find_witness
         self.examination: Future[list[Examination]] | None = None
         self.image = picture if isinstance(picture, EncodedImage) else None
@@ -195,7 +198,7 @@ class InterviewRun:
                 seconds = self._answer(need)
                 yield PlainCaption(interview.plain or "", seconds)
             case NeedAnswer() as need:
-                if need.asked_by != "questioner":
+                if need.asked_by not in (QUESTIONER, FALLBACK):
                     yield QuestionAsked(need.step + 1, need.labelled, need.asked_by, 0.0)
                 if self.image is None:
                     yield from self._encode()
@@ -211,12 +214,13 @@ class InterviewRun:
                 yield Waiting("asking")
                 start = time.perf_counter()
                 reply = ask_questioner(need, self.questioner, interview, seed=self.seed)
+                refused = interview.asking.counts.refused
                 seconds = self._feed("language", reply, start)
                 after = interview.need
-                if isinstance(after, NeedAnswer) and after.asked_by == "questioner":
+                if isinstance(after, NeedAnswer):
                     yield QuestionAsked(after.step + 1, after.labelled, after.asked_by, seconds)
-                elif isinstance(after, NeedQuestion):
-                    yield QuestionRefused(interview.refused[-1] if interview.refused else "", seconds)
+                elif (last := interview.asking.last) and interview.asking.counts.refused > refused:
+                    yield QuestionRefused(last.text, seconds, last.reason)
             case NeedSummary() as need:
                 yield Waiting("summarising")
                 yield from self._summarise(need)

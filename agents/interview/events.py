@@ -58,10 +58,12 @@ class QuestionAsked:
 
 @dataclass(frozen=True, slots=True)
 class QuestionRefused:
-    """The questioner repeated a question or asked none; it is called again, or asking ends."""
+    """A reply of the questioner is no new question; it is called again, another one asks, or asking ends."""
 
     question: str
     seconds: float
+    reason: str = ""
+    """As in `core.records.RefusedQuestion`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,24 @@ _SHOWN_BY: Final = "inquisight prompts"
 Keys = Mapping[str, frozenset[str]]
 """Key -> its required placeholders; no others are allowed, so typing errors are found."""
 
+ASKING_KEYS: Final[Keys] = {
+    "questioner.named": frozenset({"things"}),
+    "questioner.way_out": frozenset({"nothing_new"}),
+    "questioner.choose": frozenset({"questions"}),
+    "refusal.question": frozenset(),
+    "refusal.repeated": frozenset(),
+    "refusal.said": frozenset(),
+    "refusal.vague": frozenset(),
+    "refusal.too_early": frozenset(),
+}
+"""Keys that the prompts of pictures and videos share."""
+
 _KEYS: Final[Keys] = {
     "questioner.brief": frozenset(),
     "questioner.hello": frozenset(),
-    "questioner.answered": frozenset({"answer", "nothing_new"}),
-    "questioner.again": frozenset({"nothing_new"}),
+    "questioner.answered": frozenset({"answer", "named", "way_out"}),
+    **ASKING_KEYS,
+    "fallback.spare": frozenset(),
     "answerer.opening": frozenset(),
     "answerer.short": frozenset({"question"}),
     "answerer.instructed": frozenset({"question"}),
@@ -38,7 +51,7 @@ _KEYS: Final[Keys] = {
     "summary.language": frozenset({"name"}),
     "summary.nothing_certain": frozenset(),
 }
-_OPTIONAL_FIELDS: Final = frozenset({"nothing_new"})  # optional: the hint how to stop early
+_OPTIONAL_FIELDS: Final = frozenset({"named", "way_out"})  # hints: what is left to ask, and how to stop
 
 
 @dataclass(frozen=True, slots=True)

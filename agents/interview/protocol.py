@@ -20,54 +20,24 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
+from agents.interview.asking import FALLBACK, QUESTIONER, Asking
+from agents.interview.options import InterviewOptions as InterviewOptions
 from agents.interview.prompts import Prompts
 from agents.interview.turns import Past
 from agents.interview.turns import usable as usable
-from agents.text.cleaning import (
-    clean_answer,
-    clean_question,
-    clean_summary,
-    is_unsure,
-)
+from agents.text.cleaning import clean_answer, clean_question, clean_summary, is_unsure
+from agents.text.questions import wants_to_end
 from core.errors import UsageError
 from core.findings import Findings
 from core.records import Caption, Dialogue, Status, Turn
-from core.tasks import NOTHING_NEW, QUESTION, SUMMARY, Task, is_nothing_new
+from core.tasks import QUESTION, SUMMARY, Task
 from core.text import whole_sentences
 
 Role = Literal["system", "user", "assistant"]
 END_ROUNDS, END_NOTHING_NEW, END_STOPPED, END_FAILED = "rounds", "nothing new to ask", "stopped", "failed"
+END_NO_QUESTION = "no usable question"
 
 RAW_CHARS = 4000  # characters of a model's raw reply that are saved beside the cleaned one
-
-
-@dataclass(frozen=True, slots=True)
-class InterviewOptions:
-    """Options of an interview. Raises UsageError for an invalid value."""
-
-    rounds: int = 10
-    """Number of questions, including the first; a person's questions do not count."""
-    context: int = 1
-    """Earlier question-answer pairs that the vision model gets as context; -1: all."""
-    language: str | None = None
-    """Language of the summary; None is English."""
-    repeats: int = 2
-    """How often a repeated or empty question is refused before asking ends."""
-    witnesses: tuple[str, ...] = ()
-    """Names of the witnesses that examine the picture."""
-    question_tokens: int = 60
-    summary_tokens: int = 300
-    answer_tokens: int = 80
-
-    def __post_init__(self) -> None:
-        if self.rounds < 1:
-            raise UsageError(f"rounds must be 1 or more, not {self.rounds}; 1 asks only the opening question")
-        if self.context < -1:
-            raise UsageError(f"context must be -1 (all earlier answers), 0 or more, not {self.context}")
-        if self.repeats < 0:
-            raise UsageError(f"repeats must be 0 or more, not {self.repeats}")
-        if self.language is not None and not (0 < len(self.language.strip()) <= 40 and self.language.isprintable()):
-            raise UsageError(f"language must be a name or tag such as 'German' or 'zh', not {self.language!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +83,7 @@ class NeedQuestion:
     task: Task
     step: int
     attempt: int  # 0, then 1, 2 ... after refused ones
+    by: str = QUESTIONER  # or "fallback"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,15 +116,13 @@ class Interview:
         self.error: str | None = None
         self.findings: tuple[Findings, ...] | None = None  # None: not examined yet
         self.problems: tuple[str, ...] = ()  # one line for each witness that failed
-        self.refused: tuple[str, ...] = ()  # questions refused in this round
+        self.asking = Asking(prompts, self.options.repeats, self.options.fallback)
         self._past = Past()
         self._known: tuple[Dialogue, tuple[object, ...], Need] | None = None  # dialogue, other state, need in it
         self._pending: tuple[str, str, str | None, float] | None = None  # question, asked_by, raw, seconds
         self._end = ""  # why asking ended, once it has
         self._halted: Status | None = None
-        self._attempt = 0
         self._cut: set[str] = set()  # "plain", "summary": cut at the token limit
-        self._spent = 0.0  # seconds of the questioner in this round, including refused attempts
 
     @classmethod
     def resumed(cls, caption: Caption, prompts: Prompts, options: InterviewOptions | None = None) -> Interview:
@@ -162,6 +131,7 @@ class Interview:
         interview.dialogue = caption.dialogue
         interview.plain = caption.plain if caption.plain or caption.dialogue.turns else None
         interview.findings, interview.problems = caption.findings or None, caption.problems
+        interview.asking.resume(caption)
         if caption.truncated and not any(turn.truncated for turn in caption.dialogue.turns):
             interview._cut.add("plain")
         if caption.status == "complete":
@@ -217,8 +187,7 @@ class Interview:
             self._pending,
             self._end,
             self._halted,
-            self._attempt,
-            self.refused,
+            self.asking.state,
         )
         if self._known is None or self._known[0] is not self.dialogue or self._known[1] != state:
             self._known = (self.dialogue, state, self._find_need())
@@ -256,7 +225,7 @@ class Interview:
             case NeedAnswer():
                 self._take_answer(need, text, seconds, truncated)
             case NeedQuestion():
-                self._take_question(text, seconds)
+                self._take_question(need, text, seconds)
             case NeedSummary():
                 self._take_summary(need, text, seconds, truncated)
             case NeedFindings() | Finished():
@@ -322,7 +291,7 @@ class Interview:
     def go_on(self) -> None:
         """Resume a stopped or failed interview; no effect on others."""
         self.error = self._halted = None
-        self._forget_attempts()
+        self.asking.next_round()
 
     # --- inside -----------------------------------------------------------------------------------------------
 
@@ -373,12 +342,7 @@ class Interview:
     def _reopen(self) -> None:
         self.summary = self.error = self._halted = None
         self._cut.discard("summary")
-        self._forget_attempts()
-
-    def _forget_attempts(self) -> None:
-        self._attempt = 0
-        self._spent = 0.0
-        self.refused = ()
+        self.asking.next_round()
 
     def _need_answer(self, question: str, asked_by: str) -> NeedAnswer:
         turns = self.dialogue.turns
@@ -388,25 +352,27 @@ class Interview:
         return NeedAnswer(question, tuple(latest)[::-1], asked_by, len(turns))
 
     def _need_question(self) -> NeedQuestion:
-        task = Task.of(QUESTION, self.dialogue.turns, language=self.options.language, refused=self.refused)
-        return NeedQuestion(self._messages(), task, len(self.dialogue.turns), self._attempt)
+        asking, turns = self.asking, self.dialogue.turns
+        task = Task.of(QUESTION, turns, language=self.options.language, refused=asking.texts)
+        return NeedQuestion(self._messages(), task, len(turns), asking.attempt, asking.by)
 
     def _messages(self) -> tuple[Message, ...]:
-        """The dialogue for the questioner: its questions (assistant), the answers (user)."""
+        """The dialogue for the questioner: questions (assistant), answers (user); without refused replies."""
         messages = [
             Message("system", self.prompts.text("questioner.brief")),
             Message("user", self.prompts.text("questioner.hello")),
         ]
-        for number, turn in enumerate(self.dialogue.turns, start=1):
+        turns = self.dialogue.turns
+        for number, turn in enumerate(turns, start=1):
             messages.append(Message("assistant", turn.question))
             answer = turn.answer or "(no answer)"
-            if number == len(self.dialogue.turns):
-                answer = self.prompts.text("questioner.answered", answer=answer, nothing_new=NOTHING_NEW)
+            if number == len(turns):
+                answer = self.asking.answered(answer, turns, may_end=self._may_end())
             messages.append(Message("user", answer))
-        for question in self.refused:
-            messages.append(Message("assistant", question))
-            messages.append(Message("user", self.prompts.text("questioner.again", nothing_new=NOTHING_NEW)))
         return tuple(messages)
+
+    def _may_end(self) -> bool:
+        return self.asking.may_end(self.asked, self.options.fewest_rounds, self.dialogue.turns)
 
     def _need_summary(self) -> NeedSummary:
         turns = usable(self.dialogue.turns)
@@ -425,21 +391,34 @@ class Interview:
             self.summary = self.prompts.text("summary.nothing_certain")
             self._end = self._end or END_ROUNDS
 
-    def _take_question(self, text: str, seconds: float) -> None:
-        question = clean_question(text)
-        self._spent += seconds
-        if text.strip() and is_nothing_new(question or text):
-            self._end = END_NOTHING_NEW
-        elif question and question not in self._past.of(self.dialogue.turns).questions:
-            self._pending = (question, "questioner", _raw(text, question), self._spent)
-            self._forget_attempts()
-        elif self._attempt >= self.options.repeats:
-            self._end = END_NOTHING_NEW
-            self._forget_attempts()
-        else:
-            self._attempt += 1
+    def _take_question(self, need: NeedQuestion, text: str, seconds: float) -> None:
+        asking, turns = self.asking, self.dialogue.turns
+        question, asked = clean_question(text), self._past.of(turns).questions
+        asking.spent += seconds
+        ends = wants_to_end(question or text)
+        if need.by == FALLBACK:
+            question = question if question and not ends and question not in asked else asking.spare_question(asked)
             if question:
-                self.refused = (*self.refused, question)
+                self._put(question, FALLBACK, text)
+            else:
+                self._end_asking(END_NOTHING_NEW)
+        elif ends and self._may_end():
+            self._end_asking(END_NOTHING_NEW)
+        elif fault := "too early" if ends else asking.fault_of(question, text, turns, asked):
+            asking.refuse(question or text, fault, len(turns))
+            if asking.exhausted and not asking.helped:
+                self._end_asking(END_NOTHING_NEW if asking.by_rules or ends else END_NO_QUESTION)
+        else:
+            asking.accept()
+            self._put(question, QUESTIONER, text)
+
+    def _put(self, question: str, asked_by: str, said: str) -> None:
+        self._pending = (question, asked_by, _raw(said, question), self.asking.spent)
+        self.asking.next_round()
+
+    def _end_asking(self, reason: str) -> None:
+        self._end = reason
+        self.asking.next_round()
 
     def _take_summary(self, need: NeedSummary, text: str, seconds: float, truncated: bool) -> None:
         summary = clean_summary(self._whole(text, truncated, "summary"))

@@ -237,6 +237,7 @@ _FILLER: Final = frozenset(
     (
         "a an the is are was were be of in on at to this that these those there here any some do does did it its "
         "please can could would you me i we tell describe explain say know more about kindly "
+        "exactly really actually now just again well ok okay also then maybe so and but "
         "picture image photo photograph scene shown visible see seen"
     ).split()
 )

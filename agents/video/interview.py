@@ -4,9 +4,9 @@ The questioner chooses the frame; the answer comes from that frame only. A video
 part, then as a whole. Like `agents.interview.protocol`, this has no input or output.
 Protocol: Video ChatCaptioner (Chen et al. 2023, arXiv:2304.04227).
 
-Invalid questions (about a missing frame, none, several, or a repeated question) are refused `options.repeats` times a
-round. Then the question goes to the nearest frame, or to the last one; without a new question, a frame without
-questions gets the opening one.
+Invalid questions (about a missing frame, none, several, or what `agents.interview.asking` refuses) are refused
+`options.repeats` times a round. Then the question goes to the nearest frame, or to the last one; without a question,
+the fallback asks; without a fallback, a frame without questions gets the opening one.
 
 Witnesses answer two fixed questions about each part: which things there are and when, and what is written.
 """
@@ -18,9 +18,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self, get_args
 
+from agents.interview.asking import FALLBACK, QUESTIONER
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import (
     END_FAILED,
+    END_NO_QUESTION,
     END_NOTHING_NEW,
     END_ROUNDS,
     END_STOPPED,
@@ -36,17 +38,19 @@ from agents.interview.protocol import (
     NeedSummary,
     usable,
 )
-from agents.text.cleaning import clean_summary, is_repeated
+from agents.text.cleaning import AskedQuestions, clean_summary, is_repeated
+from agents.text.questions import wants_to_end
 from agents.video.evidence import Fact
 from agents.video.replies import read_question, speaks_of_frames, without_frames
 from core.errors import UsageError
 from core.findings import Kind
 from core.records import Caption, Turn
-from core.tasks import NOTHING_NEW, QUESTION, SUMMARY, Task, is_nothing_new
+from core.tasks import QUESTION, SUMMARY, Task
 from core.video.base import clock
 
 SCENE: Final = "scene"  # `asked_by` of a turn that holds the summary of a part
 MENDED: Final = "mended"  # `asked_by` of a question that replaces the questioner's
+NO_FRAME, NO_SUCH_FRAME = "no frame", "no such frame"  # reasons of a refusal
 _LABEL = re.compile(r"Frame (\d+): ")
 _SCENE_LABEL = re.compile(r"Scene \d+, [\d:]+ to [\d:]+: ")
 
@@ -124,12 +128,13 @@ class VideoInterview(Interview):
         self.plain = ""  # a whole video has no plain caption
         self._pending_frame = 1
         self._ended: dict[int, str] = {}  # part: why asking ended
-        self._reasons: tuple[str, ...] = ()  # the reply to each refused question
+        self._wrong_frame = 0  # of the last refused question
         self._refused_summaries: tuple[str, ...] = ()  # summaries of the current need that mention frames
 
     def resume(self, caption: Caption) -> Self:
         """Resume the interview of `caption`; its questions are not asked again."""
         self.dialogue, self.problems = caption.dialogue, caption.problems
+        self.asking.resume(caption)
         if self.problems or caption.status == "complete" or any(turn.answered_by for turn in caption.dialogue.turns):
             self.findings = ()
         if caption.status == "complete":
@@ -275,10 +280,10 @@ class VideoInterview(Interview):
             QUESTION,
             self.turns_of(part),
             language=self.options.language,
-            refused=self.refused,
+            refused=self.asking.texts,
             frames=((frame, round(self.times[frame - 1], 3)) for frame in part.frames),
         )
-        return NeedQuestion(self._messages(), task, len(self.dialogue.turns), self._attempt)
+        return NeedQuestion(self._messages(), task, len(self.dialogue.turns), self.asking.attempt, self.asking.by)
 
     def _messages(self) -> tuple[Message, ...]:
         """The dialogue about this part for the questioner: its questions (assistant), the answers (user)."""
@@ -299,59 +304,78 @@ class VideoInterview(Interview):
             answer = turn.answer or "(no answer)"
             if number == len(turns):
                 unasked = self.prompts.text("questioner.unasked", frames=unknown) if unknown else ""
-                answer = self.prompts.text(
-                    "questioner.answered", answer=answer, unasked=unasked, nothing_new=NOTHING_NEW, **ends
-                )
+                why, may_end = self._why_refused(ends), self._may_end()
+                answer = self.asking.answered(answer, turns, may_end=may_end, why=why, unasked=unasked, **ends)
             messages += [Message("assistant", turn.question), Message("user", answer)]
-        for said, reason in zip(self.refused, self._reasons, strict=True):
-            messages += [Message("assistant", said), Message("user", reason)]
         return tuple(messages)
 
-    def _take_question(self, text: str, seconds: float) -> None:
-        self._spent += seconds
+    def _why_refused(self, ends: dict[str, str]) -> str:
+        """Why the frame of the last refused question is wrong, or ""."""
+        reason = self.asking.refused[-1].reason if self.asking.refused else ""
+        if reason == NO_FRAME:
+            return self.prompts.text("questioner.no_frame", **ends)
+        if reason == NO_SUCH_FRAME:
+            return self.prompts.text("questioner.no_such_frame", frame=str(self._wrong_frame), **ends)
+        return ""
+
+    def _may_end(self) -> bool:
+        turns = self.turns_of(self.part)
+        rounds = sum(turn.asked_by not in ("person", "witness") for turn in turns)
+        return self.asking.may_end(rounds, self.options.fewest_rounds, turns)
+
+    def _take_question(self, need: NeedQuestion, text: str, seconds: float) -> None:
+        asking, part, turns = self.asking, self.part, self.turns_of(self.part)
+        asking.spent += seconds
         asked = read_question(text)
-        part, turns = self.part, self.turns_of(self.part)
-        ends = {"first": str(part.first), "last": str(part.last)}
-        if text.strip() and is_nothing_new(asked.question or text):
-            self._ended[self.summarised] = END_NOTHING_NEW
-            self._forget_attempts()
+        ends = wants_to_end(asked.question or text)
+        if need.by == FALLBACK:
+            new = asked.question and not ends and not _is_known(asked.frame, asked.question, turns)
+            if new and asked.frame is not None and asked.frame in part:
+                self._put_to(asked.frame, asked.question, FALLBACK, text)
+            else:
+                self._ask_unknown_frame(turns, END_NOTHING_NEW, text)
             return
-        if not asked.question or (asked.frame in part and _is_known(asked.frame, asked.question, turns)):
-            reason = self.prompts.text("questioner.again", nothing_new=NOTHING_NEW, **ends)
-        elif asked.frame is None:
-            reason = self.prompts.text("questioner.no_frame", **ends)
-        elif asked.frame not in part:
-            reason = self.prompts.text("questioner.no_such_frame", frame=str(asked.frame), **ends)
-        else:
-            self._put(asked.frame, asked.question, "questioner", text)
-            return
-        if self._attempt < self.options.repeats:
-            self._attempt += 1
-            said = " ".join(text.split())[:RAW_CHARS] or "(nothing)"
-            self.refused, self._reasons = (*self.refused, said), (*self._reasons, reason)
+        if ends and self._may_end():
+            self._end_asking(END_NOTHING_NEW)
             return
         mentioned = [frame for turn in turns if (frame := frame_of(turn.question)) is not None]
-        frame = mentioned[-1] if asked.frame is None else min(max(asked.frame, part.first), part.last)
-        if asked.question and not _is_known(frame, asked.question, turns):
-            self._put(frame, asked.question, "questioner", text)
+        nearest = mentioned[-1] if asked.frame is None else min(max(asked.frame, part.first), part.last)
+        fault = "too early" if ends else self._fault_of(nearest, asked.question, text, turns)
+        if asked.frame not in part and fault in ("vague", "repeated") and asking.attempt < self.options.repeats:
+            fault = None  # the frame is what is wrong
+        if fault is None and (asked.frame in part or asking.attempt >= self.options.repeats):
+            asking.accept()
+            self._put_to(nearest, asked.question, QUESTIONER, text)
             return
+        self._wrong_frame = asked.frame or 0
+        asking.refuse(text, fault or (NO_FRAME if asked.frame is None else NO_SUCH_FRAME), len(self.dialogue.turns))
+        if asking.exhausted and not asking.helped:
+            reason = END_NOTHING_NEW if asking.by_rules or ends else END_NO_QUESTION
+            self._ask_unknown_frame(turns, reason, text)
+
+    def _fault_of(self, frame: int, question: str, said: str, turns: Sequence[Turn]) -> str | None:
+        """Why the question about this frame is refused; of a frame without questions, anything may be asked."""
+        here = [without_label(turn.question) for turn in turns if frame_of(turn.question) == frame]
+        return self.asking.fault_of(question, said, turns, AskedQuestions(here), vague=not here)
+
+    def _ask_unknown_frame(self, turns: Sequence[Turn], reason: str, said: str) -> None:
+        """Ask the opening question of a frame without questions; if there is none, end asking."""
         known = {frame_of(turn.question) for turn in turns}
-        unknown = next((frame for frame in part.frames if frame not in known), None)
+        unknown = next((frame for frame in self.part.frames if frame not in known), None)
         if unknown is not None:
-            self._put(unknown, self.prompts.text("answerer.opening"), MENDED, text)
+            self._put_to(unknown, self.prompts.text("answerer.opening"), MENDED, said)
         else:
-            self._ended[self.summarised] = END_NOTHING_NEW
-            self._forget_attempts()
+            self._end_asking(reason)
 
-    def _put(self, frame: int, question: str, asked_by: str, said: str) -> None:
+    def _put_to(self, frame: int, question: str, asked_by: str, said: str) -> None:
         raw = said[:RAW_CHARS] if said.strip() != label(frame, question) else None
-        self._pending = (question, asked_by, raw, self._spent)
+        self._pending = (question, asked_by, raw, self.asking.spent)
         self._pending_frame = frame
-        self._forget_attempts()
+        self.asking.next_round()
 
-    def _forget_attempts(self) -> None:
-        super()._forget_attempts()
-        self._reasons = ()
+    def _end_asking(self, reason: str) -> None:
+        self._ended[self.summarised] = reason
+        self.asking.next_round()
 
     # --- summaries ----------------------------------------------------------------------------------------------------
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from agents.interview.prompts import Keys, Prompts
+from agents.interview.prompts import ASKING_KEYS, Keys, Prompts
 
 DEFAULT_FILE: Final = Path(__file__).with_name("prompts.toml")
 KEYS: Final[Keys] = {
     "questioner.brief": frozenset({"length", "count", "frames", "first"}),
     "questioner.hello": frozenset({"first", "last"}),
-    "questioner.answered": frozenset({"answer", "first", "last", "unasked", "nothing_new"}),
+    "questioner.answered": frozenset({"answer", "first", "last", "unasked", "named", "way_out"}),
     "questioner.unasked": frozenset({"frames"}),
-    "questioner.again": frozenset({"first", "last", "nothing_new"}),
+    **ASKING_KEYS,
     "questioner.no_frame": frozenset({"first", "last"}),
     "questioner.no_such_frame": frozenset({"frame", "first", "last"}),
     "answerer.opening": frozenset(),

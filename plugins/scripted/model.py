@@ -38,6 +38,7 @@ class ScriptedQuestioner(BaseChatModel):
     """
 
     languages: ClassVar[tuple[str, ...]] = ("en", "English")  # values of `--language`
+    follows_rules: ClassVar[bool] = True  # it may end asking when it likes
 
     seed: int | None = None
 

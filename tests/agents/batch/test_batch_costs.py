@@ -164,4 +164,4 @@ def test_a_person_s_corrections_leave_the_count_right() -> None:
     interview.feed("No.")
     assert interview.asked == 3 and len(interview.dialogue.turns) == 4
     interview.feed("What is on the table?")
-    assert interview.refused == ("What is on the table?",)
+    assert interview.asking.texts == ("What is on the table?",)

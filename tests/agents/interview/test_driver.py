@@ -108,20 +108,24 @@ def test_only_a_backend_that_follows_instructions_is_instructed() -> None:
 
 def test_a_repeated_question_is_refused_aloud_and_asking_ends_early() -> None:
     model = ListQuestioner(questions=[QUESTIONS[0], *[QUESTIONS[0]] * 9])
-    events = list(interview_picture(picture(), CountingVision(), model, InterviewOptions(rounds=9, repeats=2)))
-    assert [event.question for event in events if isinstance(event, QuestionRefused)] == [QUESTIONS[0]] * 2
-    assert last_of(events).caption.ended_because == "nothing new to ask"
+    options = InterviewOptions(rounds=9, repeats=2, fallback="none")
+    events = list(interview_picture(picture(), CountingVision(), model, options))
+    refused = [(event.question, event.reason) for event in events if isinstance(event, QuestionRefused)]
+    assert refused == [(QUESTIONS[0], "repeated")] * 3
+    assert last_of(events).caption.ended_because == "no usable question"
     assert len(last_of(events).caption.dialogue.turns) == 2
 
 
 def test_nothing_new_ends_asking() -> None:
-    caption = caption_picture(picture(), CountingVision(), ListQuestioner(questions=[NOTHING_NEW]))
+    options = InterviewOptions(min_rounds=0)
+    caption = caption_picture(picture(), CountingVision(), ListQuestioner(questions=[NOTHING_NEW]), options)
     assert caption.status == "complete" and len(caption.dialogue.turns) == 1
 
 
 def test_empty_answers_of_the_questioner_end_asking_not_the_run() -> None:
-    caption = caption_picture(picture(), CountingVision(), ListQuestioner(questions=[""] * 9))
-    assert caption.status == "complete" and caption.ended_because == "nothing new to ask"
+    options = InterviewOptions(fallback="none")
+    caption = caption_picture(picture(), CountingVision(), ListQuestioner(questions=[""] * 9), options)
+    assert caption.status == "complete" and caption.ended_because == "no usable question"
 
 
 # --- failures -----------------------------------------------------------------------------------------------------

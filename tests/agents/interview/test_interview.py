@@ -94,7 +94,7 @@ def test_messages_alternate_and_end_with_the_person_who_sees() -> None:
 
 
 def test_a_repeated_question_is_sent_back_and_then_asking_ends() -> None:
-    interview = begin(repeats=2)
+    interview = begin(repeats=2, fallback="none")
     play(interview, 2)
     interview.feed("What colour is the duck?")
     interview.feed("yellow")
@@ -105,13 +105,13 @@ def test_a_repeated_question_is_sent_back_and_then_asking_ends() -> None:
         interview.feed("What color are the ducks in the picture?")
     assert isinstance(interview.need, NeedSummary)
     interview.feed("A yellow duck.")
-    assert interview.ended_because == "nothing new to ask"
+    assert interview.ended_because == "no usable question"
     assert len(interview.dialogue.turns) == 2
 
 
 @pytest.mark.parametrize("said", [NOTHING_NEW, "nothing new to ask", '"Nothing new to ask."'])
 def test_a_questioner_may_say_that_it_has_no_more_questions(said: str) -> None:
-    interview = play(begin(), 2)
+    interview = play(begin(min_rounds=0), 2)
     interview.feed(said)
     assert isinstance(interview.need, NeedSummary)
 
@@ -240,6 +240,10 @@ def test_nobody_is_asked_to_summarise_what_a_person_says_is_not_known() -> None:
         ({"rounds": 0}, "rounds"),
         ({"context": -2}, "context"),
         ({"repeats": -1}, "repeats"),
+        ({"rounds": 4, "min_rounds": 5}, "min_rounds"),
+        ({"min_rounds": -1}, "min_rounds"),
+        ({"fallback": "gpt"}, "scripted or none"),
+        ({"asking": "loud"}, "free or guided"),
         ({"language": "a\nb"}, "language"),
     ],
 )

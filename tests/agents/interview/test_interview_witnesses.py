@@ -86,7 +86,7 @@ def test_the_questioner_knows_the_answers_and_the_vision_model_does_not() -> Non
     assert [message.content for message in need.messages if message.role == "assistant"][-1] == THINGS
     assert need.task.turns[-1].answered_by == "fake"
     interview.feed(THINGS)
-    assert interview.refused == (THINGS,), "it has been asked"
+    assert interview.asking.texts == (THINGS,), "it has been asked"
     interview.feed("What is it doing?")
     need = interview.need
     assert isinstance(need, NeedAnswer)

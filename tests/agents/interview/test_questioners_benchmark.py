@@ -56,7 +56,10 @@ def test_a_row_counts_and_the_table_has_a_line_for_it() -> None:
 def test_a_kept_interview_is_not_held_again(tmp_path: Path) -> None:
     picture = tmp_path / "a.png"
     Image.new("RGB", (32, 24), "orange").save(picture)
-    vision, asking = CountingVision(), ListQuestioner(questions=["What is it?", "Where is it?"], summary="A thing.")
+    vision, asking = (
+        CountingVision(),
+        ListQuestioner(questions=["What colour is it?", "Where is it?"], summary="A thing."),
+    )
     options = InterviewOptions(rounds=3)
 
     first = Interviewer(asking, vision, options, 1, tmp_path / "kept").hold(picture)

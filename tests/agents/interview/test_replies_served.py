@@ -267,7 +267,7 @@ def test_a_questioner_that_calls_tools_asks_and_describes_nothing(server: Server
     model = put(server, whole(said('{"name": "look", "arguments": {"question": "What colour?"}}')))
     caption = failed(server, questioner=model)
     assert caption.summary == ""
-    assert len(caption.dialogue.turns) == 1 and "nothing but a tool call" in str(caption.error)
+    assert caption.asked_by == {"opening": 1, "fallback": 2} and "nothing but a tool call" in str(caption.error)
 
 
 def test_a_cut_answer_loses_its_unfinished_sentence_and_is_marked(server: Server) -> None:
@@ -286,7 +286,7 @@ def test_an_answer_that_is_one_unfinished_sentence_stays_and_is_marked(server: S
 
 def test_a_cut_summary_is_asked_for_once_more(server: Server) -> None:
     """Two questions, then the summary, which is cut at first."""
-    some = [whole(said("What is it?")), whole(said("Where is it?"))]
+    some = [whole(said("What colour is it?")), whole(said("Where is it?"))]
     for last, summary in (
         (said("It is a red ball."), "It is a red ball."),
         (said("It is red. It", "length"), "It is red."),

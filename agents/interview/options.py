@@ -1,0 +1,56 @@
+"""The options of an interview."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from core.errors import UsageError
+
+Fallback = Literal["scripted", "none"]
+AskingMode = Literal["free", "guided"]
+
+
+@dataclass(frozen=True, slots=True)
+class InterviewOptions:
+    """Options of an interview. Raises UsageError for an invalid value."""
+
+    rounds: int = 10
+    """Number of questions, including the first; a person's questions do not count."""
+    context: int = 1
+    """Earlier question-answer pairs that the vision model gets as context; -1: all."""
+    language: str | None = None
+    """Language of the summary; None is English."""
+    repeats: int = 2
+    """How often a reply that is no new question is refused in a round before the fallback asks."""
+    min_rounds: int | None = None
+    """Rounds before the questioner may end asking; None: half of them. 0: at any time."""
+    fallback: Fallback = "scripted"
+    """Who asks when the questioner has no usable question: the built-in rules, or nobody, and asking ends."""
+    asking: AskingMode = "free"
+    """ "guided": the rules propose questions, and the questioner chooses one."""
+    witnesses: tuple[str, ...] = ()
+    """Names of the witnesses that examine the picture."""
+    question_tokens: int = 60
+    summary_tokens: int = 300
+    answer_tokens: int = 80
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1:
+            raise UsageError(f"rounds must be 1 or more, not {self.rounds}; 1 asks only the opening question")
+        if self.context < -1:
+            raise UsageError(f"context must be -1 (all earlier answers), 0 or more, not {self.context}")
+        if self.repeats < 0:
+            raise UsageError(f"repeats must be 0 or more, not {self.repeats}")
+        if self.min_rounds is not None and not 0 <= self.min_rounds <= self.rounds:
+            raise UsageError(f"min_rounds must be between 0 and rounds ({self.rounds}), not {self.min_rounds}")
+        for name, value, known in (("fallback", self.fallback, Fallback), ("asking", self.asking, AskingMode)):
+            if value not in get_args(known):
+                raise UsageError(f"{name} must be {' or '.join(get_args(known))}, not {value!r}")
+        if self.language is not None and not (0 < len(self.language.strip()) <= 40 and self.language.isprintable()):
+            raise UsageError(f"language must be a name or tag such as 'German' or 'zh', not {self.language!r}")
+
+    @property
+    def fewest_rounds(self) -> int:
+        """Rounds before the questioner may end asking."""
+        return (self.rounds + 1) // 2 if self.min_rounds is None else self.min_rounds

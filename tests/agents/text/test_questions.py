@@ -1,0 +1,314 @@
+"""What counts as a question about a picture, and why other replies are refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from agents.interview.asking import echo_texts
+from agents.interview.prompts import Prompts
+from agents.text.cleaning import AskedQuestions, clean_question
+from agents.text.questions import Fault, find_fault, prompt_echo, wants_to_end
+from core.tasks import NOTHING_NEW, TaskTurn
+from plugins.scripted.asking import WORDINGS, next_question
+
+ECHO = prompt_echo(echo_texts(Prompts.load().texts.items()))
+OPENING = "Describe this picture in detail."
+COFFEE = "This looks like a cup of coffee. It is in the middle of the picture. The main colours are orange and brown."
+BALL = "This looks like a soccer ball. It is at the bottom in the middle of the picture. The main colours are black."
+
+
+def fault(said: str, last_answer: str = "", asked: tuple[str, ...] = (OPENING,)) -> Fault | None:
+    return find_fault(
+        clean_question(said),
+        said=said,
+        last_answer=last_answer,
+        answers=last_answer,
+        prompts=ECHO,
+        asked=AskedQuestions(asked),
+    )
+
+
+# What SmolLM2-135M said when it was asked for questions; in the order of its interviews.
+WEAK: list[tuple[str, str, Fault]] = [
+    ("What do you mean?", "", "talk"),
+    (
+        "You have a picture, but you don't know what it is, and you're just looking at a picture without any idea. I'm "
+        "not sure what you mean. I can ask you a new question, and you can give me a new answer. If I ask you to "
+        "explain something, you",
+        "",
+        "talk",
+    ),
+    ("Can you tell me a little bit about the picture?", "", "vague"),
+    (
+        "You've got it. I'm not sure what you mean, but I can ask you another question. You can tell me about the "
+        "picture, but I'm not sure I understand, and I'm just looking at a picture without any idea. You can tell me a "
+        "little bit about it, but",
+        "",
+        "talk",
+    ),
+    (
+        "I'm not sure what you mean, but I can ask you another question. You can tell me a little bit about the "
+        "picture, but I'm not sure I understand, and I'm just looking at a picture without any idea.",
+        "",
+        "talk",
+    ),
+    ("What is a picture?", "", "vague"),
+    (
+        "That looks like a cup of coffee. It is in the middle of the picture. The main colours are orange, red and "
+        "brown. This is not a cup of coffee, but it is a piece of fabric that you can see.",
+        COFFEE,
+        "sentences",
+    ),
+    (
+        "The picture is mostly orange and red. It seems to be outdoors. You can only find out the main colours are "
+        "orange, red and brown.",
+        "I do not know. The picture is mostly orange and red. It seems to be outdoors.",
+        "sentences",
+    ),
+    ("I'm sorry, I'm sorry.", "I see no orange.", "apology"),
+    ("Tell me more about the picture, and no other questions.", BALL, "talk"),
+    (
+        "This looks like a soccer ball. I'm not sure what it is, but I'm sure it's not a soccer ball. You're asking me "
+        "a question, and you don't know how to ask it.",
+        BALL,
+        "talk",
+    ),
+    (
+        "I'm not sure what it is, but I'm sure it's not a soccer ball. You're asking me a question, and I'm not sure "
+        "what it is. I'm not sure what it is, and I'm not sure what it is either. You're asking me a question,",
+        "I do not know.",
+        "talk",
+    ),
+    (
+        "This looks like a soccer ball. I'm not sure what it is. I'm not sure what it is. You're asking me a question, "
+        "and I'm not sure what it is. You're asking me a question, and I'm not sure what it is. You're asking me a",
+        "I see a grey soccer ball.",
+        "talk",
+    ),
+    ("What's that?", "This looks like a lemon, a fruit.", "vague"),
+    (
+        "I'm not sure. Ask about something else: one new question. If nothing is left to find out, reply exactly: "
+        "Nothing new to ask.",
+        "",
+        "prompt",
+    ),
+    (
+        "That's a very specific question, but I'll give you a different one: What's that, is that a house?",
+        "I do not know.",
+        "talk",
+    ),
+    ("I'll give you one more question - What's that, is that a car?", "I see no house.", "talk"),
+    ("You have nothing to find to ask.", "A person in red.", "statement"),
+    ("You can't find anything there.", COFFEE, "statement"),
+    ("You have no questions.", "A cat.", "talk"),
+    ("What does it mean, and what is the meaning of nothing new to ask?", "A cat.", "talk"),
+    (
+        "You can find out that the picture is grey, not what you are told, not what you are told, and not what you are "
+        "told.",
+        "A grey photograph.",
+        "statement",
+    ),
+    ("Which thing is this?", "A grey photograph.", "vague"),
+    ("What is that?", "A grey photograph.", "vague"),
+    ("What does the picture of an egyptian cat look like?", "A cat.", "vague"),
+    ("You're looking for something else, ask about it.", "A cat.", "statement"),
+    (
+        "I'm afraid you are not allowed to ask me anything else. I'm afraid I can only ask one question.",
+        "A cat.",
+        "talk",
+    ),
+    ('Your question was: "What do you know about this picture, and what is it?', "A cat.", "talk"),
+    ("I'm sorry for any misunderstanding, but you asked me to ask about something else.", "A cat.", "apology"),
+    ("You've got no answer to your next question.", "A cat.", "talk"),
+    ("I am not sure what the picture is, but I will try to find it.", "I am not sure what this is.", "statement"),
+    ("What can I do to find out?", "A cat.", "talk"),
+    ("I am not sure what that is, perhaps a honeycomb.", "I am not sure what this is.", "statement"),
+    ("You have nothing to ask. You are not sure what that is, perhaps a honeycomb.", "", "sentences"),
+    ("You're looking at a map. You're asking about the destination.", "", "sentences"),
+]
+
+
+@pytest.mark.parametrize(("said", "last_answer", "expected"), WEAK)
+def test_what_a_weak_model_says_instead_of_a_question(said: str, last_answer: str, expected: Fault) -> None:
+    assert fault(said, last_answer) == expected
+
+
+def test_the_one_real_question_of_a_weak_model() -> None:
+    assert fault("What's that, is that a house?", "I see a fruit.") is None
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("", "empty"),
+        ("...", "empty"),
+        ("Nothing new to ask.", "too early"),
+        ("There is nothing else to find out.", "too early"),
+        ("No more questions.", "too early"),
+        ("I apologize for the confusion, what is it made of?", "apology"),
+        ("As an AI language model, can I see the picture?", "apology"),
+        ("The duck is yellow.", "statement"),
+        ("It is a sunny day, isn't it?", "statement"),
+        ("I think it is a duck, is it?", "statement"),
+        ("A duck on a pond", "statement"),
+        ("What a lovely picture", "statement"),
+        ("What can I help you with?", "talk"),
+        ("How can I help you today?", "talk"),
+        ("Do you understand what is written?", "talk"),
+        ("What do the notes say about the duck?", "talk"),
+        ("Could you ask me another question?", "talk"),
+        ("Would you like to know the colour?", "talk"),
+        ('{"name": "look", "arguments": {"at": "duck"}}', "tool call"),
+        ('look(at="duck")', "tool call"),
+        ("Ask about something else: one new question", "talk"),
+        ("Ask about one thing that you have not asked about, its colour or number?", "prompt"),
+        ("Can you ask one short question at a time and nothing else?", "prompt"),
+        ("Which things there are and how many, their colours, sizes and materials, where they are?", "prompt"),
+        ("Is there a duck? No. " * 1, None),
+        ("Tell me more.", "vague"),
+        ("What can you see in this image?", "vague"),
+        ("Describe the picture in more detail, please.", "repeated"),
+    ],
+)
+def test_what_is_no_question_about_the_picture(said: str, expected: Fault | None) -> None:
+    assert fault(said) == expected
+
+
+def test_an_echo_of_the_last_answer_is_no_question() -> None:
+    answer = "The picture is mostly orange and red. It seems to be outdoors."
+    assert fault("Is the picture mostly orange and red?", answer) == "answer"
+    assert fault("What is mostly orange and red?", answer) is None
+    assert fault("Is it indoors or outdoors?", answer) is None
+
+
+def test_a_question_is_repeated_whatever_junk_it_carries() -> None:
+    asked = (OPENING, "What colour is the duck?")
+    for said in (
+        "What color are the ducks?",
+        "So what colour exactly is the duck now?",
+        "Okay, and what colour is the duck really?",
+        "Please tell me what colour the duck is in the picture.",
+    ):
+        assert fault(said, asked=asked) in ("repeated", "statement"), said
+    assert fault("So what colour exactly is the duck now?", asked=asked) == "repeated"
+    assert fault("What colour is the duck's beak?", asked=asked) is None
+
+
+def test_what_the_picture_shows_may_be_asked_about() -> None:
+    assert fault("What is written on the notes?", "There are yellow notes on the fridge.") is None
+    assert fault("What is the first question on the sheet?", "A sheet with questions lies on the desk.") is None
+    assert fault("What does the 'Sorry, we are closed' sign look like?") is None
+
+
+GOOD = """
+What breed is the dog?
+What is the man in the red jacket doing?
+You mentioned a dog: what breed is it, and is it wearing a collar?
+Describe the dog.
+Describe the woman's clothing, including colours and patterns.
+List the objects on the table.
+Count the people in the background.
+How many people can be seen, and where are they standing?
+Could you describe the man's clothing in more detail, including its colours, its materials and any visible logos?
+What would I see on the left side of the picture?
+If you look at the right edge, what is there?
+Is there anything else on the table that I should know about?
+Great! What colour is the car?
+Question: What is behind the house?
+1. What is written on the sign?
+**What time of day is it?**
+"Is the water calm or rough?"
+What colour is the duck
+What are they doing?
+Where exactly is it?
+What is it made of?
+Who is standing next to her?
+And the cat?
+The man on the left, what is he holding?
+Apart from the duck, what else is there?
+What do you think the woman is looking at?
+Can you tell me what the weather is like?
+Can you read any text on the shop front?
+What can be seen through the window?
+What's the colour of the sky?
+Are there any animals besides the horse?
+Does the building look old or modern?
+In which direction is the train heading?
+What kind of mood does the scene convey?
+Is the photograph black and white or in colour?
+Tell me about the buildings in the distance.
+Welche Farbe hat die Ente?
+Beschreiben Sie den Hund.
+Was macht der Mann auf dem linken Bild?
+Combien de personnes voit-on ?
+Décrivez le chien.
+De quelle couleur est la voiture ?
+¿De qué color es el gato?
+¿Cuántas personas hay en la imagen?
+Describe el perro.
+I bambini che cosa fanno?
+Di che colore è il cielo?
+Qual é a cor do carro?
+Wat doet de man?
+Jakiego koloru jest kaczka?
+Какого цвета утка?
+Опишите собаку.
+Ördek ne renk?
+猫是什么颜色的？
+图片里有几个人？
+请描述背景。
+猫は何色ですか。
+背景には何がありますか？
+오리는 무슨 색인가요?
+ما لون البطة؟
+मेज़ पर क्या है?
+แมวสีอะไร
+Τι χρώμα έχει η πάπια;
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("said", GOOD)
+def test_good_questions_are_asked(said: str) -> None:
+    answer = "There is a duck on a pond, a man in a red jacket and a small house behind them. The sky is blue."
+    assert fault(said, answer) is None
+
+
+def test_no_question_of_the_rules_is_refused() -> None:
+    for kind, wordings in WORDINGS.items():
+        for wording in wordings:
+            for many, verb in ((False, "is"), (True, "are")):
+                name = "red umbrellas" if many else "cup of coffee"
+                said = wording.format(thing=name, many=name, one=name, spot="on the left", **{"is": verb})
+                expected = "vague" if kind == "describe" else None
+                assert fault(said, "Two red umbrellas and a cup of coffee.", asked=()) == expected, said
+
+
+def test_no_interview_of_the_rules_is_refused() -> None:
+    answers = (
+        "A brown dog and two ducks on a green lawn.",
+        "Brown.",
+        "The dog is on the left.",
+        "It is sitting.",
+        "Trees and a fence.",
+        "Outdoors.",
+        "A sign that says Park.",
+    )
+    turns = [TaskTurn(OPENING, answers[0])]
+    for place in range(1, 14):
+        said = next_question(turns, seed=place)
+        if said == NOTHING_NEW:
+            break
+        assert fault(said, turns[-1].answer, tuple(turn.question for turn in turns)) is None, said
+        turns.append(TaskTurn(said, answers[place % len(answers)]))
+    assert len(turns) > 6
+
+
+def test_a_question_that_witnesses_were_asked_is_repeated() -> None:
+    asked = (OPENING, "What is written in the picture?")
+    assert fault("What is written in the picture?", asked=asked) == "repeated"
+
+
+def test_the_words_for_the_end() -> None:
+    assert wants_to_end(NOTHING_NEW) and wants_to_end("Nothing new to ask, thank you.")
+    assert wants_to_end('"Nothing left."')
+    assert not wants_to_end("Is there nothing else on the table?") and not wants_to_end("")
