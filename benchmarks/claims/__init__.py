@@ -1,0 +1,1 @@
+"""Claims of captions: what a person finds in them, and what the rules find."""

@@ -1,0 +1,1 @@
+"""English for rules: words and their kinds after WordNet."""

@@ -1,0 +1,131 @@
+"""Look up English words in WordNet 3.0: parts of speech, base forms, synonyms and kinds.
+
+    uses("riding")                  # {"v": 17}: how often each part of speech is used
+    base("riding", "v")             # "ride"
+    is_kind_of("poodle", "dog")     # True; also for synonyms: is_kind_of("sofa", "couch")
+
+The tables are read once, when they are first needed. Words of two parts are written with a space: "fire hydrant".
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from functools import cache, lru_cache
+from importlib.resources import files
+from typing import Final, Literal, NamedTuple
+
+Part = Literal["n", "v", "a", "r"]
+
+_MOST_SENSES: Final = 3  # of a word, beside those that texts use
+_ENDINGS: Final = {
+    "n": (
+        ("ses", "s"), ("xes", "x"), ("zes", "z"), ("ches", "ch"), ("shes", "sh"), ("men", "man"), ("ies", "y"),
+        ("s", ""),
+    ),
+    "v": (
+        ("ies", "y"), ("ied", "y"), ("es", "e"), ("es", ""), ("s", ""), ("ed", "e"), ("ed", ""), ("ing", "e"),
+        ("ing", ""),
+    ),
+    "a": (("er", ""), ("est", ""), ("er", "e"), ("est", "e"), ("ier", "y"), ("iest", "y")),
+    "r": (),
+}  # fmt: skip
+
+
+class _Sense(NamedTuple):
+    part: str
+    synset: int
+    number: int
+    uses: int
+
+
+class _Word(NamedTuple):
+    senses: tuple[_Sense, ...] = ()
+    irregular: tuple[tuple[str, str], ...] = ()  # part of speech, base form
+
+
+@cache
+def _lines(table: str) -> list[str]:
+    return files("core.english").joinpath(f"{table}.tsv").read_text("utf-8").split("\n")
+
+
+@lru_cache(maxsize=16384)
+def _word(word: str) -> _Word:
+    lines = _lines("words")
+    place = bisect_left(lines, f"{word}\t", hi=len(lines) - 1)
+    found, _, rest = lines[place].partition("\t")
+    if found != word or not word:
+        return _Word()
+    entries = rest.split(" ")
+    forms = [(entry[0], entry[2:]) for entry in entries if entry[1] == "="]
+    return _Word(tuple(_sense(entry) for entry in entries if entry[1] != "="), tuple(forms))
+
+
+def _sense(entry: str) -> _Sense:
+    synset, number, uses = entry[1:].split(".")
+    return _Sense(entry[0], int(synset), int(number), int(uses))
+
+
+def known(word: str, part: Part) -> bool:
+    """Whether `word`, in its base form, is in the table as this part of speech."""
+    return any(sense.part == part for sense in _word(word).senses)
+
+
+@lru_cache(maxsize=8192)
+def base(word: str, part: Part) -> str:
+    """The base form of `word` as this part of speech; "" if it is none."""
+    if found := dict(_word(word).irregular).get(part):
+        return found
+    if known(word, part):
+        return word
+    for ending, instead in _ENDINGS[part]:
+        if word.endswith(ending) and len(word) > len(ending) + 1:
+            stem = word[: -len(ending)] + instead
+            if known(stem, part):
+                return stem
+            if part == "v" and len(stem) > 3 and stem[-1] == stem[-2] and known(stem[:-1], part):
+                return stem[:-1]  # "sitting", "stopped"
+    return ""
+
+
+@lru_cache(maxsize=8192)
+def uses(word: str) -> dict[Part, int]:
+    """How often WordNet's texts use `word` as each part of speech that it can be."""
+    found: dict[Part, int] = {}
+    parts: tuple[Part, ...] = ("n", "v", "a", "r")
+    for part in parts:
+        if form := base(word, part):
+            found[part] = sum(sense.uses for sense in _word(form).senses if sense.part == part)
+    return found
+
+
+def _synsets(word: str, part: Part) -> set[int]:
+    """Synsets of the usual senses of a word."""
+    found = [sense for sense in _word(base(word, part)).senses if sense.part == part]
+    return {sense.synset for sense in found if sense.uses or sense.number <= _MOST_SENSES}
+
+
+@lru_cache(maxsize=8192)
+def _kinds(word: str, part: Part) -> frozenset[int]:
+    """The synsets of a word and all above them; of an adjective, those that are similar."""
+    above = _lines("kinds")
+    found: set[int] = set()
+    new = _synsets(word, part)
+    while new:
+        found |= new
+        new = {int(up) for synset in new for up in above[synset].split()} - found
+        if part == "a":
+            return frozenset(found | new)
+    return frozenset(found)
+
+
+@lru_cache(maxsize=16384)
+def is_kind_of(word: str, kind: str, part: Part = "n") -> bool:
+    """Whether `word` means the same as `kind` or, in one of its usual senses, a kind of it.
+
+    Of adjectives: whether the two are similar.
+    """
+    if word == kind:
+        return True
+    return bool(_synsets(kind, part) & _kinds(word, part)) or (
+        part == "a" and bool(_synsets(word, part) & _kinds(kind, part))
+    )
