@@ -8,15 +8,19 @@ rows are padded on the right.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
 from transformers.modeling_outputs import BaseModelOutput
 
 from plugins.blip2.prompts import FORMAT, Blip2Rows
+from plugins.hf.scoring import Spelt, either, whole
 from plugins.minigpt4.runtime.engine import Engine
 from plugins.minigpt4.runtime.rows import GenerationRow
+from plugins.minigpt4.runtime.scores import Choices
+
+SPELLINGS: Final = 64  # of choices, decoded in one pass
 
 
 class OptEngine(Engine):
@@ -46,3 +50,33 @@ class T5Engine(OptEngine):
         encoder = self.language_model.get_encoder()
         encoded = encoder(inputs_embeds=torch.stack(embeds), attention_mask=mask).last_hidden_state
         return [], {"encoder_outputs": BaseModelOutput(last_hidden_state=encoded), "attention_mask": mask}
+
+    def _score(self, groups: Sequence[Sequence[Choices]]) -> list[list[tuple[float, ...]]]:
+        """The encoder reads each question once, the decoder the spellings of all choices, `SPELLINGS` in one pass."""
+        asked = [one for group in groups for one in group]
+        spelt = [(place, ids) for place, one in enumerate(asked) for choice in one.spelt for ids in choice]
+        odds: list[float] = []
+        with self._computing():
+            _, inputs = self._prompt([one.row for one in asked])
+            for start in range(0, len(spelt), SPELLINGS):
+                odds += self._decode(inputs, spelt[start : start + SPELLINGS])
+        found = iter(odds)
+        return [
+            [tuple(either([next(found) for _ in choice]) for choice in one.spelt) for one in group] for group in groups
+        ]
+
+    def _decode(self, inputs: dict[str, Any], spelt: Sequence[tuple[int, Spelt]]) -> list[float]:
+        """The log-probability of each spelling, given with the place of its question in `inputs`."""
+        begin = int(self.language_model.generation_config.decoder_start_token_id or 0)
+        longest = max(len(ids) for _, ids in spelt)
+        tokens = [[begin, *ids, *[begin] * (longest - len(ids))] for _, ids in spelt]
+        mask, encoded = inputs["attention_mask"], inputs["encoder_outputs"].last_hidden_state
+        places = torch.tensor([place for place, _ in spelt], device=mask.device)
+        logits = self.language_model(
+            encoder_outputs=BaseModelOutput(last_hidden_state=encoded[places]),
+            attention_mask=mask[places],
+            decoder_input_ids=torch.tensor(tokens, device=mask.device),
+            use_cache=False,
+        ).logits.float()
+        logits[..., self.suppress_tokens] = -torch.inf
+        return [whole(odds, ids, self.closing) for odds, (_, ids) in zip(logits.log_softmax(-1), spelt, strict=True)]

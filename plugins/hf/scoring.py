@@ -48,6 +48,15 @@ def closing_tokens(texts: Iterable[str], stops: Sequence[str]) -> list[int]:
     ]
 
 
+def token_texts(tokenizer: Any) -> list[str]:
+    """The text of each token of a tokenizer of transformers, as far as `closing_tokens` reads it."""
+    tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    return [
+        "\n" if token == "<0x0A>" else str(token or "").replace("Ċ", "\n").replace("Ġ", " ").replace("▁", " ")
+        for token in tokens
+    ]
+
+
 def spelt(choice: str, encode: Callable[[str], Sequence[int]]) -> list[Spelt]:
     """The ways to write a choice, in tokens: its spellings, each with and without a blank in front.
 
@@ -141,7 +150,7 @@ class ScoredRow:
                     targets += [*ids, -1]
         found = iter(_read(reads, targets, logits, closing))
         return [
-            tuple(_either([sum(next(found) for _ in range(len(ids) + 1)) for ids in choice]) for choice in each.choices)
+            tuple(either([sum(next(found) for _ in range(len(ids) + 1)) for ids in choice]) for choice in each.choices)
             for each in self.questions
         ]
 
@@ -164,7 +173,13 @@ def _read(reads: list[int], targets: list[int], logits: Callable[[Tensor], Tenso
     return values
 
 
-def _either(odds: Sequence[float]) -> float:
+def whole(odds: Tensor, ids: Spelt, closing: Tensor) -> float:
+    """The log-probability of tokens and a closing one, given log-probabilities (len(ids) + 1 or more, V)."""
+    steps = odds[torch.arange(len(ids)), list(ids)].sum()
+    return float(steps + odds[len(ids), closing.to(odds.device)].logsumexp(-1))
+
+
+def either(odds: Sequence[float]) -> float:
     """The log-probability of any of several spellings; -inf if there is none."""
     return float(torch.tensor([*odds, -torch.inf], dtype=torch.float64).logsumexp(0))
 

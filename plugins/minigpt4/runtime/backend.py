@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from core.images.picture import Picture
+from core.scoring import check_choices
 from core.vision import EncodedImage, GenerationOptions, Reply, VisualQuestion
 from plugins.base import ReplyBackend
 from plugins.hf.batching import KnownPictures, answered_in_groups
@@ -28,6 +29,7 @@ class EngineBackend(ReplyBackend):
     """A backend that answers with an `Engine`; `data` of an encoded picture is a tuple of `ImageTokens`."""
 
     streams: ClassVar[bool] = True
+    scores: ClassVar[bool] = True
     plugin: ClassVar[str]
 
     def __init__(self, argument: str | None, engine: Engine, digest: str, choices: dict[str, str]) -> None:
@@ -60,6 +62,11 @@ class EngineBackend(ReplyBackend):
             return self.engine.answer([conversations[place] for place in places], self._decoding(options))
 
         return answered_in_groups(questions, BATCH, answer)
+
+    def score(self, questions: Sequence[VisualQuestion], choices: Sequence[Sequence[str]]) -> list[tuple[float, ...]]:
+        """By the language model's probabilities."""
+        check_choices(questions, choices)
+        return self.engine.score([self._conversation(question) for question in questions], choices)
 
     def pieces(self, question: VisualQuestion) -> Iterator[str | Reply]:
         yield from self.engine.pieces(self._conversation(question), self._decoding(question.options))

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Final
 
 import torch
@@ -33,10 +33,13 @@ from plugins.hf.generation import (
     in_halves,
     stream,
 )
-from plugins.minigpt4.runtime.conversation import VICUNA, Format, ImageTokens, PromptTurns
+from plugins.hf.scoring import QUESTIONS, Spelt, closing_tokens, spelt, token_texts
+from plugins.minigpt4.runtime.conversation import VICUNA, Format, ImageTokens, PromptTurns, clean
 from plugins.minigpt4.runtime.prefixes import Key, PrefixStore, common_prefix, concat_caches, padded, slice_cache
 from plugins.minigpt4.runtime.rows import GenerationRow, RowWriter
+from plugins.minigpt4.runtime.scores import ChoiceReader, Choices, grouped
 
+PICTURES: Final = 8  # whose questions are scored in one pass
 CACHE_BYTES: Final = 1 << 30  # a 7B model in 16 bit keeps about 2,000 tokens in it
 # `answer_prepare` and `demo.py` of the original; top_k was not set there, so that transformers' default of 50 held.
 ORIGINAL: Final = DecodingOptions(do_sample=True, top_p=0.9, top_k=50, repetition_penalty=1.05, min_length=1)
@@ -132,6 +135,50 @@ class Engine:
     def stream(self, conversation: PromptTurns, options: DecodingOptions = GREEDY) -> Iterator[str]:
         """The answer in pieces; joined they equal `answer([conversation])[0].text`."""
         yield from (piece for piece in self.pieces(conversation, options) if isinstance(piece, str))
+
+    def score(self, conversations: Sequence[PromptTurns], choices: Sequence[Sequence[str]]) -> list[tuple[float, ...]]:
+        """Log-probabilities of the choices of each conversation's open question; see `VisionBackend.score`.
+
+        Questions about one picture are read as one row, several pictures in one pass. Raises BackendError.
+        """
+        found = {one: tuple(self._spelt(one)) for each in choices for one in each}
+        longest = max((len(ids) for spelt in found.values() for ids in spelt), default=0)
+        rows = [self.rows.row(conversation, longest + 1) for conversation in conversations]
+        for notice in dict.fromkeys(notice for row in rows for notice in row.notices):
+            self.notify(notice)
+        asked = [Choices(row, tuple(found[one] for one in each)) for row, each in zip(rows, choices, strict=True)]
+        groups = grouped(asked, QUESTIONS)
+        scores: dict[int, tuple[float, ...]] = {}
+        for start in range(0, len(groups), PICTURES):
+            some = groups[start : start + PICTURES]
+            work = [[asked[place] for place in places] for places in some]
+            result = in_halves(self._score, work, "question", free=self.forget, notify=self.notify)
+            for places, values in zip(some, result, strict=True):
+                scores.update(zip(places, values, strict=True))
+        return [scores[place] for place in range(len(asked))]
+
+    def _spelt(self, choice: str) -> list[Spelt]:
+        def encode(text: str) -> list[int]:
+            ids: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
+            return ids
+
+        return spelt(clean(choice, self.rows.forbidden), encode)
+
+    def _score(self, groups: Sequence[Sequence[Choices]]) -> list[list[tuple[float, ...]]]:
+        """The scores of each group, whose prompts begin with one picture."""
+        with self._computing():
+            reader = ChoiceReader(self.language_model, self.store, self._embed)
+            scores = reader.scores(groups, self.closing, self.suppress_tokens)
+            self.counts.prefills += 1
+            self.counts.read += reader.read
+            self.counts.reused += reader.reused
+            return scores
+
+    @cached_property
+    def closing(self) -> Tensor:
+        """The tokens that may follow an answer."""
+        found = closing_tokens(token_texts(self.tokenizer), self.format.stops)
+        return torch.tensor(sorted({*found, *self.eos_token_ids} - set(self.suppress_tokens)))
 
     def forget(self) -> bool:
         """Drop everything that was kept for later questions; whether there was anything."""
