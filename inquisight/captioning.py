@@ -17,6 +17,7 @@ from agents.batch.pipeline import InterviewTask, Outcome, PipelineConfig, Ready,
 from agents.interview.calls import check_language
 from agents.interview.driver import finished, interview_picture
 from agents.interview.events import Event
+from agents.interview.options import asking_options
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from agents.interview.seeds import check_seed
@@ -49,6 +50,12 @@ class InterviewArguments(TypedDict, total=False):
     """Witnesses that examine the picture: objects, names, "auto" (all that work here) or "none"."""
     rounds: int | None
     """Questions per picture, including the first."""
+    min_rounds: int | None
+    """Questions before the questioner may end asking; None: half of `rounds`. 0: at any time."""
+    fallback: str | None
+    """Who asks when the questioner has no usable question: "scripted", the built-in rules (default), or "none"."""
+    asking: str | None
+    """ "free" (default), or "guided": the rules propose five questions, and the questioner chooses one."""
     context: int | None
     """Earlier question-answer pairs that the vision model gets as context; -1: all."""
     language: str | None
@@ -219,6 +226,7 @@ def _config(arguments: InterviewArguments) -> PipelineConfig:
         rounds=_given(arguments.get("rounds"), settings.rounds),
         context=_given(arguments.get("context"), settings.context),
         language=arguments.get("language"),
+        **asking_options(arguments),
         witnesses=witnesses,
     )
     prompts = arguments.get("prompts")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TextIO
 
 from agents.llm.usage import Meter
-from core.records import TokenUsage
+from core.records import Caption, TokenUsage
 from core.text import duration
 
 EVERY: Final = 30.0  # seconds between lines outside a terminal
@@ -28,6 +28,10 @@ class Tally:
     repeated: int = 0
     failed: int = 0
     unexamined: int = 0  # captioned, but a witness failed
+    proposed: int = 0  # replies of the questioner when it was to ask
+    refused: int = 0  # of these, not asked
+    by_rules: int = 0  # questions that the rules asked in the questioner's place
+    unasked: int = 0  # captioned, but the questioner had no usable question in some round
     meter: Meter = field(default_factory=Meter)
     price_in: float | None = None
     price_out: float | None = None
@@ -42,6 +46,20 @@ class Tally:
     @property
     def seconds(self) -> float:
         return time.monotonic() - self.began
+
+    def count(self, caption: Caption) -> None:
+        """Count a finished caption."""
+        self.captioned += 1
+        if caption.questions is not None:
+            self.proposed += caption.questions.proposed
+            self.refused += caption.questions.refused
+        self.by_rules += caption.asked_by.get("fallback", 0)
+        self.unasked += caption.questioner_failed
+
+    @property
+    def weak(self) -> bool:
+        """Whether the questioner fails more than one picture in five."""
+        return 5 * self.unasked > self.captioned
 
     def tick(self) -> None:
         """Call after each picture, to measure the speed."""
@@ -77,6 +95,10 @@ class Tally:
             "repeated": self.repeated,
             "failed": self.failed,
             "unexamined": self.unexamined,
+            "questions_proposed": self.proposed,
+            "questions_refused": self.refused,
+            "questions_by_rules": self.by_rules,
+            "questioner_failed": self.unasked,
             "seconds": round(self.seconds, 3),
             "calls": counts.calls,
             "input_tokens": counts.input_tokens,

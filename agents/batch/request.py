@@ -8,7 +8,18 @@ from typing import Annotated
 
 import typer
 
-from core.console.options import Context, OverwriteBeside, Prompts, Vision, Witness, number, whole_number
+from core.console.options import (
+    Asking,
+    Context,
+    Fallback,
+    MinRounds,
+    OverwriteBeside,
+    Prompts,
+    Vision,
+    Witness,
+    number,
+    whole_number,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +40,9 @@ class BatchRequest:
     witness: Witness = None
     rounds: int | None = None
     """Number of questions, including the first [10]."""
+    min_rounds: MinRounds = None
+    fallback: Fallback = None
+    asking: Asking = None
     context: Context = None
     prompts: Prompts = None
     seed: int | None = None

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from core.vision import VisionBackend
 
 EXIT_SOME_FAILED: Final = 1
+ENOUGH: Final = 20  # captions after which a weak questioner is reported
 MOST_REASONS: Final = 5  # failures of witnesses that are printed; all are counted
 
 
@@ -107,12 +108,19 @@ def _left_out(plan: BatchConfig, listing: Listing | None = None) -> LeftOut:
     return left_out
 
 
+def _weak(tally: Tally) -> str:
+    """The warning about a questioner that fails more than one picture in five."""
+    of = f"{tally.unasked:,} of {tally.captioned:,} {'picture' if tally.captioned == 1 else 'pictures'}"
+    return f"the questioner had no usable question in {of}; take another --questioner, or --asking guided"
+
+
 class _Batch:
     def __init__(self, plan: BatchConfig, guard: SettingsGuard, ledger: Ledger) -> None:
         self.plan, self.guard, self.ledger = plan, guard, ledger
         self.request = plan.request
         self.writer = Writer(plan, ledger)
         self.reasons: set[str] = set()  # why witnesses failed
+        self.warned = False  # about the questioner
         self.stop = threading.Event()  # set by the first Ctrl-C
 
     def run(self) -> int:
@@ -185,6 +193,7 @@ class _Batch:
             for result in stack.enter_context(closing(find_engine(self.request.engine)(work))):
                 self._save(result, tally)
                 self._report_witnesses(result, tally, display)
+                self._report_questioner(tally, display)
                 display.update()
 
     def _check_models(self, vision: Described, questioner: Described) -> None:
@@ -198,7 +207,7 @@ class _Batch:
         match result:
             case Captioned(item, caption):
                 ledger.done(item, caption)
-                tally.captioned += 1
+                tally.count(caption)
                 self.writer.beside(item.key, caption.text)
             case Duplicate(item, digest):
                 ledger.duplicate(item, digest)
@@ -208,6 +217,12 @@ class _Batch:
             case CaptionFailed(item, where, reason, caption):
                 ledger.failed(item, where, reason, caption)
                 tally.failed += 1
+
+    def _report_questioner(self, tally: Tally, display: Display) -> None:
+        """Warn once, as soon as the questioner is known to be weak."""
+        if not self.warned and tally.captioned >= ENOUGH and tally.weak:
+            self.warned = True
+            display.line(_weak(tally))
 
     def _report_witnesses(self, result: Result, tally: Tally, display: Display) -> None:
         """Count the captions that lack a witness, and say each reason once."""
@@ -252,6 +267,8 @@ class _Batch:
         counts = tally.meter.counts
         for problem in plan.problems:  # printed before the first picture too, maybe hours ago
             say(problem)
+        if tally.weak:
+            say(_weak(tally))
         left_out = _left_out(plan, listing)
         facts = {
             "pictures": tally.total,
@@ -296,4 +313,7 @@ class _Batch:
             speed = tally.settled / max(tally.seconds, 1e-9)
             rest = [part for part in tally.words()[1:] if not part.endswith((" failed", " repeated"))]
             lines.append(f"this run: {', '.join([duration(tally.seconds), f'{speed:.2f} pictures/s', *rest])}")
+        if tally.refused:
+            counts = f"{tally.proposed:,} proposed, {tally.refused:,} refused, {tally.by_rules:,} asked by the rules"
+            lines.append(f"questions of this run: {counts}")
         return [*lines, *(printable(path) for path in self.plan.outputs)]

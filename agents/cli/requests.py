@@ -13,7 +13,20 @@ from typing import Annotated
 
 import typer
 
-from core.console.options import Context, Fresh, OverwriteBeside, Prompts, Questioner, Seed, Vision, Witness, number
+from core.console.options import (
+    Asking,
+    Context,
+    Fallback,
+    Fresh,
+    MinRounds,
+    OverwriteBeside,
+    Prompts,
+    Questioner,
+    Seed,
+    Vision,
+    Witness,
+    number,
+)
 
 Pictures = Annotated[tuple[str, ...], typer.Argument(metavar="PICTURES", help="Files, or - for standard input.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q")]
@@ -40,6 +53,9 @@ class CaptionRequest:
     witness: Witness = None
     rounds: int | None = None
     """Number of questions, including the first [INQUISIGHT_ROUNDS; 10]."""
+    min_rounds: MinRounds = None
+    fallback: Fallback = None
+    asking: Asking = None
     context: Context = None
     prompts: Prompts = None
     seed: Seed = None
@@ -80,6 +96,9 @@ class VideoRequest:
     """End time: seconds, or 1:30."""
     rounds: int | None = None
     """Number of questions [30; 8 per scene]."""
+    min_rounds: MinRounds = None
+    fallback: Fallback = None
+    asking: Asking = None
     context: int | None = None
     """Earlier answers about the frame given as context; -1: all [1]."""
     prompts: Path | None = None

@@ -6,11 +6,12 @@ answer them in one batch. `Session` holds what a driver knows about one intervie
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from contextvars import Context
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from agents.interview.asking import FALLBACK
 from agents.interview.prompts import Prompts
@@ -27,7 +28,7 @@ from agents.interview.seeds import call_seed
 from core.errors import BackendError, InquisightError, QuestionerError, UsageError, printable
 from core.net.budgets import MORE
 from core.records import Caption, PictureInfo, run_key
-from core.tasks import Task
+from core.tasks import Task, is_nothing_new
 from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
     from agents.witnesses.examination import Examined
 
+PROPOSED: Final = 5  # questions of the rules in guided asking
+AGAIN: Final = 1.0  # temperature after a refused reply; a model that repeats itself needs more than its own
+_NUMBER: Final = re.compile(r"\W{0,9}(?:question|number|no\.?)?\s{0,3}(\d{1,2})\W{0,9}$", re.IGNORECASE)
 Described = dict[str, str]
 """What a model reports about itself."""
 
@@ -76,6 +80,7 @@ def ask_questioner(
     An empty question is returned as such; the interview treats it like a repeated one. A truncated reply is requested
     once more with more tokens; a question that is whole is kept, even if the text after it is truncated.
     """
+    from agents.llm.providers import PROVIDER
     from agents.llm.questioners import EmptyReplyError, ask_reply
 
     messages = to_langchain(need.messages, need.task)
@@ -84,21 +89,55 @@ def ask_questioner(
         return ask_reply(
             model, messages, max_tokens=tokens, retry_tokens=MORE * tokens, seed=call_seed(seed, "summary")
         )
-    tokens = interview.options.question_tokens
+    options = interview.options
+    step = call_seed(seed, "question", need.step, need.attempt)
     if need.by == FALLBACK:  # in a context of its own: nobody counts or traces the calls of the rules
-        step = call_seed(seed, "question", need.step, need.attempt)
-        return Context().run(ask_reply, fallback_questioner(interview.options.fallback), messages, seed=step)
+        return Context().run(ask_reply, fallback_questioner(options.fallback), messages, seed=step)
+    proposed: list[str] = []
+    if options.asking == "guided" and not interview.asking.by_rules:
+        proposed = Context().run(propose_questions, need.task, step)
+        if proposed:
+            numbered = "\n".join(f"{number}. {question}" for number, question in enumerate(proposed, start=1))
+            more = interview.prompts.text("questioner.choose", questions=numbered)
+            messages[-1].content = f"{messages[-1].text}\n\n{more}"
     try:
-        return ask_reply(
+        reply = ask_reply(
             model,
             messages,
-            max_tokens=tokens,
-            retry_tokens=MORE * tokens,
-            enough=lambda text: "?" in text or "？" in text,
-            seed=call_seed(seed, "question", need.step, need.attempt),
+            max_tokens=options.question_tokens,
+            retry_tokens=MORE * options.question_tokens,
+            enough=lambda text: "?" in text or "？" in text or bool(_NUMBER.match(text)),
+            temperature=AGAIN if need.attempt and PROVIDER in (model.metadata or {}) else None,
+            seed=step,
         )
     except EmptyReplyError:
         return Reply("")
+    return replace(reply, text=chosen_question(reply.text, proposed))
+
+
+def propose_questions(task: Task, seed: int | None) -> list[str]:
+    """Up to `PROPOSED` questions of the built-in rules for this task, the best first."""
+    from langchain_core.messages import HumanMessage
+
+    from agents.llm.questioners import ask_reply
+
+    found: list[str] = []
+    for _ in range(PROPOSED):
+        more = replace(task, refused=(*task.refused, *found))
+        message = HumanMessage("Ask a question.", additional_kwargs=more.to_kwargs())
+        question = ask_reply(fallback_questioner("scripted"), [message], seed=seed).text
+        if is_nothing_new(question):
+            break
+        found.append(question)
+    return found
+
+
+def chosen_question(text: str, proposed: Sequence[str]) -> str:
+    """A reply that is the number of a proposed question, with that question; any other reply as it is."""
+    number = _NUMBER.match(text)
+    if number and 0 < int(number[1]) <= len(proposed):
+        return f"{number[1]}. {proposed[int(number[1]) - 1]}"
+    return text
 
 
 @lru_cache(maxsize=4)

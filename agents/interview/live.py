@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from agents.witnesses.examination import Find
     from core.findings import Findings
     from core.images.picture import Picture
-    from core.records import Caption, PictureInfo, Turn
+    from core.records import Caption, PictureInfo, RefusedQuestion, Turn
     from core.vision import VisionBackend
 
 # After these events the driver holds no request of the interview, so the next step may be changed.
@@ -70,6 +70,8 @@ class LiveState:
     id: str | None = None
     """Of the transcript, once it is saved."""
     save_error: str = ""
+    refused: tuple[RefusedQuestion, ...] = ()
+    """Replies of the questioner that were not asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,7 @@ class LiveRun(Live[S]):
     def _set(self, **changes: Any) -> None:
         if self._interview is not None:
             changes["turns"] = self._interview.dialogue.turns
+            changes["refused"] = self._interview.asking.log
             changes["summary"] = self._interview.summary or ""
         super()._set(**changes)
 
@@ -161,6 +164,7 @@ def fields_of(caption: Caption) -> dict[str, Any]:
         "state": caption.status,
         "turns": caption.dialogue.turns,
         "summary": caption.summary,
+        "refused": caption.refused,
         "error": caption.error or "",
         "caption": caption,
         "id": caption.id,

@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from core.errors import UsageError
 
 Fallback = Literal["scripted", "none"]
 AskingMode = Literal["free", "guided"]
+_OF_ASKING: Final = ("min_rounds", "fallback", "asking")
+
+
+def asking_options(given: object, earlier: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """`min_rounds`, `fallback` and `asking` of a request (an object or a mapping), else those of an earlier interview.
+
+    Those that neither has, or has as None, are left out, so that they keep their defaults.
+    """
+    now = given if isinstance(given, Mapping) else {name: getattr(given, name) for name in _OF_ASKING}
+    found = {name: now.get(name) for name in _OF_ASKING}
+    for name, value in found.items():
+        if value is None:
+            found[name] = (earlier or {}).get(name)
+    return {name: value for name, value in found.items() if value is not None}
 
 
 @dataclass(frozen=True, slots=True)

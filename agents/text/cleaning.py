@@ -233,7 +233,7 @@ def _says_unsure(sentence: str) -> bool:
 
 # --- repetition ---------------------------------------------------------------------------------------------------
 
-_FILLER: Final = frozenset(
+FILLER: Final = frozenset(
     (
         "a an the is are was were be of in on at to this that these those there here any some do does did it its "
         "please can could would you me i we tell describe explain say know more about kindly "
@@ -250,7 +250,7 @@ _WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+(?:'[^\W_]+)?")
 def question_key(question: str) -> tuple[str, ...]:
     """The words that make a question what it is: no filler, British spelling, singular."""
     words = [_SPELLING.get(word, word) for word in _WORD.findall(question.casefold().replace("’", "'"))]
-    content = [word for word in words if word not in _FILLER] or words
+    content = [word for word in words if word not in FILLER] or words
     return tuple(nouns.singular(word) for word in content)
 
 

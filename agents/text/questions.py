@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
 
-from agents.text.cleaning import AskedQuestions, question_key
+from agents.text.cleaning import FILLER, AskedQuestions, question_key
 from core.tasks import is_nothing_new
 from core.text import sentences
 
@@ -34,6 +34,7 @@ Fault = Literal[
 ]
 
 MOST_WORDS: Final = 45
+_SEVERAL: Final = 3  # question words of several questions in one
 _RUN: Final = 5  # words of a prompt in a row
 _ALIKE: Final = 0.6  # share of content words in common
 _QUOTED: Final = re.compile(r"\"[^\"\n]{0,400}\"")
@@ -95,16 +96,20 @@ _TO_THE_SPEAKER: Final = re.compile(
     r"\bwhat (?:do|did|does) (?:you|that|it|this) (?:mean\b|(?:think|want|need)\W{0,9}$)|\b(?:help|assist) you\b|"
     r"\b(?:what|how) (?:can|should|could|do|must|shall) i (?:do|say|ask|find|know)\b|"
     r"\bwho are you\b|\bhow are you\b|\byour (?:name|opinion|favou?rite)\b|\bdo you (?:understand|need|want|like)\b|"
-    r"\bwould you like\b|\bwhat (?:is|are|'s) you\b|\bare you (?:sure|there|ready|able|an?)\b"
+    r"\bwould you like\b|\bwhat (?:is|are|'s) you\b|\bare you (?:sure|there|ready|able|an?)\b|"
+    r"\byou(?:'re| are) (?:asking|talking|saying|telling)\b|\basking (?:you|me)\b"
 )
 _ROLE: Final = re.compile(r"\b(?:system|user|human|assistant|developer|tool|question|answer)\s?\d{0,3} -(?:\s|$)|<\|")
 _CALL: Final = re.compile(r"[{}<>]|```|\b\w{1,60}+\(\s?[\w\"']{1,60}+\s?[=:,]|\"\w{1,60}+\"\s?:")
 _ENDING: Final = re.compile(
     r"(?:there is |i have |there's )?(?:nothing (?:new|else|more|left|is left)|no (?:more|further|other) questions?)\b"
 )
+_ABSTRACT: Final = frozenset("story stories difference differences meaning definition purpose reason".split())
 _WHOLE: Final = re.compile(r"what does (?:the|this) (?:whole )?(?:picture|image|photo|photograph|scene)\b")
 _PLAIN: Final = frozenset("what which what's how".split())
-_EMPTY_WORDS: Final = frozenset("thing little bit more detail something anything everything much lot just".split())
+_EMPTY_WORDS: Final = frozenset(
+    "thing new look looking name little bit more detail something anything everything much lot just".split()
+)
 
 
 def find_fault(
@@ -139,11 +144,13 @@ def find_fault(
         return "sentences"
     if _states(lower):
         return "statement"
+    if sum(word in _WH for word in _WORDS.findall(lower)) >= _SEVERAL:
+        return "sentences"
     if asked is not None and bare in asked:
         return "repeated"
     if last_answer and _echoes(lower, last_answer):
         return "answer"
-    return "vague" if _is_vague(lower) else None
+    return "vague" if _is_vague(lower) or _is_abstract(lower, answers.casefold()) else None
 
 
 def wants_to_end(text: str) -> bool:
@@ -180,7 +187,7 @@ def _states(lower: str) -> bool:
 
 def _is_speakers(clause: list[str]) -> bool:
     """Whether a clause is a statement about the speakers: "I'm not sure", "you are asking me"."""
-    first, second = (*clause[:2], "", "")[:2]
+    first, second = ([*clause[1:3], "", ""] if clause[:1] == ["and"] else [*clause[:2], "", ""])[:2]
     if first in _I or (first in ("i", "we") and second in _I_AM):
         return True
     return first in _YOU and second not in _YOU_SAID
@@ -197,10 +204,12 @@ def _is_vague(lower: str) -> bool:
     if _WHOLE.match(lower) and lower.rstrip("? ").endswith("look like"):
         return True
     words = [word.removesuffix("'s") for word in question_key(lower)]
-    return all(word in _PLAIN or word in _EMPTY_WORDS or word in _FILLING for word in words)
+    return all(word in _PLAIN or word in _EMPTY_WORDS or word in FILLER for word in words)
 
 
-_FILLING: Final = frozenset("picture image photo photograph scene tell me describe explain show see is it that".split())
+def _is_abstract(lower: str, answers: str) -> bool:
+    """Whether it asks for what no picture shows, in words that no answer has used."""
+    return any(word in _ABSTRACT and word not in answers for word in _WORDS.findall(lower))
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,6 +116,27 @@ Context = Annotated[
         help="Earlier answers given as context; -1: all [1].",
     ),
 ]
+MinRounds = Annotated[
+    int | None,
+    typer.Option(
+        "--min-rounds",
+        metavar="N",
+        parser=whole_number,
+        help="Questions before the questioner may end asking; 0: any time [half of --rounds].",
+    ),
+]
+Fallback = Annotated[
+    str | None,
+    typer.Option(
+        "--fallback", metavar="NAME", help="Who asks when the questioner has no usable question, or none [scripted]."
+    ),
+]
+Asking = Annotated[
+    str | None,
+    typer.Option(
+        "--asking", metavar="MODE", help="free, or guided: the rules propose five questions, to choose from [free]."
+    ),
+]
 Prompts = Annotated[
     Path | None,
     typer.Option("--prompts", metavar="FILE", help="Prompts file; start from `inquisight prompts`."),

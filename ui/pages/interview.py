@@ -12,7 +12,14 @@ from ui.state.session import Visitor, visitor
 from ui.text import count, escape, show_errors
 from ui.views.exports import draw_archive, draw_exports
 from ui.views.findings_view import draw_image, draw_problems
-from ui.views.interview_view import announced_lines, asking_html, draw_captions, draw_contradictions, turns_html
+from ui.views.interview_view import (
+    announced_lines,
+    asking_html,
+    draw_captions,
+    draw_contradictions,
+    draw_refused,
+    turns_html,
+)
 from ui.widgets.attention import announce, focus_on
 from ui.widgets.image_input import draw_image_input
 from ui.widgets.image_list import LIST, draw_list
@@ -132,6 +139,7 @@ def _dialogue(me: Visitor, state: InterviewPageState, item: InterviewItem) -> No
         st.html(asking_html(view))
     for question in view.waiting:
         st.html(f'<p class="iq-note">Your question is next: {escape(question)}</p>')
+    draw_refused(view.refused)
     draw_problems(view.problems)
     draw_contradictions(view.turns)
     draw_end(item, view, len(view.turns), partial(resume, me, item), "talk")

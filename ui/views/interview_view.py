@@ -13,10 +13,10 @@ import streamlit as st
 from agents.interview.live import InterviewState, corrected
 from agents.text.attribution import added_by_turns
 from agents.text.contradictions import contradictions
-from ui.text import capital, escape, tag
+from ui.text import capital, count, escape, tag
 
 if TYPE_CHECKING:
-    from core.records import Turn
+    from core.records import RefusedQuestion, Turn
 
 WAITING: Final = '<span class="iq-sr">waiting for the answer</span>'
 _CAPTIONS: Final = (
@@ -31,6 +31,7 @@ def turn_tags(turn: Turn) -> str:
     marks = (
         (f"answered by {turn.answered_by}", bool(turn.answered_by)),
         ("your question", turn.asked_by == "person"),
+        ("asked by the rules", turn.asked_by in ("fallback", "mended")),
         ("unsure: not used", turn.certainty == "unsure"),
         ("cut short", turn.truncated),
         ("corrected by you", corrected(turn)),
@@ -88,6 +89,24 @@ def draw_contradictions(turns: Sequence[Turn]) -> None:
     if found := contradictions(turns):
         lines = "".join(f"<li>{escape(capital(one.words))}.</li>" for one in found)
         st.html(f'<div class="iq-note"><strong>These answers contradict each other:</strong><ul>{lines}</ul></div>')
+
+
+def refused_html(refused: Sequence[RefusedQuestion]) -> str:
+    """The refused replies of the language model, folded; "" if there are none."""
+    if not refused:
+        return ""
+    lines = "".join(
+        f"<li>before answer {one.step + 1}, {escape(one.reason)}: {escape(one.text) or '(nothing)'}</li>"
+        for one in refused
+    )
+    title = count(len(refused), "refused question")
+    return f'<details class="iq-note"><summary>{title} of the language model</summary><ul>{lines}</ul></details>'
+
+
+def draw_refused(refused: Sequence[RefusedQuestion]) -> None:
+    """The refused replies of the language model, folded."""
+    if shown := refused_html(refused):
+        st.html(shown)
 
 
 def captions_html(view: InterviewState) -> str:

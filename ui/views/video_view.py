@@ -18,7 +18,7 @@ from agents.video.timeline import learned
 from core.video.base import clock
 from ui.text import count, escape, tag
 from ui.views.findings_view import draw_problems
-from ui.views.interview_view import WAITING, answer_html, turn_tags
+from ui.views.interview_view import WAITING, answer_html, draw_refused, turn_tags
 
 if TYPE_CHECKING:
     from agents.video.interview import VideoPart
@@ -135,6 +135,7 @@ def draw_witnessed(view: VideoState) -> None:
         with st.expander("What the witnesses found", expanded=len(view.parts) == 1):
             for turn in said:
                 st.html(witness_html(turn))
+    draw_refused(view.refused)
     draw_problems(view.caption.problems if view.caption else ())
 
 

@@ -14,9 +14,11 @@ from agents.interview.events import (
     Failed,
     InterviewStopped,
     QuestionAsked,
+    QuestionRefused,
     Started,
     Waiting,
 )
+from agents.interview.protocol import END_NO_QUESTION, END_NOTHING_NEW
 from core.console.status import Status
 from core.errors import printable
 from core.records import Caption, Turn
@@ -59,6 +61,9 @@ def replay(caption: Caption) -> Iterator[Event]:
     """The events of a saved interview, to print it."""
     yield Started(caption.picture, caption.vision, caption.questioner)
     for number, turn in enumerate(caption.dialogue.turns, start=1):
+        for refused in caption.refused:
+            if refused.step == number - 1:
+                yield QuestionRefused(refused.text, 0.0, refused.reason)
         yield QuestionAsked(number, turn.question, turn.asked_by, turn.seconds_question)
         yield Answered(number, turn, turn.seconds_answer)
     yield Done(caption, caption.id)
@@ -107,6 +112,9 @@ class InterviewPrinter:
                     self._answer(turn)
             case QuestionAsked():
                 self._question(event.number, event.question, event.asked_by)
+            case QuestionRefused():
+                said = printable(event.question, limit=100) or "(nothing)"
+                output.dim(f"      refused, {event.reason}: {said}")
             case Answered():
                 self._answer(event.turn)
             case Done():
@@ -117,7 +125,8 @@ class InterviewPrinter:
 
     def _question(self, number: int, question: str, asked_by: str) -> None:
         style = "bold magenta" if asked_by == "person" else "bold cyan"
-        self.output.entry(number, "Q", printable(question, limit=None), style)
+        mark = "  [asked by the rules]" if asked_by == "fallback" else ""
+        self.output.entry(number, "Q", printable(question, limit=None) + mark, style)
 
     def _answer(self, turn: Turn) -> None:
         text = printable(turn.answer, limit=None) or "(nothing)"
@@ -137,6 +146,10 @@ class InterviewPrinter:
         if summary:
             title = "what happens in the video" if "video" in caption.options else "what the picture shows"
             self.output.box(title, summary)
+
+
+def _by_rules(asked_by: dict[str, int]) -> str:
+    return f"by the rules {asked_by.get('fallback', 0) + asked_by.get('mended', 0)}"
 
 
 def _heading(event: Started) -> str:
@@ -161,9 +174,13 @@ def _closing(event: Done) -> list[str]:
     """How the interview ended, if not as usual; the time it took; where the transcript is."""
     caption = event.caption
     lines = []
-    if caption.ended_because == "nothing new to ask":
+    if caption.ended_because in (END_NOTHING_NEW, END_NO_QUESTION):
         asked = sum(not turn.answered_by for turn in caption.dialogue.turns)
-        lines.append(f"asking ended after {asked} questions: nothing new to ask")
+        lines.append(f"asking ended after {asked} questions: {caption.ended_because}")
+    if caption.questions and caption.questions.refused:
+        by = caption.asked_by
+        counts = f"{caption.questions.proposed} proposed, {caption.questions.refused} refused"
+        lines.append(f"questions: {counts}; asked by the questioner {by.get('questioner', 0)}, {_by_rules(by)}")
     if isinstance(event, Failed | InterviewStopped) or caption.status != "complete":
         why = f": {printable(caption.error)}" if caption.error and not isinstance(event, Failed) else ""
         lines.append(f"not finished ({caption.status}{why})")

@@ -124,7 +124,17 @@ WEAK: list[tuple[str, str, Fault]] = [
     ("What can I do to find out?", "A cat.", "talk"),
     ("I am not sure what that is, perhaps a honeycomb.", "I am not sure what this is.", "statement"),
     ("You have nothing to ask. You are not sure what that is, perhaps a honeycomb.", "", "sentences"),
-    ("You're looking at a map. You're asking about the destination.", "", "sentences"),
+    ("You're looking at a map. You're asking about the destination.", "", "talk"),
+    ("What is the story about the picture?", "A cat.", "vague"),
+    ("What is the difference between a cup of coffee and a bagel?", COFFEE, "vague"),
+    ("What is the picture that you are looking at, and what do you see?", "A cat.", "vague"),
+    ("What is the picture, and what is it doing, and what is it written?", "A cat.", "sentences"),
+    ("What is the picture that you are looking at?", "A cat.", "vague"),
+    ("Can you tell me something about the picture, and I don't know what you're asking?", "A cat.", "talk"),
+    ("How do you know I'm not asking you something else?", "A cat.", "talk"),
+    ("Can you tell me about a new thing?", "A cat.", "vague"),
+    ("Can you tell me about it?", "A cat.", "vague"),
+    ("Can you tell me about the picture?", "A cat.", "vague"),
 ]
 
 
@@ -219,6 +229,7 @@ Question: What is behind the house?
 **What time of day is it?**
 "Is the water calm or rough?"
 What colour is the duck
+Can you tell me about the person in the middle?
 What are they doing?
 Where exactly is it?
 What is it made of?
