@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from agents.interview.named import Named
 from agents.interview.prompts import Prompts
 from agents.text.cleaning import AskedQuestions, clean_quoted
-from agents.text.named import Named
 from agents.text.questions import Fault, PromptEcho, find_fault, prompt_echo
 from core.records import Caption, QuestionCounts, RefusedQuestion, Turn
 from core.tasks import NOTHING_NEW
