@@ -7,11 +7,12 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from core.entries import one_line
 from core.errors import BackendError, InquisightError, printable
 from core.images.picture import Picture
+from core.scoring import check_choices
 from core.vision import EncodedImage, GenerationOptions, Reply, VisualQuestion
 from plugins.base import ReplyBackend
 from plugins.hf.batching import KnownPictures, answered_in_groups, control_tokens, without
@@ -21,9 +22,11 @@ from plugins.vlm.loading import VlmLoadOptions, check, load
 
 if TYPE_CHECKING:
     from plugins.vlm.features import EncodedPicture
+    from plugins.vlm.prefix_reader import Reading
     from plugins.vlm.prompts import PromptRow, TemplateTurn
 
 BATCH: Final = 8  # questions at a time
+SCORED: Final = 16  # spellings of answers at a time
 KNOWN_BYTES: Final = 1 << 30  # of pictures with their features
 PROCESSED_BYTES: Final = 256 << 20  # of pictures as the processor made them
 READ_BYTES: Final = 1 << 30  # of keys and values of what was read
@@ -39,6 +42,7 @@ class TransformersBackend(ReplyBackend):
 
     follows_instructions: ClassVar[bool] = True
     streams: ClassVar[bool] = True
+    scores: ClassVar[bool] = True
     max_images: ClassVar[int] = 16  # how many of them a model understands depends on the model
     interleaves: ClassVar[bool] = True
 
@@ -50,10 +54,13 @@ class TransformersBackend(ReplyBackend):
         self._choices = loaded.choices
         self.model, self.processor, self.template = loaded.model, loaded.processor, loaded.template
         # imports torch, which `check` above does without
-        from plugins.hf import generation
-        from plugins.vlm import features, prefix_reader, prompts
+        import torch
+
+        from plugins.hf import generation, scoring
+        from plugins.vlm import features, prefix_reader, prompts, scores
 
         self._features, self._prompts, self._generation = features, prompts, generation
+        self._scoring, self._scores = scoring, scores
         self.tokenizer = self.processor.tokenizer
         self._pictures = features.PictureProcessor(self.processor.image_processor, PROCESSED_BYTES)
         self.processor.image_processor = self._pictures
@@ -66,6 +73,8 @@ class TransformersBackend(ReplyBackend):
         if mark := getattr(self.processor, "image_token", None):
             self._marks = (str(mark), *self._marks)
         self._eos_token_ids = sorted(generation.eos_token_ids(self.model.generation_config, self.tokenizer))
+        closing = scoring.closing_tokens(scoring.token_texts(self.tokenizer), ())
+        self._closing = torch.tensor(sorted({*closing, *self._eos_token_ids}))
         text_config = self.model.config.get_text_config()
         self.context = int(getattr(text_config, "max_position_embeddings", None) or 1 << 30)
         self._notify = logging.getLogger("inquisight").warning
@@ -118,6 +127,55 @@ class TransformersBackend(ReplyBackend):
             return self._reply([self._fitting(conversations[place], options) for place in places], options)
 
         return answered_in_groups(questions, BATCH, answer)
+
+    def score(self, questions: Sequence[VisualQuestion], choices: Sequence[Sequence[str]]) -> list[tuple[float, ...]]:
+        """By the model's probabilities; what prompts have in common is read once, if the model allows that."""
+        check_choices(questions, choices)
+        found = {one: self._spelt(one) for each in choices for one in each}
+        longest = max((len(ids) for some in found.values() for ids in some), default=0)
+        options = self._limited(GenerationOptions(longest + 1))
+        rows: list[PromptRow] = []
+        owners: list[tuple[int, str]] = []
+        for places in self._scoring.by_picture(questions, max(len(questions), 1)):
+            for place in places:
+                row = self._fitting(self._conversation(questions[place]), options)
+                for choice in dict.fromkeys(choices[place]):
+                    rows += [self._scores.answered(row, ids) for ids in found[choice]]
+                    owners += [(place, choice)] * len(found[choice])
+        odds: dict[tuple[int, str], list[float]] = {}
+        for start in range(0, len(rows), SCORED):
+            values = self._in_halves(self._score, rows[start : start + SCORED], "answer")
+            for owner, value in zip(owners[start : start + SCORED], values, strict=True):
+                odds.setdefault(owner, []).append(value)
+        return [
+            tuple(self._scoring.either(odds.get((place, choice), [])) for choice in each)
+            for place, each in enumerate(choices)
+        ]
+
+    def _spelt(self, choice: str) -> list[tuple[int, ...]]:
+        def encode(text: str) -> list[int]:
+            ids: list[int] = self.tokenizer(text, add_special_tokens=False).input_ids
+            return ids
+
+        found: list[tuple[int, ...]] = self._scoring.spelt(without(choice, self._marks), encode)
+        return found
+
+    def _score(self, rows: Sequence[PromptRow]) -> list[float]:
+        """The log-probability of the answer at the end of each row."""
+        if len(rows) > 1 and any(picture.features is None for row in rows for picture in row.pictures):
+            return [value for row in rows for value in self._score([row])]
+        with self._answering("score an answer"):
+            prepared = self._inputs(rows)
+            if prepared is None:
+                return [value for row in rows for value in self._score([row])]
+            count = max(row.answer for row in rows) + 1
+            logits = self._scores.last_logits(self.model, prepared[1], count, self._reader.pad)
+            odds = logits.float().log_softmax(-1)
+            ids = [tuple(row.inputs["input_ids"][0, len(row) - row.answer :].tolist()) for row in rows]
+            return [
+                self._scoring.whole(odds[place, count - len(answer) - 1 :], answer, self._closing)
+                for place, answer in enumerate(ids)
+            ]
 
     def pieces(self, question: VisualQuestion) -> Iterator[str | Reply]:
         options = self._limited(question.options)
@@ -215,19 +273,23 @@ class TransformersBackend(ReplyBackend):
         cancelled: threading.Event | None = None,
     ) -> list[Reply]:
         with self._answering("answer"):
-            if all(picture.features is not None for row in rows for picture in row.pictures):
-                reading = self._reader.begin(rows)
-                if reading is None:
-                    return [reply for row in rows for reply in self._generate([row], options)]
-                inputs = reading.arguments
-            else:
-                reading, inputs = None, self._reader.place(rows[0].inputs)
+            prepared = self._inputs(rows)
+            if prepared is None:
+                return [reply for row in rows for reply in self._generate([row], options)]
+            reading, inputs = prepared
             decoders = [self._generation.StreamDecoder(self.tokenizer) for _ in rows]
             listener = self._generation.Listener(decoders, self._eos_token_ids, report, cancelled)
             replies = self._prompts.generate_replies(self.model, rows, inputs, listener, options, self._reader.pad)
             if reading is not None:
                 self._reader.keep(reading)
             return replies
+
+    def _inputs(self, rows: Sequence[PromptRow]) -> tuple[Reading | None, dict[str, Any]] | None:
+        """What is read of the rows, and arguments of generate(); None if they cannot be one batch."""
+        if any(picture.features is None for row in rows for picture in row.pictures):
+            return None, self._reader.place(rows[0].inputs)
+        reading = self._reader.begin(rows)
+        return None if reading is None else (reading, reading.arguments)
 
     @contextmanager
     def _answering(self, what: str) -> Iterator[None]:

@@ -35,6 +35,7 @@ class RowTokens:
 
     keys: tuple[Key, ...]
     places: tuple[tuple[int, int], ...]
+    answer: int = 0  # tokens of an answer at the end; what comes out of them and of the one before is asked for
 
     @property
     def head(self) -> tuple[Key, ...]:
@@ -111,12 +112,15 @@ class PrefixReader:
             for number, place in enumerate(own):
                 keys[place] = (picture.key, number)
             places.append((own[0], own[-1] + 1))
-        return RowTokens(tuple(keys), tuple(places))
+        return RowTokens(tuple(keys), tuple(places), row.answer)
 
     def _known(self, tokens: RowTokens) -> tuple[Prefix | None, int]:
-        """What was read before of these tokens, without the last one; nothing if that is less than a picture."""
+        """What was read before of these tokens, without the answer and the last one before it.
+
+        Nothing if that is less than a picture.
+        """
         prefix, length = self.store.find(tokens.keys)
-        length = tokens.cut(min(length, len(tokens.keys) - 1))
+        length = tokens.cut(min(length, len(tokens.keys) - tokens.answer - 1))
         return (prefix, length) if length >= tokens.places[0][1] else (None, 0)
 
     def _share(self, rows: Sequence[PromptRow], tokens: Sequence[RowTokens]) -> list[int]:

@@ -35,6 +35,7 @@ class PromptRow:
 
     pictures: tuple[EncodedPicture, ...]
     inputs: dict[str, Any] = field(repr=False)
+    answer: int = 0  # tokens of an answer at its end, which is to be scored
 
     def __len__(self) -> int:
         return int(self.inputs["input_ids"].shape[1])
