@@ -97,18 +97,30 @@ _TO_THE_SPEAKER: Final = re.compile(
     r"\b(?:what|how) (?:can|should|could|do|must|shall) i (?:do|say|ask|find|know)\b|"
     r"\bwho are you\b|\bhow are you\b|\byour (?:name|opinion|favou?rite)\b|\bdo you (?:understand|need|want|like)\b|"
     r"\bwould you like\b|\bwhat (?:is|are|'s) you\b|\bare you (?:sure|there|ready|able|an?)\b|"
-    r"\byou(?:'re| are) (?:asking|talking|saying|telling)\b|\basking (?:you|me)\b"
+    r"\byou(?:'re| are| were) (?:asking|talking|saying|telling|asked|told|supposed|allowed)\b|\basking (?:you|me)\b|"
+    r"\byou want\b|\b(?:describe|find|draw|imagine|show me) an? (?:picture|photo|photograph|image)\b"
 )
 _ROLE: Final = re.compile(r"\b(?:system|user|human|assistant|developer|tool|question|answer)\s?\d{0,3} -(?:\s|$)|<\|")
 _CALL: Final = re.compile(r"[{}<>]|```|\b\w{1,60}+\(\s?[\w\"']{1,60}+\s?[=:,]|\"\w{1,60}+\"\s?:")
 _ENDING: Final = re.compile(
     r"(?:there is |i have |there's )?(?:nothing (?:new|else|more|left|is left)|no (?:more|further|other) questions?)\b"
 )
-_ABSTRACT: Final = frozenset("story stories difference differences meaning definition purpose reason".split())
+_ABSTRACT: Final = frozenset(
+    "story stories difference differences meaning definition purpose reason sentence sentences phrase phrases clause "
+    "clauses topic category categories example examples concept".split()
+)
+_DEFINES: Final = re.compile(r"what(?:'s| is) an? ")
+_DEFINITE: Final = re.compile(r"\b(?:the|this|that|these|those|his|her|its|their)\b")
+_NO_LOOKING: Final = re.compile(
+    r"how to\b|how (?:do|does|did|can|could|should|would) (?:you|i|we|one)\b(?! (?:describe|characteri[sz]e)\b)|"
+    r"ask\b|how (?:is|was) (?:that|this|it) possible\b"
+)
+_ASPECTS: Final = frozenset("number place material action size shape".split())
+_REFERS: Final = re.compile(r"\b(?:it|its|they|them|their|he|she|him|her|his)\b")
 _WHOLE: Final = re.compile(r"what does (?:the|this) (?:whole )?(?:picture|image|photo|photograph|scene)\b")
 _PLAIN: Final = frozenset("what which what's how".split())
 _EMPTY_WORDS: Final = frozenset(
-    "thing new look looking name little bit more detail something anything everything much lot just".split()
+    "thing new look looking show depict name little bit more detail something anything everything much lot just".split()
 )
 
 
@@ -138,7 +150,7 @@ def find_fault(
         return "tool call"
     if prompts is not None and prompts.repeats(bare):
         return "prompt"
-    if _ROLE.search(lower) or _about_talk(lower, answers.casefold()):
+    if _ROLE.search(lower) or _NO_LOOKING.match(lower) or _about_talk(lower, answers.casefold()):
         return "talk"
     if len(sentences(bare)) > 1 or len(bare.split()) > MOST_WORDS:
         return "sentences"
@@ -203,7 +215,10 @@ def _is_vague(lower: str) -> bool:
     """Whether it names nothing: "What is in the picture?", "Tell me a little more." """
     if _WHOLE.match(lower) and lower.rstrip("? ").endswith("look like"):
         return True
-    words = [word.removesuffix("'s") for word in question_key(lower)]
+    if _DEFINES.match(lower) and not _DEFINITE.search(lower):
+        return True
+    refers = bool(_REFERS.search(lower))
+    words = [word for one in question_key(lower) if (word := one.removesuffix("'s")) not in _ASPECTS or refers]
     return all(word in _PLAIN or word in _EMPTY_WORDS or word in FILLER for word in words)
 
 

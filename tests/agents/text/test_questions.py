@@ -106,7 +106,7 @@ WEAK: list[tuple[str, str, Fault]] = [
         "You can find out that the picture is grey, not what you are told, not what you are told, and not what you are "
         "told.",
         "A grey photograph.",
-        "statement",
+        "talk",
     ),
     ("Which thing is this?", "A grey photograph.", "vague"),
     ("What is that?", "A grey photograph.", "vague"),
@@ -135,6 +135,21 @@ WEAK: list[tuple[str, str, Fault]] = [
     ("Can you tell me about a new thing?", "A cat.", "vague"),
     ("Can you tell me about it?", "A cat.", "vague"),
     ("Can you tell me about the picture?", "A cat.", "vague"),
+    ("How is that possible?", "A cat.", "talk"),
+    ("What is it you want?", "A cat.", "talk"),
+    ("How to make it?", "A cat.", "talk"),
+    ("How do you find a picture in the middle of a road?", "A cat.", "talk"),
+    ("How do you make out an orange cup of coffee?", "A cup of coffee.", "talk"),
+    ("Can you describe a picture of a car that is parked outside of a town?", "A cat.", "talk"),
+    ("Which of the colours, number, material, and action fits into which category?", "A cat.", "vague"),
+    ("What is the number?", "A cat.", "vague"),
+    ("Which thing does the picture show?", "A cat.", "vague"),
+    ("What is a phrase that could be used in a sentence?", "A cat.", "vague"),
+    ("What is a sentence that contains multiple clauses, and what is the sentence?", "A cat.", "vague"),
+    ("What is the sentence you are asked to write?", "A cat.", "talk"),
+    ("You have not asked about the colour of the cup.", "A cup.", "statement"),
+    ("You forgot to ask a question.", "A cup.", "talk"),
+    ("A leopard, not a lion, which is an animal.", "A cat.", "statement"),
 ]
 
 
@@ -171,7 +186,8 @@ def test_the_one_real_question_of_a_weak_model() -> None:
         ('{"name": "look", "arguments": {"at": "duck"}}', "tool call"),
         ('look(at="duck")', "tool call"),
         ("Ask about something else: one new question", "talk"),
-        ("Ask about one thing that you have not asked about, its colour or number?", "prompt"),
+        ("Ask about one thing: its colour, number or place?", "prompt"),
+        ("Ask about the duck?", "talk"),
         ("Can you ask one short question at a time and nothing else?", "prompt"),
         ("Which things there are and how many, their colours, sizes and materials, where they are?", "prompt"),
         ("Is there a duck? No. " * 1, None),
@@ -245,6 +261,10 @@ What's the colour of the sky?
 Are there any animals besides the horse?
 Does the building look old or modern?
 In which direction is the train heading?
+How would you describe the expression of the woman?
+What number is on the jersey?
+What size is it?
+What is a striking detail of the man's outfit?
 What kind of mood does the scene convey?
 Is the photograph black and white or in colour?
 Tell me about the buildings in the distance.
