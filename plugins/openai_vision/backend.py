@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, ClassVar
@@ -11,12 +12,14 @@ from core.errors import BackendError, UsageError
 from core.images.picture import Picture
 from core.net.endpoints import find_endpoint
 from core.net.remote import concurrently, for_all
+from core.scoring import check_choices, scores_of_words
 from core.settings import Settings, get_settings
 from core.stopping import CalledOff
-from core.vision import EncodedImage, Reply, VisualQuestion
+from core.vision import EncodedImage, GenerationOptions, Reply, VisualQuestion
 from plugins.base import ReplyBackend
 from plugins.openai_vision.options import EndpointOptions
 from plugins.openai_vision.pictures import data_url
+from plugins.openai_vision.scores import ANSWER_TOKENS, TokenOdds, scores_of_tokens
 from plugins.openai_vision.server import EndpointError, Server
 
 
@@ -40,6 +43,7 @@ class OpenAIBackend(ReplyBackend):
 
     follows_instructions: ClassVar[bool] = True
     streams: ClassVar[bool] = True
+    scores: ClassVar[bool] = True  # where the server gives log-probabilities
     max_images: ClassVar[int] = 16
     interleaves: ClassVar[bool] = True
     answers_without_pictures: ClassVar[bool] = True
@@ -80,16 +84,29 @@ class OpenAIBackend(ReplyBackend):
         replies = [result for result in results if isinstance(result, Reply)]
         if len(replies) == len(results):
             return replies
-        errors = [error for error in results if isinstance(error, BaseException) and not isinstance(error, CalledOff)]
-        if not errors:
-            raise CalledOff
-        worst = next(filter(_in_vain, errors), errors[0])
+        worst = _worst(results)
         if not replies or not isinstance(worst, BackendError):
             raise worst
         kept = [result if isinstance(result, Reply) else None for result in results]
         lost = len(results) - len(replies)
         message = f"{lost} of {len(results)} questions were not answered: {worst}"
         raise SomeFailedError(message, kept, for_all=for_all(worst)) from worst
+
+    def score(self, questions: Sequence[VisualQuestion], choices: Sequence[Sequence[str]]) -> list[tuple[float, ...]]:
+        """By the log-probabilities of a short answer, one request each; by its words if the server gives none."""
+        check_choices(questions, choices)
+        calls = [partial(self._score, question, each) for question, each in zip(questions, choices, strict=True)]
+        results = concurrently(calls, workers=self.options.workers, give_up=_in_vain)
+        scores = [result for result in results if isinstance(result, tuple)]
+        if len(scores) < len(results):
+            raise _worst(results)
+        return scores
+
+    def _score(self, question: VisualQuestion, choices: Sequence[str], stop: threading.Event) -> tuple[float, ...]:
+        options = GenerationOptions(min(max(question.options.max_new_tokens, 1), ANSWER_TOKENS))
+        odds: list[tuple[TokenOdds, ...]] = []  # of each attempt
+        reply = self.server.reply(self._messages(question), options, stop, odds=odds.append)
+        return scores_of_tokens(odds[-1], choices) or scores_of_words(reply.text, choices, question.question or "")
 
     def pieces(self, question: VisualQuestion) -> Iterator[str | Reply]:
         yield from self.server.pieces(self._messages(question), question.options)
@@ -123,6 +140,12 @@ class OpenAIBackend(ReplyBackend):
     def close(self) -> None:
         """Close the connections."""
         self.server.close()
+
+
+def _worst(results: Sequence[object]) -> BaseException:
+    """The error that says most about a batch; CalledOff if there is no other."""
+    errors = [error for error in results if isinstance(error, BaseException) and not isinstance(error, CalledOff)]
+    return next(filter(_in_vain, errors), errors[0]) if errors else CalledOff()
 
 
 def _in_vain(error: BaseException) -> bool:

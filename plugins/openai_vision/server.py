@@ -20,6 +20,7 @@ from core.net.replies import ReplyReader, part_of, read_stream, why_empty
 from core.settings import Settings
 from core.stopping import CalledOff
 from core.vision import GenerationOptions, Reply
+from plugins.openai_vision.scores import TOP, TokenOdds, token_odds
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -30,6 +31,7 @@ T = TypeVar("T")
 NOTICED: Final = 3.0  # seconds of waiting that are reported
 # Options that a server may reject; they are then left out.
 _OPTIONAL: Final = ("temperature", "top_p", "seed", "stream_options", "max_completion_tokens", "max_tokens")
+_SCORED: Final[dict[str, Any]] = {"logprobs": True, "top_logprobs": TOP}
 
 
 class ContentFilterError(BackendError):
@@ -93,17 +95,25 @@ class Server:
             budget = self._budgets.again(opened.reader, asked, budget)
         yield self._checked(opened.reader, messages)
 
-    def reply(self, messages: list[Any], options: GenerationOptions, stop: threading.Event | None = None) -> Reply:
+    def reply(
+        self,
+        messages: list[Any],
+        options: GenerationOptions,
+        stop: threading.Event | None = None,
+        *,
+        odds: Callable[[tuple[TokenOdds, ...]], None] | None = None,
+    ) -> Reply:
         """One answer. Raises BackendError, and CalledOff if `stop` is set before the request.
 
-        A cut answer is requested once more with `options.retry_tokens`; if that fails, it stays as it is.
+        A cut answer is requested once more with `options.retry_tokens`; if that fails, it stays as it is. `odds`
+        receives the log-probabilities of its tokens, none if the server gives none.
         """
         asked, more = max(options.max_new_tokens, 1), options.retry_tokens
         budget: int | None = self._budgets.first(asked, more)
         reader: ReplyReader | None = None
         while budget is not None:
             try:
-                reader = self._whole(messages, options, budget, stop)
+                reader = self._whole(messages, options, budget, stop, odds)
             except (BackendError, CalledOff):
                 if reader is None or not reader.reply.text:
                     raise
@@ -113,12 +123,20 @@ class Server:
         return self._checked(reader, messages)
 
     def _whole(
-        self, messages: list[Any], options: GenerationOptions, budget: int, stop: threading.Event | None
+        self,
+        messages: list[Any],
+        options: GenerationOptions,
+        budget: int,
+        stop: threading.Event | None,
+        odds: Callable[[tuple[TokenOdds, ...]], None] | None,
     ) -> ReplyReader:
         def call() -> ReplyReader:
             reader = self._budgets.reader()
-            reader.take(part_of(self._send(messages, options, budget).content))
+            body = self._send(messages, options, budget, scored=odds is not None).content
+            reader.take(part_of(body))
             reader.finish()
+            if odds is not None:  # those of reasoning say nothing about the answer
+                odds(() if reader.reasoned else token_odds(body))
             return reader
 
         reader = self._tried(call, stop)
@@ -141,8 +159,8 @@ class Server:
 
     # ---- the wire --------------------------------------------------------------------------------------------------
 
-    def _parameters(self, options: GenerationOptions, budget: int, *, stream: bool) -> dict[str, Any]:
-        given: dict[str, Any] = {"temperature": options.temperature}
+    def _parameters(self, options: GenerationOptions, budget: int, *, stream: bool, scored: bool) -> dict[str, Any]:
+        given: dict[str, Any] = {"temperature": options.temperature, **(_SCORED if scored else {})}
         if options.temperature > 0:
             given["top_p"] = options.top_p
         if options.seed is not None:
@@ -157,10 +175,18 @@ class Server:
             given |= dict.fromkeys([name for name in names if name not in self._refused][:1], budget)
             return {name: value for name, value in given.items() if name not in self._refused}
 
-    def _send(self, messages: list[Any], options: GenerationOptions, budget: int, *, stream: bool = False) -> Any:
+    def _send(
+        self,
+        messages: list[Any],
+        options: GenerationOptions,
+        budget: int,
+        *,
+        stream: bool = False,
+        scored: bool = False,
+    ) -> Any:
         """The raw response to one request; a stream's body is not read yet. Raises the client's errors."""
         while True:
-            parameters = self._parameters(options, budget, stream=stream)
+            parameters = self._parameters(options, budget, stream=stream, scored=scored)
             try:
                 with self._lock:
                     self._counts["requests"] += 1
@@ -186,6 +212,11 @@ class Server:
             return False
         named = str(getattr(error, "param", None) or "")
         said = f"{getattr(error, 'code', '')} {server_message(error)}".lower()
+        if "logprobs" in parameters and "logprobs" in f"{named} {said}":  # some servers allow fewer than `TOP`
+            with self._lock:
+                self._refused |= _SCORED.keys()
+            log.info("%s gives no log-probabilities: answers are scored by their words", self.peer.name)
+            return True
         if not any(word in said for word in ("unsupported", "not supported", "unrecognized", "unexpected", "extra")):
             return False
         for name in _OPTIONAL:

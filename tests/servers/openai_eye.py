@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 import threading
 from collections import defaultdict
 from http.server import ThreadingHTTPServer
@@ -73,6 +74,15 @@ class Eye(Handler):
             )
         elif name == "refuses":
             self.tell(body, f"without {detail}", pictures)
+        elif name == "odds":  # the question is the answer: [[token, probability], ...] at each place, its own first
+            places = json.loads(body["messages"][-1]["content"][-1]["text"])
+            listed = [[{"token": token, "logprob": math.log(odds)} for token, odds in place] for place in places]
+            content = [{**one[0], "bytes": None, "top_logprobs": one[: body.get("top_logprobs", 0)]} for one in listed]
+            self.tell(body, "".join(one["token"] for one in content), pictures, {"content": content})
+        elif name == "few" and body.get("top_logprobs", 0) > 5:
+            self.error(400, "top_logprobs must be less than or equal to 5.", code="invalid_value")
+        elif name == "few":
+            self.tell(body, "No, it is not.", pictures)
         elif name == "too-long":
             self.error(400, "This model's maximum context length is 4096 tokens.", code="context_length_exceeded")
         elif name == "forbidden":
@@ -93,13 +103,14 @@ class Eye(Handler):
         else:
             super().behave(body, turn)
 
-    def tell(self, body: dict[str, Any], text: str, pictures: int) -> None:
+    def tell(self, body: dict[str, Any], text: str, pictures: int, logprobs: Any = None) -> None:
         """An answer, streamed or whole, that counts 100 tokens a picture and one a word."""
         usage = {"prompt_tokens": 10 + 100 * pictures, "completion_tokens": len(text.split())}
         usage["total_tokens"] = sum(usage.values())
         head = {"id": "chatcmpl-1", "created": 1, "model": body["model"]}
         if not body.get("stream"):
             choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+            choice |= {"logprobs": logprobs} if logprobs else {}
             self.send(200, head | {"object": "chat.completion", "choices": [choice], "usage": usage})
             return
         self.send_response(200)

@@ -107,6 +107,7 @@ class TestAsAnyBackend(VisionBackendTests):
     """What every backend must do, with either server behind it."""
 
     spec = "openai"
+    score_tolerance = 0.05  # llama.cpp keeps what it has read in 16 bit, and reads a batch in another order
 
     @pytest.fixture(scope="class")
     @classmethod
