@@ -97,8 +97,10 @@ _TO_THE_SPEAKER: Final = re.compile(
     r"\b(?:what|how) (?:can|should|could|do|must|shall) i (?:do|say|ask|find|know)\b|"
     r"\bwho are you\b|\bhow are you\b|\byour (?:name|opinion|favou?rite)\b|\bdo you (?:understand|need|want|like)\b|"
     r"\bwould you like\b|\bwhat (?:is|are|'s) you\b|\bare you (?:sure|there|ready|able|an?)\b|"
-    r"\byou(?:'re| are| were) (?:asking|talking|saying|telling|asked|told|supposed|allowed)\b|\basking (?:you|me)\b|"
-    r"\byou want\b|\b(?:describe|find|draw|imagine|show me) an? (?:picture|photo|photograph|image)\b"
+    r"\byou(?:'re| are| were) "
+    r"(?:asking|talking|saying|telling|asked|told|supposed|allowed)\b|\basking (?:you|me)\b|"
+    r"\byou want\b|\byou can (?:think|imagine)\b|"
+    r"\b(?:describe|find|draw|imagine|show me) an? (?:picture|photo|photograph|image)\b"
 )
 _ROLE: Final = re.compile(r"\b(?:system|user|human|assistant|developer|tool|question|answer)\s?\d{0,3} -(?:\s|$)|<\|")
 _CALL: Final = re.compile(r"[{}<>]|```|\b\w{1,60}+\(\s?[\w\"']{1,60}+\s?[=:,]|\"\w{1,60}+\"\s?:")
@@ -115,12 +117,12 @@ _NO_LOOKING: Final = re.compile(
     r"how to\b|how (?:do|does|did|can|could|should|would) (?:you|i|we|one)\b(?! (?:describe|characteri[sz]e)\b)|"
     r"ask\b|how (?:is|was) (?:that|this|it) possible\b"
 )
-_ASPECTS: Final = frozenset("number place material action size shape".split())
+_NEEDS_THING: Final = frozenset("number place material action size shape look looking show depict".split())
 _REFERS: Final = re.compile(r"\b(?:it|its|they|them|their|he|she|him|her|his)\b")
 _WHOLE: Final = re.compile(r"what does (?:the|this) (?:whole )?(?:picture|image|photo|photograph|scene)\b")
 _PLAIN: Final = frozenset("what which what's how".split())
 _EMPTY_WORDS: Final = frozenset(
-    "thing new look looking show depict name little bit more detail something anything everything much lot just".split()
+    "thing new next name little bit more detail something anything everything much lot just".split()
 )
 
 
@@ -218,7 +220,7 @@ def _is_vague(lower: str) -> bool:
     if _DEFINES.match(lower) and not _DEFINITE.search(lower):
         return True
     refers = bool(_REFERS.search(lower))
-    words = [word for one in question_key(lower) if (word := one.removesuffix("'s")) not in _ASPECTS or refers]
+    words = [word for one in question_key(lower) if (word := one.removesuffix("'s")) not in _NEEDS_THING or refers]
     return all(word in _PLAIN or word in _EMPTY_WORDS or word in FILLER for word in words)
 
 

@@ -114,7 +114,7 @@ class InterviewPrinter:
                 self._question(event.number, event.question, event.asked_by)
             case QuestionRefused():
                 said = printable(event.question, limit=100) or "(nothing)"
-                output.dim(f"      refused, {event.reason}: {said}")
+                output.dim(f"      refused, {printable(event.reason, limit=40)}: {said}")
             case Answered():
                 self._answer(event.turn)
             case Done():

@@ -14,7 +14,7 @@ from agents.interview.driver import interview_picture
 from agents.interview.events import Waiting
 from agents.interview.protocol import InterviewOptions
 from core.console.status import Status
-from core.records import Caption, Dialogue, PictureInfo, Turn
+from core.records import Caption, Dialogue, PictureInfo, QuestionCounts, RefusedQuestion, Turn
 from tests.agents.fakes import CountingVision, ListQuestioner, picture
 
 
@@ -40,6 +40,8 @@ def caption_with(text: str, source: str = "x.png") -> Caption:
         opening=text,
         summary=text,
         dialogue=Dialogue(turns=(Turn(question=text, answer=text), Turn(question="q?", answer="", certainty="unsure"))),
+        refused=(RefusedQuestion(text=text, reason=text, step=1),),
+        questions=QuestionCounts(proposed=2, refused=1),
         vision={"name": "v", "revision": "1"},
         questioner={"name": "q"},
         ended_because="rounds",

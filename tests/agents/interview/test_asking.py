@@ -193,3 +193,43 @@ def test_an_old_caption_keeps_its_id() -> None:
 
     caption = Caption(picture=INFO, dialogue={"turns": (Turn(question="a", answer="b"),)})  # type: ignore[arg-type]
     assert "refused" not in caption._content() and "questions" not in caption._content()
+
+
+def test_a_page_that_follows_an_interview_sees_what_was_refused() -> None:
+    from agents.interview.live import LiveInterview, view_of
+
+    shown = picture()
+    live = LiveInterview(
+        shown.info(),
+        lambda: shown,
+        lambda: CountingVision({OPENING: SCENE}),
+        lambda: ListQuestioner(questions=[JUNK, "What breed is the dog?"]),
+        InterviewOptions(rounds=2),
+    )
+    seen = [len(live.view.refused) for _ in live.run()]
+    assert 0 in seen and seen[-1] == 1
+    caption = live.view.caption
+    assert caption is not None and view_of(caption).refused == caption.refused == live.view.refused
+
+
+def test_many_interviews_at_once_are_helped_as_one_alone() -> None:
+    from agents.batch.pipeline import InterviewTask, Outcome, PipelineConfig, interview_many
+
+    options = InterviewOptions(rounds=5)
+    some = [picture(colour) for colour in ("red", "green", "blue")]
+    config = PipelineConfig(options, PROMPTS, seed=1, batch=2, concurrency=2)
+    weak = ListQuestioner(questions=[JUNK] * 5)
+    tasks = [InterviewTask(one.source, one) for one in some]
+    found = {
+        one.tag: one.caption
+        for one in interview_many(tasks, CountingVision({OPENING: SCENE}), weak, config)
+        if isinstance(one, Outcome)
+    }
+    for one in some:
+        alone = caption_picture(one, CountingVision({OPENING: SCENE}), weak, options, seed=1)
+        mine = found[one.source]
+        assert mine.refused == alone.refused and mine.questions == alone.questions and mine.summary == alone.summary
+        assert [(turn.question, turn.asked_by) for turn in mine.dialogue.turns] == [
+            (turn.question, turn.asked_by) for turn in alone.dialogue.turns
+        ]
+        assert mine.asked_by["fallback"] >= 1

@@ -135,6 +135,8 @@ WEAK: list[tuple[str, str, Fault]] = [
     ("Can you tell me about a new thing?", "A cat.", "vague"),
     ("Can you tell me about it?", "A cat.", "vague"),
     ("Can you tell me about the picture?", "A cat.", "vague"),
+    ("What's next?", "A cat.", "vague"),
+    ("What's the most expensive thing you can think of that is not a piece of furniture?", "A cat.", "talk"),
     ("How is that possible?", "A cat.", "talk"),
     ("What is it you want?", "A cat.", "talk"),
     ("How to make it?", "A cat.", "talk"),
@@ -262,6 +264,41 @@ Are there any animals besides the horse?
 Does the building look old or modern?
 In which direction is the train heading?
 How would you describe the expression of the woman?
+What is it looking at?
+What type of animal is in the image?
+What is the woman's facial expression?
+What are the people in the background doing?
+Is there any text visible on the sign?
+What is the overall color scheme of the image?
+What kind of clothing is the man wearing?
+What is the lighting like in the scene?
+What is the relationship between the people in the image?
+What is the condition of the road?
+What is the name of the restaurant on the sign?
+Can you describe the background in more detail?
+What is the main focus of the image?
+Does the person appear to be happy or sad?
+What time of day does it appear to be?
+How old does the boy look?
+What else can you tell me about the background?
+Is the person in the image male or female?
+Do you see any trees?
+How do the people look?
+Which direction is he facing?
+What does the house look like?
+What are the man's hands doing?
+Could you tell me more about the pattern on the curtains?
+What season does it seem to be, judging by the trees?
+Is there anything unusual or noteworthy about the picture?
+What is directly in front of the house?
+How far away is the boat from the shore?
+Are any of the people looking at the camera?
+What brand or logo can be seen on the shirt?
+What is she holding in her left hand, and what is in her right hand?
+How is the table set?
+Is the door open or closed?
+What shape is the window?
+What does the text on the blackboard say?
 What number is on the jersey?
 What size is it?
 What is a striking detail of the man's outfit?

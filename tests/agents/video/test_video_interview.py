@@ -360,3 +360,43 @@ def test_own_prompts(tmp_path_factory: pytest.TempPathFactory) -> None:
         load_prompts(file)
     with pytest.raises(UsageError, match="inquisight video --print-prompts"):
         load_prompts(file.with_name("none.toml"))
+
+
+def test_a_weak_questioner_is_helped_in_a_video_too() -> None:
+    talk = interview(repeats=1)
+    answered(talk, "there is a duck on a pond.")
+    for said in ("I'm sorry, I'm sorry.", NOTHING_NEW):
+        asked(talk, said)
+    assert [(one.reason, one.step) for one in talk.asking.log] == [("apology", 1), ("too early", 1)]
+    need = talk.need
+    assert isinstance(need, NeedQuestion) and need.by == "fallback" and need.task.frames
+    asked(talk, "Frame 3: What is the duck doing?")
+    need = answered(talk, "it swims.")
+    assert (need.frame, need.asked_by) == (3, "fallback")
+    assert isinstance(talk.need, NeedQuestion) and talk.need.by == "questioner" and talk.need.attempt == 0
+
+
+def test_the_way_out_of_a_video_is_offered_late() -> None:
+    talk = interview(rounds=4)
+    answered(talk, "there is a duck on a pond.")
+    need = talk.need
+    assert isinstance(need, NeedQuestion)
+    assert NOTHING_NEW not in need.messages[-1].content and "the duck (" in need.messages[-1].content
+    asked(talk, "Frame 2: What is the duck doing on the pond, in which surroundings, and is there any writing?")
+    answered(talk, "it swims.")
+    assert isinstance(talk.need, NeedQuestion) and NOTHING_NEW in talk.need.messages[-1].content
+    asked(talk, NOTHING_NEW)
+    assert isinstance(talk.need, NeedVideoSummary)
+
+
+def test_a_video_without_usable_questions_still_has_all_its_frames_described() -> None:
+    talk = interview(repeats=0)
+    answered(talk)
+    for frame in (2, 3, 4):
+        asked(talk, "I'm sorry.")
+        asked(talk, NOTHING_NEW)
+        need = answered(talk)
+        assert (need.frame, need.asked_by) == (frame, MENDED)
+    asked(talk, "I'm sorry.")
+    asked(talk, NOTHING_NEW)
+    assert isinstance(talk.need, NeedVideoSummary)
