@@ -26,6 +26,7 @@ from core.images.picture import Picture
 from core.isolated import worker as isolated_worker
 from core.isolated.process import WorkerDiedError, WorkerLateError, WorkerProcess, new_log
 from core.isolated.worker import PROTOCOL, ProtocolError
+from core.scoring import check_choices
 from core.settings import get_settings
 from core.vision import EncodedImage, VisionBackend, VisualQuestion
 
@@ -53,6 +54,7 @@ class _Model:
     size: tuple[int, int] | None  # (width, height) of its input; None: the picture's own
     batch: int
     description: Mapping[str, str]
+    scores: bool
 
 
 class IsolatedVision(VisionBackend):
@@ -130,17 +132,33 @@ class IsolatedVision(VisionBackend):
 
     def answer(self, questions: Sequence[VisualQuestion]) -> list[str]:
         """Answer questions in groups of the model's batch size."""
+        return self._in_groups("answer", questions, [_asked(question) for question in questions])
+
+    def score(self, questions: Sequence[VisualQuestion], choices: Sequence[Sequence[str]]) -> list[tuple[float, ...]]:
+        """By the model's own `score`; by its words if it has none."""
+        check_choices(questions, choices)
+        if not questions or not self._loaded().scores:
+            return super().score(questions, choices)
+        asked = [{**_asked(question), "choices": list(each)} for question, each in zip(questions, choices, strict=True)]
+        return [tuple(each) for each in self._in_groups("score", questions, asked)]
+
+    def _in_groups(
+        self, operation: str, questions: Sequence[VisualQuestion], asked: Sequence[dict[str, Any]]
+    ) -> list[Any]:
+        """What the worker replies to each question, asked in groups of the model's batch size."""
         if not questions:
             return []
-        answers: list[str] = []
+        replies: list[Any] = []
         with self._lock:
             model = self._loaded()
             for question in questions:
                 self._check(question.image)
             size = min(model.batch, self._keep)  # the pictures of a group must fit into the worker's memory
             for start in range(0, len(questions), size):
-                answers += self._retry(partial(self._ask, questions=questions[start : start + size]))
-        return answers
+                some = slice(start, start + size)
+                work = partial(self._ask, operation=operation, questions=questions[some], asked=asked[some])
+                replies += self._retry(work)
+        return replies
 
     def describe(self) -> dict[str, str]:
         model = self._loaded()
@@ -196,6 +214,7 @@ class IsolatedVision(VisionBackend):
                 (int(loaded["size"][0]), int(loaded["size"][1])) if loaded.get("size") else None,
                 int(loaded["batch"]),
                 {str(key): str(value) for key, value in loaded["description"].items()},
+                bool(loaded["scores"]),
             )
         except WorkerDiedError as error:
             self._fail(worker, f"could not {step}: its process ended ({error})")
@@ -247,28 +266,25 @@ class IsolatedVision(VisionBackend):
         payload = [image.tobytes() for image in images.values()]
         self._raise_error(worker.request("encode", self._limits.work, payload, pictures=pictures))
 
-    def _ask(self, worker: WorkerProcess, questions: Sequence[VisualQuestion]) -> list[str]:
-        asked = [
-            {
-                "key": question.image.sha256,
-                "question": question.question,
-                "history": [list(pair) for pair in question.history],
-                "options": {name: value for name, value in asdict(question.options).items() if name in _OPTIONS},
-            }
-            for question in questions
-        ]
-        reply = worker.request("answer", self._limits.work, questions=asked)
+    def _ask(
+        self,
+        worker: WorkerProcess,
+        operation: str,
+        questions: Sequence[VisualQuestion],
+        asked: Sequence[dict[str, Any]],
+    ) -> list[Any]:
+        reply = worker.request(operation, self._limits.work, questions=asked)
         if reply.get("missing"):
             # Send all pictures, not only the missing ones: the last ones sent are kept longest.
             images: dict[str, Image.Image] = {question.image.sha256: question.image.data for question in questions}
             for group in _groups(list(images), len(images), images):
                 self._send(worker, {key: images[key] for key in group})
-            reply = worker.request("answer", self._limits.work, questions=asked)
+            reply = worker.request(operation, self._limits.work, questions=asked)
         self._raise_error(reply)
-        answers = reply.get("answers")
-        if not isinstance(answers, list) or len(answers) != len(questions):
+        replies = reply.get("answers" if operation == "answer" else "scores")
+        if not isinstance(replies, list) or len(replies) != len(questions):
             raise ProtocolError(f"it was asked {len(questions)} questions and replied {printable(reply, 80)}")
-        return [str(answer) for answer in answers]
+        return [str(one) if operation == "answer" else one for one in replies]
 
     def _check(self, image: EncodedImage) -> None:
         if image.revision != self.revision or not isinstance(image.data, Image.Image):
@@ -289,6 +305,16 @@ class IsolatedVision(VisionBackend):
 
 
 _OPTIONS: Final = ("max_new_tokens", "temperature", "top_p", "seed")  # of GenerationOptions, as the worker gets them
+
+
+def _asked(question: VisualQuestion) -> dict[str, Any]:
+    """A question as the worker gets it."""
+    return {
+        "key": question.image.sha256,
+        "question": question.question,
+        "history": [list(pair) for pair in question.history],
+        "options": {name: value for name, value in asdict(question.options).items() if name in _OPTIONS},
+    }
 
 
 def _resized(image: Image.Image, size: tuple[int, int] | None) -> Image.Image:

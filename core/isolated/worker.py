@@ -11,9 +11,10 @@ payload. The payload of `encode` is the RGB bytes of the pictures, row by row. R
 reply repeats:
 
     hello   {protocol}                                     -> {protocol, python}
-    load    {keep}                                         -> {revision, size, batch, description}
+    load    {keep}                                         -> {revision, size, batch, description, scores}
     encode  {pictures: [{key, width, height}]} + payload   -> {}
     answer  {questions: [{key, question, history, options}]} -> {answers} or {missing: [key]}
+    score   {questions: [{..., choices}]}                  -> {scores} or {missing: [key]}; where `load` said `scores`
     close   {}                                             -> {}
 
 Any reply may be {error: {message, expected}} instead; `expected`: the message is written for users.
@@ -164,6 +165,7 @@ class Host:
             "revision": str(self._model.revision),
             "size": [int(length) for length in size] if size else None,
             "batch": max(int(getattr(self._model, "batch", 1)), 1),
+            "scores": hasattr(self._model, "score"),
             "description": {str(key): str(value) for key, value in describe().items()},
         }
 
@@ -189,23 +191,42 @@ class Host:
 
     def do_answer(self, header: dict[str, Any], payload: bytes) -> dict[str, Any]:
         """Answer questions, or report pictures that are no longer kept."""
-        asked = header["questions"]
-        missing = sorted({one["key"] for one in asked if one["key"] not in self._kept})
+        missing, questions = self._questions(header["questions"])
         if missing:
             return {"missing": missing}
-        questions = []
-        for one in asked:
-            self._kept.move_to_end(one["key"])
-            history = [(pair[0], pair[1]) for pair in one["history"]]
-            questions.append(
-                SimpleNamespace(
-                    image=self._kept[one["key"]], question=one["question"], history=history, **one["options"]
-                )
-            )
         answers = list(self._model.answer(questions))
         if len(answers) != len(questions) or not all(isinstance(answer, str) for answer in answers):
             raise ValueError(f"the model must give one string for each of {len(questions)} questions")
         return {"answers": answers}
+
+    def do_score(self, header: dict[str, Any], payload: bytes) -> dict[str, Any]:
+        """Score the choices of questions, or report pictures that are no longer kept."""
+        missing, questions = self._questions(header["questions"])
+        if missing:
+            return {"missing": missing}
+        scores = [[float(value) for value in one] for one in self._model.score(questions)]
+        if [len(one) for one in scores] != [len(one.choices) for one in questions]:
+            raise ValueError(f"the model must give one number for each choice of {len(questions)} questions")
+        return {"scores": scores}
+
+    def _questions(self, asked: list[dict[str, Any]]) -> tuple[list[str], list[Any]]:
+        """Keys of pictures that are no longer kept, or the questions as a model gets them."""
+        missing = sorted({one["key"] for one in asked if one["key"] not in self._kept})
+        if missing:
+            return missing, []
+        questions = []
+        for one in asked:
+            self._kept.move_to_end(one["key"])
+            question = SimpleNamespace(
+                image=self._kept[one["key"]],
+                question=one["question"],
+                history=[(pair[0], pair[1]) for pair in one["history"]],
+                **one["options"],
+            )
+            if "choices" in one:
+                question.choices = list(one["choices"])
+            questions.append(question)
+        return [], questions
 
     def do_close(self, header: dict[str, Any], payload: bytes) -> dict[str, Any]:
         """Call the model's `close`, if it has one."""

@@ -1,6 +1,7 @@
 """Models for the tests of isolated backends, run by a worker process; standard library only, as foreign ones may be."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -103,6 +104,26 @@ class TooFew(Model):
 
     def answer(self, questions):
         return super().answer(questions)[:-1]
+
+
+class Scoring(Model):
+    """Is nearly sure of the colour, and never says what it has no letters for."""
+
+    def score(self, questions):
+        for question in questions:
+            self.note(f"score {question.question}")
+            self.obey(question.question or "")
+        return [[self.log_odds(question, choice) for choice in question.choices] for question in questions]
+
+    def log_odds(self, question, choice):
+        return -0.25 if choice == self.say(question) else -2.5 if choice.isascii() else -math.inf
+
+
+class FewScores(Scoring):
+    """Forgets a choice."""
+
+    def score(self, questions):
+        return [scores[1:] for scores in super().score(questions)]
 
 
 class NoRevision:
