@@ -162,6 +162,12 @@ def facts_for(question: str, earlier: Sequence[str], sight: Sight, vocabulary: V
     return pieces
 
 
+def without_form(question: str) -> str:
+    """A question without how to answer it: "Is there a dog?" for "Is there a dog? Answer yes or no." """
+    plain = " ".join(_HOW_TO_ANSWER.sub(" ", question.lower()).strip(" .,:;").split()).removesuffix(" ?")
+    return plain if plain.strip("?") and not plain.endswith((":", ",")) else question
+
+
 def _is(seen: Seen, subject: Subject) -> bool:
     if {seen.name, seen.finer} & {subject.word, *subject.names}:
         return True

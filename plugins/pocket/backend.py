@@ -269,9 +269,12 @@ class PocketBackend(VisionBackend):
             )
         encoded: EncodedCells = question.image.data
         tokens = self.engine.lookup.tokens(encoded, question)
+        from plugins.pocket.asked import facts_for, without_form
+
         if encoded.sight is None or self.photographs is None:
-            return PocketPrompt(tokens, question.question, question.history)
-        from plugins.pocket.asked import facts_for
+            # about composed scenes the model has learned to answer in sentences only
+            plain = without_form(question.question) if question.question else None
+            return PocketPrompt(tokens, plain, question.history)
         from plugins.pocket.sight import entries
 
         sight, vocabulary = encoded.sight, self.photographs.vocabulary

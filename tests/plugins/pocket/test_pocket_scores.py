@@ -15,6 +15,7 @@ from core.scoring import named_choice
 from core.testing import make_picture
 from core.vision import EncodedImage, VisualQuestion
 from plugins.hf.scoring import spelt
+from plugins.pocket.asked import without_form
 from plugins.pocket.backend import PocketBackend
 
 PHOTOS = Path(__file__).parents[3] / "examples" / "photos"
@@ -112,6 +113,30 @@ def test_the_likelier_answer_is_the_one_in_words(pocket: PocketBackend, images: 
         f"{len(asked)} questions, {len(clear)} answered with yes or no; the likelier choice is that one {agree} times"
     )
     assert len(clear) > 0.8 * len(asked) and agree >= 0.98 * len(clear)
+
+
+@pytest.mark.parametrize(
+    ("question", "plain"),
+    [
+        ("Is there a dog? Answer with one word: yes or no.", "is there a dog?"),
+        ("Answer yes or no: is there a dog?", "is there a dog?"),
+        ("Is there a dog? Yes or no?", "is there a dog?"),
+        ("How many dogs are there? Just the number.", "how many dogs are there?"),
+        ("Tell me, a dog: yes or no?", "Tell me, a dog: yes or no?"),
+        ("Yes or no?", "Yes or no?"),
+        ("Where is it?", "where is it?"),
+    ],
+)
+def test_how_to_answer_is_left_out_about_composed_scenes(question: str, plain: str) -> None:
+    assert without_form(question) == plain
+
+
+def test_a_composed_scene_is_scored_alike_with_and_without_how_to_answer(
+    pocket: PocketBackend, images: list[EncodedImage]
+) -> None:
+    texts = ("Is there a duck?", "Is there a duck? Answer yes or no.")
+    first, second = pocket.score([VisualQuestion(images[-1], text) for text in texts], [YES_NO] * 2)
+    assert first == pytest.approx(second) and second[1] > math.log(0.9)
 
 
 def test_the_sides_of_an_answer_are_scored(pocket: PocketBackend, images: list[EncodedImage]) -> None:
