@@ -23,6 +23,7 @@ from core.console.silence import hush_libraries
 from core.errors import UsageError, printable
 from core.images.picture import Picture
 from core.registry import get_registry
+from core.scoring import check_choices
 from core.settings import get_settings
 from core.vision import EncodedImage, Reply, VisionBackend, VisualQuestion
 from ui.state.jobs import current_job
@@ -37,7 +38,7 @@ MAX_ENCODED: Final = 48  # encoded images that a vision model keeps
 MAX_QUESTIONERS: Final = 64
 _POLL: Final = 0.25  # seconds between two checks of a waiting job for Stop
 
-Kind = Literal["encode", "answer", "exclusive"]
+Kind = Literal["encode", "answer", "score", "exclusive"]
 
 
 @dataclass(eq=False, slots=True)
@@ -205,6 +206,14 @@ class SharedVisionModel(VisionBackend):
             return []
         return self.queue.serve("answer", questions, lambda batch: self._loaded().replies(batch))
 
+    def score(self, questions: Sequence[VisualQuestion], choices: Sequence[Sequence[str]]) -> list[tuple[float, ...]]:
+        check_choices(questions, choices)
+        asked = list(zip(questions, choices, strict=True))
+        return self.queue.serve("score", asked, self._scores) if asked else []
+
+    def _scores(self, asked: Sequence[tuple[VisualQuestion, Sequence[str]]]) -> list[tuple[float, ...]]:
+        return self._loaded().score([question for question, _ in asked], [choices for _, choices in asked])
+
     def stream(self, question: VisualQuestion) -> Iterator[str]:
         yield from (piece for piece in self.pieces(question) if isinstance(piece, str))
 
@@ -253,7 +262,7 @@ class SharedVisionModel(VisionBackend):
                 self._encoded.clear()
             self._inner, self._name, self._revision = inner, inner.name, inner.revision
             self._description = inner.describe()
-            for capability in ("follows_instructions", "streams", "max_images", "interleaves", "languages"):
+            for capability in ("follows_instructions", "streams", "max_images", "interleaves", "languages", "scores"):
                 setattr(self, capability, getattr(inner, capability))
         return self._inner
 

@@ -28,6 +28,7 @@ class Gate(FakeVision):
     label: ClassVar[str] = "gate"
 
     streams: ClassVar[bool] = True
+    scores: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self.open = threading.Event()
@@ -42,6 +43,12 @@ class Gate(FakeVision):
         if any(one.question == "bad" for one in questions):
             raise BackendError("a bad question")
         return [f"{one.image.sha256[:6]} {one.question}" for one in questions]
+
+    def score(self, questions: Sequence[VisualQuestion], choices: Sequence[Sequence[str]]) -> list[tuple[float, ...]]:
+        return [
+            tuple(-float(len(f"{question.question}{choice}")) for choice in each)
+            for question, each in zip(questions, choices, strict=True)
+        ]
 
     def stream(self, question: VisualQuestion) -> Iterator[str]:
         yield from self.answer([question])[0].split()
@@ -105,6 +112,15 @@ def test_one_bad_question_is_no_fault_of_its_neighbours(gates: dict[str, Gate]) 
     assert all(job.wait(LONG) for job, _ in asked)
     assert [job.state for job, _ in asked] == ["done", "failed", "done"]
     assert asked[1][0].error == "A bad question."
+
+
+def test_the_scores_are_those_of_the_model(gates: dict[str, Gate]) -> None:
+    vision = Models(2).vision("gate").load()
+    assert vision.scores
+    assert vision.score([question("a"), question("bc")], [("yes", "no"), ("no",)]) == [(-4.0, -3.0), (-4.0,)]
+    assert vision.score([], []) == []
+    with pytest.raises(UsageError):
+        vision.score([question("a")], [])
 
 
 def test_who_waits_can_stop_without_waiting(gates: dict[str, Gate]) -> None:
