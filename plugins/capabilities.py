@@ -9,6 +9,7 @@ from typing import Any, Final
 CHAT_CAPABILITIES: Final[Mapping[str, Any]] = {
     "follows_instructions": True,
     "streams": True,
+    "scores": True,
     "max_images": 16,
     "interleaves": True,
     "languages": ("en",),

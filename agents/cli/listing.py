@@ -41,6 +41,7 @@ def _can(entry: Entry) -> str:
     words = [
         "chats" if declared.get("follows_instructions") else "",
         "streams" if declared.get("streams") else "",
+        "scores" if declared.get("scores") else "",
         "" if not isinstance(most, int) else "1 picture" if most == 1 else f"{most} pictures",
         "at any turn" if declared.get("interleaves") else "",
     ]

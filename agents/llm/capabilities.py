@@ -37,6 +37,8 @@ def vision_abilities(capabilities: Mapping[str, Any]) -> tuple[str, ...]:
         words.append("holds a conversation" if capabilities["follows_instructions"] else "answers short questions")
     if capabilities.get("streams"):
         words.append("streams answers")
+    if capabilities.get("scores"):
+        words.append("scores answers")
     most = capabilities.get("max_images")
     if isinstance(most, int):
         words.append("one image" if most == 1 else f"up to {most} images")

@@ -18,5 +18,11 @@ def register_vision_backends(register: Register) -> None:
         "plugins.blip2.backend:Blip2Backend",
         check="plugins.readiness:blip2",
         description="BLIP-2 with OPT or Flan-T5: blip2:Salesforce/blip2-opt-2.7b, or a directory with such a model.",
-        capabilities={"follows_instructions": False, "streams": True, "max_images": 1, "languages": ("en",)},
+        capabilities={
+            "follows_instructions": False,
+            "streams": True,
+            "scores": True,
+            "max_images": 1,
+            "languages": ("en",),
+        },
     )

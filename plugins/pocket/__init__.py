@@ -15,5 +15,11 @@ def register_vision_backends(register: Register) -> None:
         check="plugins.readiness:pocket",
         description="A MiniGPT-4 of 14 million parameters that ships with Inquisight: "
         "CPU, offline, knows what it does not know.",
-        capabilities={"follows_instructions": False, "streams": True, "max_images": 1, "languages": ("en",)},
+        capabilities={
+            "follows_instructions": False,
+            "streams": True,
+            "scores": True,
+            "max_images": 1,
+            "languages": ("en",),
+        },
     )

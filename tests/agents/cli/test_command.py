@@ -193,7 +193,8 @@ def test_plugins_are_listed_with_those_that_were_left_out(shell: Shell) -> None:
     rows = [line.split("\t") for line in shell.run("plugins").stdout.splitlines()]
     assert ["vision backend", "blocks", "Names the main colour.", "blocks-for-tests", ""] in rows
     can = {row[1]: row[4] for row in rows if row[0] == "vision backend"}
-    assert can["pocket"] == "streams, 1 picture" and can["minigpt4"] == "chats, streams, 16 pictures, at any turn"
+    assert can["pocket"] == "streams, scores, 1 picture"
+    assert can["minigpt4"] == "chats, streams, scores, 16 pictures, at any turn"
     [left_out] = [row for row in rows if row[:2] == ["left out", "crooked"]]
     assert "no_such_module_of_crooked" in left_out[2]
     assert shell.run("caption", shell.picture(), "--quiet").returncode == 0, "and harms nobody"
