@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 from core.errors import StoreError
 from core.findings import Findings
 from core.frozen import Record as Record
+from core.text import sentences
 
 SCHEMA_VERSION: Final = 1
 
@@ -216,6 +217,11 @@ class Caption(Document):
     def questioner_failed(self) -> bool:
         """Whether the questioner had no usable question in some round, so that another one asked or asking ended."""
         return not {"fallback", "mended"}.isdisjoint(self.asked_by) or self.ended_because == "no usable question"
+
+    @property
+    def sentences_written(self) -> int:
+        """Sentences of the summary, with those that were taken out."""
+        return len(sentences(self.summary)) + len(self.removed)
 
     @property
     def run_key(self) -> str:

@@ -12,6 +12,7 @@ from agents.interview.events import (
     QuestionRefused,
     Started,
     SummaryPiece,
+    SummaryRefused,
     SummaryWritten,
     Waiting,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "QuestionRefused",
     "Started",
     "SummaryPiece",
+    "SummaryRefused",
     "SummaryWritten",
     "Waiting",
 ]

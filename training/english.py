@@ -4,7 +4,8 @@
 
 words.tsv has one word a line, sorted, and its senses: part of speech and number of the synset, number of the sense, and
 how often WordNet's texts use the word in it. Irregular forms have a line too: part of speech and base form. kinds.tsv
-has one synset a line, the first is 0, with the synsets above it; for an adjective, those that are similar.
+has one synset a line, the first is 0, with the synsets above it; for an adjective, those that are similar. A "+" is
+before synsets of words that are derived from each other: "rain" and "rainy".
 Left out are names in capitals, phrases of three words and more, and abstract nouns that those texts never use.
 """
 
@@ -21,6 +22,7 @@ from typing import NamedTuple
 SEEN = {3, 5, 6, 8, 13, 14, 15, 17, 18, 19, 20, 25, 27}
 PARTS = {"noun": "n", "verb": "v", "adj": "a", "adv": "r"}
 WORD = re.compile(r"[a-z][a-z'-]+(?:_[a-z'-]+)?")
+PARTS_BY_MARK = {"n": "n", "v": "v", "a": "a", "s": "a", "r": "r"}
 ABOVE = {"@": "nv", "@i": "n", "&": "a"}
 
 
@@ -31,6 +33,7 @@ class Synset(NamedTuple):
     file: int
     words: tuple[str, ...]
     above: tuple[str, ...]
+    derived: tuple[str, ...]
 
 
 def read_synsets(folder: Path) -> dict[str, Synset]:
@@ -48,8 +51,13 @@ def read_synsets(folder: Path) -> dict[str, Synset]:
                 for at in range(0, 4 * int(rest[2 * int(count, 16)]), 4)
                 if part in ABOVE.get(pointers[at], "")
             ]
+            derived = [
+                PARTS_BY_MARK[pointers[at + 2]] + pointers[at + 1]
+                for at in range(0, 4 * int(rest[2 * int(count, 16)]), 4)
+                if pointers[at] in ("+", "\\")
+            ]
             kept = tuple(word for word in words if WORD.fullmatch(word))
-            found[part + offset] = Synset(part, int(file), kept, tuple(above))
+            found[part + offset] = Synset(part, int(file), kept, tuple(above), tuple(derived))
     return found
 
 
@@ -101,7 +109,13 @@ def tables(folder: Path) -> tuple[list[str], list[str]]:
             form, word = line.split()[:2]
             if part in "nv" and form != word and WORD.fullmatch(form) and word in words and "_" not in form + word:
                 words[form].append(f"{part}={word}")
-    kinds = [" ".join(str(number) for number in dict.fromkeys(above(name))) for name in kept]
+    kinds = [
+        " ".join(
+            [str(number) for number in dict.fromkeys(above(name))]
+            + [f"+{place[other]}" for other in dict.fromkeys(synsets[name].derived) if other in place]
+        )
+        for name in kept
+    ]
     return [f"{word}\t{' '.join(found)}" for word, found in sorted(words.items())], kinds
 
 

@@ -31,6 +31,9 @@ class Tally:
     proposed: int = 0  # replies of the questioner when it was to ask
     refused: int = 0  # of these, not asked
     by_rules: int = 0  # questions that the rules asked in the questioner's place
+    written: int = 0  # sentences of summaries
+    removed: int = 0  # of these, taken out
+    summaries_by_rules: int = 0  # summaries that the rules wrote in the questioner's place
     unasked: int = 0  # captioned, but the questioner had no usable question in some round
     meter: Meter = field(default_factory=Meter)
     price_in: float | None = None
@@ -54,6 +57,9 @@ class Tally:
             self.proposed += caption.questions.proposed
             self.refused += caption.questions.refused
         self.by_rules += caption.asked_by.get("fallback", 0)
+        self.written += caption.sentences_written
+        self.removed += len(caption.removed)
+        self.summaries_by_rules += caption.summary_by == "rules"
         self.unasked += caption.questioner_failed
 
     @property
@@ -98,6 +104,9 @@ class Tally:
             "questions_proposed": self.proposed,
             "questions_refused": self.refused,
             "questions_by_rules": self.by_rules,
+            "sentences_written": self.written,
+            "sentences_removed": self.removed,
+            "summaries_by_rules": self.summaries_by_rules,
             "questioner_failed": self.unasked,
             "seconds": round(self.seconds, 3),
             "calls": counts.calls,

@@ -22,6 +22,7 @@ from agents.claims.phrases import (
     is_alive,
     is_ing,
     is_noun,
+    is_of_body,
     is_participle,
     noun_phrase,
     preposition,
@@ -56,6 +57,7 @@ class _Reader(FoundClaims):
     copula: bool = False
     colours_of_picture: bool = False
     relation_host: int | None = None
+    relation_name: str = ""
     relation: tuple[int, int] | None = None  # preposition of the last relation, for "with a sink and a mirror"
 
     # --- clauses -------------------------------------------------------------------------------------------
@@ -176,7 +178,9 @@ class _Reader(FoundClaims):
             self.add("action", f"{self.the(host)} {self.be(host)} {doing} {said}", self.claims[host].about,
                       f"{doing} {plain(said)}", span, host)  # fmt: skip
         if phrase.thing and ing(verb(doing)) not in ("looking", "watching"):
-            self.last = self.thing(phrase)
+            index = self.thing(phrase)
+            own = phrase.determiner in words.POSSESSIVES and is_of_body(phrase.about)
+            self.last = host if own else index  # "brushing his teeth in front of a mirror"
         following = self.token[end].text if end < len(self.token) else ""
         if following in ("and", ","):
             inner = noun_phrase(self.token, end + 1)
@@ -205,7 +209,7 @@ class _Reader(FoundClaims):
                 return 0
             self.host = self.topic
         listed = before in ("and", ",") and (following in ("", "and", ",") or preposition(self.token, at + 1) > 0)
-        if (listed or text == "leaves") and not ing and not participle and is_noun(text):
+        if (listed or text in words.NEVER_VERBS) and not ing and not participle and is_noun(text):
             return 0
         finite = not ing and (text.endswith("s") or text in ("has", "have", "had") or text != base) and not self.copula
         plural = self.plural(self.host) and text == base and before not in words.DETERMINERS | {"and", ","}
@@ -226,8 +230,15 @@ class _Reader(FoundClaims):
         if base in words.LOCATED and (participle or base in ("hang",)) or base in words.NO_ACTIONS:
             self.copula = False
             return at + 1
-        host = self.last if participle and not self.copula and self.last is not None else self.host
+        close = participle or (is_alive(self._about(self.last)) and before == self._about(self.last, written=True))
+        host = self.last if close and not self.copula and self.last is not None else self.host
         return self._act(at, host, base, finite or plural)
+
+    def _about(self, index: int | None, *, written: bool = False) -> str:
+        """What a claim is about; `written`: in the form of the text."""
+        if index is None:
+            return ""
+        return self.phrases[index].head if written and index in self.phrases else self.claims[index].about
 
     def _act(self, at: int, host: int, base: str, finite: bool) -> int:
         one = self.token[at]
@@ -239,7 +250,8 @@ class _Reader(FoundClaims):
             end += 1
         if base in words.POSTURES and finite and not is_alive(self.claims[host].about):
             return end
-        if base in words.GAZES and (width := preposition(self.token, end)):
+        width = preposition(self.token, end)
+        if base in words.GAZES and width == 1 and self.token[end].text in words.GAZED:
             inner = noun_phrase(self.token, end + width)
             stop = inner.last if inner else end + width
             self._action(host, f"{doing} {self.said(end, stop)}", at, stop)
@@ -383,6 +395,8 @@ class _Reader(FoundClaims):
             self.fronted = None
             if named is not None and named != index:
                 value = self.text[start:end].lower()
+                before, _, last = value.rpartition(" ")
+                value = f"{before} {self.the(named)}" if last in words.PRONOUNS else value
                 text = f"{self.the(index)} {self.be(index)} {value}"
                 self.add("relation", text, self.claims[index].about, plain(value), (start, end), index)
 
@@ -411,6 +425,9 @@ class _Reader(FoundClaims):
                 text = f"{self.the(self.host)} {self.be(self.host)} {value}"
                 self.add("relation", text, self.claims[self.host].about, plain(value),
                           self.span(at, at + width + 1), self.host)  # fmt: skip
+            return at + width + 1
+        if inner is None and pronoun in ("it", "him", "her", "them") and self.topic is not None:
+            self.fronted = (*self.span(at, at + width + 1), self.topic)
             return at + width + 1
         if inner is None or not inner.name:
             return at + width
@@ -444,7 +461,7 @@ class _Reader(FoundClaims):
         if host is None:
             host = self.host
         said = self.said(phrase.first, phrase.last)
-        name = value or self.said(at, at + width)
+        name = value or (self.relation_name if coordinated else "") or self.said(at, at + width)
         if host is not None:
             if name == "with":
                 text = f"{self.the(host)} {'have' if self.plural(host) else 'has'} {said}"
@@ -454,7 +471,7 @@ class _Reader(FoundClaims):
             span = self.span(first, phrase.last)
             self.add("relation", text, self.claims[host].about, f"{name} {plain(said)}", span, host)
         self.last = self.thing(phrase)
-        self.relation, self.relation_host = (at, width), host
+        self.relation, self.relation_host, self.relation_name = (at, width), host, value
         self.copula = False
         return phrase.last
 

@@ -12,7 +12,7 @@ from core import nouns
 from core.english import wordnet
 
 _TOKEN: Final = re.compile(
-    r"""(?P<quote>["“«][^"”»\n]{1,200}+["”»])|(?P<number>\d++(?:[.,]\d++)*+)|(?P<word>[^\W\d_]++(?:['’-][^\W\d_]++)*+)"""
+    r"""(?P<quote>["“«][^"”»\n]{1,200}+["”»])|(?P<number>\d++(?:[.,:]\d++)*+)|(?P<word>[^\W\d_]++(?:['’-][^\W\d_]++)*+)"""
     r"""|(?P<sign>[.!?;:,()\n])"""
 )
 ENDS: Final = frozenset(".!?;:\n")
@@ -85,7 +85,13 @@ def is_visible(noun: str) -> bool:
 @lru_cache(maxsize=8192)
 def is_alive(noun: str) -> bool:
     """Whether a noun names a person or an animal."""
-    return noun in ("people", "person") or any(wordnet.is_kind_of(noun, kind) for kind in ("person", "animal"))
+    return noun in ("people", "person") or any(wordnet.is_mainly(noun, kind) for kind in ("person", "animal"))
+
+
+@lru_cache(maxsize=8192)
+def is_of_body(noun: str) -> bool:
+    """Whether a noun names a part of a body."""
+    return wordnet.is_kind_of(noun, "body part")
 
 
 @lru_cache(maxsize=8192)
@@ -102,7 +108,7 @@ def is_finite(word: str) -> bool:
     if word in words.COPULAS | words.AUXILIARIES:
         return True
     uses = wordnet.uses(word)
-    if "v" not in uses or word.endswith("ing") or word == "leaves":
+    if "v" not in uses or word.endswith("ing") or word in words.NEVER_VERBS:
         return False
     if word.endswith("ed") or "n" not in uses:
         return True
@@ -148,6 +154,8 @@ def closed(token: Token) -> bool:
         or text in words.PRONOUNS
         or text in words.COPULAS
         or text in words.AUXILIARIES
+        or text in words.NEGATIONS
+        or text in words.HEDGES
         or text in _PREPOSITION_HEADS
         or text in ("and", "or", "but", "while", "so", "when", "where", "if", "because", "although", "whose")
     )
@@ -186,6 +194,10 @@ def noun_phrase(token: list[Token], at: int, depth: int = 0) -> Phrase | None:
             )
         ):
             break
+        if phrase.name and nouns.is_plural(phrase.name[-1]) and _acts(token, at):
+            break  # "cars drive along a road"
+        if phrase.name and is_alive(phrase.name[-1]) and text.endswith("s") and verb(text) not in ("", text):
+            break  # "a dog barks"
         told = phrase.first > 0 and token[phrase.first - 1].text in words.COPULAS  # "that is brown runs"
         if told and phrase.modifiers and not (phrase.name or phrase.determiner or phrase.count) and is_finite(text):
             break
@@ -203,6 +215,14 @@ def noun_phrase(token: list[Token], at: int, depth: int = 0) -> Phrase | None:
         return _of(token, at, phrase, depth)
     _compound(phrase, at)
     return phrase
+
+
+def _acts(token: list[Token], at: int) -> bool:
+    """Whether the word at `at` may be a verb of the plural before it: "clouds cover the sky"."""
+    following = token[at + 1].text if at + 1 < len(token) else ""
+    return verb(token[at].text) == token[at].text and (
+        following in words.DETERMINERS | words.ADVERBS or preposition(token, at + 1) > 0
+    )
 
 
 def _of(token: list[Token], at: int, phrase: Phrase, depth: int) -> Phrase:
@@ -224,7 +244,9 @@ def _compound(phrase: Phrase, at: int) -> None:
     """ "city street": "city" says something of the street, where the two are no word together."""
     while len(phrase.name) > 1 and not _is_word(f"{phrase.name[-2]} {phrase.about}"):
         position = at - len(phrase.name)
-        phrase.modifiers.append((phrase.name.pop(0), position))
+        word = phrase.name.pop(0)
+        if word not in words.PLACE_WORDS:
+            phrase.modifiers.append((word, position))
 
 
 def _is_word(pair: str) -> bool:
@@ -266,7 +288,7 @@ def _modifiers(token: list[Token], at: int, phrase: Phrase) -> int:
             stands = following is not None and following.text in ("and", ",")
             if not goes_on and not (stands and text in words.COLOURS) and text not in words.COLOURS:
                 break
-            if text not in words.EMPTY:
+            if text not in words.EMPTY and text not in words.PLACE_WORDS:
                 phrase.modifiers.append((text, at))
         elif goes_on and (is_ing(text) or is_participle(text)) and phrase.determiner not in ("",):
             phrase.modifiers.append((text, at))

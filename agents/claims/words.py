@@ -42,8 +42,11 @@ EMPTY: Final = _set(
 DETERMINERS: Final = _set(
     "a an the this that these those another any each every its his her their our your my some all both"
 )
+POSSESSIVES: Final = _set("his her its their")
 DEFINITE: Final = _set("the this that these those its his her their both")
-PRONOUNS: Final = _set("it he she they him them this that these those one ones others who which someone somebody")
+PRONOUNS: Final = _set(
+    "it he she they him them this that these those one ones others who which someone somebody we us you i me"
+)
 PERSONS: Final = _set("he she him her")
 PLURAL_PRONOUNS: Final = _set("they them these those")
 COPULAS: Final = _set("is are was were be being been am 's 're")
@@ -64,15 +67,15 @@ ADVERBS: Final = _set(
 )
 # The longest first; "_" stands for a space.
 _PREPOSITIONS: Final = _set(
-    """in_front_of on_top_of next_to close_to in_between to_the_left_of to_the_right_of out_of in_the_middle_of
-    on_the_left_side_of on_the_right_side_of in_the_center_of in_the_centre_of at_the_top_of at_the_bottom_of
-    on_the_side_of at_the_edge_of on_the_edge_of in_the_corner_of on_the_back_of on_the_left_of on_the_right_of
-    at_the_end_of on_the_other_side_of at_the_side_of on_the_top_of in_the_back_of on_each_side_of on_either_side_of
-    on_both_sides_of along_the_side_of by_the_side_of at_the_base_of at_the_foot_of on_the_front_of along_with
-    such_as as_well_as up_to away_from off_of inside_of outside_of due_to because_of in on at under underneath below
-    beneath behind beside near above over between among amongst by with against around along across inside outside
-    into onto through from to of off towards toward like for as during down alongside atop upon beyond amid amidst
-    surrounding featuring including containing per within without"""
+    """past before in_front_of near_the_edge_of on_top_of next_to close_to in_between to_the_left_of to_the_right_of
+    out_of in_the_middle_of on_the_left_side_of on_the_right_side_of in_the_center_of in_the_centre_of at_the_top_of
+    at_the_bottom_of on_the_side_of at_the_edge_of on_the_edge_of in_the_corner_of on_the_back_of on_the_left_of
+    on_the_right_of at_the_end_of on_the_other_side_of at_the_side_of on_the_top_of in_the_back_of on_each_side_of
+    on_either_side_of on_both_sides_of along_the_side_of by_the_side_of at_the_base_of at_the_foot_of
+    on_the_front_of along_with such_as as_well_as up_to away_from off_of inside_of outside_of due_to because_of in
+    on at under underneath below beneath behind beside near above over between among amongst by with against around
+    along across inside outside into onto through from to of off towards toward like for as during down alongside
+    atop upon beyond amid amidst surrounding featuring including containing per within without"""
 )
 PREPOSITIONS: Final = tuple(sorted((tuple(one.split("_")) for one in _PREPOSITIONS), key=len, reverse=True))
 # Prepositions that say nothing of where a thing is.
@@ -98,8 +101,8 @@ NO_THINGS: Final = PICTURE | _set(
     surroundings setting variety lots bit surface position atmosphere mood sense feeling ambiance ambience day night
     daytime nighttime front close-up closeup focus style lighting impression appearance presence arrangement addition
     contrast depth touch moment attention fact case condition end place area location environment subject main one ones
-    viewer soccer tennis golf hockey rugby cricket somewhere anyone everyone camera's overall letter word text writing
-    words letters evening morning afternoon"""
+    weather season viewer soccer tennis golf hockey rugby cricket somewhere anyone everyone camera's overall letter word
+    text writing words letters evening morning afternoon"""
 )
 # "a picture of a dog" is about the dog.
 TRANSPARENT: Final = _set("kind type sort close-up closeup depiction portrait painting drawing variety") | PICTURE
@@ -108,7 +111,7 @@ GROUPS: Final = _set(
 )
 SHOWS: Final = _set("show depict feature capture display contain include portray present have see illustrate reveal")
 HAS: Final = _set("have has had feature contain include")
-WRITES: Final = _set("say says read reads reading saying written")
+WRITES: Final = _set("say says read reads reading saying written titled labelled labeled named called")
 POSTURES: Final = _set("sit stand lie lay rest hang lean kneel crouch perch sitting sleep")
 LOCATED: Final = _set(
     """park locate place situate see position hang hung mount display find set stack line arrange gather show leave seat
@@ -116,6 +119,7 @@ LOCATED: Final = _set(
 )
 COVERED: Final = _set("top cover fill surround decorate adorn line wrap load pack dot")
 # What these look or point at need not be in the picture.
+GAZED: Final = _set("at for to into towards toward with")
 GAZES: Final = _set("look stare gaze wait pose point smile talk speak listen think watch")
 NO_ACTIONS: Final = _set("include feature show contain depict have be seem appear create add make consist use suggest")
 WHERE: Final = {
@@ -127,8 +131,10 @@ VISIBLE: Final = _set("sunset sunrise rainbow shadow light fire food graffiti te
 PAIRED: Final = frozenset(
     {"stop sign", "street sign", "potted plant", "tennis racket", "soccer ball", "surf board", "hot dog", "cell phone",
      "traffic light", "tennis court", "polar bear", "baseball bat", "remote control", "train station", "hair drier",
-     "hair dryer", "baseball player", "tennis player", "double decker", "polo shirt", "swim suit", "office chair"}
+     "hair dryer", "baseball player", "tennis player", "double decker", "polo shirt", "swim suit", "office chair",
+     "drum set", "french fry"}
 )  # fmt: skip
+NEVER_VERBS: Final = _set("leaves fries glasses pants shorts flies")
 NOUNS_IN_ING: Final = _set(
     """building ceiling painting ring king string thing wing clothing railing morning evening sling spring swing
     pudding awning lightning earring wedding herring duckling dumpling sibling piping gosling seedling starling

@@ -316,4 +316,7 @@ class _Batch:
         if tally.refused:
             counts = f"{tally.proposed:,} proposed, {tally.refused:,} refused, {tally.by_rules:,} asked by the rules"
             lines.append(f"questions of this run: {counts}")
+        if tally.removed or tally.summaries_by_rules:
+            counts = f"{tally.written:,} sentences written, {tally.removed:,} taken out"
+            lines.append(f"descriptions of this run: {counts}, {tally.summaries_by_rules:,} written by the rules")
         return [*lines, *(printable(path) for path in self.plan.outputs)]

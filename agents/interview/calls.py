@@ -25,6 +25,7 @@ from agents.interview.protocol import (
     NeedSummary,
 )
 from agents.interview.seeds import call_seed
+from agents.interview.summaries import RULES
 from core.errors import BackendError, InquisightError, QuestionerError, UsageError, printable
 from core.net.budgets import MORE
 from core.records import Caption, PictureInfo, run_key
@@ -85,10 +86,11 @@ def ask_questioner(
 
     messages = to_langchain(need.messages, need.task)
     if isinstance(need, NeedSummary):
-        tokens = interview.options.summary_tokens
-        return ask_reply(
-            model, messages, max_tokens=tokens, retry_tokens=MORE * tokens, seed=call_seed(seed, "summary")
-        )
+        tokens, place = interview.options.summary_tokens, (need.attempt,) if need.attempt else ()
+        seed = call_seed(seed, "summary", *place)
+        if need.by == RULES:
+            return Context().run(ask_reply, fallback_questioner("scripted"), messages, seed=seed)
+        return ask_reply(model, messages, max_tokens=tokens, retry_tokens=MORE * tokens, seed=seed)
     options = interview.options
     step = call_seed(seed, "question", need.step, need.attempt)
     if need.by == FALLBACK:  # in a context of its own: nobody counts or traces the calls of the rules
@@ -258,6 +260,8 @@ class Session:
             plain=interview.plain or "",
             opening=interview.opening,
             summary=interview.summary or "",
+            summary_by=interview.check.by if interview.summary else "",
+            removed=interview.check.removed if interview.summary else (),
             truncated=interview.truncated,
             dialogue=interview.dialogue,
             findings=interview.findings or (),

@@ -39,6 +39,7 @@ from agents.interview.events import (
     QuestionRefused,
     Started,
     SummaryPiece,
+    SummaryRefused,
     SummaryWritten,
     Waiting,
 )
@@ -54,6 +55,7 @@ from agents.interview.protocol import (
     NeedSummary,
 )
 from agents.interview.seeds import call_seed
+from agents.interview.summaries import RULES
 from core.errors import InquisightError, QuestionerError
 from core.images.picture import Picture
 from core.net.budgets import MORE
@@ -280,9 +282,11 @@ class InterviewRun:
         from agents.llm.questioners import ask_reply, reply_pieces
 
         messages = to_langchain(need.messages, need.task)
+        start = time.perf_counter()
+        if need.by == RULES:
+            return self._feed("language", ask_questioner(need, self.questioner, self.interview, seed=self.seed), start)
         tokens, seed = self.interview.options.summary_tokens, call_seed(self.seed, "summary", *place)
         reply = Reply("")
-        start = time.perf_counter()
         for piece in reply_pieces(self.questioner, messages, max_tokens=tokens, seed=seed):
             if isinstance(piece, Reply):
                 reply = piece
@@ -294,9 +298,16 @@ class InterviewRun:
         return self._feed("language", reply, start)
 
     def _summarise(self, need: NeedSummary) -> Iterator[Event]:
-        seconds = yield from self._write(need)
+        seconds = yield from self._write(need, *((need.attempt,) if need.attempt else ()))
+        yield from self._written(seconds)
+
+    def _written(self, seconds: float) -> Iterator[Event]:
+        """The summary, or that its draft was refused."""
+        check = self.interview.check
         if self.interview.summary is not None:
-            yield SummaryWritten(self.interview.summary, seconds)
+            yield SummaryWritten(self.interview.summary, seconds, check.removed, check.by)
+        elif self.session.error is None and check.fault:
+            yield SummaryRefused(check.fault, seconds)
 
     def _caption(self) -> Caption:
         return self.session.caption()

@@ -75,15 +75,27 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class SummaryPiece:
-    """A piece of the summary as the model writes it: not cleaned, for display only."""
+    """A piece of a draft of the summary as the model writes it: neither cleaned nor checked, for display only."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
+class SummaryRefused:
+    """The draft is dropped: the questioner, or then the rules, write another one."""
+
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class SummaryWritten:
+    """The checked summary; `removed` are the sentences that were taken out, `by` is "questioner" or "rules"."""
+
     text: str
     seconds: float
+    removed: tuple[str, ...] = ()
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +129,7 @@ Event = (
     | QuestionRefused
     | Answered
     | SummaryPiece
+    | SummaryRefused
     | SummaryWritten
     | Done
 )

@@ -28,6 +28,7 @@ from agents.interview.events import (
     QuestionRefused,
     Started,
     SummaryPiece,
+    SummaryRefused,
     SummaryWritten,
     Waiting,
 )
@@ -64,7 +65,11 @@ class LiveState:
     """The `doing` of the driver's last `Waiting`, or "" if nothing is awaited."""
     summary: str = ""
     written: str = ""
-    """The summary as far as it is written, not cleaned."""
+    """A draft of the summary as far as it is written, neither cleaned nor checked."""
+    summary_by: str = ""
+    """Who wrote it: "questioner" or "rules"."""
+    removed: tuple[str, ...] = ()
+    """Sentences that were taken out of the summary."""
     error: str = ""
     caption: Caption | None = None
     id: str | None = None
@@ -142,7 +147,7 @@ class LiveRun(Live[S]):
                 self._set(asked="", asked_by="", written="")
             case SummaryPiece():
                 self._set(written=self.view.written + event.text)
-            case SummaryWritten():
+            case SummaryWritten() | SummaryRefused():
                 self._set(written="")
             case Done():
                 done = {"id": event.id, "save_error": str(event.save_error or ""), "written": ""}
@@ -155,6 +160,8 @@ class LiveRun(Live[S]):
             changes["turns"] = self._interview.dialogue.turns
             changes["refused"] = self._interview.asking.log
             changes["summary"] = self._interview.summary or ""
+            changes["summary_by"] = self._interview.check.by
+            changes["removed"] = self._interview.check.removed
         super()._set(**changes)
 
 
@@ -164,6 +171,8 @@ def fields_of(caption: Caption) -> dict[str, Any]:
         "state": caption.status,
         "turns": caption.dialogue.turns,
         "summary": caption.summary,
+        "summary_by": caption.summary_by,
+        "removed": caption.removed,
         "refused": caption.refused,
         "error": caption.error or "",
         "caption": caption,

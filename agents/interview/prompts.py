@@ -32,6 +32,7 @@ ASKING_KEYS: Final[Keys] = {
     "refusal.said": frozenset(),
     "refusal.vague": frozenset(),
     "refusal.too_early": frozenset(),
+    "summary.again": frozenset(),
 }
 """Keys that the prompts of pictures and videos share."""
 

@@ -23,6 +23,7 @@ from typing import Literal
 from agents.interview.asking import FALLBACK, QUESTIONER, Asking
 from agents.interview.options import InterviewOptions as InterviewOptions
 from agents.interview.prompts import Prompts
+from agents.interview.summaries import SummaryCheck
 from agents.interview.turns import Past
 from agents.interview.turns import usable as usable
 from agents.text.cleaning import clean_answer, clean_question, clean_summary, is_unsure
@@ -36,6 +37,8 @@ from core.text import whole_sentences
 Role = Literal["system", "user", "assistant"]
 END_ROUNDS, END_NOTHING_NEW, END_STOPPED, END_FAILED = "rounds", "nothing new to ask", "stopped", "failed"
 END_NO_QUESTION = "no usable question"
+
+NOTHING_SUPPORTED = "no answer supports a sentence of the questioner's summary; try another questioner"
 
 RAW_CHARS = 4000  # characters of a model's raw reply that are saved beside the cleaned one
 
@@ -92,6 +95,8 @@ class NeedSummary:
 
     messages: tuple[Message, ...]
     task: Task
+    by: str = QUESTIONER  # or "rules"
+    attempt: int = 0  # 1: the first draft was refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +122,7 @@ class Interview:
         self.findings: tuple[Findings, ...] | None = None  # None: not examined yet
         self.problems: tuple[str, ...] = ()  # one line for each witness that failed
         self.asking = Asking(prompts, self.options.repeats, self.options.fallback)
+        self.check = SummaryCheck(self.asking)
         self._past = Past()
         self._known: tuple[Dialogue, tuple[object, ...], Need] | None = None  # dialogue, other state, need in it
         self._pending: tuple[str, str, str | None, float] | None = None  # question, asked_by, raw, seconds
@@ -132,6 +138,7 @@ class Interview:
         interview.plain = caption.plain if caption.plain or caption.dialogue.turns else None
         interview.findings, interview.problems = caption.findings or None, caption.problems
         interview.asking.resume(caption)
+        interview.check.resume(caption)
         if caption.truncated and not any(turn.truncated for turn in caption.dialogue.turns):
             interview._cut.add("plain")
         if caption.status == "complete":
@@ -188,6 +195,7 @@ class Interview:
             self._end,
             self._halted,
             self.asking.state,
+            self.check.state,
         )
         if self._known is None or self._known[0] is not self.dialogue or self._known[1] != state:
             self._known = (self.dialogue, state, self._find_need())
@@ -341,6 +349,7 @@ class Interview:
 
     def _reopen(self) -> None:
         self.summary = self.error = self._halted = None
+        self.check.restart()
         self._cut.discard("summary")
         self.asking.next_round()
 
@@ -379,11 +388,14 @@ class Interview:
         notes = "\n".join(f"- {turn.question} {turn.answer}" for turn in turns)
         name = self.options.language
         language = self.prompts.text("summary.language", name=name.strip()) if name else ""
-        messages = (
-            Message("system", self.prompts.text("summary.brief")),
-            Message("user", self.prompts.text("summary.request", notes=notes, language=language)),
-        )
-        return NeedSummary(messages, Task.of(SUMMARY, turns, language=name))
+        request = self.prompts.text("summary.request", notes=notes, language=language)
+        messages = (Message("system", self.prompts.text("summary.brief")), Message("user", self._once_more(request)))
+        check = self.check
+        return NeedSummary(messages, Task.of(SUMMARY, turns, language=name), check.by, check.attempt)
+
+    def _once_more(self, request: str) -> str:
+        """The request for a summary, with the rule that the last draft broke."""
+        return f"{request}\n\n{self.prompts.text('summary.again')}" if self.check.attempt else request
 
     def _skip_empty_summary(self) -> None:
         """Use a fixed summary if nothing certain was learned."""
@@ -423,10 +435,14 @@ class Interview:
     def _take_summary(self, need: NeedSummary, text: str, seconds: float, truncated: bool) -> None:
         summary = clean_summary(self._whole(text, truncated, "summary"))
         if summary:
-            self.summary = summary
-            self._end = self._end or END_ROUNDS
-        else:
-            self.fail("the questioner wrote an empty summary")
+            kept = self.check.take(summary, need.task.turns, language=self.options.language, cut=truncated)
+            if kept is None:
+                return
+            if kept:
+                self.summary = kept
+                self._end = self._end or END_ROUNDS
+                return
+        self.fail("the questioner wrote an empty summary" if not summary else NOTHING_SUPPORTED)
 
     def _take_answer(self, need: NeedAnswer, text: str, seconds: float, truncated: bool) -> None:
         _, _, raw_question, seconds_question = self._pending or ("", "", None, 0.0)

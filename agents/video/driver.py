@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agents.interview.calls import described_options
 from agents.interview.driver import InterviewRun, Save
-from agents.interview.events import Answered, Encoded, Event, Examined, QuestionAsked, SummaryWritten, Waiting
+from agents.interview.events import Answered, Encoded, Event, Examined, QuestionAsked, Waiting
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions, NeedAnswer, NeedPlainCaption, NeedSummary
 from agents.video.interview import NeedFrameAnswer, NeedVideoSummary, VideoInterview, VideoOptions, VideoPart
@@ -246,8 +246,8 @@ class VideoRun(InterviewRun):
             turn = interview.dialogue.turns[place]
             yield QuestionAsked(place + 1, turn.question, turn.asked_by, 0.0)
             yield Answered(place + 1, turn, seconds)
-        elif interview.summary is not None:
-            yield SummaryWritten(interview.summary, seconds)
+        else:
+            yield from self._written(seconds)
 
     def _caption(self) -> Caption:
         return super()._caption().model_copy(update={"opening": ""})

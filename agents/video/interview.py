@@ -26,6 +26,7 @@ from agents.interview.protocol import (
     END_NOTHING_NEW,
     END_ROUNDS,
     END_STOPPED,
+    NOTHING_SUPPORTED,
     RAW_CHARS,
     Finished,
     Interview,
@@ -96,7 +97,6 @@ class NeedVideoSummary(NeedSummary):
     """The questioner's summary of one part, or (`part` None) of the whole."""
 
     part: int | None = None
-    attempt: int = 0
 
 
 def label(frame: int, question: str) -> str:
@@ -139,6 +139,7 @@ class VideoInterview(Interview):
             self.findings = ()
         if caption.status == "complete":
             self.summary, self._end = caption.summary, caption.ended_because
+            self.check.resume(caption)
             self._ended = dict.fromkeys(range(len(self.parts)), caption.ended_because)
         return self
 
@@ -406,13 +407,14 @@ class VideoInterview(Interview):
         request = self.prompts.text(
             key, length=_length(about.end - about.begin), notes="\n".join(notes), language=language
         )
-        messages = [Message("system", self.prompts.text("summary.brief")), Message("user", request)]
+        messages = [Message("system", self.prompts.text("summary.brief")), Message("user", self._once_more(request))]
         for said in self._refused_summaries:
             messages += [Message("assistant", said), Message("user", self.prompts.text("summary.no_frames"))]
         task = Task.of(
             SUMMARY, turns, language=name, frames=((frame, round(self.times[frame - 1], 3)) for frame in frames)
         )
-        return NeedVideoSummary(tuple(messages), task, part, len(self._refused_summaries))
+        attempt = len(self._refused_summaries) + self.check.attempt
+        return NeedVideoSummary(tuple(messages), task, self.check.by, attempt, part)
 
     def _take_summary(self, need: NeedSummary, text: str, seconds: float, truncated: bool) -> None:
         assert isinstance(need, NeedVideoSummary)
@@ -421,18 +423,29 @@ class VideoInterview(Interview):
             self.fail("the questioner wrote an empty summary")
             return
         if speaks_of_frames(summary):
-            if need.attempt < self.options.repeats:
+            if len(self._refused_summaries) < self.options.repeats and need.by == QUESTIONER:
                 self._refused_summaries = (*self._refused_summaries, summary)
                 return
             summary = without_frames(summary)
             if not summary:
                 self.fail("the questioner's summary speaks of nothing but frames; try another questioner")
                 return
+        times = " ".join([_length(self.times[-1]), *(clock(time) for time in self.times)])
+        language = self.options.language if need.part is None else None
+        kept = self.check.take(summary, need.task.turns, language=language, cut=truncated, also=times)
         self._refused_summaries = ()
+        if kept is None:
+            return
+        if not kept:
+            self.fail(NOTHING_SUPPORTED)
+            return
+        summary = kept
         self._set_summary(need.part, summary, seconds, raw=text[:RAW_CHARS] if text != summary else None)
 
     def _set_summary(self, part: int | None, text: str, seconds: float = 0.0, *, raw: str | None = None) -> None:
         """Add or replace the summary of a part; "" marks it as outdated. None: the summary of the whole video."""
+        if part is not None:
+            self.check.restart(forget=False)
         if part is None:
             self.summary = text
             self._end = self._ended.get(len(self.parts) - 1, END_ROUNDS)

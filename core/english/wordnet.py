@@ -98,24 +98,45 @@ def uses(word: str) -> dict[Part, int]:
     return found
 
 
-def _synsets(word: str, part: Part) -> set[int]:
+@lru_cache(maxsize=8192)
+def synsets(word: str, part: Part) -> frozenset[int]:
     """Synsets of the usual senses of a word."""
     found = [sense for sense in _word(base(word, part)).senses if sense.part == part]
-    return {sense.synset for sense in found if sense.uses or sense.number <= _MOST_SENSES}
+    return frozenset(sense.synset for sense in found if sense.uses or sense.number <= _MOST_SENSES)
 
 
 @lru_cache(maxsize=8192)
-def _kinds(word: str, part: Part) -> frozenset[int]:
+def kinds(word: str, part: Part) -> frozenset[int]:
     """The synsets of a word and all above them; of an adjective, those that are similar."""
+    return frozenset(_above(set(synsets(word, part)), once=part == "a"))
+
+
+def _above(new: set[int], *, once: bool = False) -> set[int]:
+    """Synsets and all above them; `once`: those right above."""
     above = _lines("kinds")
     found: set[int] = set()
-    new = _synsets(word, part)
     while new:
         found |= new
-        new = {int(up) for synset in new for up in above[synset].split()} - found
-        if part == "a":
-            return frozenset(found | new)
-    return frozenset(found)
+        new = {int(up) for synset in new for up in above[synset].split() if up[0] != "+"} - found
+        if once:
+            return found | new
+    return found
+
+
+@lru_cache(maxsize=8192)
+def is_mainly(word: str, kind: str) -> bool:
+    """Whether the first sense of a noun is a kind of `kind`."""
+    first = {sense.synset for sense in _word(base(word, "n")).senses if sense.part == "n" and sense.number == 1}
+    return bool(synsets(kind, "n") & _above(first))
+
+
+@lru_cache(maxsize=8192)
+def derived(word: str) -> frozenset[int]:
+    """The synsets of words that are derived from a word, or that it is derived from: "rainy", of "rain"."""
+    lines = _lines("kinds")
+    parts: tuple[Part, ...] = ("n", "v", "a", "r")
+    found = {synset for part in parts for synset in synsets(word, part)}
+    return frozenset(int(to[1:]) for synset in found for to in lines[synset].split() if to[0] == "+")
 
 
 @lru_cache(maxsize=16384)
@@ -126,6 +147,6 @@ def is_kind_of(word: str, kind: str, part: Part = "n") -> bool:
     """
     if word == kind:
         return True
-    return bool(_synsets(kind, part) & _kinds(word, part)) or (
-        part == "a" and bool(_synsets(word, part) & _kinds(kind, part))
+    return bool(synsets(kind, part) & kinds(word, part)) or (
+        part == "a" and bool(synsets(word, part) & kinds(kind, part))
     )

@@ -103,6 +103,27 @@ def refused_html(refused: Sequence[RefusedQuestion]) -> str:
     return f'<details class="iq-note"><summary>{title} of the language model</summary><ul>{lines}</ul></details>'
 
 
+def removed_html(removed: Sequence[str], by: str) -> str:
+    """The sentences that were taken out of the caption, folded, and whether the rules wrote it; "" if neither."""
+    note = "The rules wrote this caption, since no draft of the language model could be used." if by == "rules" else ""
+    if not removed:
+        return f'<p class="iq-note">{note}</p>' if note else ""
+    lines = "".join(f"<li>{escape(sentence)}</li>" for sentence in removed)
+    title = f"{count(len(removed), 'sentence')} taken out of the caption: no answer says this"
+    return f'<details class="iq-note"><summary>{title}</summary>{note}<ul>{lines}</ul></details>'
+
+
+def draw_removed(removed: Sequence[str], by: str) -> None:
+    """The sentences that were taken out of the caption, folded."""
+    if shown := removed_html(removed, by):
+        st.html(shown)
+
+
+def draft_html(written: str) -> str:
+    """A draft of the caption while it is written: it is not checked yet."""
+    return f'{escape(written)}<span class="iq-dots"></span> {tag("draft, not checked yet")}' if written else ""
+
+
 def draw_refused(refused: Sequence[RefusedQuestion]) -> None:
     """The refused replies of the language model, folded."""
     if shown := refused_html(refused):
@@ -124,7 +145,7 @@ def captions_html(view: InterviewState) -> str:
 
 def _summary_html(view: InterviewState) -> str:
     if not view.summary:
-        return f'{escape(view.written)}<span class="iq-dots"></span>' if view.written else ""
+        return draft_html(view.written)
     return "".join(
         escape(piece.text)
         if piece.turn is None
@@ -140,3 +161,4 @@ def draw_captions(view: InterviewState) -> None:
     st.html(shown)
     if "<mark" in shown:
         st.html('<p class="iq-note">Marked: details that an answer added, with the number of that answer.</p>')
+    draw_removed(view.removed, view.summary_by)

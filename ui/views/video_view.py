@@ -18,7 +18,7 @@ from agents.video.timeline import learned
 from core.video.base import clock
 from ui.text import count, escape, tag
 from ui.views.findings_view import draw_problems
-from ui.views.interview_view import WAITING, answer_html, draw_refused, turn_tags
+from ui.views.interview_view import WAITING, answer_html, draft_html, draw_refused, draw_removed, turn_tags
 
 if TYPE_CHECKING:
     from agents.video.interview import VideoPart
@@ -121,8 +121,7 @@ def asking_html(view: VideoState, number: int, frames: Mapping[int, Frame]) -> s
 def caption_html(view: VideoState) -> str:
     """The caption of the video, as far as it is written."""
     body = escape(view.summary)
-    if not body and view.written:
-        body = f'{escape(view.written)}<span class="iq-dots"></span>'
+    body = body or draft_html(view.written)
     if not body:
         return ""
     return f'<section class="iq-caption iq-story" aria-label="Caption"><h2>Caption</h2><p>{body}</p></section>'
@@ -135,6 +134,7 @@ def draw_witnessed(view: VideoState) -> None:
         with st.expander("What the witnesses found", expanded=len(view.parts) == 1):
             for turn in said:
                 st.html(witness_html(turn))
+    draw_removed(view.removed, view.summary_by)
     draw_refused(view.refused)
     draw_problems(view.caption.problems if view.caption else ())
 

@@ -16,6 +16,7 @@ from agents.interview.events import (
     QuestionAsked,
     QuestionRefused,
     Started,
+    SummaryRefused,
     Waiting,
 )
 from agents.interview.protocol import END_NO_QUESTION, END_NOTHING_NEW
@@ -115,6 +116,8 @@ class InterviewPrinter:
             case QuestionRefused():
                 said = printable(event.question, limit=100) or "(nothing)"
                 output.dim(f"      refused, {printable(event.reason, limit=40)}: {said}")
+            case SummaryRefused():
+                output.dim(f"      draft of the description refused: {event.reason}")
             case Answered():
                 self._answer(event.turn)
             case Done():
@@ -184,6 +187,12 @@ def _closing(event: Done) -> list[str]:
     if isinstance(event, Failed | InterviewStopped) or caption.status != "complete":
         why = f": {printable(caption.error)}" if caption.error and not isinstance(event, Failed) else ""
         lines.append(f"not finished ({caption.status}{why})")
+    if caption.summary_by == "rules":
+        lines.append("description: written by the rules, since no draft of the questioner could be used")
+    if caption.removed:
+        counts = f"{caption.sentences_written} sentences written, {len(caption.removed)} taken out, no answer says them"
+        lines.append(f"description: {counts}")
+        lines += [f"      taken out: {printable(sentence, limit=200)}" for sentence in caption.removed]
     lines += [f"without a witness: {printable(problem, limit=500)}" for problem in caption.problems]
     if caption.truncated:
         lines.append("cut at the token limit in places: unfinished sentences are left out")

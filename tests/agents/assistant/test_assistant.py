@@ -122,7 +122,8 @@ def test_a_failing_tool_does_not_end_the_run() -> None:
 
 def test_an_interview_is_held_by_the_same_model_and_kept(tmp_path: Path) -> None:
     store = TranscriptStore(tmp_path / "t.sqlite")
-    desk = AssistantTools([picture("red")], CountingVision(), ToolCaller(), store=store, rounds=3, seed=1)
+    eye = CountingVision({"Describe this picture in detail.": "A red thing."})
+    desk = AssistantTools([picture("red")], eye, ToolCaller(), store=store, rounds=3, seed=1)
     _, events = run([[("describe_picture", {"picture": 1})]], desk)
     heard = collect(iter(events), Overheard)
     assert heard[0].question == "Describe this picture in detail." and heard[1].question == "What colour is it?"

@@ -59,6 +59,11 @@ def batch(some: list[Picture], eye: Any, questioner: Any, *, rounds: int = 1, **
     return interview_many((InterviewTask(n, one) for n, one in enumerate(some)), eye, questioner, how)
 
 
+def summarise(request: Request) -> None:
+    """Say what the note of the opening question says."""
+    request.say(str(request.body["messages"][-1]["content"]).partition("in detail. ")[2].splitlines()[0])
+
+
 def ended(found: Iterator[Any]) -> tuple[list[Outcome], InquisightError]:
     """What came before the error, and the error."""
     outcomes: list[Outcome] = []
@@ -92,11 +97,11 @@ def test_what_calls_under_way_complete_is_kept(some: list[Picture], monkeypatch:
             request.fail(401)
         else:
             assert known.wait(120)
-            request.say("A picture of something.")
+            summarise(request)
 
     with Gate(answer) as gate:
         outcomes, error = ended(batch(some, HashedEye(), asks(gate)))
-        assert [one.caption.summary for one in outcomes] == ["A picture of something."]
+        assert [one.caption.summary for one in outcomes] == [one.caption.opening for one in outcomes] and outcomes
         assert all(one.error is None and one.caption.status == "complete" for one in outcomes)
         assert "key" in str(error) and gate.count == AT_ONCE
 
@@ -127,7 +132,7 @@ def test_interrupted_nothing_that_waits_begins(some: list[Picture]) -> None:
 
     def answer(request: Request) -> None:
         request.hold()
-        request.say("A picture of something.")
+        summarise(request)
 
     with Gate(answer) as gate:
         found = batch(some, HashedEye(), asks(gate))
@@ -269,7 +274,7 @@ def test_a_command_that_met_a_bad_key_keeps_what_came(
         request.wait_for(AT_ONCE)
         if request.number == 2:
             assert known.wait(120)
-            request.say("A picture of something.")
+            summarise(request)
         else:
             request.fail(401)
 

@@ -66,7 +66,7 @@ def test_a_kept_interview_is_not_held_again(tmp_path: Path) -> None:
     second = Interviewer(asking, vision, options, 1, tmp_path / "kept").hold(picture)
 
     assert first == second and vision.encoded == 1
-    assert first.usage.calls == 3
+    assert first.usage.calls == 4  # two questions, two drafts of the summary
 
     Interviewer(asking, vision, options, 2, tmp_path / "kept").hold(picture)  # another seed is another interview
     assert vision.encoded == 2

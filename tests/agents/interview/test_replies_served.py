@@ -285,16 +285,16 @@ def test_an_answer_that_is_one_unfinished_sentence_stays_and_is_marked(server: S
 
 
 def test_a_cut_summary_is_asked_for_once_more(server: Server) -> None:
-    """Two questions, then the summary, which is cut at first."""
+    """Two questions, then the summary, which is cut at first; one that stays cut is written by the rules."""
     some = [whole(said("What colour is it?")), whole(said("Where is it?"))]
-    for last, summary in (
-        (said("It is a red ball."), "It is a red ball."),
-        (said("It is red. It", "length"), "It is red."),
+    for last, by, calls in (
+        (said("It is a red ball."), "questioner", [300, 1200]),
+        (said("It is red. It", "length"), "rules", [300, 1200, 300, 1200]),
     ):
         model = put(server, *some, whole(said("It is red. It is", "length")), whole(last))
-        caption = interview(server, questioner=model)
-        assert caption.summary == summary and caption.truncated == (last["choices"][0]["finish_reason"] == "length")
-        assert [one["max_tokens"] for one in server.requests(model)] == [60, 60, 300, 1200]
+        caption = interview(server, eye=put(server, whole(said("A red ball."))), questioner=model)
+        assert caption.summary_by == by and "red ball" in caption.summary and not caption.truncated
+        assert [one["max_tokens"] for one in server.requests(model)] == [60, 60, *calls]
 
 
 def test_a_caption_that_was_kept_before_is_read() -> None:

@@ -238,7 +238,7 @@ def test_whatever_is_said_it_ends_and_every_frame_exists(
             assert need.frame in talk.part
         talk.feed(said[fed % len(said)])
         fed += 1
-        assert fed <= len(parts) * (rounds * (3 + repeats) + 1 + repeats) + 1 + repeats, "bounded"
+        assert fed <= len(parts) * (rounds * (3 + repeats) + 3 + repeats) + 3 + repeats, "bounded"
     for turn in talk.dialogue.turns:
         assert turn.question.startswith(("Frame 1:", "Frame 2:", "Frame 3:", "Frame 4:", "Scene "))
 
