@@ -97,9 +97,9 @@ _TO_THE_SPEAKER: Final = re.compile(
     r"\b(?:what|how) (?:can|should|could|do|must|shall) i (?:do|say|ask|find|know)\b|"
     r"\bwho are you\b|\bhow are you\b|\byour (?:name|opinion|favou?rite)\b|\bdo you (?:understand|need|want|like)\b|"
     r"\bwould you like\b|\bwhat (?:is|are|'s) you\b|\bare you (?:sure|there|ready|able|an?)\b|"
-    r"\byou(?:'re| are| were) "
+    r"\byou(?:'re| are| were) (?:not )?"
     r"(?:asking|talking|saying|telling|asked|told|supposed|allowed)\b|\basking (?:you|me)\b|"
-    r"\byou want\b|\byou can (?:think|imagine)\b|"
+    r"\byou (?:want|asked|forgot)\b|\bi (?:am|saw|said|asked)\b|\byou can (?:think|imagine)\b|"
     r"\b(?:describe|find|draw|imagine|show me) an? (?:picture|photo|photograph|image)\b"
 )
 _ROLE: Final = re.compile(r"\b(?:system|user|human|assistant|developer|tool|question|answer)\s?\d{0,3} -(?:\s|$)|<\|")
@@ -115,7 +115,7 @@ _DEFINES: Final = re.compile(r"what(?:'s| is) an? ")
 _DEFINITE: Final = re.compile(r"\b(?:the|this|that|these|those|his|her|its|their)\b")
 _NO_LOOKING: Final = re.compile(
     r"how to\b|how (?:do|does|did|can|could|should|would) (?:you|i|we|one)\b(?! (?:describe|characteri[sz]e)\b)|"
-    r"ask\b|how (?:is|was) (?:that|this|it) possible\b"
+    r"(?:ask|write|choose)\b|how (?:is|was) (?:that|this|it) possible\b"
 )
 _NEEDS_THING: Final = frozenset("number place material action size shape look looking show depict".split())
 _REFERS: Final = re.compile(r"\b(?:it|its|they|them|their|he|she|him|her|his)\b")
