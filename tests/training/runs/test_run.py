@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ import pytest
 import torch
 
 from core.errors import BackendError, UsageError
+from core.registry import get_registry
 from core.testing import make_picture
 from core.vision import GenerationOptions, VisualQuestion
 from tests.training.tiny_run import log, losses, make_pictures, make_world, recipe
@@ -293,6 +295,18 @@ def answer(argument: str, kind: str = "trained") -> str:
     [said] = backend.answer([question])
     backend.close()
     return said
+
+
+def test_a_finished_run_scores_answers_by_its_own_probabilities(world: Path, finished: Path) -> None:
+    from plugins.trained import open_trained
+
+    scores = []
+    for backend in (open_trained(str(finished)), get_registry().create_vision(f"minigpt4:{world / 'model'}")):
+        assert backend.scores
+        [image] = backend.encode([make_picture()])
+        scores += backend.score([VisualQuestion(image, "Is it red?")], [("yes", "no")])
+        backend.close()
+    assert scores[0] != scores[1] and all(map(math.isfinite, [*scores[0], *scores[1]]))
 
 
 def test_a_finished_run_sees_at_once(world: Path, finished: Path) -> None:
