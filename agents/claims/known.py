@@ -17,6 +17,7 @@ from core.text import sentences
 
 _LABEL: Final = re.compile(r"(?:Frame|Scene) \d{1,6}[^:]{0,40}: ")
 _PARTS: Final[tuple[wordnet.Part, ...]] = ("n", "v", "a", "r")
+_YES_NO: Final = re.compile(r"(?:is|are|was|were|does|do|did|has|have|can|could) ")
 _NO: Final = frozenset({"no", "nope", "none", "nothing"})
 _ASKS: Final = words.PICTURE | frozenset({"question", "answer", "detail", "describe", "thing", "writing", "colour"})
 # What else a thing is called that WordNet does not have as a synonym or a kind.
@@ -86,7 +87,9 @@ class Known:
         return self.above[part, hedged][1]
 
     def total(self, kind: str) -> int:
-        """How many of a kind there are in all: two zebras and a giraffe are three animals."""
+        """How many of a kind there are in all, where nobody says it: two zebras and a giraffe are three animals."""
+        if kind in self.counts:
+            return 0
         return sum(max(counts) for one, counts in self.counts.items() if one == kind or wordnet.is_kind_of(one, kind))
 
     def of(self, table: dict[str, set[int]] | dict[str, set[str]], about: str) -> set[object]:
@@ -119,7 +122,10 @@ def _read(known: Known, question: str, answer: str) -> None:
     """Add one question and its answer."""
     token = tokens(answer)
     known.letters += f" {letters(answer)}"
-    denies = bool(token) and token[0].text in _NO
+    first = {one.text for one in tokens(next(iter(sentences(answer)), ""))}
+    denies = bool(token) and (
+        token[0].text in _NO or (bool(first & words.NEGATIONS) and _YES_NO.match(question.lower()) is not None)
+    )
     asked = {form for one in tokens(question) for form in base_forms(one.text)} - _ASKS
     _add_words(known, asked, denied=denies)
     for sentence in sentences(answer):

@@ -204,7 +204,7 @@ def _number(claim: Claim, known: Known) -> str:
     if not claim.value.isdigit():
         return ""
     value = int(claim.value)
-    if value in counts or (counts and value in (sum(counts), known.total(claim.about))):
+    if value in counts or (counts and value in (sum(known.counts.get(claim.about, ())), known.total(claim.about))):
         return ""
     if counts - {1} or claim.value not in known.numbers:
         return f"no answer counts {claim.value} of {claim.about}"

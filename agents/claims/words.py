@@ -37,7 +37,7 @@ MATERIALS: Final = _set(
 # Modifiers that say nothing that can be checked.
 EMPTY: Final = _set(
     """other another same such various different certain main visible single own main whole entire overall first second
-    third next last more most several many few some any all both each every another lot clear apparent"""
+    third next last more most several many few some any all both each every another lot apparent"""
 )
 DETERMINERS: Final = _set(
     "a an the this that these those another any each every its his her their our your my some all both"

@@ -2,8 +2,8 @@
 
     python -m benchmarks.claims.summaries [--held-out] [--errors]
 
-The dialogues and sentences are in summaries.txt; summaries_held_out.txt has others, for which the check was not
-changed. Each sentence is checked alone, and the true ones of a dialogue once
+The dialogues and sentences are in summaries.txt; summaries_held_out.txt has others that were written last; no
+synonym was added for them. Each sentence is checked alone, and the true ones of a dialogue once
 more as one summary. The scripted questioner, which says nothing but what the answers say, writes a summary of each
 dialogue too, and one of pocket's answer about each photograph of docs/real-photographs.md.
 """
@@ -97,7 +97,7 @@ def by_script(found: list[Dialogue]) -> tuple[int, list[str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the check of summaries.")
     parser.add_argument("--errors", action="store_true", help="list the sentences")
-    parser.add_argument("--held-out", action="store_true", help="dialogues for which the check was not changed")
+    parser.add_argument("--held-out", action="store_true", help="dialogues that were written last")
     options = parser.parse_args()
     file = "summaries_held_out.txt" if options.held_out else "summaries.txt"
     lost, kept, true, false = measure(file)
