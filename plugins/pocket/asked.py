@@ -14,6 +14,7 @@ from functools import cached_property
 from importlib.resources import files
 from typing import Final
 
+from core.datasets.text_lines import split_lines
 from core.nouns import singular
 from plugins.detector.network import NAMES
 from plugins.imagenet.classes import classes
@@ -32,7 +33,10 @@ from plugins.pocket.sight import (
 )
 
 MOST_SHOWN: Final = 5  # entries that one question is shown
-PRESENT, POSSIBLE, ABSENT = 0.55, 0.4, 0.3  # odds of a name or scene word, where no detector decides
+PRESENT, POSSIBLE, ABSENT = 0.55, 0.4, 0.3  # odds of a scene word, where no detector decides
+CLASS_PRESENT, CLASS_POSSIBLE, CLASS_ABSENT = 0.3, 0.05, 0.0005  # the same for all classes that a word may mean
+RATHER, CLASS_RATHER, WHOLE_RATHER = 0.47, 0.005, 0.55  # odds from which "yes" is likelier than "no"
+WORDS: Final = "class_words.tsv"
 _WORDS = re.compile(r"[a-z]+(?:-[a-z]+)*")
 _COLOURS = frozenset("black white grey gray red orange yellow green blue purple pink brown".split())
 _AFTER_A_NOUN = frozenset("in is are on there at here anywhere and or to of visible present shown be".split())
@@ -45,6 +49,7 @@ _HOW_TO_ANSWER = re.compile(
     r"\b(?:answer|reply|say|respond)\b[^.?!]{0,40}\b(?:words?|yes or no|number)\b"
     r"|\byes or no\b|\bone word\b|\bjust the number\b"
 )
+_OPEN = re.compile(r"\b(how many|number|count|what|which|where|who|colou?rs?)\b")
 _ELSE = re.compile(r"\b(else|other things|other objects|anything more|besides|apart from)\b")
 _PEOPLE = re.compile(r"\b(who|wear|wears|wearing|dressed|clothes|clothing|they doing|outfit)\b")
 _READING = re.compile(r"\b(read|reads|says?|written|write|spell|spelled)\b")
@@ -87,6 +92,8 @@ class Vocabulary:
                 self.wholes.setdefault(one, []).append(whole)
         for one in (*self.wider, *self.wholes):
             self.subjects.setdefault(one, Subject(one, frozenset({one}), "class"))
+        for word, kinds in class_words().items():
+            self.subjects.setdefault(word, Subject(word, kinds, "class"))
         for name in NAMES:
             for other in (name, *words["names"].get(name, [])):
                 self.subjects[other] = Subject(other, frozenset({name}), "thing")
@@ -127,6 +134,13 @@ class Vocabulary:
         return None
 
 
+def class_words() -> dict[str, frozenset[str]]:
+    """Nouns that include classes of ImageNet, with the names of those (training.pocket.sight.class_words)."""
+    names = [name for name, _ in classes()]
+    rows = (line.split("\t") for line in split_lines(files("plugins.pocket").joinpath(WORDS).read_text("utf-8")))
+    return {row[0]: frozenset(names[int(at)] for at in row[1].split()) for row in rows if not row[0].startswith("#")}
+
+
 def _describes(words: Sequence[str], at: int, length: int) -> bool:
     """Whether a word is the colour of the noun behind it: "the orange car"."""
     after = words[at + 1] if at + 1 < len(words) else ""
@@ -156,9 +170,10 @@ def facts_for(question: str, earlier: Sequence[str], sight: Sight, vocabulary: V
         return _thing(vocabulary.subjects["person"], sight, vocabulary)
     if not subjects and re.search(r"\b(it|its|they|them|their|he|she|his|her)\b", text):
         subjects = [one for said in earlier[-2:-1] for one in vocabulary.named(said)][:1]
+    brief = text != question.lower() and not _OPEN.search(text)
     pieces: list[str] = []
     for subject in subjects[:2]:
-        pieces += _text(sight) if subject.kind == "text" else _thing(subject, sight, vocabulary)
+        pieces += _text(sight) if subject.kind == "text" else _thing(subject, sight, vocabulary, brief=brief)
     return pieces
 
 
@@ -175,8 +190,8 @@ def _is(seen: Seen, subject: Subject) -> bool:
     return subject.kind == "class" and subject.word in (seen.name.split()[-1], (seen.finer.split() or [""])[-1])
 
 
-def _thing(subject: Subject, sight: Sight, vocabulary: Vocabulary) -> list[str]:
-    """Whether there are such things, how many, and their entries."""
+def _thing(subject: Subject, sight: Sight, vocabulary: Vocabulary, *, brief: bool = False) -> list[str]:
+    """Whether there are such things, how many, and their entries. `brief`: the answer can only be "yes" or "no"."""
     groups = [(one, members) for one, members in sight.groups() if _is(one, subject)]
     sure = [(one, members) for one, members in groups if one.sure]
     if sure:
@@ -187,18 +202,40 @@ def _thing(subject: Subject, sight: Sight, vocabulary: Vocabulary) -> list[str]:
     possible = [one for one, _ in groups] or [one for one in sight.maybe if _is(one, subject)]
     if possible:
         return [f"{ASKED} {subject.word} {PERHAPS}", written(possible[0])]
+    if brief and _rather(subject, sight, vocabulary):
+        return [f"{ASKED} {subject.word} {PERHAPS}"]
     wholes = vocabulary.wholes.get(subject.word, ())
     if any(whole in sight.scene or any(one.sure and one.name == whole for one in sight.things) for whole in wholes):
         return [f"{ASKED} {subject.word} {PERHAPS}"]
     if subject.kind in ("thing", "kind"):
         return [f"{ASKED} {subject.word} {NO}"]
-    odds = max((sight.odds[name] for name in {subject.word, *subject.names} & sight.odds.keys()), default=None)
+    odds = _odds(subject, sight)
     if sight.odds.get(vocabulary.wider.get(subject.word, ""), 1.0) < ABSENT:
         odds = 0.0
     if odds is None:
         return [f"{ASKED} {subject.word} {UNKNOWN}"]
-    status = YES if odds >= PRESENT else PERHAPS if odds >= POSSIBLE else NO if odds < ABSENT else UNKNOWN
+    scene = subject.kind == "scene"
+    present, possible, absent = (PRESENT, POSSIBLE, ABSENT) if scene else (CLASS_PRESENT, CLASS_POSSIBLE, CLASS_ABSENT)
+    status = YES if odds >= present else PERHAPS if odds >= possible else NO if odds < absent else UNKNOWN
     return [f"{ASKED} {subject.word} {status}"]
+
+
+def _odds(subject: Subject, sight: Sight) -> float | None:
+    """Of what a word may mean: the surest scene word, or all classes of ImageNet together. None: nobody knows."""
+    known = [sight.odds[name] for name in {subject.word, *subject.names} & sight.odds.keys()]
+    if not known:
+        return None
+    return max(known) if subject.kind == "scene" else min(sum(known), 1.0)
+
+
+def _rather(subject: Subject, sight: Sight, vocabulary: Vocabulary) -> bool:
+    """Whether "yes" is likelier than "no", for a question that takes no other answer."""
+    least = RATHER if subject.kind == "scene" else CLASS_RATHER
+    wholes = (*vocabulary.wholes.get(subject.word, ()), vocabulary.wider.get(subject.word, ""))
+    sure = {one.name for one in sight.things if one.sure}
+    return (_odds(subject, sight) or 0.0) >= least or any(
+        whole in sure or sight.odds.get(whole, 0.0) >= WHOLE_RATHER for whole in wholes
+    )
 
 
 def _text(sight: Sight) -> list[str]:

@@ -93,6 +93,7 @@ class PocketEngine:
         self.hidden = {one for one, token in added.items() if token.special and token.content not in LINE_TOKENS}
         vocabulary = [tokenizer.decode([one], skip_special_tokens=False) for one in range(tokenizer.get_vocab_size())]
         self.closing = torch.tensor(closing_tokens(vocabulary, (STOP,)))
+        self.copied = torch.tensor(model.config.pocket_copied, dtype=torch.long, device=self.embed.weight.device)
         self.room: int = model.config.text_config.max_position_embeddings
 
     def _ids(self, text: str) -> Tensor:
@@ -146,6 +147,23 @@ class PocketEngine:
         mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows], device=rows[0].device)
         return embeds, mask
 
+    def forbidden(self, prompts: Sequence[PocketPrompt]) -> Tensor | None:
+        """(B, V): parts of names that an answer may not hold, since nothing before it holds them. None: no such parts.
+
+        The language model copies names from the entries of a sight, and sometimes writes another one.
+        """
+        if not len(self.copied) or not any(prompt.sight for prompt in prompts):
+            return None
+        masks = self.embed.weight.new_zeros(len(prompts), len(self.embed.weight), dtype=torch.bool)
+        for mask, prompt in zip(masks, prompts, strict=True):
+            if prompt.sight:
+                entries = (one for known in (prompt.sight, *prompt.facts) for one in known)
+                asked = " ".join([*(text for pair in prompt.history for text in pair), prompt.question or ""])
+                shown = tokens_of(self.tokenizer, [*entries])[0] + self._ids(f" {harmless(asked).lower()}").tolist()
+                mask[self.copied] = True
+                mask[shown] = False
+        return masks
+
     def answer(self, prompts: Sequence[PocketPrompt], **options: Any) -> list[Reply]:
         """One answer per prompt; `options` are those of `tokens`."""
         return [
@@ -191,6 +209,7 @@ class PocketEngine:
             temperature=temperature,
             top_p=top_p,
             generator=generator,
+            forbidden=self.forbidden(prompts),
         )
         return mask.sum(-1).tolist(), steps
 

@@ -14,13 +14,16 @@ from core.images.picture import Picture
 from core.registry import get_registry
 from core.witness import Findings, Witness
 from plugins.imagenet.classes import classes
-from plugins.pocket.asked import POSSIBLE, Vocabulary
+from plugins.pocket.asked import Vocabulary
 from plugins.pocket.sight import OUTDOORS, Guess, Sight, sight_of
 
 if TYPE_CHECKING:
     from plugins.pocket.modeling import VisionOutput
 
 NO_GUESS: Final = (0, 0, 0, 1, 1, 0)  # facts 1 to 6 of a picture whose sight holds all names
+
+
+LEAST_ODDS: Final = 0.001  # of a class that is kept for questions
 
 
 class Photographs:
@@ -70,7 +73,7 @@ class Photographs:
         said = {word for word, odds in scene.items() if odds >= self.said[word]}
         if said & OUTDOORS:
             said = said - {"indoors"} | {"outdoors"}
-        odds = {classes()[at][0]: value for at, value in enumerate(seen.odds[row].tolist()) if value >= POSSIBLE}
+        odds = {classes()[at][0]: value for at, value in enumerate(seen.odds[row].tolist()) if value >= LEAST_ODDS}
         guess = self.guess(seen, row)
         return sight_of(
             picture.image, things, lines, guess, [one for one in self.said if one in said], {**odds, **scene}

@@ -14,7 +14,7 @@ L positions, H heads, D hidden size.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -62,6 +62,7 @@ class PocketConfig:
     text_config: LlamaConfig
     pocket_limits: Mapping[str, Any] = field(default_factory=dict)
     pocket_scene: Mapping[str, float] = field(default_factory=dict)  # scene words, each with the odds to say it from
+    pocket_copied: Sequence[int] = ()  # tokens of names, written of a photograph only where its prompt holds them
 
     @classmethod
     def read(cls, text: str) -> Self:
@@ -76,6 +77,7 @@ class PocketConfig:
                 LlamaConfig(**{one.name: language[one.name] for one in fields(LlamaConfig)}),
                 raw.get("pocket_limits", {}),
                 raw.get("pocket_scene", {}),
+                tuple(raw.get("pocket_copied", ())),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"config.json has no {error}") from error
@@ -338,11 +340,13 @@ class PocketModel(ImageTokens, nn.Module):
         temperature: float = 0.0,
         top_p: float = 1.0,
         generator: torch.Generator | None = None,
+        forbidden: Tensor | None = None,
     ) -> Iterator[Tensor]:
         """The next token of every prompt, (B,) long, step by step, until each has ended or the number is reached.
 
         embeds (B, L, D) are padded on the left; mask (B, L) is 0 there. What comes after a prompt's end mark means
         nothing. Greedy at temperature 0, else sampled from the likeliest tokens that together have the share `top_p`.
+        `forbidden` (B, V) bool: tokens that a prompt's answer may not hold.
         """
         batch, length = mask.shape
         device = embeds.device
@@ -355,6 +359,8 @@ class PocketModel(ImageTokens, nn.Module):
         ended = torch.zeros(batch, dtype=torch.bool, device=device)
         for step in range(max_new_tokens):
             logits = self.language_model(inputs_embeds=embeds, positions=positions, cache=cache, mask=visible)
+            if forbidden is not None:
+                logits = logits.masked_fill(forbidden, -torch.inf)
             ids = sampled(logits, temperature, top_p, generator) if temperature > 0 else logits.argmax(-1)
             yield ids
             ended |= ids == eos_token_id

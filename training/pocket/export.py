@@ -21,6 +21,7 @@ from transformers import PreTrainedTokenizerFast
 
 from training.pocket.features import released_tower
 from training.pocket.foundation import HEAD, known_names
+from training.pocket.sight.copied import copied_tokens
 from training.pocket.train import build
 
 
@@ -57,6 +58,7 @@ def with_sight(model: Path, run: Path, scene: Path, to: Path) -> None:
     weights |= {f"language_model.{name}": value for name, value in language.items()}
     weights |= {f"vision_model.scene.{name}": torch.from_numpy(heads[name]) for name in ("weight", "bias")}
     config["pocket_scene"] = json.loads((scene / "scene.json").read_text("utf-8"))
+    config["pocket_copied"] = copied_tokens(PreTrainedTokenizerFast.from_pretrained(run / "tokenizer"))
     config["text_config"]["vocab_size"] = len(language["model.embed_tokens.weight"])
     half = {name: one.half().contiguous() if one.is_floating_point() else one for name, one in weights.items()}
     to.mkdir(parents=True, exist_ok=True)

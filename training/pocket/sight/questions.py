@@ -16,6 +16,7 @@ from plugins.pocket.asked import Vocabulary, facts_for
 from plugins.pocket.colours import COLOURS
 from plugins.pocket.sight import Seen, Sight
 from training.pocket.questions import CONTINUE, CONTINUED
+from training.pocket.sight.rewording import reworded
 from training.pocket.sight.words import (
     SIDES,
     STUFF,
@@ -469,7 +470,7 @@ class SightQuestions:
             make: Callable[[random.Random], Asked] = getattr(self, kind)
             made = make(rng)
             if made.question is not None and not made.facts or rng.random() < 0.5:
-                varied = ask(rng, made.question) if made.question else None
+                varied = reworded(rng, ask(rng, made.question)) if made.question else None
                 same = varied is None or tuple(facts_for(varied, (), self.sight, self.vocabulary)) == made.facts
                 made = Asked(varied, made.answer, made.kind, made.facts) if same else made
             found.append(made)

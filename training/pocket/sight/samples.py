@@ -31,7 +31,7 @@ def random_sight(rng: random.Random, others: Sequence[str]) -> Sight:
     names: list[str] = []
     while len(names) < kinds:
         draw = rng.random()
-        name = "person" if draw < 0.3 else rng.choice(NAMES) if draw < 0.8 else rng.choice(others)
+        name = "person" if draw < 0.25 else rng.choice(NAMES) if draw < 0.6 else rng.choice(others)
         if name not in names:
             names.append(name)
     for name in names:
@@ -39,7 +39,7 @@ def random_sight(rng: random.Random, others: Sequence[str]) -> Sight:
     entries = entries[:MOST]
     if entries and rng.random() < 0.08:
         entries.append((Seen(rng.choice(others), place=rng.randrange(9)), (0.5, 0.5)))
-    if not entries and rng.random() < 0.4:
+    if not entries and rng.random() < 0.6:
         entries = [(Seen(rng.choice(others), place=rng.randrange(9), sure=False), (0.5, 0.5))]
     lines = rng.choices((0, 1, 2, 3, 4, 6, 8), (62, 14, 8, 6, 4, 3, 3))[0]
     scene = random_scene(rng)

@@ -35,6 +35,7 @@ from training.pocket.questions import CONTINUE
 from training.pocket.recognition import as_recognised, without_list
 from training.pocket.scene_questions import SceneQuestions
 from training.pocket.sight.questions import Asked, SightQuestions
+from training.pocket.sight.rewording import reworded
 from training.pocket.sight.samples import random_sight
 from training.pocket.sight.scene_words import WORDS
 from training.pocket.train import IGNORE, QUERIES, PocketRecipe, run_steps
@@ -92,7 +93,8 @@ class Samples:
         if rng.random() < recipe.withheld:
             facts = without_list(facts)
         pairs = SceneQuestions(self.seen[row], self.names).pairs(rng, recipe.questions, chat=True)
-        return Sample(row, facts, [], [Asked(*pair) for pair in pairs])
+        asked = [Asked(question and reworded(rng, question), *rest) for question, *rest in pairs]
+        return Sample(row, facts, [], asked)
 
     def without_sight(self, rng: random.Random, recipe: PocketRecipe, row: int) -> Sample:
         """A photograph of which only the classifier's guess and colours are known."""
