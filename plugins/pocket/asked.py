@@ -92,8 +92,8 @@ class Vocabulary:
                 self.wholes.setdefault(one, []).append(whole)
         for one in (*self.wider, *self.wholes):
             self.subjects.setdefault(one, Subject(one, frozenset({one}), "class"))
-        for word, kinds in class_words().items():
-            self.subjects.setdefault(word, Subject(word, kinds, "class"))
+        for word, narrow in class_words().items():
+            self.subjects.setdefault(word, Subject(word, narrow, "class"))
         for name in NAMES:
             for other in (name, *words["names"].get(name, [])):
                 self.subjects[other] = Subject(other, frozenset({name}), "thing")
@@ -202,7 +202,9 @@ def _thing(subject: Subject, sight: Sight, vocabulary: Vocabulary, *, brief: boo
     possible = [one for one, _ in groups] or [one for one in sight.maybe if _is(one, subject)]
     if possible:
         return [f"{ASKED} {subject.word} {PERHAPS}", written(possible[0])]
-    if brief and _rather(subject, sight, vocabulary):
+    if brief and not _rather(subject, sight, vocabulary):
+        return [f"{ASKED} {subject.word} {NO if subject.kind in ('thing', 'kind') else UNKNOWN}"]
+    if brief:
         return [f"{ASKED} {subject.word} {PERHAPS}"]
     wholes = vocabulary.wholes.get(subject.word, ())
     if any(whole in sight.scene or any(one.sure and one.name == whole for one in sight.things) for whole in wholes):
@@ -215,8 +217,8 @@ def _thing(subject: Subject, sight: Sight, vocabulary: Vocabulary, *, brief: boo
     if odds is None:
         return [f"{ASKED} {subject.word} {UNKNOWN}"]
     scene = subject.kind == "scene"
-    present, possible, absent = (PRESENT, POSSIBLE, ABSENT) if scene else (CLASS_PRESENT, CLASS_POSSIBLE, CLASS_ABSENT)
-    status = YES if odds >= present else PERHAPS if odds >= possible else NO if odds < absent else UNKNOWN
+    yes, perhaps, no = (PRESENT, POSSIBLE, ABSENT) if scene else (CLASS_PRESENT, CLASS_POSSIBLE, CLASS_ABSENT)
+    status = YES if odds >= yes else PERHAPS if odds >= perhaps else NO if odds < no else UNKNOWN
     return [f"{ASKED} {subject.word} {status}"]
 
 

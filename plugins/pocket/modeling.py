@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -45,6 +45,9 @@ SEEN_LEVELS = (0.5, 0.8)
 EVEN = 0.04  # most that the quarters of a background cell differ in an even background, mean of all cells
 
 
+COMPOSED: Final = (0.15, 0.5)  # odds of a composed scene that a sure and an unsure detection head needs
+
+
 @dataclass(frozen=True, slots=True)
 class CertaintyLimits:
     """Thresholds of the detection head. They belong to its weights; config.json stores them as `pocket_limits`.
@@ -58,6 +61,7 @@ class CertaintyLimits:
     sure: tuple[float, float] = (0.5, 0.6)
     mirror: bool = False  # average with the mirrored picture: twice the work
     asked: float = 1.0  # odds that a thing off the list needs in some cell where a question names it; 1: never
+    composed: tuple[float, float] | None = None  # as COMPOSED; None: the model has no head for that
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +229,7 @@ class PocketVision(nn.Module):
         self.limits = limits or CertaintyLimits()
         self.tower = EfficientNetLite2()
         self.scene = nn.Linear(FEATURES, scene_words) if scene_words else None
+        self.composed = nn.Linear(FEATURES, 1) if self.limits.composed else None
         self.neck = DetectionHead(known)
         self.register_buffer("colour_table", torch.from_numpy(table().astype(np.uint8)))
         self.register_buffer("phrase_ids", torch.zeros(CLASSES, GUESS_TOKENS, dtype=torch.long))  # the guess in tokens
@@ -280,13 +285,18 @@ class PocketVision(nn.Module):
         """All facts (B, FACTS), and `seen` without rejected detections.
 
         A picture holds things if at least one of them is named; strangers alone count only before an even background,
-        and not against a sure classifier. Any other picture counts as a photograph without detections.
+        and not against a sure classifier. Any other picture counts as a photograph without detections, and so does one
+        that the head for composed scenes takes for a photograph.
         """
         even = self.even(colours, seen)
         listed, sure = self.detections(seen, torch.where(even, *self.limits.named))
         first = self.facts(cells, self.neck.level(seen), whole, middle)
         named = (sure >= torch.where(even, *self.limits.sure)[:, None]).any(1)
         believed = named | (listed[:, ::3].any(1) & even & (first[:, 1] < 2))
+        if self.composed is not None and self.limits.composed is not None:
+            sure_one, unsure_one = self.limits.composed
+            odds = self.composed(cells[..., :FEATURES].float().mean(1)).sigmoid().squeeze(-1)
+            believed = believed & (odds >= torch.where(first[:, 0] == 2, sure_one, unsure_one))
         level = torch.where(believed, first[:, 0].clamp(min=even.long()), 0)
         level = torch.where((level == 0) & flat, FLAT, level)
         facts = torch.cat([level[:, None], first[:, 1:], listed * believed[:, None]], -1)

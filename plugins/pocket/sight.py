@@ -103,7 +103,7 @@ class Guess:
 class SightLimits:
     """How sure the evidence must be; they belong to the weights."""
 
-    guess: float = 0.5  # of the classifier, to name what no detector found
+    guess: float = 0.6  # of the classifier, to name what no detector found
     group: float = 0.6  # the same for a whole group: "dog"
     perhaps: float = 0.2
     weak: float = 0.25  # of a detection, where a question names the thing

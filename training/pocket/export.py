@@ -4,7 +4,8 @@
     python -m training.pocket.export MODEL RUN --scene SCENE --to plugins/pocket/model
 
 The second form gives an exported model the language model of `training.pocket.sight.train` and the scene words of
-`training.pocket.sight.scene_words`.
+`training.pocket.sight.scene_words` and, where `training.pocket.sight.composed` wrote one there, the head that tells
+composed scenes from photographs.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedTokenizerFast
 
+from plugins.pocket.modeling import COMPOSED
 from training.pocket.features import released_tower
 from training.pocket.foundation import HEAD, known_names
 from training.pocket.sight.copied import copied_tokens
@@ -57,6 +59,10 @@ def with_sight(model: Path, run: Path, scene: Path, to: Path) -> None:
     heads = np.load(scene / "scene.npz")
     weights |= {f"language_model.{name}": value for name, value in language.items()}
     weights |= {f"vision_model.scene.{name}": torch.from_numpy(heads[name]) for name in ("weight", "bias")}
+    if (scene / "composed.npz").exists():
+        head = np.load(scene / "composed.npz")
+        weights |= {f"vision_model.composed.{name}": torch.from_numpy(head[name]) for name in ("weight", "bias")}
+        config["pocket_limits"]["composed"] = COMPOSED
     config["pocket_scene"] = json.loads((scene / "scene.json").read_text("utf-8"))
     config["pocket_copied"] = copied_tokens(PreTrainedTokenizerFast.from_pretrained(run / "tokenizer"))
     config["text_config"]["vocab_size"] = len(language["model.embed_tokens.weight"])

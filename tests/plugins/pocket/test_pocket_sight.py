@@ -212,3 +212,49 @@ def test_embeddings_of_an_entry_share_their_mean() -> None:
     assert torch.equal(mixed[0, 0], words[0, 0]), "no entry"
     assert torch.equal(mixed[0, 1], words[0, 1] + words[0, 1:3].mean(0))
     assert torch.equal(mixed[0, 3], 2 * words[0, 3])
+
+
+@pytest.mark.parametrize(
+    ("question", "fact"),
+    [
+        ("is there a drum?", "<asked> drum <unknown>"),
+        ("is there a drum? answer yes or no.", "<asked> drum <perhaps>"),
+        ("is there a tree?", "<asked> tree <perhaps>"),
+        ("is there a tree? answer with one word.", "<asked> tree <unknown>"),
+        ("is there a castle? yes or no?", "<asked> castle <perhaps>"),
+        ("is there a parrot? yes or no?", "<asked> parrot <perhaps>"),
+        ("is there a violin? yes or no?", "<asked> violin <unknown>"),
+        ("how many drums are there? answer with a number.", "<asked> drum <unknown>"),
+    ],
+)
+def test_a_question_for_one_word_takes_the_likelier_answer(question: str, fact: str) -> None:
+    odds = {"drum": 0.02, "tree": 0.45, "building": 0.6, "macaw": 0.004, "lorikeet": 0.003}
+    assert facts_for(question, (), Sight(odds=odds), Vocabulary(WORDS))[0] == fact
+
+
+def test_the_odds_of_all_classes_that_a_word_may_mean_are_added() -> None:
+    sight = Sight(odds={"macaque": 0.2, "baboon": 0.15})
+    assert facts_for("is there a monkey?", (), sight, Vocabulary(WORDS)) == ["<asked> monkey <yes>"]
+
+
+def test_a_name_that_nothing_before_it_holds_cannot_be_written() -> None:
+    from plugins.pocket.backend import PocketBackend
+    from plugins.pocket.engine import PocketPrompt
+
+    engine = PocketBackend().engine
+    tokens = engine.embed.weight.new_zeros(56, engine.embed.weight.shape[1])
+
+    def id_of(word: str) -> int:
+        return int(engine.tokenizer.encode(f" {word}", add_special_tokens=False).ids[0])
+
+    crate = tuple(entries(Sight(things=(Seen("crate", place=4),))))
+    asked = PocketPrompt(tokens, "what do you see?", (), crate, ((),))
+    about = PocketPrompt(tokens, "Is there a lizard?", (), crate, ((),))
+    scene = PocketPrompt(tokens, "what do you see?")
+    masks = engine.forbidden([asked, about, scene])
+    assert masks is not None
+    lizard, shown, verb = (id_of(word) for word in ("lizard", "crate", "see"))
+    assert [bool(mask[lizard]) for mask in masks] == [True, False, False]
+    assert not masks[:, shown].any()
+    assert not masks[:, verb].any()
+    assert engine.forbidden([scene]) is None, "composed scenes have no such symbols"

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import random
 import re
+from pathlib import Path
 
 import pytest
+from transformers import PreTrainedTokenizerFast
 
+from core.datasets.text_lines import split_lines
 from plugins.pocket.asked import Vocabulary, facts_for
+from plugins.pocket.backend import MODEL
 from plugins.pocket.sight import Seen, Sight, entries, written
+from training.pocket.sight.class_words import class_words
+from training.pocket.sight.copied import copied_tokens
 from training.pocket.sight.questions import HOW_OFTEN, SightQuestions
+from training.pocket.sight.rewording import reworded
 from training.pocket.sight.samples import random_sight
 from training.pocket.sight.scene_words import WORDS
 from training.pocket.sight.words import caption, description
-from training.pocket.vocabulary import imagenet
+from training.pocket.vocabulary import IMAGENET, imagenet
 
 OTHERS = sorted({phrase.split(" ", 1)[1] for phrase, _, _ in imagenet()})
 SIGHT = Sight(
@@ -70,7 +77,7 @@ def test_presence(vocabulary: Vocabulary, question: str, answer: str) -> None:
 @pytest.mark.parametrize(
     ("word", "long", "short"),
     [("person", "there are three people.", "three."), ("bench", "there is one bench.", "one."),
-     ("horse", "there are no horses.", "none."), ("lantern", "i am not sure.", "none.")],
+     ("horse", "there are no horses.", "none."), ("didgeridoo", "i am not sure.", "none.")],
 )  # fmt: skip
 def test_counts(vocabulary: Vocabulary, word: str, long: str, short: str) -> None:
     questions = SightQuestions(SIGHT, ["grey"], vocabulary, OTHERS)
@@ -116,3 +123,45 @@ def test_members_follow_their_group_and_fit_its_number() -> None:
         for group, members in random_sight(random.Random(seed), OTHERS).groups():
             assert len(members) in (0, group.count), [written(one) for one in members]
             assert all(one.name == group.name for one in members)
+
+
+def test_questions_are_reworded_and_keep_what_they_ask_about() -> None:
+    rng = random.Random(4)
+    said = {reworded(rng, "what colour is the background?") for _ in range(200)}
+    assert len(said) > 20
+    assert all("background" in one for one in said)
+    assert any(one.startswith("the background") for one in said)
+    assert {reworded(rng, "describe the picture.") for _ in range(50)} == {"describe the picture."}
+
+
+def test_tokens_that_are_only_copied_are_parts_of_names() -> None:
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(MODEL)
+    copied = set(copied_tokens(tokenizer, samples=60))
+
+    def ids(text: str) -> list[int]:
+        found: list[int] = tokenizer(text, add_special_tokens=False).input_ids
+        return found
+
+    assert copied >= {*ids(" lizard"), *ids(" crate")}
+    assert not copied & {*ids(" the picture shows a"), *ids(" i am not sure what this is, perhaps")}
+
+
+def test_the_nouns_of_a_class_follow_wordnet(tmp_path: Path) -> None:
+    """A WordNet of three synsets: a macaw (class 88) is a parrot, and a parrot is a bird."""
+    macaw = next(
+        line.split("\t")[1][1:] for line in split_lines(IMAGENET.read_text("utf-8")) if line.startswith("88\t")
+    )
+    rows = [line.split("\t") for line in split_lines(IMAGENET.read_text("utf-8")) if not line.startswith("#")]
+    kinds = {"parrot": "00000001", "bird": "00000002", "person": "00000003"}
+    (tmp_path / "index.noun").write_text(
+        "".join(f"{word} n 1 0 1 0 {synset}  \n" for word, synset in kinds.items()), encoding="utf-8"
+    )
+    lines = [f"{row[1][1:]} 05 n 01 x 0 000 | other" for row in rows if row[1][1:] != macaw]
+    lines += [
+        f"{macaw} 05 n 01 macaw 0 001 @ 00000001 n 0000 | a parrot",
+        "00000001 05 n 01 parrot 0 001 @ 00000002 n 0000 | a bird",
+        "00000002 05 n 01 bird 0 000 | an animal",
+        "00000003 05 n 01 person 0 000 | a human",
+    ]
+    (tmp_path / "data.noun").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert class_words(tmp_path) == {"bird": [88], "parrot": [88]}

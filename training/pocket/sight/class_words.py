@@ -19,6 +19,11 @@ from training.detector.names import synsets
 from training.pocket.vocabulary import IMAGENET
 
 MOST: Final = 60
+NO_THINGS: Final = frozenset(  # words that questions use otherwise, or that say too little
+    "can location material medium part relation stuff surface solid liquid fluid drug seed signal setup system portion "
+    "piece feed cloth clothes clothing apparel attire garb garment wearable workwear ware pan lock fitting opening covering "
+    "structure device equipment means support substance matter matters nutrient instrumentality".split()
+)
 TABLE: Final = Path("plugins/pocket/class_words.tsv")
 
 
@@ -42,7 +47,12 @@ def class_words(wordnet: Path) -> dict[str, list[int]]:
     for lemma, meant in senses.items():
         word = lemma.replace("_", " ")
         numbers = [one for one in below.get(meant[0], ()) if one not in people]
-        if 0 < len(numbers) <= MOST and word not in known and word.replace(" ", "").isalpha() and len(word.split()) < 4:
+        if (
+            0 < len(numbers) <= MOST
+            and word not in known | NO_THINGS
+            and word.replace(" ", "").isalpha()
+            and len(word.split()) < 4
+        ):
             found[word] = numbers
     return dict(sorted(found.items()))
 

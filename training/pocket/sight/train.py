@@ -93,7 +93,7 @@ class Samples:
         if rng.random() < recipe.withheld:
             facts = without_list(facts)
         pairs = SceneQuestions(self.seen[row], self.names).pairs(rng, recipe.questions, chat=True)
-        asked = [Asked(question and reworded(rng, question), *rest) for question, *rest in pairs]
+        asked = [Asked(question and reworded(rng, question), answer, kind) for question, answer, kind in pairs]
         return Sample(row, facts, [], asked)
 
     def without_sight(self, rng: random.Random, recipe: PocketRecipe, row: int) -> Sample:
