@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from core.nouns import with_article
 from core.vision import Reply
 from plugins.hf.scoring import Question, ScoredRow, closing_tokens, padded_positions, padded_visible, spelt
 from plugins.pocket.lookup import Lookup
@@ -31,6 +32,7 @@ ROLE = re.compile(
     r"thing|member|spread|edge|perhaps|sight|scene|text|asked|yes|no|unknown)>",
     re.IGNORECASE,
 )
+ARTICLE = re.compile(r"\ban? ([a-z]+)")
 ALL_OF_ONE_COLOUR = re.compile(
     r"\b(black|white|grey|red|orange|yellow|green|blue|purple|pink|brown)(?:, \1){0,4} and \1\b"
     r"(?:, from left to right)?"
@@ -73,8 +75,9 @@ def harmless(text: str) -> str:
 
 
 def sentences(text: str) -> str:
-    """Capitalise sentence starts and "I" in the model's lower-case text, and say a colour that all have only once."""
+    """The model's lower-case text with capitals, the right articles, and a colour that all have said once."""
     text = ALL_OF_ONE_COLOUR.sub(r"\1", text)
+    text = ARTICLE.sub(lambda match: with_article(match[1]), text)
     text = re.sub(r"\bi\b", "I", text.strip())
     return re.sub(r"(^|[.!?]\s+)([a-z])", lambda match: match[1] + match[2].upper(), text)
 
@@ -260,7 +263,8 @@ class PocketEngine:
             ids.append(token)
             raw = self.decode(ids)
             # whole words only: a later letter must not change what was already sent
-            ready = quoted(sentences(raw.rsplit(" ", 1)[0]), prompt.lines) if " " in raw.strip() else ""
+            whole = raw.rsplit(" ", 1)[0].removesuffix(" an").removesuffix(" a")  # which of them, the next word decides
+            ready = quoted(sentences(whole), prompt.lines) if " " in raw.strip() else ""
             if ready.startswith(sent) and len(ready) > len(sent):
                 yield ready[len(sent) :]
                 sent = ready

@@ -258,3 +258,11 @@ def test_a_name_that_nothing_before_it_holds_cannot_be_written() -> None:
     assert not masks[:, shown].any()
     assert not masks[:, verb].any()
     assert engine.forbidden([scene]) is None, "composed scenes have no such symbols"
+
+
+def test_the_article_fits_the_word_behind_it() -> None:
+    from plugins.pocket.engine import sentences
+
+    assert sentences("perhaps an volcano and a umbrella beside a uniform. i see an owl.") == (
+        "Perhaps a volcano and an umbrella beside a uniform. I see an owl."
+    )

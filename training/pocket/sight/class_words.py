@@ -21,8 +21,8 @@ from training.pocket.vocabulary import IMAGENET
 MOST: Final = 60
 NO_THINGS: Final = frozenset(  # words that questions use otherwise, or that say too little
     "can location material medium part relation stuff surface solid liquid fluid drug seed signal setup system portion "
-    "piece feed cloth clothes clothing apparel attire garb garment wearable workwear ware pan lock fitting opening covering "
-    "structure device equipment means support substance matter matters nutrient instrumentality".split()
+    "piece feed cloth clothes clothing apparel attire garb garment wearable workwear ware pan lock fitting opening "
+    "covering structure device equipment means support substance matter matters nutrient instrumentality".split()
 )
 TABLE: Final = Path("plugins/pocket/class_words.tsv")
 
