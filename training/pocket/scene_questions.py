@@ -18,6 +18,7 @@ from training.pocket.wording import (
     STRANGER,
     UNIQUE,
     WIDER,
+    article,
     be,
     detail_request,
     join,
@@ -72,7 +73,7 @@ class SceneQuestions(Questions):
         if self.background == "plain":
             return phrase("background", f"plain {self.ground[0]}")
         colours = join(self.ground[:2])
-        return f"a {colours} background" if self.background == "two" else f"a photograph in {colours}"
+        return f"{article(colours)} {colours} background" if self.background == "two" else f"a photograph in {colours}"
 
     def listing(self, things: list[dict[str, Any]], *, colour: bool = True) -> str:
         """The things in one phrase; equal ones are counted."""
