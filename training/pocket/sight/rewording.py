@@ -11,10 +11,10 @@ from typing import Final
 _TEXT: Final = tomllib.loads(Path(__file__).parents[1].joinpath("data", "sight.toml").read_text("utf-8"))["reworded"]
 REWORDED: Final = 0.4  # share of the questions
 _FORMS: Final = {  # what a question must look like, by the table of its other forms
-    "colour": re.compile(r"(?:what|which) colou?r (?P<be>is|are) (?P<name>the [a-z -]+)\?"),
-    "place": re.compile(r"where (?P<be>is|are) (?P<name>the [a-z -]+)\?"),
-    "number": re.compile(r"how many (?P<name>[a-z -]+) (?:are there|do you see|can you see)\?"),
-    "presence": re.compile(r"(?:is|are) there (?P<name>an? [a-z -]+?)(?: in the picture| here)?\?"),
+    "colour": re.compile(r"^(?:what|which) colou?r (?P<be>is|are) (?P<name>the [a-z -]++)\?"),
+    "place": re.compile(r"^where (?P<be>is|are) (?P<name>the [a-z -]++)\?"),
+    "number": re.compile(r"^how many (?P<name>[a-z -]+) (?:are there|do you see|can you see)\?"),
+    "presence": re.compile(r"^(?:is|are) there (?P<name>an? [a-z -]+?)(?: in the picture| here)?\?"),
 }
 
 
