@@ -179,7 +179,10 @@ def facts_for(question: str, earlier: Sequence[str], sight: Sight, vocabulary: V
 
 def without_form(question: str) -> str:
     """A question without how to answer it: "Is there a dog?" for "Is there a dog? Answer yes or no." """
-    plain = " ".join(_HOW_TO_ANSWER.sub(" ", question.lower()).strip(" .,:;").split()).removesuffix(" ?")
+    text, found = _HOW_TO_ANSWER.subn(" ", question.lower())
+    if not found:
+        return question
+    plain = " ".join(text.strip(" .,:;").split()).removesuffix(" ?")
     return plain if plain.strip("?") and not plain.endswith((":", ",")) else question
 
 

@@ -124,7 +124,7 @@ def test_the_likelier_answer_is_the_one_in_words(pocket: PocketBackend, images: 
         ("How many dogs are there? Just the number.", "how many dogs are there?"),
         ("Tell me, a dog: yes or no?", "Tell me, a dog: yes or no?"),
         ("Yes or no?", "Yes or no?"),
-        ("Where is it?", "where is it?"),
+        ("Describe this picture in detail.", "Describe this picture in detail."),
     ],
 )
 def test_how_to_answer_is_left_out_about_composed_scenes(question: str, plain: str) -> None:
