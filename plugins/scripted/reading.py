@@ -62,7 +62,7 @@ _EVERYWHERE = re.compile(r",? (?:spread )?all over the (?:picture|image)\b")
 def read(knowledge: Knowledge, topic: Topic, answer: str, turn: int) -> None:
     """Add the facts of `answer`, to a question about `topic`, to `knowledge`."""
     answer = answer[:LONGEST_ANSWER]
-    text = re.sub(r"\s+", " ", answer.lower().replace("’", "'")).strip()
+    text = re.sub(r"\s+", " ", answer.lower().replace("’", "'")).strip().replace("i can make out", "i can see")
     if not text:
         return
     if _WRITING.search(answer) and topic.kind in ("text", "wording"):

@@ -483,3 +483,8 @@ def test_task_survives_json() -> None:
     assert Task.from_kwargs({}) is None
     assert Task.from_kwargs({"inquisight": {"task": "dance"}}) is None
     assert is_nothing_new(" nothing new to ask ") and is_nothing_new("") and not is_nothing_new("What is it?")
+
+
+def test_to_make_out_is_to_see_and_no_thing() -> None:
+    turns = [TaskTurn("What else is there?", "I can make out a person and a white tie.")]
+    assert [thing.name for thing in learn(turns).things] == ["person", "tie"]
