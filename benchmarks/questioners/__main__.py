@@ -15,7 +15,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.questioners.figures import Row, count, table
+from benchmarks.questioners.figures import Row, count, sample, table
 from core import InquisightError
 
 ROUNDS, SEED = 10, 1
@@ -45,6 +45,8 @@ def measure(options: argparse.Namespace) -> list[Row]:
             print(f"{name}: {number} of {len(pictures)}, {path.name}", file=sys.stderr, flush=True)
             held.append(interviewer.hold(path))
         rows.append(count(name, held))
+        for line in sample(held, options.sample, options.seed):
+            print(" | ".join(line), file=sys.stderr)
     return rows
 
 
@@ -61,6 +63,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"questions for each picture [{ROUNDS}]")
     parser.add_argument("--seed", type=int, default=SEED, help=f"makes a run repeatable [{SEED}]")
     parser.add_argument("--transcripts", type=Path, metavar="FOLDER", help="keep every interview here, and resume")
+    parser.add_argument("--sample", type=int, default=0, metavar="N", help="show N accepted questions, to be read [0]")
     parser.add_argument("--json", action="store_true", help="print figures as JSON instead of a table")
     options = parser.parse_args(argv)
     try:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from agents.text.cleaning import question_key
 from benchmarks.questioners.interviews import Held
-from core.records import Caption
+from core.records import Caption, Turn
 from core.text import sentences
 
 _EMPTY: Final = frozenset("yes no not nothing none i see".split())
@@ -25,8 +27,11 @@ class Row:
     turns: int = 0
     accepted: int = 0  # questions of the questioner that were asked
     refused: int = 0
+    fallback: int = 0  # questions that the rules asked in its place
     informative: int = 0  # of the answers to accepted questions
-    sentences: int = 0  # of the summaries
+    sentences: int = 0  # of the summaries that the questioner wrote and that stayed
+    taken_out: int = 0  # sentences that no certain answer supports
+    by_rules: int = 0  # summaries that the rules wrote in its place
     calls: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
@@ -44,16 +49,31 @@ def count(questioner: str, held: Sequence[Held]) -> Row:
         failed=sum(caption.status != "complete" for caption in captions),
         least_turns=min(turns, default=0),
         turns=sum(turns),
-        accepted=sum(turn.asked_by == "questioner" for caption in captions for turn in caption.dialogue.turns),
+        accepted=sum(map(len, map(accepted, captions))),
         refused=sum(len(one.refused) for one in held),
+        fallback=sum(turn.asked_by == "fallback" for caption in captions for turn in caption.dialogue.turns),
         informative=sum(map(informative, captions)),
-        sentences=sum(len(sentences(caption.summary)) for caption in captions),
+        sentences=sum(len(sentences(caption.summary)) for caption in captions if caption.summary_by != "rules"),
+        taken_out=sum(len(caption.removed) for caption in captions),
+        by_rules=sum(caption.summary_by == "rules" for caption in captions),
         calls=sum(one.usage.calls for one in held),
         input_tokens=sum(one.usage.input_tokens for one in held),
         output_tokens=sum(one.usage.output_tokens for one in held),
         seconds=round(sum(caption.seconds.get("language", 0.0) for caption in captions), 1),
         errors=tuple(sorted({caption.error for caption in captions if caption.error})),
     )
+
+
+def accepted(caption: Caption) -> list[Turn]:
+    """The turns whose question the questioner asked."""
+    return [turn for turn in caption.dialogue.turns if turn.asked_by == "questioner"]
+
+
+def sample(held: Sequence[Held], number: int, seed: int) -> list[tuple[str, str, str]]:
+    """(file name, question, answer) of `number` accepted questions, drawn at random, for a person to read."""
+    turns = [(one.caption.picture.source, turn) for one in held for turn in accepted(one.caption)]
+    drawn = random.Random(seed).sample(turns, min(number, len(turns)))
+    return [(Path(source).name, turn.question, turn.answer) for source, turn in drawn]
 
 
 def informative(caption: Caption) -> int:
@@ -82,8 +102,11 @@ def table(rows: Sequence[Row]) -> str:
         "turns, least / mean": lambda row: f"{row.least_turns} / {row.turns / max(row.pictures, 1):.1f}",
         "accepted": lambda row: row.accepted,
         "refused": lambda row: row.refused,
+        "fallback": lambda row: row.fallback,
         "informative": lambda row: row.informative,
         "sentences": lambda row: row.sentences,
+        "taken out": lambda row: row.taken_out,
+        "by rules": lambda row: row.by_rules,
         "calls": lambda row: row.calls,
         "tokens read / written": lambda row: f"{row.input_tokens} / {row.output_tokens}",
         "seconds": lambda row: f"{row.seconds:.0f}",

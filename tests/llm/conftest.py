@@ -9,15 +9,11 @@ model; INQUISIGHT_TEST_LLM=MODEL.gguf takes another one that llama.cpp reads. A 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.servers import llama_cpp
-
 ROOT = Path(__file__).resolve().parents[2]
-CONTEXT = 4096  # tokens of one interview
 
 
 @pytest.fixture(scope="session")
@@ -32,10 +28,3 @@ def gguf() -> Path:
     if not found:
         pytest.fail("the model is not installed; `make test-llm` does it")
     return found[0]
-
-
-@pytest.fixture
-def questioner(gguf: Path) -> Iterator[str]:
-    """The name of the questioner, while its server runs."""
-    with llama_cpp(gguf, context=CONTEXT, name="smollm2") as (url, _):
-        yield f"openai:smollm2?base_url={url}"

@@ -8,19 +8,61 @@ from pathlib import Path
 import pytest
 
 from benchmarks.questioners.__main__ import main
+from benchmarks.questioners.figures import accepted
+from benchmarks.questioners.interviews import Held
+from core.records import Caption
+from core.text import sentences
+from tests.servers import llama_cpp
 
 PICTURES = 4
+ROUNDS = 10
+LEAST = 8  # turns, the opening's included
+NOT_ABOUT_A_PICTURE = ("sorry", "afraid", "assist", "next question", "nothing new", "the notes", "your question")
 
 
-def test_interviews_with_a_weak_model_end_whole(
-    questioner: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.fixture(scope="module")
+def kept(gguf: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """The questioner's name, whose server has ended, and the folder with its interviews."""
+    folder = tmp_path_factory.mktemp("interviews")
+    with llama_cpp(gguf, context=4096, name="smollm2") as (url, _):
+        questioner = f"openai:smollm2?base_url={url}"
+        assert main(arguments(questioner, folder)) == 0
+    return questioner, folder
+
+
+@pytest.fixture(scope="module")
+def captions(kept: tuple[str, Path]) -> list[Caption]:
+    held = [Held.read(file) for file in sorted(kept[1].rglob("*.json"))]
+    return [one.caption for one in held if one is not None]
+
+
+def arguments(questioner: str, folder: Path) -> list[str]:
+    return [questioner, "--limit", str(PICTURES), "--rounds", str(ROUNDS), "--transcripts", str(folder), "--json"]
+
+
+def test_every_interview_ends_well(captions: list[Caption]) -> None:
+    assert [(caption.status, caption.error) for caption in captions] == [("complete", None)] * PICTURES
+
+
+def test_every_interview_has_eight_turns(captions: list[Caption]) -> None:
+    turns = [sum(turn.asked_by != "witness" for turn in caption.dialogue.turns) for caption in captions]
+    assert min(turns) >= LEAST, turns
+
+
+def test_what_is_asked_is_one_question(captions: list[Caption]) -> None:
+    questions = [turn.question for caption in captions for turn in accepted(caption)]
+    assert questions
+    for question in questions:
+        assert len(sentences(question)) == 1, question
+        assert question.endswith("?") or question.startswith(("Describe", "Tell", "Name", "List")), question
+        assert not any(words in question.casefold() for words in NOT_ABOUT_A_PICTURE), question
+
+
+def test_the_figures_are_read_again_without_the_server(
+    kept: tuple[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kept = tmp_path / "kept"
-
-    command = [questioner, "--limit", str(PICTURES), "--transcripts", str(kept), "--json"]
-    assert main(command) == 0
+    assert main(arguments(*kept)) == 0
 
     [row] = json.loads(capsys.readouterr().out)
     assert (row["pictures"], row["failed"], row["errors"]) == (PICTURES, 0, [])
-    assert row["calls"] >= PICTURES
-    assert len(list(kept.rglob("*.json"))) == PICTURES
+    assert row["calls"] >= PICTURES and row["least_turns"] >= LEAST

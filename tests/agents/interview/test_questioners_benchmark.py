@@ -10,7 +10,7 @@ from PIL import Image
 
 from agents.interview.protocol import InterviewOptions
 from benchmarks.questioners.__main__ import main
-from benchmarks.questioners.figures import count, informative, table
+from benchmarks.questioners.figures import count, informative, sample, table
 from benchmarks.questioners.interviews import Held, Interviewer, folder_name
 from benchmarks.questioners.pictures import twelve
 from core.records import Caption, Dialogue, PictureInfo, TokenUsage, Turn
@@ -41,16 +41,21 @@ def test_a_row_counts_and_the_table_has_a_line_for_it() -> None:
         Turn(question="Which things are there?", answer="A cat.", asked_by="witness"),
         Turn(question="What colour is the cat?", answer="Black."),
     )
+    turns += (Turn(question="Where is the cat?", answer="On the left.", asked_by="fallback"),)
     usage = TokenUsage(calls=3, input_tokens=70, output_tokens=9)
-    one = Held(caption(*turns, summary="A black cat. It sits."), usage, ("What?",))
-    other = Held(caption(turns[0]), usage)
+    written = caption(*turns, summary="A black cat. It sits.")
+    one = Held(written.model_copy(update={"summary_by": "questioner", "removed": ("It is old.",)}), usage, ("What?",))
+    other = Held(caption(turns[0], summary="A cat.").model_copy(update={"summary_by": "rules"}), usage)
 
     row = count("openai:tiny", [one, other])
 
-    assert (row.pictures, row.least_turns, row.turns, row.accepted, row.refused) == (2, 1, 3, 1, 1)
-    assert (row.sentences, row.calls, row.input_tokens, row.output_tokens) == (2, 6, 140, 18)
+    assert (row.pictures, row.least_turns, row.turns) == (2, 1, 4)
+    assert (row.accepted, row.refused, row.fallback) == (1, 1, 1)
+    assert (row.sentences, row.taken_out, row.by_rules) == (2, 1, 1)
+    assert (row.calls, row.input_tokens, row.output_tokens) == (6, 140, 18)
+    assert sample([one, other], 20, 1) == [("a.png", "What colour is the cat?", "Black.")]
     head, _, line = table([row]).splitlines()
-    assert line.startswith("| `openai:tiny` | 1 / 1.5 |") and head.count("|") == line.count("|")
+    assert line.startswith("| `openai:tiny` | 1 / 2.0 |") and head.count("|") == line.count("|")
 
 
 def test_a_kept_interview_is_not_held_again(tmp_path: Path) -> None:
