@@ -15,7 +15,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.questioners.figures import Row, count, sample, table
+from benchmarks.questioners.figures import Row, count, refusals, sample, table
 from core import InquisightError
 
 ROUNDS, SEED = 10, 1
@@ -35,7 +35,12 @@ def measure(options: argparse.Namespace) -> list[Row]:
         check_questioner(name)
     pictures = (find_pictures([options.pictures]) if options.pictures else twelve())[: options.limit]
     vision = get_registry().create_vision("pocket")
-    asking = InterviewOptions(rounds=options.rounds, witnesses=tuple(chosen("auto")))
+    asking = InterviewOptions(
+        rounds=options.rounds,
+        fallback=options.fallback,
+        asking=options.asking,
+        witnesses=tuple(chosen("auto")),
+    )
     rows = []
     for name in options.questioners:
         folder = options.transcripts / folder_name(name) if options.transcripts else None
@@ -61,6 +66,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="a folder of images [twelve out of packages]")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N pictures")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"questions for each picture [{ROUNDS}]")
+    parser.add_argument("--asking", choices=("free", "guided"), default="free", help="as of inquisight caption [free]")
+    parser.add_argument("--fallback", choices=("scripted", "none"), default="scripted", help="likewise [scripted]")
     parser.add_argument("--seed", type=int, default=SEED, help=f"makes a run repeatable [{SEED}]")
     parser.add_argument("--transcripts", type=Path, metavar="FOLDER", help="keep every interview here, and resume")
     parser.add_argument("--sample", type=int, default=0, metavar="N", help="show N accepted questions, to be read [0]")
@@ -75,7 +82,10 @@ def main(argv: list[str] | None = None) -> int:
         again = "the same command goes on" if options.transcripts else "nothing was kept; --transcripts keeps it"
         print(f"{parser.prog}: stopped; {again}", file=sys.stderr)
         return 130
-    print(json.dumps([asdict(row) for row in rows], indent=1, ensure_ascii=False) if options.json else table(rows))
+    if options.json:
+        print(json.dumps([asdict(row) for row in rows], indent=1, ensure_ascii=False))
+    else:
+        print("\n\n".join(filter(None, (table(rows), refusals(rows)))))
     for row in rows:
         for reason in row.errors:
             print(f"{parser.prog}: {row.questioner}: {reason}", file=sys.stderr)

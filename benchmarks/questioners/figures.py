@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from agents.claims.summaries import unsupported_sentences
+from agents.interview.turns import usable
 from agents.text.cleaning import question_key
 from benchmarks.questioners.interviews import Held
 from core.records import Caption, Turn
@@ -31,12 +34,14 @@ class Row:
     informative: int = 0  # of the answers to accepted questions
     sentences: int = 0  # of the summaries that the questioner wrote and that stayed
     taken_out: int = 0  # sentences that no certain answer supports
+    unsupported: int = 0  # such sentences that stayed
     by_rules: int = 0  # summaries that the rules wrote in its place
     calls: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     seconds: float = 0.0  # of the questioner
-    errors: tuple[str, ...] = field(default=())
+    reasons: dict[str, int] = field(default_factory=dict)  # of refusals, the most frequent first
+    errors: tuple[str, ...] = ()
 
 
 def count(questioner: str, held: Sequence[Held]) -> Row:
@@ -55,11 +60,13 @@ def count(questioner: str, held: Sequence[Held]) -> Row:
         informative=sum(map(informative, captions)),
         sentences=sum(len(sentences(caption.summary)) for caption in captions if caption.summary_by != "rules"),
         taken_out=sum(len(caption.removed) for caption in captions),
+        unsupported=sum(map(len, map(_unsupported, captions))),
         by_rules=sum(caption.summary_by == "rules" for caption in captions),
         calls=sum(one.usage.calls for one in held),
         input_tokens=sum(one.usage.input_tokens for one in held),
         output_tokens=sum(one.usage.output_tokens for one in held),
         seconds=round(sum(caption.seconds.get("language", 0.0) for caption in captions), 1),
+        reasons=dict(Counter(reason for one in held for reason, _ in one.refused).most_common()),
         errors=tuple(sorted({caption.error for caption in captions if caption.error})),
     )
 
@@ -91,6 +98,11 @@ def informative(caption: Caption) -> int:
     return found
 
 
+def _unsupported(caption: Caption) -> list[str]:
+    turns = usable(caption.dialogue.turns)
+    return [one.text for one in unsupported_sentences(caption.summary, turns)] if turns else []
+
+
 def _asked(caption: Caption) -> int:
     return sum(turn.asked_by != "witness" for turn in caption.dialogue.turns)
 
@@ -106,6 +118,7 @@ def table(rows: Sequence[Row]) -> str:
         "informative": lambda row: row.informative,
         "sentences": lambda row: row.sentences,
         "taken out": lambda row: row.taken_out,
+        "unsupported": lambda row: row.unsupported,
         "by rules": lambda row: row.by_rules,
         "calls": lambda row: row.calls,
         "tokens read / written": lambda row: f"{row.input_tokens} / {row.output_tokens}",
@@ -115,3 +128,16 @@ def table(rows: Sequence[Row]) -> str:
     lines = [" | ".join(heads), "|".join(["---", *["---:"] * (len(heads) - 1)])]
     lines += [" | ".join(str(show(row)) for show in heads.values()) for row in rows]
     return "\n".join(f"| {line} |" if number != 1 else f"|{line}|" for number, line in enumerate(lines))
+
+
+def refusals(rows: Sequence[Row]) -> str:
+    """Why replies were refused, as a Markdown table with one line for each questioner; "" if none was."""
+    total = sum((Counter(row.reasons) for row in rows), Counter[str]())
+    names = [name for name, _ in total.most_common()]
+    if not names:
+        return ""
+    lines = ["| " + " | ".join(["refused as", *names]) + " |", "|---|" + "---:|" * len(names)]
+    lines += [
+        f"| `{row.questioner}` | " + " | ".join(str(row.reasons.get(name, 0)) for name in names) + " |" for row in rows
+    ]
+    return "\n".join(lines)

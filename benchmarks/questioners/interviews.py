@@ -29,7 +29,7 @@ class Held:
 
     caption: Caption
     usage: TokenUsage
-    refused: tuple[str, ...] = ()
+    refused: tuple[tuple[str, str], ...] = ()  # (reason, reply)
 
     @classmethod
     def read(cls, file: Path) -> Self | None:
@@ -40,7 +40,7 @@ class Held:
         return cls(
             Caption.model_validate(kept["caption"]),
             TokenUsage.model_validate(kept["usage"]),
-            tuple(kept["refused"]),
+            tuple((reason, text) for reason, text in kept["refused"]),
         )
 
     def write(self, file: Path) -> None:
@@ -75,13 +75,13 @@ class Interviewer:
         held = Held.read(file) if file else None
         if held and held.caption.status == "complete" and held.caption.run_key == self._key(picture.sha256):
             return held
-        refused: list[str] = []
+        refused: list[tuple[str, str]] = []
         self.meter.take()
         for event in interview_picture(
             picture, self.vision, self.questioner, self.options, prompts=self.prompts, seed=self.seed
         ):
             if isinstance(event, QuestionRefused):
-                refused.append(event.question)
+                refused.append((event.reason, event.question))
         assert isinstance(event, Done)
         held = Held(event.caption, self.meter.take(), tuple(refused))
         if file:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from agents.claims.summaries import unsupported_sentences
+from agents.interview.turns import usable
 from benchmarks.questioners.__main__ import main
 from benchmarks.questioners.figures import accepted
 from benchmarks.questioners.interviews import Held
@@ -58,6 +60,12 @@ def test_what_is_asked_is_one_question(captions: list[Caption]) -> None:
         assert not any(words in question.casefold() for words in NOT_ABOUT_A_PICTURE), question
 
 
+def test_a_summary_says_only_what_was_answered(captions: list[Caption]) -> None:
+    for caption in captions:
+        assert caption.summary
+        assert not unsupported_sentences(caption.summary, usable(caption.dialogue.turns)), caption.summary
+
+
 def test_the_figures_are_read_again_without_the_server(
     kept: tuple[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -66,3 +74,4 @@ def test_the_figures_are_read_again_without_the_server(
     [row] = json.loads(capsys.readouterr().out)
     assert (row["pictures"], row["failed"], row["errors"]) == (PICTURES, 0, [])
     assert row["calls"] >= PICTURES and row["least_turns"] >= LEAST
+    assert row["unsupported"] == 0

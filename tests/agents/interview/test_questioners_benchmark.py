@@ -10,7 +10,7 @@ from PIL import Image
 
 from agents.interview.protocol import InterviewOptions
 from benchmarks.questioners.__main__ import main
-from benchmarks.questioners.figures import count, informative, sample, table
+from benchmarks.questioners.figures import count, informative, refusals, sample, table
 from benchmarks.questioners.interviews import Held, Interviewer, folder_name
 from benchmarks.questioners.pictures import twelve
 from core.records import Caption, Dialogue, PictureInfo, TokenUsage, Turn
@@ -44,14 +44,19 @@ def test_a_row_counts_and_the_table_has_a_line_for_it() -> None:
     turns += (Turn(question="Where is the cat?", answer="On the left.", asked_by="fallback"),)
     usage = TokenUsage(calls=3, input_tokens=70, output_tokens=9)
     written = caption(*turns, summary="A black cat. It sits.")
-    one = Held(written.model_copy(update={"summary_by": "questioner", "removed": ("It is old.",)}), usage, ("What?",))
+    one = Held(
+        written.model_copy(update={"summary_by": "questioner", "removed": ("It is old.",)}),
+        usage,
+        (("vague", "What?"),),
+    )
     other = Held(caption(turns[0], summary="A cat.").model_copy(update={"summary_by": "rules"}), usage)
 
     row = count("openai:tiny", [one, other])
 
     assert (row.pictures, row.least_turns, row.turns) == (2, 1, 4)
     assert (row.accepted, row.refused, row.fallback) == (1, 1, 1)
-    assert (row.sentences, row.taken_out, row.by_rules) == (2, 1, 1)
+    assert (row.sentences, row.taken_out, row.unsupported, row.by_rules) == (2, 1, 1, 1)  # nothing says that it sits
+    assert refusals([row]).splitlines() == ["| refused as | vague |", "|---|---:|", "| `openai:tiny` | 1 |"]
     assert (row.calls, row.input_tokens, row.output_tokens) == (6, 140, 18)
     assert sample([one, other], 20, 1) == [("a.png", "What colour is the cat?", "Black.")]
     head, _, line = table([row]).splitlines()
