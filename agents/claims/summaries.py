@@ -74,13 +74,14 @@ def unsupported_sentences(
             if (reason := next(_literal(sentence, known), ""))
         )
     found: list[Unsupported] = []
+    said = {letters(one) for turn in turns if turn.certainty == "sure" for one in sentences(turn.answer)}
     claims = extract_claims(summary)
     start = 0
     for sentence in sentences(summary):
         start = summary.index(sentence, start)
         end = start + len(sentence)
         own = [claim for claim in claims if start <= claim.start < end]
-        if reason := next(_reasons(sentence, own, known), ""):
+        if letters(sentence) not in said and (reason := next(_reasons(sentence, own, known), "")):
             found.append(Unsupported(sentence, reason))
         start = end
     return tuple(found)

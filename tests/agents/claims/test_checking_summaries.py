@@ -101,3 +101,12 @@ def test_the_measured_share_of_true_and_false_sentences() -> None:
 def test_any_text_can_be_compared_with_any_answers(summary: str, answers: list[str]) -> None:
     turns = [Turn(question="", answer=answer) for answer in answers]
     assert {one.text for one in unsupported_sentences(summary, turns)} <= set(sentences(summary))
+
+
+def test_a_sentence_of_an_answer_is_supported_word_for_word() -> None:
+    turns = [
+        Turn(question="Describe this picture in detail.", answer="it is (0, 0, 200). A plok stands here."),
+        Turn(question="How many things are there?", answer="it is (0, 0, 200)."),
+    ]
+    assert not unsupported_sentences("it is (0, 0, 200). A plok stands here.", turns)
+    assert unsupported_sentences("it is (0, 0, 201).", turns)
