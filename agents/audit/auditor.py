@@ -43,8 +43,8 @@ class Audited:
 
 
 def verdict_of(score: float, threshold: float = THRESHOLD) -> Verdict:
-    """Supported from the threshold on; contradicted under half of it; unsupported between."""
-    if score >= threshold:
+    """Supported above the threshold, contradicted under half of it, else unsupported: a score of .5 says nothing."""
+    if score > threshold:
         return "supported"
     return "contradicted" if score < threshold * CONTRADICTED else "unsupported"
 

@@ -3,7 +3,7 @@
     without(caption, claims)        # "A red car and a dog are on the lawn." -> "A dog is on the lawn."
 
 An adjective goes alone, a number becomes "some", a place or a member of a list goes with its commas; else a clause or
-the whole sentence goes. A repaired sentence must claim nothing that the sentence did not claim before.
+the sentence goes, and what is there is listed. A repaired sentence claims nothing new.
 """
 
 from __future__ import annotations
@@ -76,7 +76,16 @@ def _repaired(sentence: str, claims: Sequence[Claim], wrong: Sequence[Claim], go
         new = [claim for claim in extract_claims(candidate) if _key(claim) not in allowed]
         if all((claim.kind, claim.value) in said and not _again(claim, gone) for claim in new):
             return candidate
-    return ""
+    return _listed([claim.text for claim in true if claim.kind == "thing"])
+
+
+def _listed(things: Sequence[str]) -> str:
+    """What is there of a sentence that cannot be repaired."""
+    if not things:
+        return ""
+    several = is_plural(things[0].rpartition(" ")[2]) and not things[0].startswith(("a ", "an "))
+    listed = " and ".join(filter(None, [", ".join(things[:-1]), things[-1]]))
+    return f"There {'are' if several else 'is'} {listed}."
 
 
 def _again(claim: Claim, gone: Sequence[Claim]) -> bool:

@@ -125,6 +125,7 @@ class _Reader(FoundClaims):
         if self.doing:
             return self._object(phrase)
         if not phrase.thing:
+            self.add_count_of_anything(phrase)
             if self.copula and self.host is not None:
                 self.add_attributes(phrase, self.host)
             return phrase.last

@@ -61,6 +61,12 @@ class FoundClaims:
         name = self.name(index)
         self.add("attribute", named(f"{word} {name}"), about, word, (start, end), index)
 
+    def add_count_of_anything(self, phrase: Phrase) -> None:
+        """ "three things": how much there is to see."""
+        if phrase.about in ("thing", "object", "item") and phrase.count.isdecimal():
+            text = " ".join(one.text for one in self.token[phrase.counted_at : phrase.last])
+            self.add("number", text, phrase.about, phrase.count, self.span(phrase.counted_at, phrase.last), None)
+
     def add_of_picture(self, value: str, start: int, end: int) -> None:
         text = f"the main colours include {value}" if value in words.COLOURS else f"the picture is {value}"
         self.add("attribute", text, PICTURE, value, (start, end), None)

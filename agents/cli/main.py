@@ -4,6 +4,7 @@
     inquisight chat photo.jpg            a conversation with a vision model
     inquisight ask "what is this?" photo.jpg
     inquisight examine photo.jpg         things and text, without a language model
+    inquisight audit photo.jpg --text "A red car."    whether a caption is true
     inquisight batch photos --out captions.jsonl
     inquisight video clip.mp4            what happens in it
     inquisight plugins | history | show ID | prompts | tasks
@@ -26,6 +27,7 @@ from typing import Annotated, Any
 import typer
 
 from agents.batch.request import BatchRequest
+from agents.cli.audit.request import AuditRequest
 from agents.cli.errors import EXIT_INTERRUPTED, complain
 from agents.cli.requests import (
     AskRequest,
@@ -68,6 +70,7 @@ add_command(app, "caption", CaptionRequest, "agents.cli.caption:run_caption")
 add_command(app, "chat", ChatRequest, "agents.cli.listing:chat_or_tasks")
 add_command(app, "ask", AskRequest, "agents.cli.ask:run_ask")
 add_command(app, "examine", ExamineRequest, "agents.cli.examine:run_examine")
+add_command(app, "audit", AuditRequest, "agents.cli.audit.command:run_audit")
 
 
 @app.command()

@@ -125,7 +125,7 @@ def test_no_question_quotes_another_claim() -> None:
 
 
 def test_the_threshold_decides() -> None:
-    assert [verdict_of(score) for score in (0.2, 0.3, 0.5)] == ["contradicted", "unsupported", "supported"]
+    assert [verdict_of(score) for score in (0.2, 0.5, 0.6)] == ["contradicted", "unsupported", "supported"]
     assert verdict_of(0.5, threshold=0.9) == "unsupported" and verdict_of(0.2, threshold=0.1) == "supported"
 
 

@@ -82,3 +82,8 @@ def test_spans_and_parents_fit_any_text(text: str) -> None:
 
 def test_long_text_is_read_up_to_a_limit() -> None:
     assert all(claim.end <= LONGEST for claim in extract_claims("A dog and a red car. " * 2000))
+
+
+def test_a_count_of_anything_is_a_number() -> None:
+    [one] = [claim for claim in extract_claims("The picture shows three things on a table.") if claim.about == "thing"]
+    assert (one.kind, one.text, one.value, one.parent) == ("number", "three things", "3", None)

@@ -1,0 +1,1 @@
+"""How well the audit finds what is false in captions, on composed scenes and on real photographs."""

@@ -1,0 +1,60 @@
+"""`inquisight audit`: one caption, or those of a data set."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.agents.plugin_on_disk import Shell
+from tests.processes import ROOT
+
+CAPTION = "There is a cat. There is a red car."
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    made = Shell(tmp_path)
+    shutil.copy(ROOT / "examples" / "photos" / "cat.jpg", tmp_path)
+    return made
+
+
+def test_what_is_false_is_marked_and_taken_out(shell: Shell) -> None:
+    done = shell.run("audit", "cat.jpg", "--text", CAPTION, "--witness", "detector", "--vision", "pocket")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[:2] == ["cat.jpg", CAPTION]
+    assert any(line.startswith("  +") and "a cat" in line for line in lines)
+    assert any(line.startswith("  - ") and "a red car" in line for line in lines)
+    assert lines[-1] == "without them: There is a cat."
+    (shell.folder / "caption.txt").write_text(CAPTION, encoding="utf-8")
+    done = shell.run("audit", "cat.jpg", "caption.txt", "--drop", "--witness", "none", "--vision", "pocket")
+    assert done.stdout == "There is a cat.\n"
+
+
+def test_the_captions_of_a_folder_as_json(shell: Shell) -> None:
+    (shell.folder / "data").mkdir()
+    shutil.move(shell.folder / "cat.jpg", shell.folder / "data" / "cat.jpg")
+    (shell.folder / "data" / "cat.txt").write_text(CAPTION, encoding="utf-8")
+    done = shell.run("audit", "data", "--json", "--witness", "none", "--vision", "pocket")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["text"] == CAPTION and found["without_false"] == "There is a cat."
+    assert {one["text"]: one["verdict"] for one in found["claims"]}["a car"] == "contradicted"
+    assert found["questions"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("cat.jpg", "--text", "A cat.", "--threshold", "2"), "--threshold is 2: it must lie between 0 and 1"),
+        (("cat.jpg", "--text", " "), "the caption is empty"),
+        (("cat.jpg", "missing.txt"), "the caption in 'missing.txt' cannot be read"),
+        (("cat.jpg", "missing.txt", "--text", "A cat."), "give the caption with --text or in a file, not both"),
+    ],
+)
+def test_a_wrong_request_is_one_line(shell: Shell, arguments: tuple[str, ...], message: str) -> None:
+    done = shell.run("audit", *arguments)
+    assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1
