@@ -10,6 +10,7 @@ from agents.audit.checks import number_of
 from core.nouns import singular
 from core.records import Claim
 from plugins.pocket.colours import COLOURS
+from training.pocket.foundation import known_names
 
 _ANY: Final = frozenset("thing object item".split())
 _WHOLE: Final = frozenset("background picture image photo photograph scene".split())
@@ -21,6 +22,9 @@ _SIDES: Final = {
     "middle": "middle",
     "center": "middle",
 }
+_CUT_OUTS: Final = {name for name, _ in known_names()} - set(
+    "sky tree plant building mountain house flower grass cloud sea water person woman man sun".split()
+)
 _SMALL, _LARGE = 0.10, 0.28  # shares of the picture, as in the descriptions
 
 
@@ -36,6 +40,9 @@ def holds(number: int, claims: Sequence[Claim], truth: dict[str, Any]) -> bool |
     match claim.kind:
         case "thing":
             unclear = about in _WHOLE or about in COLOURS or "unknown" in claim.text  # "with some blue" names no thing
+            unclear |= (
+                truth["background"] == "photo" and not things and about not in _CUT_OUTS
+            )  # the photograph may show it
             return None if unclear else bool(things)
         case "attribute":
             return _attribute(claim, things)
