@@ -176,6 +176,7 @@ class Caption(Document):
     summary: str = ""  # what the questioner wrote from the certain turns, without `removed`
     summary_by: str = ""  # "questioner" or "rules"; "": not recorded
     removed: tuple[str, ...] = ()  # sentences taken out of the summary, since no certain answer says them
+    audited: str = ""  # `summary` without the claims that an audit found false; "" if none was to be taken out
     claims: tuple[Claim, ...] = ()  # of the summary, where it was audited
     truncated: bool = False  # one of these three, or an answer, reached the token limit
     dialogue: Dialogue = Dialogue()
@@ -196,7 +197,7 @@ class Caption(Document):
         """Without fields of later versions that are empty, so that older captions keep their id."""
         value = super()._content()
         for record, names in [
-            (value, ("findings", "problems", "refused", "questions", "summary_by", "removed", "claims"))
+            (value, ("findings", "problems", "refused", "questions", "summary_by", "removed", "audited", "claims"))
         ] + [(turn, ("answered_by",)) for turn in value["dialogue"]["turns"]]:
             for name in names:
                 if not record[name]:
@@ -205,8 +206,8 @@ class Caption(Document):
 
     @property
     def text(self) -> str:
-        """The best available caption: the summary, the opening answer, or the plain caption."""
-        return self.summary or self.opening or self.plain
+        """The best available caption: the summary, audited or not, the opening answer, or the plain caption."""
+        return self.audited or self.summary or self.opening or self.plain
 
     @property
     def asked_by(self) -> dict[str, int]:

@@ -9,7 +9,7 @@ the sentence goes, and what is there is listed. A repaired sentence claims nothi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from agents.claims.extract import extract_claims
@@ -28,6 +28,8 @@ _ARTICLE: Final = re.compile(r"\b([Aa])n? ([A-Za-z]++)")
 _CLAUSE: Final = re.compile(r"(?:; |, and |, while |, but |, where |, which | while | but )")
 _THERE_ARE: Final = re.compile(r"\b([Tt]here) are (an? |one )")
 _THERE_IS: Final = re.compile(r"\b([Tt]here) is (some [a-z-]++|two|three|four|five|six|several|many)\b")
+_JOINTS: Final = (", and ", ", ", " and ", " or ")
+_ONE_ARE: Final = re.compile(r"^((?:[Aa]n?|[Oo]ne) (?:(?!and |or |are |were )[a-z-]++ ){1,4}+)(are|were)\b")
 _WORD: Final = re.compile(r"[A-Za-z]++(?:['’-][A-Za-z]++)*+")
 
 
@@ -97,81 +99,87 @@ def _key(claim: Claim) -> tuple[str, str, str]:
 
 
 def _edited(sentence: str, wrong: Sequence[Claim], true: Sequence[Claim]) -> str:
-    """Each false claim cut out where it stands; "" if one cannot be."""
-    edits: list[tuple[int, int, str]] = []
-    for claim in wrong:
-        edit = _EDITS[claim.kind](sentence, claim, true)
-        if edit is None:
+    """Each false claim cut out where it stands, the last one first; "" if one cannot be."""
+    moved: list[tuple[int, int]] = []  # where the text was changed, and by how much it became longer
+    for claim in sorted(wrong, key=lambda one: (-one.start, one.end)):
+        start, end = (
+            place + sum(longer for before, longer in moved if before < place) for place in (claim.start, claim.end)
+        )
+        if end <= start:
+            continue  # gone with another one
+        edits = _EDITS[claim.kind](sentence, claim.model_copy(update={"start": start, "end": end}), true)
+        if not edits:
             return ""
-        edits.append(edit)
-    for start, end, new in sorted(_outermost(edits), reverse=True):
-        sentence = sentence[:start] + new + sentence[end:]
+        for first, last, new in sorted(edits, reverse=True):
+            sentence = sentence[:first] + new + sentence[last:]
+            moved.append((first, len(new) - (last - first)))
     return _tidy(sentence)
 
 
-def _outermost(edits: Sequence[tuple[int, int, str]]) -> Iterator[tuple[int, int, str]]:
-    """Those that do not lie within another one."""
-    end = -1
-    for edit in sorted(edits, key=lambda one: (one[0], -one[1])):
-        if edit[0] >= end:
-            yield edit
-            end = edit[1]
+_Edits = tuple[tuple[int, int, str], ...]  # from and to which character, and what stands there then
 
 
-_Edit = tuple[int, int, str]
+def _modifier(sentence: str, claim: Claim, true: Sequence[Claim]) -> _Edits:
+    """An adjective, alone or in a list, with the blank, comma or "and" that joined it."""
+    start, end = claim.start, claim.end
+    behind = next((mark for mark in _JOINTS if sentence.startswith(mark, end)), "")
+    before = next((mark for mark in _JOINTS if sentence.endswith(mark, 0, start)), "")
+    previous_stays = bool(before) and any(one.end == start - len(before) for one in true if one.kind == "attribute")
+    if behind and not (previous_stays and before == ", " and "and" in behind):
+        return ((start, end + len(behind), ""),)
+    if behind:  # "black, grey and white" without grey
+        return ((start - len(before), end, ""),)
+    if previous_stays:  # the last of a list; the one before it gets the "and"
+        joined = sentence[: start - len(before)]
+        comma, word = joined.rfind(", "), joined.rpartition(" ")[2]
+        if "and" in before and comma >= 0 and joined[comma + 2 :] == word:
+            return (comma, comma + 2, " and "), (start - len(before), end, "")
+        return ((start - len(before), end, ""),)
+    return ((start, end + 1, ""),) if re.match(r" [A-Za-z]", sentence[end:]) else ()
 
 
-def _modifier(sentence: str, claim: Claim, true: Sequence[Claim]) -> _Edit | None:
-    """An adjective before its noun, which goes with the blank or comma behind it."""
-    behind = sentence[claim.end :]
-    if not re.match(r"(?:,? )[A-Za-z]", behind) or behind.startswith((" and ", " or ")):
-        return None
-    gone = 2 if behind.startswith(", ") else 1
-    return claim.start, claim.end + gone, ""
-
-
-def _number(sentence: str, claim: Claim, true: Sequence[Claim]) -> _Edit | None:
+def _number(sentence: str, claim: Claim, true: Sequence[Claim]) -> _Edits:
     """ "three dogs": "some dogs"; "one dog": "a dog"."""
     first = sentence[claim.start : claim.end].split(" ", 1)[0]
     behind = sentence[claim.start + len(first) :].split()
     noun = claim.about if not behind else behind[0].strip(".,;")
     new = "some" if first.lower() not in ("one", "1", "a", "an") else with_article(noun).split()[0]
-    return claim.start, claim.start + len(first), new.capitalize() if first[:1].isupper() else new
+    return ((claim.start, claim.start + len(first), new.capitalize() if first[:1].isupper() else new),)
 
 
-def _phrase(sentence: str, claim: Claim, true: Sequence[Claim]) -> _Edit | None:
+def _phrase(sentence: str, claim: Claim, true: Sequence[Claim]) -> _Edits:
     """A place or a relation, behind what it belongs to or at the beginning."""
     start, end = claim.start, claim.end
     if start == 0:
         comma = sentence[end : end + 2] == ", "
-        return start, end + (2 if comma else 1), ""
+        return ((start, end + (2 if comma else 1), ""),)
     before = sentence[:start].rstrip()
     word = before.rpartition(" ")[2].lower()
     if word in _BE.split():
-        return None  # "the dog is on the left" says nothing else
-    return len(before), end, ""
+        return ()  # "the dog is on the left" says nothing else
+    return ((len(before), end, ""),)
 
 
-def _thing(sentence: str, claim: Claim, true: Sequence[Claim]) -> _Edit | None:
+def _thing(sentence: str, claim: Claim, true: Sequence[Claim]) -> _Edits:
     """A member of a list, with what is said of it and its comma or "and"."""
     start, end = claim.start, claim.end
     before = [match for match in _MEMBER.finditer(sentence, 0, start) if match.end() == start]
     behind = _MEMBER.match(sentence, end)
     if not behind and not _ends_here(sentence, end):  # "two umbrellas all over the picture": it goes with them
         if any(one.start >= end for one in true):
-            return None
+            return ()
         end = len(sentence) - 1
     if sentence[:start].lower().endswith(" with ") and not behind:
-        return start - len(" with "), end, ""
+        return ((start - len(" with "), end, ""),)
     if before and behind:
-        return (start, behind.end(), "") if "and" in before[0][0] else (before[0].start(), end, "")
+        return ((start, behind.end(), "") if "and" in before[0][0] else (before[0].start(), end, ""),)
     if before:  # the last: "A, B and C" becomes "A and B"
         joined = sentence[: before[0].start()]
         comma = joined.rfind(", ")
         if comma >= 0 and "and" in before[0][0] and _in_list(joined[comma + 2 :]):
-            return comma, end, f" and {joined[comma + 2 :]}"
-        return before[0].start(), end, ""
-    return (start, behind.end(), "") if behind else None
+            return (comma, comma + 2, " and "), (before[0].start(), end, "")
+        return ((before[0].start(), end, ""),)
+    return ((start, behind.end(), ""),) if behind else ()
 
 
 def _in_list(text: str) -> bool:
@@ -182,15 +190,15 @@ def _ends_here(sentence: str, end: int) -> bool:
     return sentence[end : end + 1] in (".", ",", "") or sentence[end:].startswith((" is ", " are "))
 
 
-def _quoted(sentence: str, claim: Claim, true: Sequence[Claim]) -> _Edit | None:
+def _quoted(sentence: str, claim: Claim, true: Sequence[Claim]) -> _Edits:
     return _thing(sentence, claim, true)
 
 
-def _never(sentence: str, claim: Claim, true: Sequence[Claim]) -> _Edit | None:
-    return None
+def _never(sentence: str, claim: Claim, true: Sequence[Claim]) -> _Edits:
+    return ()
 
 
-_EDITS: Final[dict[str, Callable[[str, Claim, Sequence[Claim]], _Edit | None]]] = {
+_EDITS: Final[dict[str, Callable[[str, Claim, Sequence[Claim]], _Edits]]] = {
     "thing": _thing,
     "attribute": _modifier,
     "number": _number,
@@ -230,6 +238,7 @@ def _tidy(sentence: str) -> str:
     sentence = _ARTICLE.sub(lambda match: f"{match[1]}{with_article(match[2]).split()[0][1:]} {match[2]}", sentence)
     sentence = _THERE_ARE.sub(lambda match: _agreeing(sentence, match), sentence)
     sentence = _THERE_IS.sub(_plurals, sentence)
+    sentence = _ONE_ARE.sub(lambda match: f"{match[1]}{'is' if match[2] == 'are' else 'was'}", sentence)
     return sentence[:1].upper() + sentence[1:]
 
 
@@ -251,5 +260,5 @@ def _sound(sentence: str) -> bool:
     if len(words) < 3 or sentence[-1:] not in ".!?" or words[-1] in _OPEN:
         return False
     pairs = set(zip(words, words[1:], strict=False))
-    loose = any(one in _DETERMINERS and other in _OPEN for one, other in pairs)
+    loose = any(one in _DETERMINERS - {"this", "that"} and other in _OPEN for one, other in pairs)
     return not loose and not re.search(r"(?:, \.|,,|\b(?:and|or|with) *[.,])", sentence)

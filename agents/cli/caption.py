@@ -10,7 +10,7 @@ from agents.cli.interviews import Interviewer, first_given, make_interview_plan
 from agents.cli.requests import CaptionRequest
 from agents.interview.calls import described_options
 from agents.interview.driver import interview_picture
-from agents.interview.options import asking_options
+from agents.interview.options import asking_options, audit_options
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from agents.witnesses.choice import NONE, chosen
@@ -67,6 +67,7 @@ def make_interviewer(request: CaptionRequest) -> Interviewer:
         context=first_given(request.context, then.get("context"), settings.context),
         language=first_given(request.language, then.get("language")),
         **asking_options(request, then),
+        **audit_options(request.audit, request.threshold, then),
         witnesses=tuple(chosen(_witness(request, earlier, settings.witness))),
     )
     prompts = Prompts.load(request.prompts)

@@ -15,6 +15,7 @@ import typer
 
 from core.console.options import (
     Asking,
+    Audit,
     Context,
     Fallback,
     Fresh,
@@ -23,6 +24,7 @@ from core.console.options import (
     Prompts,
     Questioner,
     Seed,
+    Threshold,
     Vision,
     Witness,
     number,
@@ -56,6 +58,8 @@ class CaptionRequest:
     min_rounds: MinRounds = None
     fallback: Fallback = None
     asking: Asking = None
+    audit: Audit = None
+    threshold: Threshold = None
     context: Context = None
     prompts: Prompts = None
     seed: Seed = None
@@ -71,6 +75,23 @@ class CaptionRequest:
     resume: Annotated[str | None, typer.Option("--resume", metavar="ID")] = None
     """Resume a stopped or failed interview."""
     fresh: Fresh = False
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRequest:
+    """Check each claim of a caption against its image."""
+
+    pictures: Annotated[tuple[str, ...], typer.Argument(metavar="PICTURES")] = ()
+    """Files, folders, or - for standard input. Without --text, each caption is read from PICTURE.txt beside it."""
+    text: Annotated[str | None, typer.Option("--text", metavar="TEXT|FILE")] = None
+    """The caption, or a file that holds it."""
+    vision: Vision = None
+    witness: Witness = None
+    threshold: Threshold = None
+    json: bool = False
+    """JSON Lines on standard output: claims with verdict, score and question, and the repaired caption."""
+    quiet: Quiet = False
+    """Print only the caption without its false claims."""
 
 
 @dataclass(frozen=True, slots=True)

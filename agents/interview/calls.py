@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import BaseMessage
 
+    from agents.audit.captions import AuditedCaption
     from agents.witnesses.examination import Examined
 
 PROPOSED: Final = 5  # questions of the rules in guided asking
@@ -172,6 +173,8 @@ def described_options(options: InterviewOptions, prompts: Prompts) -> dict[str, 
     described = {**asdict(options), "witnesses": list(options.witnesses), "prompts": prompts.sha256}
     if not options.witnesses:
         del described["witnesses"]
+    if options.audit == "none":
+        del described["audit"], described["threshold"]
     return described
 
 
@@ -213,6 +216,38 @@ class Session:
     """`described_options` of the interview, if they were computed before."""
     seconds: dict[str, float] = field(default_factory=dict)
     error: InquisightError | None = None
+    audited: AuditedCaption | None = None  # the summary, where the options ask for an audit
+
+    @property
+    def needs_audit(self) -> bool:
+        """Whether the options ask for an audit of the summary that is there."""
+        interview = self.interview
+        wanted = interview.options.audit != "none" and self.audited is None
+        return wanted and self.error is None and interview.status == "complete" and bool(interview.dialogue.certain)
+
+    def audit(self, vision: VisionBackend, image: EncodedImage) -> AuditedCaption:
+        """Check the claims of the summary one by one. Raises BackendError if the vision model fails."""
+        from agents.audit.captions import audit_caption
+
+        interview = self.interview
+        self.audited = audit_caption(
+            interview.summary or "",
+            image,
+            vision,
+            interview.findings or (),
+            threshold=interview.options.threshold,
+            turns=interview.dialogue.turns,
+        )
+        self.add_seconds("audit", self.audited.seconds)
+        return self.audited
+
+    @property
+    def audited_text(self) -> str:
+        """What is left of the summary, if false claims were to be taken out and some were there."""
+        if self.audited is None or self.interview.options.audit != "drop":
+            return ""
+        left = self.audited.repaired or self.interview.prompts.text("summary.nothing_certain")
+        return left if left != self.audited.text else ""
 
     def add_seconds(self, what: str, seconds: float) -> float:
         self.seconds[what] = self.seconds.get(what, 0.0) + seconds
@@ -264,6 +299,8 @@ class Session:
             removed=interview.check.removed if interview.summary else (),
             truncated=interview.truncated,
             dialogue=interview.dialogue,
+            audited=self.audited_text,
+            claims=self.audited.claims if self.audited else (),
             findings=interview.findings or (),
             problems=interview.problems,
             refused=interview.asking.log,

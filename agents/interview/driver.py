@@ -28,6 +28,7 @@ from agents.interview.calls import (
 )
 from agents.interview.events import (
     Answered,
+    Audited,
     Done,
     Encoded,
     Event,
@@ -178,6 +179,7 @@ class InterviewRun:
                         yield from self._serve()
                     except Exception as error:
                         session.fail(error)
+                yield from self._audit()
             except KeyboardInterrupt:
                 interview.stop()
             session.add_seconds("total", time.perf_counter() - began)
@@ -226,6 +228,20 @@ class InterviewRun:
             case NeedSummary() as need:
                 yield Waiting("summarising")
                 yield from self._summarise(need)
+
+    def _audit(self) -> Iterator[Event]:
+        """Check the claims of the summary, if the options ask for that."""
+        if not self.session.needs_audit or not isinstance(self.image or self.picture, Picture | EncodedImage):
+            return
+        try:
+            if self.image is None:
+                yield from self._encode()
+            yield Waiting("auditing")
+            assert self.image is not None
+            audited = self.session.audit(self.vision, self.image)
+            yield Audited(audited.claims, self.session.audited_text, audited.questions, audited.seconds)
+        except Exception as error:
+            self.session.fail(error)
 
     def _start_examination(self) -> Iterator[Event]:
         """Load the witnesses, and let them examine the picture while the vision model is at work."""

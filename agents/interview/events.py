@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from core.errors import InquisightError
 from core.findings import Findings
-from core.records import Caption, PictureInfo, Turn
+from core.records import Caption, Claim, PictureInfo, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,16 @@ class SummaryWritten:
 
 
 @dataclass(frozen=True, slots=True)
+class Audited:
+    """The judged claims of the summary; `text` is what is left of it, "" where nothing was to be taken out."""
+
+    claims: tuple[Claim, ...]
+    text: str
+    questions: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """The last event. `id` is None if nothing was saved; `save_error` is the reason if saving failed."""
 
@@ -131,5 +141,6 @@ Event = (
     | SummaryPiece
     | SummaryRefused
     | SummaryWritten
+    | Audited
     | Done
 )

@@ -10,6 +10,7 @@ from core.errors import UsageError
 
 Fallback = Literal["scripted", "none"]
 AskingMode = Literal["free", "guided"]
+AuditMode = Literal["none", "mark", "drop"]
 _OF_ASKING: Final = ("min_rounds", "fallback", "asking")
 
 
@@ -23,6 +24,17 @@ def asking_options(given: object, earlier: Mapping[str, Any] | None = None) -> d
     for name, value in found.items():
         if value is None:
             found[name] = (earlier or {}).get(name)
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def audit_options(
+    audit: str | None, threshold: float | None, earlier: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """`audit` and `threshold` as given, else those of an earlier interview; left out where neither has them."""
+    found = {"audit": audit, "threshold": threshold}
+    found = {name: value if value is not None else (earlier or {}).get(name) for name, value in found.items()}
+    if found["threshold"] is not None and found["audit"] in (None, "none"):
+        raise UsageError("--threshold only means something together with --audit mark or --audit drop")
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -46,6 +58,10 @@ class InterviewOptions:
     """ "guided": the rules propose questions, and the questioner chooses one."""
     witnesses: tuple[str, ...] = ()
     """Names of the witnesses that examine the picture."""
+    audit: AuditMode = "none"
+    """Whether the claims of the description are checked one by one; "drop" also takes false ones out."""
+    threshold: float = 0.5
+    """Least score of a claim that an audit supports, 0 to 1."""
     question_tokens: int = 60
     summary_tokens: int = 300
     answer_tokens: int = 80
@@ -59,7 +75,13 @@ class InterviewOptions:
             raise UsageError(f"repeats must be 0 or more, not {self.repeats}")
         if self.min_rounds is not None and not 0 <= self.min_rounds <= self.rounds:
             raise UsageError(f"min_rounds must be between 0 and rounds ({self.rounds}), not {self.min_rounds}")
-        for name, value, known in (("fallback", self.fallback, Fallback), ("asking", self.asking, AskingMode)):
+        if not 0 < self.threshold < 1:
+            raise UsageError(f"threshold must be between 0 and 1, not {self.threshold}")
+        for name, value, known in (
+            ("fallback", self.fallback, Fallback),
+            ("asking", self.asking, AskingMode),
+            ("audit", self.audit, AuditMode),
+        ):
             if value not in get_args(known):
                 raise UsageError(f"{name} must be {' or '.join(get_args(known))}, not {value!r}")
         if self.language is not None and not (0 < len(self.language.strip()) <= 40 and self.language.isprintable()):

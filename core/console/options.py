@@ -137,6 +137,18 @@ Asking = Annotated[
         "--asking", metavar="MODE", help="free, or guided: the rules propose five questions, to choose from [free]."
     ),
 ]
+Audit = Annotated[
+    str | None,
+    typer.Option(
+        "--audit", metavar="MODE", help="Check each claim of the description: mark, or drop the false ones [none]."
+    ),
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        "--threshold", metavar="X", parser=number, help="Least score of a claim that an audit supports, 0 to 1 [0.5]."
+    ),
+]
 Prompts = Annotated[
     Path | None,
     typer.Option("--prompts", metavar="FILE", help="Prompts file; start from `inquisight prompts`."),

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import Protocol, TextIO
 
+from agents.cli.render.audit import audit_lines, marks
 from agents.cli.render.output import Output, output_for, put_line, transcript_line
 from agents.interview.events import (
     Answered,
@@ -30,6 +31,7 @@ _SAYS = {
     "answering": "looking for the answer",
     "examining": "looking for things and text",
     "summarising": "writing the description",
+    "auditing": "checking the claims of the description",
 }
 _LABELS = (("plain", "at a glance"), ("opening", "asked for detail"), ("summary", "after the interview"))
 
@@ -143,12 +145,19 @@ class InterviewPrinter:
 
     def _texts(self, caption: Caption) -> None:
         rows = [(label, printable(getattr(caption, name), limit=None)) for name, label in _LABELS]
+        if caption.audited:
+            rows = [
+                *rows[:-1],
+                ("before the audit", rows[-1][1]),
+                ("after the audit", printable(caption.audited, None)),
+            ]
         summary = rows.pop()[1] if self.output.rich else ""
         width = max(len(label) for _, label in _LABELS) + 2
         self.output.labelled([(label, text) for label, text in rows if text], width)
         if summary:
             title = "what happens in the video" if "video" in caption.options else "what the picture shows"
-            self.output.box(title, summary)
+            shown = () if caption.audited else marks(caption.claims, summary, caption.summary)
+            self.output.box(title, summary, shown)
 
 
 def _by_rules(asked_by: dict[str, int]) -> str:
@@ -193,6 +202,8 @@ def _closing(event: Done) -> list[str]:
         counts = f"{caption.sentences_written} sentences written, {len(caption.removed)} taken out, no answer says them"
         lines.append(f"description: {counts}")
         lines += [f"      taken out: {printable(sentence, limit=200)}" for sentence in caption.removed]
+    if caption.claims:
+        lines += audit_lines(caption.claims)
     lines += [f"without a witness: {printable(problem, limit=500)}" for problem in caption.problems]
     if caption.truncated:
         lines.append("cut at the token limit in places: unfinished sentences are left out")
@@ -200,7 +211,7 @@ def _closing(event: Done) -> list[str]:
     if total is not None:
         parts = [
             f"{name} {caption.seconds[name]:.1f}"
-            for name in ("load", "encode", "vision", "witnesses", "language")
+            for name in ("load", "encode", "vision", "witnesses", "language", "audit")
             if name in caption.seconds
         ]
         lines.append(f"{total:.1f} s ({', '.join(parts)})" if parts else f"{total:.1f} s")

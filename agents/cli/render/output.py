@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SHORT_ID = 10
 Parts = Sequence[tuple[str, str]]  # (text, style) after each other
+Mark = tuple[int, int, str]  # a stretch of a text, from and to which character, and its style
 REASONED = "(the above was the model's reasoning; its answer:)"
 CUT = "(the above was cut at the limit of tokens; the answer:)"
 
@@ -86,7 +87,7 @@ class PlainOutput:
         for label, text in rows:
             self.line(textwrap.fill(text, 100, initial_indent=f"{label}:".ljust(width), subsequent_indent=" " * width))
 
-    def box(self, title: str, text: str) -> None:
+    def box(self, title: str, text: str, marks: Sequence[Mark] = ()) -> None:
         self.line(*text.split("\n"))
 
     def table(self, rows: Sequence[tuple[str, str]]) -> None:
@@ -157,12 +158,14 @@ class TerminalOutput:
         if rows:
             self._grid([([(label, "bright_black")], [(text, "")]) for label, text in rows], justify="right")
 
-    def box(self, title: str, text: str) -> None:
+    def box(self, title: str, text: str, marks: Sequence[Mark] = ()) -> None:
         from rich.panel import Panel
         from rich.text import Text
 
-        label = Text(title, style="bold green")
-        self.console.print(Panel(Text(text), title=label, title_align="left", border_style="green", padding=(0, 1)))
+        label, shown = Text(title, style="bold green"), Text(text)
+        for start, end, style in marks:
+            shown.stylize(style, start, end)
+        self.console.print(Panel(shown, title=label, title_align="left", border_style="green", padding=(0, 1)))
 
     def table(self, rows: Sequence[tuple[str, str]]) -> None:
         self._grid([([(printable(name), "cyan")], [(printable(words), "")]) for name, words in rows], gap=3)

@@ -42,6 +42,11 @@ def rewritten(text: str, false: str) -> str:
         ("The car is red. It stands on the left.", "a red car", "There is a car. It stands on the left."),
         ("A dog is running on the beach while a man throws a ball.", "a man", "A dog is running on the beach."),
         (TRUCK, "umbrellas", "There is a blue truck at the bottom left."),
+        ("A red car and a dog are on the lawn.", "a car", "A dog is on the lawn."),
+        ("There are four black, grey and white cats.", "white cats", "There are four black and grey cats."),
+        ("There are four black, grey and white cats.", "grey cats", "There are four black and white cats."),
+        ("The dog is black, brown and white.", "a brown dog", "The dog is black and white."),
+        ("The dog is black, brown and white.", "a white dog", "The dog is black and brown."),
     ],
 )
 def test_a_sentence_is_repaired(text: str, false: str, left: str) -> None:

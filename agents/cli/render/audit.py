@@ -1,0 +1,33 @@
+"""Judged claims in a terminal: as lines, and as marks in the text that they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from agents.audit.captions import counted
+from agents.audit.rewrite import false_claims
+from agents.cli.render.output import Mark
+from core.errors import printable
+from core.records import Claim
+
+_STYLES: Final = {"supported": "green", "unsupported": "yellow", "contradicted": "bold red"}
+
+
+def audit_lines(claims: Sequence[Claim]) -> list[str]:
+    """How many claims there are by verdict, then one line for each that is not supported."""
+    rows = [f"audit: {counted(claims)}"]
+    for claim in false_claims(claims):
+        evidence = f" ({claim.evidence})" if claim.evidence else ""
+        asked = f": {claim.question}{evidence}" if claim.question else evidence
+        score = "" if claim.score is None else f" {claim.score:.2f}"
+        rows.append(f"      {claim.verdict}{score}  {printable(claim.text, 80)}{printable(asked, 160)}")
+    return rows
+
+
+def marks(claims: Sequence[Claim], shown: str, text: str) -> list[Mark]:
+    """The claims as coloured stretches of a text; none if it is not `shown` as it is. False claims come last."""
+    if shown != text:
+        return []
+    order = sorted(claims, key=lambda claim: list(_STYLES).index(claim.verdict or "supported"))
+    return [(claim.start, claim.end, _STYLES[claim.verdict or "supported"]) for claim in order]
