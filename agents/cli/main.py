@@ -31,7 +31,6 @@ from agents.cli.audit.request import AuditRequest
 from agents.cli.errors import EXIT_INTERRUPTED, complain
 from agents.cli.requests import (
     AskRequest,
-    AuditRequest,
     CaptionRequest,
     ChatRequest,
     ExamineRequest,
@@ -70,7 +69,6 @@ def inquisight(
 add_command(app, "caption", CaptionRequest, "agents.cli.caption:run_caption")
 add_command(app, "chat", ChatRequest, "agents.cli.listing:chat_or_tasks")
 add_command(app, "ask", AskRequest, "agents.cli.ask:run_ask")
-add_command(app, "audit", AuditRequest, "agents.cli.audit:run_audit")
 add_command(app, "examine", ExamineRequest, "agents.cli.examine:run_examine")
 add_command(app, "audit", AuditRequest, "agents.cli.audit.command:run_audit")
 

@@ -78,23 +78,6 @@ class CaptionRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class AuditRequest:
-    """Check each claim of a caption against its image."""
-
-    pictures: Annotated[tuple[str, ...], typer.Argument(metavar="PICTURES")] = ()
-    """Files, folders, or - for standard input. Without --text, each caption is read from PICTURE.txt beside it."""
-    text: Annotated[str | None, typer.Option("--text", metavar="TEXT|FILE")] = None
-    """The caption, or a file that holds it."""
-    vision: Vision = None
-    witness: Witness = None
-    threshold: Threshold = None
-    json: bool = False
-    """JSON Lines on standard output: claims with verdict, score and question, and the repaired caption."""
-    quiet: Quiet = False
-    """Print only the caption without its false claims."""
-
-
-@dataclass(frozen=True, slots=True)
 class VideoRequest:
     """Describe videos: frames are chosen, asked about and summarised."""
 

@@ -58,3 +58,16 @@ def test_the_captions_of_a_folder_as_json(shell: Shell) -> None:
 def test_a_wrong_request_is_one_line(shell: Shell, arguments: tuple[str, ...], message: str) -> None:
     done = shell.run("audit", *arguments)
     assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_an_interview_is_audited_at_its_end(shell: Shell) -> None:
+    options = ("--audit", "drop", "--threshold", "0.9999", "--rounds", "4", "--witness", "none", "--vision", "pocket")
+    done = shell.run("caption", *options, "cat.jpg")
+    assert done.returncode == 0, done.stderr
+    assert "before the audit:" in done.stdout and "after the audit:" in done.stdout
+    assert "audit: " in done.stdout and " unsupported" in done.stdout
+    done = shell.run("caption", *options, "--json", "--fresh", "cat.jpg")
+    found = json.loads(done.stdout)
+    assert found["audited"] and found["summary"] != found["audited"] and found["claims"]
+    done = shell.run("caption", "--threshold", "0.7", "cat.jpg")
+    assert done.returncode == 2 and "--threshold only means something together with --audit" in done.stderr
