@@ -55,8 +55,7 @@ class SummaryCheck:
 
         `notes`: the certain turns that the draft was made from; `also`: what else the writer was told of the picture.
         """
-        if self.asking.by_rules or self.by == RULES:
-            self.removed = (*self.removed, *self._last)
+        if self.asking.by_rules:
             return draft
         from agents.claims.summaries import speaks_english, speaks_of_the_work, unsupported_sentences
 
@@ -64,6 +63,10 @@ class SummaryCheck:
         turns += [Turn(question="", answer=also)] if also else []
         gone = tuple(one.text for one in unsupported_sentences(draft, turns, language=language))
         written = sentences(draft)
+        if self.by == RULES:
+            kept = " ".join(sentence for sentence in written if sentence not in gone)
+            self.removed = (*self.removed, *self._last, *(gone if kept else ()))
+            return kept or draft
         english = speaks_english(draft, language)
         if english and speaks_of_the_work(draft, turns):
             self.fault = WORK
