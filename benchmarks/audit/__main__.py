@@ -32,7 +32,7 @@ from training.pocket.features import truth as truth_of
 from training.pocket.foundation import known_names
 from training.pocket.scenes import Composer
 
-FIRST: Final = {"held out": 1_000_000, "development": 3_000_000}
+FIRST: Final = {"held out": 5_000_000, "development": 3_000_000}
 COUNTS: Final = (1, 2, 4)  # falsehoods in one caption
 THRESHOLDS: Final = tuple(round(step / 20, 2) for step in range(1, 20))
 CHUNK: Final = 25  # scenes at a time

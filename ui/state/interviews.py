@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from agents.interview.events import Failed
 from agents.interview.live import InterviewState, LiveInterview
+from agents.interview.options import AuditMode
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from core.errors import BackendError, InquisightError, UsageError
@@ -32,6 +33,7 @@ DOING: Final = {
     "answering": "answering the question",
     "examining": "looking for things and writing",
     "summarising": "writing the caption",
+    "auditing": "checking the claims of the caption",
 }
 
 
@@ -40,11 +42,13 @@ class InterviewSettings(DialogueSettings):
     """The models and options of new interviews."""
 
     rounds: int = field(default_factory=lambda: min(MAX_ROUNDS, get_settings().rounds))
+    audit: AuditMode = "none"
 
     def options(self) -> InterviewOptions:
         """The options of the interview. Raises UsageError."""
         language = self.language.strip() or None
-        return InterviewOptions(self.rounds, self.context, language, witnesses=tuple(self.witnesses))
+        witnesses = tuple(self.witnesses)
+        return InterviewOptions(self.rounds, self.context, language, witnesses=witnesses, audit=self.audit)
 
 
 @dataclass(eq=False)
@@ -179,7 +183,8 @@ class InterviewPageState:
         prompts = Prompts.load()
         if caption.options.get("prompts", prompts.sha256) != prompts.sha256:
             raise UsageError("this interview used your own prompts; resume it with `inquisight caption --resume`")
-        known = {key: caption.options[key] for key in ("rounds", "context", "language") if key in caption.options}
+        kept = ("rounds", "context", "language", "audit", "threshold")
+        known = {key: caption.options[key] for key in kept if key in caption.options}
         witnesses = tuple(caption.options.get("witnesses", ()))
         names = caption.vision.get("name", ""), caption.questioner.get("name", "")
         item = InterviewItem(caption.picture, upload, *names)

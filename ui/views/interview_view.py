@@ -14,6 +14,7 @@ from agents.interview.live import InterviewState, corrected
 from agents.text.attribution import added_by_turns
 from agents.text.contradictions import contradictions
 from ui.text import capital, count, escape, tag
+from ui.views.claims_view import draw_claims
 
 if TYPE_CHECKING:
     from core.records import RefusedQuestion, Turn
@@ -146,6 +147,8 @@ def captions_html(view: InterviewState) -> str:
 def _summary_html(view: InterviewState) -> str:
     if not view.summary:
         return draft_html(view.written)
+    if view.caption is not None and view.caption.audited:
+        return escape(view.caption.audited)
     return "".join(
         escape(piece.text)
         if piece.turn is None
@@ -162,3 +165,4 @@ def draw_captions(view: InterviewState) -> None:
     if "<mark" in shown:
         st.html('<p class="iq-note">Marked: details that an answer added, with the number of that answer.</p>')
     draw_removed(view.removed, view.summary_by)
+    draw_claims(view.caption)

@@ -6,6 +6,7 @@ from typing import Final
 
 import streamlit as st
 
+from agents.interview.options import AuditMode
 from agents.interview.seeds import check_seed
 from agents.llm.capabilities import Choice
 from agents.witnesses.choice import AUTO, chosen
@@ -54,6 +55,19 @@ def choose_witnesses(settings: DialogueSettings, page: str) -> None:
         key=f"{page}-witnesses",
         placeholder="none",
         help="They find things and writing, with their places, and answer two questions of the interview",
+    )
+
+
+def choose_audit(page: str, audit: AuditMode) -> AuditMode:
+    """A box that says whether the claims of the caption are checked."""
+    names: dict[AuditMode, str] = {"none": "Off", "mark": "Mark false claims", "drop": "Remove false claims"}
+    return st.selectbox(
+        "Check the caption",
+        list(names),
+        list(names).index(audit),
+        format_func=names.__getitem__,
+        key=f"{page}-audit",
+        help="The vision model is asked about each claim of the caption alone",
     )
 
 
