@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from agents.audit.auditor import THRESHOLD, PictureClaims, audit_claims
+from agents.audit.auditor import THRESHOLD, Audited, PictureClaims, audit_claims
 from agents.audit.rewrite import without
 from agents.claims.extract import extract_claims
 from core.findings import Findings
@@ -50,8 +50,13 @@ def audit_caption(
     """
     start = time.perf_counter()
     [audited] = audit_claims(vision, [PictureClaims(image, extract_claims(text), findings)], threshold=threshold)
+    return audited_caption(text, audited, time.perf_counter() - start, turns=turns)
+
+
+def audited_caption(text: str, audited: Audited, seconds: float, *, turns: Sequence[Turn] = ()) -> AuditedCaption:
+    """`text` with its judged claims, each with the turns that say the same."""
     claims = tuple(claim.model_copy(update={"turns": sources(claim, turns)}) for claim in audited.claims)
-    return AuditedCaption(text, claims, audited.questions, time.perf_counter() - start)
+    return AuditedCaption(text, claims, audited.questions, seconds)
 
 
 def sources(claim: Claim, turns: Sequence[Turn]) -> tuple[int, ...]:

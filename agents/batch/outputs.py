@@ -71,6 +71,7 @@ def record(row: CaptionRow) -> dict[str, Any]:
         ],
         "findings": [findings.model_dump(mode="json", exclude={"maybe"}) for findings in caption.findings],
         "problems": list(caption.problems),
+        "claims": [claim.model_dump(mode="json") for claim in caption.claims],
     }
 
 
@@ -120,6 +121,10 @@ def _parquet(path: Path, rows: Rows) -> None:
     found = [("witness", text), ("revision", text), *sizes, *((name, pyarrow.list_(kind)) for name, kind in lists)]
     types = {"width": size, "height": size, "truncated": flag}
     types["dialogue"] = pyarrow.list_(pyarrow.struct([*turn, ("truncated", flag)]))
+    spans = [("start", size), ("end", size), ("parent", size)]
+    words = [(name, text) for name in ("text", "kind", "about", "value", "verdict", "question", "evidence")]
+    claim = pyarrow.struct([*words, *spans, score, ("turns", pyarrow.list_(size))])
+    types |= {"claims": pyarrow.list_(claim)}
     types |= {"findings": pyarrow.list_(pyarrow.struct(found)), "problems": pyarrow.list_(text)}
     texts = ("key", "caption", "summary", "opening", "plain", "sha256")
     names = (
@@ -133,6 +138,7 @@ def _parquet(path: Path, rows: Rows) -> None:
         "dialogue",
         "findings",
         "problems",
+        "claims",
     )
     schema = pyarrow.schema([(name, types.get(name, text)) for name in names])
     with replaced(path) as file, pyarrow.parquet.ParquetWriter(file, schema, compression="zstd") as writer:

@@ -113,6 +113,7 @@ class _Run:
     picture: Picture | None  # until it is encoded
     image: EncodedImage | None = None
     examined: Examined | None = None  # until the interview needs it
+    audited: bool = False  # whether its claims were sent to be judged
     began: float = field(default_factory=time.perf_counter)
 
 
@@ -166,7 +167,12 @@ class _Pipeline:
         self.by_rules = follows_rules(questioner)
         self.events: queue.SimpleQueue[tuple[_Run | None, Any]] = queue.SimpleQueue()
         self.vision_queue = VisionQueue(
-            vision, lambda run, result: self.events.put((run, result)), batch=config.batch, workers=batches, halt=halt
+            vision,
+            lambda run, result: self.events.put((run, result)),
+            batch=config.batch,
+            workers=batches,
+            halt=halt,
+            threshold=config.options.threshold,
         )
         self.callers = Callers(
             lambda run, reply, seconds: self.events.put((run, (reply, seconds))), config.concurrency, halt
@@ -209,7 +215,7 @@ class _Pipeline:
                 continue
             with suppress(Exception, CalledOff):
                 self._receive(run, what)
-                if run.session.interview.summary is not None:
+                if run.session.interview.summary is not None and not run.session.needs_audit:
                     yield self._outcome(run)
 
     def _run(self, tasks: Iterator[InterviewTask | Ready]) -> Iterator[Outcome | Ready]:
@@ -292,6 +298,9 @@ class _Pipeline:
         if isinstance(interview.need, NeedFindings) and (run.examined is not None or run.picture is None):
             run.session.feed_findings(run.examined or Examined(problems=(NO_PIXELS,)))
         need = interview.need
+        if isinstance(need, Finished) and run.session.needs_audit and (run.image or run.picture):
+            self._request_audit(run)
+            return True
         if isinstance(need, Finished):
             self._release_pixels(run)  # a resumed interview may have needed no vision model
             return False
@@ -315,6 +324,14 @@ class _Pipeline:
             self.vision_queue.ask(run, question, row)
         return True
 
+    def _request_audit(self, run: _Run) -> None:
+        if run.image is not None:
+            run.audited = True
+            self.vision_queue.audit(run, run.session.claims_to_check(run.image))
+        else:  # a resumed interview
+            assert run.picture is not None
+            self.vision_queue.encode(run, run.picture)
+
     def _receive(
         self, run: _Run, what: VisionResult | Examined | CalledOff | tuple[Reply | BaseException, float]
     ) -> None:
@@ -337,6 +354,9 @@ class _Pipeline:
             self._release_pixels(run)
         if what.error is not None:
             self._fail(run, what.error)
+            return
+        if run.audited:
+            session.take_audit(what.result, what.seconds)
             return
         session.add_seconds("encode" if encoding else "vision", what.seconds)
         if encoding:

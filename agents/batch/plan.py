@@ -16,7 +16,7 @@ from agents.batch.pipeline import PipelineConfig
 from agents.batch.request import BatchRequest
 from agents.batch.shard_output import existing_shards
 from agents.interview.calls import described_options
-from agents.interview.options import asking_options
+from agents.interview.options import asking_options, audit_options
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from agents.interview.seeds import check_seed
@@ -103,6 +103,7 @@ def make_plan(request: BatchRequest) -> BatchConfig:
         context=settings.context if request.context is None else request.context,
         language=request.language,
         **asking_options(request),
+        **audit_options(request.audit, request.threshold),
         witnesses=tuple(chosen(settings.witness if request.witness is None else request.witness)),
     )
     vision = settings.vision if request.vision is None else request.vision

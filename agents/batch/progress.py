@@ -34,6 +34,8 @@ class Tally:
     written: int = 0  # sentences of summaries
     removed: int = 0  # of these, taken out
     summaries_by_rules: int = 0  # summaries that the rules wrote in the questioner's place
+    claims: int = 0  # of audited captions
+    claims_false: int = 0  # of these, not supported
     unasked: int = 0  # captioned, but the questioner had no usable question in some round
     meter: Meter = field(default_factory=Meter)
     price_in: float | None = None
@@ -59,6 +61,8 @@ class Tally:
         self.by_rules += caption.asked_by.get("fallback", 0)
         self.written += caption.sentences_written
         self.removed += len(caption.removed)
+        self.claims += len(caption.claims)
+        self.claims_false += sum(claim.verdict != "supported" for claim in caption.claims)
         self.summaries_by_rules += caption.summary_by == "rules"
         self.unasked += caption.questioner_failed
 
@@ -107,6 +111,8 @@ class Tally:
             "sentences_written": self.written,
             "sentences_removed": self.removed,
             "summaries_by_rules": self.summaries_by_rules,
+            "claims": self.claims,
+            "claims_false": self.claims_false,
             "questioner_failed": self.unasked,
             "seconds": round(self.seconds, 3),
             "calls": counts.calls,

@@ -10,11 +10,13 @@ import typer
 
 from core.console.options import (
     Asking,
+    Audit,
     Context,
     Fallback,
     MinRounds,
     OverwriteBeside,
     Prompts,
+    Threshold,
     Vision,
     Witness,
     number,
@@ -43,6 +45,8 @@ class BatchRequest:
     min_rounds: MinRounds = None
     fallback: Fallback = None
     asking: Asking = None
+    audit: Audit = None
+    threshold: Threshold = None
     context: Context = None
     prompts: Prompts = None
     seed: int | None = None

@@ -1,8 +1,9 @@
 """Requests of running interviews to the vision model, gathered into full batches and served in threads.
 
-Encoding, plain captions, opening answers and short answers wait in separate rows, because a batch takes as long as its
-longest answer. A free worker takes a full batch of the row that is furthest on in an interview, so the questioner stays
-busy and interviews do not all reach it together. If no row is full, it takes the longest row without waiting.
+Encoding, plain captions, opening answers, short answers and audits wait in separate rows, because a batch takes as long
+as its longest answer. A free worker takes a full batch of the row that is furthest on in an interview, so the
+questioner stays busy and interviews do not all reach it together. If no row is full, it takes the longest row without
+waiting.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from agents.llm.calls import ends_all
 from core.errors import BackendError
@@ -20,7 +21,10 @@ from core.images.picture import Picture
 from core.stopping import CalledOff, Halt, halting
 from core.vision import Reply, VisionBackend, VisualQuestion
 
-Row = Literal["encode", "plain", "opening", "asked"]
+if TYPE_CHECKING:
+    from agents.audit.auditor import PictureClaims
+
+Row = Literal["encode", "plain", "opening", "asked", "audit"]
 ROWS: Final[tuple[Row, ...]] = get_args(Row)  # in the order of an interview
 Receive = Callable[[Any, "VisionResult"], None]
 PIXELS: Final = 64_000_000  # of the decoded pictures in one batch: 192 MB
@@ -28,7 +32,7 @@ PIXELS: Final = 64_000_000  # of the decoded pictures in one batch: 192 MB
 
 @dataclass(frozen=True, slots=True)
 class VisionResult:
-    """Result of one request: an encoded picture, a reply, or an error; and its share of the batch's seconds."""
+    """Result of one request: an encoded picture, a reply, judged claims or an error; its share of the seconds."""
 
     result: Any = None
     error: BaseException | None = None
@@ -38,7 +42,7 @@ class VisionResult:
 @dataclass(slots=True)
 class _Request:
     sender: Any  # returned with the result
-    what: Any  # a Picture or a VisualQuestion
+    what: Any  # a Picture, a VisualQuestion or PictureClaims
 
 
 class VisionQueue:
@@ -49,9 +53,17 @@ class VisionQueue:
     """
 
     def __init__(
-        self, vision: VisionBackend, receive: Receive, *, batch: int = 32, workers: int = 1, halt: Halt | None = None
+        self,
+        vision: VisionBackend,
+        receive: Receive,
+        *,
+        batch: int = 32,
+        workers: int = 1,
+        halt: Halt | None = None,
+        threshold: float = 0.5,
     ) -> None:
-        self.vision, self.batch = vision, batch
+        """`threshold`: of audits."""
+        self.vision, self.batch, self.threshold = vision, batch, threshold
         self._receive = receive
         self._halt = halt or Halt()
         self._over = Halt(self._halt)
@@ -71,6 +83,10 @@ class VisionQueue:
     def ask(self, sender: Any, question: VisualQuestion, row: Row) -> None:
         """Answer a question."""
         self._add(row, _Request(sender, question))
+
+    def audit(self, sender: Any, claims: PictureClaims) -> None:
+        """Judge the claims of a caption."""
+        self._add("audit", _Request(sender, claims))
 
     def close(self, seconds: float = 10.0) -> None:
         """End the work; wait that long for a batch under way."""
@@ -120,7 +136,7 @@ class VisionQueue:
         try:
             if self._over.is_set():
                 raise CalledOff
-            results: Sequence[Any] = self.vision.encode(what) if row == "encode" else self.vision.replies(what)
+            results = self._results(row, what)
             if len(results) != len(some):
                 raise BackendError(f"{self.vision.name} gave {len(results)} results for {len(some)} requests.")
         except BaseException as error:  # noqa: BLE001 - passed on to the senders
@@ -130,11 +146,18 @@ class VisionQueue:
         for request, result in zip(some, results, strict=True):
             self._receive(request.sender, VisionResult(result, None, share))
 
+    def _results(self, row: Row, what: list[Any]) -> Sequence[Any]:
+        if row == "audit":
+            from agents.audit.auditor import audit_claims
+
+            return audit_claims(self.vision, what, threshold=self.threshold)
+        return self.vision.encode(what) if row == "encode" else self.vision.replies(what)
+
     def _serve_apart(self, row: Row, some: list[_Request], error: BaseException) -> None:
         """Keep what was answered and serve the rest in halves, so one bad request fails alone."""
         if ends_all(error):
             self._halt.set(error)  # before another thread begins anything
-        answers = _answered(error) if row != "encode" else []
+        answers = _answered(error) if row not in ("encode", "audit") else []
         if len(answers) != len(some):
             answers = [None] * len(some)
         for request, answer in zip(some, answers, strict=True):

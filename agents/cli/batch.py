@@ -319,4 +319,6 @@ class _Batch:
         if tally.removed or tally.summaries_by_rules:
             counts = f"{tally.written:,} sentences written, {tally.removed:,} taken out"
             lines.append(f"descriptions of this run: {counts}, {tally.summaries_by_rules:,} written by the rules")
+        if tally.claims:
+            lines.append(f"audit of this run: {tally.claims:,} claims, {tally.claims_false:,} not supported")
         return [*lines, *(printable(path) for path in self.plan.outputs)]

@@ -7,6 +7,7 @@ answer them in one batch. `Session` holds what a driver knows about one intervie
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Sequence
 from contextvars import Context
 from dataclasses import asdict, dataclass, field, replace
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import BaseMessage
 
+    from agents.audit.auditor import Audited, PictureClaims
     from agents.audit.captions import AuditedCaption
     from agents.witnesses.examination import Examined
 
@@ -227,18 +229,26 @@ class Session:
 
     def audit(self, vision: VisionBackend, image: EncodedImage) -> AuditedCaption:
         """Check the claims of the summary one by one. Raises BackendError if the vision model fails."""
-        from agents.audit.captions import audit_caption
+        from agents.audit.auditor import audit_claims
+
+        start = time.perf_counter()
+        [judged] = audit_claims(vision, [self.claims_to_check(image)], threshold=self.interview.options.threshold)
+        return self.take_audit(judged, time.perf_counter() - start)
+
+    def claims_to_check(self, image: EncodedImage) -> PictureClaims:
+        """The claims of the summary with the evidence for them."""
+        from agents.audit.auditor import PictureClaims
+        from agents.claims.extract import extract_claims
+
+        return PictureClaims(image, extract_claims(self.interview.summary or ""), self.interview.findings or ())
+
+    def take_audit(self, judged: Audited, seconds: float) -> AuditedCaption:
+        """Take the judged claims of `claims_to_check`."""
+        from agents.audit.captions import audited_caption
 
         interview = self.interview
-        self.audited = audit_caption(
-            interview.summary or "",
-            image,
-            vision,
-            interview.findings or (),
-            threshold=interview.options.threshold,
-            turns=interview.dialogue.turns,
-        )
-        self.add_seconds("audit", self.audited.seconds)
+        self.add_seconds("audit", seconds)
+        self.audited = audited_caption(interview.summary or "", judged, seconds, turns=interview.dialogue.turns)
         return self.audited
 
     @property
