@@ -71,6 +71,31 @@ def on_photographs(first: int, number: int, split: str) -> list[int]:
     return list(itertools.islice(seeds, number))
 
 
+def resume(
+    out: Path, split: str, stores: dict[str, tuple[Any, tuple[int, ...]]]
+) -> tuple[int, Path, dict[str, np.ndarray]]:
+    """How many rows `out` holds in whole batches, the file of truths cut to them, and the open arrays by name.
+
+    `stores`: type and shape of each array. Raises SystemExit where `out` holds arrays of another shape.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    lines_path = out / f"{split}-truth.jsonl"
+    whole = (
+        lines_path.read_bytes().split(b"\n")[:-1] if lines_path.exists() else []
+    )  # a last line without end is cut off
+    done = len(whole) // BATCH * BATCH
+    lines_path.write_bytes(b"".join(line + b"\n" for line in whole[:done]))
+    opened: dict[str, np.ndarray] = {}
+    for name, (kind, shape) in stores.items():
+        path = out / f"{split}-{name}.npy"
+        opened[name] = open_memmap(path, "r+" if done else "w+", kind, shape)
+        if opened[name].shape != shape:
+            raise SystemExit(
+                f"{path} holds {len(opened[name])} pictures, not {shape[0]}: give its folder another name."
+            )
+    return done, lines_path, opened
+
+
 def compute_features(
     sources: Path,
     out: Path,
@@ -86,19 +111,12 @@ def compute_features(
     from plugins.imagenet.tower import normalise
     from plugins.pocket.modeling import cell_colours
 
-    out.mkdir(parents=True, exist_ok=True)
     seeds = on_photographs(first, scenes, split) if only_on_photographs else range(first, first + scenes)
     jobs = [("scene", seed) for seed in seeds] + [("photograph", first + number) for number in range(photographs)]
     shapes = {"cells": (CELLS, FEATURES + FINE), "rgb": (CELLS, 12), "coverage": (CELLS, MOST_THINGS)}
-    lines_path = out / f"{split}-truth.jsonl"
-    done = len(lines_path.read_bytes().splitlines()) // BATCH * BATCH if lines_path.exists() else 0
-    stores = {}
-    for name, shape in shapes.items():
-        path = out / f"{split}-{name}.npy"
-        mode = "r+" if done else "w+"
-        stores[name] = open_memmap(path, mode, np.float16, (len(jobs), *shape))
-    if done:
-        lines_path.write_bytes(b"".join(lines_path.read_bytes().splitlines(keepends=True)[:done]))
+    done, lines_path, stores = resume(
+        out, split, {name: (np.float16, (len(jobs), *shape)) for name, shape in shapes.items()}
+    )
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tower = released_tower().to(device, memory_format=torch.channels_last)
     with (

@@ -40,6 +40,7 @@ from training.pocket.vocabulary import IMAGE, corpus, fill_hint_tables, hints, i
 
 QUERIES = 16
 IGNORE = -100
+CHECKPOINT = 100  # steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,7 +392,7 @@ def run_steps(
                 left = (time.time() - began) / (step + 1 - begin) * (recipe.steps - step - 1)
                 done = f"step {step + 1} of {recipe.steps}, loss {loss.item():.3f}"
                 print(f"stage {stage}: {done}, {left / 60:.0f} min left", flush=True)
-            if step % 100 == 99:
+            if (step + 1) % CHECKPOINT == 0:
                 state = {"model": state_of(), "optimizer": optimizer.state_dict()}
                 save_atomically({**state, "step": step + 1, "seconds": spent}, checkpoint)
     save_atomically(state_of(), run / f"stage{stage}.pt")

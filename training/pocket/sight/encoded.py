@@ -16,27 +16,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.lib.format import open_memmap
 
 from plugins.imagenet.tower import normalise
 from plugins.pocket.backend import MODEL
 from plugins.pocket.modeling import CELL_DIM, CELLS, FACTS
 from plugins.pocket.runtime import PocketModel
-from training.pocket.features import BATCH, _make, _start
+from training.pocket.features import BATCH, _make, _start, resume
 
 Job = tuple[str, int]
 
 
 def encode(sources: Path, out: Path, split: str, jobs: list[Job], model: Path = MODEL, workers: int = 1) -> None:
     """Fill `out` for one split with the pictures of `jobs`."""
-    out.mkdir(parents=True, exist_ok=True)
-    lines_path = out / f"{split}-truth.jsonl"
-    done = len(lines_path.read_bytes().splitlines()) // BATCH * BATCH if lines_path.exists() else 0
-    mode = "r+" if done else "w+"
-    features = open_memmap(out / f"{split}-features.npy", mode, np.float16, (len(jobs), CELLS, CELL_DIM))
-    facts = open_memmap(out / f"{split}-facts.npy", mode, np.int64, (len(jobs), FACTS))
-    if done:
-        lines_path.write_bytes(b"".join(lines_path.read_bytes().splitlines(keepends=True)[:done]))
+    shapes = {"features": (np.float16, (len(jobs), CELLS, CELL_DIM)), "facts": (np.int64, (len(jobs), FACTS))}
+    done, lines_path, stores = resume(out, split, shapes)
     vision = PocketModel.load(model).vision_model
     with (
         mp.get_context("spawn").Pool(workers, _start, (str(sources), split != "train")) as pool,
@@ -47,7 +40,7 @@ def encode(sources: Path, out: Path, split: str, jobs: list[Job], model: Path = 
             with torch.inference_mode():
                 seen = vision(normalise(torch.from_numpy(np.stack([image for image, *_ in batch]))))
             rows = slice(done, done + len(batch))
-            features[rows], facts[rows] = seen.cells.half().numpy(), seen.facts.numpy()
+            stores["features"][rows], stores["facts"][rows] = seen.cells.half().numpy(), seen.facts.numpy()
             lines.writelines(f"{truth}\n" for *_, truth in batch)
             lines.flush()
             done += len(batch)

@@ -311,7 +311,10 @@ def mark_colours(
 def mark_presence(
     marks: Marks, vision: VisionBackend, shown: Sequence[Labelled], encoded: Sequence[EncodedImage], names: Names
 ) -> None:
-    """Whether things are there: true ones, the largest first, and as many true things of other photographs."""
+    """Whether things are there: true ones, the largest first, and as many true things of other photographs.
+
+    Fewer, where the other photographs hold too few that are not here.
+    """
     rng = random.Random(5)
     everywhere = [name for one in shown for name in one.things]
     sizes = ("large", "medium", "small")
@@ -320,8 +323,10 @@ def mark_presence(
     for one, image in zip(shown, encoded, strict=True):
         there = sorted(one.things, key=lambda name: sizes.index(one.things[name]["size"]))[:PRESENCES]
         away: list[str] = []
-        while len(away) < len(there):
+        tried: set[str] = set()
+        while len(away) < len(there) and not tried.issuperset(everywhere):
             name = rng.choice(everywhere)
+            tried.add(name)
             known = [*one.things, *one.maybe, *one.scene, *away]
             if not any(names.match(name, other) for other in known):
                 away.append(name)
