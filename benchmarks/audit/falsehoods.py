@@ -22,7 +22,7 @@ _ENTRY: Final = re.compile(
     rf"(?P<size>(?:small |large )?)(?P<colour>{'|'.join(COLOURS)}) (?P<name>[a-z -]+?)(?P<rest> with some [a-z]+)?\."
 )
 _COUNT: Final = re.compile(rf"The picture shows (?P<number>{'|'.join(NUMBERS[1:])}) things? ")
-_MARK: Final = re.compile("\1(?P<kind>[a-z]+)\2(?P<text>[^\3]*)\3")
+_MARK: Final = re.compile("\1(?P<kind>[a-z]++)\2(?P<text>[^\1\3]*+)\3")
 _SWAPPED: Final = {"left": "right", "right": "left", "top": "bottom", "bottom": "top"}
 
 

@@ -38,6 +38,9 @@ def _marks() -> list[str]:
 
 # Where a pattern is put together from names and other texts: what it looks like then.
 MADE: Final = {
+    "agents/audit/checks.py::_Name.of": [r"\bducks\b"],
+    "agents/audit/checks.py::_predicate": [r"\bin\ front\ of\b"],
+    "benchmarks/audit/falsehoods.py::_side.change": [r"\bleft\b"],
     "agents/batch/shard_output.py::existing_shards": [r"out\-put-\d{6}\.tar"],
     "benchmarks/video_clips.py::mentioned_at": [r"\bred\ car(?:s|es)?\b"],
     "plugins/hf/batching.py::without": [r"</s>|<s>|\b(?:human|assistant)\s*:"],
