@@ -1,1 +1,1 @@
-"""Checks of what models wrote: cleaning, attribution to answers, claims and contradictions, export."""
+"""Checks of what models wrote: cleaning, attribution to answers, export."""

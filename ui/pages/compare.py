@@ -7,7 +7,6 @@ from functools import partial
 
 import streamlit as st
 
-from agents.text.contradictions import contradictions
 from core.settings import get_settings
 from ui.controls import act_button, draw_job, header, note, refresh, start_button
 from ui.state.comparison import MAX_COLUMNS, Column, ComparePageState, begin, page_state
@@ -15,7 +14,7 @@ from ui.state.model_choice import NAMES, Kind, blocked, may_type, offered
 from ui.state.session import visitor
 from ui.text import capital, count, escape, label, plain, seconds, show_errors, tag
 from ui.views.exports import draw_archive
-from ui.views.interview_view import captions_html, draw_contradictions, turns_html
+from ui.views.interview_view import captions_html, turns_html
 from ui.widgets.attention import announce, focus_on
 from ui.widgets.image_input import draw_image_input
 from ui.widgets.model_choice import HINTS, choose_model
@@ -119,13 +118,10 @@ def _column(state: ComparePageState, column: Column) -> None:
         facts = [count(len(view.turns), "answer"), f"{unsure} unsure"]
         if view.caption is not None and "total" in view.caption.seconds:
             facts.append(seconds(view.caption.seconds["total"]))
-        against = {number for pair in contradictions(view.turns) for number in (pair.first, pair.second)}
-        tags = "".join(tag(fact) for fact in facts) + tag(f"{len(against)} contradicting", "red") * bool(against)
-        st.html(f"<p>{tags}</p>")
+        st.html(f"<p>{''.join(tag(fact) for fact in facts)}</p>")
     with st.expander(f"Dialogue ({len(view.turns)})"):
         for turn in turns_html(view.turns):
             st.html(turn)
-        draw_contradictions(view.turns)
     if column.state == "failed":
         st.error(plain(column.error), icon=":material/error:")
     elif column.ended_early:

@@ -16,7 +16,6 @@ from ui.views.interview_view import (
     announced_lines,
     asking_html,
     draw_captions,
-    draw_contradictions,
     draw_refused,
     turns_html,
 )
@@ -142,7 +141,6 @@ def _dialogue(me: Visitor, state: InterviewPageState, item: InterviewItem) -> No
         st.html(f'<p class="iq-note">Your question is next: {escape(question)}</p>')
     draw_refused(view.refused)
     draw_problems(view.problems)
-    draw_contradictions(view.turns)
     draw_end(item, view, len(view.turns), partial(resume, me, item), "talk")
 
 

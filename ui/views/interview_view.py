@@ -12,8 +12,7 @@ import streamlit as st
 
 from agents.interview.live import InterviewState, corrected
 from agents.text.attribution import added_by_turns
-from agents.text.contradictions import contradictions
-from ui.text import capital, count, escape, tag
+from ui.text import count, escape, tag
 from ui.views.claims_view import draw_claims
 
 if TYPE_CHECKING:
@@ -55,15 +54,10 @@ def turn_html(number: int, question: str, answer: str, kinds: str = "") -> str:
 
 def turns_html(turns: Sequence[Turn]) -> list[str]:
     """Each question and its answer, with marks."""
-    against: list[list[int]] = [[] for _ in turns]
-    for pair in contradictions(turns):
-        against[pair.first - 1].append(pair.second)
-        against[pair.second - 1].append(pair.first)
     shown = []
-    for number, (turn, others) in enumerate(zip(turns, against, strict=True), start=1):
-        tags = turn_tags(turn) + "".join(tag(f"contradicts answer {other}", "red") for other in others)
-        kinds = (("person", turn.asked_by == "person"), ("unsure", turn.certainty == "unsure"), ("against", others))
-        answer = f"{escape(turn.answer) or '(nothing)'}{tags}"
+    for number, turn in enumerate(turns, start=1):
+        kinds = (("person", turn.asked_by == "person"), ("unsure", turn.certainty == "unsure"))
+        answer = f"{escape(turn.answer) or '(nothing)'}{turn_tags(turn)}"
         kind = " ".join(name for name, holds in kinds if holds)
         shown.append(turn_html(number, escape(turn.question), answer, kind))
     return shown
@@ -83,13 +77,6 @@ def announced_lines(view: InterviewState, name: str) -> list[str]:
     if view.state == "complete" and view.summary:
         lines.append(f"Caption: {view.summary}")
     return lines
-
-
-def draw_contradictions(turns: Sequence[Turn]) -> None:
-    """The contradictions between answers, in words."""
-    if found := contradictions(turns):
-        lines = "".join(f"<li>{escape(capital(one.words))}.</li>" for one in found)
-        st.html(f'<div class="iq-note"><strong>These answers contradict each other:</strong><ul>{lines}</ul></div>')
 
 
 def refused_html(refused: Sequence[RefusedQuestion]) -> str:

@@ -15,7 +15,7 @@ from ui.state import chats, interviews
 from ui.text import count, escape, plain, seconds, sentence, tag
 from ui.views.exports import draw_exports
 from ui.views.findings_view import draw_image, draw_problems
-from ui.views.interview_view import draw_captions, draw_contradictions, draw_refused, turns_html
+from ui.views.interview_view import draw_captions, draw_refused, turns_html
 
 if TYPE_CHECKING:
     from core.records import ChatTurn
@@ -102,7 +102,6 @@ def _draw_interview(me: Visitor, caption: Caption) -> str:
         st.html(turn)
     draw_refused(view.refused)
     draw_problems(view.problems)
-    draw_contradictions(view.turns)
     return upload.stem if upload else "interview"
 
 

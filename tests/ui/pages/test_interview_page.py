@@ -81,7 +81,7 @@ def test_a_file_that_is_no_picture_is_a_sentence_and_the_others_come(png: Png) -
 
 
 @pytest.mark.slow
-def test_an_unsure_answer_is_marked_and_a_contradiction_too(eye: CountingVision, png: Png) -> None:
+def test_an_unsure_answer_and_a_persons_question_are_marked(eye: CountingVision, png: Png) -> None:
     eye.answers["Describe this picture in detail."] = "There is a dog on a lawn."
     app = open_page("interview")
     upload(app, ("a.png", png()))
@@ -94,8 +94,7 @@ def test_an_unsure_answer_is_marked_and_a_contradiction_too(eye: CountingVision,
         app.chat_input[0].set_value(question).run()
         wait_for_jobs(app)
     page = html_of(app)
-    assert "contradicts answer 1" in page and "unsure: not used" in page and "your question" in page
-    assert "there is a dog, answer" in page
+    assert "unsure: not used" in page and "your question" in page
 
 
 @pytest.mark.slow
