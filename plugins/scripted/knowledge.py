@@ -142,7 +142,12 @@ class Knowledge:
 
     @staticmethod
     def colour(thing: NamedThing, colours: list[str]) -> None:
-        """Add colours. Overlapping statements are merged; a disjoint one is kept as a contradiction."""
+        """Add colours. Overlapping statements are merged; a disjoint one is kept as a contradiction.
+
+        People have none: a colour that is said of them is that of their clothes, or should not be repeated.
+        """
+        if thing.human:
+            return
         new = [colour for colour in colours if colour not in thing.colours]
         if not new:
             return

@@ -80,7 +80,7 @@ NO_THINGS: Final = _set(
     corner front back edge view thing object item stuff something anything nothing everything kind type sort lot part
     colour color shape size way distance shot closeup close-up time question answer idea unknown none rest number it
     them yes no not sure person's frame half area answerer what different place outdoors indoors outside inside
-    detail surroundings setting other variety lots bit surface position"""
+    detail surroundings setting other variety lots bit surface position clothes clothing"""
 )
 # "a picture of a dog" is about the dog.
 TRANSPARENT: Final = _set(

@@ -68,7 +68,7 @@ def read(knowledge: Knowledge, topic: Topic, answer: str, turn: int) -> None:
     if _WRITING.search(answer) and topic.kind in ("text", "wording"):
         knowledge.writing = _WRITING.search(answer)[1].strip()  # type: ignore[index]
         return
-    text = _EVERYWHERE.sub("", _QUOTED.sub("", text))
+    text = _EVERYWHERE.sub("", _QUOTED.sub("", text)).replace(", from left to right", "")  # an order, no place
     sentences = [
         part.strip()
         for part in re.split(r"(?<=[a-z\d\"')])[.!?;]+(?:\s+|$)|\n|,? but (?=there|the|it|they|no)", text)
@@ -398,6 +398,9 @@ class Sentence:
         end = at + 1
         while end < len(token):
             rest = " ".join(token[end : end + AHEAD])
+            if token[end] == "," and token[at] == "dressed" and lexicon.COLOURS.intersection(token[end + 1 : end + 2]):
+                end += 1  # "dressed in black, grey and white"
+                continue
             if (
                 token[end] in (",", "while", "but")
                 or _SPOT.match(rest)
@@ -408,6 +411,9 @@ class Sentence:
                 break
             end += 1
         text = re.sub(r" (?:in|of) (?:the|this) (?:picture|image|photo|scene)$", "", " ".join(token[at:end]))
+        if text.startswith("dressed in ") and set(token[at + 2 : end]) <= {",", "and", *lexicon.COLOURS}:
+            worn = dict.fromkeys(plain_colour(one) for one in token[at + 2 : end] if one in lexicon.COLOURS)
+            text = f"dressed in {lexicon.listed(list(worn))}"
         if self.subject is None and self.topic.kind == "action" and self.knowledge.shown:
             self.subject = self.knowledge.shown[0]
         if self.subject is not None and text not in ("made", "looking", "shown", "seen"):

@@ -488,3 +488,28 @@ def test_task_survives_json() -> None:
 def test_to_make_out_is_to_see_and_no_thing() -> None:
     turns = [TaskTurn("What else is there?", "I can make out a person and a white tie.")]
     assert [thing.name for thing in learn(turns).things] == ["person", "tie"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "summary"),
+    [
+        (
+            [
+                "The picture shows four people. They are dressed in black, grey, white and black, from left to right.",
+                "The clothes are black, grey, white and black.",
+            ],
+            "The picture shows four people dressed in black, grey and white.",
+        ),
+        (["a black man and a white woman"], "The picture shows a man and a woman."),
+        (["There is a man in the middle.", "The man is white and black."], "The picture shows a man in the middle."),
+    ],
+)
+def test_a_colour_is_that_of_clothes_and_never_of_people(answers: list[str], summary: str) -> None:
+    questions = (OPENING, "What are the people wearing?")
+    assert summarise(turns_of(list(zip(questions, answers, strict=False)))) == summary
+
+
+def test_clothes_are_not_counted() -> None:
+    turns = turns_of([(OPENING, "There are two people."), ("What are they wearing?", "The clothes are black and red.")])
+    asked = next_question(turns)
+    assert "clothes" not in asked, asked
