@@ -75,7 +75,7 @@ class PipelineConfig:
     @property
     def in_flight(self) -> int:
         """Maximum interviews in flight: enough to keep every LLM worker busy and one full vision batch queued."""
-        rows = len(ROWS) + bool(self.options.witnesses)
+        rows = len(ROWS) - (self.options.audit == "none") + bool(self.options.witnesses)
         return self.concurrency + self.batch * ((self.vision_batches or 1) + rows)
 
 

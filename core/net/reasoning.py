@@ -28,7 +28,7 @@ Mode = Literal["answer", "reasoning", "header", "outside"]
 HELD: Final = 200  # characters of an answer that are buffered after reasoning, since some models close it twice
 
 _MARK = re.compile(r"<[^<>]{1,160}>|\[/?[A-Za-z_]{3,20}\]|◁/?[A-Za-z_ ]{1,40}▷")
-_BEGUN_MARK = re.compile(r"(?:<[/|｜ ]{0,3}(?:[\w▁:.\-][^<>]{0,160})?|\[/?[A-Za-z_]{0,20}|◁[/A-Za-z_ ]{0,41})\Z")
+_BEGUN_MARK = re.compile(r"(?:<[^<>]{0,160}|\[/?[A-Za-z_]{0,20}|◁[/A-Za-z_ ]{0,41})\Z")
 _LONGEST: Final = 170  # characters of a partial tag
 _NAME = re.compile(r"[^\s=|｜/<>\[\]◁▷]{1,60}")
 _REASONING: Final = ("think", "thought", "reasoning", "scratchpad", "monologue")  # anywhere in the name of a tag
@@ -124,19 +124,17 @@ class AnswerReader:
 
     def _read(self, text: str, *, final: bool = False) -> None:
         """Parse `text`, leaving a possible partial tag in `_tail`."""
-        place = 0
-        for mark in _MARK.finditer(text):
+        place, end = 0, len(text)
+        if not final and (begun := _BEGUN_MARK.search(text, max(0, end - _LONGEST))):
+            end = begun.start()
+        for mark in _MARK.finditer(text, 0, end):
             kind = _kind_of(mark[0])
             if kind:
                 self._take(text[place : mark.start()])
                 self._obey(kind, mark[0])
                 place = mark.end()
-        end = len(text)
-        if not final:
-            begun = _BEGUN_MARK.search(text, max(place, end - _LONGEST))
-            end = begun.start() if begun else end
-            if self._mode == "answer":
-                end = begun_call(text, place, end)
+        if not final and self._mode == "answer":
+            end = begun_call(text, place, end)
         self._take(text[place:end])
         self._tail = text[end:]
 

@@ -54,7 +54,8 @@ async def send(where: str, forged: str) -> None:
         start = await browser.until(
             lambda: browser.find("button", lambda one: one.label == "Start" and not one.disabled), "the button Start"
         )
-        boxes = [element.selectbox for _, _, element in browser.elements.values() if element.HasField("selectbox")]
+        chosen = [element.selectbox for _, _, element in browser.elements.values() if element.HasField("selectbox")]
+        boxes = [box for box in chosen if box.label in ("Vision model", "Language model")]
         assert len(boxes) == 2
         browser.states = {box.id: forged for box in boxes}
         await browser.rerun(trigger=start.id)

@@ -10,7 +10,7 @@ from contextlib import closing
 from itertools import islice
 from typing import Any, Final
 
-from agents.audit.auditor import Audited, PictureClaims, audit_claims
+from agents.audit.auditor import THRESHOLD, Audited, PictureClaims, audit_claims
 from agents.audit.rewrite import false_claims, without
 from agents.claims.extract import extract_claims
 from agents.cli.audit.request import AuditRequest
@@ -38,8 +38,9 @@ def run_audit(request: AuditRequest) -> int:
 
     A caption that fails is reported in one line. Raises InquisightError for what concerns all captions.
     """
-    if not 0 < request.threshold < 1:
-        raise UsageError(f"--threshold is {request.threshold:g}: it must lie between 0 and 1.")
+    threshold = THRESHOLD if request.threshold is None else request.threshold
+    if not 0 < threshold < 1:
+        raise UsageError(f"--threshold is {threshold:g}: it must lie between 0 and 1.")
     codes: list[int] = []
     captions = _captions(request, codes)
     settings = get_settings()
@@ -49,7 +50,7 @@ def run_audit(request: AuditRequest) -> int:
     with closing(load_vision(request.vision or settings.vision)) as vision:
         while group := tuple(islice(captions, TOGETHER)):
             start = time.perf_counter()
-            for (picture, text), audited in zip(group, _audited(vision, group, names, request.threshold), strict=True):
+            for (picture, text), audited in zip(group, _audited(vision, group, names, threshold), strict=True):
                 seconds = (time.perf_counter() - start) / len(group)
                 _print(request, output, _facts(picture, text, audited, seconds), audited)
     return common_exit_code(codes)

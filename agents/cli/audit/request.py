@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from agents.audit.auditor import THRESHOLD
 from core.console.options import Vision, Witness, number
 
 
@@ -24,7 +23,7 @@ class AuditRequest:
     """The image's caption."""
     vision: Vision = None
     witness: Witness = None
-    threshold: Annotated[float, typer.Option("--threshold", metavar="0..1", parser=number)] = THRESHOLD
+    threshold: Annotated[float | None, typer.Option("--threshold", metavar="0..1", parser=number)] = None
     """Score above which a claim is supported [0.5]."""
     drop: bool = False
     """Print the caption without its unsupported claims."""

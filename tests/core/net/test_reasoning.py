@@ -192,3 +192,13 @@ def test_halves_of_a_surrogate_pair_meet_and_lone_ones_go() -> None:
     assert shown == reader.text == "A 😀 ball here."
     assert without_surrogates("a\ud800b\udc00\ud83d\ude00") == "ab😀"
     assert heard(["a\ud83d"])[1] == "a"
+
+
+@pytest.mark.parametrize("text", ["< [THINK] >a", '<"think">b', "< *think* >c", "1 < 2 [THINK]no[/THINK] yes"])
+def test_a_tag_in_odd_words_may_be_split_anywhere(text: str) -> None:
+    for place in range(1, len(text)):
+        reader = AnswerReader()
+        for piece in (text[:place], text[place:]):
+            reader.feed(piece)
+        reader.finish()
+        assert reader.text == answer_in(text), place
