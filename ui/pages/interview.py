@@ -23,7 +23,7 @@ from ui.widgets.attention import announce, focus_on
 from ui.widgets.image_input import draw_image_input
 from ui.widgets.image_list import LIST, draw_list
 from ui.widgets.interview_parts import correction_dialog, draw_end, draw_file, draw_saved, draw_start
-from ui.widgets.model_choice import choose_audit, choose_dialogue, choose_models, choose_witnesses
+from ui.widgets.model_choice import choose_asking, choose_audit, choose_dialogue, choose_models, choose_witnesses
 
 
 def page() -> None:
@@ -89,6 +89,7 @@ def _settings(state: InterviewPageState) -> None:
         rounds = st.number_input("Questions", 1, MAX_ROUNDS, settings.rounds, key="interview-rounds", help=about)
         settings.rounds = int(rounds)
         choose_witnesses(settings, "interview")
+        settings.asking = choose_asking("interview", settings.asking)
         settings.audit = choose_audit("interview", settings.audit)
         choose_dialogue(settings, "interview")
 

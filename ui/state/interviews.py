@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from agents.interview.events import Failed
 from agents.interview.live import InterviewState, LiveInterview
-from agents.interview.options import AuditMode
+from agents.interview.options import AskingMode, AuditMode
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from core.errors import BackendError, InquisightError, UsageError
@@ -43,12 +43,14 @@ class InterviewSettings(DialogueSettings):
 
     rounds: int = field(default_factory=lambda: min(MAX_ROUNDS, get_settings().rounds))
     audit: AuditMode = "none"
+    asking: AskingMode = "free"
 
     def options(self) -> InterviewOptions:
         """The options of the interview. Raises UsageError."""
         language = self.language.strip() or None
         witnesses = tuple(self.witnesses)
-        return InterviewOptions(self.rounds, self.context, language, witnesses=witnesses, audit=self.audit)
+        chosen = {"witnesses": witnesses, "audit": self.audit, "asking": self.asking}
+        return InterviewOptions(self.rounds, self.context, language, **chosen)  # type: ignore[arg-type]
 
 
 @dataclass(eq=False)
@@ -183,7 +185,7 @@ class InterviewPageState:
         prompts = Prompts.load()
         if caption.options.get("prompts", prompts.sha256) != prompts.sha256:
             raise UsageError("this interview used your own prompts; resume it with `inquisight caption --resume`")
-        kept = ("rounds", "context", "language", "audit", "threshold")
+        kept = ("rounds", "context", "language", "audit", "threshold", "asking", "fallback", "min_rounds")
         known = {key: caption.options[key] for key in kept if key in caption.options}
         witnesses = tuple(caption.options.get("witnesses", ()))
         names = caption.vision.get("name", ""), caption.questioner.get("name", "")

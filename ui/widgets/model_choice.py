@@ -6,7 +6,7 @@ from typing import Final
 
 import streamlit as st
 
-from agents.interview.options import AuditMode
+from agents.interview.options import AskingMode, AuditMode
 from agents.interview.seeds import check_seed
 from agents.llm.capabilities import Choice
 from agents.witnesses.choice import AUTO, chosen
@@ -55,6 +55,19 @@ def choose_witnesses(settings: DialogueSettings, page: str) -> None:
         key=f"{page}-witnesses",
         placeholder="none",
         help="They find things and writing, with their places, and answer two questions of the interview",
+    )
+
+
+def choose_asking(page: str, asking: AskingMode) -> AskingMode:
+    """A box that says how the language model asks."""
+    names: dict[AskingMode, str] = {"free": "Freely", "guided": "Choosing from proposed questions"}
+    return st.selectbox(
+        "How the language model asks",
+        list(names),
+        list(names).index(asking),
+        format_func=names.__getitem__,
+        key=f"{page}-asking",
+        help="Small language models ask better questions when they choose from five proposed ones",
     )
 
 
