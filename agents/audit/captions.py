@@ -1,23 +1,20 @@
-"""Audit one caption: its claims are judged, and where asked for, false ones are taken out of the text.
+"""The audit of one caption: its judged claims, and the text without the false ones.
 
-audited = audit_caption("A red car.", encoded, vision, findings, threshold=0.5)
-audited.claims                  # each with its verdict, score and question
+audited = audited_caption(text, judged, seconds, turns=dialogue.turns)
+audited.claims                  # each with its verdict, score, question and the turns that say the same
 audited.repaired                # the text without the claims that are not supported
 """
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from agents.audit.auditor import THRESHOLD, Audited, PictureClaims, audit_claims
+from agents.audit.auditor import Audited
 from agents.audit.rewrite import without
 from agents.claims.extract import extract_claims
-from core.findings import Findings
 from core.records import Claim, Turn
-from core.vision import EncodedImage, VisionBackend
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,38 +32,21 @@ class AuditedCaption:
         return without(self.text, self.claims)
 
 
-def audit_caption(
-    text: str,
-    image: EncodedImage,
-    vision: VisionBackend,
-    findings: Sequence[Findings] = (),
-    *,
-    threshold: float = THRESHOLD,
-    turns: Sequence[Turn] = (),
-) -> AuditedCaption:
-    """Judge each claim of `text`. `turns`: of the interview that it comes from, for `Claim.turns`.
-
-    Raises BackendError if the vision model fails.
-    """
-    start = time.perf_counter()
-    [audited] = audit_claims(vision, [PictureClaims(image, extract_claims(text), findings)], threshold=threshold)
-    return audited_caption(text, audited, time.perf_counter() - start, turns=turns)
-
-
 def audited_caption(text: str, audited: Audited, seconds: float, *, turns: Sequence[Turn] = ()) -> AuditedCaption:
-    """`text` with its judged claims, each with the turns that say the same."""
-    claims = tuple(claim.model_copy(update={"turns": sources(claim, turns)}) for claim in audited.claims)
+    """`text` with its judged claims; each gets the numbers, from 1, of the `turns` that say the same."""
+    said = [
+        {_key(claim) for claim in extract_claims(one.answer)} if one.certainty == "sure" else set() for one in turns
+    ]
+
+    def sources(claim: Claim) -> tuple[int, ...]:
+        return tuple(number for number, keys in enumerate(said, start=1) if _key(claim) in keys)
+
+    claims = tuple(claim.model_copy(update={"turns": sources(claim)}) for claim in audited.claims)
     return AuditedCaption(text, claims, audited.questions, seconds)
 
 
-def sources(claim: Claim, turns: Sequence[Turn]) -> tuple[int, ...]:
-    """The numbers, from 1, of the certain turns whose answers claim the same."""
-    same = (claim.kind, claim.about, claim.value)
-    return tuple(
-        number
-        for number, turn in enumerate(turns, start=1)
-        if turn.certainty == "sure" and any((c.kind, c.about, c.value) == same for c in extract_claims(turn.answer))
-    )
+def _key(claim: Claim) -> tuple[str, str, str]:
+    return claim.kind, claim.about, claim.value
 
 
 def counted(claims: Iterable[Claim]) -> str:

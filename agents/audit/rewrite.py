@@ -225,7 +225,7 @@ def _shortened(sentence: str, wrong: Sequence[Claim], true: Sequence[Claim]) -> 
 
 
 def _whole(clause: str) -> bool:
-    """Whether a clause has a verb of its own."""
+    """Whether a clause has a verb."""
     words = {word.lower() for word in _WORD.findall(clause)}
     return bool(words & {*_BE.split(), "shows", "has", "have", "stands", "sits", "lies"})
 

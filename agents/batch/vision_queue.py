@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
+from agents.audit.auditor import THRESHOLD
 from agents.llm.calls import ends_all
 from core.errors import BackendError
 from core.images.picture import Picture
@@ -60,7 +61,7 @@ class VisionQueue:
         batch: int = 32,
         workers: int = 1,
         halt: Halt | None = None,
-        threshold: float = 0.5,
+        threshold: float = THRESHOLD,
     ) -> None:
         """`threshold`: of audits."""
         self.vision, self.batch, self.threshold = vision, batch, threshold

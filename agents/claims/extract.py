@@ -141,7 +141,7 @@ class _Reader(FoundClaims):
         return phrase.last
 
     def _is_subject(self, phrase: Phrase) -> bool:
-        """Whether a verb follows, so that the phrase begins a clause of its own."""
+        """Whether a verb follows, so that the phrase begins another clause."""
         following = self.token[phrase.last].text if phrase.last < len(self.token) else ""
         return following in words.COPULAS or (following.endswith("s") and bool(verb(following)))
 

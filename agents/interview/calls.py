@@ -96,7 +96,7 @@ def ask_questioner(
         return ask_reply(model, messages, max_tokens=tokens, retry_tokens=MORE * tokens, seed=seed)
     options = interview.options
     step = call_seed(seed, "question", need.step, need.attempt)
-    if need.by == FALLBACK:  # in a context of its own: nobody counts or traces the calls of the rules
+    if need.by == FALLBACK:  # in a separate context: nobody counts or traces the calls of the rules
         return Context().run(ask_reply, fallback_questioner(options.fallback), messages, seed=step)
     proposed: list[str] = []
     if options.asking == "guided" and not interview.asking.by_rules:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
+from agents.audit.auditor import THRESHOLD
 from core.errors import UsageError
 
 Fallback = Literal["scripted", "none"]
@@ -60,7 +61,7 @@ class InterviewOptions:
     """Names of the witnesses that examine the picture."""
     audit: AuditMode = "none"
     """Whether the claims of the description are checked one by one; "drop" also takes false ones out."""
-    threshold: float = 0.5
+    threshold: float = THRESHOLD
     """Least score of a claim that an audit supports, 0 to 1."""
     question_tokens: int = 60
     summary_tokens: int = 300

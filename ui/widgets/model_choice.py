@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeVar
 
 import streamlit as st
 
@@ -15,6 +15,8 @@ from core.settings import get_settings
 from ui.state.items import DialogueSettings
 from ui.state.model_choice import NAMES, RULES, Kind, check_choice, choice_of, may_type, offered
 from ui.text import capital, plain, sentence
+
+_Mode = TypeVar("_Mode", AskingMode, AuditMode)
 
 HINTS: Final[dict[Kind, str]] = {
     "vision": "Answers questions about the image. To give it a directory or model, type it after a colon, such as "
@@ -60,28 +62,22 @@ def choose_witnesses(settings: DialogueSettings, page: str) -> None:
 
 def choose_asking(page: str, asking: AskingMode) -> AskingMode:
     """A box that says how the language model asks."""
+    about = "Small language models ask better questions when they choose from five proposed ones"
     names: dict[AskingMode, str] = {"free": "Freely", "guided": "Choosing from proposed questions"}
-    return st.selectbox(
-        "How the language model asks",
-        list(names),
-        list(names).index(asking),
-        format_func=names.__getitem__,
-        key=f"{page}-asking",
-        help="Small language models ask better questions when they choose from five proposed ones",
-    )
+    return _named("How the language model asks", names, asking, f"{page}-asking", about)
 
 
 def choose_audit(page: str, audit: AuditMode) -> AuditMode:
     """A box that says whether the claims of the caption are checked."""
+    about = "The vision model is asked about each claim of the caption alone"
     names: dict[AuditMode, str] = {"none": "Off", "mark": "Mark false claims", "drop": "Remove false claims"}
-    return st.selectbox(
-        "Check the caption",
-        list(names),
-        list(names).index(audit),
-        format_func=names.__getitem__,
-        key=f"{page}-audit",
-        help="The vision model is asked about each claim of the caption alone",
-    )
+    return _named("Check the caption", names, audit, f"{page}-audit", about)
+
+
+def _named(label: str, names: dict[_Mode, str], value: _Mode, key: str, about: str) -> _Mode:
+    """A box of values under their names."""
+    values = list(names)
+    return st.selectbox(label, values, values.index(value), format_func=names.__getitem__, key=key, help=about)
 
 
 def choose_dialogue(settings: DialogueSettings, page: str) -> bool:

@@ -16,6 +16,7 @@ from agents.claims.extract import extract_claims
 from agents.cli.audit.request import AuditRequest
 from agents.cli.errors import common_exit_code, complain
 from agents.cli.models import load_vision
+from agents.cli.render.audit import STYLES
 from agents.cli.render.output import Output, output_for
 from agents.witnesses.choice import chosen
 from agents.witnesses.examination import examine_pictures
@@ -29,7 +30,6 @@ from core.settings import get_settings
 from core.vision import VisionBackend
 
 TOGETHER: Final = 16  # captions of a data set whose claims are asked about at a time
-_STYLES: Final = {"supported": "green", "contradicted": "bold red", "unsupported": "yellow"}
 _MARKS: Final = {"supported": "+", "contradicted": "-", "unsupported": "?"}
 
 
@@ -131,7 +131,7 @@ def _print(request: AuditRequest, output: Output, facts: dict[str, Any], audited
         verdict = claim.verdict or "unsupported"
         row = f"  {_MARKS[verdict]} {claim.score or 0.0:.2f}  {verdict:12}  {printable(claim.text)}"
         asked = f"  ({printable(claim.question)})" if claim.question else ""
-        output.line(row + asked, style=_STYLES[verdict])
+        output.line(row + asked, style=STYLES[verdict])
     if not audited.claims:
         output.line("  no claim was found")
     elif false_claims(audited.claims):

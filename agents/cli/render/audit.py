@@ -11,7 +11,7 @@ from agents.cli.render.output import Mark
 from core.errors import printable
 from core.records import Claim
 
-_STYLES: Final = {"supported": "green", "unsupported": "yellow", "contradicted": "bold red"}
+STYLES: Final = {"supported": "green", "unsupported": "yellow", "contradicted": "bold red"}
 
 
 def audit_lines(claims: Sequence[Claim]) -> list[str]:
@@ -29,5 +29,5 @@ def marks(claims: Sequence[Claim], shown: str, text: str) -> list[Mark]:
     """The claims as coloured stretches of a text; none if it is not `shown` as it is. False claims come last."""
     if shown != text:
         return []
-    order = sorted(claims, key=lambda claim: list(_STYLES).index(claim.verdict or "supported"))
-    return [(claim.start, claim.end, _STYLES[claim.verdict or "supported"]) for claim in order]
+    order = sorted(claims, key=lambda claim: list(STYLES).index(claim.verdict or "supported"))
+    return [(claim.start, claim.end, STYLES[claim.verdict or "supported"]) for claim in order]
