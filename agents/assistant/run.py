@@ -95,12 +95,12 @@ def _run(question: str, tools: AssistantTools, model: BaseChatModel, steps: int)
         finally:
             events.put(end)
 
-    # In its own thread, because a running tool cannot be interrupted from outside, and Ctrl-C should work at once.
-    threading.Thread(target=work, name="assistant", daemon=True).start()
     seen = _Collected()
     end: Event | Reply | InquisightError | None = None
     status: Status = "stopped"
     try:
+        # In its own thread, because a running tool cannot be interrupted from outside, and Ctrl-C should work at once.
+        threading.Thread(target=work, name="assistant", daemon=True).start()
         while isinstance(end := _next(events), Event):
             seen.add(end)
             yield end

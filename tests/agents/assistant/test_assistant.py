@@ -409,12 +409,12 @@ def test_a_signal_is_heard_while_a_tool_works() -> None:
     class Slow(CountingVision):
         def answer(self, questions: Any) -> list[str]:
             begun.set()
-            threading.Event().wait(0.3)
+            desk.stop.wait(60)  # so that the run cannot end before the signal is heard, however busy the machine is
             return super().answer(questions)
 
     desk = AssistantTools([picture("red")], Slow(), ToolCaller())
     model = ToolCaller(plan=[[ASK]])
-    presser = threading.Thread(target=lambda: begun.wait(30) and signal.raise_signal(signal.SIGINT))
+    presser = threading.Thread(target=lambda: begun.wait(60) and signal.raise_signal(signal.SIGINT))
     presser.start()
     events = list(assist("What?", desk, model))
     presser.join()
