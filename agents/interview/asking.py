@@ -4,7 +4,8 @@
 interviews of pictures and of videos use it.
 
 In each round the questioner has `1 + repeats` attempts. Then the fallback asks, a questioner that follows rules. The
-next round begins with the questioner again.
+next round begins with the questioner again. One that says too early that nothing is left is told what is left; from the
+second time on, until it asks a question, the fallback asks at once.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ from core.tasks import NOTHING_NEW
 
 QUESTIONER: Final = "questioner"
 FALLBACK: Final = "fallback"
+EARLY: Final = "too early"  # reason of a refusal: the questioner wants to end
 _WHY: Final = {  # reason: the prompt that explains it; others are "refusal.question"
     "repeated": "refusal.repeated",
     "answer": "refusal.said",
     "prompt": "refusal.said",
     "vague": "refusal.vague",
-    "too early": "refusal.too_early",
+    EARLY: "refusal.too_early",
 }
 KEPT: Final = 50  # refused replies in a record
 KEPT_CHARS: Final = 240  # of each
@@ -49,10 +51,13 @@ class Asking:
     counts: QuestionCounts = field(default_factory=QuestionCounts)
     named: Named = field(default_factory=Named)
     last: RefusedQuestion | None = None  # refused; kept also after its round
+    early: int = 0  # how often it wanted to end too early since its last question
 
     def resume(self, caption: Caption) -> None:
         """Continue the counts of an unfinished caption."""
         self.log, self.counts = caption.refused, caption.questions or QuestionCounts()
+        own = [step for step, turn in enumerate(caption.dialogue.turns) if turn.asked_by == QUESTIONER]
+        self.early = sum(one.reason == EARLY and one.step > max(own, default=-1) for one in self.log)
 
     @property
     def state(self) -> tuple[object, ...]:
@@ -62,6 +67,8 @@ class Asking:
     @property
     def exhausted(self) -> bool:
         """Whether the questioner has used up its attempts of this round."""
+        if self.helped and self.early > 1 and self.refused and self.refused[-1].reason == EARLY:
+            return True
         return self.attempt > self.repeats
 
     @property
@@ -87,6 +94,7 @@ class Asking:
         """Note a refused reply; `step` is the number of the turn it was to become, from 0."""
         one = RefusedQuestion(text=clean_quoted(said)[:KEPT_CHARS], reason=fault, step=step)
         self.attempt += 1
+        self.early += fault == EARLY
         self.refused = (*self.refused, one)
         self.last = one
         self.log = (*self.log, one)[:KEPT]
@@ -94,6 +102,7 @@ class Asking:
 
     def accept(self) -> None:
         """Count an accepted question of the questioner."""
+        self.early = 0
         self.counts = QuestionCounts(proposed=self.counts.proposed + 1, refused=self.counts.refused)
 
     # --- checks ---------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
-from agents.interview.asking import FALLBACK, QUESTIONER, Asking
+from agents.interview.asking import EARLY, FALLBACK, QUESTIONER, Asking
 from agents.interview.options import InterviewOptions as InterviewOptions
 from agents.interview.prompts import Prompts
 from agents.interview.summaries import SummaryCheck
@@ -416,7 +416,7 @@ class Interview:
                 self._end_asking(END_NOTHING_NEW)
         elif ends and self._may_end():
             self._end_asking(END_NOTHING_NEW)
-        elif fault := "too early" if ends else asking.fault_of(question, text, turns, asked):
+        elif fault := EARLY if ends else asking.fault_of(question, text, turns, asked):
             asking.refuse(question or text, fault, len(turns))
             if asking.exhausted and not asking.helped:
                 self._end_asking(END_NOTHING_NEW if asking.by_rules or ends else END_NO_QUESTION)

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Self, get_args
 
-from agents.interview.asking import FALLBACK, QUESTIONER
+from agents.interview.asking import EARLY, FALLBACK, QUESTIONER
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import (
     END_FAILED,
@@ -341,7 +341,7 @@ class VideoInterview(Interview):
             return
         mentioned = [frame for turn in turns if (frame := frame_of(turn.question)) is not None]
         nearest = mentioned[-1] if asked.frame is None else min(max(asked.frame, part.first), part.last)
-        fault = "too early" if ends else self._fault_of(nearest, asked.question, text, turns)
+        fault = EARLY if ends else self._fault_of(nearest, asked.question, text, turns)
         if asked.frame not in part and fault in ("vague", "repeated") and asking.attempt < self.options.repeats:
             fault = None  # the frame is what is wrong
         if fault is None and (asked.frame in part or asking.attempt >= self.options.repeats):

@@ -110,6 +110,54 @@ def test_a_repeated_early_end_goes_to_the_fallback() -> None:
     assert (need.by, need.attempt) == ("questioner", 0), "the model gets the next turn"
 
 
+def test_who_wants_to_end_is_told_once_what_is_left_and_then_the_fallback_asks() -> None:
+    interview = begun()
+    interview.feed(NOTHING_NEW)
+    need = question_of(interview)
+    assert need.by == "questioner" and PROMPTS.text("refusal.too_early") in need.messages[-1].content
+    assert "the dog" in need.messages[-1].content
+    interview.feed(NOTHING_NEW)
+    assert question_of(interview).by == "fallback"
+    ask(interview, "What colour are the ducks?", "They are white.")
+    assert question_of(interview).by == "questioner"
+    interview.feed(NOTHING_NEW)
+    assert question_of(interview).by == "fallback", "it was told before"
+    ask(interview, "How many ducks are there?", "Two.")
+    ask(interview, "What breed is the dog?")
+    interview.feed(NOTHING_NEW)
+    assert question_of(interview).by == "questioner", "it has asked since"
+
+
+def test_without_a_fallback_who_wants_to_end_has_all_its_attempts() -> None:
+    interview = begun(fallback="none")
+    interview.feed(NOTHING_NEW)
+    interview.feed(NOTHING_NEW)
+    assert question_of(interview).by == "questioner"
+    interview.feed(NOTHING_NEW)
+    assert isinstance(interview.need, NeedSummary)
+
+
+def test_a_resumed_interview_remembers_who_wanted_to_end() -> None:
+    from tests.agents.interview.test_interview import INFO
+
+    interview = begun()
+    interview.feed(NOTHING_NEW)
+    interview.feed(NOTHING_NEW)
+    ask(interview, "What colour are the ducks?", "They are white.")
+    kept = Caption(
+        picture=INFO,
+        status="stopped",
+        plain="a dog",
+        dialogue=interview.dialogue,
+        refused=interview.asking.log,
+        questions=interview.asking.counts,
+    )
+    again = Interview.resumed(Caption.from_json(kept.to_json()), PROMPTS)
+    for one in (interview, again):
+        one.feed(NOTHING_NEW)
+        assert question_of(one).by == "fallback"
+
+
 def test_where_the_rules_have_nothing_a_spare_question_is_asked() -> None:
     interview = begun(repeats=0)
     asked = []
