@@ -8,6 +8,7 @@ from typing import Final
 
 ROUNDS: Final = 12  # of a clean-up; only a text made for it needs more
 _LONGEST_PHRASE: Final = 12  # words
+_LOOPING: Final = 2 / 3  # of the words of a text
 _SENTENCE_END: Final = re.compile(
     r"(?<![.!?…])[.!?…]++[\"'”’»)\]]*+(?=\s|\Z)(?!(?<=\b[Nn]o\.)\s\d)|[。！？][”’」』）)]*+"  # "No. 5" is a number
 )
@@ -71,6 +72,17 @@ def without_loops(words: Sequence[str], keys: Sequence[str], *, signs: bool = Tr
             at += 1
         words, keys = [words[place] for place in kept], [keys[place] for place in kept]
     return words
+
+
+def repeats_itself(text: str) -> bool:
+    """Whether a text says the same over and over: without its repetitions, less than two thirds of its words are left.
+
+    A model in such a loop does not end, however many tokens it gets.
+    """
+    words = text.split()
+    keys = [word.strip(".,;:!?").casefold() for word in words]
+    once = {sentence.casefold(): len(sentence.split()) for sentence in sentences(text)}
+    return min(len(without_loops(words, keys)), sum(once.values())) < _LOOPING * len(words)
 
 
 def duration(seconds: float) -> str:

@@ -62,6 +62,7 @@ from core.images.picture import Picture
 from core.net.budgets import MORE
 from core.records import Caption
 from core.stopping import CalledOff, current_halt
+from core.text import repeats_itself
 from core.vision import EncodedImage, Reply, VisionBackend
 
 if TYPE_CHECKING:
@@ -308,7 +309,8 @@ class InterviewRun:
                 reply = piece
             else:
                 yield SummaryPiece(piece)
-        if reply.truncated:  # once more, with more tokens; if that fails, the truncated one is kept
+        # Once more, with more tokens; if that fails, the truncated one is kept.
+        if reply.truncated and not repeats_itself(reply.text):
             with suppress(QuestionerError):
                 reply = ask_reply(self.questioner, messages, max_tokens=MORE * tokens, seed=seed)
         return self._feed("language", reply, start)

@@ -1,7 +1,8 @@
 """Token budgets of a model's replies, and when a truncated reply is requested again with a larger one.
 
 A reply is useless if the model spends all tokens on reasoning, or if its text breaks off. The first kind gets
-`REASONING_TOKENS` more, the second as many as its caller allows. The result is remembered for later replies.
+`REASONING_TOKENS` more, the second as many as its caller allows, unless it repeats itself. The result is remembered
+for later replies.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Final
 
 from core.net.remote import origin
 from core.net.replies import ReplyReader
+from core.text import repeats_itself
 
 REASONING_TOKENS: Final = 2000
 MORE: Final = 4  # factor on the tokens, for a text that breaks off
@@ -46,7 +48,8 @@ class Budgets:
     ) -> int | None:
         """Tokens for another attempt after the reply in `reader`, which had `budget`; None: keep the reply.
 
-        `more`: the limit for a truncated text; None keeps it. `enough`: whether a truncated text is acceptable.
+        `more`: the limit for a truncated text; None keeps it. `enough`: whether a truncated text is acceptable. A text
+        that repeats itself is kept: it would go on repeating.
         """
         if reader.answer.unopened:
             self.careful = self._reasons = True
@@ -57,7 +60,7 @@ class Budgets:
         if not text:
             self._reasons = True
             return larger if budget < larger else None
-        if more is None or budget >= more or (enough is not None and enough(text)):
+        if more is None or budget >= more or (enough is not None and enough(text)) or repeats_itself(text):
             return None
         if reader.answer.deliberates:
             return larger

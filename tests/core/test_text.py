@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from core.text import ROUNDS, sentences, settled, whole_sentences, without_loops
+from core.text import ROUNDS, repeats_itself, sentences, settled, whole_sentences, without_loops
 
 
 class Counted(str):
@@ -96,3 +96,18 @@ def test_a_text_is_split_into_sentences(text: str, parts: list[str]) -> None:
 )
 def test_an_unfinished_sentence_is_cut(text: str, whole: str) -> None:
     assert whole_sentences(text) == whole
+
+
+@pytest.mark.parametrize(
+    ("text", "loops"),
+    [
+        ("", False),
+        ("A red ball lies on the grass.", False),
+        ("It is a ball. It is a ball. It is a ball.", True),
+        ("The dog is brown. The cat is grey. The dog is brown. The cat is grey. The dog is", True),
+        ("I see a ball, and a ball, and a ball, and a ball, and a ball, and a", True),
+        ("Two dogs sit on a lawn. One is brown. One is brown. Behind them are trees and a long white fence.", False),
+    ],
+)
+def test_a_text_that_says_the_same_over_and_over(text: str, loops: bool) -> None:
+    assert repeats_itself(text) is loops

@@ -207,6 +207,14 @@ def test_a_question_that_is_whole_is_not_asked_for_again(server: Server) -> None
     assert reply.truncated and len(server.requests(model)) == 1
 
 
+def test_a_cut_reply_that_repeats_itself_is_not_asked_for_again(server: Server) -> None:
+    model = put(server, whole(said("It is a ball. " * 9 + "It is", "length")))
+    asked(server, model, "vision")
+    questioner = load_questioner(f"openai:{model}", limits(server))
+    assert ask_reply(questioner, MESSAGES, max_tokens=30, retry_tokens=120).truncated
+    assert [one["max_tokens"] for one in server.requests(model)] == [60, 30]
+
+
 # ---- interviews ----------------------------------------------------------------------------------------------------
 
 
@@ -295,6 +303,15 @@ def test_a_cut_summary_is_asked_for_once_more(server: Server) -> None:
         caption = interview(server, eye=put(server, whole(said("A red ball."))), questioner=model)
         assert caption.summary_by == by and "red ball" in caption.summary and not caption.truncated
         assert [one["max_tokens"] for one in server.requests(model)] == [60, 60, *calls]
+
+
+def test_a_summary_that_repeats_itself_gets_no_more_tokens(server: Server) -> None:
+    """A second draft with the same limit, then the rules."""
+    questions = [whole(said("What colour is it?")), whole(said("Where is it?"))]
+    model = put(server, *questions, whole(said("It is a red ball. " * 9 + "It is", "length")))
+    caption = interview(server, eye=put(server, whole(said("A red ball."))), questioner=model)
+    assert caption.summary_by == "rules" and not caption.truncated
+    assert [one["max_tokens"] for one in server.requests(model)] == [60, 60, 300, 300]
 
 
 def test_a_caption_that_was_kept_before_is_read() -> None:
