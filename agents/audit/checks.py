@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from agents.claims.phrases import is_noun_only
 from core.nouns import is_mass, is_plural, plural, singular, with_article
 from core.records import Claim
 
@@ -140,6 +141,11 @@ class _Name:
         """With an article, as an answer to "what is there?": "a car", "cherries", "grass"."""
         return self.noun if self.several or is_mass(self.noun.split()[-1]) else with_article(self.noun)
 
+    def kind(self, modifier: str) -> str:
+        """With a noun before it: "a cement truck"."""
+        said = f"{modifier} {self.noun}"
+        return said if self.several or is_mass(self.noun.split()[-1]) else with_article(said)
+
     @property
     def the(self) -> str:
         return f"the {self.noun}"
@@ -171,6 +177,9 @@ def _attribute(name: _Name, value: str, beside: Sequence[str]) -> tuple[Check, .
         words = (*_SIZES, *(f"{name.the} {name.be} {size}" for size in _SIZES))
         sizes = tuple(_SIZES.values())
         return (Check(f"How big {name.be} {name.the}?", words, (*sizes, *sizes), _SIZES[value]),)
+    if is_noun_only(value):  # "a cement truck"
+        kind = name.kind(value)
+        return (_yes(f"{name.be.capitalize()} there {kind} in the picture?"), _yes(f"Do you see {kind}?"))
     return (
         _yes(f"{name.be.capitalize()} {name.the} {value}?"),
         _yes(f"Would you say that {name.the} {name.be} {value}?"),

@@ -14,16 +14,17 @@ from typing import Final
 
 from agents.claims import words
 from agents.claims.clauses import clauses
-from agents.claims.found import FoundClaims, at_place, ing, joined_place, plain
+from agents.claims.described import DescribedThings
+from agents.claims.found import at_place, ing, joined_place, plain
 from agents.claims.phrases import (
     Phrase,
     Token,
-    is_adjective,
     is_alive,
     is_ing,
     is_noun,
     is_of_body,
     is_participle,
+    is_usual_verb,
     noun_phrase,
     preposition,
     tokens,
@@ -44,18 +45,14 @@ def extract_claims(text: str) -> tuple[Claim, ...]:
 
 
 @dataclass(slots=True)
-class _Reader(FoundClaims):
+class _Reader(DescribedThings):
     """The claims so far, and what the text was about last."""
 
     topic: int | None = None  # the subject of the last clause
-    host: int | None = None  # of this clause
-    last: int | None = None  # the thing named last
     waiting: list[tuple[str, int, int]] = field(default_factory=list)  # places before their thing: value, span
     fronted: tuple[int, int, int | None] | None = None  # "on the table is ...": span, the thing it names
     doing: str = ""  # the verb that the next noun phrase is the object of
     doing_at: int = 0
-    copula: bool = False
-    colours_of_picture: bool = False
     relation_host: int | None = None
     relation_name: str = ""
     relation: tuple[int, int] | None = None  # preposition of the last relation, for "with a sink and a mirror"
@@ -82,7 +79,7 @@ class _Reader(FoundClaims):
         """Read what starts at token `at`; returns where to go on."""
         one = self.token[at]
         if one.kind == "quote":
-            self._quote(one)
+            self.quote(one)
             return at + 1
         if one.text == "without":
             return len(self.token)
@@ -96,16 +93,21 @@ class _Reader(FoundClaims):
                 self.relation = None
             return at + 1
         if one.text in words.WHERE and (self.copula or self.host is None):
-            return self._where(one, at)
+            return self.where(one, at)
         if one.text in ("who", "which", "that") and self.last is not None and at:
             self.host, self.copula, self.doing = self.last, False, ""
             return at + 1
-        if one.text in ("he", "she", "they", "it", "one"):
+        of = [after.text for after in self.token[at + 1 : at + 2]] == ["of"]
+        if one.text in ("he", "she", "they", "it", "one") and not of:
             return self._pronoun(at)
         if end := self._verb(at):
             return end
+        listed = self.relation is not None and at > 0 and self.token[at - 1].text in ("and", ",")
+        host = self.relation_host if listed and one.text in ("a", "some") else None
+        if host is not None and (end := self.coloured(at - 1, host)):  # "with a black head and some yellow"
+            return end
         phrase = noun_phrase(self.token, at)
-        return self._phrase(phrase) if phrase else self._adjective(at)
+        return self._phrase(phrase) if phrase else self.adjective(at)
 
     # --- noun phrases ---------------------------------------------------------------------------------------
 
@@ -143,6 +145,8 @@ class _Reader(FoundClaims):
     def _is_subject(self, phrase: Phrase) -> bool:
         """Whether a verb follows, so that the phrase begins another clause."""
         following = self.token[phrase.last].text if phrase.last < len(self.token) else ""
+        if following in ("is", "was") and phrase.plural:
+            return False  # "a man in a hat and sunglasses is ..."
         return following in words.COPULAS or (following.endswith("s") and bool(verb(following)))
 
     def _about_picture(self, phrase: Phrase) -> None:
@@ -174,7 +178,7 @@ class _Reader(FoundClaims):
         host = self.host
         if host is not None:
             start = self.doing_at
-            first = self.token[start].text == doing
+            first = verb(self.token[start].text) == verb(doing)
             span = self.span(start if first else phrase.first, end)
             self.add("action", f"{self.the(host)} {self.be(host)} {doing} {said}", self.claims[host].about,
                       f"{doing} {plain(said)}", span, host)  # fmt: skip
@@ -185,10 +189,14 @@ class _Reader(FoundClaims):
         following = self.token[end].text if end < len(self.token) else ""
         if following in ("and", ","):
             inner = noun_phrase(self.token, end + 1)
-            if inner and inner.thing and not self._is_subject(inner):
+            if inner and inner.thing and not self._is_subject(inner) and not self._acts(end + 1, host):
                 self.doing, self.doing_at = doing, end
                 return end + 1
         return end
+
+    def _acts(self, at: int, host: int | None) -> bool:
+        """Whether the word at `at` is a verb of a plural subject: "the women, wearing hats, hold umbrellas"."""
+        return host is not None and self.plural(host) and is_usual_verb(self.token[at].text)
 
     # --- verbs ----------------------------------------------------------------------------------------------
 
@@ -210,10 +218,12 @@ class _Reader(FoundClaims):
                 return 0
             self.host = self.topic
         listed = before in ("and", ",") and (following in ("", "and", ",") or preposition(self.token, at + 1) > 0)
-        if (listed or text in words.NEVER_VERBS) and not ing and not participle and is_noun(text):
+        never = text in words.NEVER_VERBS and following not in words.DETERMINERS  # "flies a kite"
+        if (listed or never) and not ing and not participle and is_noun(text):
             return 0
         finite = not ing and (text.endswith("s") or text in ("has", "have", "had") or text != base) and not self.copula
-        plural = self.plural(self.host) and text == base and before not in words.DETERMINERS | {"and", ","}
+        joined = before in ("and", ",") and not self._acts(at, self.host)
+        plural = self.plural(self.host) and text == base and before not in words.DETERMINERS and not joined
         if not (ing or participle or finite or (plural and not self.copula)):
             return 0
         if participle and self.copula and following == "" and base not in words.LOCATED:
@@ -221,9 +231,9 @@ class _Reader(FoundClaims):
         if base in words.HAS:
             return self._has(at)
         if base == "dress" or (base == "paint" and participle):
-            return self._dressed(at)
-        if base == "make" and participle and following in ("of", "from", "out"):
-            return self._made_of(at)
+            return self.dressed(at)
+        if base in words.BUILT and participle and (end := self.made_of(at + 1)):
+            return end
         width = preposition(self.token, at + 1)
         if participle and base in words.COVERED and width:
             inner = noun_phrase(self.token, at + 1 + width)
@@ -245,14 +255,16 @@ class _Reader(FoundClaims):
         one = self.token[at]
         self.copula, self.relation = False, None
         self.last = host
-        doing = ing(base) if finite or is_ing(one.text) else one.text
+        passive = is_participle(one.text) and not is_alive(self.claims[host].about)  # "her hair tied back"
+        doing = ing(base) if (finite and not passive) or is_ing(one.text) else one.text
         end = at + 1
         while end < len(self.token) and self.token[end].text in words.ADVERBS and not self._leads(end):
             end += 1
         if base in words.POSTURES and finite and not is_alive(self.claims[host].about):
             return end
         width = preposition(self.token, end)
-        if base in words.GAZES and width == 1 and self.token[end].text in words.GAZED:
+        gazes = base in words.GAZES and not (base == "wait" and self.token[min(end, len(self.token) - 1)].text == "at")
+        if gazes and width == 1 and self.token[end].text in words.GAZED:
             inner = noun_phrase(self.token, end + width)
             stop = inner.last if inner else end + width
             self._action(host, f"{doing} {self.said(end, stop)}", at, stop)
@@ -284,51 +296,6 @@ class _Reader(FoundClaims):
         if inner is None or not inner.thing or self.host is None:
             return at + 1
         return self._related(inner, at, 1, value="with")
-
-    def _dressed(self, at: int) -> int:
-        """ "dressed in black and white", "painted white"."""
-        end = at + 1 + preposition(self.token, at + 1)
-        found = False
-        while end < len(self.token) and (self.token[end].text in words.COLOURS | words.SHADES | {"and", ",", "a"}):
-            one = self.token[end]
-            if one.text in words.COLOURS and self.host is not None:
-                colour = words.SAME_COLOUR.get(one.text, one.text)
-                verb_text = self.token[at].text + " in" * (self.token[at].text == "dressed")
-                text = f"{self.the(self.host)} {self.be(self.host)} {verb_text} {colour}"
-                self.add("attribute", text, self.claims[self.host].about, colour, (one.start, one.end), self.host)
-                found = True
-            end += 1
-        if found:
-            self.copula = False
-            return end
-        self.copula = False
-        return at + 1
-
-    def _made_of(self, at: int) -> int:
-        end = at + 1
-        while end < len(self.token) and (preposition(self.token, end) or self.token[end].text in ("a", "an", "the")):
-            end += 1
-        while end < len(self.token) and self.token[end].text in words.MATERIALS | {"and"}:
-            one = self.token[end]
-            if one.text != "and" and self.host is not None:
-                self.add_attribute(self.host, one.text, one.start, one.end)
-            end += 1
-        self.copula = False
-        return end
-
-    def _adjective(self, at: int) -> int:
-        """An adjective behind "is": "the sky is cloudy", "the cat is black"."""
-        one = self.token[at]
-        if one.kind != "word" or one.text in words.ADVERBS | words.EMPTY | words.DETERMINERS | {"and", "there"}:
-            return at + 1
-        if self.colours_of_picture and one.text in words.COLOURS:
-            self.add_of_picture(words.SAME_COLOUR.get(one.text, one.text), one.start, one.end)
-        elif self.copula and self.host is not None and self._describes(one.text):
-            self.add_attribute(self.host, one.text, one.start, one.end)
-        return at + 1
-
-    def _describes(self, word: str) -> bool:
-        return is_adjective(word) or is_participle(word) or word in words.COLOURS
 
     def _pronoun(self, at: int) -> int:
         if self.token[at].text == "one" and self.host is None:
@@ -414,8 +381,10 @@ class _Reader(FoundClaims):
 
     def _preposition(self, at: int, width: int) -> int:
         """A preposition and what follows it: a relation of the thing named last."""
-        inner = noun_phrase(self.token, at + width)
         first = self.token[at].text
+        if first in ("with", "in") and self.last is not None and (end := self.coloured(at, self.last)):
+            return end
+        inner = noun_phrase(self.token, at + width)
         if width == 1 and first == "in" and inner and inner.about in words.PICTURE and not inner.modifiers:
             return inner.last
         pronoun = self.token[at + width].text if at + width < len(self.token) else ""
@@ -459,7 +428,8 @@ class _Reader(FoundClaims):
         coordinated = self.relation == (at, width) and self.relation_host is not None
         if coordinated:
             host = self.relation_host
-        if host is None:
+        seated = self.token[at].text == "at" and is_alive(self._about(self.host)) and not is_alive(self._about(host))
+        if host is None or (seated and not coordinated):  # "a man drinking coffee at a table"
             host = self.host
         said = self.said(phrase.first, phrase.last)
         name = value or (self.relation_name if coordinated else "") or self.said(at, at + width)
@@ -475,24 +445,3 @@ class _Reader(FoundClaims):
         self.relation, self.relation_host, self.relation_name = (at, width), host, value
         self.copula = False
         return phrase.last
-
-    # --- the picture, text ------------------------------------------------------------------------------------
-
-    def _where(self, one: Token, at: int) -> int:
-        following = self.token[at + 1].text if at + 1 < len(self.token) else ""
-        if following in words.DETERMINERS:
-            return at + 1
-        if self.host is not None:
-            self.add_attribute(self.host, words.WHERE[one.text], one.start, one.end)
-        else:
-            self.add_of_picture(words.WHERE[one.text], one.start, one.end)
-        return at + 1
-
-    def _quote(self, one: Token) -> None:
-        host = self.host
-        about = self.claims[host].about if host is not None else "writing"
-        said = self.text[one.start + 1 : one.end - 1].strip()
-        if self.last is not None and host is None:
-            host, about = self.last, self.claims[self.last].about
-        text = f'the {about} says "{said}"'
-        self.add("text", text, about, said, (one.start, one.end), host)

@@ -116,6 +116,13 @@ def is_finite(word: str) -> bool:
 
 
 @lru_cache(maxsize=8192)
+def is_usual_verb(word: str) -> bool:
+    """Whether a word in its base form is more often a verb than a noun: "run", "eat"."""
+    uses = wordnet.uses(word)
+    return verb(word) == word and uses["v"] > uses.get("n", 0)
+
+
+@lru_cache(maxsize=8192)
 def is_ing(word: str) -> bool:
     return word.endswith("ing") and word not in words.NOUNS_IN_ING and bool(wordnet.base(word, "v"))
 
@@ -123,6 +130,12 @@ def is_ing(word: str) -> bool:
 def is_noun(word: str) -> bool:
     """Whether a word can be a noun."""
     return bool(wordnet.base(word, "n"))
+
+
+@lru_cache(maxsize=8192)
+def is_noun_only(word: str) -> bool:
+    """Whether a word before a noun is part of its name rather than an adjective: "cement", "picnic"."""
+    return is_noun(word) and not (is_adjective(word) or is_participle(word) or word.endswith("ing"))
 
 
 @lru_cache(maxsize=8192)
@@ -181,6 +194,8 @@ def noun_phrase(token: list[Token], at: int, depth: int = 0) -> Phrase | None:
     determined = at > phrase.first
     while at < len(token) and token[at].kind == "word":
         text = token[at].text
+        if is_adjective(text) and at + 1 < len(token) and token[at + 1].text in ("one", "ones"):
+            return None  # "the younger one": what was named before
         if closed(token[at]) or (phrase.name and (is_ing(text) or is_finite(text) or text in words.ADVERBS)):
             break
         if (
@@ -206,6 +221,9 @@ def noun_phrase(token: list[Token], at: int, depth: int = 0) -> Phrase | None:
         phrase.name.append(text)
         at += 1
     if not phrase.name:  # "the orange": a colour or an adjective that is a noun here
+        following = token[at].text if at < len(token) else ""
+        if following == "of" and at + 1 < len(token) and token[at + 1].text in words.DEFINITE and depth < 3:
+            return _some_of(token, at, phrase, depth)
         if phrase.modifiers and phrase.determiner and wordnet.known(phrase.modifiers[-1][0], "n"):
             phrase.name.append(phrase.modifiers.pop()[0])
         elif not phrase.count:
@@ -219,10 +237,22 @@ def noun_phrase(token: list[Token], at: int, depth: int = 0) -> Phrase | None:
 
 def _acts(token: list[Token], at: int) -> bool:
     """Whether the word at `at` may be a verb of the plural before it: "clouds cover the sky"."""
+    text, before = token[at].text, token[at - 1].text
     following = token[at + 1].text if at + 1 < len(token) else ""
-    return verb(token[at].text) == token[at].text and (
-        following in words.DETERMINERS | words.ADVERBS or preposition(token, at + 1) > 0
-    )
+    if verb(text) != text or text in words.NEVER_VERBS:
+        return False
+    if following in words.DETERMINERS | words.ADVERBS or preposition(token, at + 1) > 0:
+        return True
+    usual = is_usual_verb(text)
+    return (is_alive(before) and usual) or (following in ("", ",", "and") and (is_alive(before) or usual))
+
+
+def _some_of(token: list[Token], at: int, phrase: Phrase, depth: int) -> Phrase | None:
+    """ "one of the chairs" is about chairs, and does not count them."""
+    inner = noun_phrase(token, at + 1, depth + 1)
+    if inner is not None:
+        inner.first = phrase.first
+    return inner
 
 
 def _of(token: list[Token], at: int, phrase: Phrase, depth: int) -> Phrase:
@@ -284,6 +314,9 @@ def _modifiers(token: list[Token], at: int, phrase: Phrase) -> int:
                 break
         elif _says_nothing(text, following, goes_on):
             pass
+        elif phrase.modifiers and text in words.COLOURS and _is_word(f"{phrase.modifiers[-1][0]} {text}"):
+            phrase.name += [phrase.modifiers.pop()[0], text]  # "ice cream"
+            return at + 1
         elif text in words.COLOURS or (is_adjective(text) and not closed(token[at])):
             stands = following is not None and following.text in ("and", ",")
             if not goes_on and not (stands and text in words.COLOURS) and text not in words.COLOURS:

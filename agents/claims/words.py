@@ -32,7 +32,8 @@ SHADES: Final = _set("dark light bright pale deep")
 MATERIALS: Final = _set(
     """wood wooden metal metallic plastic glass stone brick leather paper rubber porcelain ceramic concrete steel iron
     cloth fabric cotton wool wicker straw clay cardboard marble fur bamboo rope copper brass aluminium aluminum denim
-    silk foam wax ice sand tile"""
+    silk foam wax ice sand tile bronze granite velvet
+    linen chrome tin"""
 )
 # Modifiers that say nothing that can be checked.
 EMPTY: Final = _set(
@@ -121,6 +122,8 @@ COVERED: Final = _set("top cover fill surround decorate adorn line wrap load pac
 # What these look or point at need not be in the picture.
 GAZED: Final = _set("at for to into towards toward with")
 GAZES: Final = _set("look stare gaze wait pose point smile talk speak listen think watch")
+BUILT: Final = _set("make build construct carve")
+TOUCHES: Final = _set("bit touch hint splash little bits touches hints splashes accents")
 NO_ACTIONS: Final = _set("include feature show contain depict have be seem appear create add make consist use suggest")
 WHERE: Final = {
     "outdoors": "outdoors", "outdoor": "outdoors", "outside": "outdoors",

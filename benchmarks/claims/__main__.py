@@ -1,4 +1,4 @@
-"""How many of a person's claims of 25 captions the rules find, and how many of theirs are right.
+"""How many of a person's claims of captions the rules find, and how many of theirs are right.
 
     python -m benchmarks.claims [--held-out] [--errors]
 

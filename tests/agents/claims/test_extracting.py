@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.audit.rewrite import without
 from agents.claims.extract import LONGEST, extract_claims
 from benchmarks.claims.__main__ import captions, compare, fact
 
@@ -24,6 +25,35 @@ def texts(caption: str) -> list[str]:
         ('The sign reads "EXIT 7".', ["a sign", 'the sign says "EXIT 7"']),
         ("The dog has a collar.", ["a dog", "the dog has a collar", "a collar"]),
         ("It is outdoors.", ["the picture is outdoors"]),
+        ("A cement truck.", ["a truck", "a cement truck"]),
+        ("There is a dog with some blue.", ["a dog", "a blue dog"]),
+        ("There is a ball with some red and green on it.", ["a ball", "a red ball", "a green ball"]),
+        (
+            "A bird with black wings and a touch of yellow.",
+            ["a bird", "the bird has black wings", "wings", "black wings", "a yellow bird"],
+        ),
+        ("A man in black.", ["a man", "the man is dressed in black"]),
+        ("Two dogs run.", ["dogs", "two dogs", "the dogs are running"]),
+        (
+            "Three girls swim and a boy flies a kite.",
+            ["girls", "three girls", "the girls are swimming", "a boy", "the boy is flying a kite", "a kite"],
+        ),
+        ("The boys eat ice cream.", ["boys", "the boys are eating ice cream", "an ice cream"]),
+        ("The table is made of dark wood and metal.", ["a table", "a wood table", "a metal table"]),
+        ("A house built of stone.", ["a house", "a stone house"]),
+        ("One of the chairs is red.", ["chairs", "red chairs"]),
+        (
+            "Two men, wearing red hats, hold umbrellas.",
+            [
+                "men",
+                "two men",
+                "the men are wearing red hats",
+                "hats",
+                "red hats",
+                "the men are holding umbrellas",
+                "umbrellas",
+            ],
+        ),
     ],
 )
 def test_claims_of_a_sentence(caption: str, expected: list[str]) -> None:
@@ -67,7 +97,8 @@ def test_claims_are_measured_against_a_person() -> None:
 
 WORDS = st.sampled_from(
     """a the dog dogs man is are on left of picture and , . red two riding with next to not perhaps "STOP" says in it
-    one they has wearing there photo table city street 12 which standing parked above black""".split()
+    one they has wearing there photo table city street 12 which standing parked above black some touch made of wood run
+    at some ones ice cream flies""".split()
 )
 
 
@@ -87,3 +118,20 @@ def test_long_text_is_read_up_to_a_limit() -> None:
 def test_a_count_of_anything_is_a_number() -> None:
     [one] = [claim for claim in extract_claims("The picture shows three things on a table.") if claim.about == "thing"]
     assert (one.kind, one.text, one.value, one.parent) == ("number", "three things", "3", None)
+
+
+@pytest.mark.parametrize(
+    ("caption", "false", "left"),
+    [
+        ("There is a dog with some blue on it.", "blue", "There is a dog."),
+        ("A bird with a black head and a touch of yellow sits here.", "yellow", "A bird with a black head sits here."),
+        ("A table made of wood and metal stands here.", "metal", "A table made of wood stands here."),
+        ("A cement truck is parked here.", "cement", "A truck is parked here."),
+    ],
+)
+def test_a_false_part_is_taken_out_of_its_sentence(caption: str, false: str, left: str) -> None:
+    judged = [
+        claim.model_copy(update={"verdict": "contradicted" if claim.value == false else "supported"})
+        for claim in extract_claims(caption)
+    ]
+    assert without(caption, judged) == left
