@@ -178,6 +178,7 @@ class Caption(Document):
     removed: tuple[str, ...] = ()  # sentences taken out of the summary, since no certain answer says them
     audited: str = ""  # `summary` without the claims that an audit found false; "" if none was to be taken out
     claims: tuple[Claim, ...] = ()  # of the summary, where it was audited
+    unaudited: str = ""  # why the audit that was asked for is missing, one line; the rest is complete
     truncated: bool = False  # one of these three, or an answer, reached the token limit
     dialogue: Dialogue = Dialogue()
     findings: tuple[Findings, ...] = ()  # of each witness that examined the picture
@@ -196,9 +197,8 @@ class Caption(Document):
     def _content(self) -> dict[str, Any]:
         """Without fields of later versions that are empty, so that older captions keep their id."""
         value = super()._content()
-        for record, names in [
-            (value, ("findings", "problems", "refused", "questions", "summary_by", "removed", "audited", "claims"))
-        ] + [(turn, ("answered_by",)) for turn in value["dialogue"]["turns"]]:
+        later = "findings problems refused questions summary_by removed audited claims unaudited".split()
+        for record, names in [(value, later)] + [(turn, ["answered_by"]) for turn in value["dialogue"]["turns"]]:
             for name in names:
                 if not record[name]:
                     del record[name]
@@ -208,6 +208,11 @@ class Caption(Document):
     def text(self) -> str:
         """The best available caption: the summary, audited or not, the opening answer, or the plain caption."""
         return self.audited or self.summary or self.opening or self.plain
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing that was asked for is missing: neither answers, nor the summary, nor its audit."""
+        return self.status == "complete" and not self.unaudited
 
     @property
     def asked_by(self) -> dict[str, int]:

@@ -57,7 +57,7 @@ class Duplicate:
 
 @dataclass(frozen=True, slots=True)
 class CaptionFailed:
-    """A picture without caption: `where` is "picture", "vision" or "questioner"."""
+    """A picture without caption: `where` is "picture", "vision", "questioner" or "audit"."""
 
     item: Item
     where: str
@@ -157,6 +157,8 @@ def result_of(outcome: Outcome) -> Captioned | CaptionFailed:
     if outcome.error is None:
         return Captioned(outcome.tag, outcome.caption)
     where = "vision" if isinstance(outcome.error, BackendError | RegistryError) else "questioner"
+    if outcome.caption.unaudited:
+        where = "audit"
     return CaptionFailed(outcome.tag, where, str(outcome.error), outcome.caption)
 
 

@@ -49,7 +49,7 @@ class Failure(NamedTuple):
 
     n: int
     key: str
-    where: str  # "picture", "vision" or "questioner"
+    where: str  # "picture", "vision", "questioner" or "audit"
     reason: str
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, TextIO
 
+from agents.audit.rewrite import false_claims
 from agents.llm.usage import Meter
 from core.records import Caption, TokenUsage
 from core.text import duration
@@ -62,7 +63,7 @@ class Tally:
         self.written += caption.sentences_written
         self.removed += len(caption.removed)
         self.claims += len(caption.claims)
-        self.claims_false += sum(claim.verdict != "supported" for claim in caption.claims)
+        self.claims_false += len(false_claims(caption.claims))
         self.summaries_by_rules += caption.summary_by == "rules"
         self.unasked += caption.questioner_failed
 

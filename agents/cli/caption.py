@@ -38,7 +38,7 @@ def run_caption(request: CaptionRequest) -> int:
             raise UsageError(f"{printable(picture.source)!r} is not the picture of that interview; its content differs")
         options = described_options(plan.options, plan.prompts)
         last = interviewer.interview(picture.sha256, options, plan.options, interview_picture, picture)
-        if request.save_beside and last.caption.status == "complete":
+        if request.save_beside and last.caption.finished:
             try:
                 write_sidecar(sidecar_of(source), last.caption.text, overwrite=request.overwrite)
             except InquisightError as error:
@@ -53,7 +53,7 @@ def make_interviewer(request: CaptionRequest) -> Interviewer:
     earlier = None
     if request.resume is not None:
         earlier = TranscriptStore(settings.database_url).get(request.resume)
-        if earlier.status == "complete":
+        if earlier.finished:
             raise UsageError(f"the interview {request.resume!r} is complete; see `inquisight show {request.resume}`")
         if len(request.pictures) > 1:
             raise UsageError("--resume goes on with one interview; name its picture only, or none")

@@ -178,8 +178,10 @@ class Interviewer:
                 earlier = store.find_partial(resume_key(sha256, vision, questioner, described, plan.seed))
         if earlier is not None:
             self.status.clear()
-            line = f"inquisight: going on after {_answers(earlier)} ({earlier.status} before)"
-            print(line, file=sys.stderr, flush=True)
+            line = f"going on after {_answers(earlier)} ({earlier.status} before)"
+            if earlier.unaudited:
+                line = "the description is there already; only its claims are checked"
+            print(f"inquisight: {line}", file=sys.stderr, flush=True)
         more = {"prompts": plan.prompts, "seed": plan.seed, "earlier": earlier, "save": store.add}
         last = self._print(start(*about, vision, questioner, options, **more, load_seconds=load_seconds))
         self._report(last)
@@ -219,7 +221,10 @@ class Interviewer:
 
     def _report(self, last: Done) -> None:
         """Print what went wrong, and note its exit codes."""
-        kept = f"{_answers(last.caption)} kept as {last.id[:SHORT_ID]}, the same command goes on" if last.id else ""
+        what, then = _answers(last.caption), "goes on"
+        if last.caption.unaudited:
+            what, then = "the description is", "checks it"
+        kept = f"{what} kept as {last.id[:SHORT_ID]}, the same command {then}" if last.id else ""
         if isinstance(last, Failed) and last.error is not None:
             again = f"; {kept}" if kept else ""
             line = type(last.error)(f"{str(last.error).rstrip('. ')}{again}")

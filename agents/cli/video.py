@@ -54,7 +54,7 @@ def run_video(request: VideoRequest) -> int:
             options = plan.options if request.rounds is not None else replace(plan.options, rounds=chosen.rounds)
             described = video_options_of(options, plan.prompts, chosen)
             last = interviewer.interview(video.sha256, described, options, interview_video, video, chosen)
-            if last.caption.status == "complete":
+            if last.caption.finished:
                 interviewer.codes += _write_files(video, last.caption, request)
 
     return interviewer.run(serve, InquisightError)

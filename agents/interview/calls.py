@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 from agents.interview.asking import FALLBACK
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import (
+    END_STOPPED,
+    Finished,
     Interview,
     InterviewOptions,
     Message,
@@ -219,6 +221,7 @@ class Session:
     seconds: dict[str, float] = field(default_factory=dict)
     error: InquisightError | None = None
     audited: AuditedCaption | None = None  # the summary, where the options ask for an audit
+    unaudited: str = ""  # why the audit failed, one line
 
     @property
     def needs_audit(self) -> bool:
@@ -282,17 +285,29 @@ class Session:
         self.interview.feed_findings(examined.findings, examined.problems, seconds=examined.seconds)
         return list(range(before, len(self.interview.dialogue.turns)))
 
+    def stop(self) -> None:
+        """Stop the interview or, if it is complete, its audit; both can be resumed."""
+        if self.needs_audit:
+            self.unaudited = END_STOPPED
+        self.interview.stop()
+
     def fail(self, error: BaseException) -> None:
-        """End the interview with the error of a model; one that is not ours is wrapped in one line."""
+        """End the interview or, if it is complete, its audit with the error of a model.
+
+        An error that is not ours is wrapped in one line.
+        """
         if not isinstance(error, InquisightError):
-            vision = isinstance(self.interview.need, NeedPlainCaption | NeedAnswer)
+            vision = isinstance(self.interview.need, NeedPlainCaption | NeedAnswer | Finished)
             kind, who = (BackendError, self.describe()[0]["name"]) if vision else (QuestionerError, "the questioner")
             line = printable(str(error).strip().partition("\n")[0] or "no details")
             wrapped = kind(f"{who} failed: {type(error).__name__}: {line}")
             wrapped.__cause__ = error
             error = wrapped
         self.error = error
-        self.interview.fail(error)
+        if self.interview.status == "complete":
+            self.unaudited = " ".join(str(error).split()) or type(error).__name__
+        else:
+            self.interview.fail(error)
 
     def caption(self) -> Caption:
         """The caption as far as the interview went."""
@@ -311,6 +326,7 @@ class Session:
             dialogue=interview.dialogue,
             audited=self.audited_text,
             claims=self.audited.claims if self.audited else (),
+            unaudited=self.unaudited,
             findings=interview.findings or (),
             problems=interview.problems,
             refused=interview.asking.log,

@@ -6,7 +6,7 @@
 
 The image is encoded once, when the vision model is first needed; an encoded image is not encoded again. Meanwhile the
 witnesses of the options examine it in another thread. A model that fails ends the interview with what was learned so
-far; a witness that fails does not.
+far; a witness that fails does not. If the audit fails, the caption is complete, and only the audit is resumed.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ from core.vision import EncodedImage, Reply, VisionBackend
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
+    from agents.audit.captions import AuditedCaption
     from agents.witnesses.examination import Examined as Examination
     from agents.witnesses.examination import Find
     from core.video.base import Video
@@ -182,13 +183,13 @@ class InterviewRun:
                         session.fail(error)
                 yield from self._audit()
             except KeyboardInterrupt:
-                interview.stop()
+                session.stop()
             session.add_seconds("total", time.perf_counter() - began)
             ended = True
             yield self._last(*self._saved())
         finally:
             if not ended:  # the consumer went away: save what was learned; nobody is left to receive an event
-                interview.stop()
+                session.stop()
                 session.add_seconds("total", time.perf_counter() - began)
                 self._saved()
 
@@ -232,17 +233,21 @@ class InterviewRun:
 
     def _audit(self) -> Iterator[Event]:
         """Check the claims of the summary, if the options ask for that."""
-        if not self.session.needs_audit or not isinstance(self.image or self.picture, Picture | EncodedImage):
+        if not self.session.needs_audit:
             return
         try:
-            if self.image is None:
-                yield from self._encode()
-            yield Waiting("auditing")
-            assert self.image is not None
-            audited = self.session.audit(self.vision, self.image)
+            audited = yield from self._audited()
             yield Audited(audited.claims, self.session.audited_text, audited.questions, audited.seconds)
         except Exception as error:
             self.session.fail(error)
+
+    def _audited(self) -> Generator[Event, None, AuditedCaption]:
+        """The judged claims of the summary."""
+        if self.image is None:
+            yield from self._encode()
+        yield Waiting("auditing")
+        assert self.image is not None
+        return self.session.audit(self.vision, self.image)
 
     def _start_examination(self) -> Iterator[Event]:
         """Load the witnesses, and let them examine the picture while the vision model is at work."""
@@ -342,6 +347,6 @@ class InterviewRun:
     def _last(self, caption: Caption, saved_as: str | None, save_error: InquisightError | None) -> Done:
         if self.session.error:
             return Failed(caption, saved_as, save_error, error=self.session.error)
-        if caption.status == "stopped":
+        if caption.status == "stopped" or caption.unaudited:
             return InterviewStopped(caption, saved_as, save_error)
         return Done(caption, saved_as, save_error)

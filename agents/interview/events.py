@@ -119,7 +119,10 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Failed(Done):
-    """The last event if a model failed; the caption holds what was learned so far."""
+    """The last event if a model failed; the caption holds what was learned so far.
+
+    If only the audit failed, the caption is complete but for its `unaudited`.
+    """
 
     error: InquisightError | None = None
 

@@ -78,6 +78,11 @@ class LiveState:
     refused: tuple[RefusedQuestion, ...] = ()
     """Replies of the questioner that were not asked."""
 
+    @property
+    def unaudited(self) -> bool:
+        """Whether only the audit of the summary is missing."""
+        return self.state == "complete" and self.caption is not None and not self.caption.finished
+
 
 @dataclass(frozen=True, slots=True)
 class InterviewState(LiveState):

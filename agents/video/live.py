@@ -176,7 +176,7 @@ class LiveVideo(LiveRun[VideoState]):
             self._driving.release()
 
     def _run(self, halted: Callable[[], bool]) -> Iterator[Event]:
-        if self.view.state == "complete":
+        if self.view.state == "complete" and not self.view.unaudited:
             return
         self._set(state="running", doing="reading", error="", save_error="")
         halted()  # lets the caller show the state at once

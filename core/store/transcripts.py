@@ -2,7 +2,8 @@
 
 An id is the sha256 of a record's canonical JSON, so adding a record twice keeps one copy. A grown chat replaces its
 earlier state. An unfinished caption (failed or stopped) is replaced by a later one of the same run key with at least
-as many turns; `find_partial` returns it for resuming. Several processes may write at once: write-ahead log, a busy
+as many turns; `find_partial` returns it for resuming. A complete caption whose audit failed is returned likewise, and
+replaced by one with the same summary. Several processes may write at once: write-ahead log, a busy
 timeout, and write locks at the start of a transaction, since SQLite cannot wait when a read turns into a write.
 """
 
@@ -92,6 +93,8 @@ def _record(status: str, document: str) -> Caption | Chat:
     return (Chat if status in _CHATS else Caption).from_json(document)
 
 
+_COMPLETE = _Row.status == "complete"
+_UNAUDITED = _COMPLETE & (func.json_extract(_Row.document, "$.unaudited") != "")
 _NEWEST = (_Row.created.desc(), _Row.number.desc())
 
 
@@ -155,10 +158,12 @@ class TranscriptStore:
         with self._session(write=True) as session:
             if session.scalar(select(_Row.number).where(_Row.id == row.id)) is not None:
                 return row.id
-            outdated = select(_Row).where(_Row.run_key == row.run_key, _Row.status != "complete")
+            outdated = ~_COMPLETE
             if isinstance(record, Caption) and row.status != "complete":
-                outdated = outdated.where(_Row.turns <= row.turns)
-            for old in session.scalars(outdated):
+                outdated &= _Row.turns <= row.turns
+            elif isinstance(record, Caption):
+                outdated |= _UNAUDITED & (func.json_extract(_Row.document, "$.summary") == record.summary)
+            for old in session.scalars(select(_Row).where(_Row.run_key == row.run_key, outdated)):
                 self._drop(session, old)
             session.add(row)
             session.flush()
@@ -182,10 +187,14 @@ class TranscriptStore:
             return self._one(session, id_or_prefix).record()
 
     def find_partial(self, run_key: str) -> Caption | None:
-        """The unfinished caption of this run with most turns, for resuming; None if there is none."""
-        unfinished = select(_Row.document).where(_Row.run_key == run_key, _Row.status != "complete")
+        """The caption of this run to resume: one that lacks only its audit, else the unfinished one with most turns.
+
+        None if there is none.
+        """
+        unfinished = select(_Row.document).where(_Row.run_key == run_key, ~_COMPLETE | _UNAUDITED)
+        order = (_COMPLETE.desc(), _Row.turns.desc(), _Row.created.desc())
         with self._session() as session:
-            found = session.scalar(unfinished.order_by(_Row.turns.desc(), _Row.created.desc()).limit(1))
+            found = session.scalar(unfinished.order_by(*order).limit(1))
         return None if found is None else Caption.from_json(found)
 
     def recent(self, limit: int = 20) -> list[StoredCaption]:

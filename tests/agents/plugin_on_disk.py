@@ -1,7 +1,8 @@
 """A third-party plugin as pip would leave it on disk, for tests that run the real command in a process of its own.
 
 Vision backend `blocks` names a picture's main colour. Questioners: `curt` asks three things; `broken`
-fails on its third question until the file named by $MENDED exists; `interrupted` presses Ctrl-C there.
+fails on its third question until the file named by $MENDED exists; `interrupted` presses Ctrl-C there. Where $UNSCORED
+is set, `blocks` cannot score until that file exists.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tests.processes import ROOT, run_module, write_programs
 
 _MODULE = """
 import os, pathlib
+from core import BackendError
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
@@ -51,6 +53,10 @@ class Blocks(VisionBackend):
             else:
                 answers.append(colour if "colour" in asked else f"a {colour} block")
         return answers
+    def score(self, questions, choices):
+        if "UNSCORED" in os.environ and not os.path.exists(os.environ.get("MENDED", "")):
+            raise BackendError("blocks cannot score today.")
+        return super().score(questions, choices)
 
 class Curt(BaseChatModel):
     fails: str = ""

@@ -9,7 +9,7 @@ import streamlit as st
 
 from agents.audit.captions import counted
 from agents.audit.rewrite import false_claims
-from ui.text import escape, tag
+from ui.text import escape, sentence, tag
 
 if TYPE_CHECKING:
     from core.records import Caption, Claim
@@ -21,6 +21,9 @@ def draw_claims(caption: Caption | None) -> None:
     """The claims of an audited caption; nothing for any other."""
     if caption is not None and caption.claims:
         st.html(claims_html(caption))
+    if caption is not None and caption.unaudited:
+        why = escape(sentence(caption.unaudited))
+        st.html(f'<p class="iq-note">The claims of the caption were not checked: {why}</p>')
 
 
 def claims_html(caption: Caption) -> str:

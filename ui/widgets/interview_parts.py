@@ -43,17 +43,17 @@ def draw_start(
 
 
 def draw_end(item: LiveItem, view: LiveState, answers: int, resume: Callable[[], None], focus: str) -> None:
-    """Errors of an interview and, if it is stopped or failed, the button that resumes it."""
+    """Errors of an interview and, if it or its check is stopped or failed, the button that resumes it."""
     if view.save_error:
         st.warning(plain(sentence(view.save_error)))
     if item.active:
         return
     if item.error:
         st.error(plain(item.error), icon=":material/error:")
-    if view.state in ("failed", "stopped") and item.upload is not None:
+    if (view.unaudited or view.state in ("failed", "stopped")) and item.upload is not None:
         if view.state == "stopped":
             note(f"Stopped after {count(answers, 'answer')}.", "pause")
-        if button("Resume", f"resume-{item.key}", icon="play_arrow"):
+        if button("Check the caption" if view.unaudited else "Resume", f"resume-{item.key}", icon="play_arrow"):
             with show_errors():
                 resume()
                 focus_on(focus)

@@ -13,7 +13,6 @@ from agents.interview.events import (
     Done,
     Event,
     Failed,
-    InterviewStopped,
     QuestionAsked,
     QuestionRefused,
     Started,
@@ -193,7 +192,7 @@ def _closing(event: Done) -> list[str]:
         by = caption.asked_by
         counts = f"{caption.questions.proposed} proposed, {caption.questions.refused} refused"
         lines.append(f"questions: {counts}; asked by the questioner {by.get('questioner', 0)}, {_by_rules(by)}")
-    if isinstance(event, Failed | InterviewStopped) or caption.status != "complete":
+    if caption.status != "complete":
         why = f": {printable(caption.error)}" if caption.error and not isinstance(event, Failed) else ""
         lines.append(f"not finished ({caption.status}{why})")
     if caption.summary_by == "rules":
@@ -204,6 +203,9 @@ def _closing(event: Done) -> list[str]:
         lines += [f"      taken out: {printable(sentence, limit=200)}" for sentence in caption.removed]
     if caption.claims:
         lines += audit_lines(caption.claims)
+    if caption.unaudited:
+        why = "" if isinstance(event, Failed) else f": {printable(caption.unaudited)}"
+        lines.append(f"the claims of the description were not checked{why}")
     lines += [f"without a witness: {printable(problem, limit=500)}" for problem in caption.problems]
     if caption.truncated:
         lines.append("cut at the token limit in places: unfinished sentences are left out")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from agents.batch.outputs import failures_of
 from agents.batch.pipeline import InterviewTask, Outcome, PipelineConfig, interview_many
 from agents.interview.driver import caption_picture
 from agents.interview.prompts import Prompts
@@ -55,12 +56,31 @@ def test_each_audited_caption_is_that_of_one_picture_alone(tmp_path: Path) -> No
         assert all(claim.verdict == "unsupported" and claim.score == 0.5 for claim in outcome.caption.claims)
 
 
-def test_an_audit_that_fails_is_the_error_of_its_picture(tmp_path: Path) -> None:
-    vision = Doubter()
+def test_an_audit_that_fails_is_resumed_alone(tmp_path: Path) -> None:
+    vision, [picture] = Doubter(), pictures(make_pictures(tmp_path, 1))
     vision.fails = True
-    [found] = outcomes([InterviewTask(0, pictures(make_pictures(tmp_path, 1))[0])], vision)
-    assert found.caption.status == "failed" and "the scores cannot be read" in str(found.error)
-    assert found.caption.dialogue.turns, "the answers are kept"
+    [found] = outcomes([InterviewTask(0, picture)], vision)
+    assert (found.caption.status, found.caption.unaudited) == ("complete", "the scores cannot be read.")
+    assert "the scores cannot be read" in str(found.error)
+    vision.fails, vision.asked = False, []
+    [again] = outcomes([InterviewTask(0, picture, found.caption)], vision)
+    assert again.error is None and again.caption.finished and again.caption.claims and not vision.asked
+    assert again.caption.summary == found.caption.summary and again.caption.dialogue == found.caption.dialogue
+
+
+def test_the_command_tries_a_failed_audit_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    register(monkeypatch, Doubter())
+    make_pictures(tmp_path / "pictures", 2)
+    monkeypatch.setattr(Doubter, "fails", True)
+    assert batch("pictures", out=OUT, audit="mark") == 1
+    failed = lines(Path(failures_of(OUT)))
+    assert [one["where"] for one in failed] == ["audit"] * 2 and not lines(OUT)
+    monkeypatch.setattr(Doubter, "fails", False)
+    assert batch("pictures", out=OUT, audit="mark", failed=True) == 0
+    assert all(row["claims"] for row in lines(OUT)) and not Path(failures_of(OUT)).exists()
 
 
 def test_the_command_writes_what_is_left_and_the_claims(

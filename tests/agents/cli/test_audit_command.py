@@ -60,6 +60,27 @@ def test_a_wrong_request_is_one_line(shell: Shell, arguments: tuple[str, ...], m
     assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1
 
 
+def test_an_audit_that_fails_is_the_only_thing_that_is_repeated(shell: Shell) -> None:
+    shell.picture("red.png")
+    shell.environment["UNSCORED"] = "1"
+    command = ("caption", "--audit", "mark", "--save-beside", "red.png")
+    done = shell.run(*command)
+    assert done.returncode == 4 and done.stderr.count("\n") == 1
+    assert "blocks cannot score today; the description is kept as" in done.stderr
+    assert "the same command checks it" in done.stderr
+    assert "the claims of the description were not checked" in done.stdout and "red block" in done.stdout
+    assert not (shell.folder / "red.txt").exists()
+    shown = shell.run("show", done.stderr.split("kept as ")[1][:10])
+    assert "not checked: blocks cannot score today." in shown.stdout
+    Path(shell.environment["MENDED"]).touch()
+    again = shell.run(*command)
+    assert again.returncode == 0 and again.stderr == (
+        "inquisight: the description is there already; only its claims are checked\n"
+    )
+    assert "audit: " in again.stdout and (shell.folder / "red.txt").exists()
+    assert shell.run("history", "--json").stdout.count("\n") == 1
+
+
 def test_an_interview_is_audited_at_its_end(shell: Shell) -> None:
     options = ("--audit", "drop", "--threshold", "0.9999", "--rounds", "4", "--witness", "none", "--vision", "pocket")
     done = shell.run("caption", *options, "cat.jpg")

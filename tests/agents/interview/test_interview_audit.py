@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
 import pytest
 
 from agents.audit.rewrite import false_claims
 from agents.interview.calls import described_options
 from agents.interview.driver import caption_picture, interview_picture
-from agents.interview.events import Audited, Done
+from agents.interview.events import (
+    Audited,
+    Done,
+    Event,
+    Failed,
+    InterviewStopped,
+    QuestionAsked,
+    SummaryWritten,
+)
+from agents.interview.live import LiveInterview
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from core.errors import BackendError, UsageError
 from core.images.picture import open_picture
 from core.records import Caption
 from core.registry import get_registry
+from core.store.transcripts import TranscriptStore
 from core.vision import VisionBackend
+from tests.agents.fakes import ListQuestioner
 from tests.processes import ROOT
 
 CAT = ROOT / "examples" / "photos" / "cat.jpg"
@@ -66,17 +80,95 @@ def test_without_an_audit_nothing_changes(pocket: VisionBackend) -> None:
     assert "threshold" not in described_options(InterviewOptions(), Prompts.load())
 
 
-def test_a_vision_model_that_fails_ends_the_interview_with_what_it_has(
-    pocket: VisionBackend, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object) -> None:
-        raise BackendError("no scores today.")
+@pytest.fixture
+def without_audit(pocket: VisionBackend) -> Caption:
+    """A caption whose audit failed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(pocket), "score", failing(BackendError("no scores today.")))
+        with pytest.raises(BackendError, match="no scores today") as caught:
+            caption(pocket, audit="mark")
+    assert isinstance(caught.value.partial, Caption)
+    return caught.value.partial
 
-    monkeypatch.setattr(type(pocket), "score", fail)
-    with pytest.raises(BackendError, match="no scores today") as caught:
-        caption(pocket, audit="mark")
-    partial = caught.value.partial
-    assert isinstance(partial, Caption) and partial.dialogue.turns and partial.status == "failed"
+
+def failing(error: BaseException) -> Callable[..., None]:
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
+
+
+def resumed(earlier: Caption, pocket: VisionBackend) -> Iterator[Event]:
+    return interview_picture(open_picture(CAT), pocket, ListQuestioner(), options(audit="mark"), earlier=earlier)
+
+
+def test_an_audit_that_fails_leaves_a_complete_description(without_audit: Caption) -> None:
+    found = without_audit
+    assert (found.status, found.error, found.unaudited) == ("complete", None, "no scores today.")
+    assert found.summary and found.dialogue.turns and not found.claims and not found.finished
+    assert Caption.from_json(found.to_json()) == found
+
+
+def test_only_the_audit_is_resumed(pocket: VisionBackend, without_audit: Caption) -> None:
+    events = list(resumed(Caption.from_json(without_audit.to_json()), pocket))
+    assert not any(isinstance(event, QuestionAsked | SummaryWritten) for event in events)
+    last = events[-1]
+    assert type(last) is Done and last.caption.finished and last.caption.claims
+    assert last.caption.summary == without_audit.summary and last.caption.dialogue == without_audit.dialogue
+    assert last.caption.ended_because == without_audit.ended_because
+
+
+def test_an_error_that_is_not_ours_is_named_as_the_vision_models(
+    pocket: VisionBackend, without_audit: Caption, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(pocket), "score", failing(ZeroDivisionError("no weights")))
+    *_, last = resumed(without_audit, pocket)
+    assert isinstance(last, Failed) and last.caption.unaudited == "pocket failed: ZeroDivisionError: no weights"
+
+
+def test_an_audit_that_is_stopped_can_be_resumed(
+    pocket: VisionBackend, without_audit: Caption, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(type(pocket), "score", failing(KeyboardInterrupt()))
+        *_, last = resumed(without_audit, pocket)
+    assert isinstance(last, InterviewStopped) and last.caption.status == "complete"
+    assert last.caption.unaudited == "stopped"
+    *_, last = resumed(last.caption, pocket)
+    assert type(last) is Done and last.caption.finished
+
+
+def test_the_store_finds_it_and_replaces_it_by_the_checked_one(
+    tmp_path: Path, pocket: VisionBackend, without_audit: Caption
+) -> None:
+    store = TranscriptStore(tmp_path / "history.sqlite")
+    store.add(without_audit)
+    assert store.find_partial(without_audit.run_key) == without_audit
+    begun = without_audit.model_copy(update={"status": "stopped", "summary": "", "unaudited": ""})
+    store.add(begun)
+    assert store.count() == 2, "a new run that has only begun replaces no description"
+    other = without_audit.model_copy(update={"summary": "Another one.", "unaudited": ""})
+    store.add(other)
+    assert store.count() == 2 and store.find_partial(without_audit.run_key) == without_audit
+    *_, last = resumed(without_audit, pocket)
+    assert isinstance(last, Done) and last.caption.run_key != without_audit.run_key, "another questioner"
+    checked = last.caption.model_copy(update={"questioner": without_audit.questioner})
+    store.add(checked)
+    assert store.find_partial(without_audit.run_key) is None and store.count() == 2
+
+
+def test_a_live_interview_checks_again(pocket: VisionBackend, without_audit: Caption) -> None:
+    live = LiveInterview(
+        without_audit.picture,
+        lambda: open_picture(CAT),
+        lambda: pocket,
+        ListQuestioner,
+        options(audit="mark"),
+        earlier=without_audit,
+    )
+    assert live.view.state == "complete"
+    assert not any(isinstance(event, SummaryWritten) for event in live.run())
+    assert live.view.caption is not None and live.view.caption.finished
 
 
 @pytest.mark.parametrize("wrong", [{"audit": "all"}, {"audit": "mark", "threshold": 1.5}])

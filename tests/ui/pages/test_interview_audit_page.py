@@ -6,8 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
+from core.errors import BackendError
 from core.records import Caption, Claim, PictureInfo
-from tests.ui.app import html_of, open_page, visitor_of
+from tests.agents.fakes import CountingVision
+from tests.ui.app import html_of, open_page, visitor_of, wait_for_jobs
 from tests.ui.pages.test_interview_page import desk, start, upload
 from ui.views.claims_view import claims_html, marked_parts
 
@@ -43,6 +45,31 @@ def test_what_is_false_is_marked_once() -> None:
     assert "".join(marked_parts(CAPTION.summary, CLAIMS)) == (
         'A dog and <mark title="contradicted">a &lt;b&gt; cat</mark>.'
     )
+
+
+def test_a_check_that_failed_is_told_and_tried_again(
+    eye: CountingVision, png: Png, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise BackendError("no scores <today>.")
+
+    eye.answers["Describe this picture in detail."] = "There is a brown dog."
+    app = open_page("interview")
+    next(one for one in app.selectbox if one.label == "Check the caption").set_value("mark").run()
+    upload(app, ("orange.png", png("orange", (300, 200))))
+    with monkeypatch.context() as patch:
+        patch.setattr(type(eye), "score", fail)
+        start(app)
+    [item] = desk(app).items.values()
+    caption = item.view.caption
+    assert item.view.state == "complete" and caption is not None and caption.unaudited
+    assert "The claims of the caption were not checked: No scores &lt;today&gt;." in html_of(app)
+    next(one for one in app.button if one.label == "Check the caption").click().run()
+    wait_for_jobs(app)
+    again = item.view.caption
+    assert again is not None and again.finished and again.claims and again.summary == caption.summary
+    assert "were not checked" not in html_of(app)
+    assert "Check the caption" not in [one.label for one in app.button]
 
 
 def test_guided_asking_is_offered(png: Png) -> None:
