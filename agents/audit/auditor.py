@@ -11,7 +11,7 @@ picture is scored once, even if several claims ask it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,6 +32,7 @@ class PictureClaims:
     image: EncodedImage
     claims: Sequence[Claim]
     findings: Sequence[Findings] = ()
+    asked: Collection[int] | None = None  # numbers of the claims to ask about, with their parents; None: all
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class _Audit:
     def __init__(self, picture: PictureClaims, threshold: float) -> None:
         self.picture, self.threshold = picture, threshold
         self.claims = list(picture.claims)
-        self.waiting = list(range(len(self.claims)))
+        self.waiting = self._with_parents(range(len(self.claims)) if picture.asked is None else picture.asked)
         self.asked: list[int] = []
         self.answers: dict[int, list[tuple[Check, tuple[float, ...]]]] = {}
         self.evidence: dict[int, Evidence] = {}
@@ -106,6 +107,15 @@ class _Audit:
             if not self.evidence[number].decides:
                 for check in checks_of(claim, self.claims):
                     yield number, check
+
+    def _with_parents(self, numbers: Collection[int]) -> list[int]:
+        found: set[int] = set()
+        for number in numbers:
+            one: int | None = number
+            while one is not None and one not in found:
+                found.add(one)
+                one = self._parent(one)
+        return sorted(found)
 
     def _parent(self, number: int) -> int | None:
         parent = self.claims[number].parent

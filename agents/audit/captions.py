@@ -1,7 +1,8 @@
 """The audit of one caption: its judged claims, and the text without the false ones.
 
-audited = audited_caption(text, judged, seconds, turns=dialogue.turns)
-audited.claims                  # each with its verdict, score, question and the turns that say the same
+claims = with_turns(extract_claims(text), dialogue.turns)       # each with the turns that say the same
+audited = AuditedCaption(text, *judged, seconds)
+audited.claims                  # each with its verdict, score and question as well
 audited.repaired                # the text without the claims that are not supported
 """
 
@@ -11,10 +12,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from agents.audit.auditor import Audited
 from agents.audit.rewrite import without
 from agents.claims.extract import extract_claims
-from core.records import Claim, Turn
+from core.records import Claim, Turn, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,8 @@ class AuditedCaption:
         return without(self.text, self.claims)
 
 
-def audited_caption(text: str, audited: Audited, seconds: float, *, turns: Sequence[Turn] = ()) -> AuditedCaption:
-    """`text` with its judged claims; each gets the numbers, from 1, of the `turns` that say the same."""
+def with_turns(claims: Iterable[Claim], turns: Sequence[Turn]) -> tuple[Claim, ...]:
+    """The claims, each with the numbers, from 1, of the certain turns that say the same."""
     said = [
         {_key(claim) for claim in extract_claims(one.answer)} if one.certainty == "sure" else set() for one in turns
     ]
@@ -41,8 +41,7 @@ def audited_caption(text: str, audited: Audited, seconds: float, *, turns: Seque
     def sources(claim: Claim) -> tuple[int, ...]:
         return tuple(number for number, keys in enumerate(said, start=1) if _key(claim) in keys)
 
-    claims = tuple(claim.model_copy(update={"turns": sources(claim)}) for claim in audited.claims)
-    return AuditedCaption(text, claims, audited.questions, seconds)
+    return tuple(claim.model_copy(update={"turns": sources(claim)}) for claim in claims)
 
 
 def _key(claim: Claim) -> tuple[str, str, str]:
@@ -53,5 +52,6 @@ def counted(claims: Iterable[Claim]) -> str:
     """ "9 claims: 7 supported, 2 contradicted"."""
     verdicts = Counter(claim.verdict for claim in claims)
     total = verdicts.total()
-    parts = [f"{verdicts[name]} {name}" for name in ("supported", "contradicted", "unsupported") if verdicts[name]]
+    order: tuple[Verdict | None, ...] = ("supported", "contradicted", "unsupported", None)
+    parts = [f"{verdicts[verdict]} {verdict or 'not asked'}" for verdict in order if verdicts[verdict]]
     return f"{total} claim{'s' * (total != 1)}" + (f": {', '.join(parts)}" if parts else "")

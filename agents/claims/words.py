@@ -103,7 +103,7 @@ NO_THINGS: Final = PICTURE | _set(
     daytime nighttime front close-up closeup focus style lighting impression appearance presence arrangement addition
     contrast depth touch moment attention fact case condition end place area location environment subject main one ones
     weather season viewer soccer tennis golf hockey rugby cricket somewhere anyone everyone camera's overall letter word
-    text writing words letters evening morning afternoon"""
+    text writing words letters evening morning afternoon there later nearly"""
 )
 # "a picture of a dog" is about the dog.
 TRANSPARENT: Final = _set("kind type sort close-up closeup depiction portrait painting drawing variety") | PICTURE

@@ -103,6 +103,8 @@ class VideoRequest:
     min_rounds: MinRounds = None
     fallback: Fallback = None
     asking: Asking = None
+    audit: Audit = None
+    threshold: Threshold = None
     context: int | None = None
     """Earlier answers about the frame given as context; -1: all [1]."""
     prompts: Path | None = None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from agents.cli.errors import complain
 from agents.cli.interviews import Interviewer, first_given, make_interview_plan
 from agents.cli.requests import VideoRequest
-from agents.interview.options import asking_options
+from agents.interview.options import asking_options, audit_options
 from agents.video.driver import FRAMES, ROUNDS, interview_video, plan_video, video_options_of
 from agents.video.interview import VideoOptions
 from agents.video.prompts import DEFAULT_FILE, load_prompts
@@ -70,6 +70,7 @@ def make_interviewer(request: VideoRequest) -> Interviewer:
         context=first_given(request.context, settings.context),
         language=request.language,
         **asking_options(request),
+        **audit_options(request.audit, request.threshold),
         witnesses=tuple(chosen(first_given(request.witness, settings.witness))),
     )
     plan = make_interview_plan(request, request.videos, find_videos, options, load_prompts(request.prompts))

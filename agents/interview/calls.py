@@ -31,7 +31,7 @@ from agents.interview.seeds import call_seed
 from agents.interview.summaries import RULES
 from core.errors import BackendError, InquisightError, QuestionerError, UsageError, printable
 from core.net.budgets import MORE
-from core.records import Caption, PictureInfo, run_key
+from core.records import Caption, Claim, PictureInfo, run_key
 from core.tasks import Task, is_nothing_new
 from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
 
@@ -241,17 +241,23 @@ class Session:
     def claims_to_check(self, image: EncodedImage) -> PictureClaims:
         """The claims of the summary with the evidence for them."""
         from agents.audit.auditor import PictureClaims
+
+        return PictureClaims(image, self.claims, self.interview.findings or ())
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """The claims of the summary, each with the numbers of the turns that say the same."""
+        from agents.audit.captions import with_turns
         from agents.claims.extract import extract_claims
 
-        return PictureClaims(image, extract_claims(self.interview.summary or ""), self.interview.findings or ())
+        return with_turns(extract_claims(self.interview.summary or ""), self.interview.dialogue.turns)
 
     def take_audit(self, judged: Audited, seconds: float) -> AuditedCaption:
-        """Take the judged claims of `claims_to_check`."""
-        from agents.audit.captions import audited_caption
+        """Take the judged `claims`."""
+        from agents.audit.captions import AuditedCaption
 
-        interview = self.interview
         self.add_seconds("audit", seconds)
-        self.audited = audited_caption(interview.summary or "", judged, seconds, turns=interview.dialogue.turns)
+        self.audited = AuditedCaption(self.interview.summary or "", judged.claims, judged.questions, seconds)
         return self.audited
 
     @property

@@ -11,7 +11,7 @@ The events are those of `agents.interview.events`, so printers and pages for pic
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
@@ -44,6 +44,7 @@ from core.video.base import VideoError
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
+    from agents.audit.captions import AuditedCaption
     from agents.witnesses.examination import Find
     from core.video.base import Video
     from core.vision import EncodedImage, VisionBackend
@@ -178,29 +179,40 @@ class VideoRun(InterviewRun):
     def __init__(self, video: Video, plan: VideoPlan, *more: Any) -> None:
         super().__init__(video, *more)
         self.video, self.plan = video, plan
-        self.frames: dict[int, EncodedImage] = {}  # of the current part
+        self.frames: dict[int, EncodedImage] = {}  # of the current part; of all, if the story is audited
         self.session.options = video_options_of(self.interview.options, self.interview.prompts, plan)
 
     def _encode(self) -> Iterator[Event]:
-        """Encode every frame of the part that the next answer needs, once and in batches; drop earlier parts."""
+        """Encode every frame of the part that the next answer needs, once and in batches.
+
+        Earlier parts are dropped, unless the story is audited.
+        """
         need = self.interview.need
         assert isinstance(need, NeedFrameAnswer)
         if need.frame in self.frames:
             return
         [part] = [part for part in self.interview.parts if need.frame in part]
         frames = range(need.frame, need.frame + 1) if need.asked_by == "person" else part.frames
-        self.frames.clear()
+        if self.interview.options.audit == "none":  # else they are asked about again at the end
+            self.frames.clear()
+        yield from self._encode_frames(frames)
+
+    def _encode_frames(self, wanted: Iterable[int]) -> Iterator[Event]:
+        """Encode those of these frames that are not encoded yet."""
+        frames = [frame for frame in wanted if frame not in self.frames]
+        if not frames:
+            return
         spread = "frame" if len(frames) == 1 else f"frames {frames[0]} to"
         yield Waiting(f"looking at {spread} {frames[-1]}")
         start = time.perf_counter()
         pictures = self.video.pictures([self.plan.numbers[frame - 1] for frame in frames])
-        numbers = iter(frames)
+        before, numbers = len(self.frames), iter(frames)
         while batch := [picture for _, picture in islice(pictures, BATCH)]:
             for encoded in self.vision.encode(batch):
                 self.frames[next(numbers)] = encoded
         seconds = self.session.add_seconds("encode", time.perf_counter() - start)
-        if len(self.frames) != len(frames):
-            raise BackendError(f"{self.vision.name} encoded {len(self.frames)} of {len(frames)} frames.")
+        if (encoded_now := len(self.frames) - before) != len(frames):
+            raise BackendError(f"{self.vision.name} encoded {encoded_now} of {len(frames)} frames.")
         yield Encoded(seconds)
 
     def _take_findings(self) -> Iterator[Event]:
@@ -248,6 +260,25 @@ class VideoRun(InterviewRun):
             yield Answered(place + 1, turn, seconds)
         else:
             yield from self._written(seconds)
+
+    def _audited(self) -> Generator[Event, None, AuditedCaption]:
+        """The judged claims of the story; each is asked of frames, until one supports it."""
+        from agents.audit.auditor import PictureClaims, audit_claims
+        from agents.video.audit import FrameAudit
+
+        session, options = self.session, self.interview.options
+        audit = FrameAudit(session.claims, self.interview.dialogue.turns, len(self.plan.numbers))
+        seconds = 0.0
+        while asked := audit.next_frames():
+            if (halt := current_halt()) is not None and halt.is_set():
+                raise CalledOff
+            yield from self._encode_frames(asked)
+            yield Waiting("auditing")
+            start = time.perf_counter()
+            claims = [PictureClaims(self.frames[frame], audit.claims, asked=some) for frame, some in asked.items()]
+            audit.take(asked, audit_claims(self.vision, claims, threshold=options.threshold))
+            seconds += time.perf_counter() - start
+        return session.take_audit(audit.judged, seconds)
 
     def _caption(self) -> Caption:
         return super()._caption().model_copy(update={"opening": ""})

@@ -14,7 +14,7 @@ from ui.text import escape, sentence, tag
 if TYPE_CHECKING:
     from core.records import Caption, Claim
 
-_COLOURS: Final = {"supported": "green", "contradicted": "red", "unsupported": "orange"}
+_COLOURS: Final = {"supported": "green", "contradicted": "red", "unsupported": "orange", "not asked": ""}
 
 
 def draw_claims(caption: Caption | None) -> None:
@@ -50,10 +50,10 @@ def marked_parts(text: str, claims: Sequence[Claim]) -> Iterator[str]:
 
 
 def _claim_html(claim: Claim) -> str:
-    verdict = claim.verdict or "unsupported"
+    verdict = claim.verdict or "not asked"
     score = "" if claim.score is None else f" {claim.score:.2f}"
     facts = [
-        f"Asked: {escape(claim.question)}" if claim.question else "Not asked, since what it depends on is not there.",
+        _asked(claim),
         f"Checked by {escape(claim.evidence)}." if claim.evidence else "",
         f"Said in answer {', '.join(map(str, claim.turns))}." if claim.turns else "No answer says it in these words.",
     ]
@@ -61,3 +61,12 @@ def _claim_html(claim: Claim) -> str:
         f"<details><summary>{escape(claim.text)}{tag(f'{verdict}{score}', _COLOURS[verdict])}</summary>"
         f"<p>{' '.join(filter(None, facts))}</p></details>"
     )
+
+
+def _asked(claim: Claim) -> str:
+    """The question about the claim as HTML, or why there was none; "" if witnesses had said it."""
+    if claim.question:
+        return f"Asked: {escape(claim.question)}"
+    if claim.verdict is None:
+        return "Not asked, since no single frame shows it."
+    return "" if claim.verdict == "supported" else "Not asked, since what it depends on is not there."

@@ -29,5 +29,6 @@ def marks(claims: Sequence[Claim], shown: str, text: str) -> list[Mark]:
     """The claims as coloured stretches of a text; none if it is not `shown` as it is. False claims come last."""
     if shown != text:
         return []
-    order = sorted(claims, key=lambda claim: list(STYLES).index(claim.verdict or "supported"))
-    return [(claim.start, claim.end, STYLES[claim.verdict or "supported"]) for claim in order]
+    judged = [(claim, claim.verdict) for claim in claims if claim.verdict]
+    order = sorted(judged, key=lambda one: list(STYLES).index(one[1]))
+    return [(claim.start, claim.end, STYLES[verdict]) for claim, verdict in order]
