@@ -79,6 +79,12 @@ class LiveState:
     """Replies of the questioner that were not asked."""
 
     @property
+    def text(self) -> str:
+        """The summary, or what an audit has left of it."""
+        audited = self.caption.audited if self.caption is not None and self.caption.summary == self.summary else ""
+        return audited or self.summary
+
+    @property
     def unaudited(self) -> bool:
         """Whether only the audit of the summary is missing."""
         return self.state == "complete" and self.caption is not None and not self.caption.finished

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, cast
 from agents.interview.calls import check_language
 from agents.interview.events import Event
 from agents.interview.live import LiveRun, LiveState, checked_answer, checked_question, fields_of
+from agents.interview.options import AskingMode, AuditMode, Fallback, asking_options
 from agents.interview.prompts import Prompts
 from agents.video.driver import VideoPlan, interview_video, plan_video
 from agents.video.interview import VideoInterview, VideoOptions, VideoPart, frame_of, label, without_label
@@ -56,6 +57,10 @@ class VideoParameters:
     """Maximum number of frames in all parts together."""
     witnesses: tuple[str, ...] = ()
     """Names of the witnesses that examine frames."""
+    asking: AskingMode = "free"
+    fallback: Fallback = "scripted"
+    min_rounds: int | None = None
+    audit: AuditMode = "none"
 
     def plan(self, video: Video, watch: Callable[[float], None] | None = None) -> VideoPlan:
         """Choose frames and parts. Raises UsageError."""
@@ -79,7 +84,8 @@ class VideoParameters:
     def options(self, plan: VideoPlan) -> VideoOptions:
         """For the interview. Raises UsageError."""
         rounds = plan.rounds if self.rounds is None else self.rounds
-        return VideoOptions(rounds=rounds, context=self.context, language=self.language, witnesses=self.witnesses)
+        more = {**asking_options(self), "audit": self.audit, "witnesses": self.witnesses}
+        return VideoOptions(rounds=rounds, context=self.context, language=self.language, **more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +147,7 @@ class LiveVideo(LiveRun[VideoState]):
                     "this interview was begun with prompts of your own; go on with `inquisight video --prompts FILE`"
                 )
             plan = self._plan = plan_of(self.earlier)
-            known = ("rounds", "context", "language")
+            known = ("rounds", "context", "language", "asking", "fallback", "min_rounds", "audit", "threshold")
             same = {k: self.earlier.options[k] for k in known if k in self.earlier.options}
             options = VideoOptions(**same, witnesses=tuple(self.earlier.options.get("witnesses", ())))
             self._interview = VideoInterview(self.prompts, options, plan.times, plan.parts).resume(self.earlier)

@@ -7,7 +7,8 @@ from functools import partial
 import streamlit as st
 
 from ui.controls import button, close_dialog, dialog_value, draw_job, header, note, open_dialog, refresh
-from ui.state.interviews import MAX_ROUNDS, InterviewItem, InterviewPageState, begin, page_state, resume
+from ui.state.interviews import InterviewItem, InterviewPageState, begin, page_state, resume
+from ui.state.items import MAX_ROUNDS
 from ui.state.session import Visitor, visitor
 from ui.text import count, escape, show_errors
 from ui.views.exports import draw_archive, draw_exports
@@ -45,8 +46,8 @@ def page() -> None:
         refresh(active, lambda: draw_list(state, _remove), until=changed, key="list")
         if item is not None:
             _image(state, item)
-        _settings(state)
-        _start(me, state)
+        valid = _settings(state)
+        _start(me, state, valid=valid)
     with right, st.container(key="talk"):
         if item is None:
             note("Add an image to begin, or choose an example.", "add_photo_alternate")
@@ -81,7 +82,8 @@ def _remove(item: InterviewItem) -> None:
     focus_on(LIST if len(state.items) > 1 else "interview-intake", control=True)
 
 
-def _settings(state: InterviewPageState) -> None:
+def _settings(state: InterviewPageState) -> bool:
+    """Draw the settings; returns whether they are valid."""
     settings = state.settings
     choose_models(settings, "interview")
     with st.expander("Settings", icon=":material/tune:"):
@@ -89,12 +91,12 @@ def _settings(state: InterviewPageState) -> None:
         rounds = st.number_input("Questions", 1, MAX_ROUNDS, settings.rounds, key="interview-rounds", help=about)
         settings.rounds = int(rounds)
         choose_witnesses(settings, "interview")
-        settings.asking = choose_asking("interview", settings.asking)
-        settings.audit = choose_audit("interview", settings.audit)
-        choose_dialogue(settings, "interview")
+        valid = choose_asking(settings, "interview", settings.rounds)
+        choose_audit(settings, "interview")
+        return choose_dialogue(settings, "interview") and valid
 
 
-def _start(me: Visitor, state: InterviewPageState) -> None:
+def _start(me: Visitor, state: InterviewPageState, *, valid: bool) -> None:
     shown = state.item
     new = [item for item in state.items.values() if item.upload and item.state == "new"]
     again = [shown] if shown and shown.upload and not new and not shown.active else []
@@ -104,7 +106,7 @@ def _start(me: Visitor, state: InterviewPageState) -> None:
         begin(me, again or new, state.settings)
         state.pick(None)
 
-    draw_start(name, "start", state.settings, ready=bool(new or again), start=start, focus="talk")
+    draw_start(name, "start", state.settings, ready=valid and bool(new or again), start=start, focus="talk")
 
 
 # --- the dialogue -------------------------------------------------------------------------------------------------

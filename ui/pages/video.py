@@ -52,7 +52,7 @@ from ui.views.video_view import (
 from ui.widgets.attention import announce, focus_on
 from ui.widgets.filmstrip import filmstrip
 from ui.widgets.interview_parts import correction_dialog, draw_end, draw_file, draw_saved, draw_start
-from ui.widgets.model_choice import choose_dialogue, choose_models, choose_witnesses
+from ui.widgets.model_choice import choose_asking, choose_audit, choose_dialogue, choose_models, choose_witnesses
 from ui.widgets.notices import Notices, draw_notices, notices_of
 
 EXAMPLE: Final = "example.webm"
@@ -192,7 +192,9 @@ def _settings(settings: VideoSettings) -> bool:
         with last:
             settings.until = _time("To second", settings.until, "video-to", "end")
         choose_witnesses(settings, "video")
-        valid = choose_dialogue(settings, "video")
+        valid = choose_asking(settings, "video", settings.rounds)
+        choose_audit(settings, "video")
+        valid = choose_dialogue(settings, "video") and valid
         if settings.begin is not None and settings.until is not None and settings.until <= settings.begin:
             st.error("The end must be later than the start.")
             return False

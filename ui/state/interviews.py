@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 from agents.interview.events import Failed
 from agents.interview.live import InterviewState, LiveInterview
-from agents.interview.options import AskingMode, AuditMode
+from agents.interview.options import asking_options
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from core.errors import BackendError, InquisightError, UsageError
 from core.net.remote import for_all
 from core.settings import get_settings
-from ui.state.items import DialogueSettings, LiveItem, live_arguments
+from ui.state.items import MAX_ROUNDS, DialogueSettings, LiveItem, live_arguments
 from ui.state.jobs import Job, busiest, job_status
 from ui.state.model_choice import require
 from ui.text import count
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from ui.state.images import UploadedImage
     from ui.state.session import Visitor
 
-MAX_ROUNDS: Final = 30
 DOING: Final = {
     "looking": "encoding the image",
     "asking": "writing a question",
@@ -42,15 +41,12 @@ class InterviewSettings(DialogueSettings):
     """The models and options of new interviews."""
 
     rounds: int = field(default_factory=lambda: min(MAX_ROUNDS, get_settings().rounds))
-    audit: AuditMode = "none"
-    asking: AskingMode = "free"
 
     def options(self) -> InterviewOptions:
         """The options of the interview. Raises UsageError."""
         language = self.language.strip() or None
-        witnesses = tuple(self.witnesses)
-        chosen = {"witnesses": witnesses, "audit": self.audit, "asking": self.asking}
-        return InterviewOptions(self.rounds, self.context, language, **chosen)  # type: ignore[arg-type]
+        more = {**asking_options(self), "audit": self.audit, "witnesses": tuple(self.witnesses)}
+        return InterviewOptions(self.rounds, self.context, language, **more)
 
 
 @dataclass(eq=False)

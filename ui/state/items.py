@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
+from agents.interview.options import AskingMode, AuditMode, Fallback
 from agents.witnesses.choice import chosen
 from core.settings import get_settings
 from ui.state.models import models
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from ui.state.jobs import Job
     from ui.state.session import Visitor
 
+MAX_ROUNDS: Final = 30
+
 
 @dataclass
 class DialogueSettings:
@@ -28,6 +31,10 @@ class DialogueSettings:
     seed: int | None = field(default_factory=lambda: get_settings().seed)
     language: str = ""
     witnesses: list[str] = field(default_factory=lambda: chosen(get_settings().witness))
+    asking: AskingMode = "free"
+    fallback: Fallback = "scripted"
+    min_rounds: int | None = None
+    audit: AuditMode = "none"
 
 
 def live_arguments(

@@ -27,6 +27,7 @@ DOING: Final = {
     "asking": "choosing a frame and a question",
     "answering": "answering the question",
     "summarising": "writing the caption",
+    "auditing": "checking the claims of the caption",
     "reading": "reading the video",
 }
 
@@ -53,7 +54,7 @@ class VideoSettings(DialogueSettings):
 
     def parameters(self) -> VideoParameters:
         """The options of the interview."""
-        same = ("sampling", "frames", "scenes", "begin", "until", "rounds", "context")
+        same = "sampling frames scenes begin until rounds context asking fallback min_rounds audit".split()
         return VideoParameters(
             every=self.every if self.sampling == "time" else None,
             language=self.language.strip() or None,

@@ -134,8 +134,8 @@ def captions_html(view: InterviewState) -> str:
 def _summary_html(view: InterviewState) -> str:
     if not view.summary:
         return draft_html(view.written)
-    if view.caption is not None and view.caption.audited:
-        return escape(view.caption.audited)
+    if view.text != view.summary:
+        return escape(view.text)
     return "".join(
         escape(piece.text)
         if piece.turn is None

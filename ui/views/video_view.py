@@ -17,6 +17,7 @@ from agents.video.interview import SCENE, frame_of, without_label
 from agents.video.timeline import learned
 from core.video.base import clock
 from ui.text import count, escape, tag
+from ui.views.claims_view import draw_claims
 from ui.views.findings_view import draw_problems
 from ui.views.interview_view import WAITING, answer_html, draft_html, draw_refused, draw_removed, turn_tags
 
@@ -120,7 +121,7 @@ def asking_html(view: VideoState, number: int, frames: Mapping[int, Frame]) -> s
 
 def caption_html(view: VideoState) -> str:
     """The caption of the video, as far as it is written."""
-    body = escape(view.summary)
+    body = escape(view.text)
     body = body or draft_html(view.written)
     if not body:
         return ""
@@ -128,7 +129,8 @@ def caption_html(view: VideoState) -> str:
 
 
 def draw_witnessed(view: VideoState) -> None:
-    """What witnesses said, and which of them failed."""
+    """The claims of the caption, if they were checked; what witnesses said, and which of them failed."""
+    draw_claims(view.caption)
     said = [turn for turn in view.turns if turn.answered_by]
     if said:
         with st.expander("What the witnesses found", expanded=len(view.parts) == 1):

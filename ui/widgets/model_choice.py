@@ -6,17 +6,17 @@ from typing import Final, TypeVar
 
 import streamlit as st
 
-from agents.interview.options import AskingMode, AuditMode
+from agents.interview.options import AskingMode, AuditMode, Fallback
 from agents.interview.seeds import check_seed
 from agents.llm.capabilities import Choice
 from agents.witnesses.choice import AUTO, chosen
 from core.errors import InquisightError
 from core.settings import get_settings
-from ui.state.items import DialogueSettings
+from ui.state.items import MAX_ROUNDS, DialogueSettings
 from ui.state.model_choice import NAMES, RULES, Kind, check_choice, choice_of, may_type, offered
-from ui.text import capital, plain, sentence
+from ui.text import capital, count, plain, sentence
 
-_Mode = TypeVar("_Mode", AskingMode, AuditMode)
+_Mode = TypeVar("_Mode", AskingMode, AuditMode, Fallback)
 
 HINTS: Final[dict[Kind, str]] = {
     "vision": "Answers questions about the image. To give it a directory or model, type it after a colon, such as "
@@ -60,18 +60,36 @@ def choose_witnesses(settings: DialogueSettings, page: str) -> None:
     )
 
 
-def choose_asking(page: str, asking: AskingMode) -> AskingMode:
-    """A box that says how the language model asks."""
+def choose_asking(settings: DialogueSettings, page: str, rounds: int | None = None) -> bool:
+    """How the language model asks, when it may end, and who asks in its place; False if the end is after `rounds`."""
     about = "Small language models ask better questions when they choose from five proposed ones"
-    names: dict[AskingMode, str] = {"free": "Freely", "guided": "Choosing from proposed questions"}
-    return _named("How the language model asks", names, asking, f"{page}-asking", about)
+    modes: dict[AskingMode, str] = {"free": "Freely", "guided": "Choosing from proposed questions"}
+    settings.asking = _named("How the language model asks", modes, settings.asking, f"{page}-asking", about)
+    about = "Who asks when the language model has no usable question"
+    names: dict[Fallback, str] = {"scripted": "The built-in rules", "none": "Nobody, and asking ends"}
+    settings.fallback = _named("Fallback", names, settings.fallback, f"{page}-fallback", about)
+    least = st.number_input(
+        "Minimum questions",
+        0,
+        MAX_ROUNDS,
+        settings.min_rounds,
+        1,
+        key=f"{page}-min-rounds",
+        placeholder="half of the questions",
+        help="The language model may not end asking before; 0: at any time",
+    )
+    settings.min_rounds = None if least is None else int(least)
+    if rounds is None or settings.min_rounds is None or settings.min_rounds <= rounds:
+        return True
+    st.error(f"The minimum is more than the {count(rounds, 'question')} of the interview.")
+    return False
 
 
-def choose_audit(page: str, audit: AuditMode) -> AuditMode:
+def choose_audit(settings: DialogueSettings, page: str) -> None:
     """A box that says whether the claims of the caption are checked."""
     about = "The vision model is asked about each claim of the caption alone"
     names: dict[AuditMode, str] = {"none": "Off", "mark": "Mark false claims", "drop": "Remove false claims"}
-    return _named("Check the caption", names, audit, f"{page}-audit", about)
+    settings.audit = _named("Check the caption", names, settings.audit, f"{page}-audit", about)
 
 
 def _named(label: str, names: dict[_Mode, str], value: _Mode, key: str, about: str) -> _Mode:

@@ -72,17 +72,6 @@ def test_a_check_that_failed_is_told_and_tried_again(
     assert "Check the caption" not in [one.label for one in app.button]
 
 
-def test_guided_asking_is_offered(png: Png) -> None:
-    app = open_page("interview")
-    [box] = [one for one in app.selectbox if one.label == "How the language model asks"]
-    assert (box.options, box.value) == (["Freely", "Choosing from proposed questions"], "free")
-    box.set_value("guided").run()
-    upload(app, ("orange.png", png("orange", (300, 200))))
-    start(app)
-    [item] = desk(app).items.values()
-    assert item.view.caption is not None and item.view.caption.options["asking"] == "guided"
-
-
 def test_the_page_offers_it_and_a_stored_interview_keeps_its_own(png: Png) -> None:
     app = open_page("interview")
     [box] = [one for one in app.selectbox if one.label == "Check the caption"]
