@@ -47,6 +47,7 @@ OURS = "inquisight"
 BUILTINS = {
     "blip2": "plugins.blip2",
     "detector": "plugins.detector",
+    "evaluation": "evaluation.plugin",
     "lavis": "plugins.lavis",
     "minigpt4": "plugins.minigpt4",
     "openai_vision": "plugins.openai_vision",

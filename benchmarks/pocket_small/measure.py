@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from agents.text import text_metrics
 from benchmarks.pocket_small.truth import is_repeating, judge
 from core.registry import get_registry
 from core.vision import EncodedImage
 from plugins.pocket.engine import GeneratedIds, PocketPrompt, sentences
-from training.curation import text_metrics
 from training.pocket.evaluate import DETAIL, picture
 from training.pocket.features import truth
 from training.pocket.scenes import ComposedScene, Composer

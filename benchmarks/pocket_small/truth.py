@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
+from agents.text import text_metrics
 from plugins.pocket.colours import COLOURS
-from training.curation import text_metrics
 from training.pocket.evaluate import LOOKS, SIZES, mentions
 from training.pocket.wording import NUMBERS, STRANGER, where
 

@@ -3,6 +3,7 @@
     uses("riding")                  # {"v": 17}: how often each part of speech is used
     base("riding", "v")             # "ride"
     is_kind_of("poodle", "dog")     # True; also for synonyms: is_kind_of("sofa", "couch")
+    similarity(a, b)                # of Wu and Palmer, for two of senses("dog")
 
 The tables are read once, when they are first needed. Words of two parts are written with a space: "fire hydrant".
 """
@@ -150,3 +151,42 @@ def is_kind_of(word: str, kind: str, part: Part = "n") -> bool:
     return bool(synsets(kind, part) & kinds(word, part)) or (
         part == "a" and bool(synsets(word, part) & kinds(kind, part))
     )
+
+
+@lru_cache(maxsize=16384)
+def senses(noun: str) -> frozenset[int]:
+    """The synsets of all senses of a noun in the table, also of rare ones."""
+    return frozenset(sense.synset for sense in _word(base(noun, "n")).senses if sense.part == "n")
+
+
+@lru_cache(maxsize=16384)
+def steps_up(synset: int) -> dict[int, int]:
+    """A synset and all above it, each with the fewest steps to it."""
+    lines, found, new, steps = _lines("kinds"), {synset: 0}, {synset}, 0
+    while new:
+        steps += 1
+        new = {int(up) for one in new for up in lines[one].split() if up[0] != "+"} - found.keys()
+        found.update(dict.fromkeys(new, steps))
+    return found
+
+
+@lru_cache(maxsize=16384)
+def _depths(synset: int) -> tuple[int, int]:
+    """The fewest and the most steps from a synset to the top."""
+    above = [_depths(int(up)) for up in _lines("kinds")[synset].split() if up[0] != "+"]
+    return (1 + min(low for low, _ in above), 1 + max(high for _, high in above)) if above else (0, 0)
+
+
+@lru_cache(maxsize=65536)
+def similarity(one: int, other: int) -> float:
+    """Wu and Palmer's similarity of two synsets of nouns, 0 to 1, as NLTK's `wup_similarity` computes it.
+
+    Twice the depth of the lowest synset above both, over the depths of the two by way of it; depths count from 1.
+    """
+    ours, others = steps_up(one), steps_up(other)
+    both = ours.keys() & others.keys()
+    if not both:
+        return 0.0
+    lowest = max(sorted(both), key=lambda up: (_depths(up)[0], up == one))
+    depth = _depths(lowest)[1] + 1
+    return 2 * depth / (ours[lowest] + others[lowest] + 2 * depth)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 ROOT: Final = Path(__file__).parents[2]
-PACKAGES: Final = ("core", "plugins", "agents", "ui", "training", "benchmarks")
+PACKAGES: Final = ("core", "plugins", "agents", "ui", "training", "evaluation", "benchmarks")
 _IMPORTS: Final = re.compile(r"\b(?:import|from) (?:re|regex)\b")
 _ONCE: Final = {"match", "fullmatch"}
 _CALLS: Final = {"compile", "search", "match", "fullmatch", "sub", "subn", "split", "findall", "finditer"}

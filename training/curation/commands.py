@@ -385,7 +385,7 @@ def signs(
     ] = None,
 ) -> None:
     """List the text metrics, or measure a text."""
-    from training.curation.text_metrics import METRICS, measure
+    from agents.text.text_metrics import METRICS, measure
 
     values = measure(text) if text is not None else {}
     for name, (_, says) in METRICS.items():

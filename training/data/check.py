@@ -19,6 +19,7 @@ from typing import Final
 
 import numpy as np
 
+from agents.text.languages import Languages
 from core.datasets.left_out import LeftOut
 from core.datasets.samples.kinds import open_source
 from core.datasets.samples.sample import MAX_SHARE, BrokenSample, Sample
@@ -27,7 +28,6 @@ from core.datasets.samples.spec import DataSpec
 from core.errors import InquisightError, printable
 from core.images.picture import MAX_PIXELS
 from training.data.findings import DataFinding, Level, Report, SourceReport, Spread
-from training.data.languages import Languages
 from training.data.ledger import DuplicateLedger
 from training.terminal import prefetched
 

@@ -57,7 +57,7 @@ def test_the_umask_of_the_process_is_never_touched(name: str, tmp_path: Path, mo
 
 
 def test_no_code_of_the_product_touches_the_umask() -> None:
-    folders = ("core", "agents", "plugins", "training", "ui")
+    folders = ("core", "agents", "plugins", "training", "evaluation", "ui")
     found = [
         path for folder in folders for path in (ROOT / folder).rglob("*.py") if "os.umask" in path.read_text("utf-8")
     ]

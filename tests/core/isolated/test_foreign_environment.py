@@ -114,7 +114,7 @@ def started(path: Path) -> Iterator[tuple[int, str]]:
 
 def test_every_program_that_is_not_ours_gets_the_list() -> None:
     wrong, seen = [], 0
-    for package in ("core", "plugins", "agents", "training", "ui"):
+    for package in ("core", "plugins", "agents", "training", "evaluation", "ui"):
         for path in sorted((ROOT / package).rglob("*.py")):
             name = path.relative_to(ROOT).as_posix()
             for line, given in started(path):

@@ -13,6 +13,7 @@ import torch
 from PIL import Image, ImageDraw
 from transformers import PreTrainedTokenizerFast
 
+from agents.text.text_metrics import failures
 from benchmarks.pocket_small import __main__ as small
 from benchmarks.pocket_small import curation, measure, report, world
 from benchmarks.pocket_small.truth import judge
@@ -26,7 +27,6 @@ from plugins.pocket.backend import MODEL, PocketBackend
 from plugins.pocket.engine import PocketEngine, PocketPrompt
 from plugins.pocket.modeling import FACTS, HINT_TOKENS
 from training.curation.rules.rules import Rules, apply
-from training.curation.text_metrics import failures
 from training.features.store import FeatureStore
 from training.packing import lay_out
 from training.pocket import sources

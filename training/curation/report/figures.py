@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
+from agents.text import text_metrics
 from core.errors import printable
 from core.files.journal import read_json
 from core.records import TokenUsage
-from training.curation import text_metrics
 from training.curation.folder import LEFT_OUT, CurationFolder
 from training.curation.review.labels import SAMPLE, Agreement, Label, LabelItem, Labels, Stage, agreement, texts_of
 from training.curation.rules.rules import is_stale, last_verdict

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agents.text.text_metrics import METRICS, REPEATING, words_of
 from training.curation.report.figures import Figures
-from training.curation.text_metrics import METRICS, REPEATING, words_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

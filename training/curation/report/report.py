@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from agents.text.text_metrics import FAILURES, METRICS
 from core.errors import UsageError, printable, why
 from core.files.journal import write_whole
 from training.curation.folder import CurationFolder
 from training.curation.report.figures import Figures, LabelledSample
 from training.curation.report.plots import NO_MATPLOTLIB, draw
-from training.curation.text_metrics import FAILURES, METRICS
 
 LENGTH = 300  # characters of an example
 _ESCAPES = {ord(sign): f"&#{ord(sign)};" for sign in "\\`*[]<>|#&"}

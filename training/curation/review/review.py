@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from agents.text import text_metrics
 from core.errors import InquisightError, printable
-from training.curation import text_metrics
 from training.curation.folder import CurationFolder
 from training.curation.review.edits import change
 from training.curation.review.labels import Kinds, Label, LabelItem, Labels, Stage

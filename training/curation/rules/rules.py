@@ -18,10 +18,10 @@ from typing import Any, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from agents.text import text_metrics
 from core.errors import UsageError, printable
 from core.files.journal import Record, read_json, write_json, write_lines
 from core.text import sentences
-from training.curation import text_metrics
 from training.curation.folder import CurationFolder, digest
 from training.curation.review.labels import Label, Labels
 from training.curation.rules import patterns

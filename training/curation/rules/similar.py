@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from math import ceil
 
-from training.curation.text_metrics import words_of
+from agents.text.text_metrics import words_of
 
 SHINGLE = 4
 

@@ -15,11 +15,11 @@ from typing import Final
 
 from pydantic import Field, field_validator
 
+from agents.text import text_metrics
+from agents.text.text_metrics import words_of
 from core.errors import printable
 from core.text import settled
-from training.curation import text_metrics
 from training.curation.steps import fixing
-from training.curation.text_metrics import words_of
 from training.curation.toml import Closed, TomlFile
 
 _ROOM: Final = 10  # words that any text may gain

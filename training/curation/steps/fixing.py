@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from agents.text import text_metrics
+from agents.text.text_metrics import words_of
 from core.text import sentences, settled, without_loops
-from training.curation import text_metrics
-from training.curation.text_metrics import words_of
 
 
 def tidy(text: str) -> str:

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from agents.llm.mender import Mender
+from agents.text import text_metrics
+from agents.text.text_metrics import words_of
 from core.errors import QuestionerError, UsageError, printable
-from training.curation import text_metrics
-from training.curation.text_metrics import words_of
 
 MOST: Final = 100
 LONGEST: Final = 40  # words

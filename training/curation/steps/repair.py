@@ -18,6 +18,8 @@ from typing import Any, Final
 from pydantic import Field
 
 from agents.llm.mender import Mender
+from agents.text.languages import guess_language
+from agents.text.text_metrics import words_of
 from core.errors import QuestionerError, UsageError, printable
 from core.files.journal import Record, read_json, write_json
 from core.net.remote import for_all
@@ -29,9 +31,7 @@ from training.curation.steps import fixing
 from training.curation.steps.checking import Repair, question, read_reply
 from training.curation.steps.generate import generated
 from training.curation.steps.progress import Advance
-from training.curation.text_metrics import words_of
 from training.curation.toml import Closed
-from training.data.languages import guess_language
 
 COUNTED: Final = {"calls", "guessed", "input_tokens", "output_tokens"}  # fields of a record, see `TokenUsage`
 RULES: Final = "rules"  # the repairer without a model: `fixing.repair`

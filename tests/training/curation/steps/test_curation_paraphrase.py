@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from agents.llm.mender import RepairReply
+from agents.text.text_metrics import words_of
 from core.errors import QuestionerError, UsageError
 from training.curation.steps.generate import Instructions
 from training.curation.steps.paraphrase import as_toml, made_by_rules, paraphrase
-from training.curation.text_metrics import words_of
 
 INSTRUCTION = "Describe this image in detail."
 GOOD = [

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.curation import text_metrics
+from agents.text import text_metrics
 from training.curation.rules.similar import jaccard, near_duplicates, shingles
 from training.curation.steps import fixing
 
@@ -189,7 +189,7 @@ def test_near_duplicates_stay_quick_for_thousands() -> None:
 
 
 def test_measuring_needs_no_library() -> None:
-    code = "import sys, training.curation.text_metrics as _; "
+    code = "import sys, agents.text.text_metrics as _; "
     code += "print(sorted({'torch','numpy','pydantic','PIL'} & set(sys.modules)))"
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

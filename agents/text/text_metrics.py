@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Literal
 
+from agents.text.languages import guess_language
 from core.text import sentences
-from training.data.languages import guess_language
 
 NGRAM: Final = 4
 REPEATING: Final = 0.2  # least share of repeated 4-grams in a repeating text; prose stays below 0.1

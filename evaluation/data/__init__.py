@@ -1,0 +1,1 @@
+"""Labelled images, read from the formats that people have."""

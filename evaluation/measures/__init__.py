@@ -1,0 +1,1 @@
+"""Parsers of answers and formulas of measures, which need no model."""
