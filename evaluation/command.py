@@ -21,13 +21,13 @@ from core.vision import CHAT_TOKENS, SHORT_TOKENS
 from evaluation.captions import ALONE, DETAIL, KINDS, read_captions
 from evaluation.data.examples import DataSet
 from evaluation.data.load import load_data
+from evaluation.export.write import FORMATS, write_export
 from evaluation.measures.statistics import COVERAGE, RESAMPLES
 from evaluation.report import FILES, Result
 from evaluation.request import TASKS, EvaluateRequest
 from evaluation.run import JOURNAL, SETTINGS, EvaluationRun, Models
 from evaluation.tasks.base import Task, TaskOptions
 
-FORMATS: Final = ("lmms-eval", "vlmevalkit")
 _LIBRARIES: Final = ("inquisight", "torch", "transformers", "numpy", "pillow")
 
 
@@ -36,9 +36,8 @@ def run_evaluate(request: EvaluateRequest) -> int:
     settings = get_settings()
     data, task = make_task(request)
     if request.export is not None:
-        from evaluation.export import export
-
-        print(export(request.export, task, request.task, request.out))
+        for path in write_export(request.export, request.task, task.exported(), request.out):
+            print(printable(path))
         return 0
     others = {path.stem: dict(read_captions(path, task.examples, data.left_out)) for path in request.caption_file}
     hush_libraries()

@@ -13,6 +13,7 @@ from core.nouns import with_article
 from evaluation.asking import Talk
 from evaluation.captions import KINDS
 from evaluation.data.examples import DataSet, Example
+from evaluation.export.write import ExportedQuestion
 from evaluation.measures.statistics import Figure, Measure, figures
 
 IS_THERE: Final = "Is there {} in the image?"
@@ -70,6 +71,10 @@ class Task(ABC):
     def talk(self, example: Example) -> Talk:
         """The questions about one image; `asks` says whether there are any."""
         raise NotImplementedError
+
+    def exported(self) -> list[ExportedQuestion]:
+        """The questions, for other programs; none if they depend on answers or captions."""
+        return []
 
     @abstractmethod
     def rows(self, records: Records, captions: Captions) -> list[Row]:

@@ -16,6 +16,7 @@ from core.errors import UsageError, printable
 from evaluation.asking import Ask, Talk
 from evaluation.data.examples import Example
 from evaluation.data.load import needing
+from evaluation.export.write import ExportedQuestion
 from evaluation.measures.yes_no import MEASURES, PARSERS, RECIPES, counts
 from evaluation.tasks.base import BASELINE, IS_THERE, Captions, Records, Row, Task, is_there
 
@@ -77,6 +78,19 @@ class Pope(Task):
             ]
             rows.append(self.row(sampling, f"{BASELINE}: always {most}", tallies, MEASURES))
         return rows
+
+    def exported(self) -> list[ExportedQuestion]:
+        """All questions, with their sampling as the category."""
+        asked = [
+            (one.file, sampling, text, label)
+            for sampling, questions in self.questions.items()
+            for one in self.examples
+            for text, label in questions[one.key]
+        ]
+        return [
+            ExportedQuestion(str(number), file, text, (label,), sampling or "all")
+            for number, (file, sampling, text, label) in enumerate(asked, start=1)
+        ]
 
     def recipe(self) -> dict[str, str]:
         """The prompt, the sampling and the parsers."""

@@ -9,6 +9,7 @@ from typing import ClassVar, Final
 from evaluation.asking import Ask, Talk
 from evaluation.data.examples import Example, LabelledQuestion
 from evaluation.data.load import needing
+from evaluation.export.write import ExportedQuestion
 from evaluation.measures.statistics import share_of
 from evaluation.measures.vqa import accuracy, lenient_answer, normalised
 from evaluation.tasks.base import BASELINE, Captions, Records, Row, Task
@@ -85,6 +86,14 @@ class Vqa(Task):
                 found["unparsed"] += not parsed
                 found["words"] += len(answer.split())
         return found
+
+    def exported(self) -> list[ExportedQuestion]:
+        """All questions, with their answer type as the category."""
+        return [
+            ExportedQuestion(question.id, one.file, self.filled("{}", question.text), question.answers, question.kind)
+            for one in self.examples
+            for question in one.questions
+        ]
 
     def recipe(self) -> dict[str, str]:
         """The prompt and the parsers."""

@@ -1,0 +1,1 @@
+"""Write the questions of a task in the formats of other evaluation programs."""
