@@ -2,6 +2,7 @@
 
     python -m benchmarks.video_clips SOURCES --clips 100          about half an hour on two CPU cores
     python -m benchmarks.video_clips SOURCES --clips 5 --keep DIR --stories
+    python -m benchmarks.video_clips SOURCES --audit     also: the audit of the stories, with false things planted
 
 SOURCES is the folder that `python -m training.pocket.sources SOURCES` fills: cut-outs and photographs. Each clip lies
 on a ground of its own, half of them plain and half photographs that pocket was not trained on, and shows one thing from
@@ -12,6 +13,9 @@ chosen evenly, and talked about as `inquisight video` does.
 Counted in the finished story, word for word: the names of what appeared after the beginning (bar: 60 %); of the things
 that were named, those that stand behind all named ones that came before and before all that came after (bar: 80 %); and
 names of known things that are not there at all.
+
+With `--audit`, three things that the clip does not show are added to each story, which is then audited at the default
+threshold. Counted: how many of them no frame supports, and how many things that the clip shows are lost.
 """
 
 from __future__ import annotations
@@ -25,9 +29,10 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,6 +41,7 @@ from core import InquisightError, get_registry
 if TYPE_CHECKING:
     from PIL import Image
 
+    from core.records import Caption
     from training.pocket.scenes import Composer
 
 RATE: Final = 10  # frames per second
@@ -43,6 +49,7 @@ SECONDS: Final = 8
 SIZE: Final = 256
 GAP: Final = 1.5  # seconds between two appearances, so that eight frames can tell them apart
 THINGS: Final = 3
+PLANTED: Final = 3  # false things that are added to a story
 NAMED_BAR, ORDER_BAR = 0.60, 0.80
 
 
@@ -64,6 +71,17 @@ class Score:
     in_order: int
     ordered: int  # named things whose order was checked
     invented: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditScore:
+    """What the audit of one clip's story found, of PLANTED false things and of the things that are there."""
+
+    found: int
+    there: int
+    lost: int
+    questions: int
+    seconds: float
 
 
 # --- clips ------------------------------------------------------------------------------------------------------------
@@ -178,6 +196,18 @@ def summary(scores: Sequence[Score], seconds: Sequence[float]) -> dict[str, floa
     }
 
 
+def audit_summary(scores: Sequence[AuditScore]) -> dict[str, float]:
+    """Shares and means over all clips."""
+    clips, there = max(len(scores), 1), sum(one.there for one in scores)
+    return {
+        "planted found": round(sum(one.found for one in scores) / (PLANTED * clips), 3),
+        "true things": there,
+        "true things lost": round(sum(one.lost for one in scores) / max(there, 1), 3),
+        "audit questions": round(sum(one.questions for one in scores) / clips, 1),
+        "audit seconds": round(statistics.fmean([one.seconds for one in scores] or [0.0]), 2),
+    }
+
+
 # --- the run ----------------------------------------------------------------------------------------------------------
 
 
@@ -198,18 +228,22 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     known = sorted({name for name, _ in known_names()})
     vision = get_registry().create_vision(options.vision)
     questioner = load_questioner(options.questioner, seed=1)
-    scores, seconds, stories = [], [], []
+    scores, seconds, stories, audits = [], [], [], []
     for number in range(options.clips):
         path = folder / f"clip-{number:03}.mp4"
         truth = make_clip(composer, options.seed + number, path)
         start = time.perf_counter()
         with open_video(path, name=path.name) as video:
             plan = plan_video(video, frames=options.frames)
-            *_, last = interview_video(video, plan, vision, questioner, VideoOptions(rounds=options.rounds), seed=1)
-        seconds.append(time.perf_counter() - start)
-        caption = last.caption  # type: ignore[union-attr]
-        if caption.status != "complete":
-            raise InquisightError(f"the interview about {path.name} ended early: {caption.error}")
+            resumed = partial(interview_video, video, plan, vision, questioner, seed=1)
+            *_, last = resumed(VideoOptions(rounds=options.rounds))
+            seconds.append(time.perf_counter() - start)
+            caption = last.caption  # type: ignore[union-attr]
+            if caption.status != "complete":
+                raise InquisightError(f"the interview about {path.name} ended early: {caption.error}")
+            if options.audit and caption.dialogue.certain:
+                audit = partial(resumed, VideoOptions(rounds=options.rounds, audit="mark"))
+                audits.append(audit_score(caption, truth, known, number, audit))
         scores.append(score(caption.summary, truth, known))
         stories.append({"truth": [asdict(one) for one in truth], "story": caption.summary, **asdict(scores[-1])})
         if options.stories:
@@ -222,7 +256,33 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             flush=True,
         )
     print(file=sys.stderr)
-    return {"figures": summary(scores, seconds), "clips": stories}
+    return {"figures": summary(scores, seconds) | (audit_summary(audits) if audits else {}), "clips": stories}
+
+
+def audit_score(
+    caption: Caption, truth: Sequence[Appearance], known: Sequence[str], seed: int, audit: Callable[..., Any]
+) -> AuditScore:
+    """Add false things to the story, and resume the interview, which lacks only its audit then."""
+    from agents.interview.events import Audited
+    from core.nouns import with_article
+
+    said = {word for one in (caption.summary.lower(), *(one.name for one in truth)) for word in one.split()}
+    absent = [name for name in known if not set(name.split()) & said]
+    planted = random.Random(f"planted {seed}").sample(absent, PLANTED)
+    text = " ".join([caption.summary, *(f"There is also {with_article(name)}." for name in planted)])
+    events = list(audit(earlier=caption.model_copy(update={"summary": text, "unaudited": "not begun"})))
+    [audited] = [event for event in events if isinstance(event, Audited)]
+    things = [claim for claim in audited.claims if claim.kind == "thing"]
+    names = {one.name.split()[-1] for one in truth}
+    false = [claim for claim in things if claim.start >= len(caption.summary)]
+    true = [claim for claim in things if claim not in false and claim.about in names]
+    return AuditScore(
+        PLANTED - sum(claim.verdict == "supported" for claim in false),
+        len(true),
+        sum(claim.verdict != "supported" for claim in true),
+        audited.questions,
+        audited.seconds,
+    )
 
 
 def report(options: argparse.Namespace, figures: dict[str, float]) -> str:
@@ -233,6 +293,13 @@ def report(options: argparse.Namespace, figures: dict[str, float]) -> str:
         ("things named that are not there, per clip", f"{figures['invented per clip']:.2f}", ""),
         ("seconds per clip", f"{figures['seconds per clip']:.1f}", ""),
     ]
+    if "planted found" in figures:
+        rows += [
+            ("planted things that no frame supports", f"{figures['planted found']:.1%}", ""),
+            (f"true things lost, of {figures['true things']}", f"{figures['true things lost']:.1%}", ""),
+            ("questions of an audit", f"{figures['audit questions']:.1f}", ""),
+            ("seconds of an audit", f"{figures['audit seconds']:.2f}", ""),
+        ]
     table = [("", "measured", "bar"), ("---", "---:", "---:"), *rows]
     return "\n".join(
         [
@@ -258,6 +325,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--vision", default="pocket")
     parser.add_argument("--questioner", default="scripted")
     parser.add_argument("--keep", type=Path, help="keep the clips in this folder")
+    parser.add_argument("--audit", action="store_true", help="audit each story, with false things added")
     parser.add_argument("--stories", action="store_true", help="print each story with its truth as a line of JSON")
     parser.add_argument("--out", type=Path, help="write figures and stories as JSON")
     options = parser.parse_args(argv)

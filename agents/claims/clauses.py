@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
+from typing import Final
+
 from agents.claims import words
 from agents.claims.phrases import ENDS, Token, verb
+
+_COMES: Final = frozenset({"appear", "appears"})  # it comes into view, rather than "it seems"
+_BEHIND_COMES: Final = frozenset("in on at from behind next beside near above below and later again there".split())
 
 
 def clauses(token: list[Token]) -> list[list[Token]]:
@@ -22,6 +28,15 @@ def clauses(token: list[Token]) -> list[list[Token]]:
         else:
             found[-1].append(one)
     return [clause for clause in found if clause]
+
+
+def is_hedged(clause: list[Token]) -> bool:
+    """Whether a clause is uncertain: "a cup appears to be full", but not "a cup appears" or "appears on the left"."""
+    for one, after in zip_longest(clause, clause[1:]):
+        comes = one.text in _COMES and (after is None or after.kind == "sign" or after.text in _BEHIND_COMES)
+        if one.text in words.HEDGES and not comes:
+            return True
+    return False
 
 
 def _has_verb(token: list[Token], at: int) -> bool:

@@ -68,6 +68,7 @@ def test_claims_of_a_sentence(caption: str, expected: list[str]) -> None:
         "I am not sure what this is, perhaps a lake shore.",
         "She might be a nurse.",
         "The man appears to be a tourist.",
+        "The man appears happy.",
         "",
         "!?",
     ],
@@ -79,6 +80,11 @@ def test_denied_and_uncertain_clauses_claim_nothing(caption: str) -> None:
 def test_the_sure_part_of_a_sentence_still_claims() -> None:
     assert texts("The laptop is open, but there is nothing on the screen.") == ["a laptop", "an open laptop"]
     assert texts("A woman is sitting, possibly waiting for a bus.") == ["a woman", "the woman is sitting"]
+
+
+def test_what_comes_into_view_is_claimed() -> None:
+    assert texts("Then a red cup appears.") == ["a cup", "a red cup"]
+    assert texts("Later, dogs appear in the background.") == ["dogs", "the dogs are in the background"]
 
 
 def test_a_thing_that_is_named_again_is_one_claim() -> None:
