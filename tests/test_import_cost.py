@@ -69,7 +69,7 @@ def test_the_command_line_is_light(arguments: tuple[str, ...], tmp_path: Path) -
 def test_help_loads_only_what_it_draws_with(tmp_path: Path) -> None:
     bare, _ = run("", home=tmp_path)
     modules, printed = run("from inquisight.__main__ import main; main()", "--help", home=tmp_path)
-    ours = {"inquisight", "core", "agents", "plugins", "ui", "training", "evaluation"}
+    ours = {"inquisight", "core", "agents", "plugins", "ui", "serving", "training", "evaluation"}
     foreign = modules - bare - ours - set(sys.stdlib_module_names)
     assert "caption" in printed
     assert {name for name in foreign if not name.startswith("_")} <= HELP_NEEDS

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-LAYERS = {"core": 0, "plugins": 1, "agents": 2, "training": 3, "evaluation": 3, "ui": 4, "inquisight": 5}
+LAYERS = {"core": 0, "plugins": 1, "agents": 2, "training": 3, "evaluation": 3, "ui": 4, "serving": 4, "inquisight": 5}
 NAMED = re.compile(rf"(?:{'|'.join(LAYERS)})(?:\.\w+)+(?::\w+)?")
 REGISTRATIONS = ("register", "BUILTINS")  # plugins name their targets, and the registry the built-in plugins
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ from typing import Any, Final
 from core.console.dataclass_commands import add_command
 from core.errors import InquisightError, UsageError, printable
 from core.hookspecs import hookimpl
+from core.net.listening import free_port
 from ui.state.options import HOST, UiOptions
 
 APP: Final = Path(__file__).parent / "server" / "app.py"
@@ -99,24 +99,6 @@ def streamlit_options(options: UiOptions, port: int) -> list[str]:
     if options.local:  # against DNS rebinding
         arguments += [f"--server.allowedHosts={name}" for name in dict.fromkeys(("localhost", HOST, options.host))]
     return arguments
-
-
-def free_port(host: str, port: int) -> int:
-    """`port`, or a free one for 0. Raises UsageError if it is in use."""
-    if not 0 <= port <= 65535:
-        raise UsageError(f"--port must be between 0 and 65535, not {port}")
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
-    except OSError as error:
-        raise UsageError(f"--host {printable(host)} is not an address of this machine: {error.strerror}") from error
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            reason = (error.strerror or "unknown error").lower()
-            raise UsageError(f"{printable(host)}:{port} cannot be used: {reason}; choose another --port") from error
-        return int(probe.getsockname()[1])
 
 
 def greet(where: str, ended: threading.Event, browser: bool) -> None:

@@ -50,7 +50,7 @@ class VisionQueue:
     """Takes requests from any thread; a worker thread calls `receive(sender, VisionResult)` for each.
 
     Once `halt` is set no batch begins, and no further request of a batch on a server. An error that every request would
-    meet sets it.
+    meet sets it if it is `final`; otherwise such an error only fails the requests of its batch.
     """
 
     def __init__(
@@ -62,8 +62,10 @@ class VisionQueue:
         workers: int = 1,
         halt: Halt | None = None,
         threshold: float = THRESHOLD,
+        final: bool = True,
     ) -> None:
         """`threshold`: of audits."""
+        self._final = final
         self.vision, self.batch, self.threshold = vision, batch, threshold
         self._receive = receive
         self._halt = halt or Halt()
@@ -88,6 +90,18 @@ class VisionQueue:
     def audit(self, sender: Any, claims: PictureClaims) -> None:
         """Judge the claims of a caption."""
         self._add("audit", _Request(sender, claims))
+
+    def withdraw(self, sender: Any) -> None:
+        """Forget the waiting requests of a sender; those under way are finished."""
+        with self._changed:
+            for row, waiting in self._rows.items():
+                self._rows[row] = deque(request for request in waiting if request.sender is not sender)
+
+    @property
+    def waiting(self) -> int:
+        """Number of requests that no batch has taken yet."""
+        with self._changed:
+            return sum(map(len, self._rows.values()))
 
     def close(self, seconds: float = 10.0) -> None:
         """End the work; wait that long for a batch under way."""
@@ -156,7 +170,7 @@ class VisionQueue:
 
     def _serve_apart(self, row: Row, some: list[_Request], error: BaseException) -> None:
         """Keep what was answered and serve the rest in halves, so one bad request fails alone."""
-        if ends_all(error):
+        if self._final and ends_all(error):
             self._halt.set(error)  # before another thread begins anything
         answers = _answered(error) if row not in ("encode", "audit") else []
         if len(answers) != len(some):

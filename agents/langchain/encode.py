@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,27 @@ from core.vision import EncodedImage, VisionBackend
 KNOWN_PICTURES: Final = 64  # encoded pictures that are kept
 TOGETHER: Final = 16  # decoded pictures in memory, and in one call of the vision model
 
-Known = OrderedDict[tuple[str, str], EncodedImage]  # by (the vision model's revision, sha256), the last used one last
+
+class KnownImages:
+    """The encoded images that were used last, by the vision model's revision and the sha256; safe for threads."""
+
+    def __init__(self, most: int = KNOWN_PICTURES) -> None:
+        self.most = most
+        self._images: OrderedDict[tuple[str, str], EncodedImage] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, revision: str, sha256: str) -> EncodedImage | None:
+        """The image, or None if it is not kept."""
+        with self._lock:
+            return self._images.get((revision, sha256))
+
+    def add(self, revision: str, sha256: str, image: EncodedImage) -> None:
+        """Keep the image, as the one that was used last."""
+        with self._lock:
+            self._images[revision, sha256] = image
+            self._images.move_to_end((revision, sha256))
+            while len(self._images) > self.most:
+                self._images.popitem(last=False)
 
 
 @dataclass(slots=True)
@@ -26,7 +47,7 @@ class PictureEncoder:
 
     vision: VisionBackend
     sources: Sources
-    known: Known
+    known: KnownImages
     _encoded: dict[str, EncodedImage] = field(default_factory=dict)
     _waiting: dict[str, Picture] = field(default_factory=dict)
     _turns: list[tuple[MessageTurn, list[str]]] = field(default_factory=list)
@@ -41,10 +62,7 @@ class PictureEncoder:
         for turn, names in self._turns:
             turn.images = [self._encoded[name] for name in names]
         for name, image in self._encoded.items():
-            self.known[self.vision.revision, name] = image
-            self.known.move_to_end((self.vision.revision, name))
-        while len(self.known) > KNOWN_PICTURES:
-            self.known.popitem(last=False)
+            self.known.add(self.vision.revision, name, image)
 
     def _open(self, block: Mapping[str, Any], label: str) -> str:
         """The sha256 of a block's picture, which is encoded or waits for it."""
@@ -61,7 +79,7 @@ class PictureEncoder:
         return picture.sha256
 
     def _has(self, name: str) -> bool:
-        if (known := self.known.get((self.vision.revision, name))) is not None:
+        if (known := self.known.get(self.vision.revision, name)) is not None:
             self._encoded[name] = known
         return name in self._encoded or name in self._waiting
 

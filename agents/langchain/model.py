@@ -14,10 +14,8 @@ from __future__ import annotations
 import difflib
 import logging
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
@@ -26,25 +24,23 @@ from weakref import WeakValueDictionary
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LangSmithParams, LanguageModelInput, ModelProfile
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
-from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import get_config_list
 from pydantic import Field, PrivateAttr, model_validator
 
 from agents.langchain.batch import CURRENT, CallRow
-from agents.langchain.encode import Known, PictureEncoder
-from agents.langchain.messages import MessageTurn, Sources, about_one_picture, forget_repeated, read_turns, until
+from agents.langchain.encode import KnownImages, PictureEncoder
+from agents.langchain.messages import MessageTurn, Sources, read_turns, until
+from agents.langchain.request import Answered, Request, count_tokens, make_request
+from agents.langchain.schemas import schema_of, with_schema
 from core.errors import InquisightError, UsageError, printable
 from core.registry import get_registry
 from core.settings import get_settings
-from core.vision import CHAT_TOKENS, SHORT_TOKENS, EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
+from core.vision import CHAT_TOKENS, SHORT_TOKENS, GenerationOptions, Reply, VisionBackend
 
 log = logging.getLogger("inquisight")
 
-NO_PICTURE: Final = (
-    "I have not been shown a picture, and I can only tell what I see. Send one together with your question."
-)
 _STANDARD: Final = ("timeout", "max_retries", "api_key")  # LangChain's; a remote model takes them from the settings
 # Standard parameters of other chat models that a vision model cannot honour: accepted, with one warning each.
 _NOT_HONOURED: Final = frozenset(
@@ -53,7 +49,6 @@ _NOT_HONOURED: Final = frozenset(
         "user store metadata service_tier parallel_tool_calls reasoning_effort stream_options stream_usage"
     ).split()
 )
-NOT_SHOWN: Final = Reply(NO_PICTURE, "no_picture", 0, 0)
 _warned: set[str] = set()
 _LIMITS: Final = {"temperature": (0, 10), "top_p": (1e-9, 1), "max_tokens": (1, 1 << 30), "seed": (0, 1 << 63)}
 _PER_CALL: Final = (*_LIMITS, "model", "stream")
@@ -71,10 +66,7 @@ def shared_vision(spec: str) -> VisionBackend:
         return vision
 
 
-INSTEAD: Final = (
-    "for tools use the agent (`inquisight ask`, agents.assistant.run), for structure let a language model with "
-    "with_structured_output read the answer"
-)
+INSTEAD: Final = "use it as a tool of the agent (`inquisight ask`, agents.assistant.run)"
 
 
 class NotOfferedError(UsageError, NotImplementedError):
@@ -100,8 +92,7 @@ def _understood(given: Mapping[str, Any]) -> dict[str, Any]:
 class VisionChatModel(BaseChatModel):
     """A vision backend, by its registered name or as an object, as a chat model with pictures, streaming and usage.
 
-    It has neither tool calls nor structured output: a vision model answers in words. Raises InquisightError if messages
-    or options cannot work.
+    It calls no tools. Raises InquisightError if messages or options cannot work.
     """
 
     vision: str | VisionBackend = Field(default_factory=lambda: get_settings().vision)
@@ -121,7 +112,7 @@ class VisionChatModel(BaseChatModel):
     """Returns the bytes behind a web address, after your own policy; None: web addresses are refused."""
 
     _others: dict[str, VisionBackend] = PrivateAttr(default_factory=dict)
-    _known: Known = PrivateAttr(default_factory=OrderedDict)
+    _known: KnownImages = PrivateAttr(default_factory=KnownImages)
     _lock: Any = PrivateAttr(default_factory=threading.RLock)
 
     @model_validator(mode="before")
@@ -190,22 +181,27 @@ class VisionChatModel(BaseChatModel):
             image_url_inputs=self.fetch is not None,
             text_outputs=True,
             tool_calling=False,
-            structured_output=False,
+            structured_output=True,
         )
 
     def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
         """Raises NotOfferedError, which says what to use instead."""
-        raise NotOfferedError(f"{printable(self._spec)} calls no tools: a vision model answers in words; {INSTEAD}.")
+        raise NotOfferedError(f"{printable(self._spec)} calls no tools; {INSTEAD}.")
 
-    def with_structured_output(self, schema: Any, **kwargs: Any) -> Any:
-        """Raises NotOfferedError, which says what to use instead."""
-        raise NotOfferedError(
-            f"{printable(self._spec)} gives no structured output: a vision model answers in words; {INSTEAD}."
-        )
+    def with_structured_output(self, schema: Any, *, include_raw: bool = False, **kwargs: Any) -> Runnable[Any, Any]:
+        """A runnable whose answers fit `schema`: a Pydantic class, a TypedDict, or a JSON Schema with a title.
+
+        Answers are instances of the class, otherwise dicts; `include_raw` gives {"raw", "parsed", "parsing_error"}.
+        The call raises BackendError if no answer of the model fits (see `agents.structured`). `method` and `strict` are
+        ignored.
+        """
+        if unknown := set(kwargs) - {"method", "strict"}:
+            raise UsageError(f"with_structured_output has no option {printable(min(unknown), 40)!r}; see its docstring")
+        return with_schema(self, schema, include_raw=include_raw)
 
     def get_num_tokens(self, text: str) -> int:
         """By the backend's `count_tokens(text)` if it has one, else estimated: four bytes of UTF-8 are a token."""
-        return _count(self.backend, text)
+        return count_tokens(self.backend, text)
 
     # ---- answering -------------------------------------------------------------------------------------------------
 
@@ -218,10 +214,7 @@ class VisionChatModel(BaseChatModel):
     ) -> ChatResult:
         row = CURRENT.get()
         request, reply = (row.take(self) if row is not None else None) or (self._read(messages, kwargs), None)
-        if request.question is None:
-            reply = NOT_SHOWN
-        elif reply is None:
-            [reply] = request.vision.replies([request.question])
+        reply = reply or request.reply()
         text = "".join(until(iter([reply.text]), stop or self.stop or []))
         usage, metadata = request.describe(reply, text, cut=len(text) < len(reply.text))
         message = AIMessage(content=text, usage_metadata=usage, response_metadata=metadata)
@@ -239,8 +232,7 @@ class VisionChatModel(BaseChatModel):
 
         def words() -> Iterator[str]:
             nonlocal length, reply
-            question = request.question
-            for piece in (NO_PICTURE, NOT_SHOWN) if question is None else request.vision.pieces(question):
+            for piece in request.pieces():
                 if isinstance(piece, Reply):
                     reply = piece
                 else:
@@ -257,7 +249,7 @@ class VisionChatModel(BaseChatModel):
         last = AIMessageChunk(content="", usage_metadata=usage, response_metadata=metadata, chunk_position="last")
         yield ChatGenerationChunk(message=last)
 
-    def _read(self, messages: Sequence[BaseMessage], call: Mapping[str, Any]) -> _Request:
+    def _read(self, messages: Sequence[BaseMessage], call: Mapping[str, Any]) -> Request:
         """The question that messages and options of a call make. Raises UsageError or ImageError."""
         vision, options = self._options(call)
         system, turns = read_turns(messages)
@@ -265,14 +257,16 @@ class VisionChatModel(BaseChatModel):
             encoder = PictureEncoder(vision, Sources(self.folder, self.fetch), self._known)
             encoder.open(turns)
             encoder.finish()
-        return _request(vision, system, turns, options)
+        request = make_request(vision, system, turns, options)
+        request.schema = schema_of(call.get("response_format"))
+        return request
 
     def _options(self, call: Mapping[str, Any]) -> tuple[VisionBackend, GenerationOptions]:
         """The backend and the decoding options of a call. Raises UsageError."""
         call = _understood(call)
-        unknown = [name for name in call if name not in _PER_CALL]
-        if unknown and unknown[0] in ("tools", "tool_choice", "functions", "response_format"):
-            raise NotOfferedError(f"a vision model takes no option '{unknown[0]}': it answers in words; {INSTEAD}.")
+        unknown = [name for name in call if name not in (*_PER_CALL, "response_format")]
+        if unknown and unknown[0] in ("tools", "tool_choice", "functions"):
+            raise NotOfferedError(f"a vision model takes no option '{unknown[0]}': it calls no tools; {INSTEAD}.")
         if unknown:
             raise UsageError(
                 f"a vision model takes no option {printable(unknown[0], 40)!r} with a call; it takes "
@@ -324,7 +318,7 @@ class VisionChatModel(BaseChatModel):
         inputs: list[LanguageModelInput],
         config: RunnableConfig | list[RunnableConfig] | None,
         kwargs: Mapping[str, Any],
-    ) -> Iterator[tuple[LanguageModelInput, RunnableConfig, CallRow[_Answered]]]:
+    ) -> Iterator[tuple[LanguageModelInput, RunnableConfig, CallRow[Answered]]]:
         """Each input with its configuration and its place among those that are answered together."""
         configs = get_config_list(config, len(inputs)) if inputs else []
         call = {name: value for name, value in kwargs.items() if name != "stop"}
@@ -337,16 +331,16 @@ class VisionChatModel(BaseChatModel):
 
     def _together(
         self, inputs: Sequence[LanguageModelInput], call: Mapping[str, Any]
-    ) -> Sequence[_Answered | Exception | None]:
+    ) -> Sequence[Answered | Exception | None]:
         """One call of the backend for all readable inputs; None for one that is to be answered alone.
 
         If that fails, all are answered alone, so that only those fail that would by themselves. An error `for_all` is
         every input's error.
         """
-        alone: list[_Answered | Exception | None] = [None] * len(inputs)
-        if len(inputs) == 1:
+        alone: list[Answered | Exception | None] = [None] * len(inputs)
+        if len(inputs) == 1 or call.get("response_format"):
             return alone
-        requests: dict[int, _Request] = {}
+        requests: dict[int, Request] = {}
         try:
             vision, options = self._options(call)
             turns: dict[int, tuple[list[str], list[MessageTurn]]] = {}
@@ -359,7 +353,7 @@ class VisionChatModel(BaseChatModel):
                 encoder.finish()
             for place, (system, its_turns) in turns.items():
                 with suppress(InquisightError):
-                    requests[place] = _request(vision, system, its_turns, options)
+                    requests[place] = make_request(vision, system, its_turns, options)
             questions = {place: one.question for place, one in requests.items() if one.question is not None}
             try:
                 replies: Sequence[Reply | None] = vision.replies(list(questions.values())) if len(questions) > 1 else []
@@ -371,78 +365,3 @@ class VisionChatModel(BaseChatModel):
             return [error] * len(inputs) if getattr(error, "for_all", False) else alone
         known = dict(zip(questions, replies, strict=False))
         return [(requests[place], known.get(place)) if place in requests else None for place in range(len(inputs))]
-
-
-# ---- the question --------------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class _Request:
-    """A question for a backend; None if there is no picture and the backend needs one."""
-
-    vision: VisionBackend
-    question: VisualQuestion | None
-    left_out: list[str]
-
-    def describe(self, reply: Reply, text: str, *, cut: bool) -> tuple[UsageMetadata, dict[str, Any]]:
-        """(usage, response metadata) of an answer shown as `text`; `cut`: a stop sequence ended it."""
-        read, written, counted = reply.input_tokens, reply.output_tokens, "the model, image tokens included"
-        if read is None or written is None:
-            counted = "the model's tokenizer, words only" if _counter(self.vision) else "an estimate, words only"
-            texts = [] if self.question is None else [self.question.question or "", *sum(self.question.history, ())]
-            read, written = sum(_count(self.vision, one) for one in texts), _count(self.vision, text)
-        usage = UsageMetadata(input_tokens=read, output_tokens=written, total_tokens=read + written)
-        metadata = {"model_name": self.vision.name}
-        if reason := "stop" if cut else reply.reason:
-            metadata["finish_reason"] = reason
-        metadata |= {"tokens_counted_by": counted if self.question is not None else "nobody: no model was asked"}
-        return usage, metadata | ({"left_out": "; ".join(self.left_out)} if self.left_out else {})
-
-
-_Answered = tuple[_Request, Reply | None]  # None: not answered yet
-
-
-def _request(
-    vision: VisionBackend, system: Sequence[str], turns: list[MessageTurn], options: GenerationOptions
-) -> _Request:
-    """Raises UsageError if the backend cannot take the pictures."""
-    left_out: list[str] = []
-    forget_repeated(turns)
-    if not vision.interleaves and vision.max_images == 1:
-        turns, dropped = about_one_picture(turns)
-        if dropped:
-            left_out.append(f"{dropped} earlier turn{'s' * (dropped != 1)} about another picture")
-    if system and vision.follows_instructions:
-        turns[0].words[:0] = system
-    elif system:
-        left_out.append("the system message, since this model follows no instructions")
-    try:
-        nothing: EncodedImage | None = vision.together([])  # stands for no picture, where words alone will do
-    except InquisightError:
-        nothing = None
-    places = [(number, image) for number, turn in enumerate(turns) for image in turn.images]
-    if not places and nothing is None:
-        return _Request(vision, None, left_out)
-    if not places and not turns[-1].words:
-        raise UsageError("there is nothing to answer: the last message has neither words nor a picture.")
-    for reason in left_out:
-        log.warning("%s was not shown everything: %s was left out.", vision.name, reason)
-    later: tuple[tuple[int, EncodedImage], ...] = ()
-    if nothing is not None and (not places or (vision.interleaves and places[0][0] > 0)):
-        image, later = nothing, tuple(places)
-    elif vision.interleaves:
-        image, later = places[0][1], tuple(places[1:])
-    else:
-        image = vision.together([one for _, one in places])
-    history = tuple(turn.pair for turn in turns[:-1])
-    return _Request(vision, VisualQuestion(image, turns[-1].pair[0] or None, history, options, later), left_out)
-
-
-def _counter(vision: VisionBackend) -> Callable[[str], int] | None:
-    found = getattr(vision, "count_tokens", None)
-    return found if callable(found) else None
-
-
-def _count(vision: VisionBackend, text: str) -> int:
-    counter = _counter(vision)
-    return counter(text) if counter else -(-len(text.encode("utf-8", "replace")) // 4)

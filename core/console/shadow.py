@@ -12,7 +12,7 @@ from pathlib import Path
 
 from core.errors import InquisightError, printable
 
-PACKAGES = ("agents", "evaluation", "inquisight", "plugins", "training", "ui")
+PACKAGES = ("agents", "evaluation", "inquisight", "plugins", "serving", "training", "ui")
 _HERE = Path(__file__).resolve().parents[2]
 
 

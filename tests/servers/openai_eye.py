@@ -43,6 +43,21 @@ def told(content: Any) -> str:
     return ", ".join(parts)
 
 
+SCHEMA = "fits this JSON Schema, and nothing else:\n"
+
+
+def filled(talk: list[str]) -> str:
+    """What a chatty model makes of a schema: words alone, then a property too few, then what was asked for."""
+    schema = json.loads(next(part for part in talk if SCHEMA in part).partition(SCHEMA)[2])
+    values = {name: 1 if one.get("type") == "integer" else f"a {name}" for name, one in schema["properties"].items()}
+    repaired = sum("That does not fit" in part for part in talk)
+    if repaired == 0:
+        return "Sure! I will gladly answer in JSON {as you like}."
+    if repaired == 1:
+        values.popitem()
+    return f"Here it is:\n```json\n{json.dumps(values)}\n```\nIs there anything else?"
+
+
 class Eye(Handler):
     """The model's name says what happens; those that `openai_wire.py` knows behave as there."""
 
@@ -57,7 +72,9 @@ class Eye(Handler):
         detail = detail.partition(".")[0]
         talk = [f"{message['role']}: {told(message['content'])}" for message in body["messages"]]
         pictures = sum(part.count("#") for part in talk)
-        if name == "looks":
+        if name == "fills" and any(SCHEMA in part for part in talk):
+            self.tell(body, filled(talk), pictures)
+        elif name in ("looks", "fills"):
             self.tell(body, " | ".join(talk), pictures)
         elif name == "meets":  # answers once so many requests are there at the same time
             with LOCK:

@@ -14,7 +14,8 @@ import pytest
 
 from agents.cli.main import run
 from core.errors import UsageError
-from ui.commands import check, free_port, streamlit_options
+from core.net.listening import free_port
+from ui.commands import check, streamlit_options
 from ui.state.options import UiOptions
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 from dataclasses import Field, dataclass, fields
 from functools import lru_cache
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
 from core.errors import UsageError, printable
+from core.net.listening import is_local
 
 HOST: Final = "127.0.0.1"
 _LAUNCH: Final = ("port", "open_to_all", "no_browser")  # of the command alone
@@ -139,17 +139,6 @@ def _read(option: Field[Any], text: str) -> object:
             raise UsageError(f"{_variable(option.name)}='{printable(text, 80)}': a number from 1 to 1000 is needed")
         return int(text)
     return Path(text) if option.default is None else text
-
-
-def is_local(host: str) -> bool:
-    """Whether `host` is a loopback name or address."""
-    name = host.strip().strip("[]").lower()
-    if name == "localhost":
-        return True
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 @lru_cache(maxsize=1)

@@ -15,7 +15,8 @@ from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMe
 from pydantic import ValidationError
 
 from agents.langchain.messages import until
-from agents.langchain.model import NO_PICTURE, VisionChatModel, shared_vision
+from agents.langchain.model import VisionChatModel, shared_vision
+from agents.langchain.request import NO_PICTURE
 from core.errors import ImageError, InquisightError, UsageError
 from core.registry import get_registry
 from core.vision import GenerationOptions, Reply, VisionBackend, VisualQuestion
@@ -339,12 +340,10 @@ def test_what_a_server_counts_is_taken() -> None:
     assert "".join(part.text for part in parts) == "Red."
 
 
-def test_it_promises_no_tools_and_no_structured_output() -> None:
+def test_it_promises_structured_output_and_no_tools() -> None:
     model = VisionChatModel(vision=Watcher())
     assert model.profile is not None
-    assert (
-        model.profile["image_inputs"] and not model.profile["tool_calling"] and not model.profile["structured_output"]
-    )
+    assert model.profile["image_inputs"] and model.profile["structured_output"] and not model.profile["tool_calling"]
     with pytest.raises(NotImplementedError):
         model.bind_tools([])
 
@@ -381,11 +380,9 @@ def test_an_unknown_eye_is_one_clear_line() -> None:
 # ---- what other chat models are given --------------------------------------------------------------------------------
 
 
-def test_tools_and_structure_are_refused_with_what_to_use() -> None:
-    model = VisionChatModel(vision=Watcher())
-    for refuse in (lambda: model.bind_tools([]), lambda: model.with_structured_output({"title": "x"})):
-        with pytest.raises(NotImplementedError, match=r"answers in words; for tools use the agent .* read the answer"):
-            refuse()
+def test_tools_are_refused_with_what_to_use() -> None:
+    with pytest.raises(NotImplementedError, match=r"calls no tools; use it as a tool of the agent"):
+        VisionChatModel(vision=Watcher()).bind_tools([])
 
 
 @pytest.mark.parametrize("place", ["call", "constructor"])

@@ -11,7 +11,8 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableLambda
 
-from agents.langchain.model import NO_PICTURE, VisionChatModel
+from agents.langchain.model import VisionChatModel
+from agents.langchain.request import NO_PICTURE
 from core.errors import BackendError, UsageError
 from core.images.picture import Picture
 from core.vision import EncodedImage, Reply, VisualQuestion

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.langchain.model import NO_PICTURE
+from agents.langchain.request import NO_PICTURE
 
 ROOT = Path(__file__).parents[3]
 

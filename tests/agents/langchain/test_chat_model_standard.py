@@ -1,7 +1,7 @@
 """The standard suites of `langchain-tests` for eyes as chat models: pocket, MiniGPT-4, and a model behind a server.
 
-No test of the suites is changed or left out. Declared are pictures, but no web addresses; that there are no tools and
-no structured output.
+No test of the suites is changed or left out. Declared are pictures, but no web addresses, and that there are no tools.
+Structured output is declared for a model that follows instructions: the suite asks for it without a picture.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ pytest.importorskip("langchain_tests")
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
-from agents.langchain.model import NO_PICTURE, VisionChatModel, shared_vision
+from agents.langchain.model import VisionChatModel, shared_vision
+from agents.langchain.request import NO_PICTURE
 from core.hookspecs import GROUP
 from core.registry import Registry
 from plugins.minigpt4.runtime.backend import MiniGPT4Backend
@@ -139,6 +140,8 @@ class TestMiniGPT4Integration(MiniGPT4, ChatModelIntegrationTests):
 
 
 class Served(Declared):
+    served: ClassVar[str] = "looks"
+
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
     def _served(cls) -> Iterator[None]:
@@ -148,7 +151,7 @@ class Served(Declared):
             for name in VARIABLES:
                 patch.delenv(name, raising=False)
             patch.setattr("agents.langchain.model.get_registry", lambda: registry)
-            cls.params = {"vision": f"openai:looks?base_url={url}"}
+            cls.params = {"vision": f"openai:{cls.served}?base_url={url}"}
             cls.other = f"openai:looks.other?base_url={url}"
             yield
 
@@ -159,6 +162,16 @@ class TestServedUnit(Served, ChatModelUnitTests):
 
 class TestServedIntegration(Served, ChatModelIntegrationTests):
     pass
+
+
+class TestFillingIntegration(Served, ChatModelIntegrationTests):
+    """A model that fills a schema, though only when it is told what does not fit."""
+
+    served: ClassVar[str] = "fills"
+
+    @property
+    def has_structured_output(self) -> bool:
+        return True
 
 
 # ---- beyond the suites: that the answer is about the picture ---------------------------------------------------------

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from core.errors import UsageError
-from ui.state.options import UiOptions, is_local
+from core.net.listening import is_local
+from ui.state.options import UiOptions
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""The server: vision models and interviews for every client of OpenAI's Chat Completions."""
