@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, Literal
 
+from pydantic import Field
+
 from core.frozen import Record
 
 CERTAIN: Final = 0.9  # a line of text counts as certain from this score on, with two characters or more
@@ -54,6 +56,7 @@ class Thing(Record):
     score: float  # 0..1
     box: Box
     finer: str | None = None  # a more exact name where one is sure: "golden retriever" for "dog"
+    body: Box | None = Field(default=None, exclude=True)  # of a person from shoulders to hips; no part of a record
 
     def rounded(self) -> Thing:
         """The thing with a score of four digits and a box in tenths of a pixel."""

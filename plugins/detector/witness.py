@@ -1,5 +1,6 @@
 """`detector` as a witness: NanoDet-g finds things, an ImageNet classifier on each box checks and refines the names.
 
+NanoDet-g often takes one person for two, or two for one, so people count where MoveNet, a network for people, agrees.
 The detector alone names about one thing in six wrongly, such as a pig as a cow. A box is dropped if the classifier, on
 the crop, gives less than a twentieth to all classes that the name may mean. Where it is sure of a more exact name,
 `Thing.finer` has it. ImageNet has no class for persons: an unsure one is dropped only if the crop is an animal.
@@ -25,8 +26,9 @@ from torch import Tensor
 
 from core.images.picture import Picture
 from core.witness import Box, Findings, Thing, Witness
-from plugins.detector.merging import MOST, merged, unsure
+from plugins.detector.merging import MOST, areas, merged, people, unsure
 from plugins.detector.network import NAMES, NanoDet
+from plugins.detector.people import PersonNet
 from plugins.detector.views import Edges, letterboxed, tiles, whole
 from plugins.imagenet.classes import load_classifier, phrases
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from plugins.imagenet.tower import EfficientNetLite2
 
 WEIGHTS: Final = Path(__file__).with_name("model") / "nanodet_g.safetensors"
+PEOPLE_WEIGHTS: Final = WEIGHTS.with_name("movenet.safetensors")
 MOST_CROPS: Final = 8  # boxes per picture that the classifier checks, the surest first
 CANDIDATES: Final = 1000  # boxes of one view that are compared with each other
 ANIMALS: Final = 398  # the first classes of ImageNet
@@ -66,14 +69,15 @@ class Candidates:
     kinds: Any  # (N,) int: places in NAMES
     scores: Any  # (N,) float
     tiled: Any  # (N,) bool: seen in a tile
+    bodies: Any  # (N, 4) float: of people from shoulders to hips, as `edges`; else NaN
 
     def __getitem__(self, chosen: Any) -> Candidates:
-        return Candidates(self.edges[chosen], self.kinds[chosen], self.scores[chosen], self.tiled[chosen])
+        return Candidates(*(getattr(self, name)[chosen] for name in self.__slots__))
 
     @property
     def areas(self) -> Any:
         """Square pixels (N,)."""
-        return (self.edges[:, 2] - self.edges[:, 0]) * (self.edges[:, 3] - self.edges[:, 1])
+        return areas(self.edges)
 
     @classmethod
     def joined(cls, parts: Sequence[Candidates]) -> Candidates:
@@ -89,6 +93,7 @@ class NanoDetWitness(Witness):
     def __init__(self, *, limits: Limits = Limits(), tiled: bool = True) -> None:
         self.limits, self.tiled = limits, tiled
         self.network = NanoDet.load(WEIGHTS).to(memory_format=torch.channels_last)
+        self.person_network = PersonNet.load(PEOPLE_WEIGHTS).to(memory_format=torch.channels_last)
 
     @property
     def name(self) -> str:
@@ -96,7 +101,8 @@ class NanoDetWitness(Witness):
 
     @cached_property
     def revision(self) -> str:
-        digest = hashlib.sha256(WEIGHTS.read_bytes() + repr((self.limits, self.tiled)).encode()).hexdigest()
+        weights = WEIGHTS.read_bytes() + PEOPLE_WEIGHTS.read_bytes()
+        digest = hashlib.sha256(weights + repr((self.limits, self.tiled)).encode()).hexdigest()
         return f"nanodet-g-{digest[:12]}"
 
     @cached_property
@@ -132,7 +138,19 @@ class NanoDetWitness(Witness):
                 moved = replace(seen, edges=edges, tiled=np.ones(len(edges), bool))
                 parts.append(moved[whole(edges, view, *image.size)])
         joined = Candidates.joined(parts)
-        return joined[merged(joined.edges, joined.kinds, joined.tiled)]
+        return self.with_people(joined[merged(joined.edges, joined.kinds, joined.tiled)], image)
+
+    def with_people(self, found: Candidates, image: Image.Image) -> Candidates:
+        """The candidates, with people as both networks see them."""
+        person = found.kinds == PERSON
+        seen = found[person]
+        others, other_scores, bodies = self.person_network.people(image)
+        edges, scores, which = people(
+            seen.edges, seen.scores, others, other_scores, max(image.size), self.limits.person
+        )
+        bodies = np.concatenate([bodies, np.full((1, 4), np.nan)])[which]  # the last one: of nobody
+        both = Candidates(edges, np.full(len(edges), PERSON), scores, np.zeros(len(edges), bool), bodies)
+        return Candidates.joined([found[~person], both])
 
     def _seen(self, images: Sequence[Image.Image]) -> list[Candidates]:
         """The candidates of images of one size; their boxes may overlap."""
@@ -152,14 +170,20 @@ class NanoDetWitness(Witness):
         """Cells (N, 80), (N, 4) as candidates: those that may become things, and the best unsure one of each name."""
         best, place = scores.max(0)
         weak = (best > self.limits.weak) & (best <= self.limits.confirmed)
-        cells, kinds = (scores > self.limits.confirmed).nonzero(as_tuple=True)
+        least = torch.full((len(NAMES),), self.limits.confirmed)
+        least[PERSON], weak[PERSON] = self.limits.weak, False  # people need less, since another network looks too
+        cells, kinds = (scores > least).nonzero(as_tuple=True)
         cells, kinds = torch.cat([cells, place[weak]]), torch.cat([kinds, weak.nonzero()[:, 0]])
         order = scores[cells, kinds].argsort(descending=True, stable=True)[:CANDIDATES]
         cells, kinds = cells[order], kinds[order]
         limit = torch.tensor([*size, *size], dtype=torch.float32)
         edges = ((boxes[cells] - torch.tensor([left, top, left, top])) / scale).clamp(torch.zeros(4), limit)
         found = Candidates(
-            edges.double().numpy(), kinds.numpy(), scores[cells, kinds].numpy(), np.zeros(len(cells), bool)
+            edges.double().numpy(),
+            kinds.numpy(),
+            scores[cells, kinds].numpy(),
+            np.zeros(len(cells), bool),
+            np.full((len(cells), 4), np.nan),
         )
         return found[merged(found.edges, found.kinds, found.tiled)]
 
@@ -170,7 +194,8 @@ class NanoDetWitness(Witness):
         verdicts = dict(zip(asked, odds, strict=True))
         sure: list[Thing] = []
         weak: list[Thing] = []
-        for place, (edges, kind, score) in enumerate(zip(found.edges, found.kinds, found.scores, strict=True)):
+        rows = zip(found.edges, found.kinds, found.scores, found.bodies, strict=True)
+        for place, (edges, kind, score, body) in enumerate(rows):
             name, finer, limit = NAMES[kind], None, self.limits.person if kind == PERSON else self.limits.unchecked
             if place in verdicts:
                 classes, shares = classes_of()[name], verdicts[place]
@@ -184,10 +209,14 @@ class NanoDetWitness(Witness):
                         finer = phrases()[best]
                 if rejected:
                     continue
-            box = Box(**dict(zip(("left", "top", "right", "bottom"), edges.tolist(), strict=True)))
-            (sure if score > limit else weak).append(
-                Thing(name=name, score=min(float(score), 1.0), box=box, finer=finer)
+            thing = Thing(
+                name=name,
+                score=min(float(score), 1.0),
+                box=_box(edges),
+                finer=finer,
+                body=None if np.isnan(body).any() else _box(body),
             )
+            (sure if score > limit else weak).append(thing)
         return sure[:MOST], unsure(weak, sure)
 
     def _asked(self, found: Candidates, area: float) -> list[int]:
@@ -205,6 +234,10 @@ class NanoDetWitness(Witness):
         arrays = [np.asarray(crop.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BICUBIC)) for crop in crops]
         features = self.classifier(normalise(torch.from_numpy(np.stack(arrays))))
         return self.classifier.classifier(features.mean((2, 3))).softmax(-1).numpy()
+
+
+def _box(edges: Any) -> Box:
+    return Box(**dict(zip(("left", "top", "right", "bottom"), edges.tolist(), strict=True)))
 
 
 def _whole(edges: Any) -> Edges:

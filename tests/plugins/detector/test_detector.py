@@ -17,11 +17,13 @@ from core.errors import UsageError
 from core.images.picture import open_picture
 from core.registry import get_registry
 from core.testing import make_picture
-from plugins.detector.merging import merged
+from plugins.detector.merging import merged, people
 from plugins.detector.network import NAMES, SIZE, STRIDES, NanoDet
+from plugins.detector.people import HEADS, SIDE, PersonNet, decoded
 from plugins.detector.views import letterboxed, tiles, whole
 from plugins.detector.witness import (
     MOST_CROPS,
+    PEOPLE_WEIGHTS,
     WEIGHTS,
     Candidates,
     Limits,
@@ -34,9 +36,9 @@ ROOT = Path(__file__).resolve().parents[3]
 CAT = ROOT / "examples" / "photos" / "cat.jpg"
 
 
-def pattern() -> Tensor:
-    """An input (1, 3, 416, 416) that needs no random numbers."""
-    steps = torch.arange(SIZE, dtype=torch.float64)
+def pattern(size: int = SIZE) -> Tensor:
+    """An input (1, 3, size, size) that needs no random numbers."""
+    steps = torch.arange(size, dtype=torch.float64)
     waves = [
         torch.sin(steps[:, None] / (7 + 5 * channel)) * torch.cos(steps[None] / (11 + 3 * channel))
         + torch.sin((steps[:, None] * steps[None]) / (4000 + 900 * channel))
@@ -61,6 +63,57 @@ def test_the_numbers_are_those_of_the_original_graph() -> None:
             assert math.isclose(float(scores.flatten()[int(place)]), value, abs_tol=1e-5), (stride, place)
         for place, value in expected["bins"].items():
             assert math.isclose(float(bins.flatten()[int(place)]), value, abs_tol=1e-4), (stride, place)
+
+
+def test_the_numbers_of_the_network_for_people_are_those_of_its_graph() -> None:
+    expected = json.loads((Path(__file__).with_name("original_people.json")).read_text("utf-8"))["maps"]
+    network = PersonNet.load(PEOPLE_WEIGHTS)
+    with torch.inference_mode():
+        found = network(((pattern(SIDE) + 2) * 63).round())
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        for place, value in values.items():
+            assert math.isclose(float(found[name].flatten()[int(place)]), value, abs_tol=5e-3), (name, place)
+
+
+def test_people_are_decoded_from_the_maps() -> None:
+    """One centre with a box of 8 x 4 cells around it; its joints decide the score."""
+    maps = {name: torch.full((channels, 32, 64), -9.0) for name, channels in HEADS.items()}
+    maps["offset"].zero_()
+    maps["towards"].zero_()
+    maps["centre"][0, 16, 20] = 9.0
+    maps["size"][:, 16, 20] = torch.tensor([8.0, 4.0])
+    maps["joints"][:5, 16, 20] = 0.0
+    boxes, scores, _ = decoded(maps)
+    assert boxes.tolist() == [[18, 12, 22, 20]] and math.isclose(float(scores[0]), 0.5, abs_tol=1e-3)
+    maps["joints"][:] = -9.0
+    assert len(decoded(maps)[0]) == 0
+
+
+LARGE, HALF = (10.0, 10.0, 60.0, 90.0), (10.0, 45.0, 60.0, 90.0)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "certain"),
+    [
+        ([(LARGE, 0.9)], [], 1),  # much evidence of one network is enough
+        ([(LARGE, 0.5)], [], 0),
+        ([(LARGE, 0.4)], [(LARGE, 0.2)], 1),
+        ([], [(LARGE, 0.55)], 1),
+        ([(LARGE, 0.9), (HALF, 0.5)], [(LARGE, 0.4)], 1),  # a person whose lower half is another box
+        ([(LARGE, 0.5), ((70.0, 10.0, 95.0, 90.0), 0.5)], [(LARGE, 0.3), ((70.0, 12.0, 95.0, 90.0), 0.3)], 2),
+        ([((10.0, 10.0, 14.0, 16.0), 0.5)], [], 1),  # too small for the second network
+    ],
+)
+def test_people_count_where_both_networks_see_them(
+    first: list[tuple[tuple[float, ...], float]], second: list[tuple[tuple[float, ...], float]], certain: int
+) -> None:
+    def arrays(found: list[tuple[tuple[float, ...], float]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return np.array([box for box, _ in found]).reshape(-1, 4), np.array([score for _, score in found])
+
+    boxes, scores, which = people(*arrays(first), *arrays(second), 100, least=0.4)
+    assert len(boxes) == len(scores) == len(which) and (np.diff(scores) <= 0).all()
+    assert (scores > 0.4).sum() == certain
 
 
 def test_a_cat_is_found_where_it_is(detector: NanoDetWitness) -> None:
@@ -98,6 +151,7 @@ def candidates(*found: tuple[str, float, tuple[float, float, float, float]]) -> 
         np.array([NAMES.index(name) for name, *_ in found]),
         np.array([score for _, score, _ in found]),
         np.zeros(len(found), bool),
+        np.full((len(found), 4), np.nan),
     )
 
 
