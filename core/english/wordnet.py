@@ -132,6 +132,27 @@ def is_mainly(word: str, kind: str) -> bool:
 
 
 @lru_cache(maxsize=8192)
+def ascending(noun: str) -> tuple[frozenset[int], ...]:
+    """The synset of a noun's first sense, then those right above it, and so on up to the most general; () if unknown.
+
+    A synset that several ways lead to stands at the end of the shortest. Of an unknown noun of several words, the last
+    word counts: "tennis shoe".
+    """
+    first = {sense.synset for sense in _word(base(noun, "n")).senses if sense.part == "n" and sense.number == 1}
+    _, space, last = noun.rpartition(" ")
+    if not first:
+        return ascending(last) if space else ()
+    above = _lines("kinds")
+    found: set[int] = set()
+    levels = []
+    while first:
+        levels.append(frozenset(first))
+        found |= first
+        first = {int(up) for synset in first for up in above[synset].split() if up[0] != "+"} - found
+    return tuple(levels)
+
+
+@lru_cache(maxsize=8192)
 def derived(word: str) -> frozenset[int]:
     """The synsets of words that are derived from a word, or that it is derived from: "rainy", of "rain"."""
     lines = _lines("kinds")

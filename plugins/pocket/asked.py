@@ -15,9 +15,11 @@ from importlib.resources import files
 from typing import Final
 
 from core.datasets.text_lines import split_lines
+from core.english.wordnet import base
 from core.nouns import singular
 from plugins.detector.network import NAMES
-from plugins.imagenet.classes import classes
+from plugins.imagenet.classes import classes, phrases
+from plugins.pocket.presence.evidence import NounEvidence, heads
 from plugins.pocket.sight import (
     ASKED,
     LINE_TOKENS,
@@ -35,7 +37,7 @@ from plugins.pocket.sight import (
 MOST_SHOWN: Final = 5  # entries that one question is shown
 PRESENT, POSSIBLE, ABSENT = 0.55, 0.4, 0.3  # odds of a scene word, where no detector decides
 CLASS_PRESENT, CLASS_POSSIBLE, CLASS_ABSENT = 0.3, 0.05, 0.0005  # the same for all classes that a word may mean
-RATHER, CLASS_RATHER, WHOLE_RATHER = 0.47, 0.005, 0.55  # odds from which "yes" is likelier than "no"
+WHOLE: Final = 0.55  # odds from which something is there that a thing may be a part of
 WORDS: Final = "class_words.tsv"
 _WORDS = re.compile(r"[a-z]+(?:-[a-z]+)*")
 _COLOURS = frozenset("black white grey gray red orange yellow green blue purple pink brown".split())
@@ -52,6 +54,7 @@ _HOW_TO_ANSWER = re.compile(
 _OPEN = re.compile(r"\b(how many|number|count|what|which|where|who|colou?rs?)\b")
 _ELSE = re.compile(r"\b(else|other things|other objects|anything more|besides|apart from)\b")
 _PEOPLE = re.compile(r"\b(who|wear|wears|wearing|dressed|clothes|clothing|they doing|outfit)\b")
+_INDEFINITE = re.compile(r"\b(?:an?|any|some)\s+([a-z-]{2,30}(?: [a-z-]{2,30}){0,2})")
 _READING = re.compile(r"\b(read|reads|says?|written|write|spell|spelled)\b")
 
 
@@ -61,7 +64,7 @@ class Subject:
 
     word: str  # as asked, in the singular
     names: frozenset[str]  # names of things that it may be
-    kind: str  # "thing", "kind", "scene", "class", "text"
+    kind: str  # "thing", "kind", "scene", "class", "text"; "noun": one of WordNet that nothing else knows
 
 
 class Vocabulary:
@@ -171,6 +174,8 @@ def facts_for(question: str, earlier: Sequence[str], sight: Sight, vocabulary: V
     if not subjects and re.search(r"\b(it|its|they|them|their|he|she|his|her)\b", text):
         subjects = [one for said in earlier[-2:-1] for one in vocabulary.named(said)][:1]
     brief = text != question.lower() and not _OPEN.search(text)
+    if brief and not subjects:
+        subjects = unknown_nouns(text)
     pieces: list[str] = []
     for subject in subjects[:2]:
         pieces += _text(sight) if subject.kind == "text" else _thing(subject, sight, vocabulary, brief=brief)
@@ -186,7 +191,8 @@ def without_form(question: str) -> str:
     return plain if plain.strip("?") and not plain.endswith((":", ",")) else question
 
 
-def _is(seen: Seen, subject: Subject) -> bool:
+def is_named(seen: Seen, subject: Subject) -> bool:
+    """Whether a question that names the subject may mean this entry."""
     if {seen.name, seen.finer} & {subject.word, *subject.names}:
         return True
     # "retriever" for "golden retriever"
@@ -195,20 +201,20 @@ def _is(seen: Seen, subject: Subject) -> bool:
 
 def _thing(subject: Subject, sight: Sight, vocabulary: Vocabulary, *, brief: bool = False) -> list[str]:
     """Whether there are such things, how many, and their entries. `brief`: the answer can only be "yes" or "no"."""
-    groups = [(one, members) for one, members in sight.groups() if _is(one, subject)]
+    groups = [(one, members) for one, members in sight.groups() if is_named(one, subject)]
     sure = [(one, members) for one, members in groups if one.sure]
     if sure:
         total = sum(one.count for one, _ in sure)
         shown = [entry for one, members in sure for entry in (one, *members)]
         count = [number_words(total)] if len(sure) > 1 or total > 1 else []
         return [" ".join([ASKED, subject.word, YES, *count]), *map(written, shown[:MOST_SHOWN])]
-    possible = [one for one, _ in groups] or [one for one in sight.maybe if _is(one, subject)]
+    if brief:
+        there = sight.nouns is not None and sight.nouns.likely(evidence(subject, sight, sight.nouns, vocabulary))
+        absent = NO if subject.kind in ("thing", "kind") else UNKNOWN
+        return [f"{ASKED} {subject.word} {PERHAPS if there else absent}"]
+    possible = [one for one, _ in groups] or [one for one in sight.maybe if is_named(one, subject)]
     if possible:
         return [f"{ASKED} {subject.word} {PERHAPS}", written(possible[0])]
-    if brief and not _rather(subject, sight, vocabulary):
-        return [f"{ASKED} {subject.word} {NO if subject.kind in ('thing', 'kind') else UNKNOWN}"]
-    if brief:
-        return [f"{ASKED} {subject.word} {PERHAPS}"]
     wholes = vocabulary.wholes.get(subject.word, ())
     if any(whole in sight.scene or any(one.sure and one.name == whole for one in sight.things) for whole in wholes):
         return [f"{ASKED} {subject.word} {PERHAPS}"]
@@ -233,14 +239,36 @@ def _odds(subject: Subject, sight: Sight) -> float | None:
     return max(known) if subject.kind == "scene" else min(sum(known), 1.0)
 
 
-def _rather(subject: Subject, sight: Sight, vocabulary: Vocabulary) -> bool:
-    """Whether "yes" is likelier than "no", for a question that takes no other answer."""
-    least = RATHER if subject.kind == "scene" else CLASS_RATHER
+def evidence(subject: Subject, sight: Sight, nouns: NounEvidence, vocabulary: Vocabulary) -> list[float]:
+    """What counts for whether a subject is there, where nothing is sure."""
+    from plugins.detector.witness import classes_of
+
+    names = {subject.word, *subject.names}
+    if subject.kind in ("thing", "kind"):
+        numbers = set[int]().union(*(classes_of().get(name, ()) for name in names))
+    else:
+        numbers = {number for number, name in phrases().items() if name in names} if subject.kind == "class" else set()
     wholes = (*vocabulary.wholes.get(subject.word, ()), vocabulary.wider.get(subject.word, ""))
     sure = {one.name for one in sight.things if one.sure}
-    return (_odds(subject, sight) or 0.0) >= least or any(
-        whole in sure or sight.odds.get(whole, 0.0) >= WHOLE_RATHER for whole in wholes
+    return nouns.features(
+        subject.word,
+        numbers,
+        weak=any(is_named(one, subject) for one in (*sight.things, *sight.maybe)),
+        scene=_odds(subject, sight) if subject.kind == "scene" else None,
+        whole=any(whole in sure or sight.odds.get(whole, 0.0) >= WHOLE for whole in wholes),
     )
+
+
+def unknown_nouns(text: str) -> list[Subject]:
+    """The noun of a question such as "Is there a didgeridoo?", which no list of names has."""
+    for found in _INDEFINITE.finditer(text):
+        words = found[1].split()
+        for first in range(len(words)):
+            for last in range(len(words), first, -1):
+                noun = base(" ".join(words[first:last]), "n")
+                if noun and heads().above(noun):
+                    return [Subject(noun, frozenset({noun}), "noun")]
+    return []
 
 
 def _text(sight: Sight) -> list[str]:
@@ -260,7 +288,9 @@ def _at(spot: str, sight: Sight) -> list[str]:
 def _others(named: Sequence[Subject], sight: Sight) -> list[str]:
     """What nobody has mentioned yet."""
     others = [
-        (one, members) for one, members in sight.groups() if one.sure and not any(_is(one, other) for other in named)
+        (one, members)
+        for one, members in sight.groups()
+        if one.sure and not any(is_named(one, other) for other in named)
     ]
     shown = [entry for one, members in others for entry in (one, *members)]
     return [f"{ASKED} else {YES if shown else NO}", *map(written, shown[:MOST_SHOWN])]
@@ -269,7 +299,7 @@ def _others(named: Sequence[Subject], sight: Sight) -> list[str]:
 def _placed(subject: Subject, sight: Sight) -> tuple[Seen, tuple[float, float]] | None:
     """The first entry that a subject means, with its centre."""
     for one, spot in zip(sight.things, sight.spots, strict=False):
-        if not one.member and one.sure and _is(one, subject):
+        if not one.member and one.sure and is_named(one, subject):
             return one, spot
     return None
 

@@ -73,6 +73,7 @@ class VisionOutput:
     votes: Tensor  # (B, K, 3): see `PocketVision.votes`
     odds: Tensor  # (B, 1000): the classifier's odds of the whole picture
     scene: Tensor  # (B, W): odds of the scene words; W is 0 for a model without them
+    mean: Tensor  # (B, 1280): the tower's features of the whole picture
 
     def only(self, rows: list[int]) -> VisionOutput:
         """The output for some of the pictures."""
@@ -266,7 +267,7 @@ class PocketVision(nn.Module):
         mean = cells[..., :FEATURES].float().mean(1)
         scene = self.scene(mean).sigmoid() if self.scene is not None else mean[:, :0]
         odds = self.tower.classifier(mean).softmax(-1)
-        return VisionOutput(self.neck.tokens(seen, colours), facts, votes, odds, scene)
+        return VisionOutput(self.neck.tokens(seen, colours), facts, votes, odds, scene, mean)
 
     def votes(self, seen: CellOutputs) -> Tensor:
         """Evidence for each known thing, (B, K, 3): the odds in its best cell, and the place and colour there.

@@ -6,6 +6,7 @@ The detector always takes part, since it ships with Inquisight; the reader where
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +16,7 @@ from core.registry import get_registry
 from core.witness import Findings, Witness
 from plugins.imagenet.classes import classes
 from plugins.pocket.asked import Vocabulary
+from plugins.pocket.presence.evidence import heads
 from plugins.pocket.sight import OUTDOORS, Guess, Sight, sight_of
 
 if TYPE_CHECKING:
@@ -75,9 +77,10 @@ class Photographs:
             said = said - {"indoors"} | {"outdoors"}
         odds = {classes()[at][0]: value for at, value in enumerate(seen.odds[row].tolist()) if value >= LEAST_ODDS}
         guess = self.guess(seen, row)
-        return sight_of(
+        found = sight_of(
             picture.image, things, lines, guess, [one for one in self.said if one in said], {**odds, **scene}
         )
+        return replace(found, nouns=heads().evidence(seen.mean[row].cpu().numpy(), seen.odds[row].cpu().numpy()))
 
     def guess(self, seen: VisionOutput, row: int) -> Guess:
         """The classifier's guess, with the odds of its whole group."""

@@ -16,6 +16,7 @@ from PIL import Image
 from core.nouns import plural
 from core.witness import Box, Findings, TextLine, Thing, counted
 from plugins.pocket.colours import COLOURS, shares
+from plugins.pocket.presence.evidence import NounEvidence
 
 MOST: Final = 16  # entries of the list of things
 APART: Final = 4  # up to so many things of one name are listed one by one
@@ -27,6 +28,7 @@ NUMBERS: Final = (
     "no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
 )  # fmt: skip
 COLUMNS: Final = ("left", "middle", "right")
+BARE: Final = 0.5  # share of pixels like skin from which a body may be bare, or dressed in such a colour
 LIKE_SKIN: Final = frozenset({"orange", "brown", "pink"})  # what is left of skin has one of these colours
 CLOTHING: Final = "piece of clothing"  # a group of the classifier
 OUTDOORS: Final = frozenset({"sky", "sea", "beach", "snow", "forest", "mountain", "street", "sunset"})
@@ -76,6 +78,7 @@ class Sight:
     maybe: tuple[Seen, ...] = ()  # weaker evidence, which counts only where a question names it
     odds: Mapping[str, float] = field(default_factory=dict)  # of names and scene words, where one can tell at all
     spots: tuple[tuple[float, float], ...] = ()  # centre of each entry, in shares of width and height
+    nouns: NounEvidence | None = None  # evidence of any noun, for questions that take only "yes" or "no"
 
     def groups(self) -> list[tuple[Seen, tuple[Seen, ...]]]:
         """Each thing or group, with the members that are listed one by one."""
@@ -260,12 +263,8 @@ def colours_of(thing: Thing, size: tuple[int, int], pixels: np.ndarray, least: f
     if min(wide, high) < 6:
         return ()
     if thing.name == "person":
-        upper, lower = (0.22, 0.60) if high > 1.6 * wide else (0.55, 0.95)
-        inner = cut(pixels, left + 0.28 * wide, top + upper * high, right - 0.28 * wide, top + lower * high)
-        inner = inner[~like_skin(inner)] if len(inner) else inner
+        inner = clothes(thing, pixels, across, down)
         surroundings = inner[:0]
-        if len(inner) < 40:
-            return ()
     else:
         inner = cut(pixels, left + 0.15 * wide, top + 0.15 * high, right - 0.15 * wide, bottom - 0.15 * high)
         outer = (left - 0.2 * wide, top - 0.2 * high, right + 0.2 * wide, bottom + 0.2 * high)
@@ -281,6 +280,26 @@ def colours_of(thing: Thing, size: tuple[int, int], pixels: np.ndarray, least: f
     return tuple(
         COLOURS[at] for at, limit in zip(order, limits, strict=False) if worth[at] >= limit and inside[at] >= limit
     )
+
+
+def clothes(person: Thing, pixels: np.ndarray, across: float, down: float) -> np.ndarray:
+    """The pixels (N, 3) of a person's clothes; none where they cannot be told from skin and surroundings.
+
+    `across`, `down`: pixels of `pixels` for one of the picture. Where no shoulders were found, the middle of a person
+    who is seen from head to foot counts.
+    """
+    box, body = person.box, person.body
+    if body is not None:
+        edges = body.left, body.top, body.right, body.bottom
+    elif (high := box.bottom - box.top) > 1.6 * (wide := box.right - box.left):
+        edges = box.left + 0.28 * wide, box.top + 0.22 * high, box.right - 0.28 * wide, box.top + 0.6 * high
+    else:
+        return pixels.reshape(-1, 3)[:0]
+    inner = cut(pixels, edges[0] * across, edges[1] * down, edges[2] * across, edges[3] * down)
+    if not len(inner):
+        return inner
+    skin = like_skin(inner)
+    return inner[~skin] if (~skin).sum() >= 40 and skin.mean() <= BARE else inner[:0]
 
 
 def cut(pixels: np.ndarray, left: float, top: float, right: float, bottom: float) -> np.ndarray:

@@ -35,3 +35,13 @@ def test_base_forms(word: str, part: wordnet.Part, base: str) -> None:
 def test_parts_of_speech_are_counted() -> None:
     assert set(wordnet.uses("riding")) == {"v"}
     assert wordnet.uses("") == wordnet.uses("blorf") == {}
+
+
+def test_the_kinds_of_a_noun_ascend_step_by_step() -> None:
+    [poodle], [dog] = wordnet.ascending("poodles")[0], wordnet.ascending("dog")[0]
+    steps = [step for step, synsets in enumerate(wordnet.ascending("poodle")) if dog in synsets]
+    assert steps == [1]
+    assert poodle not in set().union(*wordnet.ascending("poodle")[1:])
+    assert wordnet.ascending("dog")[-1] == wordnet.ascending("table")[-1], "the most general kind"
+    assert wordnet.ascending("riding toy dog") == wordnet.ascending("dog"), "the last word, where the whole is unknown"
+    assert wordnet.ascending("blorp") == wordnet.ascending("") == ()

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from core.english.wordnet import ascending
 from core.witness import Box, Findings, TextLine, Thing
 from plugins.pocket.asked import Vocabulary, facts_for
+from plugins.pocket.presence.evidence import NO_HEAD, NounEvidence, NounHeads
 from plugins.pocket.sight import Guess, Seen, Sight, entries, number_words, quoted, sight_of
 
 WIDTH, HEIGHT = 900, 600
@@ -64,6 +66,19 @@ def test_the_colour_is_measured_inside_the_box_without_the_surroundings() -> Non
     ImageDraw.Draw(image).ellipse((300, 200, 500, 400), fill=(206, 32, 38))
     [ball] = made_of(thing("sports ball", 300, 200, 500, 400), image=image).things
     assert ball.colours == ("red",)
+
+
+def test_clothes_are_measured_from_the_shoulders_on_where_these_are_seen() -> None:
+    image = plain()
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((300, 100, 500, 400), fill=(224, 172, 140))
+    draw.rectangle((300, 400, 500, 500), fill=(50, 100, 200))
+    box = Box(left=300, top=100, right=500, bottom=500)
+    body = Box(left=320, top=410, right=480, bottom=500)
+    [close] = made_of(Thing(name="person", score=0.9, box=box, body=body), image=image).things
+    assert close.colours == ("blue",)
+    [face] = made_of(Thing(name="person", score=0.9, box=box), image=image).things
+    assert face.colours == (), "close up, and where the clothes are is not known"
 
 
 def test_of_people_the_clothes_are_named_and_never_the_skin() -> None:
@@ -214,6 +229,14 @@ def test_embeddings_of_an_entry_share_their_mean() -> None:
     assert torch.equal(mixed[0, 3], 2 * words[0, 3])
 
 
+def nouns(**scores: float) -> NounEvidence:
+    """Evidence with a head for each of these nouns; the nearest head and the whole that a thing is a part of count."""
+    synsets = np.array([min(ascending(noun.replace("_", " "))[0]) for noun in scores])
+    judge = np.array([0, 0, 3, 0, 1, 0, 0, -0.2, -1], float)
+    heads = NounHeads(synsets, np.eye(len(scores)), np.zeros(len(scores)), np.zeros(1000), judge)
+    return heads.evidence(np.array(list(scores.values())), np.zeros(1000))
+
+
 @pytest.mark.parametrize(
     ("question", "fact"),
     [
@@ -222,14 +245,36 @@ def test_embeddings_of_an_entry_share_their_mean() -> None:
         ("is there a tree?", "<asked> tree <perhaps>"),
         ("is there a tree? answer with one word.", "<asked> tree <unknown>"),
         ("is there a castle? yes or no?", "<asked> castle <perhaps>"),
-        ("is there a parrot? yes or no?", "<asked> parrot <perhaps>"),
-        ("is there a violin? yes or no?", "<asked> violin <unknown>"),
+        ("is there a parrot? yes or no?", "<asked> parrot <unknown>"),
+        ("is there a violin? yes or no?", "<asked> violin <perhaps>"),
+        ("are there any bagpipes? yes or no?", "<asked> bagpipe <perhaps>"),
+        ("do you see some old bagpipes? yes or no?", "<asked> bagpipe <perhaps>"),
+        ("is there a cassowary? yes or no?", "<asked> cassowary <unknown>"),
         ("how many drums are there? answer with a number.", "<asked> drum <unknown>"),
     ],
 )
 def test_a_question_for_one_word_takes_the_likelier_answer(question: str, fact: str) -> None:
     odds = {"drum": 0.02, "tree": 0.45, "building": 0.6, "macaw": 0.004, "lorikeet": 0.003}
-    assert facts_for(question, (), Sight(odds=odds), Vocabulary(WORDS))[0] == fact
+    evidence = nouns(drum=2.0, tree=-2.0, bird=-3.0, musical_instrument=3.0)
+    assert facts_for(question, (), Sight(odds=odds, nouns=evidence), Vocabulary(WORDS))[0] == fact
+
+
+def test_a_word_that_is_no_noun_has_no_facts() -> None:
+    evidence = nouns(bird=3.0)
+    for question in ("is there any blorp? yes or no?", "is it raining? yes or no?"):
+        assert facts_for(question, (), Sight(nouns=evidence), Vocabulary(WORDS)) == []
+
+
+def test_a_noun_has_the_evidence_of_the_kinds_above_it() -> None:
+    evidence = nouns(drum=2.0, musical_instrument=-1.0)
+
+    def features(noun: str) -> list[float]:
+        return evidence.features(noun, (), weak=False, scene=None, whole=False)[4:]
+
+    assert features("drum") == [2.0, 2.0, 0.5, 0]
+    assert features("bass drum")[:3] == [2.0, 0, 0.5]
+    assert features("violin")[:3] == [-1.0, 0, -1.0]
+    assert features("tree") == [0, 0, 0, NO_HEAD]
 
 
 def test_the_odds_of_all_classes_that_a_word_may_mean_are_added() -> None:

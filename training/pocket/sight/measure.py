@@ -308,19 +308,19 @@ def mark_colours(
             marks.add("colour of a named thing", said[0] in colours)
 
 
-def mark_presence(
-    marks: Marks, vision: VisionBackend, shown: Sequence[Labelled], encoded: Sequence[EncodedImage], names: Names
-) -> None:
-    """Whether things are there: true ones, the largest first, and as many true things of other photographs.
+Presence = tuple[int, str, bool]  # place of a photograph, name of a thing, whether it is there
+
+
+def presences(shown: Sequence[Labelled], names: Names) -> list[Presence]:
+    """Things to ask for: true ones, the largest first, and as many true things of other photographs.
 
     Fewer, where the other photographs hold too few that are not here.
     """
     rng = random.Random(5)
     everywhere = [name for one in shown for name in one.things]
     sizes = ("large", "medium", "small")
-    asked: list[tuple[EncodedImage, str]] = []
-    truths: list[bool] = []
-    for one, image in zip(shown, encoded, strict=True):
+    found: list[Presence] = []
+    for place, one in enumerate(shown):
         there = sorted(one.things, key=lambda name: sizes.index(one.things[name]["size"]))[:PRESENCES]
         away: list[str] = []
         tried: set[str] = set()
@@ -330,11 +330,23 @@ def mark_presence(
             known = [*one.things, *one.maybe, *one.scene, *away]
             if not any(names.match(name, other) for other in known):
                 away.append(name)
-        for name in (*there, *away):
-            many = plural(name.split()[-1]) == name.split()[-1]
-            thing = f"any {name}" if many else with_article(name)
-            asked.append((image, f"{'Are' if many else 'Is'} there {thing} in the picture?"))
-            truths.append(name in there)
+        found += [(place, name, name in there) for name in (*there, *away)]
+    return found
+
+
+def presence_question(name: str) -> str:
+    """Whether a thing is in the picture."""
+    many = plural(name.split()[-1]) == name.split()[-1]
+    return f"{'Are' if many else 'Is'} there {f'any {name}' if many else with_article(name)} in the picture?"
+
+
+def mark_presence(
+    marks: Marks, vision: VisionBackend, shown: Sequence[Labelled], encoded: Sequence[EncodedImage], names: Names
+) -> None:
+    """Whether things are there, in one word and in a sentence."""
+    found = presences(shown, names)
+    asked = [(encoded[place], presence_question(name)) for place, name, _ in found]
+    truths = [truth for *_, truth in found]
     short = ask(vision, [(image, f"{question} Answer with one word: yes or no.") for image, question in asked])
     for said, truth in zip(short, truths, strict=True):
         marks.add("presence, one word: parses", bool(re.fullmatch(r"(yes|no)\.?", said.strip())))

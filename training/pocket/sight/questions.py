@@ -207,10 +207,10 @@ class SightQuestions:
 
     def entries_of(self, question: str) -> list[tuple[Seen, tuple[Seen, ...]]]:
         """The sure entries that the first subject of a question means."""
-        from plugins.pocket.asked import _is
+        from plugins.pocket.asked import is_named
 
         subjects = self.vocabulary.named(question)
-        return [(one, members) for one, members in self.sure if subjects and _is(one, subjects[0])]
+        return [(one, members) for one, members in self.sure if subjects and is_named(one, subjects[0])]
 
     def one_word(self, rng: random.Random) -> Asked:
         word = self.some_word(rng)

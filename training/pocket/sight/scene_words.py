@@ -56,14 +56,18 @@ def labels() -> dict[str, tuple[set[str], set[str]]]:
     """For each photograph the scene words that hold, and those that nobody is sure of."""
     found = {}
     for name, holds, unsure, things, *_ in rows("scenes.tsv"):
-        named = {thing.strip().rsplit(" ", 1)[0] for thing in things.split(",")}
-        found[name] = words_of(set(holds.split(", ")), named), set(unsure.split(", "))
+        found[name] = words_of(set(holds.split(", ")), things_of(things)), set(unsure.split(", "))
     for line in split_lines((LABELS / "truth.jsonl").read_text(encoding="utf-8")):
         truth: dict[str, Any] = json.loads(line)
         named = {thing["name"] for thing in truth["things"]}
         before, doubtful = found[truth["id"]]
         found[truth["id"]] = words_of(before | set(truth["scene"]), named), doubtful | set(truth["maybe"])
     return found
+
+
+def things_of(text: str) -> set[str]:
+    """The names of the main things, as scenes.tsv lists them: "person 1, building 3+"."""
+    return {thing.strip().rsplit(" ", 1)[0] for thing in text.split(",")} - {""}
 
 
 def words_of(holds: set[str], things: set[str]) -> set[str]:
