@@ -257,6 +257,7 @@ class Session:
         from agents.audit.captions import AuditedCaption
 
         self.add_seconds("audit", seconds)
+        self.unaudited = ""
         self.audited = AuditedCaption(self.interview.summary or "", judged.claims, judged.questions, seconds)
         return self.audited
 

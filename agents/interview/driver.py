@@ -235,6 +235,8 @@ class InterviewRun:
         """Check the claims of the summary, if the options ask for that."""
         if not self.session.needs_audit:
             return
+        self.session.stop()
+        self._saved()  # a checkpoint, as if it was stopped here: not even a killed process loses the summary
         try:
             audited = yield from self._audited()
             yield Audited(audited.claims, self.session.audited_text, audited.questions, audited.seconds)

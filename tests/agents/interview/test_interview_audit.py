@@ -157,6 +157,20 @@ def test_the_store_finds_it_and_replaces_it_by_the_checked_one(
     assert store.find_partial(without_audit.run_key) is None and store.count() == 2
 
 
+def test_the_summary_is_saved_before_the_audit(tmp_path: Path, pocket: VisionBackend) -> None:
+    store, saved = TranscriptStore(tmp_path / "history.sqlite"), list[Caption]()
+
+    def save(one: Caption) -> str:
+        saved.append(one)
+        return store.add(one)
+
+    *_, last = interview_picture(open_picture(CAT), pocket, ListQuestioner(), options(audit="mark"), save=save)
+    assert isinstance(last, Done) and last.caption.finished
+    before = saved[-2]
+    assert (before.status, before.unaudited, before.summary) == ("complete", "stopped", last.caption.summary)
+    assert [one.id for one in store.recent()] == [last.caption.id]
+
+
 def test_a_live_interview_checks_again(pocket: VisionBackend, without_audit: Caption) -> None:
     live = LiveInterview(
         without_audit.picture,
