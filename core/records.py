@@ -130,6 +130,16 @@ class Claim(Record):
     question: str = ""  # what was asked to check it
     turns: tuple[int, ...] = ()  # numbers (from 1) of the turns that say it
     evidence: str = ""  # who decided: a witness, a vision model
+    claims_by: str = "rules"  # who read it out of the caption: "rules" or "questioner"
+
+
+class ClaimCounts(Record):
+    """How a questioner read the claims of a caption."""
+
+    proposed: int = 0  # claims in its replies
+    dropped: int = 0  # of these, what the caption does not say or the checks refuse
+    sentences: int = 0  # of the caption
+    by_rules: int = 0  # of these, read by the rules, since they find more claims or no reply could be read
 
 
 class Document(Record):
@@ -178,6 +188,7 @@ class Caption(Document):
     removed: tuple[str, ...] = ()  # sentences taken out of the summary, since no certain answer says them
     audited: str = ""  # `summary` without the claims that an audit found false; "" if none was to be taken out
     claims: tuple[Claim, ...] = ()  # of the summary, where it was audited
+    claim_counts: ClaimCounts | None = None  # where the questioner read them
     unaudited: str = ""  # why the audit that was asked for is missing, one line; the rest is complete
     truncated: bool = False  # one of these three, or an answer, reached the token limit
     dialogue: Dialogue = Dialogue()
@@ -197,7 +208,10 @@ class Caption(Document):
     def _content(self) -> dict[str, Any]:
         """Without fields of later versions that are empty, so that older captions keep their id."""
         value = super()._content()
-        later = "findings problems refused questions summary_by removed audited claims unaudited".split()
+        later = "findings problems refused questions summary_by removed audited claims claim_counts unaudited".split()
+        for claim in value["claims"]:
+            if claim["claims_by"] == "rules":
+                del claim["claims_by"]
         for record, names in [(value, later)] + [(turn, ["answered_by"]) for turn in value["dialogue"]["turns"]]:
             for name in names:
                 if not record[name]:

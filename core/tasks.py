@@ -21,7 +21,8 @@ KEY: Final = "inquisight"  # in additional_kwargs
 
 QUESTION: Final[Literal["question"]] = "question"
 SUMMARY: Final[Literal["summary"]] = "summary"
-TaskName = Literal["question", "summary"]
+CLAIMS: Final[Literal["claims"]] = "claims"
+TaskName = Literal["question", "summary", "claims"]
 
 NOTHING_NEW: Final = "Nothing new to ask."
 """A questioner's reply if it has no further question; an empty reply means the same."""
@@ -50,6 +51,9 @@ class Task:
     `frames` are the frames of a video that may be asked about, as (number, seconds); empty for a picture. Questions
     about a video start with "Frame N: ", and a summary describes the video without naming frames. The turns of a
     video's last summary are "Scene N, 0:00 to 0:12:" and the summary of that scene.
+
+    The claims are those of `text`, a caption; nothing else is known then. The reply is JSON: see
+    `agents.claims.questioner`.
     """
 
     name: TaskName
@@ -57,6 +61,7 @@ class Task:
     language: str | None = None
     refused: tuple[str, ...] = ()
     frames: tuple[tuple[int, float], ...] = ()
+    text: str = ""
 
     @classmethod
     def of(
@@ -80,6 +85,7 @@ class Task:
             "language": self.language,
             "refused": list(self.refused),
             "frames": [list(frame) for frame in self.frames],
+            "text": self.text,
         }
         body = {"task": self.name, "turns": [asdict(turn) for turn in self.turns]}
         return {KEY: body | {name: value for name, value in optional.items() if value}}
@@ -88,7 +94,7 @@ class Task:
     def from_kwargs(cls, additional_kwargs: Mapping[str, Any]) -> Task | None:
         """Read what `to_kwargs` wrote; None if there is no task or its name is unknown."""
         body = additional_kwargs.get(KEY)
-        if not isinstance(body, Mapping) or body.get("task") not in (QUESTION, SUMMARY):
+        if not isinstance(body, Mapping) or body.get("task") not in (QUESTION, SUMMARY, CLAIMS):
             return None
         turns = tuple(
             TaskTurn(
@@ -102,7 +108,7 @@ class Task:
         )
         refused = tuple(str(question) for question in body.get("refused") or ())
         frames = tuple((int(number), float(seconds)) for number, seconds in body.get("frames") or ())
-        return cls(body["task"], turns, body.get("language") or None, refused, frames)
+        return cls(body["task"], turns, body.get("language") or None, refused, frames, str(body.get("text") or ""))
 
 
 def is_nothing_new(text: str) -> bool:

@@ -16,6 +16,7 @@ from core.text import duration
 
 # Characters of a usual turn if nothing was measured: those of the embedded model and common questioners.
 QUESTION, ANSWER, OPENING, SUMMARY = 45, 60, 160, 350
+CLAIMS_REQUEST, CLAIMS = 1300, 1000
 _ENOUGH: Final = 5  # pictures of earlier runs that replace the guess
 
 
@@ -80,8 +81,11 @@ def estimate(
         seconds: float | None = to_do * sum(run["seconds"] for run in runs) / pictures
     else:
         pictures = 0
-        calls = config.options.rounds
+        claims = config.options.audit != "none" and config.options.claims == "questioner"
+        calls = config.options.rounds + claims
         read, written = _tokens(config)
+        if claims:
+            read, written = read + (CLAIMS_REQUEST + SUMMARY) / LETTERS, written + CLAIMS / LETTERS
         seconds = to_do * calls / rate if rate else None
     cost = None
     if price_in is not None or price_out is not None:

@@ -122,7 +122,9 @@ def _parquet(path: Path, rows: Rows) -> None:
     types = {"width": size, "height": size, "truncated": flag}
     types["dialogue"] = pyarrow.list_(pyarrow.struct([*turn, ("truncated", flag)]))
     spans = [("start", size), ("end", size), ("parent", size)]
-    words = [(name, text) for name in ("text", "kind", "about", "value", "verdict", "question", "evidence")]
+    words = [
+        (name, text) for name in ("text", "kind", "about", "value", "verdict", "question", "evidence", "claims_by")
+    ]
     claim = pyarrow.struct([*words, *spans, score, ("turns", pyarrow.list_(size))])
     types |= {"claims": pyarrow.list_(claim)}
     types |= {"findings": pyarrow.list_(pyarrow.struct(found)), "problems": pyarrow.list_(text)}

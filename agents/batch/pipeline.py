@@ -21,12 +21,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agents.batch.budget import Budget
 from agents.batch.vision_queue import PIXELS, ROWS, Row, VisionQueue, VisionResult
+from agents.claims.questioner import ReadClaims
 from agents.interview.calls import (
     Session,
     ask_questioner,
     describe_questioner,
     described_options,
     follows_rules,
+    read_claims,
     visual_question,
 )
 from agents.interview.prompts import Prompts
@@ -38,7 +40,7 @@ from agents.interview.protocol import (
     NeedFindings,
     NeedPlainCaption,
 )
-from agents.llm.calls import Callers, ends_all
+from agents.llm.calls import Callers, ends_all, may_overlap
 from agents.witnesses.examination import NO_PIXELS, Examined, Find
 from core.errors import InquisightError
 from core.images.picture import Picture
@@ -154,12 +156,9 @@ class _Pipeline:
         stop: threading.Event,
         halt: Halt,
     ) -> None:
-        from agents.llm.providers import PROVIDER
-
         batches = config.vision_batches or vision.concurrent_batches
         config = replace(config, vision_batches=batches)
-        if (questioner.metadata or {}).get(PROVIDER) == "huggingface":
-            # A pipeline in this process has one random generator for all its calls, so they must not overlap.
+        if not may_overlap(questioner):
             config = replace(config, concurrency=1)
         self.vision, self.questioner, self.config, self.stop, self.halt = vision, questioner, config, stop, halt
         self.described = (vision.describe(), describe_questioner(questioner))  # once: some count calls in it
@@ -298,6 +297,10 @@ class _Pipeline:
         if isinstance(interview.need, NeedFindings) and (run.examined is not None or run.picture is None):
             run.session.feed_findings(run.examined or Examined(problems=(NO_PIXELS,)))
         need = interview.need
+        if run.session.needs_claims and (run.image or run.picture):
+            text = interview.summary or ""
+            self.callers.put(run, partial(read_claims, text, self.questioner, seed=seed))
+            return True
         if isinstance(need, Finished) and run.session.needs_audit and (run.image or run.picture):
             self._request_audit(run)
             return True
@@ -333,7 +336,7 @@ class _Pipeline:
             self.vision_queue.encode(run, run.picture)
 
     def _receive(
-        self, run: _Run, what: VisionResult | Examined | CalledOff | tuple[Reply | BaseException, float]
+        self, run: _Run, what: VisionResult | Examined | CalledOff | tuple[Reply | ReadClaims | BaseException, float]
     ) -> None:
         """Pass on a model's result."""
         session = run.session
@@ -346,8 +349,12 @@ class _Pipeline:
             reply, seconds = what
             if isinstance(reply, BaseException):
                 self._fail(run, reply)
+                return
+            seconds = session.add_seconds("language", seconds)
+            if isinstance(reply, ReadClaims):
+                session.read = reply
             else:
-                session.feed(reply, session.add_seconds("language", seconds))
+                session.feed(reply, seconds)
             return
         encoding = run.image is None
         if encoding:

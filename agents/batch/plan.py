@@ -103,7 +103,7 @@ def make_plan(request: BatchRequest) -> BatchConfig:
         context=settings.context if request.context is None else request.context,
         language=request.language,
         **asking_options(request),
-        **audit_options(request.audit, request.threshold),
+        **audit_options(request.audit, request.threshold, claims=request.claims),
         witnesses=tuple(chosen(settings.witness if request.witness is None else request.witness)),
     )
     vision = settings.vision if request.vision is None else request.vision

@@ -12,7 +12,7 @@ from typing import Any, Final, TextIO
 
 from agents.audit.rewrite import false_claims
 from agents.llm.usage import Meter
-from core.records import Caption, TokenUsage
+from core.records import Caption, ClaimCounts, TokenUsage
 from core.text import duration
 
 EVERY: Final = 30.0  # seconds between lines outside a terminal
@@ -37,6 +37,7 @@ class Tally:
     summaries_by_rules: int = 0  # summaries that the rules wrote in the questioner's place
     claims: int = 0  # of audited captions
     claims_false: int = 0  # of these, not supported
+    claims_read: ClaimCounts = field(default_factory=ClaimCounts)  # by the questioner
     unasked: int = 0  # captioned, but the questioner had no usable question in some round
     meter: Meter = field(default_factory=Meter)
     price_in: float | None = None
@@ -64,6 +65,9 @@ class Tally:
         self.removed += len(caption.removed)
         self.claims += len(caption.claims)
         self.claims_false += len(false_claims(caption.claims))
+        if caption.claim_counts is not None:
+            read = caption.claim_counts.model_dump().items()
+            self.claims_read = ClaimCounts(**{name: count + getattr(self.claims_read, name) for name, count in read})
         self.summaries_by_rules += caption.summary_by == "rules"
         self.unasked += caption.questioner_failed
 

@@ -11,6 +11,7 @@ import typer
 from core.console.options import (
     Asking,
     Audit,
+    Claims,
     Context,
     Fallback,
     MinRounds,
@@ -47,6 +48,7 @@ class BatchRequest:
     asking: Asking = None
     audit: Audit = None
     threshold: Threshold = None
+    claims: Claims = None
     context: Context = None
     prompts: Prompts = None
     seed: int | None = None

@@ -39,6 +39,12 @@ def is_hedged(clause: list[Token]) -> bool:
     return False
 
 
+def is_open(clause: list[Token]) -> bool:
+    """Whether a clause is denied or uncertain, so that it claims nothing."""
+    texts = {one.text for one in clause if one.kind == "word"}
+    return bool(texts & words.NEGATIONS) or is_hedged(clause) or any(text.endswith("n't") for text in texts)
+
+
 def _has_verb(token: list[Token], at: int) -> bool:
     """Whether a verb follows, before the next sign or "and"."""
     if at < len(token) and token[at].text == "there":

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Final
 
 from agents.claims import words
-from agents.claims.clauses import clauses, is_hedged
+from agents.claims.clauses import clauses, is_open
 from agents.claims.described import DescribedThings
 from agents.claims.found import at_place, ing, joined_place, plain
 from agents.claims.phrases import (
@@ -61,8 +61,7 @@ class _Reader(DescribedThings):
 
     def read(self, clause: list[Token]) -> None:
         """Read one clause."""
-        texts = {one.text for one in clause if one.kind == "word"}
-        if texts & words.NEGATIONS or is_hedged(clause) or any(text.endswith("n't") for text in texts):
+        if is_open(clause):
             return
         self.token = clause
         self.host, self.doing, self.copula, self.fronted, self.relation = None, "", False, None, None

@@ -33,15 +33,24 @@ class FoundClaims:
         """The claim that a thing is there, or the earlier one that the phrase refers to, with all that it says."""
         index = self.known(phrase)
         if index is None:
-            name = " ".join(phrase.name)
-            index = self.add("thing", named(name), phrase.about, "", self.span(phrase.first, phrase.last), parent=None)
-            self.phrases[index] = phrase
+            index = self.add_thing(phrase)
         self.add_attributes(phrase, index)
         if phrase.count and phrase.count != "1":
-            one = self.token[phrase.counted_at]
-            text = f"{one.text if one.text not in words.PAIRS else 'two'} {nouns.plural(' '.join(phrase.name))}"
-            self.add("number", text, phrase.about, phrase.count, (one.start, one.end), index)
+            self.add_number(index, phrase.count, self.token[phrase.counted_at])
         return index
+
+    def add_thing(self, phrase: Phrase) -> int:
+        """The claim that a thing is there; returns its index."""
+        name = " ".join(phrase.name)
+        index = self.add("thing", named(name), phrase.about, "", self.span(phrase.first, phrase.last), parent=None)
+        self.phrases[index] = phrase
+        return index
+
+    def add_number(self, index: int, count: str, one: Token) -> None:
+        """How many of a thing there are; `one` is the word that says it."""
+        said, name = "two" if one.text in words.PAIRS else one.text, self.name(index)
+        text = f"{said} {name if count == '1' else nouns.plural(name)}"
+        self.add("number", text, self.claims[index].about, count, (one.start, one.end), index)
 
     def known(self, phrase: Phrase) -> int | None:
         """The thing that was named before, for "the dog" and for "women are"."""

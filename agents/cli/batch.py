@@ -23,6 +23,7 @@ from agents.batch.request import BatchRequest
 from agents.batch.writers import Writer, say
 from agents.cli.errors import EXIT_INTERRUPTED
 from agents.cli.models import load_vision
+from agents.cli.render.audit import counts_line
 from agents.interview.calls import Described, describe_questioner
 from core.console.silence import hush_libraries
 from core.console.status import Status
@@ -321,4 +322,6 @@ class _Batch:
             lines.append(f"descriptions of this run: {counts}, {tally.summaries_by_rules:,} written by the rules")
         if tally.claims:
             lines.append(f"audit of this run: {tally.claims:,} claims, {tally.claims_false:,} not supported")
+        if tally.claims_read.sentences:
+            lines.append(counts_line(tally.claims_read))
         return [*lines, *(printable(path) for path in self.plan.outputs)]

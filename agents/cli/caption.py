@@ -67,7 +67,7 @@ def make_interviewer(request: CaptionRequest) -> Interviewer:
         context=first_given(request.context, then.get("context"), settings.context),
         language=first_given(request.language, then.get("language")),
         **asking_options(request, then),
-        **audit_options(request.audit, request.threshold, then),
+        **audit_options(request.audit, request.threshold, then, claims=request.claims),
         witnesses=tuple(chosen(_witness(request, earlier, settings.witness))),
     )
     prompts = Prompts.load(request.prompts)

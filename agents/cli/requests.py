@@ -16,6 +16,7 @@ import typer
 from core.console.options import (
     Asking,
     Audit,
+    Claims,
     Context,
     Fallback,
     Fresh,
@@ -60,6 +61,7 @@ class CaptionRequest:
     asking: Asking = None
     audit: Audit = None
     threshold: Threshold = None
+    claims: Claims = None
     context: Context = None
     prompts: Prompts = None
     seed: Seed = None
@@ -105,6 +107,7 @@ class VideoRequest:
     asking: Asking = None
     audit: Audit = None
     threshold: Threshold = None
+    claims: Claims = None
     context: int | None = None
     """Earlier answers about the frame given as context; -1: all [1]."""
     prompts: Path | None = None

@@ -70,7 +70,7 @@ def make_interviewer(request: VideoRequest) -> Interviewer:
         context=first_given(request.context, settings.context),
         language=request.language,
         **asking_options(request),
-        **audit_options(request.audit, request.threshold),
+        **audit_options(request.audit, request.threshold, claims=request.claims),
         witnesses=tuple(chosen(first_given(request.witness, settings.witness))),
     )
     plan = make_interview_plan(request, request.videos, find_videos, options, load_prompts(request.prompts))

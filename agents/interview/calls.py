@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from agents.audit.auditor import Audited, PictureClaims
     from agents.audit.captions import AuditedCaption
+    from agents.claims.questioner import ReadClaims
     from agents.witnesses.examination import Examined
 
 PROPOSED: Final = 5  # questions of the rules in guided asking
@@ -160,6 +161,19 @@ def follows_rules(model: BaseChatModel) -> bool:
     return bool(getattr(model, "follows_rules", False))
 
 
+def read_claims(text: str, model: BaseChatModel, *, seed: int | None = None) -> ReadClaims:
+    """The claims of a caption as the questioner reads them; by the rules if it follows rules itself.
+
+    A reply that cannot be read is asked for once more. Raises QuestionerError.
+    """
+    from agents.claims.extract import extract_claims
+    from agents.claims.questioner import ReadClaims, questioner_claims
+
+    if follows_rules(model) or not text:
+        return ReadClaims(extract_claims(text))
+    return questioner_claims(text, model, seeds=[call_seed(seed, "claims", attempt) for attempt in range(2)])
+
+
 def describe_questioner(model: BaseChatModel) -> Described:
     """What a transcript records about the questioner; no address, no key."""
     from agents.llm.providers import SPEC
@@ -179,6 +193,8 @@ def described_options(options: InterviewOptions, prompts: Prompts) -> dict[str, 
         del described["witnesses"]
     if options.audit == "none":
         del described["audit"], described["threshold"]
+    if options.audit == "none" or options.claims == "rules":
+        del described["claims"]
     return described
 
 
@@ -220,6 +236,7 @@ class Session:
     """`described_options` of the interview, if they were computed before."""
     seconds: dict[str, float] = field(default_factory=dict)
     error: InquisightError | None = None
+    read: ReadClaims | None = None  # claims of the summary, where the questioner is to read them
     audited: AuditedCaption | None = None  # the summary, where the options ask for an audit
     unaudited: str = ""  # why the audit failed, one line
 
@@ -229,6 +246,11 @@ class Session:
         interview = self.interview
         wanted = interview.options.audit != "none" and self.audited is None
         return wanted and self.error is None and interview.status == "complete" and bool(interview.dialogue.certain)
+
+    @property
+    def needs_claims(self) -> bool:
+        """Whether the questioner is to read the claims of the summary before the audit."""
+        return self.needs_audit and self.interview.options.claims == "questioner" and self.read is None
 
     def audit(self, vision: VisionBackend, image: EncodedImage) -> AuditedCaption:
         """Check the claims of the summary one by one. Raises BackendError if the vision model fails."""
@@ -250,7 +272,8 @@ class Session:
         from agents.audit.captions import with_turns
         from agents.claims.extract import extract_claims
 
-        return with_turns(extract_claims(self.interview.summary or ""), self.interview.dialogue.turns)
+        claims = self.read.claims if self.read else extract_claims(self.interview.summary or "")
+        return with_turns(claims, self.interview.dialogue.turns)
 
     def take_audit(self, judged: Audited, seconds: float) -> AuditedCaption:
         """Take the judged `claims`."""
@@ -333,6 +356,7 @@ class Session:
             dialogue=interview.dialogue,
             audited=self.audited_text,
             claims=self.audited.claims if self.audited else (),
+            claim_counts=self.read.counts if self.read else None,
             unaudited=self.unaudited,
             findings=interview.findings or (),
             problems=interview.problems,

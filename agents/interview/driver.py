@@ -23,6 +23,7 @@ from agents.interview.calls import (
     ask_questioner,
     describe_questioner,
     follows_rules,
+    read_claims,
     to_langchain,
     visual_question,
 )
@@ -238,6 +239,11 @@ class InterviewRun:
         self.session.stop()
         self._saved()  # a checkpoint, as if it was stopped here: not even a killed process loses the summary
         try:
+            if self.session.needs_claims:
+                yield Waiting("reading")
+                start = time.perf_counter()
+                self.session.read = read_claims(self.interview.summary or "", self.questioner, seed=self.seed)
+                self.session.add_seconds("language", time.perf_counter() - start)
             audited = yield from self._audited()
             yield Audited(audited.claims, self.session.audited_text, audited.questions, audited.seconds)
         except Exception as error:

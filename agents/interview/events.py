@@ -21,7 +21,7 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A model is about to be called: "looking", "asking", "answering", "examining" or "summarising"."""
+    """A model is about to be called: "looking", "asking", "answering", "examining", "summarising", "auditing" ..."""
 
     doing: str
 

@@ -12,6 +12,7 @@ from core.errors import UsageError
 Fallback = Literal["scripted", "none"]
 AskingMode = Literal["free", "guided"]
 AuditMode = Literal["none", "mark", "drop"]
+ClaimsBy = Literal["rules", "questioner"]
 _OF_ASKING: Final = ("min_rounds", "fallback", "asking")
 
 
@@ -29,13 +30,18 @@ def asking_options(given: object, earlier: Mapping[str, Any] | None = None) -> d
 
 
 def audit_options(
-    audit: str | None, threshold: float | None, earlier: Mapping[str, Any] | None = None
+    audit: str | None,
+    threshold: float | None,
+    earlier: Mapping[str, Any] | None = None,
+    *,
+    claims: str | None = None,
 ) -> dict[str, Any]:
-    """`audit` and `threshold` as given, else those of an earlier interview; left out where neither has them."""
-    found = {"audit": audit, "threshold": threshold}
+    """Options of an audit as given, else those of an earlier interview; left out where neither has them."""
+    found = {"audit": audit, "threshold": threshold, "claims": claims}
     found = {name: value if value is not None else (earlier or {}).get(name) for name, value in found.items()}
-    if found["threshold"] is not None and found["audit"] in (None, "none"):
-        raise UsageError("--threshold only means something together with --audit mark or --audit drop")
+    for name in ("threshold", "claims"):
+        if found[name] is not None and found["audit"] in (None, "none"):
+            raise UsageError(f"--{name} only means something together with --audit mark or --audit drop")
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -63,6 +69,8 @@ class InterviewOptions:
     """Whether the claims of the description are checked one by one; "drop" also takes false ones out."""
     threshold: float = THRESHOLD
     """Least score of a claim that an audit supports, 0 to 1."""
+    claims: ClaimsBy = "rules"
+    """Who reads the claims out of the description for an audit."""
     question_tokens: int = 60
     summary_tokens: int = 300
     answer_tokens: int = 80
@@ -82,6 +90,7 @@ class InterviewOptions:
             ("fallback", self.fallback, Fallback),
             ("asking", self.asking, AskingMode),
             ("audit", self.audit, AuditMode),
+            ("claims", self.claims, ClaimsBy),
         ):
             if value not in get_args(known):
                 raise UsageError(f"{name} must be {' or '.join(get_args(known))}, not {value!r}")

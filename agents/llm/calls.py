@@ -15,8 +15,6 @@ from core.stopping import CalledOff, Halt, current_halt, halting
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
-    from core.vision import Reply
-
 
 def metered(
     model: BaseChatModel, meter: Meter, *, rate: float | None = None, pace: Pace | None = None
@@ -48,21 +46,19 @@ def metered(
 
 
 class Callers:
-    """Threads that make calls; each result goes to `report(key, reply or error, seconds)` in its thread.
+    """Threads that make calls; each result goes to `report(key, result or error, seconds)` in its thread.
 
     Once `halt` is set, no call and no retry begins; waiting calls get CalledOff. An error that any other call would
     meet sets it.
     """
 
-    def __init__(
-        self, report: Callable[[Any, Reply | BaseException, float], None], count: int, halt: Halt | None = None
-    ) -> None:
+    def __init__(self, report: Callable[[Any, Any, float], None], count: int, halt: Halt | None = None) -> None:
         self._report = report
         self._halt = halt or Halt()
         self._closed = Halt(self._halt)
         self._lock = threading.Lock()
         self._active = 0
-        self._waiting: queue.SimpleQueue[tuple[Any, Callable[[], Reply]] | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[tuple[Any, Callable[[], Any]] | None] = queue.SimpleQueue()
         # Daemons: an interrupted program must not wait for a server.
         self._threads = [
             threading.Thread(target=self._work, daemon=True, name=f"questioner-{number}") for number in range(count)
@@ -70,7 +66,7 @@ class Callers:
         for thread in self._threads:
             thread.start()
 
-    def put(self, key: Any, call: Callable[[], Reply]) -> None:
+    def put(self, key: Any, call: Callable[[], Any]) -> None:
         """Make this call when its turn comes."""
         self._waiting.put((key, call))
 
@@ -90,7 +86,7 @@ class Callers:
         while (item := self._waiting.get()) is not None:
             key, call = item
             start = time.perf_counter()
-            result: Reply | BaseException
+            result: Any
             with self._lock:
                 self._active += 1
             try:
@@ -107,6 +103,13 @@ class Callers:
             finally:
                 with self._lock:
                     self._active -= 1
+
+
+def may_overlap(model: BaseChatModel) -> bool:
+    """Whether calls of a model may run at once: a pipeline in this process has one random generator for all."""
+    from agents.llm.providers import PROVIDER
+
+    return (model.metadata or {}).get(PROVIDER) != "huggingface"
 
 
 def ends_all(error: BaseException) -> bool:

@@ -1,6 +1,6 @@
-"""How many of a person's claims of captions the rules find, and how many of theirs are right.
+"""How many of a person's claims of captions the rules or a questioner find, and how many of theirs are right.
 
-    python -m benchmarks.claims [--held-out] [--errors]
+    python -m benchmarks.claims [--held-out] [--errors] [--questioner NAME]
 
 The captions and their claims are in captions.txt; captions_held_out.txt has others, for which the rules were not
 changed. A claim is found where its kind, its subject and what is said of it
@@ -15,6 +15,8 @@ from importlib.resources import files
 
 from agents.claims.extract import extract_claims
 from agents.claims.words import DETERMINERS
+from agents.interview.calls import read_claims
+from agents.llm.questioners import load_questioner
 from core.records import Claim
 
 Fact = tuple[str, str, str]
@@ -58,10 +60,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the claims that rules find in captions.")
     parser.add_argument("--errors", action="store_true", help="list missed and wrong claims")
     parser.add_argument("--held-out", action="store_true", help="captions for which the rules were not changed")
+    parser.add_argument("--questioner", help="a language model that finds the claims, helped by the rules")
     options = parser.parse_args()
+    model = load_questioner(options.questioner) if options.questioner else None
     counts: dict[str, Counter[str]] = {"right": Counter(), "missed": Counter(), "wrong": Counter()}
     for text, truth in captions("captions_held_out.txt" if options.held_out else "captions.txt"):
-        results = compare(truth, [fact(claim) for claim in extract_claims(text)])
+        claims = read_claims(text, model, seed=1).claims if model else extract_claims(text)
+        results = compare(truth, [fact(claim) for claim in claims])
         for name, facts in zip(counts, results, strict=True):
             counts[name].update(kind for kind, _, _ in facts)
             counts[name].update(all=len(facts))

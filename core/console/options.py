@@ -149,6 +149,12 @@ Threshold = Annotated[
         "--threshold", metavar="X", parser=number, help="Least score of a claim that an audit supports, 0 to 1 [0.5]."
     ),
 ]
+Claims = Annotated[
+    str | None,
+    typer.Option(
+        "--claims", metavar="BY", help="Who finds the claims for --audit: the rules, or the questioner [rules]."
+    ),
+]
 Prompts = Annotated[
     Path | None,
     typer.Option("--prompts", metavar="FILE", help="Prompts file; start from `inquisight prompts`."),

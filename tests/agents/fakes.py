@@ -13,7 +13,7 @@ from PIL import Image
 from pydantic import PrivateAttr
 
 from core.images.picture import Picture
-from core.tasks import SUMMARY, Task
+from core.tasks import CLAIMS, SUMMARY, Task
 from core.vision import EncodedImage, VisualQuestion
 from tests.fakes import FakeVision
 
@@ -55,6 +55,7 @@ class ListQuestioner(BaseChatModel):
 
     questions: Sequence[Any] = ()
     summary: Any = None
+    claims: Any = ""
     seed: int | None = None
     _calls: list[tuple[list[BaseMessage], dict[str, Any]]] = PrivateAttr(default_factory=list)
 
@@ -76,7 +77,9 @@ class ListQuestioner(BaseChatModel):
         self._calls.append((messages, kwargs))
         task = Task.from_kwargs(messages[-1].additional_kwargs)
         assert task is not None
-        if task.name == SUMMARY:
+        if task.name == CLAIMS:
+            reply = self.claims
+        elif task.name == SUMMARY:
             reply = self.summary if self.summary is not None else " ".join(turn.answer for turn in task.turns)
         else:
             place = len(task.turns) - 1 + len(task.refused)

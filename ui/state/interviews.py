@@ -32,6 +32,7 @@ DOING: Final = {
     "answering": "answering the question",
     "examining": "looking for things and writing",
     "summarising": "writing the caption",
+    "reading": "finding the claims of the caption",
     "auditing": "checking the claims of the caption",
 }
 
@@ -181,7 +182,7 @@ class InterviewPageState:
         prompts = Prompts.load()
         if caption.options.get("prompts", prompts.sha256) != prompts.sha256:
             raise UsageError("this interview used your own prompts; resume it with `inquisight caption --resume`")
-        kept = ("rounds", "context", "language", "audit", "threshold", "asking", "fallback", "min_rounds")
+        kept = ("rounds", "context", "language", "audit", "threshold", "claims", "asking", "fallback", "min_rounds")
         known = {key: caption.options[key] for key in kept if key in caption.options}
         witnesses = tuple(caption.options.get("witnesses", ()))
         names = caption.vision.get("name", ""), caption.questioner.get("name", "")

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from itertools import islice
 from typing import Any, Final
 
 from agents.audit.auditor import THRESHOLD, Audited, PictureClaims, audit_claims
 from agents.audit.rewrite import false_claims, without
-from agents.claims.extract import extract_claims
+from agents.claims.questioner import ReadClaims
+from agents.cli.audit.claims import claim_reader
 from agents.cli.audit.request import AuditRequest
 from agents.cli.errors import common_exit_code, complain
 from agents.cli.models import load_vision
-from agents.cli.render.audit import STYLES
+from agents.cli.render.audit import STYLES, counts_line
 from agents.cli.render.output import Output, output_for
 from agents.witnesses.choice import chosen
 from agents.witnesses.examination import examine_pictures
@@ -26,6 +27,7 @@ from core.datasets.samples.sample import BrokenSample
 from core.datasets.samples.spec import DataSpec
 from core.errors import InquisightError, UsageError, printable, why
 from core.images.picture import Picture, open_picture
+from core.records import ClaimCounts
 from core.settings import get_settings
 from core.vision import VisionBackend
 
@@ -47,12 +49,21 @@ def run_audit(request: AuditRequest) -> int:
     names = chosen(request.witness or settings.witness)
     hush_libraries()
     output = output_for(sys.stdout)
+    read = claim_reader(request)
     with closing(load_vision(request.vision or settings.vision)) as vision:
         while group := tuple(islice(captions, TOGETHER)):
             start = time.perf_counter()
-            for (picture, text), audited in zip(group, _audited(vision, group, names, threshold), strict=True):
-                seconds = (time.perf_counter() - start) / len(group)
-                _print(request, output, _facts(picture, text, audited, seconds), audited)
+            found = read([text for _, text in group])
+            some: list[tuple[Picture, str, ReadClaims]] = []
+            for (picture, text), one in zip(group, found, strict=True):
+                if isinstance(one, InquisightError):
+                    codes.append(complain(one, f"{printable(picture.source)}: "))
+                else:
+                    some.append((picture, text, one))
+            audits = _audited(vision, some, names, threshold) if some else []
+            for (picture, text, claims), audited in zip(some, audits, strict=True):
+                seconds = (time.perf_counter() - start) / len(some)
+                _print(request, output, _facts(picture, text, claims, audited, seconds), audited)
     return common_exit_code(codes)
 
 
@@ -92,21 +103,23 @@ def _samples(source: str, codes: list[int]) -> Iterator[tuple[Picture, str]]:
 
 
 def _audited(
-    vision: VisionBackend, captions: tuple[tuple[Picture, str], ...], witnesses: list[str], threshold: float
+    vision: VisionBackend,
+    captions: Sequence[tuple[Picture, str, ReadClaims]],
+    witnesses: list[str],
+    threshold: float,
 ) -> list[Audited]:
-    pictures = {picture.sha256: picture for picture, _ in captions}
+    pictures = {picture.sha256: picture for picture, _, _ in captions}
     with vision.turn():
         encoded = dict(zip(pictures, vision.encode(list(pictures.values())), strict=True))
     examined = dict(zip(pictures, examine_pictures(witnesses, list(pictures.values())), strict=True))
     asked = [
-        PictureClaims(encoded[one.sha256], extract_claims(text), examined[one.sha256].findings)
-        for one, text in captions
+        PictureClaims(encoded[one.sha256], read.claims, examined[one.sha256].findings) for one, _, read in captions
     ]
     with vision.turn():
         return audit_claims(vision, asked, threshold=threshold)
 
 
-def _facts(picture: Picture, text: str, audited: Audited, seconds: float) -> dict[str, Any]:
+def _facts(picture: Picture, text: str, read: ReadClaims, audited: Audited, seconds: float) -> dict[str, Any]:
     return {
         "source": picture.source,
         "sha256": picture.sha256,
@@ -115,6 +128,7 @@ def _facts(picture: Picture, text: str, audited: Audited, seconds: float) -> dic
         "without_false": without(text, audited.claims),
         "questions": audited.questions,
         "seconds": round(seconds, 3),
+        **({"claim_counts": read.counts.model_dump()} if read.counts else {}),
     }
 
 
@@ -132,6 +146,8 @@ def _print(request: AuditRequest, output: Output, facts: dict[str, Any], audited
         row = f"  {_MARKS[verdict]} {claim.score or 0.0:.2f}  {verdict:12}  {printable(claim.text)}"
         asked = f"  ({printable(claim.question)})" if claim.question else ""
         output.line(row + asked, style=STYLES[verdict])
+    if "claim_counts" in facts:
+        output.line(counts_line(ClaimCounts(**facts["claim_counts"])))
     if not audited.claims:
         output.line("  no claim was found")
     elif false_claims(audited.claims):

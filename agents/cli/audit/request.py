@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from core.console.options import Vision, Witness, number
+from core.console.options import Questioner, Seed, Vision, Witness, choice_option, number
+
+BY: Final = ("rules", "questioner")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,9 @@ class AuditRequest:
     witness: Witness = None
     threshold: Annotated[float | None, typer.Option("--threshold", metavar="0..1", parser=number)] = None
     """Score above which a claim is supported [0.5]."""
+    claims: Annotated[str, choice_option("--claims", "Who finds the claims: rules, or questioner [rules].", BY)] = BY[0]
+    questioner: Questioner = None
+    seed: Seed = None
     drop: bool = False
     """Print the caption without its unsupported claims."""
     json: bool = False

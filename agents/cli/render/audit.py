@@ -9,9 +9,16 @@ from agents.audit.captions import counted
 from agents.audit.rewrite import false_claims
 from agents.cli.render.output import Mark
 from core.errors import printable
-from core.records import Claim
+from core.records import Claim, ClaimCounts
 
 STYLES: Final = {"supported": "green", "unsupported": "yellow", "contradicted": "bold red"}
+
+
+def counts_line(counts: ClaimCounts) -> str:
+    """What the questioner proposed as claims, and what became of it."""
+    sentences = f"{counts.sentences:,} sentence{'s' * (counts.sentences != 1)}"
+    read = f"{counts.proposed:,} proposed, {counts.dropped:,} dropped"
+    return f"claims by the questioner: {read}; the rules found those of {counts.by_rules:,} of {sentences}"
 
 
 def audit_lines(claims: Sequence[Claim]) -> list[str]:

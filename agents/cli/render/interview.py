@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import Protocol, TextIO
 
-from agents.cli.render.audit import audit_lines, marks
+from agents.cli.render.audit import audit_lines, counts_line, marks
 from agents.cli.render.output import Output, output_for, put_line, transcript_line
 from agents.interview.events import (
     Answered,
@@ -30,6 +30,7 @@ _SAYS = {
     "answering": "looking for the answer",
     "examining": "looking for things and text",
     "summarising": "writing the description",
+    "reading": "finding the claims of the description",
     "auditing": "checking the claims of the description",
 }
 _LABELS = (("plain", "at a glance"), ("opening", "asked for detail"), ("summary", "after the interview"))
@@ -203,6 +204,8 @@ def _closing(event: Done) -> list[str]:
         lines += [f"      taken out: {printable(sentence, limit=200)}" for sentence in caption.removed]
     if caption.claims:
         lines += audit_lines(caption.claims)
+    if caption.claim_counts:
+        lines.append(counts_line(caption.claim_counts))
     if caption.unaudited:
         why = "" if isinstance(event, Failed) else f": {printable(caption.unaudited)}"
         lines.append(f"the claims of the description were not checked{why}")

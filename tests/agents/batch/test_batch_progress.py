@@ -10,10 +10,11 @@ import pytest
 from agents.batch.estimate import estimate
 from agents.batch.pipeline import PipelineConfig
 from agents.batch.progress import EVERY, Tally, shown
+from agents.cli.render.audit import counts_line
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from agents.llm.usage import Meter
-from core.records import TokenUsage
+from core.records import Caption, ClaimCounts, PictureInfo, TokenUsage
 from core.text import duration
 
 
@@ -137,3 +138,13 @@ def test_estimates_go_by_what_was_measured_and_else_by_the_prompts() -> None:
         "time 2 min",
         "(by what 20 pictures of this batch took)",
     ]
+
+
+def test_the_claims_that_the_questioner_read_are_summed_up() -> None:
+    tally = Tally(total=2)
+    counts = ClaimCounts(proposed=9, dropped=2, sentences=3, by_rules=1)
+    info = PictureInfo(sha256="", source="", width=1, height=1)
+    for some in (counts, None, counts):
+        tally.count(Caption(picture=info, claim_counts=some))
+    assert tally.claims_read == ClaimCounts(proposed=18, dropped=4, sentences=6, by_rules=2)
+    assert "18 proposed, 4 dropped; the rules found those of 2 of 6 sentences" in counts_line(tally.claims_read)

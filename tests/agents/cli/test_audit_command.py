@@ -10,6 +10,7 @@ import pytest
 
 from tests.agents.plugin_on_disk import Shell
 from tests.processes import ROOT
+from tests.servers.raw import raw_server, said, whole
 
 CAPTION = "There is a cat. There is a red car."
 
@@ -46,11 +47,44 @@ def test_the_captions_of_a_folder_as_json(shell: Shell) -> None:
     assert found["questions"] > 0
 
 
+def test_the_claims_are_those_of_a_questioner(shell: Shell) -> None:
+    claims = [
+        {"id": 1, "kind": "thing", "words": "a cat"},
+        {"id": 2, "kind": "thing", "words": "a red car"},
+        {"id": 3, "kind": "attribute", "words": "red", "of": 2},
+        {"id": 4, "kind": "thing", "words": "an elephant"},
+    ]
+    with raw_server() as server:
+        server.answers["reader"] = [whole(said(json.dumps({"claims": claims})))]
+        reader = ("--claims", "questioner", "--questioner", f"openai:reader?base_url={server.url}")
+        arguments = ("audit", "cat.jpg", "--text", CAPTION, "--witness", "none", "--vision", "pocket", *reader)
+        done = shell.run(*arguments)
+        assert done.returncode == 0, done.stderr
+        assert "claims by the questioner: 4 proposed, 1 dropped; the rules found those of 0 of 2 sent" in done.stdout
+        found = json.loads(shell.run(*arguments, "--json").stdout)
+        server.answers["reader"] = [whole({"error": {"message": "no such key"}}, status=401)]
+        done = shell.run(*arguments)
+    assert found["claim_counts"] == {"proposed": 4, "dropped": 1, "sentences": 2, "by_rules": 0}
+    assert {one["text"]: one["claims_by"] for one in found["claims"]}["a red car"] == "questioner"
+    assert done.returncode != 0 and done.stderr.count("\n") == 1 and "HTTP 401" in done.stderr
+
+
+def test_rules_as_the_questioner_find_what_the_rules_find(shell: Shell) -> None:
+    arguments = ("audit", "cat.jpg", "--text", CAPTION, "--witness", "none", "--vision", "pocket", "--json")
+    done = shell.run(*arguments, "--claims", "questioner", "--questioner", "scripted")
+    assert done.returncode == 0 and "this questioner follows rules" in done.stderr
+    found, plain = json.loads(done.stdout), json.loads(shell.run(*arguments).stdout)
+    assert found["claims"] == plain["claims"] and "claim_counts" not in found
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("cat.jpg", "--text", "A cat.", "--threshold", "2"), "--threshold is 2: it must lie between 0 and 1"),
         (("cat.jpg", "--text", " "), "the caption is empty"),
+        (("cat.jpg", "--text", "A cat.", "--claims", "me"), "--claims is 'me': take rules or questioner"),
+        (("cat.jpg", "--text", "A cat.", "--seed", "1"), "--seed only means something together with --claims"),
+        (("cat.jpg", "--text", "A cat.", "--claims", "questioner", "--questioner", "openai:"), "is incomplete"),
         (("cat.jpg", "missing.txt"), "the caption in 'missing.txt' cannot be read"),
         (("cat.jpg", "missing.txt", "--text", "A cat."), "give the caption with --text or in a file, not both"),
     ],
