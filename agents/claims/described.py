@@ -43,17 +43,17 @@ class DescribedThings(FoundClaims):
         self.copula = False
         return end if found else at + 1
 
-    def made_of(self, at: int) -> int:
-        """ "of dark wood and metal", behind "made": materials of the host; returns the end, 0 if there are none."""
+    def made_of(self, at: int, host: int | None) -> int:
+        """ "of dark wood and metal", behind "made": materials of a thing; returns the end, 0 if there are none."""
         end = at
         while end < len(self.token) and (self.token[end].text.endswith("ly") or self.token[end].text in ("out", "up")):
             end += 1
-        if self.host is None or end >= len(self.token) or self.token[end].text not in ("of", "from", "with"):
+        if host is None or end >= len(self.token) or self.token[end].text not in ("of", "from", "with"):
             return 0
         found = False
         for one in self.token[end + 1 :]:
             if one.text in words.MATERIALS | words.COLOURS:
-                self.add_attribute(self.host, one.text, one.start, one.end)
+                self.add_attribute(host, one.text, one.start, one.end)
                 found = found or one.text in words.MATERIALS
             elif one.text not in ("a", "an", "the", "and", ",") and not (is_adjective(one.text) and not found):
                 break

@@ -205,6 +205,8 @@ class _Reader(DescribedThings):
         base = verb(text)
         if not base or (text in words.NOUNS_IN_ING and not self.copula):
             return 0
+        if text in words.AUXILIARIES and base not in words.HAS:
+            return at + 1  # "trees can be seen"
         ing, participle = text.endswith("ing"), is_participle(text)
         following = self.token[at + 1].text if at + 1 < len(self.token) else ""
         before = self.token[at - 1].text if at else ""
@@ -218,7 +220,8 @@ class _Reader(DescribedThings):
             self.host = self.topic
         listed = before in ("and", ",") and (following in ("", "and", ",") or preposition(self.token, at + 1) > 0)
         never = text in words.NEVER_VERBS and following not in words.DETERMINERS  # "flies a kite"
-        if (listed or never) and not ing and not participle and is_noun(text):
+        acts = base != text and is_usual_verb(base) and self._is_one(self.last)  # "sits on a stool and watches"
+        if ((listed and not acts) or never) and not ing and not participle and is_noun(text):
             return 0
         finite = not ing and (text.endswith("s") or text in ("has", "have", "had") or text != base) and not self.copula
         joined = before in ("and", ",") and not self._acts(at, self.host)
@@ -231,7 +234,9 @@ class _Reader(DescribedThings):
             return self._has(at)
         if base == "dress" or (base == "paint" and participle):
             return self.dressed(at)
-        if base in words.BUILT and participle and (end := self.made_of(at + 1)):
+        behind = next((index for index in reversed(self.phrases) if self.phrases[index].head == before), self.host)
+        host = self.host if self.copula else behind  # "a boy on a pier made of wood"
+        if base in words.BUILT and participle and (end := self.made_of(at + 1, host)):
             return end
         width = preposition(self.token, at + 1)
         if participle and base in words.COVERED and width:
@@ -243,6 +248,11 @@ class _Reader(DescribedThings):
         close = participle or (is_alive(self._about(self.last)) and before == self._about(self.last, written=True))
         host = self.last if close and not self.copula and self.last is not None else self.host
         return self._act(at, host, base, finite or plural)
+
+    def _is_one(self, index: int | None) -> bool:
+        """Whether a thing has an article, and is one: no other noun can follow "a stool and"."""
+        phrase = self.phrases.get(index) if index is not None else None
+        return phrase is not None and phrase.determiner != "" and not phrase.plural
 
     def _about(self, index: int | None, *, written: bool = False) -> str:
         """What a claim is about; `written`: in the form of the text."""

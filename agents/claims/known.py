@@ -39,13 +39,14 @@ _ALIKE: Final = {
     "couple": "two", "two": "couple pair", "outdoors": "outside outdoor", "indoors": "inside indoor interior",
     "text": "writing word letter lettering inscription", "sunny": "sun sunlight sky", "cloudy": "cloud sky",
     "crowd": "people spectator onlooker audience", "bright": "sunlight", "eat": "graze feed",
-    "eating": "grazing feeding",
+    "eating": "grazing feeding", "asleep": "sleep nap", "happy": "smile", "approach": "arrive", "bride": "couple",
+    "groom": "couple", "dress": "gown", "fish": "rod",
 }  # fmt: skip
 _ALL_ALIKE: Final = {word: frozenset(others.split()) for word, others in _ALIKE.items()}
 
 
 _MEALS: Final = frozenset("dessert meal dish snack treat food".split())
-_OF_THE_BODY: Final = frozenset("hand arm face head body".split())  # who is there has one
+_OF_THE_BODY: Final = frozenset("hand arm face head body fur".split())  # who is there has one
 
 
 @dataclass(slots=True)
@@ -63,11 +64,12 @@ class Known:
     counts: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     colours: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     places: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    materials: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     above: dict[tuple[str, bool], tuple[int, set[int]]] = field(default_factory=dict)
 
-    def has(self, word: str, *, hedged: bool = False) -> bool:
-        """Whether a word, a synonym or something of its kind was said."""
+    def has(self, word: str, *, hedged: bool = False, parts: tuple[wordnet.Part, ...] = _PARTS) -> bool:
+        """Whether a word, a synonym or something of its kind was said; `parts`: the parts of speech it may be."""
         said = self.said | self.hedged if hedged else self.said
         forms = base_forms(word)
         if forms & _MEALS and any(wordnet.is_kind_of(one, "food") for one in self.said):
@@ -76,7 +78,7 @@ class Known:
             return True
         if forms & said or any(forms & _ALL_ALIKE[one] for one in said & _ALL_ALIKE.keys()):
             return True
-        return any(wordnet.synsets(form, part) & self._kinds(part, hedged) for form in forms for part in _PARTS)
+        return any(wordnet.synsets(form, part) & self._kinds(part, hedged) for form in forms for part in parts)
 
     def _kinds(self, part: wordnet.Part, hedged: bool) -> set[int]:
         """The synsets of all that was said, and those above them."""
@@ -164,6 +166,8 @@ def _read_claims(known: Known, question: str, answer: str, asked: set[str]) -> N
             known.counts[claim.about].add(int(claim.value))
         elif claim.kind == "attribute" and claim.value in words.COLOURS:
             known.colours[claim.about].add(claim.value)
+        elif claim.kind == "attribute" and claim.value in words.MATERIALS:
+            known.materials[claim.about].add(words.SAME_MATERIAL.get(claim.value, claim.value))
         elif claim.kind == "place":
             known.places[claim.about].update(claim.value.split())
         elif claim.kind == "thing" and claim.text.startswith(("a ", "an ")) and claim.about not in known.counts:

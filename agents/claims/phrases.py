@@ -211,6 +211,8 @@ def noun_phrase(token: list[Token], at: int, depth: int = 0) -> Phrase | None:
             break
         if phrase.name and nouns.is_plural(phrase.name[-1]) and _acts(token, at):
             break  # "cars drive along a road"
+        if phrase.name and text in _NO_NOUNS and preposition(token, at + 1):
+            break  # "dogs with brown fur lie on a couch"
         if phrase.name and is_alive(phrase.name[-1]) and text.endswith("s") and verb(text) not in ("", text):
             break  # "a dog barks"
         told = phrase.first > 0 and token[phrase.first - 1].text in words.COPULAS  # "that is brown runs"
@@ -233,6 +235,9 @@ def noun_phrase(token: list[Token], at: int, depth: int = 0) -> Phrase | None:
         return _of(token, at, phrase, depth)
     _compound(phrase, at)
     return phrase
+
+
+_NO_NOUNS: Final = frozenset("lie sit lean kneel crouch sleep lay".split())  # behind a noun, rather verbs
 
 
 def _acts(token: list[Token], at: int) -> bool:
@@ -312,6 +317,8 @@ def _modifiers(token: list[Token], at: int, phrase: Phrase) -> int:
         elif text == "and":
             if not phrase.modifiers or not (following and following.text in words.COLOURS):
                 break
+        elif text in words.MATERIALS and following is not None and verb(following.text) in _NO_NOUNS:
+            break  # "brown fur lies"
         elif _says_nothing(text, following, goes_on):
             pass
         elif phrase.modifiers and text in words.COLOURS and _is_word(f"{phrase.modifiers[-1][0]} {text}"):

@@ -51,6 +51,12 @@ _LIGHT: Final = (
     )
 )  # fmt: skip
 _LIGHT_VERBS: Final = frozenset("stand sit lie hold wear rest hang visible".split())
+# Actions that must have been said. Of others ("a boat floats", "she watches them") the thing and its place say enough.
+_TELLING: Final = frozenset(
+    """cry weep sob laugh giggle chuckle smile grin frown yawn sneeze sleep nap doze bark growl howl sing dance shout
+    scream yell argue quarrel kiss hug embrace fight smoke paint arrive depart explode drink sip pour spill drop steal
+    bite lick clap applaud cheer catch fall""".split()
+)
 _OPPOSED: Final = ({"left", "right"}, {"top", "bottom"}, {"foreground", "background"}, {"middle", "left", "right"})
 
 
@@ -182,6 +188,10 @@ def _reason(claim: Claim, known: Known) -> str:
             )
         case "place":
             return _placed(claim, known)
+        case "attribute" if claim.value in words.MATERIALS:
+            return _material(claim, known)
+        case "action":
+            return _action(claim, known)
         case "relation":
             for side in ("left", "right"):
                 if f"to {side} of" in claim.value and side not in known.said:
@@ -222,6 +232,24 @@ def _colour(claim: Claim, known: Known) -> str:
     if own and claim.about != PICTURE:
         return f"the answers say another colour of {claim.about}"
     return "" if claim.value in anywhere else f"no answer says {claim.value}"
+
+
+def _material(claim: Claim, known: Known) -> str:
+    """A material must be that of the thing, or have been said at all where the answers give the thing none."""
+    same = {words.SAME_MATERIAL.get(claim.value, claim.value), claim.value}
+    own = known.of(known.materials, claim.about)
+    of_kind = any(wordnet.is_kind_of(str(one), material) for one in own for material in same)  # steel is metal
+    if of_kind or (not own and any(known.has(one) for one in same)):
+        return ""
+    return f"no answer says that {claim.about} is of {claim.value}"
+
+
+def _action(claim: Claim, known: Known) -> str:
+    """Of actions, those that nobody infers from where a thing is or what it is: a boy that smiles, a dog that barks."""
+    doing = claim.value.split()[0]
+    if base_forms(doing) & _TELLING and not known.has(doing, parts=("v",)):
+        return f'no answer says "{doing}"'
+    return ""
 
 
 def _placed(claim: Claim, known: Known) -> str:

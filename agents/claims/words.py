@@ -35,6 +35,7 @@ MATERIALS: Final = _set(
     silk foam wax ice sand tile bronze granite velvet
     linen chrome tin"""
 )
+SAME_MATERIAL: Final = {"wooden": "wood", "metallic": "metal", "aluminum": "aluminium"}
 # Modifiers that say nothing that can be checked.
 EMPTY: Final = _set(
     """other another same such various different certain main visible single own main whole entire overall first second

@@ -81,14 +81,14 @@ def photograph_dialogues() -> list[Dialogue]:
     return [Dialogue("photograph", [Turn(question=OPENING, answer=answer)]) for answer in said]
 
 
-def by_script(found: list[Dialogue]) -> tuple[int, list[str]]:
+def by_script(found: list[Dialogue], seed: int | None = None) -> tuple[int, list[str]]:
     """(number of sentences that the scripted questioner writes of them, those that the check takes out)."""
     model = load_questioner("scripted")
     sentences_written, lost = 0, []
     for one in found:
         turns = usable(one.turns)
         message = HumanMessage("Summarise.", additional_kwargs=Task.of(SUMMARY, turns).to_kwargs())
-        summary = ask_reply(model, [message]).text
+        summary = ask_reply(model, [message], seed=seed).text
         sentences_written += len(sentences(summary))
         lost += [f"{un.text} ({un.reason})" for un in unsupported_sentences(summary, turns)]
     return sentences_written, lost

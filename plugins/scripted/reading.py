@@ -55,7 +55,10 @@ _WRITING = re.compile(
     r"""\b(?:says?|reads?|reading|words?|letters?|written)\b:? ["“']?([^"”.!?]{1,40}?)["”']?\s*(?:[.!?]|$)"""
 )
 
-_QUOTED = re.compile(r"""\b(?:the (?:writing|sign|text)|it) (?:says|reads) ("[^"]*"(?:, | and )?)+(?: and more)?\.?""")
+_QUOTED = re.compile(
+    r"""\b(?:the (?:writing|sign|text)|it) (?:says|reads) ("[^"]*"(?:, | and )?)+(?:(?: and )?more)?\.?"""
+)
+_ONLY_QUOTED = re.compile(r"""\s*["“]([^"”]{1,40})["”]\s*\.?\s*""")
 _EVERYWHERE = re.compile(r",? (?:spread )?all over the (?:picture|image)\b")
 
 
@@ -65,8 +68,9 @@ def read(knowledge: Knowledge, topic: Topic, answer: str, turn: int) -> None:
     text = re.sub(r"\s+", " ", answer.lower().replace("’", "'")).strip().replace("i can make out", "i can see")
     if not text:
         return
-    if _WRITING.search(answer) and topic.kind in ("text", "wording"):
-        knowledge.writing = _WRITING.search(answer)[1].strip()  # type: ignore[index]
+    written = _WRITING.search(answer) or _ONLY_QUOTED.fullmatch(answer)
+    if written and topic.kind in ("text", "wording"):
+        knowledge.writing = written[1].strip()
         return
     text = _EVERYWHERE.sub("", _QUOTED.sub("", text)).replace(", from left to right", "")  # an order, no place
     sentences = [

@@ -41,7 +41,8 @@ _PATTERNS: Final[dict[str, tuple[str, ...]]] = {
         r"\b(?:main|dominant|overall) colou?rs?",
         r"(?:what|which) colou?rs? (?:are (?:there|in)|can you see|do you see)",
     ),
-    "background": (r"\b(?:background|surroundings|surrounds?|around (?:it|them|the \w+)|setting)\b",),
+    "background": (r"\b(?:background|surroundings|surrounds?|setting)\b",),
+    "around": (r"\baround (?:it|them|the \w+)\b",),
     "colour": (
         r"(?:what|which) colou?rs? (?:is|are|does|do|has|have) <A>?<S>(?: have)?$",
         r"colou?rs? of <A>?<S>$",

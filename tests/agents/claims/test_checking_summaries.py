@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.claims.summaries import speaks_english, speaks_of_the_work, unsupported_sentences
-from benchmarks.claims.summaries import by_script, dialogues, measure, photograph_dialogues
+from benchmarks.claims.summaries import Dialogue, by_script, dialogues, measure, photograph_dialogues
 from core.records import Turn
 from core.text import sentences
 
@@ -53,6 +55,10 @@ def test_what_the_answers_say_in_other_words_stays(sentence: str) -> None:
         ("It was taken in 1987.", "1987"),
         ("It is cosy and warm.", "no answer says it"),
         ("I like the dogs.", '"i"'),
+        ("The dogs are barking.", 'says "barking"'),
+        ("One of the dogs smiles.", 'says "smiling"'),
+        ("The couch is made of leather.", "couch is of leather"),
+        ("The lamp stands on a wooden couch.", "couch is of wooden"),
         ("The notes say that there are dogs.", "of the work"),
     ],
 )
@@ -92,9 +98,28 @@ def test_the_measured_share_of_true_and_false_sentences() -> None:
     lost, kept, true, false = measure()
     assert true >= 70 and len(lost) <= 0.05 * true
     assert false >= 80 and len(kept) <= 0.10 * false
-    for found in (dialogues(), photograph_dialogues()):
-        written, taken = by_script(found)
-        assert written >= 50 and len(taken) <= 0.05 * written
+
+
+@pytest.mark.parametrize("seed", [None, 1, 2])
+@pytest.mark.parametrize("found", [dialogues, photograph_dialogues])
+def test_the_rules_write_no_sentence_without_support(found: Callable[[], list[Dialogue]], seed: int | None) -> None:
+    written, taken = by_script(found(), seed)
+    assert written >= 50 and not taken
+
+
+@pytest.mark.parametrize(
+    ("said", "summary"),
+    [
+        ("a wooden pier", "A pier made of wood."),
+        ("a steel bridge", "The bridge is made of metal."),
+        ("a man sobbing", "The man is crying."),
+        ("a cat, asleep on a chair", "A cat sleeps on a chair."),
+        ("ducks on a pond", "Ducks swim on a pond."),
+        ("a woman on a bench next to two children", "A woman on a bench watches two children."),
+    ],
+)
+def test_what_a_writer_infers_or_says_in_other_words_stays(said: str, summary: str) -> None:
+    assert not unsupported_sentences(summary, [Turn(question="What is there?", answer=said)])
 
 
 @given(st.text(max_size=60), st.lists(st.text(max_size=40), max_size=3))
