@@ -16,7 +16,7 @@ from core.text import duration
 
 # Characters of a usual turn if nothing was measured: those of the embedded model and common questioners.
 QUESTION, ANSWER, OPENING, SUMMARY = 45, 60, 160, 350
-CLAIMS_REQUEST, CLAIMS = 1300, 1000
+CLAIMS_REQUEST, CLAIMS = 1060, 1200  # the request for the claims of a description, without it, and the reply
 _ENOUGH: Final = 5  # pictures of earlier runs that replace the guess
 
 

@@ -165,3 +165,14 @@ def test_a_person_s_corrections_leave_the_count_right() -> None:
     assert interview.asked == 3 and len(interview.dialogue.turns) == 4
     interview.feed("What is on the table?")
     assert interview.asking.texts == ("What is on the table?",)
+
+
+def test_claims_by_the_questioner_cost_a_call_for_each_picture() -> None:
+    counts: dict[str, Any] = {"listed": 10, "repeated_names": 0, "captioned": 0, "failed": 0, "to_do": 10}
+    options = InterviewOptions(rounds=3, audit="mark"), InterviewOptions(rounds=3, audit="mark", claims="questioner")
+    rules, asked = (
+        estimate(**counts, config=PipelineConfig(one, PROMPTS), rate=None, price_in=1.0, price_out=1.0, runs=[])
+        for one in options
+    )
+    assert asked.calls == rules.calls + 10
+    assert asked.input_tokens > rules.input_tokens and asked.output_tokens > rules.output_tokens
