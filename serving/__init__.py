@@ -1,1 +1,1 @@
-"""The server: vision models and interviews for every client of OpenAI's Chat Completions."""
+"""Vision models and interviews for other programs: OpenAI's clients and agents that speak MCP."""

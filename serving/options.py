@@ -1,16 +1,15 @@
-"""The options of `inquisight serve`."""
+"""The options of `inquisight serve` and `inquisight mcp`."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from core.console.options import Audit, Questioner, Threshold, Witness
-from core.errors import UsageError, printable
+from core.console.options import Audit, Questioner, Threshold, Vision, Witness
+from core.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,27 +45,6 @@ class ServeOptions:
     grace: int = 30
     """Seconds that requests under way get when the server is stopped."""
 
-    def keys(self) -> tuple[str, ...]:
-        """The API keys. Raises UsageError."""
-        if self.api_key_file is None:
-            return ()
-        shown = printable(self.api_key_file)
-        try:
-            lines = self.api_key_file.read_text("utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-            raise UsageError(f"the file of API keys '{shown}' cannot be read: {reason.lower()}") from error
-        found = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
-        if not found:
-            raise UsageError(f"the file of API keys '{shown}' has no key; write one per line")
-        if short := [number for number, key in enumerate(found, start=1) if len(key) < 8]:
-            raise UsageError(f"the file of API keys '{shown}': key {short[0]} is shorter than 8 characters")
-        return found
-
-    def readable_by_others(self) -> bool:
-        """Whether other users of this machine can read the keys."""
-        return self.api_key_file is not None and os.name == "posix" and bool(self.api_key_file.stat().st_mode & 0o077)
-
     def check(self) -> None:
         """Raise UsageError for values that cannot work."""
         for name, least, most in (
@@ -79,3 +57,29 @@ class ServeOptions:
             value = getattr(self, name)
             if not least <= value <= most:
                 raise UsageError(f"--{name.replace('_', '-')} must be between {least} and {most}, not {value}")
+
+
+@dataclass(frozen=True, slots=True)
+class McpOptions:
+    """Offer picture tools to agents that speak MCP."""
+
+    root: Annotated[tuple[Path, ...], typer.Option("--root", metavar="FOLDER")] = ()
+    """Folder whose pictures may be opened; repeatable [none]."""
+    vision: Vision = None
+    questioner: Questioner = None
+    witness: Witness = None
+    rounds: int | None = None
+    """Number of questions of an interview [INQUISIGHT_ROUNDS; 10]."""
+    threshold: Threshold = None
+    no_store: bool = False
+    """Neither save interviews nor search earlier ones."""
+    http: bool = False
+    """Serve HTTP at /mcp instead of standard input and output."""
+    host: Annotated[str, typer.Option("--host", metavar="ADDRESS")] = "127.0.0.1"
+    """With --http: address to listen on."""
+    port: int = 8301
+    """With --http: port; 0 picks a free one."""
+    api_key_file: Path | None = None
+    """With --http: file with one API key per line; clients need one of them."""
+    open_to_all: bool = False
+    """With --http: allow access without a key to anybody who reaches --host."""

@@ -13,13 +13,13 @@ from core.errors import UsageError
 from core.images.picture import Picture, open_picture
 from core.settings import get_settings
 from core.vision import CHAT_TOKENS, SHORT_TOKENS, GenerationOptions, Reply
-from serving.conversation import Fetch, read_conversation
-from serving.names import public_name
-from serving.schema import ChatRequest, TokenScore
+from serving.openai.conversation import Fetch, read_conversation
+from serving.openai.names import public_name
+from serving.openai.schema import ChatRequest, TokenScore
 
 if TYPE_CHECKING:
     from core.records import Caption
-    from serving.models import InterviewModel
+    from serving.openai.models import InterviewModel
     from serving.queued import QueuedVision
 
 TEXT, PROGRESS = "content", "reasoning_content"

@@ -20,7 +20,7 @@ SECONDS: Final = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Fetcher:
-    """Calls itself a `serving.conversation.Fetch`."""
+    """Calls itself a `serving.openai.conversation.Fetch`."""
 
     hosts: Sequence[str]
     """Allowed hosts: example.org, *.example.org, or * for all."""

@@ -16,9 +16,10 @@ import httpx
 import pytest
 
 from core.errors import UsageError
-from serving.commands import check
+from serving.access import read_keys
+from serving.commands import run_serve
 from serving.options import ServeOptions
-from tests.serving.serving_world import asking
+from tests.serving.openai.serving_world import asking
 
 CLIENT = """
 import json, sys, urllib.request
@@ -100,7 +101,7 @@ def test_sigterm_lets_a_request_under_way_finish(tmp_path: Path) -> None:
 def test_options_that_are_refused(options: dict[str, Any], says: str, monkeypatch: Any, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match=says):
-        check(ServeOptions(**options))
+        run_serve(ServeOptions(**options))
 
 
 @pytest.mark.parametrize(("text", "says"), [("", "has no key"), ("# all\n\nshort\n", "shorter than 8 characters")])
@@ -108,6 +109,6 @@ def test_files_of_keys_that_are_refused(text: str, says: str, tmp_path: Path) ->
     file = tmp_path / "keys.txt"
     file.write_text(text)
     with pytest.raises(UsageError, match=says):
-        ServeOptions(api_key_file=file).keys()
+        read_keys(file)
     file.write_text("# clients\nfirst-long-key\nsecond-long-key\n")
-    assert ServeOptions(api_key_file=file).keys() == ("first-long-key", "second-long-key")
+    assert read_keys(file) == ("first-long-key", "second-long-key")

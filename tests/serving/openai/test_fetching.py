@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 import pytest
 
 from core.errors import UsageError
-from serving.fetching import Fetcher
+from serving.openai.fetching import Fetcher
 from tests.pictures import encoded
-from tests.serving.serving_world import serving
+from tests.serving.openai.serving_world import serving
 
 
 class Site(http.server.BaseHTTPRequestHandler):

@@ -16,7 +16,7 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 
 from core.registry import get_registry
 from tests.agents.langchain.test_chat_model_standard import _diagram_without_a_network, anyio_backend  # noqa: F401
-from tests.serving.serving_world import serving
+from tests.serving.openai.serving_world import serving
 
 pytestmark = pytest.mark.anyio
 

@@ -16,9 +16,9 @@ from agents.llm.questioners import load_questioner
 from core.errors import BackendError
 from core.images.picture import Picture
 from core.vision import Reply, VisualQuestion
-from serving.app import make_app
-from serving.metrics import Metrics
-from serving.models import Offer
+from serving.openai.app import make_app
+from serving.openai.metrics import Metrics
+from serving.openai.models import Offer
 from serving.queued import queued
 from tests.fakes import FakeVision
 from tests.pictures import encoded

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from core.stopping import CalledOff, Halt, halting
-from serving.metrics import Metrics
-from serving.work import Accepted, Answer, Delta, Emit
+from serving.openai.metrics import Metrics
+from serving.openai.work import Accepted, Answer, Delta, Emit
 
 Work = Callable[[Emit], list[Answer]]
 Step = Accepted | Delta | list[Answer]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from core.vision import VisualQuestion
-from tests.serving.serving_world import COLOURS, ColourVision, Served, asking, serving
+from tests.serving.openai.serving_world import COLOURS, ColourVision, Served, asking, serving
 
 
 class Gate(ColourVision):

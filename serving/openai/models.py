@@ -12,7 +12,7 @@ from agents.interview.protocol import InterviewOptions
 from core.errors import UsageError, printable
 from core.images.picture import Picture
 from core.registry import get_registry
-from serving.names import public_name
+from serving.openai.names import public_name
 from serving.queued import QueuedVision, Seen, queued
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from openai import OpenAI
 from pydantic import BaseModel, Field
 
-from tests.serving.serving_world import Served, asking, serving
+from tests.serving.openai.serving_world import Served, asking, serving
 
 
 @pytest.fixture

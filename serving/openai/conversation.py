@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 
 from agents.langchain.messages import MessageTurn, read_turns
 from core.errors import UsageError, printable
-from serving.schema import ImagePart, Message
+from serving.openai.schema import ImagePart, Message
 
 Fetch = Callable[[str], bytes]
 """Returns the bytes behind a web address. Raises UsageError."""

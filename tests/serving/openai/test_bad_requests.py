@@ -10,7 +10,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from tests.serving.serving_world import Served, asking, data_url, serving
+from tests.serving.openai.serving_world import Served, asking, data_url, serving
 
 
 def picture(url: Any) -> dict[str, Any]:

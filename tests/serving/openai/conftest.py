@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.serving.serving_world import Served, serving
+from tests.serving.openai.serving_world import Served, serving
 
 
 @pytest.fixture(scope="module")

@@ -20,12 +20,12 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from core.errors import BackendError, ImageError, InquisightError, QuestionerError, UsageError, printable
 from core.stopping import CalledOff
-from serving.body import LimitedBody
-from serving.conversation import Fetch, refuse
-from serving.jobs import Busy, Job, Jobs, Work, while_connected
-from serving.metrics import Metrics
-from serving.models import InterviewModel, Offer
-from serving.schema import (
+from serving.openai.body import LimitedBody
+from serving.openai.conversation import Fetch, refuse
+from serving.openai.jobs import Busy, Job, Jobs, Work, while_connected
+from serving.openai.metrics import Metrics
+from serving.openai.models import InterviewModel, Offer
+from serving.openai.schema import (
     AnswerMessage,
     ChatRequest,
     Choice,
@@ -37,7 +37,7 @@ from serving.schema import (
     ModelList,
     Usage,
 )
-from serving.work import Accepted, Answer, Delta, answer_request, interview_request
+from serving.openai.work import Accepted, Answer, Delta, answer_request, interview_request
 
 log = logging.getLogger("inquisight")
 

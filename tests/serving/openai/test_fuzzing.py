@@ -8,9 +8,9 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis import checks
 
-from serving.app import make_app
-from serving.metrics import Metrics
-from tests.serving.serving_world import Served
+from serving.openai.app import make_app
+from serving.openai.metrics import Metrics
+from tests.serving.openai.serving_world import Served
 
 schema = schemathesis.openapi.from_dict(make_app(Mock(), Metrics()).openapi())
 CHECKS = [checks.not_a_server_error, checks.status_code_conformance, checks.content_type_conformance]

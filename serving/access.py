@@ -1,0 +1,47 @@
+"""Who may reach a server: the address it listens on, and the keys of its clients."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from core.errors import UsageError, printable
+from core.net.listening import is_local
+
+
+def check_access(host: str, key_file: Path | None, *, open_to_all: bool) -> None:
+    """Raise UsageError for a server that everybody would reach; warn if others can read the keys."""
+    if key_file is not None:
+        read_keys(key_file)
+        if os.name == "posix" and key_file.stat().st_mode & 0o077:
+            shown = printable(key_file)
+            print(f"inquisight: others can read '{shown}'; restrict it with: chmod 600 {shown}", file=sys.stderr)
+    elif not is_local(host) and not open_to_all:
+        raise UsageError(
+            f"--host {printable(host)} gives access to everybody who reaches this machine; add --api-key-file FILE, or "
+            "--open-to-all if that is intended"
+        )
+
+
+def read_keys(file: Path | None) -> tuple[str, ...]:
+    """The keys in a file, one per line; none without a file. Raises UsageError."""
+    if file is None:
+        return ()
+    shown = printable(file)
+    try:
+        lines = file.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise UsageError(f"the file of API keys '{shown}' cannot be read: {reason.lower()}") from error
+    found = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+    if not found:
+        raise UsageError(f"the file of API keys '{shown}' has no key; write one per line")
+    if short := [number for number, key in enumerate(found, start=1) if len(key) < 8]:
+        raise UsageError(f"the file of API keys '{shown}': key {short[0]} is shorter than 8 characters")
+    return found
+
+
+def address_of(host: str, port: int) -> str:
+    """ "http://127.0.0.1:8300", with brackets around IPv6."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
