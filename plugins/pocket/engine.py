@@ -199,7 +199,11 @@ class PocketEngine:
         top_p: float = 0.9,
         seed: int | None = None,
     ) -> tuple[list[int], Iterator[Tensor]]:
-        """How many tokens each prompt has, those of its picture included; the next token of each, step by step."""
+        """How many tokens each prompt has, those of its picture included; the next token of each, step by step.
+
+        An answer gets at most half of the context, so that a large `max_new_tokens` does not shorten the prompts.
+        """
+        max_new_tokens = min(max_new_tokens, self.room // 2)
         with torch.inference_mode():
             embeds, mask = self.batch(prompts, self.room - max_new_tokens)
         device = self.embed.weight.device

@@ -19,10 +19,9 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from core.errors import BackendError, ImageError, InquisightError, QuestionerError, UsageError, printable
-from core.stopping import CalledOff
 from serving.openai.body import LimitedBody
 from serving.openai.conversation import Fetch, refuse
-from serving.openai.jobs import Busy, Job, Jobs, Work, while_connected
+from serving.openai.jobs import Busy, Job, Jobs, ShutDownError, Work, while_connected
 from serving.openai.metrics import Metrics
 from serving.openai.models import InterviewModel, Offer
 from serving.openai.schema import (
@@ -128,7 +127,7 @@ class _Server:
         open_to_all.include_router(guarded)
         return open_to_all
 
-    def check_key(self, request: Request) -> None:
+    async def check_key(self, request: Request) -> None:
         """Raise ApiError if keys are needed and the request has none of them."""
         if not self._keys:
             return
@@ -181,18 +180,16 @@ class _Server:
             raise error from None
         writer = _Writer(body)
         try:
-            with self.metrics.seconds.labels(body.model).time():
-                if body.stream:
-                    return await self._start_stream(body, request, job, writer)
-                answers = await while_connected(request.receive, job, _answers(job))
-        except BaseException as error:
-            job.leave()
+            if body.stream:
+                return await self._start_stream(body, request, job, writer)
+            answers = await while_connected(request.receive, job, _answers(job))
+        except Exception as error:
             failure = _failure(error)
             self._count(body.model, failure.status)
             raise failure from error
         if answers is None:
             return self._gone(body)
-        self._count(body.model, 200, answers)
+        self._count(body.model, 200, answers, writer.began)
         return JSONResponse(writer.completion(answers))
 
     async def _start_stream(self, body: ChatRequest, request: Request, job: Job, writer: _Writer) -> Response:
@@ -217,7 +214,7 @@ class _Server:
                 for chunk in writer.step(step):
                     yield chunk
                 if isinstance(step, list):
-                    self._count(body.model, 200, step)
+                    self._count(body.model, 200, step, writer.began)
             complete = True
             yield "data: [DONE]\n\n"
         except Exception as error:  # noqa: BLE001 - the status was sent: only the stream can tell
@@ -236,8 +233,10 @@ class _Server:
         self._count(body.model, 499)
         return Response(status_code=499)  # nobody receives it
 
-    def _count(self, model: str, status: int, answers: Sequence[Answer] = ()) -> None:
+    def _count(self, model: str, status: int, answers: Sequence[Answer] = (), began: float | None = None) -> None:
         self.metrics.requests.labels(model, str(status)).inc()
+        if began is not None:
+            self.metrics.seconds.labels(model).observe(time.monotonic() - began)
         for answer in answers:
             self.metrics.tokens.labels("read").inc(answer.read)
             self.metrics.tokens.labels("written").inc(answer.written)
@@ -254,6 +253,7 @@ class _Writer:
 
     def __init__(self, body: ChatRequest) -> None:
         self.body = body
+        self.began = time.monotonic()
         self.head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": body.model}
         self.with_usage = bool(body.stream_options and body.stream_options.include_usage)
 
@@ -335,7 +335,7 @@ def _failure(error: BaseException) -> ApiError:
         return ApiError(400, str(error), param="messages", code="invalid_image")
     if isinstance(error, UsageError):
         return ApiError(400, str(error))
-    if isinstance(error, CalledOff):
+    if isinstance(error, ShutDownError):
         return ApiError(503, "the server is shutting down", code="shutting_down")
     log.error("a request failed: %s", printable(error, 500))
     if isinstance(error, QuestionerError):

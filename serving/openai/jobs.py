@@ -35,6 +35,10 @@ class Busy(Exception):  # noqa: N818 - it is no fault
         self.seconds = seconds
 
 
+class ShutDownError(Exception):
+    """The server is being stopped, so the request was called off."""
+
+
 class Jobs:
     """Admits requests and runs them. Used from one event loop."""
 
@@ -68,6 +72,8 @@ class Jobs:
                 if job.halt.is_set():
                     raise CalledOff
                 job.put(work(job.put))
+        except CalledOff:  # as an interrupt it would end the event loop
+            job.put(_Failed(ShutDownError()))
         except BaseException as error:  # noqa: BLE001 - raised again where the answer is sent
             job.put(_Failed(error))
         finally:

@@ -52,6 +52,14 @@ class TestPocketAsABackend(VisionBackendTests):
     spec = "pocket"
 
 
+def test_a_large_limit_of_tokens_leaves_the_answer_as_it_is(pocket: PocketBackend) -> None:
+    """Clients ask for thousands; the prompt must not make room for them."""
+    [cat] = pocket.encode([open_picture(PHOTOS / "cat.jpg")])
+    question = "Describe this picture in detail."
+    answers = {ask(pocket, cat, question, options=GenerationOptions(limit)) for limit in (60, 1000, 100_000)}
+    assert len(answers) == 1
+
+
 @pytest.mark.slow
 def test_a_photograph_of_a_cat_is_called_a_cat(pocket: PocketBackend) -> None:
     [cat] = pocket.encode([open_picture(PHOTOS / "cat.jpg")])
