@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from agents.batch.pipeline import InterviewTask, PipelineConfig, Ready, interview_many
 from core.datasets.left_out import LeftOut
 from core.errors import InquisightError, UsageError, printable
+from core.files.journal import SharedJournal
 from core.images.picture import open_picture
 from core.records import Caption
 from core.vision import CHAT_TOKENS, Reply, VisionBackend
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 KINDS: Final = ("plain", "detailed", "interview", "audited")
 ALONE: Final = ("plain", "detailed")
+JOURNAL: Final = "answers.jsonl"
+CAPTION_PARTS: Final = ("captions", "interviews")
 DETAIL: Final = "Describe this image in detail."
 _NAMES: Final = ("image_id", "image", "file_name", "filename", "file", "path", "key", "source", "id")
 _TEXTS: Final = ("caption", "text", "summary", "answer", "description")
@@ -62,6 +65,20 @@ def record_of(caption: Caption) -> dict[str, Any]:
     """What is kept of an interview."""
     turns = [[turn.question, turn.answer] for turn in caption.dialogue.turns]
     return {"interview": caption.summary, "audited": caption.audited or caption.summary, "turns": turns}
+
+
+def earlier_captions(folder: Path, examples: Sequence[Example]) -> dict[str, dict[str, str]]:
+    """The captions of an earlier run in its results folder, by kind and by the examples' keys. Raises UsageError."""
+    wanted = {one.key for one in examples}
+    found: dict[str, dict[str, str]] = {}
+    for line in SharedJournal(folder / JOURNAL).read():
+        if line.get("part") in CAPTION_PARTS and line.get("key") in wanted:
+            for kind in KINDS:
+                if kind in line["record"]:
+                    found.setdefault(kind, {})[line["key"]] = line["record"][kind]
+    if not found:
+        raise UsageError(f"--caption-file '{printable(folder)}' is no folder of a run with captions of these images.")
+    return found
 
 
 def read_captions(path: Path, examples: Sequence[Example], left_out: LeftOut) -> Mapping[str, str]:

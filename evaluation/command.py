@@ -6,6 +6,7 @@ import importlib
 import json
 import platform
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,14 +19,14 @@ from core.console.status import Status
 from core.errors import StoreError, UsageError, printable, why
 from core.settings import Settings, get_settings
 from core.vision import CHAT_TOKENS, SHORT_TOKENS
-from evaluation.captions import ALONE, DETAIL, KINDS, read_captions
+from evaluation.captions import ALONE, DETAIL, JOURNAL, KINDS, earlier_captions, read_captions
 from evaluation.data.examples import DataSet
 from evaluation.data.load import load_data
 from evaluation.export.write import FORMATS, write_export
 from evaluation.measures.statistics import COVERAGE, RESAMPLES
 from evaluation.report import FILES, Result
 from evaluation.request import TASKS, EvaluateRequest
-from evaluation.run import JOURNAL, SETTINGS, EvaluationRun, Models
+from evaluation.run import SETTINGS, EvaluationRun, Models
 from evaluation.tasks.base import Task, TaskOptions
 
 _LIBRARIES: Final = ("inquisight", "torch", "transformers", "numpy", "pillow")
@@ -39,7 +40,7 @@ def run_evaluate(request: EvaluateRequest) -> int:
         for path in write_export(request.export, request.task, task.exported(), request.out):
             print(printable(path))
         return 0
-    others = {path.stem: dict(read_captions(path, task.examples, data.left_out)) for path in request.caption_file}
+    others = captions_of_others(request, task, data)
     hush_libraries()
     with ExitStack() as stack:
         stack.enter_context(locked(request.out))
@@ -50,7 +51,7 @@ def run_evaluate(request: EvaluateRequest) -> int:
         uses_model = task.asks or bool(task.caption_kinds)
         if uses_model:
             vision = stack.enter_context(closing(load_vision(request.vision or settings.vision, Status())))
-            recipe["vision"] = json.dumps(vision.describe(), ensure_ascii=False)
+            recipe["vision"] = identity(vision.describe())
             models = make_models(request, settings, task, vision, recipe)
         run.begin(recipe)
         if uses_model:
@@ -108,6 +109,22 @@ def caption_kinds(request: EvaluateRequest) -> tuple[str, ...]:
     return kinds
 
 
+def captions_of_others(request: EvaluateRequest, task: Task, data: DataSet) -> dict[str, Mapping[str, str]]:
+    """The captions of --caption-file, by kind or file. Raises UsageError, also where two are called the same."""
+    found: dict[str, Mapping[str, str]] = {}
+    for path in request.caption_file:
+        if path.is_dir():
+            more: Mapping[str, Mapping[str, str]] = earlier_captions(path, task.examples)
+        else:
+            more = {path.stem: read_captions(path, task.examples, data.left_out)}
+        if twice := (found.keys() | set(task.caption_kinds)) & more.keys():
+            raise UsageError(
+                f"two kinds of captions are called '{printable(min(twice), 60)}'; rename one of the files."
+            )
+        found.update(more)
+    return found
+
+
 def words_in(text: str | None) -> tuple[str, ...]:
     """The words of a list with commas, each once."""
     return tuple(dict.fromkeys(word for part in (text or "").split(",") if (word := part.strip())))
@@ -150,10 +167,15 @@ def make_models(
         recipe["captions"] = f"{', '.join(kinds)}; plain has no prompt; that of detailed: {prompt}"
     if interviews:
         questioner = load_questioner(request.questioner or settings.questioner, settings, seed=request.seed)
-        recipe["questioner"] = json.dumps(describe_questioner(questioner), ensure_ascii=False)
+        recipe["questioner"] = identity(describe_questioner(questioner))
         recipe["interview"] = json.dumps(described_options(options, prompts), ensure_ascii=False)
     config = PipelineConfig(options, prompts, request.seed, batch=request.batch)
     return Models(vision, questioner, config, prompt, settings.max_pixels)
+
+
+def identity(described: Mapping[str, str]) -> str:
+    """What decides what a model answers, of its description; not the device, and no counts."""
+    return ", ".join(f"{name} {described[name]}" for name in ("name", "model", "revision") if name in described)
 
 
 def closing_facts() -> dict[str, str]:

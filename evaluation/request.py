@@ -38,7 +38,7 @@ class EvaluateRequest:
     captions: Annotated[str | None, typer.Option("--captions", metavar="KIND,...")] = None
     """Captions to measure: plain, detailed, interview, audited, or none [all four; none with --caption-file]."""
     caption_file: Annotated[tuple[Path, ...], typer.Option("--caption-file", metavar="FILE")] = ()
-    """Captions of others: COCO results (.json) or a table; repeatable."""
+    """Captions of others: COCO results (.json), a table, or the folder of an earlier run; repeatable."""
     synonyms: Path | None = None
     """Names of the objects, one object a line, in the format of CHAIR's synonyms.txt [built in]."""
     sampling: Annotated[str | None, typer.Option("--sampling", metavar="HOW,...")] = None

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, Final
 from core.console.status import Status
 from core.datasets.left_out import LeftOut, Reason
 from core.errors import StoreError, UsageError, printable
-from core.files.journal import Journal, read_json, write_json
+from core.files.journal import Journal, clear_torn, read_json, write_json
 from core.text import duration
 from evaluation.asking import Asked, Talk, ask_many
-from evaluation.captions import ALONE, caption_alone, interview_many_images
+from evaluation.captions import ALONE, CAPTION_PARTS, JOURNAL, caption_alone, interview_many_images
 from evaluation.data.examples import Example
 from evaluation.tasks.base import Row, Task
 
@@ -31,9 +31,8 @@ if TYPE_CHECKING:
     from agents.batch.pipeline import PipelineConfig
     from core.vision import VisionBackend
 
-JOURNAL: Final = "answers.jsonl"
 SETTINGS: Final = "settings.json"
-PARTS: Final = ("questions", "captions", "interviews")
+PARTS: Final = ("questions", *CAPTION_PARTS)
 EVERY: Final = 30.0  # seconds between lines of progress outside a terminal
 FAILED: Final = Reason("image that failed", "images that failed", is_fault=True)
 
@@ -69,6 +68,7 @@ class EvaluationRun:
 
     def begin(self, facts: dict[str, Any]) -> None:
         """Compare with the settings that the folder was begun with, and read its answers. Raises InquisightError."""
+        clear_torn(self.folder)
         saved = read_json(self.folder / SETTINGS)
         for name, now in facts.items():
             if saved is not None and saved.get(name) != now:

@@ -91,6 +91,17 @@ def test_captions_of_others_need_no_model(evaluate: Evaluate) -> None:
     assert [row["name"] for row in both["rows"]][:2] == ["plain", "theirs"]
 
 
+def test_captions_of_an_earlier_run(evaluate: Evaluate, capsys: pytest.CaptureFixture[str]) -> None:
+    first, _ = evaluate("chair", "--captions", "plain")
+    asked = len(KnowingVision.asked)
+    again, _ = evaluate("chair", "--caption-file", "out", "--out", "again")
+    assert values(again, "plain") == values(first, "plain") and len(KnowingVision.asked) == asked
+    _, errors = evaluate("coverage", "--caption-file", "data", "--out", "third", code=2)
+    assert "'data' is no folder of a run with captions of these images" in errors
+    _, errors = evaluate("coverage", "--caption-file", "out", "--captions", "plain", "--out", "third", code=2)
+    assert "two kinds of captions are called 'plain'" in errors
+
+
 def test_coverage(evaluate: Evaluate) -> None:
     result, _ = evaluate("coverage", "--captions", "plain")
     # a dog and a cat may be persons by WordNet's senses: all but the bicycle and the dining table
