@@ -74,6 +74,18 @@ def scenes(out: Path, sources: Path, count: int) -> None:
         width, height = scene.image.size
         images.append({"id": number, "file_name": name, "width": width, "height": height})
         names = [thing.name for thing in scene.things]
+        asked = [("How many things are there?", "number", [str(len(names))])]
+        asked += [
+            (f"What colour is the {thing.name}?", "other", [*thing.colours])
+            for thing in scene.things
+            if thing.name and names.count(thing.name) == 1
+        ]
+        for text, kind, given in asked:
+            identity = len(questions) + 1
+            questions.append({"question_id": identity, "image_id": number, "question": text})
+            people = [{"answer": one, "answer_id": at + 1} for at, one in enumerate(given * 4)]
+            label = {"question_id": identity, "image_id": number, "answer_type": kind, "answers": people}
+            answers.append(label)
         for thing in scene.things:
             if not thing.name:
                 continue
@@ -81,15 +93,6 @@ def scenes(out: Path, sources: Path, count: int) -> None:
             box = [left * width, top * height, (right - left) * width, (bottom - top) * height]
             category = categories.setdefault(thing.name, len(categories) + 1)
             annotations.append({"id": len(annotations) + 1, "image_id": number, "category_id": category, "bbox": box})
-            asked = [(f"How many {thing.name}s are there?", "number", [str(names.count(thing.name))])]
-            if names.count(thing.name) == 1:
-                asked.append((f"What colour is the {thing.name}?", "other", [*thing.colours]))
-            for text, kind, given in asked if names.index(thing.name) == scene.things.index(thing) else ():
-                identity = len(questions) + 1
-                questions.append({"question_id": identity, "image_id": number, "question": text})
-                people = [{"answer": one, "answer_id": at + 1} for at, one in enumerate(given * 4)]
-                label = {"question_id": identity, "image_id": number, "answer_type": kind, "answers": people}
-                answers.append(label)
     listed = [{"id": identity, "name": name} for name, identity in categories.items()]
     write_json(out / "instances.json", {"images": images, "annotations": annotations, "categories": listed})
     write_json(out / "vqa_questions.json", {"images": images, "questions": questions})

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from agents.claims import words
 from agents.claims.phrases import singular
 from core.datasets.text_lines import split_lines
 from core.errors import UsageError, printable, why
@@ -27,6 +28,8 @@ _YOUNG: Final = ("baby", "adult")
 _ANIMALS: Final = "bird cat dog horse sheep cow elephant bear zebra giraffe animal cub".split()
 _FOR_PEOPLE: Final = ("jet", "train")
 _NO_OBJECTS: Final = ("home plate",)
+# Words of captions that name no object, though labels of other data than COCO's may be called so.
+_NO_NAMES: Final = words.PICTURE | words.AUXILIARIES
 _SAME: Final = {"bow tie": "tie", "toilet seat": "toilet"}
 
 Phrase = tuple[str, ...]
@@ -46,15 +49,15 @@ class ObjectNames:
 
     def mentions(self, text: str) -> list[str]:
         """The objects that a text mentions, each as often as it does; the longest name counts."""
-        words = words_of(text)
-        if "toilet" in words:
-            words = [word for word in words if word != "seat"]
+        said = words_of(text)
+        if "toilet" in said:
+            said = [word for word in said if word != "seat"]
         found: list[str] = []
         at = 0
-        while at < len(words):
-            sizes = range(min(self.longest, len(words) - at), 0, -1)
-            size = next((size for size in sizes if tuple(words[at : at + size]) in self.phrases), 0)
-            if size and (name := self.phrases[tuple(words[at : at + size])]):
+        while at < len(said):
+            sizes = range(min(self.longest, len(said) - at), 0, -1)
+            size = next((size for size in sizes if tuple(said[at : at + size]) in self.phrases), 0)
+            if size and (name := self.phrases[tuple(said[at : at + size])]):
                 found.append(name)
             at += size or 1
         return found
@@ -68,7 +71,8 @@ def words_of(text: str) -> list[str]:
 def object_names(categories: Sequence[str], file: Path | None = None) -> ObjectNames:
     """The names of these objects, with the synonyms of a file (default: built in); others are called what they are.
 
-    Raises UsageError for a file that cannot be read or has none of the objects.
+    "picture" and the like are no names, since captions begin with them. Raises UsageError for a file that cannot be
+    read or has none of the objects.
     """
     path = file or BUILT_IN
     try:
@@ -79,7 +83,7 @@ def object_names(categories: Sequence[str], file: Path | None = None) -> ObjectN
         raise UsageError(f"--synonyms '{printable(path)}' cannot be read: {reason}.") from None
     listed = [[name.strip().lower() for name in line.split(",") if name.strip()] for line in lines]
     synonyms = {names[0]: names for names in listed if names}
-    wanted = {name.lower() for name in categories}
+    wanted = {name.lower() for name in categories} - _NO_NAMES
     if file is not None and not wanted & synonyms.keys():
         raise UsageError(
             f"--synonyms '{printable(path)}' has none of the objects of the data, such as '{categories[0]}'."
@@ -108,4 +112,4 @@ def _add_special(phrases: dict[Phrase, str]) -> None:
 
 def present(names: ObjectNames, objects: Iterable[str], captions: Iterable[str]) -> set[str]:
     """The objects that are there: those of the labels and those that the reference captions mention."""
-    return {name.lower() for name in objects}.union(*map(names.mentions, captions))
+    return ({name.lower() for name in objects} - _NO_NAMES).union(*map(names.mentions, captions))

@@ -1,7 +1,7 @@
 """Mirror: whether left and right swap when the image is mirrored; needs no labels.
 
-Asked about are labelled objects, or else the things that the model's own description names. An answer without left or
-right ("in the middle") says nothing about the mirror and is counted apart.
+Asked about are the things that the model's own description names, since it cannot place what it does not see. An answer
+without left or right ("in the middle") says nothing about the mirror and is counted apart.
 """
 
 from __future__ import annotations
@@ -40,12 +40,10 @@ class Mirror(Task):
         """All images take part."""
 
     def talk(self, example: Example) -> Talk:
-        """Ask about each thing in the image and in its mirror image."""
-        things = list(example.objects or ())[:THINGS]
-        if example.objects is None:
-            [reply] = yield [Ask(DETAIL, tokens=CHAT_TOKENS)]
-            claims = extract_claims(reply.text)
-            things = list(once(one.about for one in claims if one.kind == "thing" and one.about))[:THINGS]
+        """Have the image described, then ask about each thing in it and in its mirror image."""
+        [reply] = yield [Ask(DETAIL, tokens=CHAT_TOKENS)]
+        claims = extract_claims(reply.text)
+        things = once(one.about for one in claims if one.kind == "thing" and one.about)[:THINGS]
         if not things:
             return {"pairs": []}
         replies = yield [Ask(self.filled(PROMPT, one), mirrored) for one in things for mirrored in (False, True)]
@@ -69,7 +67,7 @@ class Mirror(Task):
         """The prompt and the parsers."""
         return {
             "prompt": self.options.prompt or PROMPT,
-            "things": f"at most {THINGS} per image: labelled objects, or those that the model's description names",
+            "things": f"the first {THINGS} that the model's own description names ({DETAIL})",
             "swapped": "left for the image and right for its mirror image, or the other way round, over the pairs in "
             "which both answers name a side; chance gives 50 %",
             "parser strict": "left or right alone, also as 'on the left'",

@@ -53,6 +53,7 @@ def test_any_text_has_mentions(text: str) -> None:
 def test_objects_that_are_not_of_coco_are_called_what_they_are(tmp_path: Path) -> None:
     names = object_names(["castle", "dog"])
     assert names.mentions("Castles, puppies and cats.") == ["castle", "dog"]
+    assert object_names(["picture", "can", "dog"]).mentions("In this picture you can see a dog.") == ["dog"]
     (tmp_path / "own.txt").write_text("castle, fortress\n", encoding="utf-8")
     assert object_names(["castle", "dog"], tmp_path / "own.txt").mentions("A fortress, a puppy.") == ["castle"]
 
