@@ -14,12 +14,15 @@ from typing import Any, Final
 
 from agents.batch.plan import locked
 from agents.cli.models import load_vision
+from agents.interview.seeds import check_seed
 from core.console.silence import hush_libraries
 from core.console.status import Status
 from core.errors import StoreError, UsageError, printable, why
+from core.files.journal import read_json
 from core.settings import Settings, get_settings
 from core.vision import CHAT_TOKENS, SHORT_TOKENS
 from evaluation.captions import ALONE, DETAIL, JOURNAL, KINDS, earlier_captions, read_captions
+from evaluation.data.documents import read_bytes, sha256_of
 from evaluation.data.examples import DataSet
 from evaluation.data.load import load_data
 from evaluation.export.write import FORMATS, write_export
@@ -29,6 +32,12 @@ from evaluation.request import TASKS, EvaluateRequest
 from evaluation.run import SETTINGS, EvaluationRun, Models
 from evaluation.tasks.base import Task, TaskOptions
 
+_OPTIONS_OF: Final = {
+    "references": ("chair", "telling", "failures"),
+    "answers": ("vqa", "pope"),
+    "sampling": ("pope",),
+    "synonyms": ("chair", "telling", "failures"),
+}
 _LIBRARIES: Final = ("inquisight", "torch", "transformers", "numpy", "pillow")
 
 
@@ -57,7 +66,8 @@ def run_evaluate(request: EvaluateRequest) -> int:
         if uses_model:
             run.work(task, models)
         rows = run.rows(task, others)
-    result = Result(request.task, rows, {**recipe, **closing_facts()}, data.left_out.as_json(), task.shown)
+    recipe |= described_captions(request) | closing_facts()
+    result = Result(request.task, rows, recipe, data.left_out.as_json(), task.shown)
     notices = result.write(request.out)
     print(json.dumps(result.as_json(), ensure_ascii=False) if request.json else result.as_text())
     if data.left_out:
@@ -76,8 +86,11 @@ def make_task(request: EvaluateRequest) -> tuple[DataSet, Task]:
     for name, value in (("--limit", request.limit), ("--per-image", request.per_image), ("--batch", request.batch)):
         if value is not None and value < 1:
             raise UsageError(f"{name} is {value}: it must be 1 or more.")
+    for name, tasks in _OPTIONS_OF.items():
+        if getattr(request, name) is not None and request.task not in tasks:
+            raise UsageError(f"--{name} has no effect on {request.task}; it is for {' and '.join(tasks)}.")
+    seed = check_seed(request.seed) or 0
     data = load_data(request.data, images=request.images, references=request.references, answers=request.answers)
-    seed = request.seed or 0
     data = data.sample(request.limit, seed)
     module = importlib.import_module(f"evaluation.tasks.{request.task}")
     options = TaskOptions(
@@ -125,6 +138,21 @@ def captions_of_others(request: EvaluateRequest, task: Task, data: DataSet) -> d
     return found
 
 
+def described_captions(request: EvaluateRequest) -> dict[str, str]:
+    """Where the captions of --caption-file come from: the hash of a file, or what an earlier run was begun with."""
+    found = {}
+    for path in request.caption_file:
+        if path.is_dir():
+            begun = read_json(path / SETTINGS) or {}
+            kept = {
+                name: begun[name] for name in ("vision", "seed", "captions", "questioner", "interview") if name in begun
+            }
+            found[f"captions of {path.name}"] = json.dumps(kept, ensure_ascii=False)
+        else:
+            found[f"captions of {path.name}"] = f"sha256 {sha256_of(read_bytes(path))[:16]}"
+    return found
+
+
 def words_in(text: str | None) -> tuple[str, ...]:
     """The words of a list with commas, each once."""
     return tuple(dict.fromkeys(word for part in (text or "").split(",") if (word := part.strip())))
@@ -156,7 +184,7 @@ def make_models(
     kinds, questioner, prompts = task.caption_kinds, None, Prompts.load(None)
     interviews = any(kind not in ALONE for kind in kinds)
     options = InterviewOptions(
-        rounds=request.rounds or settings.rounds,
+        rounds=settings.rounds if request.rounds is None else request.rounds,
         context=settings.context,
         witnesses=tuple(chosen(request.witness or settings.witness)) if interviews else (),
         audit="drop" if "audited" in kinds else "none",

@@ -15,6 +15,7 @@ from evaluation.asking import Ask, Talk
 from evaluation.captions import DETAIL
 from evaluation.data.examples import Example, once
 from evaluation.measures.statistics import Measure, ratio, share_of
+from evaluation.measures.yes_no import Parser
 from evaluation.tasks.base import Captions, Records, Row, Task
 
 PROMPT: Final = "Is the {} on the left or on the right of the image?"
@@ -89,9 +90,8 @@ def lenient(answer: str, question: str = "") -> str | None:
     return None if place is None else SIDES[place]
 
 
-def counts(pairs: list[list[str]], parser: object, prompt: str) -> dict[str, float]:
+def counts(pairs: list[list[str]], parser: Parser, prompt: str) -> dict[str, float]:
     """The counts of one image's (thing, answer, answer for the mirror image)."""
-    assert callable(parser)
     names = ("asked", "answers", "sided", "swapped", "same", "unparsed", "left", "with side", "words")
     found = dict.fromkeys(names, 0.0)
     for thing, *answers in pairs:

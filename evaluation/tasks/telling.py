@@ -16,8 +16,17 @@ from evaluation.data.load import needing
 from evaluation.measures.objects import object_names, words_of
 from evaluation.measures.statistics import share_of
 from evaluation.measures.yes_no import PARSERS, RECIPES
-from evaluation.tasks.base import BASELINE, IS_THERE, Captions, Records, Row, Task, constant_caption, is_there
-from evaluation.tasks.base import seen_captions as seen
+from evaluation.tasks.base import (
+    BASELINE,
+    IS_THERE,
+    Captions,
+    Records,
+    Row,
+    Task,
+    constant_caption,
+    is_there,
+    seen_captions,
+)
 
 MEASURES: Final = {
     "knows": share_of("known", "there"),
@@ -68,7 +77,7 @@ class Telling(Task):
                 ],
                 MEASURES,
             )
-            for kind, some in seen(self, {**captions, **baseline})
+            for kind, some in seen_captions(self, {**captions, **baseline})
             for parser in ("strict", "lenient")
         ]
 

@@ -86,6 +86,7 @@ def test_captions_of_others_need_no_model(evaluate: Evaluate) -> None:
     result, _ = evaluate("chair", "--caption-file", "theirs.json", vision="nothing-of-the-kind")
     found = values(result, "theirs")
     assert (found["CHAIRi"], found["CHAIRs"], found["recall"]) == pytest.approx((1 / 3, 1 / 2, 2 / 5), abs=1e-6)
+    assert "sha256" in result["recipe"]["captions of theirs.json"]
     assert "vision" not in result["recipe"] and result["rows"][0]["images"] == 2
     both, _ = evaluate("chair", "--caption-file", "theirs.json", "--captions", "plain", "--out", "both")
     assert [row["name"] for row in both["rows"]][:2] == ["plain", "theirs"]
@@ -96,6 +97,7 @@ def test_captions_of_an_earlier_run(evaluate: Evaluate, capsys: pytest.CaptureFi
     asked = len(KnowingVision.asked)
     again, _ = evaluate("chair", "--caption-file", "out", "--out", "again")
     assert values(again, "plain") == values(first, "plain") and len(KnowingVision.asked) == asked
+    assert "knowing" in again["recipe"]["captions of out"]
     _, errors = evaluate("coverage", "--caption-file", "data", "--out", "third", code=2)
     assert "'data' is no folder of a run with captions of these images" in errors
     _, errors = evaluate("coverage", "--caption-file", "out", "--captions", "plain", "--out", "third", code=2)
@@ -253,6 +255,9 @@ def test_spoilt_answers_are_measured(evaluate: Evaluate, task: str) -> None:
         (("reading",), "has labelled text; reading needs a table"),
         (("pope", "--export", "excel"), "--export is 'excel': take lmms-eval or vlmevalkit"),
         (("pope", "--limit", "0"), "--limit is 0"),
+        (("pope", "--seed", "-1"), "the seed must be between 0"),
+        (("mirror", "--sampling", "random"), "--sampling has no effect on mirror; it is for pope"),
+        (("chair", "--rounds", "0"), "rounds must be 1 or more, not 0"),
         (("pope", "--per-image", "1", "--vision", "nothing-of-the-kind"), "there is no vision backend"),
     ],
 )
