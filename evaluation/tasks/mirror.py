@@ -21,7 +21,7 @@ from evaluation.tasks.base import Captions, Records, Row, Task
 PROMPT: Final = "Is the {} on the left or on the right of the image?"
 THINGS: Final = 3  # per image
 SIDES: Final = ("left", "right", "middle")
-SWAPPED: Final = {"left": "right", "right": "left"}
+SWAPPED: Final = ("left", "right")  # what a mirror exchanges
 MEASURES: Final = {
     "swapped": share_of("swapped", "sided"),
     "same side": share_of("same", "sided"),
@@ -104,5 +104,5 @@ def counts(pairs: list[list[str]], parser: Parser, prompt: str) -> dict[str, flo
         found["words"] += sum(len(answer.split()) for answer in answers)
         if all(side in SWAPPED for side in sides):
             found["sided"] += 1
-            found["swapped" if SWAPPED[sides[0]] == sides[1] else "same"] += 1
+            found["same" if sides[0] == sides[1] else "swapped"] += 1
     return found

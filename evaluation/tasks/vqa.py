@@ -51,13 +51,13 @@ class Vqa(Task):
         return {"answers": answers}
 
     def rows(self, records: Records, captions: Captions) -> list[Row]:
-        """All questions and each answer type, by both parsers and with the most frequent answer."""
+        """All questions and each answer type, by both parsers and with the most frequent answer of that type."""
         answered = [one for one in self.examples if one.key in records]
-        frequent = Counter(normalised(one) for each in answered for q in each.questions for one in q.answers)
-        most = frequent.most_common(1)[0][0] if frequent else ""
         types = sorted({q.kind for one in answered for q in one.questions if q.kind})
         rows = []
         for kind in ["", *types] if len(types) > 1 else [""]:
+            asked = [q for one in answered for q in one.questions if kind in ("", q.kind)]
+            [(most, _)] = Counter(normalised(one) for q in asked for one in q.answers).most_common(1) or [("", 0)]
             for name, counted, given in (
                 ("strict", _strict, None),
                 ("lenient", _lenient, None),
