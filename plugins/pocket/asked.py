@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.resources import files
 from typing import Final
@@ -30,6 +30,7 @@ from plugins.pocket.sight import (
     YES,
     Seen,
     Sight,
+    common_place,
     number_words,
     written,
 )
@@ -39,6 +40,7 @@ PRESENT, POSSIBLE, ABSENT = 0.55, 0.4, 0.3  # odds of a scene word, where no det
 CLASS_PRESENT, CLASS_POSSIBLE, CLASS_ABSENT = 0.3, 0.05, 0.0005  # the same for all classes that a word may mean
 WHOLE: Final = 0.55  # odds from which something is there that a thing may be a part of
 WORDS: Final = "class_words.tsv"
+NOT_SEEN: Final = frozenset({"indoors", "outdoors", "night", "sunset"})  # scene words for no part of a picture
 _WORDS = re.compile(r"[a-z]+(?:-[a-z]+)*")
 _COLOURS = frozenset("black white grey gray red orange yellow green blue purple pink brown".split())
 _AFTER_A_NOUN = frozenset("in is are on there at here anywhere and or to of visible present shown be".split())
@@ -52,6 +54,8 @@ _HOW_TO_ANSWER = re.compile(
     r"|\byes or no\b|\bone word\b|\bjust the number\b"
 )
 _OPEN = re.compile(r"\b(how many|number|count|what|which|where|who|colou?rs?)\b")
+_BACKGROUND = re.compile(r"\bbackground\b")
+_COLOUR = re.compile(r"\bcolou?rs?\b")
 _ELSE = re.compile(r"\b(else|other things|other objects|anything more|besides|apart from)\b")
 _PEOPLE = re.compile(r"\b(who|wear|wears|wearing|dressed|clothes|clothing|they doing|outfit)\b")
 _INDEFINITE = re.compile(r"\b(?:an?|any|some)\s+([a-z-]{2,30}(?: [a-z-]{2,30}){0,2})")
@@ -182,6 +186,14 @@ def facts_for(question: str, earlier: Sequence[str], sight: Sight, vocabulary: V
     return pieces
 
 
+def asks_for_background(question: str, sight: Sight) -> bool:
+    """Whether the colours of the background answer the question: it asks for them, or nothing else is known of it."""
+    text = question.lower()
+    if not sight.background or not _BACKGROUND.search(text) or re.search(r"\b(?:is|are) there an?y?\b", text):
+        return False
+    return bool(_COLOUR.search(text)) or not set(sight.scene) - NOT_SEEN
+
+
 def without_form(question: str) -> str:
     """A question without how to answer it: "Is there a dog?" for "Is there a dog? Answer yes or no." """
     text, found = _HOW_TO_ANSWER.subn(" ", question.lower())
@@ -280,9 +292,19 @@ def _text(sight: Sight) -> list[str]:
 def _at(spot: str, sight: Sight) -> list[str]:
     """What is on one side, or in the middle."""
     side = {"center": "middle", "centre": "middle"}.get(spot, spot)
-    there = [entry for entry, members in sight.groups() for entry in (members or (entry,))]
-    shown = [one for one in there if one.sure and side in (one.column, one.row)]
-    return [f"{ASKED} {side} {YES if shown else NO}", *map(written, shown[:MOST_SHOWN])]
+    shown = there(side, sight)
+    return [f"{ASKED} {side} {YES if shown else NO}", *map(written, shown)]
+
+
+def there(side: str, sight: Sight) -> list[Seen]:
+    """The sure things at a side, or in the middle; several of one name in one entry."""
+    found: list[Seen] = []
+    for entry, members in sight.groups():
+        near = [one for one in (members or (entry,)) if one.sure and side in (one.column, one.row)]
+        found += (
+            near if len(near) < 2 else [replace(entry, count=len(near), place=common_place(near), columns=(0, 0, 0))]
+        )
+    return found[:MOST_SHOWN]
 
 
 def _others(named: Sequence[Subject], sight: Sight) -> list[str]:

@@ -33,6 +33,9 @@ FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config
 BATCH = 32  # pictures or questions at a time: memory stays flat however many are asked
 ROWS = 8  # pictures whose questions are scored in one pass
 Hints = Literal["all", "colours"]
+DOUBTFUL: Final = 0.5  # odds of a composed scene from which a photograph is a doubtful one
+PALETTE: Final = slice(7, 10)  # facts: the colours of the whole picture
+BACKGROUND: Final = "what colour is the background?"
 NAMELESS: Final = (0, *range(6, 12))  # facts that name nothing, see `PocketVision.facts`
 
 
@@ -209,8 +212,10 @@ class PocketBackend(VisionBackend):
             tokens = model.image_tokens(seen.cells, facts)
         # copies: a view would keep the whole batch in memory as long as one of its pictures
         return [
-            EncodedCells(row.clone(), fact.clone(), vote.clone() if named else None, sight)
-            for row, fact, vote, sight in zip(tokens, facts.cpu(), seen.votes.cpu(), sights, strict=True)
+            EncodedCells(row.clone(), fact.clone(), vote.clone() if named else None, sight, doubtful)
+            for row, fact, vote, sight, doubtful in zip(
+                tokens, facts.cpu(), seen.votes.cpu(), sights, (seen.composed >= DOUBTFUL).tolist(), strict=True
+            )
         ]
 
     def _sights(self, pictures: Sequence[Picture], seen: Any) -> list[Sight | None]:
@@ -268,24 +273,53 @@ class PocketBackend(VisionBackend):
                 "encode it with this backend."
             )
         encoded: EncodedCells = question.image.data
-        tokens = self.engine.lookup.tokens(encoded, question)
-        from plugins.pocket.asked import facts_for, without_form
+        found = self.engine.lookup.facts(encoded, question)
+        tokens = encoded.tokens if found is None else self.engine.model.with_hints(encoded.tokens, found)
+        from plugins.pocket.asked import asks_for_background, facts_for, without_form
+        from plugins.pocket.sight import entries
 
-        if encoded.sight is None or self.photographs is None:
+        if encoded.sight is None or self.photographs is None or found is not None:
             # about composed scenes the model has learned to answer in sentences only
             plain = without_form(question.question) if question.question else None
             return PocketPrompt(tokens, plain, question.history)
-        from plugins.pocket.sight import entries
-
         sight, vocabulary = encoded.sight, self.photographs.vocabulary
+        if question.question and asks_for_background(question.question, sight):
+            return PocketPrompt(self._with_background(encoded, sight), BACKGROUND)
         said: list[str] = []
         facts: list[tuple[str, ...]] = []
         for asked, answer in (*question.history, (question.question or "", "")):
             facts.append(tuple(facts_for(asked, said, sight, vocabulary)))
             said += [asked, answer]
         return PocketPrompt(
-            tokens, question.question, question.history, tuple(entries(sight)), tuple(facts), sight.lines
+            tokens,
+            question.question,
+            question.history,
+            tuple(entries(sight)),
+            tuple(facts),
+            sight.lines,
+            "" if facts[-1] else self._description(encoded, sight, short=question.question is None),
         )
+
+    @staticmethod
+    def _description(encoded: EncodedCells, sight: Sight, *, short: bool) -> str:
+        """The caption or the description that the symbols give."""
+        from plugins.pocket.colours import COLOURS
+        from plugins.pocket.speech.words import caption, description
+
+        palette = [COLOURS[colour - 1] for colour in encoded.facts[PALETTE].tolist() if colour]
+        return f"{caption(sight, palette)}." if short else description(sight, palette)
+
+    def _with_background(self, encoded: EncodedCells, sight: Sight) -> Any:
+        """The image tokens of a picture in which nothing is known but the colours of its background."""
+        from plugins.pocket.colours import COLOURS
+
+        facts = encoded.facts.clone()
+        facts[0] = 1
+        facts[PALETTE] = 0
+        facts[PALETTE.start : PALETTE.start + len(sight.background)] = facts.new_tensor(
+            [COLOURS.index(colour) + 1 for colour in sight.background]
+        )
+        return self.engine.model.with_hints(encoded.tokens, facts)
 
     @staticmethod
     def _sampling(options: GenerationOptions) -> dict[str, Any]:

@@ -17,13 +17,13 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from core.nouns import with_article
 from core.vision import Reply
 from plugins.hf.scoring import Question, ScoredRow, closing_tokens, padded_positions, padded_visible, spelt
 from plugins.pocket.lookup import Lookup
 from plugins.pocket.runtime import PocketModel
 from plugins.pocket.sight import LINE_TOKENS, quoted, tokens_of
 from plugins.pocket.sight_tokens import gathered
+from plugins.pocket.speech.tidy import faithful, finished, sentences, tidied
 
 SHORT_CAPTION = "write a short caption."
 STOP, PAD = "###", "<pad>"
@@ -31,11 +31,6 @@ ROLE = re.compile(
     r"#{2,}|\b(human|assistant)\s*:|</?(img|s|pad|image|seen\d|sure\d|group\d|place\d|set\d|none|line\d|"
     r"thing|member|spread|edge|perhaps|sight|scene|text|asked|yes|no|unknown)>",
     re.IGNORECASE,
-)
-ARTICLE = re.compile(r"\ban? ([a-z]+)")
-ALL_OF_ONE_COLOUR = re.compile(
-    r"\b(black|white|grey|red|orange|yellow|green|blue|purple|pink|brown)(?:, \1){0,4} and \1\b"
-    r"(?:, from left to right)?"
 )
 
 
@@ -52,6 +47,7 @@ class PocketPrompt:
     sight: tuple[str, ...] = ()  # entries of the sight, after the image tokens
     facts: tuple[tuple[str, ...], ...] = ()  # entries before each question of the history, and before this one
     lines: tuple[str, ...] = ()  # what the marks of lines stand for
+    description: str = ""  # what the symbols give for this question, where it is one for a description
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +68,6 @@ def _equal(one: Tensor, other: Tensor) -> int:
 def harmless(text: str) -> str:
     """Untrusted text without role markers and special tokens."""
     return " ".join(ROLE.sub(" ", text).split())
-
-
-def sentences(text: str) -> str:
-    """The model's lower-case text with capitals, the right articles, and a colour that all have said once."""
-    text = ALL_OF_ONE_COLOUR.sub(r"\1", text)
-    text = ARTICLE.sub(lambda match: with_article(match[1]), text)
-    text = re.sub(r"\bi\b", "I", text.strip())
-    return re.sub(r"(^|[.!?]\s+)([a-z])", lambda match: match[1] + match[2].upper(), text)
 
 
 class PocketEngine:
@@ -171,7 +159,7 @@ class PocketEngine:
         """One answer per prompt; `options` are those of `tokens`."""
         return [
             Reply(
-                quoted(sentences(self.decode(written.ids)), prompt.lines),
+                self.shown(prompt, self.decode(written.ids), complete=written.ended),
                 "stop" if written.ended else "length",
                 written.prompt_tokens,
                 len(written.ids),
@@ -265,16 +253,21 @@ class PocketEngine:
             if ended := token == self.stop:
                 break
             ids.append(token)
-            raw = self.decode(ids)
-            # whole words only: a later letter must not change what was already sent
-            whole = raw.rsplit(" ", 1)[0].removesuffix(" an").removesuffix(" a")  # which of them, the next word decides
-            ready = quoted(sentences(whole), prompt.lines) if " " in raw.strip() else ""
+            # a later word must not change what was already sent
+            ready = "" if prompt.description else self.shown(prompt, finished(self.decode(ids)))
             if ready.startswith(sent) and len(ready) > len(sent):
                 yield ready[len(sent) :]
                 sent = ready
-        text = quoted(sentences(self.decode(ids)), prompt.lines)
+        text = self.shown(prompt, self.decode(ids), complete=ended)
         yield text[len(sent) :]
         yield Reply(text, "stop" if ended else "length", prompt_tokens, len(ids))
+
+    @staticmethod
+    def shown(prompt: PocketPrompt, text: str, *, complete: bool = False) -> str:
+        """An answer as people see it; one that was cut off is no description that could be compared."""
+        if prompt.description and complete:
+            text = faithful(text.strip(), prompt.description, caption=prompt.question is None)
+        return quoted(sentences(tidied(text) if prompt.sight else text), prompt.lines)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of token ids, without the model's own marks, except those that stand for lines of writing."""

@@ -25,6 +25,7 @@ class EncodedCells:
     facts: Tensor  # (FACTS,) long
     votes: Tensor | None  # (K, 3), see `PocketVision.votes`; None if nothing may bypass the projection
     sight: Sight | None = None  # what is made out in a photograph; None for a composed scene
+    doubtful: bool = False  # whether a photograph may be a composed scene in which no thing is certain
 
 
 class Lookup:
@@ -42,10 +43,13 @@ class Lookup:
         """Numbers (1..K) of the things that a text names, in order, without repetition."""
         return list(dict.fromkeys(self.numbers[name] for name in self.named.findall(text.lower())))
 
-    def tokens(self, encoded: EncodedCells, question: VisualQuestion) -> Tensor:
-        """The image tokens for this question; things named earlier in the conversation count as well."""
-        if encoded.votes is None or encoded.sight is not None or question.question is None:
-            return encoded.tokens
+    def facts(self, encoded: EncodedCells, question: VisualQuestion) -> Tensor | None:
+        """The facts with what this question and those before it name, on weaker evidence; None where nothing changes.
+
+        Of a photograph only where it is doubtful whether it is one.
+        """
+        if encoded.votes is None or question.question is None or (encoded.sight is not None and not encoded.doubtful):
+            return None
         conversation = " ".join([question.question, *(asked for asked, _ in reversed(question.history))])
-        facts = self.model.asked_for(encoded.facts, encoded.votes, self.names(conversation))
-        return encoded.tokens if facts is None else self.model.with_hints(encoded.tokens, facts)
+        facts: Tensor | None = self.model.asked_for(encoded.facts, encoded.votes, self.names(conversation))
+        return facts

@@ -43,9 +43,7 @@ FLAT = 3  # level of a picture in which nothing is seen and whose surface is pla
 MAYBE, SURE = 0.2, 0.5
 SEEN_LEVELS = (0.5, 0.8)
 EVEN = 0.04  # most that the quarters of a background cell differ in an even background, mean of all cells
-
-
-COMPOSED: Final = (0.15, 0.5)  # odds of a composed scene that a sure and an unsure detection head needs
+COMPOSED: Final = 0.2  # odds of a composed scene from which what the detection head finds is believed
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +59,7 @@ class CertaintyLimits:
     sure: tuple[float, float] = (0.5, 0.6)
     mirror: bool = False  # average with the mirrored picture: twice the work
     asked: float = 1.0  # odds that a thing off the list needs in some cell where a question names it; 1: never
-    composed: tuple[float, float] | None = None  # as COMPOSED; None: the model has no head for that
+    composed: float | None = None  # as COMPOSED; None: the model has no head for that
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +72,7 @@ class VisionOutput:
     odds: Tensor  # (B, 1000): the classifier's odds of the whole picture
     scene: Tensor  # (B, W): odds of the scene words; W is 0 for a model without them
     mean: Tensor  # (B, 1280): the tower's features of the whole picture
+    composed: Tensor  # (B,): odds of a composed scene; 1 for a model without a head for that
 
     def only(self, rows: list[int]) -> VisionOutput:
         """The output for some of the pictures."""
@@ -120,8 +119,7 @@ class CellOutputs:
 
     def with_mean(self, other: CellOutputs) -> CellOutputs:
         """The mean of two outputs."""
-        pairs = zip(vars_of(self), vars_of(other), strict=True)
-        return CellOutputs(*((one + another) / 2 for one, another in pairs))
+        return CellOutputs(*((getattr(self, one.name) + getattr(other, one.name)) / 2 for one in fields(self)))
 
     def only(self, believed: Tensor) -> CellOutputs:
         """The same, but only background where `believed` (B,) is false."""
@@ -136,11 +134,6 @@ class CellOutputs:
         )
 
 
-def vars_of(seen: CellOutputs) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Its tensors in order."""
-    return seen.logits, seen.centre, seen.geometry, seen.colour
-
-
 def cell_centres(seen: CellOutputs) -> Tensor:
     """The predicted centre of the thing in each cell, (B, 81, 2): x and y in 0..1."""
     steps = (torch.arange(GRID, device=seen.geometry.device) + 0.5) / GRID
@@ -151,6 +144,11 @@ def cell_centres(seen: CellOutputs) -> Tensor:
 def thirds(centre: Tensor) -> Tensor:
     """Third of the picture, 0..2, for x and y."""
     return (centre > 0.37).long() + (centre > 0.63).long()
+
+
+def pooled(cells: Tensor) -> Tensor:
+    """The mean and the largest features of a picture: (B, 81, 1760) -> (B, 3520)."""
+    return torch.cat([cells.float().mean(1), cells.float().amax(1)], -1)
 
 
 def flipped(cells: Tensor) -> Tensor:
@@ -230,7 +228,7 @@ class PocketVision(nn.Module):
         self.limits = limits or CertaintyLimits()
         self.tower = EfficientNetLite2()
         self.scene = nn.Linear(FEATURES, scene_words) if scene_words else None
-        self.composed = nn.Linear(FEATURES, 1) if self.limits.composed else None
+        self.composed = nn.Linear(2 * (FEATURES + FINE), 1) if self.limits.composed else None
         self.neck = DetectionHead(known)
         self.register_buffer("colour_table", torch.from_numpy(table().astype(np.uint8)))
         self.register_buffer("phrase_ids", torch.zeros(CLASSES, GUESS_TOKENS, dtype=torch.long))  # the guess in tokens
@@ -267,7 +265,14 @@ class PocketVision(nn.Module):
         mean = cells[..., :FEATURES].float().mean(1)
         scene = self.scene(mean).sigmoid() if self.scene is not None else mean[:, :0]
         odds = self.tower.classifier(mean).softmax(-1)
-        return VisionOutput(self.neck.tokens(seen, colours), facts, votes, odds, scene, mean)
+        composed = self.composed_odds(cells)
+        return VisionOutput(self.neck.tokens(seen, colours), facts, votes, odds, scene, mean, composed)
+
+    def composed_odds(self, cells: Tensor) -> Tensor:
+        """Odds that a picture is a composed scene, (B,), by the mean and the largest features of its cells."""
+        if self.composed is None:
+            return cells.new_ones(len(cells))
+        return torch.sigmoid(self.composed(pooled(cells))).squeeze(-1)
 
     def votes(self, seen: CellOutputs) -> Tensor:
         """Evidence for each known thing, (B, K, 3): the odds in its best cell, and the place and colour there.
@@ -294,10 +299,8 @@ class PocketVision(nn.Module):
         first = self.facts(cells, self.neck.level(seen), whole, middle)
         named = (sure >= torch.where(even, *self.limits.sure)[:, None]).any(1)
         believed = named | (listed[:, ::3].any(1) & even & (first[:, 1] < 2))
-        if self.composed is not None and self.limits.composed is not None:
-            sure_one, unsure_one = self.limits.composed
-            odds = self.composed(cells[..., :FEATURES].float().mean(1)).sigmoid().squeeze(-1)
-            believed = believed & (odds >= torch.where(first[:, 0] == 2, sure_one, unsure_one))
+        if self.limits.composed is not None:
+            believed = believed & (self.composed_odds(cells) >= self.limits.composed)
         level = torch.where(believed, first[:, 0].clamp(min=even.long()), 0)
         level = torch.where((level == 0) & flat, FLAT, level)
         facts = torch.cat([level[:, None], first[:, 1:], listed * believed[:, None]], -1)

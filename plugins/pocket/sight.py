@@ -24,6 +24,9 @@ LINES: Final = 8  # lines of writing that can be quoted
 THUMBNAIL: Final = 512  # pixels of the longer side on which colours are measured
 BLURRED, LETTERS = 0.6, 3  # least score and least letters of a line that counts as writing, but is not quoted
 SMALL, LARGE = 0.03, 0.25  # share of the picture's area
+BACKGROUND: Final = 0.15  # least share of the picture that lies outside all things
+PREVAILING, BOTH_PREVAIL = 0.6, 0.75  # share of the background that one colour has, or two
+NEARLY_ALL: Final = 0.8  # the same of the picture, where the background is not known
 NUMBERS: Final = (
     "no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
 )  # fmt: skip
@@ -79,6 +82,7 @@ class Sight:
     odds: Mapping[str, float] = field(default_factory=dict)  # of names and scene words, where one can tell at all
     spots: tuple[tuple[float, float], ...] = ()  # centre of each entry, in shares of width and height
     nouns: NounEvidence | None = None  # evidence of any noun, for questions that take only "yes" or "no"
+    background: tuple[str, ...] = ()  # colours around the things; empty where none prevails
 
     def groups(self) -> list[tuple[Seen, tuple[Seen, ...]]]:
         """Each thing or group, with the members that are listed one by one."""
@@ -149,6 +153,7 @@ def sight_of(
         maybe=tuple(replace(seen_of(one, size), sure=False) for one in found.maybe if one.score >= limits.weak),
         odds=dict(odds),
         spots=tuple(spots),
+        background=background_colours([one.box for one in found.things], size, pixels),
     )
 
 
@@ -300,6 +305,24 @@ def clothes(person: Thing, pixels: np.ndarray, across: float, down: float) -> np
         return inner
     skin = like_skin(inner)
     return inner[~skin] if (~skin).sum() >= 40 and skin.mean() <= BARE else inner[:0]
+
+
+def background_colours(boxes: Sequence[Box], size: tuple[int, int], pixels: np.ndarray) -> tuple[str, ...]:
+    """One colour word, or two, for what lies outside all boxes; empty where no colour prevails.
+
+    Where the boxes leave hardly anything, and where there are none, only the colour of nearly the whole picture counts.
+    """
+    outside = np.ones(pixels.shape[:2], bool)
+    across, down = pixels.shape[1] / size[0], pixels.shape[0] / size[1]
+    for box in boxes:
+        left, right = max(0, round(box.left * across)), max(0, round(box.right * across))
+        outside[max(0, round(box.top * down)) : max(0, round(box.bottom * down)), left:right] = False
+    known = bool(boxes) and outside.mean() >= BACKGROUND
+    found = shares(pixels[outside] if known else pixels.reshape(-1, 3))
+    first, second = np.argsort(-found)[:2]
+    if found[first] >= (PREVAILING if known else NEARLY_ALL):
+        return (COLOURS[first],)
+    return (COLOURS[first], COLOURS[second]) if known and found[first] + found[second] >= BOTH_PREVAIL else ()
 
 
 def cut(pixels: np.ndarray, left: float, top: float, right: float, bottom: float) -> np.ndarray:

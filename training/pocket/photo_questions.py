@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from plugins.pocket.speech.words import join
 from training.pocket.questions import Pair, Questions
 from training.pocket.scene_questions import OPPOSITE
 from training.pocket.wording import (
@@ -14,7 +15,6 @@ from training.pocket.wording import (
     SCENE,
     SIDES,
     detail_request,
-    join,
     phrase,
     pick,
     plural,

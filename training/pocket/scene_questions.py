@@ -6,22 +6,19 @@ import random
 from typing import Any
 
 from plugins.pocket.colours import COLOURS
+from plugins.pocket.speech.words import MASS, PLURAL, UNIQUE, join
 from training.pocket.questions import Pair, Questions
 from training.pocket.wording import (
     HOW_OFTEN,
-    MASS,
     NOT_A_THING,
     NUMBERS,
-    PLURAL,
     SCENE,
     SIDES,
     STRANGER,
-    UNIQUE,
     WIDER,
     article,
     be,
     detail_request,
-    join,
     phrase,
     pick,
     plural,

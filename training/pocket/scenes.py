@@ -122,10 +122,14 @@ class Composer:
     def photograph(self, seed: int) -> ComposedScene:
         """A crop of a real photograph without objects; only its pixels are known."""
         rng = random.Random(f"{'held out' if self.held_out else 'train'} photograph {seed}")
-        image = self._disturb(rng, self._crop(rng, self._photograph(rng.choice(self.photographs)), least=0.35))
+        image = self.crop(rng, rng.choice(self.photographs))
         return ComposedScene(
             image, (), "photograph", named(shares(np.asarray(image)), least=0.12), np.zeros((GRID, GRID, 0), np.float32)
         )
+
+    def crop(self, rng: random.Random, path: Path) -> Image.Image:
+        """A part of a photograph."""
+        return self._disturb(rng, self._crop(rng, self._photograph(path), least=0.35))
 
     @staticmethod
     def _flat(rng: random.Random) -> tuple[str, tuple[int, int, int]]:

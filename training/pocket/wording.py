@@ -7,6 +7,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from plugins.pocket.speech.words import MASS, PLURAL, UNIQUE
+
 _FILE = Path(__file__).with_name("data") / "questions.toml"
 _TEXT: dict[str, Any] = tomllib.loads(_FILE.read_text(encoding="utf-8"))
 HOW_OFTEN: dict[str, dict[str, int]] = _TEXT["how_often"]
@@ -15,9 +17,6 @@ SCENE: dict[str, list[str]] = _TEXT["scene"]
 # questions about photographs use the same wordings, and a few more
 PHOTOGRAPH: dict[str, list[str]] = {kind: [*own, *SCENE.get(kind, [])] for kind, own in _TEXT["photograph"].items()}
 PHOTOGRAPH["ground"] += [*SCENE["ground_colour"], *SCENE["surroundings"]]
-PLURAL: set[str] = set(_TEXT["words"]["plural"])
-MASS: set[str] = set(_TEXT["words"]["mass"])
-UNIQUE: dict[str, str] = _TEXT["words"]["unique"]
 IRREGULAR: dict[str, str] = _TEXT["words"]["irregular"]
 WIDER: dict[str, str] = _TEXT["words"]["wider"]
 NOT_A_THING: tuple[str, ...] = tuple(_TEXT["words"]["not_a_thing"])
@@ -63,11 +62,6 @@ def plural(name: str) -> str:
 def be(name: str) -> str:
     """ "is" or "are"."""
     return "are" if name in PLURAL else "is"
-
-
-def join(parts: list[str]) -> str:
-    """ "a, b and c"."""
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 def where(column: str, row: str) -> str:

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from plugins.pocket.colours import COLOURS
 from plugins.pocket.modeling import FACTS, HINT_TOKENS, CellOutputs, DetectionHead, PocketVision
+from plugins.pocket.speech.words import join
 from training.pocket import foundation, sources
 from training.pocket.features import on_photographs
 from training.pocket.foundation import Examples, continue_head, known_names, targets
@@ -26,7 +27,7 @@ from training.pocket.scenes import Composer, place
 from training.pocket.train import IGNORE, QUERIES, SequenceBatch, build, collate, loss_of, rate
 from training.pocket.train import PocketRecipe as PocketRecipe
 from training.pocket.vocabulary import corpus, groups, imagenet, train_tokenizer
-from training.pocket.wording import join, phrase, plural, where
+from training.pocket.wording import phrase, plural, where
 
 NAMES = known_names()
 

@@ -13,13 +13,13 @@ from core.datasets.text_lines import split_lines
 from plugins.pocket.asked import Vocabulary, facts_for
 from plugins.pocket.backend import MODEL
 from plugins.pocket.sight import Seen, Sight, entries, written
+from plugins.pocket.speech.words import caption, description
 from training.pocket.sight.class_words import class_words
 from training.pocket.sight.copied import copied_tokens
 from training.pocket.sight.questions import HOW_OFTEN, SightQuestions
 from training.pocket.sight.rewording import reworded
 from training.pocket.sight.samples import random_sight
 from training.pocket.sight.scene_words import WORDS
-from training.pocket.sight.words import caption, description
 from training.pocket.vocabulary import IMAGENET, imagenet
 
 OTHERS = sorted({phrase.split(" ", 1)[1] for phrase, _, _ in imagenet()})

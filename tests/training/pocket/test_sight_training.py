@@ -140,9 +140,9 @@ def test_the_fitted_heads_are_read_by_the_export(heads: Path, tmp_path: Path, mo
     to = tmp_path / "model"
     export.with_sight(MODEL, tmp_path, heads, to)
     vision = PocketModel.load(to).vision_model
-    for name, outputs in (("scene", len(scene_words.WORDS)), ("composed", 1)):
+    for name, shape in (("scene", (len(scene_words.WORDS), 1280)), ("composed", (1, 2 * 1760))):
         written, head = np.load(heads / f"{name}.npz"), getattr(vision, name)
-        assert written["weight"].shape == (outputs, 1280) and written["weight"].any()
+        assert written["weight"].shape == shape and written["weight"].any()
         for part in ("weight", "bias"):
             assert np.array_equal(getattr(head, part).numpy(), written[part].astype(np.float16).astype(np.float32))
     said = json.loads((heads / "scene.json").read_text())

@@ -12,18 +12,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from plugins.pocket.asked import Vocabulary, facts_for
+from plugins.pocket.asked import Vocabulary, facts_for, there
 from plugins.pocket.colours import COLOURS
 from plugins.pocket.sight import Seen, Sight
-from training.pocket.questions import CONTINUE, CONTINUED
-from training.pocket.sight.rewording import reworded
-from training.pocket.sight.words import (
+from plugins.pocket.speech.words import (
     SIDES,
     STUFF,
     caption,
     clothes,
     description,
     each_place,
+    join,
     listing,
     main_colours,
     phrase,
@@ -33,7 +32,9 @@ from training.pocket.sight.words import (
     surroundings,
     writing,
 )
-from training.pocket.wording import ASKING, PHOTOGRAPH, SCENE, article, ask, detail_request, join, pick, unanswerable
+from training.pocket.questions import CONTINUE, CONTINUED
+from training.pocket.sight.rewording import reworded
+from training.pocket.wording import ASKING, PHOTOGRAPH, SCENE, article, ask, detail_request, pick, unanswerable
 
 _TEXT = tomllib.loads(Path(__file__).parents[1].joinpath("data", "sight.toml").read_text("utf-8"))
 HOW_OFTEN: dict[str, int] = _TEXT["how_often"]
@@ -270,13 +271,9 @@ class SightQuestions:
         place, words = rng.choice((*SIDES.items(), ("top", "at the top"), ("bottom", "at the bottom")))
         question = pick(rng, *SCENE["at_place"], spot=words)
         facts = facts_for(question, (), self.sight, self.vocabulary)
-        shown = self.shown_at(place)
+        shown = there(place, self.sight)
         answer = f"{words} i see {listing(shown)}." if shown else f"{words} i can make out nothing for certain."
         return Asked(question, answer, "at place", tuple(facts))
-
-    def shown_at(self, place: str) -> list[Seen]:
-        there = [entry for one, members in self.sure for entry in (members or (one,))]
-        return [one for one in there if place in (one.column, one.row)][:5]
 
     def single(self) -> list[Seen]:
         """Things of which there is one."""

@@ -5,11 +5,18 @@ The truth of every sentence follows from the symbols of `plugins.pocket.sight`, 
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any
 
+from core.nouns import with_article
 from plugins.pocket.sight import LINE_TOKENS, Seen, Sight, number_words, plural_name
-from training.pocket.wording import MASS, PLURAL, UNIQUE, article, join
 
+_NOUNS: dict[str, Any] = tomllib.loads(files("plugins.pocket").joinpath("words.toml").read_text("utf-8"))["nouns"]
+PLURAL: set[str] = set(_NOUNS["plural"])
+MASS: set[str] = set(_NOUNS["mass"])
+UNIQUE: dict[str, str] = _NOUNS["unique"]
 STUFF = {  # scene words that can be seen, as one says them
     "sky": "the sky",
     "sea": "the sea",
@@ -39,6 +46,11 @@ MOST_APART = 6  # up to so many things, a text tells how many are left, in the m
 MOST_SENTENCES = 4  # of things in a description
 
 
+def join(parts: Sequence[str]) -> str:
+    """ "a, b and c"."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
 def named(seen: Seen, *, colour: bool = True) -> str:
     """ "golden retriever", "brown dog", without article; the clothes of a person are no colour of the person."""
     colours = " and ".join(seen.colours) if colour and seen.name != "person" else ""
@@ -53,7 +65,7 @@ def phrase(seen: Seen, *, colour: bool = True, size: bool = False) -> str:
     if seen.name in UNIQUE and words == seen.name:
         return UNIQUE[seen.name]
     words = f"{seen.size} {words}" if size and seen.size and not seen.finer else words
-    return f"some {words}" if seen.name in PLURAL or seen.name in MASS else f"{article(words)} {words}"
+    return f"some {words}" if seen.name in PLURAL or seen.name in MASS else with_article(words)
 
 
 def plural_of(words: str) -> str:

@@ -1,0 +1,183 @@
+"""How pocket's answers about photographs are corrected before they are shown, and what it says of backgrounds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+
+from core.images.picture import open_picture
+from core.registry import get_registry
+from core.testing import make_picture
+from core.vision import EncodedImage, VisualQuestion
+from core.witness import Box
+from plugins.pocket.asked import Vocabulary, asks_for_background, facts_for, there
+from plugins.pocket.backend import PocketBackend
+from plugins.pocket.sight import Seen, Sight, background_colours
+from plugins.pocket.speech.tidy import claims, faithful, finished, sentences, tidied
+from plugins.pocket.speech.words import caption, description
+
+PHOTOS = Path(__file__).parents[3] / "examples" / "photos"
+SIGHT = Sight(
+    things=(
+        Seen("person", count=2, place=None, columns=(1, 1, 0)),
+        Seen("person", member=True, place=3, colours=("red",)),
+        Seen("person", member=True, place=4, colours=("blue",)),
+        Seen("keyboard", place=4, colours=("black",)),
+        Seen("tv", place=4, colours=("blue",)),
+    ),
+    scene=("indoors",),
+)
+TRUE = description(SIGHT, ["grey"])
+
+
+@pytest.fixture(scope="module")
+def pocket() -> PocketBackend:
+    backend = get_registry().create_vision("pocket")
+    assert isinstance(backend, PocketBackend)
+    return backend
+
+
+def photograph(pocket: PocketBackend, sight: Sight, **fields: object) -> EncodedImage:
+    """A picture that counts as a photograph with this sight."""
+    [image] = pocket.encode([make_picture(260, 260, (50, 100, 200))])
+    return replace(image, data=replace(image.data, sight=sight, **fields))
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("i see a car, a car and a dog.", "I see a car and a dog."),
+        ("i see a car and a car.", "I see a car."),
+        ("i see a black and white dog and a white dog.", "I see a black and white dog and a white dog."),
+        ("there is a tie on the right and a tie on the left.", "There is a tie on the right and a tie on the left."),
+        ("there is a tie. there is a tie. it is indoors.", "There is a tie. It is indoors."),
+        ("the picture shows a landscape at the top in the middle.", "The picture shows a landscape."),
+        ("there is a lamp in the middle and a library on the left.", "There is a lamp in the middle and a library."),
+        ("the landscape is in the middle.", "The landscape is in the middle."),
+        ("they are dressed in black and black, from left to right.", "They are dressed in black."),
+        (
+            "they are dressed in blue, blue, blue and black, from left to right.",
+            "Three of them are dressed in blue and one in black.",
+        ),
+        (
+            "they are dressed in red, black and white, from left to right.",
+            "They are dressed in red, black and white, from left to right.",
+        ),
+        ("the clothes are blue, blue and black.", "The clothes are blue and black."),
+    ],
+)
+def test_nothing_is_said_twice_and_what_is_all_around_has_no_place(written: str, shown: str) -> None:
+    assert sentences(tidied(written)) == shown
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "the picture shows two people, one on the left and one in the middle. it is indoors.",
+        TRUE.replace("black keyboard", "blue keyboard"),
+        TRUE.replace("a blue tv in the middle", "a black keyboard in the middle"),
+        f"{TRUE} there is a blue tv in the middle.",
+        "i am not sure what this is, perhaps a lake with the sky. it looks like a sky.",
+    ],
+)
+def test_a_description_that_differs_from_the_symbols_is_not_shown(written: str) -> None:
+    assert faithful(written, TRUE) == TRUE
+
+
+def test_a_description_may_name_things_in_any_order_and_other_answers_stay() -> None:
+    first, second = "a black keyboard in the middle", "a blue tv in the middle"
+    assert f"there is {first} and {second}." in TRUE
+    other = TRUE.replace(f"{first} and {second}", f"{second} and {first}")
+    assert faithful(other, TRUE) == other
+    assert faithful("i see two people.", TRUE) == "i see two people."
+    assert claims("there is a red and blue tv in the middle and a tie on the left.") == claims(
+        "there is a tie on the left. there is a red and blue tv in the middle."
+    )
+    assert faithful("a cat.", "two people.", caption=True) == "two people."
+
+
+def test_one_person_and_the_clothes_are_one_sentence() -> None:
+    one = description(Sight(things=(Seen("person", place=4, colours=("grey",)),)), ["grey"])
+    assert sentences(faithful(one, one)) == "The picture shows a person in the middle, dressed in grey."
+
+
+def test_only_complete_sentences_are_sent_before_the_end() -> None:
+    assert finished("i see a car") == finished("i see a car.") == ""
+    assert finished("i see a car. it is") == "i see a car."
+
+
+@pytest.mark.parametrize(
+    "question", ["Describe this picture in detail.", None, "What is in the middle?", "Is there a tv?"]
+)
+def test_the_streamed_pieces_of_a_photograph_are_its_answer(pocket: PocketBackend, question: str | None) -> None:
+    asked = VisualQuestion(photograph(pocket, SIGHT), question)
+    assert "".join(pocket.stream(asked)) == pocket.answer([asked])[0]
+
+
+def test_the_description_of_a_photograph_holds_what_the_symbols_say(pocket: PocketBackend) -> None:
+    image = photograph(pocket, SIGHT)
+    long, short = pocket.answer(
+        [VisualQuestion(image, "Describe this picture in detail."), VisualQuestion(image, None)]
+    )
+    assert claims(long.lower()) == claims(sentences(tidied(TRUE)).lower())
+    assert short == sentences(f"{caption(SIGHT, [])}.")
+
+
+def test_several_things_of_one_name_at_a_side_are_one_entry() -> None:
+    car = Seen("car", place=3, member=True)
+    sight = Sight(things=(Seen("car", count=3, place=None, columns=(2, 0, 1)), car, car, replace(car, place=5)))
+    assert [(one.name, one.count, one.place) for one in there("left", sight)] == [("car", 2, 3)]
+    assert [(one.name, one.count) for one in there("right", sight)] == [("car", 1)]
+    assert facts_for("What is on the left?", (), sight, Vocabulary(())) == [
+        "<asked> left <yes>",
+        "<thing> two car <place3>",
+    ]
+
+
+# --- backgrounds --------------------------------------------------------------------------------------------------
+
+
+def test_the_background_is_measured_outside_all_things() -> None:
+    image = Image.new("RGB", (300, 200), (52, 150, 70))
+    ImageDraw.Draw(image).rectangle((50, 20, 250, 180), fill=(206, 32, 38))
+    box, whole = Box(left=50, top=20, right=250, bottom=180), Box(left=0, top=0, right=300, bottom=200)
+    assert background_colours([box], image.size, np.asarray(image)) == ("green",)
+    assert background_colours([whole], image.size, np.asarray(image)) == (), (
+        "nothing is outside, and no colour prevails"
+    )
+    ImageDraw.Draw(image).rectangle((0, 100, 300, 200), fill=(50, 100, 200))
+    assert set(background_colours([box], image.size, np.asarray(image))) == {"green", "blue"}
+
+
+def test_a_question_about_the_background_is_answered_by_its_colour_where_nothing_else_is_known(
+    pocket: PocketBackend,
+) -> None:
+    green = replace(SIGHT, background=("green",))
+    image = photograph(pocket, green)
+    for question in ("Which colour is the background?", "What can be seen in the background?"):
+        [answer] = pocket.answer([VisualQuestion(image, question)])
+        assert "background" in answer and "green" in answer and "blue" not in answer
+    assert not asks_for_background("What can be seen in the background?", replace(green, scene=("sky",)))
+    assert not asks_for_background("Is there a dog in the background?", green)
+    assert not asks_for_background("What colour is the background?", SIGHT)
+
+
+def test_a_doubtful_photograph_is_searched_for_the_cut_out_that_a_question_names(pocket: PocketBackend) -> None:
+    image = photograph(pocket, Sight())
+    votes = image.data.votes.clone()
+    votes[pocket.engine.lookup.numbers["duck"] - 1] = torch.tensor([0.4, 3.0, 4.0])
+    asked = VisualQuestion(image, "Is there a duck?")
+    certain = replace(asked, image=replace(image, data=replace(image.data, votes=votes)))
+    doubtful = replace(asked, image=replace(image, data=replace(image.data, votes=votes, doubtful=True)))
+    assert [answer.startswith("Yes") for answer in pocket.answer([certain, doubtful])] == [False, True]
+
+
+def test_the_demo_says_what_the_background_of_the_cat_looks_like(pocket: PocketBackend) -> None:
+    [cat] = pocket.encode([open_picture(PHOTOS / "cat.jpg")])
+    [answer] = pocket.answer([VisualQuestion(cat, "Which colour is the background?")])
+    assert answer == "The background is mostly brown."
