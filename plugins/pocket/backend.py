@@ -86,7 +86,8 @@ class PocketBackend(VisionBackend):
         self.directory = Path(text).expanduser() if text else MODEL
         self._name = name or (f"pocket:{argument}" if argument else "pocket")
         check_files(self.directory)
-        self._digest = hashlib.sha256((self.directory / "model.safetensors").read_bytes()).hexdigest()[:12]
+        with (self.directory / "model.safetensors").open("rb") as weights:
+            self._digest = hashlib.file_digest(weights, "sha256").hexdigest()[:12]
         self._trained = self._open_run()
         self.device, self.reason = self._choose_device()
         self._threads = torch.get_num_threads()

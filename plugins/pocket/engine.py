@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -82,10 +82,15 @@ class PocketEngine:
         self.head = self._ids("###Human: <Img>")
         added = tokenizer.get_added_tokens_decoder()
         self.hidden = {one for one, token in added.items() if token.special and token.content not in LINE_TOKENS}
-        vocabulary = [tokenizer.decode([one], skip_special_tokens=False) for one in range(tokenizer.get_vocab_size())]
-        self.closing = torch.tensor(closing_tokens(vocabulary, (STOP,)))
         self.copied = torch.tensor(model.config.pocket_copied, dtype=torch.long, device=self.embed.weight.device)
         self.room: int = model.config.text_config.max_position_embeddings
+
+    @cached_property
+    def closing(self) -> Tensor:
+        """Tokens that may follow a choice."""
+        size = self.tokenizer.get_vocab_size()
+        vocabulary = [self.tokenizer.decode([one], skip_special_tokens=False) for one in range(size)]
+        return torch.tensor(closing_tokens(vocabulary, (STOP,)))
 
     def _ids(self, text: str) -> Tensor:
         ids = self.tokenizer.encode(text, add_special_tokens=False).ids

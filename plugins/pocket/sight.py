@@ -25,7 +25,7 @@ THUMBNAIL: Final = 512  # pixels of the longer side on which colours are measure
 BLURRED, LETTERS = 0.6, 3  # least score and least letters of a line that counts as writing, but is not quoted
 SMALL, LARGE = 0.03, 0.25  # share of the picture's area
 BACKGROUND: Final = 0.15  # least share of the picture that lies outside all things
-PREVAILING, BOTH_PREVAIL = 0.6, 0.75  # share of the background that one colour has, or two
+PREVAILING, BOTH_PREVAIL = 0.65, 0.8  # share of the background that one colour has, or two
 NEARLY_ALL: Final = 0.8  # the same of the picture, where the background is not known
 NUMBERS: Final = (
     "no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten",
