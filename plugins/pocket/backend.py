@@ -282,7 +282,8 @@ class PocketBackend(VisionBackend):
         if encoded.sight is None or self.photographs is None or found is not None:
             # about composed scenes the model has learned to answer in sentences only
             plain = without_form(question.question) if question.question else None
-            return PocketPrompt(tokens, plain, question.history)
+            listed = self.engine.lookup.listed(encoded.facts if found is None else found)
+            return PocketPrompt(tokens, plain, question.history, listed=listed)
         sight, vocabulary = encoded.sight, self.photographs.vocabulary
         if question.question and asks_for_background(question.question, sight):
             return PocketPrompt(self._with_background(encoded, sight), BACKGROUND)

@@ -23,6 +23,7 @@ from plugins.pocket.lookup import Lookup
 from plugins.pocket.runtime import PocketModel
 from plugins.pocket.sight import LINE_TOKENS, quoted, tokens_of
 from plugins.pocket.sight_tokens import gathered
+from plugins.pocket.speech.scenes import SCENE, Listed, completed
 from plugins.pocket.speech.tidy import faithful, finished, sentences, tidied
 
 SHORT_CAPTION = "write a short caption."
@@ -48,6 +49,7 @@ class PocketPrompt:
     facts: tuple[tuple[str, ...], ...] = ()  # entries before each question of the history, and before this one
     lines: tuple[str, ...] = ()  # what the marks of lines stand for
     description: str = ""  # what the symbols give for this question, where it is one for a description
+    listed: tuple[Listed, ...] = ()  # the things of a composed scene
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +261,9 @@ class PocketEngine:
                 break
             ids.append(token)
             # a later word must not change what was already sent
-            ready = "" if prompt.description else self.shown(prompt, finished(self.decode(ids)))
+            raw = finished(self.decode(ids))
+            compared = prompt.description or (prompt.listed and SCENE.match(raw.strip()))
+            ready = "" if compared else self.shown(prompt, raw)
             if ready.startswith(sent) and len(ready) > len(sent):
                 yield ready[len(sent) :]
                 sent = ready
@@ -272,6 +276,8 @@ class PocketEngine:
         """An answer as people see it; one that was cut off is no description that could be compared."""
         if prompt.description and complete:
             text = faithful(text.strip(), prompt.description, caption=prompt.question is None)
+        elif complete:
+            text = completed(text.strip(), prompt.listed)
         return quoted(sentences(tidied(text) if prompt.sight else text), prompt.lines)
 
     def decode(self, ids: Sequence[int]) -> str:

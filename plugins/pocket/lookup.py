@@ -12,6 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from plugins.pocket.colours import COLOURS
+from plugins.pocket.modeling import DETECTIONS, FACTS
+from plugins.pocket.speech.scenes import STRANGER, Listed
+
 if TYPE_CHECKING:
     from core.vision import VisualQuestion
     from plugins.pocket.sight import Sight
@@ -36,6 +40,7 @@ class Lookup:
         rows = model.vision_model.name_ids[1:-1].tolist()
         names = [tokenizer.decode(row, skip_special_tokens=True).strip() for row in rows]
         self.numbers = {name: number for number, name in enumerate(names, start=1)}
+        self.names_of = dict(enumerate(names, start=1))
         longest_first = "|".join(map(re.escape, sorted(self.numbers, key=len, reverse=True)))
         self.named = re.compile(rf"\b({longest_first})(?:e?s)?\b")
 
@@ -53,3 +58,12 @@ class Lookup:
         conversation = " ".join([question.question, *(asked for asked, _ in reversed(question.history))])
         facts: Tensor | None = self.model.asked_for(encoded.facts, encoded.votes, self.names(conversation))
         return facts
+
+    def listed(self, facts: Tensor) -> tuple[Listed, ...]:
+        """The things that the facts (FACTS,) of a picture list, the surest first."""
+        rows = facts[FACTS - 3 * DETECTIONS :].view(DETECTIONS, 3).tolist()
+        return tuple(
+            Listed(self.names_of.get(name, STRANGER), place, COLOURS[colour - 1] if colour else "")
+            for name, place, colour in rows
+            if name
+        )

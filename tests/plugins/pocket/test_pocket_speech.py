@@ -18,6 +18,7 @@ from core.witness import Box
 from plugins.pocket.asked import Vocabulary, asks_for_background, facts_for, there
 from plugins.pocket.backend import PocketBackend
 from plugins.pocket.sight import Seen, Sight, background_colours
+from plugins.pocket.speech.scenes import STRANGER, Listed, completed
 from plugins.pocket.speech.tidy import claims, faithful, finished, sentences, tidied
 from plugins.pocket.speech.words import caption, description
 
@@ -181,3 +182,38 @@ def test_the_demo_says_what_the_background_of_the_cat_looks_like(pocket: PocketB
     [cat] = pocket.encode([open_picture(PHOTOS / "cat.jpg")])
     [answer] = pocket.answer([VisualQuestion(cat, "Which colour is the background?")])
     assert answer == "The background is mostly brown."
+
+
+# --- composed scenes ----------------------------------------------------------------------------------------------
+
+LISTED = (Listed("duck", 5, "yellow"), Listed("train car", 3, "red"), Listed(STRANGER, 1, "grey"))
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        (
+            "the picture shows three things on a plain red background. on the left there is a small red train car. "
+            "on the left there is a small red train car. on the right there is a yellow duck with some black.",
+            "the picture shows three things on a plain red background. on the left there is a small red train car. "
+            "at the top in the middle there is a grey unknown thing. "
+            "on the right there is a yellow duck with some black.",
+        ),
+        (
+            "the picture shows one thing on a photograph in grey. on the right there is a red train car.",
+            "the picture shows three things on a photograph in grey. on the left there is a red train car. "
+            "at the top in the middle there is a grey unknown thing. on the right there is a yellow duck.",
+        ),
+        ("i see a red train car.", "i see a red train car."),
+    ],
+)
+def test_a_description_of_a_scene_tells_of_each_listed_thing_once(written: str, shown: str) -> None:
+    assert completed(written, LISTED) == shown
+    assert completed(shown, LISTED) == shown
+    assert completed(written, ()) == written
+
+
+def test_names_without_an_article_keep_their_form() -> None:
+    assert Listed("sun", 0, "yellow").sentence == "at the top left there is the sun."
+    assert Listed("cherries", 8, "red").sentence == "at the bottom right there are some red cherries."
+    assert Listed("octopus", 4, "").sentence == "in the middle there is an octopus."
