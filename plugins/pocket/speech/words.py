@@ -64,7 +64,7 @@ def phrase(seen: Seen, *, colour: bool = True, size: bool = False) -> str:
         return f"{number_words(seen.count)} {plural_of(words)}"
     if seen.name in UNIQUE and words == seen.name:
         return UNIQUE[seen.name]
-    words = f"{seen.size} {words}" if size and seen.size and not seen.finer else words
+    words = f"{seen.size} {words}" if size and seen.size else words
     return f"some {words}" if seen.name in PLURAL or seen.name in MASS else with_article(words)
 
 
