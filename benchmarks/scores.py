@@ -97,7 +97,7 @@ def main() -> None:
     options = parser.parse_args()
     vision = get_registry().create_vision(options.vision)
     composer = Composer(options.sources, held_out=True)
-    scenes = [composer.scene(2_000_000 + seed) for seed in range(options.scenes)]
+    scenes = [composer.scene(4_000_000 + seed) for seed in range(options.scenes)]
     images = vision.encode([picture(scene.image, f"scored scene {at}") for at, scene in enumerate(scenes)])
     rng = random.Random(11)
     asked = [
