@@ -34,6 +34,7 @@ COLUMNS: Final = ("left", "middle", "right")
 BARE: Final = 0.5  # share of pixels like skin from which a body may be bare, or dressed in such a colour
 LIKE_SKIN: Final = frozenset({"orange", "brown", "pink"})  # what is left of skin has one of these colours
 CLOTHING: Final = "piece of clothing"  # a group of the classifier
+WIDE: Final = frozenset({"container", "landscape"})  # groups of the classifier that are often something else
 OUTDOORS: Final = frozenset({"sky", "sea", "beach", "snow", "forest", "mountain", "street", "sunset"})
 
 THING, MEMBER, SPREAD, EDGE, PERHAPS = "<thing>", "<member>", "<spread>", "<edge>", "<perhaps>"
@@ -111,7 +112,7 @@ class SightLimits:
     """How sure the evidence must be; they belong to the weights."""
 
     guess: float = 0.6  # of the classifier, to name what no detector found
-    group: float = 0.6  # the same for a whole group: "dog"
+    group: float = 0.5  # the same for a whole group: "dog"; one of WIDE needs `guess`
     perhaps: float = 0.2
     weak: float = 0.25  # of a detection, where a question names the thing
     colour: float = 0.30  # share of a thing's pixels, beyond what its surroundings have
@@ -367,7 +368,7 @@ def guessed(guess: Guess, limits: SightLimits) -> Seen | None:
     """The classifier's guess as an entry of the list."""
     if guess.odds >= limits.guess:
         return Seen(guess.name, place=guess.place)
-    if guess.group and guess.group_odds >= limits.group:
+    if guess.group and guess.group_odds >= (limits.guess if guess.group in WIDE else limits.group):
         return Seen(guess.group, place=guess.place)
     if guess.odds >= limits.perhaps:
         return Seen(guess.name, place=guess.place, sure=False)
