@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from plugins.pocket.colours import COLOURS
+from plugins.pocket.speech.words import PLURAL
 from training.pocket.scene_questions import SceneQuestions
-from training.pocket.wording import NUMBERS, PLURAL, phrase, where
+from training.pocket.wording import NUMBERS, phrase, where
 
 KINDS: Final = ("added", "exchanged", "colour", "number", "side")
 CLAIMS: Final = {"added": "thing", "exchanged": "thing", "colour": "attribute", "number": "number", "side": "place"}

@@ -11,7 +11,8 @@ from agents.text import text_metrics
 from benchmarks.pocket_small.truth import is_repeating, judge
 from core.registry import get_registry
 from core.vision import EncodedImage
-from plugins.pocket.engine import GeneratedIds, PocketPrompt, sentences
+from plugins.pocket.engine import GeneratedIds, PocketPrompt
+from plugins.pocket.speech.tidy import sentences
 from training.pocket.evaluate import DETAIL, picture
 from training.pocket.features import truth
 from training.pocket.scenes import ComposedScene, Composer

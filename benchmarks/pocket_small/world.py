@@ -33,8 +33,8 @@ from core.errors import UsageError, printable
 from core.files.journal import Record, SharedJournal, write_json, write_lines
 from core.images.picture import open_picture
 from plugins.pocket.backend import FILES, PocketBackend, nameless
-from plugins.pocket.engine import sentences
 from plugins.pocket.modeling import CELL_DIM, CELLS, FACTS, HINT_TOKENS
+from plugins.pocket.speech.tidy import sentences
 from plugins.pocket.training import trainer_tokenizer
 from training.features.store import FeatureStore, FeatureWriter, Manifest, create_store
 from training.features.vision import vision_fingerprint

@@ -21,7 +21,7 @@ from core.vision import EncodedImage, GenerationOptions, VisualQuestion
 from plugins.imagenet.tower import normalise
 from plugins.pocket.backend import MODEL, PocketBackend
 from plugins.pocket.colours import COLOURS, shares
-from plugins.pocket.engine import PocketPrompt, harmless, sentences
+from plugins.pocket.engine import PocketPrompt, harmless
 from plugins.pocket.modeling import (
     CELL_DIM,
     CELLS,
@@ -31,6 +31,7 @@ from plugins.pocket.modeling import (
     cell_colours,
     top_colours,
 )
+from plugins.pocket.speech.tidy import sentences
 
 QUERIES = 16
 PHOTOS = Path(__file__).parents[3] / "examples" / "photos"

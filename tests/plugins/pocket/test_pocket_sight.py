@@ -99,13 +99,19 @@ def test_what_the_picture_cuts_off_says_at_which_side() -> None:
 
 @pytest.mark.parametrize(
     ("odds", "group_odds", "expected"),
-    [(0.8, 0.9, ("baboon", True)), (0.3, 0.7, ("monkey", True)), (0.3, 0.4, ("baboon", False)), (0.1, 0.2, None)],
+    [(0.8, 0.9, ("baboon", True)), (0.3, 0.55, ("monkey", True)), (0.3, 0.4, ("baboon", False)), (0.1, 0.2, None)],
 )
 def test_the_classifier_names_what_no_detector_found(
     odds: float, group_odds: float, expected: tuple[str, bool] | None
 ) -> None:
     things = made_of(guess=Guess("baboon", "monkey", odds, group_odds, 4)).things
     assert [(one.name, one.sure) for one in things] == ([expected] if expected else [])
+
+
+def test_a_group_that_is_often_something_else_needs_better_odds() -> None:
+    [unsure] = made_of(guess=Guess("cliff", "landscape", 0.3, 0.55, 4)).things
+    [sure] = made_of(guess=Guess("cliff", "landscape", 0.3, 0.65, 4)).things
+    assert [(one.name, one.sure) for one in (unsure, sure)] == [("cliff", False), ("landscape", True)]
 
 
 def test_a_guess_that_a_detector_has_named_is_not_listed_again() -> None:
@@ -306,7 +312,7 @@ def test_a_name_that_nothing_before_it_holds_cannot_be_written() -> None:
 
 
 def test_the_article_fits_the_word_behind_it() -> None:
-    from plugins.pocket.engine import sentences
+    from plugins.pocket.speech.tidy import sentences
 
     assert sentences("perhaps an volcano and a umbrella beside a uniform. i see an owl.") == (
         "Perhaps a volcano and an umbrella beside a uniform. I see an owl."
