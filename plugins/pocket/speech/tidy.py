@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Final
@@ -32,7 +31,10 @@ _WORN: Final = re.compile(
     rf"\b(they are dressed in|the clothes are) ((?:(?:{_COLOUR})(?:, | and )){{1,7}}(?:{_COLOUR}))(?:{_IN_ORDER})?"
 )
 _ONE_PERSON: Final = re.compile(r"\b(a person (?:in|on|at) [a-z ]{1,40})\. the person is dressed in ")
-_PLACE: Final = r" (?:in the middle|on the (?:left|right)|at the (?:top|bottom)(?: in the middle| left| right)?)"
+_PLACED: Final = re.compile(
+    r"\b(an? (?P<name>[a-z]+(?: [a-z]+){0,2})) (?:in the middle|on the (?:left|right)"
+    r"|at the (?:top|bottom)(?: in the middle| left| right)?)"
+)
 
 
 def faithful(text: str, symbols: str, *, caption: bool = False) -> str:
@@ -85,7 +87,7 @@ def _sentence(sentence: str) -> str:
         kept = [item for at, item in enumerate(items) if not any(one.endswith(item) for one in items[:at])]
         if len(kept) < len(items):
             sentence = join(kept) + "." * sentence.endswith(".")
-    return _settings().sub(r"\1", sentence)
+    return _PLACED.sub(lambda match: match[1] if match["name"] in _settings() else match[0], sentence)
 
 
 def _worn(match: re.Match[str]) -> str:
@@ -104,9 +106,7 @@ def _worn(match: re.Match[str]) -> str:
 
 
 @cache
-def _settings() -> re.Pattern[str]:
-    """Something that surrounds everything else, with the place that a classifier's map gives it."""
-    words: Sequence[str] = tomllib.loads(files("plugins.pocket").joinpath("words.toml").read_text("utf-8"))["settings"][
-        "words"
-    ]
-    return re.compile(rf"\b(an? (?:{'|'.join(map(re.escape, words))})){_PLACE}")
+def _settings() -> frozenset[str]:
+    """Names for what surrounds everything else: the place that a classifier's map gives it says nothing."""
+    words = tomllib.loads(files("plugins.pocket").joinpath("words.toml").read_text("utf-8"))
+    return frozenset(words["settings"]["words"])
