@@ -115,9 +115,14 @@ def said_in(turns: Sequence[Turn]) -> Known:
     """What the certain ones of these turns say."""
     known = Known()
     for turn in turns:
-        if turn.certainty == "sure":
-            _read(known, _LABEL.sub("", turn.question), turn.answer)
+        read_turn(known, turn)
     return known
+
+
+def read_turn(known: Known, turn: Turn) -> None:
+    """Add what one turn says, if it is certain."""
+    if turn.certainty == "sure":
+        _read(known, _LABEL.sub("", turn.question), turn.answer)
 
 
 def _read(known: Known, question: str, answer: str) -> None:

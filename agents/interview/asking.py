@@ -10,13 +10,16 @@ second time on, until it asks a question, the fallback asks at once.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from agents.claims.asked import fault_of_content, keeps_things
+from agents.claims.summaries import speaks_english
 from agents.interview.named import Named
 from agents.interview.prompts import Prompts
-from agents.text.cleaning import AskedQuestions, clean_quoted
+from agents.text.cleaning import AskedQuestions, clean_quoted, question_key
 from agents.text.questions import Fault, PromptEcho, find_fault, prompt_echo
 from core.records import Caption, QuestionCounts, RefusedQuestion, Turn
 from core.tasks import NOTHING_NEW
@@ -24,13 +27,19 @@ from core.tasks import NOTHING_NEW
 QUESTIONER: Final = "questioner"
 FALLBACK: Final = "fallback"
 EARLY: Final = "too early"  # reason of a refusal: the questioner wants to end
+UNFAITHFUL: Final = "not proposed"  # likewise: in guided asking, it asks something else than was proposed
 _WHY: Final = {  # reason: the prompt that explains it; others are "refusal.question"
     "repeated": "refusal.repeated",
     "answer": "refusal.said",
     "prompt": "refusal.said",
     "vague": "refusal.vague",
+    "unnamed": "refusal.unnamed",
+    "negated": "refusal.negated",
+    UNFAITHFUL: "refusal.unfaithful",
     EARLY: "refusal.too_early",
 }
+_NUMBER: Final = re.compile(r"\W{0,9}(?:question|number|no\.?)?\s{0,3}(\d{1,2})(?!\d)", re.IGNORECASE)
+_ASKING_WORDS: Final = frozenset("what which where who how many kind type sort what's where's who's else".split())
 KEPT: Final = 50  # refused replies in a record
 KEPT_CHARS: Final = 240  # of each
 
@@ -51,6 +60,7 @@ class Asking:
     counts: QuestionCounts = field(default_factory=QuestionCounts)
     named: Named = field(default_factory=Named)
     last: RefusedQuestion | None = None  # refused; kept also after its round
+    proposed: tuple[str, ...] = ()  # questions of the rules for the next reply, in guided asking
     early: int = 0  # how often it wanted to end too early since its last question
 
     def resume(self, caption: Caption) -> None:
@@ -121,7 +131,27 @@ class Asking:
         fault = find_fault(
             question, said=said, last_answer=last, answers=answers, prompts=_echo_of(self.prompts), asked=asked
         )
-        return None if fault == "vague" and vague else fault
+        if fault is None and speaks_english(question, None):
+            fault = fault_of_content(question, self.named.said(turns))
+        if fault == "unnamed" and not self.named.names_things(turns):
+            fault = None  # there is nothing else to ask about
+        return None if fault in ("vague", "unnamed") and vague else fault
+
+    def proposal_of(self, question: str, said: str) -> str:
+        """The proposed question that a reply stands for: by its number, or by the words that they share; "" if none."""
+        number = _NUMBER.match(said)
+        if number and 0 < int(number[1]) <= len(self.proposed):
+            return self.proposed[int(number[1]) - 1]
+        shared = {one: len(_content(one) & _content(question)) for one in self.proposed}
+        best = max(shared, key=shared.__getitem__, default="")
+        return best if best and shared[best] else ""
+
+    def is_proposed(self, question: str, said: str) -> bool:
+        """Whether a question is a proposed one, or one in other words: about the same things, with a word in common."""
+        if question in self.proposed:
+            return True
+        meant = self.proposal_of(question, said)
+        return bool(meant) and bool(_content(meant) & _content(question)) and keeps_things(meant, question)
 
     def may_end(self, rounds: int, least: int, turns: Sequence[Turn]) -> bool:
         """Whether the questioner may say that nothing is left: after `least` rounds, and all that was named is asked.
@@ -130,10 +160,10 @@ class Asking:
         """
         return self.by_rules or least == 0 or (rounds >= least and not self.named.unasked(turns))
 
-    def spare_question(self, asked: AskedQuestions) -> str:
-        """The first of the prompts' spare questions that was not asked, or ""."""
+    def spare_questions(self, asked: AskedQuestions) -> list[str]:
+        """The prompts' spare questions that were not asked."""
         spare = self.prompts.text("fallback.spare").splitlines()
-        return next((line.strip() for line in spare if line.strip() and line.strip() not in asked), "")
+        return [line.strip() for line in spare if line.strip() and line.strip() not in asked]
 
     # --- prompts --------------------------------------------------------------------------------------------------
 
@@ -154,6 +184,10 @@ class Asking:
             why = why or self.prompts.text(_WHY.get(self.refused[-1].reason, "refusal.question"))
             text = f"{text}\n\n{why}"
         return text
+
+
+def _content(question: str) -> frozenset[str]:
+    return frozenset(question_key(question)) - _ASKING_WORDS
 
 
 _NOT_OURS: Final = ("answerer.opening", "witness.", "fallback.")  # questions that may be asked

@@ -104,10 +104,12 @@ def ask_questioner(
     proposed: list[str] = []
     if options.asking == "guided" and not interview.asking.by_rules:
         proposed = Context().run(propose_questions, need.task, step)
+        proposed += interview.spare_questions(PROPOSED - len(proposed))
         if proposed:
             numbered = "\n".join(f"{number}. {question}" for number, question in enumerate(proposed, start=1))
             more = interview.prompts.text("questioner.choose", questions=numbered)
             messages[-1].content = f"{messages[-1].text}\n\n{more}"
+    interview.asking.proposed = tuple(proposed)
     try:
         reply = ask_reply(
             model,

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from agents.claims.extract import extract_claims
+from agents.claims.known import Known, base_forms, read_turn
 from agents.text.cleaning import certain_part
 from core import nouns
 from core.records import Turn
@@ -89,9 +90,28 @@ class Named:
         self._before: list[str] = []  # things of the answer before, for pronouns
         self._scene = {"the surroundings": _SURROUNDINGS, "whether there is any writing": _TEXT}
         self._left: Unasked | None = None
+        self._said = Known()
 
     def unasked(self, turns: Sequence[Turn]) -> Unasked:
         """What the certain answers name and no question after them asks about."""
+        self._follow(turns)
+        if self._left is None:
+            things = {thing: _wanted(thing, self._known[thing]) for thing in self._things if thing not in self._asked}
+            self._left = Unasked(things, tuple(self._scene))
+        return self._left
+
+    def said(self, turns: Sequence[Turn]) -> Known:
+        """What the certain answers say; the words of the uncertain ones are `hedged`."""
+        self._follow(turns)
+        return self._said
+
+    def names_things(self, turns: Sequence[Turn]) -> bool:
+        """Whether the certain answers name a thing at all."""
+        self._follow(turns)
+        return bool(self._things)
+
+    def _follow(self, turns: Sequence[Turn]) -> None:
+        """Read the turns that are new."""
         turns, old = tuple(turns), self._turns
         if turns[: len(old)] != old:
             self._forget()
@@ -99,13 +119,12 @@ class Named:
         for turn in turns[len(old) :]:
             self._add(turn)
         self._turns = turns
-        if self._left is None:
-            things = {thing: _wanted(thing, self._known[thing]) for thing in self._things if thing not in self._asked}
-            self._left = Unasked(things, tuple(self._scene))
-        return self._left
 
     def _add(self, turn: Turn) -> None:
         self._left = None
+        read_turn(self._said, turn)
+        if turn.certainty != "sure":
+            self._said.hedged.update(form for one in _WORD.findall(turn.answer.lower()) for form in base_forms(one))
         question = turn.question.lower()
         words = {nouns.singular(word) for word in _WORD.findall(question)}
         about = sorted(words & self._things.keys())

@@ -31,6 +31,9 @@ ASKING_KEYS: Final[Keys] = {
     "refusal.repeated": frozenset(),
     "refusal.said": frozenset(),
     "refusal.vague": frozenset(),
+    "refusal.unnamed": frozenset(),
+    "refusal.negated": frozenset(),
+    "refusal.unfaithful": frozenset(),
     "refusal.too_early": frozenset(),
     "summary.again": frozenset(),
 }

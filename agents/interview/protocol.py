@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
-from agents.interview.asking import EARLY, FALLBACK, QUESTIONER, Asking
+from agents.interview.asking import EARLY, FALLBACK, QUESTIONER, UNFAITHFUL, Asking
 from agents.interview.options import InterviewOptions as InterviewOptions
 from agents.interview.prompts import Prompts
 from agents.interview.summaries import SummaryCheck
@@ -262,6 +262,10 @@ class Interview:
         if not isinstance(self.need, Finished):
             self._halted = "stopped"
 
+    def spare_questions(self, number: int) -> list[str]:
+        """Up to `number` of the prompts' spare questions that were not asked."""
+        return self.asking.spare_questions(self._past.of(self.dialogue.turns).questions)[:number]
+
     def inject(self, question: str) -> None:
         """Put a person's question next; after the end, this reopens the interview. Raises UsageError."""
         cleaned = clean_question(question)
@@ -409,20 +413,34 @@ class Interview:
         asking.spent += seconds
         ends = wants_to_end(question or text)
         if need.by == FALLBACK:
-            question = question if question and not ends and question not in asked else asking.spare_question(asked)
+            question = (
+                question
+                if question and not ends and question not in asked
+                else next(iter(asking.spare_questions(asked)), "")
+            )
             if question:
                 self._put(question, FALLBACK, text)
             else:
                 self._end_asking(END_NOTHING_NEW)
         elif ends and self._may_end():
             self._end_asking(END_NOTHING_NEW)
-        elif fault := EARLY if ends else asking.fault_of(question, text, turns, asked):
+        elif fault := EARLY if ends else self._fault_of(question, text):
             asking.refuse(question or text, fault, len(turns))
-            if asking.exhausted and not asking.helped:
+            meant = asking.proposal_of(question, text) if asking.helped else ""
+            if meant and meant not in asked:
+                self._put(meant, FALLBACK, text)
+            elif asking.exhausted and not asking.helped:
                 self._end_asking(END_NOTHING_NEW if asking.by_rules or ends else END_NO_QUESTION)
         else:
             asking.accept()
             self._put(question, QUESTIONER, text)
+
+    def _fault_of(self, question: str, said: str) -> str | None:
+        asking, turns = self.asking, self.dialogue.turns
+        fault = asking.fault_of(question, said, turns, self._past.of(turns).questions)
+        if fault is None and asking.proposed and not asking.is_proposed(question, said):
+            return UNFAITHFUL
+        return fault
 
     def _put(self, question: str, asked_by: str, said: str) -> None:
         self._pending = (question, asked_by, _raw(said, question), self.asking.spent)

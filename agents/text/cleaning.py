@@ -241,7 +241,11 @@ FILLER: Final = frozenset(
         "picture image photo photograph scene shown visible see seen"
     ).split()
 )
-_SPELLING: Final = {"color": "colour", "colors": "colour", "colours": "colour", "colored": "coloured", "gray": "grey"}
+_SHORT_IS: Final = re.compile(r"\b(what|where|who|how|that|there|here|it)'s\b")
+_SAME: Final = {
+    "color": "colour", "colors": "colour", "colours": "colour", "colored": "coloured", "gray": "grey",
+    "which": "what", "object": "thing", "objects": "thing", "item": "thing", "items": "thing",
+}  # fmt: skip
 _CJK: Final = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+(?:'[^\W_]+)?")
 
@@ -249,7 +253,8 @@ _WORD = re.compile(rf"[{_CJK}]|[^\W_{_CJK}]+(?:'[^\W_]+)?")
 @lru_cache(maxsize=4096)
 def question_key(question: str) -> tuple[str, ...]:
     """The words that make a question what it is: no filler, British spelling, singular."""
-    words = [_SPELLING.get(word, word) for word in _WORD.findall(question.casefold().replace("’", "'"))]
+    question = _SHORT_IS.sub(r"\1 is", question.casefold().replace("’", "'"))
+    words = [_SAME.get(word, word) for word in _WORD.findall(question)]
     content = [word for word in words if word not in FILLER] or words
     return tuple(nouns.singular(word) for word in content)
 

@@ -28,7 +28,9 @@ Fault = Literal[
     "tool call",
     "prompt",  # repeats our prompt
     "answer",  # repeats the last answer
-    "vague",  # names nothing to look at, so it asks the opening question again
+    "vague",  # names nothing to look at, so it asks the opening question again; or what no picture shows
+    "negated",  # asks for what is not there
+    "unnamed",  # about a thing that no answer has named
     "repeated",  # was asked before
     "too early",  # no question: the questioner wants to end
 ]
@@ -86,7 +88,7 @@ _SORRY: Final = re.compile(
 _ABOUT_TALK: Final = re.compile(
     r"\b(?:the|these|your|my|our|those) (?:notes?|instructions?|prompts?|conversation|dialogue|rules)\b|"
     r"\b(?:(?:an?|one|the|this|that|my|your|next|new|no|any)(?: (?:more|new|other|next|different|another|last|first|"
-    r"short|specific|good|very|single)){0,3}+|another|different|more|other|new|next) "
+    r"above|following|previous|short|specific|good|very|single)){0,3}+|another|different|more|other|new|next) "
     r"(?:question|answer|reply|response)s?\b|\bask (?:me|you|about something|something|again|your|for more)\b|"
     r"\b(?:answer|reply|respond)(?:ing)? (?:me|to|with|your(?:self)?|exactly)\b|"
     r"\bnothing (?:new|is left|else|more) (?:to|for)\b"
@@ -95,21 +97,27 @@ _MAY_BE_SHOWN: Final = frozenset("note question answer instruction rule prompt c
 _TO_THE_SPEAKER: Final = re.compile(
     r"\bwhat (?:do|did|does) (?:you|that|it|this) (?:mean\b|(?:think|want|need)\W{0,9}$)|\b(?:help|assist) you\b|"
     r"\b(?:what|how) (?:can|should|could|do|must|shall) i (?:do|say|ask|find|know)\b|"
-    r"\bwho are you\b|\bhow are you\b|\byour (?:name|opinion|favou?rite)\b|\bdo you (?:understand|need|want|like)\b|"
+    r"\bwho are you\b|\bhow are you\b|\bmy\b|\byour (?:name|opinion|favou?rite)\b|"
+    r"\bdo you (?:understand|need|want|like)\b|"
     r"\bwould you like\b|\bwhat (?:is|are|'s) you\b|\bare you (?:sure|there|ready|able|an?)\b|"
     r"\byou(?:'re| are| were) (?:not )?"
     r"(?:asking|talking|saying|telling|asked|told|supposed|allowed)\b|\basking (?:you|me)\b|"
-    r"\byou (?:want|asked|forgot)\b|\bi (?:am|saw|said|asked)\b|\byou can (?:think|imagine)\b|"
+    r"\byou (?:want|asked|forgot|know|feel|like|prefer|think (?:of|about|is|that))\b|"
+    r"\bmakes? (?:you|me|us|one) \w|\b(?:to|for) you\b|"
+    r"\bhow (?:can|could|do|did) (?:you|i|we) (?:tell\b(?! (?:me|us))|know\b)|"
+    r"\bwhat (?:would|will) happen\b|\bwhat (?:happens|comes) next\b|"
+    r"\bwhat if\b|\bi (?:am|saw|said|asked|can ask)\b|\byou can (?:think|imagine)\b|"
     r"\b(?:describe|find|draw|imagine|show me) an? (?:picture|photo|photograph|image)\b"
 )
 _ROLE: Final = re.compile(r"\b(?:system|user|human|assistant|developer|tool|question|answer)\s?\d{0,3} -(?:\s|$)|<\|")
 _CALL: Final = re.compile(r"[{}<>]|```|\b\w{1,60}+\(\s?[\w\"']{1,60}+\s?[=:,]|\"\w{1,60}+\"\s?:")
+_LEFT: Final = re.compile(r"\((?:colou?r|number|place|material|action)[,)]")  # the list of what is left to ask
 _ENDING: Final = re.compile(
     r"(?:there is |i have |there's )?(?:nothing (?:new|else|more|left|is left)|no (?:more|further|other) questions?)\b"
 )
 _ABSTRACT: Final = frozenset(
     "story stories difference differences meaning definition purpose reason sentence sentences phrase phrases clause "
-    "clauses topic category categories example examples concept".split()
+    "clauses topic category categories example examples concept description".split()
 )
 _DEFINES: Final = re.compile(r"what(?:'s| is) an? ")
 _DEFINITE: Final = re.compile(r"\b(?:the|this|that|these|those|his|her|its|their)\b")
@@ -117,7 +125,26 @@ _NO_LOOKING: Final = re.compile(
     r"how to\b|how (?:do|does|did|can|could|should|would) (?:you|i|we|one)\b(?! (?:describe|characteri[sz]e)\b)|"
     r"(?:ask|write|choose)\b|how (?:is|was) (?:that|this|it) possible\b"
 )
-_NEEDS_THING: Final = frozenset("number place material action size shape look looking show depict".split())
+# About the picture as an object, or about what may be done.
+_NOT_SHOWN: Final = re.compile(
+    r"\b(?:can|could|should|may|might|would|to) (?:else )?be (?:done|made)\b|"
+    r"\b(?:that|this|it) means?\b|\byou(?:'re| are) looking (?:at|for)\b|"
+    r"\bhow (?:is|was) (?:it|this|that) (?:done|made)\b|"
+    r"\b(?:picture|image|photo|photograph)(?:'s| is| was| are)?(?: \w+)? made\b|"
+    r"\b(?:other|back|reverse|opposite) side of (?:the|this|that) (?:picture|image|photo|photograph)\b"
+)
+_IN_THE_PICTURE: Final = re.compile(
+    r"(?:and |so )?what(?:'s| is| are| can be seen) (?:in|inside|within|on) (?:the|this|that) "
+    r"(?:whole )?(?:picture|image|photo|photograph|scene)\W*$"
+)
+_AND: Final = re.compile(r"[,;]? and (?=(?:what|which|who|where|how|is|are|does|do|can)\b)")
+_NAMELESS: Final = re.compile(
+    r"(?:and |so )?(?:(?:what|which)(?: other)? (?:colou?r|object|thing|item|part|kind|type|sort|side|one|number|"
+    r"place)s?(?: (?:is|are) (?:that|this|those|these|there|next))?|"
+    r"what(?:'s| is| are) (?:the|an?)(?: (?:other|next|last|first))? (?:outside|inside|other|rest|middle|left|right|"
+    r"top|bottom|side|corner|edge|end|front|one|object|thing|item)s?)\W*$"
+)
+_NEEDS_THING: Final = frozenset("number place material action size shape look looking like show depict".split())
 _REFERS: Final = re.compile(r"\b(?:it|its|they|them|their|he|she|him|her|his)\b")
 _WHOLE: Final = re.compile(r"what does (?:the|this) (?:whole )?(?:picture|image|photo|photograph|scene)\b")
 _PLAIN: Final = frozenset("what which what's how".split())
@@ -158,6 +185,8 @@ def find_fault(
         return "sentences"
     if _states(lower):
         return "statement"
+    if _LEFT.search(lower):
+        return "prompt"
     if sum(word in _WH for word in _WORDS.findall(lower)) >= _SEVERAL:
         return "sentences"
     if asked is not None and bare in asked:
@@ -216,6 +245,10 @@ def _echoes(lower: str, answer: str) -> bool:
 def _is_vague(lower: str) -> bool:
     """Whether it names nothing: "What is in the picture?", "Tell me a little more." """
     if _WHOLE.match(lower) and lower.rstrip("? ").endswith("look like"):
+        return True
+    if (first := _AND.split(lower)[0]) != lower and _is_vague(first):
+        return True
+    if _NAMELESS.match(lower) or _IN_THE_PICTURE.match(lower) or _NOT_SHOWN.search(lower):
         return True
     if _DEFINES.match(lower) and not _DEFINITE.search(lower):
         return True

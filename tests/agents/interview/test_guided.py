@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from agents.interview.calls import PROPOSED, chosen_question, propose_questions
 from agents.interview.driver import caption_picture
+from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from core.tasks import QUESTION, Task, TaskTurn
 from tests.agents.fakes import CountingVision, ListQuestioner, picture
@@ -49,6 +51,49 @@ def test_the_chosen_question_is_asked_and_the_choice_is_kept() -> None:
     assert chosen.raw_question == f"2. {chosen.question}" and chosen.question.endswith("?")
     assert (reworded.question, reworded.raw_question) == ("What breed is the dog?", "1. What breed is the dog?")
     assert caption.options["asking"] == "guided"
+
+
+def questions_in(messages: Any) -> list[str]:
+    """The proposed questions of a request."""
+    lines = messages[-1].text.splitlines()
+    return [line.partition(". ")[2] for line in lines if line[:1].isdigit()]
+
+
+def test_a_question_in_other_words_keeps_its_thing_or_is_replaced_by_the_proposed_one() -> None:
+    proposed: list[str] = []
+
+    def of_another_thing(messages: Any, kwargs: Any) -> str:
+        proposed[:] = questions_in(messages)
+        return "1. What is the lamp made of?"
+
+    caption = caption_picture(
+        picture(), CountingVision({OPENING: SCENE}), ListQuestioner(questions=[of_another_thing, "1"]), GUIDED, seed=3
+    )
+    [_, replaced, chosen] = caption.dialogue.turns
+    assert (replaced.asked_by, replaced.question) == ("fallback", proposed[0])
+    assert replaced.raw_question == "1. What is the lamp made of?" and chosen.asked_by == "questioner"
+    assert [(one.text, one.reason) for one in caption.refused] == [("What is the lamp made of?", "unnamed")]
+
+
+def test_what_was_not_proposed_is_refused_and_the_model_is_told_to_choose() -> None:
+    asked: list[str] = []
+
+    def say(messages: Any, kwargs: Any) -> str:
+        asked.append(messages[-1].text)
+        return "How old is she?" if len(asked) == 1 else "1"
+
+    model = ListQuestioner(questions=[say] * 9)
+    caption = caption_picture(picture(), CountingVision({OPENING: SCENE}), model, GUIDED, seed=3)
+    assert [Prompts.load().text("refusal.unfaithful") in one for one in asked] == [False, True, False]
+    assert [turn.asked_by for turn in caption.dialogue.turns] == ["opening", "questioner", "questioner"]
+    assert [(one.text, one.reason) for one in caption.refused] == [("How old is she?", "not proposed")]
+
+
+def test_without_a_fallback_no_proposed_question_replaces_a_reply() -> None:
+    options = replace(GUIDED, fallback="none", repeats=0)
+    model = ListQuestioner(questions=["1. What is the lamp made of?"])
+    caption = caption_picture(picture(), CountingVision({OPENING: SCENE}), model, options, seed=3)
+    assert [turn.asked_by for turn in caption.dialogue.turns] == ["opening"]
 
 
 def test_the_rules_propose_nothing_to_themselves() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.interview.prompts import Prompts
@@ -175,6 +175,7 @@ def test_braces_in_an_answer_stay_braces() -> None:
     assert "{question.__class__}" in need.messages[-1].content
 
 
+@settings(deadline=None)
 @given(stop_after=st.integers(0, 24), way=st.sampled_from(["stop", "fail"]))
 def test_interrupted_anywhere_it_goes_on_to_the_same_end(stop_after: int, way: str) -> None:
     whole = play(begin())

@@ -162,6 +162,30 @@ WEAK: list[tuple[str, str, Fault]] = [
     ("You have not asked about the colour of the cup.", "A cup.", "statement"),
     ("You forgot to ask a question.", "A cup.", "talk"),
     ("A leopard, not a lion, which is an animal.", "A cat.", "statement"),
+    ("Can you tell me what that means?", "A cat.", "vague"),
+    ("Which object is that?", "A cat.", "vague"),
+    ("Which colour?", "A cat.", "vague"),
+    ("What else can be done with that cup of coffee?", COFFEE, "vague"),
+    ("What can be made?", "A cat.", "vague"),
+    ("How is it done?", "A cat.", "vague"),
+    ("What is written on the other side of the picture?", "A cat.", "vague"),
+    ("What is the picture made of?", "A cat.", "vague"),
+    ("What is the outside?", "A cat.", "vague"),
+    ("What is inside that picture, and what does it look like?", "A cat.", "vague"),
+    ("What does this thing look like?", "A cat.", "vague"),
+    ("What is that you're looking at?", "A cat.", "vague"),
+    ("Can you describe the picture in detail, and where is it?", "A cat.", "vague"),
+    ("How does the picture make you feel?", "A cat.", "talk"),
+    ("What do you think about the picture?", "A cat.", "talk"),
+    ("What do you know about the cup?", "A cup.", "talk"),
+    ("Is there anything you know about this picture?", "A cat.", "talk"),
+    ("What would happen if the cup fell?", "A cup.", "talk"),
+    ("What happens next?", "A cat.", "talk"),
+    ("Which object is the most interesting to you?", "A cat.", "talk"),
+    ("Is it something to do with my bedroom?", "A cat.", "talk"),
+    ("Which one of the above questions is the most challenging?", "A cat.", "talk"),
+    ("Is it a cat, and how can you tell?", "A dog.", "talk"),
+    ("The sky (colour, place), the sea (colour), is there anything written in?", "The sky and the sea.", "prompt"),
 ]
 
 
@@ -226,10 +250,19 @@ def test_a_question_is_repeated_whatever_junk_it_carries() -> None:
         "So what colour exactly is the duck now?",
         "Okay, and what colour is the duck really?",
         "Please tell me what colour the duck is in the picture.",
+        "Which color is the duck?",
+        "What's the colour of the duck?",
     ):
         assert fault(said, asked=asked) in ("repeated", "statement"), said
     assert fault("So what colour exactly is the duck now?", asked=asked) == "repeated"
     assert fault("What colour is the duck's beak?", asked=asked) is None
+
+
+def test_a_question_is_repeated_in_its_short_form_and_with_another_word_for_thing() -> None:
+    asked = ("What is that thing made of?", "What is on the wall?")
+    assert fault("What's that object made of?", asked=asked) == "repeated"
+    assert fault("What's on the wall?", asked=asked) == "repeated"
+    assert fault("What's behind the wall?", asked=asked) is None
 
 
 def test_what_the_picture_shows_may_be_asked_about() -> None:
