@@ -50,7 +50,7 @@ _PARTS: Final = {
     "instrument": "handle button screen dial hand number label key string",
 }
 _OWNED: Final = {kind: frozenset(parts.split()) for kind, parts in _PARTS.items()}
-_OF_THE_LIVING: Final = ("body part", "clothing", "jewelry", "footwear", "headdress", "spectacles")
+_WORN: Final = ("clothing", "jewelry", "footwear", "headdress", "spectacles")
 # Kinds of what is thought and said; some of them can be seen all the same.
 _YES_NO: Final = frozenset("is are was were do does did has have".split())
 _JOINS: Final = frozenset("about with under behind beside near between".split())
@@ -176,7 +176,10 @@ def _is_named(about: str, known: Known) -> bool:
     things = {one for one in known.said if wordnet.known(one, "n")} - words.NO_THINGS
     if any(wordnet.is_kind_of(about, one) for one in things):
         return True
-    if any(is_alive(one) for one in things) and any(wordnet.is_kind_of(about, kind) for kind in _OF_THE_LIVING):
+    if wordnet.is_kind_of(about, "body part") and any(is_alive(one) for one in things):
+        return True
+    worn = any(wordnet.is_kind_of(about, kind) for kind in _WORN)
+    if worn and any(wordnet.is_mainly(one, "person") for one in things):
         return True
     return any(
         about in parts and any(wordnet.is_kind_of(one, owner) for one in things) for owner, parts in _OWNED.items()

@@ -39,6 +39,7 @@ _WHY: Final = {  # reason: the prompt that explains it; others are "refusal.ques
     EARLY: "refusal.too_early",
 }
 _NUMBER: Final = re.compile(r"\W{0,9}(?:question|number|no\.?)?\s{0,3}(\d{1,2})(?!\d)", re.IGNORECASE)
+_SECOND: Final = re.compile(r"\b(?:and|or) (?:what|which|who|where|how|why)\b", re.IGNORECASE)
 _ASKING_WORDS: Final = frozenset("what which where who how many kind type sort what's where's who's else".split())
 KEPT: Final = 50  # refused replies in a record
 KEPT_CHARS: Final = 240  # of each
@@ -147,11 +148,16 @@ class Asking:
         return best if best and shared[best] else ""
 
     def is_proposed(self, question: str, said: str) -> bool:
-        """Whether a question is a proposed one, or one in other words: about the same things, with a word in common."""
+        """Whether a question is a proposed one, or one in other words: about the same things, with a word in common.
+
+        Two questions in one are not.
+        """
         if question in self.proposed:
             return True
         meant = self.proposal_of(question, said)
-        return bool(meant) and bool(_content(meant) & _content(question)) and keeps_things(meant, question)
+        if not meant or _SECOND.search(question):
+            return False
+        return bool(_content(meant) & _content(question)) and keeps_things(meant, question)
 
     def may_end(self, rounds: int, least: int, turns: Sequence[Turn]) -> bool:
         """Whether the questioner may say that nothing is left: after `least` rounds, and all that was named is asked.

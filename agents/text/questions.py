@@ -97,7 +97,8 @@ _MAY_BE_SHOWN: Final = frozenset("note question answer instruction rule prompt c
 _TO_THE_SPEAKER: Final = re.compile(
     r"\bwhat (?:do|did|does) (?:you|that|it|this) (?:mean\b|(?:think|want|need)\W{0,9}$)|\b(?:help|assist) you\b|"
     r"\b(?:what|how) (?:can|should|could|do|must|shall) i (?:do|say|ask|find|know)\b|"
-    r"\bwho are you\b|\bhow are you\b|\bmy\b|\byour (?:name|opinion|favou?rite)\b|"
+    r"\bwho are you\b|\bhow are you\b|\bmy\b|"
+    r"\byour\b(?! (?:eyes?|attention|view|perspective|left|right|description)\b)|\byou said\W{1,3}[\"“']|"
     r"\bdo you (?:understand|need|want|like)\b|"
     r"\bwould you like\b|\bwhat (?:is|are|'s) you\b|\bare you (?:sure|there|ready|able|an?)\b|"
     r"\byou(?:'re| are| were) (?:not )?"
@@ -106,6 +107,7 @@ _TO_THE_SPEAKER: Final = re.compile(
     r"\bmakes? (?:you|me|us|one) \w|\b(?:to|for) you\b|"
     r"\bhow (?:can|could|do|did) (?:you|i|we) (?:tell\b(?! (?:me|us))|know\b)|"
     r"\bwhat (?:would|will) happen\b|\bwhat (?:happens|comes) next\b|"
+    r"\bwhat (?:can|could|should) we (?:do|say|talk|ask)\b|"
     r"\bwhat if\b|\bi (?:am|saw|said|asked|can ask)\b|\byou can (?:think|imagine)\b|"
     r"\b(?:describe|find|draw|imagine|show me) an? (?:picture|photo|photograph|image)\b"
 )
@@ -142,7 +144,8 @@ _NAMELESS: Final = re.compile(
     r"(?:and |so )?(?:(?:what|which)(?: other)? (?:colou?r|object|thing|item|part|kind|type|sort|side|one|number|"
     r"place)s?(?: (?:is|are) (?:that|this|those|these|there|next))?|"
     r"what(?:'s| is| are) (?:the|an?)(?: (?:other|next|last|first))? (?:outside|inside|other|rest|middle|left|right|"
-    r"top|bottom|side|corner|edge|end|front|one|object|thing|item)s?)\W*$"
+    r"top|bottom|side|corner|edge|end|front|one|object|thing|item)s?"
+    r"(?: (?:of|in) (?:the|this|that) (?:picture|image|photo|photograph|scene))?)\W*$"
 )
 _NEEDS_THING: Final = frozenset("number place material action size shape look looking like show depict".split())
 _REFERS: Final = re.compile(r"\b(?:it|its|they|them|their|he|she|him|her|his)\b")

@@ -89,6 +89,13 @@ def test_what_was_not_proposed_is_refused_and_the_model_is_told_to_choose() -> N
     assert [(one.text, one.reason) for one in caption.refused] == [("How old is she?", "not proposed")]
 
 
+def test_two_questions_in_one_are_replaced_by_the_proposed_one() -> None:
+    model = ListQuestioner(questions=["1. Can you tell me what the dog is doing, and what the chair are?", "1"])
+    caption = caption_picture(picture(), CountingVision({OPENING: SCENE}), model, GUIDED, seed=3)
+    assert [turn.asked_by for turn in caption.dialogue.turns] == ["opening", "fallback", "questioner"]
+    assert [one.reason for one in caption.refused] == ["not proposed"]
+
+
 def test_without_a_fallback_no_proposed_question_replaces_a_reply() -> None:
     options = replace(GUIDED, fallback="none", repeats=0)
     model = ListQuestioner(questions=["1. What is the lamp made of?"])

@@ -171,6 +171,7 @@ WEAK: list[tuple[str, str, Fault]] = [
     ("What is written on the other side of the picture?", "A cat.", "vague"),
     ("What is the picture made of?", "A cat.", "vague"),
     ("What is the outside?", "A cat.", "vague"),
+    ("What is the top of the picture?", "A cat.", "vague"),
     ("What is inside that picture, and what does it look like?", "A cat.", "vague"),
     ("What does this thing look like?", "A cat.", "vague"),
     ("What is that you're looking at?", "A cat.", "vague"),
