@@ -424,7 +424,7 @@ class Interview:
                 self._end_asking(END_NOTHING_NEW)
         elif ends and self._may_end():
             self._end_asking(END_NOTHING_NEW)
-        elif fault := EARLY if ends else self._fault_of(question, text):
+        elif fault := EARLY if ends else self._question_fault(question, text):
             asking.refuse(question or text, fault, len(turns))
             meant = asking.proposal_of(question, text) if asking.helped else ""
             if meant and meant not in asked:
@@ -435,7 +435,7 @@ class Interview:
             asking.accept()
             self._put(question, QUESTIONER, text)
 
-    def _fault_of(self, question: str, said: str) -> str | None:
+    def _question_fault(self, question: str, said: str) -> str | None:
         asking, turns = self.asking, self.dialogue.turns
         fault = asking.fault_of(question, said, turns, self._past.of(turns).questions)
         if fault is None and asking.proposed and not asking.is_proposed(question, said):
