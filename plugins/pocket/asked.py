@@ -212,7 +212,10 @@ def is_named(seen: Seen, subject: Subject) -> bool:
 
 
 def _thing(subject: Subject, sight: Sight, vocabulary: Vocabulary, *, brief: bool = False) -> list[str]:
-    """Whether there are such things, how many, and their entries. `brief`: the answer can only be "yes" or "no"."""
+    """Whether there are such things, how many, and their entries.
+
+    `brief`: the answer can only be "yes" or "no", so the likelier of the two is the fact.
+    """
     groups = [(one, members) for one, members in sight.groups() if is_named(one, subject)]
     sure = [(one, members) for one, members in groups if one.sure]
     if sure:
@@ -223,7 +226,7 @@ def _thing(subject: Subject, sight: Sight, vocabulary: Vocabulary, *, brief: boo
     if brief:
         there = sight.nouns is not None and sight.nouns.likely(evidence(subject, sight, sight.nouns, vocabulary))
         absent = NO if subject.kind in ("thing", "kind") else UNKNOWN
-        return [f"{ASKED} {subject.word} {PERHAPS if there else absent}"]
+        return [f"{ASKED} {subject.word} {YES if there else absent}"]
     possible = [one for one, _ in groups] or [one for one in sight.maybe if is_named(one, subject)]
     if possible:
         return [f"{ASKED} {subject.word} {PERHAPS}", written(possible[0])]

@@ -247,14 +247,14 @@ def nouns(**scores: float) -> NounEvidence:
     ("question", "fact"),
     [
         ("is there a drum?", "<asked> drum <unknown>"),
-        ("is there a drum? answer yes or no.", "<asked> drum <perhaps>"),
+        ("is there a drum? answer yes or no.", "<asked> drum <yes>"),
         ("is there a tree?", "<asked> tree <perhaps>"),
         ("is there a tree? answer with one word.", "<asked> tree <unknown>"),
-        ("is there a castle? yes or no?", "<asked> castle <perhaps>"),
+        ("is there a castle? yes or no?", "<asked> castle <yes>"),
         ("is there a parrot? yes or no?", "<asked> parrot <unknown>"),
-        ("is there a violin? yes or no?", "<asked> violin <perhaps>"),
-        ("are there any bagpipes? yes or no?", "<asked> bagpipe <perhaps>"),
-        ("do you see some old bagpipes? yes or no?", "<asked> bagpipe <perhaps>"),
+        ("is there a violin? yes or no?", "<asked> violin <yes>"),
+        ("are there any bagpipes? yes or no?", "<asked> bagpipe <yes>"),
+        ("do you see some old bagpipes? yes or no?", "<asked> bagpipe <yes>"),
         ("is there a cassowary? yes or no?", "<asked> cassowary <unknown>"),
         ("how many drums are there? answer with a number.", "<asked> drum <unknown>"),
     ],
@@ -263,6 +263,21 @@ def test_a_question_for_one_word_takes_the_likelier_answer(question: str, fact: 
     odds = {"drum": 0.02, "tree": 0.45, "building": 0.6, "macaw": 0.004, "lorikeet": 0.003}
     evidence = nouns(drum=2.0, tree=-2.0, bird=-3.0, musical_instrument=3.0)
     assert facts_for(question, (), Sight(odds=odds, nouns=evidence), Vocabulary(WORDS))[0] == fact
+
+
+def test_the_model_says_the_likelier_answer_of_any_noun() -> None:
+    from plugins.pocket.backend import PocketBackend
+    from plugins.pocket.engine import PocketPrompt
+
+    engine = PocketBackend().engine
+    tokens = engine.embed.weight.new_zeros(56, engine.embed.weight.shape[1])
+    prompts = [
+        PocketPrompt(tokens, f"Is there a {noun}? Answer with one word: yes or no.", (), ("<sight>",), ((fact,),))
+        for noun in ("bagpipe", "hill", "box")
+        for fact in (f"<asked> {noun} <yes>", f"<asked> {noun} <unknown>")
+    ]
+    said = engine.answer(prompts, max_new_tokens=10, temperature=0.0, top_p=1.0, seed=None)
+    assert [reply.text for reply in said] == ["Yes.", "No."] * 3
 
 
 def test_a_word_that_is_no_noun_has_no_facts() -> None:
