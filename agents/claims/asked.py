@@ -51,9 +51,10 @@ _PARTS: Final = {
 }
 _OWNED: Final = {kind: frozenset(parts.split()) for kind, parts in _PARTS.items()}
 _WORN: Final = ("clothing", "jewelry", "footwear", "headdress", "spectacles")
-# Kinds of what is thought and said; some of them can be seen all the same.
+# The first word of a question that may ask whether a thing is there.
 _YES_NO: Final = frozenset("is are was were do does did has have".split())
-_JOINS: Final = frozenset("about with under behind beside near between".split())
+_JOINS: Final = frozenset("about with under behind beside near between".split())  # before a thing that is supposed
+# Kinds of what is thought and said; some of them can be seen all the same.
 _THOUGHT: Final = ("cognition", "message", "reason", "rational motive")
 _SHOWN: Final = frozenset(
     """theme focus subject detail pattern scheme perspective design sign text title heading inscription caption style
@@ -93,11 +94,10 @@ def fault_of_content(question: str, known: Known) -> ContentFault | None:
 
 def _is_supposed(phrase: Phrase, token: Sequence[Token]) -> bool:
     """Whether a question takes a thing without an article as there: "... of people wearing red hats"."""
-    before = {one.text for one in token[max(phrase.first - 1, 0) : phrase.first]} | {
-        word for word, _ in phrase.modifiers
-    }
-    joined = not _JOINS.isdisjoint(before) or any(is_ing(word) for word in before)
-    return phrase.determiner in ("a", "an", "") and joined
+    before = [one.text for one in token[max(phrase.first - 1, 0) : phrase.first]]
+    before += [word for word, _ in phrase.modifiers]
+    joined = any(word in _JOINS or is_ing(word) for word in before)
+    return joined and phrase.determiner in ("a", "an", "")
 
 
 def _is_owned(phrase: Phrase, token: list[Token], known: Known) -> bool:
