@@ -189,7 +189,7 @@ def description(sight: Sight, palette: Sequence[str]) -> str:
         said = [f"i am not sure what this is, perhaps {phrase(groups[0][0])}."]
     elif not sure and not where:
         said = ["i am not sure what this is."]
-    said += [where, writing(sight)]
+    said += [where, writing(sight) if sight.lines else ""]  # what nobody can read is told only where it is asked for
     if not sure:
         said.append(main_colours(palette))
     return " ".join(filter(None, said))

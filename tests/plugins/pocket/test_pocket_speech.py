@@ -107,6 +107,10 @@ def test_one_person_and_the_clothes_are_one_sentence() -> None:
     assert sentences(faithful(one, one)) == "The picture shows a person in the middle, dressed in grey."
 
 
+def test_a_description_leaves_out_writing_that_nobody_can_read() -> None:
+    assert description(replace(SIGHT, blurred=True), ["grey"]) == TRUE
+
+
 def test_only_complete_sentences_are_sent_before_the_end() -> None:
     assert finished("i see a car") == finished("i see a car.") == ""
     assert finished("i see a car. it is") == "i see a car."
