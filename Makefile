@@ -6,6 +6,7 @@
 #   make test-lavis    the tests with the real salesforce-lavis, installed into an environment of its own
 #   make test-ray      the tests of batch on a cluster: with a real Ray of two workers on this machine
 #   make test-llm      interviews held by a real language model, SmolLM2-135M, which is installed into a folder of its own
+#   make test-harness  lmms-eval, in an environment of its own, drives our server and gets the answers of `inquisight evaluate`
 #   make test-browser  the ways that people go through the dashboard, in a real Chromium (apt-get install chromium)
 #   make lint          ruff: rules and format; import-linter: layers and circles
 #   make types         mypy
@@ -20,9 +21,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SMOLLM2 := $(VENV)/smollm2
+HARNESS := $(VENV)/harness
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo check quick test test-lavis test-ray test-llm test-browser lint types docs readme clean
+.PHONY: demo check quick test test-lavis test-ray test-llm test-harness test-browser lint types docs readme clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -55,6 +57,18 @@ $(SMOLLM2): $(INSTALLED)
 test-llm: export INQUISIGHT_TEST_LLM := 1
 test-llm: $(SMOLLM2)
 	@$(BIN)/python -m pytest -q tests/llm
+
+# lmms-eval needs older versions of filelock and av than ours; what both can use, such as torch, is borrowed.
+$(HARNESS): $(INSTALLED) tests/harness/requirements.txt
+	@$(BIN)/python -m venv --clear $@
+	@$(BIN)/python -c 'import sys; print(*(one for one in sys.path if one.endswith("site-packages")), sep="\n")' \
+		>"$$($@/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/zz_borrowed.pth"
+	@$@/bin/python -m pip --disable-pip-version-check install -qq --no-deps -r tests/harness/requirements.txt
+	@touch $@
+
+test-harness: export INQUISIGHT_TEST_HARNESS := $(CURDIR)/$(HARNESS)
+test-harness: $(HARNESS)
+	@$(BIN)/python -m pytest -q tests/harness
 
 test-browser: export INQUISIGHT_TEST_BROWSER := 1
 test-browser: $(INSTALLED)
