@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from core.store.transcripts import StoredCaption, TranscriptStore
     from core.tasks import NOTHING_NEW, Task, TaskTurn
     from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
+    from core.witness import Box, Findings, TextLine, Thing, Witness
 
 _HOMES = {
     "core.datasets.folders": "find_pictures",
@@ -43,16 +44,17 @@ _HOMES = {
     "core.store.transcripts": "StoredCaption TranscriptStore",
     "core.tasks": "NOTHING_NEW Task TaskTurn",
     "core.vision": "EncodedImage GenerationOptions Reply VisionBackend VisualQuestion",
+    "core.witness": "Box Findings TextLine Thing Witness",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
-    "NOTHING_NEW", "BackendError", "Caption", "Chat", "ChatTurn", "Dialogue", "EncodedImage", "Entry",
-    "GenerationOptions", "ImageError", "InquisightError", "IsolatedVision", "Limits", "Picture", "PictureInfo",
-    "Problem", "QuestionerError", "Register", "Registry", "RegistryError", "Reply", "Settings", "StoreError",
-    "StoredCaption", "Task", "TaskTurn", "ToolCall", "TranscriptStore", "Turn", "UsageError", "VisionBackend",
-    "VisualQuestion", "find_pictures", "get_registry", "get_settings", "hookimpl", "load_registry", "open_picture",
-    "printable",
+    "NOTHING_NEW", "BackendError", "Box", "Caption", "Chat", "ChatTurn", "Dialogue", "EncodedImage", "Entry",
+    "Findings", "GenerationOptions", "ImageError", "InquisightError", "IsolatedVision", "Limits", "Picture",
+    "PictureInfo", "Problem", "QuestionerError", "Register", "Registry", "RegistryError", "Reply", "Settings",
+    "StoreError", "StoredCaption", "Task", "TaskTurn", "TextLine", "Thing", "ToolCall", "TranscriptStore", "Turn",
+    "UsageError", "VisionBackend", "VisualQuestion", "Witness", "find_pictures", "get_registry", "get_settings",
+    "hookimpl", "load_registry", "open_picture", "printable",
 ]  # fmt: skip
 
 

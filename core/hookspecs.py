@@ -35,7 +35,7 @@ def register_witnesses(register: Register) -> None:
 
 @hookspec
 def register_trainers(register: Register) -> None:
-    """register(name, target, description=...); target(recipe) runs a training recipe"""
+    """register(name, target, description=...); target(recipe, folder) trains, and returns the path of the result"""
 
 
 @hookspec

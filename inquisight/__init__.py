@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from core.store.transcripts import StoredCaption, TranscriptStore
     from core.tasks import NOTHING_NEW, Task, TaskTurn
     from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
+    from core.witness import Box, Findings, TextLine, Thing, Witness
     from inquisight import events
     from inquisight import testing as testing
     from inquisight.captioning import (
@@ -74,17 +75,19 @@ _MODULES = {
     "core.store.transcripts": "StoredCaption TranscriptStore",
     "core.tasks": "NOTHING_NEW Task TaskTurn",
     "core.vision": "EncodedImage GenerationOptions Reply VisionBackend VisualQuestion",
+    "core.witness": "Box Findings TextLine Thing Witness",
     "inquisight.captioning": "CaptionArguments InterviewArguments acaption caption caption_many interview load_vision",
 }
 
 __all__ = [
-    "NOTHING_NEW", "BackendError", "Caption", "CaptionArguments", "Chat", "ChatOptions", "ChatTurn", "Dialogue",
-    "EncodedImage", "Entry", "GenerationOptions", "ImageError", "InquisightError", "InterviewArguments",
+    "NOTHING_NEW", "BackendError", "Box", "Caption", "CaptionArguments", "Chat", "ChatOptions", "ChatTurn", "Dialogue",
+    "EncodedImage", "Entry", "Findings", "GenerationOptions", "ImageError", "InquisightError", "InterviewArguments",
     "InterviewOptions", "IsolatedVision", "Limits", "Picture", "PictureInfo", "Problem", "Prompts", "QuestionerError",
     "Register", "Registry", "RegistryError", "Reply", "Settings", "StoreError", "StoredCaption", "Task", "TaskTurn",
-    "ToolCall", "TranscriptStore", "Turn", "UsageError", "VisionBackend", "VisionChatModel", "VisualQuestion",
-    "acaption", "caption", "caption_many", "events", "find_pictures", "get_registry", "get_settings", "hookimpl",
-    "interview", "load_questioner", "load_registry", "load_vision", "open_picture", "printable",
+    "TextLine", "Thing", "ToolCall", "TranscriptStore", "Turn", "UsageError", "VisionBackend", "VisionChatModel",
+    "VisualQuestion", "Witness", "acaption", "caption", "caption_many", "events", "find_pictures", "get_registry",
+    "get_settings", "hookimpl", "interview", "load_questioner", "load_registry", "load_vision", "open_picture",
+    "printable",
 ]
 # fmt: on
 

@@ -6,6 +6,6 @@ class TestMine(VisionBackendTests):
     spec = "mine"          # what a user would write after --vision
 """
 
-from core.testing import QuestionerTests, VisionBackendTests, make_picture
+from core.testing import QuestionerTests, TrainerTests, VisionBackendTests, WitnessTests, make_picture
 
-__all__ = ["QuestionerTests", "VisionBackendTests", "make_picture"]
+__all__ = ["QuestionerTests", "TrainerTests", "VisionBackendTests", "WitnessTests", "make_picture"]

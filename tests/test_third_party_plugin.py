@@ -38,15 +38,20 @@ class Environment:
             else [str(self.python), "-m", "pip"]
         )
 
-    def install(self, project: Path) -> None:
+    def install(self, *projects: Path) -> None:
         """`pip install` without the network: no dependencies, and the setuptools that is here."""
-        source = self.folder / "source"  # a build leaves folders behind, which do not belong into the checkout
-        shutil.copytree(project, source, ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
+        sources = [self.source(project) for project in projects]
+        for project, source in zip(projects, sources, strict=True):
+            shutil.copytree(project, source, ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
         options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check"]
         done = subprocess.run(
-            [*self.pip, "install", *options, str(source)], capture_output=True, text=True, check=False
+            [*self.pip, "install", *options, *map(str, sources)], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
+
+    def source(self, project: Path) -> Path:
+        """The copy that is built: a build leaves folders behind, which do not belong into the checkout."""
+        return self.folder / "sources" / project.name
 
     def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run this environment's Python outside the checkout."""
@@ -98,7 +103,7 @@ print(backend.answer([VisualQuestion(image, "Describe it.")])[0])
 
 
 def test_the_plugin_passes_the_tests_it_inherits(environment: Environment) -> None:
-    done = environment.run("-m", "pytest", "-q", "-p", "no:cacheprovider", str(environment.folder / "source" / "tests"))
+    done = environment.run("-m", "pytest", "-q", "-p", "no:cacheprovider", str(environment.source(EXAMPLE) / "tests"))
     assert done.returncode == 0, done.stdout
     assert "skipped" not in done.stdout
 

@@ -7,6 +7,7 @@
     inquisight audit photo.jpg --text "A red car."    whether a caption is true
     inquisight batch photos --out captions.jsonl
     inquisight video clip.mp4            what happens in it
+    inquisight new-plugin owl --kind vision           a plugin's package to begin with
     inquisight plugins | history | show ID | prompts | tasks
 
 This file only declares commands; a command's module is imported when it runs, to keep `--help` fast.
@@ -29,6 +30,7 @@ import typer
 from agents.batch.request import BatchRequest
 from agents.cli.audit.request import AuditRequest
 from agents.cli.errors import EXIT_INTERRUPTED, complain
+from agents.cli.new_plugin.request import NewPluginRequest
 from agents.cli.requests import (
     AskRequest,
     CaptionRequest,
@@ -81,6 +83,8 @@ def plugins() -> None:
 
     print_plugins(get_registry())
 
+
+add_command(app, "new-plugin", NewPluginRequest, "agents.cli.new_plugin.command:run_new_plugin")
 
 add_command(app, "history", HistoryRequest, "agents.cli.history:run_history")
 add_command(app, "show", ShowRequest, "agents.cli.history:run_show")

@@ -9,7 +9,11 @@ They check what the rest of Inquisight relies on. This is the only package of `c
 """
 
 from core.testing.questioner import QuestionerTests
+from core.testing.trainer import TrainerTests
 from core.testing.vision import VisionBackendTests, make_picture
-from core.testing.witness import FakeWitness, make_line, make_thing
+from core.testing.witness import FakeWitness, WitnessTests, make_line, make_thing
 
-__all__ = ["FakeWitness", "QuestionerTests", "VisionBackendTests", "make_line", "make_picture", "make_thing"]
+__all__ = [
+    "FakeWitness", "QuestionerTests", "TrainerTests", "VisionBackendTests", "WitnessTests", "make_line", "make_picture",
+    "make_thing",
+]  # fmt: skip

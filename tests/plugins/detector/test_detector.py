@@ -16,7 +16,7 @@ from torch import Tensor
 from core.errors import UsageError
 from core.images.picture import open_picture
 from core.registry import get_registry
-from core.testing import make_picture
+from core.testing import WitnessTests, make_picture
 from plugins.detector.merging import merged, people
 from plugins.detector.network import NAMES, SIZE, STRIDES, NanoDet
 from plugins.detector.people import HEADS, SIDE, PersonNet, decoded
@@ -34,6 +34,10 @@ from plugins.detector.witness import (
 
 ROOT = Path(__file__).resolve().parents[3]
 CAT = ROOT / "examples" / "photos" / "cat.jpg"
+
+
+class TestDetector(WitnessTests):
+    spec = "detector"
 
 
 def pattern(size: int = SIZE) -> Tensor:
