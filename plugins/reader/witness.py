@@ -33,6 +33,8 @@ SHARED: Final = 200  # pixels that neighbouring tiles share
 LARGEST: Final = 6000  # pixels of the longer side of what is cut into tiles
 NEAR: Final = 4  # pixels: lines this close to the border of a tile are cut by it
 UNSURE: Final = 0.8  # factor of the score of a line in a script that is read badly
+TALLEST: Final = 8  # times its width: a taller picture is widened, since the detector enlarges the shorter side to 736
+WIDEST: Final = 64  # times its height; above 8 the engine adds rows itself, but only after enlarging
 VOTES: Final = 5  # lines that say which way a picture is turned
 _GREEK: Final = re.compile(r"[\u0370-\u03ff\u1f00-\u1fff][^\W\d_]|[^\W\d_][\u0370-\u03ff\u1f00-\u1fff]")
 
@@ -55,7 +57,7 @@ class RapidOcrWitness(Witness):
 
     @cached_property
     def revision(self) -> str:
-        return f"rapidocr-{version('rapidocr')}-3"
+        return f"rapidocr-{version('rapidocr')}-4"
 
     def examine(self, pictures: Sequence[Picture]) -> list[Findings]:
         return [
@@ -85,7 +87,7 @@ class RapidOcrWitness(Witness):
     def _run(self, image: Image.Image, *, det: bool = False, cls: bool = False, rec: bool = False) -> Any:
         """What these steps of the engine give."""
         with self._lock:
-            return self.engine(pixels(image), use_det=det, use_cls=cls, use_rec=rec)
+            return self.engine(pixels(widened(image) if det else image), use_det=det, use_cls=cls, use_rec=rec)
 
     def _read(self, image: Image.Image) -> list[TextLine]:
         """The lines of an image, in no order; what has no letter and no digit is left out."""
@@ -93,7 +95,7 @@ class RapidOcrWitness(Witness):
         if found.boxes is None or found.txts is None:
             return []
         return [
-            TextLine(text=text.strip(), score=score_of(text, float(score)), box=box_of(corners))
+            TextLine(text=text.strip(), score=score_of(text, float(score)), box=box_of(corners, image.size))
             for corners, text, score in zip(found.boxes, found.txts, found.scores, strict=True)
             if any(map(str.isalnum, text))
         ]
@@ -153,8 +155,19 @@ def pixels(image: Image.Image) -> Any:
     return np.ascontiguousarray(np.asarray(image)[..., ::-1])
 
 
-def box_of(corners: Any) -> Box:
-    """The upright rectangle around four corners (4, 2)."""
+def widened(image: Image.Image) -> Image.Image:
+    """The image; a narrow one with its right or lower edge repeated, or the detector would enlarge it to gigabytes."""
+    width, height = image.size
+    needed = (max(width, -(-height // TALLEST)), max(height, -(-width // WIDEST)))
+    if needed == image.size:
+        return image
+    rows, columns = needed[1] - height, needed[0] - width
+    return Image.fromarray(np.pad(np.asarray(image), ((0, rows), (0, columns), (0, 0)), mode="edge"))
+
+
+def box_of(corners: Any, size: tuple[int, int]) -> Box:
+    """The upright rectangle around four corners (4, 2), within an image of this width and height."""
+    corners = np.clip(corners, 0, size)
     (left, top), (right, bottom) = corners.min(0).tolist(), corners.max(0).tolist()
     return Box(left=left, top=top, right=right, bottom=bottom)
 

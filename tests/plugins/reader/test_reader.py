@@ -10,12 +10,16 @@ from PIL import Image, ImageDraw, ImageFont
 from core.errors import UsageError
 from core.images.picture import open_picture
 from core.registry import get_registry
-from core.testing import make_picture
+from core.testing import WitnessTests, make_picture
 from core.witness import Box, TextLine
 
 pytest.importorskip("rapidocr", reason="the extra 'ocr' is not installed")
 from plugins.reader.order import in_reading_order
-from plugins.reader.witness import MOST, RapidOcrWitness, score_of, tiles
+from plugins.reader.witness import MOST, TALLEST, WIDEST, RapidOcrWitness, score_of, tiles
+
+
+class TestReader(WitnessTests):
+    spec = "reader"
 
 
 @pytest.fixture(scope="module")
@@ -172,3 +176,24 @@ def test_it_is_registered_and_takes_no_argument() -> None:
     assert get_registry().create_witness("reader").describe()["revision"].startswith("rapidocr-")
     with pytest.raises(UsageError, match="takes no argument, but got 'de'"):
         get_registry().create_witness("reader:de")
+
+
+def test_narrow_pictures_are_not_enlarged_beyond_measure(
+    reader: RapidOcrWitness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[int, int]] = []
+    engine = reader.engine
+    monkeypatch.setattr(
+        reader, "engine", lambda image, **steps: given.append(image.shape[:2]) or engine(image, **steps)
+    )
+    for size in ((1, 2000), (2000, 1)):
+        [found] = reader.examine([make_picture(*size)])
+        assert not found.lines and (found.width, found.height) == size
+    assert all(rows <= TALLEST * columns and columns <= WIDEST * rows for rows, columns in given)
+
+
+def test_the_box_of_a_line_in_a_tall_picture_is_in_it(reader: RapidOcrWitness) -> None:
+    image = Image.new("RGB", (150, 1500), (250, 250, 245))
+    ImageDraw.Draw(image).text((10, 700), "Harbour", fill=(20, 20, 20), font=ImageFont.load_default(32))
+    [line] = reader.lines(image)
+    assert line.text == "Harbour" and 0 <= line.box.left < 20 and 690 < line.box.top < 720 and line.box.right <= 150
