@@ -184,12 +184,12 @@ def test_scene_by_scene_and_then_the_whole() -> None:
     question = talk.need
     assert isinstance(question, NeedQuestion) and "a duck" not in str(question.messages)
     asked(talk, NOTHING_NEW)
-    talk.feed("A dog barks.")
+    talk.feed("A dog comes.")
     whole = talk.need
     assert isinstance(whole, NeedVideoSummary) and whole.part is None
     notes = whole.messages[-1].content
-    assert "- Scene 1, 0:00 to 0:04: A duck swims" in notes and "- Scene 2, 0:04 to 0:08: A dog barks." in notes
-    talk.feed("At 0:00 a duck swims, at 0:04 a dog barks.")
+    assert "- Scene 1, 0:00 to 0:04: A duck swims" in notes and "- Scene 2, 0:04 to 0:08: A dog comes." in notes
+    talk.feed("At 0:00 a duck swims, at 0:04 a dog comes.")
     assert talk.status == "complete" and talk.asked == 3 and talk.summarised == 2
 
 
@@ -197,7 +197,7 @@ def test_scenes_of_which_nothing_is_known() -> None:
     talk = interview(TWO, rounds=1)
     answered(talk, "i do not know.")
     answered(talk, "a dog.")
-    talk.feed("A dog barks.")
+    talk.feed("A dog comes.")
     need = talk.need
     assert isinstance(need, NeedVideoSummary) and need.part is None and "Scene 1" not in need.messages[-1].content
     nothing = interview(TWO, rounds=1)
@@ -263,8 +263,8 @@ def told_by_scenes() -> VideoInterview:
     answered(talk, "an apple.")
     talk.feed("An apple lies there.")
     answered(talk, "a dog.")
-    talk.feed("A dog barks.")
-    talk.feed("An apple lies there, then a dog barks.")
+    talk.feed("A dog comes.")
+    talk.feed("An apple lies there, then a dog comes.")
     assert talk.status == "complete"
     return talk
 
@@ -294,9 +294,9 @@ def test_a_question_about_a_scene_has_that_scene_and_the_whole_told_anew(resumed
     whole = talk.need
     assert isinstance(whole, NeedVideoSummary) and whole.part is None, "no other scene is told again"
     notes = whole.messages[-1].content
-    assert "beside a ball" in notes and "An apple lies there" not in notes and "A dog barks." in notes
-    assert notes.index("beside a ball") < notes.index("A dog barks.")
-    talk.feed("An apple and a ball, then a dog barks.")
+    assert "beside a ball" in notes and "An apple lies there" not in notes and "A dog comes." in notes
+    assert notes.index("beside a ball") < notes.index("A dog comes.")
+    talk.feed("An apple and a ball, then a dog comes.")
     assert talk.status == "complete" and talk.ended_because == END_ROUNDS and talk.summarised == 2
 
 
@@ -310,7 +310,7 @@ def test_an_answer_that_a_person_puts_right_is_told_anew() -> None:
     stopped = interview(TWO, rounds=1).resume(kept(talk))
     assert stopped.need == telling, "also after it was stopped there"
     talk.feed("A cat sleeps.")
-    assert isinstance(talk.need, NeedVideoSummary) and "A dog barks" not in talk.need.messages[-1].content
+    assert isinstance(talk.need, NeedVideoSummary) and "A dog comes" not in talk.need.messages[-1].content
     talk.feed("An apple lies there, then a cat sleeps.")
     assert talk.status == "complete"
     for no_answer in (1, 3, 4, -1):
