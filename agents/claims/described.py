@@ -35,11 +35,15 @@ class DescribedThings(FoundClaims):
         found = False
         while end < len(self.token) and (self.token[end].text in words.COLOURS | words.SHADES | {"and", ",", "a"}):
             one = self.token[end]
+            if one.text == "a" and found:
+                break  # "dressed in blue, a blue truck"
             if one.text in words.COLOURS and self.host is not None:
                 by = self.token[at].text
                 self.add_dress(self.host, f"{by} in" if by == "dressed" else by, one)
                 found = True
             end += 1
+        while found and self.token[end - 1].text in ("and", ","):
+            end -= 1
         self.copula = False
         return end if found else at + 1
 

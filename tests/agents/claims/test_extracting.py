@@ -33,6 +33,10 @@ def texts(caption: str) -> list[str]:
             ["a bird", "the bird has black wings", "wings", "black wings", "a yellow bird"],
         ),
         ("A man in black.", ["a man", "the man is dressed in black"]),
+        (
+            "Two men dressed in blue, a blue truck.",
+            ["men", "two men", "the men are dressed in blue", "a truck", "a blue truck"],
+        ),
         ("Two dogs run.", ["dogs", "two dogs", "the dogs are running"]),
         (
             "Three girls swim and a boy flies a kite.",

@@ -309,9 +309,9 @@ def test_an_answer_that_a_person_puts_right_is_told_anew() -> None:
     assert "a cat" in telling.messages[-1].content and "a dog" not in telling.messages[-1].content
     stopped = interview(TWO, rounds=1).resume(kept(talk))
     assert stopped.need == telling, "also after it was stopped there"
-    talk.feed("A cat sleeps.")
+    talk.feed("A cat comes.")
     assert isinstance(talk.need, NeedVideoSummary) and "A dog comes" not in talk.need.messages[-1].content
-    talk.feed("An apple lies there, then a cat sleeps.")
+    talk.feed("An apple lies there, then a cat comes.")
     assert talk.status == "complete"
     for no_answer in (1, 3, 4, -1):
         with pytest.raises(UsageError, match="no answer about a frame"):
