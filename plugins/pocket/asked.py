@@ -50,7 +50,7 @@ _SPOT = re.compile(
     r"(?! of the (?!pic|ima|pho|scene))"
 )
 _HOW_TO_ANSWER = re.compile(
-    r"\b(?:answer|reply|say|respond)\b[^.?!]{0,40}\b(?:words?|yes or no|number)\b"
+    r"\b(?:answer|reply|say|respond)\b[^.?!]{0,40}\b(?:words?(?: or (?:short )?phrase)?|yes or no|number)\b"
     r"|\byes or no\b|\bone word\b|\bjust the number\b"
 )
 _OPEN = re.compile(r"\b(how many|number|count|what|which|where|who|colou?rs?)\b")
@@ -58,6 +58,11 @@ _BACKGROUND = re.compile(r"\bbackground\b")
 _COLOUR = re.compile(r"\bcolou?rs?\b")
 _ELSE = re.compile(r"\b(else|other things|other objects|anything more|besides|apart from)\b")
 _PEOPLE = re.compile(r"\b(who|wear|wears|wearing|dressed|clothes|clothing|they doing|outfit)\b")
+_YES_OR_NO = re.compile(r"(?:is|are|was|were|do|does|did|can|could|has|have)\b")
+_PRESENCE = re.compile(
+    r"(?:(?:is|are) there|(?:do|can) you see) (?:(?:an?|any|some) )?([a-z-]{2,30}(?: [a-z-]{2,30}){0,2}?)"
+    r"(?: (?:in|on) (?:the|this) (?:picture|image|photo|photograph|scene))?\s?\?"
+)
 _INDEFINITE = re.compile(r"\b(?:an?|any|some)\s+([a-z-]{2,30}(?: [a-z-]{2,30}){0,2})")
 _READING = re.compile(r"\b(read|reads|says?|written|write|spell|spelled)\b")
 
@@ -203,6 +208,12 @@ def without_form(question: str) -> str:
     return plain if plain.strip("?") and not plain.endswith((":", ",")) else question
 
 
+def asks_yes_or_no(question: str) -> bool:
+    """Whether a question asks for one of these words alone: "Is there a dog? Answer with one word." """
+    plain = without_form(question)
+    return plain != question and _YES_OR_NO.match(plain) is not None and " or " not in plain
+
+
 def is_named(seen: Seen, subject: Subject) -> bool:
     """Whether a question that names the subject may mean this entry."""
     if {seen.name, seen.finer} & {subject.word, *subject.names}:
@@ -224,7 +235,7 @@ def _thing(subject: Subject, sight: Sight, vocabulary: Vocabulary, *, brief: boo
         count = [number_words(total)] if len(sure) > 1 or total > 1 else []
         return [" ".join([ASKED, subject.word, YES, *count]), *map(written, shown[:MOST_SHOWN])]
     if brief:
-        there = sight.nouns is not None and sight.nouns.likely(evidence(subject, sight, sight.nouns, vocabulary))
+        there = (weighed(subject, sight, vocabulary) or 0.0) > 0
         absent = NO if subject.kind in ("thing", "kind") else UNKNOWN
         return [f"{ASKED} {subject.word} {YES if there else absent}"]
     possible = [one for one, _ in groups] or [one for one in sight.maybe if is_named(one, subject)]
@@ -252,6 +263,32 @@ def _odds(subject: Subject, sight: Sight) -> float | None:
     if not known:
         return None
     return max(known) if subject.kind == "scene" else min(sum(known), 1.0)
+
+
+def presence(question: str, sight: Sight, vocabulary: Vocabulary) -> float | None:
+    """Log odds that the thing is there that a question such as "Is there a dog in the picture?" asks about.
+
+    None for any other question, and for a thing that was made out for sure: the language model answers these.
+    """
+    found = _PRESENCE.fullmatch(_HOW_TO_ANSWER.sub("", question.lower()).strip(" .,:;"))
+    if found is None:
+        return None
+    subjects = vocabulary.named(found[1]) or unknown_nouns(f"a {found[1]}")
+    if len(subjects) != 1 or subjects[0].kind == "text" or not _is_all(subjects[0], found[1]):
+        return None
+    if any(one.sure and is_named(one, subjects[0]) for one, _ in sight.groups()):
+        return None
+    return weighed(subjects[0], sight, vocabulary)
+
+
+def _is_all(subject: Subject, words: str) -> bool:
+    """Whether these words, in the singular or the plural, name the subject and nothing more: no "red car"."""
+    return len(subject.word.split()) == len(words.split()) and singular(words) in (subject.word, singular(subject.word))
+
+
+def weighed(subject: Subject, sight: Sight, vocabulary: Vocabulary) -> float | None:
+    """Log odds that a subject is there, from everything that counts for it; None if nothing was kept for that."""
+    return None if sight.nouns is None else sight.nouns.log_odds(evidence(subject, sight, sight.nouns, vocabulary))
 
 
 def evidence(subject: Subject, sight: Sight, nouns: NounEvidence, vocabulary: Vocabulary) -> list[float]:

@@ -8,16 +8,17 @@ pocket:DIRECTORY?projection=RUN&hints=colours   with the projection that `inquis
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 
 from core.errors import BackendError, printable
 from core.files.model_folder import weight_files
 from core.images.picture import Picture
-from core.scoring import check_choices
+from core.scoring import check_choices, named_choice
 from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
 from plugins.hf.batching import answered_in_groups
 from plugins.options import QueryOptions
@@ -33,6 +34,7 @@ FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config
 BATCH = 32  # pictures or questions at a time: memory stays flat however many are asked
 ROWS = 8  # pictures whose questions are scored in one pass
 Hints = Literal["all", "colours"]
+YES_NO: Final = ("yes", "no")
 DOUBTFUL: Final = 0.5  # odds of a composed scene from which a photograph is a doubtful one
 PALETTE: Final = slice(7, 10)  # facts: the colours of the whole picture
 BACKGROUND: Final = "what colour is the background?"
@@ -239,12 +241,37 @@ class PocketBackend(VisionBackend):
         def answer(places: list[int], options: GenerationOptions) -> list[Reply]:
             prompts = [self._prompt(questions[place]) for place in places]
             replies: list[Reply] = self.engine.answer(prompts, **self._sampling(options))
-            return replies
+            return [self._brief(questions[place], reply) for place, reply in zip(places, replies, strict=True)]
 
         return answered_in_groups(questions, BATCH, answer)
 
+    def _brief(self, question: VisualQuestion, reply: Reply) -> Reply:
+        """The reply as "Yes" or "No", where a question about a composed scene asks for one of these words.
+
+        The language model has learned to answer in sentences there; one that says neither is decided by the scores.
+        """
+        if not self._is_brief(question):
+            return reply
+        named = named_choice(reply.text, YES_NO, question.question or "")
+        if named is None:
+            [(yes, no)] = self.score([question], [YES_NO])
+            named = int(no > yes)
+        return replace(reply, text=YES_NO[named].capitalize(), reason="stop", output_tokens=1)
+
+    def _is_brief(self, question: VisualQuestion) -> bool:
+        from plugins.pocket.asked import asks_yes_or_no
+
+        if question.question is None or not asks_yes_or_no(question.question):
+            return False
+        encoded: EncodedCells = question.image.data
+        composed = encoded.sight is None or self.photographs is None
+        return composed or self.engine.lookup.facts(encoded, question) is not None
+
     def score(self, questions: Sequence[VisualQuestion], choices: Sequence[Sequence[str]]) -> list[tuple[float, ...]]:
-        """By the model's probabilities: all questions about a picture in one row, several pictures in one pass."""
+        """By the model's probabilities: all questions about a picture in one row, several pictures in one pass.
+
+        Whether a thing is on a photograph, which was not made out for sure, is scored by the evidence for its noun.
+        """
         from plugins.hf.scoring import by_picture
 
         check_choices(questions, choices)
@@ -256,13 +283,33 @@ class PocketBackend(VisionBackend):
             found = self.engine.score(prompts, [[choices[place] for place in places] for places in group])
             for places, each in zip(group, found, strict=True):
                 scores.update(zip(places, each, strict=True))
+        for place, question in enumerate(questions):
+            if (odds := self._presence(question, choices[place])) is not None:
+                there = {"yes": -math.log1p(math.exp(-odds)), "no": -math.log1p(math.exp(odds))}
+                scores[place] = tuple(there[choice.lower()] for choice in choices[place])
         return [scores[place] for place in range(len(questions))]
+
+    def _presence(self, question: VisualQuestion, choices: Sequence[str]) -> float | None:
+        """Log odds that the thing is there, if a question asks for that only, and about a photograph."""
+        encoded: EncodedCells = question.image.data
+        if {choice.lower() for choice in choices} != {"yes", "no"} or encoded.sight is None or self.photographs is None:
+            return None
+        if question.question is None or self.engine.lookup.facts(encoded, question) is not None:
+            return None
+        from plugins.pocket.asked import presence
+
+        return presence(question.question, encoded.sight, self.photographs.vocabulary)
 
     def stream(self, question: VisualQuestion) -> Iterator[str]:
         yield from (piece for piece in self.pieces(question) if isinstance(piece, str))
 
     def pieces(self, question: VisualQuestion) -> Iterator[str | Reply]:
         """Like `stream`, with the complete Reply at the end."""
+        if self._is_brief(question):
+            [reply] = self.replies([question])
+            yield reply.text
+            yield reply
+            return
         yield from self.engine.pieces(self._prompt(question), **self._sampling(question.options))
 
     def _prompt(self, question: VisualQuestion) -> Any:

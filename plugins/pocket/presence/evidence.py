@@ -99,7 +99,7 @@ class NounEvidence:
             float(steps),
         ]
 
-    def likely(self, features: Sequence[float]) -> bool:
-        """Whether a noun with these features is likelier there than not."""
+    def log_odds(self, features: Sequence[float]) -> float:
+        """Log odds that a noun with these features is there, for nouns that are there as often as not."""
         *weights, bias = self.heads.judge
-        return float(np.dot(weights, features) + bias) > 0
+        return float(np.dot(weights, features) + bias)

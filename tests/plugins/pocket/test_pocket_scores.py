@@ -13,9 +13,9 @@ from core.images.picture import open_picture
 from core.registry import get_registry
 from core.scoring import named_choice
 from core.testing import make_picture
-from core.vision import EncodedImage, VisualQuestion
+from core.vision import EncodedImage, Reply, VisualQuestion
 from plugins.hf.scoring import spelt
-from plugins.pocket.asked import without_form
+from plugins.pocket.asked import asks_yes_or_no, without_form
 from plugins.pocket.backend import PocketBackend
 
 PHOTOS = Path(__file__).parents[3] / "examples" / "photos"
@@ -152,3 +152,42 @@ def test_the_sides_of_an_answer_are_scored(pocket: PocketBackend, images: list[E
     assert there[0] > math.log(0.9) and there[1] < math.log(0.1)
     assert count[0] == pytest.approx(count[1]) and count[0] > count[2]
     assert nothing[0] == -math.inf, "an answer of marks alone"
+
+
+def test_a_thing_on_a_photograph_is_scored_by_its_evidence(pocket: PocketBackend) -> None:
+    """However one asks whether it is there, with probabilities that add up; what was made out for sure is not."""
+    [cat] = pocket.encode([open_picture(PHOTOS / "cat.jpg")])
+    asked = ["Is there a spoon in the picture?", "Do you see a spoon?", "Are there any spoons? Answer yes or no."]
+    scores = pocket.score([VisualQuestion(cat, question) for question in asked], [YES_NO] * 2 + [("No", "Yes")])
+    assert scores[0] == scores[1] == scores[2][::-1]
+    assert sum(map(math.exp, scores[0])) == pytest.approx(1) and scores[0][0] < scores[0][1]
+    car, red_car = (VisualQuestion(cat, f"Is there a {thing} in the picture?") for thing in ("car", "red car"))
+    assert pocket.score([car], [YES_NO]) != pocket.score([red_car], [YES_NO]), "the evidence knows no colours"
+    [[yes, no]] = pocket.score([VisualQuestion(cat, "Is there a cat?")], [YES_NO])
+    assert yes > no
+
+
+def test_a_question_that_asks_for_a_word_gets_one_about_composed_scenes(
+    pocket: PocketBackend, images: list[EncodedImage]
+) -> None:
+    plain = images[-1]  # one colour: nothing that could be recognised
+    asked = [f"{question} Answer with one word: yes or no." for question in ("Is there a dog?", "Is it on the left?")]
+    assert set(pocket.answer([VisualQuestion(plain, one) for one in asked])) <= {"Yes", "No"}
+    *pieces, reply = pocket.pieces(VisualQuestion(plain, asked[0]))
+    assert isinstance(reply, Reply) and "".join(map(str, pieces)) == reply.text and reply.output_tokens == 1
+    [sentence] = pocket.answer([VisualQuestion(plain, "Is there a dog?")])
+    assert sentence not in ("Yes", "No")
+
+
+@pytest.mark.parametrize(
+    ("question", "asks"),
+    [
+        ("Is there a dog? Answer yes or no.", True),
+        ("Are there two dogs?\nAnswer the question using a single word or phrase.", True),
+        ("Is there a dog?", False),
+        ("What is it? Answer with one word.", False),
+        ("Is it a dog or a cat? Answer with one word.", False),
+    ],
+)
+def test_which_questions_ask_for_yes_or_no(question: str, asks: bool) -> None:
+    assert asks_yes_or_no(question) is asks
