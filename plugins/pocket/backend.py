@@ -329,7 +329,9 @@ class PocketBackend(VisionBackend):
         if encoded.sight is None or self.photographs is None or found is not None:
             # about composed scenes the model has learned to answer in sentences only
             plain = without_form(question.question) if question.question else None
-            listed = self.engine.lookup.listed(encoded.facts if found is None else found)
+            # a trained projection may name what the list does not know
+            own = self._trained is None and self.options.hints == "all"
+            listed = self.engine.lookup.listed(encoded.facts if found is None else found) if own else ()
             return PocketPrompt(tokens, plain, question.history, listed=listed)
         sight, vocabulary = encoded.sight, self.photographs.vocabulary
         if question.question and asks_for_background(question.question, sight):

@@ -21,7 +21,7 @@ from tests.agents.fakes import CountingVision, ListQuestioner
 from tests.pictures import encoded, saved
 
 DOWN = iq.QuestionerError("the questioner is down")
-QUESTIONS = ["What colour is the duck?", "Where is the duck?"]
+QUESTIONS = ["Is it day or night?", "Is there any writing?"]
 
 
 class Batches(CountingVision):

@@ -78,7 +78,7 @@ class Handler(BaseHTTPRequestHandler):
         elif name == "breaks-off":
             self.reply(body, "What is", None, cut=True)
         else:
-            self.reply(body, "What colour is the duck?", "stop")
+            self.reply(body, "Is it day or night?", "stop")
 
     def reply(self, body: dict[str, Any], text: str, reason: str | None, *, cut: bool = False) -> None:
         head = {"id": "chatcmpl-1", "created": 1, "model": body["model"]}

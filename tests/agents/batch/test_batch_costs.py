@@ -150,7 +150,7 @@ def test_a_repeated_question_is_found_as_by_comparing_it_with_each(question: str
 def test_a_person_s_corrections_leave_the_count_right() -> None:
     interview = Interview(PROMPTS, InterviewOptions(rounds=6))
     interview.feed("A thing.")
-    interview.feed("A red lamp.")
+    interview.feed("A red lamp on a table, a dog and a hat.")
     for question in ("What is on the table?", "Where is the dog?", "Who wears the hat?"):
         interview.feed(question)
         interview.feed("It is there.")

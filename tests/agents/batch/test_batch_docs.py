@@ -70,7 +70,7 @@ def test_the_commands_with_a_server_run(reader: Shell) -> None:
             process.kill()
     assert done.returncode == 0 and done.stdout.count("2 pictures: 2 captioned\n") == 3, done.stdout + done.stderr
     sees, asks, both = (lines(reader.folder / f"{name}.jsonl") for name in ("sees", "asks", "both"))
-    asked = "What colour is the duck?"  # the server's words
+    asked = "Is it day or night?"  # the server's words
     assert all(("#" in line["opening"]) == (found is not asks) for found in (sees, asks, both) for line in found)
     for found in (sees, asks, both):
         questions = {turn["question"] for line in found for turn in line["dialogue"]}

@@ -186,7 +186,7 @@ def test_pocket_names_the_cat_in_every_style_of_block() -> None:
     [answer] = answers
     assert "cat" in answer.lower() and answer != NO_PICTURE
     pieces = list(model.stream([HumanMessage([asked, block(data)])]))
-    assert "".join(str(piece.text) for piece in pieces) == answer and len(pieces) > 3
+    assert "".join(str(piece.text) for piece in pieces) == answer
 
 
 def test_pocket_holds_a_conversation_about_the_cat() -> None:

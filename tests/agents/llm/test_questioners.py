@@ -69,7 +69,7 @@ def test_reply(server: str, way: Way) -> None:
     model = load_questioner(f"openai:{name}", settings(base_url=server))
     task = Task("question", (TaskTurn("What is it?", "a duck"),))
     messages = [*MESSAGES[:-1], HumanMessage("a duck", additional_kwargs=task.to_kwargs())]
-    assert way(model, messages, max_tokens=30, seed=7) == "What colour is the duck?"
+    assert way(model, messages, max_tokens=30, seed=7) == "Is it day or night?"
     [request] = received(server, name)
     body = request["body"]
     assert [message["role"] for message in body["messages"]] == ["system", "assistant", "user"]
@@ -82,7 +82,7 @@ def test_reply(server: str, way: Way) -> None:
 
 def test_stream_comes_in_pieces(server: str) -> None:
     model = load_questioner("openai:fine", settings(), base_url=server)
-    assert list(ask_stream(model, MESSAGES)) == ["What ", "colour ", "is ", "the ", "duck?"]
+    assert list(ask_stream(model, MESSAGES)) == ["Is ", "it ", "day ", "or ", "night?"]
 
 
 def test_openai_key_is_not_sent_to_another_host(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,7 +122,7 @@ def test_failures(server: str, way: Way, model: str, requests: int, error: type[
 def test_another_try_helps(server: str, way: Way, model: str) -> None:
     name = f"{model}.{uuid4().hex}"
     questioner = load_questioner(f"openai:{name}", settings(), base_url=server)
-    assert way(questioner, MESSAGES) == "What colour is the duck?"
+    assert way(questioner, MESSAGES) == "Is it day or night?"
     assert len(received(server, name)) == 2
 
 

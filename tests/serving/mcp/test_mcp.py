@@ -84,10 +84,10 @@ def test_an_agent_looks_at_a_photograph(home: Path) -> None:
         read = await call(client, "read_text", picture=handle)
         assert not any(line["certain"] for line in read["lines"])
         described = await call(client, "describe_picture", progress, picture=handle, rounds=3)
-        assert "cat" in described["description"].lower() and len(described["dialogue"]) == 3
+        assert "cat" in described["description"].lower() and len(described["dialogue"]) >= 3
         audited = await call(client, "audit_caption", picture=handle, caption="A cat and a red car.")
-        verdicts = {claim["text"]: claim["verdict"] for claim in audited["claims"]}
-        assert verdicts["A cat"] == "supported" and "car" not in audited["repaired"]
+        verdicts = {claim["text"].lower(): claim["verdict"] for claim in audited["claims"]}
+        assert verdicts["a cat"] == "supported" and "car" not in audited["repaired"], audited
         stored = await call(client, "search_transcripts", words="cat")
         assert stored["transcripts"][0]["text"] == described["description"]
         assert "/" not in stored["transcripts"][0]["source"]
