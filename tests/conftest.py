@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import setuptools  # noqa: F401 - before anything imports distutils: then PyTorch's compiler could not import it any more
 
 # Several test processes share the cores. Threads of PyTorch that wait for each other there cost many times what they
 # gain; read when torch is first imported.
