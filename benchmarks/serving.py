@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--vision", default="pocket")
     options = parser.parse_args()
     # Different pictures for each way, so that none is known already.
-    found = [Path(str(one)) for one in find_pictures(options.folder, LeftOut())]
+    found = [Path(str(one)) for one in find_pictures([options.folder], LeftOut())]
     count = min(options.pictures, len(found) // 3)
     parts = [found[start::3][:count] for start in range(3)]
     with Server(options.vision) as address:
