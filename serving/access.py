@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from core.errors import UsageError, printable
 from core.net.listening import is_local
+
+NO_KEY: Final = "send one of the server's keys: Authorization: Bearer KEY"
 
 
 def check_access(host: str, key_file: Path | None, *, open_to_all: bool) -> None:
@@ -40,6 +45,13 @@ def read_keys(file: Path | None) -> tuple[str, ...]:
     if short := [number for number, key in enumerate(found, start=1) if len(key) < 8]:
         raise UsageError(f"the file of API keys '{shown}': key {short[0]} is shorter than 8 characters")
     return found
+
+
+def has_key(header: str, keys: Sequence[str]) -> bool:
+    """Whether the value of an Authorization header is one of the keys; takes the same time for wrong ones."""
+    scheme, _, key = header.partition(" ")
+    right = [hmac.compare_digest(key.strip().encode(), one.encode()) for one in keys]
+    return scheme.lower() == "bearer" and any(right)
 
 
 def address_of(host: str, port: int) -> str:

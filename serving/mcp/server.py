@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any, Final
 
 from mcp.server.mcpserver import MCPServer
 from mcp_types import ToolAnnotations
+from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from serving.access import NO_KEY, has_key
 from serving.mcp.tools import PictureTools
 
 INSTRUCTIONS: Final = """\
@@ -45,16 +46,10 @@ class NeedsKey:
 
     def __init__(self, app: ASGIApp, keys: Sequence[str]) -> None:
         self.app = app
-        self._keys = [key.encode() for key in keys]
+        self.keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not self._allows(dict(scope["headers"]).get(b"authorization", b"")):
-            answer = JSONResponse({"error": "send one of the server's keys: Authorization: Bearer KEY"}, 401)
-            await answer(scope, receive, send)
+        if scope["type"] == "http" and not has_key(Headers(scope=scope).get("authorization", ""), self.keys):
+            await JSONResponse({"error": NO_KEY}, 401)(scope, receive, send)
             return
         await self.app(scope, receive, send)
-
-    def _allows(self, header: bytes) -> bool:
-        scheme, _, key = header.partition(b" ")
-        right = [hmac.compare_digest(key.strip(), one) for one in self._keys]
-        return scheme.lower() == b"bearer" and any(right)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 import logging
 import time
@@ -19,6 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from core.errors import BackendError, ImageError, InquisightError, QuestionerError, UsageError, printable
+from serving.access import NO_KEY, has_key
 from serving.openai.body import LimitedBody
 from serving.openai.conversation import Fetch, refuse
 from serving.openai.jobs import Busy, Job, Jobs, ShutDownError, Work, while_connected
@@ -107,7 +107,7 @@ class _Server:
 
     def __init__(self, offer: Offer, metrics: Metrics, keys: Sequence[str], fetch: Fetch) -> None:
         self.offer, self.metrics, self.fetch = offer, metrics, fetch
-        self._keys = [key.encode() for key in keys]
+        self._keys = keys
         self._started = int(time.time())
 
     def routes(self) -> APIRouter:
@@ -129,13 +129,8 @@ class _Server:
 
     async def check_key(self, request: Request) -> None:
         """Raise ApiError if keys are needed and the request has none of them."""
-        if not self._keys:
-            return
-        scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        given = key.strip().encode()
-        right = [hmac.compare_digest(given, one) for one in self._keys]
-        if scheme.lower() != "bearer" or not any(right):
-            raise ApiError(401, "send one of the server's keys: Authorization: Bearer KEY", code="invalid_api_key")
+        if self._keys and not has_key(request.headers.get("authorization", ""), self._keys):
+            raise ApiError(401, NO_KEY, code="invalid_api_key")
 
     async def health(self) -> dict[str, Any]:
         """Whether the server answers, and how much it has to do."""
@@ -356,8 +351,8 @@ async def _invalid(request: Request, error: RequestValidationError) -> JSONRespo
     message = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "json_invalid":
         place, message = "", f"the body is no JSON: {first.get('ctx', {}).get('error', message)}"
-    told = f"{place}: {message}" if place else message
-    return ApiError(400, printable(told, 300), param=place or None).response()
+    line = f"{place}: {message}" if place else message
+    return ApiError(400, printable(line, 300), param=place or None).response()
 
 
 async def _http_error(request: Request, error: HTTPException) -> JSONResponse:

@@ -72,7 +72,9 @@ class Jobs:
                 if job.halt.is_set():
                     raise CalledOff
                 job.put(work(job.put))
-        except CalledOff:  # as an interrupt it would end the event loop
+        except (
+            KeyboardInterrupt
+        ):  # CalledOff, or an interview that it stopped; raised there it would end the event loop
             job.put(_Failed(ShutDownError()))
         except BaseException as error:  # noqa: BLE001 - raised again where the answer is sent
             job.put(_Failed(error))
@@ -94,12 +96,12 @@ class Job:
     def __init__(self, halt: Halt) -> None:
         self.halt = halt
         self._loop = asyncio.get_running_loop()
-        self._room = threading.Semaphore(_UNREAD)
+        self._unread = threading.Semaphore(_UNREAD)
         self._steps: asyncio.Queue[Step | _Failed] = asyncio.Queue()
 
     def put(self, step: Step | _Failed) -> None:
         """Add a step, from any thread."""
-        while isinstance(step, Delta) and not self._room.acquire(timeout=_LOOK):  # a slow reader holds the writer up
+        while isinstance(step, Delta) and not self._unread.acquire(timeout=_LOOK):  # a slow reader holds the writer up
             if self.halt.is_set():
                 raise CalledOff
         if isinstance(step, Accepted | Delta) and self.halt.is_set():
@@ -120,7 +122,7 @@ class Job:
         except TimeoutError:
             return None
         if isinstance(step, Delta):
-            self._room.release()
+            self._unread.release()
         if isinstance(step, _Failed):
             raise step.error
         return step

@@ -202,22 +202,22 @@ def _interview(body: ChatRequest, model: InterviewModel, picture: Picture, words
 
     lines: list[str] = []
 
-    def tell(line: str) -> None:
+    def report(line: str) -> None:
         lines.append(line)
         emit(Delta(0, PROGRESS, f"{line}\n"))
 
-    def heard() -> Iterator[Any]:
+    def watched() -> Iterator[Any]:
         for event in model.interview(picture, seed=body.seed, limit=body.limit):
             match event:
                 case PlainCaption(text=text):
-                    tell(f"Plain caption: {text}")
+                    report(f"Plain caption: {text}")
                 case QuestionAsked(question=question):
-                    tell(f"Question: {question}")
+                    report(f"Question: {question}")
                 case Answered(turn=turn):
-                    tell(f"Answer: {turn.answer}")
+                    report(f"Answer: {turn.answer}")
             yield event
 
-    caption = finished(heard())
+    caption = finished(watched())
     text = "".join(until(iter([caption.text]), body.stop or []))
     emit(Delta(0, TEXT, text))
     extra: dict[str, Any] = {"caption": _public(caption)}
