@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Final
 from core.errors import UsageError, printable
 from core.net.listening import is_local
 
+_SENDABLE: Final = re.compile(r"[!-~]+")
 NO_KEY: Final = "send one of the server's keys: Authorization: Bearer KEY"
 
 
@@ -44,6 +46,11 @@ def read_keys(file: Path | None) -> tuple[str, ...]:
         raise UsageError(f"the file of API keys '{shown}' has no key; write one per line")
     if short := [number for number, key in enumerate(found, start=1) if len(key) < 8]:
         raise UsageError(f"the file of API keys '{shown}': key {short[0]} is shorter than 8 characters")
+    if strange := [number for number, key in enumerate(found, start=1) if not _SENDABLE.fullmatch(key)]:
+        raise UsageError(
+            f"the file of API keys '{shown}': key {strange[0]} has characters that no client can send in an "
+            "Authorization header; use letters, digits and signs of ASCII, without blanks"
+        )
     return found
 
 

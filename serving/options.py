@@ -13,25 +13,31 @@ from core.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
-class ServeOptions:
-    """Serve vision models and interviews to OpenAI clients."""
+class ServerOptions:
+    """What both servers take: how interviews are held, and who may connect."""
 
-    vision: tuple[str, ...] = ()
-    """Vision model; repeatable [INQUISIGHT_VISION; pocket]."""
     questioner: Questioner = None
     witness: Witness = None
     rounds: int | None = None
     """Number of questions of an interview [INQUISIGHT_ROUNDS; 10]."""
-    audit: Audit = None
     threshold: Threshold = None
     host: Annotated[str, typer.Option("--host", metavar="ADDRESS")] = "127.0.0.1"
     """Address to listen on."""
-    port: int = 8300
-    """Port; 0 picks a free one."""
     api_key_file: Path | None = None
     """File with one API key per line; clients need one of them."""
     open_to_all: bool = False
     """Allow access without a key to anybody who reaches --host."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions(ServerOptions):
+    """Serve vision models and interviews to OpenAI clients."""
+
+    vision: tuple[str, ...] = ()
+    """Vision model; repeatable [INQUISIGHT_VISION; pocket]."""
+    audit: Audit = None
+    port: int = 8300
+    """Port; 0 picks a free one."""
     fetch: Annotated[tuple[str, ...], typer.Option("--fetch", metavar="HOST")] = ()
     """Open web addresses of this host, such as *.example.org; repeatable [none]."""
     queue: int = 256
@@ -60,26 +66,15 @@ class ServeOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class McpOptions:
+class McpOptions(ServerOptions):
     """Offer picture tools to agents that speak MCP."""
 
     root: Annotated[tuple[Path, ...], typer.Option("--root", metavar="FOLDER")] = ()
     """Folder whose pictures may be opened; repeatable [none]."""
     vision: Vision = None
-    questioner: Questioner = None
-    witness: Witness = None
-    rounds: int | None = None
-    """Number of questions of an interview [INQUISIGHT_ROUNDS; 10]."""
-    threshold: Threshold = None
     no_store: bool = False
     """Neither save interviews nor search earlier ones."""
     http: bool = False
-    """Serve HTTP at /mcp instead of standard input and output."""
-    host: Annotated[str, typer.Option("--host", metavar="ADDRESS")] = "127.0.0.1"
-    """With --http: address to listen on."""
+    """Serve HTTP at /mcp instead of standard input and output; --host, --port and keys are for it."""
     port: int = 8301
-    """With --http: port; 0 picks a free one."""
-    api_key_file: Path | None = None
-    """With --http: file with one API key per line; clients need one of them."""
-    open_to_all: bool = False
-    """With --http: allow access without a key to anybody who reaches --host."""
+    """Port; 0 picks a free one."""

@@ -49,20 +49,15 @@ class _Sender:
 
 
 class _Queue(VisionQueue):
-    """Streams an answer that is alone in its batch, and runs any other call of the model between batches."""
+    """Streams an answer that is alone in its batch, and counts batches."""
 
     def __init__(self, vision: VisionBackend, seen: Seen, **options: Any) -> None:
         self.seen = seen
         super().__init__(vision, lambda sender, result: sender.receive(result), final=False, **options)
 
-    def run(self, sender: _Sender, work: Callable[[], Any]) -> None:
-        """Call `work` in a worker."""
-        self.audit(sender, cast("Any", work))
-
     def _results(self, row: Row, what: list[Any]) -> Sequence[Any]:
-        if row == "audit":
-            return [work() for work in what]
-        self.seen("encode" if row == "encode" else "answer", len(what))
+        if row != "call":
+            self.seen("encode" if row == "encode" else "answer", len(what))
         return super()._results(row, what)
 
     def _serve(self, row: Row, some: list[Any]) -> None:
@@ -182,7 +177,7 @@ class QueuedVision(VisionBackend):
 
     def score(self, questions: Sequence[VisualQuestion], choices: Sequence[Sequence[str]]) -> list[tuple[float, ...]]:
         sender = _Sender()
-        self._queue.run(sender, lambda: self.inner.score(questions, choices))
+        self._queue.call(sender, lambda: self.inner.score(questions, choices))
         self._wait([sender])
         return cast("list[tuple[float, ...]]", sender.result.result())
 

@@ -20,7 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from agents.batch.budget import Budget
-from agents.batch.vision_queue import PIXELS, ROWS, Row, VisionQueue, VisionResult
+from agents.batch.vision_queue import INTERVIEW_ROWS, PIXELS, Row, VisionQueue, VisionResult
 from agents.claims.questioner import ReadClaims
 from agents.interview.calls import (
     Session,
@@ -77,7 +77,7 @@ class PipelineConfig:
     @property
     def in_flight(self) -> int:
         """Maximum interviews in flight: enough to keep every LLM worker busy and one full vision batch queued."""
-        rows = len(ROWS) - (self.options.audit == "none") + bool(self.options.witnesses)
+        rows = INTERVIEW_ROWS - (self.options.audit == "none") + bool(self.options.witnesses)
         return self.concurrency + self.batch * ((self.vision_batches or 1) + rows)
 
 

@@ -25,15 +25,19 @@ from core.vision import Reply, VisionBackend, VisualQuestion
 if TYPE_CHECKING:
     from agents.audit.auditor import PictureClaims
 
-Row = Literal["encode", "plain", "opening", "asked", "audit"]
-ROWS: Final[tuple[Row, ...]] = get_args(Row)  # in the order of an interview
+Row = Literal["encode", "plain", "opening", "asked", "audit", "call"]
+ROWS: Final[tuple[Row, ...]] = get_args(Row)  # in the order of an interview; "call", which has no place in it, last
+INTERVIEW_ROWS: Final = len(ROWS) - 1
 Receive = Callable[[Any, "VisionResult"], None]
 PIXELS: Final = 64_000_000  # of the decoded pictures in one batch: 192 MB
 
 
 @dataclass(frozen=True, slots=True)
 class VisionResult:
-    """Result of one request: an encoded picture, a reply, judged claims or an error; its share of the seconds."""
+    """Result of one request: an encoded picture, a reply, judged claims, what a call returned, or an error.
+
+    `seconds`: its share of those of the batch.
+    """
 
     result: Any = None
     error: BaseException | None = None
@@ -43,7 +47,7 @@ class VisionResult:
 @dataclass(slots=True)
 class _Request:
     sender: Any  # returned with the result
-    what: Any  # a Picture, a VisualQuestion or PictureClaims
+    what: Any  # a Picture, a VisualQuestion, PictureClaims or a callable
 
 
 class VisionQueue:
@@ -90,6 +94,10 @@ class VisionQueue:
     def audit(self, sender: Any, claims: PictureClaims) -> None:
         """Judge the claims of a caption."""
         self._add("audit", _Request(sender, claims))
+
+    def call(self, sender: Any, work: Callable[[], Any]) -> None:
+        """Call `work`, which uses the model in another way, in a worker."""
+        self._add("call", _Request(sender, work))
 
     def withdraw(self, sender: Any) -> None:
         """Forget the waiting requests of a sender; those under way are finished."""
@@ -162,6 +170,8 @@ class VisionQueue:
             self._receive(request.sender, VisionResult(result, None, share))
 
     def _results(self, row: Row, what: list[Any]) -> Sequence[Any]:
+        if row == "call":
+            return [work() for work in what]
         if row == "audit":
             from agents.audit.auditor import audit_claims
 
@@ -172,7 +182,7 @@ class VisionQueue:
         """Keep what was answered and serve the rest in halves, so one bad request fails alone."""
         if self._final and ends_all(error):
             self._halt.set(error)  # before another thread begins anything
-        answers = _answered(error) if row not in ("encode", "audit") else []
+        answers = _answered(error) if row not in ("encode", "audit", "call") else []
         if len(answers) != len(some):
             answers = [None] * len(some)
         for request, answer in zip(some, answers, strict=True):

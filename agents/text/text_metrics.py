@@ -25,6 +25,7 @@ NGRAM: Final = 4
 REPEATING: Final = 0.2  # least share of repeated 4-grams in a repeating text; prose stays below 0.1
 FOREIGN: Final = 0.3  # least share of non-Latin letters in a sentence of another script
 CERTAIN: Final = 0.99  # least probability of another language; names of dishes and places confuse the detector
+VERSE_WORDS: Final = 14  # most words in a line of a poem
 SYMBOLS: Final = 3  # least number of stray symbols in a spoilt text
 
 _CJK: Final = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
@@ -135,12 +136,23 @@ def is_stray(character: str) -> bool:
     return not unicodedata.category(character).startswith("M")  # accents on the letter before
 
 
+def is_unpunctuated_verse(text: str) -> bool:
+    """Whether a text is a poem whose lines mostly end without a punctuation mark."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if len(lines) < 3 or max(len(words_of(line)) for line in lines) > VERSE_WORDS:
+        return False
+    return sum(line.endswith((*".,;:!?…–—-", '"', "”")) for line in lines) * 2 < len(lines)
+
+
 def is_broken_off(text: str) -> bool:
-    """Whether the last sentence is unfinished: no full stop, or one after a word that cannot be the last."""
+    """Whether the last sentence is unfinished: no full stop, or one after a word that cannot be the last.
+
+    A poem without punctuation needs no full stop.
+    """
     bare = text.strip().rstrip("\"'”’»)]* ")
     if not bare:
         return False
-    if bare.endswith(("...", "…")) or bare[-1] not in ".!?。！？":
+    if bare.endswith(("...", "…")) or (bare[-1] not in ".!?。！？" and not is_unpunctuated_verse(text)):
         return True
     last = words_of(sentences(bare)[-1])
     return bool(last) and last[-1] in {"and", "or", "the", "an"}

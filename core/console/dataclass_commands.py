@@ -12,6 +12,7 @@
     add_command(app, "show", ShowRequest, "agents.cli.show:run_show")
 
 Flag, metavar and parser follow from name and type; `Annotated` with a typer.Option or typer.Argument overrides them.
+Fields that a dataclass inherits come after its own.
 """
 
 from __future__ import annotations
@@ -47,9 +48,11 @@ def add_command(app: typer.Typer, name: str, request: type, target: str) -> None
 
     `target` is "module:function", imported when the command runs. It gets a `request` and returns the exit code.
     """
-    help_of = _field_docs(request.__module__)[request.__name__]
+    classes = [one for one in reversed(request.__mro__) if dataclasses.is_dataclass(one)]
+    help_of = {name: text for one in classes for name, text in _field_docs(one.__module__)[one.__name__].items()}
     hints = get_type_hints(request, include_extras=True)
-    fields = dataclasses.fields(request)
+    own = inspect.get_annotations(request)
+    fields = sorted(dataclasses.fields(request), key=lambda field: field.name not in own)
     parameters = [_parameter(field, hints[field.name], help_of.get(field.name)) for field in fields]
     several = {name for name, hint in hints.items() if get_origin(_kind(hint)[0]) is tuple}
 

@@ -96,6 +96,31 @@ class Task(ABC):
         return prompt.replace("{}", word)
 
 
+class CaptionTask(Task):
+    """A measurement of captions: counts of each caption, and figures of their sums."""
+
+    captioned: ClassVar = True
+    asks = False
+    measures: Mapping[str, Measure]
+
+    @abstractmethod
+    def counts(self, example: Example, caption: str) -> dict[str, float]:
+        """The counts of one caption, which `measures` reads."""
+
+    def rows(self, records: Records, captions: Captions) -> list[Row]:
+        """Each kind of captions, and a caption that names the most frequent object."""
+        constant = constant_caption(self.examples)
+        baseline = {f"{BASELINE}: {constant}": {one.key: constant for one in self.examples}}
+        return self.caption_rows({**captions, **baseline})
+
+    def caption_rows(self, captions: Captions) -> list[Row]:
+        """A row for each kind of captions."""
+        return [
+            self.row("", kind, [self.counts(one, text) for one, text in seen], self.measures)
+            for kind, seen in seen_captions(self, captions)
+        ]
+
+
 def is_there(task: Task, name: str) -> str:
     """POPE's question about an object."""
     return task.filled(IS_THERE, with_article(name))

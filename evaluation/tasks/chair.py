@@ -7,27 +7,25 @@ reference caption mentions them. Recall: objects that are there and mentioned, o
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import ClassVar
 
+from evaluation.data.examples import Example
 from evaluation.data.load import needing
 from evaluation.measures.objects import ObjectNames, object_names, present, words_of
 from evaluation.measures.statistics import share_of
-from evaluation.tasks.base import BASELINE, Captions, Records, Row, Task, constant_caption, seen_captions
-
-MEASURES: Final = {
-    "CHAIRi": share_of("absent mentions", "mentions"),
-    "CHAIRs": share_of("captions with absent", "captions"),
-    "recall": share_of("mentioned", "there"),
-    "mentions": share_of("mentions", "captions", share=False),
-    "words": share_of("words", "captions", share=False),
-}
+from evaluation.tasks.base import CaptionTask
 
 
-class Chair(Task):
+class Chair(CaptionTask):
     """The task `chair`."""
 
-    captioned: ClassVar = True
-    asks = False
+    measures: ClassVar = {
+        "CHAIRi": share_of("absent mentions", "mentions"),
+        "CHAIRs": share_of("captions with absent", "captions"),
+        "recall": share_of("mentioned", "there"),
+        "mentions": share_of("mentions", "captions", share=False),
+        "words": share_of("words", "captions", share=False),
+    }
     shown: ClassVar = ("CHAIRi", "CHAIRs", "recall")
 
     def prepare(self) -> None:
@@ -36,22 +34,12 @@ class Chair(Task):
         data = needing(self.data, "labelled objects", labelled, "chair needs COCO instances or a table with 'objects'")
         self.examples = data.examples
         self.names: ObjectNames = object_names(self.data.categories, self.options.synonyms)
-        self.maybe = {one.key: one.maybe for one in self.examples}
         self.there = {one.key: present(self.names, one.objects or (), one.captions) for one in self.examples}
 
-    def rows(self, records: Records, captions: Captions) -> list[Row]:
-        """Each kind of captions, and a caption that names the most frequent object."""
-        constant = constant_caption(self.examples)
-        baseline = {f"{BASELINE}: {constant}": {one.key: constant for one in self.examples}}
-        return [
-            self.row("", kind, [self.counts(one.key, text) for one, text in seen], MEASURES)
-            for kind, seen in seen_captions(self, {**captions, **baseline})
-        ]
-
-    def counts(self, key: str, caption: str) -> dict[str, float]:
-        """The counts of one caption."""
-        there = self.there[key]
-        mentions = [name for name in self.names.mentions(caption) if name in there or name not in self.maybe[key]]
+    def counts(self, example: Example, caption: str) -> dict[str, float]:
+        """The mentions of one caption."""
+        there = self.there[example.key]
+        mentions = [name for name in self.names.mentions(caption) if name in there or name not in example.maybe]
         absent = [name for name in mentions if name not in there]
         return {
             "captions": 1,

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import ClassVar
 
+from evaluation.data.examples import Example
 from evaluation.data.load import needing
 from evaluation.measures.coverage import SIMILAR, covered
 from evaluation.measures.objects import words_of
 from evaluation.measures.statistics import share_of
-from evaluation.tasks.base import BASELINE, Captions, Records, Row, Task, constant_caption, seen_captions
-
-MEASURES: Final = {
-    "covered": share_of("covered", "objects"),
-    "objects": share_of("objects", "captions", share=False),
-    "words": share_of("words", "captions", share=False),
-}
+from evaluation.tasks.base import CaptionTask
 
 
-class Coverage(Task):
+class Coverage(CaptionTask):
     """The task `coverage`."""
 
-    captioned: ClassVar = True
-    asks = False
+    measures: ClassVar = {
+        "covered": share_of("covered", "objects"),
+        "objects": share_of("objects", "captions", share=False),
+        "words": share_of("words", "captions", share=False),
+    }
     shown: ClassVar = ("covered",)
 
     def prepare(self) -> None:
@@ -30,18 +28,9 @@ class Coverage(Task):
         way = "coverage needs COCO instances or a table with 'objects'"
         self.examples = needing(self.data, "labelled objects", labelled, way).examples
 
-    def rows(self, records: Records, captions: Captions) -> list[Row]:
-        """Each kind of captions, and a caption that names the most frequent object."""
-        constant = constant_caption(self.examples)
-        baseline = {f"{BASELINE}: {constant}": {one.key: constant for one in self.examples}}
-        return [
-            self.row("", kind, [self.counts(one.objects or (), text) for one, text in seen], MEASURES)
-            for kind, seen in seen_captions(self, {**captions, **baseline})
-        ]
-
-    @staticmethod
-    def counts(objects: tuple[str, ...], caption: str) -> dict[str, float]:
-        """The counts of one caption."""
+    def counts(self, example: Example, caption: str) -> dict[str, float]:
+        """The objects of one image that its caption covers."""
+        objects = example.objects or ()
         words = len(words_of(caption))
         return {"captions": 1, "objects": len(objects), "covered": len(covered(objects, caption)), "words": words}
 

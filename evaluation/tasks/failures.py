@@ -1,7 +1,8 @@
 """Failures: texts that break off, repeat themselves, mix in foreign symbols, or miss the subject.
 
 MiniGPT-4's own measure (Zhu et al. 2023, https://arxiv.org/abs/2304.10592, section 4.3): the share of descriptions and
-of poems that fail. The kinds are those of `agents.text.text_metrics`. Off the subject: no labelled object is mentioned.
+of poems that fail; stories are counted as well. The kinds are those of `agents.text.text_metrics`. Off the subject: no
+labelled object is mentioned.
 """
 
 from __future__ import annotations
@@ -15,21 +16,20 @@ from evaluation.asking import Ask, Talk
 from evaluation.data.examples import Example
 from evaluation.measures.objects import object_names, present, words_of
 from evaluation.measures.statistics import share_of
-from evaluation.tasks.base import Captions, Records, Row, Task, seen_captions
+from evaluation.tasks.base import Captions, CaptionTask, Records, Row
 
-POEM: Final = "Write a short poem about this image."
+WRITTEN: Final = {"poem": "Write a short poem about this image.", "story": "Write a short story about this image."}
 OFF: Final = "off the subject"
 
 
-class Failures(Task):
+class Failures(CaptionTask):
     """The task `failures`."""
 
-    captioned: ClassVar = True
     shown: ClassVar = ("failed",)
 
     def prepare(self) -> None:
         """Find out what is in each image, where labels say so."""
-        self.asks = bool(self.options.kinds)  # a poem: not of others
+        self.asks = bool(self.options.kinds)  # a poem and a story: not of others
         self.labelled = bool(self.data.categories)
         self.names = object_names(self.data.categories, self.options.synonyms)
         self.there = {
@@ -43,31 +43,29 @@ class Failures(Task):
         }
 
     def talk(self, example: Example) -> Talk:
-        """Ask for a poem."""
-        [reply] = yield [Ask(POEM, tokens=CHAT_TOKENS)]
-        return {"poem": reply.text}
+        """Ask for a poem and a story."""
+        replies = yield [Ask(prompt, tokens=CHAT_TOKENS) for prompt in WRITTEN.values()]
+        return {kind: reply.text for kind, reply in zip(WRITTEN, replies, strict=True)}
 
     def rows(self, records: Records, captions: Captions) -> list[Row]:
-        """Each kind of captions, and poems."""
-        poems = {key: record["poem"] for key, record in records.items()}
-        texts = {**captions, **({"poem": poems} if poems else {})}
-        return [
-            self.row("", kind, [self.counts(one.key, text) for one, text in seen], self.measures)
-            for kind, seen in seen_captions(self, texts)
-        ]
+        """Each kind of captions, poems and stories."""
+        kinds = WRITTEN if records else ()
+        return self.caption_rows(
+            {**captions, **{kind: {key: record[kind] for key, record in records.items()} for kind in kinds}}
+        )
 
-    def counts(self, key: str, text: str) -> dict[str, float]:
+    def counts(self, example: Example, caption: str) -> dict[str, float]:
         """The failures of one text."""
-        kinds = failures(text)
-        there = self.there.get(key, set())
-        off = bool(there) and there.isdisjoint(self.names.mentions(text))
+        kinds = failures(caption)
+        there = self.there.get(example.key, set())
+        off = bool(there) and there.isdisjoint(self.names.mentions(caption))
         return {
             "texts": 1,
             "failed": bool(kinds) or off,
             **{kind: kind in kinds for kind in FAILURES},
             OFF: off,
             "labelled": bool(there),
-            "words": len(words_of(text)),
+            "words": len(words_of(caption)),
         }
 
     def recipe(self) -> dict[str, str]:
@@ -75,7 +73,7 @@ class Failures(Task):
         detects = bool(guess_language("This is a sentence in English.")[0])
         found = "py3langid" if detects else "not looked for among Latin letters: pip install py3langid"
         return {
-            "poem": POEM,
+            **WRITTEN,
             "failed": f"{', '.join(FAILURES)}"
             + (f", {OFF} (no labelled object is mentioned)" if self.labelled else ""),
             "other languages": found,

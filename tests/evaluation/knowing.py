@@ -54,6 +54,8 @@ class KnowingVision(FakeVision):
             return f'It says "{colour.upper()} sign".'
         if "poem" in text:
             return "The dog, the dog, the dog, the dog, the dog, the dog, the dog and"
+        if "story" in text:
+            return f"Once there was a {OBJECTS[colour][0]}. It met a cat."
         return f"A {OBJECTS[colour][0]} and a cat."
 
 

@@ -117,6 +117,8 @@ def test_failures(evaluate: Evaluate) -> None:
     poem = values(result, "poem")
     assert (poem["failed"], poem["repeating"], poem["broken off"]) == (1, 1, 1)
     assert poem["off the subject"] == 0.5, "no dog is on the boat and none on the pizza"
+    story = values(result, "story")
+    assert (story["failed"], story["broken off"], story["words"]) == (0, 0, 9)
 
 
 def test_mirror(evaluate: Evaluate) -> None:

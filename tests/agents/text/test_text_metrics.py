@@ -32,6 +32,9 @@ TEXTS = st.lists(st.sampled_from(PIECES), max_size=40).map("".join)
         ("A dog runs across a meadow and", ("broken off",)),
         ("A dog runs across a meadow and the.", ("broken off",)),
         ("A dog runs across the meadow...", ("broken off",)),
+        ("A dog on the meadow\nruns after the ball\nand sleeps in the sun", ()),  # a poem without punctuation
+        ("A dog on the meadow\nruns after the ball\nand sleeps in the", ("broken off",)),
+        ("A dog, on the meadow,\nruns after the ball,\nand sleeps", ("broken off",)),
         ("A dog. " + "There is a tree in the garden. " * 6, ("repeating",)),
         ("A dog is on the left. A cat sleeps. A dog is on the left.", ("repeating",)),
         ("The dog is a dog is a dog is a dog is a dog is a dog.", ("repeating",)),

@@ -104,7 +104,15 @@ def test_options_that_are_refused(options: dict[str, Any], says: str, monkeypatc
         run_serve(ServeOptions(**options))
 
 
-@pytest.mark.parametrize(("text", "says"), [("", "has no key"), ("# all\n\nshort\n", "shorter than 8 characters")])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "has no key"),
+        ("# all\n\nshort\n", "shorter than 8 characters"),
+        ("right-long-key\nschlüssel-von-haus\n", "key 2 has characters that no client can send"),
+        ("with blanks inside\n", "key 1 has characters that no client can send"),
+    ],
+)
 def test_files_of_keys_that_are_refused(text: str, says: str, tmp_path: Path) -> None:
     file = tmp_path / "keys.txt"
     file.write_text(text)
