@@ -7,19 +7,20 @@ reference caption mentions them. Recall: objects that are there and mentioned, o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from evaluation.data.examples import Example
 from evaluation.data.load import needing
 from evaluation.measures.objects import ObjectNames, object_names, present, words_of
-from evaluation.measures.statistics import share_of
+from evaluation.measures.statistics import Measure, share_of
 from evaluation.tasks.base import CaptionTask
 
 
 class Chair(CaptionTask):
     """The task `chair`."""
 
-    measures: ClassVar = {
+    measures: Mapping[str, Measure] = {
         "CHAIRi": share_of("absent mentions", "mentions"),
         "CHAIRs": share_of("captions with absent", "captions"),
         "recall": share_of("mentioned", "there"),

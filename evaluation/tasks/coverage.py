@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from evaluation.data.examples import Example
 from evaluation.data.load import needing
 from evaluation.measures.coverage import SIMILAR, covered
 from evaluation.measures.objects import words_of
-from evaluation.measures.statistics import share_of
+from evaluation.measures.statistics import Measure, share_of
 from evaluation.tasks.base import CaptionTask
 
 
 class Coverage(CaptionTask):
     """The task `coverage`."""
 
-    measures: ClassVar = {
+    measures: Mapping[str, Measure] = {
         "covered": share_of("covered", "objects"),
         "objects": share_of("objects", "captions", share=False),
         "words": share_of("words", "captions", share=False),
