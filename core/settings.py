@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     """Witnesses of interviews, "NAME,...", "auto" (all that work here) or "none"."""
     rounds: int = Field(default=10, ge=1, le=1000)
     """Questions per picture, the fixed opening one included."""
-    context: int = Field(default=1, ge=-1)
+    history: int = Field(default=1, ge=-1)
     """Earlier question-answer pairs shown to the vision backend; -1 means all."""
     seed: int | None = Field(default=None, ge=0, lt=2**32)
     """Random seed; makes a run repeatable."""

@@ -185,7 +185,7 @@ def make_models(
     interviews = any(kind not in ALONE for kind in kinds)
     options = InterviewOptions(
         rounds=settings.rounds if request.rounds is None else request.rounds,
-        context=settings.context,
+        history=settings.history,
         witnesses=tuple(chosen(request.witness or settings.witness)) if interviews else (),
         audit="drop" if "audited" in kinds else "none",
     )

@@ -56,8 +56,8 @@ class InterviewArguments(TypedDict, total=False):
     """Who asks when the questioner has no usable question: "scripted", the built-in rules (default), or "none"."""
     asking: str | None
     """ "free" (default), or "guided": the rules propose five questions, and the questioner chooses one."""
-    context: int | None
-    """Earlier question-answer pairs that the vision model gets as context; -1: all."""
+    history: int | None
+    """Earlier question-answer pairs that the vision model gets with each question; -1: all."""
     language: str | None
     """Language of the summary, if the questioner supports it; None: English."""
     prompts: str | Path | Prompts | None
@@ -86,7 +86,7 @@ def load_vision(spec: str | None = None) -> VisionBackend:
 def caption(image: PictureSource | EncodedImage, **arguments: Unpack[CaptionArguments]) -> Caption:
     """Interview about a picture and return its caption; `caption.text` is the description.
 
-    Keyword arguments: `vision`, `questioner`, `witnesses`, `rounds`, `context`, `language`, `prompts`, `seed`,
+    Keyword arguments: `vision`, `questioner`, `witnesses`, `rounds`, `history`, `language`, `prompts`, `seed`,
     `earlier`, `save` (see `CaptionArguments`). Raises ImageError, UsageError, RegistryError, and the BackendError or
     QuestionerError of a model that failed: its `partial` is the unfinished caption, and `earlier=error.partial`
     resumes it. A witness that fails raises nothing: the caption's `problems` say so.
@@ -164,7 +164,7 @@ def caption_many(
 
     Questions about different pictures are answered in batches of up to `batch_size`, while other interviews wait for
     the questioner. `images` is read in another thread, no faster than captions are taken, so it may be endless.
-    Keyword arguments: `vision`, `questioner`, `witnesses`, `rounds`, `context`, `language`, `prompts`, `seed` (see
+    Keyword arguments: `vision`, `questioner`, `witnesses`, `rounds`, `history`, `language`, `prompts`, `seed` (see
     `InterviewArguments`); each caption is the one that `caption` returns.
 
     A picture that cannot be opened or captioned raises its error in its turn, and the work ends. With
@@ -224,7 +224,7 @@ def _config(arguments: InterviewArguments) -> PipelineConfig:
     witnesses, find_witness = _witnesses(_given(arguments.get("witnesses"), settings.witness))
     options = InterviewOptions(
         rounds=_given(arguments.get("rounds"), settings.rounds),
-        context=_given(arguments.get("context"), settings.context),
+        history=_given(arguments.get("history"), settings.history),
         language=arguments.get("language"),
         **asking_options(arguments),
         witnesses=witnesses,

@@ -100,7 +100,7 @@ def make_plan(request: BatchRequest) -> BatchConfig:
     cluster = _cluster(request)
     options = InterviewOptions(
         rounds=settings.rounds if request.rounds is None else request.rounds,
-        context=settings.context if request.context is None else request.context,
+        history=settings.history if request.history is None else request.history,
         language=request.language,
         **asking_options(request),
         **audit_options(request.audit, request.threshold, claims=request.claims),

@@ -12,8 +12,8 @@ from core.console.options import (
     Asking,
     Audit,
     Claims,
-    Context,
     Fallback,
+    History,
     MinRounds,
     OverwriteBeside,
     Prompts,
@@ -49,7 +49,7 @@ class BatchRequest:
     audit: Audit = None
     threshold: Threshold = None
     claims: Claims = None
-    context: Context = None
+    history: History = None
     prompts: Prompts = None
     seed: int | None = None
     """Random seed; captions equal those of `caption --seed N`."""

@@ -64,7 +64,7 @@ def make_interviewer(request: CaptionRequest) -> Interviewer:
     then = earlier.options if earlier else {}
     options = InterviewOptions(
         rounds=first_given(request.rounds, then.get("rounds"), settings.rounds),
-        context=first_given(request.context, then.get("context"), settings.context),
+        history=first_given(request.history, then.get("history"), settings.history),
         language=first_given(request.language, then.get("language")),
         **asking_options(request, then),
         **audit_options(request.audit, request.threshold, then, claims=request.claims),

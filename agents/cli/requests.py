@@ -17,9 +17,9 @@ from core.console.options import (
     Asking,
     Audit,
     Claims,
-    Context,
     Fallback,
     Fresh,
+    History,
     MinRounds,
     OverwriteBeside,
     Prompts,
@@ -62,7 +62,7 @@ class CaptionRequest:
     audit: Audit = None
     threshold: Threshold = None
     claims: Claims = None
-    context: Context = None
+    history: History = None
     prompts: Prompts = None
     seed: Seed = None
     language: str | None = None
@@ -108,8 +108,8 @@ class VideoRequest:
     audit: Audit = None
     threshold: Threshold = None
     claims: Claims = None
-    context: int | None = None
-    """Earlier answers about the frame given as context; -1: all [1]."""
+    history: int | None = None
+    """Earlier answers about the frame shown with each question; -1: all [1]."""
     prompts: Path | None = None
     """Prompts file; start from --print-prompts."""
     print_prompts: bool = False

@@ -67,7 +67,7 @@ def make_interviewer(request: VideoRequest) -> Interviewer:
         raise UsageError("name at least one video: inquisight video clip.mp4 (see --help)")
     options = VideoOptions(
         rounds=first_given(request.rounds, ROUNDS),
-        context=first_given(request.context, settings.context),
+        history=first_given(request.history, settings.history),
         language=request.language,
         **asking_options(request),
         **audit_options(request.audit, request.threshold, claims=request.claims),

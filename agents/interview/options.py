@@ -51,8 +51,8 @@ class InterviewOptions:
 
     rounds: int = 10
     """Number of questions, including the first; a person's questions do not count."""
-    context: int = 1
-    """Earlier question-answer pairs that the vision model gets as context; -1: all."""
+    history: int = 1
+    """Earlier question-answer pairs that the vision model gets with each question; -1: all."""
     language: str | None = None
     """Language of the summary; None is English."""
     repeats: int = 2
@@ -78,8 +78,8 @@ class InterviewOptions:
     def __post_init__(self) -> None:
         if self.rounds < 1:
             raise UsageError(f"rounds must be 1 or more, not {self.rounds}; 1 asks only the opening question")
-        if self.context < -1:
-            raise UsageError(f"context must be -1 (all earlier answers), 0 or more, not {self.context}")
+        if self.history < -1:
+            raise UsageError(f"history must be -1 (all earlier answers), 0 or more, not {self.history}")
         if self.repeats < 0:
             raise UsageError(f"repeats must be 0 or more, not {self.repeats}")
         if self.min_rounds is not None and not 0 <= self.min_rounds <= self.rounds:

@@ -359,7 +359,7 @@ class Interview:
 
     def _need_answer(self, question: str, asked_by: str) -> NeedAnswer:
         turns = self.dialogue.turns
-        last = len(turns) if self.options.context == -1 else self.options.context
+        last = len(turns) if self.options.history == -1 else self.options.history
         own = (turn for turn in reversed(turns) if turn.answer and not turn.answered_by)
         latest = islice(((turn.question, turn.answer) for turn in own), last)
         return NeedAnswer(question, tuple(latest)[::-1], asked_by, len(turns))

@@ -271,7 +271,7 @@ class VideoInterview(Interview):
             for turn in self.dialogue.turns
             if frame_of(turn.question) == frame and turn.answer
         ]
-        last = len(pairs) if self.options.context == -1 else self.options.context
+        last = len(pairs) if self.options.history == -1 else self.options.history
         history = tuple(pairs[max(0, len(pairs) - last) :])
         return NeedFrameAnswer(question, history, asked_by, len(self.dialogue.turns), frame)
 

@@ -51,7 +51,7 @@ class VideoParameters:
     begin: float | None = None
     until: float | None = None
     rounds: int | None = None
-    context: int = 1
+    history: int = 1
     language: str | None = None
     most: int | None = None
     """Maximum number of frames in all parts together."""
@@ -85,7 +85,7 @@ class VideoParameters:
         """For the interview. Raises UsageError."""
         rounds = plan.rounds if self.rounds is None else self.rounds
         more = {**asking_options(self), "audit": self.audit, "witnesses": self.witnesses}
-        return VideoOptions(rounds=rounds, context=self.context, language=self.language, **more)
+        return VideoOptions(rounds=rounds, history=self.history, language=self.language, **more)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ class LiveVideo(LiveRun[VideoState]):
                     "this interview was begun with prompts of your own; go on with `inquisight video --prompts FILE`"
                 )
             plan = self._plan = plan_of(self.earlier)
-            known = ("rounds", "context", "language", "asking", "fallback", "min_rounds", "audit", "threshold")
+            known = ("rounds", "history", "language", "asking", "fallback", "min_rounds", "audit", "threshold")
             same = {k: self.earlier.options[k] for k in known if k in self.earlier.options}
             options = VideoOptions(**same, witnesses=tuple(self.earlier.options.get("witnesses", ())))
             self._interview = VideoInterview(self.prompts, options, plan.times, plan.parts).resume(self.earlier)

@@ -107,13 +107,13 @@ Witness = Annotated[
         help="Witnesses that examine the image; auto: all that work here; none [INQUISIGHT_WITNESS; auto].",
     ),
 ]
-Context = Annotated[
+History = Annotated[
     int | None,
     typer.Option(
-        "--context",
+        "--history",
         metavar="N",
         parser=whole_number,
-        help="Earlier answers given as context; -1: all [1].",
+        help="Earlier answers shown to the vision model with each question; -1: all [1].",
     ),
 ]
 MinRounds = Annotated[

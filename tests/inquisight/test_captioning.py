@@ -69,8 +69,8 @@ def test_every_kind_of_picture_is_captioned(tmp_path: Path) -> None:
 
 def test_arguments_reach_the_interview() -> None:
     questioner = ListQuestioner(questions=QUESTIONS)
-    caption = iq.caption(encoded(), vision=Batches(), questioner=questioner, rounds=3, context=-1, seed=7)
-    assert caption.seed == 7 and caption.options["rounds"] == 3 and caption.options["context"] == -1
+    caption = iq.caption(encoded(), vision=Batches(), questioner=questioner, rounds=3, history=-1, seed=7)
+    assert caption.seed == 7 and caption.options["rounds"] == 3 and caption.options["history"] == -1
     assert [turn.question for turn in caption.dialogue.turns][1:] == QUESTIONS
     with pytest.raises(
         TypeError, match="unexpected keyword argument 'round'; there is vision, questioner, witnesses, rounds"

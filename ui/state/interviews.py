@@ -47,7 +47,7 @@ class InterviewSettings(DialogueSettings):
         """The options of the interview. Raises UsageError."""
         language = self.language.strip() or None
         more = {**asking_options(self), "audit": self.audit, "witnesses": tuple(self.witnesses)}
-        return InterviewOptions(self.rounds, self.context, language, **more)
+        return InterviewOptions(self.rounds, self.history, language, **more)
 
 
 @dataclass(eq=False)
@@ -182,7 +182,7 @@ class InterviewPageState:
         prompts = Prompts.load()
         if caption.options.get("prompts", prompts.sha256) != prompts.sha256:
             raise UsageError("this interview used your own prompts; resume it with `inquisight caption --resume`")
-        kept = ("rounds", "context", "language", "audit", "threshold", "claims", "asking", "fallback", "min_rounds")
+        kept = ("rounds", "history", "language", "audit", "threshold", "claims", "asking", "fallback", "min_rounds")
         known = {key: caption.options[key] for key in kept if key in caption.options}
         witnesses = tuple(caption.options.get("witnesses", ()))
         names = caption.vision.get("name", ""), caption.questioner.get("name", "")

@@ -27,7 +27,7 @@ class DialogueSettings:
 
     vision: str = field(default_factory=lambda: get_settings().vision)
     questioner: str = field(default_factory=lambda: get_settings().questioner)
-    context: int = field(default_factory=lambda: get_settings().context)
+    history: int = field(default_factory=lambda: get_settings().history)
     seed: int | None = field(default_factory=lambda: get_settings().seed)
     language: str = ""
     witnesses: list[str] = field(default_factory=lambda: chosen(get_settings().witness))

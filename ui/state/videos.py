@@ -54,7 +54,7 @@ class VideoSettings(DialogueSettings):
 
     def parameters(self) -> VideoParameters:
         """The options of the interview."""
-        same = "sampling frames scenes begin until rounds context asking fallback min_rounds audit".split()
+        same = "sampling frames scenes begin until rounds history asking fallback min_rounds audit".split()
         return VideoParameters(
             every=self.every if self.sampling == "time" else None,
             language=self.language.strip() or None,

@@ -102,11 +102,11 @@ def choose_dialogue(settings: DialogueSettings, page: str) -> bool:
     """Context, language and seed of an interview; False if the seed is invalid."""
     whole = st.toggle(
         "Send all earlier answers with each question",
-        settings.context == -1,
+        settings.history == -1,
         key=f"{page}-context",
         help="Otherwise only the last one, which suits vision models for short questions",
     )
-    settings.context = -1 if whole else max(1, get_settings().context)
+    settings.history = -1 if whole else max(1, get_settings().history)
     settings.language = st.text_input(
         "Language of the caption", settings.language, key=f"{page}-language", placeholder="English", max_chars=40
     )

@@ -38,7 +38,7 @@ TABLE: list[tuple[list[str], int, list[str], dict[str, str]]] = [
     (["caption", "bad\x1b[31mname\n.png"], 2, [r"\x1b[31mname\n.png"], {}),
     (["caption", "red.png", "--rounds", "0"], 2, ["rounds", "0"], {}),
     (["caption", "red.png", "--rounds", "many"], 2, ["--rounds", "many"], {}),
-    (["caption", "red.png", "--context", "-2"], 2, ["context", "-2"], {}),
+    (["caption", "red.png", "--history", "-2"], 2, ["history", "-2"], {}),
     (["caption", "red.png", "--seed", "-1"], 2, ["seed", "-1"], {}),
     (["caption", "red.png", "--vision", "block"], 3, ["'block'", "did you mean", "'blocks'"], {}),
     (["caption", "red.png", "--vision", "blocks:"], 2, ["blocks:"], {}),

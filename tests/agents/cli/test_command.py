@@ -164,15 +164,15 @@ def test_own_prompts(shell: Shell) -> None:
     assert caption.dialogue.turns[0].question == "Which colour is here?" and caption.opening == "red"
 
 
-def test_context_is_recorded_and_options_come_from_the_environment(shell: Shell) -> None:
+def test_history_is_recorded_and_options_come_from_the_environment(shell: Shell) -> None:
     done = shell.run(
         "caption",
         shell.picture(),
         "--json",
-        environment={"INQUISIGHT_ROUNDS": "2", "INQUISIGHT_CONTEXT": "-1", "INQUISIGHT_SEED": "9"},
+        environment={"INQUISIGHT_ROUNDS": "2", "INQUISIGHT_HISTORY": "-1", "INQUISIGHT_SEED": "9"},
     )
     caption = Caption.from_json(done.stdout)
-    assert (caption.options["rounds"], caption.options["context"], caption.seed) == (2, -1, 9)
+    assert (caption.options["rounds"], caption.options["history"], caption.seed) == (2, -1, 9)
 
 
 def test_history_finds_words(shell: Shell) -> None:

@@ -89,9 +89,9 @@ def test_the_picture_is_encoded_once(rounds: int) -> None:
     assert len(vision.asked) == rounds + 1
 
 
-def test_context_reaches_the_backend() -> None:
+def test_history_reaches_the_backend() -> None:
     vision = CountingVision()
-    caption_picture(picture(), vision, ListQuestioner(questions=QUESTIONS), InterviewOptions(rounds=3, context=-1))
+    caption_picture(picture(), vision, ListQuestioner(questions=QUESTIONS), InterviewOptions(rounds=3, history=-1))
     assert [len(question.history) for question in vision.asked] == [0, 0, 1, 2]
 
 

@@ -75,9 +75,9 @@ def test_one_round_asks_only_the_opening() -> None:
     assert [turn.question for turn in interview.dialogue.turns] == [PROMPTS.text("answerer.opening")]
 
 
-@pytest.mark.parametrize(("context", "expected"), [(0, 0), (1, 1), (3, 3), (-1, 5), (99, 5)])
-def test_the_seeing_model_is_reminded_of_the_last_pairs(context: int, expected: int) -> None:
-    interview = begin(context=context)
+@pytest.mark.parametrize(("history", "expected"), [(0, 0), (1, 1), (3, 3), (-1, 5), (99, 5)])
+def test_the_seeing_model_is_reminded_of_the_last_pairs(history: int, expected: int) -> None:
+    interview = begin(history=history)
     while not (isinstance(interview.need, NeedAnswer) and interview.need.step == 5):
         play(interview, 1)
     need = interview.need
@@ -239,7 +239,7 @@ def test_nobody_is_asked_to_summarise_what_a_person_says_is_not_known() -> None:
     ("options", "word"),
     [
         ({"rounds": 0}, "rounds"),
-        ({"context": -2}, "context"),
+        ({"history": -2}, "history"),
         ({"repeats": -1}, "repeats"),
         ({"rounds": 4, "min_rounds": 5}, "min_rounds"),
         ({"min_rounds": -1}, "min_rounds"),

@@ -80,7 +80,7 @@ def test_two_turns_after_the_opening_are_answered_by_witnesses() -> None:
 
 
 def test_the_questioner_knows_the_answers_and_the_vision_model_does_not() -> None:
-    interview = begun(findings(DOG), context=-1)
+    interview = begun(findings(DOG), history=-1)
     need = interview.need
     assert isinstance(need, NeedQuestion)
     assert [message.content for message in need.messages if message.role == "assistant"][-1] == THINGS

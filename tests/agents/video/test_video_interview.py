@@ -59,7 +59,7 @@ def test_the_questioner_is_told_of_the_frames_and_chooses() -> None:
 
 
 def test_an_expert_hears_of_its_own_frame_only() -> None:
-    talk = interview(context=-1)
+    talk = interview(history=-1)
     answered(talk, "a duck.")
     asked(talk, "Frame 3: What is there?")
     assert answered(talk, "a ball.").history == ()

@@ -34,7 +34,7 @@ def caption(number: int = 0, *, turns: int = 2, status: str = "complete", **fiel
             ),
             "vision": {"name": "pocket", "revision": "1", "device": "cpu"},
             "questioner": {"name": "scripted"},
-            "options": {"rounds": 10, "context": 1},
+            "options": {"rounds": 10, "history": 1},
             "seed": 1,
             "created": START + timedelta(minutes=number),
             **fields,
@@ -116,7 +116,7 @@ def test_runs_are_told_apart_by_what_decides_their_answers() -> None:
         caption(seed=2),
         caption(vision={"name": "pocket", "revision": "2"}),
         caption(questioner={"name": "openai:gpt"}),
-        caption(options={"rounds": 3, "context": 1}),
+        caption(options={"rounds": 3, "history": 1}),
     ]
     assert len({key, *(other.run_key for other in others)}) == 6
     assert caption(options={"list": ["a"]}).run_key == caption(options={"list": ("a",)}).run_key

@@ -32,7 +32,7 @@ def interview(number: int = 0, **fields: Any) -> Caption:
             "dialogue": Dialogue(turns=(Turn(question="What is it?", answer="a duck", asked_by="opening"),)),
             "vision": {"name": "counting", "revision": "1"},
             "questioner": {"name": "scripted"},
-            "options": {"rounds": 3, "context": 1},
+            "options": {"rounds": 3, "history": 1},
             "seed": 1,
             "created": NOON + timedelta(days=number),
             **fields,
@@ -177,7 +177,7 @@ def test_what_an_assistant_answered_can_be_read_only() -> None:
 
 @pytest.mark.slow
 def test_an_interview_with_prompts_of_ones_own_is_a_sentence() -> None:
-    keep(interview(1, options={"rounds": 3, "context": 1, "prompts": "another"}))
+    keep(interview(1, options={"rounds": 3, "history": 1, "prompts": "another"}))
     app = open_page("history")
     opened(app)
     press(app, "Resume in Interview")
