@@ -13,10 +13,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from core.errors import UsageError, printable
 from core.nouns import singular
+
+if TYPE_CHECKING:
+    from core.vision import ScoredToken
 
 SAID: Final = 0.9  # probability of the choice that the words name
 _NUMBERS: Final = "zero one two three four five six seven eight nine ten eleven twelve".split()
@@ -34,6 +38,26 @@ _UNSURE: Final = re.compile(
     r"(?:don't|do not|can't|cannot|can not) (?:\w++ )?+(?:know|tell|say|see it|determine))\b"
 )
 _THERE_IS: Final = re.compile(r"(?:there(?: is| are|'s)|i (?:can )?see)\b")
+
+
+def shown_tokens(tokens: Sequence[ScoredToken], text: str) -> tuple[ScoredToken, ...]:
+    """The tokens of an answer that is shown as `text`, in its spelling.
+
+    Those behind the end of `text` are left out, for it may end at a stop string. Where a backend has changed more than
+    blanks and capitals, the tokens are returned as they were generated.
+    """
+    whole = "".join(token.text for token in tokens)
+    start = len(whole) - len(whole.lstrip())
+    if whole[start : start + len(text)].lower() != text.lower() or len(whole.lower()) != len(whole):
+        return tuple(tokens)
+    spelling = whole[:start] + text + whole[start + len(text) :]
+    shown, place = [], 0
+    for token in tokens:
+        if place >= start + len(text):
+            break
+        shown.append(replace(token, text=spelling[place : place + len(token.text)]))
+        place += len(token.text)
+    return tuple(shown)
 
 
 def check_choices(questions: Sequence[object], choices: Sequence[Sequence[str]]) -> None:

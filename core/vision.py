@@ -60,6 +60,11 @@ class GenerationOptions:
     seed: int | None = None
     retry_tokens: int | None = None
     """`max_new_tokens` of a second attempt if a remote model's answer was truncated; None: keep that answer."""
+    token_scores: int | None = None
+    """Report the tokens of the answer, with this number of the likeliest ones at each place; None: do not.
+
+    Only a backend that `reports_tokens` reads it.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,19 @@ class VisualQuestion:
 
 
 @dataclass(frozen=True, slots=True)
+class ScoredToken:
+    """A token of an answer, with natural logarithms of probabilities before temperature and sampling.
+
+    `likeliest` are the (token, log-probability) pairs of the likeliest tokens at its place, best first. A token whose
+    bytes end within a character has the text "".
+    """
+
+    text: str
+    logprob: float
+    likeliest: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """An answer, why it ended and its token counts; "" or None if not reported."""
 
@@ -99,6 +117,7 @@ class Reply:
     reason: str = ""  # "stop": the model ended it; "length": max_new_tokens were reached; "content_filter", ...
     input_tokens: int | None = None  # of the prompt as the model reads it, image tokens included
     output_tokens: int | None = None  # of the answer, without the end-of-text token
+    tokens: tuple[ScoredToken, ...] = ()  # of the answer as it was generated, if `token_scores` asked for them
 
     @property
     def truncated(self) -> bool:
@@ -113,6 +132,7 @@ class VisionBackend(ABC):
     streams: ClassVar[bool] = False  # `stream` yields more than one piece
     max_images: ClassVar[int] = 1  # pictures per question, those of earlier turns counted
     scores: ClassVar[bool] = False  # `score` reads the model's own probabilities, instead of its words
+    reports_tokens: ClassVar[bool] = False  # `replies` reads `GenerationOptions.token_scores`
     interleaves: ClassVar[bool] = False  # reads `VisualQuestion.images`: pictures may come up at later turns
     languages: ClassVar[tuple[str, ...]] = ("en",)
 

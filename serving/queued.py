@@ -24,7 +24,15 @@ from core.vision import EncodedImage, Reply, VisionBackend, VisualQuestion
 
 LONG: Final = 100  # max_new_tokens of answers that wait in the row of long ones
 _LOOK: Final = 0.5  # seconds between two checks of a thread's halt
-_CAPABILITIES: Final = ("follows_instructions", "streams", "max_images", "scores", "interleaves", "languages")
+_CAPABILITIES: Final = (
+    "follows_instructions",
+    "streams",
+    "max_images",
+    "scores",
+    "reports_tokens",
+    "interleaves",
+    "languages",
+)
 
 Seen = Callable[[str, int], None]
 """Receives ("encode" or "answer", number of requests) of each batch."""

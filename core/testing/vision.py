@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
@@ -145,6 +146,21 @@ class VisionBackendTests:
         assert isinstance(last, Reply) and last.reason == replies[0].reason
         assert "".join(piece for piece in pieces if isinstance(piece, str)) == last.text == replies[0].text
         assert (last.input_tokens, last.output_tokens) == (replies[0].input_tokens, replies[0].output_tokens)
+
+    def test_reported_tokens_belong_to_the_answer(self, backend: VisionBackend) -> None:
+        assert isinstance(backend.reports_tokens, bool)
+        [image] = backend.encode([make_picture()])
+        question = self.ask(image)
+        scored = replace(question, options=replace(question.options, token_scores=3))
+        [reply] = backend.replies([scored])
+        assert reply.text == backend.answer([question])[0]
+        assert bool(reply.tokens) == (backend.reports_tokens and bool(reply.text))
+        for token in reply.tokens:
+            odds = [value for _, value in token.likeliest]
+            assert token.logprob <= 1e-4 and 1 <= len(odds) <= 3 and odds == sorted(odds, reverse=True)
+            assert sum(map(math.exp, odds)) <= 1 + 1e-4, "these tokens exclude each other"
+        *_, last = backend.pieces(scored)
+        assert isinstance(last, Reply) and [one.text for one in last.tokens] == [one.text for one in reply.tokens]
 
     # ---- scores ---------------------------------------------------------------------------------------------------
 

@@ -60,7 +60,7 @@ class Blip2Backend(EngineBackend):
     def _decoding(self, options: GenerationOptions) -> DecodingOptions:
         from plugins.hf.generation import GREEDY
 
-        chosen = replace(GREEDY, max_new_tokens=max(options.max_new_tokens, 1))
+        chosen = replace(GREEDY, max_new_tokens=max(options.max_new_tokens, 1), token_scores=options.token_scores)
         if options.temperature <= 0:
             return chosen
         return replace(chosen, do_sample=True, temperature=options.temperature, top_p=options.top_p, seed=options.seed)

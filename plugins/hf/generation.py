@@ -25,11 +25,12 @@ from transformers import (
 )
 
 from core.errors import BackendError, UsageError
-from core.vision import Reply
+from core.scoring import shown_tokens
+from core.vision import Reply, ScoredToken
+from plugins.hf.token_scores import BROKEN, TokenRecorder
 
 T = TypeVar("T")
 R = TypeVar("R")
-BROKEN: Final = "\N{REPLACEMENT CHARACTER}"  # what a tokenizer gives for bytes that are not (yet) a character
 # Settings of generate() that decode greedily; a `Sampler` changes the scores before.
 GREEDY_SEARCH: Final[dict[str, Any]] = {
     "max_length": None,
@@ -58,6 +59,7 @@ class DecodingOptions:
     length_penalty: float = 1.0  # beams only
     min_length: int = 0  # new tokens before an end of text is allowed
     seed: int | None = None  # with the same seed a row gives the same answer in any batch
+    token_scores: int | None = None  # as in `GenerationOptions`
 
     def __post_init__(self) -> None:
         limits = {
@@ -72,6 +74,12 @@ class DecodingOptions:
         for name, (fine, allowed) in limits.items():
             if not fine:
                 raise UsageError(f"{name} is {getattr(self, name)}, but must be {allowed}.")
+        if self.num_beams > 1 and self.token_scores is not None:
+            raise UsageError("an answer found by beam search has no log-probabilities of tokens; set num_beams to 1.")
+
+    def recorder(self, rows: int) -> TokenRecorder | None:
+        """What keeps the tokens of `rows` answers, if they are to be reported."""
+        return None if self.token_scores is None else TokenRecorder(rows, self.token_scores)
 
 
 GREEDY: Final = DecodingOptions(max_new_tokens=60)
@@ -176,7 +184,7 @@ class StreamDecoder:
 class Listener(StoppingCriteria):  # type: ignore[misc]
     """Decode the tokens of a running generate(), report text as it becomes certain, and stop finished rows.
 
-    Once `cancelled` is set, all rows stop.
+    Once `cancelled` is set, all rows stop. `recorder` keeps the tokens, if they are to be reported.
     """
 
     def __init__(
@@ -185,16 +193,20 @@ class Listener(StoppingCriteria):  # type: ignore[misc]
         eos_token_ids: Sequence[int],
         report: Callable[[str], None] | None = None,
         cancelled: threading.Event | None = None,
+        recorder: TokenRecorder | None = None,
     ) -> None:
         self.decoders = decoders
+        self.recorder = recorder
         self.eos_token_ids = frozenset(eos_token_ids)
         self._report = report or (lambda text: None)
         self._cancelled = cancelled or threading.Event()
 
     def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:
-        for decoder, token in zip(self.decoders, input_ids[:, -1].tolist(), strict=True):
+        for row, (decoder, token) in enumerate(zip(self.decoders, input_ids[:, -1].tolist(), strict=True)):
             if decoder.stopped:
                 continue
+            if self.recorder is not None and token not in self.eos_token_ids:
+                self.recorder.choose(row, token)
             if token in self.eos_token_ids:
                 self._report(decoder.close())
                 decoder.stopped = True
@@ -213,9 +225,22 @@ class Listener(StoppingCriteria):  # type: ignore[misc]
                 "stop" if decoder.stopped or len(decoder.ids) < limit else "length",
                 length,
                 len(decoder.ids),
+                self._tokens(row, decoder),
             )
-            for decoder, length in zip(self.decoders, prompt_tokens, strict=True)
+            for row, (decoder, length) in enumerate(zip(self.decoders, prompt_tokens, strict=True))
         ]
+
+    def _tokens(self, row: int, decoder: StreamDecoder) -> tuple[ScoredToken, ...]:
+        if self.recorder is None:
+            return ()
+
+        def decode(ids: Sequence[int], shown: bool) -> str:
+            text: str = decoder.tokenizer.decode(
+                list(ids), skip_special_tokens=shown, clean_up_tokenization_spaces=False
+            )
+            return text
+
+        return shown_tokens(self.recorder.tokens(row, decode), decoder.text)
 
 
 def generate(model: Any, inputs: dict[str, Any], listener: Listener, sampler: Sampler | None, **settings: Any) -> None:
@@ -226,7 +251,7 @@ def generate(model: Any, inputs: dict[str, Any], listener: Listener, sampler: Sa
         **settings,
         eos_token_id=sorted(listener.eos_token_ids) or None,
         return_dict_in_generate=False,
-        logits_processor=LogitsProcessorList([sampler] if sampler is not None else []),
+        logits_processor=LogitsProcessorList([one for one in (listener.recorder, sampler) if one is not None]),
         stopping_criteria=StoppingCriteriaList([listener]),
     )
 

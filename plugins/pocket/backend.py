@@ -19,7 +19,7 @@ from core.errors import BackendError, printable
 from core.files.model_folder import weight_files
 from core.images.picture import Picture
 from core.scoring import check_choices, named_choice
-from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
+from core.vision import EncodedImage, GenerationOptions, Reply, ScoredToken, VisionBackend, VisualQuestion
 from plugins.hf.batching import answered_in_groups
 from plugins.options import QueryOptions
 
@@ -79,6 +79,7 @@ class PocketBackend(VisionBackend):
     follows_instructions: ClassVar[bool] = False
     streams: ClassVar[bool] = True
     scores: ClassVar[bool] = True
+    reports_tokens: ClassVar[bool] = True
     max_images: ClassVar[int] = 1
 
     def __init__(self, argument: str | None = None, *, options: PocketOptions | None = None, name: str = "") -> None:
@@ -240,7 +241,8 @@ class PocketBackend(VisionBackend):
 
         def answer(places: list[int], options: GenerationOptions) -> list[Reply]:
             prompts = [self._prompt(questions[place]) for place in places]
-            replies: list[Reply] = self.engine.answer(prompts, **self._sampling(options))
+            scored = {"token_scores": options.token_scores}
+            replies: list[Reply] = self.engine.answer(prompts, **self._sampling(options), **scored)
             return [self._brief(questions[place], reply) for place, reply in zip(places, replies, strict=True)]
 
         return answered_in_groups(questions, BATCH, answer)
@@ -253,10 +255,17 @@ class PocketBackend(VisionBackend):
         if not self._is_brief(question):
             return reply
         named = named_choice(reply.text, YES_NO, question.question or "")
-        if named is None:
-            [(yes, no)] = self.score([question], [YES_NO])
-            named = int(no > yes)
-        return replace(reply, text=YES_NO[named].capitalize(), reason="stop", output_tokens=1)
+        likeliest = question.options.token_scores
+        odds: tuple[float, ...] = ()
+        if named is None or likeliest is not None:
+            [odds] = self.score([question], [YES_NO])
+        named = odds.index(max(odds)) if named is None else named
+        text = YES_NO[named].capitalize()
+        tokens: tuple[ScoredToken, ...] = ()
+        if likeliest is not None:
+            ranked = sorted(zip(map(str.capitalize, YES_NO), odds, strict=True), key=lambda one: -one[1])
+            tokens = (ScoredToken(text, odds[named], tuple(ranked[:likeliest])),)
+        return replace(reply, text=text, reason="stop", output_tokens=1, tokens=tokens)
 
     def _is_brief(self, question: VisualQuestion) -> bool:
         from plugins.pocket.asked import asks_yes_or_no
@@ -305,7 +314,7 @@ class PocketBackend(VisionBackend):
 
     def pieces(self, question: VisualQuestion) -> Iterator[str | Reply]:
         """Like `stream`, with the complete Reply at the end."""
-        if self._is_brief(question):
+        if question.options.token_scores is not None or self._is_brief(question):
             [reply] = self.replies([question])
             yield reply.text
             yield reply

@@ -17,8 +17,10 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from core.scoring import shown_tokens
 from core.vision import Reply
 from plugins.hf.scoring import Question, ScoredRow, closing_tokens, padded_positions, padded_visible, spelt
+from plugins.hf.token_scores import TokenRecorder
 from plugins.pocket.lookup import Lookup
 from plugins.pocket.runtime import PocketModel
 from plugins.pocket.sight import LINE_TOKENS, quoted, tokens_of
@@ -163,16 +165,20 @@ class PocketEngine:
         return masks
 
     def answer(self, prompts: Sequence[PocketPrompt], **options: Any) -> list[Reply]:
-        """One answer per prompt; `options` are those of `tokens`."""
-        return [
-            Reply(
-                self.shown(prompt, self.decode(written.ids), complete=written.ended),
-                "stop" if written.ended else "length",
-                written.prompt_tokens,
-                len(written.ids),
-            )
-            for prompt, written in zip(prompts, self.write(prompts, **options), strict=True)
-        ]
+        """One answer per prompt; `options` are those of `tokens`, and `token_scores` as in `GenerationOptions`."""
+        likeliest: int | None = options.pop("token_scores", None)
+        recorder = None if likeliest is None else TokenRecorder(len(prompts), likeliest)
+        replies: list[Reply] = []
+        for row, written in enumerate(self.write(prompts, recorder=recorder, **options)):
+            text = self.shown(prompts[row], self.decode(written.ids), complete=written.ended)
+            count = len(written.ids)
+            tokens = () if recorder is None else shown_tokens(recorder.tokens(row, self._spelling, count), text)
+            replies.append(Reply(text, "stop" if written.ended else "length", written.prompt_tokens, count, tokens))
+        return replies
+
+    def _spelling(self, ids: Sequence[int], shown: bool) -> str:
+        text: str = self.decode(ids) if shown else self.tokenizer.decode(list(ids), skip_special_tokens=False)
+        return text
 
     def write(self, prompts: Sequence[PocketPrompt], **options: Any) -> list[GeneratedIds]:
         """What the model writes, one per prompt, with marks that an answer would not show; options as in `tokens`."""
@@ -193,6 +199,7 @@ class PocketEngine:
         temperature: float = 0.0,
         top_p: float = 0.9,
         seed: int | None = None,
+        recorder: TokenRecorder | None = None,
     ) -> tuple[list[int], Iterator[Tensor]]:
         """How many tokens each prompt has, those of its picture included; the next token of each, step by step.
 
@@ -212,6 +219,7 @@ class PocketEngine:
             top_p=top_p,
             generator=generator,
             forbidden=self.forbidden(prompts),
+            recorder=recorder,
         )
         return mask.sum(-1).tolist(), steps
 

@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from plugins.hf.token_scores import TokenRecorder
 from plugins.pocket.modeling import CertaintyLimits, ImageTokens, PocketVision
 
 
@@ -341,12 +342,13 @@ class PocketModel(ImageTokens, nn.Module):
         top_p: float = 1.0,
         generator: torch.Generator | None = None,
         forbidden: Tensor | None = None,
+        recorder: TokenRecorder | None = None,
     ) -> Iterator[Tensor]:
         """The next token of every prompt, (B,) long, step by step, until each has ended or the number is reached.
 
         embeds (B, L, D) are padded on the left; mask (B, L) is 0 there. What comes after a prompt's end mark means
         nothing. Greedy at temperature 0, else sampled from the likeliest tokens that together have the share `top_p`.
-        `forbidden` (B, V) bool: tokens that a prompt's answer may not hold.
+        `forbidden` (B, V) bool: tokens that a prompt's answer may not hold. `recorder` keeps what was chosen.
         """
         batch, length = mask.shape
         device = embeds.device
@@ -362,6 +364,8 @@ class PocketModel(ImageTokens, nn.Module):
             if forbidden is not None:
                 logits = logits.masked_fill(forbidden, -torch.inf)
             ids = sampled(logits, temperature, top_p, generator) if temperature > 0 else logits.argmax(-1)
+            if recorder is not None:
+                recorder.take(logits, ids)
             yield ids
             ended |= ids == eos_token_id
             if ended.all():

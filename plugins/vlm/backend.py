@@ -43,6 +43,7 @@ class TransformersBackend(ReplyBackend):
     follows_instructions: ClassVar[bool] = True
     streams: ClassVar[bool] = True
     scores: ClassVar[bool] = True
+    reports_tokens: ClassVar[bool] = True
     max_images: ClassVar[int] = 16  # how many of them a model understands depends on the model
     interleaves: ClassVar[bool] = True
 
@@ -278,7 +279,8 @@ class TransformersBackend(ReplyBackend):
                 return [reply for row in rows for reply in self._generate([row], options)]
             reading, inputs = prepared
             decoders = [self._generation.StreamDecoder(self.tokenizer) for _ in rows]
-            listener = self._generation.Listener(decoders, self._eos_token_ids, report, cancelled)
+            recorder = self._generation.DecodingOptions(token_scores=options.token_scores).recorder(len(rows))
+            listener = self._generation.Listener(decoders, self._eos_token_ids, report, cancelled, recorder)
             replies = self._prompts.generate_replies(self.model, rows, inputs, listener, options, self._reader.pad)
             if reading is not None:
                 self._reader.keep(reading)

@@ -34,6 +34,7 @@ from serving.openai.schema import (
     Logprobs,
     ModelCard,
     ModelList,
+    TokenScore,
     Usage,
 )
 from serving.openai.work import Accepted, Answer, Delta, answer_request, interview_request
@@ -278,12 +279,11 @@ class _Writer:
         if step is None:
             return [": waiting\n\n"]
         if isinstance(step, Delta):
-            return [self._chunk(step.index, {step.field: step.text})] if step.text else []
+            shown = step.text or step.scores
+            return [self._chunk(step.index, {step.field: step.text}, scores=step.scores)] if shown else []
         if isinstance(step, Accepted):
             return []
-        chunks = [
-            self._chunk(index, {}, answer.reason, answer, extra=_extra([answer])) for index, answer in enumerate(step)
-        ]
+        chunks = [self._chunk(index, {}, answer.reason, extra=_extra([answer])) for index, answer in enumerate(step)]
         if self.with_usage:
             chunks.append(self._event({"choices": [], "usage": _usage(step).model_dump()}))
         return chunks
@@ -293,13 +293,13 @@ class _Writer:
         index: int,
         delta: dict[str, str],
         reason: str | None = None,
-        answer: Answer | None = None,
         *,
+        scores: Sequence[TokenScore] = (),
         extra: dict[str, Any] | None = None,
     ) -> str:
         choice: dict[str, Any] = {"index": index, "delta": delta, "logprobs": None, "finish_reason": reason}
-        if answer is not None and answer.scores:
-            choice["logprobs"] = Logprobs(content=list(answer.scores)).model_dump()
+        if scores:
+            choice["logprobs"] = Logprobs(content=list(scores)).model_dump()
         more: dict[str, Any] = {"usage": None} if self.with_usage else {}
         return self._event({"choices": [choice], **more, **({"inquisight": extra} if extra else {})})
 

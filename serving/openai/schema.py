@@ -118,7 +118,7 @@ class Usage(_Written):
 
 
 class TokenScore(_Written):
-    """An answer and the natural logarithm of its probability."""
+    """A token of an answer, or an answer chosen from a list, and the natural logarithm of its probability."""
 
     token: str
     logprob: float

@@ -11,6 +11,7 @@ from agents.langchain.messages import MessageTurn, Sources, until
 from agents.langchain.request import NOT_SHOWN, Request, make_request
 from core.errors import UsageError
 from core.images.picture import Picture, open_picture
+from core.scoring import shown_tokens
 from core.settings import get_settings
 from core.vision import CHAT_TOKENS, SHORT_TOKENS, GenerationOptions, Reply
 from serving.openai.conversation import Fetch, read_conversation
@@ -33,11 +34,12 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """A piece of an answer, or of the dialogue that leads to it."""
+    """A piece of an answer, or of the dialogue that leads to it; `scores` are those of its tokens."""
 
     index: int
     field: str  # TEXT or PROGRESS
     text: str
+    scores: tuple[TokenScore, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +63,10 @@ def answer_request(body: ChatRequest, vision: QueuedVision, fetch: Fetch, emit: 
     system, turns = read_conversation(body.messages)
     options = _options(body, vision)
     encoder = _open(turns, vision, fetch)
-    if body.logprobs and (body.response_format is None or body.response_format.type == "text"):
+    if options.token_scores is not None and not vision.reports_tokens:
         raise UsageError(
-            "logprobs are reported for answers that are chosen from a list only: send response_format with a "
-            'json_schema such as {"enum": ["yes", "no"]}'
+            f"{public_name(vision.name)} reports logprobs only of answers that are chosen from a list: send "
+            'response_format with a json_schema such as {"enum": ["yes", "no"]}, or leave logprobs out'
         )
     emit(Accepted())
     encoder.finish()
@@ -74,19 +76,36 @@ def answer_request(body: ChatRequest, vision: QueuedVision, fetch: Fetch, emit: 
     count = body.n or 1
     if request.question is None:
         replies = [NOT_SHOWN] * count
-    elif body.stream and count == 1:
+    elif body.stream and count == 1 and not body.logprobs:
         return [_streamed(body, request, emit)]
     else:
         replies = vision.replies([_choice(request, number) for number in range(count)])
     answers = [_answer(body, request, reply) for reply in replies]
     for index, answer in enumerate(answers):
-        emit(Delta(index, TEXT, answer.text))
+        for piece in _scored(index, answer):
+            emit(piece)
     return answers
+
+
+def _scored(index: int, answer: Answer) -> Iterator[Delta]:
+    """The answer token by token, where they have scores and make up its text; else in one piece."""
+    whole = "".join(score.token for score in answer.scores)
+    start = len(whole) - len(whole.lstrip())
+    if not whole[start:].startswith(answer.text):
+        yield Delta(index, TEXT, answer.text, answer.scores)
+        return
+    place = 0
+    for score in answer.scores:
+        piece = whole[max(place, start) : min(place + len(score.token), start + len(answer.text))]
+        yield Delta(index, TEXT, piece, (score,))
+        place += len(score.token)
 
 
 def _options(body: ChatRequest, vision: QueuedVision) -> GenerationOptions:
     limit = body.limit or (CHAT_TOKENS if vision.follows_instructions else SHORT_TOKENS)
-    return GenerationOptions(limit, body.temperature or 0.0, body.top_p or 0.9, body.seed)
+    text = body.response_format is None or body.response_format.type == "text"
+    likeliest = (body.top_logprobs or 0) if body.logprobs and text else None
+    return GenerationOptions(limit, body.temperature or 0.0, body.top_p or 0.9, body.seed, token_scores=likeliest)
 
 
 def _open(turns: list[MessageTurn], vision: QueuedVision, fetch: Fetch) -> PictureEncoder:
@@ -106,7 +125,14 @@ def _choice(request: Request, number: int) -> Any:
 
 def _answer(body: ChatRequest, request: Request, reply: Reply) -> Answer:
     text = "".join(until(iter([reply.text]), body.stop or []))
-    return _counted(request, reply, text, cut=len(text) < len(reply.text))
+    answer = _counted(request, reply, text, cut=len(text) < len(reply.text))
+    if not reply.tokens:
+        return answer
+    tokens = shown_tokens(reply.tokens, text)
+    written = "".join(token.text for token in tokens)
+    extra = {} if written.lstrip().startswith(text) else {"logprobs_of": f"what the model wrote: {written.strip()}"}
+    scores = tuple(_score(token.text, token.logprob, token.likeliest) for token in tokens)
+    return replace(answer, scores=scores, extra={**answer.extra, **extra})
 
 
 def _counted(request: Request, reply: Reply, text: str, *, cut: bool) -> Answer:
@@ -153,9 +179,10 @@ def _structured(body: ChatRequest, request: Request, emit: Emit) -> Answer:
     if body.logprobs and not scores:
         raise UsageError('logprobs need a schema with a choice, such as {"enum": ["yes", "no"]}')
     answer = _counted(request, found.reply, found.reply.text, cut=False)
-    emit(Delta(0, TEXT, answer.text))
     top = body.top_logprobs or 0
-    return replace(answer, scores=tuple(_only(score, top) for score in scores) if body.logprobs else ())
+    shown = tuple(_only(score, top) for score in scores) if body.logprobs else ()
+    emit(Delta(0, TEXT, answer.text, shown))
+    return replace(answer, scores=shown)
 
 
 def _score(text: str, logprob: float, others: Any) -> TokenScore:

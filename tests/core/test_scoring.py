@@ -7,8 +7,8 @@ import math
 import pytest
 
 from core.errors import UsageError
-from core.scoring import named_choice, scores_of_words
-from core.vision import EncodedImage, GenerationOptions, VisualQuestion
+from core.scoring import named_choice, scores_of_words, shown_tokens
+from core.vision import EncodedImage, GenerationOptions, ScoredToken, VisualQuestion
 from tests.agents.fakes import CountingVision
 
 YES_NO = ("yes", "no")
@@ -83,3 +83,18 @@ def test_choices_that_cannot_be_scored_are_refused(choices: list[tuple[str, ...]
     with pytest.raises(UsageError) as refused:
         CountingVision().score([VisualQuestion(IMAGE, "Is it?")], choices)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "text", "shown"),
+    [
+        ([" a", " cat", "."], "A cat.", [" A", " cat", "."]),
+        (["a", " cat", " on", " it"], "a cat", ["a", " cat"]),
+        (["a", " ca", "t on", " it"], "a cat", ["a", " ca", "t on"]),
+        (["a", " cat"], "Something else.", ["a", " cat"]),
+        ([], "", []),
+    ],
+)
+def test_tokens_are_those_of_the_text_that_is_shown(written: list[str], text: str, shown: list[str]) -> None:
+    tokens = [ScoredToken(token, -1.0) for token in written]
+    assert [token.text for token in shown_tokens(tokens, text)] == shown

@@ -30,6 +30,7 @@ class EngineBackend(ReplyBackend):
 
     streams: ClassVar[bool] = True
     scores: ClassVar[bool] = True
+    reports_tokens: ClassVar[bool] = True
     plugin: ClassVar[str]
 
     def __init__(self, argument: str | None, engine: Engine, digest: str, choices: dict[str, str]) -> None:
@@ -148,7 +149,11 @@ class MiniGPT4Backend(EngineBackend):
         from plugins.hf.generation import GREEDY
         from plugins.minigpt4.runtime.engine import ORIGINAL
 
-        chosen: dict[str, Any] = {"max_new_tokens": max(options.max_new_tokens, 1), **self._options.decoding}
+        chosen: dict[str, Any] = {
+            "max_new_tokens": max(options.max_new_tokens, 1),
+            "token_scores": options.token_scores,
+            **self._options.decoding,
+        }
         if options.temperature <= 0:
             return replace(GREEDY, **chosen)
         return replace(ORIGINAL, temperature=options.temperature, top_p=options.top_p, seed=options.seed, **chosen)

@@ -271,7 +271,7 @@ class Engine:
     ) -> list[Reply]:
         limit = rows[0].limit
         decoders = [StreamDecoder(self.tokenizer, self.format.stops) for _ in rows]
-        listener = Listener(decoders, self.eos_token_ids, report, cancelled)
+        listener = Listener(decoders, self.eos_token_ids, report, cancelled, options.recorder(len(rows)))
         with self._computing():
             if options.num_beams > 1:
                 self._search_beams(rows, options, listener)

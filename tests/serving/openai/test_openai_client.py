@@ -112,7 +112,7 @@ def test_scores_of_a_choice(client: OpenAI) -> None:
     assert logprobs is not None and logprobs.content is not None
     assert (answer.choices[0].message.content, logprobs.content[0].logprob) == ('"yes"', -1)
     assert [(one.token, one.logprob) for one in logprobs.content[0].top_logprobs] == [('"yes"', -1), ('"no"', -2)]
-    with pytest.raises(openai.BadRequestError, match="chosen from a list only"):
+    with pytest.raises(openai.BadRequestError, match="only of answers that are chosen from a list"):
         client.chat.completions.create(model="colours", messages=asking("What?"), logprobs=True)  # type: ignore[arg-type]
 
 
