@@ -13,14 +13,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, replace
+from typing import Final
 
 from core.errors import UsageError, printable
 from core.nouns import singular
-
-if TYPE_CHECKING:
-    from core.vision import ScoredToken
 
 SAID: Final = 0.9  # probability of the choice that the words name
 _NUMBERS: Final = "zero one two three four five six seven eight nine ten eleven twelve".split()
@@ -38,6 +35,19 @@ _UNSURE: Final = re.compile(
     r"(?:don't|do not|can't|cannot|can not) (?:\w++ )?+(?:know|tell|say|see it|determine))\b"
 )
 _THERE_IS: Final = re.compile(r"(?:there(?: is| are|'s)|i (?:can )?see)\b")
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredToken:
+    """A token of an answer, with natural logarithms of probabilities before temperature and sampling.
+
+    `likeliest` are the (token, log-probability) pairs of the likeliest tokens at its place, best first. A token whose
+    bytes end within a character has the text "".
+    """
+
+    text: str
+    logprob: float
+    likeliest: tuple[tuple[str, float], ...] = ()
 
 
 def shown_tokens(tokens: Sequence[ScoredToken], text: str) -> tuple[ScoredToken, ...]:

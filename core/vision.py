@@ -19,6 +19,7 @@ from core.stopping import CalledOff, current_halt, in_thread
 if TYPE_CHECKING:
     from core.images.picture import Picture, PictureSource
     from core.records import PictureInfo
+    from core.scoring import ScoredToken
 
 CHAT_TOKENS: Final = 300  # default limit of an answer in a chat, as in MiniGPT-4
 SHORT_TOKENS: Final = 60
@@ -94,19 +95,6 @@ class VisualQuestion:
         """The pictures before the text of `turn`, in order; `image` is the first of turn 0."""
         first = (self.image,) if turn == 0 else ()
         return first + tuple(image for place, image in self.images if place == turn)
-
-
-@dataclass(frozen=True, slots=True)
-class ScoredToken:
-    """A token of an answer, with natural logarithms of probabilities before temperature and sampling.
-
-    `likeliest` are the (token, log-probability) pairs of the likeliest tokens at its place, best first. A token whose
-    bytes end within a character has the text "".
-    """
-
-    text: str
-    logprob: float
-    likeliest: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from core.isolated.backend import IsolatedVision, Limits
     from core.records import Caption, ChatTurn, Dialogue, PictureInfo, ToolCall, Turn
     from core.registry import Entry, Problem, Register, Registry, get_registry, load_registry
+    from core.scoring import ScoredToken
     from core.settings import Settings, get_settings
     from core.store.transcripts import StoredCaption, TranscriptStore
     from core.tasks import NOTHING_NEW, Task, TaskTurn
@@ -71,6 +72,7 @@ _MODULES = {
     "core.isolated.backend": "IsolatedVision Limits",
     "core.records": "Caption ChatTurn Dialogue PictureInfo ToolCall Turn",
     "core.registry": "Entry Problem Register Registry get_registry load_registry",
+    "core.scoring": "ScoredToken",
     "core.settings": "Settings get_settings",
     "core.store.transcripts": "StoredCaption TranscriptStore",
     "core.tasks": "NOTHING_NEW Task TaskTurn",
@@ -83,9 +85,9 @@ __all__ = [
     "NOTHING_NEW", "BackendError", "Box", "Caption", "CaptionArguments", "Chat", "ChatOptions", "ChatTurn", "Dialogue",
     "EncodedImage", "Entry", "Findings", "GenerationOptions", "ImageError", "InquisightError", "InterviewArguments",
     "InterviewOptions", "IsolatedVision", "Limits", "Picture", "PictureInfo", "Problem", "Prompts", "QuestionerError",
-    "Register", "Registry", "RegistryError", "Reply", "Settings", "StoreError", "StoredCaption", "Task", "TaskTurn",
-    "TextLine", "Thing", "ToolCall", "TranscriptStore", "Turn", "UsageError", "VisionBackend", "VisionChatModel",
-    "VisualQuestion", "Witness", "acaption", "caption", "caption_many", "events", "find_pictures", "get_registry",
+    "Register", "Registry", "RegistryError", "Reply", "ScoredToken", "Settings", "StoreError", "StoredCaption", "Task",
+    "TaskTurn", "TextLine", "Thing", "ToolCall", "TranscriptStore", "Turn", "UsageError", "VisionBackend",
+    "VisionChatModel", "VisualQuestion", "Witness", "acaption", "caption", "caption_many", "events", "find_pictures", "get_registry",
     "get_settings", "hookimpl", "interview", "load_questioner", "load_registry", "load_vision", "open_picture",
     "printable",
 ]

@@ -25,8 +25,8 @@ from transformers import (
 )
 
 from core.errors import BackendError, UsageError
-from core.scoring import shown_tokens
-from core.vision import Reply, ScoredToken
+from core.scoring import ScoredToken, shown_tokens
+from core.vision import Reply
 from plugins.hf.token_scores import BROKEN, TokenRecorder
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from torch import Tensor
 
-from core.vision import ScoredToken
+from core.scoring import ScoredToken
 
 BROKEN: Final = "\N{REPLACEMENT CHARACTER}"  # what a tokenizer gives for bytes that are not (yet) a character
 WINDOW: Final = 8  # tokens before one that its text may depend on

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 from core.errors import BackendError, printable
 from core.files.model_folder import weight_files
 from core.images.picture import Picture
-from core.scoring import check_choices, named_choice
-from core.vision import EncodedImage, GenerationOptions, Reply, ScoredToken, VisionBackend, VisualQuestion
+from core.scoring import ScoredToken, check_choices, named_choice
+from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
 from plugins.hf.batching import answered_in_groups
 from plugins.options import QueryOptions
 

@@ -7,8 +7,8 @@ import math
 import pytest
 
 from core.errors import UsageError
-from core.scoring import named_choice, scores_of_words, shown_tokens
-from core.vision import EncodedImage, GenerationOptions, ScoredToken, VisualQuestion
+from core.scoring import ScoredToken, named_choice, scores_of_words, shown_tokens
+from core.vision import EncodedImage, GenerationOptions, VisualQuestion
 from tests.agents.fakes import CountingVision
 
 YES_NO = ("yes", "no")

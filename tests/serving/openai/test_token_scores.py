@@ -12,7 +12,8 @@ import pytest
 from openai import OpenAI
 
 from core.registry import get_registry
-from core.vision import Reply, ScoredToken, VisualQuestion
+from core.scoring import ScoredToken
+from core.vision import Reply, VisualQuestion
 from plugins.vlm.backend import TransformersBackend
 from serving.openai.names import public_name
 from tests.plugins.vlm.tiny_vlm import FAMILIES
