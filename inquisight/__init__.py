@@ -87,9 +87,9 @@ __all__ = [
     "InterviewOptions", "IsolatedVision", "Limits", "Picture", "PictureInfo", "Problem", "Prompts", "QuestionerError",
     "Register", "Registry", "RegistryError", "Reply", "ScoredToken", "Settings", "StoreError", "StoredCaption", "Task",
     "TaskTurn", "TextLine", "Thing", "ToolCall", "TranscriptStore", "Turn", "UsageError", "VisionBackend",
-    "VisionChatModel", "VisualQuestion", "Witness", "acaption", "caption", "caption_many", "events", "find_pictures", "get_registry",
-    "get_settings", "hookimpl", "interview", "load_questioner", "load_registry", "load_vision", "open_picture",
-    "printable",
+    "VisionChatModel", "VisualQuestion", "Witness", "acaption", "caption", "caption_many", "events", "find_pictures",
+    "get_registry", "get_settings", "hookimpl", "interview", "load_questioner", "load_registry", "load_vision",
+    "open_picture", "printable",
 ]
 # fmt: on
 
