@@ -20,7 +20,7 @@ from core.hookspecs import hookimpl
 from core.net.listening import free_port
 from ui.state.options import HOST, UiOptions
 
-APP: Final = Path(__file__).parent / "server" / "app.py"
+APP: Final = Path(__file__).parent / "server" / "asgi.py"
 _START: Final = 60.0  # maximum seconds to wait before opening a browser
 
 
@@ -48,6 +48,12 @@ def check(options: UiOptions) -> None:
     """Raise InquisightError for options that are wrong, before anything is started."""
     if importlib.util.find_spec("streamlit") is None:
         raise UsageError("the dashboard needs the package Streamlit: pip install 'inquisight[ui]'")
+    if options.folder is not None:
+        shown = f"'{printable(options.folder)}'"
+        if not options.folder.is_dir():
+            raise UsageError(f"{shown} {'is a file' if options.folder.exists() else 'does not exist'}; name a folder")
+        if not options.may_use_server_paths:
+            raise UsageError(f"visitors see {shown} only with --visitors-may-use-server-paths; add it, or leave it out")
     limits = {"upload-mb": options.upload_mb, "video-mb": options.video_mb, "models": options.models}
     for name, value in limits.items():
         if not 1 <= value <= 1000:

@@ -52,6 +52,7 @@ PAGES = (
     PageEntry("chat", "Chat", ":material/chat:"),
     PageEntry("video", "Video", ":material/movie:"),
     PageEntry("compare", "Compare", ":material/compare:"),
+    PageEntry("gallery", "Gallery", ":material/photo_library:"),
     PageEntry("history", "History", ":material/history:"),
     PageEntry("curate", "Curate", ":material/fact_check:", uses_server_paths=True),
     PageEntry("train", "Train", ":material/model_training:", uses_server_paths=True),
@@ -76,8 +77,9 @@ def main() -> None:
     if me is None:
         return
     options = get_options()
+    first = "gallery" if options.folder is not None and options.may_use_server_paths else PAGES[0].name
     pages = {
-        page.name: st.Page(page.draw, title=page.title, icon=page.icon, url_path=page.name, default=page is PAGES[0])
+        page.name: st.Page(page.draw, title=page.title, icon=page.icon, url_path=page.name, default=page.name == first)
         for page in pages_for(options)
     }
     set_pages(pages)

@@ -24,6 +24,8 @@ _LAUNCH: Final = ("port", "open_to_all", "no_browser")  # of the command alone
 class UiOptions:
     """Start the dashboard in a browser."""
 
+    folder: Annotated[Path | None, typer.Argument(metavar="[FOLDER]")] = None
+    """Folder of pictures to open in the gallery."""
     port: int = 8501
     """Port; 0 picks a free one."""
     host: Annotated[str, typer.Option("--host", metavar="ADDRESS")] = HOST

@@ -80,6 +80,13 @@ class Visitors:
             one.seen = time.monotonic()
             return one
 
+    def find(self, token: str) -> Visitor | None:
+        """The visitor with that token, None if unknown."""
+        one = self._known.get(token)
+        if one is not None:
+            one.seen = time.monotonic()
+        return one
+
     def _forget_idle(self) -> None:
         now = time.monotonic()
         held = sum(one.images.nbytes for one in self._known.values())

@@ -1,0 +1,59 @@
+"""What the full view shows of one picture beside its caption: the dialogue, what was found, the checked claims."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ui.gallery.runs import record_of
+
+if TYPE_CHECKING:
+    from core.records import Caption
+    from ui.gallery.folder import Entry, GalleryFolder
+
+
+def details(folder: GalleryFolder, entry: Entry) -> dict[str, Any]:
+    """As JSON; places are shares of width and height."""
+    facts = folder.facts_of(entry)
+    value: dict[str, Any] = {
+        "number": entry.number,
+        "name": entry.key,
+        "caption": entry.caption,
+        "bytes": entry.size,
+        "error": facts.error,
+    }
+    caption = record_of(folder, facts)
+    return value | _described(caption) if caption is not None else value
+
+
+def _described(caption: Caption) -> dict[str, Any]:
+    picture = caption.picture
+    boxes = [
+        {"words": f"{name} {score:.2f}", "kind": kind, "place": [
+            box.left / size[0], box.top / size[1], box.right / size[0], box.bottom / size[1],
+        ]}
+        for found in caption.findings
+        for size in [(found.width or picture.width, found.height or picture.height)]
+        for kind, things in (("thing", found.things), ("line", found.lines))
+        for one in things
+        for name, score, box in [(getattr(one, "name", "") or getattr(one, "text", ""), one.score, one.box)]
+    ]  # fmt: skip
+    return {
+        "width": picture.width,
+        "height": picture.height,
+        "made": caption.text,
+        "summary": caption.summary,
+        "models": ", ".join(filter(None, (caption.vision.get("name", ""), caption.questioner.get("name", "")))),
+        "dialogue": [
+            {"question": turn.question, "answer": turn.answer, "unsure": turn.certainty == "unsure",
+             "by": turn.asked_by, "answered_by": turn.answered_by}
+            for turn in caption.dialogue.turns
+        ],
+        "boxes": boxes,
+        "claims": [
+            {"text": claim.text, "verdict": claim.verdict or "not asked", "score": claim.score,
+             "question": claim.question, "start": claim.start, "end": claim.end}
+            for claim in caption.claims
+        ],
+        "unaudited": caption.unaudited,
+        "problems": list(caption.problems),
+    }  # fmt: skip

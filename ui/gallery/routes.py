@@ -1,0 +1,204 @@
+"""What the gallery's page asks the server for, beside Streamlit's connection: lists, thumbnails, captions to save.
+
+Each address contains the random id of a folder that the page gave to this browser, and is answered only to the browser
+whose cookie it is (`ui.state.session`). What changes something needs a header that other sites' pages cannot send.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Final
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from core.errors import ImageError, InquisightError, UsageError
+from ui.gallery.details import details
+from ui.gallery.folder import ConflictError, Entry, GalleryFolder, Query
+from ui.gallery.library import folders, libraries_of, thumbnails
+from ui.state.session import token_of, visitors
+from ui.text import error_message
+
+PREFIX: Final = "/gallery-data"
+THUMBNAIL: Final = 360  # pixels of the longer side
+PREVIEW: Final = 1600
+MAX_ROWS: Final = 500  # of one request
+MAX_BODY: Final = 4_000_000  # bytes of a request with captions
+HEADER: Final = "x-inquisight-gallery"
+PRIVATE: Final = {
+    "Cache-Control": "private, no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+FOREVER: Final = {**PRIVATE, "Cache-Control": "private, max-age=31536000, immutable"}
+
+Answer = Callable[[Request, GalleryFolder], Awaitable[Response]]
+
+
+class UnknownFolderError(UsageError):
+    """The folder is not open in this browser."""
+
+
+def routes() -> list[Any]:
+    """The routes for `streamlit.starlette.App`."""
+    at = PREFIX + "/{library}"
+    return [
+        Route(at + "/state", _guarded(_state)),
+        Route(at + "/find", _guarded(_find)),
+        Route(at + "/rows", _guarded(_rows)),
+        Route(at + "/details/{number:int}", _guarded(_details)),
+        Route(at + "/thumbnail/{number:int}", _guarded(_thumbnail)),
+        Route(at + "/picture/{number:int}", _guarded(_picture)),
+        Route(at + "/caption", _guarded(_caption), methods=["POST"]),
+        Route(at + "/numbers", _guarded(_numbers), methods=["POST"]),
+    ]
+
+
+def _guarded(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
+    async def respond(request: Request) -> Response:
+        try:
+            if request.method == "POST" and not request.headers.get(HEADER):
+                raise UnknownFolderError("this request did not come from the gallery")
+            return await answer(request, await run_in_threadpool(folder_of, request))
+        except ConflictError as error:
+            return _refused(error, 409, now=error.now)
+        except UnknownFolderError as error:
+            return _refused(error, 404)
+        except Exception as error:  # noqa: BLE001 - the last frame before the browser
+            return _refused(error, 400 if isinstance(error, InquisightError) else 500)
+
+    return respond
+
+
+def folder_of(request: Request) -> GalleryFolder:
+    """The folder of an address. Raises UnknownFolderError if it is not one of this browser's."""
+    token = token_of(request.cookies)
+    one = visitors().find(token) if token is not None else None
+    root = libraries_of(one).open.get(request.path_params["library"]) if one is not None else None
+    if root is None:
+        raise UnknownFolderError("this folder is not open in this browser; reload the page")
+    return folders().get(root)
+
+
+def _refused(error: Exception, status: int, **more: Any) -> JSONResponse:
+    return JSONResponse({"error": error_message(error), **more}, status, headers=PRIVATE)
+
+
+def _json(value: Any) -> JSONResponse:
+    return JSONResponse(value, headers=PRIVATE)
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    data = b""
+    async for part in request.stream():
+        data += part
+        if len(data) > MAX_BODY:
+            raise UsageError("the request is too large")
+    try:
+        value = json.loads(data)
+    except ValueError:
+        raise UsageError("the request is not JSON") from None
+    if not isinstance(value, dict):
+        raise UsageError("the request is not a JSON object")
+    return value
+
+
+# --- lists --------------------------------------------------------------------------------------------------------
+
+
+async def _state(request: Request, folder: GalleryFolder) -> Response:
+    return _json({"version": folder.version, "listed": folder.listed, "total": len(folder)})
+
+
+async def _find(request: Request, folder: GalleryFolder) -> Response:
+    query = Query.read(request.query_params)
+    found = await run_in_threadpool(folder.find, query)
+    return _json({"version": found.version, "numbers": found.numbers, "total": found.total, "counts": found.counts})
+
+
+async def _rows(request: Request, folder: GalleryFolder) -> Response:
+    wanted = [int(one) for one in request.query_params.get("numbers", "").split(",") if one.isdecimal()]
+    return _json({"rows": [row(folder, entry) for entry in folder.entries(wanted[:MAX_ROWS])]})
+
+
+def row(folder: GalleryFolder, entry: Entry) -> dict[str, Any]:
+    """What the grid shows of one picture."""
+    facts = folder.facts_of(entry)
+    marks = {
+        "unsure": facts.unsure > 0,
+        "edited": facts.edited,
+        "failed": facts.failed_check,
+        "missed": bool(facts.error),
+    }
+    return {
+        "number": entry.number,
+        "name": entry.key,
+        "caption": entry.caption,
+        "stamp": entry.stamp,
+        "marks": [name for name, holds in marks.items() if holds],
+        "error": facts.error,
+    }
+
+
+async def _details(request: Request, folder: GalleryFolder) -> Response:
+    return _json(await run_in_threadpool(details, folder, folder.entry(request.path_params["number"])))
+
+
+# --- pictures -----------------------------------------------------------------------------------------------------
+
+
+async def _thumbnail(request: Request, folder: GalleryFolder) -> Response:
+    return await _jpeg(request, folder, THUMBNAIL)
+
+
+async def _picture(request: Request, folder: GalleryFolder) -> Response:
+    return await _jpeg(request, folder, PREVIEW)
+
+
+async def _jpeg(request: Request, folder: GalleryFolder, edge: int) -> Response:
+    path = folder.path(folder.entry(request.path_params["number"]))
+    with thumbnails().request(path, edge) as wanted:
+        try:
+            made = await _unless_gone(request, wanted.future)
+        except ImageError as error:
+            return _refused(error, 422)
+    return Response(status_code=499) if made is None else FileResponse(made, media_type="image/jpeg", headers=FOREVER)
+
+
+async def _unless_gone(request: Request, future: Future[Path]) -> Path | None:
+    """The result; None as soon as the browser does not wait for it any more, as after fast scrolling."""
+    waiting = asyncio.wrap_future(future)
+    while True:
+        done, _ = await asyncio.wait({waiting}, timeout=0.25)
+        if done:
+            return waiting.result()
+        if await request.is_disconnected():
+            waiting.cancel()
+            return None
+
+
+# --- captions -----------------------------------------------------------------------------------------------------
+
+
+async def _caption(request: Request, folder: GalleryFolder) -> Response:
+    body = await _body(request)
+    number, text, before = body.get("number"), body.get("text"), body.get("before")
+    if not isinstance(number, int) or not isinstance(text, str) or not isinstance(before, str | None):
+        raise UsageError("the request needs the number of a picture and a text")
+    entry = await run_in_threadpool(folder.set_caption, number, text, before)
+    return _json({"row": row(folder, entry), "version": folder.version})
+
+
+async def _numbers(request: Request, folder: GalleryFolder) -> Response:
+    """The numbers of pictures by their names, for texts that a browser kept from an earlier visit."""
+    names = (await _body(request)).get("names")
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UsageError("the request needs the names of pictures")
+    found = {name: folder.number_of(name) for name in names}
+    return _json({"numbers": {name: number for name, number in found.items() if number is not None}})
