@@ -142,6 +142,6 @@ def _wait(process: subprocess.Popen[bytes], ended: threading.Event) -> int:
     finally:
         ended.set()
         signal.signal(signal.SIGTERM, before)
-    if code > 0:
+    if code > 0 and code not in (128 + signal.SIGINT, 128 + signal.SIGTERM):
         raise InquisightError("the dashboard stopped unexpectedly; see its last messages above")
     return 0
