@@ -22,8 +22,8 @@ from core.datasets.left_out import (
     Reason,
 )
 from core.errors import ImageError, UsageError, printable, why
-from core.images.file_type import BY_SUFFIX, OTHER_SUFFIXES, SUFFIXES_OF, SUPPORTED, other_picture, sniff
-from core.images.picture import can_decode
+from core.images.decode import can_decode, supported
+from core.images.file_type import KIND_OF, NAMES, OTHER_SUFFIXES, SUFFIXES_OF, other_picture, sniff
 
 HEAD: Final = 4096  # bytes that identify a file
 NO_PICTURE: Final = Reason("", "")  # nothing to count: not a picture, and not similar to one
@@ -37,7 +37,7 @@ _SYSTEM: Final = frozenset({"__macosx", "thumbs.db", "desktop.ini"})
 
 @cache
 def picture_suffixes() -> frozenset[str]:
-    """Return the suffixes of the formats that the installed Pillow decodes."""
+    """Return the suffixes of the formats whose decoders are installed."""
     return frozenset(suffix for kind, suffixes in SUFFIXES_OF.items() if can_decode(kind) for suffix in suffixes)
 
 
@@ -62,13 +62,14 @@ def why_not(name: str, head: Callable[[], bytes]) -> Reason | None:
         return ARCHIVE
     if suffix in _VIDEOS:
         return VIDEO
-    if suffix in BY_SUFFIX:
-        return Reason.of_kind(OTHER_SUFFIXES[suffix])
+    named = KIND_OF.get(suffix)
+    if named == "RAW":  # it may start like a TIFF
+        return Reason.of_kind(NAMES[named])
     data = head()
     kind = sniff(data)
     if kind is not None:
-        return None if can_decode(kind) else Reason.of_kind(kind)
-    other = other_picture(data) or OTHER_SUFFIXES.get(suffix)
+        return None if can_decode(kind) else Reason.of_kind(NAMES[kind])
+    other = other_picture(data) or OTHER_SUFFIXES.get(suffix) or (NAMES[named] if named else None)
     return Reason.of_kind(other) if other else NO_PICTURE
 
 
@@ -181,4 +182,4 @@ def no_pictures(where: str, left_out: LeftOut) -> ImageError:
     """Return the error for a source without a picture that can be read."""
     if left_out:
         return ImageError(f"{where} holds no pictures that can be read ({left_out}); export them as PNG or JPEG.")
-    return ImageError(f"{where} holds no pictures (looked for {SUPPORTED}).")
+    return ImageError(f"{where} holds no pictures (looked for {supported()}).")

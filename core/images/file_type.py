@@ -1,7 +1,9 @@
 """Detect a file's format from its first bytes, before a decoder reads it.
 
-Suffixes can be wrong, and decoders are a common target of attacks. So only ten formats are supported, each with its
-own decoder. Other common formats are recognised for a useful error message.
+Suffixes can be wrong, and decoders are a common target of attacks. So only the formats of `Kind` are supported, each
+with its own decoder. Other common formats are recognised for a useful error message.
+
+All that lists formats (folders, batches, shards, the dashboard, the servers, messages) reads the tables of this module.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import struct
 from collections.abc import Iterator
 from typing import Final, Literal
 
-Kind = Literal["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "ICO"]
+Kind = Literal["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF", "JPEG2000", "JXL", "PPM", "ICO", "RAW"]
 SUFFIXES_OF: Final[dict[Kind, tuple[str, ...]]] = {
     "PNG": (".png", ".apng"),
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -20,9 +22,15 @@ SUFFIXES_OF: Final[dict[Kind, tuple[str, ...]]] = {
     "BMP": (".bmp", ".dib"),
     "TIFF": (".tif", ".tiff"),
     "AVIF": (".avif", ".avifs"),
+    "HEIF": (".heic", ".heif", ".heics", ".heifs", ".hif"),
     "JPEG2000": (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+    "JXL": (".jxl",),
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
     "ICO": (".ico",),
+    "RAW": tuple(
+        ".dng .3fr .arw .cr2 .cr3 .crw .dcr .erf .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .raw .rw2 .rwl .sr2 "
+        ".srf .srw .x3f".split()
+    ),
 }
 SUFFIXES: Final = frozenset(suffix for suffixes in SUFFIXES_OF.values() for suffix in suffixes)
 WORDS: Final[dict[Kind, str]] = {  # the name of a format in a sentence, with its article
@@ -33,11 +41,16 @@ WORDS: Final[dict[Kind, str]] = {  # the name of a format in a sentence, with it
     "BMP": "a BMP",
     "TIFF": "a TIFF",
     "AVIF": "an AVIF",
+    "HEIF": "a HEIC",
     "JPEG2000": "a JPEG 2000",
+    "JXL": "a JPEG XL",
     "PPM": "a PPM",
     "ICO": "an ICO",
+    "RAW": "a camera raw",
 }
-SUPPORTED: Final = ", ".join(words.partition(" ")[2] for words in WORDS.values())
+NAMES: Final[dict[Kind, str]] = {kind: words.partition(" ")[2] for kind, words in WORDS.items()}
+SUPPORTED: Final = ", ".join(NAMES.values())
+KIND_OF: Final = {suffix: kind for kind, suffixes in SUFFIXES_OF.items() for suffix in suffixes}
 
 _BMP_HEADER_SIZES = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
 _PPM = re.compile(rb"P[1-6f](?:\s|#[^\r\n]*[\r\n])+\d{1,10}(?:\s|#[^\r\n]*[\r\n])+\d{1,10}\s")
@@ -50,8 +63,6 @@ _EXPORT = "export it as PNG or JPEG"
 # (first bytes, name of an unsupported picture format, description for the message)
 _OTHERS: tuple[tuple[bytes, str, str], ...] = (
     (b"%PDF-", "PDF", f"a PDF document; {_EXPORT} page by page"),
-    (b"\x00\x00\x00\x0cJXL ", "JPEG XL", f"a JPEG XL picture, which is not supported; {_EXPORT}"),
-    (b"\xff\x0a", "JPEG XL", f"a JPEG XL picture, which is not supported; {_EXPORT}"),
     (b"8BPS", "Photoshop", f"a Photoshop document; {_EXPORT}"),
     (b"gimp xcf", "GIMP", f"a GIMP document; {_EXPORT}"),
     (b"v/1\x01", "OpenEXR", f"an OpenEXR picture, which is not supported; {_EXPORT}"),
@@ -62,14 +73,10 @@ _OTHERS: tuple[tuple[bytes, str, str], ...] = (
     (b"\x1aE\xdf\xa3", "", "a video; export a frame of it as PNG or JPEG"),
     (b"version https://git-lfs", "", "a Git LFS pointer, not the picture itself; run `git lfs pull`"),
 )
-# By suffix, where the first bytes do not tell: a camera raw file starts like a TIFF.
+# By suffix, where the first bytes do not tell.
 OTHER_SUFFIXES: Final[dict[str, str]] = {
     suffix: name
     for name, suffixes in {
-        "HEIC": ".heic .heif .heics .heifs .hif",
-        "JPEG XL": ".jxl",
-        "camera raw": ".3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .iiq .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .raw "
-        ".rw2 .rwl .sr2 .srf .srw .x3f",
         "Photoshop": ".psd .psb",
         "GIMP": ".xcf",
         "SVG": ".svg .svgz",
@@ -91,7 +98,10 @@ OTHER_SUFFIXES: Final[dict[str, str]] = {
     }.items()
     for suffix in suffixes.split()
 }
-BY_SUFFIX: Final = frozenset(suffix for suffix, name in OTHER_SUFFIXES.items() if name == "camera raw")
+# First bytes of camera raw files that are no TIFF: Canon, Fujifilm, Olympus, Panasonic, Sigma, Minolta.
+_RAWS: Final = (b"II*\0\x10\0\0\0CR", b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM")
+_TIFFS: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_DNG_VERSION, _SUB_IFDS, _PHOTOMETRIC, _SENSOR = 50706, 330, 262, (32803, 34892)  # DNG 1.7: CFA, LinearRaw
 
 
 def sniff(data: bytes) -> Kind | None:
@@ -102,15 +112,19 @@ def sniff(data: bytes) -> Kind | None:
         return "JPEG"
     if data.startswith((b"GIF87a", b"GIF89a")):
         return "GIF"
-    if data.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
-        return "TIFF"
+    if data.startswith(_RAWS) or data[6:14] == b"HEAPCCDR" or data[4:12] == b"ftypcrx ":
+        return "RAW"
+    if data.startswith(_TIFFS):
+        return "RAW" if _is_raw_tiff(data) else "TIFF"
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
     # Two letters are a weak signature ("BMW is a car"), so the header size has to match as well.
     if data[:2] == b"BM" and len(data) >= 18 and struct.unpack_from("<I", data, 14)[0] in _BMP_HEADER_SIZES:
         return "BMP"
-    if data[4:8] == b"ftyp" and brands(data) & _AVIF_BRANDS:
-        return "AVIF"
+    if data[4:8] == b"ftyp" and (found := brands(data)) & (_AVIF_BRANDS | _HEIF_BRANDS):
+        return "AVIF" if found & _AVIF_BRANDS else "HEIF"
+    if data.startswith((b"\xff\x0a", b"\x00\x00\x00\x0cJXL \r\n\x87\n")):
+        return "JXL"
     if data.startswith((b"\x00\x00\x00\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")):
         return "JPEG2000"
     if _PPM.match(data[:4096]):  # "P5 is a paper size" has the signature, but no size after it
@@ -120,6 +134,28 @@ def sniff(data: bytes) -> Kind | None:
     return None
 
 
+def _is_raw_tiff(data: bytes) -> bool:
+    """Whether a TIFF holds values of a camera's sensor (DNG, NEF, ARW, PEF and others), as far as `data` shows."""
+    order = "<" if data[:2] == b"II" else ">"
+    try:
+        waiting = [struct.unpack_from(f"{order}I", data, 4)[0]]
+        for at in waiting:
+            (count,) = struct.unpack_from(f"{order}H", data, at)
+            for spot in range(at + 2, at + 2 + 12 * min(count, 200), 12):
+                tag, kind, items, value = struct.unpack_from(f"{order}HHII", data, spot)
+                if tag == _DNG_VERSION:
+                    return True
+                if tag == _PHOTOMETRIC and kind == 3:
+                    if struct.unpack_from(f"{order}H", data, spot + 8)[0] in _SENSOR:
+                        return True
+                elif tag == _SUB_IFDS and at == waiting[0] and kind in (4, 13):
+                    some = min(items, 8)
+                    waiting += [value] if some == 1 else struct.unpack_from(f"{order}{some}I", data, value)
+    except struct.error:
+        pass
+    return False
+
+
 def brands(data: bytes) -> set[bytes]:
     """The brands in the first box of an ISO base media file (HEIC, AVIF, MP4)."""
     length = min(struct.unpack_from(">I", data)[0], 256, len(data))
@@ -127,17 +163,13 @@ def brands(data: bytes) -> set[bytes]:
 
 
 def other_picture(data: bytes) -> str | None:
-    """The name of a recognised but unsupported picture format, such as "HEIC"; None for anything else."""
-    if data[4:8] == b"ftyp" and brands(data) & _HEIF_BRANDS:
-        return "HEIC"
+    """The name of a recognised but unsupported picture format, such as "PDF"; None for anything else."""
     return next((name for magic, name, _ in _OTHERS if name and data.startswith(magic)), None)
 
 
 def explain(data: bytes) -> str:
     """Describe unsupported `data` and the way out: "a PDF document; export it ..."."""
     if data[4:8] == b"ftyp":
-        if brands(data) & _HEIF_BRANDS:
-            return f"a HEIC picture, which is not supported; {_EXPORT} (phones can be set to take JPEG photos)"
         return "a video; export a frame of it as PNG or JPEG"
     for magic, _, words in _OTHERS:
         if data.startswith(magic):

@@ -23,6 +23,8 @@ _SCAN_END: Final = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
 _RESTART: Final = re.compile(rb"\xff[\xd0-\xd7]")
 # Two that differ in every bit, without bytes that could be part of a marker (00 and FF); and an empty one.
 _TAILS: Final = (*(bytes((97 * at + 13) % 254 + 1 ^ flip for at in range(256)) for flip in (0, 0xFF)), b"")
+_LONGEST_PROFILE: Final = 8_000_000  # bytes
+_ARITHMETIC: Final = 0xC9  # the first frame marker of arithmetic coding
 _LAST: Final = 4  # bytes; the fewer, the less likely that random bytes after a cut end just there
 _TEXT: Final = bytes(range(32, 127)) + b"\t\r\n"
 _CANDIDATES, _SEGMENTS = 2000, 200  # limits of the search behind a damaged length
@@ -42,6 +44,8 @@ class Scans:
     restarts: bool
     rest: bytes  # bytes after the body, if there is no end marker
     depth: dict[int, bytearray] = field(default_factory=dict)  # component: bits still to come, per coefficient
+    frame: tuple[int, bytes] = (0, b"")  # (marker, body) of the frame header
+    buffered: bool = False  # several scans: the decoder keeps all coefficients in memory
 
     @property
     def coarse(self) -> bool:
@@ -59,7 +63,7 @@ class JpegParts:
     """A JPEG without the metadata that its pixels do not need."""
 
     data: bytes  # for the decoder
-    info: dict[str, bytes]  # EXIF and XMP under Pillow's keys, for `getexif`
+    info: dict[str, bytes]  # EXIF, XMP and the ICC profile under Pillow's keys
     scans: Scans
     notes: list[str]  # for the user
 
@@ -99,12 +103,14 @@ def parse_jpeg(data: bytes) -> JpegParts:
         kept.append(b"\xff" + bytes([marker]) + data[begin:end])
         size += 2 + length
         if _frame(marker):
-            progressive = marker in _PROGRESSIVE
+            progressive = scans.buffered = marker in _PROGRESSIVE
+            scans.frame = (marker, body)
             scans.depth = {body[spot]: bytearray(b"\xff" * 64) for spot in range(6, len(body) - 2, 3)}
         elif marker == _DRI:
             scans.restarts = any(body)
         elif marker == _SOS:
             _cover(scans.depth, body, progressive)
+            scans.buffered = scans.buffered or body[0] < len(scans.depth)
             scans.start = size
             stop = _SCAN_END.search(data, end)
             at = stop.start() if stop else len(data)
@@ -156,6 +162,35 @@ def check_whole(scans: Scans, pixels: Callable[[bytes], bytes], *, grey_corner: 
     raise DamagedError
 
 
+def blocks_of(scans: Scans) -> int:
+    """The number of 8 x 8 blocks of all components (T.81 A.1.1, A.2)."""
+    _, body = scans.frame
+    height, width, count = int.from_bytes(body[1:3]), int.from_bytes(body[3:5]), body[5]
+    sampling = [(body[6 + 3 * part + 1] >> 4, body[6 + 3 * part + 1] & 15) for part in range(count)]
+    most_across, most_down = max(across for across, _ in sampling), max(down for _, down in sampling)
+    if min(most_across, most_down) < 1:
+        raise DamagedError
+    return sum(
+        -(-width * across // (8 * most_across)) * -(-height * down // (8 * most_down)) for across, down in sampling
+    )
+
+
+def scale_for(scans: Scans, size: tuple[int, int], max_pixels: int) -> int | None:
+    """The smallest of 2, 4 and 8 by which the decoder has to scale down; None if that takes too much memory or work.
+
+    Raises DamagedError if the file is too short for its size: each block takes a bit at least.
+    """
+    blocks = blocks_of(scans)
+    arithmetic = scans.frame[0] >= _ARITHMETIC
+    if blocks > 8 * len(scans.body) and not arithmetic:
+        raise DamagedError
+    # A coefficient takes two bytes. As many are allowed as pixels in RGB at the limit, with a copy.
+    if arithmetic or (scans.buffered and 64 * 2 * blocks > 6 * max_pixels):
+        return None
+    width, height = size
+    return next((scale for scale in (2, 4, 8) if -(-width // scale) * -(-height // scale) <= max_pixels), None)
+
+
 def _ends(data: bytes) -> list[int]:
     """Offsets at which the pixels may end, before a filler of repeated bytes or text.
 
@@ -178,6 +213,8 @@ def _keep(marker: int, body: bytes, info: dict[str, bytes]) -> bool:
         info["exif"] = info["exif"] + body[6:] if "exif" in info else body
     elif marker == 0xE1 and body.startswith(b"http://ns.adobe.com/xap/1.0/\0"):
         info["xmp"] = body.split(b"\0", 1)[1]
+    elif marker == 0xE2 and body.startswith(b"ICC_PROFILE\0") and len(info.get("icc_profile", b"")) < _LONGEST_PROFILE:
+        info["icc_profile"] = info.get("icc_profile", b"") + body[14:]  # encoders write the parts in order
     return (marker == 0xE0 and body.startswith(b"JFIF") and len(body) >= 14) or (
         marker == 0xEE and body.startswith(b"Adobe") and len(body) >= 12
     )

@@ -13,7 +13,7 @@ _WEBP_CHUNKS: Final = re.compile(rb"VP8X|VP8 |VP8L|ALPH|ANIM|ANMF|EXIF")
 _MAX_FALSE_MATCHES: Final = 32  # each costs a checksum over up to the whole file
 _TIFF_PAGES: Final = 10_000
 # Size, layout, compression, colours, strips and tiles, orientation: TIFF 6.0, its technical notes, libtiff's codecs.
-_TIFF_TAGS: Final = frozenset(
+TIFF_TAGS: Final = frozenset(
     {254, 255, 256, 257, 258, 259, 262, 266, 273, 274, 277, 278, 279, 284, 292, 293, 297, 317, 320, 322, 323, 324, 325}
     | {332, 333, 334, 336, 338, 339, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532}
     | {32995, 32996, 32997, 32998, 37439, 50674}
@@ -87,7 +87,7 @@ def _tiff(data: bytes) -> bytes:
             for spot in range(begin, end, step):
                 tag, kind, items, _ = struct.unpack_from(order + entry, data, spot)
                 readable = tag != _ORIENTATION or (kind in (_SHORT, _LONG) and items == 1)
-                kept += data[spot : spot + step] if tag in _TIFF_TAGS and readable else b""
+                kept += data[spot : spot + step] if tag in TIFF_TAGS and readable else b""
             struct.pack_into(order + number, changed, at, len(kept) // step)
             changed[begin : begin + len(kept) + offset] = kept + following
             (at,) = struct.unpack(order + pointer, following)

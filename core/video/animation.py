@@ -8,7 +8,9 @@ from typing import Any, Final
 
 from PIL import Image
 
-from core.images.picture import Picture, load, over_white
+from core.images.colour import over_white
+from core.images.decode import load
+from core.images.picture import Picture
 from core.images.salvage import without_metadata
 from core.video.base import Video, VideoError, VideoLimits
 

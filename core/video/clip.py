@@ -22,7 +22,7 @@ from typing import Final
 from core.datasets.folders import NO_PICTURE, entries_below, judged, suffix_of
 from core.datasets.left_out import PICTURE, LeftOut
 from core.errors import printable
-from core.images.file_type import WORDS, explain, sniff
+from core.images.file_type import WORDS, sniff
 from core.video.base import Video, VideoError, VideoLimits
 
 SUFFIXES: Final = frozenset(
@@ -127,7 +127,7 @@ def _detect(head: bytes, quoted: str) -> tuple[str, str]:
         return picture, "pillow"
     if picture is not None:
         raise VideoError(f"{quoted} is {WORDS[picture]} picture, not a video; use `inquisight caption`.")
-    if head[4:8] in _ISO_BOXES and "HEIC" not in explain(head):
+    if head[4:8] in _ISO_BOXES:
         return ("MOV" if head[8:12] == b"qt  " or head[4:8] != b"ftyp" else "MP4"), "mov"
     if head.startswith(b"\x1aE\xdf\xa3"):
         return ("WebM" if b"webm" in head[:64] else "Matroska"), "matroska"

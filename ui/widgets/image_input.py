@@ -10,7 +10,7 @@ import streamlit as st
 from core.datasets.folders import NO_PICTURE, why_not
 from core.datasets.left_out import LeftOut, Reason
 from core.errors import ImageError, InquisightError
-from core.images.file_type import SUPPORTED
+from core.images.decode import supported
 from ui.controls import button
 from ui.state.images import ImageStore, UploadedImage, examples
 from ui.state.options import get_options
@@ -64,7 +64,7 @@ def _files(way: str, key: str, page: str, several: bool) -> list[tuple[bytes, st
         label = "Drop images here" if several else "Drop an image here"
         limit = max(options.upload_mb, options.video_mb)
         files = st.file_uploader(label, accept_multiple_files=several, key=key, max_upload_size=limit)
-        st.caption(f"{SUPPORTED}; up to {options.upload_mb} MB each")
+        st.caption(f"{supported()}; up to {options.upload_mb} MB each")
         given = files if isinstance(files, list) else [files] if files is not None else []
         return [(file.getvalue(), file.name) for file in given]
     if way == "Paste":

@@ -14,7 +14,7 @@ from core.datasets.left_out import SUBFOLDER, LeftOut
 from core.datasets.text_lines import names_in
 from core.errors import ImageError, UsageError, printable, why
 from core.files.paths import located
-from core.images.file_type import SUPPORTED
+from core.images.decode import supported
 
 BY_PATH: Final = -1  # as the part of an item: its key is the path of a file
 
@@ -104,7 +104,7 @@ class Pattern(FileSource):
                 self.left_out.add(reason, path)
         if not found:
             also = f" ({self.left_out})" if self.left_out else ""
-            raise ImageError(f"no picture fits '{printable(self.name)}'{also}; looked for {SUPPORTED}, .tar.")
+            raise ImageError(f"no picture fits '{printable(self.name)}'{also}; looked for {supported()}, .tar.")
 
 
 class PathList(FileSource):

@@ -107,12 +107,12 @@ def test_the_same_shard_named_twice_is_read_once(here: Path) -> None:
 
 def test_what_a_folder_of_shards_holds_beside_them(here: Path) -> None:
     (here / "s").mkdir()
-    tar(here / "s" / "0.tar", "a.jpg", "f.heic", "._a.jpg")
-    for name in ("0.parquet", "0_stats.json", "1.tar.gz", "x.heic", ".hidden.tar"):
+    tar(here / "s" / "0.tar", "a.jpg", "f.psd", "._a.jpg")
+    for name in ("0.parquet", "0_stats.json", "1.tar.gz", "x.psd", ".hidden.tar"):
         (here / "s" / name).write_bytes(b"{}")
     _, items, left_out = listed(here, "s")
-    assert [item.key for item in items] == ["s/0.tar/a", "s/0.tar/f.heic"], "that one is a PNG"
-    assert left_out == {"HEIC": 1, "archive": 1}
+    assert [item.key for item in items] == ["s/0.tar/a", "s/0.tar/f.psd"], "that one is a PNG"
+    assert left_out == {"Photoshop": 1, "archive": 1}
 
 
 def test_a_compressed_shard_is_said_to_be_one(here: Path) -> None:
@@ -250,7 +250,7 @@ def test_a_row_that_is_not_like_the_header_is_named(photos: Path) -> None:
 
 def fill(folder: Path) -> None:
     folder.mkdir()
-    for name in ("a.avif", "b.jfif", "noext", "f.heic"):
+    for name in ("a.avif", "b.jfif", "noext", "f.psd"):
         shutil.copy(CASES / "pictures" / name, folder)
     (folder / "trail.jpg ").write_bytes(png(3))
     (folder / "gone").symlink_to("nowhere")
@@ -263,7 +263,7 @@ def test_the_summary_the_fields_and_the_exit_code(
     register(monkeypatch, HashedEye())
     fill(here / "p")
     (here / "list.txt").write_text("p/b.jfif\np/b.jfif\n")
-    line = "2 left out: 1 HEIC (p/f.heic), 1 broken link (p/gone)"
+    line = "2 left out: 1 Photoshop (p/f.psd), 1 broken link (p/gone)"
     assert batch("p", out=here / "dry.jsonl", dry_run=True) == 0
     assert line in capsys.readouterr().out.splitlines()
     assert batch("p", out=here / "dry.jsonl", dry_run=True, json=True) == 0
@@ -285,7 +285,7 @@ def test_the_summary_the_fields_and_the_exit_code(
         "count": 4,
         "reasons": {
             "named more than once": {"count": 2, "first": "p/b.jfif"},
-            "HEIC": {"count": 1, "first": "p/f.heic"},
+            "Photoshop": {"count": 1, "first": "p/f.psd"},
             "broken link": {"count": 1, "first": "p/gone"},
         },
     }
@@ -325,15 +325,15 @@ def test_patterns(here: Path) -> None:
     fill(here / "p")
     (here / "p" / "sub").mkdir()
     _, items, left_out = listed(here, "p/*")
-    assert len(items) == 4 and left_out == {"HEIC": 1, "broken link": 1, "folder": 1}
-    assert listed(here, "p/**/*")[2] == {"HEIC": 1, "broken link": 1}
-    with pytest.raises(InquisightError, match=r"no picture fits 'p/\*.heic' \(1 left out: 1 HEIC"):
-        listed(here, "p/*.heic")
+    assert len(items) == 4 and left_out == {"Photoshop": 1, "broken link": 1, "folder": 1}
+    assert listed(here, "p/**/*")[2] == {"Photoshop": 1, "broken link": 1}
+    with pytest.raises(InquisightError, match=r"no picture fits 'p/\*.psd' \(1 left out: 1 Photoshop"):
+        listed(here, "p/*.psd")
 
 
 def test_parquet_in_a_folder_with_other_files(here: Path) -> None:
     (here / "t").mkdir()
     pyarrow.parquet.write_table(pyarrow.table({"image": [png(0)]}), here / "t" / "0.parquet")
-    (here / "t" / "x.heic").touch()
+    (here / "t" / "x.psd").touch()
     _, items, left_out = listed(here, "t")
-    assert [item.key for item in items] == ["t/0.parquet:1"] and left_out == {"HEIC": 1}
+    assert [item.key for item in items] == ["t/0.parquet:1"] and left_out == {"Photoshop": 1}

@@ -19,7 +19,7 @@ CASES = Path(__file__).parents[2] / "fixtures" / "cases" / "pictures"
 def shell(tmp_path: Path) -> Shell:
     shell = Shell(tmp_path)
     (shell.folder / "p").mkdir()
-    for name in ("noext", "f.heic"):
+    for name in ("noext", "f.psd"):
         shutil.copy(CASES / name, shell.folder / "p")
     (shell.folder / "p" / "notes.txt").write_text("words")
     return shell
@@ -28,24 +28,26 @@ def shell(tmp_path: Path) -> Shell:
 def test_captions_of_a_folder(shell: Shell) -> None:
     done = shell.run("caption", "p", "--rounds", "1", "--quiet")
     assert done.returncode == 0 and done.stdout.strip()
-    assert done.stderr == "inquisight: 1 left out: 1 HEIC (p/f.heic)\n"
+    assert done.stderr == "inquisight: 1 left out: 1 Photoshop (p/f.psd)\n"
 
     done = shell.run("caption", "p", "--rounds", "1", "--json")
     caption, last = done.stdout.splitlines()
     assert Caption.from_json(caption).picture.source == "p/noext"
-    assert json.loads(last) == {"left_out": {"count": 1, "reasons": {"HEIC": {"count": 1, "first": "p/f.heic"}}}}
+    assert json.loads(last) == {"left_out": {"count": 1, "reasons": {"Photoshop": {"count": 1, "first": "p/f.psd"}}}}
 
-    (shell.folder / "p" / "f.heic").unlink()
+    (shell.folder / "p" / "f.psd").unlink()
     done = shell.run("caption", "p", "--rounds", "1", "--json")
     assert done.stderr == "" and len(done.stdout.splitlines()) == 1
 
 
 def test_a_folder_without_pictures_beside_a_good_one(shell: Shell) -> None:
     (shell.folder / "phone").mkdir()
-    shutil.copy(CASES / "f.heic", shell.folder / "phone")
+    shutil.copy(CASES / "f.psd", shell.folder / "phone")
     done = shell.run("caption", "phone", "p/noext", "--rounds", "1", "--quiet")
     assert done.returncode == 2 and done.stdout.strip()
-    assert "the folder 'phone' holds no pictures that can be read (1 left out: 1 HEIC (phone/f.heic))" in done.stderr
+    assert (
+        "the folder 'phone' holds no pictures that can be read (1 left out: 1 Photoshop (phone/f.psd))" in done.stderr
+    )
 
 
 def test_a_folder_of_videos(shell: Shell) -> None:
@@ -63,7 +65,7 @@ def test_a_folder_of_videos(shell: Shell) -> None:
     first, second, last = done.stdout.splitlines()
     assert [Caption.from_json(line).picture.source for line in (first, second)] == ["p/clip", "p/moving.gif"]
     reasons = json.loads(last)["left_out"]["reasons"]
-    assert {name: one["count"] for name, one in reasons.items()} == {"HEIC": 1, "picture": 1}
+    assert {name: one["count"] for name, one in reasons.items()} == {"Photoshop": 1, "picture": 1}
     assert "inquisight: 2 left out: " in done.stderr
 
     (shell.folder / "none").mkdir()

@@ -97,7 +97,7 @@ def test_what_could_be_a_picture_has_a_reason() -> None:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
         for name, kind in (
-            ("a.heic", tarfile.REGTYPE), ("l.jpg", tarfile.LNKTYPE), ("s.jpg", tarfile.SYMTYPE),
+            ("a.psd", tarfile.REGTYPE), ("l.jpg", tarfile.LNKTYPE), ("s.jpg", tarfile.SYMTYPE),
             ("p.jpg", tarfile.FIFOTYPE), ("folder.jpg", tarfile.DIRTYPE), ("l.txt", tarfile.SYMTYPE),
         ):  # fmt: skip
             member = tarfile.TarInfo(name)
@@ -107,7 +107,7 @@ def test_what_could_be_a_picture_has_a_reason() -> None:
     file = io.BytesIO(data)
     reasons = [why_no_picture(one, file) for one in members(file, len(data))]
     assert [reason and reason.one for reason in reasons] == [
-        "HEIC", "link inside a shard", "link inside a shard", "file that is not a regular one", "", ""
+        "Photoshop", "link inside a shard", "link inside a shard", "file that is not a regular one", "", ""
     ]  # fmt: skip
 
 

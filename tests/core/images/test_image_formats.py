@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from core.errors import ImageError
-from core.images import picture as images
+from core.images import decode as images
 from core.images.file_type import SUFFIXES_OF, Kind, header_size, sniff
 from core.images.picture import open_picture
 
@@ -67,8 +67,6 @@ def test_each_opens_by_its_content(kind: Kind, tmp_path: Path) -> None:
 def test_the_avif_of_a_phone_and_the_jpeg_without_a_suffix() -> None:
     assert open_picture(CASES / "a.avif").image.size == (451, 300)
     assert open_picture(CASES / "noext").image.size == (150, 100)
-    with pytest.raises(ImageError, match="a HEIC picture"):
-        open_picture(CASES / "f.heic")
 
 
 def test_the_codestream_of_jpeg_2000_alone() -> None:
@@ -139,7 +137,7 @@ def test_decompression_bombs_are_refused_by_their_header(name: str) -> None:
         open_picture(bombs()[name])
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["AVIF", "PPM", "ICO"])  # JPEG 2000: test_large_pictures
 def test_the_pixel_limit_is_checked_before_decoding(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
     data = saved(halves(), kind)
     monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))

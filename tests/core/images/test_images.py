@@ -232,7 +232,7 @@ def test_very_narrow_pictures_open(size: tuple[int, int]) -> None:
     assert (picture.note is not None) == (size != (1, 1))
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "BMP", "TIFF"])  # JPEG: test_large_pictures
 def test_the_pixel_limit_is_checked_before_decoding(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     data = saved(Image.new("RGB", (100, 50)), kind)
     monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
@@ -266,8 +266,12 @@ def bombs() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF"])
-def test_decompression_bombs_are_refused_by_their_header(kind: str) -> None:
-    assert "more than the 100,000,000 allowed" in refusal(bombs()[kind])
+def test_decompression_bombs_are_refused_by_their_header(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = bombs()[kind]
+    monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
+    # A JPEG may be decoded scaled down, but this one is too short for its size.
+    words = "truncated or damaged" if kind == "JPEG" else "more than the 100,000,000 allowed"
+    assert words in refusal(data)
 
 
 def test_a_raised_limit_goes_beyond_pillows_own(monkeypatch: pytest.MonkeyPatch) -> None:

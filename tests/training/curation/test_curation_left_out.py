@@ -32,19 +32,19 @@ def listed(*sources: Path, **options: Any) -> tuple[list[str], dict[str, int]]:
 
 
 def test_folders_lists_and_the_aligned_layout(tmp_path: Path) -> None:
-    for name in ("a.avif", "noext", "f.heic"):
+    for name in ("a.avif", "noext", "f.psd"):
         shutil.copy(CASES / "pictures" / name, tmp_path)
-    assert listed(tmp_path) == (["a.avif", "noext"], {"HEIC": 1})
+    assert listed(tmp_path) == (["a.avif", "noext"], {"Photoshop": 1})
     (tmp_path / "list.txt").write_bytes("\ufeffa.avif\r\n# a remark\r\n\r\n.\\noext\r\na.avif\r\n".encode())
     (tmp_path / "wide.txt").write_bytes((tmp_path / "list.txt").read_text("utf-8-sig").encode("utf-16"))
     for name in ("list.txt", "wide.txt"):
         assert listed(tmp_path / name) == (["a.avif", "noext"], {"named more than once": 1})
     align = tmp_path / "align"
     make_pictures(align / "image", 3)
-    shutil.copy(CASES / "pictures" / "f.heic", align / "image")
+    shutil.copy(CASES / "pictures" / "f.psd", align / "image")
     notes = {"annotations": [{"image_id": "p00", "caption": "x"}, {"image_id": "p02", "caption": "y"}]}
     (align / "filter_cap.json").write_text(json.dumps(notes))
-    assert listed(align) == (["p00.png", "p02.png"], {"HEIC": 1, "picture that the table does not name": 1})
+    assert listed(align) == (["p00.png", "p02.png"], {"Photoshop": 1, "picture that the table does not name": 1})
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
@@ -100,13 +100,13 @@ def test_the_command_and_the_status_say_it(
     entry = Registered("vision backend", "fake", lambda argument: FakeVision(), "for tests", {}, "tests", "tests")
     monkeypatch.setitem(get_registry().vision_backends, "fake", entry)
     photos, work = make_pictures(tmp_path / "photos", 2), tmp_path / "work"
-    shutil.copy(CASES / "pictures" / "f.heic", photos)
+    shutil.copy(CASES / "pictures" / "f.psd", photos)
     shell = Shell(capsys)
     said = shell.fine("generate", work, photos, "--vision", "fake")
-    assert said.splitlines()[-1].startswith("1 left out: 1 HEIC (")
+    assert said.splitlines()[-1].startswith("1 left out: 1 Photoshop (")
     for again in ((), ("--again", "--vision", "fake")):
         shell.fine("generate", work, *again)
-        assert "1 left out: 1 HEIC (" in shell.fine("status", work)
+        assert "1 left out: 1 Photoshop (" in shell.fine("status", work)
         counted = json.loads(shell.fine("status", work, "--json"))["left_out"]
-        assert counted == {"count": 1, "reasons": {"HEIC": {"count": 1, "first": str(photos / "f.heic")}}}
+        assert counted == {"count": 1, "reasons": {"Photoshop": {"count": 1, "first": str(photos / "f.psd")}}}
     get_settings.cache_clear()

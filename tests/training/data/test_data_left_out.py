@@ -73,7 +73,7 @@ def test_each_picture_of_a_group_has_its_own_caption_or_the_common_one(tmp_path:
         ("b.dat", picture(12)), ("b.dat.txt", b"by its content"),
         ("./.hidden.jpg", picture(13)), ("._000.jpg", b"x"), ("__MACOSX/._a.txt", b"x"),
         ("__MACOSX/a.jpg", picture(14)),
-        ("f.heic", b""), ("f.txt", b"of a phone"),
+        ("f.psd", b""), ("f.txt", b"of a phone"),
     ])  # fmt: skip
     found, left_out = everything(tmp_path / "s.tar")
     at = next(key for key in found if key.startswith("s.tar/001.jpg"))
@@ -90,9 +90,9 @@ def test_each_picture_of_a_group_has_its_own_caption_or_the_common_one(tmp_path:
         at: "three of them",
         "s.tar/noext": "without a suffix",
         "s.tar/b.dat": "by its content",
-        "s.tar/f": "it has no picture but HEIC",
+        "s.tar/f": "it has no picture but Photoshop",
     }
-    assert left_out == {"further picture of a sample": 1, "HEIC": 1}
+    assert left_out == {"further picture of a sample": 1, "Photoshop": 1}
 
 
 def test_plain_samples_are_those_of_webdataset_and_dots_hide_none(tmp_path: Path) -> None:
@@ -166,11 +166,11 @@ def test_links_and_odd_members_are_counted(tmp_path: Path) -> None:
 def test_what_lies_beside_the_shards_of_a_folder(tmp_path: Path) -> None:
     shards(tmp_path, [2, 2])
     shutil.move(tmp_path / "00001.tar", tmp_path / "00001.TAR")
-    for name in ("loose.jpg", "loose.txt", "00000.parquet", "00000_stats.json", "x.heic", "00002.tar.zst"):
+    for name in ("loose.jpg", "loose.txt", "00000.parquet", "00000_stats.json", "x.psd", "00002.tar.zst"):
         (tmp_path / name).write_bytes(b"{}")
     found, left_out = everything(tmp_path)
     assert len(found) == 4, "also of the one in capitals"
-    assert left_out == {"picture outside the shards": 1, "HEIC": 1, "archive": 1}
+    assert left_out == {"picture outside the shards": 1, "Photoshop": 1, "archive": 1}
 
 
 def test_a_shard_that_is_compressed_inside_is_said_to_be(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_a_shard_that_is_compressed_inside_is_said_to_be(tmp_path: Path) -> None
 
 
 def test_a_folder_by_content(tmp_path: Path) -> None:
-    for name in ("a.avif", "b.jfif", "noext", "f.heic"):
+    for name in ("a.avif", "b.jfif", "noext", "f.psd"):
         shutil.copy(CASES / "pictures" / name, tmp_path)
     for name in ("photo.v2.png", "trail.png ", "v1.0"):
         (tmp_path / name).write_bytes(picture(len(name)))
@@ -199,12 +199,12 @@ def test_a_folder_by_content(tmp_path: Path) -> None:
         "a.avif": "of a", "b.jfif": "of b", "noext": "of noext", "photo.v2.png": "of photo.v2",
         "trail.png ": "of trail", "v1.0": "of v1.0",
     }  # fmt: skip
-    assert left_out == {"HEIC": 1, "broken link": 1, "file that is not a regular one": 1}
+    assert left_out == {"Photoshop": 1, "broken link": 1, "file that is not a regular one": 1}
 
 
 def test_a_folder_without_pictures_says_what_it_holds(tmp_path: Path) -> None:
-    shutil.copy(CASES / "pictures" / "f.heic", tmp_path)
-    with pytest.raises(DataError, match=r"holds no pictures that can be read \(1 left out: 1 HEIC"):
+    shutil.copy(CASES / "pictures" / "f.psd", tmp_path)
+    with pytest.raises(DataError, match=r"holds no pictures that can be read \(1 left out: 1 Photoshop"):
         open_source(DataSpec(path=str(tmp_path)))
 
 
@@ -319,15 +319,15 @@ def report(*paths: Path) -> Report:
 
 def test_the_check_reports_it(tmp_path: Path) -> None:
     folder(tmp_path / "f", 4)
-    shutil.copy(CASES / "pictures" / "f.heic", tmp_path / "f")
+    shutil.copy(CASES / "pictures" / "f.psd", tmp_path / "f")
     shards(tmp_path / "s", [3])
-    write_tar(tmp_path / "s" / "1.tar", [("a.jpg", picture(70)), ("a.txt", b"one"), ("b.jxl", b"\xff\x0a")])
+    write_tar(tmp_path / "s" / "1.tar", [("a.jpg", picture(70)), ("a.txt", b"one"), ("b.xcf", b"gimp xcf")])
     found = report(tmp_path / "f", tmp_path / "s")
     assert [one.left_out["count"] for one in found.sources] == [1, 1]
-    assert found.sources[0].left_out["reasons"] == {"HEIC": {"count": 1, "first": str(tmp_path / "f" / "f.heic")}}
-    assert found.sources[1].left_out["reasons"] == {"JPEG XL": {"count": 1, "first": "1.tar/b.jxl"}}
+    assert found.sources[0].left_out["reasons"] == {"Photoshop": {"count": 1, "first": str(tmp_path / "f" / "f.psd")}}
+    assert found.sources[1].left_out["reasons"] == {"GIMP": {"count": 1, "first": "1.tar/b.xcf"}}
     said = [one.text for one in found.findings if "what is not read" in one.text]
-    assert len(said) == 2 and "1 left out: 1 HEIC (" in said[0] and "1 left out: 1 JPEG XL (1.tar/b.jxl)" in said[1]
+    assert len(said) == 2 and "1 left out: 1 Photoshop (" in said[0] and "1 left out: 1 GIMP (1.tar/b.xcf)" in said[1]
     assert not found.stops and json.loads(found.model_dump_json())["sources"][0]["left_out"]["count"] == 1
     write_report(found, tmp_path / "r.md")
     assert "| data | kind | checked | broken | left out |" in (tmp_path / "r.md").read_text()
@@ -339,7 +339,7 @@ def test_streams_count_each_part_once(tmp_path: Path) -> None:
     for number in range(3):
         write_tar(
             tmp_path / f"{number}.tar",
-            [("a.jpg", picture(number)), ("a.txt", b"one"), ("b.heic", b""), ("c.heic", b"")],
+            [("a.jpg", picture(number)), ("a.txt", b"one"), ("b.psd", b""), ("c.psd", b"")],
         )
     specs = [DataSpec(path=str(tmp_path))]
     streams = [
@@ -347,4 +347,4 @@ def test_streams_count_each_part_once(tmp_path: Path) -> None:
     ]
     for stream in streams:
         list(stream)
-    assert left_out_of(streams).as_json()["reasons"]["HEIC"]["count"] == 6, "whoever read them, and how often"
+    assert left_out_of(streams).as_json()["reasons"]["Photoshop"]["count"] == 6, "whoever read them, and how often"

@@ -23,9 +23,9 @@ def upload(app: AppTest, *files: tuple[str, bytes]) -> None:
 
 
 def seven(png: Png) -> list[tuple[str, bytes]]:
-    heic = (CASES / "f.heic").read_bytes()
+    psd = (CASES / "f.psd").read_bytes()
     whole = [(f"{number}.png", png(size=(20 + number, 20))) for number in range(4)]
-    return [*whole, ("a.heic", heic), ("phone.jpg", heic), ("cut.jpg", (CASES / "cut.jpg").read_bytes())]
+    return [*whole, ("a.psd", psd), ("phone.jpg", psd), ("cut.jpg", (CASES / "cut.jpg").read_bytes())]
 
 
 def test_many_files_are_one_message_that_counts_by_reason(png: Png) -> None:
@@ -33,9 +33,9 @@ def test_many_files_are_one_message_that_counts_by_reason(png: Png) -> None:
     upload(app, *seven(png))
     [error] = app.error
     said = error.value.replace("\\", "")
-    assert said == "3 of 7 files were not added: 2 HEIC (a.heic), 1 truncated (cut.jpg)."
+    assert said == "3 of 7 files were not added: 2 Photoshop (a.psd), 1 truncated (cut.jpg)."
     page = html_of(app)
-    for name in ("a.heic", "phone.jpg", "cut.jpg"):
+    for name in ("a.psd", "phone.jpg", "cut.jpg"):
         assert f"<li>&#x27;{name}&#x27; is" in page, "each is told, with the way out"
     assert len(visitor_of(app).images) == 4
 
