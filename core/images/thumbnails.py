@@ -23,8 +23,9 @@ from PIL import Image
 
 from core.errors import ImageError, InquisightError, printable, why
 from core.files.atomic import replacing
+from core.images.decode import load
 from core.images.file_type import header_size, sniff
-from core.images.picture import load, open_picture
+from core.images.picture import open_picture
 
 WORKERS: Final = 2
 LARGE: Final = 24_000_000  # pixels; one such picture is decoded at a time, to bound memory
