@@ -12,28 +12,25 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import tenacity
-from sqlalchemy import ColumnElement, Engine, Float, Integer, column, create_engine, event, func, select, text
+from sqlalchemy import ColumnElement, Engine, Float, Integer, column, func, select, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, defer, mapped_column
-from sqlalchemy.pool import NullPool, StaticPool
 
 from core.errors import StoreError, printable, why
 from core.records import Caption, Chat, ChatTurn, PictureInfo, Turn
+from core.store import sqlite
 from core.store.query import INTERVIEW, Names, TranscriptQuery
+from core.store.sqlite import make_engine, use_write_ahead_log
 
 _LAYOUT = 1  # PRAGMA user_version
-_BUSY_SECONDS = 30.0
 _SHORT = 10  # hex digits of an id in listings
-_WAL_TRIES = 50
 _CHATS = ("chat", "ask")
 _AT_ONCE = 200  # records read in one transaction
 # Scripts without spaces: Kana, CJK and Hangul. FTS5's tokenizer would treat a whole sentence as one word.
@@ -312,7 +309,7 @@ class TranscriptStore:
 
     def _open(self) -> Engine:
         if self._engine is None:
-            engine = _make_engine(self._url)
+            engine = make_engine(self._url)
             try:
                 self._prepare(engine)
             except BaseException:
@@ -331,7 +328,7 @@ class TranscriptStore:
                     f"the folder for transcripts, '{printable(Path(file).parent)}', cannot be made: {why(error)}; "
                     "set INQUISIGHT_HOME or INQUISIGHT_DATABASE."
                 ) from error
-        _use_write_ahead_log(engine)
+        use_write_ahead_log(engine)
         with engine.connect() as connection:
             layout = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
         if layout == _LAYOUT:
@@ -349,7 +346,7 @@ class TranscriptStore:
         if "not a database" in original or "malformed" in original:
             return f"{self.location} is not a usable SQLite database; move it away, or set INQUISIGHT_DATABASE."
         if "locked" in original or "busy" in original:
-            return f"{self.location} was busy for {_BUSY_SECONDS:.0f} seconds; is another program holding it?"
+            return f"{self.location} was busy for {sqlite.BUSY_SECONDS:.0f} seconds; is another program holding it?"
         if "readonly" in original or "read-only" in original or "unable to open" in original:
             return f"{self.location} cannot be opened for writing; check its folder, or set INQUISIGHT_DATABASE."
         if "no such module: fts5" in original:
@@ -372,45 +369,6 @@ def _parse(url: str | Path) -> URL:
         kind = printable(parsed.get_backend_name(), limit=40)
         raise StoreError(f"transcripts are kept in SQLite, not in '{kind}'; write sqlite:///path/to/file.sqlite.")
     return parsed
-
-
-def _make_engine(url: URL) -> Engine:
-    in_memory = not url.database or url.database == ":memory:"
-    # One connection per use, so that none is inherited by a forked worker or shared between threads.
-    engine = create_engine(
-        url,
-        poolclass=StaticPool if in_memory else NullPool,
-        connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": not in_memory},
-    )
-
-    @event.listens_for(engine, "connect")
-    def _on_connect(connection: sqlite3.Connection, _record: Any) -> None:
-        connection.isolation_level = None  # the driver's own BEGIN would be too late for the write lock
-        connection.execute("PRAGMA synchronous = NORMAL")  # safe with a write-ahead log
-
-    @event.listens_for(engine, "begin")
-    def _on_begin(connection: Any) -> None:
-        write = connection.get_execution_options().get("inquisight_write", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
-
-    return engine
-
-
-@tenacity.retry(
-    retry=tenacity.retry_if_exception_message(match=".*locked"),
-    stop=tenacity.stop_after_attempt(_WAL_TRIES),
-    wait=tenacity.wait_random(0.005, 0.05),
-    reraise=True,
-)
-def _use_write_ahead_log(engine: Engine) -> None:
-    """Switch a new file to WAL. SQLite's busy timeout does not apply here, so this retries."""
-    try:
-        with contextlib.closing(engine.raw_connection()) as connection:
-            cursor = connection.cursor()
-            if cursor.execute("PRAGMA journal_mode").fetchone()[0] not in ("wal", "memory"):
-                cursor.execute("PRAGMA journal_mode = WAL")
-    except sqlite3.Error as error:
-        raise DatabaseError("PRAGMA", None, error) from error
 
 
 def _conditions(query: TranscriptQuery) -> list[ColumnElement[bool]]:

@@ -50,7 +50,7 @@ def test_a_read_only_store(tmp_path: Path) -> None:
 
 
 def test_a_locked_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(core.store.transcripts, "_BUSY_SECONDS", 0.0)
+    monkeypatch.setattr(core.store.sqlite, "BUSY_SECONDS", 0.0)
     store = TranscriptStore(tmp_path / "kept.sqlite")
     store.add(caption(1))
     other = sqlite3.connect(tmp_path / "kept.sqlite", isolation_level=None)

@@ -1,0 +1,1 @@
+"""Captions where other tools look for them: text files, XMP sidecars, JSON Lines; with versions and undo."""
