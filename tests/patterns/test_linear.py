@@ -111,8 +111,22 @@ def test_every_pattern_is_known() -> None:
     assert made == set(MADE), "patterns that are put together while the program runs need an example in MADE"
 
 
+# Patterns that users write for their own captions, each call with a time limit (tests/core/captions/test_caption_edits.py).
+TIMED: Final = product.ROOT / "core/captions/edits.py"
+
+
+def test_patterns_of_users_have_a_time_limit() -> None:
+    calls = [node for node in ast.walk(ast.parse(TIMED.read_text("utf-8"))) if isinstance(node, ast.Call)]
+    matching = [one for one in calls if isinstance(one.func, ast.Attribute) and one.func.attr == "sub"]
+    assert matching and all("timeout" in {word.arg for word in one.keywords} for one in matching)
+    other = {"search", "match", "fullmatch", "findall", "finditer", "split", "subn", "subf", "subfn", "splititer"}
+    assert not [one for one in calls if isinstance(one.func, ast.Attribute) and one.func.attr in other - {"split"}]
+
+
 def test_patterns_come_from_re_alone() -> None:
     for path, source in product.sources().items():
+        if path == TIMED:
+            continue
         for node in ast.walk(ast.parse(source)) if re.search(r"\b(?:re|regex|sre_\w+)\b", source) else ():
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             assert "regex" not in names, f"{path}: the tests read `re` alone"
