@@ -69,6 +69,29 @@ class GenerationOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool that the model calls, with the JSON of its arguments; `result` is what the tool gave back."""
+
+    name: str
+    arguments: str
+    id: str = ""
+    result: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a model may call for an answer, for a backend that `calls_tools`.
+
+    `offered` holds the JSON of each tool in OpenAI's form. `used` holds what was called before, as (turn, words beside
+    the calls, calls); turns as in `VisualQuestion`. `choice` is "auto", "any" if one has to be called, or its name.
+    """
+
+    offered: tuple[str, ...]
+    used: tuple[tuple[int, str, tuple[ToolCall, ...]], ...] = ()
+    choice: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
 class VisualQuestion:
     """One question about one encoded picture, with the earlier turns as context.
 
@@ -83,6 +106,7 @@ class VisualQuestion:
     history: tuple[tuple[str, str], ...] = ()  # (question, answer) pairs, oldest first
     options: GenerationOptions = GenerationOptions()
     images: tuple[tuple[int, EncodedImage], ...] = ()
+    tools: Tools | None = None
 
     def __post_init__(self) -> None:
         for turn, _ in self.images:
@@ -106,6 +130,7 @@ class Reply:
     input_tokens: int | None = None  # of the prompt as the model reads it, image tokens included
     output_tokens: int | None = None  # of the answer, without the end-of-text token
     tokens: tuple[ScoredToken, ...] = ()  # of the answer as it was generated, if `token_scores` asked for them
+    calls: tuple[ToolCall, ...] = ()  # of the tools that the question offered
 
     @property
     def truncated(self) -> bool:
@@ -123,6 +148,11 @@ class VisionBackend(ABC):
     reports_tokens: ClassVar[bool] = False  # `replies` reads `GenerationOptions.token_scores`
     interleaves: ClassVar[bool] = False  # reads `VisualQuestion.images`: pictures may come up at later turns
     languages: ClassVar[tuple[str, ...]] = ("en",)
+
+    @property
+    def calls_tools(self) -> bool:
+        """Whether it reads `VisualQuestion.tools`, which may depend on the model that was loaded."""
+        return False
 
     @property
     def concurrent_batches(self) -> int:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import BaseMessage, ToolMessage
 
 from core.errors import ImageError, UsageError, printable
 from core.images.picture import MAX_BYTES
 from core.net.remote import without_credentials
-from core.vision import EncodedImage
+from core.vision import EncodedImage, ToolCall
 
 
 @dataclass(slots=True)
@@ -27,30 +28,36 @@ class MessageTurn:
     blocks: list[tuple[Mapping[str, Any], str]] = field(default_factory=list)  # picture blocks and their names
     answers: list[str] = field(default_factory=list)
     images: list[EncodedImage] = field(default_factory=list)
+    used: list[tuple[str, list[ToolCall]]] = field(default_factory=list)  # words and calls, before the answers
 
     @property
     def pair(self) -> tuple[str, str]:
         return "\n\n".join(self.words), "\n\n".join(self.answers)
 
 
-def read_turns(messages: Sequence[BaseMessage]) -> tuple[list[str], list[MessageTurn]]:
-    """(system texts, turns), the last one open. Raises UsageError."""
+def read_turns(messages: Sequence[BaseMessage], *, tools: bool = False) -> tuple[list[str], list[MessageTurn]]:
+    """(system texts, turns), the last one open. Raises UsageError, also for calls of tools without `tools`."""
     system: list[str] = []
     turns: list[MessageTurn] = []
     for number, message in enumerate(messages, start=1):
         role = getattr(message, "role", message.type)  # of a ChatMessage, else "human", "ai", ...
         if role in ("human", "user"):
-            if not turns or turns[-1].answers:
+            if not turns or turns[-1].answers or turns[-1].used:
                 turns.append(MessageTurn())
             _add_content(message, number, turns[-1])
         elif role in ("ai", "assistant", "AIMessageChunk"):
-            if getattr(message, "tool_calls", None):
-                raise UsageError(
-                    f"message {number} calls a tool, which a vision model cannot do; leave such messages out."
-                )
             if not turns:
                 turns.append(MessageTurn())
-            turns[-1].answers.append(str(message.text))
+            if not (calls := getattr(message, "tool_calls", None)):
+                turns[-1].answers.append(str(message.text))
+            elif tools:
+                turns[-1].used.append((str(message.text), [_call(one) for one in calls]))
+            else:
+                raise UsageError(
+                    f"message {number} calls a tool, which this vision model cannot do; leave such messages out."
+                )
+        elif isinstance(message, ToolMessage) and tools:
+            _add_result(message, number, turns)
         elif role in ("system", "developer"):
             found = MessageTurn()
             _add_content(message, number, found)
@@ -62,9 +69,30 @@ def read_turns(messages: Sequence[BaseMessage]) -> tuple[list[str], list[Message
                 f"message {number} is of type '{printable(role, 40)}'; a vision model reads system, human and ai "
                 "messages."
             )
+    for turn in turns:
+        for call in (call for _, calls in turn.used for call in calls if call.result is None):
+            raise UsageError(f"the call of '{printable(call.name, 60)}' has no result; send its ToolMessage.")
     if not turns or turns[-1].answers:
         raise UsageError("there is nothing to answer: the last message must be a person's.")
     return system, turns
+
+
+def _call(call: Mapping[str, Any]) -> ToolCall:
+    return ToolCall(str(call["name"]), json.dumps(call["args"], ensure_ascii=False), str(call.get("id") or ""))
+
+
+def _add_result(message: ToolMessage, number: int, turns: Sequence[MessageTurn]) -> None:
+    """Put the result of a tool to its call. Raises UsageError if there is none."""
+    read = MessageTurn()
+    _add_content(message, number, read)
+    if read.blocks:
+        raise UsageError(f"message {number}: the result of a tool cannot hold a picture; send it as a person's.")
+    for _, calls in reversed(turns[-1].used if turns else []):
+        for place, call in enumerate(calls):
+            if call.id == message.tool_call_id and call.result is None:
+                calls[place] = replace(call, result="\n\n".join(read.words))
+                return
+    raise UsageError(f"message {number} is the result of a call that no message before it makes.")
 
 
 def _add_content(message: BaseMessage, number: int, turn: MessageTurn) -> None:

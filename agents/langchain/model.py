@@ -27,13 +27,14 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import get_config_list
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field, PrivateAttr, model_validator
 
 from agents.langchain.batch import CURRENT, CallRow
 from agents.langchain.encode import KnownImages, PictureEncoder
 from agents.langchain.messages import MessageTurn, Sources, read_turns, until
 from agents.langchain.request import Answered, Request, count_tokens, make_request
-from agents.langchain.schemas import schema_of, with_schema
+from agents.langchain.schemas import call_chunks, schema_of, tool_calls, tools_of, with_schema
 from core.errors import InquisightError, UsageError, printable
 from core.registry import get_registry
 from core.settings import get_settings
@@ -92,7 +93,8 @@ def _understood(given: Mapping[str, Any]) -> dict[str, Any]:
 class VisionChatModel(BaseChatModel):
     """A vision backend, by its registered name or as an object, as a chat model with pictures, streaming and usage.
 
-    It calls no tools. Raises InquisightError if messages or options cannot work.
+    It calls tools if the vision model's chat template has them. Raises InquisightError if messages or options cannot
+    work.
     """
 
     vision: str | VisionBackend = Field(default_factory=lambda: get_settings().vision)
@@ -180,13 +182,18 @@ class VisionChatModel(BaseChatModel):
             image_inputs=True,
             image_url_inputs=self.fetch is not None,
             text_outputs=True,
-            tool_calling=False,
+            tool_calling=isinstance(self.vision, VisionBackend) and self.vision.calls_tools,
             structured_output=True,
         )
 
-    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
-        """Raises NotOfferedError, which says what to use instead."""
-        raise NotOfferedError(f"{printable(self._spec)} calls no tools; {INSTEAD}.")
+    def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Runnable[LanguageModelInput, AIMessage]:
+        """A runnable that may call `tools`: functions, Pydantic classes, or dicts in OpenAI's form.
+
+        Loads the model. Raises NotOfferedError, which says what to use instead, if its chat template has no tools.
+        """
+        if not self.backend.calls_tools:
+            raise NotOfferedError(f"{printable(self._spec)} calls no tools; {INSTEAD}.")
+        return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], **kwargs)
 
     def with_structured_output(self, schema: Any, *, include_raw: bool = False, **kwargs: Any) -> Runnable[Any, Any]:
         """A runnable whose answers fit `schema`: a Pydantic class, a TypedDict, or a JSON Schema with a title.
@@ -217,7 +224,9 @@ class VisionChatModel(BaseChatModel):
         reply = reply or request.reply()
         text = "".join(until(iter([reply.text]), stop or self.stop or []))
         usage, metadata = request.describe(reply, text, cut=len(text) < len(reply.text))
-        message = AIMessage(content=text, usage_metadata=usage, response_metadata=metadata)
+        message = AIMessage(
+            content=text, usage_metadata=usage, response_metadata=metadata, tool_calls=tool_calls(reply)
+        )
         return ChatResult(generations=[ChatGeneration(message=message)])
 
     def _stream(
@@ -246,33 +255,40 @@ class VisionChatModel(BaseChatModel):
                 run_manager.on_llm_new_token(piece, chunk=chunk)
             yield chunk
         usage, metadata = request.describe(reply or Reply(text), text, cut=reply is None or len(text) < length)
-        last = AIMessageChunk(content="", usage_metadata=usage, response_metadata=metadata, chunk_position="last")
+        last = AIMessageChunk(
+            content="",
+            usage_metadata=usage,
+            response_metadata=metadata,
+            tool_call_chunks=call_chunks(reply) if reply else [],
+            chunk_position="last",
+        )
         yield ChatGenerationChunk(message=last)
 
     def _read(self, messages: Sequence[BaseMessage], call: Mapping[str, Any]) -> Request:
         """The question that messages and options of a call make. Raises UsageError or ImageError."""
         vision, options = self._options(call)
-        system, turns = read_turns(messages)
+        system, turns = read_turns(messages, tools=vision.calls_tools)
         with self._lock:
             encoder = PictureEncoder(vision, Sources(self.folder, self.fetch), self._known)
             encoder.open(turns)
             encoder.finish()
-        request = make_request(vision, system, turns, options)
+        request = make_request(vision, system, turns, options, tools_of(call))
         request.schema = schema_of(call.get("response_format"))
         return request
 
     def _options(self, call: Mapping[str, Any]) -> tuple[VisionBackend, GenerationOptions]:
         """The backend and the decoding options of a call. Raises UsageError."""
         call = _understood(call)
-        unknown = [name for name in call if name not in (*_PER_CALL, "response_format")]
-        if unknown and unknown[0] in ("tools", "tool_choice", "functions"):
-            raise NotOfferedError(f"a vision model takes no option '{unknown[0]}': it calls no tools; {INSTEAD}.")
+        unknown = [name for name in call if name not in (*_PER_CALL, "response_format", "tools", "tool_choice")]
         if unknown:
             raise UsageError(
                 f"a vision model takes no option {printable(unknown[0], 40)!r} with a call; it takes "
                 f"{', '.join(_PER_CALL)}."
             )
         vision = self._backend(call.get("model"))
+        named = next((name for name in ("tools", "tool_choice") if name in call), None)
+        if named and not vision.calls_tools:
+            raise NotOfferedError(f"{printable(vision.name)} takes no option '{named}': it calls no tools; {INSTEAD}.")
         chosen = {name: call[name] if call.get(name) is not None else getattr(self, name) for name in _LIMITS}
         for name, (least, most) in _LIMITS.items():
             value = chosen[name]
@@ -338,7 +354,7 @@ class VisionChatModel(BaseChatModel):
         every input's error.
         """
         alone: list[Answered | Exception | None] = [None] * len(inputs)
-        if len(inputs) == 1 or call.get("response_format"):
+        if len(inputs) == 1 or call.get("response_format") or call.get("tools"):
             return alone
         requests: dict[int, Request] = {}
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from langchain_core.messages.ai import UsageMetadata
@@ -12,7 +12,7 @@ from langchain_core.messages.ai import UsageMetadata
 from agents.langchain.messages import MessageTurn, about_one_picture, forget_repeated
 from agents.structured import answer_as
 from core.errors import InquisightError, UsageError
-from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
+from core.vision import EncodedImage, GenerationOptions, Reply, Tools, VisionBackend, VisualQuestion
 
 log = logging.getLogger("inquisight")
 
@@ -44,8 +44,8 @@ class Request:
         return reply
 
     def pieces(self) -> Iterator[str | Reply]:
-        """The answer in pieces, as `VisionBackend.pieces`."""
-        if self.schema is None and self.question is not None:
+        """The answer in pieces, as `VisionBackend.pieces`; in one piece if it may call tools."""
+        if self.schema is None and self.question is not None and self.question.tools is None:
             yield from self.vision.pieces(self.question)
         else:
             reply = self.reply()
@@ -61,7 +61,7 @@ class Request:
             read, written = sum(count_tokens(self.vision, one) for one in texts), count_tokens(self.vision, text)
         usage = UsageMetadata(input_tokens=read, output_tokens=written, total_tokens=read + written)
         metadata = {"model_name": self.vision.name}
-        if reason := "stop" if cut else reply.reason:
+        if reason := "tool_calls" if reply.calls else "stop" if cut else reply.reason:
             metadata["finish_reason"] = reason
         metadata |= {"tokens_counted_by": counted if self.question is not None else "nobody: no model was asked"}
         return usage, metadata | ({"left_out": "; ".join(self.left_out)} if self.left_out else {})
@@ -71,9 +71,13 @@ Answered = tuple[Request, Reply | None]  # None: not answered yet
 
 
 def make_request(
-    vision: VisionBackend, system: Sequence[str], turns: list[MessageTurn], options: GenerationOptions
+    vision: VisionBackend,
+    system: Sequence[str],
+    turns: list[MessageTurn],
+    options: GenerationOptions,
+    tools: Tools | None = None,
 ) -> Request:
-    """Raises UsageError if the backend cannot take the pictures."""
+    """`tools`: those that may be called. Raises UsageError if the backend cannot take the pictures."""
     left_out: list[str] = []
     forget_repeated(turns)
     if not vision.interleaves and vision.max_images == 1:
@@ -103,7 +107,10 @@ def make_request(
     else:
         image = vision.together([one for _, one in places])
     history = tuple(turn.pair for turn in turns[:-1])
-    return Request(vision, VisualQuestion(image, turns[-1].pair[0] or None, history, options, later), left_out)
+    used = tuple((number, words, tuple(calls)) for number, turn in enumerate(turns) for words, calls in turn.used)
+    if tools is not None or used:
+        tools = replace(tools or Tools(()), used=used)
+    return Request(vision, VisualQuestion(image, turns[-1].pair[0] or None, history, options, later, tools), left_out)
 
 
 def _counter(vision: VisionBackend) -> Callable[[str], int] | None:

@@ -1,17 +1,21 @@
-"""Structured output: the schema of a call, and the parser behind it."""
+"""Structured output and tools: the schema of a call with the parser behind it, and calls of tools in a reply."""
 
 from __future__ import annotations
 
+import json
+import uuid
 from collections.abc import Mapping
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+from langchain_core.messages.tool import ToolCall, ToolCallChunk, tool_call, tool_call_chunk
 from langchain_core.output_parsers import JsonOutputParser, PydanticOutputParser
 from langchain_core.runnables import Runnable, RunnableMap, RunnablePassthrough
 from langchain_core.utils.function_calling import convert_to_json_schema
 from langchain_core.utils.pydantic import is_basemodel_subclass
 
-from core.errors import UsageError
+from core.errors import UsageError, printable
+from core.vision import Reply, Tools
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -51,3 +55,37 @@ def with_schema(model: BaseChatModel, schema: Any, *, include_raw: bool) -> Runn
     failed = RunnablePassthrough.assign(parsed=lambda _: None)
     with_raw: Runnable[Any, Any] = RunnableMap(raw=bound)
     return with_raw | read.with_fallbacks([failed], exception_key="parsing_error")
+
+
+def tools_of(call: Mapping[str, Any]) -> Tools | None:
+    """The tools that a call offers, in OpenAI's form. Raises UsageError for a `tool_choice` that is none of them."""
+    offered, choice = call.get("tools") or [], call.get("tool_choice")
+    if not offered:
+        return None
+    if isinstance(choice, Mapping):
+        choice = (choice.get("function") or {}).get("name")
+    names = [str(tool["function"]["name"]) for tool in offered]
+    chosen = {None: "auto", False: "auto", True: "any", "required": "any"}.get(choice, choice)
+    if chosen == "none":
+        return None
+    if chosen not in ("auto", "any", *names):
+        raise UsageError(
+            f"tool_choice is '{printable(choice, 60)}': take auto, any, none or one of {', '.join(names)}."
+        )
+    return Tools(tuple(json.dumps(tool, ensure_ascii=False) for tool in offered), choice=chosen)
+
+
+def tool_calls(reply: Reply) -> list[ToolCall]:
+    """The calls of a reply in LangChain's form, each with an id of its own."""
+    return [
+        tool_call(name=one.name, args=json.loads(one.arguments), id=one.id or f"call_{uuid.uuid4().hex}")
+        for one in reply.calls
+    ]
+
+
+def call_chunks(reply: Reply) -> list[ToolCallChunk]:
+    """The same for a stream: each call in one piece."""
+    return [
+        tool_call_chunk(name=one["name"], args=json.dumps(one["args"], ensure_ascii=False), id=one["id"], index=place)
+        for place, one in enumerate(tool_calls(reply))
+    ]

@@ -19,11 +19,14 @@ from plugins.hf.batching import KnownPictures, answered_in_groups, control_token
 from plugins.hf.checkpoint import LOADING_ERRORS
 from plugins.hf.load_options import revision
 from plugins.vlm.loading import VlmLoadOptions, check, load
+from plugins.vlm.tools import MARKS as TOOL_MARKS
+from plugins.vlm.tools import beginning, with_calls
 
 if TYPE_CHECKING:
     from plugins.vlm.features import EncodedPicture
     from plugins.vlm.prefix_reader import Reading
     from plugins.vlm.prompts import PromptRow, TemplateTurn
+    from plugins.vlm.tools import Used
 
 BATCH: Final = 8  # questions at a time
 SCORED: Final = 16  # spellings of answers at a time
@@ -81,10 +84,16 @@ class TransformersBackend(ReplyBackend):
         self._notify = logging.getLogger("inquisight").warning
         where = f"the chat template of {printable(self._directory.path)} ({self._choices['template']})"
         prompts.try_template(self.processor, self.template, where)
+        self._has_tools = prompts.has_tools(self.processor, self.template)
 
     @property
     def revision(self) -> str:
         return revision("transformers", self._directory.digest, self._choices)
+
+    @property
+    def calls_tools(self) -> bool:
+        """Whether the chat template has tools."""
+        return self._has_tools
 
     # -- pictures ---------------------------------------------------------------------------------------------------
 
@@ -125,7 +134,11 @@ class TransformersBackend(ReplyBackend):
 
         def answer(places: list[int], options: GenerationOptions) -> list[Reply]:
             options = self._limited(options)
-            return self._reply([self._fitting(conversations[place], options) for place in places], options)
+            replies = self._reply([self._fitting(conversations[place], options) for place in places], options)
+            for at, place in enumerate(places):
+                if (tools := questions[place].tools) is not None:
+                    replies[at] = with_calls(replies[at], tools, conversations[place][-1].begun)
+            return replies
 
         return answered_in_groups(questions, BATCH, answer)
 
@@ -179,6 +192,10 @@ class TransformersBackend(ReplyBackend):
             ]
 
     def pieces(self, question: VisualQuestion) -> Iterator[str | Reply]:
+        if question.tools is not None:  # a call is no text to be shown
+            [reply] = self.replies([question])
+            yield from (reply.text, reply)
+            return
         options = self._limited(question.options)
         row = self._fitting(self._conversation(question), options)
 
@@ -217,11 +234,28 @@ class TransformersBackend(ReplyBackend):
 
     def _conversation(self, question: VisualQuestion) -> list[TemplateTurn]:
         """Each picture before the words of the turn it came up in. Raises UsageError for too many."""
-        turn = self._prompts.TemplateTurn
-        return [
-            turn(pictures, without(words, self._marks), None if answer is None else without(answer, self._marks))
-            for pictures, words, answer in self._turns(question)
+        turn, tools = self._prompts.TemplateTurn, question.tools
+        marks = self._marks if tools is None else (*self._marks, *TOOL_MARKS)
+        used: dict[int, list[Used]] = {}
+        for number, words, calls in tools.used if tools else ():
+            results = (
+                replace(one, arguments=without(one.arguments, marks), result=without(one.result or "", marks))
+                for one in calls
+            )
+            used.setdefault(number, []).append((without(words, marks), tuple(results)))
+        turns = [
+            turn(
+                pictures,
+                without(words, marks),
+                None if answer is None else without(answer, marks),
+                tuple(used.get(number, ())),
+            )
+            for number, (pictures, words, answer) in enumerate(self._turns(question))
         ]
+        if tools is None:
+            return turns
+        begun = "" if tools.choice == "auto" else beginning(self.template, tools.choice)
+        return [*turns[:-1], replace(turns[-1], tools=tools.offered, begun=begun)]
 
     def _limited(self, options: GenerationOptions) -> GenerationOptions:
         """With an answer of at most half of what the model reads at once."""

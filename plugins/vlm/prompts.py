@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -16,6 +17,7 @@ from core.errors import BackendError, printable
 from core.vision import GenerationOptions, Reply
 from plugins.hf.generation import DecodingOptions, Listener, Sampler, generate
 from plugins.vlm.features import PIXELS, EncodedPicture
+from plugins.vlm.tools import PROBE, PROBED, Used, called
 
 PER_TOKEN: Final = ("input_ids", "attention_mask", "token_type_ids", "mm_token_type_ids")
 
@@ -27,6 +29,9 @@ class TemplateTurn:
     pictures: tuple[EncodedPicture, ...]
     words: str
     answer: str | None = None
+    used: tuple[Used, ...] = ()  # tools that were called between the words and the answer
+    tools: tuple[str, ...] = ()  # of the last turn: JSON of the tools that may be called
+    begun: str = ""  # of the last turn: how its answer begins
 
 
 @dataclass(slots=True)
@@ -47,6 +52,7 @@ def messages(turns: Sequence[TemplateTurn]) -> list[dict[str, Any]]:
     for turn in turns:
         content = [*({"type": "image"} for _ in turn.pictures), {"type": "text", "text": turn.words}]
         chat.append({"role": "user", "content": content})
+        chat += called(turn.used)
         if turn.answer is not None:
             chat.append({"role": "assistant", "content": [{"type": "text", "text": turn.answer}]})
     return chat
@@ -63,10 +69,21 @@ def render(processor: Any, template: str, turns: Sequence[TemplateTurn]) -> str:
 
     By the tokenizer, because some processors look at their video half first, which may be missing.
     """
+    tools = [json.loads(tool) for tool in turns[-1].tools]
     text: str = processor.tokenizer.apply_chat_template(
-        messages(turns), chat_template=template, add_generation_prompt=True, tokenize=False
+        messages(turns), tools=tools or None, chat_template=template, add_generation_prompt=True, tokenize=False
     )
-    return text
+    return text + turns[-1].begun
+
+
+def has_tools(processor: Any, template: str) -> bool:
+    """Whether a template writes down tools, calls and results."""
+    tools = (json.dumps(PROBE),)
+    try:
+        text = render(processor, template, [TemplateTurn((), "What is it?", used=(PROBED[1:],), tools=tools)])
+    except Exception:  # noqa: BLE001 - Jinja's own, and whatever a template raises by itself
+        return False
+    return "A tool." in text and "probed word" in text and "probed result" in text
 
 
 def try_template(processor: Any, template: str, where: str) -> None:

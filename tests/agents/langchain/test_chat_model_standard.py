@@ -1,12 +1,15 @@
 """The standard suites of `langchain-tests` for eyes as chat models: pocket, MiniGPT-4, and a model behind a server.
 
-No test of the suites is changed or left out. Declared are pictures, but no web addresses, and that there are no tools.
+No test of the suites is changed or left out. Declared are pictures, but no web addresses. Tools are declared for a fake
+that calls them; every other model here says that it calls none.
 Structured output is declared for a model that follows instructions: the suite asks for it without a picture.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import re
+from collections.abc import Iterator, Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,10 +28,12 @@ from agents.langchain.model import VisionChatModel, shared_vision
 from agents.langchain.request import NO_PICTURE
 from core.hookspecs import GROUP
 from core.registry import Registry
+from core.vision import EncodedImage, Reply, ToolCall, VisualQuestion
 from plugins.minigpt4.runtime.backend import MiniGPT4Backend
 from plugins.openai_vision.backend import OpenAIBackend
 from plugins.pocket.backend import MODEL
 from tests.agents.langchain.chat_pictures import STYLES, block, words
+from tests.fakes import FakeVision
 from tests.plugins.minigpt4.tiny import make_model, save
 from tests.plugins.openai_vision.seeing_server import VARIABLES, eye, seeing_openai
 
@@ -172,6 +177,65 @@ class TestFillingIntegration(Served, ChatModelIntegrationTests):
     @property
     def has_structured_output(self) -> bool:
         return True
+
+
+# ---- a fake that calls tools ---------------------------------------------------------------------------------------
+
+
+class CallingVision(FakeVision):
+    """A fake that calls the first tool that it may, with numbers, quoted words or the last words of the question."""
+
+    label: ClassVar[str] = "calling"
+    follows_instructions: ClassVar[bool] = True
+
+    @property
+    def calls_tools(self) -> bool:
+        return True
+
+    def together(self, images: Sequence[EncodedImage]) -> EncodedImage:
+        return super().together(images) if images else EncodedImage("", self.revision, None)
+
+    def answer(self, questions: Sequence[VisualQuestion]) -> list[str]:
+        return [reply.text for reply in self.replies(questions)]
+
+    def replies(self, questions: Sequence[VisualQuestion]) -> list[Reply]:
+        return [self._reply(question) for question in questions]
+
+    def _reply(self, question: VisualQuestion) -> Reply:
+        tools, now = question.tools, len(question.history)
+        results = [one.result for turn, _, calls in (tools.used if tools else ()) if turn == now for one in calls]
+        if tools is None or results or not tools.offered:
+            return Reply(f"It is {'; '.join(map(str, results)) or 'a picture'}.", "stop", 5, 4)
+        function = json.loads(tools.offered[0])["function"]
+        asked = question.question or ""
+        numbers = [int(one) for one in re.findall(r"\d+", asked)]
+        quoted = [*re.findall(r"'([^']*)'", asked), asked]
+        arguments = {
+            name: numbers.pop(0) if kind.get("type") == "integer" else quoted[0]
+            for name, kind in function["parameters"].get("properties", {}).items()
+        }
+        return Reply("", "stop", 5, 4, calls=(ToolCall(function["name"], json.dumps(arguments)),))
+
+
+class Calling(Declared):
+    params: ClassVar[dict[str, Any]] = {"vision": CallingVision()}
+
+    @property
+    def has_tool_calling(self) -> bool:
+        return True
+
+    @property
+    def supports_model_override(self) -> bool:
+        """A fake has no name that a call could ask for."""
+        return False
+
+
+class TestCallingUnit(Calling, ChatModelUnitTests):
+    pass
+
+
+class TestCallingIntegration(Calling, ChatModelIntegrationTests):
+    pass
 
 
 # ---- beyond the suites: that the answer is about the picture ---------------------------------------------------------
