@@ -1,34 +1,76 @@
-"""The captions of a folder: a text file beside each picture."""
+"""The captions of a gallery's folder: `core.captions` with the changes that the page offers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
-from core.errors import UsageError, printable, why
-from core.files.sidecar import sidecar_of, write_sidecar
+from core.captions.edits import Change, Edit, Prefix, Replace, Suffix, Tags, Trim
+from core.errors import UsageError
+
+RUN: Final = "captions of run "  # the label of changes that a run has made; Undo passes over them
 
 
-class Captions:
-    """Captions by the key of the picture."""
+@dataclass(frozen=True, slots=True)
+class Several(Edit):
+    """Edits one after another, as one change."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    edits: tuple[Edit, ...]
 
-    def get(self, key: str) -> str:
-        """The caption, "" if there is none. Raises UsageError."""
-        path = sidecar_of(str(self.root / key))
-        try:
-            return path.read_text("utf-8", errors="replace").strip()
-        except FileNotFoundError:
-            return ""
-        except OSError as error:
-            raise UsageError(f"'{printable(path)}' cannot be read: {why(error)}") from None
+    @property
+    def label(self) -> str:
+        return ", ".join(edit.label for edit in self.edits)
 
-    def all(self, keys: Iterable[str]) -> dict[str, str]:
-        """The captions of these pictures."""
-        return {key: self.get(key) for key in keys}
+    def check(self) -> Change:
+        changes = [edit.check() for edit in self.edits]
 
-    def set(self, key: str, text: str) -> None:
-        """Replace the caption."""
-        write_sidecar(sidecar_of(str(self.root / key)), text, overwrite=True)
+        def change(text: str) -> str:
+            for one in changes:
+                text = one(text)
+            return text
+
+        return change
+
+
+def edit_of(body: Mapping[str, Any]) -> Edit:
+    """The edit that a form of the page describes. Raises UsageError."""
+
+    def text(name: str) -> str:
+        value = body.get(name, "")
+        if not isinstance(value, str):
+            raise UsageError("the request is not complete")
+        return value
+
+    match body.get("kind"):
+        case "replace":
+            return Replace(
+                text("find"),
+                text("replacement"),
+                regex=bool(body.get("regex")),
+                ignore_case=not body.get("case"),
+                whole_words=bool(body.get("words")),
+            )
+        case "prefix":
+            return _prefix(text("prefix"), text("suffix"), remove=bool(body.get("remove")))
+        case "tags":
+            return Tags(add=_tags(text("add")), remove=_tags(text("take")))
+        case "trim":
+            return Trim()
+    raise UsageError("there is no such change")
+
+
+def _prefix(prefix: str, suffix: str, *, remove: bool) -> Edit:
+    edits: list[Edit] = []
+    if prefix:
+        edits.append(Replace(rf"\A{re.escape(prefix)}", "", regex=True) if remove else Prefix(prefix))
+    if suffix:
+        edits.append(Replace(rf"{re.escape(suffix)}\Z", "", regex=True) if remove else Suffix(suffix))
+    if not edits:
+        raise UsageError("write a prefix or a suffix, with the comma and the blank between it and the caption")
+    return edits[0] if len(edits) == 1 else Several(tuple(edits))
+
+
+def _tags(text: str) -> tuple[str, ...]:
+    return tuple(tag.strip() for tag in text.split(",") if tag.strip())

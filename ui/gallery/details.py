@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ui.gallery.runs import record_of
+from ui.gallery.runs.journal import record_of
 
 if TYPE_CHECKING:
     from core.records import Caption
-    from ui.gallery.folder import Entry, GalleryFolder
+    from ui.gallery.entries import Entry
+    from ui.gallery.folder import GalleryFolder
 
 
 def details(folder: GalleryFolder, entry: Entry) -> dict[str, Any]:
@@ -21,7 +22,7 @@ def details(folder: GalleryFolder, entry: Entry) -> dict[str, Any]:
         "bytes": entry.size,
         "error": facts.error,
     }
-    caption = record_of(folder, facts)
+    caption = record_of(folder.data / "runs", facts)
     return value | _described(caption) if caption is not None else value
 
 

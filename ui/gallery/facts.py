@@ -46,6 +46,8 @@ class Facts:
         self._journal = SharedJournal(path)
         self._lock = threading.Lock()
         self._known: dict[str, PictureFacts] = {}
+        self._changes: dict[int, list[str]] = {}  # change -> the pictures that a person edited by it
+        self._edits: dict[str, list[int]] = {}  # picture -> such changes since its last run
         self.taken: dict[str, int] = {}
         """Run -> the byte of its journal up to which results were taken over."""
         for record in self._journal.read():
@@ -55,15 +57,19 @@ class Facts:
         """The facts about one picture."""
         return self._known.get(key, NOTHING)
 
-    def edited(self, keys: Sequence[str]) -> None:
-        """People have changed these captions."""
-        new = [key for key in keys if not self.get(key).edited]
-        if new:
-            self.add({"kind": "edited", "keys": new})
+    def all(self) -> list[PictureFacts]:
+        """The facts about all pictures."""
+        with self._lock:
+            return list(self._known.values())
 
-    def restored(self, keys: Sequence[str]) -> None:
-        """These captions are again what the run wrote."""
-        self.add({"kind": "restored", "keys": list(keys)})
+    def edited(self, keys: Sequence[str], change: int) -> None:
+        """People have changed these captions, with that change of `core.captions`."""
+        self.add({"kind": "edited", "keys": list(keys), "change": change})
+
+    def undone(self, change: int) -> None:
+        """That change was taken back."""
+        if keys := [key for key in self._changes.get(change, []) if key in self._known]:
+            self.add({"kind": "restored", "keys": keys, "change": change})
 
     def add(self, *records: Mapping[str, Any]) -> None:
         """Save facts. Raises StoreError."""
@@ -74,12 +80,21 @@ class Facts:
 
     def _apply(self, record: Mapping[str, Any]) -> None:
         match record.get("kind"):
-            case "edited" | "restored":
+            case "edited":
+                self._changes[record["change"]] = record["keys"]
                 for key in record["keys"]:
-                    self._known[key] = replace(self.get(key), edited=record["kind"] == "edited")
+                    self._edits.setdefault(key, []).append(record["change"])
+                    self._known[key] = replace(self.get(key), edited=True)
+            case "restored":
+                for key in record["keys"]:
+                    edits = self._edits[key] = [one for one in self._edits.get(key, []) if one != record["change"]]
+                    self._known[key] = replace(self.get(key), edited=bool(edits))
+            case "kept":
+                self._known[record["key"]] = replace(self.get(record["key"]), edited=True)
             case "caption":
                 names = ("run", "begin", "unsure", "false", "unchecked")
                 self._known[record["key"]] = PictureFacts(**{name: record[name] for name in names})
+                self._edits.pop(record["key"], None)
             case "missed":
                 self._known[record["key"]] = replace(self.get(record["key"]), error=str(record["error"]))
             case "taken":

@@ -8,85 +8,22 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any
 
-from core.datasets.folders import pictures_below
+from core.captions.edits import Edit
+from core.captions.folder import CaptionFolder
+from core.captions.forms import CaptionError
+from core.captions.records import CaptionChange, CaptionQuery, Preview
 from core.datasets.left_out import LeftOut
 from core.errors import UsageError, printable
-from ui.gallery.captions import Captions
+from ui.gallery.captions import RUN
+from ui.gallery.entries import SHOWN, Entry, Listing, Order, Query, Show
 from ui.gallery.facts import Facts, PictureFacts
-
-Show = Literal["all", "none", "captioned", "unsure", "edited", "failed", "missed"]
-SHOWN: Final[dict[Show, str]] = {
-    "all": "All pictures",
-    "none": "No caption",
-    "captioned": "With a caption",
-    "unsure": "Unsure answers",
-    "edited": "Edited",
-    "failed": "Failed the check",
-    "missed": "Could not be captioned",
-}
-Order = Literal["name", "changed", "length", "caption"]
-ORDERS: Final[dict[Order, str]] = {
-    "name": "Name",
-    "changed": "Picture changed",
-    "length": "Length of the caption",
-    "caption": "Caption",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """Which pictures are shown, and in which order."""
-
-    show: Show = "all"
-    text: str = ""
-    """What the caption or the name contains, in any case."""
-    without: bool = False
-    """Whether the caption and the name must not contain it."""
-    order: Order = "name"
-    down: bool = False
-
-    @classmethod
-    def read(cls, values: Any) -> Query:
-        """The query in a request. Raises UsageError."""
-        show, order = values.get("show") or "all", values.get("order") or "name"
-        if show not in SHOWN or order not in ORDERS:
-            raise UsageError("there is no such filter or order")
-        text = str(values.get("text") or "")[:400]
-        flags = (str(values.get(name) or "") in ("1", "true", "True") for name in ("without", "down"))
-        without, down = flags
-        return cls(show, text, without, order, down)
-
-
-@dataclass(slots=True)
-class Entry:
-    """One picture."""
-
-    number: int
-    key: str
-    size: int  # bytes
-    changed: int  # nanoseconds
-    caption: str = ""
-    gone: bool = False
-
-    @property
-    def stamp(self) -> str:
-        """Changes with the file."""
-        return f"{self.changed:x}-{self.size:x}"
-
-
-@dataclass(slots=True)
-class Listing:
-    """The pictures that a query finds."""
-
-    version: int
-    numbers: list[int]
-    total: int
-    counts: dict[Show, int] = field(default_factory=dict)
+from ui.gallery.runs.collect import FolderRuns
 
 
 class GalleryFolder:
@@ -104,9 +41,10 @@ class GalleryFolder:
         self._lock = threading.RLock()
         self._entries: list[Entry] = []
         self._numbers: dict[str, int] = {}
-        self.captions = Captions(self.root)
+        self.captions = CaptionFolder(self.root)
         self.facts = Facts(data / "facts.jsonl")
         self.scan()
+        self.runs = FolderRuns(self)
 
     def __len__(self) -> int:
         return sum(not one.gone for one in self._entries)
@@ -114,24 +52,19 @@ class GalleryFolder:
     # --- the pictures ---------------------------------------------------------------------------------------------
 
     def scan(self) -> None:
-        """Read the folder and the captions again; known pictures keep their number. Raises UsageError."""
-        left_out = LeftOut()
-        found: list[tuple[str, int, int]] = []
-        for path in pictures_below(str(self.root), left_out):
-            try:
-                facts = os.stat(path)
-            except OSError:
-                continue  # a broken link, or it was deleted just now
-            found.append((os.path.relpath(path, self.root).replace(os.sep, "/"), facts.st_size, facts.st_mtime_ns))
+        """Read the folder and the captions again; known pictures keep their number. Raises InquisightError."""
+        self.left_out = self.captions.refresh().left_out
+        found: list[tuple[str, os.stat_result, str | None, str]] = []
+        for one in self.captions.each():
+            with suppress(OSError):  # a broken link, or it was deleted just now
+                found.append((one.path, os.stat(self.root / one.path), one.text, one.problem))
         found.sort(key=lambda one: one[0].split("/"))
-        captions = self.captions.all([key for key, _, _ in found])
         with self._lock:
-            self.left_out = left_out
             for entry in self._entries:
                 entry.gone = True
-            for key, size, changed in found:
+            for key, facts, text, problem in found:
                 number = self._numbers.setdefault(key, len(self._entries))
-                entry = Entry(number, key, size, changed, captions.get(key, ""))
+                entry = Entry(number, key, facts.st_size, facts.st_mtime_ns, text, problem)
                 if number == len(self._entries):
                     self._entries.append(entry)
                 else:
@@ -204,29 +137,95 @@ class GalleryFolder:
     # --- captions -------------------------------------------------------------------------------------------------
 
     def set_caption(self, number: int, text: str, before: str | None) -> Entry:
-        """Save a person's caption. Raises UsageError, also if it is not `before` any more that is replaced."""
-        entry = self.entry(number)
+        """Save a person's caption. Raises ConflictError if it is not `before` any more that is replaced."""
+        entry, new = self.entry(number), text.strip() or None
         with self._lock:
-            now = self.captions.get(entry.key)
-            if before is not None and now.strip() != before.strip() and now.strip() != text.strip():
-                entry.caption = now
-                self._changed()
-                raise ConflictError(now)
-            if now != text:
-                self.captions.set(entry.key, text)
-                self.facts.edited([entry.key])
-            entry.caption = text
+            if before is not None and entry.caption.strip() not in (before.strip(), text.strip()):
+                raise ConflictError(entry.caption)
+            try:
+                change = self.captions.set(entry.key, new, was=entry.text)
+            except CaptionError:
+                self._look_again([entry.key])
+                if entry.text != new:
+                    raise ConflictError(entry.caption) from None
+                return entry
+            if change.captions:
+                self._reread([entry.key])
+                self.facts.edited([entry.key], change.id)
             self._changed()
         return entry
 
-    def reread(self, keys: Sequence[str]) -> None:
-        """Take over captions that were changed in their files."""
-        captions = self.captions.all(keys)
+    def preview(self, edit: Edit, entries: Sequence[Entry]) -> Preview:
+        """What an edit would do to the captions of these pictures. Raises UsageError."""
+        return self.captions.preview(edit, CaptionQuery(paths=frozenset(one.key for one in entries)), limit=20)
+
+    def apply(self, edit: Edit, entries: Sequence[Entry]) -> CaptionChange:
+        """Change the captions of these pictures, as one change. Raises UsageError."""
+        change = self.captions.apply(edit, CaptionQuery(paths=frozenset(one.key for one in entries)))
         with self._lock:
-            for key in keys:
-                if (number := self.number_of(key)) is not None:
-                    self._entries[number].caption = captions.get(key, "")
+            self._reread([one.key for one in entries])
             self._changed()
+        return change
+
+    def undo(self) -> CaptionChange:
+        """Take back the last change that a person made here. Raises UsageError if there is none."""
+        for change in self._changes():
+            if change.kind == "edit" and not change.undone and not change.label.startswith(RUN):
+                break
+        else:
+            raise UsageError("there is nothing to undo")
+        done = self.captions.undo(change.id)
+        self.facts.undone(change.id)
+        with self._lock:
+            self._reread(None)
+            self._changed()
+        if done is None:
+            raise UsageError("there is nothing to undo")
+        return done
+
+    def _changes(self) -> Iterator[CaptionChange]:
+        for offset in count(step=100):
+            some = self.captions.changes(100, offset)
+            yield from some
+            if len(some) < 100:
+                return
+
+    def take_captions(self, texts: Mapping[str, str], before: Mapping[str, str], run: str) -> set[str]:
+        """Save what a run wrote; the pictures whose captions people changed meanwhile keep them, and are returned."""
+        with self._lock:
+            there = {key: self._entries[number] for key in texts if (number := self.number_of(key)) is not None}
+            known = {key: (texts[key].strip(), before.get(key, "").strip()) for key in there}
+            kept = {key for key, one in there.items() if one.caption.strip() not in known[key]}
+            new = {key: texts[key] or None for key, one in there.items() if key not in kept and one.text != texts[key]}
+            try:
+                self._take(new, there, run)
+            except CaptionError:  # another program has changed one of them
+                for key, text in new.items():
+                    try:
+                        self._take({key: text}, there, run)
+                    except CaptionError:
+                        self._look_again([key])
+                        if there[key].text != text:
+                            kept.add(key)
+            self._reread(list(new))
+        return kept
+
+    def _take(self, new: Mapping[str, str | None], there: Mapping[str, Entry], run: str) -> None:
+        if new:
+            self.captions.set_many(new, was={key: there[key].text for key in new}, label=f"{RUN}{run}")
+
+    def _look_again(self, keys: Sequence[str]) -> None:
+        """Read captions again that another program has changed. The next look at the folder finds other changes."""
+        self.captions.refresh()
+        self._reread(keys)
+        self._changed()
+
+    def _reread(self, keys: Sequence[str] | None) -> None:
+        """Take over captions from the index; None: all."""
+        query = CaptionQuery(paths=None if keys is None else frozenset(keys))
+        for one in self.captions.each(query) if keys is None or keys else ():
+            if (number := self.number_of(one.path)) is not None:
+                self._entries[number].text, self._entries[number].problem = one.text, one.problem
 
     def results_came(self) -> None:
         """Have the pages list the pictures again."""

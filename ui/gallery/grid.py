@@ -10,7 +10,7 @@ import streamlit as st
 from streamlit import config
 
 from ui.component import ASSETS, component
-from ui.gallery.folder import ORDERS, SHOWN
+from ui.gallery.entries import ORDERS, SHOWN
 from ui.gallery.routes import PREFIX
 
 PARTS: Final = ("server", "card", "grid", "view", "bulk", "gallery")

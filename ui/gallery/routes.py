@@ -19,11 +19,13 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from core.errors import ImageError, InquisightError, UsageError
+from ui.gallery.captions import edit_of
 from ui.gallery.details import details
-from ui.gallery.folder import ConflictError, Entry, GalleryFolder, Query
+from ui.gallery.entries import Entry, Query
+from ui.gallery.folder import ConflictError, GalleryFolder
 from ui.gallery.library import folders, libraries_of, thumbnails
 from ui.state.session import token_of, visitors
-from ui.text import error_message
+from ui.text import capital, count, error_message
 
 PREFIX: Final = "/gallery-data"
 THUMBNAIL: Final = 360  # pixels of the longer side
@@ -56,6 +58,8 @@ def routes() -> list[Any]:
         Route(at + "/thumbnail/{number:int}", _guarded(_thumbnail)),
         Route(at + "/picture/{number:int}", _guarded(_picture)),
         Route(at + "/caption", _guarded(_caption), methods=["POST"]),
+        Route(at + "/change", _guarded(_change), methods=["POST"]),
+        Route(at + "/undo", _guarded(_undo), methods=["POST"]),
         Route(at + "/numbers", _guarded(_numbers), methods=["POST"]),
     ]
 
@@ -130,11 +134,12 @@ async def _rows(request: Request, folder: GalleryFolder) -> Response:
 def row(folder: GalleryFolder, entry: Entry) -> dict[str, Any]:
     """What the grid shows of one picture."""
     facts = folder.facts_of(entry)
+    error = entry.problem or facts.error
     marks = {
         "unsure": facts.unsure > 0,
         "edited": facts.edited,
         "failed": facts.failed_check,
-        "missed": bool(facts.error),
+        "missed": bool(error),
     }
     return {
         "number": entry.number,
@@ -142,7 +147,7 @@ def row(folder: GalleryFolder, entry: Entry) -> dict[str, Any]:
         "caption": entry.caption,
         "stamp": entry.stamp,
         "marks": [name for name, holds in marks.items() if holds],
-        "error": facts.error,
+        "error": error,
     }
 
 
@@ -202,3 +207,25 @@ async def _numbers(request: Request, folder: GalleryFolder) -> Response:
         raise UsageError("the request needs the names of pictures")
     found = {name: folder.number_of(name) for name in names}
     return _json({"numbers": {name: number for name, number in found.items() if number is not None}})
+
+
+async def _change(request: Request, folder: GalleryFolder) -> Response:
+    """Find and replace, prefix and suffix, tags: what would change with `preview`, else the change."""
+    body = await _body(request)
+    numbers = body.get("numbers")
+    if not isinstance(numbers, list) or not all(isinstance(one, int) for one in numbers):
+        raise UsageError("the request needs the numbers of pictures")
+    edit, entries = edit_of(body), folder.entries(numbers)
+    if body.get("preview"):
+        found = await run_in_threadpool(folder.preview, edit, entries)
+        examples = [{"name": one.path, "before": one.before, "after": one.after} for one in found.shown]
+        return _json({"changed": found.total, "examples": examples})
+    done = await run_in_threadpool(folder.apply, edit, entries)
+    return _json({"changed": done.captions, "words": f"{count(done.captions, 'caption')} changed. Undo takes it back."})
+
+
+async def _undo(request: Request, folder: GalleryFolder) -> Response:
+    done = await run_in_threadpool(folder.undo)
+    left = f"; {count(done.skipped, 'caption')} that was changed since stays" if done.skipped else ""
+    words = f"{capital(done.label)}: {count(done.captions, 'caption')}{left}."
+    return _json({"changed": done.captions, "words": words})

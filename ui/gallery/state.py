@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from core.settings import get_settings
+from ui.gallery.runs.request import RunRequest
+from ui.state.items import DialogueSettings
 from ui.state.options import get_options
 
 if TYPE_CHECKING:
@@ -17,6 +20,27 @@ class GalleryPageState:
 
     typed: str = ""
     """The folder of this machine, as typed."""
+    dialogue: DialogueSettings = field(default_factory=DialogueSettings)
+    rounds: int = field(default_factory=lambda: get_settings().rounds)
+    price_in: float | None = None
+    price_out: float | None = None
+    replace: bool = False
+
+    def request(self) -> RunRequest:
+        """The run that the form describes."""
+        one = self.dialogue
+        return RunRequest(
+            vision=one.vision,
+            questioner=one.questioner,
+            witnesses=tuple(one.witnesses),
+            rounds=self.rounds,
+            audit=one.audit,
+            language=one.language.strip(),
+            seed=one.seed,
+            price_in=self.price_in,
+            price_out=self.price_out,
+            replace=self.replace,
+        )
 
 
 def page_state(me: Visitor) -> GalleryPageState:

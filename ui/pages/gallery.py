@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Final
 
 import streamlit as st
 
-from ui.controls import header, note
-from ui.gallery.grid import GridRequest, draw_grid
+from ui.controls import header, note, open_dialog
+from ui.gallery.grid import GridAction, GridRequest, draw_grid
 from ui.gallery.library import folders, libraries_of
+from ui.gallery.run_form import NAME as RUN
+from ui.gallery.run_form import draw_run, draw_run_dialog
 from ui.gallery.state import GalleryPageState, page_state
 from ui.state.options import get_options
 from ui.state.session import Visitor, visitor
 from ui.text import plain, show_errors
 from ui.widgets.server_folder import absolute
+
+ACTIONS: Final = (GridAction("run", "Caption", main=True),)
 
 
 def page() -> None:
@@ -25,7 +30,7 @@ def page() -> None:
     with show_errors():
         root = _choose_folder(state)
         if root is not None:
-            _gallery(me, root)
+            _gallery(me, state, root)
 
 
 def _choose_folder(state: GalleryPageState) -> Path | None:
@@ -42,15 +47,19 @@ def _choose_folder(state: GalleryPageState) -> Path | None:
     return root
 
 
-def _gallery(me: Visitor, root: Path) -> None:
+def _gallery(me: Visitor, state: GalleryPageState, root: Path) -> None:
     with st.spinner("Reading the folder"):
         folder = folders().get(root)
     library = libraries_of(me).add(folder.root)
     if folder.left_out:
         st.caption(plain(f"{folder.left_out}."))
     name = hashlib.sha256(str(folder.root).encode("utf-8", "replace")).hexdigest()[:16]
-    draw_grid(library, name, [], _act, empty="No pictures found in this folder.", key="gallery-grid")
+    draw_run(folder)
+    draw_grid(library, name, ACTIONS, _act, empty="No pictures found in this folder.", key="gallery-grid")
+    draw_run_dialog(folder, state)
 
 
 def _act(request: GridRequest) -> None:
     """A click on a button of the page in the grid."""
+    if request.name == "run":
+        open_dialog(RUN, request)

@@ -2,7 +2,7 @@
 const FORMS = {
   replace: {
     title: "Find and replace", done: "Replace",
-    fields: [["find", "Find", "text"], ["replacement", "Replace with", "text"], ["regex", "Regular expression", "checkbox"], ["case", "Match case", "checkbox"]],
+    fields: [["find", "Find", "text"], ["replacement", "Replace with", "text"], ["regex", "Regular expression", "checkbox"], ["case", "Match case", "checkbox"], ["words", "Whole words only", "checkbox"]],
   },
   prefix: {
     title: "Add or remove a prefix or suffix", done: "Change",

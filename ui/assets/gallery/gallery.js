@@ -70,18 +70,16 @@ class Gallery {
     fill(this.form.show, data.shows);
     fill(this.form.order, data.orders);
     const button = (text, act, more = {}) => make("button", { type: "button", text, onclick: act, ...more });
-    const signature = JSON.stringify([data.actions, data.changes]);
+    const signature = JSON.stringify(data.actions);
     if (this.signature === signature) { return; }
     this.signature = signature;
     this.tools.replaceChildren(
       button("Select all", () => this.selectAll(), { title: "Ctrl+A in the grid" }),
       button("Clear selection", () => this.select([]), { title: "Escape in the grid" }),
-      ...(data.changes ? [
-        button("Find and replace", () => this.bulk.open("replace")),
-        button("Prefix", () => this.bulk.open("prefix")),
-        button("Tags", () => this.bulk.open("tags")),
-        button("Undo", () => this.undo(), { title: "Ctrl+Z in the grid" }),
-      ] : []),
+      button("Find and replace", () => this.bulk.open("replace")),
+      button("Prefix", () => this.bulk.open("prefix")),
+      button("Tags", () => this.bulk.open("tags")),
+      button("Undo", () => this.undo(), { title: "Ctrl+Z in the grid" }),
       ...data.actions.map((one) => button(one.label, () => this.act(one.name), { class: one.main ? "main" : "" })));
   }
 
