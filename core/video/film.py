@@ -16,6 +16,7 @@ from PIL import Image
 
 from core.images.picture import Picture
 from core.video.base import Video, VideoError, VideoLimits
+from core.video.colours import colour_note, peak_of, to_image
 from core.video.scenes import pyav, scored, small_size
 
 EXACT: Final = 30_000  # frames; of longer videos only key frames are compared, since encoders put cuts there
@@ -71,17 +72,23 @@ class Film(Video):
             raise VideoError(f"{self.quoted} does not fit into memory; scale it down first.") from None
 
     def _stream(self, container: Any) -> Any:
-        """The first video stream that is not a cover picture."""
-        covers = self._av.stream.Disposition.attached_pic
-        for stream in container.streams.video:
-            if not stream.disposition & covers:
-                if stream.codec_context is None:
-                    raise VideoError(
-                        f"{self.quoted} is a {self.kind} file with a kind of picture that cannot be decoded here; "
-                        "convert it to MP4."
-                    )
-                stream.thread_type = "AUTO"
-                return stream
+        """The video track that players show: the default one, of several the largest.
+
+        Cover pictures, thumbnails of chapters and layers that only refine another track are none.
+        """
+        kinds = self._av.stream.Disposition
+        aside = kinds.attached_pic | kinds.timed_thumbnails | kinds.still_image | kinds.dependent
+        tracks = [stream for stream in container.streams.video if not stream.disposition & aside]
+        decodable = [stream for stream in tracks if stream.codec_context is not None]
+        if decodable:
+            stream = max(decodable, key=lambda one: (bool(one.disposition & kinds.default), *_extent(one)))
+            stream.thread_type = "AUTO"
+            return stream
+        if tracks:
+            raise VideoError(
+                f"{self.quoted} is a {self.kind} file with a kind of picture that cannot be decoded here; "
+                "convert it to MP4."
+            )
         if container.streams.audio:
             raise VideoError(f"{self.quoted} has sound but no pictures; name a file with a video stream.")
         raise VideoError(f"{self.quoted} is a {self.kind} file without a single frame; copy or export it again.")
@@ -133,6 +140,7 @@ class Film(Video):
         ratio = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
         self._stretch = float(ratio) if ratio and 0.1 < ratio < 10 else 1.0
         self._turn = _turn(frame)
+        self._peak = peak_of(frame)
         width, height = max(1, round(frame.width * self._stretch)), frame.height
         self.width, self.height = (height, width) if self._turn in _SIDEWAYS else (width, height)
         gaps = [b - a for a, b in zip(self._ticks, self._ticks[1:], strict=False)]
@@ -140,6 +148,8 @@ class Film(Video):
             self.notes.append("variable frame rate")
         if self._turn is not None:
             self.notes.append("turned upright")
+        if (note := colour_note(frame)) is not None:
+            self.notes.append(note)
 
     # --- decoding ---------------------------------------------------------------------------------------------------
 
@@ -183,7 +193,7 @@ class Film(Video):
 
     def _upright(self, frame: Any) -> Image.Image:
         size = self._fitting(max(1, round(frame.width * self._stretch)), frame.height)
-        image: Image.Image = frame.to_image(width=size[0], height=size[1], interpolation="BICUBIC")
+        image = to_image(frame, size, self._peak)
         return image.transpose(self._turn) if self._turn is not None else image
 
     def changes(self, first: int = 0, last: int | None = None) -> Iterator[tuple[int, float]]:
@@ -255,7 +265,14 @@ class _Cursor:
                 self.ahead = frame
 
 
-# --- orientation and change -------------------------------------------------------------------------------------------
+# --- tracks, orientation and change -------------------------------------------------------------------------------------------
+
+
+def _extent(stream: Any) -> tuple[int, float]:
+    """(pixels of a frame, seconds), to choose between tracks; the first of equal ones wins."""
+    context = stream.codec_context
+    seconds = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
+    return (context.width or 0) * (context.height or 0), seconds
 
 
 def _turn(frame: Any) -> Image.Transpose | None:
