@@ -235,6 +235,8 @@ def _load_heif(data: bytes, max_pixels: int, quoted: str) -> _Loaded:
         notes = ["only its preview was read"]
     else:
         full = None
+    if not main.sound:
+        raise DamagedError
     opened = heif.open_heif(data, main)
     check_size(opened.size, max_pixels, quoted)
     image, remarks = opened.load(main)

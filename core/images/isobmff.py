@@ -24,17 +24,19 @@ class MainPicture:
     thumbnail: tuple[int, tuple[int, int]] | None = None  # (item, size) of the largest one
     sizes: dict[int, tuple[int, int]] = field(default_factory=dict)  # of every item
     pitm: tuple[int, int] = (0, 0)  # (offset, bytes) of the number of the primary item
+    sound: bool = False  # one meta box, whose names are text
     references: dict[int, int] = field(default_factory=dict)  # thumbnail item: offset of its reference's type
 
 
 def read_main_picture(data: bytes) -> MainPicture:
     """The properties of the primary item; those that are missing or damaged keep their defaults."""
     main = MainPicture()
+    found = [(start + 4, end) for name, start, end in boxes(data, 0, len(data)) if name == b"meta"]
+    if len(found) != 1 or found[0][1] - found[0][0] > _LONGEST:
+        return main
     try:
-        for name, start, end in boxes(data, 0, len(data)):
-            if name == b"meta" and end - start <= _LONGEST:
-                _read_meta(data, start + 4, end, main)
-                break
+        _read_meta(data, *found[0], main)
+        main.sound = _names_are_text(data, *found[0])
     except (struct.error, IndexError, ValueError):
         pass
     return main
@@ -95,6 +97,31 @@ def _read_meta(data: bytes, start: int, end: int, main: MainPicture) -> None:
     main.size = main.sizes.get(primary)
     if b"iref" in inner:
         _read_thumbnails(data, *inner[b"iref"], primary, main)
+
+
+def _names_are_text(data: bytes, start: int, end: int) -> bool:
+    """Whether the names and types of items and of auxiliary pictures are UTF-8; pi-heif 1.4.0 crashes at others."""
+    for name, at, stop in boxes(data, start, end):
+        if name == b"iinf":
+            # After version and flags: the number of the item (2 bytes, 4 in version 3) and of its protection (2).
+            entries = [(at + (6 if data[at] == 0 else 8), stop, b"infe", 8)]
+        elif name == b"iprp":
+            entries = [(begin, last, b"auxC", 4) for inner, begin, last in boxes(data, at, stop) if inner == b"ipco"]
+        else:
+            continue
+        for begin, last, wanted, skipped in entries:
+            for inner, first, final in boxes(data, begin, last):
+                if inner == wanted and not _is_text(data[first + skipped : final]):
+                    return False
+    return True
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _read_associations(data: bytes, start: int, end: int, used: dict[int, list[int]]) -> None:

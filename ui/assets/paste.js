@@ -1,3 +1,21 @@
+// The file, or a JPEG of the same image scaled down to at most that many bytes.
+async function fitting(file, most) {
+  if (file.size <= most) { return file; }
+  const bitmap = await createImageBitmap(file);
+  for (let scale = 1; scale > 0.01; scale *= 0.7) {
+    const canvas = document.createElement("canvas");
+    canvas.width = Math.max(1, Math.round(bitmap.width * scale));
+    canvas.height = Math.max(1, Math.round(bitmap.height * scale));
+    const context = canvas.getContext("2d");
+    context.fillStyle = "white";
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+    const made = await new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.9));
+    if (made && made.size <= most) { return made; }
+  }
+  throw new Error("too large");
+}
+
 export default function (component) {
   const { data, parentElement, setTriggerValue } = component;
   const box = parentElement.querySelector(".box");
@@ -10,15 +28,14 @@ export default function (component) {
     }
     event.preventDefault();
     event.stopPropagation();
-    const large = files.find((one) => one.size > data.most);
-    if (large) { said.textContent = "That image is larger than " + data.shown + "."; return; }
     said.textContent = "";
-    Promise.all(files.map((one) => new Promise((done, failed) => {
+    Promise.all(files.map((one) => fitting(one, data.most).then((sent) => new Promise((done, failed) => {
       const reader = new FileReader();
-      reader.onload = () => done({ name: one.name || "pasted.png", data: String(reader.result).split(",")[1] || "" });
+      const name = sent === one ? one.name || "pasted.png" : "pasted.jpg";
+      reader.onload = () => done({ name, data: String(reader.result).split(",")[1] || "" });
       reader.onerror = failed;
-      reader.readAsDataURL(one);
-    }))).then((pictures) => setTriggerValue("pasted", pictures),
+      reader.readAsDataURL(sent);
+    })))).then((pictures) => setTriggerValue("pasted", pictures),
               () => { said.textContent = "The browser could not read that image."; });
   };
   const anywhere = (event) => {           // wherever the focus is, except in text fields

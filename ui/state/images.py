@@ -14,14 +14,14 @@ from PIL import Image
 from core.errors import ImageError, printable
 from core.images.picture import Picture, open_picture
 from core.records import PictureInfo
-from core.settings import get_settings
 from ui.state.options import get_options
 
 MAX_IMAGES: Final = 24  # of one visitor
 MAX_BYTES: Final = 120_000_000  # of all images of one visitor
-MAX_PIXELS: Final = 50_000_000
+MAX_PIXELS: Final = 50_000_000  # of one image that is kept; larger ones are scaled down when they arrive
 PREVIEW: Final = 1200  # pixels of the longer side of the copy that browsers receive
 THUMBNAIL: Final = 96
+UPLOAD_QUALITY: Final = 90  # of the JPEG that an image over the limits becomes
 EXAMPLES: Final = Path(__file__).resolve().parents[2] / "examples" / "photos"
 
 
@@ -63,7 +63,8 @@ class UploadedImage(Upload):
 
     def open(self) -> Picture:
         """Decode it again; pixels would take fifty times the memory of the file."""
-        return _open(self.data, self.label)
+        picture = open_picture(self.data, name=self.label, max_pixels=MAX_PIXELS)
+        return replace(picture, sha256=self.info.sha256, note=self.info.note)
 
 
 def stem_of(name: str, default: str) -> str:
@@ -85,9 +86,35 @@ def jpeg(image: Image.Image, longest: int = PREVIEW) -> bytes:
     return out.getvalue()
 
 
-def _open(data: bytes, name: str) -> Picture:
-    pixels = min(MAX_PIXELS, get_settings().max_pixels)
-    return open_picture(data, name=name, max_pixels=pixels, max_bytes=get_options().upload_mb * 1_000_000)
+def arriving_bytes() -> int:
+    """Bytes of the largest file that may arrive; what is larger than `upload_mb` is scaled down."""
+    options = get_options()
+    return max(options.upload_mb, options.video_mb) * 1_000_000
+
+
+def _open(data: bytes, name: str) -> tuple[Picture, bytes]:
+    """(the image, the bytes to keep): both scaled down if the file or its pixels exceed the limits. Raises ImageError.
+
+    The sha256 stays that of the file.
+    """
+    most = get_options().upload_mb * 1_000_000
+    picture = open_picture(data, name=name, max_bytes=arriving_bytes())
+    if len(data) <= most and picture.width * picture.height <= MAX_PIXELS:
+        return picture, data
+    full = picture.image.size
+    image = picture.image
+    scale = min(1.0, (MAX_PIXELS / (image.width * image.height)) ** 0.5)
+    while True:
+        size = (max(1, int(full[0] * scale)), max(1, int(full[1] * scale)))
+        image = image if image.size == size else image.resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+        out = io.BytesIO()
+        image.save(out, "JPEG", quality=UPLOAD_QUALITY)
+        if out.tell() <= most:
+            break
+        scale *= 0.75
+    note = f"{full[0]} x {full[1]} pixels and {len(data) / 1_000_000:.1f} MB, kept as a JPEG of {size[0]} x {size[1]}"
+    notes = [note for note in (picture.note, note) if note]
+    return replace(picture, image=image, note="; ".join(notes)), out.getvalue()
 
 
 class ImageStore:
@@ -120,7 +147,7 @@ class ImageStore:
 
     def add(self, data: bytes, name: str, page: str = "") -> UploadedImage:
         """Check an image and keep it for `page`. Raises ImageError."""
-        picture = _open(data, label_of(name))
+        picture, data = _open(data, label_of(name))
         image = UploadedImage(picture.info(), data, jpeg(picture.image), jpeg(picture.image, THUMBNAIL))
         with self._lock:
             if image.id in self._images:  # the same image under another name

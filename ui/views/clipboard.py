@@ -26,9 +26,11 @@ def copy_button(text: str, label: str, *, key: str, quiet: bool = False) -> None
 
 
 def paste_box(*, key: str, max_bytes: int) -> list[tuple[bytes, str]]:
-    """A box that takes images by Ctrl+V; returns bytes and name of those just pasted. Raises ImageError."""
-    data = {"most": max_bytes, "shown": f"{max_bytes // 1_000_000} MB"}
-    result = _paste(data=data, key=key, on_pasted_change=lambda: None)
+    """A box that takes images by Ctrl+V; returns bytes and name of those just pasted. Raises ImageError.
+
+    The browser scales an image of more than `max_bytes` down and sends it as a JPEG.
+    """
+    result = _paste(data={"most": max_bytes}, key=key, on_pasted_change=lambda: None)
     try:
         return [
             (base64.b64decode(str(one.get("data") or ""), validate=True), str(one.get("name") or "pasted.png"))

@@ -64,7 +64,7 @@ def _files(way: str, key: str, page: str, several: bool) -> list[tuple[bytes, st
         label = "Drop images here" if several else "Drop an image here"
         limit = max(options.upload_mb, options.video_mb)
         files = st.file_uploader(label, accept_multiple_files=several, key=key, max_upload_size=limit)
-        st.caption(f"{supported()}; up to {options.upload_mb} MB each")
+        st.caption(f"{supported()}; larger ones than {options.upload_mb} MB are scaled down")
         given = files if isinstance(files, list) else [files] if files is not None else []
         return [(file.getvalue(), file.name) for file in given]
     if way == "Paste":

@@ -186,6 +186,11 @@ def test_truncated_files_are_called_so(name: str) -> None:
     assert "truncated or damaged" in refusal(data[:kept])
 
 
+def test_names_of_items_that_are_no_text_do_not_reach_the_decoder() -> None:
+    """pi-heif 1.4.0 ends the process at such a name; found by `python -m benchmarks.fuzz_pictures --engine atheris`."""
+    assert "is a HEIC file that is truncated or damaged" in refusal((FORMATS / "crash.heic").read_bytes())
+
+
 def test_the_stub_of_a_heic_and_of_a_raw_file() -> None:
     assert "is a HEIC file that is truncated or damaged" in refusal((CASES / "f.heic").read_bytes())
     assert "is a camera raw file that is truncated or damaged" in refusal(b"FUJIFILMCCD-RAW 0201" + bytes(300))

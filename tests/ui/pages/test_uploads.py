@@ -70,6 +70,7 @@ def test_it_stays_until_it_is_dismissed(png: Png) -> None:
 )
 def test_each_kind_has_its_reason(name: str, data: bytes, word: str, png: Png, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INQUISIGHT_UI_UPLOAD_MB", "1")
+    monkeypatch.setenv("INQUISIGHT_UI_VIDEO_MB", "1")
     get_options.cache_clear()
     app = open_page("compare" if word == "empty" else "interview")
     if word == "empty":
