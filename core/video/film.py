@@ -265,7 +265,7 @@ class _Cursor:
                 self.ahead = frame
 
 
-# --- tracks, orientation and change -------------------------------------------------------------------------------------------
+# --- tracks, orientation and change -----------------------------------------------------------------------------------
 
 
 def _extent(stream: Any) -> tuple[int, float]:

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-av = pytest.importorskip("av", reason="videos are an optional part")
+pytest.importorskip("av", reason="videos are an optional part")
+
+import av
 
 from core.images import tone
 from core.video.clip import open_video

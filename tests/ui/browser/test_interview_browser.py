@@ -143,6 +143,35 @@ def test_two_visitors_never_see_each_others_pictures(visit: Visit, photos: dict[
     assert "cat.jpg" not in third.content() and "coffee.jpg" not in third.content()
 
 
+def test_paste_a_picture_larger_than_the_limit(visit: Visit) -> None:
+    """The browser scales it down: noise of 3,000 x 3,000 pixels takes more than 20 MB as a PNG."""
+    page = visit()
+    page.get_by_role("radio", name="Paste").click()
+    box = page.get_by_role("textbox", name=re.compile("Paste an image"))
+    box.evaluate(
+        """async (box) => {
+            const canvas = document.createElement("canvas");
+            canvas.width = canvas.height = 3000;
+            const context = canvas.getContext("2d");
+            const pixels = context.createImageData(3000, 3000);
+            let state = 1;
+            for (let at = 0; at < pixels.data.length; at += 4) {
+                state ^= state << 13; state ^= state >>> 17; state ^= state << 5;  // xorshift32
+                const value = state >>> 0;
+                pixels.data[at] = value >>> 24; pixels.data[at + 1] = value >>> 16; pixels.data[at + 2] = value >>> 8;
+                pixels.data[at + 3] = 255;
+            }
+            context.putImageData(pixels, 0, 0);
+            const blob = await new Promise((done) => canvas.toBlob(done, "image/png"));
+            if (blob.size < 20e6) { throw new Error("only " + blob.size); }
+            const files = new DataTransfer();
+            files.items.add(new File([blob], "pasted.png", { type: "image/png" }));
+            box.dispatchEvent(new ClipboardEvent("paste", { clipboardData: files, bubbles: true, cancelable: true }));
+        }"""
+    )
+    expect(page.get_by_text(re.compile(r"pasted\.jpg \("))).to_be_visible(timeout=LONG)
+
+
 def test_paste_a_picture(visit: Visit, photos: dict[str, Path]) -> None:
     page = visit()
     page.get_by_role("radio", name="Paste").click()
