@@ -64,9 +64,10 @@ class Turn(Record):
 
     question: str
     answer: str
-    # "opening", "witness" (put to the witnesses), "questioner", "fallback" (asked in its place) or "person"
+    # "opening", "witness" (put to the witnesses), "owner" (told with the picture), "questioner", "fallback" (asked in
+    # its place) or "person"
     asked_by: str = "questioner"
-    answered_by: str = ""  # names of the witnesses that answered; "": the vision model
+    answered_by: str = ""  # names of the witnesses that answered, or "owner"; "": the vision model
     certainty: Certainty = "sure"  # "unsure": the summary may not use it
     raw_question: str | None = None  # before cleaning, if that changed it
     raw_answer: str | None = None
@@ -133,6 +134,28 @@ class Claim(Record):
     claims_by: str = "rules"  # who read it out of the caption: "rules" or "questioner"
 
 
+class StyledText(Record):
+    """What was written about a picture for one use."""
+
+    style: str  # "description", "alt", "short", "tags", "prompt", or a style of the prompts file
+    text: str  # "" in "alt": a decorative picture
+    tags: tuple[str, ...] = ()  # in "tags"
+    by: str = ""  # "questioner", "rules", or "fixed": the same for every picture
+    options: dict[str, Any] = Field(default_factory=dict)  # max_chars, purpose, vocabulary, prefix ...
+    removed: tuple[str, ...] = ()  # sentences or tags of the drafts that were taken out
+    refused: tuple[str, ...] = ()  # why drafts of the questioner were refused, in order
+    seconds: float = 0.0
+
+
+class Conflict(Record):
+    """An answer that contradicts what the owner of the picture told."""
+
+    told: str  # the words of the owner
+    answer: str  # the sentence of the answer
+    turn: int  # number of the turn, from 1
+    reason: str  # what differs: "blue car, told: red"
+
+
 class ClaimCounts(Record):
     """How a questioner read the claims of a caption."""
 
@@ -190,6 +213,8 @@ class Caption(Document):
     claims: tuple[Claim, ...] = ()  # of the summary, where it was audited
     claim_counts: ClaimCounts | None = None  # where the questioner read them
     unaudited: str = ""  # why the audit that was asked for is missing, one line; the rest is complete
+    styles: tuple[StyledText, ...] = ()  # those that were asked for last, in their order, then earlier ones
+    conflicts: tuple[Conflict, ...] = ()  # answers that contradict what the owner told
     truncated: bool = False  # one of these three, or an answer, reached the token limit
     dialogue: Dialogue = Dialogue()
     findings: tuple[Findings, ...] = ()  # of each witness that examined the picture
@@ -208,7 +233,10 @@ class Caption(Document):
     def _content(self) -> dict[str, Any]:
         """Without fields of later versions that are empty, so that older captions keep their id."""
         value = super()._content()
-        later = "findings problems refused questions summary_by removed audited claims claim_counts unaudited".split()
+        later = (
+            "findings problems refused questions summary_by removed audited claims claim_counts unaudited styles "
+            "conflicts"
+        ).split()
         for claim in value["claims"]:
             if claim["claims_by"] == "rules":
                 del claim["claims_by"]
@@ -222,6 +250,16 @@ class Caption(Document):
     def text(self) -> str:
         """The best available caption: the summary, audited or not, the opening answer, or the plain caption."""
         return self.audited or self.summary or self.opening or self.plain
+
+    @property
+    def chosen(self) -> str:
+        """The text of the first style that was asked for; without styles, `text`."""
+        return self.styles[0].text if self.styles else self.text
+
+    @property
+    def told(self) -> str:
+        """What the owner told of the picture, or ""."""
+        return next((turn.answer for turn in self.dialogue.turns if turn.asked_by == "owner"), "")
 
     @property
     def finished(self) -> bool:

@@ -22,7 +22,11 @@ KEY: Final = "inquisight"  # in additional_kwargs
 QUESTION: Final[Literal["question"]] = "question"
 SUMMARY: Final[Literal["summary"]] = "summary"
 CLAIMS: Final[Literal["claims"]] = "claims"
-TaskName = Literal["question", "summary", "claims"]
+STYLE: Final[Literal["style"]] = "style"
+TaskName = Literal["question", "summary", "claims", "style"]
+
+OWNER: Final = "owner"
+"""`Turn.answered_by` and `asked_by` of what the owner of the picture told."""
 
 NOTHING_NEW: Final = "Nothing new to ask."
 """A questioner's reply if it has no further question; an empty reply means the same."""
@@ -54,6 +58,9 @@ class Task:
 
     The claims are those of `text`, a caption; nothing else is known then. The reply is JSON: see
     `agents.claims.questioner`.
+
+    A style is a text about the same turns for another use: `style` is "alt", "short", "tags" (one a line), "prompt", or
+    a style of the user's own; `purpose` is what it is for, and `most` the characters it may have (0: any number).
     """
 
     name: TaskName
@@ -62,6 +69,9 @@ class Task:
     refused: tuple[str, ...] = ()
     frames: tuple[tuple[int, float], ...] = ()
     text: str = ""
+    style: str = ""
+    purpose: str = ""
+    most: int = 0
 
     @classmethod
     def of(
@@ -86,6 +96,9 @@ class Task:
             "refused": list(self.refused),
             "frames": [list(frame) for frame in self.frames],
             "text": self.text,
+            "style": self.style,
+            "purpose": self.purpose,
+            "most": self.most,
         }
         body = {"task": self.name, "turns": [asdict(turn) for turn in self.turns]}
         return {KEY: body | {name: value for name, value in optional.items() if value}}
@@ -94,7 +107,7 @@ class Task:
     def from_kwargs(cls, additional_kwargs: Mapping[str, Any]) -> Task | None:
         """Read what `to_kwargs` wrote; None if there is no task or its name is unknown."""
         body = additional_kwargs.get(KEY)
-        if not isinstance(body, Mapping) or body.get("task") not in (QUESTION, SUMMARY, CLAIMS):
+        if not isinstance(body, Mapping) or body.get("task") not in (QUESTION, SUMMARY, CLAIMS, STYLE):
             return None
         turns = tuple(
             TaskTurn(
@@ -108,7 +121,10 @@ class Task:
         )
         refused = tuple(str(question) for question in body.get("refused") or ())
         frames = tuple((int(number), float(seconds)) for number, seconds in body.get("frames") or ())
-        return cls(body["task"], turns, body.get("language") or None, refused, frames, str(body.get("text") or ""))
+        text, style, purpose = (str(body.get(name) or "") for name in ("text", "style", "purpose"))
+        most = int(body.get("most") or 0)
+        language = body.get("language") or None
+        return cls(body["task"], turns, language, refused, frames, text, style, purpose, most)
 
 
 def is_nothing_new(text: str) -> bool:

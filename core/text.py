@@ -40,6 +40,51 @@ def whole_sentences(text: str) -> str:
     return text[:end]
 
 
+def shortened(text: str, most: int) -> str:
+    """`text` in at most `most` characters: whole sentences, else clauses of the first one, else whole words of it.
+
+    Scripts without spaces may end between two characters. "" if not even the first word fits.
+    """
+    text = " ".join(text.split())
+    if len(text) <= most:
+        return text
+    ends = [end for end in sentence_ends(text) if end <= most]
+    if ends:
+        return text[: ends[-1]]
+    first = text[: next(sentence_ends(text), len(text))]
+    stop = "." if first.endswith(".") else ""
+    for cuts in (_CLAUSE_END, _WORD_END):
+        places = [cut.start() for cut in cuts.finditer(first, 0, most + 1) if 0 < cut.start() <= most - len(stop)]
+        for place in reversed(places):
+            head = _without_last_small_words(first[:place])
+            quotes_close = head.count('"') % 2 == 0 and head.count("“") == head.count("”")
+            if head and quotes_close and (cuts is _WORD_END or 2 * len(head) >= most):
+                return head + stop
+    return ""
+
+
+_JOINTS: Final = " ,;:–—-，、；："
+_CLAUSE_END: Final = re.compile(
+    r"[,;:] | [–—-] | (?=(?:while|but|which|who|with|without|in front of|next to|on|in|at|under|behind|beside|near|"
+    r"above|over|against|by|along|across|beneath|inside|outside|through|between|and (?:an?|the|some|two)) )|[，、；：]"
+)
+_WORD_END: Final = re.compile(r"(?=\s)|(?<=[\u3040-\u30ff\u3400-\u9fff])")
+# At the end of a text that was cut, these wait for another word.
+_SMALL: Final = frozenset(
+    "a an the some this that these those its his her their of on in at to by with without and or but while which who "
+    "from into near under behind beside over above against is are was were be has have very one two three there as "
+    "reads says shows wearing holding "
+    "for".split()
+)
+
+
+def _without_last_small_words(text: str) -> str:
+    words = text.split()
+    while words and words[-1].strip(_JOINTS).lower() in _SMALL | {""}:
+        words.pop()
+    return " ".join(words).rstrip(_JOINTS)
+
+
 def settled(step: Callable[[str], str], text: str) -> str:
     """Apply `step` until nothing changes, at most `ROUNDS` times: taking one thing away can uncover another."""
     for _ in range(ROUNDS):

@@ -22,6 +22,8 @@ from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from agents.interview.seeds import check_seed
 from agents.llm.questioners import load_questioner
+from agents.styles.options import StyleOptions, style_names
+from agents.styles.vocabulary import Vocabulary, read_vocabulary, vocabulary_of
 from agents.witnesses.choice import chosen
 from core.errors import InquisightError
 from core.images.picture import open_picture
@@ -39,7 +41,26 @@ if TYPE_CHECKING:
     from core.witness import Witness
 
 
-class InterviewArguments(TypedDict, total=False):
+class StyleArguments(TypedDict, total=False):
+    """Keyword arguments that say which texts are written; `caption.styles` has them."""
+
+    style: str | Sequence[str]
+    """Names: "description", "alt", "short", "tags", "prompt", or own ones of the prompts file. "alt,tags" is two."""
+    purpose: str
+    """What the alt text is for: "product page for a mug", "link to the shop", "decorative"."""
+    vocabulary: str | Path | Sequence[str] | None
+    """Tags to choose from: a file with one a line, or the tags."""
+    prefix: str
+    """Before a training caption ("prompt")."""
+    suffix: str
+    """After it."""
+    trigger: str
+    """The word that it teaches, at its beginning."""
+    max_chars: int | None
+    """Most characters of each text."""
+
+
+class _InterviewArguments(TypedDict, total=False):
     """Keyword arguments of every function here. None: the value of the settings (INQUISIGHT_VISION, ...)."""
 
     vision: VisionBackend | str | None
@@ -66,6 +87,10 @@ class InterviewArguments(TypedDict, total=False):
     """Makes a run repeatable."""
 
 
+class InterviewArguments(_InterviewArguments, StyleArguments, total=False):
+    """Keyword arguments of every function here: of the interview, and of the texts that are written."""
+
+
 class CaptionArguments(InterviewArguments, total=False):
     """`InterviewArguments`, and arguments for one picture."""
 
@@ -87,7 +112,8 @@ def caption(image: PictureSource | EncodedImage, **arguments: Unpack[CaptionArgu
     """Interview about a picture and return its caption; `caption.text` is the description.
 
     Keyword arguments: `vision`, `questioner`, `witnesses`, `rounds`, `history`, `language`, `prompts`, `seed`,
-    `earlier`, `save` (see `CaptionArguments`). Raises ImageError, UsageError, RegistryError, and the BackendError or
+    `earlier`, `save` (see `CaptionArguments`), and `style` with its options (see `StyleArguments`): these texts are
+    `caption.styles`. Raises ImageError, UsageError, RegistryError, and the BackendError or
     QuestionerError of a model that failed: its `partial` is the unfinished caption, and `earlier=error.partial`
     resumes it. A witness that fails raises nothing: the caption's `problems` say so.
     """
@@ -130,6 +156,7 @@ def interview(image: PictureSource | EncodedImage, **arguments: Unpack[CaptionAr
             earlier=earlier,
             save=save,
             find_witness=config.find_witness,
+            styles=config.styles,
         )
 
 
@@ -232,7 +259,21 @@ def _config(arguments: InterviewArguments) -> PipelineConfig:
     prompts = arguments.get("prompts")
     seed = check_seed(_given(arguments.get("seed"), settings.seed))
     prompts = prompts if isinstance(prompts, Prompts) else Prompts.load(prompts)
-    return PipelineConfig(options, prompts, seed, find_witness=find_witness)
+    styles = _styles(arguments)
+    styles.check(prompts.styles)
+    return PipelineConfig(options, prompts, seed, find_witness=find_witness, styles=styles)
+
+
+def _styles(arguments: StyleArguments) -> StyleOptions:
+    """The texts to write. Raises UsageError."""
+    style, vocabulary = arguments.get("style", ()), arguments.get("vocabulary")
+    if isinstance(vocabulary, str | Path):
+        tags: Vocabulary | None = read_vocabulary(Path(vocabulary))
+    else:
+        tags = vocabulary_of(vocabulary) if vocabulary is not None else None
+    given = {name: arguments.get(name) or "" for name in ("purpose", "prefix", "suffix", "trigger")}
+    names = style_names([style] if isinstance(style, str) else style)
+    return StyleOptions(names, vocabulary=tags, max_chars=arguments.get("max_chars"), **given)  # type: ignore[arg-type]
 
 
 def _witnesses(given: str | Sequence[str | Witness]) -> tuple[tuple[str, ...], Find]:

@@ -77,6 +77,11 @@ class Ledger:
         """`item` is byte-identical to a picture with a caption."""
         self._add({"kind": "same", "n": item.n, "key": item.key, "sha256": sha256})
 
+    def styled(self, row: CaptionRow) -> None:
+        """Replace the caption of a picture, and of those with the same bytes, by one with further styles."""
+        caption = row.caption.model_dump(mode="json")
+        self._add({"kind": "styled", "n": row.n, "key": row.key, "caption": caption})
+
     def failed(self, item: Item, where: str, reason: str, caption: Caption | None) -> None:
         """Mark a picture as failed; `caption` is what was learned."""
         partial = caption.model_dump(mode="json") if caption is not None and caption.dialogue.turns else None
@@ -159,6 +164,26 @@ class Ledger:
                 original = self._original(record["key"], begin)
                 caption = Caption.model_validate(record["caption"])
                 yield CaptionRow(n, from_blob(key), caption, from_blob(original) if original != key else None)
+
+    def captions(self) -> Iterator[CaptionRow]:
+        """Each caption once, with the picture that it was made for."""
+        last: tuple[int, bytes] = (-1, b"")
+        query = f"SELECT n, key, begin FROM item WHERE (n, key) > (?, ?) AND state = {DONE} ORDER BY n, key LIMIT 500"
+        while True:
+            with self.lock:
+                some = self._db.execute(query, last).fetchall()
+            if not some:
+                return
+            for n, key, begin in some:
+                caption = Caption.model_validate(self.journal.at(begin)["caption"])
+                yield CaptionRow(n, from_blob(key), caption, None)
+            last = some[-1][:2]
+
+    def twins(self, key: str) -> list[str]:
+        """The pictures that have the caption of this one, itself among them."""
+        same = "SELECT key FROM item WHERE begin = (SELECT begin FROM item WHERE key = ?) AND state IN (1, 2)"
+        with self.lock:
+            return [from_blob(one) for (one,) in self._db.execute(same, (as_blob(key),)).fetchall()]
 
     def _original(self, key: str, begin: int) -> bytes:
         """The first picture of the input that has this caption; several workers caption duplicates in any order."""
@@ -291,6 +316,10 @@ class Ledger:
             elif kind == "same":
                 first = self._one("SELECT begin FROM picture WHERE sha256 = ?", bytes.fromhex(record["sha256"]))
                 self._put(record, DUPLICATE, first)
+            elif kind == "styled":
+                before = self._one("SELECT begin FROM item WHERE key = ?", as_blob(record["key"]))
+                for table in ("picture", "item"):
+                    self._db.execute(f"UPDATE {table} SET begin = ? WHERE begin = ?", (begin, before))
             elif kind == "failed":
                 self._put(record, FAILED, begin)
             elif kind != "begin":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +17,7 @@ from agents.batch.ledger import CaptionRow, Failure
 from core.errors import StoreError, UsageError, printable
 from core.files.journal import as_bytes, replaced
 from core.files.sidecar import sidecar_of
+from core.records import Caption
 
 KINDS: Final = {
     ".jsonl": "JSON Lines",
@@ -26,6 +27,9 @@ KINDS: Final = {
     ".tar": "webdataset shards",
 }
 ROWS: Final = 1000  # rows of a Parquet file per write
+Styles = Mapping[str, str]
+"""The styles of the outputs, with their forms: "text" or "tags"."""
+NO_STYLES: Final[Styles] = {}
 Rows = Callable[[], Iterator[CaptionRow]]  # all rows; may be called repeatedly
 
 
@@ -48,12 +52,32 @@ def failures_of(path: Path) -> Path:
     return path.with_name(f"{path.stem}.failed.jsonl")
 
 
-def record(row: CaptionRow) -> dict[str, Any]:
+def column_of(style: str) -> str:
+    """The field that holds the text of a style, or its list of tags."""
+    return f"style_{style.replace('-', '_')}"
+
+
+def text_of(caption: Caption, styles: Styles) -> str:
+    """The caption of the outputs: the first of the styles, or the description."""
+    return caption.chosen if styles else caption.text
+
+
+def styles_of(caption: Caption, styles: Styles) -> dict[str, Any]:
+    """The fields of the styles; None where one is missing."""
+    written = {one.style: one for one in caption.styles}
+    found: dict[str, Any] = dict.fromkeys(map(column_of, styles))
+    for name, form in styles.items():
+        if (one := written.get(name)) is not None:
+            found[column_of(name)] = list(one.tags) if form == "tags" else one.text
+    return found
+
+
+def record(row: CaptionRow, styles: Styles = NO_STYLES) -> dict[str, Any]:
     """A row of the outputs, as plain values."""
     caption = row.caption
     return {
         "key": row.key,
-        "caption": caption.text,
+        "caption": text_of(caption, styles),
         "summary": caption.summary,
         "opening": caption.opening,
         "plain": caption.plain,
@@ -72,12 +96,13 @@ def record(row: CaptionRow) -> dict[str, Any]:
         "findings": [findings.model_dump(mode="json", exclude={"maybe"}) for findings in caption.findings],
         "problems": list(caption.problems),
         "claims": [claim.model_dump(mode="json") for claim in caption.claims],
+        **styles_of(caption, styles),
     }
 
 
-def write_output(path: Path, rows: Rows) -> None:
-    """Replace `path`, in the format of its suffix. Raises StoreError."""
-    {"JSON Lines": _json_lines, "Parquet": _parquet, "COCO captions": _coco}[kind_of(path)](path, rows)
+def write_output(path: Path, rows: Rows, styles: Styles = NO_STYLES) -> None:
+    """Replace `path`, in the format of its suffix; each style gets a field or column. Raises StoreError."""
+    {"JSON Lines": _json_lines, "Parquet": _parquet, "COCO captions": _coco}[kind_of(path)](path, rows, styles)
 
 
 def write_failures(path: Path, failures: Iterable[Failure]) -> None:
@@ -92,10 +117,10 @@ def write_failures(path: Path, failures: Iterable[Failure]) -> None:
             file.write(as_bytes(json.dumps(line, ensure_ascii=False)) + b"\n")
 
 
-def _json_lines(path: Path, rows: Rows) -> None:
+def _json_lines(path: Path, rows: Rows, styles: Styles) -> None:
     with replaced(path) as file:
         for row in rows():
-            file.write(as_bytes(json.dumps(record(row), ensure_ascii=False)) + b"\n")
+            file.write(as_bytes(json.dumps(record(row, styles), ensure_ascii=False)) + b"\n")
 
 
 def check_parquet() -> None:
@@ -106,7 +131,7 @@ def check_parquet() -> None:
         raise UsageError("Parquet needs pyarrow: pip install 'inquisight[batch]'") from None
 
 
-def _parquet(path: Path, rows: Rows) -> None:
+def _parquet(path: Path, rows: Rows, styles: Styles) -> None:
     import pyarrow
     import pyarrow.parquet
 
@@ -141,12 +166,14 @@ def _parquet(path: Path, rows: Rows) -> None:
         "findings",
         "problems",
         "claims",
+        *map(column_of, styles),
     )
+    types |= {column_of(name): pyarrow.list_(text) for name, form in styles.items() if form == "tags"}
     schema = pyarrow.schema([(name, types.get(name, text)) for name in names])
     with replaced(path) as file, pyarrow.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
         left = rows()
         while some := list(islice(left, ROWS)):
-            writer.write_table(pyarrow.Table.from_pylist([_encodable(record(row)) for row in some], schema))
+            writer.write_table(pyarrow.Table.from_pylist([_encodable(record(row, styles)) for row in some], schema))
 
 
 def _encodable(value: Any) -> Any:
@@ -158,7 +185,7 @@ def _encodable(value: Any) -> Any:
     return [_encodable(one) for one in value] if isinstance(value, list) else value
 
 
-def _coco(path: Path, rows: Rows) -> None:
+def _coco(path: Path, rows: Rows, styles: Styles) -> None:
     """{"images": [...], "annotations": [...]}, see https://cocodataset.org/#format-data; ids count from 1.
 
     Written row by row in two passes, since there may be a million.
@@ -171,7 +198,8 @@ def _coco(path: Path, rows: Rows) -> None:
             file.write((b",\n" if number > 1 else b"") + as_bytes(json.dumps(image, ensure_ascii=False)))
         file.write(b'\n], "annotations": [\n')
         for number, row in enumerate(rows(), start=1):
-            annotation: dict[str, Any] = {"id": number, "image_id": number, "caption": row.caption.text}
+            annotation: dict[str, Any] = {"id": number, "image_id": number, "caption": text_of(row.caption, styles)}
+            annotation |= styles_of(row.caption, styles)
             annotation["truncated"] = row.caption.truncated  # not a field of COCO; its readers ignore it
             file.write((b",\n" if number > 1 else b"") + as_bytes(json.dumps(annotation, ensure_ascii=False)))
         file.write(b"\n]}\n")

@@ -41,10 +41,11 @@ from agents.interview.protocol import (
     NeedPlainCaption,
 )
 from agents.llm.calls import Callers, ends_all, may_overlap
+from agents.styles.options import StyleOptions
 from agents.witnesses.examination import NO_PIXELS, Examined, Find
 from core.errors import InquisightError
 from core.images.picture import Picture
-from core.records import Caption
+from core.records import Caption, StyledText
 from core.stopping import CalledOff, Halt, current_halt
 from core.vision import EncodedImage, Reply, VisionBackend
 
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 
     from agents.batch.witness_queue import WitnessQueue
 
+_Replied = Reply | ReadClaims | tuple[StyledText, ...]
 LATE: Final = 10.0  # seconds for calls under way when an error ends the work
 IN_A_ROW: Final = 25  # consecutive failures after which the pictures are not the reason
 
@@ -73,6 +75,7 @@ class PipelineConfig:
     vision_batches: int | None = None  # concurrent vision batches; None: the model's own number
     in_a_row: int = IN_A_ROW
     find_witness: Find | None = None  # returns a witness by its name; None: the registry's
+    styles: StyleOptions | None = None  # texts to write after each interview
 
     @property
     def in_flight(self) -> int:
@@ -284,7 +287,12 @@ class _Pipeline:
         prompts, options, picture = self.config.prompts, self.config.options, task.picture
         interview = Interview.resumed(task.earlier, prompts, options) if task.earlier else Interview(prompts, options)
         interview.asking.by_rules = self.by_rules
-        session = Session(interview, picture.info(), self.config.seed, lambda: self.described, self.options)
+        about, described = picture.info(), self.described
+        session = Session(
+            interview, about, self.config.seed, lambda: described, self.options, styles=self.config.styles
+        )
+        if task.earlier is not None:
+            session.resume(task.earlier)
         if isinstance(picture, EncodedImage):
             return _Run(task.tag, session, None, picture)
         return _Run(task.tag, session, picture)
@@ -303,6 +311,9 @@ class _Pipeline:
             return True
         if isinstance(need, Finished) and run.session.needs_audit and (run.image or run.picture):
             self._request_audit(run)
+            return True
+        if run.session.needs_styles:
+            self.callers.put(run, partial(run.session.all_styles, self.questioner))
             return True
         if isinstance(need, Finished):
             self._release_pixels(run)  # a resumed interview may have needed no vision model
@@ -336,7 +347,7 @@ class _Pipeline:
             self.vision_queue.encode(run, run.picture)
 
     def _receive(
-        self, run: _Run, what: VisionResult | Examined | CalledOff | tuple[Reply | ReadClaims | BaseException, float]
+        self, run: _Run, what: VisionResult | Examined | CalledOff | tuple[_Replied | BaseException, float]
     ) -> None:
         """Pass on a model's result."""
         session = run.session
@@ -353,7 +364,7 @@ class _Pipeline:
             seconds = session.add_seconds("language", seconds)
             if isinstance(reply, ReadClaims):
                 session.read = reply
-            else:
+            elif isinstance(reply, Reply):
                 session.feed(reply, seconds)
             return
         encoding = run.image is None

@@ -20,6 +20,7 @@ from agents.interview.options import asking_options, audit_options
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from agents.interview.seeds import check_seed
+from agents.styles.request import style_options
 from agents.witnesses.choice import chosen
 from core.datasets.pictures.inputs import PARQUET, SHARD, find_sources
 from core.datasets.pictures.listing import Scope
@@ -115,13 +116,17 @@ def make_plan(request: BatchRequest) -> BatchConfig:
         if isinstance(source, FolderSource):
             source.own = frozenset(os.path.abspath(shard) for path in outputs for shard in existing_shards(path))
     prompts = Prompts.load(request.prompts)
+    styles = style_options(request)
+    styles.check(prompts.styles)
     return BatchConfig(
         request=request,
         sources=tuple(sources),
         outputs=outputs,
         folder=outputs[0].with_name(f"{outputs[0].name}.work"),
         loader=ModelLoader(vision, questioner, seed, options, settings),
-        config=PipelineConfig(options, prompts, seed, request.batch, request.concurrency, request.vision_batches),
+        config=PipelineConfig(
+            options, prompts, seed, request.batch, request.concurrency, request.vision_batches, styles=styles
+        ),
         rate=rate,
         scope=scope,
         settings=settings,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from agents.styles.request import StyleRequest
 from core.console.options import (
     Asking,
     Audit,
@@ -26,7 +27,7 @@ from core.console.options import (
 
 
 @dataclass(frozen=True, slots=True)
-class BatchRequest:
+class BatchRequest(StyleRequest):
     """Caption folders, tables or shards of images; resumable."""
 
     inputs: Annotated[tuple[str, ...], typer.Argument(metavar="DIR_OR_LIST...")] = ()
@@ -56,7 +57,7 @@ class BatchRequest:
     language: str | None = None
     """Language of the descriptions, if the questioner supports it."""
     save_beside: bool = False
-    """Also write each description to PICTURE.txt beside its picture."""
+    """Also write each description, or the first style, to PICTURE.txt beside its picture."""
     overwrite: OverwriteBeside = False
     concurrency: int = 32
     """Concurrent questioner calls."""

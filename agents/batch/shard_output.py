@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from agents.batch.ledger import CaptionRow, Ledger
-from agents.batch.outputs import record
+from agents.batch.outputs import NO_STYLES, Styles, record, text_of
 from core.errors import ImageError
 from core.files.journal import as_bytes, replaced
 from core.images.file_type import SUFFIXES_OF, sniff
@@ -34,7 +34,9 @@ def existing_shards(path: Path) -> list[Path]:
     return sorted(one for one in path.parent.glob("*.tar") if name.fullmatch(one.name))
 
 
-def write_shards(path: Path, ledger: Ledger, fetch: Fetch, *, size: int, of: int) -> Iterator[tuple[int, int, int]]:
+def write_shards(
+    path: Path, ledger: Ledger, fetch: Fetch, *, size: int, of: int, styles: Styles = NO_STYLES
+) -> Iterator[tuple[int, int, int]]:
     """Write outdated shards; yields (shard, number of shards, pictures left out) after each.
 
     A picture whose file has changed or is missing since it was captioned is left out. `of`: this batch has every
@@ -50,7 +52,7 @@ def write_shards(path: Path, ledger: Ledger, fetch: Fetch, *, size: int, of: int
             continue
         missing = 0
         if settled:
-            missing = _write(shard, ledger.rows(first, stop), fetch)
+            missing = _write(shard, ledger.rows(first, stop), fetch, styles)
         else:
             shard.unlink(missing_ok=True)
         if not missing:
@@ -59,7 +61,7 @@ def write_shards(path: Path, ledger: Ledger, fetch: Fetch, *, size: int, of: int
         yield number + 1, count, missing
 
 
-def _write(path: Path, rows: Iterator[CaptionRow], fetch: Fetch) -> int:
+def _write(path: Path, rows: Iterator[CaptionRow], fetch: Fetch, styles: Styles) -> int:
     missing = 0
     with replaced(path) as file, tarfile.TarFile(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for row in rows:
@@ -71,8 +73,8 @@ def _write(path: Path, rows: Iterator[CaptionRow], fetch: Fetch) -> int:
             kind = sniff(picture)
             members = {
                 SUFFIXES_OF[kind][0][1:] if kind else "bin": picture,
-                "txt": row.caption.text.encode("utf-8", errors="replace"),
-                "json": as_bytes(json.dumps(record(row), ensure_ascii=False)),
+                "txt": text_of(row.caption, styles).encode("utf-8", errors="replace"),
+                "json": as_bytes(json.dumps(record(row, styles), ensure_ascii=False)),
             }
             for suffix, data in members.items():
                 member = tarfile.TarInfo(f"{row.n:09d}.{suffix}")  # no owner and no time: equal runs, equal bytes

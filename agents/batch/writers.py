@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from agents.batch.ledger import CaptionRow, Ledger
-from agents.batch.outputs import failures_of, is_beside, write_beside, write_failures, write_output
+from agents.batch.outputs import failures_of, is_beside, text_of, write_beside, write_failures, write_output
 from agents.batch.plan import BatchConfig
 from agents.batch.shard_output import write_shards
 from core.console.status import Status
@@ -16,6 +16,7 @@ from core.datasets.pictures.listing import Listing
 from core.datasets.pictures.sources import BY_PATH
 from core.errors import ImageError, UsageError, printable
 from core.files.sidecar import check_sidecars, sidecar_of
+from core.records import Caption
 
 
 class Writer:
@@ -23,6 +24,9 @@ class Writer:
 
     def __init__(self, plan: BatchConfig, ledger: Ledger) -> None:
         self.plan, self.ledger = plan, ledger
+        config = plan.config
+        names = config.styles.styles if config.styles else ()
+        self._styles = {name: config.prompts.form_of(name) for name in names}
 
     # --- texts beside the pictures --------------------------------------------------------------------------------
 
@@ -46,19 +50,23 @@ class Writer:
         """Write the texts of captions from a run that was killed, or that had no --save-beside."""
         begin = int(self.ledger.get("beside") or 0)
         for _, record in self.ledger.journal.read(begin):
-            if record["kind"] in ("done", "same"):
+            if record["kind"] in ("done", "same", "styled"):
                 key = record["key"]
-                text = self.ledger.caption(key).text
+                text = self.text_of(self.ledger.caption(key))
                 if Path(key).exists() and not is_beside(key, text):
                     check_sidecars([key], overwrite=self.plan.request.overwrite)
                     write_beside(key, text)
         self.ledger.set("beside", self.ledger.journal.size)
         self.ledger.commit()
 
-    def beside(self, key: str, text: str) -> None:
+    def text_of(self, caption: Caption) -> str:
+        """The text beside a picture."""
+        return text_of(caption, self._styles)
+
+    def beside(self, key: str, caption: Caption) -> None:
         """Write the text of a caption that was just saved. Raises StoreError."""
         if self.plan.request.save_beside:
-            write_beside(key, text)
+            write_beside(key, self.text_of(caption))
             self.ledger.set("beside", self.ledger.journal.size)
 
     # --- outputs --------------------------------------------------------------------------------------------------
@@ -77,7 +85,7 @@ class Writer:
                 if path.suffix.lower() == ".tar":
                     self._write_shards(path, listing, status)
                 else:
-                    write_output(path, ledger.rows)
+                    write_output(path, ledger.rows, self._styles)
             write_failures(failures_of(plan.outputs[0]), ledger.failures())
         finally:
             status.clear()
@@ -94,7 +102,7 @@ class Writer:
 
         missing = 0
         size, of = self.plan.request.shard_size, self.plan.scope.of
-        for number, count, left_out in write_shards(path, self.ledger, fetch, size=size, of=of):
+        for number, count, left_out in write_shards(path, self.ledger, fetch, size=size, of=of, styles=self._styles):
             missing += left_out
             status.show(f"writing {printable(path.name)}: {number} of {count} shards")
         if missing:

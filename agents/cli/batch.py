@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +26,9 @@ from agents.cli.errors import EXIT_INTERRUPTED
 from agents.cli.models import load_vision
 from agents.cli.render.audit import counts_line
 from agents.interview.calls import Described, describe_questioner
+from agents.interview.restyle import restyle_many
+from agents.llm.calls import may_overlap, metered
+from agents.styles.writing import missing_styles
 from core.console.silence import hush_libraries
 from core.console.status import Status
 from core.datasets.left_out import REPEATED, LeftOut
@@ -148,6 +152,11 @@ class _Batch:
                 error = caught
         elif self.guard.saved is not None:
             self.guard.write(self.guard.saved["facts"])  # an output may have been added
+        if error is None and not self.stop.is_set():
+            try:
+                self._write_styles(tally)
+            except InquisightError as caught:
+                error = caught
         self.writer.write_outputs(listing)
         if error is None:
             return self._finish(tally, listing)
@@ -197,6 +206,34 @@ class _Batch:
                 self._report_questioner(tally, display)
                 display.update()
 
+    def _write_styles(self, tally: Tally) -> None:
+        """Write the styles that captions of earlier runs lack. Raises InquisightError."""
+        plan, ledger, styles = self.plan, self.ledger, self.plan.config.styles
+        if styles is None or not styles.styles:
+            return
+        known = plan.config.prompts.styles
+        left = ((row, row.caption) for row in ledger.captions() if missing_styles(styles, known, row.caption.styles))
+        if (first := next(left, None)) is None:
+            return
+        questioner = plan.loader.load_questioner()
+        metered(questioner, tally.meter, rate=plan.rate)
+        concurrency = self.request.concurrency if may_overlap(questioner) else 1
+        status, count = Status(), 0
+        try:
+            for row, caption in restyle_many(
+                chain([first], left), styles, plan.config.prompts, questioner, concurrency=concurrency
+            ):
+                ledger.styled(row._replace(caption=caption))
+                for key in ledger.twins(row.key) if self.request.save_beside else ():
+                    self.writer.beside(key, caption)
+                count += 1
+                status.show(f"writing styles: {count:,}")
+        finally:
+            status.clear()
+            ledger.commit()
+            if count:
+                say(f"styles of {count:,} {'caption' if count == 1 else 'captions'} of earlier runs written")
+
     def _check_models(self, vision: Described, questioner: Described) -> None:
         """Compare the models with those that began the batch. Raises UsageError or StoreError."""
         facts = self.plan.facts(vision, questioner)
@@ -209,12 +246,12 @@ class _Batch:
             case Captioned(item, caption):
                 ledger.done(item, caption)
                 tally.count(caption)
-                self.writer.beside(item.key, caption.text)
+                self.writer.beside(item.key, caption)
             case Duplicate(item, digest):
                 ledger.duplicate(item, digest)
                 tally.repeated += 1
                 if self.request.save_beside:
-                    self.writer.beside(item.key, ledger.caption(item.key).text)
+                    self.writer.beside(item.key, ledger.caption(item.key))
             case CaptionFailed(item, where, reason, caption):
                 ledger.failed(item, where, reason, caption)
                 tally.failed += 1

@@ -40,7 +40,7 @@ def run_caption(request: CaptionRequest) -> int:
         last = interviewer.interview(picture.sha256, options, plan.options, interview_picture, picture)
         if request.save_beside and last.caption.finished:
             try:
-                write_sidecar(sidecar_of(source), last.caption.text, overwrite=request.overwrite)
+                write_sidecar(sidecar_of(source), last.caption.chosen, overwrite=request.overwrite)
             except InquisightError as error:
                 interviewer.codes.append(complain(error))
 
@@ -53,8 +53,11 @@ def make_interviewer(request: CaptionRequest) -> Interviewer:
     earlier = None
     if request.resume is not None:
         earlier = TranscriptStore(settings.database_url).get(request.resume)
-        if earlier.finished:
-            raise UsageError(f"the interview {request.resume!r} is complete; see `inquisight show {request.resume}`")
+        if earlier.finished and not request.style:
+            raise UsageError(
+                f"the interview {request.resume!r} is complete; see `inquisight show {request.resume}`, or name "
+                "a --style"
+            )
         if len(request.pictures) > 1:
             raise UsageError("--resume goes on with one interview; name its picture only, or none")
         if request.fresh:

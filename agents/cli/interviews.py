@@ -22,6 +22,8 @@ from agents.interview.events import Done, Event, Examined, Failed, InterviewStop
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from agents.interview.seeds import check_seed
+from agents.styles.options import StyleOptions
+from agents.styles.request import style_options
 from core.console.silence import hush_libraries
 from core.console.status import Status
 from core.datasets.left_out import LeftOut
@@ -52,6 +54,7 @@ class InterviewPlan:
     prompts: Prompts
     seed: int | None
     earlier: Caption | None  # of --resume
+    styles: StyleOptions
     settings: Settings
 
 
@@ -69,6 +72,8 @@ def make_interview_plan(
         raise UsageError("--json and --quiet contradict each other; choose one")
     vision = first_given(request.vision, earlier and earlier.vision.get("name"), settings.vision)
     check_vision(vision)
+    styles = style_options(request)
+    styles.check(prompts.styles)
     left_out = LeftOut()
     sources, bad = _expanded(names, find, left_out)
     return InterviewPlan(
@@ -81,6 +86,7 @@ def make_interview_plan(
         prompts,
         check_seed(first_given(request.seed, earlier and earlier.seed, settings.seed)),
         earlier,
+        styles,
         settings,
     )
 
@@ -122,7 +128,8 @@ class Interviewer:
     _questioner: BaseChatModel | None = None
 
     def __post_init__(self) -> None:
-        self.printer = make_printer(json=self.request.json, quiet=self.request.quiet)
+        styles = self.plan.styles.styles
+        self.printer = make_printer(json=self.request.json, quiet=self.request.quiet, styles=styles)
 
     def run(self, serve: Callable[[str], None], catch: type[InquisightError]) -> int:
         """Call `serve` for every source. One that raises `catch` is reported in one line and the others continue.
@@ -175,14 +182,18 @@ class Interviewer:
         earlier = plan.earlier
         if earlier is None and not self.request.fresh:
             with suppress(InquisightError):  # an unreadable store is reported at the end, when saving fails too
-                earlier = store.find_partial(resume_key(sha256, vision, questioner, described, plan.seed))
+                key = resume_key(sha256, vision, questioner, described, plan.seed)
+                earlier = store.find_partial(key) or (store.find_complete(key) if plan.styles.styles else None)
         if earlier is not None:
             self.status.clear()
             line = f"going on after {_answers(earlier)} ({earlier.status} before)"
             if earlier.unaudited:
                 line = "the description is there already; only its claims are checked"
+            elif earlier.finished:
+                line = f"the interview is there already ({earlier.id[:SHORT_ID]}); only its styles are written"
             print(f"inquisight: {line}", file=sys.stderr, flush=True)
-        more = {"prompts": plan.prompts, "seed": plan.seed, "earlier": earlier, "save": store.add}
+        more: dict[str, Any] = {"prompts": plan.prompts, "seed": plan.seed, "earlier": earlier, "save": store.add}
+        more["styles"] = plan.styles
         last = self._print(start(*about, vision, questioner, options, **more, load_seconds=load_seconds))
         self._report(last)
         if isinstance(last, InterviewStopped):
@@ -224,6 +235,8 @@ class Interviewer:
         what, then = _answers(last.caption), "goes on"
         if last.caption.unaudited:
             what, then = "the description is", "checks it"
+        elif last.caption.status == "complete":
+            what, then = "the interview is", "writes its styles"
         kept = f"{what} kept as {last.id[:SHORT_ID]}, the same command {then}" if last.id else ""
         if isinstance(last, Failed) and last.error is not None:
             again = f"; {kept}" if kept else ""

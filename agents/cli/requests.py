@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from agents.styles.request import StyleRequest
 from core.console.options import (
     Asking,
     Audit,
@@ -46,7 +47,7 @@ def parse_time(text: str) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class CaptionRequest:
+class CaptionRequest(StyleRequest):
     """Caption images by an interview of two models."""
 
     pictures: Annotated[tuple[str, ...], typer.Argument(metavar="[PICTURES]...")] = ()
@@ -72,7 +73,7 @@ class CaptionRequest:
     quiet: Quiet = False
     """Print only the description."""
     save_beside: bool = False
-    """Also write the description to PICTURE.txt beside each picture."""
+    """Also write the description, or the first style, to PICTURE.txt beside each picture."""
     overwrite: OverwriteBeside = False
     resume: Annotated[str | None, typer.Option("--resume", metavar="ID")] = None
     """Resume a stopped or failed interview."""
@@ -80,7 +81,7 @@ class CaptionRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class VideoRequest:
+class VideoRequest(StyleRequest):
     """Describe videos: frames are chosen, asked about and summarised."""
 
     videos: Annotated[tuple[str, ...], typer.Argument(metavar="VIDEOS")] = ()

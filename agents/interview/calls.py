@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import Context
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,9 +30,12 @@ from agents.interview.protocol import (
 )
 from agents.interview.seeds import call_seed
 from agents.interview.summaries import RULES
+from agents.interview.turns import usable
+from agents.styles.options import StyleOptions
+from agents.styles.writing import Facts, Writers, missing_styles, write_styles
 from core.errors import BackendError, InquisightError, QuestionerError, UsageError, printable
 from core.net.budgets import MORE
-from core.records import Caption, Claim, PictureInfo, run_key
+from core.records import Caption, Claim, PictureInfo, StyledText, Turn, run_key
 from core.tasks import Task, is_nothing_new
 from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
 
@@ -241,6 +245,72 @@ class Session:
     read: ReadClaims | None = None  # claims of the summary, where the questioner is to read them
     audited: AuditedCaption | None = None  # the summary, where the options ask for an audit
     unaudited: str = ""  # why the audit failed, one line
+    styles: StyleOptions | None = None  # which texts to write at the end
+    written: tuple[StyledText, ...] = ()
+    created: datetime | None = None  # of the complete caption
+
+    def resume(self, earlier: Caption) -> None:
+        """Take over what of a complete caption is not in its interview: its audit and its styles."""
+        from agents.audit.captions import AuditedCaption
+        from agents.claims.questioner import ReadClaims
+
+        self.seconds = dict(earlier.seconds)
+        if earlier.status != "complete":
+            return
+        self.created, self.written = earlier.created, earlier.styles
+        if self.interview.options.audit != "none" and not earlier.unaudited and earlier.claims:
+            self.read = ReadClaims(earlier.claims, earlier.claim_counts)
+            self.audited = AuditedCaption(earlier.summary, earlier.claims, 0, 0.0)
+
+    @property
+    def needs_styles(self) -> bool:
+        """Whether texts are to be written that are not there; the audit comes before."""
+        if self.error is not None or self.interview.status != "complete" or self.needs_audit:
+            return False
+        return missing_styles(self.styles, self.interview.prompts.styles, self.written)
+
+    def write_styles(self, questioner: BaseChatModel) -> Iterator[StyledText]:
+        """Write and yield them, one after the other. Raises QuestionerError."""
+        assert self.styles is not None
+        found = []
+        written = write_styles(
+            self._facts(), self.styles, self.interview.prompts.styles, self._writers(questioner), self.written
+        )
+        for one in written:
+            found.append(one)
+            yield one
+        names = {one.style for one in found}
+        self.written = (*found, *(one for one in self.written if one.style not in names))
+
+    def all_styles(self, questioner: BaseChatModel) -> tuple[StyledText, ...]:
+        """Write all of them; may be called in any thread. Returns `written`."""
+        for _ in self.write_styles(questioner):
+            pass
+        return self.written
+
+    def _facts(self) -> Facts:
+        interview = self.interview
+        turns: Sequence[Turn] = usable(interview.dialogue.turns)
+        if turns and "video" in (
+            self.options or {}
+        ):  # what was said of single frames is put together in the story alone
+            turns = [Turn(question="Describe the video.", answer=interview.summary or "")]
+        return Facts(
+            turns=turns,
+            description=self.audited_text or interview.summary or "",
+            described_by=interview.check.by,
+            claims=self.audited.claims if self.audited else (),
+            language=interview.options.language,
+        )
+
+    def _writers(self, questioner: BaseChatModel) -> Writers:
+        options = self.interview.options
+        by_rules = follows_rules(questioner)
+        fallback = None if by_rules or options.fallback == "none" else fallback_questioner("scripted")
+        return Writers(
+            questioner, fallback, by_rules, lambda style, attempt: call_seed(self.seed, "style", style, attempt),
+            options.summary_tokens,
+        )  # fmt: skip
 
     @property
     def needs_audit(self) -> bool:
@@ -336,14 +406,16 @@ class Session:
             wrapped.__cause__ = error
             error = wrapped
         self.error = error
-        if self.interview.status == "complete":
-            self.unaudited = " ".join(str(error).split()) or type(error).__name__
-        else:
+        if self.interview.status != "complete":
             self.interview.fail(error)
+        elif self.interview.options.audit != "none" and self.audited is None:
+            self.unaudited = " ".join(str(error).split()) or type(error).__name__
 
     def caption(self) -> Caption:
         """The caption as far as the interview went."""
         interview = self.interview
+        if self.created is None and interview.status == "complete":
+            self.created = datetime.now(UTC)
         vision, questioner = self.describe()
         return Caption(
             picture=self.picture,
@@ -370,4 +442,6 @@ class Session:
             seed=self.seed,
             seconds={name: round(value, 4) for name, value in self.seconds.items()},
             ended_because=interview.ended_because,
+            styles=self.written,
+            created=self.created or datetime.now(UTC),
         )

@@ -40,6 +40,7 @@ from agents.interview.events import (
     QuestionAsked,
     QuestionRefused,
     Started,
+    StyleWritten,
     SummaryPiece,
     SummaryRefused,
     SummaryWritten,
@@ -58,6 +59,7 @@ from agents.interview.protocol import (
 )
 from agents.interview.seeds import call_seed
 from agents.interview.summaries import RULES
+from agents.styles.options import StyleOptions
 from core.errors import InquisightError, QuestionerError
 from core.images.picture import Picture
 from core.net.budgets import MORE
@@ -91,19 +93,21 @@ def interview_picture(
     interview: Interview | None = None,
     load_seconds: float = 0.0,
     find_witness: Find | None = None,
+    styles: StyleOptions | None = None,
 ) -> Iterator[Event]:
     """Yield events until the caption is finished; the last one is Done, Failed or InterviewStopped.
 
     `earlier`: a stopped or failed caption of the same picture, which is resumed. `interview`: one that the caller
     holds, to inject questions or correct answers between events. `save` is called after each answer and at the end,
-    also if the generator is closed. `find_witness`: returns a witness by its name, by default the registry's. Raises
+    also if the generator is closed. `find_witness`: returns a witness by its name, by default the registry's.
+    `styles`: texts to write at the end; of an `earlier` caption that is complete, only these are written. Raises
     UsageError for an image that another vision model has encoded.
     """
     picture = vision.open_image(picture)
     if interview is None:
         prompts = prompts or Prompts.load()
         interview = Interview.resumed(earlier, prompts, options) if earlier else Interview(prompts, options)
-    run = InterviewRun(picture, vision, questioner, interview, seed, save, earlier, find_witness)
+    run = InterviewRun(picture, vision, questioner, interview, seed, save, earlier, find_witness, styles)
     return run.events(load_seconds)
 
 
@@ -150,6 +154,7 @@ class InterviewRun:
         save: Save | None,
         earlier: Caption | None,
         find_witness: Find | None = None,
+        styles: StyleOptions | None = None,
     ) -> None:
         self.picture, self.vision, self.questioner, self.interview = picture, vision, questioner, interview
         self.seed, self.save = seed, save
@@ -162,8 +167,11 @@ class InterviewRun:
             picture.info(),
             seed,
             lambda: (vision.describe(), describe_questioner(questioner)),
-            seconds=dict(earlier.seconds) if earlier else {},
+            styles=styles,
         )
+        if earlier is not None:
+            self.session.resume(earlier)
+        self.interrupted = False
 
     def events(self, load_seconds: float = 0.0) -> Iterator[Event]:
         session, interview = self.session, self.interview
@@ -183,7 +191,9 @@ class InterviewRun:
                     except Exception as error:
                         session.fail(error)
                 yield from self._audit()
+                yield from self._write_styles()
             except KeyboardInterrupt:
+                self.interrupted = True
                 session.stop()
             session.add_seconds("total", time.perf_counter() - began)
             ended = True
@@ -257,10 +267,27 @@ class InterviewRun:
         assert self.image is not None
         return self.session.audit(self.vision, self.image)
 
+    def _write_styles(self) -> Iterator[Event]:
+        """Write the texts of the styles that were asked for."""
+        if not self.session.needs_styles:
+            return
+        self._saved()  # a checkpoint: not even a killed process loses the interview
+        try:
+            yield Waiting("styling")
+            start = time.perf_counter()
+            for written in self.session.write_styles(self.questioner):
+                self.session.add_seconds("language", time.perf_counter() - start)
+                yield StyleWritten(written)
+                yield Waiting("styling")
+                start = time.perf_counter()
+        except Exception as error:
+            self.session.fail(error)
+
     def _start_examination(self) -> Iterator[Event]:
         """Load the witnesses, and let them examine the picture while the vision model is at work."""
         names = self.interview.options.witnesses
-        if isinstance(self.picture, Picture) and self.interview.lacks_findings:
+        ended = isinstance(self.interview.need, Finished)
+        if isinstance(self.picture, Picture) and self.interview.lacks_findings and not ended:
             yield Waiting("examining")
             from agents.witnesses.examination import examine_pictures, load
 
@@ -355,6 +382,6 @@ class InterviewRun:
     def _last(self, caption: Caption, saved_as: str | None, save_error: InquisightError | None) -> Done:
         if self.session.error:
             return Failed(caption, saved_as, save_error, error=self.session.error)
-        if caption.status == "stopped" or caption.unaudited:
+        if caption.status == "stopped" or caption.unaudited or (self.interrupted and self.session.needs_styles):
             return InterviewStopped(caption, saved_as, save_error)
         return Done(caption, saved_as, save_error)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from core.errors import InquisightError
 from core.findings import Findings
-from core.records import Caption, Claim, PictureInfo, Turn
+from core.records import Caption, Claim, PictureInfo, StyledText, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,13 @@ class Audited:
 
 
 @dataclass(frozen=True, slots=True)
+class StyleWritten:
+    """The text of one style; they come in the order in which they were asked for."""
+
+    written: StyledText
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """The last event. `id` is None if nothing was saved; `save_error` is the reason if saving failed."""
 
@@ -145,5 +152,6 @@ Event = (
     | SummaryRefused
     | SummaryWritten
     | Audited
+    | StyleWritten
     | Done
 )

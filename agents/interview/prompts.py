@@ -10,12 +10,15 @@ import hashlib
 import string
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Final
 
+from agents.styles.own import StylePrompt, read_styles
 from core.errors import UsageError
+from core.records import canonical_json
 
 DEFAULT_FILE: Final = Path(__file__).with_name("prompts.toml")
 _SHOWN_BY: Final = "inquisight prompts"
@@ -63,8 +66,10 @@ class Prompts:
     """All prompts by key ("questioner.brief", ...), with the hash that transcripts record."""
 
     texts: dict[str, str]
-    sha256: str  # of the file's bytes
+    sha256: str  # of all but the styles, which change nothing in an interview
     source: str
+    styles: Mapping[str, StylePrompt] = field(default_factory=dict)
+    """What is asked for in each style: the built-in ones, and those of the file."""
 
     @classmethod
     def load(
@@ -92,14 +97,26 @@ class Prompts:
         except tomllib.TOMLDecodeError as error:
             raise UsageError(f"the prompts file {str(file)!r} is not valid TOML: {error}") from error
         try:
+            styles = read_styles(document.pop("style", {}))
             texts = _checked(document, keys, shown_by)
         except ValueError as error:
             raise UsageError(f"the prompts file {str(file)!r}: {error}") from None
-        return cls(texts, hashlib.sha256(raw).hexdigest(), str(file))
+        if file != DEFAULT_FILE:
+            styles = {**_built_in_styles(), **styles}
+        return cls(texts, hashlib.sha256(canonical_json(texts)).hexdigest(), str(file), styles)
+
+    def form_of(self, style: str) -> str:
+        """Whether a style is a "text" or a list of "tags"."""
+        return self.styles[style].form if style in self.styles else "text"
 
     def text(self, key: str, **values: str) -> str:
         """The prompt `key` with its placeholders replaced by `values`, which are not parsed."""
         return self.texts[key].format(**values)
+
+
+@cache
+def _built_in_styles() -> dict[str, StylePrompt]:
+    return read_styles(tomllib.loads(DEFAULT_FILE.read_text("utf-8"))["style"])
 
 
 def _checked(document: dict[str, object], keys: Keys, shown_by: str) -> dict[str, str]:

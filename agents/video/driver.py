@@ -21,6 +21,7 @@ from agents.interview.driver import InterviewRun, Save
 from agents.interview.events import Answered, Encoded, Event, Examined, QuestionAsked, Waiting
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions, NeedAnswer, NeedPlainCaption, NeedSummary
+from agents.styles.options import StyleOptions
 from agents.video.interview import NeedFrameAnswer, NeedVideoSummary, VideoInterview, VideoOptions, VideoPart
 from agents.video.prompts import load_prompts
 from agents.video.records import video_options
@@ -158,17 +159,21 @@ def interview_video(
     save: Save | None = None,
     load_seconds: float = 0.0,
     find_witness: Find | None = None,
+    styles: StyleOptions | None = None,
 ) -> Iterator[Event]:
     """Yield events until the summary is finished; the last one is Done, Failed or InterviewStopped.
 
     `earlier`: a stopped or failed interview with the same key, which is resumed. `interview`: one under way, with its
-    prompts and options. `save` and `find_witness` as for `agents.interview.driver.interview_picture`.
+    prompts and options. `save`, `find_witness` and `styles` as for `agents.interview.driver.interview_picture`;
+    the texts of the styles are written from the summary.
     """
     if interview is None:
         interview = VideoInterview(prompts or load_prompts(), options, plan.times, plan.parts)
         if earlier is not None:
             interview.resume(earlier)
-    return VideoRun(video, plan, vision, questioner, interview, seed, save, earlier, find_witness).events(load_seconds)
+    return VideoRun(video, plan, vision, questioner, interview, seed, save, earlier, find_witness, styles).events(
+        load_seconds
+    )
 
 
 class VideoRun(InterviewRun):

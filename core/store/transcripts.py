@@ -3,8 +3,9 @@
 An id is the sha256 of a record's canonical JSON, so adding a record twice keeps one copy. A grown chat replaces its
 earlier state. An unfinished caption (failed or stopped) is replaced by a later one of the same run key with at least
 as many turns; `find_partial` returns it for resuming. A complete caption whose audit failed is returned likewise, and
-replaced by one with the same summary. Several processes may write at once: write-ahead log, a busy
-timeout, and write locks at the start of a transaction, since SQLite cannot wait when a read turns into a write.
+replaced by one with the same summary; one that gets further styles replaces itself. Several processes may write at
+once: write-ahead log, a busy timeout, and write locks at the start of a transaction, since SQLite cannot wait when a
+read turns into a write.
 """
 
 from __future__ import annotations
@@ -159,7 +160,9 @@ class TranscriptStore:
             if isinstance(record, Caption) and row.status != "complete":
                 outdated &= _Row.turns <= row.turns
             elif isinstance(record, Caption):
-                outdated |= _UNAUDITED & (func.json_extract(_Row.document, "$.summary") == record.summary)
+                same = func.json_extract(_Row.document, "$.summary") == record.summary
+                in_other_styles = _COMPLETE & (_Row.created == row.created)
+                outdated |= same & (_UNAUDITED | in_other_styles)
             for old in session.scalars(select(_Row).where(_Row.run_key == row.run_key, outdated)):
                 self._drop(session, old)
             session.add(row)
@@ -192,6 +195,13 @@ class TranscriptStore:
         order = (_COMPLETE.desc(), _Row.turns.desc(), _Row.created.desc())
         with self._session() as session:
             found = session.scalar(unfinished.order_by(*order).limit(1))
+        return None if found is None else Caption.from_json(found)
+
+    def find_complete(self, run_key: str) -> Caption | None:
+        """The newest complete caption of this run, or None."""
+        complete = select(_Row.document).where(_Row.run_key == run_key, _COMPLETE & ~_UNAUDITED)
+        with self._session() as session:
+            found = session.scalar(complete.order_by(*_NEWEST).limit(1))
         return None if found is None else Caption.from_json(found)
 
     def recent(self, limit: int = 20) -> list[StoredCaption]:

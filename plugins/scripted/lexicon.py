@@ -174,7 +174,7 @@ CAPITALISED: Final = {
     dutch swiss greek roman tasmanian bernese afghan ibizan rhodesian boston yorkshire norfolk norwich christmas
     labrador shetland newfoundland pembroke cardigan"""
     )
-}
+} | {"tv": "TV", "tvs": "TVs", "ipod": "iPod", "ipods": "iPods"}
 
 
 def listed(parts: list[str]) -> str:

@@ -13,9 +13,10 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 from core.errors import UsageError
-from core.tasks import QUESTION, SUMMARY, Task, TaskName, TaskTurn
+from core.tasks import QUESTION, STYLE, SUMMARY, Task, TaskName, TaskTurn
 from plugins.scripted.asking import next_question
 from plugins.scripted.reading import UNSURE
+from plugins.scripted.styles import write_style
 from plugins.scripted.video import next_video_question, tell
 from plugins.scripted.writing import summarise
 
@@ -91,6 +92,8 @@ class ScriptedQuestioner(BaseChatModel):
     def _reply(self, messages: Sequence[BaseMessage], seed: int | None) -> str:
         seed = self.seed if seed is None else seed
         task = task_of(messages)
+        if task.name == STYLE:
+            return write_style(task, seed)
         if task.frames:
             return tell(task, seed) if task.name == SUMMARY else next_video_question(task, seed)
         if task.name == SUMMARY:

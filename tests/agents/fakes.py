@@ -13,7 +13,7 @@ from PIL import Image
 from pydantic import PrivateAttr
 
 from core.images.picture import Picture
-from core.tasks import CLAIMS, SUMMARY, Task
+from core.tasks import CLAIMS, STYLE, SUMMARY, Task
 from core.vision import EncodedImage, VisualQuestion
 from tests.fakes import FakeVision
 
@@ -56,6 +56,7 @@ class ListQuestioner(BaseChatModel):
     questions: Sequence[Any] = ()
     summary: Any = None
     claims: Any = ""
+    styles: Sequence[Any] = ()  # replies to requests for styles, in order; "" after the last
     seed: int | None = None
     _calls: list[tuple[list[BaseMessage], dict[str, Any]]] = PrivateAttr(default_factory=list)
 
@@ -79,6 +80,9 @@ class ListQuestioner(BaseChatModel):
         assert task is not None
         if task.name == CLAIMS:
             reply = self.claims
+        elif task.name == STYLE:
+            before = sum(one.name == STYLE for said, _ in self._calls[:-1] if (one := _task(said)))
+            reply = self.styles[before] if before < len(self.styles) else ""
         elif task.name == SUMMARY:
             reply = self.summary if self.summary is not None else " ".join(turn.answer for turn in task.turns)
         else:
@@ -89,6 +93,10 @@ class ListQuestioner(BaseChatModel):
         if callable(reply):
             reply = reply(messages, kwargs)
         return ChatResult(generations=[ChatGeneration(message=AIMessage(reply))])
+
+
+def _task(messages: Sequence[BaseMessage]) -> Task | None:
+    return Task.from_kwargs(messages[-1].additional_kwargs)
 
 
 def walk(events: Iterator[Any], until: Callable[[Any], bool]) -> list[Any]:

@@ -30,6 +30,12 @@ def _topics() -> list[str]:
     return [compiled.pattern for _, compiled in _COMPILED]
 
 
+def _leads() -> list[str]:
+    from agents.styles.forms import _LEADS
+
+    return [lead.pattern for lead in _LEADS]
+
+
 def _marks() -> list[str]:
     from plugins.minigpt4.runtime.conversation import _marks
 
@@ -41,6 +47,7 @@ MADE: Final = {
     "agents/audit/checks.py::_Name.of": [r"\bducks\b"],
     "agents/audit/checks.py::_predicate": [r"\bin\ front\ of\b"],
     "benchmarks/audit/falsehoods.py::_side.change": [r"\bleft\b"],
+    "agents/styles/forms.py": _leads(),
     "agents/batch/shard_output.py::existing_shards": [r"out\-put-\d{6}\.tar"],
     "benchmarks/video_clips.py::mentioned_at": [r"\bred\ car(?:s|es)?\b"],
     "plugins/hf/batching.py::without": [r"</s>|<s>|\b(?:human|assistant)\s*:"],

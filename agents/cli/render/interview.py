@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol, TextIO
 
 from agents.cli.render.audit import audit_lines, counts_line, marks
@@ -22,7 +22,7 @@ from agents.interview.events import (
 from agents.interview.protocol import END_NO_QUESTION, END_NOTHING_NEW
 from core.console.status import Status
 from core.errors import printable
-from core.records import Caption, Turn
+from core.records import Caption, StyledText, Turn
 
 _SAYS = {
     "looking": "looking at the picture",
@@ -32,7 +32,9 @@ _SAYS = {
     "summarising": "writing the description",
     "reading": "finding the claims of the description",
     "auditing": "checking the claims of the description",
+    "styling": "writing the texts of the styles",
 }
+EMPTY = "(empty: the picture is decorative)"
 _LABELS = (("plain", "at a glance"), ("opening", "asked for detail"), ("summary", "after the interview"))
 
 
@@ -50,13 +52,15 @@ class Printer(Protocol):
     def event(self, event: Event) -> None: ...
 
 
-def make_printer(*, json: bool = False, quiet: bool = False, stream: TextIO | None = None) -> Printer:
-    """The printer for these options and this output."""
+def make_printer(
+    *, json: bool = False, quiet: bool = False, stream: TextIO | None = None, styles: Sequence[str] = ()
+) -> Printer:
+    """The printer for these options and this output; `styles`: the texts that a quiet one prints."""
     out = stream if stream is not None else sys.stdout
     if json:
         return JsonPrinter(out)
     if quiet:
-        return QuietPrinter(out)
+        return QuietPrinter(out, styles)
     return InterviewPrinter(output_for(out))
 
 
@@ -84,14 +88,16 @@ class JsonPrinter:
 
 
 class QuietPrinter:
-    """The summary, one line per picture; nothing for one that failed or was stopped."""
+    """The summary, or the text of each style, one line per picture; nothing for one that failed or was stopped."""
 
-    def __init__(self, out: TextIO) -> None:
-        self.out = out
+    def __init__(self, out: TextIO, styles: Sequence[str] = ()) -> None:
+        self.out, self.styles = out, styles
 
     def event(self, event: Event) -> None:
         if isinstance(event, Done) and event.caption.status == "complete":
-            put_line(printable(event.caption.text, limit=None), self.out)
+            caption = event.caption
+            for text in [one.text for one in caption.styles if one.style in self.styles] or [caption.text]:
+                put_line(printable(text, limit=None), self.out)
 
 
 class InterviewPrinter:
@@ -158,6 +164,22 @@ class InterviewPrinter:
             title = "what happens in the video" if "video" in caption.options else "what the picture shows"
             shown = () if caption.audited else marks(caption.claims, summary, caption.summary)
             self.output.box(title, summary, shown)
+        written = [(one.style, printable(one.text, None) or EMPTY) for one in caption.styles]
+        if written:
+            self.output.line("")
+            self.output.labelled(written, max(len(name) for name, _ in written) + 2)
+
+
+def style_lines(styles: Sequence[StyledText]) -> list[str]:
+    """What the reader has to know of the texts: who wrote one in the questioner's place, and what was taken out."""
+    lines = []
+    for one in styles:
+        if one.refused:
+            who = "the rules" if one.by == "rules" else one.by
+            lines.append(f"{one.style}: written by {who}; drafts refused: {', '.join(one.refused)}")
+        if one.removed:
+            lines.append(f"{one.style}: taken out, no answer says it: {printable('; '.join(one.removed), limit=200)}")
+    return lines
 
 
 def _by_rules(asked_by: dict[str, int]) -> str:
@@ -209,6 +231,7 @@ def _closing(event: Done) -> list[str]:
     if caption.unaudited:
         why = "" if isinstance(event, Failed) else f": {printable(caption.unaudited)}"
         lines.append(f"the claims of the description were not checked{why}")
+    lines += style_lines(caption.styles)
     lines += [f"without a witness: {printable(problem, limit=500)}" for problem in caption.problems]
     if caption.truncated:
         lines.append("cut at the token limit in places: unfinished sentences are left out")
