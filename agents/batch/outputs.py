@@ -16,7 +16,6 @@ from typing import Any, Final
 from agents.batch.ledger import CaptionRow, Failure
 from core.errors import StoreError, UsageError, printable
 from core.files.journal import as_bytes, replaced
-from core.files.sidecar import sidecar_of
 from core.records import Caption
 
 KINDS: Final = {
@@ -203,24 +202,6 @@ def _coco(path: Path, rows: Rows, styles: Styles) -> None:
             annotation["truncated"] = row.caption.truncated  # not a field of COCO; its readers ignore it
             file.write((b",\n" if number > 1 else b"") + as_bytes(json.dumps(annotation, ensure_ascii=False)))
         file.write(b"\n]}\n")
-
-
-def write_beside(key: str, text: str) -> None:
-    """Write the caption beside its picture, as `photo.txt`. Raises StoreError."""
-    with replaced(sidecar_of(key)) as file:
-        file.write(_text_file(text))
-
-
-def is_beside(key: str, text: str) -> bool:
-    """Whether that file exists with this text."""
-    try:
-        return sidecar_of(key).read_bytes() == _text_file(text)
-    except OSError:
-        return False
-
-
-def _text_file(text: str) -> bytes:
-    return text.encode("utf-8", errors="replace") + b"\n"
 
 
 def make_folders(paths: Iterable[Path]) -> None:

@@ -21,7 +21,9 @@ from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from agents.interview.seeds import check_seed
 from agents.styles.request import style_options
+from agents.text.caption_fields import targets_of
 from agents.witnesses.choice import chosen
+from core.captions.saving import SaveTargets
 from core.datasets.pictures.inputs import PARQUET, SHARD, find_sources
 from core.datasets.pictures.listing import Scope
 from core.datasets.pictures.sources import FolderSource, PictureSource
@@ -49,6 +51,7 @@ class BatchConfig:
     scope: Scope
     settings: Settings
     cluster: Cluster | None = None  # if the engine is not this process
+    targets: SaveTargets = SaveTargets()  # noqa: RUF009 - it is frozen; where captions go beside the outputs
 
     @property
     def problems(self) -> list[str]:
@@ -92,8 +95,12 @@ def make_plan(request: BatchRequest) -> BatchConfig:
     rate = request.rate if request.rate is not None else settings.requests_per_second
     if rate is not None and not 0 < rate < 1e6:
         raise UsageError(f"--requests-per-second must be more than 0, not {rate}")
-    if request.overwrite and not request.save_beside:
-        raise UsageError("--overwrite only means something together with --save-beside")
+    targets = targets_of(request)
+    if targets.metadata and any(path.suffix.lower() == SHARD for path in request.out):
+        raise UsageError(
+            "--write-metadata changes the pictures, and the shards of --out hold them as they were captioned; "
+            "write the shards first, or leave one of them out"
+        )
     seed = check_seed(request.seed if request.seed is not None else settings.seed)
     scope = _scope(request)
     outputs = _outputs(request, scope)
@@ -131,6 +138,7 @@ def make_plan(request: BatchRequest) -> BatchConfig:
         scope=scope,
         settings=settings,
         cluster=cluster,
+        targets=targets,
     )
 
 

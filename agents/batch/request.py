@@ -13,14 +13,18 @@ from core.console.options import (
     Asking,
     Audit,
     Claims,
+    ExistingCaptions,
     Fallback,
     History,
     MinRounds,
     OverwriteBeside,
     Prompts,
+    SaveXmp,
     Threshold,
     Vision,
     Witness,
+    WriteMetadata,
+    XmpNames,
     number,
     whole_number,
 )
@@ -58,6 +62,10 @@ class BatchRequest(StyleRequest):
     """Language of the descriptions, if the questioner supports it."""
     save_beside: bool = False
     """Also write each description, or the first style, to PICTURE.txt beside its picture."""
+    xmp: SaveXmp = False
+    xmp_name: XmpNames = None
+    write_metadata: WriteMetadata = False
+    existing: ExistingCaptions = None
     overwrite: OverwriteBeside = False
     concurrency: int = 32
     """Concurrent questioner calls."""

@@ -1,72 +1,127 @@
-"""Write the files of a batch: texts beside the pictures at once, all other outputs at the end of a run."""
+"""Write the files of a batch: captions beside the pictures at once, all other outputs at the end of a run."""
 
 from __future__ import annotations
 
 import sys
 from hashlib import sha256
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from agents.batch.ledger import CaptionRow, Ledger
-from agents.batch.outputs import failures_of, is_beside, text_of, write_beside, write_failures, write_output
+from agents.batch.outputs import failures_of, text_of, write_failures, write_output
 from agents.batch.plan import BatchConfig
 from agents.batch.shard_output import write_shards
+from agents.text.caption_fields import CAPTIONED, fields_of
+from core.captions.forms import CaptionError, CaptionExistsError
+from core.captions.saving import CaptionSaver, Existing
 from core.console.status import Status
+from core.datasets.left_out import LeftOut
 from core.datasets.pictures.inputs import bytes_of
 from core.datasets.pictures.listing import Listing
 from core.datasets.pictures.sources import BY_PATH
 from core.errors import ImageError, UsageError, printable
-from core.files.sidecar import check_sidecars, sidecar_of
 from core.records import Caption
 
 
 class Writer:
-    """Writes the outputs of a plan from its ledger."""
+    """Writes the outputs of a plan from its ledger. A context manager: it ends exiftool."""
 
     def __init__(self, plan: BatchConfig, ledger: Ledger) -> None:
         self.plan, self.ledger = plan, ledger
         config = plan.config
         names = config.styles.styles if config.styles else ()
         self._styles = {name: config.prompts.form_of(name) for name in names}
+        self.saver = CaptionSaver(plan.targets) if plan.targets else None
+        self.unsaved = 0
+        """Captions that a picture's sidecar or file did not take; the ledger and the outputs have them."""
+        self.first_unsaved = ""
 
-    # --- texts beside the pictures --------------------------------------------------------------------------------
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.saver is not None:
+            self.saver.close()
+
+    # --- captions beside the pictures -----------------------------------------------------------------------------
+
+    def skip_captioned(self, listing: Listing, condition: str, left_out: LeftOut) -> None:
+        """With --existing skip: take the pictures that have a caption out of the listing, and count them."""
+        if self.saver is None or self.plan.targets.existing is not Existing.SKIP:
+            return
+        keys = (item.key for item in listing.items(self.plan.scope, condition) if item.part == BY_PATH)
+        for key in self.saver.captioned(keys):
+            left_out.add(CAPTIONED, key)
+            listing.remove(key)
 
     def check_beside(self, listing: Listing, condition: str) -> None:
-        """Check that every picture has its own text file. Raises UsageError or SidecarError."""
+        """Check that every picture has its own files. Raises UsageError or CaptionError."""
+        if self.saver is None:
+            return
         for item in listing.items(self.plan.scope, "1"):
             if item.part != BY_PATH:
                 raise UsageError(
-                    f"--save-beside needs pictures that are files; '{printable(item.key)}' lies in a shard or table"
+                    "--save-beside, --xmp and --write-metadata need pictures that are files; "
+                    f"'{printable(item.key)}' lies in a shard or table"
                 )
         for item in listing.items(self.plan.scope, condition):
-            check_sidecars([item.key], overwrite=self.plan.request.overwrite)
-        if shared := listing.shared(lambda key: str(sidecar_of(key))):
-            first, second, path = shared
-            raise UsageError(
-                f"'{printable(first)}' and '{printable(second)}' would share '{printable(path)}'; "
-                "leave --save-beside out"
-            )
+            self.saver.check_one(item.key)
+        for number in range(len(self.saver.files("photo.jpg"))):
+            if shared := listing.shared(lambda key, number=number: str(self._files(key)[number])):  # type: ignore[misc]
+                first, second, path = shared
+                raise UsageError(
+                    f"'{printable(first)}' and '{printable(second)}' would share '{printable(path)}'; "
+                    "leave --save-beside and --xmp-name photo.xmp out"
+                )
+
+    def _files(self, key: str) -> list[Path]:
+        assert self.saver is not None
+        return self.saver.files(key)
 
     def catch_up_beside(self) -> None:
-        """Write the texts of captions from a run that was killed, or that had no --save-beside."""
+        """Write the captions of a run that was killed, or that wrote none beside the pictures."""
+        if self.saver is None:
+            return
         begin = int(self.ledger.get("beside") or 0)
         for _, record in self.ledger.journal.read(begin):
-            if record["kind"] in ("done", "same", "styled"):
-                key = record["key"]
-                text = self.text_of(self.ledger.caption(key))
-                if Path(key).exists() and not is_beside(key, text):
-                    check_sidecars([key], overwrite=self.plan.request.overwrite)
-                    write_beside(key, text)
-        self.ledger.set("beside", self.ledger.journal.size)
+            key = record.get("key", "")
+            if record["kind"] not in ("done", "same", "styled") or not Path(key).exists():
+                continue
+            self.saver.checked = record["kind"] == "styled"  # in place of a text of ours
+            try:
+                self._save(key, self.ledger.caption(key))
+            except CaptionExistsError:
+                raise
+            except CaptionError as error:
+                self._note_unsaved(error)
+        self._caught_up()
         self.ledger.commit()
-
-    def text_of(self, caption: Caption) -> str:
-        """The text beside a picture."""
-        return text_of(caption, self._styles)
+        self.saver.checked = True
 
     def beside(self, key: str, caption: Caption) -> None:
-        """Write the text of a caption that was just saved. Raises StoreError."""
-        if self.plan.request.save_beside:
-            write_beside(key, self.text_of(caption))
+        """Write a caption that was just saved beside its picture. Raises StoreError."""
+        if self.saver is None:
+            return
+        try:
+            self._save(key, caption)
+        except CaptionError as error:
+            self._note_unsaved(error)
+        self._caught_up()
+
+    def _save(self, key: str, caption: Caption) -> None:
+        assert self.saver is not None
+        self.saver.save(key, fields_of(caption, self._styles), text=text_of(caption, self._styles))
+
+    def _note_unsaved(self, error: CaptionError) -> None:
+        self.unsaved += 1
+        self.first_unsaved = self.first_unsaved or str(error)
+
+    def _caught_up(self) -> None:
+        """Note how far the journal is saved beside the pictures; the next run tries again from the first failure on."""
+        if not self.unsaved:
             self.ledger.set("beside", self.ledger.journal.size)
 
     # --- outputs --------------------------------------------------------------------------------------------------

@@ -55,8 +55,8 @@ def run_batch(request: BatchRequest) -> int:
     hush_libraries()
     if request.dry_run:
         return _dry_run(plan)
-    with locked(plan.folder), closing(Ledger(plan.folder)) as ledger:
-        return _Batch(plan, guard, ledger).run()
+    with locked(plan.folder), closing(Ledger(plan.folder)) as ledger, Writer(plan, ledger) as writer:
+        return _Batch(plan, guard, ledger, writer).run()
 
 
 def _dry_run(plan: BatchConfig) -> int:
@@ -120,10 +120,10 @@ def _weak(tally: Tally) -> str:
 
 
 class _Batch:
-    def __init__(self, plan: BatchConfig, guard: SettingsGuard, ledger: Ledger) -> None:
-        self.plan, self.guard, self.ledger = plan, guard, ledger
+    def __init__(self, plan: BatchConfig, guard: SettingsGuard, ledger: Ledger, writer: Writer) -> None:
+        self.plan, self.guard, self.ledger, self.writer = plan, guard, ledger, writer
         self.request = plan.request
-        self.writer = Writer(plan, ledger)
+        self.skipped = LeftOut()  # pictures with a caption, by --existing skip
         self.reasons: set[str] = set()  # why witnesses failed
         self.warned = False  # about the questioner
         self.stop = threading.Event()  # set by the first Ctrl-C
@@ -132,16 +132,16 @@ class _Batch:
         plan, ledger = self.plan, self.ledger
         make_folders(plan.outputs)
         listing = _listed(plan, ledger)
-        if left_out := _left_out(plan, listing):
+        condition = GAVE_UP if self.request.failed else PENDING
+        self.writer.skip_captioned(listing, condition, self.skipped)
+        if left_out := self._left_out(listing):
             say(str(left_out))
         ledger.renumber()
-        condition = GAVE_UP if self.request.failed else PENDING
         to_do = listing.count(plan.scope, condition)
         total = listing.count(plan.scope)
         tally = Tally(total, total - to_do, price_in=self.request.price_in, price_out=self.request.price_out)
-        if self.request.save_beside:
-            self.writer.check_beside(listing, condition)
-            self.writer.catch_up_beside()
+        self.writer.check_beside(listing, condition)
+        self.writer.catch_up_beside()
         error: InquisightError | None = None
         if to_do:
             try:
@@ -224,7 +224,7 @@ class _Batch:
                 chain([first], left), styles, plan.config.prompts, questioner, concurrency=concurrency
             ):
                 ledger.styled(row._replace(caption=caption))
-                for key in ledger.twins(row.key) if self.request.save_beside else ():
+                for key in ledger.twins(row.key) if self.writer.saver is not None else ():
                     self.writer.beside(key, caption)
                 count += 1
                 status.show(f"writing styles: {count:,}")
@@ -250,7 +250,7 @@ class _Batch:
             case Duplicate(item, digest):
                 ledger.duplicate(item, digest)
                 tally.repeated += 1
-                if self.request.save_beside:
+                if self.writer.saver is not None:
                     self.writer.beside(item.key, ledger.caption(item.key))
             case CaptionFailed(item, where, reason, caption):
                 ledger.failed(item, where, reason, caption)
@@ -307,7 +307,13 @@ class _Batch:
             say(problem)
         if tally.weak:
             say(_weak(tally))
-        left_out = _left_out(plan, listing)
+        left_out = self._left_out(listing)
+        if self.writer.unsaved:
+            many = self.writer.unsaved
+            say(
+                f"{many:,} {'caption was' if many == 1 else 'captions were'} not saved everywhere; the outputs have "
+                f"them all. First: {self.writer.first_unsaved}"
+            )
         facts = {
             "pictures": tally.total,
             "captioned": listing.count(scope, f"i.state = {DONE}"),
@@ -324,12 +330,19 @@ class _Batch:
             },
             "damaged": plan.problems,
             "left_out": left_out.as_json(),
+            "unsaved": self.writer.unsaved,
             "outputs": [str(path) for path in plan.outputs],
         }
         print(json.dumps(facts) if self.request.json else "\n".join(self._summary(facts, tally, left_out)))
         if self.stop.is_set():
             return EXIT_INTERRUPTED
-        return EXIT_SOME_FAILED if facts["failed"] or plan.problems or left_out.faults else 0
+        bad = facts["failed"] or plan.problems or left_out.faults or self.writer.unsaved
+        return EXIT_SOME_FAILED if bad else 0
+
+    def _left_out(self, listing: Listing) -> LeftOut:
+        left_out = _left_out(self.plan, listing)
+        left_out.update(self.skipped)
+        return left_out
 
     def _summary(self, facts: dict[str, Any], tally: Tally, left_out: LeftOut) -> list[str]:
         parts = [f"{facts['captioned']:,} captioned"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from agents.cli.errors import complain
@@ -13,11 +14,13 @@ from agents.interview.driver import interview_picture
 from agents.interview.options import asking_options, audit_options
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
+from agents.styles.options import style_names
+from agents.text.caption_fields import CAPTIONED, fields_of, targets_of
 from agents.witnesses.choice import NONE, chosen
+from core.captions.saving import CaptionSaver, Existing
 from core.datasets.folders import find_pictures
 from core.datasets.left_out import LeftOut
 from core.errors import ImageError, InquisightError, UsageError, printable
-from core.files.sidecar import check_sidecars, sidecar_of, write_sidecar
 from core.images.picture import open_picture
 from core.records import Caption
 from core.settings import get_settings
@@ -30,6 +33,26 @@ def run_caption(request: CaptionRequest) -> int:
     Raises InquisightError for what concerns all pictures.
     """
     interviewer = make_interviewer(request)
+    targets = targets_of(request)
+    if not targets:
+        return _run(interviewer, None)
+    with CaptionSaver(targets) as saver:
+        saver.check(interviewer.plan.sources)
+        if targets.existing is Existing.SKIP:
+            _leave_out_captioned(interviewer, saver)
+        return _run(interviewer, saver)
+
+
+def _leave_out_captioned(interviewer: Interviewer, saver: CaptionSaver) -> None:
+    """Caption no picture that has a caption wherever one would be saved; count them."""
+    plan = interviewer.plan
+    captioned = set(saver.captioned(plan.sources))
+    for source in captioned:
+        plan.left_out.add(CAPTIONED, source)
+    interviewer.plan = replace(plan, sources=tuple(one for one in plan.sources if one not in captioned))
+
+
+def _run(interviewer: Interviewer, saver: CaptionSaver | None) -> int:
     plan = interviewer.plan
 
     def serve(source: str) -> None:
@@ -38,9 +61,10 @@ def run_caption(request: CaptionRequest) -> int:
             raise UsageError(f"{printable(picture.source)!r} is not the picture of that interview; its content differs")
         options = described_options(plan.options, plan.prompts)
         last = interviewer.interview(picture.sha256, options, plan.options, interview_picture, picture)
-        if request.save_beside and last.caption.finished:
+        if saver is not None and last.caption.finished:
             try:
-                write_sidecar(sidecar_of(source), last.caption.chosen, overwrite=request.overwrite)
+                fields = fields_of(last.caption, style_names(interviewer.request.style))
+                saver.save(source, fields, text=last.caption.chosen)
             except InquisightError as error:
                 interviewer.codes.append(complain(error))
 
@@ -62,8 +86,7 @@ def make_interviewer(request: CaptionRequest) -> Interviewer:
             raise UsageError("--resume goes on with one interview; name its picture only, or none")
         if request.fresh:
             raise UsageError("--resume and --fresh contradict each other; choose one")
-    if request.overwrite and not request.save_beside:
-        raise UsageError("--overwrite only means something together with --save-beside")
+    targets_of(request)
     then = earlier.options if earlier else {}
     options = InterviewOptions(
         rounds=first_given(request.rounds, then.get("rounds"), settings.rounds),
@@ -85,10 +108,7 @@ def make_interviewer(request: CaptionRequest) -> Interviewer:
     def find(folder: str, left_out: LeftOut) -> Iterable[Path]:
         return find_pictures([folder], left_out)
 
-    plan = make_interview_plan(request, names, find, options, prompts, earlier)
-    if request.save_beside:
-        check_sidecars(plan.sources, overwrite=request.overwrite)
-    return Interviewer(plan, request)
+    return Interviewer(make_interview_plan(request, names, find, options, prompts, earlier), request)
 
 
 def _witness(request: CaptionRequest, earlier: Caption | None, default: str) -> str:

@@ -18,6 +18,7 @@ from core.console.options import (
     Asking,
     Audit,
     Claims,
+    ExistingCaptions,
     Fallback,
     Fresh,
     History,
@@ -25,10 +26,13 @@ from core.console.options import (
     OverwriteBeside,
     Prompts,
     Questioner,
+    SaveXmp,
     Seed,
     Threshold,
     Vision,
     Witness,
+    WriteMetadata,
+    XmpNames,
     number,
 )
 
@@ -74,6 +78,10 @@ class CaptionRequest(StyleRequest):
     """Print only the description."""
     save_beside: bool = False
     """Also write the description, or the first style, to PICTURE.txt beside each picture."""
+    xmp: SaveXmp = False
+    xmp_name: XmpNames = None
+    write_metadata: WriteMetadata = False
+    existing: ExistingCaptions = None
     overwrite: OverwriteBeside = False
     resume: Annotated[str | None, typer.Option("--resume", metavar="ID")] = None
     """Resume a stopped or failed interview."""

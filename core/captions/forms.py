@@ -23,6 +23,10 @@ class CaptionError(InquisightError):
     exit_code = 2
 
 
+class CaptionExistsError(CaptionError):
+    """A caption stands where another one would be written, and nobody said that it may be replaced."""
+
+
 class Form(StrEnum):
     """A form of captions, in the order in which the caption of a picture is looked for."""
 
@@ -58,9 +62,8 @@ def caption_file(picture: str | Path, form: Form, xmp_name: XmpName = XmpName.FU
 def caption_names(name: str) -> list[tuple[Form, str]]:
     """The names of files that may hold the caption of the picture `name`, with suffixes in lower case."""
     stem = os.path.splitext(name)[0]
-    txt = sidecar_of(name).name
     return [
-        (Form.TXT, txt),
+        (Form.TXT, caption_file(name, Form.TXT).name),
         (Form.CAPTION, f"{stem}.caption"),
         (Form.XMP, f"{name}.xmp"),
         (Form.XMP, f"{stem}.xmp"),
@@ -120,8 +123,8 @@ def decode(data: bytes) -> str:
         return data.decode("cp1252", "replace")
 
 
-def write_text(path: Path, text: str | None, *, sync: bool = True) -> None:
-    """Write or, with None, delete a caption file. The file keeps its last line end, or its lack of one.
+def write_text(path: Path, text: str | None, *, keep_end: bool = True, sync: bool = True) -> None:
+    """Write or, with None, delete a caption file. With `keep_end`, a file that has no last line end gets none.
 
     Raises CaptionError.
     """
@@ -129,7 +132,7 @@ def write_text(path: Path, text: str | None, *, sync: bool = True) -> None:
         delete(path)
         return
     data = text.encode("utf-8", "replace")
-    if text.endswith(("\n", "\r")) or not _has_no_line_end(path):
+    if text.endswith(("\n", "\r")) or not keep_end or not _has_no_line_end(path):
         data += b"\r\n" if text.endswith("\r") else b"\n"
     with replacing(path, CaptionError, sync=sync) as file:
         file.write(data)

@@ -165,5 +165,28 @@ Seed = Annotated[
         "--seed", metavar="N", parser=whole_number, help="Random seed; the same models then give the same dialogue."
     ),
 ]
-OverwriteBeside = Annotated[bool, typer.Option("--overwrite", help="Allow --save-beside to replace existing files.")]
+SaveXmp = Annotated[
+    bool, typer.Option("--xmp", help="Also write an XMP sidecar beside each picture, as photo programs do.")
+]
+XmpNames = Annotated[
+    str | None,
+    typer.Option(
+        "--xmp-name",
+        metavar="NAME",
+        help="Name of sidecars: photo.jpg.xmp (digiKam, darktable, Immich) or photo.xmp (Lightroom) [photo.jpg.xmp].",
+    ),
+]
+WriteMetadata = Annotated[
+    bool,
+    typer.Option("--write-metadata", help="Also write into the picture files, with exiftool; it keeps a backup."),
+]
+ExistingCaptions = Annotated[
+    str | None,
+    typer.Option(
+        "--existing",
+        metavar="MODE",
+        help="Pictures that have a caption there: skip, overwrite or append [an error].",
+    ),
+]
+OverwriteBeside = Annotated[bool, typer.Option("--overwrite", help="Short for --existing overwrite.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Start over instead of resuming a stopped or failed interview.")]

@@ -29,6 +29,7 @@ HEAD: Final = 4096  # bytes that identify a file
 NO_PICTURE: Final = Reason("", "")  # nothing to count: not a picture, and not similar to one
 ARCHIVE: Final = Reason("archive", "archives")
 VIDEO: Final = Reason("video", "videos")
+BACKUP: Final = Reason("backup by exiftool", "backups by exiftool")  # photo.jpg_original
 _PACKED: Final = frozenset({".gz", ".bz2", ".xz", ".zst"})
 _ARCHIVES: Final = frozenset({".zip", ".tar", ".tgz", ".tbz2", ".txz", ".7z", ".rar", ".cbz", ".cbr"})
 _VIDEOS: Final = frozenset(".mp4 .m4v .mov .webm .mkv .avi .mpg .mpeg .m2ts .mts .flv .wmv .ogv .3gp".split())
@@ -107,6 +108,8 @@ def judged(path: str) -> Reason | None:
     name = os.path.basename(path)
     if suffix_of(name) in picture_suffixes():
         return None  # also a broken link or a pipe: opening it reports that
+    if name.endswith("_original") and suffix_of(name.removesuffix("_original")) in picture_suffixes():
+        return BACKUP
     if not os.path.isfile(path):
         if os.path.islink(path) and not os.path.exists(path):
             return BROKEN_LINK

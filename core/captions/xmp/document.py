@@ -124,7 +124,7 @@ class Xmp:
         found = dict(reversed(self.languages(name).items()))
         before = found.pop(DEFAULT, None)
         others = {one: text if value == before else value for one, value in found.items()}
-        if _TAG.fullmatch(language):
+        if is_language(language):
             others[next((tag for tag in others if tag.lower() == language.lower()), language)] = text
         values = [(DEFAULT, text), *others.items()]
         container = self._replaced(name, "Alt")
@@ -241,6 +241,11 @@ class Xmp:
             description.attrib.pop(_qualified(name), None)
             for element in description.findall(_qualified(name)):
                 _drop(element)
+
+
+def is_language(tag: str) -> bool:
+    """Whether `tag` has the form of a language, such as "de" or "en-GB" (BCP 47)."""
+    return _TAG.fullmatch(tag) is not None
 
 
 def _valid(text: str) -> str:

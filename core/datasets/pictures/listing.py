@@ -141,6 +141,11 @@ class Listing:
             self._db.execute("DROP TABLE place")
         return None
 
+    def remove(self, key: str) -> None:
+        """Take a picture out of the list; the positions of the others stay."""
+        with self._lock:
+            self._db.execute("DELETE FROM listing WHERE key = ?", (as_blob(key),))
+
     def find(self, key: str) -> Item | None:
         """Return the item of this name, if it is still listed."""
         query = "SELECT n, key, source, part, cursor FROM listing WHERE key = ?"

@@ -19,7 +19,7 @@ def exiftool(path: Path, *options: str) -> dict[str, Any]:
     done = subprocess.run(
         ["exiftool", "-j", "-G1", "-s", "-struct", *options, "--", str(path)], capture_output=True, check=True
     )
-    [found] = json.loads(done.stdout)
+    [found] = json.loads(done.stdout, parse_int=str, parse_float=str)  # a caption may be a number
     assert isinstance(found, dict)
     return found
 
