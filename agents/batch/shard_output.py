@@ -11,7 +11,7 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from agents.batch.ledger import CaptionRow, Ledger
@@ -76,8 +76,13 @@ def _write(path: Path, rows: Iterator[CaptionRow], fetch: Fetch, styles: Styles)
                 "txt": text_of(row.caption, styles).encode("utf-8", errors="replace"),
                 "json": as_bytes(json.dumps(record(row, styles), ensure_ascii=False)),
             }
-            for suffix, data in members.items():
-                member = tarfile.TarInfo(f"{row.n:09d}.{suffix}")  # no owner and no time: equal runs, equal bytes
-                member.size = len(data)
-                tar.addfile(member, io.BytesIO(data))
+            add_sample(tar, f"{row.n:09d}", members)
     return missing
+
+
+def add_sample(tar: tarfile.TarFile, key: str, members: Mapping[str, bytes]) -> None:
+    """Add the files KEY.SUFFIX of one sample; without owner and time, so that equal runs write equal bytes."""
+    for suffix, data in members.items():
+        member = tarfile.TarInfo(f"{key}.{suffix}")
+        member.size = len(data)
+        tar.addfile(member, io.BytesIO(data))

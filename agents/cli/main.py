@@ -6,6 +6,7 @@
     inquisight examine photo.jpg         things and text, without a language model
     inquisight audit photo.jpg --text "A red car."    whether a caption is true
     inquisight batch photos --out captions.jsonl
+    inquisight captions photos           captions of a folder, to search and change
     inquisight video clip.mp4            what happens in it
     inquisight new-plugin owl --kind vision           a plugin's package to begin with
     inquisight plugins | history | show ID | prompts | tasks
@@ -29,6 +30,7 @@ import typer
 
 from agents.batch.request import BatchRequest
 from agents.cli.audit.request import AuditRequest
+from agents.cli.captions.request import CaptionsRequest
 from agents.cli.errors import EXIT_INTERRUPTED, complain
 from agents.cli.new_plugin.request import NewPluginRequest
 from agents.cli.requests import (
@@ -114,6 +116,7 @@ def tasks(
 
 
 add_command(app, "batch", BatchRequest, "agents.cli.batch:run_batch")
+add_command(app, "captions", CaptionsRequest, "agents.cli.captions.command:run_captions")
 add_command(app, "video", VideoRequest, "agents.cli.video:run_video")
 
 

@@ -83,14 +83,15 @@ def _csv(records: Iterable[Caption | Chat], file: BinaryIO) -> int:
         writer.writerow(COLUMNS)
         count = 0
         for record in records:
-            writer.writerow([_cell(value) for value in row(record).values()])
+            writer.writerow([cell(value) for value in row(record).values()])
             count += 1
         return count
     finally:
         out.detach()
 
 
-def _cell(value: Any) -> Any:
+def cell(value: Any) -> Any:
+    """A value as a cell of a CSV file."""
     if isinstance(value, list):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, str):

@@ -8,8 +8,9 @@
     folder.undo()
 
 Captions stand where other programs look for them: in `photo.txt`, `photo.caption`, `photo.jpg.xmp` or `photo.xmp`, or
-in a .jsonl file of the folder. A picture's caption is that of the first of them. The same text in several of them is
-changed in all. Threads and processes may share a folder; each makes its own CaptionFolder or shares one.
+in `metadata.jsonl` or `captions.jsonl` of the folder. A picture's caption is that of the first of them. The same text
+in several of them is changed in all. Threads and processes may share a folder; each makes its own CaptionFolder or
+shares one.
 """
 
 from __future__ import annotations
@@ -62,8 +63,8 @@ class CaptionFolder:
     """Captions of the pictures in `root` and its subfolders.
 
     `form`: read and write only this form. `new`: the form of a caption where a picture has none (default: `form`, else
-    the one that most captions of the folder have, else `.txt`). `tables`: .jsonl files with captions, besides those
-    directly in the folder.
+    the one that most captions of the folder have, else `.txt`). `tables`: .jsonl files with captions, besides
+    `metadata.jsonl` and `captions.jsonl` in the folder.
 
     A path names a picture relative to `root`, with slashes. Methods raise UsageError for a picture or change that does
     not exist, CaptionError for a file that cannot be read or written, StoreError for the versions.

@@ -20,12 +20,11 @@ from core.captions.places import batched, read_place, stamp
 from core.captions.records import FOUND, Refreshed
 from core.datasets.folders import NO_PICTURE, entries_below, judged, suffix_of
 from core.datasets.left_out import LeftOut
-from core.errors import printable
 
 CHUNK: Final = 1000
 GONE: Final = "gone"  # the stamp of a file that was deleted
 _PROBLEMS: Final = 5  # that are told; all are counted by queries
-_FAILED: Final = (".failed.jsonl", ".failed.ndjson")  # lists of failures of `inquisight batch`
+TABLES: Final = ("metadata.jsonl", "captions.jsonl")  # others are exports, or named
 _TABLES: Final = (
     "CREATE TEMP TABLE seen_picture (path BLOB PRIMARY KEY) WITHOUT ROWID",
     "CREATE TEMP TABLE seen (file BLOB, line BLOB, picture BLOB, rank INT, form TEXT, stamp TEXT, text TEXT, "
@@ -72,6 +71,7 @@ class Scan:
             with connection.begin():
                 for statement in _MERGE:
                     connection.exec_driver_sql(statement)
+                self._forget_tables(connection)
             self._read_lines(connection)
             self._read_stale(connection)
             self._find_gone(connection)
@@ -154,6 +154,14 @@ class Scan:
                 with connection.begin():
                     if rows:
                         connection.execute(text(_SEEN), rows)
+
+    def _forget_tables(self, connection: Connection) -> None:
+        """No picture holds a line of a .jsonl file that is not read this time; its versions stay."""
+        read = {_blob(self._relative(path)) for path in self.tables}
+        for (file,) in connection.exec_driver_sql("SELECT DISTINCT file FROM place WHERE form = 'jsonl'").fetchall():
+            if file not in read:
+                query = "DELETE FROM held WHERE place IN (SELECT id FROM place WHERE file = ?)"
+                connection.exec_driver_sql(query, (file,))
 
     def _named(self, name: str) -> Iterable[str]:
         """The pictures that a name in a .jsonl file may mean: relative to the folder, or to where we are."""
@@ -270,20 +278,8 @@ def fold(caption: str | None) -> str:
 
 
 def own_tables(root: Path) -> list[Path]:
-    """The .jsonl files directly in the folder that hold captions."""
-    try:
-        with os.scandir(root) as entries:
-            names = sorted(
-                entry.name
-                for entry in entries
-                if suffix_of(entry.name) in (".jsonl", ".ndjson")
-                and not entry.name.startswith(".")
-                and not entry.name.lower().endswith(_FAILED)
-                and entry.is_file()
-            )
-    except OSError as error:
-        raise CaptionError(f"'{printable(root)}' cannot be read: {error.strerror}") from None
-    return [root / name for name in names if fields_of(root / name) is not None]
+    """The .jsonl files of the folder that hold its captions, by the names that data sets and `batch` give them."""
+    return [path for name in TABLES if (path := root / name).is_file() and fields_of(path) is not None]
 
 
 def _seen(file: str, line: str, picture: str, rank: int, form: Form, found: str) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""`inquisight captions`: the captions of a folder, listed, changed and exported."""
