@@ -165,6 +165,13 @@ class ClaimCounts(Record):
     by_rules: int = 0  # of these, read by the rules, since they find more claims or no reply could be read
 
 
+class Edit(Record):
+    """A person's version of a caption."""
+
+    text: str
+    created: datetime = Field(default_factory=lambda: datetime.now(UTC))
+
+
 class Document(Record):
     """A stored record with an id."""
 
@@ -215,7 +222,8 @@ class Caption(Document):
     unaudited: str = ""  # why the audit that was asked for is missing, one line; the rest is complete
     styles: tuple[StyledText, ...] = ()  # those that were asked for last, in their order, then earlier ones
     conflicts: tuple[Conflict, ...] = ()  # answers that contradict what the owner told
-    truncated: bool = False  # one of these three, or an answer, reached the token limit
+    edits: tuple[Edit, ...] = ()  # versions that a person wrote, oldest first; the last one counts
+    truncated: bool = False  # one of the models' captions, or an answer, reached the token limit
     dialogue: Dialogue = Dialogue()
     findings: tuple[Findings, ...] = ()  # of each witness that examined the picture
     problems: tuple[str, ...] = ()  # one line for each witness that could not
@@ -235,7 +243,7 @@ class Caption(Document):
         value = super()._content()
         later = (
             "findings problems refused questions summary_by removed audited claims claim_counts unaudited styles "
-            "conflicts"
+            "conflicts edits"
         ).split()
         for claim in value["claims"]:
             if claim["claims_by"] == "rules":
@@ -248,13 +256,29 @@ class Caption(Document):
 
     @property
     def text(self) -> str:
-        """The best available caption: the summary, audited or not, the opening answer, or the plain caption."""
+        """The best available caption: a person's version, the models' one if there is none."""
+        return self.edits[-1].text if self.edits else self.written
+
+    @property
+    def written(self) -> str:
+        """The models' best caption: the summary, audited or not, the opening answer, or the plain caption."""
         return self.audited or self.summary or self.opening or self.plain
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """Every different text that the caption had, oldest first, beginning with the models' one."""
+        return tuple(dict.fromkeys((self.written, *(edit.text for edit in self.edits))))
+
+    def edited(self, text: str) -> Caption:
+        """This caption with a person's version of its text, or itself if that is its text already."""
+        return self if text == self.text else self.model_copy(update={"edits": (*self.edits, Edit(text=text))})
 
     @property
     def chosen(self) -> str:
         """The text of the first style that was asked for; without styles, `text`."""
-        return self.styles[0].text if self.styles else self.text
+        if not self.styles or (self.edits and self.styles[0].style == "description"):
+            return self.text
+        return self.styles[0].text
 
     @property
     def told(self) -> str:

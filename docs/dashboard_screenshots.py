@@ -40,6 +40,13 @@ LOOKS: Final[dict[str, dict[str, Any]]] = {
 }
 
 
+def start(page: Any) -> None:
+    """The first page before an image is added."""
+    page.get_by_text("An example of a result").wait_for()
+    page.get_by_role("radio", name="Example").click()
+    page.get_by_role("button", name="image Coffee").wait_for()
+
+
 def interview(page: Any) -> None:
     """A picture, and what two models say about it, with a question in between."""
     _upload(page, "cat.jpg")
@@ -159,6 +166,7 @@ def just_open(page: Any) -> None:
 
 
 PAGES: Final[dict[str, Callable[[Any], None]]] = {
+    "start": start,
     "interview": interview,
     "chat": chat,
     "video": video,
@@ -205,7 +213,7 @@ def take(browser: Any, where: str, name: str, look: str, out: Path) -> Path:
     context.set_default_timeout(PATIENCE)
     try:
         page = context.new_page()
-        page.goto(f"{where}/{'' if name == 'interview' else name}", timeout=PATIENCE)
+        page.goto(f"{where}/{'' if name in ('start', 'interview') else name}", timeout=PATIENCE)
         page.get_by_role("heading", level=1).wait_for()
         PAGES[name](page)
         page.wait_for_function("!document.querySelector('[data-testid=stSkeleton], [data-testid=stSpinner]')")

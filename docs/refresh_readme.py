@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -85,6 +86,27 @@ def dialogue_svg(caption_json: str) -> str:
     return FONT_FACE.sub("", svg)
 
 
+def write_sample(caption_json: str) -> None:
+    """The example of a result that the dashboard shows before an image is added: the interview and its image."""
+    from PIL import Image
+
+    from core.records import Caption
+
+    caption = Caption.from_json(caption_json)
+    shown = caption.model_copy(
+        update={
+            "picture": caption.picture.model_copy(update={"source": Path(PICTURE).name}),
+            "seconds": {},
+            "created": datetime(2026, 1, 1, tzinfo=UTC),
+        }
+    )
+    assets = ROOT / "ui" / "assets"
+    (assets / "sample.json").write_text(shown.to_json(indent=1) + "\n", "utf-8")
+    with Image.open(ROOT / PICTURE) as image:
+        image.thumbnail((480, 480))
+        image.convert("RGB").save(assets / "sample.jpg", quality=85)
+
+
 def main() -> int:
     """Exit code 1 where --check finds an old README."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
@@ -96,7 +118,8 @@ def main() -> int:
         id = re.search(r"inquisight show (\w+)", printed)
         if id is None:
             raise SystemExit("the demo's output names no transcript")
-        svg = dialogue_svg(inquisight(home, "show", id[1], "--json"))
+        caption = inquisight(home, "show", id[1], "--json")
+        svg = dialogue_svg(caption)
     old = []
     for name in READMES:
         path = ROOT / name
@@ -110,7 +133,9 @@ def main() -> int:
         print(f"out of date: {', '.join(old)}" if old else "up to date")
         return int(bool(old))
     (ROOT / "docs" / "dialogue.svg").write_text(svg, "utf-8")
-    print(f"{'changed ' + ', '.join(old) if old else 'nothing to change'}; docs/dialogue.svg written")
+    write_sample(caption)
+    print(f"changed {', '.join(old)}" if old else "nothing to change in the READMEs")
+    print("docs/dialogue.svg, ui/assets/sample.json and sample.jpg written")
     return 0
 
 

@@ -128,7 +128,8 @@ def draw_job(job: Job, key: str, *, progress: str = "", stop: Callable[[], objec
     """What a job is doing, and a button that stops it."""
     status = job_status(job)
     words = f"{progress}: {status}" if progress and progress != status else status
-    with st.container(horizontal=True, vertical_alignment="center"):
+    # The style sheet keeps it in view on a narrow screen.
+    with st.container(horizontal=True, vertical_alignment="center", key=f"running-{key}"):
         st.html(f'<p class="iq-dots">{escape(capital(words))}</p>', width="content")
         more = {"label": "Stop", "disabled": job.state == "stopping", **more}
         act_button(key=key, act=stop or job.stop, icon="stop", **more)

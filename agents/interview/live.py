@@ -35,7 +35,7 @@ from agents.interview.events import (
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import Interview, InterviewOptions, NeedAnswer
 from agents.live import Live
-from agents.text.cleaning import clean_answer, clean_question
+from agents.text.cleaning import clean_answer, clean_question, plain_text
 from core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -80,9 +80,9 @@ class LiveState:
 
     @property
     def text(self) -> str:
-        """The summary, or what an audit has left of it."""
-        audited = self.caption.audited if self.caption is not None and self.caption.summary == self.summary else ""
-        return audited or self.summary
+        """The summary, what an audit has left of it, or a person's version of it."""
+        caption = self.caption if self.caption is not None and self.caption.summary == self.summary else None
+        return caption.text if caption is not None and caption.status == "complete" else self.summary
 
     @property
     def unaudited(self) -> bool:
@@ -111,6 +111,7 @@ class LiveRun(Live[S]):
 
     busy = "this interview is going on already"
     _interview: Interview | None = None
+    save: Save | None
 
     def run(self, halted: Callable[[], bool] = lambda: False) -> Iterator[Event]:
         """Drive until nothing is left to do; `halted` is checked between events. Models raise InquisightError.
@@ -119,6 +120,15 @@ class LiveRun(Live[S]):
         """
         with self._driven():
             yield from self._run(halted)
+
+    def edit(self, text: str) -> None:
+        """Save a person's version of the caption; the versions before it are kept. Raises UsageError, StoreError."""
+        caption = self.view.caption
+        if self.running or caption is None or caption.status != "complete":
+            raise UsageError("the caption is not finished yet; wait for its end, then edit it")
+        caption = edited(caption, text)
+        saved = {} if self.save is None else {"id": self.save(caption), "save_error": ""}
+        self._set(caption=caption, **saved)
 
     def _run(self, halted: Callable[[], bool]) -> Iterator[Event]:
         raise NotImplementedError
@@ -312,6 +322,14 @@ class LiveInterview(LiveRun[InterviewState]):
         waiting = tuple(request.text for request in self._requests if isinstance(request, _Question))
         found = {"findings": self._interview.findings or (), "problems": self._interview.problems}
         super()._set(**changes, **found, opening=self._interview.opening, waiting=waiting)
+
+
+def edited(caption: Caption, text: str) -> Caption:
+    """The caption with a person's version of its text, cleaned. Raises UsageError if that is empty."""
+    cleaned = plain_text(text, keep_lines=True)
+    if not cleaned:
+        raise UsageError("write the caption first")
+    return caption.edited(cleaned)
 
 
 def checked_question(question: str) -> str:

@@ -74,6 +74,6 @@ def scenes(caption: Caption) -> list[Scene]:
     parts = caption.options["video"]["parts"]
     texts = [turn.answer for turn in caption.dialogue.turns if turn.asked_by == SCENE]
     if len(parts) == 1:
-        texts = [caption.audited or caption.summary]
+        texts = [caption.text if caption.summary else ""]
     both = zip(parts, texts, strict=False)  # the text is empty while the summary is outdated
     return [Scene(float(part["begin"]), float(part["end"]), text) for part, text in both if text]

@@ -9,7 +9,7 @@ from typing import Final, get_args
 
 from agents.text.cleaning import clean_quoted
 from core.findings import Findings, Kind, TextLine, Third, counted
-from core.nouns import plural, with_article
+from core.nouns import capitalised, plural, with_article
 
 NO_THINGS: Final = "No thing can be made out with certainty."
 NO_TEXT: Final = "No writing can be made out."
@@ -50,7 +50,7 @@ def _sentence(name: str, thirds: Sequence[Third]) -> str:
             text += f" {_PLACES[next(iter(groups))]}"
         else:
             text += ": " + ", ".join(f"{number(many)} {_PLACES[place]}" for place, many in groups.items())
-    return text[0].upper() + text[1:] + "."
+    return f"{text[0].upper()}{capitalised(text[1:])}."
 
 
 def number(count: int) -> str:

@@ -1,11 +1,11 @@
 """The transcript store: interviews and chats in one SQLite file, content-addressed and searchable.
 
 An id is the sha256 of a record's canonical JSON, so adding a record twice keeps one copy. A grown chat replaces its
-earlier state. An unfinished caption (failed or stopped) is replaced by a later one of the same run key with at least
-as many turns; `find_partial` returns it for resuming. A complete caption whose audit failed is returned likewise, and
-replaced by one with the same summary; one that gets further styles replaces itself. Several processes may write at
-once: write-ahead log, a busy timeout, and write locks at the start of a transaction, since SQLite cannot wait when a
-read turns into a write.
+earlier state. An unfinished caption (failed or stopped) is replaced by a later one of the same run key with at least as
+many turns; `find_partial` returns it for resuming. A complete caption whose audit failed is returned likewise, and
+replaced by one with the same summary; one that gets further styles or is edited replaces itself. Several processes may
+write at once: write-ahead log, a busy timeout, and write locks at the start of a transaction, since SQLite cannot wait
+when a read turns into a write.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def _row(record: Caption | Chat) -> tuple[_Row, list[str]]:
     if isinstance(record, Caption):
         pictures, turns = (record.picture,), record.dialogue.turns
         questioner = record.questioner.get("name", "")
-        words = [record.plain, record.opening, record.summary]
+        words = [record.plain, record.opening, record.summary, *(edit.text for edit in record.edits)]
     else:
         pictures, turns = record.pictures, record.turns
         questioner = record.assistant.get("name", "a person")

@@ -38,6 +38,7 @@ YES_NO: Final = ("yes", "no")
 DOUBTFUL: Final = 0.5  # odds of a composed scene from which a photograph is a doubtful one
 PALETTE: Final = slice(7, 10)  # facts: the colours of the whole picture
 BACKGROUND: Final = "what colour is the background?"
+MAIN_COLOURS: Final = "what are the main colours?"
 NAMELESS: Final = (0, *range(6, 12))  # facts that name nothing, see `PocketVision.facts`
 
 
@@ -332,7 +333,7 @@ class PocketBackend(VisionBackend):
         encoded: EncodedCells = question.image.data
         found = self.engine.lookup.facts(encoded, question)
         tokens = encoded.tokens if found is None else self.engine.model.with_hints(encoded.tokens, found)
-        from plugins.pocket.asked import asks_for_background, facts_for, without_form
+        from plugins.pocket.asked import asks_for_background, asks_for_palette, facts_for, without_form
         from plugins.pocket.sight import entries
 
         if encoded.sight is None or self.photographs is None or found is not None:
@@ -345,6 +346,10 @@ class PocketBackend(VisionBackend):
         sight, vocabulary = encoded.sight, self.photographs.vocabulary
         if question.question and asks_for_background(question.question, sight):
             return PocketPrompt(self._with_background(encoded, sight), BACKGROUND)
+        if question.question and asks_for_palette(question.question, vocabulary):
+            return PocketPrompt(
+                self.engine.model.with_hints(encoded.tokens, nameless(encoded.facts[None])[0]), MAIN_COLOURS
+            )
         said: list[str] = []
         facts: list[tuple[str, ...]] = []
         for asked, answer in (*question.history, (question.question or "", "")):

@@ -173,7 +173,7 @@ def _about(thing: NamedThing, knowledge: Knowledge, later: int) -> Iterator[tupl
 
 
 def _worded(wording: str, topic: Topic, knowledge: Knowledge) -> str:
-    name = " ".join(lexicon.CAPITALISED.get(word, word) for word in topic.subject.split())
+    name = nouns.capitalised(topic.subject)
     many = next((thing.plural for thing in knowledge.things if thing.name == topic.subject), False)
     if topic.place:
         name += f" {topic.place}"

@@ -166,15 +166,6 @@ KINDS: Final = {
 }  # fmt: skip
 VAGUE: Final = _set("many several some few dozens")
 WEATHER: Final = _set("sunny cloudy rainy snowy foggy windy overcast stormy misty clear")
-CAPITALISED: Final = {
-    word: word.capitalize()
-    for word in _set(
-        """egyptian persian siamese german english american african asian indian chinese japanese french italian
-    spanish scottish irish welsh european australian tibetan siberian alaskan norwegian mexican arctic brazilian russian
-    dutch swiss greek roman tasmanian bernese afghan ibizan rhodesian boston yorkshire norfolk norwich christmas
-    labrador shetland newfoundland pembroke cardigan"""
-    )
-} | {"tv": "TV", "tvs": "TVs", "ipod": "iPod", "ipods": "iPods"}
 
 
 def listed(parts: list[str]) -> str:

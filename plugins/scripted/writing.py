@@ -109,7 +109,7 @@ class Summary:
         for detail in sorted(details, key=lambda detail: self._said_at(thing, detail)):
             text += " " + self._inner(detail, thing)
         if thing.other_name and not thing.seen:
-            text += f", perhaps {capitalised(thing.other_name)}"
+            text += f", perhaps {nouns.capitalised(thing.other_name)}"
         return text
 
     @staticmethod
@@ -123,7 +123,7 @@ class Summary:
 
     def _noun(self, thing: NamedThing) -> str:
         colours = self._colours(thing)
-        name = capitalised(thing.name)
+        name = nouns.capitalised(thing.name)
         described = [word for word in thing.adjectives if word not in lexicon.MATERIALS][:2]
         made = [word for word in thing.adjectives if word in lexicon.MATERIALS][:1]
         if thing.material in _BEFORE_NOUNS & lexicon.MATERIALS and not (described or made or " of " in name):
@@ -159,7 +159,7 @@ class Summary:
                 counted = bool(thing.number) or not re.search(rf"\b(?:an?|one) {re.escape(thing.name)}\b", phrase)
                 phrase = re.sub(name, fuller if counted else nouns.with_article(fuller), phrase, count=1)
                 thing.stated |= {*extra, number}
-        return capitalised(phrase)
+        return nouns.capitalised(phrase)
 
     def _places(self, thing: NamedThing) -> list[str]:
         """Places that the action does not mention."""
@@ -177,7 +177,7 @@ class Summary:
         sentences = []
         for thing in [t for t in self.known.things if not t.denied and not t.doubtful]:
             stated: list[str] = []
-            name = capitalised(thing.name)
+            name = nouns.capitalised(thing.name)
             if self.known.namesakes(thing):
                 name = f"{thing.colours[0]} {name}" if thing.colours and not thing.other_colours else ""
             if not name:
@@ -187,7 +187,7 @@ class Summary:
                 stated += [lexicon.listed(left)] if left and not thing.other_colours else []
                 stated += thing.actions[:1]
             else:
-                stated += [capitalised(action) for action in thing.actions[1:3]]
+                stated += [nouns.capitalised(action) for action in thing.actions[1:3]]
             beside = thing.adjectives or thing.within is not None or " of " in name
             if thing.material and (beside or thing.material not in _BEFORE_NOUNS):
                 stated.append(f"made of {thing.material}")
@@ -205,7 +205,7 @@ class Summary:
         for thing in (thing for thing in self.things if thing.spread and not thing.places):
             groups = [f"{number} {'is' if number == 'one' else 'are'} {place}" for number, place in thing.spread]
             number = "" if thing.number.startswith("about") else f"{thing.number} "
-            sentences.append(f"of the {number}{capitalised(self._plural_name(thing))}, {lexicon.listed(groups)}")
+            sentences.append(f"of the {number}{nouns.capitalised(self._plural_name(thing))}, {lexicon.listed(groups)}")
         return sentences
 
     @staticmethod
@@ -227,7 +227,7 @@ class Summary:
         background = [item for item in known.background if item.split()[-1] not in seen]
         where = f"{'seems to be' if known.setting_is_a_guess else 'is'} {known.setting}" if known.setting else ""
         if background:
-            items = [phrase_with_article(capitalised(item)) for item in background[:3]]
+            items = [_with_article(nouns.capitalised(item)) for item in background[:3]]
             be = "are" if nouns.is_plural(re.split(r" (?:with|of|in|on) ", background[0])[0].split()[-1]) else "is"
             sentences.append(
                 self._pick(
@@ -289,11 +289,7 @@ def _value(number: str) -> int:
     return lexicon.COUNTS.index(number) if number in lexicon.COUNTS else 0
 
 
-def capitalised(text: str) -> str:
-    return " ".join(lexicon.CAPITALISED.get(word, word) for word in text.split())
-
-
-def phrase_with_article(text: str) -> str:
+def _with_article(text: str) -> str:
     """ "a lake" for "lake"; unchanged with a determiner, or if none is needed."""
     first, last = text.split()[0], text.split()[-1]
     if first in lexicon.DETERMINERS or first in lexicon.NUMBERS or nouns.is_plural(last) or nouns.is_mass(last):

@@ -253,7 +253,7 @@ def test_offered_models_work_for_visitors(visited: str, png: Png, eye: CountingV
     picture(app, png)
     app.button(key="start").click().run()
     wait_for_jobs(app)
-    assert "Interview caption" in html_of(app) and not errors_of(app)
+    assert "from all certain answers" in html_of(app) and not errors_of(app)
 
 
 # --- the machine ----------------------------------------------------------------------------------------------------

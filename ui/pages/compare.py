@@ -86,7 +86,7 @@ def _start(state: ComparePageState) -> None:
 
 def _results(state: ComparePageState) -> None:
     lines = [
-        f"{state.name(column)}: {column.state}. {column.view.summary or column.view.error}"
+        f"{state.name(column)}: {column.state}. {column.view.text or column.view.error}"
         for column in state.columns
         if column.state in ("finished", "failed", "stopped")
     ]

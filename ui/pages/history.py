@@ -11,17 +11,20 @@ from typing import Final
 
 import streamlit as st
 
+from agents.interview.live import edited
 from agents.text.export import KINDS, Kind, exported
 from core.errors import StoreError, UsageError, printable
+from core.records import Caption
 from core.settings import get_settings
 from core.store.query import Names, TranscriptQuery, after, first_moment
 from core.store.transcripts import StoredCaption
 from ui.controls import act_button, button, close_dialog, dialog, dialog_value, download, header, note, open_dialog
 from ui.state.session import Visitor, visitor
-from ui.state.transcripts import store
+from ui.state.transcripts import saver, store
 from ui.text import count, escape, label, plain, show_errors, tag
 from ui.views.transcript_view import draw_heading, draw_record, draw_resume, name_of
 from ui.widgets.attention import focus_on
+from ui.widgets.description import draw_edit
 
 PAGE_SIZE: Final = 20
 MAX_EXPORTED: Final = 20_000  # the file is made in memory
@@ -281,8 +284,15 @@ def _opened(me: Visitor, search: Search, address: str) -> None:
                 _pick_none(search)
                 search.picked[record.id] = name
                 open_dialog("delete")
+            if isinstance(record, Caption):
+                draw_edit("history", record, record.id[:16], partial(_edit, me, record))
         draw_record(me, record)
     _delete_dialog(me, search)
+
+
+def _edit(me: Visitor, record: Caption, text: str) -> None:
+    """Save a person's version of the text, and open that transcript; it has another id."""
+    st.query_params[ADDRESS] = saver(me)(edited(record, text))
 
 
 def _id_of(me: Visitor, address: str) -> str | None:

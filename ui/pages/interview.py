@@ -20,7 +20,9 @@ from ui.views.interview_view import (
     draw_refused,
     turns_html,
 )
+from ui.views.sample_view import draw_sample
 from ui.widgets.attention import announce, focus_on
+from ui.widgets.description import draw_edit
 from ui.widgets.image_input import draw_image_input
 from ui.widgets.image_list import LIST, draw_list
 from ui.widgets.interview_parts import correction_dialog, draw_end, draw_file, draw_saved, draw_start
@@ -46,11 +48,14 @@ def page() -> None:
         refresh(active, lambda: draw_list(state, _remove), until=changed, key="list")
         if item is not None:
             _image(state, item)
+        choose_models(state.settings, "interview")
+        start = st.container()  # above the settings, which say whether it may start
         valid = _settings(state)
-        _start(me, state, valid=valid)
+        with start:
+            _start(me, state, valid=valid)
     with right, st.container(key="talk"):
         if item is None:
-            note("Add an image to begin, or choose an example.", "add_photo_alternate")
+            draw_sample()
             return
         if item.live is not None and item.live.requested and item.view.state == "complete" and item.upload:
             with show_errors():
@@ -69,7 +74,7 @@ def _image(state: InterviewPageState, item: InterviewItem) -> None:
     if item.upload is None:
         note("The image is not stored with this interview. Add it again to resume.", "image_not_supported")
     else:
-        alt = view.summary or view.opening or view.plain or f"{item.upload.label}, no caption yet"
+        alt = view.text or view.opening or view.plain or f"{item.upload.label}, no caption yet"
         draw_image(item.upload, alt, view.findings, item.key, "stretch")
     draw_file(item, "remove", partial(_remove, item) if len(state.items) == 1 else None)
 
@@ -85,7 +90,6 @@ def _remove(item: InterviewItem) -> None:
 def _settings(state: InterviewPageState) -> bool:
     """Draw the settings; returns whether they are valid."""
     settings = state.settings
-    choose_models(settings, "interview")
     with st.expander("Settings", icon=":material/tune:"):
         about = "Includes the opening question; your own questions are not counted"
         rounds = st.number_input("Questions", 1, MAX_ROUNDS, settings.rounds, key="interview-rounds", help=about)
@@ -130,14 +134,17 @@ def _dialogue(me: Visitor, state: InterviewPageState, item: InterviewItem) -> No
     if item.live is None:
         return
     if view.plain or view.turns:
-        draw_captions(view)
-    for number, turn in enumerate(turns_html(view.turns), start=1):
-        with st.container(key=f"turn-{item.key}-{number}", gap=None):
-            st.html(turn)
-            key = f"change-{item.key}-{number}"
-            if item.upload and button(f"Correct answer {number}", key, icon="edit", type="tertiary"):
-                open_dialog("interview", (item.info.sha256, number - 1))
-                st.rerun()
+        caption = None if item.active else view.caption
+        draw_captions(view, partial(draw_edit, "interview", caption, item.key, item.live.edit))
+    unsure = [number for number, turn in enumerate(view.turns, start=1) if turn.certainty == "unsure"]
+    shown = turns_html(view.turns)
+    for number, turn in enumerate(shown, start=1):
+        if number not in unsure:
+            _turn(item, number, turn)
+    if unsure:
+        with st.expander(f"{count(len(unsure), 'unsure answer')}, not used", icon=":material/help:"):
+            for number in unsure:
+                _turn(item, number, shown[number - 1])
     if item.active and view.asked:
         st.html(asking_html(view))
     for question in view.waiting:
@@ -145,6 +152,16 @@ def _dialogue(me: Visitor, state: InterviewPageState, item: InterviewItem) -> No
     draw_refused(view.refused)
     draw_problems(view.problems)
     draw_end(item, view, len(view.turns), partial(resume, me, item), "talk")
+
+
+def _turn(item: InterviewItem, number: int, html: str) -> None:
+    """A question and its answer, with the button that corrects it."""
+    with st.container(key=f"turn-{item.key}-{number}", gap=None):
+        st.html(html)
+        key = f"change-{item.key}-{number}"
+        if item.upload and button(f"Correct answer {number}", key, icon="edit", type="tertiary"):
+            open_dialog("interview", (item.info.sha256, number - 1))
+            st.rerun()
 
 
 def _stop(item: InterviewItem) -> None:

@@ -50,6 +50,7 @@ from ui.views.video_view import (
     strip_frames,
 )
 from ui.widgets.attention import announce, focus_on
+from ui.widgets.description import draw_edit
 from ui.widgets.filmstrip import filmstrip
 from ui.widgets.interview_parts import correction_dialog, draw_end, draw_file, draw_saved, draw_start
 from ui.widgets.model_choice import choose_asking, choose_audit, choose_dialogue, choose_models, choose_witnesses
@@ -149,7 +150,7 @@ def _player(item: VideoItem) -> None:
     upload, view = item.upload, item.view
     if upload is None:
         return
-    alt = f"{upload.label}: {view.summary or 'no caption yet'}"
+    alt = f"{upload.label}: {view.text or 'no caption yet'}"
     if upload.format in ANIMATED_IMAGES:
         st.image(str(upload.path), alt=alt, width="content")  # at its own size Streamlit sends a GIF unchanged
         if upload.format != "GIF":
@@ -261,6 +262,8 @@ def _dialogue(me: Visitor, item: VideoItem) -> None:
     _chosen_frame(me, item, asked)
     if caption := caption_html(view):
         st.html(caption)
+        if not item.active and item.live is not None:
+            draw_edit("video", view.caption, item.key, item.live.edit)
     draw_witnessed(view)
     for number, (part, text) in enumerate(captioned_scenes(view), start=1):
         with st.container(key=f"jump-{item.key}-scene-{number}", gap=None):

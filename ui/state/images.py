@@ -6,10 +6,11 @@ import io
 import re
 import threading
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path, PureWindowsPath
 from typing import ClassVar, Final
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from core.errors import ImageError, printable
 from core.images.picture import Picture, open_picture
@@ -168,6 +169,13 @@ class ImageStore:
             if not pages:
                 self._pages.pop(sha256, None)
                 self._images.pop(sha256, None)
+
+
+@lru_cache(maxsize=16)
+def example_thumbnail(path: Path) -> bytes:
+    """A JPEG of an example, cropped to 3:2, that is small enough to load at once."""
+    with Image.open(path) as image:
+        return jpeg(ImageOps.fit(image.convert("RGB"), (300, 200)))
 
 
 def examples() -> dict[str, Path]:

@@ -24,7 +24,7 @@ def draw_image(upload: UploadedImage, alt: str, found: tuple[Findings, ...], key
     """The image and, if something was found, a switch for the boxes. Their words are in the dialogue."""
     shown = upload.preview
     place = st.empty()
-    if any(one.things or one.lines for one in found):
+    if any(one.things or any(line.certain for line in one.lines) for one in found):
         about = "Boxes of the witnesses, with how sure they are: things in colour, writing in black"
         if st.toggle("Show what was found", True, key=f"found-{key}", help=about):
             shown = boxed(upload.preview, found)
@@ -33,9 +33,10 @@ def draw_image(upload: UploadedImage, alt: str, found: tuple[Findings, ...], key
 
 @lru_cache(maxsize=32)
 def boxed(preview: bytes, found: tuple[Findings, ...]) -> bytes:
-    """The JPEG with boxes, as a JPEG."""
+    """The JPEG with boxes of things and of certain lines of writing, as a JPEG."""
     from agents.witnesses.sheet import draw_findings
 
+    found = tuple(one.model_copy(update={"lines": tuple(line for line in one.lines if line.certain)}) for one in found)
     with Image.open(io.BytesIO(preview)) as image:
         return jpeg(draw_findings(image.convert("RGB"), found, longest=SHOWN, text=TEXT))
 

@@ -1,11 +1,11 @@
-"""An interview as HTML: turns with their marks, and the three captions side by side.
+"""An interview as HTML: the caption first, then the captions without questions, then turns with their marks.
 
 Text of models and files is escaped before it becomes HTML, and is never Markdown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import streamlit as st
@@ -19,10 +19,9 @@ if TYPE_CHECKING:
     from core.records import RefusedQuestion, Turn
 
 WAITING: Final = '<span class="iq-sr">waiting for the answer</span>'
-_CAPTIONS: Final = (
+_COMPARED: Final = (
     ("plain", "Direct caption", "by the vision model without questions"),
     ("opening", "First answer", "to the opening question"),
-    ("summary", "Interview caption", "from all certain answers"),
 )
 
 
@@ -119,23 +118,26 @@ def draw_refused(refused: Sequence[RefusedQuestion]) -> None:
 
 
 def captions_html(view: InterviewState) -> str:
-    """The three captions side by side; in the last one, each addition of an answer is marked with its number."""
-    cards = []
-    for name, title, about in _CAPTIONS:
-        body = _summary_html(view) if name == "summary" else escape(getattr(view, name))
-        body = body or '<span class="iq-note">not available yet</span>'
-        cards.append(
-            f'<section class="iq-caption" aria-label="{title}"><h2>{title}</h2><p>{body}</p>'
-            f'<p class="iq-note">{about}</p></section>'
-        )
-    return f'<div class="iq-cards">{"".join(cards)}</div>'
+    """The caption, each addition of an answer marked with its number; below it the two that it can be compared with."""
+    about = "edited by you" if view.caption and view.caption.edits else "from all certain answers"
+    cards = [_card_html(name, title, escape(getattr(view, name)), about) for name, title, about in _COMPARED]
+    main = _card_html("summary", "Caption", _summary_html(view), about)
+    return f'{main}<div class="iq-cards">{"".join(cards)}</div>'
+
+
+def _card_html(name: str, title: str, body: str, about: str) -> str:
+    body = body or '<span class="iq-note">not available yet</span>'
+    return (
+        f'<section class="iq-caption {name}" aria-label="{title}"><h2>{title}</h2><p>{body}</p>'
+        f'<p class="iq-note">{about}</p></section>'
+    )
 
 
 def _summary_html(view: InterviewState) -> str:
     if not view.summary:
         return draft_html(view.written)
     if view.text != view.summary:
-        return escape(view.text)
+        return escape(view.text).replace("\n", "<br>")
     return "".join(
         escape(piece.text)
         if piece.turn is None
@@ -145,10 +147,11 @@ def _summary_html(view: InterviewState) -> str:
     )
 
 
-def draw_captions(view: InterviewState) -> None:
-    """The three captions, with an explanation of their marks."""
+def draw_captions(view: InterviewState, edit: Callable[[], None] = lambda: None) -> None:
+    """The captions, what `edit` draws below them, and an explanation of their marks."""
     shown = captions_html(view)
     st.html(shown)
+    edit()
     if "<mark" in shown:
         st.html('<p class="iq-note">Marked: details that an answer added, with the number of that answer.</p>')
     draw_removed(view.removed, view.summary_by)

@@ -121,7 +121,7 @@ def asking_html(view: VideoState, number: int, frames: Mapping[int, Frame]) -> s
 
 def caption_html(view: VideoState) -> str:
     """The caption of the video, as far as it is written."""
-    body = escape(view.text)
+    body = escape(view.text).replace("\n", "<br>")
     body = body or draft_html(view.written)
     if not body:
         return ""

@@ -12,7 +12,7 @@ from core.datasets.left_out import LeftOut, Reason
 from core.errors import ImageError, InquisightError
 from core.images.decode import supported
 from ui.controls import button
-from ui.state.images import ImageStore, UploadedImage, examples
+from ui.state.images import ImageStore, UploadedImage, example_thumbnail, examples
 from ui.state.options import get_options
 from ui.state.session import visitor
 from ui.text import error_message, sentence
@@ -20,6 +20,7 @@ from ui.views.clipboard import paste_box
 from ui.widgets.notices import Notices, draw_notices, notices_of
 
 WAYS: Final = ("Upload", "Paste", "Camera", "Example")
+EXAMPLE_WIDTH: Final = 150  # pixels
 _NOT_AN_IMAGE: Final = Reason("not an image", "not images")
 _REFUSED: Final = Reason("refused", "refused")  # because of limits, not of the content
 # The page checks type and size, and reports all rejected files in one message. Streamlit would report each file in the
@@ -72,12 +73,14 @@ def _files(way: str, key: str, page: str, several: bool) -> list[tuple[bytes, st
     if way == "Camera":
         photo = st.camera_input("Take a photo", key=key)
         return [(photo.getvalue(), "camera.jpg")] if photo is not None else []
+    chosen = []
     with st.container(horizontal=True):
-        return [
-            (path.read_bytes(), path.name)
-            for name, path in examples().items()
-            if button(name.capitalize(), f"{page}-example-{name}", icon="image")
-        ]
+        for name, path in examples().items():
+            with st.container(width=EXAMPLE_WIDTH, gap="small"):
+                st.image(example_thumbnail(path), alt=name, width="stretch")
+                if button(name.capitalize(), f"{page}-example-{name}", icon="image", width="stretch"):
+                    chosen.append((path.read_bytes(), path.name))
+    return chosen
 
 
 def _add(

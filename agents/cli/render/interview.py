@@ -157,12 +157,14 @@ class InterviewPrinter:
                 ("before the audit", rows[-1][1]),
                 ("after the audit", printable(caption.audited, None)),
             ]
+        if caption.edits:
+            rows = [*rows, ("edited by a person", printable(caption.text, None))]
         summary = rows.pop()[1] if self.output.rich else ""
         width = max(len(label) for _, label in _LABELS) + 2
         self.output.labelled([(label, text) for label, text in rows if text], width)
         if summary:
             title = "what happens in the video" if "video" in caption.options else "what the picture shows"
-            shown = () if caption.audited else marks(caption.claims, summary, caption.summary)
+            shown = () if caption.audited or caption.edits else marks(caption.claims, summary, caption.summary)
             self.output.box(title, summary, shown)
         written = [(one.style, printable(one.text, None) or EMPTY) for one in caption.styles]
         if written:

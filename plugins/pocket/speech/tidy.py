@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
-from core.nouns import with_article
+from core.nouns import capitalised, with_article
 from plugins.pocket.colours import COLOURS
 from plugins.pocket.sight import NUMBERS
 from plugins.pocket.speech.words import join
@@ -69,7 +69,7 @@ def sentences(text: str) -> str:
     """The model's lower-case text with capitals, the right articles, and a colour that all have said once."""
     text = _ONE_COLOUR.sub(r"\1", text.strip())
     text = _ARTICLE.sub(lambda match: with_article(match[1]), text)
-    text = re.sub(r"\bi\b", "I", text)
+    text = capitalised(re.sub(r"\bi\b", "I", text))
     return re.sub(r"(^|[.!?]\s+)([a-z])", lambda match: match[1] + match[2].upper(), text)
 
 

@@ -15,7 +15,7 @@ from core.registry import get_registry
 from core.testing import make_picture
 from core.vision import EncodedImage, VisualQuestion
 from core.witness import Box
-from plugins.pocket.asked import Vocabulary, asks_for_background, facts_for, there
+from plugins.pocket.asked import Vocabulary, asks_for_background, asks_for_palette, facts_for, there
 from plugins.pocket.backend import PocketBackend
 from plugins.pocket.sight import Seen, Sight, background_colours
 from plugins.pocket.speech.scenes import STRANGER, Listed, completed
@@ -170,6 +170,28 @@ def test_a_question_about_the_background_is_answered_by_its_colour_where_nothing
     assert not asks_for_background("What can be seen in the background?", replace(green, scene=("sky",)))
     assert not asks_for_background("Is there a dog in the background?", green)
     assert not asks_for_background("What colour is the background?", SIGHT)
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["What are the main colours?", "Which colors can you see?", "What are the dominant colours in the photo?"],
+)
+def test_a_question_about_all_colours_is_answered_by_those_of_the_whole_picture(
+    pocket: PocketBackend, question: str
+) -> None:
+    [cat] = pocket.encode([open_picture(PHOTOS / "cat.jpg")])
+    assert pocket.answer([VisualQuestion(cat, question)]) == ["The main colour is brown."]
+
+
+def test_a_question_about_the_colours_of_a_thing_is_none_about_the_picture() -> None:
+    vocabulary = Vocabulary(())
+    for question in ("What are the main colours of the cat?", "What colours are in the background?", "What is it?"):
+        assert not asks_for_palette(question, vocabulary)
+
+
+def test_breeds_have_capitals(pocket: PocketBackend) -> None:
+    [cat] = pocket.encode([open_picture(PHOTOS / "cat.jpg")])
+    assert "Egyptian cat" in pocket.answer([VisualQuestion(cat, None)])[0]
 
 
 def test_a_doubtful_photograph_is_searched_for_the_cut_out_that_a_question_names(pocket: PocketBackend) -> None:

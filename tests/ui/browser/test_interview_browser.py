@@ -48,7 +48,7 @@ def test_upload_watch_and_take_home(visit: Visit, photos: dict[str, Path]) -> No
     start(page)
     expect(answers(page).first).to_be_visible(timeout=LONG)
     described(page)
-    for title in ("Direct caption", "First answer", "Interview caption"):
+    for title in ("Caption", "Direct caption", "First answer"):
         expect(page.get_by_role("heading", name=title)).to_be_visible()
     with page.expect_download() as download:
         page.get_by_role("button", name="Caption (TXT)").click()

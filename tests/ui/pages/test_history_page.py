@@ -145,7 +145,7 @@ def test_an_interview_is_opened_read_and_gone_on_with(png: Png) -> None:
     page = html_of(app)
     for words in (
         "Direct caption",
-        "Interview caption",
+        "from all certain answers",
         "What is it?",
         "a duck",
         "vision model counting, language model scripted",
@@ -185,6 +185,20 @@ def test_an_interview_with_prompts_of_ones_own_is_a_sentence() -> None:
 
 
 @pytest.mark.slow
+def test_a_caption_is_edited_in_the_history() -> None:
+    id = TranscriptStore().add(interview(1))
+    app = open_page("history")
+    app.query_params["id"] = id
+    app.run()
+    app.button(key=f"edit-{id[:16]}").click().run()
+    app.text_area[0].set_value("A plastic duck.")
+    next(button for button in app.button if button.label == "Save").click().run()
+    assert_well(app)
+    [stored] = TranscriptStore().recent()
+    assert stored.text == "A plastic duck." and stored.id != id
+    assert "A plastic duck." in html_of(app) and "edited by you" in html_of(app)
+
+
 def test_delete_asks_first() -> None:
     keep(*(interview(number) for number in range(3)))
     app = open_page("history")

@@ -12,6 +12,7 @@ from core.store.transcripts import TranscriptStore
 from tests.agents.fakes import CountingVision
 from tests.ui.app import LONG, assert_well, html_of, open_page, visitor_of, wait_for_jobs
 from ui.state.interviews import InterviewPageState, page_state
+from ui.views.sample_view import sample
 
 pytestmark = pytest.mark.usefixtures("eye")
 Png = Callable[..., bytes]
@@ -34,6 +35,7 @@ def start(app: AppTest) -> None:
 
 def test_an_empty_desk_says_what_to_do() -> None:
     app = open_page("interview")
+    assert "An example of a result" in html_of(app) and sample().summary[:40] in html_of(app)
     assert app.title[0].value == "Interview"
     assert any("Add an image" in one.value for one in app.info)
     assert app.button(key="start").disabled
@@ -45,7 +47,7 @@ def test_from_upload_to_three_captions(png: Png) -> None:
     upload(app, ("orange.png", png()))
     start(app)
     page = html_of(app)
-    for title in ("Direct caption", "First answer", "Interview caption"):
+    for title in ("Caption", "Direct caption", "First answer"):
         assert title in page
     assert "a plain caption" in page and "the answer to Describe this picture in detail" in page
     [item] = desk(app).items.values()
@@ -185,7 +187,7 @@ def test_it_is_all_there_after_a_reload(png: Png) -> None:
     again.session_state["inquisight.visitor"] = token  # what the cookie does for a browser
     again.run()
     assert_well(again)
-    assert "Interview caption" in html_of(again) and "a plain caption" in html_of(again)
+    assert "from all certain answers" in html_of(again) and "a plain caption" in html_of(again)
 
 
 def test_a_picture_is_taken_away_and_its_transcript_stays(png: Png) -> None:
@@ -230,3 +232,38 @@ def test_an_example_is_one_click_away() -> None:
     app.run()
     app.button(key="interview-example-cat").click().run()
     assert [item.info.source for item in desk(app).items.values()] == ["cat.jpg"]
+
+
+@pytest.mark.slow
+def test_a_caption_is_edited_and_every_version_can_be_restored(png: Png) -> None:
+    app = open_page("interview")
+    upload(app, ("a.png", png()))
+    start(app)
+    [item] = desk(app).items.values()
+    before = item.view.text
+    app.button(key=f"edit-{item.key}").click().run()
+    app.text_area[0].set_value("A zebra, **bold** & <b>striped</b>.")
+    next(button for button in app.button if button.label == "Save").click().run()
+    assert_well(app)
+    assert not app.text_area, "the dialog is closed"
+    page = html_of(app)
+    assert "A zebra, **bold** &amp; &lt;b&gt;striped&lt;/b&gt;." in page and "edited by you" in page
+    assert item.view.id is not None and TranscriptStore().get(item.view.id).text.startswith("A zebra")
+    assert item.view.id in visitor_of(app).transcripts
+    app.button(key=f"edit-{item.key}").click().run()
+    next(button for button in app.button if button.label == "Restore version 1").click().run()
+    assert_well(app)
+    assert item.view.text == before and len(TranscriptStore().get(item.view.id).versions) == 2
+
+
+@pytest.mark.slow
+def test_unsure_answers_are_folded(eye: CountingVision, png: Png) -> None:
+    eye.answers["Describe this picture in detail."] = "There is a cat."
+    eye.answers["Is it night?"] = "I do not know."
+    app = open_page("interview")
+    upload(app, ("a.png", png()))
+    start(app)
+    app.chat_input[0].set_value("Is it night?").run()
+    wait_for_jobs(app)
+    folded = [one.label for one in app.expander]
+    assert any("unsure answer" in label and "not used" in label for label in folded)
