@@ -31,18 +31,19 @@ _MASS: Final = frozenset(
     hair""".split()
 )
 
-_PROPER: Final = frozenset(
-    """egyptian persian siamese german english american african asian indian chinese japanese french italian
+_PROPER: Final = {
+    word: word.capitalize()
+    for word in """egyptian persian siamese german english american african asian indian chinese japanese french italian
     spanish scottish irish welsh european australian tibetan siberian alaskan norwegian mexican arctic brazilian russian
     dutch swiss greek roman tasmanian bernese afghan ibizan rhodesian boston yorkshire norfolk norwich christmas
     labrador shetland newfoundland pembroke cardigan""".split()
-)
+} | {"tv": "TV", "tvs": "TVs", "ipod": "iPod", "ipods": "iPods"}
 _LOWER: Final = re.compile(r"\b[a-z]+\b")
 
 
 def capitalised(text: str) -> str:
     """The text with a capital in names of breeds and kinds that need one: "an Egyptian cat"."""
-    return _LOWER.sub(lambda word: word[0].capitalize() if word[0] in _PROPER else word[0], text)
+    return _LOWER.sub(lambda word: _PROPER.get(word[0], word[0]), text)
 
 
 def singular(word: str) -> str:

@@ -56,9 +56,8 @@ _HOW_TO_ANSWER = re.compile(
 _OPEN = re.compile(r"\b(how many|number|count|what|which|where|who|colou?rs?)\b")
 _BACKGROUND = re.compile(r"\bbackground\b")
 _COLOUR = re.compile(r"\bcolou?rs?\b")
-_PALETTE = re.compile(
-    r"\b(?:main|dominant|overall|most common) colou?rs?\b|\bcolou?rs\b.*\b(?:see|there|picture|image|photo)\b"
-)
+_PALETTE = re.compile(r"\b(?:main|dominant|overall|most common) colou?rs?\b|\b(?:which|what) colou?rs\b")
+_OF_A_THING = re.compile(r"\b(?:it|its|they|their|them)\b")
 _ELSE = re.compile(r"\b(else|other things|other objects|anything more|besides|apart from)\b")
 _PEOPLE = re.compile(r"\b(who|wear|wears|wearing|dressed|clothes|clothing|they doing|outfit)\b")
 _YES_OR_NO = re.compile(r"(?:is|are|was|were|do|does|did|can|could|has|have)\b")
@@ -205,7 +204,8 @@ def asks_for_background(question: str, sight: Sight) -> bool:
 def asks_for_palette(question: str, vocabulary: Vocabulary) -> bool:
     """Whether a question asks for the colours of the whole picture, not of something in it."""
     text = question.lower()
-    return bool(_PALETTE.search(text)) and not _BACKGROUND.search(text) and not vocabulary.named(text)
+    elsewhere = _BACKGROUND.search(text) or _OF_A_THING.search(text) or vocabulary.named(text)
+    return bool(_PALETTE.search(text)) and not elsewhere
 
 
 def without_form(question: str) -> str:

@@ -20,7 +20,7 @@ from plugins.scripted import lexicon
 from plugins.scripted.asking import learn
 from plugins.scripted.knowledge import Knowledge, NamedThing
 from plugins.scripted.phrases import is_verb_in_ing
-from plugins.scripted.writing import MOST_LINES, Summary, capitalised, phrase_with_article, summarise
+from plugins.scripted.writing import MOST_LINES, Summary, phrase_with_article, summarise
 
 ANY_LENGTH: Final = 10_000
 MOST_THINGS: Final = 4  # in an alt text
@@ -101,7 +101,7 @@ class _Writer(Summary):
 
     def _bare(self, thing: NamedThing) -> str:
         """The thing with its number alone."""
-        name = capitalised(thing.name)
+        name = nouns.capitalised(thing.name)
         if thing.number and thing.number != "one":
             return f"{thing.number} {self._plural_name(thing)}"
         if thing.plural or nouns.is_mass(thing.head):
@@ -124,7 +124,7 @@ class _Writer(Summary):
         behind = [item for item in self.known.background if item.split()[-1] not in named]
         setting = "" if self.known.setting_is_a_guess else self.known.setting
         if behind:
-            items = [phrase_with_article(capitalised(item)) for item in behind[:2]]
+            items = [phrase_with_article(nouns.capitalised(item)) for item in behind[:2]]
             yield f"with {lexicon.listed(items)} in the background"
         elif self.known.background_colours and self.things and not (sparse and (setting or not self.alone)):
             yield f"on {nouns.with_article(lexicon.listed(self.known.background_colours[:2]))} background"
@@ -204,7 +204,7 @@ class _Writer(Summary):
             text = f"text that reads {lexicon.listed(lines[:count])}"
             if len(text) <= room:
                 return text
-        behind = [phrase_with_article(capitalised(item)) for item in self.known.background[:2]]
+        behind = [phrase_with_article(nouns.capitalised(item)) for item in self.known.background[:2]]
         if behind:
             return lexicon.listed(behind)
         colours = lexicon.listed((self.known.main_colours or self.known.background_colours)[:3])

@@ -227,7 +227,7 @@ class Summary:
         background = [item for item in known.background if item.split()[-1] not in seen]
         where = f"{'seems to be' if known.setting_is_a_guess else 'is'} {known.setting}" if known.setting else ""
         if background:
-            items = [_with_article(nouns.capitalised(item)) for item in background[:3]]
+            items = [phrase_with_article(nouns.capitalised(item)) for item in background[:3]]
             be = "are" if nouns.is_plural(re.split(r" (?:with|of|in|on) ", background[0])[0].split()[-1]) else "is"
             sentences.append(
                 self._pick(
@@ -289,7 +289,7 @@ def _value(number: str) -> int:
     return lexicon.COUNTS.index(number) if number in lexicon.COUNTS else 0
 
 
-def _with_article(text: str) -> str:
+def phrase_with_article(text: str) -> str:
     """ "a lake" for "lake"; unchanged with a determiner, or if none is needed."""
     first, last = text.split()[0], text.split()[-1]
     if first in lexicon.DETERMINERS or first in lexicon.NUMBERS or nouns.is_plural(last) or nouns.is_mass(last):

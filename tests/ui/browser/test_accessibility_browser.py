@@ -1,4 +1,4 @@
-"""Every page against axe-core's rules (https://github.com/dequelabs/axe-core), and a way through with the keyboard alone."""
+"""Every page by axe-core's rules (https://github.com/dequelabs/axe-core), and a way through with the keyboard alone."""
 
 from __future__ import annotations
 
