@@ -158,7 +158,7 @@ def test_paste_a_picture_larger_than_the_limit(visit: Visit) -> None:
             for (let at = 0; at < pixels.data.length; at += 4) {
                 state ^= state << 13; state ^= state >>> 17; state ^= state << 5;  // xorshift32
                 const value = state >>> 0;
-                pixels.data[at] = value >>> 24; pixels.data[at + 1] = value >>> 16; pixels.data[at + 2] = value >>> 8;
+                for (let part = 0; part < 3; part++) { pixels.data[at + part] = (value >>> (8 * part)) & 255; }
                 pixels.data[at + 3] = 255;
             }
             context.putImageData(pixels, 0, 0);
