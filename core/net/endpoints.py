@@ -6,7 +6,8 @@ A key is sent only to the address that it was configured with:
     INQUISIGHT_API_KEY          INQUISIGHT_BASE_URL, or OpenAI if that is not set
     OPENAI_API_KEY              OPENAI_BASE_URL (or OPENAI_API_BASE), and OpenAI
 
-An address in a model's name gets none of them. `key_env=VARIABLE` in a model's name is accepted only if the user typed
+An address in a model's name gets none of them, but a key that was given for exactly this name (`give_key`), as the
+dashboard's page "Set up a model" does. `key_env=VARIABLE` in a model's name is accepted only if the user typed
 that name on the command line (`typed_by_owner`): not in the dashboard, in a worker of a cluster, or from a transcript.
 """
 
@@ -37,6 +38,7 @@ _ACCOUNT: Final = {
 }
 _HOST: Final = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?|[0-9a-f:.]*:[0-9a-f:.]*(%[a-z0-9_.-]+)?")
 _typed: list[str] = []  # see `typed_by_owner`
+_given: dict[str, tuple[str, str]] = {}  # model's name: (its address, the key); see `give_key`
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,8 @@ def find_endpoint(
     if key_env:
         return Endpoint(address, _named_key(key_env, spec, address), key_env, why, bool(typed))
     way_out = f"{'INQUISIGHT_VISION_API_KEY or ' if vision else ''}INQUISIGHT_API_KEY with its base URL"
+    if typed and (key := _given_key(spec, address)):
+        return Endpoint(address, key, "the page 'Set up a model'", why, True)
     if typed:
         return Endpoint(address, "", f"{way_out} (an address in the model's name gets no configured key)", why, True)
     keys = {
@@ -190,6 +194,37 @@ def typed_by_owner(arguments: Iterable[str]) -> Iterator[None]:
         yield
     finally:
         _typed[:] = before
+
+
+def give_key(spec: str, address: str, key: str) -> None:
+    """Send `key` with requests of the model `spec`, whose name holds `address`, in this process; "" forgets it.
+
+    Another name gets no key, even with the same address: who may name models must not spend the owner's credit.
+    """
+    if key:
+        _given[spec] = (address, key)
+    else:
+        _given.pop(spec, None)
+
+
+@contextmanager
+def trying_key(spec: str, address: str, key: str) -> Iterator[None]:
+    """Use another key for the model `spec` inside the block; "": the one that was given before."""
+    before = _given.get(spec)
+    if key:
+        give_key(spec, address, key)
+    try:
+        yield
+    finally:
+        if key and before is not None:
+            _given[spec] = before
+        elif key:
+            _given.pop(spec, None)
+
+
+def _given_key(spec: str, address: str) -> str:
+    home, key = _given.get(spec, ("", ""))
+    return key if key and same_address(home, address) else ""
 
 
 def _named_key(variable: str, spec: str, address: str) -> str:

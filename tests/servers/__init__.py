@@ -26,6 +26,15 @@ def scripted_openai() -> Iterator[str]:
 
 
 @contextmanager
+def model_server(key: str = "") -> Iterator[str]:
+    """The address, without /v1, of `model_server.py`: a server with two models behind a key."""
+    with _process([sys.executable, "-u", str(HERE / "model_server.py"), key], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
 def transformers_serve(model: Path, port: int, timeout: float = 120.0) -> Iterator[str]:
     """The base URL of `transformers serve` with one local model, ready to answer."""
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}

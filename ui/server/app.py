@@ -34,6 +34,13 @@ class PageEntry:
     title: str
     icon: str
     uses_server_paths: bool = False
+    sets_up_models: bool = False
+
+    def is_open(self, options: UiOptions) -> bool:
+        """Whether visitors of this dashboard have the page."""
+        if self.sets_up_models:
+            return options.may_set_up_models
+        return options.may_use_server_paths or not self.uses_server_paths
 
     def draw(self) -> None:
         """Draw the page, or the error that prevents it."""
@@ -56,13 +63,14 @@ PAGES = (
     PageEntry("history", "History", ":material/history:"),
     PageEntry("curate", "Curate", ":material/fact_check:", uses_server_paths=True),
     PageEntry("train", "Train", ":material/model_training:", uses_server_paths=True),
+    PageEntry("setup", "Set up a model", ":material/add_link:", sets_up_models=True),
     PageEntry("plugins", "Plugins and models", ":material/extension:", uses_server_paths=True),
 )
 
 
 def pages_for(options: UiOptions) -> list[PageEntry]:
     """The pages that visitors of this dashboard have."""
-    return [page for page in PAGES if options.may_use_server_paths or not page.uses_server_paths]
+    return [page for page in PAGES if page.is_open(options)]
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from agents.llm.capabilities import Choice, questioner_choice, vision_choice, wh
 from core.errors import UsageError, printable
 from core.registry import get_registry
 from core.settings import get_settings
+from ui.setup.saved import saved_models
 from ui.state.options import get_options
 from ui.text import sentence
 
@@ -23,15 +24,18 @@ SUGGESTED: Final = ("openai:gpt-4o-mini", "anthropic:claude-sonnet-4-5")
 def offered(kind: Kind) -> list[Choice]:
     """The models to choose from, usable ones first.
 
-    They are the owner's list; else the default model, registered names, and language models whose key is set.
+    They are the owner's list; else the default model, registered names, and language models whose key is set. Models
+    that were set up in the dashboard come in both cases.
     """
     registry, options, settings = get_registry(), get_options(), get_settings()
     if kind == "vision":
         names = options.vision or (settings.vision, "pocket", *sorted(registry.vision_backends))
+        names = (*names, *saved_models().names(kind))
         names = tuple(name for name in names if name.partition(":")[0] in registry.vision_backends)
     else:
         with_key = [name for name in SUGGESTED if choice_of(kind, name).ready]
         names = options.questioner or (settings.questioner, *sorted(registry.questioners), *with_key)
+        names = (*names, *saved_models().names(kind))
     return sorted((choice_of(kind, name) for name in dict.fromkeys(names)), key=lambda choice: not choice.ready)
 
 

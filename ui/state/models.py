@@ -326,6 +326,17 @@ class Models:
                     self._questioners.popitem(last=False)
             return model
 
+    def forget(self, spec: str) -> None:
+        """Make a model anew at its next use, since its key has changed; one in use is kept until it is idle."""
+        with self._loading:
+            for name, seed in [key for key in self._questioners if key[0] == spec]:
+                del self._questioners[name, seed]
+        with self._lock:
+            model = self._visions.get(spec)
+        if model is not None and (not model.loaded or model.unload_if_idle()):
+            with self._lock:
+                self._visions.pop(spec, None)
+
     def unload_others(self, new: SharedVisionModel) -> None:
         """Unload the least recently used vision models until `new` may be loaded. Raises UsageError."""
         others = sorted((one for one in self.loaded().values() if one is not new), key=lambda one: one.used)

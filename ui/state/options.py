@@ -50,6 +50,8 @@ class UiOptions:
     """Upload limit for videos, in MB."""
     visitors_may_name_models: bool = False
     """Let visitors type models: load any folder or plugin here, and send requests from this machine to any address."""
+    visitors_may_set_up_models: bool = False
+    """Let visitors add models with addresses and keys, which all visitors then use."""
     visitors_may_use_server_paths: bool = False
     """Show visitors Curate, Train and Plugins: read and write folders of this machine, start and stop curations and
     trainings."""
@@ -77,6 +79,11 @@ class UiOptions:
     def may_name_models(self) -> bool:
         """Whether other models than the offered ones may be typed, with their folders and addresses."""
         return self.single_user or self.visitors_may_name_models
+
+    @property
+    def may_set_up_models(self) -> bool:
+        """Whether models may be added for everybody who uses this dashboard, with their addresses and keys."""
+        return self.single_user or self.visitors_may_set_up_models
 
     @property
     def may_use_server_paths(self) -> bool:
@@ -147,6 +154,14 @@ def _read(option: Field[Any], text: str) -> object:
 def get_options() -> UiOptions:
     """The options of this process, read once; `get_options.cache_clear()` forgets them."""
     return UiOptions.from_environment()
+
+
+def require_model_setup() -> None:
+    """Raise UsageError for visitors without the right to add models."""
+    if not get_options().may_set_up_models:
+        raise UsageError(
+            "models are set up by the owner of this dashboard; the owner can start it with --visitors-may-set-up-models"
+        )
 
 
 def require_server_paths() -> None:
