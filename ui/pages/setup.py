@@ -37,6 +37,7 @@ class SetupState:
     keep: Keep = "none"
     outcomes: list[Outcome] = field(default_factory=list)
     tested: str = ""  # the name of the model that `outcomes` are about
+    title: str = ""  # of that model, for people
     job: Job | None = None
     problem: str = ""  # why the last click could not be carried out, as a sentence
     done: str = ""  # what the last click has done, as a sentence
@@ -181,7 +182,7 @@ def _model(way: str, typed: _Typed) -> SetUpModel:
 
 def _test(state: SetupState, model: SetUpModel, key: str = "") -> None:
     require_model_setup()
-    state.outcomes, state.tested = [], model.name
+    state.outcomes, state.tested, state.title = [], model.name, model.title
     state.job = visitor().jobs.start("test of a model", lambda job: _try_all(job, state, model, key))
 
 
@@ -193,15 +194,15 @@ def _try_all(job: Job, state: SetupState, model: SetUpModel, key: str) -> None:
         if state.tested != model.name:  # another test has begun
             return
         state.outcomes.append(outcome)
-        if outcome.problem and model.address and not outcome.models:
-            return  # the server is not there, so the second question would fail in the same way
+        if outcome.problem and model.address and model.model not in outcome.models:
+            return  # the second question would fail in the same way
 
 
 def _draw_trial(state: SetupState) -> None:
     if not state.tested:
         return
     with st.container(border=True, key="setup-result"):
-        st.markdown(f"**Test of {plain(state.tested)}**")
+        st.markdown(f"**Test of {plain(state.title)}**")
         for outcome in state.outcomes:
             _draw_outcome(outcome)
         if state.job is not None and state.job.active:
@@ -243,7 +244,7 @@ def _add(state: SetupState) -> None:
     model = saved_models().add(state.model, state.key, state.keep)
     _refresh_choices(model)
     uses = " or ".join(NAMES[role] for role in model.roles)
-    state.clear(f"{model.name} was added: choose it as {uses} on the other pages.")
+    state.clear(f"{model.title} was added: choose it as {uses} on the other pages.")
 
 
 # --- those that are set up --------------------------------------------------------------------------------------------
@@ -259,7 +260,8 @@ def _draw_saved(state: SetupState, saved: SavedModels) -> None:
             words, buttons = st.columns([3, 2], vertical_alignment="center")
             lost = model.keep != "none" and not saved.has_key(model)
             kept = "key missing: add the model again with its key" if lost else KEPT[model.keep]
-            words.markdown(f"**{plain(model.name)}**")
+            words.markdown(f"**{plain(model.title)}**")
+            words.html(f"<p><code>{escape(model.name)}</code></p>")
             uses = ", ".join(NAMES[role] for role in model.roles)
             words.html(f"<p>{tag(kept, 'red' if lost else '')} {escape(uses)}</p>")
             with buttons.container(horizontal=True, horizontal_alignment="right"):
@@ -275,7 +277,7 @@ def _remove(state: SetupState, model: SetUpModel) -> None:
     require_model_setup()
     saved_models().remove(model.name)
     _refresh_choices(model)
-    state.clear(f"{model.name} was removed" + (", and its key deleted." if model.keep != "none" else "."))
+    state.clear(f"{model.title} was removed" + (", and its key deleted." if model.keep != "none" else "."))
 
 
 def _refresh_choices(model: SetUpModel) -> None:

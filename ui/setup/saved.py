@@ -50,6 +50,13 @@ class SetUpModel:
         """The model's name at its server, or its folder."""
         return self.name.partition(":")[2].partition("?")[0]
 
+    @property
+    def title(self) -> str:
+        """Its name and its server, for people."""
+        parts = urlsplit(self.address)
+        server = f"{parts.hostname}:{parts.port}" if parts.port else str(parts.hostname)
+        return f"{self.model} at {server}" if self.address else self.model
+
     @classmethod
     def endpoint(cls, address: str, model: str, roles: tuple[Role, ...] = ROLES) -> SetUpModel:
         """A model at an OpenAI-compatible server. Raises UsageError for what cannot be an address or a name."""
