@@ -23,6 +23,7 @@ from agents.interview.protocol import InterviewOptions
 from agents.interview.seeds import check_seed
 from agents.llm.questioners import load_questioner
 from agents.styles.options import StyleOptions, style_names
+from agents.styles.owner import joined_context
 from agents.styles.vocabulary import Vocabulary, read_vocabulary, vocabulary_of
 from agents.witnesses.choice import chosen
 from core.errors import InquisightError
@@ -81,6 +82,8 @@ class _InterviewArguments(TypedDict, total=False):
     """Earlier question-answer pairs that the vision model gets with each question; -1: all."""
     language: str | None
     """Language of the summary, if the questioner supports it; None: English."""
+    context: str | None
+    """What is known of the picture: who, what, where. It is used as true, and marked as told."""
     prompts: str | Path | Prompts | None
     """A prompts file; start from `inquisight prompts`. None: the built-in one."""
     seed: int | None
@@ -253,6 +256,7 @@ def _config(arguments: InterviewArguments) -> PipelineConfig:
         rounds=_given(arguments.get("rounds"), settings.rounds),
         history=_given(arguments.get("history"), settings.history),
         language=arguments.get("language"),
+        context=joined_context([arguments.get("context") or ""]),
         **asking_options(arguments),
         witnesses=witnesses,
     )

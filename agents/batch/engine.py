@@ -20,6 +20,7 @@ from agents.interview.calls import Described, check_language
 from agents.interview.protocol import InterviewOptions
 from agents.llm.calls import metered
 from agents.llm.usage import Meter
+from agents.styles.owner import joined_context
 from core.datasets.pictures.sources import Item
 from core.errors import BackendError, ImageError, RegistryError, printable
 from core.images.picture import Picture
@@ -104,6 +105,7 @@ class EngineConfig:
     open: Callable[[Item], Picture]  # raises ImageError; called by any thread
     models: Callable[[], tuple[VisionBackend, BaseChatModel]]  # loads them
     config: PipelineConfig
+    context: Callable[[Item], str] = lambda item: ""  # what the owner tells of a picture, besides the options' context
     rate: float | None = None  # questioner calls per second
     pace: Pace | None = None  # replaces `rate` if workers share a limit
     # Whether these bytes have a caption or another worker captions them; called by any thread.
@@ -144,6 +146,8 @@ def local(work: EngineConfig) -> Generator[Result, None, None]:
                 continue
             first = result_of(outcome)
             yield first
+            if not shares(outcome.caption, work.config.options.context):
+                continue
             sha256 = outcome.caption.picture.sha256
             for item in duplicates.done(sha256):
                 yield first.of_duplicate(item) if isinstance(first, CaptionFailed) else Duplicate(item, sha256)
@@ -162,15 +166,27 @@ def result_of(outcome: Outcome) -> Captioned | CaptionFailed:
     return CaptionFailed(outcome.tag, where, str(outcome.error), outcome.caption)
 
 
+def shares(caption: Caption, context: str) -> bool:
+    """Whether a caption is also that of pictures with the same bytes: nothing was told of this one alone."""
+    return bool(caption.options.get("context", "") == context)
+
+
 def _tasks(work: EngineConfig, duplicates: _Duplicates) -> Iterator[InterviewTask | Ready]:
     """A task for every picture that needs an interview, and the results of the others."""
     for item, found in _opened(work):
         if isinstance(found, ImageError):
             reason = str(found).removeprefix(f"'{printable(item.key)}' ").rstrip(".")
             yield Ready(CaptionFailed(item, "picture", reason))
-        elif duplicates.waits(item, found.sha256):
             continue
-        elif work.knows(item, found.sha256):
+        try:
+            context = joined_context([work.config.options.context, work.context(item)])
+        except ImageError as error:
+            yield Ready(CaptionFailed(item, "picture", str(error).rstrip(".")))
+            continue
+        alone = context != work.config.options.context  # what is told of it is not told of its duplicates
+        if not alone and duplicates.waits(item, found.sha256):
+            continue
+        elif not alone and work.knows(item, found.sha256):
             for one in (item, *duplicates.done(found.sha256)):
                 yield Ready(Duplicate(one, found.sha256))
         elif work.stop.is_set():
@@ -179,7 +195,7 @@ def _tasks(work: EngineConfig, duplicates: _Duplicates) -> Iterator[InterviewTas
             earlier = work.earlier(item.key)
             if earlier is not None and earlier.picture.sha256 != found.sha256:
                 earlier = None
-            yield InterviewTask(item, found, earlier)
+            yield InterviewTask(item, found, earlier, context)
 
 
 def _opened(work: EngineConfig) -> Iterator[tuple[Item, Picture | ImageError]]:

@@ -69,9 +69,10 @@ class Ledger:
 
     # --- writing --------------------------------------------------------------------------------------------------
 
-    def done(self, item: Item, caption: Caption) -> None:
-        """Save a finished caption."""
-        self._add({"kind": "done", "n": item.n, "key": item.key, "caption": caption.model_dump(mode="json")})
+    def done(self, item: Item, caption: Caption, *, alone: bool = False) -> None:
+        """Save a finished caption; `alone`: pictures with the same bytes do not share it."""
+        record = {"kind": "done", "n": item.n, "key": item.key, "caption": caption.model_dump(mode="json")}
+        self._add({**record, "alone": True} if alone else record)
 
     def duplicate(self, item: Item, sha256: str) -> None:
         """`item` is byte-identical to a picture with a caption."""
@@ -311,7 +312,8 @@ class Ledger:
         try:
             if kind == "done":
                 sha256 = bytes.fromhex(record["caption"]["picture"]["sha256"])
-                self._db.execute("INSERT OR IGNORE INTO picture VALUES (?, ?)", (sha256, begin))
+                if not record.get("alone"):
+                    self._db.execute("INSERT OR IGNORE INTO picture VALUES (?, ?)", (sha256, begin))
                 self._put(record, DONE, begin, truncated=bool(record["caption"].get("truncated")))
             elif kind == "same":
                 first = self._one("SELECT begin FROM picture WHERE sha256 = ?", bytes.fromhex(record["sha256"]))

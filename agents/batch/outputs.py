@@ -95,6 +95,8 @@ def record(row: CaptionRow, styles: Styles = NO_STYLES) -> dict[str, Any]:
         "findings": [findings.model_dump(mode="json", exclude={"maybe"}) for findings in caption.findings],
         "problems": list(caption.problems),
         "claims": [claim.model_dump(mode="json") for claim in caption.claims],
+        "told": caption.told,
+        "conflicts": [conflict.model_dump(mode="json", exclude={"told"}) for conflict in caption.conflicts],
         **styles_of(caption, styles),
     }
 
@@ -152,6 +154,8 @@ def _parquet(path: Path, rows: Rows, styles: Styles) -> None:
     claim = pyarrow.struct([*words, *spans, score, ("turns", pyarrow.list_(size))])
     types |= {"claims": pyarrow.list_(claim)}
     types |= {"findings": pyarrow.list_(pyarrow.struct(found)), "problems": pyarrow.list_(text)}
+    conflict = [("answer", text), ("turn", size), ("reason", text)]
+    types |= {"conflicts": pyarrow.list_(pyarrow.struct(conflict))}
     texts = ("key", "caption", "summary", "opening", "plain", "sha256")
     names = (
         *texts,
@@ -165,6 +169,8 @@ def _parquet(path: Path, rows: Rows, styles: Styles) -> None:
         "findings",
         "problems",
         "claims",
+        "told",
+        "conflicts",
         *map(column_of, styles),
     )
     types |= {column_of(name): pyarrow.list_(text) for name, form in styles.items() if form == "tags"}

@@ -91,6 +91,7 @@ class InterviewTask:
     tag: Any
     picture: Picture | EncodedImage
     earlier: Caption | None = None  # an unfinished interview about it, to resume
+    context: str | None = None  # what the owner tells of it; None: as in the options
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,13 +285,14 @@ class _Pipeline:
         return False
 
     def _begin(self, task: InterviewTask) -> _Run:
-        prompts, options, picture = self.config.prompts, self.config.options, task.picture
+        prompts, options, picture, described = self.config.prompts, self.config.options, task.picture, self.options
+        if task.context is not None and task.context != options.context:
+            options = replace(options, context=task.context)
+            described = described_options(options, prompts)
         interview = Interview.resumed(task.earlier, prompts, options) if task.earlier else Interview(prompts, options)
         interview.asking.by_rules = self.by_rules
-        about, described = picture.info(), self.described
-        session = Session(
-            interview, about, self.config.seed, lambda: described, self.options, styles=self.config.styles
-        )
+        about, models = picture.info(), self.described
+        session = Session(interview, about, self.config.seed, lambda: models, described, styles=self.config.styles)
         if task.earlier is not None:
             session.resume(task.earlier)
         if isinstance(picture, EncodedImage):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,13 +20,14 @@ from agents.interview.options import asking_options, audit_options
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from agents.interview.seeds import check_seed
+from agents.styles.owner import context_beside, joined_context
 from agents.styles.request import style_options
 from agents.text.caption_fields import targets_of
 from agents.witnesses.choice import chosen
 from core.captions.saving import SaveTargets
 from core.datasets.pictures.inputs import PARQUET, SHARD, find_sources
 from core.datasets.pictures.listing import Scope
-from core.datasets.pictures.sources import FolderSource, PictureSource
+from core.datasets.pictures.sources import BY_PATH, FolderSource, Item, PictureSource
 from core.datasets.pictures.tables import ParquetTable
 from core.datasets.pictures.tars import Shards
 from core.errors import StoreError, UsageError, printable
@@ -35,6 +36,18 @@ from core.registry import get_registry
 from core.settings import Settings, get_settings
 
 _IDENTITY: Final = ("name", "model", "revision")  # of a model: what decides its replies, not where it runs
+
+
+@dataclass(frozen=True, slots=True)
+class ItemContext:
+    """What the owner tells of one picture: in a column of its table, in a file beside it."""
+
+    told: Mapping[str, str] = field(default_factory=dict)  # by key
+
+    def __call__(self, item: Item) -> str:
+        """Raises ImageError for a file that cannot be read."""
+        beside = context_beside(item.key) if item.part == BY_PATH else ""
+        return joined_context([self.told.get(item.key, ""), beside])
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +65,7 @@ class BatchConfig:
     settings: Settings
     cluster: Cluster | None = None  # if the engine is not this process
     targets: SaveTargets = SaveTargets()  # noqa: RUF009 - it is frozen; where captions go beside the outputs
+    context: Callable[[Item], str] = ItemContext()  # what is told of one picture
 
     @property
     def problems(self) -> list[str]:
@@ -66,6 +80,7 @@ class BatchConfig:
         return {
             "inputs": [source.name for source in self.sources],
             "column": self.request.column,
+            **({"context_column": self.request.context_column} if self.request.context_column else {}),
             "shard": f"{self.scope.shard}/{self.scope.of}",
             "vision": {"spec": self.loader.vision, **{name: vision[name] for name in _IDENTITY if name in vision}},
             "questioner": {
@@ -110,6 +125,7 @@ def make_plan(request: BatchRequest) -> BatchConfig:
         rounds=settings.rounds if request.rounds is None else request.rounds,
         history=settings.history if request.history is None else request.history,
         language=request.language,
+        context=joined_context([request.context or ""]),
         **asking_options(request),
         **audit_options(request.audit, request.threshold, claims=request.claims),
         witnesses=tuple(chosen(settings.witness if request.witness is None else request.witness)),
@@ -139,7 +155,23 @@ def make_plan(request: BatchRequest) -> BatchConfig:
         settings=settings,
         cluster=cluster,
         targets=targets,
+        context=item_context(sources, request),
     )
+
+
+def item_context(sources: Sequence[PictureSource], request: BatchRequest) -> ItemContext:
+    """What is told of each picture alone. Raises UsageError for a column that no table has."""
+    if request.context_column is None:
+        return ItemContext()
+    if request.engine != "local":
+        raise UsageError("--context-column works with --engine local; write .context.txt files beside the pictures")
+    tables = [source for source in sources if source.has_columns]
+    if not tables:
+        raise UsageError(
+            f"--context-column '{printable(request.context_column, 40)}' names a column, and no table is among the "
+            "inputs"
+        )
+    return ItemContext(dict(pair for table in tables for pair in table.texts(request.context_column)))
 
 
 def find_engine(name: str) -> Engine:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from agents.styles.request import StyleRequest
+from agents.styles.request import OwnerRequest
 from core.console.options import (
     Asking,
     Audit,
@@ -31,7 +31,7 @@ from core.console.options import (
 
 
 @dataclass(frozen=True, slots=True)
-class BatchRequest(StyleRequest):
+class BatchRequest(OwnerRequest):
     """Caption folders, tables or shards of images; resumable."""
 
     inputs: Annotated[tuple[str, ...], typer.Argument(metavar="DIR_OR_LIST...")] = ()
@@ -42,6 +42,8 @@ class BatchRequest(StyleRequest):
     pictures); may be repeated."""
     column: str | None = None
     """Table column that holds the images."""
+    context_column: str | None = None
+    """Table column that holds what you know of each image; adds to --context."""
     vision: Vision = None
     questioner: str | None = None
     """Questioner: a name, or provider:model [INQUISIGHT_QUESTIONER; scripted]."""

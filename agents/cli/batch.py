@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from agents.batch.engine import Captioned, CaptionFailed, Duplicate, EngineConfig, RemoteConfig, Result
+from agents.batch.engine import Captioned, CaptionFailed, Duplicate, EngineConfig, RemoteConfig, Result, shares
 from agents.batch.estimate import estimate
 from agents.batch.ledger import DONE, DUPLICATE, FINISHED, GAVE_UP, PENDING, Ledger
 from agents.batch.outputs import failures_of, make_folders
@@ -193,6 +193,7 @@ class _Batch:
                 open=partial(open_item, plan.sources, max_pixels=plan.settings.max_pixels),
                 models=models,
                 config=plan.config,
+                context=plan.context,
                 rate=plan.rate,
                 knows=lambda item, sha256: ledger.knows(sha256),
                 earlier=ledger.partial if self.request.failed else lambda key: None,
@@ -244,7 +245,7 @@ class _Batch:
         ledger = self.ledger
         match result:
             case Captioned(item, caption):
-                ledger.done(item, caption)
+                ledger.done(item, caption, alone=not shares(caption, self.plan.config.options.context))
                 tally.count(caption)
                 self.writer.beside(item.key, caption)
             case Duplicate(item, digest):

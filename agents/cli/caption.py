@@ -16,6 +16,7 @@ from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from agents.styles.options import style_names
 from agents.text.caption_fields import CAPTIONED, fields_of, targets_of
+from agents.styles.owner import context_beside, joined_context
 from agents.witnesses.choice import NONE, chosen
 from core.captions.saving import CaptionSaver, Existing
 from core.datasets.folders import find_pictures
@@ -59,8 +60,11 @@ def _run(interviewer: Interviewer, saver: CaptionSaver | None) -> int:
         picture = open_picture(source, max_pixels=plan.settings.max_pixels)
         if plan.earlier is not None and plan.earlier.picture.sha256 != picture.sha256:
             raise UsageError(f"{printable(picture.source)!r} is not the picture of that interview; its content differs")
-        options = described_options(plan.options, plan.prompts)
-        last = interviewer.interview(picture.sha256, options, plan.options, interview_picture, picture)
+        about = plan.options
+        if plan.earlier is None and source != "-":
+            about = replace(about, context=joined_context([about.context, context_beside(source)]))
+        options = described_options(about, plan.prompts)
+        last = interviewer.interview(picture.sha256, options, about, interview_picture, picture)
         if saver is not None and last.caption.finished:
             try:
                 fields = fields_of(last.caption, style_names(interviewer.request.style))
@@ -95,6 +99,7 @@ def make_interviewer(request: CaptionRequest) -> Interviewer:
         **asking_options(request, then),
         **audit_options(request.audit, request.threshold, then, claims=request.claims),
         witnesses=tuple(chosen(_witness(request, earlier, settings.witness))),
+        context=joined_context([request.context]) if request.context is not None else then.get("context", ""),
     )
     prompts = Prompts.load(request.prompts)
     if earlier and prompts.sha256 != then.get("prompts"):

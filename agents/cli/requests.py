@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from agents.styles.request import StyleRequest
+from agents.styles.request import OwnerRequest, StyleRequest
 from core.console.options import (
     Asking,
     Audit,
@@ -51,7 +51,7 @@ def parse_time(text: str) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class CaptionRequest(StyleRequest):
+class CaptionRequest(OwnerRequest):
     """Caption images by an interview of two models."""
 
     pictures: Annotated[tuple[str, ...], typer.Argument(metavar="[PICTURES]...")] = ()

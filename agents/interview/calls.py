@@ -32,11 +32,12 @@ from agents.interview.seeds import call_seed
 from agents.interview.summaries import RULES
 from agents.interview.turns import usable
 from agents.styles.options import StyleOptions
+from agents.styles.owner import find_conflicts, is_told
 from agents.styles.writing import Facts, Writers, missing_styles, write_styles
 from core.errors import BackendError, InquisightError, QuestionerError, UsageError, printable
 from core.net.budgets import MORE
 from core.records import Caption, Claim, PictureInfo, StyledText, Turn, run_key
-from core.tasks import Task, is_nothing_new
+from core.tasks import OWNER, Task, is_nothing_new
 from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
 
 if TYPE_CHECKING:
@@ -195,6 +196,8 @@ def describe_questioner(model: BaseChatModel) -> Described:
 def described_options(options: InterviewOptions, prompts: Prompts) -> dict[str, Any]:
     """What decides how an interview goes, besides models and seed; two runs with equal values are the same run."""
     described = {**asdict(options), "witnesses": list(options.witnesses), "prompts": prompts.sha256}
+    if not options.context:
+        del described["context"]
     if not options.witnesses:
         del described["witnesses"]
     if options.audit == "none":
@@ -336,7 +339,9 @@ class Session:
         """The claims of the summary with the evidence for them."""
         from agents.audit.auditor import PictureClaims
 
-        return PictureClaims(image, self.claims, self.interview.findings or ())
+        claims, turns = self.claims, self.interview.dialogue.turns
+        asked = [number for number, claim in enumerate(claims) if not is_told(claim, turns)]
+        return PictureClaims(image, claims, self.interview.findings or (), asked)
 
     @property
     def claims(self) -> tuple[Claim, ...]:
@@ -353,7 +358,9 @@ class Session:
 
         self.add_seconds("audit", seconds)
         self.unaudited = ""
-        self.audited = AuditedCaption(self.interview.summary or "", judged.claims, judged.questions, seconds)
+        turns, told = self.interview.dialogue.turns, {"verdict": "supported", "score": None, "evidence": OWNER}
+        claims = tuple(claim.model_copy(update=told) if is_told(claim, turns) else claim for claim in judged.claims)
+        self.audited = AuditedCaption(self.interview.summary or "", claims, judged.questions, seconds)
         return self.audited
 
     @property
@@ -443,5 +450,6 @@ class Session:
             seconds={name: round(value, 4) for name, value in self.seconds.items()},
             ended_because=interview.ended_because,
             styles=self.written,
+            conflicts=find_conflicts(interview.dialogue.turns),
             created=self.created or datetime.now(UTC),
         )

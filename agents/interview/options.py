@@ -55,6 +55,8 @@ class InterviewOptions:
     """Earlier question-answer pairs that the vision model gets with each question; -1: all."""
     language: str | None = None
     """Language of the summary; None is English."""
+    context: str = ""
+    """What the owner of the picture tells of it, as `agents.styles.owner.joined_context` makes it."""
     repeats: int = 2
     """How often a reply that is no new question is refused in a round before the fallback asks."""
     min_rounds: int | None = None

@@ -26,12 +26,13 @@ from agents.interview.prompts import Prompts
 from agents.interview.summaries import SummaryCheck
 from agents.interview.turns import Past
 from agents.interview.turns import usable as usable
+from agents.styles.owner import owner_turn, told_in, with_told, without_conflicts
 from agents.text.cleaning import clean_answer, clean_question, clean_summary, is_unsure
 from agents.text.questions import wants_to_end
 from core.errors import UsageError
 from core.findings import Findings
 from core.records import Caption, Dialogue, Status, Turn
-from core.tasks import QUESTION, SUMMARY, Task
+from core.tasks import OWNER, QUESTION, SUMMARY, Task
 from core.text import whole_sentences
 
 Role = Literal["system", "user", "assistant"]
@@ -115,7 +116,8 @@ class Interview:
     def __init__(self, prompts: Prompts, options: InterviewOptions | None = None) -> None:
         self.prompts = prompts
         self.options = options or InterviewOptions()
-        self.dialogue = Dialogue()
+        told = self.options.context
+        self.dialogue = Dialogue(turns=(owner_turn(told),) if told else ())
         self.plain: str | None = None  # None: not requested yet
         self.summary: str | None = None
         self.error: str | None = None
@@ -134,8 +136,9 @@ class Interview:
     def resumed(cls, caption: Caption, prompts: Prompts, options: InterviewOptions | None = None) -> Interview:
         """Resume the interview of `caption`; its questions are not asked again."""
         interview = cls(prompts, options)
-        interview.dialogue = caption.dialogue
-        interview.plain = caption.plain if caption.plain or caption.dialogue.turns else None
+        interview.dialogue = caption.dialogue if caption.dialogue.turns else interview.dialogue
+        answered = any(turn.asked_by != OWNER for turn in caption.dialogue.turns)
+        interview.plain = caption.plain if caption.plain or answered else None
         interview.findings, interview.problems = caption.findings or None, caption.problems
         interview.asking.resume(caption)
         interview.check.resume(caption)
@@ -316,7 +319,7 @@ class Interview:
 
     def _fail_where_silent(self) -> None:
         """Fail if the vision model leaves questions unanswered; these are asked again on resuming."""
-        asked = (turn for turn in self._asked_of_vision() if turn.asked_by not in ("person", "witness"))
+        asked = (turn for turn in self._asked_of_vision() if turn.asked_by not in ("person", "witness", OWNER))
         turns = list(islice(asked, 2))
         if len(turns) > 1 and not isinstance(self.need, NeedSummary):
             return
@@ -457,10 +460,17 @@ class Interview:
             if kept is None:
                 return
             if kept:
-                self.summary = kept
+                self.summary = self._as_told(kept)
                 self._end = self._end or END_ROUNDS
                 return
         self.fail("the questioner wrote an empty summary" if not summary else NOTHING_SUPPORTED)
+
+    def _as_told(self, summary: str) -> str:
+        """The summary with what the owner told, and without what contradicts it."""
+        told = told_in(self.dialogue.turns)
+        if not told:
+            return summary
+        return with_told(without_conflicts(summary, told), told)
 
     def _take_answer(self, need: NeedAnswer, text: str, seconds: float, truncated: bool) -> None:
         _, _, raw_question, seconds_question = self._pending or ("", "", None, 0.0)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from agents.text.cleaning import AskedQuestions, certain_part
 from core.records import Turn
+from core.tasks import OWNER
 
 
 class Past:
@@ -13,7 +14,7 @@ class Past:
 
     def __init__(self) -> None:
         self._turns: tuple[Turn, ...] = ()
-        self.rounds = 0  # turns without the questions of a person and those to witnesses
+        self.rounds = 0  # turns without what the owner told, the questions of a person and those to witnesses
         self.questions = AskedQuestions()
 
     def of(self, turns: tuple[Turn, ...]) -> Past:
@@ -26,7 +27,7 @@ class Past:
         else:
             new = turns[-1:]
         for turn in new:
-            self.rounds += turn.asked_by not in ("person", "witness")
+            self.rounds += turn.asked_by not in ("person", "witness", OWNER)
             self.questions.add(turn.question)
         self._turns = turns
         return self
@@ -38,6 +39,8 @@ def usable(turns: Sequence[Turn]) -> list[Turn]:
 
 
 def _certain(turn: Turn) -> str:
+    if turn.answered_by == OWNER:
+        return turn.answer
     if not turn.answered_by:
         return certain_part(turn.answer)
     from agents.witnesses.words import certain_words

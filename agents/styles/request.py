@@ -35,6 +35,15 @@ class StyleRequest:
     prompt: 300]."""
 
 
+@dataclass(frozen=True, slots=True)
+class OwnerRequest(StyleRequest):
+    """Options of `caption` and `batch`."""
+
+    context: Annotated[str | None, typer.Option("--context", metavar="TEXT")] = None
+    """What you know of the pictures: who, what, where. Used as true and marked as told; a file
+    PICTURE.context.txt beside a picture adds to it."""
+
+
 def style_options(request: StyleRequest) -> StyleOptions:
     """The styles of a request. Raises UsageError."""
     styles = style_names(request.style)

@@ -23,6 +23,7 @@ from agents.claims.summaries import speaks_english, speaks_of_the_work, unsuppor
 from agents.styles.forms import JOINT, split_tags, tags_in_form, text_in_form
 from agents.styles.options import EMPTY_FOR, StyleOptions, cleaned_text, framed
 from agents.styles.own import MOST, StylePrompt
+from agents.styles.owner import told_in
 from agents.styles.vocabulary import base_tag
 from core.records import Claim, StyledText, Turn
 from core.tasks import OWNER, STYLE, Task
@@ -239,7 +240,9 @@ class _Writing:
                 kept.append(tag)
             else:
                 self.removed.append(tag[:100])
-        return tags_in_form(kept, self.room, self.options.vocabulary)
+        found = tags_in_form(kept, self.room, self.options.vocabulary)
+        told = told_in(self.facts.turns)
+        return tuple(tag.title() if self.options.vocabulary is None and tag.title() in told else tag for tag in found)
 
     def _messages(self, attempt: int) -> list[BaseMessage]:
         from langchain_core.messages import HumanMessage

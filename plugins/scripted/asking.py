@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from core import nouns
+from core.english import wordnet
 from core.tasks import NOTHING_NEW, TaskTurn
 from plugins.scripted import lexicon
 from plugins.scripted.evidence import kind_of, kinds_of, read_evidence
@@ -37,20 +39,28 @@ WORDINGS: Final[dict[str, tuple[str, ...]]] = {
     "happening": ("What is happening in this picture?", "What is going on in this picture?"),
     "wording": ("What does the writing say?",),
     "text": ("Is there any writing in the picture?", "Is there any text in the picture?"),
-    "presence": ("Is there a person in the picture?", "Can you see a person in the picture?"),
+    "presence": ("Is there {a} in the picture?", "Can you see {a} in the picture?"),
 }
 _SPOTS: Final = ("in the middle", "on the left")
 
 
-def next_question(turns: Sequence[TaskTurn], refused: Sequence[str] = (), seed: int | None = None) -> str:
-    """The next question, or `NOTHING_NEW`. The same turns and seed give the same question."""
+def next_question(
+    turns: Sequence[TaskTurn], refused: Sequence[str] = (), seed: int | None = None, told: str = ""
+) -> str:
+    """The next question, or `NOTHING_NEW`. The same turns and seed give the same question.
+
+    `told`: what the owner of the picture says; it is not asked for, but things that it names are looked for.
+    """
     asked = [topic_of(turn.question) for turn in turns] + [topic_of(question) for question in refused]
     done = {topic.key for topic in asked}
     said = {_bare(text) for text in [*(turn.question for turn in turns), *refused]}
     knowledge = learn(turns)
     hopeless = hopeless_kinds(turns)
+    if turns and told:
+        hopeless |= {kind for kind, words in _TOLD_KINDS.items() if words.search(told.lower())}
     chance = random.Random(f"{seed}:{len(turns)}")
-    scored = sorted(_candidates(knowledge, turns, asked), key=lambda pair: -pair[0])
+    topics = [*_candidates(knowledge, turns, asked), *(_told_things(knowledge, told) if turns else ())]
+    scored = sorted(topics, key=lambda pair: -pair[0])
     for _, topic in scored:
         if topic.kind in hopeless:
             continue
@@ -63,6 +73,25 @@ def next_question(turns: Sequence[TaskTurn], refused: Sequence[str] = (), seed: 
             if not repeated and topic_of(question).key not in done - {("else", "", "")} and _bare(question) not in said:
                 return question
     return NOTHING_NEW
+
+
+_TOLD_KINDS: Final = {
+    "setting": re.compile(r"\b(?:indoors?|outdoors?)\b"),
+    "weather": re.compile(r"\b(?:sunny|rain(?:y|ing)?|snow(?:y|ing)?|cloudy|foggy|storm(?:y)?|weather)\b"),
+}
+_LOOKED_FOR: Final = ("animal", "artifact", "plant", "food")
+
+
+def _told_things(knowledge: Knowledge, told: str) -> Iterator[tuple[float, Topic]]:
+    """Whether things that the owner names are in the picture, where no answer has named them."""
+    known = {nouns.singular(word) for thing in knowledge.things for word in thing.name.split()} | knowledge.absent
+    found = 0
+    for word in re.findall(r"(?<![\w'’-])[a-z]{3,}(?![\w'’-])", told):
+        name = nouns.singular(word)
+        if found < 3 and name not in known and any(wordnet.is_mainly(name, kind) for kind in _LOOKED_FOR):
+            known.add(name)
+            found += 1
+            yield 70, Topic("presence", name)
 
 
 def learn(turns: Sequence[TaskTurn]) -> Knowledge:
@@ -177,7 +206,8 @@ def _worded(wording: str, topic: Topic, knowledge: Knowledge) -> str:
     many = next((thing.plural for thing in knowledge.things if thing.name == topic.subject), False)
     if topic.place:
         name += f" {topic.place}"
-    return wording.format(thing=name, many=name, one=name, spot=name, **{"is": "are" if many else "is"})
+    a = nouns.with_article(name) if name else name
+    return wording.format(a=a, thing=name, many=name, one=name, spot=name, **{"is": "are" if many else "is"})
 
 
 def _bare(text: str) -> str:

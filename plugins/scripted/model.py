@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
@@ -13,7 +14,7 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
 from core.errors import UsageError
-from core.tasks import QUESTION, STYLE, SUMMARY, Task, TaskName, TaskTurn
+from core.tasks import OWNER, QUESTION, STYLE, SUMMARY, Task, TaskName, TaskTurn
 from plugins.scripted.asking import next_question
 from plugins.scripted.reading import UNSURE
 from plugins.scripted.styles import write_style
@@ -94,11 +95,13 @@ class ScriptedQuestioner(BaseChatModel):
         task = task_of(messages)
         if task.name == STYLE:
             return write_style(task, seed)
+        told = " ".join(turn.answer for turn in task.turns if turn.answered_by == OWNER)
+        task = replace(task, turns=tuple(turn for turn in task.turns if turn.answered_by != OWNER))
         if task.frames:
             return tell(task, seed) if task.name == SUMMARY else next_video_question(task, seed)
         if task.name == SUMMARY:
             return summarise(task.turns, seed)
-        return next_question(task.turns, task.refused, seed)
+        return next_question(task.turns, task.refused, seed, told)
 
 
 def create(argument: str | None = None) -> ScriptedQuestioner:

@@ -8,6 +8,7 @@ important depends on the purpose of an alt text: on a page that sells a mug, the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -46,7 +47,7 @@ def write_style(task: Task, seed: int | None = None) -> str:
         case "short":
             return writer.short(most)
         case "tags":
-            return "\n".join(dict.fromkeys(writer.tags()))
+            return "\n".join(dict.fromkeys([*_names(told), *writer.tags()]))
         case "prompt":
             return writer.prompt(most)
     return shortened(" ".join([*sentences(told), summarise(turns, seed)]), most)
@@ -260,7 +261,19 @@ class _Writer(Summary):
 _VIEWS: Final = frozenset({"landscape", "seascape", "cityscape", "view", "scenery"})
 _SCENERY: Final = lexicon.NATURE - {"leaf", "room"} | _VIEWS | {"building"}
 _OUTSIDE: Final = lexicon.NATURE - {"room", "plant", "rock", "leaf", "water", "ground", "sun", "bush"} | {"landscape"}
+_NAME: Final = re.compile(r"(?<![\w'’-])[A-Z][\w’-]*(?: [A-Z][\w’-]*)*")
 _WEATHER: Final = frozenset("sunny cloudy rainy snowy foggy windy stormy clear overcast".split())
+
+
+def _names(told: str) -> list[str]:
+    """The names in what the owner told: "Mira", "San Francisco"."""
+    found = []
+    for sentence in sentences(told):
+        for name in _NAME.finditer(sentence):
+            common = wordnet.uses(name[0].lower()) or name[0].lower() in lexicon.DETERMINERS | lexicon.PRONOUNS
+            if name.start() or not (" " not in name[0] and common):
+                found.append(name[0])
+    return found
 
 
 def _attached(part: str) -> str:

@@ -184,6 +184,7 @@ class InterviewPageState:
             raise UsageError("this interview used your own prompts; resume it with `inquisight caption --resume`")
         kept = ("rounds", "history", "language", "audit", "threshold", "claims", "asking", "fallback", "min_rounds")
         known = {key: caption.options[key] for key in kept if key in caption.options}
+        known["context"] = caption.told
         witnesses = tuple(caption.options.get("witnesses", ()))
         names = caption.vision.get("name", ""), caption.questioner.get("name", "")
         item = InterviewItem(caption.picture, upload, *names)

@@ -120,7 +120,7 @@ class _Batch:
         variables = key_variables()
         here = environment(variables)
         job = WorkerConfig(
-            self.remote.load, work.open, work.config, work.rate is not None, os.getcwd(), here, variables
+            self.remote.load, work.open, work.config, work.rate is not None, os.getcwd(), here, variables, work.context
         )
         return ray.data.from_blocks(list(self._blocks(size))).map_batches(
             Interviewer,

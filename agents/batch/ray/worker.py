@@ -156,6 +156,7 @@ class WorkerConfig:
     folder: str  # working folder of the command: paths are relative to it
     environment: Mapping[str, str]
     variables: tuple[str, ...] = ()  # keys and addresses of providers, which belong together
+    context: Callable[[Item], str] = lambda item: ""  # what the owner tells of a picture
 
     def apply(self) -> None:
         """Give this process the command's settings and working folder. Raises UsageError.
@@ -228,6 +229,7 @@ class Interviewer:
         return EngineConfig(
             items=self._items,
             open=config.open,
+            context=config.context,
             models=lambda: models,
             config=config.config,
             pace=_SharedPace(self._coordinator, self._get) if config.paced else None,

@@ -20,6 +20,7 @@ from agents.interview.events import (
     Waiting,
 )
 from agents.interview.protocol import END_NO_QUESTION, END_NOTHING_NEW
+from agents.styles.owner import told_sentences
 from core.console.status import Status
 from core.errors import printable
 from core.records import Caption, StyledText, Turn
@@ -233,6 +234,10 @@ def _closing(event: Done) -> list[str]:
     if caption.unaudited:
         why = "" if isinstance(event, Failed) else f": {printable(caption.unaudited)}"
         lines.append(f"the claims of the description were not checked{why}")
+    lines += [f"told by the owner: {printable(sentence, limit=200)}" for sentence in told_sentences(caption)]
+    for one in caption.conflicts:
+        said = f"answer {one.turn} contradicts the owner: {printable(one.answer, limit=120)}"
+        lines.append(f"{said} ({printable(one.reason, limit=80)})")
     lines += style_lines(caption.styles)
     lines += [f"without a witness: {printable(problem, limit=500)}" for problem in caption.problems]
     if caption.truncated:

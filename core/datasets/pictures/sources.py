@@ -46,6 +46,10 @@ class PictureSource(ABC):
     def scan(self) -> Iterator[Found]:
         """Yield every picture. Raises UsageError or ImageError if the source itself cannot be read."""
 
+    def texts(self, column: str) -> Iterator[tuple[str, str]]:
+        """Yield the key of each picture with the text in `column`, of a table. Raises UsageError."""
+        return iter(())
+
     def read(self, item: Item) -> bytes | str:
         """Return the bytes of a picture inside an archive or table, or the path given for it."""
         raise NotImplementedError

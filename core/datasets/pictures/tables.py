@@ -24,6 +24,13 @@ def _column(name: str, requested: str | None, columns: Sequence[str]) -> str:
     return choose_column(name, columns, requested, PICTURE_COLUMNS, what="pictures", way="choose one with --column")
 
 
+def _text_column(name: str, column: str, columns: Sequence[str]) -> None:
+    """Raise UsageError if a table has no such column."""
+    if column not in columns:
+        known = ", ".join(printable(one, 40) for one in columns)
+        raise UsageError(f"'{printable(name)}' has no column '{printable(column, 40)}'; it has {known}")
+
+
 class RowTable(PictureSource):
     """CSV or TSV with a header line, or JSON Lines. Paths are relative to the table's folder."""
 
@@ -43,6 +50,17 @@ class RowTable(PictureSource):
                 pictures = pictures_in((row.fields or {}).get(self.column))
                 for key, place in _found(pictures, self.folder, f"{self.name}:{number}"):
                     yield key, place, 0 if place == BY_PATH else row.begin
+
+    def texts(self, column: str) -> Iterator[tuple[str, str]]:
+        _text_column(self.name, column, self.table.columns)
+        with self.table.open() as file:
+            for number, row in enumerate(self.table.rows(file), start=1):
+                text = (row.fields or {}).get(column)
+                for key, _ in _found(
+                    pictures_in((row.fields or {}).get(self.column)), self.folder, f"{self.name}:{number}"
+                ):
+                    if text is not None and str(text).strip():
+                        yield key, str(text)
 
     def read(self, item: Item) -> bytes | str:
         with self.table.open() as file:
@@ -121,6 +139,19 @@ class ParquetTable(PictureSource):
                 for key, place in _found(pictures, os.path.dirname(file), f"{file}:{row + 1}"):
                     yield key, place, row
                 row += 1
+
+    def texts(self, column: str) -> Iterator[tuple[str, str]]:
+        for file in self.files:
+            with open_parquet(file) as table:
+                _text_column(file, column, table.schema_arrow.names)
+            rows = (cell for batch in read_batches(file, [column], 1024) for cell in batch.column(0).to_pylist())
+            pictures = self._scanned(file)
+            following = next(pictures, None)
+            for number, text in enumerate(rows):
+                while following is not None and following[2] == number:
+                    if text is not None and str(text).strip():
+                        yield following[0], str(text)
+                    following = next(pictures, None)
 
     def read(self, item: Item) -> bytes | str:
         place, row = divmod(item.cursor, 1 << _ROW_BITS)
