@@ -25,9 +25,10 @@ from agents.styles.options import EMPTY_FOR, StyleOptions, cleaned_text, framed
 from agents.styles.own import MOST, StylePrompt
 from agents.styles.owner import told_in
 from agents.styles.vocabulary import base_tag
+from core.net.budgets import MORE
 from core.records import Claim, StyledText, Turn
 from core.tasks import OWNER, STYLE, Task
-from core.text import sentences, shortened
+from core.text import sentences, shortened, whole_sentences
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -151,15 +152,25 @@ class _Writing:
 
         try:
             reply = ask_reply(
-                self.writers.questioner, self._messages(attempt), max_tokens=self.writers.tokens,
+                self.writers.questioner, self._messages(attempt), max_tokens=self._tokens,
+                retry_tokens=MORE * self.writers.tokens, enough=lambda text: bool(text.strip()),
                 seed=self.writers.seed(self.style, attempt),
             )  # fmt: skip
         except (ContentFilterError, EmptyReplyError):
             self.refused.append(EMPTY)
             return None
         if self.prompt.form == "tags":
-            return self._tags_of(reply.text)
-        return self._checked(reply.text, last=attempt == ATTEMPTS - 1)
+            written = split_tags(reply.text)
+            return self._tags_of(JOINT.join(written[:-1] if reply.truncated else written))
+        text = whole_sentences(reply.text) if reply.truncated else reply.text
+        return self._checked(text, last=attempt == ATTEMPTS - 1)
+
+    @property
+    def _tokens(self) -> int:
+        """What a text of the style's length may take; a model that goes on and on is stopped there."""
+        characters = 240 if self.room == MOST else self.room
+        english = speaks_english("", self.facts.language)
+        return min(self.writers.tokens, characters // 2 + 20 if english else 2 * characters)
 
     def _checked(self, draft: str, *, last: bool) -> StyledText | None:
         draft = " ".join(draft.split())

@@ -117,7 +117,15 @@ class _Writer(Summary):
     def _lead(self) -> list[NamedThing]:
         """The things of the main clause: those that matter, else all, those that were named first before others."""
         wanted = [thing for thing in self.things if self._matters(thing)] if self.purpose else []
-        return (wanted or sorted(self.things, key=lambda thing: thing.turn))[:MOST_THINGS]
+        if wanted:
+            return wanted[:MOST_THINGS]
+        heads = {singular(thing.head) for thing in self.things}
+        said = {"plant"} if heads & {"tree", "grass", "forest", "bush"} else set()  # trees are plants
+        if any(head != "building" and wordnet.is_mainly(head, "building") for head in heads):
+            said.add("building")  # so is a castle
+        shown = [thing for thing in self.things if singular(thing.head) not in said]
+        # The sky comes last, or nobody would take it for the subject.
+        return sorted(shown, key=lambda thing: (singular(thing.head) == "sky", thing.turn))[:MOST_THINGS]
 
     def _surroundings(self, *, sparse: bool = False) -> Iterator[str]:
         """What is behind the things, and where it is. `sparse`: without what the things say already."""
@@ -160,7 +168,8 @@ class _Writer(Summary):
         view = singular(lead[0].head) in _VIEWS
         main = [phrase for phrase, far in zip(phrases, scenery, strict=True) if not far]
         far = [phrase for phrase, far in zip(phrases, scenery, strict=True) if far]
-        if main and len(far) > 1:
+        alive = any(thing.living for thing in lead[: len(phrases)])
+        if main and (len(far) > 1 or (far and alive)):
             return f"{_joined(main)}, with {_joined(far)} in view"
         if not main and view and len(far) > 1:
             return f"{phrases[0]} with {_joined(phrases[1:])}"
@@ -240,6 +249,7 @@ class _Writer(Summary):
             yield _base_name(thing.name)
             if thing.living or " of " in thing.name:
                 yield singular(thing.head)
+                yield _base_name(thing.name.split(" of ")[0])
             if thing.colours and not thing.other_colours:
                 yield f"{thing.colours[0]} {_base_name(thing.name)}"
         for thing in self.known.things:
@@ -270,8 +280,10 @@ def _names(told: str) -> list[str]:
     found = []
     for sentence in sentences(told):
         for name in _NAME.finditer(sentence):
-            common = wordnet.uses(name[0].lower()) or name[0].lower() in lexicon.DETERMINERS | lexicon.PRONOUNS
-            if name.start() or not (" " not in name[0] and common):
+            word = name[0].lower()
+            uses = wordnet.uses(word).keys()
+            common = word in lexicon.DETERMINERS | lexicon.PRONOUNS or "a" in uses or (uses and not name.start())
+            if " " in name[0] or not common:
                 found.append(name[0])
     return found
 

@@ -143,7 +143,8 @@ class Summary:
     def _colours(thing: NamedThing) -> str:
         if thing.other_colours:
             return " or ".join([thing.colours[0], thing.other_colours[0]])
-        return lexicon.listed(thing.colours[:3])
+        single = dict.fromkeys(one for colour in thing.colours for one in colour.split(" and "))
+        return lexicon.listed(list(single)[:3])
 
     def _inner(self, phrase: str, host: NamedThing) -> str:
         """A place, part or action, with later facts about the things named in it."""
