@@ -15,8 +15,8 @@ from agents.interview.options import asking_options, audit_options
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from agents.styles.options import style_names
-from agents.text.caption_fields import CAPTIONED, fields_of, targets_of
 from agents.styles.owner import context_beside, joined_context
+from agents.text.caption_fields import CAPTIONED, fields_of, targets_of
 from agents.witnesses.choice import NONE, chosen
 from core.captions.saving import CaptionSaver, Existing
 from core.datasets.folders import find_pictures
