@@ -83,7 +83,8 @@ def run(pictures: str, out: Path) -> int:
     return running.run_batch(
         BatchRequest(
             inputs=(pictures,), out=outs, vision="slow", questioner="scripted", rounds=4, seed=5, batch=4,
-            concurrency=4, shard_size=10, save_beside=True, json=True, xmp=APPEND, existing="append" if APPEND else None,
+            concurrency=4, shard_size=10, save_beside=True, json=True, xmp=APPEND,
+            existing="append" if APPEND else None,
         )
     )  # fmt: skip
 
