@@ -63,7 +63,7 @@ from agents.styles.options import StyleOptions
 from core.errors import InquisightError, QuestionerError
 from core.images.picture import Picture
 from core.net.budgets import MORE
-from core.records import Caption
+from core.records import Caption, Dialogue
 from core.stopping import CalledOff, current_halt
 from core.text import repeats_itself
 from core.vision import EncodedImage, Reply, VisionBackend
@@ -222,6 +222,7 @@ class InterviewRun:
                 yield Waiting("answering")
                 seconds = self._answer(need)
                 if self.session.error is None:
+                    self._look_for_asked(need)
                     self._saved()  # a checkpoint: not even a killed process loses an answer; the end reports errors
                     yield Answered(need.step + 1, interview.dialogue.turns[need.step], seconds)
             case NeedFindings():
@@ -308,6 +309,25 @@ class InterviewRun:
         for number, turn in turns:
             yield QuestionAsked(number, turn.question, turn.asked_by, 0.0)
             yield Answered(number, turn, turn.seconds_answer)
+
+    def _look_for_asked(self, need: NeedAnswer) -> None:
+        """Let witnesses that take names look for what a question asks for."""
+        interview = self.interview
+        if need.asked_by == "opening" or not isinstance(self.picture, Picture) or not interview.options.witnesses:
+            return
+        from agents.witnesses.asked import joined, look_for_asked
+
+        start, turns = time.perf_counter(), list(interview.dialogue.turns)
+        turn, names = turns[need.step], interview.options.witnesses
+        found = look_for_asked(turn.question, turn.answer, self.picture, names, self.find_witness)
+        self.session.add_seconds("witnesses", time.perf_counter() - start)
+        interview.problems = tuple(dict.fromkeys((*interview.problems, *found.problems)))
+        interview.findings = joined(interview.findings or (), found.findings)
+        if found.answer:
+            own = turn.raw_answer if turn.raw_answer is not None else turn.answer
+            update = {"answer": found.answer, "answered_by": found.names, "certainty": "sure", "raw_answer": own}
+            turns[need.step] = turn.model_copy(update=update)
+            interview.dialogue = Dialogue(turns=tuple(turns))
 
     def _encode(self) -> Iterator[Event]:
         yield Waiting("looking")
