@@ -56,7 +56,7 @@ class Thumbnails:
         self._wanted: dict[Path, Wanted] = {}
         self._made = 0
 
-    def find(self, path: str | Path, edge: int) -> Path:
+    def find(self, path: str | Path, edge: int, folder: Path | None = None) -> Path:
         """Where the thumbnail of `path` with at most `edge` pixels a side is or will be. Raises ImageError."""
         try:
             facts = os.stat(path)
@@ -65,15 +65,16 @@ class Thumbnails:
             raise ImageError(f"'{printable(path)}' cannot be read: {reason}.") from None
         name = f"{os.path.abspath(path)}\0{facts.st_size}\0{facts.st_mtime_ns}\0{edge}"
         digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
-        return self.folder / digest[:2] / f"{digest[2:34]}.jpg"
+        return (folder or self.folder) / digest[:2] / f"{digest[2:34]}.jpg"
 
     @contextmanager
-    def request(self, path: str | Path, edge: int) -> Iterator[Wanted]:
+    def request(self, path: str | Path, edge: int, folder: Path | None = None) -> Iterator[Wanted]:
         """A thumbnail, cached or made by a worker; several requests for it share the work. Raises ImageError.
 
-        If the last of these blocks is left before a worker has begun, nothing is made.
+        `folder`: another one than that of all, such as a private one. If the last of these blocks is left before a
+        worker has begun, nothing is made.
         """
-        target = self.find(path, edge)
+        target = self.find(path, edge, folder)
         with self._lock:
             wanted = self._wanted.get(target)
             if wanted is None:
@@ -127,7 +128,7 @@ class Thumbnails:
 def prune(folder: Path, max_bytes: int) -> None:
     """Delete the oldest thumbnails until 9/10 of `max_bytes` are left, if there are more."""
     found: list[tuple[float, int, str]] = []
-    for inner in folder.iterdir():
+    for inner in folder.iterdir() if folder.is_dir() else ():
         with suppress(OSError), os.scandir(inner) as entries:
             for entry in entries:
                 facts = entry.stat()

@@ -41,7 +41,7 @@ def _described(caption: Caption) -> dict[str, Any]:
     return {
         "width": picture.width,
         "height": picture.height,
-        "made": caption.text,
+        "made": caption.chosen,
         "summary": caption.summary,
         "models": ", ".join(filter(None, (caption.vision.get("name", ""), caption.questioner.get("name", "")))),
         "dialogue": [

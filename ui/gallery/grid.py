@@ -45,6 +45,7 @@ def draw_grid(
     *,
     empty: str,
     key: str,
+    uploads: bool = False,
 ) -> None:
     """Draw the grid of the folder with the id `library`; `act` is called before the page is drawn again."""
 
@@ -60,6 +61,7 @@ def draw_grid(
         "orders": dict(ORDERS),
         "actions": [asdict(action) for action in actions],
         "empty": empty,
+        "uploads": uploads,
     }
     _grid(data=data, key=key, on_act_change=clicked)
 

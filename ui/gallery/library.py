@@ -16,13 +16,14 @@ import streamlit as st
 from core.errors import UsageError, printable
 from core.images.thumbnails import Thumbnails
 from core.settings import get_settings
+from ui.gallery.exports import ExportRequest
 from ui.gallery.folder import GalleryFolder
 
 if TYPE_CHECKING:
     from ui.state.session import Visitor
 
 MAX_FOLDERS: Final = 12  # in memory; the least recently used one is dropped, and read again when it is needed
-STATE: Final = "gallery"
+MAX_EXPORTS: Final = 20  # that one visitor may still download
 
 
 @dataclass
@@ -30,6 +31,10 @@ class Libraries:
     """The folders of one visitor, by a random id that only this visitor's browser may use."""
 
     open: dict[str, Path] = field(default_factory=dict)
+    own: Path | None = None
+    """The folder of the visitor's uploads, into which this browser may add pictures."""
+    exports: dict[str, ExportRequest] = field(default_factory=dict)
+    """What may be downloaded, by a random name; the newest ones."""
 
     def add(self, root: Path) -> str:
         """The id of a folder."""
@@ -40,14 +45,37 @@ class Libraries:
         self.open[id] = root
         return id
 
+    def offer(self, request: ExportRequest) -> str:
+        """The name under which an export may be downloaded."""
+        for name, known in self.exports.items():
+            if known == request:
+                return name
+        name = secrets.token_hex(16)
+        self.exports[name] = request
+        while len(self.exports) > MAX_EXPORTS:
+            del self.exports[next(iter(self.exports))]
+        return name
+
 
 def libraries_of(me: Visitor) -> Libraries:
     """The folders that a visitor has open."""
     return me.keep("gallery libraries", Libraries)
 
 
+def visitors_folder() -> Path:
+    """Where the folders of visitors are, each with pictures and what the gallery keeps about them."""
+    return get_settings().home / "gallery" / "visitors"
+
+
+def is_private(root: Path) -> bool:
+    """Whether a folder holds the uploads of one visitor."""
+    return root.parent.parent == visitors_folder()
+
+
 def data_folder(root: Path) -> Path:
     """Where the gallery keeps runs and facts of a folder."""
+    if is_private(root):
+        return root.parent / "data"
     digest = hashlib.sha256(os.fsencode(os.path.realpath(root))).hexdigest()[:20]
     return get_settings().home / "gallery" / digest
 
@@ -78,6 +106,10 @@ class Folders:
                 while len(self._open) > MAX_FOLDERS:
                     self._open.popitem(last=False)
             return folder
+
+    def known(self, root: Path) -> GalleryFolder | None:
+        """The folder if it is in memory."""
+        return self._open.get(Path(os.path.abspath(root)))
 
     def forget(self, root: Path) -> None:
         """Drop a folder that was deleted."""

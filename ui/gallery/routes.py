@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+import tempfile
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Final
 
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
@@ -22,9 +25,12 @@ from core.errors import ImageError, InquisightError, UsageError
 from ui.gallery.captions import edit_of
 from ui.gallery.details import details
 from ui.gallery.entries import Entry, Query
+from ui.gallery.exports import FORMATS, prepared
 from ui.gallery.folder import ConflictError, GalleryFolder
-from ui.gallery.library import folders, libraries_of, thumbnails
-from ui.state.session import token_of, visitors
+from ui.gallery.library import folders, is_private, libraries_of, thumbnails
+from ui.gallery.uploads import VisitorFolder, visitor_folder
+from ui.state.images import arriving_bytes, label_of
+from ui.state.session import Visitor, token_of, visitors
 from ui.text import capital, count, error_message
 
 PREFIX: Final = "/gallery-data"
@@ -39,6 +45,8 @@ PRIVATE: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 FOREVER: Final = {**PRIVATE, "Cache-Control": "private, max-age=31536000, immutable"}
+
+_arriving: Final = asyncio.Semaphore(3)  # uploads that are read at a time
 
 Answer = Callable[[Request, GalleryFolder], Awaitable[Response]]
 
@@ -60,6 +68,10 @@ def routes() -> list[Any]:
         Route(at + "/caption", _guarded(_caption), methods=["POST"]),
         Route(at + "/change", _guarded(_change), methods=["POST"]),
         Route(at + "/undo", _guarded(_undo), methods=["POST"]),
+        Route(at + "/upload", _guarded(_upload), methods=["POST"]),
+        Route(at + "/rescan", _guarded(_rescan), methods=["POST"]),
+        Route(at + "/remove", _guarded(_remove), methods=["POST"]),
+        Route(at + "/export/{name}", _guarded(_export)),
         Route(at + "/numbers", _guarded(_numbers), methods=["POST"]),
     ]
 
@@ -80,10 +92,15 @@ def _guarded(answer: Answer) -> Callable[[Request], Awaitable[Response]]:
     return respond
 
 
+def visitor_of(request: Request) -> Visitor | None:
+    """Whose browser has sent a request."""
+    token = token_of(request.cookies)
+    return visitors().find(token) if token is not None else None
+
+
 def folder_of(request: Request) -> GalleryFolder:
     """The folder of an address. Raises UnknownFolderError if it is not one of this browser's."""
-    token = token_of(request.cookies)
-    one = visitors().find(token) if token is not None else None
+    one = visitor_of(request)
     root = libraries_of(one).open.get(request.path_params["library"]) if one is not None else None
     if root is None:
         raise UnknownFolderError("this folder is not open in this browser; reload the page")
@@ -168,7 +185,8 @@ async def _picture(request: Request, folder: GalleryFolder) -> Response:
 
 async def _jpeg(request: Request, folder: GalleryFolder, edge: int) -> Response:
     path = folder.path(folder.entry(request.path_params["number"]))
-    with thumbnails().request(path, edge) as wanted:
+    private = folder.data / "thumbnails" if is_private(folder.root) else None
+    with thumbnails().request(path, edge, private) as wanted:
         try:
             made = await _unless_gone(request, wanted.future)
         except ImageError as error:
@@ -229,3 +247,58 @@ async def _undo(request: Request, folder: GalleryFolder) -> Response:
     left = f"; {count(done.skipped, 'caption')} that was changed since stays" if done.skipped else ""
     words = f"{capital(done.label)}: {count(done.captions, 'caption')}{left}."
     return _json({"changed": done.captions, "words": words})
+
+
+# --- uploads and exports ------------------------------------------------------------------------------------------
+
+
+def _own(request: Request, folder: GalleryFolder) -> VisitorFolder:
+    """The visitor's own uploads, if the address is theirs. Raises UsageError."""
+    one = visitor_of(request)
+    if one is None or libraries_of(one).own != folder.root:
+        raise UsageError("pictures are added to the folder itself, not in the gallery")
+    return visitor_folder(one)
+
+
+async def _upload(request: Request, folder: GalleryFolder) -> Response:
+    own = _own(request, folder)
+    most, data = arriving_bytes(), bytearray()
+    async with _arriving:
+        async for part in request.stream():
+            data += part
+            if len(data) > most:
+                raise UsageError(f"the file is larger than {most // 1_000_000} MB; scale it down first")
+        name = label_of(request.query_params.get("name", ""))
+        return _json({"name": await run_in_threadpool(own.add, bytes(data), name)})
+
+
+async def _rescan(request: Request, folder: GalleryFolder) -> Response:
+    """Look for new pictures, and for captions that other programs have written."""
+    await run_in_threadpool(folder.scan)
+    return _json({"total": len(folder)})
+
+
+async def _remove(request: Request, folder: GalleryFolder) -> Response:
+    numbers = (await _body(request)).get("numbers")
+    if not isinstance(numbers, list) or not all(isinstance(one, int) for one in numbers):
+        raise UsageError("the request needs the numbers of pictures")
+    removed = await run_in_threadpool(_own(request, folder).remove, folder, numbers)
+    return _json({"words": f"{count(removed, 'picture')} removed."})
+
+
+async def _export(request: Request, folder: GalleryFolder) -> Response:
+    one = visitor_of(request)
+    wanted = libraries_of(one).exports.get(request.path_params["name"]) if one is not None else None
+    if wanted is None:
+        raise UnknownFolderError("this export is not there any more; make it again")
+    scratch = Path(await run_in_threadpool(tempfile.mkdtemp, prefix="inquisight-export-"))
+    out = scratch / FORMATS[wanted.format].file
+    try:
+        await run_in_threadpool(prepared, folder, wanted, out)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    name = f"{folder.root.name}-{out.name}" if folder.root.name != "pictures" else out.name
+    return FileResponse(
+        out, filename=name, headers=PRIVATE, background=BackgroundTask(shutil.rmtree, scratch, ignore_errors=True)
+    )

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from ui.gallery.state import GalleryPageState
 
 NAME: Final = "gallery-run"
+STYLES: Final = {
+    "description": "Description",
+    "alt": "Alt text",
+    "short": "Short caption",
+    "tags": "Tags",
+    "prompt": "Training caption",
+}
 
 
 def draw_run_dialog(folder: GalleryFolder, state: GalleryPageState) -> None:
@@ -41,6 +48,7 @@ def _form(folder: GalleryFolder, state: GalleryPageState) -> None:
         "Caption", list(options), index=int(state.replace), format_func=options.__getitem__, key="gallery-replace",
         help="Replaced captions stay among the versions of a picture",
     ))  # fmt: skip
+    _choose_style(state)
     choose_models(settings, "gallery")
     with st.expander("Settings", icon=":material/tune:"):
         state.rounds = int(st.number_input("Questions", 1, MAX_ROUNDS, state.rounds, key="gallery-rounds"))
@@ -50,6 +58,9 @@ def _form(folder: GalleryFolder, state: GalleryPageState) -> None:
             "Language of the caption", settings.language, key="gallery-language", placeholder="English", max_chars=40
         )
         settings.seed, valid = choose_seed("gallery-seed", settings.seed)
+        state.max_chars = st.number_input(
+            "Most characters", 20, 5000, state.max_chars, key="gallery-max-chars", placeholder="of the kind of text"
+        )
         about = "Of the language model, per million tokens"
         most = 1e5
         left, right = st.columns(2)
@@ -69,6 +80,21 @@ def _form(folder: GalleryFolder, state: GalleryPageState) -> None:
             folder.runs.start(run, entries)
             close_dialog(NAME)
             st.rerun()
+
+
+def _choose_style(state: GalleryPageState) -> None:
+    names = list(STYLES)
+    state.style = st.selectbox(
+        "Text", names, names.index(state.style), format_func=STYLES.__getitem__, key="gallery-style"
+    )  # fmt: skip
+    if state.style == "alt":
+        about = "Such as: product page for a mug, link to the shop; decorative: an empty text"
+        state.purpose = st.text_input("Purpose", state.purpose, key="gallery-purpose", max_chars=300, help=about)
+    if state.style == "prompt":
+        left, right = st.columns(2)
+        state.trigger = left.text_input("Trigger word", state.trigger, key="gallery-trigger", max_chars=100)
+        state.prefix = right.text_input("Prefix", state.prefix, key="gallery-prefix", max_chars=300)
+        state.suffix = left.text_input("Suffix", state.suffix, key="gallery-suffix", max_chars=300)
 
 
 def _draw_estimate(found: Estimate) -> None:

@@ -20,11 +20,18 @@ class GalleryPageState:
 
     typed: str = ""
     """The folder of this machine, as typed."""
+    place: str = "folder"
     dialogue: DialogueSettings = field(default_factory=DialogueSettings)
     rounds: int = field(default_factory=lambda: get_settings().rounds)
     price_in: float | None = None
     price_out: float | None = None
     replace: bool = False
+    style: str = "description"
+    purpose: str = ""
+    prefix: str = ""
+    suffix: str = ""
+    trigger: str = ""
+    max_chars: int | None = None
 
     def request(self) -> RunRequest:
         """The run that the form describes."""
@@ -35,6 +42,12 @@ class GalleryPageState:
             witnesses=tuple(one.witnesses),
             rounds=self.rounds,
             audit=one.audit,
+            style=self.style,
+            purpose=self.purpose.strip(),
+            prefix=self.prefix,
+            suffix=self.suffix,
+            trigger=self.trigger.strip(),
+            max_chars=self.max_chars,
             language=one.language.strip(),
             seed=one.seed,
             price_in=self.price_in,

@@ -1,4 +1,4 @@
-"""A visitor's images: checked by `core.images.picture`, kept in memory by sha256. Only thumbnails are stored."""
+"""A visitor's uploaded images: checked by `core.images.picture`, kept in memory by sha256, never written to disk."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def arriving_bytes() -> int:
     return max(options.upload_mb, options.video_mb) * 1_000_000
 
 
-def _open(data: bytes, name: str) -> tuple[Picture, bytes]:
+def open_upload(data: bytes, name: str) -> tuple[Picture, bytes]:
     """(the image, the bytes to keep): both scaled down if the file or its pixels exceed the limits. Raises ImageError.
 
     The sha256 stays that of the file.
@@ -148,7 +148,7 @@ class ImageStore:
 
     def add(self, data: bytes, name: str, page: str = "") -> UploadedImage:
         """Check an image and keep it for `page`. Raises ImageError."""
-        picture, data = _open(data, label_of(name))
+        picture, data = open_upload(data, label_of(name))
         image = UploadedImage(picture.info(), data, jpeg(picture.image), jpeg(picture.image, THUMBNAIL))
         with self._lock:
             if image.id in self._images:  # the same image under another name

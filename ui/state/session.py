@@ -45,6 +45,8 @@ class Visitor:
         self.admitted = False  # has given the password
         self.transcripts: set[str] = set()
         """Ids of the transcripts this visitor has made; see `may_see`."""
+        self.on_forgotten: list[Callable[[], object]] = []
+        """Called when the visitor is forgotten."""
         self.seen = time.monotonic()
         self._kept: dict[str, Any] = {}
         self._lock = threading.RLock()
@@ -95,6 +97,8 @@ class Visitors:
             if now - one.seen > (AWAY_SECONDS if full else IDLE_SECONDS) and not one.jobs.active():
                 held -= one.images.nbytes
                 del self._known[one.token]
+                for act in one.on_forgotten:
+                    threading.Thread(target=act, daemon=True).start()
 
 
 @st.cache_resource(show_spinner=False)

@@ -11,6 +11,7 @@ from tests.ui.app import html_of, open_page, visitor_of
 from tests.ui.gallery.served import make_pictures
 from ui.commands import check
 from ui.gallery.library import libraries_of
+from ui.gallery.uploads import visitor_folder
 from ui.state.options import UiOptions, get_options
 
 
@@ -49,7 +50,7 @@ def test_visitors_see_no_folder_of_this_machine(tmp_path: Path, monkeypatch: pyt
     get_options.cache_clear()
     app = open_page("gallery")
     assert not app.text_input and str(tmp_path) not in html_of(app)
-    assert not libraries_of(visitor_of(app)).open
+    assert list(libraries_of(visitor_of(app)).open.values()) == [visitor_folder(visitor_of(app)).pictures]
 
 
 def test_the_command_wants_a_folder_and_the_right_to_show_it(tmp_path: Path) -> None:

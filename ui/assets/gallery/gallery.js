@@ -31,6 +31,12 @@ class Gallery {
     this.form.onchange = () => this.list();
     this.form.text.oninput = () => { clearTimeout(this.typing); this.typing = setTimeout(() => this.list(), 300); };
     this.form.addEventListener("keydown", (event) => event.stopPropagation());
+    this.files = find("input[type=file]");
+    this.files.onchange = () => { this.add([...this.files.files]); this.files.value = ""; };
+    root.addEventListener("dragover", (event) => { if (this.data.uploads) { event.preventDefault(); } });
+    root.addEventListener("drop", (event) => {
+      if (this.data.uploads) { event.preventDefault(); this.add([...event.dataTransfer.files]); }
+    });
     this.leaving = () => this.flush();
     addEventListener("pagehide", this.leaving);
     this.build(data);
@@ -48,11 +54,11 @@ class Gallery {
 
   adopt(data, trigger) {
     this.trigger = trigger;
-    const again = data.library !== this.data.library;
+    const again = data.library !== this.data.library, before = this.data.folder;
     this.server.adopt(data);
     this.build(data);
     if (again) {                               // the server was started again, or another folder is open
-      const other = data.folder !== this.shownFolder;
+      const other = data.folder !== before;
       this.rows.clear();
       this.asked.clear();
       if (other) { this.select([]); this.current = this.anchor = null; this.saves.clear(); }
@@ -62,7 +68,6 @@ class Gallery {
 
   build(data) {
     this.data = data;
-    this.shownFolder = data.folder;
     const fill = (select, choices) => {
       if (select.options.length) { return; }
       select.append(...Object.entries(choices).map(([value, text]) => make("option", { value, text })));
@@ -70,16 +75,18 @@ class Gallery {
     fill(this.form.show, data.shows);
     fill(this.form.order, data.orders);
     const button = (text, act, more = {}) => make("button", { type: "button", text, onclick: act, ...more });
-    const signature = JSON.stringify(data.actions);
+    const signature = JSON.stringify([data.actions, data.uploads]);
     if (this.signature === signature) { return; }
     this.signature = signature;
     this.tools.replaceChildren(
+      ...(data.uploads ? [button("Add pictures", () => this.files.click(), { class: "main" })] : []),
       button("Select all", () => this.selectAll(), { title: "Ctrl+A in the grid" }),
       button("Clear selection", () => this.select([]), { title: "Escape in the grid" }),
       button("Find and replace", () => this.bulk.open("replace")),
       button("Prefix", () => this.bulk.open("prefix")),
       button("Tags", () => this.bulk.open("tags")),
       button("Undo", () => this.undo(), { title: "Ctrl+Z in the grid" }),
+      ...(data.uploads ? [button("Remove", () => this.remove())] : []),
       ...data.actions.map((one) => button(one.label, () => this.act(one.name), { class: one.main ? "main" : "" })));
   }
 
@@ -261,6 +268,39 @@ class Gallery {
       await this.save(number, draft.text, draft.before);
     }
   }
+  // --- pictures of visitors ---
+
+  async add(files) {
+    const wrong = [];
+    let done = 0;
+    const next = [...files];
+    const work = async () => {
+      for (let file = next.shift(); file; file = next.shift()) {
+        try { await this.server.upload(file); }
+        catch (error) { wrong.push(file.name + ": " + error.message); }
+        done += 1;
+        this.say("Adding " + done.toLocaleString() + " of " + files.length.toLocaleString() + " pictures");
+        if (done % 24 === 0) { await this.server.tell("rescan", {}).catch(() => null); await this.list(); }
+      }
+    };
+    await Promise.all([work(), work(), work()]);
+    await this.server.tell("rescan", {}).catch(() => null);
+    await this.list();
+    if (wrong.length) {
+      const few = wrong.slice(0, 3).join(" ");
+      this.say(wrong.length + " of " + files.length + " files were not added. " + few + (wrong.length > 3 ? " ..." : ""), true);
+    }
+  }
+  async remove() {
+    if (!this.selected.size) { this.say("Select the pictures to remove first.", true); return; }
+    try {
+      const done = await this.server.tell("remove", { numbers: [...this.selected] });
+      this.select([]);
+      await this.list();
+      this.say(done.words);
+    } catch (error) { this.say(error.message, true); }
+  }
+
   async undo() {
     this.flush();
     try {

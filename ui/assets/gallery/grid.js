@@ -33,8 +33,12 @@ class Grid {
   }
 
   clear() {                                    // after another list of pictures: same cards, other places
+    const focused = this.element.getRootNode().activeElement;
+    if (focused && this.element.contains(focused)) { this.focused = focused; }
+    this.gallery.moving = true;                // what is being typed goes on in its new place
     this.lines.forEach((line) => line.remove());
     this.lines.clear();
+    this.gallery.moving = false;
     this.schedule();
   }
 
@@ -65,15 +69,20 @@ class Grid {
     this.element.setAttribute("aria-rowcount", total);
     const first = Math.max(0, Math.floor(this.scroller.scrollTop / this.height) - AROUND);
     const last = Math.min(total, Math.ceil((this.scroller.scrollTop + this.scroller.clientHeight) / this.height) + AROUND);
-    const focused = this.element.getRootNode().activeElement;
+    const focused = this.focused ?? this.element.getRootNode().activeElement;
+    this.focused = null;
+    const held = focused && focused.closest?.(".card");
+    const place = held ? this.gallery.places.get(Number(held.dataset.number)) : undefined;
+    const wanted = new Set(Array.from({ length: Math.max(0, last - first) }, (_, step) => first + step));
+    if (place !== undefined) { wanted.add(Math.floor(place / this.columns)); }    // the focus stays, even out of sight
     this.gallery.moving = true;
     for (const [index, line] of this.lines) {
-      if ((index < first || index >= last) && !(line.contains(focused) && index < total)) {
+      if (!wanted.has(index)) {
         line.remove();
         this.lines.delete(index);
       }
     }
-    for (let index = first; index < last; index++) {
+    for (const index of wanted) {
       if (!this.lines.has(index)) { this.lines.set(index, this.makeLine(index)); }
     }
     for (const [number, card] of this.cards) {

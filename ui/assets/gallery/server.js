@@ -22,6 +22,13 @@ class Server {
     return this.answer(response);
   }
 
+  async upload(file) {
+    const query = new URLSearchParams({ name: file.name });
+    return this.answer(await fetch(this.base + "/upload?" + query, {
+      method: "POST", body: file, credentials: "same-origin", headers: { "X-Inquisight-Gallery": "1" },
+    }));
+  }
+
   async answer(response) {
     const value = await response.json().catch(() => ({}));
     if (!response.ok) {

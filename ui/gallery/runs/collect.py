@@ -164,8 +164,8 @@ class FolderRuns:
             match record.get("kind"):
                 case "done":
                     caption = Caption.model_validate(record["caption"])
-                    self._digests[caption.picture.sha256] = caption.text, begin
-                    results[key] = caption.text, {"run": run.id, "begin": begin, **facts_of(caption)}
+                    self._digests[caption.picture.sha256] = caption.chosen, begin
+                    results[key] = caption.chosen, {"run": run.id, "begin": begin, **facts_of(caption)}
                 case "same" if (found := self._digests.get(record["sha256"])) is not None:
                     text, at = found
                     other = next((one for one in results.values() if one[1]["begin"] == at), None)
@@ -216,7 +216,7 @@ class FolderRuns:
                 run.counts["failed"] += kind == "failed"
                 if kind == "done":
                     text = Caption.model_validate(record["caption"])
-                    self._digests[text.picture.sha256] = text.text, first
+                    self._digests[text.picture.sha256] = text.chosen, first
             if begin == at:
                 return
 

@@ -25,6 +25,14 @@ class RunRequest:
     witnesses: tuple[str, ...] = ()
     rounds: int = 10
     audit: str = "none"
+    style: str = "description"
+    purpose: str = ""
+    """What an alt text is for."""
+    prefix: str = ""
+    suffix: str = ""
+    trigger: str = ""
+    """The word that a training caption teaches."""
+    max_chars: int | None = None
     language: str = ""
     seed: int | None = None
     price_in: float | None = None
@@ -43,6 +51,12 @@ class RunRequest:
             rounds=self.rounds,
             audit=self.audit,
             language=self.language or None,
+            style=() if self.style == "description" else (self.style,),
+            purpose=self.purpose or None if self.style == "alt" else None,
+            prefix=self.prefix or None if self.style == "prompt" else None,
+            suffix=self.suffix or None if self.style == "prompt" else None,
+            trigger=self.trigger or None if self.style == "prompt" else None,
+            max_chars=self.max_chars,
             seed=self.seed,
             concurrency=CONCURRENCY,
             batch=BATCH,
@@ -60,6 +74,12 @@ class RunRequest:
             "rounds": request.rounds,
             "audit": request.audit,
             "language": request.language,
+            "style": ",".join(request.style) or None,
+            "purpose": request.purpose,
+            "prefix": request.prefix,
+            "suffix": request.suffix,
+            "trigger": request.trigger,
+            "max-chars": request.max_chars,
             "seed": request.seed,
             "concurrency": request.concurrency,
             "batch": request.batch,
