@@ -68,19 +68,22 @@ def _dry_run(plan: BatchConfig) -> int:
         else:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="inquisight-")))
         ledger = stack.enter_context(closing(Ledger(folder)))
-        listing = _listed(plan, ledger)
+        listing, left_out = _listed(plan, ledger), LeftOut()
+        condition = GAVE_UP if request.failed else PENDING
+        stack.enter_context(Writer(plan, ledger)).skip_captioned(listing, condition, left_out)
+        left_out.update(_left_out(plan))
         found = estimate(
             listed=listing.count(plan.scope),
             repeated_names=listing.repeated,
             captioned=listing.count(plan.scope, FINISHED),
             failed=listing.count(plan.scope, GAVE_UP),
-            to_do=listing.count(plan.scope, GAVE_UP if request.failed else PENDING),
+            to_do=listing.count(plan.scope, condition),
             config=plan.config,
             rate=plan.rate,
             price_in=request.price_in,
             price_out=request.price_out,
             runs=ledger.notes("run"),
-            left_out=_left_out(plan),
+            left_out=left_out,
         )
     print(json.dumps(found.as_json()) if request.json else "\n".join(found.lines()))
     return 0

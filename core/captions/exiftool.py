@@ -84,7 +84,8 @@ class ExifTool:
             arguments.append(f"-XMP-iptcCore:AltTextAccessibility<={self._text('alt', fields.alt_text)}")
         for number, keyword in enumerate(fields.keywords):  # taken out first: exiftool would add it twice
             text = self._text(f"keyword{number}", keyword)
-            arguments += [f"-MWG:Keywords-<={text}", f"-MWG:Keywords+<={text}"]
+            for name in ("MWG:Keywords", "XMP-digiKam:TagsList"):
+                arguments += [f"-{name}-<={text}", f"-{name}+<={text}"]
         if not arguments:
             return
         if fields.date is not None:

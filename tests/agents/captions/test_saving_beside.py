@@ -76,6 +76,9 @@ def test_existing_captions_are_skipped_before_any_work(eye: HashedEye, capsys: p
     write_fields(Path("photos/p002.png.xmp"), CaptionFields("mine, too"))
     with pytest.raises(InquisightError, match="exists already; add --overwrite"):
         batch("photos", out=OUT, xmp=True, save_beside=True)
+    assert batch("photos", out=OUT, xmp=True, save_beside=True, existing="skip", dry_run=True, json=True) == 0
+    estimate = json.loads(capsys.readouterr().out)
+    assert (estimate["to_do"], estimate["left_out"]["count"]) == (3, 1)
     assert batch("photos", out=OUT, xmp=True, save_beside=True, existing="skip") == 0
     assert "1 left out: 1 with a caption already (photos/p001.png)" in capsys.readouterr().err
     assert len(lines(OUT)) == 3 and sum(eye.looked) == 3

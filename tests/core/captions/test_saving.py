@@ -140,7 +140,7 @@ def test_metadata_is_written_and_pixels_stay(kind: str, tool: ExifTool, tmp_path
     found = exiftool(path)
     assert found["XMP-dc:Description"] == FIELDS.description
     assert found["XMP-iptcCore:AltTextAccessibility"] == "Red car."
-    assert found["XMP-dc:Subject"] == ["car", "dog"]
+    assert found["XMP-dc:Subject"] == ["car", "dog"] == found["XMP-digiKam:TagsList"]
     assert found["XMP-photoshop:CaptionWriter"] == FIELDS.writer
     if kind in ("jpg", "tif", "png", "webp"):
         assert found["IFD0:ImageDescription"] == FIELDS.description
