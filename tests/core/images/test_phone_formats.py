@@ -47,7 +47,9 @@ def refusal(data: bytes, **options: int) -> str:
     return message
 
 
-@pytest.mark.parametrize("name", ["plain.heic", "turned.heic", "plain.avif", "turned.avif", "plain.jxl", "turned.jxl"])
+@pytest.mark.parametrize(
+    "name", ["plain.heic", "turned.heic", "tiles.heic", "plain.avif", "turned.avif", "plain.jxl", "turned.jxl"]
+)
 def test_each_is_read_upright_whether_it_is_stored_sideways_or_not(name: str, tmp_path: Path) -> None:
     picture = open_picture(FORMATS / name)
     assert picture.image.mode == "RGB" and picture.image.size == (128, 64) and picture.note is None

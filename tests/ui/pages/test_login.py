@@ -65,7 +65,14 @@ def test_what_belongs_to_the_machine_is_not_for_everybody() -> None:
     assert [place.name for place in pages_for(UiOptions())] == everything
     anywhere = UiOptions(host="0.0.0.0")
     for options in (anywhere, UiOptions(host="0.0.0.0", password_file=Path("x")), UiOptions(oidc=True)):
-        assert [place.name for place in pages_for(options)] == ["interview", "chat", "video", "compare", "history"]
+        assert [place.name for place in pages_for(options)] == [
+            "interview",
+            "chat",
+            "video",
+            "compare",
+            "gallery",
+            "history",
+        ]
 
 
 def test_every_page_has_a_file() -> None:
