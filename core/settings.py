@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     seed: int | None = Field(default=None, ge=0, lt=2**32)
     """Random seed; makes a run repeatable."""
     max_pixels: int = Field(default=100_000_000, ge=1)
-    """Largest picture to decode, in pixels."""
+    """Most pixels of a picture in memory; larger ones are scaled down if their format permits."""
     timeout: float = Field(default=60.0, gt=0, allow_inf_nan=False)
     """Timeout for one answer of a remote model, in seconds."""
     max_retries: int = Field(default=5, ge=0, le=100)

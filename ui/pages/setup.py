@@ -80,7 +80,7 @@ def _draw_form(state: SetupState) -> None:
     way = st.segmented_control("Where it runs", [SERVER, LOCAL, HERE], default=SERVER, required=True, key="setup-way")
     version = st.session_state.setdefault("setup-version", 0)  # a new key field after each click
     with st.form("setup-form", border=True):
-        typed = _draw_fields(str(way), version)
+        typed = _draw_fields(str(way), version, "as typed for the last test" if state.key else "none")
         submitted = st.form_submit_button("Test", icon=":material/play_arrow:", type="primary")
     if submitted:
         state.done = state.problem = ""
@@ -109,7 +109,7 @@ class _Typed:
     keep: Keep = "none"
 
 
-def _draw_fields(way: str, version: int) -> _Typed:
+def _draw_fields(way: str, version: int, key_now: str) -> _Typed:
     typed = _Typed()
     if way == HERE:
         typed.model = st.text_input(
@@ -140,7 +140,7 @@ def _draw_fields(way: str, version: int) -> _Typed:
         left, right = st.columns(2)
         about = "Sent only to this address, with requests of this model. Never shown again"
         typed.key = left.text_input(
-            "Key", key=f"setup-key-{version}", type="password", autocomplete="off", placeholder="none", help=about
+            "Key", key=f"setup-key-{version}", type="password", autocomplete="off", placeholder=key_now, help=about
         )
         ring = keyring_name()
         places: list[Keep] = ["keyring", "session"] if ring else ["session"]

@@ -139,6 +139,8 @@ def test_a_corrected_address_of_the_same_server_does_not_get_the_key_by_itself(s
     """The key that was typed stays for the address that it was typed with."""
     app = fill(open_page("setup"), f"{server}/v1", "seess", KEY)
     assert "no model 'seess'" in outcome_of(app)
+    field = app.text_input(key=f"setup-key-{app.session_state['setup-version']}")
+    assert field.value == "" and field.placeholder == "as typed for the last test"
     fill(app, f"{server}/v1", "sees")
     assert "works" in outcome_of(app), "the same address: the key need not be typed again"
     before = len(received(open_server))
