@@ -19,6 +19,8 @@ from core.errors import UsageError
         (Replace("a.c", r"\1"), "a.c abc", r"\1 abc"),  # not a pattern
         (Replace(r"(\w+) cat", r"\1 dog", regex=True), "black cat", "black dog"),
         (Replace(r"^", "> ", regex=True), "x", "> x"),
+        (Replace(r"\d{4}-\d{2}-\d{2}{", "x", regex=True), "2026-03-04{", "x"),
+        (Replace(r"(?:\w{1,20} ){3}\{2\}", "x", regex=True), "a b c {2}", "x"),
         (Replace(r"(?P<one>a)b", r"\g<one>", regex=True), "abab", "aa"),
         (Prefix("sks, "), "cat", "sks, cat"),
         (Prefix("sks, "), "sks, cat", "sks, cat"),
@@ -46,6 +48,9 @@ def test_what_an_edit_does(edit: Edit, before: str, after: str) -> None:
         (Replace("a", r"\2", regex=True), "not valid"),
         (Replace("a", r"\g<none>", regex=True), "not valid"),
         (Replace("a" * 3000, "x"), "2,000 characters"),
+        (Replace(r"((a{1000}){1000}){1000}", "x", regex=True), "repeats too much"),
+        (Replace(r"(?:(?:[ab]\d{99}){99,}){99}", "x", regex=True), "repeats too much"),
+        (Replace("a{99999}", "x", regex=True), "repeats too much"),
         (Prefix(""), "empty"),
         (Suffix(""), "empty"),
         (Tags(separator=" "), "separator"),
