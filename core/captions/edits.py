@@ -7,23 +7,21 @@ A pattern of a user may take for ever, so each text has a time limit, and so hav
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from core.captions.forms import LARGEST_TEXT, clean
+from core.captions.pattern_size import LARGEST_PATTERN, written_out
 from core.errors import UsageError, printable
 
 if TYPE_CHECKING:
     import regex
 
 LONGEST_PATTERN: Final = 2000  # characters
-LARGEST_PATTERN: Final = 20_000  # characters, with counted repeats written out
 SECONDS: Final = 1.0  # of one pattern on one caption
 SECONDS_IN_ALL: Final = 120.0
-_COUNT: Final = re.compile(r"\{(\d{1,9})(?:,\d*+)?\}")
 Change = Callable[[str], str]
 
 
@@ -66,7 +64,7 @@ class Replace(Edit):
             pattern = rf"(?<!\w)(?:{pattern})(?!\w)"
         by = self.by if self.regex else self.by.replace("\\", r"\\")
         shown = printable(self.find, 60)
-        if self.regex and _size(self.find) > LARGEST_PATTERN:
+        if self.regex and written_out(self.find) > LARGEST_PATTERN:
             raise UsageError(f"the regular expression '{shown}' repeats too much; write smaller counts in {{}}")
         try:
             compiled = regex.compile(pattern, (regex.IGNORECASE if self.ignore_case else 0) | regex.VERSION0)
@@ -79,32 +77,6 @@ class Replace(Edit):
                 f"the regular expression '{shown}' by '{printable(by, 60)}' is not valid: {reason}"
             ) from None
         return _timed(compiled, by, shown)
-
-
-def _size(pattern: str) -> int:
-    """Roughly the length of a pattern with its counted repeats written out, which is what compiling it takes."""
-    sizes, last, at = [0], 0, 0  # of the open groups; of the part before
-    while at < len(pattern):
-        letter = pattern[at]
-        if letter == "(":
-            sizes.append(0)
-            last = 0
-        elif letter == ")" and len(sizes) > 1:
-            last = sizes.pop()
-            sizes[-1] += last
-        elif letter == "{" and (count := _COUNT.match(pattern, at)):
-            more = last * max(0, int(count[1]) - 1)
-            sizes[-1] += more
-            last += more
-            at = count.end() - 1
-        else:
-            last = 1
-            sizes[-1] += 1
-            at += letter == "\\"
-        if sizes[-1] > LARGEST_PATTERN:
-            return sizes[-1]
-        at += 1
-    return sum(sizes)
 
 
 def _timed(compiled: regex.Pattern[str], by: str, shown: str) -> Change:
