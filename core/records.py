@@ -379,7 +379,15 @@ class Chat(Document):
     assistant: dict[str, str] = Field(default_factory=dict)  # the language model, if kind is "ask"
     options: dict[str, Any] = Field(default_factory=dict)
     seed: int | None = None
+    conversation: str = ""  # the same for all versions of a conversation whose questions were edited or asked again
     created: datetime = Field(default_factory=lambda: datetime.now(UTC))
+
+    def _content(self) -> dict[str, Any]:
+        """Without fields of later versions that are empty, so that older chats keep their id."""
+        value = super()._content()
+        if not self.conversation:
+            del value["conversation"]
+        return value
 
     @property
     def pictures(self) -> tuple[PictureInfo, ...]:

@@ -27,6 +27,8 @@ TaskName = Literal["question", "summary", "claims", "style"]
 
 OWNER: Final = "owner"
 """`Turn.answered_by` and `asked_by` of what the owner of the picture told."""
+KEYWORDS: Final = "Keywords: "
+"""Begins the sentence of what the owner told that lists keywords; it is no sentence of a description."""
 
 NOTHING_NEW: Final = "Nothing new to ask."
 """A questioner's reply if it has no further question; an empty reply means the same."""

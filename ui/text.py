@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import logging
 import re
@@ -90,6 +91,11 @@ def escape(value: object) -> str:
 def tag(words: str, kind: str = "") -> str:
     """A small label, as HTML."""
     return f'<span class="iq-tag {escape(kind)}">{escape(words)}</span>'
+
+
+def data_url(jpeg: bytes) -> str:
+    """An image embedded in the page."""
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
 
 
 def count(number: int, one: str) -> str:

@@ -20,7 +20,7 @@ from agents.interview.options import asking_options, audit_options
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from agents.interview.seeds import check_seed
-from agents.styles.owner import context_beside, joined_context
+from agents.styles.owner import context_beside, joined_context, keywords_beside
 from agents.styles.request import style_options
 from agents.text.caption_fields import targets_of
 from agents.witnesses.choice import chosen
@@ -43,11 +43,13 @@ class ItemContext:
     """What the owner tells of one picture: in a column of its table, in a file beside it."""
 
     told: Mapping[str, str] = field(default_factory=dict)  # by key
+    keywords: bool = False  # also those that other programs gave a picture
 
     def __call__(self, item: Item) -> str:
         """Raises ImageError for a file that cannot be read."""
         beside = context_beside(item.key) if item.part == BY_PATH else ""
-        return joined_context([self.told.get(item.key, ""), beside])
+        keywords = keywords_beside(item.key) if item.part == BY_PATH and self.keywords else ""
+        return joined_context([self.told.get(item.key, ""), beside, keywords])
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,7 @@ def make_plan(request: BatchRequest) -> BatchConfig:
 def item_context(sources: Sequence[PictureSource], request: BatchRequest) -> ItemContext:
     """What is told of each picture alone. Raises UsageError for a column that no table has."""
     if request.context_column is None:
-        return ItemContext()
+        return ItemContext(keywords=request.context_keywords)
     if request.engine != "local":
         raise UsageError("--context-column works with --engine local; write .context.txt files beside the pictures")
     tables = [source for source in sources if source.has_columns]
@@ -171,7 +173,9 @@ def item_context(sources: Sequence[PictureSource], request: BatchRequest) -> Ite
             f"--context-column '{printable(request.context_column, 40)}' names a column, and no table is among the "
             "inputs"
         )
-    return ItemContext(dict(pair for table in tables for pair in table.texts(request.context_column)))
+    return ItemContext(
+        dict(pair for table in tables for pair in table.texts(request.context_column)), request.context_keywords
+    )
 
 
 def find_engine(name: str) -> Engine:

@@ -108,7 +108,8 @@ class Conversation:
     """One conversation. Not thread-safe. `save` is called after each turn (`TranscriptStore.add`).
 
     A picture is whatever `VisionBackend.encode_image` takes. `past`: earlier turns to continue from; `created`: when
-    they began. Raises ImageError, and UsageError for no pictures, or more than the vision model takes.
+    they began; `conversation`: what their versions have in common. Raises ImageError, and UsageError for no pictures,
+    or more than the vision model takes.
     """
 
     def __init__(
@@ -121,6 +122,7 @@ class Conversation:
         save: Callable[[ChatRecord], str] | None = None,
         past: Sequence[PastTurn] = (),
         created: datetime | None = None,
+        conversation: str = "",
     ) -> None:
         self.vision = vision
         self.options = options or ChatOptions()
@@ -134,7 +136,13 @@ class Conversation:
         self._past: list[PastTurn] = list(past)
         self._images: dict[str, EncodedImage] = {}
         began = created or datetime.now(UTC)
-        self._empty = ChatRecord(vision=vision.describe(), options=self._described(), seed=self.seed, created=began)
+        self._empty = ChatRecord(
+            vision=vision.describe(),
+            options=self._described(),
+            seed=self.seed,
+            created=began,
+            conversation=conversation,
+        )
         if not self.pictures and not pictures:
             raise UsageError("a chat needs at least one picture")
         for picture in pictures:

@@ -101,6 +101,8 @@ class ChatTree(Live[TreeState]):
     tasks: Tasks = field(default_factory=Tasks.load)
     save: Callable[[ChatRecord], str] | None = None
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
+    conversation: str = field(default_factory=lambda: secrets.token_hex(16))
+    """In the record of each branch."""
 
     busy = _WAIT
 
@@ -127,7 +129,13 @@ class ChatTree(Live[TreeState]):
         """A saved conversation, to continue. `picture` finds its pictures again. Raises UsageError."""
         if record.kind != "chat":
             raise UsageError("this was answered by an assistant with tools; it can be read, but not continued")
-        talk = cls(replace(options or ChatOptions(), seed=record.seed), tasks or Tasks.load(), save, record.created)
+        talk = cls(
+            replace(options or ChatOptions(), seed=record.seed),
+            tasks or Tasks.load(),
+            save,
+            record.created,
+            record.conversation or secrets.token_hex(16),
+        )
         for number, turn in enumerate(record.turns, start=1):
             tokens = turn.options.get("max_new_tokens")
             question = Question(turn.question, turn.task, tokens if isinstance(tokens, int) else 300, turn.task is None)
@@ -264,6 +272,7 @@ class ChatTree(Live[TreeState]):
             save=self.save,
             past=past,
             created=created,
+            conversation=self.conversation,
         )
 
         def look(event: Event) -> None:

@@ -146,7 +146,7 @@ def _reasons(sentence: str, claims: Sequence[Claim], known: Known) -> Iterator[s
         if (number := as_number(one.text)) and number not in known.numbers | counted | {"0", "1"}:
             yield f'no answer says "{one.text}"'
     yield from _unsaid_things(token, known)
-    content = [one.text for one in spoken if _is_content(one.text)]
+    content = [one.text for one in spoken if is_content(one.text)]
     denies = any(one.text in words.NEGATIONS for one in spoken)
     if not content:  # "they are sitting": of the words that say little, one at least
         content = [one.text for one in spoken if base_forms(one.text) & _LIGHT_VERBS]
@@ -167,7 +167,8 @@ def _is_compared(claim: Claim) -> bool:
     return where or claim.kind in ("number", "place", "text")
 
 
-def _is_content(word: str) -> bool:
+def is_content(word: str) -> bool:
+    """Whether a word says something that answers can support: no grammar, no number, no "show" or "visible"."""
     return not (word in _CLOSED or base_forms(word) & _LIGHT or as_number(word))
 
 

@@ -15,7 +15,7 @@ from agents.interview.options import asking_options, audit_options
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from agents.styles.options import style_names
-from agents.styles.owner import context_beside, joined_context
+from agents.styles.owner import context_beside, joined_context, keywords_beside
 from agents.text.caption_fields import CAPTIONED, fields_of, targets_of
 from agents.witnesses.choice import NONE, chosen
 from core.captions.saving import CaptionSaver, Existing
@@ -55,6 +55,7 @@ def _leave_out_captioned(interviewer: Interviewer, saver: CaptionSaver) -> None:
 
 def _run(interviewer: Interviewer, saver: CaptionSaver | None) -> int:
     plan = interviewer.plan
+    with_keywords = isinstance(interviewer.request, CaptionRequest) and interviewer.request.context_keywords
 
     def serve(source: str) -> None:
         picture = open_picture(source, max_pixels=plan.settings.max_pixels)
@@ -62,7 +63,8 @@ def _run(interviewer: Interviewer, saver: CaptionSaver | None) -> int:
             raise UsageError(f"{printable(picture.source)!r} is not the picture of that interview; its content differs")
         about = plan.options
         if plan.earlier is None and source != "-":
-            about = replace(about, context=joined_context([about.context, context_beside(source)]))
+            keywords = keywords_beside(source) if with_keywords else ""
+            about = replace(about, context=joined_context([about.context, context_beside(source), keywords]))
         options = described_options(about, plan.prompts)
         last = interviewer.interview(picture.sha256, options, about, interview_picture, picture)
         if saver is not None and last.caption.finished:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -21,14 +22,16 @@ from agents.text.attribution import added_by_turns
 from agents.text.cleaning import clean_quoted
 from core import nouns
 from core.english import wordnet
-from core.errors import ImageError, printable, why
+from core.errors import ImageError, InquisightError, printable, why
 from core.records import Caption, Claim, Conflict, Turn
-from core.tasks import OWNER
+from core.tasks import KEYWORDS, OWNER
 from core.text import sentences, shortened
 
 CONTEXT_CHARS: Final = 1000  # that are used
 QUESTION: Final = "What does the owner of the picture say about it?"
 _BYTES: Final = 100_000  # of a file that are read
+_HEAD: Final = 2_000_000  # of a picture in which its XMP is looked for
+_XMP_END: Final = b"</x:xmpmeta>"
 _SEEN: Final = ("animal", "artifact", "plant")
 _NEXT: Final = re.compile(r" (?!and |or )([a-z]+)")
 _ARTICLE: Final = re.compile(r"\b[Aa]n? \Z")
@@ -66,6 +69,31 @@ def context_beside(picture: str) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ImageError(f"'{printable(path)}' is not UTF-8 text; save it as such, or remove it.") from None
+
+
+def keywords_beside(picture: str) -> str:
+    """The keywords that other programs gave a picture, as a sentence: of its XMP sidecar and of XMP in the file.
+
+    "" without any. Raises ImageError for a damaged sidecar.
+    """
+    from core.captions.forms import existing_xmp
+    from core.captions.xmp.document import Xmp
+    from core.captions.xmp.sidecars import KEYWORDS as PROPERTY
+    from core.captions.xmp.sidecars import read_xmp
+
+    found: list[str] = []
+    try:
+        if (sidecar := read_xmp(existing_xmp(picture))) is not None:
+            found += sidecar.items(PROPERTY)
+    except InquisightError as error:
+        raise ImageError(str(error)) from None
+    with suppress(OSError, ValueError, InquisightError), open(picture, "rb") as file:
+        head = file.read(_HEAD)
+        begin, end = head.find(b"<x:xmpmeta"), head.find(_XMP_END)
+        if 0 <= begin < end:
+            found += Xmp.parse(head[begin : end + len(_XMP_END)], picture).items(PROPERTY)
+    words = dict.fromkeys(clean for one in found if (clean := clean_quoted(one).replace(",", " ").strip(" .")))
+    return f"{KEYWORDS}{', '.join(words)}." if words else ""
 
 
 def owner_turn(context: str) -> Turn:
@@ -128,6 +156,7 @@ def _without_colours(sentence: str, known: _Told) -> str:
 
 def with_told(text: str, told: str) -> str:
     """A description that says what was told: as its beginning, where it leaves most of it out."""
+    told = " ".join(one for one in sentences(told) if not one.startswith(KEYWORDS))
     wanted = {one.text for one in tokens(told) if one.kind != "sign" and one.text not in _SMALL}
     said = {form for one in tokens(text) for form in base_forms(one.text)}
     present = sum(bool(base_forms(word) & said) for word in wanted)

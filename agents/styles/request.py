@@ -42,6 +42,8 @@ class OwnerRequest(StyleRequest):
     context: Annotated[str | None, typer.Option("--context", metavar="TEXT")] = None
     """What you know of the pictures: who, what, where. Used as true and marked as told; a file
     PICTURE.context.txt beside a picture adds to it."""
+    context_keywords: bool = False
+    """Also take the keywords that other programs gave a picture (XMP) as known."""
 
 
 def style_options(request: StyleRequest) -> StyleOptions:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Final
 from agents.audit.rewrite import false_claims, without
 from agents.claims.extract import extract_claims
 from agents.claims.known import Known, base_forms, said_in
-from agents.claims.summaries import speaks_english, speaks_of_the_work, unsupported_sentences
+from agents.claims.phrases import tokens
+from agents.claims.summaries import is_content, speaks_english, speaks_of_the_work, unsupported_sentences
 from agents.styles.forms import JOINT, split_tags, tags_in_form, text_in_form
 from agents.styles.options import EMPTY_FOR, StyleOptions, cleaned_text, framed
 from agents.styles.own import MOST, StylePrompt
@@ -38,6 +39,7 @@ QUESTIONER, RULES, FIXED = "questioner", "rules", "fixed"
 WORK, UNSUPPORTED, LONG, EMPTY = "speaks of the notes", "says what no answer says", "too long", "empty"
 NOTHING: Final = "Content unclear"  # fits every limit
 ATTEMPTS: Final = 2
+INVENTED: Final = 0.75  # of the words of a short text, at least, stand in the answers
 TAGS_ENOUGH: Final = 2  # tags of a questioner that are left after the check
 _ACTIONS: Final = ("link to ", "links to ", "link: ", "button to ", "button: ", "button ", "icon for ")
 
@@ -183,7 +185,7 @@ class _Writing:
             fault = EMPTY
         elif speaks_english(whole, self.facts.language) and speaks_of_the_work(whole, self.facts.turns):
             fault = WORK
-        elif 2 * len(gone) > len(sentences(whole)) or not text:
+        elif 2 * len(gone) > len(sentences(whole)) or not text or self._invents(text):
             fault = UNSUPPORTED
         elif (
             len(text) < len(kept) and self.style != "short" and (not last or 2 * len(text) < min(len(kept), self.room))
@@ -202,6 +204,22 @@ class _Writing:
     def _unsupported(self, text: str) -> list[str]:
         turns = [*self.facts.turns, Turn(question="", answer=self.purpose)] if self.purpose else self.facts.turns
         return [one.text for one in unsupported_sentences(text, turns, language=self.facts.language)]
+
+    def _invents(self, text: str) -> bool:
+        """Whether more than a quarter of what a short text says stands in no answer: moods, postures, adjectives."""
+        if not speaks_english(text, self.facts.language):
+            return False
+        known = self._said
+        spoken = [one.text for one in tokens(text) if one.kind == "word" and is_content(one.text)]
+        said = sum(known.has(word) or bool(base_forms(word) & known.hedged) for word in spoken)
+        return said < INVENTED * len(spoken)
+
+    @property
+    def _said(self) -> Known:
+        if self._known is None:
+            turns = self.facts.turns
+            self._known = said_in([*turns, Turn(question="", answer=self.purpose)] if self.purpose else turns)
+        return self._known
 
     def _true(self, text: str) -> str:
         """`text` without what an audit found false."""
@@ -238,14 +256,12 @@ class _Writing:
 
     def _taggable(self, reply: str) -> tuple[str, ...]:
         """The tags of a reply that the answers support."""
-        if self._known is None:
-            self._known = said_in(self.facts.turns)
         english = speaks_english(reply, self.facts.language)
         false = {about for kind, about, _ in self.false if kind == "thing"}
         kept = []
         for tag in split_tags(reply):
             words = base_tag(tag).replace("-", " ").split()
-            said = all(self._known.has(word) for word in words) or self._known.has(base_tag(tag))
+            said = all(self._said.has(word) for word in words) or self._said.has(base_tag(tag))
             wrong = any(base_forms(word) & false for word in words)
             if (said or not english) and not wrong:
                 kept.append(tag)

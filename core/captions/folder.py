@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import EllipsisType, TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from sqlalchemy import Connection
 
@@ -50,9 +50,14 @@ from core.captions.records import (
     Previewed,
     Refreshed,
 )
-from core.captions.scan import Progress, Scan, own_tables
+from core.captions.scan import Progress, Scan, named_pictures, own_tables
 from core.captions.selection import HeldPlace, Selection
 from core.errors import UsageError, printable
+from core.records import Caption
+from core.store.query import INTERVIEW, TranscriptQuery
+
+if TYPE_CHECKING:
+    from core.store.transcripts import TranscriptStore
 
 Texts = Mapping[str, str | None]
 NOTHING: Final = CaptionChange(0, datetime.min.replace(tzinfo=UTC), EDIT, "nothing to change", 0)
@@ -225,9 +230,34 @@ class CaptionFolder:
 
     def mark(self, path: str, *, unsure: bool | None = None, failed_audit: bool | None = None) -> None:
         """Note what an interview or audit of the picture told; None leaves it as it is."""
-        values = {"unsure": unsure, "failed": failed_audit}
-        with self._database.transaction(write=True) as connection:
-            self._selection.mark(connection, path, {name: one for name, one in values.items() if one is not None})
+        if not self._mark(path, unsure=unsure, failed=failed_audit):
+            raise UsageError(f"there is no picture '{printable(path)}' in '{printable(self.root)}'")
+
+    def _mark(self, path: str, **flags: bool | None) -> bool:
+        """Set flags of a picture; whether there is one."""
+        values = {name: one for name, one in flags.items() if one is not None}
+        with self._database.transaction(write=bool(values)) as connection:
+            return self._selection.mark(connection, path, values)
+
+    def read_transcripts(self, store: TranscriptStore, progress: Progress | None = None) -> int:
+        """`mark` the pictures of the newest interviews in a store; returns the number of those that are in the folder.
+
+        An interview belongs to the picture whose path it names, as absolute path or from the current folder.
+        """
+        marked: set[str] = set()
+        for number, record in enumerate(store.records(TranscriptQuery(kind=INTERVIEW))):
+            if progress is not None and number % 100 == 0:
+                progress(number)
+            if not isinstance(record, Caption):
+                continue
+            for path in named_pictures(self.root, record.picture.source):
+                if path in marked:
+                    continue
+                unsure = any(turn.certainty == "unsure" for turn in record.dialogue.turns)
+                failed = any(claim.verdict in ("contradicted", "unsupported") for claim in record.claims)
+                if self._mark(path, unsure=unsure, failed=failed):
+                    marked.add(path)
+        return len(marked)
 
     # --- versions -------------------------------------------------------------------------------------------------
 

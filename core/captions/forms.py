@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import hashlib
 import os
 import re
 from enum import StrEnum
@@ -11,7 +12,6 @@ from typing import Final
 
 from core.errors import InquisightError, printable, why
 from core.files.atomic import replacing
-from core.files.sidecar import sidecar_of
 
 LARGEST_TEXT: Final = 1 << 20  # bytes of a caption file; anything longer is no caption
 _UNWRITABLE: Final = re.compile("[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
@@ -50,8 +50,8 @@ RANKS: Final = {form: rank for rank, form in enumerate(Form)}
 def caption_file(picture: str | Path, form: Form, xmp_name: XmpName = XmpName.FULL) -> Path:
     """The file beside `picture` that holds its caption in this form, whether or not it exists."""
     path = Path(picture)
-    if form is Form.TXT:
-        return sidecar_of(str(path))
+    if form is Form.TXT:  # never the picture itself, if that is named .txt
+        return path.with_name(f"{path.name}.txt") if path.suffix.lower() == ".txt" else path.with_suffix(".txt")
     if form is Form.CAPTION:
         return path.with_suffix(".caption")
     if form is Form.XMP:
@@ -134,7 +134,13 @@ def write_text(path: Path, text: str | None, *, keep_end: bool = True, sync: boo
     data = text.encode("utf-8", "replace")
     if text.endswith(("\n", "\r")) or not keep_end or not _has_no_line_end(path):
         data += b"\r\n" if text.endswith("\r") else b"\n"
-    with replacing(path, CaptionError, sync=sync) as file:
+    write_caption_file(path, data, sync=sync)
+
+
+def write_caption_file(path: Path, data: bytes, *, sync: bool = True) -> None:
+    """Replace a file atomically; what a kill leaves behind is overwritten by the next attempt. Raises CaptionError."""
+    digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:12]  # names that are long differ at their end
+    with replacing(path, CaptionError, part=f".{path.name[:40]}-{digest}.part", sync=sync) as file:
         file.write(data)
 
 

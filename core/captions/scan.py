@@ -148,7 +148,7 @@ class Scan:
                     if line.name in names:
                         continue
                     names.add(line.name)
-                    for picture in self._named(line.name):
+                    for picture in named_pictures(self.root, line.name):
                         row = _seen(file, line.name, picture, 10 + number, Form.JSONL, read_at)
                         rows.append({**row, "text": line.text, "unsure": line.unsure, "failed": line.failed_audit})
                 with connection.begin():
@@ -162,15 +162,6 @@ class Scan:
             if file not in read:
                 query = "DELETE FROM held WHERE place IN (SELECT id FROM place WHERE file = ?)"
                 connection.exec_driver_sql(query, (file,))
-
-    def _named(self, name: str) -> Iterable[str]:
-        """The pictures that a name in a .jsonl file may mean: relative to the folder, or to where we are."""
-        name = name.replace("\\", "/") if os.sep == "/" else name
-        found = {} if os.path.isabs(name) else {os.path.normpath(name): None}
-        within = os.path.relpath(os.path.abspath(name), os.path.abspath(self.root))
-        if not within.startswith(".."):
-            found[within] = None
-        return found
 
     def _relative(self, path: Path) -> str:
         within = os.path.relpath(os.path.abspath(path), os.path.abspath(self.root))
@@ -253,6 +244,16 @@ class Scan:
             self.change = new_found_change(connection, moment)
         self.changes += 1
         insert_version(connection, self.change, place, before, after)
+
+
+def named_pictures(root: Path, name: str) -> Iterable[str]:
+    """The pictures below `root` that a name in a list may mean: relative to the folder, or to where we are."""
+    name = name.replace("\\", "/") if os.sep == "/" else name
+    found = {} if os.path.isabs(name) else {os.path.normpath(name): None}
+    within = os.path.relpath(os.path.abspath(name), os.path.abspath(root))
+    if not within.startswith(".."):
+        found[within] = None
+    return found
 
 
 def new_found_change(connection: Connection, moment: str) -> int:

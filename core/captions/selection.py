@@ -13,7 +13,6 @@ from sqlalchemy.orm import aliased
 from core.captions.database import UNDONE, ChangeRow, HeldRow, PictureRow, PlaceRow, VersionRow
 from core.captions.forms import Form
 from core.captions.records import CaptionChange, CaptionQuery, CaptionVersion, PictureCaption, Place
-from core.errors import UsageError, printable
 
 _FEW: Final = 500  # names in one statement
 _AT_ONCE: Final = 500  # rows in memory
@@ -185,13 +184,12 @@ class Selection:
         """The id of a picture."""
         return connection.execute(select(PictureRow.id).where(PictureRow.path == path)).scalar()
 
-    def mark(self, connection: Connection, path: str, values: Mapping[str, bool]) -> None:
-        """Set flags of a picture. Raises UsageError."""
-        if (
-            values
-            and not connection.execute(update(PictureRow).where(PictureRow.path == path).values(**values)).rowcount
-        ):
-            raise UsageError(f"there is no picture '{printable(path)}' in this folder")
+    def mark(self, connection: Connection, path: str, values: Mapping[str, bool]) -> bool:
+        """Set flags of a picture; whether there is one."""
+        if not values:
+            return self.picture(connection, path) is not None
+        found = connection.execute(update(PictureRow).where(PictureRow.path == path).values(**values))
+        return bool(found.rowcount)
 
     def held(self, connection: Connection, picture: int) -> list[HeldPlace]:
         """The places of a picture, in the order in which its caption is looked for."""

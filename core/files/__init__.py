@@ -1,1 +1,1 @@
-"""Files on disk: atomic writes, journals, sidecars, paths, model directories."""
+"""Files on disk: atomic writes, journals, paths, model directories."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from math import ceil, isqrt
-from typing import Any, Final
+from typing import Any, BinaryIO, Final, Protocol
 
 from PIL import Image, ImageOps, TiffImagePlugin
 
@@ -22,6 +22,23 @@ MOST_WORK: Final = 40  # times the pixel limit
 _WIDTH, _HEIGHT, _COMPRESSION, _ORIENTATION, _SAMPLES, _PLANAR = 256, 257, 259, 274, 277, 284
 _STRIPS, _ROWS, _STRIP_BYTES, _TILE_WIDTH, _TILE_HEIGHT, _TILES, _TILE_BYTES = 273, 278, 279, 322, 323, 324, 325
 _OLD_JPEG: Final = 6
+
+
+class Slices(Protocol):
+    """Bytes, or a file of which pieces are read: `data[start:stop]`."""
+
+    def __getitem__(self, part: slice, /) -> bytes: ...
+
+
+class FileSlices:
+    """The pieces of an open file. Not mapped into memory: a file that somebody cuts would end the process."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def __getitem__(self, part: slice, /) -> bytes:
+        self._file.seek(part.start)
+        return self._file.read(max(0, part.stop - part.start))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +60,7 @@ class _Layout:
         return ceil(self.height / self.rows)
 
 
-def read_scaled(image: Image.Image, data: bytes, max_pixels: int, quoted: str) -> tuple[Image.Image, list[str]] | None:
+def read_scaled(image: Image.Image, data: Slices, max_pixels: int, quoted: str) -> tuple[Image.Image, list[str]] | None:
     """(upright RGB image of at most `max_pixels`, notes) of a TIFF that is opened but not decoded.
 
     None if its strips are too large, or its values can only be scaled all together. Raises what decoders raise.
@@ -114,7 +131,7 @@ def _planes(tags: Any) -> int:
     return int(tags.get(_SAMPLES, 1)) if tags.get(_PLANAR, 1) == 2 else 1
 
 
-def _bands(layout: _Layout, data: bytes) -> Iterator[tuple[bytes, bool]]:
+def _bands(layout: _Layout, data: Slices) -> Iterator[tuple[bytes, bool]]:
     """(a TIFF of some rows, whether it is the last), from top to bottom."""
     group = max(1, BAND // (layout.width * layout.rows))
     planes, pieces = _planes(layout.tags), layout.across * layout.down
@@ -129,7 +146,7 @@ def _bands(layout: _Layout, data: bytes) -> Iterator[tuple[bytes, bool]]:
         yield _small_tiff(layout, data, numbers, height), stop == layout.down
 
 
-def _small_tiff(layout: _Layout, data: bytes, numbers: list[int], height: int) -> bytes:
+def _small_tiff(layout: _Layout, data: Slices, numbers: list[int], height: int) -> bytes:
     """A TIFF of the pieces `numbers`, in the byte order of the original."""
     body: list[bytes] = []
     places: list[int] = []  # from the end of the directory on

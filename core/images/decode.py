@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib.util import find_spec
 from io import BytesIO
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from PIL import Image, _imaging, features
 
 from core.errors import ImageError
 from core.images import heif, jxl, raw
-from core.images.bands import read_scaled
+from core.images.bands import FileSlices, read_scaled
 from core.images.colour import normalised
 from core.images.file_type import NAMES, Kind, header_size
 from core.images.isobmff import read_main_picture, with_thumbnail_as_main
@@ -101,6 +101,26 @@ def decode(kind: Kind, data: bytes, max_pixels: int, quoted: str) -> tuple[Image
             raise
     image, notes = _decode_file(kind, reduced, max_pixels, quoted)
     return image, [*notes, NOTE]
+
+
+def decode_large_tiff(file: BinaryIO, max_pixels: int, quoted: str) -> tuple[Image.Image, list[str]]:
+    """As `decode`, for a TIFF that is too large to be read into memory: pieces of the file are read where it lies."""
+    _silence_libtiff()
+    with pillow_limit(None):
+        image = Image.open(file, formats=["TIFF"])
+    full = image.size
+    if full[0] * full[1] <= max_pixels:
+        with pillow_limit(full[0] * full[1]):
+            image.load()
+        rgb, notes = normalised(image, "TIFF", quoted)
+    else:
+        scaled = read_scaled(image, FileSlices(file), max_pixels, quoted)
+        if scaled is None:
+            check_size(full, max_pixels, quoted)
+            raise DamagedError
+        rgb, notes = scaled
+        notes = [_scaled_note(full, rgb.size), *notes]
+    return rgb, [*notes, *thin_note(rgb)]
 
 
 def load(kind: str, data: bytes) -> Image.Image:

@@ -20,7 +20,7 @@ from PIL import Image
 from core.errors import ImageError, printable, why
 from core.files.paths import why_missing
 from core.images.colour import normalised
-from core.images.decode import HOW_TO_GET, can_decode, check_size, decode, pillow_limit, thin_note
+from core.images.decode import HOW_TO_GET, can_decode, check_size, decode, decode_large_tiff, pillow_limit, thin_note
 from core.images.file_type import WORDS, Kind, explain, sniff
 from core.records import PictureInfo
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 200_000_000
+MAX_TIFF_BYTES = 4_000_000_000  # of a file on disk, which is read in pieces
+_TIFF_HEAD = 1_000_000
 
 PictureSource: TypeAlias = "str | Path | bytes | BinaryIO | Image.Image | NDArray[Any] | Picture"
 """What `open_picture` takes."""
@@ -91,6 +93,8 @@ def open_picture(
     if numpy is not None and hasattr(numpy, "ndarray") and isinstance(source, numpy.ndarray):
         label = name or "NumPy array"
         return _from_pil(_from_array(source, max_pixels, f"'{printable(label)}'"), max_pixels, label)
+    if isinstance(source, str | Path) and max_bytes >= MAX_BYTES and _is_large_tiff(str(source), max_bytes):
+        return _open_large_tiff(str(source), max_pixels, name or str(source))
     data, label = _read(source, max_bytes, name)
     quoted = f"'{printable(label)}'"
     kind = sniff(data)
@@ -109,20 +113,50 @@ def open_picture(
     except MemoryError:
         raise ImageError(f"{quoted} does not fit into memory; scale it down first.") from None
     except Exception:  # decoders raise OSError, SyntaxError, ValueError, struct.error, KeyError and more
-        layout = (
-            ", or has a pixel layout that is not supported," if kind == "TIFF" else ""
-        )  # 64-bit floats, for example
-        raise ImageError(
-            f"{quoted} is {WORDS[kind]} file that is truncated or damaged{layout} and cannot be decoded; "
-            "copy, download or export it again.",
-            "truncated",
-        ) from None
+        raise _damaged(kind, quoted) from None
     return Picture(
         image=image,
         sha256=hashlib.sha256(data).hexdigest(),
         source=printable(label, limit=None),
         note="; ".join(notes) or None,
     )
+
+
+def _damaged(kind: Kind, quoted: str) -> ImageError:
+    layout = ", or has a pixel layout that is not supported," if kind == "TIFF" else ""  # 64-bit floats, for example
+    return ImageError(
+        f"{quoted} is {WORDS[kind]} file that is truncated or damaged{layout} and cannot be decoded; "
+        "copy, download or export it again.",
+        "truncated",
+    )
+
+
+def _is_large_tiff(path: str, max_bytes: int) -> bool:
+    """Whether this file is larger than `max_bytes`, but can be read in pieces."""
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode) or not max_bytes < status.st_size <= MAX_TIFF_BYTES:
+            return False
+        with open(path, "rb") as file:
+            return sniff(file.read(_TIFF_HEAD)) == "TIFF"
+    except (OSError, ValueError):
+        return False  # reading it reports why
+
+
+def _open_large_tiff(path: str, max_pixels: int, label: str) -> Picture:
+    quoted = f"'{printable(label)}'"
+    try:
+        with open(path, "rb") as file:
+            image, notes = decode_large_tiff(file, max_pixels, quoted)
+            file.seek(0)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except ImageError:
+        raise
+    except MemoryError:
+        raise ImageError(f"{quoted} does not fit into memory; scale it down first.") from None
+    except Exception:  # see above
+        raise _damaged("TIFF", quoted) from None
+    return Picture(image=image, sha256=digest, source=printable(label, limit=None), note="; ".join(notes) or None)
 
 
 def _read(source: PictureSource, max_bytes: int, name: str | None) -> tuple[bytes, str]:

@@ -29,6 +29,10 @@ class TranscriptQuery:
     """Only these; None: all."""
     kind: str = ""
     """One of KINDS."""
+    newest: bool = False
+    """Of each conversation with several versions only the newest one."""
+    conversation: str = ""
+    """The versions of this conversation."""
 
     def __post_init__(self) -> None:
         if self.since is not None and self.before is not None and self.since >= self.before:

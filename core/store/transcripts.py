@@ -19,10 +19,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Float, Integer, column, func, select, text
+from sqlalchemy import ColumnElement, Engine, Float, Integer, column, delete, func, select, text, tuple_
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, defer, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, aliased, defer, mapped_column
 
 from core.errors import StoreError, printable, why
 from core.records import Caption, Chat, ChatTurn, PictureInfo, Turn
@@ -30,7 +30,7 @@ from core.store import sqlite
 from core.store.query import INTERVIEW, Names, TranscriptQuery
 from core.store.sqlite import make_engine, use_write_ahead_log
 
-_LAYOUT = 1  # PRAGMA user_version
+_LAYOUT = 2  # PRAGMA user_version; 2 added conversations and thumbnails
 _SHORT = 10  # hex digits of an id in listings
 _CHATS = ("chat", "ask")
 _AT_ONCE = 200  # records read in one transaction
@@ -78,6 +78,7 @@ class _Row(_Base):
     questioner: Mapped[str]
     picture_sha256: Mapped[str] = mapped_column(index=True)
     document: Mapped[str]  # Caption.to_json() or Chat.to_json()
+    conversation: Mapped[str] = mapped_column(index=True, server_default="")  # of a chat
 
     def listed(self) -> StoredCaption:
         values = {one.name: getattr(self, one.name) for one in fields(StoredCaption)}
@@ -85,6 +86,13 @@ class _Row(_Base):
 
     def record(self) -> Caption | Chat:
         return _record(self.status, self.document)
+
+
+class _Thumbnail(_Base):
+    __tablename__ = "thumbnail"
+
+    picture_sha256: Mapped[str] = mapped_column(primary_key=True)
+    jpeg: Mapped[bytes]
 
 
 def _record(status: str, document: str) -> Caption | Chat:
@@ -120,6 +128,7 @@ def _row(record: Caption | Chat) -> tuple[_Row, list[str]]:
         questioner=questioner,
         picture_sha256=pictures[0].sha256 if pictures else "",
         document=record.to_json(),
+        conversation="" if isinstance(record, Caption) else record.conversation,
     )
     return row, words + [part for turn in turns for part in (turn.question, turn.answer)]
 
@@ -246,6 +255,18 @@ class TranscriptStore:
             for status, document in found:
                 yield _record(status, document)
 
+    def add_thumbnail(self, picture_sha256: str, jpeg: bytes) -> None:
+        """Keep a small JPEG of a picture as long as a transcript about it is stored."""
+        with self._session(write=True) as session:
+            session.merge(_Thumbnail(picture_sha256=picture_sha256, jpeg=jpeg))
+
+    def thumbnails(self, pictures: Collection[str]) -> dict[str, bytes]:
+        """The stored thumbnails of these pictures by sha256."""
+        among = text("picture_sha256 IN (SELECT value FROM json_each(:pictures))")
+        with self._session() as session:
+            found = session.scalars(select(_Thumbnail).where(among.bindparams(pictures=json.dumps(sorted(pictures)))))
+            return {one.picture_sha256: one.jpeg for one in found}
+
     def names(self) -> Names:
         """The values that a query can filter by."""
         with self._session() as session:
@@ -260,6 +281,7 @@ class TranscriptStore:
             for table, key in (("transcript_text", "rowid"), ("transcript", "number")):
                 them = text(f"DELETE FROM {table} WHERE {key} IN (SELECT value FROM json_each(:gone))")
                 session.execute(them, {"gone": json.dumps(gone)})
+            self._drop_thumbnails(session)
             return len(gone)
 
     def delete(self, id_or_prefix: str) -> str:
@@ -267,6 +289,7 @@ class TranscriptStore:
         with self._session(write=True) as session:
             row = self._one(session, id_or_prefix)
             self._drop(session, row)
+            self._drop_thumbnails(session)
             return row.id
 
     def count(self, query: TranscriptQuery | None = None) -> int:
@@ -302,6 +325,12 @@ class TranscriptStore:
         session.execute(text("DELETE FROM transcript_text WHERE rowid = :number"), {"number": row.number})
         session.delete(row)
         session.flush()
+
+    @staticmethod
+    def _drop_thumbnails(session: Session) -> None:
+        """Delete thumbnails of pictures that no transcript is about."""
+        used = select(_Row.picture_sha256).where(_Row.picture_sha256 == _Thumbnail.picture_sha256)
+        session.execute(delete(_Thumbnail).where(~used.exists()))
 
     @contextlib.contextmanager
     def _session(self, *, write: bool = False) -> Iterator[Session]:
@@ -346,6 +375,10 @@ class TranscriptStore:
         if layout > _LAYOUT:
             raise StoreError(f"{self.location} was written by a newer version of Inquisight; update to read it.")
         with engine.connect().execution_options(inquisight_write=True) as connection, connection.begin():
+            columns = {row[1] for row in connection.exec_driver_sql("PRAGMA table_info(transcript)")}
+            if columns and "conversation" not in columns:
+                connection.exec_driver_sql("ALTER TABLE transcript ADD COLUMN conversation TEXT NOT NULL DEFAULT ''")
+                connection.exec_driver_sql("CREATE INDEX ix_transcript_conversation ON transcript (conversation)")
             _Base.metadata.create_all(connection)
             connection.exec_driver_sql(_FTS)
             connection.exec_driver_sql(f"PRAGMA user_version = {_LAYOUT}")
@@ -399,6 +432,13 @@ def _conditions(query: TranscriptQuery) -> list[ColumnElement[bool]]:
         conditions.append(_Row.questioner == query.questioner)
     if query.status:
         conditions.append(_Row.status == query.status)
+    if query.conversation:
+        conditions.append(_Row.conversation == query.conversation)
+    if query.newest:
+        newer = aliased(_Row)
+        later = tuple_(newer.created, newer.number) > tuple_(_Row.created, _Row.number)
+        others = select(newer.number).where(newer.conversation == _Row.conversation, later)
+        conditions.append((_Row.conversation == "") | ~others.exists())
     if query.kind == INTERVIEW:
         conditions.append(_Row.status.not_in(_CHATS))
     elif query.kind:

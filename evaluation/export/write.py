@@ -1,8 +1,9 @@
 """Write a task's questions for lmms-eval (a task folder) or VLMEvalKit (a TSV), so that both measure the same.
 
 lmms-eval 0.7: `lmms-eval --include_path OUT --tasks inquisight_pope ...`; the folder has a task file, functions and the
-questions, which name the image files. VLMEvalKit: copy the TSV to $LMUData and run `--data inquisight_pope`; an image
-is in the row of its first question, later rows hold that row's index.
+questions, which name the image files. VLMEvalKit: `LMUData=OUT python run.py --config OUT/vlmevalkit.json`; the
+configuration names the class that evaluates the TSV, since VLMEvalKit evaluates no data set that it does not know. An
+image is in the row of its first question, later rows hold that row's index.
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ from pathlib import Path
 from typing import Final
 
 from core.errors import UsageError, printable, why
-from core.files.journal import write_lines, write_whole
+from core.files.journal import write_json, write_lines, write_whole
 from evaluation.data.documents import read_bytes
 
 FORMATS: Final = ("lmms-eval", "vlmevalkit")
 QUESTIONS: Final = "questions.jsonl"
+CONFIG: Final = "vlmevalkit.json"
+ADDRESS: Final = "http://127.0.0.1:8300/v1/chat/completions"  # of `inquisight serve`
+LEAST: Final = 4  # answers of a question to VLMEvalKit's VQA score, which leaves one out and looks for three
 FUNCTIONS: Final = Path(__file__).with_name("lmms_eval_functions.py")
 _TASK: Final = """\
 task: {name}
@@ -45,6 +49,7 @@ metadata:
   - version: 1.0
 """
 _METRIC: Final = "  - metric: {name}\n    aggregation: !function utils.mean\n    higher_is_better: {better}"
+_VLMEVALKIT: Final = {"pope": ("inquisight_POPE", "ImageYORNDataset"), "vqa": ("inquisight_VQA", "ImageVQADataset")}
 _METRICS: Final = {
     "pope": {"official_accuracy": True, "strict_accuracy": True, "unparsed": False},
     "vqa": {"exact_match": True, "unparsed": False},
@@ -70,8 +75,11 @@ def write_export(form: str, task: str, questions: Sequence[ExportedQuestion], ou
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--out '{printable(out)}' cannot be made: {why(error)}.") from None
-    name = f"inquisight_{task}"
-    return _lmms_eval(name, task, questions, out) if form == "lmms-eval" else _vlmevalkit(name, questions, out)
+    return (
+        _lmms_eval(f"inquisight_{task}", task, questions, out)
+        if form == "lmms-eval"
+        else _vlmevalkit(task, questions, out)
+    )
 
 
 def _lmms_eval(name: str, task: str, questions: Sequence[ExportedQuestion], out: Path) -> list[Path]:
@@ -95,7 +103,8 @@ def _lmms_eval(name: str, task: str, questions: Sequence[ExportedQuestion], out:
     return [out / f"{name}.yaml", out / "utils.py", out / QUESTIONS]
 
 
-def _vlmevalkit(name: str, questions: Sequence[ExportedQuestion], out: Path) -> list[Path]:
+def _vlmevalkit(task: str, questions: Sequence[ExportedQuestion], out: Path) -> list[Path]:
+    name, kind = _VLMEVALKIT[task]
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
     writer.writerow(("index", "question_id", "category", "question", "answer", "image"))
@@ -103,8 +112,12 @@ def _vlmevalkit(name: str, questions: Sequence[ExportedQuestion], out: Path) -> 
     for index, one in enumerate(questions):
         shown = first.setdefault(one.file, index)
         image = base64.b64encode(read_bytes(one.file)).decode() if shown == index else str(shown)
-        answer = max(one.answers, key=one.answers.count)
-        answer = answer.capitalize() if answer in ("yes", "no") else answer  # as VLMEvalKit extracts them
+        if task == "pope":
+            answer = one.answers[0].capitalize()  # as VLMEvalKit extracts them
+        else:
+            answer = repr([*one.answers] * (1 if len(one.answers) >= LEAST else LEAST))
         writer.writerow((index, one.id, one.category, one.text, answer, image))
     write_whole(out / f"{name}.tsv", text.getvalue())
-    return [out / f"{name}.tsv"]
+    model = {"class": "GPT4V", "model": "pocket", "api_base": ADDRESS, "key": "none", "max_tokens": 60}
+    write_json(out / CONFIG, {"model": {"pocket": model}, "data": {name: {"class": kind, "dataset": name}}})
+    return [out / f"{name}.tsv", out / CONFIG]

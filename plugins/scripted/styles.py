@@ -15,7 +15,7 @@ from typing import Final
 from core import nouns
 from core.english import wordnet
 from core.nouns import singular
-from core.tasks import OWNER, Task
+from core.tasks import KEYWORDS, OWNER, Task
 from core.text import sentences, shortened
 from plugins.scripted import lexicon
 from plugins.scripted.asking import learn
@@ -38,7 +38,9 @@ _PURPOSE_WORDS: Final = frozenset("product page shop website web site article bl
 def write_style(task: Task, seed: int | None = None) -> str:
     """The text of the task's style; tags one a line. "" if nothing is known."""
     turns = [turn for turn in task.turns if turn.answered_by != OWNER]
-    told = " ".join(turn.answer for turn in task.turns if turn.answered_by == OWNER)
+    said = [one for turn in task.turns if turn.answered_by == OWNER for one in sentences(turn.answer)]
+    told = " ".join(one for one in said if not one.startswith(KEYWORDS))
+    keywords = [word for one in said if one.startswith(KEYWORDS) for word in one[len(KEYWORDS) : -1].split(", ")]
     most = task.most or ANY_LENGTH
     writer = _Writer(learn(turns), task.purpose)
     match task.style:
@@ -47,7 +49,7 @@ def write_style(task: Task, seed: int | None = None) -> str:
         case "short":
             return writer.short(most)
         case "tags":
-            return "\n".join(dict.fromkeys([*_names(told), *writer.tags()]))
+            return "\n".join(dict.fromkeys([*_names(told), *keywords, *writer.tags()]))
         case "prompt":
             return writer.prompt(most)
     return shortened(" ".join([*sentences(told), summarise(turns, seed)]), most)

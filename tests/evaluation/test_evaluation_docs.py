@@ -27,7 +27,7 @@ def test_the_commands_run(tmp_path: Path) -> None:
     for name in ("pope", "chair", "coverage", "failures"):
         assert (tmp_path / "results" / name / "result.json").is_file()
     assert (tmp_path / "tasks" / "inquisight_pope.yaml").is_file() and (
-        tmp_path / "tables" / "inquisight_pope.tsv"
+        tmp_path / "tables" / "inquisight_POPE.tsv"
     ).is_file()
 
 
@@ -35,7 +35,7 @@ def test_the_page_names_every_option_and_task(tmp_path: Path) -> None:
     known = set(re.findall(r"^ +(--[a-z-]+)", Shell(tmp_path).run("evaluate", "--help").stdout, re.MULTILINE)) - {
         "--help"
     }
-    ours = re.sub(r"^(?:OPENAI_API_KEY|python -m).*$", "", PAGE, flags=re.MULTILINE).replace(" --help", "")
+    ours = re.sub(r"^(?:OPENAI_API_KEY|LMUData|python -m).*$", "", PAGE, flags=re.MULTILINE).replace(" --help", "")
     named = set(re.findall(r"(--[a-z][a-z-]*)", ours))
     assert len(known) > 15 and named == known
     assert all(f"`{task}`" in PAGE for task in TASKS)

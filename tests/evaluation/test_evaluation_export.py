@@ -9,6 +9,7 @@ import io
 import json
 import re
 import sys
+from ast import literal_eval
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def test_a_task_folder_for_lmms_eval(data: Path) -> None:
 def test_a_table_for_vlmevalkit(data: Path) -> None:
     out = export("vlmevalkit", "pope", str(data), "--per-image", "1", "--sampling", "popular")
     csv.field_size_limit(sys.maxsize)
-    rows = list(csv.DictReader(io.StringIO((out / "inquisight_pope.tsv").read_text("utf-8")), delimiter="\t"))
+    rows = list(csv.DictReader(io.StringIO((out / "inquisight_POPE.tsv").read_text("utf-8")), delimiter="\t"))
     assert [row["index"] for row in rows] == [str(place) for place in range(8)]
     assert {row["answer"] for row in rows} == {"Yes", "No"} and {row["category"] for row in rows} == {"popular"}
     for row in rows:
@@ -82,6 +83,20 @@ def test_a_table_for_vlmevalkit(data: Path) -> None:
         with Image.open(io.BytesIO(base64.b64decode(coded))) as image:
             assert image.size == (64, 48)
     assert len({row["image"] for row in rows if len(row["image"]) > 64}) == 4, "each image once"
+    config = json.loads((out / "vlmevalkit.json").read_text("utf-8"))
+    assert config["data"] == {"inquisight_POPE": {"class": "ImageYORNDataset", "dataset": "inquisight_POPE"}}
+    assert config["model"]["pocket"]["api_base"] == "http://127.0.0.1:8300/v1/chat/completions"
+
+
+def test_answers_for_vlmevalkit_are_a_list_that_its_score_can_count(data: Path) -> None:
+    """Its score leaves one answer out, and wants three others that are equal."""
+    asked = [f"data/red.png,{text},{answers}" for text, answers in (("Which?", "red;pink"), ("What?", "a;b;c;d"))]
+    Path("asked.csv").write_text("\n".join(["image,question,answers", *asked, ""]), encoding="utf-8")
+    out = export("vlmevalkit", "vqa", "asked.csv")
+    csv.field_size_limit(sys.maxsize)
+    rows = csv.DictReader(io.StringIO((out / "inquisight_VQA.tsv").read_text("utf-8")), delimiter="\t")
+    found = [literal_eval(row["answer"]) for row in rows]
+    assert found == [["red", "pink"] * 4, ["a", "b", "c", "d"]]
 
 
 def test_questions_with_answers(data: Path) -> None:

@@ -14,19 +14,20 @@ import streamlit as st
 from agents.interview.live import edited
 from agents.text.export import KINDS, Kind, exported
 from core.errors import StoreError, UsageError, printable
-from core.records import Caption
+from core.records import Caption, Chat
 from core.settings import get_settings
 from core.store.query import Names, TranscriptQuery, after, first_moment
 from core.store.transcripts import StoredCaption
 from ui.controls import act_button, button, close_dialog, dialog, dialog_value, download, header, note, open_dialog
 from ui.state.session import Visitor, visitor
 from ui.state.transcripts import saver, store
-from ui.text import count, escape, label, plain, show_errors, tag
+from ui.text import count, data_url, escape, label, plain, show_errors, tag
 from ui.views.transcript_view import draw_heading, draw_record, draw_resume, name_of
 from ui.widgets.attention import focus_on
 from ui.widgets.description import draw_edit
 
 PAGE_SIZE: Final = 20
+MAX_VERSIONS: Final = 20  # of a conversation
 MAX_EXPORTED: Final = 20_000  # the file is made in memory
 ADDRESS: Final = "id"  # the parameter of a transcript's address, history?id=...
 TYPES: Final = {
@@ -55,7 +56,9 @@ class Search:
     def query(self, me: Visitor) -> TranscriptQuery:
         """The search, within the transcripts that the visitor may see. Raises UsageError."""
         begin, end = first_moment(self.since), after(self.until)
-        return TranscriptQuery(self.words, self.vision, self.questioner, self.status, begin, end, visible_ids(me))
+        return TranscriptQuery(
+            self.words, self.vision, self.questioner, self.status, begin, end, visible_ids(me), newest=not self.words
+        )
 
 
 def visible_ids(me: Visitor) -> frozenset[str] | None:
@@ -134,12 +137,13 @@ def _list(me: Visitor, search: Search) -> None:
     pages = max(1, -(-total // PAGE_SIZE))
     search.page = min(search.page, pages)
     found = store().find(query, PAGE_SIZE, (search.page - 1) * PAGE_SIZE)
+    thumbnails = store().thumbnails({one.picture_sha256 for one in found})
     if not found:
         note("No matching transcript. Remove a word or a filter.", "search_off")
         return
     _actions(search, query, total, found)
     for one in found:
-        _item(search, one)
+        _item(search, one, thumbnails.get(one.picture_sha256))
     if pages > 1:
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="center"):
             st.session_state["history-page"] = search.page
@@ -152,7 +156,7 @@ def _turn(search: Search) -> None:
     search.page = st.session_state["history-page"]
 
 
-def _item(search: Search, one: StoredCaption) -> None:
+def _item(search: Search, one: StoredCaption, thumbnail: bytes | None) -> None:
     name, key = one.source or "no image", f"history-pick-{one.id[:16]}"
     with st.container(border=True, gap="small", key=_container(one.id)):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
@@ -164,10 +168,11 @@ def _item(search: Search, one: StoredCaption) -> None:
         when = one.created.astimezone().strftime("%Y-%m-%d %H:%M")
         kind = tag(TYPES.get(one.status, one.status), "red" if one.status == "failed" else "")
         models = ", ".join(filter(None, (one.vision, one.questioner)))
+        image = f'<img class="iq-thumb" src="{data_url(thumbnail)}" alt="">' if thumbnail else ""
         st.html(
-            f'<div class="iq-item"><p class="what">{escape(one.text) or "(nothing)"}</p><p class="iq-note">{kind}'
-            f'<time datetime="{one.created.isoformat()}">{when}</time>, {count(one.turns, "answer")}, '
-            f"{escape(models)}</p></div>"
+            f'<div class="iq-item">{image}<div><p class="what">{escape(one.text) or "(nothing)"}</p>'
+            f'<p class="iq-note">{kind}<time datetime="{one.created.isoformat()}">{when}</time>, '
+            f"{count(one.turns, 'answer')}, {escape(models)}</p></div></div>"
         )
 
 
@@ -286,8 +291,22 @@ def _opened(me: Visitor, search: Search, address: str) -> None:
                 open_dialog("delete")
             if isinstance(record, Caption):
                 draw_edit("history", record, record.id[:16], partial(_edit, me, record))
+            if isinstance(record, Chat):
+                _versions(me, record)
         draw_record(me, record)
     _delete_dialog(me, search)
+
+
+def _versions(me: Visitor, record: Chat) -> None:
+    """Buttons that open the other versions of the conversation."""
+    if not record.conversation:
+        return
+    query = TranscriptQuery(ids=visible_ids(me), conversation=record.conversation)
+    found = sorted(store().find(query, MAX_VERSIONS), key=lambda one: one.created)
+    for number, one in enumerate(found, start=1):
+        if one.id != record.id:
+            text = f"Version {number} of {len(found)}"
+            act_button(text, f"history-version-{one.id[:16]}", _open, one.id, icon="alt_route", type="tertiary")
 
 
 def _edit(me: Visitor, record: Caption, text: str) -> None:

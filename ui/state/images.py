@@ -1,4 +1,4 @@
-"""A visitor's uploaded images: checked by `core.images.picture`, kept in memory by sha256, never written to disk."""
+"""A visitor's images: checked by `core.images.picture`, kept in memory by sha256. Only thumbnails are stored."""
 
 from __future__ import annotations
 

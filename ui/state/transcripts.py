@@ -32,6 +32,9 @@ def saver(visitor: Visitor) -> Callable[[Caption | Chat], str]:
     def save(record: Caption | Chat) -> str:
         id = transcripts.add(record)
         visitor.transcripts.add(id)
+        pictures = (record.picture,) if isinstance(record, Caption) else record.pictures
+        if pictures and (upload := visitor.images.get(pictures[0].sha256)) is not None:
+            transcripts.add_thumbnail(upload.id, upload.thumbnail)
         return id
 
     return save

@@ -5,7 +5,6 @@ Text of models and files is escaped before it becomes HTML, and is never Markdow
 
 from __future__ import annotations
 
-import base64
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import streamlit as st
 from agents.video.interview import SCENE, frame_of, without_label
 from agents.video.timeline import learned
 from core.video.base import clock
-from ui.text import count, escape, tag
+from ui.text import count, data_url, escape, tag
 from ui.views.claims_view import draw_claims
 from ui.views.findings_view import draw_problems
 from ui.views.interview_view import WAITING, answer_html, draft_html, draw_refused, draw_removed, turn_tags
@@ -90,11 +89,6 @@ def known_about(asked: Sequence[AskedFrame], frame: int) -> str:
 def span(part: VideoPart) -> str:
     """The time span of a scene, in words."""
     return f"{clock(part.begin)} to {clock(part.end)}"
-
-
-def data_url(jpeg: bytes) -> str:
-    """An image embedded in the page."""
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
 
 
 def _turn_html(number: int, frame: int, when: str, question: str, answer: str, image: Frame | None, kind: str) -> str:

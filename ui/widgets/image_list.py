@@ -9,8 +9,7 @@ import streamlit as st
 
 from ui.controls import act_button
 from ui.state.interviews import InterviewItem, InterviewPageState
-from ui.text import escape, label
-from ui.views.video_view import data_url
+from ui.text import data_url, escape, label
 from ui.widgets.attention import focus_on
 
 LIST: Final = "images"

@@ -14,6 +14,7 @@ from core.errors import InquisightError
 from core.settings import get_settings
 from ui.state.items import MAX_ROUNDS, DialogueSettings
 from ui.state.model_choice import NAMES, RULES, Kind, check_choice, choice_of, may_type, offered
+from ui.state.options import get_options
 from ui.text import capital, count, plain, sentence
 
 _Mode = TypeVar("_Mode", AskingMode, AuditMode, Fallback)
@@ -27,7 +28,8 @@ HINTS: Final[dict[Kind, str]] = {
 
 def choose_model(kind: Kind, key: str, default: str) -> str:
     """A box to choose a model; other names may be typed unless the owner set a list."""
-    return _choose(capital(NAMES[kind]), kind, offered(kind), key, default, hint=HINTS[kind])
+    more = " Or add one with its key on the page Set up a model." if get_options().may_set_up_models else ""
+    return _choose(capital(NAMES[kind]), kind, offered(kind), key, default, hint=HINTS[kind] + more)
 
 
 def choose_repair_model(key: str, default: str, *, disabled: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
@@ -37,6 +38,8 @@ def run_captions(request: CaptionsRequest) -> int:
     xmp_name = names[request.xmp_name] if request.xmp_name else XmpName.FULL
     with CaptionFolder(request.folder, form=form, tables=request.table, xmp_name=xmp_name) as folder:
         found = _refreshed(folder)
+        if request.unsure or request.failed_audit:
+            _read_transcripts(folder)
         code = _act(request, folder, query, edit)
         for problem in found.problems:
             _say(problem)
@@ -132,6 +135,20 @@ def _refreshed(folder: CaptionFolder) -> Refreshed:
         return folder.refresh(lambda count: status.show(f"looking for captions: {count:,}"))
     finally:
         status.clear()
+
+
+def _read_transcripts(folder: CaptionFolder) -> None:
+    """Take over from the history which images had an uncertain answer or a failed audit."""
+    from core.store.transcripts import TranscriptStore
+
+    store, status = TranscriptStore(), Status()
+    if not os.path.exists(store.location):
+        return
+    try:
+        folder.read_transcripts(store, lambda count: status.show(f"reading the history: {count:,}"))
+    finally:
+        status.clear()
+        store.close()
 
 
 def _act(request: CaptionsRequest, folder: CaptionFolder, query: CaptionQuery, edit: Edit | None) -> int:

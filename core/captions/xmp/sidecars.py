@@ -18,9 +18,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from core.captions.forms import CaptionError, delete, read_bytes
+from core.captions.forms import delete, read_bytes, write_caption_file
 from core.captions.xmp.document import LARGEST, NAMESPACES, Xmp
-from core.files.atomic import replacing
 
 DESCRIPTION: Final = "dc:description"
 SAME: Final = "tiff:ImageDescription"
@@ -107,5 +106,4 @@ def write_caption(path: Path, text: str | None, date: datetime | None = None, *,
 
 
 def _write(path: Path, xmp: Xmp, sync: bool) -> None:
-    with replacing(path, CaptionError, sync=sync) as file:
-        file.write(xmp.to_bytes())
+    write_caption_file(path, xmp.to_bytes(), sync=sync)

@@ -1,6 +1,8 @@
 """Run a batch and kill it, -9, at random moments of its writing, again and again; then let it finish.
 
-    python -m tests.agents.batch.kill_loop PICTURES OUT KILLS SEED
+    python -m tests.agents.batch.kill_loop PICTURES OUT KILLS SEED [append]
+
+With `append`, captions go into XMP sidecars, too, and are added to those that exist.
 
 Run as a process of its own: it imports what is needed once and forks for every run, so that a kill costs milliseconds.
 The moments are drawn among all writes, waits for the disk and renames; a write that is hit is done in part.
@@ -27,6 +29,7 @@ from core.vision import VisualQuestion
 from plugins.scripted import ScriptedQuestioner  # noqa: F401
 from tests.agents.batch.making import HashedEye
 
+APPEND = sys.argv[5:] == ["append"]
 CRASHED = 3
 WRITES = 40  # within so many of them from its start a run is killed
 
@@ -79,8 +82,9 @@ def run(pictures: str, out: Path) -> int:
     outs = (out, out.with_suffix(".json"), out.with_suffix(".tar"))
     return running.run_batch(
         BatchRequest(
-            (pictures,), outs, vision="slow", questioner="scripted", rounds=4, seed=5, batch=4, concurrency=4,
-            shard_size=10, save_beside=True, json=True,
+            inputs=(pictures,), out=outs, vision="slow", questioner="scripted", rounds=4, seed=5, batch=4,
+            concurrency=4, shard_size=10, save_beside=True, json=True, xmp=APPEND,
+            existing="append" if APPEND else None,
         )
     )  # fmt: skip
 

@@ -9,12 +9,17 @@ import os
 import tarfile
 import zipfile
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from agents.cli.main import run
 from core.captions.xmp.sidecars import CaptionFields, write_fields
+from core.records import Caption, Claim, Dialogue, PictureInfo, Turn, Verdict
+from core.settings import get_settings
+from core.store.transcripts import TranscriptStore
 from tests.pictures import saved
 
 Command = Callable[..., tuple[int, str, str]]
@@ -176,3 +181,27 @@ def test_a_named_table_counts_only_when_it_is_named(captions: Command) -> None:
     assert "from a table" not in captions()[1]
     captions("--table", "table.jsonl", "--replace", "table", "--by", "list", "--apply")
     assert json.loads(Path("table.jsonl").read_text("utf-8"))["caption"] == "from a list"
+
+
+def test_the_history_tells_what_is_unsure(captions: Command, tmp_path: Path) -> None:
+    store = TranscriptStore(tmp_path / "home" / "transcripts.sqlite")
+
+    def kept(source: str, certainty: Literal["sure", "unsure"], verdict: Verdict, day: int) -> None:
+        turn = Turn(question="What is it?", answer="A cat.", certainty=certainty)
+        picture = PictureInfo(sha256=f"{day:064x}", source=source, width=12, height=8)
+        claim = Claim(text="A cat.", kind="thing", start=0, end=6, verdict=verdict)
+        created = datetime(2026, 1, day, tzinfo=UTC)
+        dialogue = Dialogue(turns=(turn,))
+        store.add(Caption(picture=picture, dialogue=dialogue, summary="A cat.", claims=(claim,), created=created))
+
+    kept("photos/a.jpg", "unsure", "supported", 1)
+    kept(str(tmp_path / "photos/b.jpg"), "sure", "contradicted", 2)
+    kept("photos/sub/d.png", "unsure", "unsupported", 3)
+    kept("photos/sub/d.png", "sure", "supported", 4)  # the newest one counts
+    kept("elsewhere/c.png", "unsure", "unsupported", 5)
+    get_settings.cache_clear()
+    assert captions("--unsure")[1].split("\t")[0] == "a.jpg"
+    _, out, err = captions("--failed-audit")
+    assert [line.split("\t")[0] for line in out.splitlines()] == ["b.jpg"]
+    assert "1 unsure, 1 with a failed audit" in err
+    get_settings.cache_clear()

@@ -17,6 +17,7 @@ from agents.styles.owner import (
     context_beside,
     find_conflicts,
     joined_context,
+    keywords_beside,
     owner_turn,
     told_sentences,
     with_told,
@@ -71,6 +72,36 @@ def test_a_description_follows_the_owner() -> None:
     assert without_conflicts("A cat sits on a blue couch.", "The couch is red.") == "A cat sits on a couch."
     assert with_told("A cat on a couch.", "Luna in Hamburg.") == "Luna in Hamburg. A cat on a couch."
     assert with_told("Luna in Hamburg, a cat on a couch.", "Luna in Hamburg.") == "Luna in Hamburg, a cat on a couch."
+
+
+def test_keywords_of_other_programs(tmp_path: Path) -> None:
+    from core.captions.xmp.sidecars import CaptionFields, write_fields
+
+    file = tmp_path / "a.jpg"
+    picture().image.save(file)
+    assert keywords_beside(str(file)) == ""
+    write_fields(tmp_path / "a.jpg.xmp", CaptionFields("text", keywords=("Luna", "beach, sand")))
+    assert keywords_beside(str(file)) == "Keywords: Luna, beach  sand."
+    packet = (tmp_path / "a.jpg.xmp").read_bytes()
+    inside = tmp_path / "b.jpg"
+    picture().image.save(inside, xmp=packet)
+    assert keywords_beside(str(inside)) == keywords_beside(str(file))
+    (tmp_path / "a.jpg.xmp").write_text("<broken", "utf-8")
+    with pytest.raises(ImageError):
+        keywords_beside(str(file))
+
+
+def test_keywords_become_tags_and_no_sentence() -> None:
+    told = joined_context(["Mira at sea", "Keywords: Luna, beach."])
+    options = InterviewOptions(rounds=2, context=told)
+    styles = StyleOptions(("alt", "tags"))
+    caption = caption_picture(
+        picture(), CountingVision(dict(ANSWERS)), load_questioner("scripted"), options, styles=styles
+    )
+    assert caption.told == "Mira at sea. Keywords: Luna, beach." and "Keywords" not in caption.text
+    assert caption.styles[0].text.startswith("Mira at sea: a grey cat") and {"Luna", "beach"} <= set(
+        caption.styles[1].tags
+    )
 
 
 @pytest.mark.parametrize("by", ["scripted", "model"])

@@ -12,18 +12,18 @@ from pathlib import Path
 
 import pytest
 
+from core.captions.forms import write_text
 from core.errors import StoreError
 from core.files.atomic import replacing
 from core.files.journal import replaced
 from core.files.journal import write_whole as write_curated
 from core.files.outputs import whole
-from core.files.sidecar import write_sidecar
 from tests.disks import full_disk, read_only
 from training.checkpoints import write_whole as write_checkpoint
 
 ROOT = Path(__file__).resolve().parents[3]
 WRITERS = {
-    "sidecar": lambda path: write_sidecar(path, "text", overwrite=True),
+    "sidecar": lambda path: write_text(path, "text"),
     "curation": lambda path: write_curated(path, "text"),
     "checkpoint": lambda path: write_checkpoint(path, b"text"),
     "batch": lambda path: _fill(replaced(path)),

@@ -14,6 +14,7 @@ from PIL import Image, ImageChops, ImageStat, TiffImagePlugin
 
 from core.errors import ImageError
 from core.images import bands
+from core.images import picture as pictures
 from core.images.picture import open_picture
 from tests.core.images.raws import dng
 
@@ -159,6 +160,31 @@ def test_a_large_tiff_in_one_strip_or_with_missing_strips_is_refused() -> None:
     broken = data[:8] + bytes(len(data) // 2) + data[8 + len(data) // 2 :]
     with pytest.raises(ImageError, match="truncated or damaged"):
         open_picture(broken, max_pixels=100_000)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("limit", [100_000, 10**6])
+def test_a_tiff_of_many_bytes_is_read_where_it_lies(
+    orientation: int, limit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "MAX_BYTES", 10_000)
+    path = tmp_path / "scan.tif"
+    path.write_bytes(strips(photo(), 16, compression="tiff_lzw", tiffinfo={274: orientation}))
+    whole = open_picture(path.read_bytes(), max_pixels=limit, max_bytes=10**8)
+    picture = open_picture(path, max_pixels=limit, max_bytes=10_000)
+    assert picture.sha256 == whole.sha256 and picture.note == whole.note
+    assert picture.image.size == whole.image.size and difference(picture.image, whole.image) == 0
+    cut = tmp_path / "cut.tif"
+    cut.write_bytes(path.read_bytes()[:40_000] + b"")
+    with pytest.raises(ImageError, match="truncated or damaged"):
+        open_picture(cut, max_pixels=limit, max_bytes=10_000)
+
+
+def test_other_files_of_many_bytes_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(saved(photo(), "JPEG"))
+    with pytest.raises(ImageError, match="larger than the 9,000 bytes allowed"):
+        open_picture(path, max_bytes=9000)
 
 
 def test_of_a_large_heic_and_raw_file_the_preview_is_read() -> None:

@@ -185,6 +185,26 @@ def test_an_interview_with_prompts_of_ones_own_is_a_sentence() -> None:
 
 
 @pytest.mark.slow
+def test_versions_of_a_conversation_are_one_entry_and_each_can_be_opened() -> None:
+    ids = []
+    for number, answer in enumerate(("a cat", "a lion")):
+        turn = ChatTurn(question="What is it?", answer=answer)
+        created = NOON + timedelta(minutes=number)
+        ids.append(TranscriptStore().add(Chat(turns=(turn,), conversation="x", created=created)))
+    app = open_page("history")
+    assert "a lion" in html_of(app) and "a cat" not in html_of(app)
+    app.button(key=f"history-open-{ids[1][:16]}").click().run()
+    app.button(key=f"history-version-{ids[0][:16]}").click().run()
+    assert_well(app)
+    assert "a cat" in html_of(app) and "a lion" not in html_of(app)
+
+
+def test_the_list_shows_thumbnails() -> None:
+    TranscriptStore().add(interview(1))
+    TranscriptStore().add_thumbnail(f"{1:064x}", b"jpeg")
+    assert 'src="data:image/jpeg;base64,anBlZw=="' in html_of(open_page("history"))
+
+
 def test_a_caption_is_edited_in_the_history() -> None:
     id = TranscriptStore().add(interview(1))
     app = open_page("history")

@@ -178,6 +178,22 @@ def test_a_folder_without_a_model_is_explained(tmp_path: Path) -> None:
     assert f"Test of {tmp_path}" in said and len(app.error) == 1, said
 
 
+@pytest.mark.slow
+def test_a_model_in_a_folder_answers(tmp_path: Path) -> None:
+    """A vision-language model of random numbers: it says something, and what it says is doubted."""
+    from tests.plugins.vlm.tiny_vlm import llava
+
+    llava(tmp_path / "tiny")
+    app = open_page("setup")
+    app.segmented_control(key="setup-way").set_value(setup.HERE).run()
+    app.text_input(key="setup-here").set_value(str(tmp_path / "tiny"))
+    said = outcome_of(app)
+    assert not app.error and ("did not say red" in said or "no answer" in said), said
+    click(app, "Add model")
+    [model] = saved_models().all()
+    assert model.name == f"transformers:{tmp_path / 'tiny'}" and model.roles == ("vision",) and model.keep == "none"
+
+
 def test_without_a_keyring_keys_stay_for_the_session(server: str) -> None:
     with in_use(NoKeyring()):
         app = open_page("setup")
