@@ -51,6 +51,11 @@ if TYPE_CHECKING:
 
 PROPOSED: Final = 5  # questions of the rules in guided asking
 AGAIN: Final = 1.0  # temperature after a refused reply; a model that repeats itself needs more than its own
+# Words of a story that say when something happens, at the beginning of a sentence; other texts leave them out.
+_WHEN: Final = re.compile(
+    r"(?<![^.!?] )\b(?:(?:At first|At the end|After a while|After that|In the end|For a moment|Still later|Then|Later|"
+    r"Finally|Next|Meanwhile|In this video),? )([a-z])"
+)
 _NUMBER: Final = re.compile(r"\W{0,9}(?:question|number|no\.?)?\s{0,3}(\d{1,2})\W{0,9}$", re.IGNORECASE)
 Described = dict[str, str]
 """What a model reports about itself."""
@@ -161,6 +166,10 @@ def fallback_questioner(name: str) -> BaseChatModel:
     from agents.llm.questioners import load_questioner
 
     return load_questioner(name)
+
+
+def _first_letter(match: re.Match[str]) -> str:
+    return match[1].upper()
 
 
 def follows_rules(model: BaseChatModel) -> bool:
@@ -297,7 +306,7 @@ class Session:
         if turns and "video" in (
             self.options or {}
         ):  # what was said of single frames is put together in the story alone
-            turns = [Turn(question="Describe the video.", answer=interview.summary or "")]
+            turns = [Turn(question="Describe the video.", answer=_WHEN.sub(_first_letter, interview.summary or ""))]
         return Facts(
             turns=turns,
             description=self.audited_text or interview.summary or "",

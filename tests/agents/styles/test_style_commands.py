@@ -127,3 +127,16 @@ def test_a_stored_caption_gets_styles_alone(tmp_path: Path, monkeypatch: pytest.
     again = restyle(done, StyleOptions(("alt", "short")), Prompts.load(), load_questioner("scripted"))
     assert [one.style for one in again.styles] == ["alt", "short"] and sum(eye.asked) == asked
     assert again.created == done.created and again.run_key == done.run_key
+
+
+def test_the_styles_of_a_video_are_written_from_its_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from inquisight import caption
+
+    make_pictures(tmp_path / "in", 1)
+    done = caption(tmp_path / "in" / "p000.png", vision=HashedEye(), questioner="scripted", rounds=2)
+    story = "At first there is a black dog on the grass. Then there is a white car."
+    video = done.model_copy(update={"summary": story, "options": {**done.options, "video": {}}})
+    styles = StyleOptions(("alt", "tags", "description"), max_chars=60)
+    alt, tags, description = restyle(video, styles, Prompts.load(), load_questioner("scripted")).styles
+    assert "black dog" in alt.text and "car" in alt.text and "first" not in alt.text
+    assert {"dog", "car"} <= set(tags.tags) and description.text == "At first there is a black dog on the grass."
