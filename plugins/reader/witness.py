@@ -11,6 +11,7 @@ with Greek words, which they read badly, is never certain.
 from __future__ import annotations
 
 import math
+import os
 import re
 import threading
 from collections import Counter
@@ -35,6 +36,7 @@ NEAR: Final = 4  # pixels: lines this close to the border of a tile are cut by i
 UNSURE: Final = 0.8  # factor of the score of a line in a script that is read badly
 TALLEST: Final = 8  # times its width: a taller picture is widened, since the detector enlarges the shorter side to 736
 WIDEST: Final = 64  # times its height; above 8 the engine adds rows itself, but only after enlarging
+MOST_THREADS: Final = 4
 VOTES: Final = 5  # lines that say which way a picture is turned
 _GREEK: Final = re.compile(r"[\u0370-\u03ff\u1f00-\u1fff][^\W\d_]|[^\W\d_][\u0370-\u03ff\u1f00-\u1fff]")
 
@@ -47,7 +49,15 @@ class RapidOcrWitness(Witness):
             raise UsageError(f"the witness 'reader' takes no argument, but got {printable(argument)!r}.")
         from rapidocr import RapidOCR
 
-        parameters = {"Global.log_level": "critical", "Global.max_side_len": MOST, "Global.text_score": 0.0}
+        # By default every core gets a thread that waits in a loop for work, and takes it from the vision model.
+        threads = max(1, min((os.cpu_count() or 1) // 2, MOST_THREADS))
+        parameters = {
+            "Global.log_level": "critical",
+            "Global.max_side_len": MOST,
+            "Global.text_score": 0.0,
+            "EngineConfig.onnxruntime.intra_op_num_threads": threads,
+            "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+        }
         self.engine: Any = RapidOCR(params=parameters)
         self._lock = threading.Lock()  # the engine keeps which of its steps the last call asked for
 
