@@ -10,11 +10,14 @@ import streamlit as st
 
 from training.runs import manage
 from ui.controls import act_button, button, header, note, refresh
+from ui.navigation import open_page
+from ui.state.chats import page_state
+from ui.state.options import get_options
 from ui.state.session import visitor
 from ui.state.training import TrainPageState
 from ui.text import count, escape, plain, seconds, sentence, show_errors, tag
 from ui.widgets.attention import focus_on
-from ui.widgets.new_training import draw_new
+from ui.widgets.new_training import draw_first, draw_new
 from ui.widgets.server_folder import choose_root, may_enter, short_path
 
 if TYPE_CHECKING:
@@ -62,6 +65,7 @@ def _runs(state: TrainPageState) -> None:
     runs = list(dict.fromkeys([*(run for run in state.chosen if run.is_dir()), *found]))
     if not runs:
         note("No training run found there. Start one, or enter another folder.", "model_training")
+        draw_first(state)
         return
     state.chosen = st.multiselect(
         "Training runs",
@@ -146,6 +150,24 @@ def _messages(facts: dict[str, Any]) -> None:
     if status == "finished":
         st.caption("Use it as a vision model:")
         st.code(f"trained:{facts['run']}", language=None, wrap_lines=True)
+        if get_options().may_name_models:
+            about = "Chat with the trained model about one of the sample images"
+            key = format(zlib.crc32(str(facts["run"]).encode()), "x")
+            if button("Try it", f"train-try-{key}", icon="chat", help=about):
+                with show_errors():
+                    _try_it(Path(facts["run"]))
+
+
+def _try_it(run: Path) -> None:
+    """Open a new conversation with the trained model on the page Chat, with a sample image. Raises InquisightError."""
+    me = visitor()
+    state = page_state(me)
+    state.settings.vision = f"trained:{run}"
+    state.begin()
+    picture = next((one.picture for one in manage.sampled_texts(run) if one.picture is not None), None)
+    if picture is not None:
+        state.put(me.images.add(picture.read_bytes(), picture.name, "chat"))
+    open_page("chat")
 
 
 def _resume(state: TrainPageState, run: Path, key: str, *, saved: bool) -> None:

@@ -127,10 +127,41 @@ def _offer_small_model() -> None:
         act_button(text, "train-use-small", _use_small, icon="school", help=about)
 
 
-def _use_small() -> None:
+def draw_first(state: TrainPageState) -> None:
+    """A card with one button that starts a first training: the small model learns from sample data."""
+    if not get_options().may_name_models or SMALL not in recipes.shipped():
+        return
+    with st.container(border=True, key="train-first"):
+        st.subheader("Your first training", anchor=False)
+        st.write(
+            f"The small model that comes with Inquisight learns to describe {sample_set.PICTURES} drawn images with "
+            "captions. It takes a few minutes on a laptop. You see the loss fall and what the model says as it learns, "
+            "and can try the result."
+        )
+        about = f"Writes the images to {SAMPLE} and the result to runs/"
+        act_button("Start the first training", "train-first-start", _begin_first, state, icon="school", help=about)
+
+
+def _begin_first(state: TrainPageState) -> None:
+    """Write the sample data and start the process. Raises UsageError if something is missing."""
+    run = _prepare_small().absolute()
+    data = json.dumps(str(SAMPLE))
+    recipe = recipes.load_recipe(SMALL, [f'model="{recipes.SMALL}"', f"data={data}"])
+    if findings := preflight.check(recipe, run):
+        raise UsageError(findings[0].words)
+    _begin(state, recipe, run)
+
+
+def _prepare_small() -> Path:
+    """Write the sample data, if it is not there; returns a new output folder."""
+    require_server_paths()
     if not SAMPLE.is_dir():
         sample_set.write_sample(SAMPLE.absolute())
-    run = next(path for number in range(1, 1000) if not (path := Path("runs") / f"{SMALL}-{number}").exists())
+    return next(path for number in range(1, 1000) if not (path := Path("runs") / f"{SMALL}-{number}").exists())
+
+
+def _use_small() -> None:
+    run = _prepare_small()
     filled = {"recipe": SMALL, "model": recipes.SMALL, "data": str(SAMPLE), "out": str(run), "settings": ""}
     st.session_state.update({f"train-{name}": value for name, value in filled.items()})
     focus_on("train-start", control=True)

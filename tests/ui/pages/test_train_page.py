@@ -27,6 +27,7 @@ from training.data.sample_set import write_sample
 from training.recipes import load_recipe
 from training.runs import manage
 from ui.pages.train import _few
+from ui.state.chats import page_state as chat_state
 from ui.state.training import TrainPageState
 
 Make = Callable[..., Path]
@@ -81,6 +82,28 @@ def test_without_a_training_the_page_says_so(tmp_path: Path) -> None:
     app.text_input(key="train-root").set_value(str(tmp_path / "nowhere")).run()
     assert_well(app)
     assert "is no folder of this machine" in app.error[0].value
+
+
+def test_a_first_training_is_one_click_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    started: list[tuple[Any, Path]] = []
+    monkeypatch.setattr("training.runs.manage.start", lambda recipe, run: started.append((recipe, run)))
+    app = opened(tmp_path)
+    button(app, "Start the first training").click().run()
+    assert_well(app)
+    [(recipe, run)] = started
+    assert run == tmp_path / "runs" / "own-stage1-1" and recipe.model.parts[-2:] == ("pocket", "model")
+    assert (tmp_path / "sample-pictures" / "000.png").is_file() and desk(app).chosen == [run]
+    assert not app.error
+
+
+def test_a_finished_training_is_tried_in_the_chat(make: Make) -> None:
+    run = make("one")
+    app = opened(run.parent)
+    button(app, "Try it").click().run()
+    assert_well(app)
+    state = chat_state(visitor_of(app))
+    assert state.settings.vision == f"trained:{run}" and len(state.next_pictures) == 1
 
 
 @pytest.mark.slow
