@@ -106,6 +106,29 @@ def history(page: Any) -> None:
     page.get_by_role("button", name="Delete 1 selected").wait_for()
 
 
+def gallery(page: Any) -> None:
+    """A folder of which the models have captioned some pictures."""
+    _fill(page, "Folder of pictures", _photographs())
+    page.get_by_role("gridcell").first.wait_for()
+    page.get_by_role("combobox", name="Show").locator("option").nth(1).wait_for(state="attached")
+    if page.get_by_role("gridcell", name="No caption").count():
+        page.get_by_role("button", name="Caption", exact=True).click()
+        form = page.get_by_role("dialog", name="Caption pictures")
+        form.get_by_label("Estimate").wait_for()
+        form.get_by_role("button", name="Start").click()
+    page.get_by_text("Last run:").wait_for()
+    page.get_by_role("gridcell").nth(1).click(position={"x": 120, "y": 90})
+    page.wait_for_timeout(2000)  # the thumbnails are in a shadow tree
+
+
+def gallery_view(page: Any) -> None:
+    """One of them, large."""
+    gallery(page)
+    page.keyboard.press("o")
+    page.get_by_role("dialog", name="Picture").get_by_text("Dialogue:").wait_for()
+    page.wait_for_timeout(2000)
+
+
 def curate(page: Any) -> None:
     """A text under review, with one error ticked by its key."""
     _fill(page, "Folder with curations", _world())
@@ -155,6 +178,17 @@ def _world() -> str:
     return WORLD
 
 
+@lru_cache(maxsize=1)
+def _photographs() -> str:
+    """A folder of pictures, three of them without a caption; where, as somebody would type it."""
+    from docs.dashboard_world import make_pictures
+
+    for number, path in enumerate(make_pictures(_place() / "photos")):
+        if number in (0, 1, 5):
+            path.with_suffix(".txt").unlink()
+    return "photos"
+
+
 def _fill(page: Any, name: str, value: str) -> None:
     box = page.get_by_role("textbox", name=name)
     box.fill(value)
@@ -171,6 +205,8 @@ PAGES: Final[dict[str, Callable[[Any], None]]] = {
     "chat": chat,
     "video": video,
     "compare": compare,
+    "gallery": gallery,
+    "gallery-view": gallery_view,
     "history": history,
     "curate": curate,
     "train": train,
@@ -213,7 +249,7 @@ def take(browser: Any, where: str, name: str, look: str, out: Path) -> Path:
     context.set_default_timeout(PATIENCE)
     try:
         page = context.new_page()
-        page.goto(f"{where}/{'' if name in ('start', 'interview') else name}", timeout=PATIENCE)
+        page.goto(f"{where}/{'' if name in ('start', 'interview') else name.partition('-')[0]}", timeout=PATIENCE)
         page.get_by_role("heading", level=1).wait_for()
         PAGES[name](page)
         page.wait_for_function("!document.querySelector('[data-testid=stSkeleton], [data-testid=stSpinner]')")

@@ -1,4 +1,4 @@
-"""The dashboard: `inquisight ui`, or `streamlit run ui/server/app.py`.
+"""The dashboard: `inquisight ui`, or `streamlit run ui/server/asgi.py`.
 
 Each page is a module in `ui/pages` with a function `page`, imported when it is first opened.
 """

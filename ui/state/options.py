@@ -1,6 +1,6 @@
 """The dashboard's options, which `inquisight ui` passes to the server process in environment variables.
 
-`streamlit run ui/server/app.py` without any of them is a dashboard for one user on one machine.
+`streamlit run ui/server/asgi.py` without any of them is a dashboard for one user on one machine.
 """
 
 from __future__ import annotations
