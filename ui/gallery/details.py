@@ -28,16 +28,14 @@ def details(folder: GalleryFolder, entry: Entry) -> dict[str, Any]:
 
 def _described(caption: Caption) -> dict[str, Any]:
     picture = caption.picture
-    boxes = [
-        {"words": f"{name} {score:.2f}", "kind": kind, "place": [
-            box.left / size[0], box.top / size[1], box.right / size[0], box.bottom / size[1],
-        ]}
-        for found in caption.findings
-        for size in [(found.width or picture.width, found.height or picture.height)]
-        for kind, things in (("thing", found.things), ("line", found.lines))
-        for one in things
-        for name, score, box in [(getattr(one, "name", "") or getattr(one, "text", ""), one.score, one.box)]
-    ]  # fmt: skip
+    boxes = []
+    for found in caption.findings:
+        width, height = found.width or picture.width, found.height or picture.height
+        named = [("thing", one.name, one.score, one.box) for one in found.things]
+        named += [("line", one.text, one.score, one.box) for one in found.lines if one.certain]
+        for kind, name, score, box in named:
+            place = [box.left / width, box.top / height, box.right / width, box.bottom / height]
+            boxes.append({"words": f"{name} {score:.2f}", "kind": kind, "place": place})
     return {
         "width": picture.width,
         "height": picture.height,
