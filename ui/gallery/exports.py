@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from agents.batch.ledger import CaptionRow
 from agents.batch.outputs import record, write_output
+from agents.text.export import cell
 from core.captions.forms import Form, caption_file
 from core.captions.xmp.document import Xmp
 from core.captions.xmp.sidecars import CaptionFields
@@ -115,9 +116,14 @@ def write_beside(folder: GalleryFolder, entries: Sequence[Entry]) -> int:
 
 
 def _texts(folder: GalleryFolder, entries: Sequence[Entry], out: Path, *, pictures: bool) -> None:
+    names: set[str] = set()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for entry in entries:
-            archive.writestr(_safe(str(caption_file(entry.key, Form.TXT))), f"{entry.caption.strip()}\n".encode())
+            name = _safe(str(caption_file(entry.key, Form.TXT)))
+            if name in names:  # a.jpg and a.png
+                name = f"{_safe(entry.key)}.txt"
+            names.add(name)
+            archive.writestr(name, f"{entry.caption.strip()}\n".encode())
             if pictures:
                 archive.write(folder.path(entry), _safe(entry.key), zipfile.ZIP_STORED)
 
@@ -142,12 +148,7 @@ def _table(entries: Sequence[Entry], out: Path) -> None:
     with out.open("w", encoding="utf-8-sig", errors="replace", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("file", "caption"))
-        writer.writerows((_cell(entry.key), _cell(entry.caption.strip())) for entry in entries)
-
-
-def _cell(text: str) -> str:
-    """A text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t")) else text
+        writer.writerows((cell(entry.key), cell(entry.caption.strip())) for entry in entries)
 
 
 def _shard(folder: GalleryFolder, entries: Sequence[Entry], out: Path) -> int:

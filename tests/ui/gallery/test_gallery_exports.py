@@ -51,6 +51,14 @@ def test_texts(browser: Browser, root: Path) -> None:
         assert archive.read("p1.txt") == b"A cat, number 1.\n"
 
 
+def test_two_pictures_of_one_stem_have_two_texts(tmp_path: Path) -> None:
+    root = make_pictures(tmp_path / "pair", 2)
+    (root / "p1.png").rename(root / "p0.jpg")
+    (root / "p0.txt").write_text("Both.\n")
+    with zipfile.ZipFile(io.BytesIO(export(Browser().open(root), "txt", (0, 1)))) as archive:
+        assert sorted(archive.namelist()) == ["p0.png.txt", "p0.txt"]
+
+
 def test_pictures_with_texts_for_trainers(browser: Browser, root: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(io.BytesIO(export(browser, "training"))) as archive:
         archive.extractall(tmp_path / "out")
