@@ -22,6 +22,7 @@ from ui.text import count, escape, label, plain, show_errors, tag
 from ui.views.review_view import MAX_SHOWN, draw_agreement, marked_change
 from ui.widgets.curation_review import draw_queue
 from ui.widgets.curation_steps import draw_new, draw_steps
+from ui.widgets.curation_texts import draw_texts
 from ui.widgets.server_folder import choose_root, may_enter, short_path
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 PARTS: Final = {
     "steps": "Steps",
     "review": "Review",
+    "texts": "Texts",
     "agreement": "Agreement",
     "rules": "Rules",
     "report": "Progress and report",
@@ -65,7 +67,10 @@ def page() -> None:
         elif state.part == "steps":
             draw_steps(state, folder, lambda: _figures(state, folder))
         else:
-            {"review": _review, "agreement": _agreement, "rules": _rules, "report": _report}[state.part](state, folder)
+            parts = {
+                "review": _review, "texts": _texts, "agreement": _agreement, "rules": _rules, "report": _report,
+            }  # fmt: skip
+            parts[state.part](state, folder)
 
 
 def _choose(state: CuratePageState, root: Path, place: Any) -> CurationFolder | None:
@@ -139,6 +144,10 @@ def _draw_sample(state: CuratePageState, folder: CurationFolder) -> None:
             state.review = workspace.open_review(folder, state.reviewer, stage=state.stage, kinds=kinds, **drawn)
             state.version = workspace.stamp_of_texts(folder)
             st.rerun()
+
+
+def _texts(state: CuratePageState, folder: CurationFolder) -> None:
+    draw_texts(state, folder, _stage(state, "texts"))
 
 
 def _agreement(state: CuratePageState, folder: CurationFolder) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,8 @@ class CuratePageState:
     verdict: tuple[Any, Verdict] | None = None
     figures: tuple[Any, Figures] | None = None
     message: str = ""
+    undo: list[tuple[tuple[str, Stage], str, Callable[[], object]]] = field(default_factory=list)
+    """Changes of texts: the curation and sample, what was changed, and how to undo it; the last one counts."""
 
     def open(self, path: Path | None) -> None:
         """Change to another curation, and drop the state of the last one."""

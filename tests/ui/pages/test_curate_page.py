@@ -358,3 +358,56 @@ def test_a_curation_is_begun_on_the_page(tmp_path: Path) -> None:
     app.run()
     assert_well(app)
     assert "2 of 2 images" in [one.proto.text for one in app.get("progress")]
+
+
+def texts(folder: CurationFolder) -> list[str]:
+    return [str(one["text"]) for one in repaired(folder).values()]
+
+
+def test_a_word_is_replaced_in_many_texts_after_a_preview_and_that_is_undone(folder: CurationFolder) -> None:
+    app = opened(folder, "texts")
+    before = texts(folder)
+    word = before[1].split()[-1].strip(".")
+    app.text_input(key="texts-find").set_value(word).run()
+    assert_well(app)
+    assert app.button(key="texts-replace").disabled, "nobody has given a name"
+    app.text_input(key="texts-reviewer").set_value("ada").run()
+    app.text_input(key="texts-by").set_value("zebra").run()
+    hit = [text for text in before if word in text]
+    assert f"Replace in {len(hit)} text" in app.button(key="texts-replace").label
+    assert "<ins>" in html_of(app) and texts(folder) == before
+    app.button(key="texts-replace").click().run()
+    assert_well(app)
+    assert texts(folder) == [text.replace(word, "zebra") for text in before]
+    app.button(key="texts-undo").click().run()
+    assert_well(app)
+    assert texts(folder) == before and not [one for one in app.button if one.key == "texts-undo"]
+
+
+def test_one_text_is_found_and_edited_and_a_bad_pattern_is_a_sentence(folder: CurationFolder) -> None:
+    app = opened(folder, "texts")
+    app.text_input(key="texts-reviewer").set_value("ada").run()
+    app.text_input(key="texts-words").set_value("AI language").run()
+    [area] = app.text_area
+    area.set_value("A plain wall.")
+    next(one for one in app.button if one.label == "Save").click().run()
+    assert_well(app)
+    assert texts(folder)[0] == "A plain wall." and not app.text_area, "the search no longer matches"
+    app.text_input(key="texts-words").set_value("").run()
+    app.checkbox(key="texts-regex").check().run()
+    app.text_input(key="texts-find").set_value("(").run()
+    assert_well(app)
+    assert any("is not valid" in one.value for one in app.error)
+
+
+def test_a_text_that_somebody_else_has_changed_since_is_not_overwritten(folder: CurationFolder) -> None:
+    from core.errors import UsageError
+    from training.curation.review.edits import change_all, edit
+    from training.curation.review.texts import find_texts
+
+    first, second, *_ = find_texts(folder, "repair")
+    edit(folder, second, "Somebody was faster.", "eve")
+    before = texts(folder)
+    with pytest.raises(UsageError, match="somebody else"):
+        change_all(folder, [(first, "One."), (second, "Two.")], "ada")
+    assert texts(folder) == before, "neither is written"

@@ -7,7 +7,7 @@ change counts; if it comes back, so does the edit.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -32,40 +32,62 @@ def change(
     folder: CurationFolder, item: LabelItem, text: str, by: str, stage: Stage = "repair"
 ) -> tuple[LabelItem, Callable[[], LabelItem]]:
     """The same, with a function that undoes it and restores the text before, whoever wrote it."""
-    text = " ".join(text.split())
-    if not text:
-        raise UsageError("an empty text cannot be kept; label it instead, and a rule drops it.")
-    if text == item.text:
-        raise UsageError("the text is unchanged.")
-    last, before = _check(folder, item, stage), edited(folder).get(item.id)
-    if stage == "repair":
-        folder.repaired.append(_record(last, item, by, of=last["of"], status="repaired", text=text))
-        new = replace(item, text=text)
-        return new, lambda: edit(folder, new, item.text, by, stage)
-    folder.repaired.append(_record(last, item, by, of=digest(str(last["text"])), status=EDITED, text=text))
-    new = replace(item, text=text)
+    [new], undo = change_all(folder, [(item, text)], by, stage)
+    return new, lambda: undo()[0]
 
-    def undo() -> LabelItem:
-        _check(folder, new, stage)
-        gone = _record(last, new, by, of=digest(str(last["text"])), status=EDITED, text=item.text)
-        folder.repaired.append({**before, "at": gone["at"]} if before else {**gone, "undone": True})
-        return item
+
+def change_all(
+    folder: CurationFolder, changes: Sequence[tuple[LabelItem, str]], by: str, stage: Stage = "repair"
+) -> tuple[list[LabelItem], Callable[[], list[LabelItem]]]:
+    """Replace several texts; returns the new items, and a function that undoes all of it. Errors as in `edit`.
+
+    Nothing is written unless every text can be replaced.
+    """
+    items = [item for item, _ in changes]
+    texts = [" ".join(text.split()) for _, text in changes]
+    for item, text in zip(items, texts, strict=True):
+        if not text:
+            raise UsageError("an empty text cannot be kept; label it instead, and a rule drops it.")
+        if text == item.text:
+            raise UsageError("the text is unchanged.")
+    lasts, before = _check(folder, items, stage), edited(folder)
+    new = [replace(item, text=text) for item, text in zip(items, texts, strict=True)]
+    for last, item, text in zip(lasts, items, texts, strict=True):
+        if stage == "repair":
+            record = _record(last, item, by, of=last["of"], status="repaired", text=text)
+        else:
+            record = _record(last, item, by, of=digest(str(last["text"])), status=EDITED, text=text)
+        folder.repaired.append(record)
+    if stage == "repair":
+        back = [(one, item.text) for one, item in zip(new, items, strict=True)]
+        return new, lambda: change_all(folder, back, by, stage)[0]
+
+    def undo() -> list[LabelItem]:
+        for last, one, item in zip(_check(folder, new, stage), new, items, strict=True):
+            gone = _record(last, one, by, of=digest(str(last["text"])), status=EDITED, text=item.text)
+            earlier = before.get(item.id)
+            folder.repaired.append({**earlier, "at": gone["at"]} if earlier else {**gone, "undone": True})
+        return items
 
     return new, undo
 
 
-def _check(folder: CurationFolder, item: LabelItem, stage: Stage) -> Record:
-    """The record of the repaired text. Raises UsageError if `item` is out of date."""
-    name = printable(item.id, 60)
-    last = repaired(folder).get(item.id)
-    if last is None or last["status"] != "repaired":
-        raise UsageError(f"'{name}' has no repaired text to change.")
-    now = str(last["text"]) if stage == "repair" else texts_of(folder, stage).get(item.id)
-    if now is None:
-        raise UsageError(f"the rules keep no text of '{name}' any more; reload the sample.")
-    if now != item.text:
-        raise UsageError(f"somebody else has changed the text of '{name}' since you saw it; reload it.")
-    return last
+def _check(folder: CurationFolder, items: Sequence[LabelItem], stage: Stage) -> list[Record]:
+    """The records of the repaired texts. Raises UsageError if an item is out of date."""
+    after = repaired(folder)
+    current = texts_of(folder, stage) if stage == "rules" else {}
+    found = []
+    for item in items:
+        name, last = printable(item.id, 60), after.get(item.id)
+        if last is None or last["status"] != "repaired":
+            raise UsageError(f"'{name}' has no repaired text to change.")
+        now = str(last["text"]) if stage == "repair" else current.get(item.id)
+        if now is None:
+            raise UsageError(f"the rules keep no text of '{name}' any more; reload the sample.")
+        if now != item.text:
+            raise UsageError(f"somebody else has changed the text of '{name}' since you saw it; reload it.")
+        found.append(last)
+    return found
 
 
 def _record(last: Record, item: LabelItem, by: str, **fields: Any) -> Record:
