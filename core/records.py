@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Final, Literal, Self
 
@@ -22,6 +23,14 @@ Certainty = Literal["sure", "unsure"]
 Status = Literal["complete", "stopped", "failed"]
 ClaimKind = Literal["thing", "attribute", "number", "place", "relation", "action", "text"]
 Verdict = Literal["supported", "contradicted", "unsupported"]
+
+
+_HEDGE: Final = re.compile(r"\b(?:perhaps|unclear|not sure|cannot tell|could not be told)\b", re.IGNORECASE)
+
+
+def is_unsure(text: str, certain: Sequence[bool]) -> bool:
+    """Whether a caption rests on little: it says so itself, or fewer than half of the answers are certain."""
+    return bool(_HEDGE.search(text)) or 2 * sum(certain) < len(certain)
 
 
 def canonical_json(value: Any) -> bytes:
@@ -284,6 +293,11 @@ class Caption(Document):
     def told(self) -> str:
         """What the owner told of the picture, or ""."""
         return next((turn.answer for turn in self.dialogue.turns if turn.asked_by == "owner"), "")
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the caption rests on little, so that a person should read it."""
+        return is_unsure(self.text, [turn.certainty == "sure" for turn in self.dialogue.turns])
 
     @property
     def finished(self) -> bool:

@@ -253,9 +253,8 @@ class CaptionFolder:
             for path in named_pictures(self.root, record.picture.source):
                 if path in marked:
                     continue
-                unsure = any(turn.certainty == "unsure" for turn in record.dialogue.turns)
                 failed = any(claim.verdict in ("contradicted", "unsupported") for claim in record.claims)
-                if self._mark(path, unsure=unsure, failed=failed):
+                if self._mark(path, unsure=record.unsure, failed=failed):
                     marked.add(path)
         return len(marked)
 

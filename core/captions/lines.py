@@ -15,6 +15,7 @@ from core.captions.forms import CaptionError
 from core.errors import printable, why
 from core.files.atomic import replacing
 from core.files.journal import as_bytes
+from core.records import is_unsure
 
 NAMES: Final = ("file_name", "key", "image", "path", "filename", "file")
 CAPTIONS: Final = ("caption", "text", "description")
@@ -33,7 +34,7 @@ class Line(NamedTuple):
 
     name: str
     text: str | None
-    unsure: bool  # an answer of its interview is uncertain
+    unsure: bool  # the caption rests on little
     failed_audit: bool  # a claim of the caption is not supported
 
 
@@ -61,7 +62,8 @@ def read_lines(path: Path, fields: Fields) -> Iterator[Line]:
             for raw in _raw_lines(file, path):
                 record = _parsed(raw)
                 if record is not None and isinstance(name := record.get(fields.name), str):
-                    yield Line(name, _text(record.get(fields.caption)), _unsure(record), _failed(record))
+                    text = _text(record.get(fields.caption))
+                    yield Line(name, text, _unsure(record, text), _failed(record))
     except OSError as error:
         raise CaptionError(f"'{printable(path)}' cannot be read: {why(error)}") from None
 
@@ -120,8 +122,9 @@ def _text(value: Any) -> str | None:
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else None
 
 
-def _unsure(record: Mapping[str, Any]) -> bool:
-    return any(isinstance(turn, dict) and turn.get("certainty") == "unsure" for turn in _list(record, "dialogue"))
+def _unsure(record: Mapping[str, Any], text: str | None) -> bool:
+    turns = (turn for turn in _list(record, "dialogue") if isinstance(turn, dict))
+    return is_unsure(text or "", [turn.get("certainty") != "unsure" for turn in turns])
 
 
 def _failed(record: Mapping[str, Any]) -> bool:

@@ -39,7 +39,7 @@ class PictureCaption:
     edited: bool = False
     """The caption differs from the one that was found or generated."""
     unsure: bool = False
-    """An answer of its interview is uncertain."""
+    """The caption rests on little: it says so, or fewer than half of the answers of its interview are certain."""
     failed_audit: bool = False
     """An audit found a claim that is not supported."""
     changed: datetime | None = None

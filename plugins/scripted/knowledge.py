@@ -49,6 +49,11 @@ class NamedThing:
         default_factory=list
     )  # where witnesses found how many: ("one", "on the left")
 
+    def count(self, number: str) -> None:
+        """Set the number, if it is not known yet; "one" contradicts a name in the plural, and is not used."""
+        if number and not self.number and not (number == "one" and nouns.is_plural(self.head)):
+            self.number = number
+
     @property
     def plural(self) -> bool:
         """Whether verbs that go with it are plural."""
@@ -124,8 +129,7 @@ class Knowledge:
             generic |= thing.seen and nouns.singular(phrase.head) in lexicon.KINDS.get(nouns.singular(thing.head), ())
             if generic or len(phrase.name.split()) > len(thing.name.split()):
                 thing.name, thing.head = phrase.name, phrase.head
-        if phrase.number and not thing.number:
-            thing.number = phrase.number
+        thing.count(phrase.number)
         thing.article = thing.article or phrase.article
         self.colour(thing, phrase.colours)
         thing.adjectives += [word for word in phrase.adjectives if word not in thing.adjectives]

@@ -121,7 +121,7 @@ def _short(knowledge: Knowledge, topic: Topic, text: str, turn: int) -> bool:
         if not count or count == "zero" or len(word) > 8:
             return False
         if topic.kind == "number" and subject:
-            subject.number = subject.number or count
+            subject.count(count)
         elif topic.kind == "total":
             _count(knowledge, count)
         return len(word) <= 2 or topic.kind == "number" or "thing" in text or "object" in text or "item" in text

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from core.errors import StoreError, printable
-from core.records import Caption, Chat, ChatTurn, Claim, Dialogue, PictureInfo, ToolCall, Turn
+from core.records import Caption, Chat, ChatTurn, Claim, Dialogue, PictureInfo, ToolCall, Turn, is_unsure
 
 PICTURE = PictureInfo(sha256="0" * 64, source="a.png", width=2, height=1)
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
@@ -92,3 +92,17 @@ def test_a_chat_is_no_caption_and_a_caption_is_no_chat() -> None:
         Caption.from_json(Chat().to_json())
     with pytest.raises(StoreError, match="not a chat of schema version 1"):
         Chat.from_json(Caption(picture=PICTURE).to_json())
+
+
+@pytest.mark.parametrize(
+    ("text", "certain", "unsure"),
+    [
+        ("A duck on a lawn.", [True, True, False], False),
+        ("A duck on a lawn.", [True, False, False], True),
+        ("A duck.", [], False),
+        ("It stayed unclear what this picture shows.", [True, True], True),
+        ("Perhaps a duck.", [True], True),
+    ],
+)
+def test_a_caption_that_rests_on_little_is_unsure(text: str, certain: list[bool], unsure: bool) -> None:
+    assert is_unsure(text, certain) is unsure

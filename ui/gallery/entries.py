@@ -12,7 +12,7 @@ SHOWN: Final[dict[Show, str]] = {
     "all": "All pictures",
     "none": "No caption",
     "captioned": "With a caption",
-    "unsure": "Unsure answers",
+    "unsure": "Unsure captions",
     "edited": "Edited",
     "failed": "Failed the check",
     "missed": "Could not be captioned",

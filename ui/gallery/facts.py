@@ -20,7 +20,7 @@ class PictureFacts:
     begin: int = -1
     """Where in that run's journal its record begins, in bytes."""
     unsure: int = 0
-    """Answers that the vision model was not sure of."""
+    """Uncertain answers, if the caption rests on little; else 0."""
     false: int = 0
     """Claims of the caption that were checked and are not supported."""
     unchecked: bool = False

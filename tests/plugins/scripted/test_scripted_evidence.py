@@ -158,3 +158,16 @@ def test_the_words_of_witnesses_are_understood() -> None:
 )
 def test_a_thing_with_two_names_is_one(opening: str, summary: str) -> None:
     assert summarise(turns(opening)) == summary
+
+
+def test_a_number_that_contradicts_a_plural_is_not_used() -> None:
+    given = turns(
+        "The picture shows a small black boat. It is outdoors, with buildings.",
+        "",
+        "",
+        ("How many buildings can you see?", "There is one building."),
+        ("Where are the buildings?", "The building is on the left."),
+    )
+    for seed in range(4):
+        summary = summarise(given, seed)
+        assert "building" in summary and "a buildings" not in summary

@@ -1,6 +1,6 @@
 // One picture of the grid, and the caption that is edited in it.
 const MARKS = {
-  unsure: ["unsure", "The vision model was unsure of an answer"],
+  unsure: ["unsure", "The caption rests on few certain answers"],
   edited: ["edited", "Changed by a person"],
   failed: ["check", "The check of the caption found something, or is missing"],
   missed: ["not captioned", "The last run could not caption it"],

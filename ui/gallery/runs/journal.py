@@ -52,7 +52,7 @@ def caption_at(run: Path, begin: int) -> Caption | None:
 def facts_of(caption: Caption) -> dict[str, Any]:
     """What the grid marks, for `ui.gallery.facts`."""
     return {
-        "unsure": sum(turn.certainty == "unsure" for turn in caption.dialogue.turns),
+        "unsure": max(1, sum(turn.certainty == "unsure" for turn in caption.dialogue.turns)) if caption.unsure else 0,
         "false": len(false_claims(caption.claims)),
         "unchecked": bool(caption.unaudited),
     }
