@@ -118,7 +118,11 @@ def batch(
         InterviewOptions(rounds=ROUNDS), Prompts.load(), batch=options.batch, concurrency=options.concurrency
     )
     work = EngineConfig(
-        items, lambda item: open_picture(item.key), lambda: (vision, FixedQuestioner(seconds=delay)), how, options.rate
+        items,
+        lambda item: open_picture(item.key),
+        lambda: (vision, FixedQuestioner(seconds=delay)),
+        how,
+        rate=options.rate,
     )
     captions: dict[str, Caption] = {}
     times = []

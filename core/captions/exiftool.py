@@ -29,6 +29,7 @@ from core.isolated.environment import foreign_environment
 
 BACKUP: Final = "_original"
 _AT_ONCE: Final = 200  # files per call
+_LOCALE: Final = {"LC_ALL": "C.UTF-8"}
 _COMMAND: Final = ("-config", "", "-use", "MWG")  # no configuration of the user: it is a program
 _READY: Final = b"{ready}"
 # What cameras and programs write where a description should be, in lower case.
@@ -145,7 +146,7 @@ class ExifTool:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                env=_environment(),
+                env=foreign_environment(os.environ, _LOCALE),
                 check=False,
             )
             return done.stdout.decode("utf-8", "surrogateescape")
@@ -172,7 +173,7 @@ class ExifTool:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env=_environment(),
+                env=foreign_environment(os.environ, _LOCALE),
                 start_new_session=True,  # Ctrl-C must not end it in the middle of a file
             )
         assert self._process.stdin is not None and self._process.stdout is not None
@@ -182,10 +183,6 @@ class ExifTool:
 def _is_description(text: str) -> bool:
     lowered = text.lower()
     return bool(text) and lowered not in _NO_DESCRIPTION and not lowered.startswith("dcim\\")
-
-
-def _environment() -> dict[str, str]:
-    return foreign_environment(os.environ, {"LC_ALL": "C.UTF-8"})
 
 
 def _absolute(path: str | Path) -> str:

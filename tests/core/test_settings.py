@@ -21,7 +21,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_defaults_work_offline() -> None:
     settings = load_settings()
-    assert (settings.vision, settings.questioner, settings.rounds, settings.context) == ("pocket", "scripted", 10, 1)
+    assert (settings.vision, settings.questioner, settings.rounds, settings.history) == ("pocket", "scripted", 10, 1)
     assert settings.seed is None and settings.load_plugins is None and not settings.strict_plugins
     assert settings.database_url.startswith("sqlite:///") and settings.database_url.endswith("transcripts.sqlite")
 
@@ -42,7 +42,7 @@ def test_the_environment_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     [
         ("ROUNDS", "many"),
         ("ROUNDS", "0"),
-        ("CONTEXT", "-2"),
+        ("HISTORY", "-2"),
         ("SEED", "1.5"),
         ("TIMEOUT", "nan"),
         ("REQUESTS_PER_SECOND", "0"),

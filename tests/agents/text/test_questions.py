@@ -390,9 +390,12 @@ def test_no_question_of_the_rules_is_refused() -> None:
         for wording in wordings:
             for many, verb in ((False, "is"), (True, "are")):
                 name = "red umbrellas" if many else "cup of coffee"
-                said = wording.format(thing=name, many=name, one=name, spot="on the left", **{"is": verb})
+                article = {"is": verb, "a": name if many else f"a {name}"}
+                said = wording.format(thing=name, many=name, one=name, spot="on the left", **article)
                 expected = "vague" if kind == "describe" else None
-                assert fault(said, "Two red umbrellas and a cup of coffee.", asked=()) == expected, said
+                # whether a thing is there is asked where no answer has named it
+                last = "A dog on a lawn." if kind == "presence" else "Two red umbrellas and a cup of coffee."
+                assert fault(said, last, asked=()) == expected, said
 
 
 def test_no_interview_of_the_rules_is_refused() -> None:
