@@ -34,7 +34,7 @@ def answers(page: Any) -> Any:
 
 def questions_wanted(page: Any, number: int) -> None:
     page.get_by_text("Settings", exact=True).click()
-    box = page.get_by_role("spinbutton", name="Questions")
+    box = page.get_by_role("spinbutton", name="Questions", exact=True)
     box.fill(str(number))
     box.press("Enter")
     page.keyboard.press("Escape")
@@ -49,12 +49,12 @@ def test_upload_watch_and_take_home(visit: Visit, photos: dict[str, Path]) -> No
     expect(answers(page).first).to_be_visible(timeout=LONG)
     described(page)
     for title in ("Caption", "Direct caption", "First answer"):
-        expect(page.get_by_role("heading", name=title)).to_be_visible()
+        expect(page.get_by_role("heading", name=title, exact=True)).to_be_visible()
     with page.expect_download() as download:
         page.get_by_role("button", name="Caption (TXT)").click()
     assert download.value.suggested_filename == "cat.txt"
     said = Path(download.value.path()).read_text("utf-8").strip()
-    shown = page.locator(".iq-caption").last.inner_text()
+    shown = page.locator(".iq-caption.summary").inner_text()
     assert said.split()[0] in shown
     alt = page.locator("[data-testid=stImage] img").first.get_attribute("alt")
     assert alt == said, "those who do not see the picture hear its description"
@@ -199,7 +199,7 @@ def test_copy_the_description(visit: Visit, photos: dict[str, Path]) -> None:
     page.get_by_role("button", name="Copy caption").click()
     expect(page.get_by_text("copied", exact=True)).to_be_visible()
     copied = page.evaluate("navigator.clipboard.readText()")
-    assert copied and copied.split()[0] in page.locator(".iq-caption").last.inner_text()
+    assert copied and copied.split()[0] in page.locator(".iq-caption.summary").inner_text()
 
 
 def test_a_file_that_is_no_picture_is_a_sentence(visit: Visit, tmp_path: Path) -> None:
