@@ -16,7 +16,7 @@ Axe: Any = pytest.importorskip(
     "axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python, which holds axe-core"
 ).Axe
 Visit = Callable[..., Any]
-PATHS = ("", "chat", "video", "compare", "history", "gallery", "curate", "train", "plugins")
+PATHS = ("", "chat", "video", "compare", "history", "gallery", "curate", "train", "setup", "plugins")
 
 
 def serious(page: Any) -> list[str]:
