@@ -28,13 +28,16 @@ def store() -> TranscriptStore:
 def saver(visitor: Visitor) -> Callable[[Caption | Chat], str]:
     """`TranscriptStore.add` that also records whose transcript it is; for pages and threads."""
     transcripts = store()
+    kept: set[str] = set()  # pictures whose thumbnail is stored
 
     def save(record: Caption | Chat) -> str:
         id = transcripts.add(record)
         visitor.transcripts.add(id)
         pictures = (record.picture,) if isinstance(record, Caption) else record.pictures
-        if pictures and (upload := visitor.images.get(pictures[0].sha256)) is not None:
+        upload = visitor.images.get(pictures[0].sha256) if pictures else None
+        if upload is not None and upload.id not in kept:  # a record is saved after every answer
             transcripts.add_thumbnail(upload.id, upload.thumbnail)
+            kept.add(upload.id)
         return id
 
     return save
