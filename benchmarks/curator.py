@@ -26,9 +26,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from agents.captions.export import FORMATS
 from benchmarks.gallery import PATIENCE, dashboard
 from core.datasets.folders import find_pictures
-from ui.gallery.exports import FORMATS
 
 LETTER: Final = 60  # milliseconds that a letter takes to type
 LONGEST: Final = 3 * 3600 * 1000  # milliseconds of a run

@@ -33,6 +33,7 @@ from core.errors import InquisightError, StoreError, UsageError, printable, why
 from core.files import journal
 from core.files.atomic import sync_folder
 from core.files.journal import clear_torn, write_json, write_lines, write_whole
+from core.files.locking import only_process
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -219,26 +220,26 @@ def only_one(run: Path) -> Iterator[None]:
 
     An error that passes through is recorded in `stopped.json`; an interruption is not.
     """
-    lock = FileLock(run / ".lock")
-    try:
-        lock.acquire(timeout=PATIENCE)
-    except Timeout:
-        raise UsageError(f"another process trains in {printable(run)}: wait for it, or name another --out.") from None
-    try:
-        clear_torn(run)
-        write_json(run / PROCESS, {**describe_process(), "begun": time.time()})
-        yield
-    except Exception as error:
-        interrupted = getattr(error, "exit_code", 0) > 128  # by a signal; a checkpoint was written
-        if not interrupted and not (run / STOPPED).is_file():
-            with suppress(StoreError):
-                reason = str(error) if isinstance(error, InquisightError) else one_line(error)
-                write_json(run / STOPPED, {"reason": reason})
-        raise
-    finally:
-        with suppress(OSError):
-            (run / PROCESS).unlink(missing_ok=True)
-        lock.release()
+    with only_process(
+        run / ".lock",
+        UsageError(f"another process trains in {printable(run)}: wait for it, or name another --out."),
+        lambda reason: UsageError(f"--out {printable(run)} cannot be written: {reason}."),
+        wait=PATIENCE,
+    ):
+        try:
+            clear_torn(run)
+            write_json(run / PROCESS, {**describe_process(), "begun": time.time()})
+            yield
+        except Exception as error:
+            interrupted = getattr(error, "exit_code", 0) > 128  # by a signal; a checkpoint was written
+            if not interrupted and not (run / STOPPED).is_file():
+                with suppress(StoreError):
+                    reason = str(error) if isinstance(error, InquisightError) else one_line(error)
+                    write_json(run / STOPPED, {"reason": reason})
+            raise
+        finally:
+            with suppress(OSError):
+                (run / PROCESS).unlink(missing_ok=True)
 
 
 def is_running(run: Path) -> bool:

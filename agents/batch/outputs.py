@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from agents.batch.ledger import CaptionRow, Failure
 from core.errors import StoreError, UsageError, printable
@@ -29,7 +31,7 @@ ROWS: Final = 1000  # rows of a Parquet file per write
 Styles = Mapping[str, str]
 """The styles of the outputs, with their forms: "text" or "tags"."""
 NO_STYLES: Final[Styles] = {}
-Rows = Callable[[], Iterator[CaptionRow]]  # all rows; may be called repeatedly
+Rows = Callable[[], Iterator[CaptionRow]]  # all rows
 
 
 def kind_of(path: Path) -> str:
@@ -103,7 +105,9 @@ def record(row: CaptionRow, styles: Styles = NO_STYLES) -> dict[str, Any]:
 
 def write_output(path: Path, rows: Rows, styles: Styles = NO_STYLES) -> None:
     """Replace `path`, in the format of its suffix; each style gets a field or column. Raises StoreError."""
-    {"JSON Lines": _json_lines, "Parquet": _parquet, "COCO captions": _coco}[kind_of(path)](path, rows, styles)
+    write = {"JSON Lines": write_json_lines, "Parquet": write_parquet, "COCO captions": write_coco}[kind_of(path)]
+    with replaced(path) as file:
+        write(file, rows(), styles)
 
 
 def write_failures(path: Path, failures: Iterable[Failure]) -> None:
@@ -118,10 +122,10 @@ def write_failures(path: Path, failures: Iterable[Failure]) -> None:
             file.write(as_bytes(json.dumps(line, ensure_ascii=False)) + b"\n")
 
 
-def _json_lines(path: Path, rows: Rows, styles: Styles) -> None:
-    with replaced(path) as file:
-        for row in rows():
-            file.write(as_bytes(json.dumps(record(row, styles), ensure_ascii=False)) + b"\n")
+def write_json_lines(file: BinaryIO, rows: Iterator[CaptionRow], styles: Styles = NO_STYLES) -> None:
+    """Write one JSON object for each row."""
+    for row in rows:
+        file.write(as_bytes(json.dumps(record(row, styles), ensure_ascii=False)) + b"\n")
 
 
 def check_parquet() -> None:
@@ -132,7 +136,8 @@ def check_parquet() -> None:
         raise UsageError("Parquet needs pyarrow: pip install 'inquisight[batch]'") from None
 
 
-def _parquet(path: Path, rows: Rows, styles: Styles) -> None:
+def write_parquet(file: BinaryIO, rows: Iterator[CaptionRow], styles: Styles = NO_STYLES) -> None:
+    """Write the rows as columns, a thousand rows in memory at a time."""
     import pyarrow
     import pyarrow.parquet
 
@@ -175,9 +180,8 @@ def _parquet(path: Path, rows: Rows, styles: Styles) -> None:
     )
     types |= {column_of(name): pyarrow.list_(text) for name, form in styles.items() if form == "tags"}
     schema = pyarrow.schema([(name, types.get(name, text)) for name in names])
-    with replaced(path) as file, pyarrow.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
-        left = rows()
-        while some := list(islice(left, ROWS)):
+    with pyarrow.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+        while some := list(islice(rows, ROWS)):
             writer.write_table(pyarrow.Table.from_pylist([_encodable(record(row, styles)) for row in some], schema))
 
 
@@ -190,23 +194,35 @@ def _encodable(value: Any) -> Any:
     return [_encodable(one) for one in value] if isinstance(value, list) else value
 
 
-def _coco(path: Path, rows: Rows, styles: Styles) -> None:
-    """{"images": [...], "annotations": [...]}, see https://cocodataset.org/#format-data; ids count from 1.
+def write_coco(
+    file: BinaryIO,
+    rows: Iterator[CaptionRow],
+    styles: Styles = NO_STYLES,
+    *,
+    description: str = "captions by inquisight batch",
+    truncated: bool = True,
+) -> None:
+    """Write {"images": [...], "annotations": [...]}, see https://cocodataset.org/#format-data; ids count from 1.
 
-    Written row by row in two passes, since there may be a million.
+    There may be a million rows, so the annotations are collected in a temporary file beside `file`, which is named.
+    `truncated`: add a field that COCO does not have, and that its readers ignore.
     """
-    with replaced(path) as file:
-        file.write(b'{"info": {"description": "captions by inquisight batch"}, "licenses": [], "images": [\n')
-        for number, row in enumerate(rows(), start=1):
+    with tempfile.TemporaryFile(dir=os.path.dirname(os.path.abspath(file.name))) as annotations:
+        about = json.dumps({"description": description}, ensure_ascii=False)
+        file.write(b'{"info": %b, "licenses": [], "images": [\n' % as_bytes(about))
+        for number, row in enumerate(rows, start=1):
+            between = b",\n" if number > 1 else b""
             picture = row.caption.picture
             image = {"id": number, "file_name": row.key, "width": picture.width, "height": picture.height}
-            file.write((b",\n" if number > 1 else b"") + as_bytes(json.dumps(image, ensure_ascii=False)))
-        file.write(b'\n], "annotations": [\n')
-        for number, row in enumerate(rows(), start=1):
+            file.write(between + as_bytes(json.dumps(image, ensure_ascii=False)))
             annotation: dict[str, Any] = {"id": number, "image_id": number, "caption": text_of(row.caption, styles)}
             annotation |= styles_of(row.caption, styles)
-            annotation["truncated"] = row.caption.truncated  # not a field of COCO; its readers ignore it
-            file.write((b",\n" if number > 1 else b"") + as_bytes(json.dumps(annotation, ensure_ascii=False)))
+            if truncated:
+                annotation["truncated"] = row.caption.truncated
+            annotations.write(between + as_bytes(json.dumps(annotation, ensure_ascii=False)))
+        file.write(b'\n], "annotations": [\n')
+        annotations.seek(0)
+        shutil.copyfileobj(annotations, file)
         file.write(b"\n]}\n")
 
 

@@ -32,6 +32,7 @@ from core.datasets.pictures.tables import ParquetTable
 from core.datasets.pictures.tars import Shards
 from core.errors import StoreError, UsageError, printable
 from core.files.journal import read_json, write_json
+from core.files.locking import only_process
 from core.registry import get_registry
 from core.settings import Settings, get_settings
 
@@ -291,22 +292,9 @@ def _shown(name: str, value: Any) -> str:
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Make the folder and lock it for this process. Raises UsageError or StoreError."""
-    from filelock import FileLock, Timeout
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / "lock")
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UsageError(
-            f"another process is at work on '{printable(folder)}'; wait for it, or name another --out"
-        ) from None
-    except OSError as error:
-        raise StoreError(
-            f"the folder '{printable(folder)}' cannot be made: {(error.strerror or 'unknown error').lower()}; name "
-            "another --out."
-        ) from None
-    try:
+    with only_process(
+        folder / "lock",
+        UsageError(f"another process is at work on '{printable(folder)}'; wait for it, or name another --out"),
+        lambda reason: StoreError(f"the folder '{printable(folder)}' cannot be made: {reason}; name another --out."),
+    ):
         yield
-    finally:
-        lock.release()

@@ -70,19 +70,19 @@ def _write(path: Path, rows: Iterator[CaptionRow], fetch: Fetch, styles: Styles)
             except ImageError:
                 missing += 1
                 continue
-            kind = sniff(picture)
-            members = {
-                SUFFIXES_OF[kind][0][1:] if kind else "bin": picture,
-                "txt": text_of(row.caption, styles).encode("utf-8", errors="replace"),
-                "json": as_bytes(json.dumps(record(row, styles), ensure_ascii=False)),
-            }
-            add_sample(tar, f"{row.n:09d}", members)
+            add_sample(tar, row.n, picture, text_of(row.caption, styles), record(row, styles))
     return missing
 
 
-def add_sample(tar: tarfile.TarFile, key: str, members: Mapping[str, bytes]) -> None:
-    """Add the files KEY.SUFFIX of one sample; without owner and time, so that equal runs write equal bytes."""
+def add_sample(tar: tarfile.TarFile, number: int, picture: bytes, text: str, facts: Mapping[str, object]) -> None:
+    """Add the image, .txt and .json of one sample; without owner and time, so that equal runs write equal bytes."""
+    kind = sniff(picture)
+    members = {
+        SUFFIXES_OF[kind][0][1:] if kind else "bin": picture,
+        "txt": text.encode("utf-8", errors="replace"),
+        "json": as_bytes(json.dumps(facts, ensure_ascii=False)),
+    }
     for suffix, data in members.items():
-        member = tarfile.TarInfo(f"{key}.{suffix}")
+        member = tarfile.TarInfo(f"{number:09d}.{suffix}")
         member.size = len(data)
         tar.addfile(member, io.BytesIO(data))

@@ -1,15 +1,18 @@
 """Export the captions of a folder: for spreadsheets, Hugging Face datasets, COCO's and webdataset's readers, trainers.
 
-| file | content |
-|---|---|
-| .csv | file_name, text; UTF-8 with a mark, as spreadsheets expect |
-| .jsonl | {"file_name": ..., "text": ...}: in the folder as `metadata.jsonl`, Hugging Face's `imagefolder` reads it |
-| .parquet | file_name, text |
-| .json | COCO captions, with the sizes of the images |
-| .tar | webdataset shards NAME-000000.tar, ...: image, .txt, .json |
-| .zip | a .txt for each image, with its subfolders, to unpack beside the images |
+| format | file | content |
+|---|---|---|
+| txt | .zip | a .txt for each image, with its subfolders, to unpack beside the images |
+| training | .zip | each image with its .txt beside it |
+| xmp | .zip | an XMP sidecar for each image |
+| csv | .csv | file_name, text; UTF-8 with a mark, as spreadsheets expect |
+| jsonl | .jsonl | {"file_name": ..., "text": ...}; as `metadata.jsonl`, Hugging Face's `imagefolder` reads it |
+| parquet | .parquet | file_name, text |
+| coco | .json | COCO captions, with the sizes of the images |
+| webdataset | .tar | webdataset shards: image, .txt, .json |
 
-Names are relative to the folder. Images without caption are left out and counted.
+`detailed`: JSON Lines, Parquet, COCO and shards have the interviews, as `inquisight batch` writes them. Names are
+relative to the folder. Images without caption are left out and counted.
 """
 
 from __future__ import annotations
@@ -19,36 +22,77 @@ import io
 import json
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from datetime import UTC, datetime
+from itertools import chain, islice
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NamedTuple
 
-from agents.batch.outputs import check_parquet
+from agents.batch.ledger import CaptionRow
+from agents.batch.outputs import check_parquet, record, write_coco, write_json_lines, write_parquet
 from agents.batch.shard_output import add_sample, shard_path
 from agents.text.export import cell
 from core.captions.folder import CaptionFolder
-from core.captions.forms import Form, caption_file
+from core.captions.forms import Form, caption_file, existing_xmp
 from core.captions.places import batched
-from core.captions.records import CaptionQuery, PictureCaption
+from core.captions.records import CaptionQuery
+from core.captions.xmp.document import Xmp
+from core.captions.xmp.sidecars import CaptionFields, write_fields
 from core.errors import ImageError, StoreError, UsageError, printable
 from core.files.atomic import replacing
 from core.files.journal import as_bytes
-from core.images.file_type import SUFFIXES_OF, sniff
 from core.images.picture import MAX_BYTES, open_picture
+from core.records import Caption
 
-KINDS: Final = {
-    ".csv": "CSV",
-    ".jsonl": "JSON Lines",
-    ".parquet": "Parquet",
-    ".json": "COCO captions",
-    ".tar": "webdataset shards",
-    ".zip": "text files",
-}
+TOOL: Final = "Inquisight"
 SHARD_SIZE: Final = 1000  # images per .tar
 _ROWS: Final = 1000  # of a Parquet file that are written at a time
+_EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # of the files in a .zip: equal captions are equal bytes
 Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportFormat:
+    """A format, with its words for people."""
+
+    label: str
+    file: str
+    """The usual name of the file."""
+    about: str
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of the file."""
+        return Path(self.file).suffix
+
+
+FORMATS: Final = {
+    "txt": ExportFormat("Text files (.txt)", "captions-txt.zip", "One .txt for each picture, as trainers read them"),
+    "training": ExportFormat(
+        "Pictures with text files", "training.zip", "Each picture with its .txt beside it, for kohya's trainers"
+    ),
+    "xmp": ExportFormat("XMP sidecars", "captions-xmp.zip", "For digiKam, darktable, Immich and Lightroom"),
+    "csv": ExportFormat("CSV", "captions.csv", "A table of file names and captions, for spreadsheets"),
+    "jsonl": ExportFormat("JSON Lines", "captions.jsonl", "With the dialogue, for programs"),
+    "parquet": ExportFormat("Parquet", "captions.parquet", "The same as columns"),
+    "coco": ExportFormat("COCO captions", "captions.json", "images and annotations, as pycocotools reads them"),
+    "webdataset": ExportFormat("webdataset shard", "captions.tar", "Pictures, captions and dialogue in one .tar"),
+}
+KINDS: Final = {
+    ".csv": "csv", ".jsonl": "jsonl", ".parquet": "parquet", ".json": "coco", ".tar": "webdataset", ".zip": "txt",
+}  # fmt: skip
+"""The format that the suffix of a file selects."""
+
+
+class CaptionedPicture(NamedTuple):
+    """A picture with the caption to export."""
+
+    path: str
+    """Relative to the folder, with slashes."""
+    text: str
+    interview: Caption | None = None
+    """The interview that the caption came from."""
 
 
 @dataclass
@@ -60,19 +104,176 @@ class Exported:
     without: int = 0
     """Images without caption."""
     unreadable: int = 0
-    """Images whose file cannot be read; only COCO and shards read them."""
+    """Images whose file cannot be read and is needed."""
     first_unreadable: str = ""
+
+    def leave_out(self, path: str) -> None:
+        """Count an image that cannot be read."""
+        self.exported -= 1
+        self.unreadable += 1
+        self.first_unreadable = self.first_unreadable or path
+
+
+@dataclass
+class Export:
+    """One export of the folder `root`; `write` may be called once."""
+
+    root: Path
+    pictures: Iterable[CaptionedPicture]
+    detailed: bool = False
+    progress: Progress | None = None
+    done: Exported = field(default_factory=Exported)
+
+    def write(self, name: str, path: Path, *, shards: bool = False, overwrite: bool = False) -> Exported:
+        """Write the format `name` of `FORMATS` to `path`; `shards`: a .tar for each thousand images.
+
+        Raises UsageError for an unknown format or a file that exists, StoreError for one that cannot be written.
+        """
+        if name not in FORMATS:
+            raise UsageError(f"there is no format '{printable(name, 40)}'; there is {', '.join(FORMATS)}")
+        writers: dict[str, Callable[[BinaryIO], None]] = {
+            "txt": self._texts,
+            "training": self._training,
+            "xmp": self._sidecars,
+            "csv": self._csv,
+            "jsonl": self._json_lines,
+            "parquet": self._parquet,
+            "coco": self._coco,
+            "webdataset": lambda file: self._tar(file, enumerate(self._counted())),
+        }
+        taken = "" if overwrite else "add --overwrite to replace it"
+        failed = UsageError if taken else StoreError
+        if not shards:
+            with replacing(path, failed, taken=taken) as file:
+                writers[name](file)
+            self.done.files.append(path)
+            return self.done
+        rows = enumerate(self._counted())
+        for number in range(10**6):
+            if (first := next(rows, None)) is None:
+                break
+            shard = shard_path(path, number)
+            with replacing(shard, failed, taken=taken) as file:
+                self._tar(file, chain([first], islice(rows, SHARD_SIZE - 1)))
+            self.done.files.append(shard)
+        return self.done
+
+    def _counted(self) -> Iterator[CaptionedPicture]:
+        for one in self.pictures:
+            self.done.exported += 1
+            if self.progress is not None and self.done.exported % 100 == 0:
+                self.progress(self.done.exported)
+            yield one
+
+    # --- formats --------------------------------------------------------------------------------------------------
+
+    def _texts(self, file: BinaryIO) -> None:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, one in self._named_texts():
+                archive.writestr(zipfile.ZipInfo(name, _EPOCH), f"{one.text}\n", zipfile.ZIP_DEFLATED)
+
+    def _training(self, file: BinaryIO) -> None:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, one in self._named_texts():
+                try:
+                    archive.write(self.root / one.path, _encodable(one.path), zipfile.ZIP_STORED)
+                except OSError:
+                    self.done.leave_out(one.path)
+                else:
+                    archive.writestr(zipfile.ZipInfo(name, _EPOCH), f"{one.text}\n", zipfile.ZIP_DEFLATED)
+
+    def _named_texts(self) -> Iterator[tuple[str, CaptionedPicture]]:
+        """The name of the text file of each picture."""
+        names: set[str] = set()
+        for one in self._counted():
+            name = _encodable(caption_file(one.path, Form.TXT).as_posix())
+            if name in names:  # a.jpg and a.png
+                name = f"{_encodable(one.path)}.txt"
+            names.add(name)
+            yield name, one
+
+    def _sidecars(self, file: BinaryIO) -> None:
+        with zipfile.ZipFile(file, "w") as archive:
+            for one in self._counted():
+                xmp = Xmp.new()
+                _fields(one).apply(xmp)
+                name = _encodable(caption_file(one.path, Form.XMP).as_posix())
+                archive.writestr(zipfile.ZipInfo(name, _EPOCH), xmp.to_bytes(), zipfile.ZIP_DEFLATED)
+
+    def _csv(self, file: BinaryIO) -> None:
+        out = io.TextIOWrapper(file, "utf-8-sig", errors="backslashreplace", newline="", write_through=True)
+        try:
+            writer = csv.writer(out)
+            writer.writerow(("file_name", "text"))
+            writer.writerows((cell(one.path), cell(one.text)) for one in self._counted())
+        finally:
+            out.detach()
+
+    def _json_lines(self, file: BinaryIO) -> None:
+        if self.detailed:
+            write_json_lines(file, self._rows())
+            return
+        for one in self._counted():
+            file.write(as_bytes(json.dumps(_plain(one), ensure_ascii=False)) + b"\n")
+
+    def _parquet(self, file: BinaryIO) -> None:
+        check_parquet()
+        if self.detailed:
+            write_parquet(file, self._rows())
+            return
+        import pyarrow
+        import pyarrow.parquet
+
+        schema = pyarrow.schema([(name, pyarrow.string()) for name in ("file_name", "text")])
+        with pyarrow.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+            for some in batched(self._counted(), _ROWS):
+                values = [{name: _encodable(text) for name, text in _plain(one).items()} for one in some]
+                writer.write_table(pyarrow.Table.from_pylist(values, schema))
+
+    def _coco(self, file: BinaryIO) -> None:
+        write_coco(file, self._rows(), description="captions by inquisight", truncated=self.detailed)
+
+    def _tar(self, file: BinaryIO, rows: Iterable[tuple[int, CaptionedPicture]]) -> None:
+        with tarfile.TarFile(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+            for number, one in rows:
+                try:
+                    with (self.root / one.path).open("rb") as opened:
+                        picture = opened.read(MAX_BYTES)
+                except OSError:
+                    self.done.leave_out(one.path)
+                    continue
+                add_sample(tar, number, picture, one.text, self._facts(number, one))
+
+    def _facts(self, number: int, one: CaptionedPicture) -> dict[str, object]:
+        """The .json of a sample."""
+        if not self.detailed:
+            return _plain(one)
+        if one.interview is None:
+            return {"key": one.path, "caption": one.text}
+        return record(CaptionRow(number, one.path, _edited(one.interview, one.text), None))
+
+    def _rows(self) -> Iterator[CaptionRow]:
+        """The rows of a batch; images that cannot be read have none."""
+        for number, one in enumerate(self._counted()):
+            caption = one.interview
+            if caption is None:
+                try:
+                    caption = Caption(picture=open_picture(self.root / one.path, name=one.path).info())
+                except ImageError:
+                    self.done.leave_out(one.path)
+                    continue
+            yield CaptionRow(number, one.path, _edited(caption, one.text), None)
 
 
 def check_kind(path: Path) -> str:
-    """The suffix that selects the format. Raises UsageError."""
-    suffix = path.suffix.lower()
-    if suffix not in KINDS:
-        known = ", ".join(f"{one} ({what})" for one, what in KINDS.items())
+    """The format that the suffix selects. Raises UsageError."""
+    name = KINDS.get(path.suffix.lower())
+    if name is None:
+        known = ", ".join(f"{suffix} ({FORMATS[one].label})" for suffix, one in KINDS.items())
         raise UsageError(f"'{printable(path)}': the name selects the format and must end in one of {known}")
-    if suffix == ".parquet":
+    if name == "parquet":
         check_parquet()
-    return suffix
+    return name
 
 
 def export_captions(
@@ -87,125 +288,41 @@ def export_captions(
 
     Raises UsageError for an unknown suffix or a file that exists, StoreError for one that cannot be written.
     """
-    suffix = check_kind(path)
-    done = Exported()
+    name = check_kind(path)
     query = query or CaptionQuery()
-    done.without = folder.count(replace(query, captioned=False)) if query.captioned is not False else 0
-    rows = _captioned(folder, replace(query, captioned=True), done, progress or (lambda count: None))
-    if suffix == ".tar":
-        _shards(folder, path, rows, done, overwrite=overwrite)
-        return done
-    taken = "" if overwrite else "add --overwrite to replace it"
-    with replacing(path, UsageError if taken else StoreError, taken=taken) as file:
-        write = {".csv": _csv, ".jsonl": _lines, ".parquet": _parquet, ".json": _coco, ".zip": _zip}[suffix]
-        write(folder, file, rows, done)
-    done.files.append(path)
-    return done
+    without = folder.count(replace(query, captioned=False)) if query.captioned is not False else 0
+    pictures = (CaptionedPicture(one.path, one.text or "") for one in folder.each(replace(query, captioned=True)))
+    export = Export(folder.root, pictures, progress=progress, done=Exported(without=without))
+    return export.write(name, path, shards=name == "webdataset", overwrite=overwrite)
 
 
-def _captioned(
-    folder: CaptionFolder, query: CaptionQuery, done: Exported, progress: Progress
-) -> Iterator[PictureCaption]:
-    for one in folder.each(query):
-        done.exported += 1
-        if done.exported % 100 == 0:
-            progress(done.exported)
-        yield one
+def write_beside(root: Path, pictures: Iterable[CaptionedPicture]) -> int:
+    """Write an XMP sidecar beside each picture; what else is in one stays. Returns their number.
+
+    Raises CaptionError.
+    """
+    written = 0
+    for one in pictures:
+        write_fields(existing_xmp(root / one.path), _fields(one))
+        written += 1
+    return written
 
 
-Rows = Iterator[PictureCaption]
+def _fields(one: CaptionedPicture) -> CaptionFields:
+    found = one.interview
+    models = (found.vision.get("name", ""), found.questioner.get("name", "")) if found is not None else ()
+    return CaptionFields(one.text, writer=", ".join(filter(None, models)), tool=TOOL, date=datetime.now(UTC))
 
 
-def _csv(folder: CaptionFolder, file: BinaryIO, rows: Rows, done: Exported) -> None:
-    out = io.TextIOWrapper(file, "utf-8-sig", errors="backslashreplace", newline="", write_through=True)
-    try:
-        writer = csv.writer(out)
-        writer.writerow(("file_name", "text"))
-        writer.writerows((cell(one.path), cell(one.text)) for one in rows)
-    finally:
-        out.detach()
+def _edited(caption: Caption, text: str) -> Caption:
+    """The interview with the caption that the picture has now; claims are of the text that was checked."""
+    return caption if caption.chosen == text else caption.model_copy(update={"styles": ()}).edited(text)
 
 
-def _lines(folder: CaptionFolder, file: BinaryIO, rows: Rows, done: Exported) -> None:
-    for one in rows:
-        file.write(as_bytes(json.dumps({"file_name": one.path, "text": one.text}, ensure_ascii=False)) + b"\n")
+def _plain(one: CaptionedPicture) -> dict[str, object]:
+    return {"file_name": one.path, "text": one.text}
 
 
-def _parquet(folder: CaptionFolder, file: BinaryIO, rows: Rows, done: Exported) -> None:
-    import pyarrow
-    import pyarrow.parquet
-
-    schema = pyarrow.schema([(name, pyarrow.string()) for name in ("file_name", "text")])
-    with pyarrow.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
-        for some in batched(rows, _ROWS):
-            values = [{"file_name": as_bytes(one.path).decode(), "text": one.text} for one in some]
-            writer.write_table(pyarrow.Table.from_pylist(values, schema))
-
-
-def _coco(folder: CaptionFolder, file: BinaryIO, rows: Rows, done: Exported) -> None:
-    """{"images": [...], "annotations": [...]}, see https://cocodataset.org/#format-data; ids count from 1."""
-    annotations: list[bytes] = []
-    file.write(b'{"info": {"description": "captions by inquisight"}, "licenses": [], "images": [\n')
-    for one in rows:
-        try:
-            picture = open_picture(folder.root / one.path)
-        except ImageError:
-            _unreadable(done, one)
-            continue
-        number = len(annotations) + 1
-        image = {"id": number, "file_name": one.path, "width": picture.width, "height": picture.height}
-        file.write((b",\n" if number > 1 else b"") + as_bytes(json.dumps(image, ensure_ascii=False)))
-        annotation = {"id": number, "image_id": number, "caption": one.text}
-        annotations.append(as_bytes(json.dumps(annotation, ensure_ascii=False)))
-    file.write(b'\n], "annotations": [\n')
-    for number, line in enumerate(annotations):
-        file.write((b",\n" if number else b"") + line)
-    file.write(b"\n]}\n")
-
-
-def _zip(folder: CaptionFolder, file: BinaryIO, rows: Rows, done: Exported) -> None:
-    names: set[str] = set()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for one in rows:
-            name = as_bytes(caption_file(one.path, Form.TXT).as_posix()).decode()
-            if name in names:  # a.jpg and a.png
-                name = f"{as_bytes(one.path).decode()}.txt"
-            names.add(name)
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), f"{one.text}\n")
-
-
-def _shards(folder: CaptionFolder, path: Path, rows: Rows, done: Exported, *, overwrite: bool) -> None:
-    taken = "" if overwrite else "add --overwrite to replace it"
-    for number in range(10**6):
-        first = next(rows, None)
-        if first is None:
-            break
-        shard = shard_path(path, number)
-        with (
-            replacing(shard, UsageError if taken else StoreError, taken=taken) as file,
-            tarfile.TarFile(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar,
-        ):
-            for place, one in enumerate(chain([first], rows)):
-                try:
-                    with (folder.root / one.path).open("rb") as opened:
-                        picture = opened.read(MAX_BYTES)
-                except OSError:
-                    _unreadable(done, one)
-                else:
-                    kind = sniff(picture)
-                    record = {"file_name": one.path, "text": one.text}
-                    members = {
-                        SUFFIXES_OF[kind][0][1:] if kind else "bin": picture,
-                        "txt": (one.text or "").encode("utf-8", "replace"),
-                        "json": as_bytes(json.dumps(record, ensure_ascii=False)),
-                    }
-                    add_sample(tar, f"{number * SHARD_SIZE + place:09d}", members)
-                if place + 1 == SHARD_SIZE:
-                    break
-        done.files.append(shard)
-
-
-def _unreadable(done: Exported, one: PictureCaption) -> None:
-    done.exported -= 1
-    done.unreadable += 1
-    done.first_unreadable = done.first_unreadable or one.path
+def _encodable(text: object) -> str:
+    """Text without the lone surrogates of names that are not UTF-8."""
+    return as_bytes(str(text)).decode()

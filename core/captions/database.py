@@ -18,7 +18,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Engine, Integer, LargeBinary, String
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError
@@ -27,7 +26,8 @@ from sqlalchemy.schema import Index, UniqueConstraint
 from sqlalchemy.types import TypeDecorator
 
 from core.captions.forms import CaptionError
-from core.errors import StoreError, UsageError, printable, why
+from core.errors import StoreError, UsageError, printable
+from core.files.locking import only_process
 from core.store.sqlite import make_engine, use_write_ahead_log
 
 FOLDER: Final = ".inquisight"
@@ -156,19 +156,15 @@ class Database:
     @contextmanager
     def locked(self, seconds: float = _WAIT) -> Iterator[None]:
         """Only one process looks at the disk or changes captions at a time. Raises StoreError."""
-        try:
-            lock = FileLock(self.folder / "captions.lock")  # one of its own: threads exclude each other, too
-            lock.acquire(timeout=seconds)
-        except Timeout:
-            raise StoreError(
-                f"another process is changing captions in '{printable(self.root)}'; try again later."
-            ) from None
-        except OSError as error:
-            raise StoreError(f"'{printable(self.folder)}' cannot be written: {why(error)}.") from None
-        try:
+        busy = StoreError(f"another process is changing captions in '{printable(self.root)}'; try again later.")
+        shown = printable(self.folder)
+        with only_process(
+            self.folder / "captions.lock",
+            busy,
+            lambda reason: StoreError(f"'{shown}' cannot be written: {reason}."),
+            wait=seconds,
+        ):
             yield
-        finally:
-            lock.release()
 
     @contextmanager
     def transaction(self, *, write: bool = False) -> Iterator[Connection]:

@@ -18,12 +18,12 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Final, Self
+from typing import IO, Final
 
 from core.captions.forms import CaptionError, clean
 from core.captions.xmp.document import is_language
 from core.captions.xmp.sidecars import CaptionFields
+from core.closing import Closing
 from core.errors import UsageError, printable
 from core.isolated.environment import foreign_environment
 
@@ -40,7 +40,7 @@ _NO_DESCRIPTION: Final = frozenset(
 )
 
 
-class ExifTool:
+class ExifTool(Closing):
     """A running exiftool; a context manager. Raises UsageError if the program is not installed."""
 
     def __init__(self) -> None:
@@ -109,14 +109,6 @@ class ExifTool:
             self._process.wait()
             self._process = None
         self._texts.cleanup()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _descriptions(self, names: Sequence[str]) -> dict[str, str]:
         """Absolute path, as exiftool writes it, -> description."""

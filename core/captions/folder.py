@@ -19,8 +19,8 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from types import EllipsisType, TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from types import EllipsisType
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection
 
@@ -52,6 +52,7 @@ from core.captions.records import (
 )
 from core.captions.scan import Progress, Scan, named_pictures, own_tables
 from core.captions.selection import HeldPlace, Selection
+from core.closing import Closing
 from core.errors import UsageError, printable
 from core.records import Caption
 from core.store.query import INTERVIEW, TranscriptQuery
@@ -64,7 +65,7 @@ NOTHING: Final = CaptionChange(0, datetime.min.replace(tzinfo=UTC), EDIT, "nothi
 NEW_TABLE: Final = "captions.jsonl"
 
 
-class CaptionFolder:
+class CaptionFolder(Closing):
     """Captions of the pictures in `root` and its subfolders.
 
     `form`: read and write only this form. `new`: the form of a caption where a picture has none (default: `form`, else
@@ -273,14 +274,6 @@ class CaptionFolder:
     def close(self) -> None:
         """Close the file of versions; the next use opens it again."""
         self._database.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # --- inside ---------------------------------------------------------------------------------------------------
 

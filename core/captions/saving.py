@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from core.captions.exiftool import ExifTool
 from core.captions.forms import (
@@ -24,6 +23,7 @@ from core.captions.forms import (
 )
 from core.captions.places import batched
 from core.captions.xmp.sidecars import CaptionFields, caption_of, read_xmp, write_fields
+from core.closing import Closing
 from core.errors import UsageError, printable
 
 WAY_OUT: Final = "add --overwrite to replace it, or --existing skip or append"
@@ -76,7 +76,7 @@ def save_targets(
     return SaveTargets(txt, xmp, metadata, XmpName(xmp_name) if xmp_name else XmpName.FULL, mode)
 
 
-class CaptionSaver:
+class CaptionSaver(Closing):
     """Saves captions of pictures; a context manager. Raises UsageError if exiftool is needed and missing."""
 
     def __init__(self, targets: SaveTargets) -> None:
@@ -200,14 +200,6 @@ class CaptionSaver:
         """End exiftool."""
         if self._exiftool is not None:
             self._exiftool.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def appended(there: str, text: str) -> str:

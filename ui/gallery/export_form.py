@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 import streamlit as st
 from streamlit import config
 
+from agents.captions.export import FORMATS
 from ui.controls import act_button, close_dialog, dialog, dialog_value
-from ui.gallery.exports import FORMATS, ExportRequest, write_beside
+from ui.gallery.exports import ExportRequest, write_beside
 from ui.gallery.library import libraries_of
 from ui.gallery.routes import PREFIX
 from ui.state.options import get_options, require_server_paths

@@ -21,11 +21,12 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from agents.captions.export import FORMATS
 from core.errors import ImageError, InquisightError, UsageError
 from ui.gallery.captions import edit_of
 from ui.gallery.details import details
 from ui.gallery.entries import Entry, Query
-from ui.gallery.exports import FORMATS, prepared
+from ui.gallery.exports import write_export
 from ui.gallery.folder import ConflictError, GalleryFolder
 from ui.gallery.library import folders, is_private, libraries_of, thumbnails
 from ui.gallery.uploads import VisitorFolder, visitor_folder
@@ -294,7 +295,7 @@ async def _export(request: Request, folder: GalleryFolder) -> Response:
     scratch = Path(await run_in_threadpool(tempfile.mkdtemp, prefix="inquisight-export-"))
     out = scratch / FORMATS[wanted.format].file
     try:
-        await run_in_threadpool(prepared, folder, wanted, out)
+        await run_in_threadpool(write_export, folder, wanted, out)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
         raise

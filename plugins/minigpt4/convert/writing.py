@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 
 from core.errors import BackendError, UsageError, printable
 from core.files.atomic import replacing
+from core.files.locking import only_process
 from plugins.minigpt4.convert.pieces import TensorPiece
 
 MANIFEST = "manifest.json"
@@ -197,21 +197,13 @@ def workplace(to: Path, fingerprint: str) -> Iterator[Workplace]:
     Raises UsageError if another process writes there, or another directory has its name.
     """
     partial = _partial(to)
-    try:
-        to.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(partial.with_name(partial.name + ".lock"))
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise UsageError(
-            f"another process is converting to {printable(to)}: wait for it, or name another directory."
-        ) from None
-    except OSError as error:
-        raise UsageError(f"--to {printable(to)} cannot be written: {error.strerror or error}.") from error
-    try:
+    with only_process(
+        partial.with_name(partial.name + ".lock"),
+        UsageError(f"another process is converting to {printable(to)}: wait for it, or name another directory."),
+        lambda reason: UsageError(f"--to {printable(to)} cannot be written: {reason}."),
+        delete=True,
+    ):
         yield _take_up(partial, fingerprint)
-    finally:
-        lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def _take_up(partial: Path, fingerprint: str) -> Workplace:

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from agents.captions.export import FORMATS
 from tests.ui.gallery.served import Browser, make_pictures
-from ui.gallery.exports import FORMATS, ExportRequest
+from ui.gallery.exports import ExportRequest
 from ui.gallery.library import libraries_of
 
 KEYS = ["p1.png", "p3.png", "sub/ü.png"]
@@ -69,8 +70,8 @@ def test_pictures_with_texts_for_trainers(browser: Browser, root: Path, tmp_path
 
 def test_csv(browser: Browser) -> None:
     rows = list(csv.DictReader(io.StringIO(export(browser, "csv").decode("utf-8-sig"))))
-    assert [row["file"] for row in rows] == KEYS
-    assert rows[2]["caption"] == "'=Grün & <gelb>"  # no formula
+    assert [row["file_name"] for row in rows] == KEYS
+    assert rows[2]["text"] == "'=Grün & <gelb>"  # no formula
 
 
 def test_json_lines_parquet_and_coco(browser: Browser, tmp_path: Path) -> None:
