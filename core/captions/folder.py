@@ -223,10 +223,14 @@ class CaptionFolder(Closing):
         return self._reverse(REDO, to_redo, progress)
 
     def restore(self, path: str, version: int) -> CaptionChange:
-        """Set the caption of a picture to the text after an earlier version."""
-        for one in self.versions(path):
-            if one.id == version:
-                return self.set_many({path: one.after}, label=f"version {version} again")
+        """Set the caption of a picture to the text after an earlier version; 0: the text before the first one."""
+        versions = self.versions(path)
+        texts = {one.id: one.after for one in versions}
+        if versions:
+            texts[0] = versions[-1].before
+        if version in texts:
+            label = f"version {version} again" if version else "the first text again"
+            return self.set_many({path: texts[version]}, label=label)
         raise UsageError(f"'{printable(path)}' has no version {version}")
 
     def mark(self, path: str, *, unsure: bool | None = None, failed_audit: bool | None = None) -> None:

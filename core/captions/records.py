@@ -92,6 +92,8 @@ class CaptionChange:
     skipped: int = 0
     """Captions left alone, since another program changed them in between."""
     undone: bool = False
+    undoes: int | None = None
+    """Of an undo or redo: the id of the change that it took back or made again."""
 
 
 @dataclass(frozen=True, slots=True)

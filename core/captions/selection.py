@@ -261,12 +261,14 @@ _CHANGE: Final = (
     ChangeRow.count.label("captions"),
     ChangeRow.skipped,
     ChangeRow.undone,
+    ChangeRow.undoes,
 )
 
 
 def _change(row: Any) -> CaptionChange:
     created = datetime.fromisoformat(row.created)
-    return CaptionChange(row.id, created, row.kind, row.label, row.captions, row.skipped, row.undone >= UNDONE)
+    undone = row.undone >= UNDONE
+    return CaptionChange(row.id, created, row.kind, row.label, row.captions, row.skipped, undone, row.undoes)
 
 
 def _among(paths: frozenset[str]) -> Any:

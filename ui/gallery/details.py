@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ui.gallery.captions import RUN
 from ui.gallery.runs.journal import record_of
 
 if TYPE_CHECKING:
+    from core.captions.records import CaptionVersion
     from core.records import Caption
     from ui.gallery.entries import Entry
     from ui.gallery.folder import GalleryFolder
@@ -24,6 +26,24 @@ def details(folder: GalleryFolder, entry: Entry) -> dict[str, Any]:
     }
     caption = record_of(folder.data / "runs", facts)
     return value | _described(caption) if caption is not None else value
+
+
+def versions(folder: GalleryFolder, entry: Entry) -> list[dict[str, Any]]:
+    """The texts that its caption has had, newest first, as JSON; the number 0 is the text before the first change."""
+    found = folder.versions(entry)
+    texts = [
+        {"version": one.id, "when": one.change.created.isoformat(), "what": _what(one), "text": one.after}
+        for place, one in enumerate(found)
+        if not place or one.change.id != found[place - 1].change.id  # one change of two files
+    ]
+    if found and found[-1].before is not None:
+        texts.append({"version": 0, "when": None, "what": "before the first change", "text": found[-1].before})
+    return texts
+
+
+def _what(version: CaptionVersion) -> str:
+    label = version.change.label
+    return "the models" if label.startswith(RUN) else label
 
 
 def _described(caption: Caption) -> dict[str, Any]:

@@ -71,6 +71,11 @@ class Facts:
         if keys := [key for key in self._changes.get(change, []) if key in self._known]:
             self.add({"kind": "restored", "keys": keys, "change": change})
 
+    def redone(self, change: int) -> None:
+        """That change was made again."""
+        if keys := self._changes.get(change):
+            self.edited(keys, change)
+
     def add(self, *records: Mapping[str, Any]) -> None:
         """Save facts. Raises StoreError."""
         self._journal.append(*records)

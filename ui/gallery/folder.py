@@ -17,7 +17,7 @@ from typing import Any
 from core.captions.edits import Edit
 from core.captions.folder import CaptionFolder
 from core.captions.forms import CaptionError
-from core.captions.records import CaptionChange, CaptionQuery, Preview
+from core.captions.records import CaptionChange, CaptionQuery, CaptionVersion, Preview
 from core.datasets.left_out import LeftOut
 from core.errors import UsageError, printable
 from ui.gallery.captions import RUN
@@ -176,12 +176,37 @@ class GalleryFolder:
             raise UsageError("there is nothing to undo")
         done = self.captions.undo(change.id)
         self.facts.undone(change.id)
+        return self._stepped(done, "undo")
+
+    def redo(self) -> CaptionChange:
+        """Make the change again that was undone last. Raises UsageError if there is none."""
+        done = self.captions.redo()
+        if done is not None and done.undoes is not None:
+            self.facts.redone(done.undoes)
+        return self._stepped(done, "redo")
+
+    def _stepped(self, done: CaptionChange | None, kind: str) -> CaptionChange:
         with self._lock:
             self._reread(None)
             self._changed()
         if done is None:
-            raise UsageError("there is nothing to undo")
+            raise UsageError(f"there is nothing to {kind}")
         return done
+
+    def versions(self, entry: Entry) -> list[CaptionVersion]:
+        """All versions of its caption, newest first."""
+        return self.captions.versions(entry.key)
+
+    def restore(self, number: int, version: int) -> Entry:
+        """Set a caption to an earlier version; 0: the text before the first one. Raises UsageError."""
+        entry = self.entry(number)
+        with self._lock:
+            change = self.captions.restore(entry.key, version)
+            self._reread([entry.key])
+            if change.captions:
+                self.facts.edited([entry.key], change.id)
+            self._changed()
+        return entry
 
     def _changes(self) -> Iterator[CaptionChange]:
         for offset in count(step=100):

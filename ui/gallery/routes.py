@@ -22,9 +22,10 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from agents.captions.export import FORMATS
+from core.captions.records import CaptionChange
 from core.errors import ImageError, InquisightError, UsageError
 from ui.gallery.captions import edit_of
-from ui.gallery.details import details
+from ui.gallery.details import details, versions
 from ui.gallery.entries import Entry, Query
 from ui.gallery.exports import write_export
 from ui.gallery.folder import ConflictError, GalleryFolder
@@ -69,6 +70,9 @@ def routes() -> list[Any]:
         Route(at + "/caption", _guarded(_caption), methods=["POST"]),
         Route(at + "/change", _guarded(_change), methods=["POST"]),
         Route(at + "/undo", _guarded(_undo), methods=["POST"]),
+        Route(at + "/redo", _guarded(_redo), methods=["POST"]),
+        Route(at + "/versions/{number:int}", _guarded(_versions)),
+        Route(at + "/restore", _guarded(_restore), methods=["POST"]),
         Route(at + "/upload", _guarded(_upload), methods=["POST"]),
         Route(at + "/rescan", _guarded(_rescan), methods=["POST"]),
         Route(at + "/remove", _guarded(_remove), methods=["POST"]),
@@ -229,7 +233,7 @@ async def _numbers(request: Request, folder: GalleryFolder) -> Response:
 
 
 async def _change(request: Request, folder: GalleryFolder) -> Response:
-    """Find and replace, prefix and suffix, tags: what would change with `preview`, else the change."""
+    """Change many captions by a form; with `preview`, say what would change."""
     body = await _body(request)
     numbers = body.get("numbers")
     if not isinstance(numbers, list) or not all(isinstance(one, int) for one in numbers):
@@ -244,10 +248,31 @@ async def _change(request: Request, folder: GalleryFolder) -> Response:
 
 
 async def _undo(request: Request, folder: GalleryFolder) -> Response:
-    done = await run_in_threadpool(folder.undo)
+    return _stepped(await run_in_threadpool(folder.undo))
+
+
+async def _redo(request: Request, folder: GalleryFolder) -> Response:
+    return _stepped(await run_in_threadpool(folder.redo))
+
+
+def _stepped(done: CaptionChange) -> Response:
     left = f"; {count(done.skipped, 'caption')} that was changed since stays" if done.skipped else ""
     words = f"{capital(done.label)}: {count(done.captions, 'caption')}{left}."
     return _json({"changed": done.captions, "words": words})
+
+
+async def _versions(request: Request, folder: GalleryFolder) -> Response:
+    entry = folder.entry(request.path_params["number"])
+    return _json({"versions": await run_in_threadpool(versions, folder, entry)})
+
+
+async def _restore(request: Request, folder: GalleryFolder) -> Response:
+    body = await _body(request)
+    number, version = body.get("number"), body.get("version")
+    if not isinstance(number, int) or not isinstance(version, int):
+        raise UsageError("the request needs the number of a picture and of a version")
+    entry = await run_in_threadpool(folder.restore, number, version)
+    return _json({"row": row(folder, entry), "version": folder.version})
 
 
 # --- uploads and exports ------------------------------------------------------------------------------------------

@@ -340,19 +340,18 @@ def _versions(request: CaptionsRequest, folder: CaptionFolder, picture: str) -> 
             facts = {"version": one.id, "file": one.file, "before": one.before, "after": one.after}
             print(json.dumps({**facts, "change": change_json(one.change)}, ensure_ascii=False))
         return 0
-    _print_rows(
-        ("version", "when", "what", "caption"),
+    rows = [
         (
-            (
-                str(one.id),
-                one.change.created.astimezone().strftime("%Y-%m-%d %H:%M"),
-                one.change.label,
-                "(removed)" if one.after is None else _short(one.after),
-            )
-            for one in versions
-        ),
-        "this caption was never changed",
-    )
+            str(one.id),
+            one.change.created.astimezone().strftime("%Y-%m-%d %H:%M"),
+            one.change.label,
+            "(removed)" if one.after is None else _short(one.after),
+        )
+        for one in versions
+    ]
+    if versions and versions[-1].before is not None:
+        rows.append(("0", "", "before the first change", _short(versions[-1].before)))
+    _print_rows(("version", "when", "what", "caption"), rows, "this caption was never changed")
     return 0
 
 

@@ -82,7 +82,7 @@ class CaptionsRequest:
     versions: Annotated[str | None, typer.Option("--versions", metavar="PICTURE")] = None
     """List all versions of an image's caption."""
     restore: int | None = None
-    """With --versions: set the caption to the version with this number."""
+    """With --versions: set the caption to the version with this number; 0 is the first text."""
     export: Path | None = None
     """Export the captions to .csv, .jsonl, .parquet, .json (COCO), .tar (webdataset) or .zip."""
     overwrite: bool = False

@@ -102,6 +102,10 @@ def test_one_caption_and_its_versions(captions: Command) -> None:
     assert [one["after"] for one in versions] == ["Another one.", "A new one."]
     assert captions("--versions", "c.png", "--restore", str(versions[1]["version"]))[0] == 0
     assert Path("photos/c.txt").read_text("utf-8") == "A new one.\n"
+    captions("A white cat", "--write", "a.jpg")
+    assert captions("--versions", "a.jpg")[1].splitlines()[-1] == "0\t\tbefore the first change\ta black cat"
+    assert captions("--versions", "a.jpg", "--restore", "0")[0] == 0
+    assert Path("photos/a.txt").read_text("utf-8") == "a black cat\n"
 
 
 def test_a_damaged_sidecar_is_told(captions: Command) -> None:

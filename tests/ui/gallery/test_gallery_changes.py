@@ -51,6 +51,56 @@ def test_a_change_is_shown_made_and_undone(browser: Browser, root: Path, form: d
     assert refused.status_code == 400 and "nothing to undo" in refused.json()["error"]
 
 
+def test_redo_makes_a_change_again(browser: Browser, root: Path) -> None:
+    browser.post("caption", number=1, text="First", before="A cat, number 1.")
+    browser.post("change", numbers=ALL, kind="replace", find="cat", replacement="dog")
+    browser.post("undo")
+    browser.post("undo")
+    assert browser.find(show="edited") == [] and (root / "p1.txt").read_text() == "A cat, number 1.\n"
+    assert browser.post("redo").json() == {"changed": 1, "words": "Redo: edit: 1 caption."}
+    assert browser.find(show="edited") == ["p1.png"] and (root / "p1.txt").read_text() == "First\n"
+    assert browser.post("redo").json()["changed"] == 2 and (root / "p3.txt").read_text() == "A dog, number 3.\n"
+    refused = browser.post("redo")
+    assert refused.status_code == 400 and "nothing to redo" in refused.json()["error"]
+    browser.post("undo")
+    browser.post("caption", number=5, text="Newer", before="A cat, number 5.")
+    assert browser.post("redo").status_code == 400  # what was undone is replaced by the newer change
+
+
+def test_spaces_are_trimmed(browser: Browser, root: Path) -> None:
+    (root / "p1.txt").write_text("  A  cat , \n")
+    browser.post("rescan")
+    shown = browser.post("change", numbers=ALL, preview=True, kind="trim").json()
+    assert shown["changed"] == 1 and shown["examples"][0]["after"] == "A cat ,"
+    browser.post("change", numbers=ALL, kind="trim")
+    assert (root / "p1.txt").read_text() == "A cat ,\n"
+
+
+def test_versions_are_listed_and_restored(browser: Browser, root: Path) -> None:
+    assert browser.get("versions/1").json() == {"versions": []}
+    browser.post("caption", number=1, text="First", before="A cat, number 1.")
+    (root / "p1.txt").write_text("Of another program.\n")
+    browser.post("rescan")
+    browser.post("change", numbers=[1], kind="prefix", prefix="ohwx, ")
+    versions = browser.get("versions/1").json()["versions"]
+    texts = ["ohwx, Of another program.", "Of another program.", "First", "A cat, number 1."]
+    assert [one["text"] for one in versions] == texts
+    assert [one["what"] for one in versions][1:3] == ["changed by another program", "edit"]
+    restored = browser.post("restore", number=1, version=versions[2]["version"]).json()
+    assert restored["row"]["caption"] == "First" and (root / "p1.txt").read_text() == "First\n"
+    assert browser.post("restore", number=1, version=0).json()["row"]["caption"] == "A cat, number 1."
+    browser.post("undo")
+    assert (root / "p1.txt").read_text() == "First\n"  # the undo of a restored version
+    for body in (
+        {"number": 1, "version": 999},
+        {"number": 1},
+        {"number": 99, "version": 0},
+        {"number": 0, "version": 0},
+    ):
+        assert browser.post("restore", **body).status_code == 400
+    assert not (root / "p0.txt").exists()
+
+
 def test_only_the_chosen_pictures_change(browser: Browser, root: Path) -> None:
     browser.post("change", numbers=[1, 2], kind="replace", find="cat", replacement="dog")
     assert (root / "p1.txt").read_text() == "A dog, number 1.\n" and not (root / "p2.txt").exists()

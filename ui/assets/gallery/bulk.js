@@ -12,6 +12,7 @@ const FORMS = {
     title: "Add or remove tags", done: "Change",
     fields: [["add", "Add these tags, with commas between", "text"], ["take", "Remove these tags", "text"]],
   },
+  trim: { title: "Remove superfluous spaces", done: "Trim", fields: [] },
 };
 
 class Bulk {
@@ -43,6 +44,7 @@ class Bulk {
       make("div", { class: "bar" }, this.button, make("button", { type: "button", text: "Cancel", onclick: () => this.close() }))));
     this.dialog.setAttribute("aria-label", form.title);
     this.dialog.showModal();
+    if (!form.fields.length) { this.look(); }  // nothing to fill in
   }
 
   close() {

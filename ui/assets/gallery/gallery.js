@@ -85,7 +85,9 @@ class Gallery {
       button("Find and replace", () => this.bulk.open("replace")),
       button("Prefix", () => this.bulk.open("prefix")),
       button("Tags", () => this.bulk.open("tags")),
+      button("Trim", () => this.bulk.open("trim")),
       button("Undo", () => this.undo(), { title: "Ctrl+Z in the grid" }),
+      button("Redo", () => this.undo("redo"), { title: "Ctrl+Y in the grid" }),
       ...(data.uploads ? [button("Remove", () => this.remove())] : []),
       ...data.actions.map((one) => button(one.label, () => this.act(one.name), { class: one.main ? "main" : "" })));
   }
@@ -301,10 +303,10 @@ class Gallery {
     } catch (error) { this.say(error.message, true); }
   }
 
-  async undo() {
+  async undo(path = "undo") {
     this.flush();
     try {
-      const done = await this.server.tell("undo", {});
+      const done = await this.server.tell(path, {});
       this.say(done.words);
       await this.refresh(true);
     } catch (error) { this.say(error.message, true); }

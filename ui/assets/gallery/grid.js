@@ -165,6 +165,7 @@ class Grid {
     else if (key === "Home" || key === "End") { gallery.step((key === "Home" ? -1 : 1) * gallery.numbers.length, { extend: event.shiftKey }); }
     else if (key === " ") { gallery.toggle(number); }
     else if (key === "a" && control) { gallery.selectAll(); }
+    else if (control && (key === "y" || (key === "z" && event.shiftKey))) { gallery.undo("redo"); }
     else if (key === "z" && control) { gallery.undo(); }
     else if ((key === "Enter" || key === "F2") && !control) { this.cards.get(number)?.edit(); }
     else if (key === "o" && !control) { gallery.view.open(number); }

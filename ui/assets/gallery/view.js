@@ -17,6 +17,8 @@ class View {
     this.text = make("textarea", { "aria-label": "Caption", rows: "7", spellcheck: "true" });
     this.saved = make("span", { class: "saved", role: "status" });
     this.more = make("div", { class: "more" });
+    this.versionList = make("ol", { class: "versions" });
+    this.versions = make("details", { ontoggle: () => this.listVersions() }, make("summary", { text: "Versions" }), this.versionList);
     this.previous = button("Previous", () => this.go(-1), { title: "Left arrow or Page Up" });
     this.next = button("Next", () => this.go(1), { title: "Right arrow or Page Down" });
     dialog.append(
@@ -24,7 +26,7 @@ class View {
       make("div", { class: "sides" },
         make("div", { class: "side" }, make("div", { class: "figure" }, this.image, this.overlay), this.boxes),
         make("div", { class: "side" }, this.place, this.text,
-          make("div", { class: "bar" }, button("Save", () => this.save(), { title: "Ctrl+Enter" }), this.saved), this.more)));
+          make("div", { class: "bar" }, button("Save", () => this.save(), { title: "Ctrl+Enter" }), this.saved), this.versions, this.more)));
     this.image.onload = () => this.drawBoxes();
     this.text.oninput = () => { const row = this.row; if (row) { gallery.server.keepDraft(row, this.text.value); } };
     this.text.onblur = () => this.save();
@@ -58,7 +60,9 @@ class View {
     this.overlay.replaceChildren();
     this.boxes.hidden = true;
     this.more.replaceChildren();
+    this.versionList.replaceChildren();
     this.update();
+    this.listVersions();
     try {
       const details = await this.gallery.server.ask("details/" + number);
       if (this.number !== number) { return; }
@@ -80,6 +84,7 @@ class View {
     if (root.activeElement !== this.text && row.caption !== this.before) {      // changed by a run or in the grid
       this.text.value = row.caption;
       this.before = row.caption;
+      this.listVersions();
     }
   }
 
@@ -88,7 +93,34 @@ class View {
     if (!row || this.text.value === this.before) { return; }
     const before = this.before;
     this.before = this.text.value;
-    this.gallery.save(this.number, this.text.value, before);
+    this.saving = this.gallery.save(this.number, this.text.value, before).then(() => this.listVersions());
+  }
+
+  async listVersions() {
+    const number = this.number;
+    if (!this.versions.open || number === null) { return; }
+    let parts;
+    try {
+      const { versions } = await this.gallery.server.ask("versions/" + number);
+      parts = versions.map((one, place) => make("li", {},
+        make("p", { class: "note", text: (one.when ? new Date(one.when).toLocaleString() + ", " : "") + one.what }),
+        make("p", { text: one.text || "(no caption)" }),
+        place || (one.text || "") !== this.before ? make("button", { type: "button", text: "Restore", onclick: () => this.restore(one.version) }) : make("span", { class: "mark", text: "now" })));
+      if (!parts.length) { parts.push(make("li", { text: "This caption was never changed." })); }
+    } catch (error) { parts = [make("li", { class: "error", text: error.message })]; }
+    if (this.number === number) { this.versionList.replaceChildren(...parts); }
+  }
+
+  async restore(version) {
+    const number = this.number;
+    this.save();
+    await this.saving;
+    try {
+      const found = await this.gallery.server.tell("restore", { number, version });
+      this.gallery.rows.set(number, found.row);
+      this.gallery.mark(number, "saved");
+      if (this.number === number) { await this.show(); this.title.focus(); }
+    } catch (error) { this.saved.textContent = error.message; }
   }
 
   async go(step) {

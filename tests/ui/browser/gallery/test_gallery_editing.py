@@ -159,6 +159,37 @@ def test_find_and_replace_with_a_preview_and_undo(page: Any, folder: Path) -> No
     assert (folder / "p036.txt").read_text() == "A cat beside the number 36.\n"
 
 
+def test_redo_trim_and_versions(page: Any, folder: Path) -> None:
+    card(page, "p000.jpg").get_by_text("A cat").click()
+    page.get_by_role("textbox", name="Caption of p000.jpg").fill("Two  blanks")
+    page.keyboard.press("Control+Enter")
+    until_text(folder / "p000.txt", "Two  blanks", page)
+    page.get_by_role("button", name="Trim").click()
+    form = page.get_by_role("dialog", name="Remove superfluous spaces")
+    expect(form).to_contain_text("1 caption changes.")
+    form.get_by_role("button", name="Trim").click()
+    until_text(folder / "p000.txt", "Two blanks", page)
+    page.get_by_role("button", name="Undo").click()
+    until_text(folder / "p000.txt", "Two  blanks", page)
+    page.get_by_role("button", name="Redo").click()
+    until_text(folder / "p000.txt", "Two blanks", page)
+    card(page, "p000.jpg").focus()
+    page.keyboard.press("Control+z")
+    until_text(folder / "p000.txt", "Two  blanks", page)
+    page.keyboard.press("Control+y")
+    until_text(folder / "p000.txt", "Two blanks", page)
+    page.keyboard.press("o")
+    view = page.get_by_role("dialog", name="Picture")
+    view.get_by_text("Versions").click()
+    first = view.locator(".versions li").last
+    expect(first).to_contain_text("A cat beside the number 0.")
+    expect(view.locator(".versions li").first).to_contain_text("now")
+    first.get_by_role("button", name="Restore").click()
+    until_text(folder / "p000.txt", "A cat beside the number 0.", page)
+    expect(view.get_by_role("textbox", name="Caption")).to_have_value("A cat beside the number 0.")
+    expect(view.locator(".versions li").first).to_contain_text("the first text again")
+
+
 def test_the_full_view_by_keys(page: Any, folder: Path) -> None:
     card(page, "p000.jpg").click(position={"x": 120, "y": 100})
     page.keyboard.press("o")
