@@ -12,6 +12,7 @@ if ROOT not in sys.path:  # `streamlit run` adds only the script's own folder
 
 from streamlit.starlette import App  # noqa: E402
 
+from ui.gallery.resuming import lifespan  # noqa: E402
 from ui.gallery.routes import routes  # noqa: E402
 
-app = App(os.path.join(os.path.dirname(os.path.abspath(__file__)), "app.py"), routes=routes())
+app = App(os.path.join(os.path.dirname(os.path.abspath(__file__)), "app.py"), routes=routes(), lifespan=lifespan)

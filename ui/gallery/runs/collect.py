@@ -9,11 +9,14 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from core.errors import UsageError
+from core.console.processes import describe_process
+from core.errors import StoreError, UsageError
+from core.files.journal import write_json
 from core.records import Caption
 from ui.gallery.runs.journal import facts_of, new_records
 from ui.gallery.runs.request import RunRequest, write_list
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 POLL: Final = 0.7  # seconds
 MAX_PROCESSES: Final = 2  # of this server
+SERVER: Final = "server.json"  # which server follows the runs of which folder, see core.console.processes
 _going: Final[set[Path]] = set()
 _guard: Final = threading.Lock()
 
@@ -56,7 +60,7 @@ class FolderRuns:
         self.all = runs_in(self.path)
         for run in self.all:
             self._count(run)
-        if self.all and self.all[-1].state in ("going", "pausing"):
+        if self.all and self.all[-1].active:
             self._watch(self.all[-1])
 
     @property
@@ -73,7 +77,7 @@ class FolderRuns:
     def active(self) -> bool:
         """Whether a process works for the newest run, or its results are being taken over."""
         run = self.current
-        return run is not None and run.state in ("going", "pausing")
+        return run is not None and run.active
 
     # --- what people do -------------------------------------------------------------------------------------------
 
@@ -128,6 +132,8 @@ class FolderRuns:
     def _watch(self, run: Run) -> None:
         with _guard:
             _going.add(self.path)
+        with suppress(StoreError):  # a full disk: the run goes on, and the next server will not find it by itself
+            write_json(self.path / SERVER, {"root": str(self.folder.root), **describe_process()})
         self._watcher = threading.Thread(target=self._follow, args=(run,), name=f"run {run.id}", daemon=True)
         self._watcher.start()
 
@@ -135,7 +141,7 @@ class FolderRuns:
         from ui.text import error_message
 
         try:
-            while run.state in ("going", "pausing"):
+            while run.active:
                 alive = run.alive
                 while self.collect(run):
                     pass

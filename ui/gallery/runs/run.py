@@ -115,6 +115,11 @@ class Run:
     # --- the process ----------------------------------------------------------------------------------------------
 
     @property
+    def active(self) -> bool:
+        """Whether it is to go on until all pictures are done or it is paused."""
+        return self.state in ("going", "pausing")
+
+    @property
     def alive(self) -> bool:
         """Whether a process works on it."""
         try:
@@ -133,7 +138,7 @@ class Run:
 
     def pause(self) -> None:
         """Ask the process to end; what it has not finished is begun again when the run goes on."""
-        if self.state in ("going", "pausing"):
+        if self.active:
             record = read_json(self.path / PROCESS) or {}
             self.state = "pausing" if ask_to_end(record) else "paused"
             self.save()
