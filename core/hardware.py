@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 SUFFIXES: Final = (".safetensors", ".gguf", ".bin", ".pth", ".pt")
 _NO_WEIGHTS: Final = ("optimizer", "training_args", "scheduler", "rng_state")
+CGROUP: Final = Path("/sys/fs/cgroup")  # a container's own, of version 2
 _FILES_MOST: Final = 2000  # read in one folder
-_OVERHEAD: Final = 1.25  # times the weights' size, for activations, tokenizer and the copy while a file is read
+OVERHEAD: Final = 1.25  # times the weights' size, for activations, tokenizer and the copy while a file is read
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +184,7 @@ def fits(weights: ModelFiles, machine: Machine) -> Fit:
 def _needed(weights: ModelFiles, bytes_each: int) -> int:
     """Bytes in memory; based on the files' size if parameters are unknown."""
     own = weights.parameters * bytes_each if weights.parameters is not None else weights.nbytes
-    return int(own * _OVERHEAD)
+    return int(own * OVERHEAD)
 
 
 def _gigabytes(nbytes: float) -> str:
@@ -195,10 +196,23 @@ def this_machine(folder: Path | None = None) -> Machine:
     import psutil
 
     memory = psutil.virtual_memory()
+    total, free = _within_limit(memory.total, memory.available)
     wanted = folder or Path.home()
     existing = next((one for one in (wanted, *wanted.parents) if one.exists()), Path("/"))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Machine(cores, memory.total, memory.available, shutil.disk_usage(existing).free, _gpus())
+    return Machine(cores, total, free, shutil.disk_usage(existing).free, _gpus())
+
+
+def _within_limit(total: int, free: int, folder: Path = CGROUP) -> tuple[int, int]:
+    """Total and free memory under the limit of a container; files that the system has cached count as free."""
+    try:
+        limit = int((folder / "memory.max").read_text("ascii"))
+        used = int((folder / "memory.current").read_text("ascii"))
+        stat = dict(line.split(" ", 1) for line in (folder / "memory.stat").read_text("ascii").splitlines())
+        used -= int(stat.get("inactive_file", "0"))
+    except (OSError, ValueError):  # "max": no limit
+        return total, free
+    return min(total, limit), max(0, min(free, limit - used))
 
 
 def _gpus() -> tuple[Gpu, ...]:

@@ -66,6 +66,12 @@ def test_the_command_line_is_light(arguments: tuple[str, ...], tmp_path: Path) -
     assert modules.isdisjoint(HEAVY)
 
 
+def test_the_doctor_loads_no_model_library(tmp_path: Path) -> None:
+    modules, printed = run("from inquisight.__main__ import main; main()", "doctor", home=tmp_path)
+    assert "Problems" in printed
+    assert modules.isdisjoint({*HEAVY, *DATABASE} - {"numpy"})  # it counts the parameters of weights
+
+
 def test_help_loads_only_what_it_draws_with(tmp_path: Path) -> None:
     bare, _ = run("", home=tmp_path)
     modules, printed = run("from inquisight.__main__ import main; main()", "--help", home=tmp_path)

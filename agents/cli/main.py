@@ -9,7 +9,7 @@
     inquisight captions photos           captions of a folder, to search and change
     inquisight video clip.mp4            what happens in it
     inquisight new-plugin owl --kind vision           a plugin's package to begin with
-    inquisight plugins | history | show ID | prompts | tasks
+    inquisight plugins | doctor | history | show ID | prompts | tasks
 
 This file only declares commands; a command's module is imported when it runs, to keep `--help` fast.
 `main` is the console command: every error becomes one line on standard error and an exit code.
@@ -42,6 +42,7 @@ from agents.cli.requests import (
     ShowRequest,
     VideoRequest,
 )
+from agents.doctor.request import DoctorRequest
 from core.console.dataclass_commands import add_command
 from core.console.streams import EXIT_OUTPUT, finish_streams, output_error, prepare_streams
 from core.errors import InquisightError
@@ -86,6 +87,7 @@ def plugins() -> None:
     print_plugins(get_registry())
 
 
+add_command(app, "doctor", DoctorRequest, "agents.doctor.command:run_doctor")
 add_command(app, "new-plugin", NewPluginRequest, "agents.cli.new_plugin.command:run_new_plugin")
 
 add_command(app, "history", HistoryRequest, "agents.cli.history:run_history")
