@@ -8,6 +8,8 @@
 #   make test-llm      interviews held by a real language model, SmolLM2-135M, which is installed into a folder of its own
 #   make test-harness  lmms-eval, in an environment of its own, drives our server and gets the answers of `inquisight evaluate`
 #   make test-browser  the ways that people go through the dashboard, in a real Chromium (apt-get install chromium)
+#   make dist          the wheel and the source distribution in dist, checked
+#   make test-dist     installs the wheel into an empty environment, and uses it there without this checkout
 #   make lint          ruff: rules and format; import-linter: layers and circles
 #   make types         mypy
 #   make docs          the documentation as a static site in build/docs
@@ -22,9 +24,11 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SMOLLM2 := $(VENV)/smollm2
 HARNESS := $(VENV)/harness
+DIST_TOOLS := $(VENV)/dist-tools
+DIST_VENV := $(VENV)/dist-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo check quick test test-lavis test-ray test-llm test-harness test-browser lint types docs readme clean
+.PHONY: demo check quick test test-lavis test-ray test-llm test-harness test-browser dist test-dist lint types docs readme clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -73,6 +77,26 @@ test-harness: $(HARNESS)
 test-browser: export INQUISIGHT_TEST_BROWSER := 1
 test-browser: $(INSTALLED)
 	@$(BIN)/python -m pytest -q tests/ui/browser
+
+$(DIST_TOOLS): $(INSTALLED)
+	@$(BIN)/python -m venv --clear $@
+	@$@/bin/python -m pip --disable-pip-version-check install -qq -c constraints.txt build==1.6.1 twine==7.0.0
+	@touch $@
+
+# The wheel is built from the source distribution, so both are complete. The date of the last commit makes its bytes
+# the same in every build.
+dist: $(DIST_TOOLS)
+	@rm -rf dist
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 1700000000) \
+		$(DIST_TOOLS)/bin/python -m build --outdir dist . >.dist.txt 2>&1 || { cat .dist.txt >&2; exit 1; }; rm -f .dist.txt
+	@$(DIST_TOOLS)/bin/python -m twine --no-color check --strict dist/*
+	@INQUISIGHT_TEST_DIST=$(CURDIR)/dist $(BIN)/python -m pytest -q tests/release
+	@ls -lh dist
+
+test-dist: dist
+	@$(PYTHON) -m venv --clear $(DIST_VENV)
+	@$(DIST_VENV)/bin/python -m pip --disable-pip-version-check install -qq -c constraints.txt "$$(ls dist/*.whl)[ui]"
+	@INQUISIGHT_TEST_INSTALLED=$(CURDIR)/$(DIST_VENV) $(BIN)/python -m pytest -q tests/release/test_installed.py
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check --quiet --output-format concise .

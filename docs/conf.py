@@ -52,6 +52,7 @@ html_theme_options = {
 ELSEWHERE = {
     "model-card": ROOT / "plugins" / "pocket" / "model" / "README.md",
     "contributing": ROOT / "CONTRIBUTING.md",
+    "security": ROOT / "SECURITY.md",
     "changelog": ROOT / "CHANGELOG.md",
 }
 _PAGE_OF = {path: DOCS / f"{name}.md" for name, path in ELSEWHERE.items()}

@@ -31,6 +31,7 @@ PAGES = [
     *READMES,
     "CONTRIBUTING.md",
     "CHANGELOG.md",
+    "SECURITY.md",
     *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")),
 ]
 ECHO = ROOT / "examples" / "inquisight-echo"
