@@ -20,7 +20,7 @@ from agents.interview.options import asking_options, audit_options
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from agents.interview.seeds import check_seed
-from agents.styles.owner import context_beside, joined_context, keywords_beside
+from agents.styles.owner import context_of, joined_context
 from agents.styles.request import style_options
 from agents.text.caption_fields import targets_of
 from agents.witnesses.choice import chosen
@@ -48,9 +48,8 @@ class ItemContext:
 
     def __call__(self, item: Item) -> str:
         """Raises ImageError for a file that cannot be read."""
-        beside = context_beside(item.key) if item.part == BY_PATH else ""
-        keywords = keywords_beside(item.key) if item.part == BY_PATH and self.keywords else ""
-        return joined_context([self.told.get(item.key, ""), beside, keywords])
+        told = self.told.get(item.key, "")
+        return context_of(item.key, told, keywords=self.keywords) if item.part == BY_PATH else joined_context([told])
 
 
 @dataclass(frozen=True, slots=True)

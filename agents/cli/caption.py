@@ -15,7 +15,7 @@ from agents.interview.options import asking_options, audit_options
 from agents.interview.prompts import Prompts
 from agents.interview.protocol import InterviewOptions
 from agents.styles.options import style_names
-from agents.styles.owner import context_beside, joined_context, keywords_beside
+from agents.styles.owner import context_of, joined_context
 from agents.text.caption_fields import CAPTIONED, fields_of, targets_of
 from agents.witnesses.choice import NONE, chosen
 from core.captions.saving import CaptionSaver, Existing
@@ -63,8 +63,7 @@ def _run(interviewer: Interviewer, saver: CaptionSaver | None) -> int:
             raise UsageError(f"{printable(picture.source)!r} is not the picture of that interview; its content differs")
         about = plan.options
         if plan.earlier is None and source != "-":
-            keywords = keywords_beside(source) if with_keywords else ""
-            about = replace(about, context=joined_context([about.context, context_beside(source), keywords]))
+            about = replace(about, context=context_of(source, about.context, keywords=with_keywords))
         options = described_options(about, plan.prompts)
         last = interviewer.interview(picture.sha256, options, about, interview_picture, picture)
         if saver is not None and last.caption.finished:

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from agents.styles.request import OwnerRequest, StyleRequest
+from agents.styles.request import OwnerRequest
 from core.console.options import (
     Asking,
     Audit,
@@ -89,7 +89,7 @@ class CaptionRequest(OwnerRequest):
 
 
 @dataclass(frozen=True, slots=True)
-class VideoRequest(StyleRequest):
+class VideoRequest(OwnerRequest):
     """Describe videos: frames are chosen, asked about and summarised."""
 
     videos: Annotated[tuple[str, ...], typer.Argument(metavar="VIDEOS")] = ()

@@ -9,6 +9,7 @@ from agents.cli.errors import complain
 from agents.cli.interviews import Interviewer, first_given, make_interview_plan
 from agents.cli.requests import VideoRequest
 from agents.interview.options import asking_options, audit_options
+from agents.styles.owner import context_of, joined_context
 from agents.video.driver import FRAMES, ROUNDS, interview_video, plan_video, video_options_of
 from agents.video.interview import VideoOptions
 from agents.video.prompts import DEFAULT_FILE, load_prompts
@@ -52,6 +53,8 @@ def run_video(request: VideoRequest) -> int:
                 watch=lambda reached: status.show(f"looking for scenes, {clock(reached)} of {clock(video.end)}"),
             )
             options = plan.options if request.rounds is not None else replace(plan.options, rounds=chosen.rounds)
+            context = context_of(source, options.context, keywords=request.context_keywords)
+            options = replace(options, context=context)
             described = video_options_of(options, plan.prompts, chosen)
             last = interviewer.interview(video.sha256, described, options, interview_video, video, chosen)
             if last.caption.finished:
@@ -72,6 +75,7 @@ def make_interviewer(request: VideoRequest) -> Interviewer:
         **asking_options(request),
         **audit_options(request.audit, request.threshold, claims=request.claims),
         witnesses=tuple(chosen(first_given(request.witness, settings.witness))),
+        context=joined_context([request.context or ""]),
     )
     plan = make_interview_plan(request, request.videos, find_videos, options, load_prompts(request.prompts))
     if len(plan.sources) > 1 and (request.timeline or request.sheet):

@@ -32,7 +32,7 @@ from agents.interview.seeds import call_seed
 from agents.interview.summaries import RULES
 from agents.interview.turns import usable
 from agents.styles.options import StyleOptions
-from agents.styles.owner import find_conflicts, is_told
+from agents.styles.owner import find_conflicts, is_told, told_in, without_told
 from agents.styles.writing import Facts, Writers, missing_styles, write_styles
 from core.errors import BackendError, InquisightError, QuestionerError, UsageError, printable
 from core.net.budgets import MORE
@@ -303,10 +303,10 @@ class Session:
     def _facts(self) -> Facts:
         interview = self.interview
         turns: Sequence[Turn] = usable(interview.dialogue.turns)
-        if turns and "video" in (
-            self.options or {}
-        ):  # what was said of single frames is put together in the story alone
-            turns = [Turn(question="Describe the video.", answer=_WHEN.sub(_first_letter, interview.summary or ""))]
+        if turns and "video" in (self.options or {}):  # only the story puts together what was said of single frames
+            story = without_told(interview.summary or "", told_in(turns))
+            owner = [turn for turn in turns if turn.asked_by == OWNER]
+            turns = [*owner, Turn(question="Describe the video.", answer=_WHEN.sub(_first_letter, story))]
         return Facts(
             turns=turns,
             description=self.audited_text or interview.summary or "",

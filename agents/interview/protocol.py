@@ -113,11 +113,13 @@ Need = NeedPlainCaption | NeedAnswer | NeedFindings | NeedQuestion | NeedSummary
 class Interview:
     """One picture's interview. Not thread-safe."""
 
+    kind = "picture"
+
     def __init__(self, prompts: Prompts, options: InterviewOptions | None = None) -> None:
         self.prompts = prompts
         self.options = options or InterviewOptions()
         told = self.options.context
-        self.dialogue = Dialogue(turns=(owner_turn(told),) if told else ())
+        self.dialogue = Dialogue(turns=(owner_turn(told, self.kind),) if told else ())
         self.plain: str | None = None  # None: not requested yet
         self.summary: str | None = None
         self.error: str | None = None

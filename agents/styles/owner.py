@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -28,7 +29,7 @@ from core.tasks import KEYWORDS, OWNER
 from core.text import sentences, shortened
 
 CONTEXT_CHARS: Final = 1000  # that are used
-QUESTION: Final = "What does the owner of the picture say about it?"
+QUESTION: Final = "What does the owner of the {kind} say about it?"
 _BYTES: Final = 100_000  # of a file that are read
 _HEAD: Final = 2_000_000  # of a picture in which its XMP is looked for
 _XMP_END: Final = b"</x:xmpmeta>"
@@ -72,9 +73,9 @@ def context_beside(picture: str) -> str:
 
 
 def keywords_beside(picture: str) -> str:
-    """The keywords that other programs gave a picture, as a sentence: of its XMP sidecar and of XMP in the file.
+    """The keywords that other programs gave a file, as a sentence: of its XMP sidecar and of XMP in the file.
 
-    "" without any. Raises ImageError for a damaged sidecar.
+    Where neither has any, those of IPTC in the file. "" without any. Raises ImageError for a damaged sidecar.
     """
     from core.captions.forms import existing_xmp
     from core.captions.xmp.document import Xmp
@@ -92,13 +93,25 @@ def keywords_beside(picture: str) -> str:
         begin, end = head.find(b"<x:xmpmeta"), head.find(_XMP_END)
         if 0 <= begin < end:
             found += Xmp.parse(head[begin : end + len(_XMP_END)], picture).items(PROPERTY)
+    if not found:
+        from core.images.iptc import iptc_keywords
+
+        found = iptc_keywords(picture)
     words = dict.fromkeys(clean for one in found if (clean := clean_quoted(one).replace(",", " ").strip(" .")))
     return f"{KEYWORDS}{', '.join(words)}." if words else ""
 
 
-def owner_turn(context: str) -> Turn:
-    """What was told as the first turn of a dialogue."""
-    return Turn(question=QUESTION, answer=context, asked_by=OWNER, answered_by=OWNER)
+def context_of(path: str, told: str = "", *, keywords: bool = False) -> str:
+    """What the owner tells of the file `path`: `told` of all files, its .context.txt and, if wanted, its keywords.
+
+    Raises ImageError.
+    """
+    return joined_context([told, context_beside(path), keywords_beside(path) if keywords else ""])
+
+
+def owner_turn(context: str, kind: str = "picture") -> Turn:
+    """What was told as the first turn of a dialogue about a picture or a video."""
+    return Turn(question=QUESTION.format(kind=kind), answer=context, asked_by=OWNER, answered_by=OWNER)
 
 
 def told_in(turns: Sequence[Turn]) -> str:
@@ -109,18 +122,22 @@ def told_in(turns: Sequence[Turn]) -> str:
 # --- contradictions ---------------------------------------------------------------------------------------------------
 
 
-def find_conflicts(turns: Sequence[Turn]) -> tuple[Conflict, ...]:
-    """Where certain answers contradict what the owner told: another colour, number, place or animal, or a denial."""
+def find_conflicts(turns: Sequence[Turn], *, moments: bool = False) -> tuple[Conflict, ...]:
+    """Where certain answers contradict what the owner told: another colour, number, place or animal, or a denial.
+
+    `moments`: answers are about different moments, so a thing that one denies and another names is no contradiction.
+    """
     told = told_in(turns)
     if not told:
         return ()
     known = _Told(told)
+    seen = said_in([turn for turn in turns if moments and turn.asked_by != OWNER and turn.certainty == "sure"]).said
     found: list[Conflict] = []
     for number, turn in enumerate(turns, start=1):
         if turn.asked_by == OWNER or turn.certainty != "sure":
             continue
         for sentence in sentences(turn.answer):
-            reason = next(known.against(turn.model_copy(update={"answer": sentence})), "")
+            reason = next(known.against(turn.model_copy(update={"answer": sentence}), seen), "")
             if reason:
                 found.append(Conflict(told=told, answer=sentence, turn=number, reason=reason))
     return tuple(found)
@@ -163,16 +180,21 @@ def with_told(text: str, told: str) -> str:
     return text if 2 * present >= len(wanted) + 1 else f"{told} {text}".strip()
 
 
+def without_told(text: str, told: str) -> str:
+    """A text without the sentences that the owner told."""
+    known = {one.casefold() for one in sentences(told)}
+    return " ".join(one for one in sentences(text) if one.casefold() not in known)
+
+
 def told_sentences(caption: Caption) -> tuple[str, ...]:
-    """The sentences of a description that rest on what the owner told."""
-    place = next((number for number, turn in enumerate(caption.dialogue.turns, 1) if turn.asked_by == OWNER), 0)
-    if not place:
+    """The sentences of a description that only the owner said, or of which only the owner said a part."""
+    turns = sorted(caption.dialogue.turns, key=lambda turn: turn.asked_by == OWNER)  # the last source of a word
+    if not turns or turns[-1].asked_by != OWNER:
         return ()
-    told = {letters for one in sentences(caption.told) if (letters := one.casefold())}
     found = []
     for sentence in sentences(caption.text):
-        pieces = added_by_turns(sentence, caption.dialogue.turns)
-        if sentence.casefold() in told or any(piece.turn == place for piece in pieces):
+        pieces = added_by_turns(sentence, turns)
+        if not without_told(sentence, caption.told) or any(piece.turn == len(turns) for piece in pieces):
             found.append(sentence)
     return tuple(found)
 
@@ -190,8 +212,8 @@ class _Told:
         self.where = {words.WHERE[form] for form in self.known.said & words.WHERE.keys()}
         self.animals = {about for about in self.things if _is_animal(about)}
 
-    def against(self, turn: Turn) -> Iterator[str]:
-        """Why a sentence of an answer contradicts it."""
+    def against(self, turn: Turn, seen: AbstractSet[str] = frozenset()) -> Iterator[str]:
+        """Why a sentence of an answer contradicts it; things that were `seen` elsewhere may be missing here."""
         said = said_in([turn])
         for about in sorted(said.colours):
             yield from self._colour(about, said.colours[about])
@@ -200,7 +222,7 @@ class _Told:
         for about in sorted(said.places):
             yield from self._place(about, said.places[about])
         yield from self._setting({words.WHERE[form] for form in self._answered(turn) & words.WHERE.keys()})
-        for about in sorted(self.things & (said.denied - said.said)):
+        for about in sorted(self.things & (said.denied - said.said - seen)):
             yield f"no {about}, told: {about}"
         for claim in extract_claims(turn.answer):
             if claim.kind == "thing" and (reason := self._animal(claim.about)):

@@ -15,7 +15,7 @@ from core.console.options import whole_number
 
 @dataclass(frozen=True, slots=True)
 class StyleRequest:
-    """Options of `caption`, `batch` and `video`."""
+    """Options of styles."""
 
     style: Annotated[tuple[str, ...], typer.Option("--style", metavar="NAME,...")] = ()
     """Texts to write: description, alt, short, tags, prompt, or own ones of the prompts file; the first is
@@ -37,13 +37,13 @@ class StyleRequest:
 
 @dataclass(frozen=True, slots=True)
 class OwnerRequest(StyleRequest):
-    """Options of `caption` and `batch`."""
+    """Options of `caption`, `batch` and `video`."""
 
     context: Annotated[str | None, typer.Option("--context", metavar="TEXT")] = None
-    """What you know of the pictures: who, what, where. Used as true and marked as told; a file
-    PICTURE.context.txt beside a picture adds to it."""
+    """What you know of the files: who, what, where. Used as true and marked as told; a file
+    NAME.context.txt beside one adds to it."""
     context_keywords: bool = False
-    """Also take the keywords that other programs gave a picture (XMP) as known."""
+    """Also take the keywords that other programs gave a file (XMP, IPTC) as known."""
 
 
 def style_options(request: StyleRequest) -> StyleOptions:

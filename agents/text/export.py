@@ -21,8 +21,9 @@ Kind = Literal["jsonl", "csv", "parquet"]
 KINDS: Final[dict[Kind, str]] = {"jsonl": "JSON Lines", "csv": "CSV", "parquet": "Parquet"}
 COLUMNS: Final = (
     "id", "kind", "status", "created", "pictures", "text", "plain", "opening", "summary", "vision", "questioner",
-    "seed", "turns", "error", "dialogue",
+    "seed", "turns", "error", "dialogue", "style_alt", "style_short", "style_tags", "style_prompt", "styles",
 )  # fmt: skip
+STYLE_TEXT: Final = ("style", "text")
 SAID: Final = ("question", "answer", "asked_by", "certainty", "task", "answered_by")
 _ROWS: Final = 1000  # of a Parquet file that are written at a time
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
@@ -40,6 +41,7 @@ def kind_of(path: Path) -> Kind:
 def row(record: Caption | Chat) -> dict[str, Any]:
     """The columns of a record; plain values only."""
     error: str | None = None
+    styles: dict[str, str] = {}
     pictures: Sequence[PictureInfo]
     said: list[tuple[str, str, str, str, str | None, str]]
     if isinstance(record, Caption):
@@ -50,6 +52,7 @@ def row(record: Caption | Chat) -> dict[str, Any]:
             for one in record.dialogue.turns
         ]
         error = record.error
+        styles = {one.style: one.text for one in record.styles}
     else:
         kind, status = record.kind, record.turns[-1].status if record.turns else "complete"
         pictures, questioner, texts = record.pictures, record.assistant, (record.text, "", "", "")
@@ -58,6 +61,8 @@ def row(record: Caption | Chat) -> dict[str, Any]:
     values = (
         record.id, kind, status, record.created, [picture.model_dump() for picture in pictures], *texts,
         record.vision.get("name", ""), questioner.get("name", ""), record.seed, len(dialogue), error, dialogue,
+        *(styles.get(name.removeprefix("style_")) for name in COLUMNS if name.startswith("style_")),
+        [dict(zip(STYLE_TEXT, one, strict=True)) for one in styles.items()],
     )  # fmt: skip
     return dict(zip(COLUMNS, values, strict=True))
 
@@ -117,6 +122,7 @@ def _parquet(records: Iterable[Caption | Chat], file: BinaryIO) -> int:
         "seed": pyarrow.int64(),
         "turns": pyarrow.int32(),
         "dialogue": pyarrow.list_(said),
+        "styles": pyarrow.list_(pyarrow.struct([(name, text) for name in STYLE_TEXT])),
     }
     schema = pyarrow.schema([(name, kinds.get(name, text)) for name in COLUMNS])
     count = 0

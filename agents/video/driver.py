@@ -24,7 +24,7 @@ from agents.interview.protocol import InterviewOptions, NeedAnswer, NeedPlainCap
 from agents.styles.options import StyleOptions
 from agents.video.interview import NeedFrameAnswer, NeedVideoSummary, VideoInterview, VideoOptions, VideoPart
 from agents.video.prompts import load_prompts
-from agents.video.records import video_options
+from agents.video.records import conflicts_in, video_options
 from agents.video.sampling import (
     Sampling,
     Stretch,
@@ -286,4 +286,5 @@ class VideoRun(InterviewRun):
         return session.take_audit(audit.judged, seconds)
 
     def _caption(self) -> Caption:
-        return super()._caption().model_copy(update={"opening": ""})
+        caption = super()._caption()
+        return caption.model_copy(update={"opening": "", "conflicts": conflicts_in(caption.dialogue.turns)})

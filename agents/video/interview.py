@@ -39,6 +39,7 @@ from agents.interview.protocol import (
     NeedSummary,
     usable,
 )
+from agents.styles.owner import told_in, without_conflicts
 from agents.text.cleaning import AskedQuestions, clean_summary, is_repeated
 from agents.text.questions import wants_to_end
 from agents.video.evidence import Fact
@@ -46,12 +47,13 @@ from agents.video.replies import read_question, speaks_of_frames, without_frames
 from core.errors import UsageError
 from core.findings import Kind
 from core.records import Caption, Turn
-from core.tasks import QUESTION, SUMMARY, Task
+from core.tasks import OWNER, QUESTION, SUMMARY, Task
 from core.video.base import clock
 
 SCENE: Final = "scene"  # `asked_by` of a turn that holds the summary of a part
 MENDED: Final = "mended"  # `asked_by` of a question that replaces the questioner's
 NO_FRAME, NO_SUCH_FRAME = "no frame", "no such frame"  # reasons of a refusal
+_FREE: Final = ("person", "witness", OWNER)  # `asked_by` of turns that use up no question
 _LABEL = re.compile(r"Frame (\d+): ")
 _SCENE_LABEL = re.compile(r"Scene \d+, [\d:]+ to [\d:]+: ")
 
@@ -118,6 +120,8 @@ def without_label(question: str) -> str:
 class VideoInterview(Interview):
     """One video's interview. `times` are the seconds of its frames 1, 2 ...; the parts hold them all, in order."""
 
+    kind = "video"
+
     def __init__(
         self, prompts: Prompts, options: VideoOptions | None, times: Sequence[float], parts: Sequence[VideoPart]
     ) -> None:
@@ -133,9 +137,10 @@ class VideoInterview(Interview):
 
     def resume(self, caption: Caption) -> Self:
         """Resume the interview of `caption`; its questions are not asked again."""
-        self.dialogue, self.problems = caption.dialogue, caption.problems
+        self.dialogue, self.problems = caption.dialogue if caption.dialogue.turns else self.dialogue, caption.problems
         self.asking.resume(caption)
-        if self.problems or caption.status == "complete" or any(turn.answered_by for turn in caption.dialogue.turns):
+        examined = any(turn.asked_by == "witness" for turn in caption.dialogue.turns)
+        if self.problems or caption.status == "complete" or examined:
             self.findings = ()
         if caption.status == "complete":
             self.summary, self._end = caption.summary, caption.ended_because
@@ -173,12 +178,13 @@ class VideoInterview(Interview):
         return self.parts[min(self.summarised, len(self.parts) - 1)]
 
     def turns_of(self, part: VideoPart) -> tuple[Turn, ...]:
-        """The turns about the part's frames, and what witnesses say about the part."""
+        """The turns about the part's frames, what the owner tells, and what witnesses say about the part."""
         stated = {self._witness_question(self.parts.index(part), kind) for kind in get_args(Kind)}
         return tuple(
             turn
             for turn in self.dialogue.turns
-            if (turn.question in stated if turn.answered_by else frame_of(turn.question) in part)
+            if turn.asked_by == OWNER
+            or (turn.question in stated if turn.answered_by else frame_of(turn.question) in part)
         )
 
     def _witness_question(self, part: int, kind: Kind) -> str:
@@ -202,7 +208,7 @@ class VideoInterview(Interview):
             return self._need_summary_of(outdated)
         if self.summarised == len(self.parts) > 1:
             return self._need_whole()
-        turns = [turn for turn in self.turns_of(self.part) if turn.asked_by not in ("person", "witness")]
+        turns = [turn for turn in self.turns_of(self.part) if turn.asked_by not in _FREE]
         if not turns:
             return self._about(self.part.first, self.prompts.text("answerer.opening"), "opening")
         if self.lacks_findings:
@@ -321,7 +327,7 @@ class VideoInterview(Interview):
 
     def _may_end(self) -> bool:
         turns = self.turns_of(self.part)
-        rounds = sum(turn.asked_by not in ("person", "witness") for turn in turns)
+        rounds = sum(turn.asked_by not in _FREE for turn in turns)
         return self.asking.may_end(rounds, self.options.fewest_rounds, turns)
 
     def _take_question(self, need: NeedQuestion, text: str, seconds: float) -> None:
@@ -393,7 +399,7 @@ class VideoInterview(Interview):
         return self._summary_need("summary.request", notes, turns, part.frames, part, None if only else number)
 
     def _need_whole(self) -> NeedVideoSummary:
-        turns = usable([turn for turn in self.dialogue.turns if turn.asked_by == SCENE])
+        turns = usable([turn for turn in self.dialogue.turns if turn.asked_by in (SCENE, OWNER)])
         whole = VideoPart(1, len(self.times), self.parts[0].begin, self.parts[-1].end)
         return self._summary_need(
             "summary.whole", [f"- {turn.question} {turn.answer}" for turn in turns], turns, whole.frames, whole, None
@@ -439,13 +445,20 @@ class VideoInterview(Interview):
         if not kept:
             self.fail(NOTHING_SUPPORTED)
             return
-        summary = kept
-        self._set_summary(need.part, summary, seconds, raw=text[:RAW_CHARS] if text != summary else None)
+        self._set_summary(need.part, kept, seconds, raw=text[:RAW_CHARS] if text != kept else None)
+
+    def _as_told(self, summary: str, part: int | None = None) -> str:
+        """The summary without what contradicts the owner; that of the whole video says what was told."""
+        told = told_in(self.dialogue.turns)
+        if part is None or not told:
+            return super()._as_told(summary)
+        return without_conflicts(summary, told) or self.prompts.text("summary.nothing_certain")
 
     def _set_summary(self, part: int | None, text: str, seconds: float = 0.0, *, raw: str | None = None) -> None:
         """Add or replace the summary of a part; "" marks it as outdated. None: the summary of the whole video."""
         if part is not None:
             self.check.restart(forget=False)
+        text = self._as_told(text, part) if text else ""
         if part is None:
             self.summary = text
             self._end = self._ended.get(len(self.parts) - 1, END_ROUNDS)
@@ -465,11 +478,11 @@ class VideoInterview(Interview):
         self.dialogue = self.dialogue.model_copy(update={"turns": tuple(turns)})
 
     def _asked_of_vision(self) -> tuple[Turn, ...]:
-        return tuple(turn for turn in self.dialogue.turns if turn.asked_by not in (SCENE, "witness"))
+        return tuple(turn for turn in self.dialogue.turns if turn.asked_by not in (SCENE, "witness", OWNER))
 
     def _skip_empty_summary(self) -> None:
         """Use a fixed summary if nothing certain was learned."""
-        while isinstance(need := self.need, NeedVideoSummary) and not need.task.turns:
+        while isinstance(need := self.need, NeedVideoSummary) and {t.answered_by for t in need.task.turns} <= {OWNER}:
             self._set_summary(need.part, self.prompts.text("summary.nothing_certain"))
 
 

@@ -149,7 +149,8 @@ class LiveVideo(LiveRun[VideoState]):
             plan = self._plan = plan_of(self.earlier)
             known = ("rounds", "history", "language", "asking", "fallback", "min_rounds", "audit", "threshold")
             same = {k: self.earlier.options[k] for k in known if k in self.earlier.options}
-            options = VideoOptions(**same, witnesses=tuple(self.earlier.options.get("witnesses", ())))
+            witnesses = tuple(self.earlier.options.get("witnesses", ()))
+            options = VideoOptions(**same, witnesses=witnesses, context=self.earlier.told)
             self._interview = VideoInterview(self.prompts, options, plan.times, plan.parts).resume(self.earlier)
             self._begin(view_of(self.earlier))
 

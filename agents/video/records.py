@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agents.styles.owner import find_conflicts
 from agents.video.interview import SCENE, VideoPart, frame_of, without_label
-from core.records import Caption, Turn
+from core.records import Caption, Conflict, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,13 @@ def frame_turns(caption: Caption) -> list[FrameTurns]:
             bare = turn.model_copy(update={"question": without_label(turn.question)})
             found.setdefault(number, []).append(bare)
     return [FrameTurns(number, float(frames[number - 1]["seconds"]), tuple(found[number])) for number in sorted(found)]
+
+
+def conflicts_in(turns: Sequence[Turn]) -> tuple[Conflict, ...]:
+    """Where answers contradict what the owner told; a thing need not be in every frame."""
+    bare = [turn.model_copy(update={"question": without_label(turn.question)}) for turn in turns]
+    found = find_conflicts(bare, moments=True)
+    return tuple(one for one in found if turns[one.turn - 1].asked_by != SCENE)
 
 
 def scenes(caption: Caption) -> list[Scene]:

@@ -98,7 +98,7 @@ class ScriptedQuestioner(BaseChatModel):
         told = " ".join(turn.answer for turn in task.turns if turn.answered_by == OWNER)
         task = replace(task, turns=tuple(turn for turn in task.turns if turn.answered_by != OWNER))
         if task.frames:
-            return tell(task, seed) if task.name == SUMMARY else next_video_question(task, seed)
+            return tell(task, seed) if task.name == SUMMARY else next_video_question(task, seed, told)
         if task.name == SUMMARY:
             return summarise(task.turns, seed)
         return next_question(task.turns, task.refused, seed, told)

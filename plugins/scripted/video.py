@@ -33,8 +33,11 @@ MOST_PASSED_OVER: Final = 20  # questions of one frame
 # --- asking -----------------------------------------------------------------------------------------------------------
 
 
-def next_video_question(task: Task, seed: int | None = None) -> str:
-    """The next question, beginning with its frame, or `NOTHING_NEW`. The same task and seed give the same question."""
+def next_video_question(task: Task, seed: int | None = None, told: str = "") -> str:
+    """The next question, beginning with its frame, or `NOTHING_NEW`. The same task and seed give the same question.
+
+    `told`: what the owner of the video says; things that it names and no frame has shown are looked for once.
+    """
     numbers = [number for number, _ in task.frames]
     talk = by_frame(task.turns, numbers)
     refused = by_frame([TaskTurn(question, "") for question in task.refused], numbers)
@@ -49,6 +52,8 @@ def next_video_question(task: Task, seed: int | None = None) -> str:
             asked = [turn.question for turn in (*talk[frame], *refused[frame])]
             if topic_of(question).key not in {topic_of(other).key for other in asked}:
                 return _labelled(frame, question)
+    named = {word for known in story.known.values() for thing in known.things for word in thing.name.split()}
+    told = " ".join(word for word in told.split() if nouns.singular(word.strip(".,").lower()) not in named)
     once = [turn.question for turns in talk.values() for turn in turns if topic_of(turn.question).kind not in _CHANGING]
     # A vision model that failed twice at a kind of question fails at it in every frame.
     hopeless = hopeless_kinds([turn for turns in talk.values() for turn in turns])
@@ -57,7 +62,7 @@ def next_video_question(task: Task, seed: int | None = None) -> str:
         passed_over = [question for question in once if question not in here]
         passed_over += [turn.question for turn in refused[frame]]
         for _ in range(MOST_PASSED_OVER):
-            question = next_question(talk[frame], passed_over, seed)
+            question = next_question(talk[frame], passed_over, seed, told)
             if question == NOTHING_NEW:
                 break
             if topic_of(question).kind not in hopeless:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pyarrow
@@ -34,6 +35,12 @@ ANSWERS = {
     "Describe this picture in detail.": "A grey cat sits on a blue couch. It is outdoors.",
     "What colour is the couch?": "It is blue.",
 }
+
+
+def picture_bytes() -> bytes:
+    out = io.BytesIO()
+    picture().image.save(out, "JPEG")
+    return out.getvalue()
 
 
 def test_external_text_loses_control_characters_and_role_marks() -> None:
@@ -89,6 +96,42 @@ def test_keywords_of_other_programs(tmp_path: Path) -> None:
     (tmp_path / "a.jpg.xmp").write_text("<broken", "utf-8")
     with pytest.raises(ImageError):
         keywords_beside(str(file))
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.tif"])
+@pytest.mark.parametrize(
+    ("charset", "words", "said"),
+    [
+        (b"\x1b%G", ("Jürgen".encode(), b"beach"), "Keywords: Jürgen, beach."),
+        (b"", ("Jürgen".encode("cp1252"),), "Keywords: Jürgen."),
+        (b"", (), ""),
+    ],
+)
+def test_keywords_in_iptc(tmp_path: Path, name: str, charset: bytes, words: tuple[bytes, ...], said: str) -> None:
+    sets = [(1, 90, charset)] if charset else []
+    sets += [(2, 5, b"Title"), *((2, 25, word) for word in words)]
+    block = b"".join(b"\x1c" + bytes(one) + len(data).to_bytes(2, "big") + data for *one, data in sets)
+    file = tmp_path / name
+    if name.endswith("jpg"):
+        block += b"\0" * (len(block) % 2)
+        inner = b"Photoshop 3.0\x008BIM\x04\x04\0\0" + len(block).to_bytes(4, "big") + block
+        data = picture_bytes()
+        segment = b"\xff\xed" + (len(inner) + 2).to_bytes(2, "big") + inner
+        file.write_bytes(data[:2] + segment + data[2:])
+    else:
+        picture().image.save(file, tiffinfo={33723: block})
+    assert keywords_beside(str(file)) == said
+    from core.captions.xmp.sidecars import CaptionFields, write_fields
+
+    write_fields(tmp_path / f"{name}.xmp", CaptionFields("text", keywords=("Luna",)))
+    assert keywords_beside(str(file)) == "Keywords: Luna."  # XMP counts, if both have keywords
+
+
+def test_a_damaged_file_has_no_keywords(tmp_path: Path) -> None:
+    for name, data in (("a.jpg", b"\xff\xd8\xff\xed"), ("b.tif", b"II*\0\xff\xff\xff\xff"), ("c.mp4", b"")):
+        (tmp_path / name).write_bytes(data)
+        assert keywords_beside(str(tmp_path / name)) == ""
+    assert keywords_beside(str(tmp_path / "none.jpg")) == ""
 
 
 def test_keywords_become_tags_and_no_sentence() -> None:

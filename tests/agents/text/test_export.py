@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.text.export import COLUMNS, exported, row
-from core.records import Caption, Chat, ChatTurn, Dialogue, PictureInfo, Turn
+from core.records import Caption, Chat, ChatTurn, Dialogue, PictureInfo, StyledText, Turn
 
 MOMENT = datetime(2024, 5, 1, tzinfo=UTC)
 PICTURE = PictureInfo(sha256="a" * 64, source="kätzchen.jpg", width=4, height=3)
@@ -56,6 +56,20 @@ def test_parquet_keeps_lists_and_times() -> None:
     assert [one["id"] for one in table] == [interview().id, chat().id]
     assert table[0]["created"] == MOMENT and table[0]["seed"] == 4_000_000_000 and table[1]["seed"] is None
     assert table[0]["dialogue"][0]["asked_by"] == "opening" and table[1]["dialogue"][0]["task"] == "poem"
+
+
+def test_styles_have_their_columns() -> None:
+    texts = (("tags", "duck, pond"), ("alt", "=A duck."), ("catalogue", "Duck, oil"))
+    styles = tuple(StyledText(style=name, text=text, by="rules") for name, text in texts)
+    styled = interview().model_copy(update={"styles": styles})
+    data = exported([styled, chat()], "csv").decode("utf-8-sig")
+    one, other = csv.DictReader(io.StringIO(data, newline=""))
+    assert (one["style_tags"], one["style_alt"], one["style_short"]) == ("duck, pond", "'=A duck.", "")
+    assert json.loads(one["styles"])[2] == {"style": "catalogue", "text": "Duck, oil"} and other["styles"] == "[]"
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pip install pyarrow")
+    table = parquet.read_table(io.BytesIO(exported([styled, chat()], "parquet"))).to_pylist()
+    assert table[0]["style_alt"] == "=A duck." and table[0]["styles"][0]["text"] == "duck, pond"
+    assert table[1]["style_alt"] is None and table[1]["styles"] == []
 
 
 def test_nothing_in_is_a_file_all_the_same() -> None:
