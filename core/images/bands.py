@@ -60,6 +60,31 @@ class _Layout:
         return ceil(self.height / self.rows)
 
 
+class Shrinker:
+    """Puts bands of RGB pixels together from top to bottom, scaled down to at most `max_pixels`, in `canvas`."""
+
+    def __init__(self, size: tuple[int, int], max_pixels: int) -> None:
+        (width, self._left), pixels = size, size[0] * size[1]
+        factor = isqrt(-(-pixels // max_pixels) - 1) + 1  # the square root, rounded up
+        while ceil(width / factor) * ceil(size[1] / factor) > max_pixels:
+            factor += 1
+        self.canvas = Image.new("RGB", (ceil(width / factor), ceil(size[1] / factor)))
+        self._factor = factor
+        self._waiting: Image.Image | None = None
+        self._top = 0
+
+    def add(self, band: Image.Image) -> None:
+        """Add the next rows; those that do not fill a row of the canvas wait for more, except at the bottom."""
+        self._left -= band.height
+        band = _stacked(self._waiting, band)
+        whole = band.height // self._factor * self._factor if self._left > 0 else band.height
+        if whole:
+            small = band.crop((0, 0, band.width, whole)).reduce(self._factor)
+            self.canvas.paste(small, (0, self._top))
+            self._top += small.height
+        self._waiting = band.crop((0, whole, band.width, band.height)) if whole < band.height else None
+
+
 def read_scaled(image: Image.Image, data: Slices, max_pixels: int, quoted: str) -> tuple[Image.Image, list[str]] | None:
     """(upright RGB image of at most `max_pixels`, notes) of a TIFF that is opened but not decoded.
 
@@ -71,14 +96,9 @@ def read_scaled(image: Image.Image, data: Slices, max_pixels: int, quoted: str) 
     pixels = layout.width * layout.height  # as stored: Pillow's size is the upright one
     if layout.rows * layout.width > max_pixels or pixels > MOST_WORK * max_pixels:
         return None
-    factor = isqrt(-(-pixels // max_pixels) - 1) + 1  # the square root, rounded up
-    while ceil(layout.width / factor) * ceil(layout.height / factor) > max_pixels:
-        factor += 1
-    canvas = Image.new("RGB", (ceil(layout.width / factor), ceil(layout.height / factor)))
+    shrinker = Shrinker((layout.width, layout.height), max_pixels)
     notes: dict[str, None] = {}
-    waiting: Image.Image | None = None
-    top = 0
-    for blob, last in _bands(layout, data):
+    for blob in _bands(layout, data):
         band = Image.open(BytesIO(blob), formats=["TIFF"])
         band.load()
         if band.mode in ("I", "F"):
@@ -87,15 +107,10 @@ def read_scaled(image: Image.Image, data: Slices, max_pixels: int, quoted: str) 
             band.info["icc_profile"] = profile
         rgb, remarks = normalised(band, "TIFF", quoted, turned=True)
         notes.update(dict.fromkeys(remarks))
-        rgb = _stacked(waiting, rgb)
-        whole = rgb.height if last else rgb.height // factor * factor
-        if whole:
-            small = rgb.crop((0, 0, rgb.width, whole)).reduce(factor)
-            canvas.paste(small, (0, top))
-            top += small.height
-        waiting = rgb.crop((0, whole, rgb.width, rgb.height)) if whole < rgb.height else None
+        shrinker.add(rgb)
     exif = Image.Exif()
     exif[_ORIENTATION] = layout.tags.get(_ORIENTATION, 1)
+    canvas = shrinker.canvas
     canvas.info = {"exif": exif.tobytes()}
     canvas = ImageOps.exif_transpose(canvas)
     canvas.info = {}
@@ -131,8 +146,8 @@ def _planes(tags: Any) -> int:
     return int(tags.get(_SAMPLES, 1)) if tags.get(_PLANAR, 1) == 2 else 1
 
 
-def _bands(layout: _Layout, data: Slices) -> Iterator[tuple[bytes, bool]]:
-    """(a TIFF of some rows, whether it is the last), from top to bottom."""
+def _bands(layout: _Layout, data: Slices) -> Iterator[bytes]:
+    """TIFFs of some rows each, from top to bottom."""
     group = max(1, BAND // (layout.width * layout.rows))
     planes, pieces = _planes(layout.tags), layout.across * layout.down
     for first in range(0, layout.down, group):
@@ -143,7 +158,7 @@ def _bands(layout: _Layout, data: Slices) -> Iterator[tuple[bytes, bool]]:
             for number in range(first * layout.across, stop * layout.across)
         ]
         height = min(stop * layout.rows, layout.height) - first * layout.rows
-        yield _small_tiff(layout, data, numbers, height), stop == layout.down
+        yield _small_tiff(layout, data, numbers, height)
 
 
 def _small_tiff(layout: _Layout, data: Slices, numbers: list[int], height: int) -> bytes:

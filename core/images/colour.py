@@ -27,7 +27,7 @@ def normalised(
     """
     rgb, notes = _to_srgb(image, kind, quoted, primaries, transfer)
     if not turned:
-        rgb, note = _upright(image, rgb)
+        rgb, note = upright(image, rgb)
         notes += [note] if note else []
     rgb.info = {}  # drops comments, profiles and EXIF with its location
     return rgb, notes
@@ -96,7 +96,7 @@ def _through_profile(image: Image.Image, data: bytes) -> tuple[Image.Image, list
     return cast(Image.Image, converted), []
 
 
-def _upright(image: Image.Image, rgb: Image.Image) -> tuple[Image.Image, str | None]:
+def upright(image: Image.Image, rgb: Image.Image) -> tuple[Image.Image, str | None]:
     """(`rgb` rotated by the EXIF orientation of `image`, note). The TIFF decoder rotates by itself."""
     try:
         orientation = image.getexif().get(0x0112, 1)

@@ -1,7 +1,8 @@
 """Decode the bytes of a picture of a known format: limits first, then the decoder of that format alone.
 
 A picture of more pixels than allowed is decoded scaled down where its format permits that without all its pixels in
-memory: JPEG and JPEG 2000 by their transforms, TIFF by strips or tiles, HEIC and camera raw by their previews.
+memory: JPEG and JPEG 2000 by their transforms, TIFF by strips or tiles, PNG by rows, HEIC and camera raw by their
+previews.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from core.images.colour import normalised
 from core.images.file_type import NAMES, Kind, header_size
 from core.images.isobmff import read_main_picture, with_thumbnail_as_main
 from core.images.jpeg import DamagedError, JpegParts, check_whole, parse_jpeg, scale_for
+from core.images.png_bands import read_scaled_png
 from core.images.salvage import NOTE, without_metadata
 
 SMALLEST_PREVIEW: Final = 160  # pixels of the longer side of a HEIC thumbnail that is worth a caption
@@ -238,6 +240,8 @@ def _scaled(
         _silence_libtiff()
         if (read := read_scaled(image, data, max_pixels, quoted)) is not None:
             return _Loaded(read[0], read[1], full=full, converted=True)
+    if kind == "PNG" and (read := read_scaled_png(image, data, max_pixels, quoted)) is not None:
+        return _Loaded(read[0], read[1], full=full, converted=True)
     return None
 
 

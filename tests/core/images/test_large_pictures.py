@@ -7,13 +7,16 @@ import io
 import json
 import subprocess
 import sys
+import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from PIL import Image, ImageChops, ImageStat, TiffImagePlugin
+from PIL import Image, ImageChops, ImageCms, ImageStat, TiffImagePlugin
 
 from core.errors import ImageError
-from core.images import bands
+from core.images import bands, png_bands
 from core.images import picture as pictures
 from core.images.picture import open_picture
 from tests.core.images.raws import dng
@@ -180,6 +183,63 @@ def test_a_tiff_of_many_bytes_is_read_where_it_lies(
         open_picture(cut, max_pixels=limit, max_bytes=10_000)
 
 
+def with_alpha() -> Image.Image:
+    image = photo()
+    image.putalpha(Image.linear_gradient("L").resize(image.size))
+    return image
+
+
+PNGS: dict[str, tuple[Callable[[], Image.Image], dict[str, Any]]] = {
+    "RGB": (photo, {}),
+    "RGBA": (with_alpha, {}),
+    "L": (lambda: photo().convert("L"), {}),
+    "LA": (lambda: with_alpha().convert("LA"), {}),
+    "one bit": (lambda: photo().convert("1"), {}),
+    "palette": (lambda: photo().quantize(200), {}),
+    "palette of 4 bits": (lambda: photo().quantize(16), {"bits": 4}),
+    "palette of 1 bit": (lambda: photo().quantize(2), {"bits": 1}),
+    "transparent colour": (photo, {"transparency": (0, 0, 0)}),
+    "16 bits": (lambda: Image.frombytes("I;16B", (600, 400), photo(1200, 400).convert("L").tobytes()), {}),
+}
+
+
+@pytest.mark.parametrize("name", PNGS)
+def test_a_large_png_is_read_by_rows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(png_bands, "BAND", 600 * 41)
+    make, options = PNGS[name]
+    data = saved(make(), "PNG", **options)
+    picture = open_picture(data, max_pixels=30_000)
+    assert picture.image.size == (200, 134) and str(picture.note).startswith("scaled down from 600 x 400 to 200 x 134")
+    assert difference(picture.image, open_picture(data).image.reduce(3)) == 0
+
+
+def test_orientation_and_profile_of_a_large_png() -> None:
+    exif = Image.Exif()
+    exif[274] = 6
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
+    data = saved(photo(), "PNG", exif=exif, icc_profile=profile)
+    picture = open_picture(data, max_pixels=100_000)
+    assert picture.image.size == (200, 300) and str(picture.note).startswith("scaled down from 400 x 600")
+    assert difference(picture.image, open_picture(data).image.reduce(2)) == 0
+
+
+def test_a_large_png_that_is_damaged_or_cannot_be_read_by_rows_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(png_bands, "BAND", 600 * 41)
+    data = saved(photo(), "PNG")
+    at = len(data) // 2
+    wrong = data[:-20] + bytes([data[-20] ^ 1]) + data[-19:]  # the checksum of the pixels
+    for broken in (data[:at], data[:at] + bytes([data[at] ^ 255]) + data[at + 1 :], wrong):
+        with pytest.raises(ImageError, match="truncated or damaged"):
+            open_picture(broken, max_pixels=100_000)
+    interlaced = data[:28] + b"\1" + data[29:]
+    header = interlaced[12:29]
+    interlaced = interlaced[:29] + zlib.crc32(header).to_bytes(4, "big") + data[33:]
+    with pytest.raises(ImageError, match="600 x 400 pixels, more than the 100,000 allowed"):
+        open_picture(interlaced, max_pixels=100_000)
+    with pytest.raises(ImageError, match="600 x 400 pixels, more than the 20,000 allowed"):
+        open_picture(data, max_pixels=20_000)  # too much work
+
+
 def test_other_files_of_many_bytes_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "photo.jpg"
     path.write_bytes(saved(photo(), "JPEG"))
@@ -198,7 +258,7 @@ def test_of_a_large_heic_and_raw_file_the_preview_is_read() -> None:
     assert raw.image.size == (600, 400) and "scaled down from 1200 x 800 to 600 x 400" in str(raw.note)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "WEBP", "AVIF", "BMP", "GIF"])
+@pytest.mark.parametrize("kind", ["WEBP", "AVIF", "BMP", "GIF"])
 def test_other_formats_keep_the_limit(kind: str) -> None:
     with pytest.raises(ImageError, match=r"600 x 400 pixels, more than the 100,000 allowed.*INQUISIGHT_MAX_PIXELS"):
         open_picture(saved(photo(), kind), max_pixels=100_000)
