@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Final
 
 from agents.claims.phrases import is_noun_only
@@ -102,7 +103,7 @@ def checks_of(claim: Claim, claims: Sequence[Claim]) -> tuple[Check, ...]:
         case "thing":
             return _thing(name)
         case "attribute":
-            return _attribute(name, claim.value, beside)
+            return _attribute(name, claim.value, beside, _first_colour(claim, claims))
         case "number":
             return _number(name, claim.value)
         case "place":
@@ -166,11 +167,24 @@ def _thing(name: _Name) -> tuple[Check, ...]:
     )
 
 
-def _attribute(name: _Name, value: str, beside: Sequence[str]) -> tuple[Check, ...]:
+def _first_colour(claim: Claim, claims: Sequence[Claim]) -> str:
+    """The colour that the caption gives the same thing before this one: "black" for the white of "black and white"."""
+    for one in takewhile(lambda one: one is not claim, claims):
+        if (one.kind, one.about, one.parent) == (claim.kind, claim.about, claim.parent) and (
+            found := _colours(one.value)
+        ):
+            return found[0]
+    return ""
+
+
+def _attribute(name: _Name, value: str, beside: Sequence[str], first: str) -> tuple[Check, ...]:
     whole = not name.noun or name.noun in _WHOLE
     colours = _colours(value)
     if len(colours) == 1:
-        return _colour(name, value, colours[0], frozenset(one for other in beside for one in _colours(other)), whole)
+        also = frozenset(one for other in beside for one in _colours(other))
+        if first and first != colours[0]:
+            return (_second_colour(name, colours[0], first, also, whole),)
+        return _colour(name, value, colours[0], also, whole)
     if whole:
         return _scene(value)
     if value in _SIZES:
@@ -191,9 +205,30 @@ def _colours(value: str) -> list[str]:
     return [colour for word in words if (colour := _SAME_COLOUR.get(word, word)) in COLOURS]
 
 
+def _asked_colour(name: _Name, whole: bool) -> tuple[str, str]:
+    """The question about colours, and how its answers begin."""
+    if whole:
+        return "What are the main colours?", "the main colours are"
+    return f"What colour {name.be} {name.the}?", f"{name.the} {name.be}"
+
+
+def _second_colour(name: _Name, colour: str, first: str, beside: frozenset[str], whole: bool) -> Check:
+    """Whether a thing of that first colour has this one as well, among all second colours and none.
+
+    Asked for the colour alone, a model gives the first one, and denies that the thing "is" the second.
+    """
+    question, begins = _asked_colour(name, whole)
+    others = [one for one in COLOURS if one != first]
+    pairs = [f"{first} and {{}}", f"{{}} and {first}"]
+    forms = [*pairs, *(f"{begins} {pair}" for pair in pairs)] + (
+        [] if whole else [f"{begins} mostly {first}, with some {{}}"]
+    )
+    choices = (*(form.format(one) for form in forms for one in others), first, f"{begins} {first}")
+    return Check(question, choices, (*others * len(forms), first, first), colour, 2.0, beside - {colour, first})
+
+
 def _colour(name: _Name, value: str, colour: str, beside: frozenset[str], whole: bool) -> tuple[Check, ...]:
-    question = "What are the main colours?" if whole else f"What colour {name.be} {name.the}?"
-    begins = "the main colours are" if whole else f"{name.the} {name.be}"
+    question, begins = _asked_colour(name, whole)
     sentences = tuple(f"{begins} {one}" for one in COLOURS)
     chosen = Check(question, (*COLOURS, *sentences), (*COLOURS, *COLOURS), colour, 2.0, beside - {colour})
     return (chosen,) if whole else (chosen, _yes(f"{name.be.capitalize()} {name.the} {value}?", weight=0.5))

@@ -28,13 +28,14 @@ from core.images.picture import Picture
 from core.witness import CERTAIN, Box, Findings, TextLine, Witness
 from plugins.reader.order import in_reading_order, inside, is_cjk, is_column
 
-QUICK: Final = 1104  # pixels of the longer side in the first search: the detector enlarges what is smaller
+QUICK: Final = 736  # pixels of the longer side in the first search, or twice those of the shorter one
+FULL: Final = 736  # least pixels of the shorter side in the full one: the engine enlarges what is smaller
 MOST: Final = 2000  # pixels of the longer side in the full one, and of a tile
 SHARED: Final = 200  # pixels that neighbouring tiles share
 LARGEST: Final = 6000  # pixels of the longer side of what is cut into tiles
 NEAR: Final = 4  # pixels: lines this close to the border of a tile are cut by it
 UNSURE: Final = 0.8  # factor of the score of a line in a script that is read badly
-TALLEST: Final = 8  # times its width: a taller picture is widened, since the detector enlarges the shorter side to 736
+TALLEST: Final = 8  # times its width: a taller picture is widened, since the engine enlarges the shorter side
 WIDEST: Final = 64  # times its height; above 8 the engine adds rows itself, but only after enlarging
 MOST_THREADS: Final = 4
 VOTES: Final = 5  # lines that say which way a picture is turned
@@ -67,7 +68,7 @@ class RapidOcrWitness(Witness):
 
     @cached_property
     def revision(self) -> str:
-        return f"rapidocr-{version('rapidocr')}-4"
+        return f"rapidocr-{version('rapidocr')}-5"
 
     def examine(self, pictures: Sequence[Picture]) -> list[Findings]:
         return [
@@ -84,19 +85,29 @@ class RapidOcrWitness(Witness):
 
     def lines(self, image: Image.Image) -> list[TextLine]:
         """The lines in reading order."""
-        if max(image.size) > QUICK:
-            small = image.copy()
-            small.thumbnail((QUICK, QUICK))
-            if self._run(small, det=True).boxes is None:
-                return []
+        if not self._has_text(image):
+            return []
         found = self._read(image)
         if found and max(image.size) > MOST:
             found = self._with_tiles(image, found)
         return in_reading_order(found, self._turn(image, found), image.size)
 
-    def _run(self, image: Image.Image, *, det: bool = False, cls: bool = False, rec: bool = False) -> Any:
-        """What these steps of the engine give."""
+    def _has_text(self, image: Image.Image) -> bool:
+        """Whether the search in a small copy, less than half the work of the full one, finds anything."""
+        scale = min(max(QUICK / max(image.size), QUICK / 2 / min(image.size)), MOST / max(image.size))
+        small = image.resize(
+            (max(1, round(image.width * scale)), max(1, round(image.height * scale))), reducing_gap=2.0
+        )
+        return self._run(small, det=True, least=0).boxes is not None
+
+    def _run(
+        self, image: Image.Image, *, det: bool = False, cls: bool = False, rec: bool = False, least: int = FULL
+    ) -> Any:
+        """What these steps of the engine give. The search enlarges a shorter side of fewer pixels than `least`."""
         with self._lock:
+            self.engine.cfg.Det.limit_side_len = least  # for the network, which the engine loads at its first search
+            if self.engine.text_det is not None:
+                self.engine.text_det.limit_side_len = least
             return self.engine(pixels(widened(image) if det else image), use_det=det, use_cls=cls, use_rec=rec)
 
     def _read(self, image: Image.Image) -> list[TextLine]:

@@ -13,6 +13,7 @@ from agents.audit.evidence import evidence_for
 from agents.claims.extract import extract_claims
 from core.findings import Box, Findings, TextLine, Thing
 from core.records import Claim
+from core.scoring import named_choice
 from core.vision import EncodedImage, VisualQuestion
 from tests.agents.fakes import CountingVision
 
@@ -63,6 +64,23 @@ def test_a_colour_is_chosen_among_all_and_then_asked_for() -> None:
     assert chosen.question == "What colour is the car?" and set(chosen.labels) == set(COLOURS)
     assert "the car is red" in chosen.choices and chosen.holds == "red"
     assert plain.question == "Is the car red?"
+
+
+def test_a_second_colour_is_asked_for_beside_the_first() -> None:
+    claims = extract_claims("There is a black cow with some white.")
+    first, second = ([*checks_of(one, claims)] for one in claims if one.kind == "attribute")
+    assert [len(first), first[0].holds, first[0].beside] == [2, "black", {"white"}]
+    [check] = second  # "Is the cow white?" would be denied
+    assert check.question == "What colour is the cow?" and check.holds == "white"
+    assert {"the cow is black and white", "the cow is mostly black, with some white"} <= set(check.choices)
+    for answer, true in {
+        "black and white": True,
+        "white and black": True,
+        "black": False,
+        "black and red": False,
+    }.items():
+        named = named_choice(f"The cow is {answer}.", check.choices)
+        assert named is not None and (check.labels[named] == "white") is true
 
 
 def test_left_is_asked_about_as_right_too() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
@@ -14,6 +15,8 @@ from core.testing import WitnessTests, make_picture
 from core.witness import Box, TextLine
 
 pytest.importorskip("rapidocr", reason="the extra 'ocr' is not installed")
+from rapidocr import RapidOCR
+
 from plugins.reader.order import in_reading_order
 from plugins.reader.witness import MOST, TALLEST, WIDEST, RapidOcrWitness, score_of, tiles
 
@@ -182,10 +185,13 @@ def test_narrow_pictures_are_not_enlarged_beyond_measure(
     reader: RapidOcrWitness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[tuple[int, int]] = []
-    engine = reader.engine
-    monkeypatch.setattr(
-        reader, "engine", lambda image, **steps: given.append(image.shape[:2]) or engine(image, **steps)
-    )
+    search = RapidOCR.__call__
+
+    def noted(engine: RapidOCR, image: np.ndarray, **steps: bool) -> object:
+        given.append(image.shape[:2])
+        return search(engine, image, **steps)
+
+    monkeypatch.setattr(RapidOCR, "__call__", noted)
     for size in ((1, 2000), (2000, 1)):
         [found] = reader.examine([make_picture(*size)])
         assert not found.lines and (found.width, found.height) == size
