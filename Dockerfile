@@ -30,6 +30,7 @@ ENV PATH=/opt/inquisight/bin:$PATH \
     HOME=/data \
     INQUISIGHT_HOME=/data/inquisight \
     HF_HUB_CACHE=/models/hub \
+    ORT_DISABLE_TELEMETRY=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 USER $UID

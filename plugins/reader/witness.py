@@ -48,6 +48,8 @@ class RapidOcrWitness(Witness):
     def __init__(self, argument: str | None = None) -> None:
         if argument:
             raise UsageError(f"the witness 'reader' takes no argument, but got {printable(argument)!r}.")
+        # onnxruntime 1.32 counts its uses under an identifier of this machine and sends that to its makers.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         from rapidocr import RapidOCR
 
         # By default every core gets a thread that waits in a loop for work, and takes it from the vision model.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -203,3 +206,15 @@ def test_the_box_of_a_line_in_a_tall_picture_is_in_it(reader: RapidOcrWitness) -
     ImageDraw.Draw(image).text((10, 700), "Harbour", fill=(20, 20, 20), font=ImageFont.load_default(32))
     [line] = reader.lines(image)
     assert line.text == "Harbour" and 0 <= line.box.left < 20 and 690 < line.box.top < 720 and line.box.right <= 150
+
+
+@pytest.mark.slow
+def test_no_telemetry(tmp_path: Path) -> None:
+    """onnxruntime would keep an identifier of this machine in the home folder."""
+    code = (
+        "from core.testing import make_picture; from plugins.reader.witness import RapidOcrWitness; "
+        "RapidOcrWitness().examine([make_picture()])"
+    )
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], env=environment, cwd=Path(__file__).parents[3], check=True)
+    assert not [path for path in tmp_path.rglob("*") if "onnxruntime" in path.name]
