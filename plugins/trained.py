@@ -22,6 +22,7 @@ from plugins.minigpt4.runtime.training_run import (
     open_run,
 )
 from plugins.pocket.training import is_pocket
+from plugins.smol import is_smol
 
 if TYPE_CHECKING:
     from core.vision import VisionBackend
@@ -78,6 +79,8 @@ def open_trained(argument: str | None = None) -> VisionBackend:
     path, options = RunOptions.parse(argument)
     trained = open_run(Path(path))
     checked = check_base(trained, Path(options.base).expanduser() if options.base else None)
+    if is_smol(checked.config):
+        import plugins.smol.modeling  # noqa: F401 - makes its class known
     if not is_pocket(checked.config):
         return TrainedBackend(argument)
     if options != RunOptions(base=options.base):

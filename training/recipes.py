@@ -25,6 +25,7 @@ SHIPPED: Final = Path(__file__).with_name("recipes")
 FRESH: Final = "fresh"
 AS_THE_MODEL: Final = "model"
 SMALL: Final = "pocket"
+SMOL: Final = "smol"
 # Names in the originals' configuration files and in other trainers.
 _ALSO_CALLED: Final = {
     "learning_rate": "lr",
@@ -71,7 +72,8 @@ class Recipe(BaseModel):
 
     model: Path | None = None
     """Directory of the model, made by `inquisight convert minigpt4` or `inquisight train prepare`; a finished run, to
-    continue with its model (and its projection if `projection` is `model`); or `pocket`, the small one included."""
+    continue with its model (and its projection if `projection` is `model`); `pocket`, the small one included; or
+    `smol`, pocket's vision model with SmolLM2, which is written at the first use."""
     projection: str = FRESH
     """The initial projection: `fresh` (random), `model` (as in the directory), or a finished run or file."""
     data: tuple[DataSpec, ...] = ()
@@ -96,7 +98,7 @@ class Recipe(BaseModel):
     lora_targets: tuple[str, ...] = Field(default=("q_proj", "v_proj"), min_length=1)
     """Layers of the language model that get LoRA matrices."""
 
-    template: Literal["auto", "vicuna", "vicuna-2023-04", "llama2"] = "auto"
+    template: Literal["auto", "vicuna", "vicuna-2023-04", "llama2", "chatml"] = "auto"
     """Chat format of stage 2; auto: the directory's own."""
     instructions: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """Stage 2: the instructions; one is drawn for each sample without an instruction."""
@@ -238,7 +240,13 @@ def load_recipe(source: str, changes: Sequence[str] | Mapping[str, Any] = ()) ->
 
 
 def ready_recipe(source: str, changes: Sequence[str] | Mapping[str, Any] = (), *, stage: str | None = None) -> Recipe:
-    """Return a recipe with all that a training needs, of the trainer `stage` if given. Raises UsageError."""
+    """Return a recipe with all that a training needs, of the trainer `stage` if given. Raises UsageError.
+
+    A shipped recipe NAME-STAGE may be named NAME. The model directory of `smol` is written if it is missing; raises
+    BackendError if a package for that is.
+    """
+    if stage is not None and source not in shipped() and f"{source}-{stage}" in shipped():
+        source = f"{source}-{stage}"  # one name for both stages
     recipe = load_recipe(source, changes)
     if stage is not None and recipe.name != stage:
         raise UsageError(
@@ -247,6 +255,12 @@ def ready_recipe(source: str, changes: Sequence[str] | Mapping[str, Any] = (), *
     for name, option in (("model", "DIRECTORY"), ("data", "PATH")):
         if not getattr(recipe, name):
             raise UsageError(f"the recipe names no {name}: --set {name}={option}.")
+    from plugins.smol import directory
+
+    if recipe.model == directory():
+        from plugins.smol.prepare import prepare
+
+        prepare(recipe.model)
     return recipe
 
 
@@ -266,6 +280,10 @@ def make_recipe(values: Mapping[str, Any], where: str) -> Recipe:
         from plugins.pocket.backend import MODEL
 
         changed["model"] = MODEL
+    elif recipe.model == Path(SMOL) and not recipe.model.is_dir():
+        from plugins.smol import directory
+
+        changed["model"] = directory()
     elif recipe.model is not None:
         changed |= _of_run(changed["model"], recipe)
     return recipe.model_copy(update=changed)

@@ -20,12 +20,24 @@ from core.files.journal import Record, SharedJournal, read_json, write_lines
 HERE: Final = Path(__file__).parent
 REVIEWER: Final = "truth"
 Inquisight = Callable[..., None]  # runs a command
+KindsOf = Callable[[str, dict[str, Any]], list[str]]
 
 
 def curate(
-    inquisight: Inquisight, spec: str, pictures: Path, rows: list[Record], work: Path, to: Path, *, sample: int
+    inquisight: Inquisight,
+    spec: str,
+    pictures: Path,
+    rows: list[Record],
+    work: Path,
+    to: Path,
+    *,
+    sample: int,
+    kinds_of: KindsOf | None = None,
 ) -> None:
-    """Describe `pictures` with the vision model `spec`, repair, check, drop, and write the pairs to `to`; resumable."""
+    """Describe `pictures` with the vision model `spec`, repair, check, drop, and write the pairs to `to`; resumable.
+
+    `kinds_of` finds the kinds of error in a text; the default reads pocket's wording.
+    """
     if (read_json(to / "export.json") or {}).get("pairs"):
         return
     kinds, rules, sheet = HERE / "kinds.toml", HERE / "rules.toml", work.with_name("sheet.jsonl")
@@ -36,18 +48,22 @@ def curate(
     verify = ("curate", "verify", work, "--reviewer", REVIEWER, "--kinds", kinds)
     sheet.unlink(missing_ok=True)
     inquisight(*verify, "--sample", sample, "--sheet", sheet)
-    label(sheet, {Path(row["file"]).stem: row["truth"] for row in rows})
+    label(sheet, {Path(row["file"]).stem: row["truth"] for row in rows}, kinds_of or _kinds_of)
     inquisight(*verify, "--read-sheet", sheet)
     inquisight("curate", "rules", work, "--rules", rules)
     inquisight("curate", "export", work, "--to", to, "--overwrite")
     inquisight("curate", "report", work)
 
 
-def label(sheet: Path, truths: dict[str, dict[str, Any]]) -> None:
+def _kinds_of(text: str, facts: dict[str, Any]) -> list[str]:
+    return judge(text, facts).kinds(text)
+
+
+def label(sheet: Path, truths: dict[str, dict[str, Any]], kinds_of: KindsOf = _kinds_of) -> None:
     """Fill in a sheet of `inquisight curate verify`."""
     lines = [json.loads(line) for line in split_lines(sheet.read_text("utf-8"))]
     for line in lines:
-        line["kinds"] = judge(line["text"], truths[line["id"]]).kinds(line["text"])
+        line["kinds"] = kinds_of(line["text"], truths[line["id"]])
     write_lines(sheet, lines)
 
 

@@ -74,12 +74,12 @@ def examples(report: dict[str, Any]) -> str:
     lines = ["| projection | sampled | greedy |", "|---|---|---|"]
     lines += [f"| the truth | {report['example']['truth']} | |"]
     for row in report["rows"]:
-        texts = [_quoted(row[manner]["example"]) for manner in ("sampled", "greedy")]
+        texts = [quoted(row[manner]["example"]) for manner in ("sampled", "greedy")]
         lines.append(f"| {row['title']} | {' | '.join(texts)} |")
     return "\n".join(lines)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """A model's words in a cell of a table; what it writes must not become markup."""
     text = " ".join(text.split())
     for sign in "\\|<>*_`#[]":

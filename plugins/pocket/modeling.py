@@ -15,7 +15,7 @@ classifier's guess, in three degrees of certainty, and colours measured on the p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
@@ -60,6 +60,17 @@ class CertaintyLimits:
     mirror: bool = False  # average with the mirrored picture: twice the work
     asked: float = 1.0  # odds that a thing off the list needs in some cell where a question names it; 1: never
     composed: float | None = None  # as COMPOSED; None: the model has no head for that
+
+
+@dataclass(frozen=True, slots=True)
+class DetectedThing:
+    """One detected thing of each picture of a batch."""
+
+    score: Tensor  # (B,): of its centre; 0 where there is none
+    names: Tensor  # (B, K + 2): shares of the votes, as `CellOutputs.odds`
+    place: Tensor  # (B,) long: 3 * row + column
+    colours: Tensor  # (B, 11): shares of the votes
+    size: Tensor  # (B, 2): width and height in pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,8 +338,21 @@ class PocketVision(nn.Module):
 
         Also the share of votes for each name, (B, DETECTIONS); 0 for strangers. `least` (B,): the share a name needs.
 
-        Each peak of the centre map is a thing; the cells that point at its centre vote for its name.
         name: 0 none, 1..K known, K + 1 a stranger; place: 3 * row + column; colour: index + 1 into COLOURS.
+        """
+        found, shares = [], []
+        for thing in self.things(seen):
+            sure, name = thing.names[..., :-1].max(-1)
+            name = torch.where(sure < least, self.neck.known, name) + 1
+            there = (thing.score > 0).long()
+            found += [name * there, thing.place * there, (thing.colours.argmax(-1) + 1) * there]
+            shares.append(sure * there * (name <= self.neck.known))
+        return torch.stack(found, -1), torch.stack(shares, -1)
+
+    def things(self, seen: CellOutputs) -> Iterator[DetectedThing]:
+        """Yield DETECTIONS things per picture, surest first.
+
+        Each peak of the centre map is a thing; the cells that point at its centre vote for its name.
         """
         odds, colours = seen.odds(), seen.colour.float().softmax(-1)
         centre = cell_centres(seen)
@@ -337,7 +361,6 @@ class PocketVision(nn.Module):
         score = seen.centre.float().sigmoid()
         highest = F.max_pool2d(score.unflatten(1, (1, GRID, GRID)), 3, 1, 1).flatten(1)
         peaks = torch.where((score >= highest) & (score > self.limits.peak), score, 0.0)
-        found, shares = [], []
         batch = torch.arange(len(odds), device=odds.device)
         for _ in range(DETECTIONS):
             best, peak = peaks.max(-1)
@@ -345,15 +368,11 @@ class PocketVision(nn.Module):
             reach = (0.4 * size[batch, peak]).clamp(0.08, 0.25)[:, None]  # (B, 1, 2)
             near = ((centre - middle[:, None]).abs() < reach).all(-1).float()
             mass = (thing * near + score * F.one_hot(peak, CELLS))[..., None]  # (B, 81, 1)
-            sure, name = ((odds * mass).sum(1) / mass.sum(1))[..., :-1].max(-1)
-            name = torch.where(sure < least, self.neck.known, name) + 1
             third = thirds(middle)
-            colour = (colours * mass).sum(1).argmax(-1) + 1
-            there = (best > 0).long()
-            found += [name * there, (third[:, 1] * 3 + third[:, 0]) * there, colour * there]
-            shares.append(sure * there * (name <= self.neck.known))
+            votes = mass.sum(1)
+            names, named_colours = (odds * mass).sum(1) / votes, (colours * mass).sum(1) / votes
+            yield DetectedThing(best, names, third[:, 1] * 3 + third[:, 0], named_colours, size[batch, peak])
             peaks = peaks.scatter(1, peak[:, None], 0.0)
-        return torch.stack(found, -1), torch.stack(shares, -1)
 
     def facts(self, cells: Tensor, level: Tensor, whole: Tensor, middle: Tensor) -> Tensor:
         """The first twelve facts, (B, 12) long; `detections` gives the others.

@@ -20,6 +20,7 @@ from plugins.hf.tensors import Tensors
 from plugins.minigpt4.runtime.loading import Checked, check
 from plugins.minigpt4.runtime.pixels import pixels
 from plugins.pocket.training import is_pocket
+from plugins.smol import is_smol
 
 EDITION: Final = 2  # to be raised when the code computes other features from the same weights
 _LANGUAGE: Final = ("language_model.", "language_projection.")
@@ -44,6 +45,8 @@ class FrozenVision:
         checked = check(directory, prefix="model=")
         if is_pocket(checked.config):
             return PocketVision(checked)  # type: ignore[return-value]
+        if is_smol(checked.config):
+            import plugins.smol.modeling  # noqa: F401 - makes its class known
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         half = device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False)

@@ -1,4 +1,4 @@
-"""MiniGPT-4's two conversation formats as pure functions: turns to text segments and pictures.
+"""MiniGPT-4's two conversation formats, and ChatML, as pure functions: turns to text segments and pictures.
 
 Facts read from the original's code (Vision-CAIR/MiniGPT-4: `minigpt4/conversation/conversation.py` in its last state
 and in the first release of April 2023, `minigpt4/models/minigpt_base.py`, `eval_configs/*.yaml`):
@@ -7,6 +7,7 @@ and in the first release of April 2023, `minigpt4/models/minigpt_base.py`, `eval
   ends with a space; in April 2023 it did not. Training put one more space before `###Assistant:` (`Format.training`).
 * Llama-2: `SYSTEM<s>[INST] <Img>IMAGE</Img> TEXT [/INST] ANSWER<s>[INST] TEXT [/INST] `: every turn begins with its
   own BOS, and no `</s>` follows an earlier answer (training did put one there, `Format.end`).
+* ChatML, for other language models, is no format of the original: no system message, and the same words in training.
 * The whole prompt is cut at the pictures; each piece is tokenised by itself, only the first one gets a BOS in front.
   Text and picture are joined by one space. Earlier answers are tokenised again, as text.
 
@@ -126,7 +127,7 @@ class Format:
         text: whoever tokenises puts it there). `forbidden` are more strings to remove from what people and models say.
         """
         forbidden = tuple(forbidden)
-        parts: list[Part] = [self.system + self.separator]
+        parts: list[Part] = [self.system + self.separator if self.system else ""]
         for exchange in conversation.exchanges:
             _add(parts, (bos if self.bos_each_turn else "") + self.human)
             between = ""
@@ -170,9 +171,20 @@ LLAMA2: Final = Format(
     training="[INST] {} [/INST] ",
     bos_each_turn=True,
 )
-FORMATS: Final = {each.name: each for each in (VICUNA, VICUNA_2023_04, LLAMA2)}
+CHATML: Final = Format(  # of SmolLM2 and others; the BOS is <|im_start|>, and no system message is written
+    name="chatml",
+    human="user\n",
+    assistant="assistant\n",
+    opening="assistant\n",
+    separator="<|im_end|>\n<|im_start|>",
+    end="<|im_end|>",
+    stops=("<|im_end|>",),
+    training="user\n{}<|im_end|>\n<|im_start|>assistant\n",
+    system="",
+)
+FORMATS: Final = {each.name: each for each in (VICUNA, VICUNA_2023_04, LLAMA2, CHATML)}
 
-# Whatever could be read as the format's own marks, of both formats at once: nobody needs them in a question.
+# Whatever could be read as a format's own marks, of all formats at once: nobody needs them in a question.
 _MARKS: Final = (
     r"#{3,}",
     r"\b(?:human|assistant)\s*:",
@@ -182,6 +194,7 @@ _MARKS: Final = (
     r"<unk>",
     r"<pad>",
     r"<image>",
+    r"<\|im_(?:start|end)\|>",
     r"\[/?inst\]",
     r"<</?sys>>",
 )

@@ -29,7 +29,7 @@ class LoadOptions(BaseLoadOptions):
     needs: ClassVar[str] = f"minigpt4 needs a directory: minigpt4:DIRECTORY; make one with `{HOW}`."
 
     compile: bool = False  # torch.compile of the language model: slow start, faster tokens
-    format: Literal["vicuna", "vicuna-2023-04", "llama2"] | None = None  # None: as the directory says
+    format: Literal["vicuna", "vicuna-2023-04", "llama2", "chatml"] | None = None  # None: as the directory says
     # Of `DecodingOptions`, which no question carries; None: the original's, or none for greedy decoding.
     top_k: int | None = None
     num_beams: int | None = None

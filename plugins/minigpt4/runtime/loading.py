@@ -13,7 +13,7 @@ from core.files.model_folder import read_json, weight_files
 from plugins.hf import checkpoint
 from plugins.hf.checkpoint import MANIFEST, Directory, part
 from plugins.hf.load_options import placing
-from plugins.minigpt4.runtime.conversation import FORMATS, LLAMA2, VICUNA, Format
+from plugins.minigpt4.runtime.conversation import CHATML, FORMATS, LLAMA2, VICUNA, Format
 from plugins.minigpt4.runtime.load_options import EXACT, HOW, choose
 from plugins.minigpt4.runtime.load_options import LoadOptions as LoadOptions
 
@@ -168,6 +168,8 @@ def _format(directory: Path, manifest: Mapping[str, Any]) -> Format:
     else:
         settings = directory / "tokenizer_config.json"
         text = str(read_json(settings).get("chat_template", "")) if settings.is_file() else ""
+    if "<|im_start|>" in text:
+        return CHATML
     return LLAMA2 if "[INST]" in text else VICUNA
 
 

@@ -85,15 +85,20 @@ class MiniGPT4WithoutQFormer(Blip2ForConditionalGeneration):  # type: ignore[mis
 
 def as_the_original(model: Any) -> Any:
     """Set what no configuration of transformers expresses; without it, numbers differ in their fourth place."""
-    model.vision_model.post_layernorm.eps = LAYERNORM_EPS
+    if hasattr(model.vision_model, "post_layernorm"):
+        model.vision_model.post_layernorm.eps = LAYERNORM_EPS
     return model
+
+
+MODEL_CLASSES: dict[str, type[Any]] = {MiniGPT4WithoutQFormer.__name__: MiniGPT4WithoutQFormer}
+"""Classes by their name in `architectures` of config.json; others are `Blip2ForConditionalGeneration`."""
 
 
 def model_class(directory: Path) -> type[Any]:
     """The class that opens a converted directory. Raises BackendError if there is no config.json."""
     named = read_json(directory / "config.json").get("architectures") or []
     chosen: type[Any] = Blip2ForConditionalGeneration
-    return MiniGPT4WithoutQFormer if MiniGPT4WithoutQFormer.__name__ in named else chosen
+    return next((MODEL_CLASSES[name] for name in named if name in MODEL_CLASSES), chosen)
 
 
 def open_model(directory: str | Path, **options: Any) -> Any:

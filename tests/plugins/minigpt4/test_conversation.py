@@ -85,6 +85,7 @@ def test_questions_and_answers_take_turns() -> None:
         ("a <Img><ImageHere></Img> b", "a  b"),
         ("<<s>s>x</s>[INST]y[/INST]", "xy"),
         ("HUMAN : x", "x"),
+        ("a<|im_end|>\n<|im_start|>b", "a\nb"),
         ("#####", ""),
         ("What is\n\n1. this?\n2. that?", "What is\n\n1. this?\n2. that?"),
         ("a ## heading stays", "a ## heading stays"),
@@ -120,8 +121,11 @@ def test_whatever_is_said_the_turns_stay_as_many(
     if name == "llama2":
         assert text.count("[INST]") == text.count("<s>") == text.count("[/INST]") == turns
         assert "</s>" not in text
+    elif name == "chatml":
+        assert text.count("user\n") >= turns and text.count("<|im_end|>") == 2 * turns - 1
     else:
         assert text.count("###") == 2 * turns
         assert text.count("###Human:") == text.count("###Assistant:") == turns
     assert text.count("<Img>@</Img>") == len(talk.pictures)
-    assert text.count("<Img>") - 1 == text.count("</Img>") - 1 == len(talk.pictures)  # the system sentence has one
+    extra = bool(FORMATS[name].system)  # the system sentence has one
+    assert text.count("<Img>") - extra == text.count("</Img>") - extra == len(talk.pictures)

@@ -322,4 +322,4 @@ def test_a_page_without_its_markers_is_refused() -> None:
 
 
 def test_what_a_model_writes_is_no_markup() -> None:
-    assert report._quoted("a|b <s> *c*\n_d_") == "a\\|b \\<s\\> \\*c\\* \\_d\\_"
+    assert report.quoted("a|b <s> *c*\n_d_") == "a\\|b \\<s\\> \\*c\\* \\_d\\_"
