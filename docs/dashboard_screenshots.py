@@ -195,6 +195,14 @@ def _fill(page: Any, name: str, value: str) -> None:
     box.press("Enter")
 
 
+def setup(page: Any) -> None:
+    """The form for a server's model, filled in."""
+    for name, value in (("Address", "http://localhost:8000/v1"), ("Model", "Qwen/Qwen3-VL-8B-Instruct")):
+        page.get_by_role("textbox", name=name).fill(value)  # Enter would begin the test
+    page.get_by_role("heading", level=1).click()
+    page.get_by_role("button", name="Test").first.wait_for()
+
+
 def just_open(page: Any) -> None:
     """The page as it is when it is opened."""
 
@@ -210,6 +218,7 @@ PAGES: Final[dict[str, Callable[[Any], None]]] = {
     "history": history,
     "curate": curate,
     "train": train,
+    "setup": setup,
     "plugins": just_open,
 }
 

@@ -223,6 +223,34 @@ def test_it_fits_a_phone(path: str, scheme: str, visit: Visit) -> None:
     assert dark == (scheme == "dark")
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_stop_stays_in_view_on_a_phone(visit: Visit, photos: dict[str, Path], allowed: Path, scheme: str) -> None:
+    page = visit(viewport={"width": 400, "height": 800}, color_scheme=scheme, reduced_motion="reduce")
+    choose_eye(page, "patient")
+    upload(page, photos["cat"])
+    allowed.write_text("6")
+    start(page)
+    expect(answers(page).nth(3)).to_be_visible(timeout=LONG)
+    header = page.locator("[data-testid=stHeader]").bounding_box()
+    bar = page.locator(":has(> [class*=st-key-running-])").last
+    assert _background(bar) == _background(page.locator(".stApp")), "dialogue that scrolls below it does not show"
+    for share in (0.5, 1):
+        page.locator(".stMain").evaluate("(one, share) => { one.scrollTop = share * one.scrollHeight; }", share)
+        stop = page.get_by_role("button", name="Stop")
+        expect(stop).to_be_in_viewport(ratio=1)
+        words = page.locator("[class*=st-key-running-] p").first
+        expect(words).to_be_in_viewport(ratio=1)
+        box, button = words.bounding_box(), stop.bounding_box()
+        assert box["y"] >= header["y"] + header["height"], "the header of the page covers nothing of it"
+        assert box["x"] + box["width"] <= button["x"] and button["x"] + button["width"] <= 400
+    allowed.unlink()
+    described(page)
+
+
+def _background(part: Any) -> str:
+    return str(part.evaluate("(one) => getComputedStyle(one).backgroundColor"))
+
+
 def test_with_the_keyboard_alone(visit: Visit, photos: dict[str, Path]) -> None:
     page = visit()
     upload(page, photos["cat"])
