@@ -55,14 +55,17 @@ def minigpt4(argument: str | None) -> None:
 def trained(argument: str | None) -> None:
     """`trained:RUN`."""
     from plugins.minigpt4.runtime.training_run import check_base, open_run
-    from plugins.trained import RunOptions
+    from plugins.trained import RunOptions, is_blip2
 
+    if is_blip2(argument):
+        blip2(argument)
+        return
     path, options = RunOptions.parse(argument)
     check_base(open_run(Path(path)), Path(options.base).expanduser() if options.base else None)
 
 
 def blip2(argument: str | None) -> None:
-    """`blip2:NAME`, `blip2:DIRECTORY`."""
+    """`blip2:NAME`, `blip2:DIRECTORY`, `blip2:RUN`."""
     from plugins.blip2.loading import Blip2LoadOptions, check
 
     text, options = Blip2LoadOptions.parse(argument)

@@ -3,8 +3,8 @@
     inquisight caption photo.jpg --vision trained:RUN
     inquisight train export RUN --to minigpt4-mine
 
-RUN is what `inquisight train stage1|stage2` wrote: `projection.safetensors` (every tensor that was trained, under its
-name in the model) and `finished.json`, written last.
+RUN is what `inquisight train stage1|stage2|blip2` wrote: `projection.safetensors` (every tensor that was trained, under
+its name in the model) and `finished.json`, written last.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from core.errors import UsageError, printable
+from plugins.blip2.trained import is_run
 from plugins.minigpt4.runtime.backend import MiniGPT4Backend
 from plugins.minigpt4.runtime.load_options import LoadOptions
 from plugins.minigpt4.runtime.training_run import (
@@ -74,8 +75,35 @@ class TrainedBackend(MiniGPT4Backend):
         }
 
 
+def is_blip2(argument: str | None) -> bool:
+    """Whether the run in `RUN?options` is a training of a BLIP-2."""
+    return is_run(Path((argument or "").partition("?")[0]))
+
+
+def export(run: Path, to: Path, *, base: Path | None = None, adapter: bool = False) -> Path:
+    """Write a finished run as one directory, or the LoRA of a BLIP-2 as an adapter of peft.
+
+    Raises UsageError, BackendError.
+    """
+    if is_blip2(str(run)):
+        from plugins.blip2 import trained
+
+        return trained.export_adapter(run, to) if adapter else trained.export(run, to, base=str(base) if base else None)
+    if adapter:
+        raise UsageError(
+            f"{printable(run)} is no training of a BLIP-2, the only ones with adapters; leave --adapter out."
+        )
+    from plugins.minigpt4.convert.trained import export as join
+
+    return join(run, to, base=base)
+
+
 def open_trained(argument: str | None = None) -> VisionBackend:
-    """`trained:RUN`: as `TrainedBackend`, or as `pocket` if the run trained the projection of the embedded model."""
+    """`trained:RUN`: as `TrainedBackend`, as `pocket` if the run trained the embedded model, or as `blip2:RUN`."""
+    if is_blip2(argument):
+        from plugins.blip2.backend import Blip2Backend
+
+        return Blip2Backend(argument)
     path, options = RunOptions.parse(argument)
     trained = open_run(Path(path))
     checked = check_base(trained, Path(options.base).expanduser() if options.base else None)

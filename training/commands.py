@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from core.console.silence import hush_libraries
 from core.errors import printable
 from plugins.minigpt4.convert.request import DTypeOption, QFormerHeadsOption, TemplateOption, VitHeadsOption
 
-ABOUT = "Train the projection of MiniGPT-4 in two stages."
+ABOUT = "Train MiniGPT-4 in two stages, or fine-tune a BLIP-2."
 train = typer.Typer(name="train", help=ABOUT)
 
 
@@ -24,10 +25,11 @@ class RecipeCommand(TyperCommand):
     """A command whose help ends with the fields of a recipe, which are read only then."""
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        from training.recipes import fields
+        from training.recipes import fields, recipe_class
 
+        kind = recipe_class({"stage": ctx.command.name})
         with formatter.section("Fields of a recipe, for --set key=value [default]"):
-            formatter.write_dl([(name, f"{about} [{default}]") for name, default, about in fields()])
+            formatter.write_dl([(name, f"{about} [{default}]") for name, default, about in fields(kind)])
 
 
 RecipeOption = Annotated[
@@ -56,6 +58,22 @@ def stage1(recipe: RecipeOption, out: OutOption, set_: SetOption = None) -> None
 def stage2(recipe: RecipeOption, out: OutOption, set_: SetOption = None) -> None:
     """Stage 2: long descriptions in the chat format. Resumable."""
     _run("stage2", recipe, out, set_)
+
+
+@train.command(cls=RecipeCommand)
+def blip2(
+    model: Annotated[
+        str | None, text_option("--model", "BLIP-2: a hub name, a directory or a run [the recipe's].", "NAME|DIR")
+    ] = None,
+    recipe: RecipeOption = "blip2-caption",
+    out: Annotated[
+        Path | None, text_option("--out", "Run folder; an existing one is resumed [the recipe's name].", "DIR")
+    ] = None,
+    set_: SetOption = None,
+) -> None:
+    """Fine-tune a BLIP-2 on captions or questions. Resumable."""
+    named = [f"model={json.dumps(model)}"] if model is not None else []
+    _run("blip2", recipe, out or Path(Path(recipe).stem), [*(set_ or ()), *named])
 
 
 def _run(stage: str, recipe: str, out: Path, changes: list[str] | None) -> None:
@@ -122,11 +140,12 @@ def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
     to: ToOption,
     base: Annotated[Path | None, text_option("--base", "Directory of the base model, if it has moved.", "DIR")] = None,
+    adapter: Annotated[bool, typer.Option("--adapter", help="BLIP-2 with LoRA: write a peft adapter alone.")] = False,
 ) -> None:
-    """Export a finished run as a model directory (minigpt4:DIR)."""
-    from plugins.minigpt4.convert.trained import export as join
+    """Export a finished run as a model directory."""
+    from plugins.trained import export as write
 
-    print(join(run, to, base=base))
+    print(write(run, to, base=base, adapter=adapter))
 
 
 @train.command()
@@ -135,10 +154,14 @@ def recipes(
     explain: Annotated[bool, typer.Option("--explain", help="Explain every field.")] = False,
 ) -> None:
     """List the shipped recipes, print one, or explain their fields."""
-    from training.recipes import fields, find_recipe, load_recipe, shipped
+    from training.recipes import Blip2Recipe, fields, find_recipe, load_recipe, shipped
 
     if explain:
-        print("\n".join(f"{name} [{default}]: {about}" for name, default, about in fields()))
+        common = fields()
+        print("\n".join(f"{name} [{default}]: {about}" for name, default, about in common))
+        print('\nFor BLIP-2 (stage = "blip2"):')
+        own = [field for field in fields(Blip2Recipe) if field not in common]
+        print("\n".join(f"{name} [{default}]: {about}" for name, default, about in own))
     elif name is not None:
         print(find_recipe(name).read_text("utf-8"), end="")
     else:
@@ -146,21 +169,19 @@ def recipes(
         width = max(map(len, known))
         for each in known:
             recipe = load_recipe(each)
-            print(f"{each:<{width}}  stage {recipe.stage}  {recipe.title}")
+            print(f"{each:<{width}}  {recipe.label:<7}  {recipe.title}")
 
 
 @train.command()
 def status(
     run: RunArgument,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show the status of a run: state, loss, speed, checkpoints."""
-    from json import dumps
-
     from training.runs.status import describe, in_words
 
     facts = describe(run)
-    print(dumps(facts) if json else "\n".join(in_words(facts)))
+    print(json.dumps(facts) if json_ else "\n".join(in_words(facts)))
 
 
 @train.command()

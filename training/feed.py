@@ -21,12 +21,11 @@ from torch import Tensor
 from core.datasets.left_out import LeftOut
 from core.datasets.samples.sample import BrokenLog, BrokenSample, Sample
 from core.errors import UsageError
-from plugins.minigpt4.runtime.loading import Checked
 from plugins.minigpt4.runtime.pixels import pixels
 from training.data.stream import SampleStream, left_out_of, open_stream
 from training.packing import Words
 from training.recipes import Recipe
-from training.stages import Wording
+from training.tasks import PictureSettings, SampleWording, words_of
 
 AHEAD: Final = 2  # steps prepared in advance
 
@@ -48,8 +47,8 @@ class Feed:
     def __init__(
         self,
         recipe: Recipe,
-        wording: Wording,
-        checked: Checked,
+        wording: SampleWording,
+        checked: PictureSettings,
         *,
         steps: int,
         rank: int = 0,
@@ -138,7 +137,7 @@ class Feed:
                 continue
             sample, features = self._next(stream)
             samples.append(sample)
-            words.append(self.wording.words(sample.text, sample.instruction, f"{number} {sample.key}"))
+            words.append(words_of(self.wording, sample, f"{number} {sample.key}"))
             if features is not None:
                 cached.append(features)
         keys = tuple(f"{sample.source}: {sample.key}" for sample in samples)

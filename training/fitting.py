@@ -22,17 +22,21 @@ from core.files.journal import write_json
 from training.checkpoints import read_json
 from training.data.stream import count, open_stream
 from training.packing import PackingCost
-from training.recipes import Recipe
+from training.recipes import Blip2Recipe, Recipe
+from training.tasks import SampleWording, words_of
 
 CHOSEN: Final = "chosen.json"
 PROBED: Final = 256  # samples whose lengths decide about packing; more if a batch is larger
 PAYS: Final = 0.95  # packed rows must take at most this share of the work
-PASSES: Final = {1: 10, 2: 5}  # over the data, by stage
+PASSES: Final = {"stage1": 10, "stage2": 5, "blip2": 5}  # over the data, by trainer
 LEAST_STEPS, MOST_STEPS = 100, 20_000
 BATCHES: Final = (4, 8, 16, 32, 64)
 BATCHES_PER_PASS: Final = 16
 # The published rates of a 7B model (width 4096) lie near 1 / width: LLaVA's stage 1 has 1e-3, MiniGPT-4's 1e-4.
-RATE: Final = {1: 1.0, 2: 0.3}  # times 1 / width, by stage
+RATE: Final = {"stage1": 1.0, "stage2": 0.3, "blip2": 0.3}  # times 1 / width, by trainer
+# What was trained before, and LoRA, whose rate hardly depends on the width: LAVIS's `caption_coco_ft.yaml` has 1e-5 for
+# the Q-Former; peft's and QLoRA's examples have 1e-4 to 5e-4.
+RATE_OF_PART: Final = {"qformer": 1e-5, "lora": 1e-4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +76,13 @@ def choose(recipe: Recipe, *, samples: int, hidden: int, world: int) -> FittedVa
         batch = values["batch"] = _batch(samples)
         why["batch"] = f"{batch}, for {samples:,} samples"
     if "steps" in fit:
-        passes = PASSES[recipe.stage]
+        passes = PASSES[recipe.name]
         steps = min(max(-(-passes * samples // batch), LEAST_STEPS), MOST_STEPS)
         values |= {"steps": steps, "epochs": None}
         why["steps"] = f"{steps:,}, {steps * batch / samples:.3g} passes over {samples:,} samples"
     if "lr" in fit:
-        rate = float(f"{RATE[recipe.stage] / hidden:.2g}")
+        rate, why["lr"] = _rate(recipe, hidden)
         values |= {"lr": rate, "lr_min": rate / 10, "lr_warmup_start": rate / 100}
-        why["lr"] = f"{rate:g}, for a language model of width {hidden}"
     steps = steps or max(1, round(samples * (recipe.epochs or 1) / batch))
     if "warmup" in fit:
         values["warmup"] = max(1, steps // 10)
@@ -87,6 +90,15 @@ def choose(recipe: Recipe, *, samples: int, hidden: int, world: int) -> FittedVa
     if samples < recipe.streams:  # or a reader would find nothing
         values["streams"] = max((one for one in range(1, samples + 1) if one % world == 0), default=recipe.streams)
     return FittedValues(values, why)
+
+
+def _rate(recipe: Recipe, hidden: int) -> tuple[float, str]:
+    """Return the learning rate and why."""
+    part = recipe.train if isinstance(recipe, Blip2Recipe) else "projection"
+    if part in RATE_OF_PART:
+        return RATE_OF_PART[part], f"{RATE_OF_PART[part]:g}, for {part}"
+    rate = float(f"{RATE[recipe.name] / hidden:.2g}")
+    return rate, f"{rate:g}, for a language model of width {hidden}"
 
 
 def _batch(samples: int) -> int:
@@ -98,10 +110,15 @@ def _batch(samples: int) -> int:
 # --- packing ----------------------------------------------------------------------------------------------------------
 
 
-def choose_packing(recipe: Recipe, measure: Callable[[], PackingCost]) -> FittedValues:
-    """Choose whether samples share rows: as the recipe says, or if `measure` finds that it is less work."""
+def choose_packing(recipe: Recipe, measure: Callable[[], PackingCost], *, why_not: str | None = None) -> FittedValues:
+    """Choose whether samples share rows: as the recipe says, or if `measure` finds that it is less work.
+
+    `why_not`: the reason, if they never can.
+    """
     packed = recipe.packing
-    if not recipe.pack_tokens:
+    if why_not is not None:
+        packed, reason = False, why_not
+    elif not recipe.pack_tokens:
         packed, reason = False, "pack_tokens=0"
     elif packed == "auto":
         work = measure()
@@ -111,14 +128,14 @@ def choose_packing(recipe: Recipe, measure: Callable[[], PackingCost]) -> Fitted
     return FittedValues({} if packed else {"pack_tokens": 0}, {"packing": f"{'yes' if packed else 'no'}, {reason}"})
 
 
-def lengths_of(recipe: Recipe, wording: Any, pictures: int) -> list[int]:
+def lengths_of(recipe: Recipe, wording: SampleWording, pictures: int) -> list[int]:
     """Return the lengths of the first samples in the order of the seed, with `pictures` tokens for each picture."""
     most = max(PROBED, 2 * recipe.batch)
     with open_stream(
         recipe.data, seed=recipe.seed, epochs=1, shuffle_buffer=0, broken=BrokenLog(max_share=1.0), decode=False
     ) as stream:
         return [
-            wording.words(sample.text, sample.instruction, f"{number} {sample.key}").length(pictures)
+            words_of(wording, sample, f"{number} {sample.key}").length(pictures)
             for number, sample in enumerate(islice(stream, most))
         ]
 

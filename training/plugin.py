@@ -1,4 +1,4 @@
-"""The training plugin: two stages, their data, and the curation of those data.
+"""The training plugin: MiniGPT-4's two stages, BLIP-2's fine-tuning, their data, and the curation of those data.
 
     inquisight train stage1 --recipe stage1-7b --set model=minigpt4-7b --out stage1-7b
     inquisight train stage2 --recipe stage2-7b --set projection=stage1-7b --out stage2-7b
@@ -22,7 +22,7 @@ def register_vision_backends(register: Register) -> None:
         "trained",
         "plugins.trained:open_trained",
         check="plugins.readiness:trained",
-        description="A MiniGPT-4 with your projection: trained:RUN, the folder of a finished training.",
+        description="The result of your training: trained:RUN, the folder of a finished one.",
         capabilities={
             "follows_instructions": True,
             "streams": True,
@@ -35,9 +35,10 @@ def register_vision_backends(register: Register) -> None:
 
 @hookimpl
 def register_trainers(register: Register) -> None:
-    """Offer the two stages and the feature cache; each takes a recipe and a folder."""
+    """Offer the two stages, BLIP-2's fine-tuning and the feature cache; each takes a recipe and a folder."""
     register("stage1", "training.run:stage1", description="Stage 1: short captions without a prompt.")
     register("stage2", "training.run:stage2", description="Stage 2: descriptions in the chat format.")
+    register("blip2", "training.run:blip2", description="Fine-tuning of a BLIP-2 on captions or questions.")
     register(
         "features",
         "training.features.keep:keep_features",

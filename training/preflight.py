@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from core.errors import InquisightError, UsageError, printable
 from training.checkpoints import check_claim
-from training.recipes import AS_THE_MODEL, FRESH, Recipe
+from training.recipes import AS_THE_MODEL, FRESH, Blip2Recipe, Recipe, StageRecipe
 
 if TYPE_CHECKING:
     from plugins.minigpt4.runtime.loading import Checked
@@ -77,14 +77,20 @@ def check(recipe: Recipe, out: Path | None = None) -> list[PreflightFinding]:
 
     if not attempt("packages", _check_packages):
         return findings
-    checked: list[Checked] = []
-    if attempt("model", lambda: checked.append(check_model(recipe))):
-        attempt("model", lambda: _check_memory(recipe, checked[0]))
-        attempt("settings", lambda: check_projection(recipe, checked[0]))
+    learned: list[int] = []  # weights of each part that is trained
+    if isinstance(recipe, Blip2Recipe):
+        attempt("model", lambda: learned.extend(_check_blip2(recipe)))
+    else:
+        assert isinstance(recipe, StageRecipe)
+        checked: list[Checked] = []
+        if attempt("model", lambda: checked.append(check_model(recipe))):
+            attempt("model", lambda: _check_memory(recipe, checked[0]))
+            attempt("settings", lambda: check_projection(recipe, checked[0]))
+            learned.extend(_learned(recipe, checked[0]))
     attempt("data", lambda: check_data(recipe))
     attempt("settings", lambda: _check_features(recipe))
-    if out is not None and attempt("out", lambda: check_claim(out, recipe)) and checked:
-        attempt("out", lambda: _check_disk(recipe, checked[0], out))
+    if out is not None and attempt("out", lambda: check_claim(out, recipe)) and learned:
+        attempt("out", lambda: _check_disk(recipe, sum(learned), out))
     return findings
 
 
@@ -94,7 +100,33 @@ def _check_packages() -> None:
             raise UsageError(f"training needs the package {name}: pip install 'inquisight[train]'.")
 
 
-def check_model(recipe: Recipe) -> Checked:
+def _check_blip2(recipe: Blip2Recipe) -> Iterator[int]:
+    """Return the number of trained weights, by part. Raises UsageError, BackendError.
+
+    A name on the hub that would have to be fetched is checked when the training begins.
+    """
+    import torch
+    from huggingface_hub import constants
+
+    from plugins.blip2.loading import Blip2LoadOptions
+    from plugins.hf import checkpoint
+    from plugins.hf.hub import is_name
+    from training.blip2 import opening
+
+    if recipe.model is not None and not recipe.model.exists() and is_name(str(recipe.model)):
+        opening.check_begin(recipe)
+        if not constants.HF_HUB_OFFLINE:
+            return iter(())
+    checked = opening.check_model(recipe)
+    cpu = not torch.cuda.is_available()
+    if recipe.dtype == "float16" and cpu:
+        raise UsageError("dtype=float16 cannot be trained on a CPU: --set dtype=auto.")
+    dtype = "float32" if cpu and recipe.dtype == "auto" else recipe.dtype
+    checkpoint.choose(checked.directory, Blip2LoadOptions(dtype=dtype), half=checked.decoder_only)
+    return opening.learned_sizes(checked, recipe)
+
+
+def check_model(recipe: StageRecipe) -> Checked:
     """Return the checked directory of the model, if the recipe fits it. Raises UsageError or BackendError."""
     if recipe.model is None:
         raise UsageError("the recipe names no model: --set model=DIRECTORY, made by `inquisight convert minigpt4`.")
@@ -125,7 +157,7 @@ def check_model(recipe: Recipe) -> Checked:
     return checked
 
 
-def check_projection(recipe: Recipe, checked: Checked) -> None:
+def check_projection(recipe: StageRecipe, checked: Checked) -> None:
     """Raise UsageError or BackendError if `projection` names nothing that fits the model."""
     if recipe.projection in (FRESH, AS_THE_MODEL):
         return
@@ -144,7 +176,7 @@ def check_projection(recipe: Recipe, checked: Checked) -> None:
     check_fit(recipe, checked, [(shape[0], shape[1]) for shape in shapes])
 
 
-def check_fit(recipe: Recipe, checked: Checked, shapes: Sequence[tuple[int, int]]) -> None:
+def check_fit(recipe: StageRecipe, checked: Checked, shapes: Sequence[tuple[int, int]]) -> None:
     """Raise UsageError if a projection with these weights, (outputs, inputs) each, does not fit model and recipe."""
     found, expected = (shapes[-1][0], shapes[0][1]), checked.shapes[_WEIGHT]
     if found != expected:
@@ -159,7 +191,7 @@ def check_fit(recipe: Recipe, checked: Checked, shapes: Sequence[tuple[int, int]
         )
 
 
-def _check_memory(recipe: Recipe, checked: Checked) -> None:
+def _check_memory(recipe: StageRecipe, checked: Checked) -> None:
     """Raise what loading the model would raise."""
     import torch
 
@@ -197,10 +229,10 @@ def _check_features(recipe: Recipe) -> None:
         )
 
 
-def _check_disk(recipe: Recipe, checked: Checked, out: Path) -> None:
+def _check_disk(recipe: Recipe, learned: int, out: Path) -> None:
     """Raise UsageError if the checkpoints alone would not fit on the disk."""
     free = shutil.disk_usage(next(place for place in (out, *out.parents) if place.exists())).free
-    needed = 4 * _ADAM * (recipe.keep + 1) * sum(_learned(recipe, checked))
+    needed = 4 * _ADAM * (recipe.keep + 1) * learned
     if needed > free:
         raise UsageError(
             f"the disk of {printable(out)} has {free / _GB:.1f} GB free, and {recipe.keep + 1} checkpoints take "
@@ -208,7 +240,7 @@ def _check_disk(recipe: Recipe, checked: Checked, out: Path) -> None:
         )
 
 
-def _learned(recipe: Recipe, checked: Checked) -> Iterator[int]:
+def _learned(recipe: StageRecipe, checked: Checked) -> Iterator[int]:
     """Yield the number of weights of each part that is trained."""
     shape = checked.shapes[_WEIGHT]
     yield math.prod(shape) + (recipe.projection_layers - 1) * shape[0] ** 2

@@ -1,6 +1,7 @@
 """Train: from a recipe and an output folder to a projection that can be used.
 
     inquisight train stage2 --recipe own-data --set model=minigpt4-7b --set data=my-pictures --out mine
+    inquisight train blip2 --model Salesforce/blip2-opt-2.7b --set data=my-pictures --out mine
     accelerate launch --num_processes 4 -m training.run stage2 --recipe own-data ... --out mine
 
 Every process computes its share of the batch. Gradients of sums over target tokens are added up and divided by the
@@ -36,17 +37,19 @@ from core.errors import InquisightError, UsageError, printable
 from core.files.journal import write_json, write_whole
 from plugins.minigpt4.runtime.training_run import FINISHED, KIND, TENSORS
 from training import checkpoints
+from training.blip2.opening import check_model, open_blip2
 from training.checkpoints import RunError
 from training.features.keep import kept_features, open_features
 from training.feed import Batch, Feed
 from training.fitting import FittedValues, choose, choose_packing, chosen_for, count_samples, keep, lengths_of, steps_of
-from training.packing import PackingCost, forwards, lay_out
+from training.packing import PackingCost
 from training.preflight import check
-from training.recipes import Recipe, load_recipe
+from training.recipes import Blip2Recipe, Recipe, StageRecipe, load_recipe
 from training.runs.plots import MISSING, can_plot, draw_loss
 from training.runs.progress import RunProgress, measure_peak
 from training.samples import Samples
-from training.stages import Wording, groups, learning_rate, open_task
+from training.stages import groups, learning_rate, open_task
+from training.tasks import OpenedTask, SampleWording
 from training.terminal import StopSignal, stop_signal
 
 CALM: Final = 20  # losses needed for a median
@@ -62,19 +65,24 @@ class Interrupted(InquisightError):  # noqa: N818 - it names what happened, not 
 
 
 def stage1(recipe: Recipe | str, out: Path | str) -> Path:
-    """Train stage 1 (a registered trainer). Raises UsageError for a recipe of stage 2."""
-    return _stage(1, recipe, out)
+    """Train stage 1 (a registered trainer). Raises UsageError for another trainer's recipe."""
+    return _train("stage1", recipe, out)
 
 
 def stage2(recipe: Recipe | str, out: Path | str) -> Path:
-    """Train stage 2 (a registered trainer). Raises UsageError for a recipe of stage 1."""
-    return _stage(2, recipe, out)
+    """Train stage 2 (a registered trainer). Raises UsageError for another trainer's recipe."""
+    return _train("stage2", recipe, out)
 
 
-def _stage(stage: int, recipe: Recipe | str, out: Path | str) -> Path:
+def blip2(recipe: Recipe | str, out: Path | str) -> Path:
+    """Fine-tune a BLIP-2 (a registered trainer). Raises UsageError for another trainer's recipe."""
+    return _train("blip2", recipe, out)
+
+
+def _train(trainer: str, recipe: Recipe | str, out: Path | str) -> Path:
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
-    if recipe.stage != stage:
-        raise UsageError(f"this recipe is for stage {recipe.stage}: run `inquisight train stage{recipe.stage}`.")
+    if recipe.name != trainer:
+        raise UsageError(f"this recipe is for {recipe.label}: run `inquisight train {recipe.name}`.")
     return train(recipe, Path(out))
 
 
@@ -114,7 +122,8 @@ class _Run:
         # accelerate calls it "cpu:0" in one of several processes
         self.device = torch.device("cpu") if accelerator.device.type == "cpu" else accelerator.device
         self.dtype, why = _dtype(recipe, str(self.device))
-        self.task, wording, self.checked = open_task(recipe, str(self.device), self.dtype)
+        self.opened = _open(recipe, str(self.device), self.dtype)
+        self.task, wording = self.opened.task, self.opened.wording
         _say(accelerator, f"{self.world} process{'es' * (self.world > 1)} on {self.device}, {why}")
         self.recipe = recipe = self._fitted(recipe, wording)
         self.learned = self.task.learned()
@@ -130,7 +139,7 @@ class _Run:
         self.feed = Feed(
             recipe,
             wording,
-            self.checked,
+            self.opened.pictures,
             steps=self.steps,
             rank=self.rank,
             world=self.world,
@@ -142,7 +151,7 @@ class _Run:
         stack.callback(self.feed.close)
         self.described = Samples(out, recipe, self.feed) if self.main and recipe.samples else None
 
-    def _fitted(self, recipe: Recipe, wording: Wording) -> Recipe:
+    def _fitted(self, recipe: Recipe, wording: SampleWording) -> Recipe:
         """Return the recipe with a value for everything it leaves open: those that the run was begun with."""
         if self.main and chosen_for(self.out) is None:
             first = FittedValues()
@@ -154,7 +163,8 @@ class _Run:
             def measure() -> PackingCost:
                 return self.task.work_of(lengths_of(fitted, wording, self.task.pictures), fitted, self.world)
 
-            keep(first.and_also(choose_packing(fitted, measure)), self.out)
+            packed = choose_packing(fitted, measure, why_not=self.task.why_not_packed)
+            keep(first.and_also(packed), self.out)
         self.accelerator.wait_for_everyone()
         chosen = chosen_for(self.out)
         assert chosen is not None
@@ -172,7 +182,7 @@ class _Run:
         if self.main and not can_plot():
             _say(self.accelerator, MISSING)
         peak = measure_peak(str(self.device), self.dtype) * self.world if self.main else 0.0
-        title = self.recipe.title or f"stage {self.recipe.stage}"
+        title = self.recipe.title or self.recipe.label
         progress = RunProgress(
             self.out, title, self.steps, self.done, peak=peak, every=self.recipe.log_every, quiet=not self.main
         )
@@ -215,7 +225,7 @@ class _Run:
         """Do one optimiser step; returns (log entry, operations, signal)."""
         recipe, rate = self.recipe, learning_rate(self.recipe, batch.step - 1, self.steps)
         torch.manual_seed((recipe.seed * 1_000_003 + batch.step) * self.world + self.rank)  # the same dropout again
-        layouts = list(forwards(batch.words, self.task.pictures, recipe.pack_tokens, recipe.forward_tokens))
+        layouts = list(self.task.layouts(batch.words, recipe.pack_tokens, recipe.forward_tokens))
         own = [sum(len(one.target) for one in batch.words), sum(map(self.task.work, layouts)), asked.number]
         tokens, work, stop = self._added(torch.tensor(own, dtype=torch.float64)).tolist()
         for group in self.optimizer.param_groups:
@@ -318,7 +328,8 @@ class _Run:
         more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
         whose = f"{len(broken)} of its {len(keys)} samples" if broken else f"its {len(keys)} samples"
         saved = f"{checkpoints.CHECKPOINTS}/step-{self.saved:08d}/{checkpoints.LEARNED}"
-        place = f" in a new folder with projection={printable(self.out)}/{saved}." if self.saved > 0 else "."
+        field = "begin" if isinstance(self.recipe, Blip2Recipe) else "projection"
+        place = f" in a new folder with {field}={printable(self.out)}/{saved}." if self.saved > 0 else "."
         other = "dtype=float32, " if self.dtype == "float16" else ""
         reason = (
             f"{what}; {whose}: {first}{more} (all in {checkpoints.STOPPED}). Look at these samples, or try "
@@ -334,7 +345,7 @@ class _Run:
     def _alone(self, batch: Batch, sample: int) -> float:
         """Return the mean loss of one sample that fills a row alone."""
         assert batch.inputs is not None
-        rows = lay_out([batch.words[sample]], self.task.pictures, 0).to(self.device)
+        rows = next(self.task.layouts([batch.words[sample]], 0, 1)).to(self.device)
         return float(self.task(rows, self._features(batch.inputs[[sample]])).mean())
 
     # -- keeping ------------------------------------------------------------------------------------------------------
@@ -402,11 +413,10 @@ class _Run:
             "version": 1,
             "title": recipe.title,
             "stage": recipe.stage,
-            "base": str(self.checked.directory),
-            "base_digest": self.checked.digest,
+            "base": str(self.opened.base),
+            "base_digest": self.opened.digest,
             "sha256": hashlib.sha256(content).hexdigest(),
-            "projection_layers": recipe.projection_layers,
-            "lora_scale": recipe.lora_alpha / recipe.lora_rank if recipe.lora_rank else 0,
+            **self.opened.facts,
             "steps": self.steps,
             "samples": self.samples,
             "target_tokens": self.tokens,
@@ -422,6 +432,17 @@ class _Run:
         write_json(self.out / FINISHED, facts)
 
 
+def _open(recipe: Recipe, device: str, dtype: str) -> OpenedTask:
+    """Load the model. Raises UsageError, BackendError."""
+    if isinstance(recipe, Blip2Recipe):
+        return open_blip2(recipe, device, dtype)
+    assert isinstance(recipe, StageRecipe)
+    task, wording, checked = open_task(recipe, device, dtype)
+    scale = recipe.lora_alpha / recipe.lora_rank if recipe.lora_rank else 0
+    facts = {"projection_layers": recipe.projection_layers, "lora_scale": scale}
+    return OpenedTask(task, wording, checked, checked.directory, checked.digest, facts)
+
+
 def _dtype(recipe: Recipe, device: str) -> tuple[str, str]:
     """Return (dtype of the frozen part, why). Raises UsageError for float16 on a CPU."""
     if recipe.dtype == "float16" and device == "cpu":
@@ -432,6 +453,8 @@ def _dtype(recipe: Recipe, device: str) -> tuple[str, str]:
         return "float32", "float32 because CPUs are slow and less exact in 16 bit"
     if torch.cuda.is_bf16_supported(including_emulation=False):
         return "bfloat16", "bfloat16 because this GPU computes it and it has the range of float32"
+    if isinstance(recipe, Blip2Recipe) and not check_model(recipe).decoder_only:
+        return "float32", "float32 because this GPU does not compute bfloat16, and Flan-T5 leaves the range of float16"
     return "float16", "float16 with a scaler because this GPU does not compute bfloat16"
 
 

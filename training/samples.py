@@ -25,7 +25,7 @@ from training.checkpoints import SAMPLES
 from training.data.stream import open_stream
 from training.packing import Words
 from training.recipes import Recipe
-from training.stages import StageTask, Wording
+from training.tasks import SampleWording, TrainingTask, words_of
 
 if TYPE_CHECKING:
     from training.feed import Feed
@@ -42,7 +42,7 @@ class Samples:
         self._chosen: list[tuple[Sample, Words]] = []
         self._broken = False
 
-    def write(self, task: StageTask, step: int) -> None:
+    def write(self, task: TrainingTask, step: int) -> None:
         """Describe each picture with `task` and append the texts to samples.jsonl."""
         if self._broken:
             return
@@ -67,7 +67,7 @@ class Samples:
                 if features is not None and sample.sha256 not in features:
                     continue
                 number = len(self._chosen)
-                words = self.feed.wording.words(sample.text, sample.instruction, f"sample {number}")
+                words = words_of(self.feed.wording, sample, f"sample {number}")
                 self._store(sample, number)
                 self._chosen.append((sample, words))
                 if number + 1 == recipe.samples:
@@ -81,7 +81,7 @@ class Samples:
         with replaced(folder / f"{number}.jpg") as file:
             small.save(file, "JPEG", quality=85)
 
-    def _inputs(self, task: StageTask, sample: Sample) -> Tensor:
+    def _inputs(self, task: TrainingTask, sample: Sample) -> Tensor:
         """Return (1, tokens, width): the projection's input."""
         device = next(task.language_projection.parameters()).device
         if self.feed.features is not None:
@@ -92,7 +92,7 @@ class Samples:
 
 
 @torch.no_grad()
-def say(task: StageTask, wording: Wording, words: Words, features: Tensor) -> str:
+def say(task: TrainingTask, wording: SampleWording, words: Words, features: Tensor) -> str:
     """Return what the model generates after the prompt in `words`, with greedy decoding.
 
     `features` (1, tokens, width) are of the picture. Leaves the task in training mode.
@@ -100,18 +100,11 @@ def say(task: StageTask, wording: Wording, words: Words, features: Tensor) -> st
     model, tokenizer = task.language_model, wording.tokenizer
     task.eval()
     try:
-        embed = model.get_input_embeddings()
-        device = embed.weight.device
-        before, after = (
-            embed(torch.tensor(part, dtype=torch.long, device=device)) for part in (words.before, words.after)
-        )
-        prompt = torch.cat([before, task.project(features)[0].to(before.dtype), after])[None]
         ends: list[Any] = [tokenizer.eos_token_id]
-        if wording.end in tokenizer.all_special_tokens:  # decoding leaves it out
-            ends.append(tokenizer.convert_tokens_to_ids(wording.end))
+        end = tokenizer(wording.end, add_special_tokens=False).input_ids if wording.end else []
+        ends += end if len(end) == 1 else []  # decoding leaves a special one out
         generated = model.generate(
-            inputs_embeds=prompt,
-            attention_mask=torch.ones(prompt.shape[:2], dtype=torch.long, device=device),
+            **task.generation_inputs(words, features),
             do_sample=False,
             max_new_tokens=min(LONGEST, wording.recipe.max_target_tokens),
             eos_token_id=ends,

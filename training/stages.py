@@ -14,13 +14,12 @@ from __future__ import annotations
 import math
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.errors import UsageError, printable
@@ -32,9 +31,10 @@ from plugins.minigpt4.runtime.loading import Checked, load
 from plugins.minigpt4.runtime.modeling import PATCHES
 from plugins.minigpt4.runtime.training_run import PROJECTION, open_run, projection_module, projection_of
 from plugins.pocket.training import is_pocket, trainer_tokenizer
-from training.packing import PackedRows, PackingCost, Words, work_of
+from training.packing import PackedRows, Words
 from training.preflight import check_fit, check_model
-from training.recipes import AS_THE_MODEL, FRESH, Recipe
+from training.recipes import AS_THE_MODEL, FRESH, Recipe, StageRecipe
+from training.tasks import TrainingTask, decoder_work
 
 MAX_WORDS: Final = 50
 _REMOVED: Final = re.compile(r'[.!"()*#:;~]')
@@ -53,7 +53,7 @@ def plain_caption(text: str) -> str:
 class Wording:
     """Texts as token ids, for one stage and one chat format."""
 
-    def __init__(self, recipe: Recipe, tokenizer: Any, format: Format) -> None:
+    def __init__(self, recipe: StageRecipe, tokenizer: Any, format: Format) -> None:
         self.recipe = recipe
         self.tokenizer = tokenizer
         self.format = FORMATS[recipe.template] if recipe.template != "auto" else format
@@ -84,7 +84,7 @@ class Wording:
 # --- model and loss --------------------------------------------------------------------------------------------------
 
 
-class StageTask(nn.Module):
+class StageTask(TrainingTask):
     """Frozen vision and language model, with the trained part between them. `vision` is None with cached features."""
 
     def __init__(
@@ -97,11 +97,7 @@ class StageTask(nn.Module):
         projected: int | None = None,
         train_qformer: bool = False,
     ) -> None:
-        super().__init__()
-        self.language_model = language_model
-        self.language_projection = projection
-        self.vision = vision
-        self.pictures = pictures  # tokens per picture
+        super().__init__(language_model, projection, vision, pictures=pictures)
         self.projected = projected or pictures  # how many of them go through the projection; the others bypass it
         self.train_qformer = train_qformer
 
@@ -121,22 +117,6 @@ class StageTask(nn.Module):
             encoded: Tensor = self.vision.qformer(query_embeds=queries, encoder_hidden_states=hidden).last_hidden_state
         return encoded
 
-    def forward(self, rows: PackedRows, features: Tensor) -> Tensor:
-        """Return the cross-entropy of each target token, (N,), float32; `features` (S, tokens, width) as `rows.order`.
-
-        The output layer is computed only for target tokens: with a vocabulary of 32,000 it takes most of the memory of
-        a short caption.
-        """
-        model = self.language_model
-        embedded = model.get_input_embeddings()(rows.ids)
-        pictures = self.project(features).to(embedded.dtype)
-        embedded = embedded.index_put((rows.picture_rows, rows.picture_columns), pictures)
-        hidden = model.model(
-            inputs_embeds=embedded, attention_mask=rows.mask(), position_ids=rows.positions, use_cache=False
-        ).last_hidden_state
-        logits = model.lm_head(hidden.flatten(0, 1)[rows.predicting])
-        return F.cross_entropy(logits.float(), rows.targets, reduction="none")
-
     def project(self, features: Tensor) -> Tensor:
         """Project (S, tokens, width) to the embeddings of the pictures, (S, pictures, hidden)."""
         weight = next(self.language_projection.parameters())
@@ -147,14 +127,6 @@ class StageTask(nn.Module):
             pictures = torch.cat([pictures, others], 1)
         return pictures
 
-    def learned(self) -> dict[str, nn.Parameter]:
-        """Return the trained parameters by their names in the whole model, always in the same order."""
-        named = {f"{PROJECTION}.{name}": value for name, value in self.language_projection.named_parameters()}
-        named |= {f"language_model.{name}": value for name, value in self.language_model.named_parameters()}
-        if self.vision is not None:
-            named |= dict(self.vision.named_parameters())
-        return {name: value for name, value in sorted(named.items()) if value.requires_grad}
-
     def learning(self) -> None:
         """Set training mode for what is trained (dropout of LoRA and of the Q-Former), and for recomputation."""
         self.language_model.train()
@@ -162,35 +134,10 @@ class StageTask(nn.Module):
         if self.train_qformer and self.vision is not None:
             self.vision.qformer.train()
 
-    def _linear(self) -> int:
-        """Return the weights in the matrices of the language model's layers."""
-        named = self.language_model.model.layers.named_parameters()
-        return sum(value.numel() for name, value in named if value.ndim == 2 and "lora_" not in name)
-
-    def work_of(self, lengths: Sequence[int], recipe: Recipe, world: int) -> PackingCost:
-        """Return what these samples take in rows of their own and packed; see `training.packing.work_of`."""
-        config = self.language_model.config
-        return work_of(
-            lengths,
-            batch=max(1, recipe.batch // world),
-            size=recipe.pack_tokens,
-            budget=recipe.forward_tokens,
-            linear=self._linear() / config.num_hidden_layers,
-            hidden=config.hidden_size,
-        )
-
     def work(self, rows: PackedRows) -> float:
-        """Return the floating-point operations of one training step on `rows`, without padding.
-
-        Frozen weights need no gradient of their own: a linear layer costs forward plus activation gradient, twice the
-        forward pass; attention three times, because both its factors have a gradient.
-        """
-        lengths = torch.bincount(rows.segments[rows.segments >= 0]).double()
-        config = self.language_model.config
-        head = self.language_model.lm_head.weight.numel()
-        attention = 2 * float((lengths**2).sum()) * config.hidden_size * config.num_hidden_layers
-        work = 2 * 2.0 * (self._linear() * rows.tokens + head * len(rows.targets)) + 3 * attention
-        return work + (len(rows.order) * vision_work(self.vision) if self.vision is not None else 0.0)
+        """Return the floating-point operations of one training step on `rows`, without padding."""
+        seen = len(rows.order) * vision_work(self.vision) if self.vision is not None else 0.0
+        return decoder_work(self.language_model, rows) + seen
 
 
 def vision_work(vision: Any) -> float:
@@ -207,7 +154,7 @@ def vision_work(vision: Any) -> float:
 # --- opening ---------------------------------------------------------------------------------------------------------
 
 
-def open_task(recipe: Recipe, device: str, dtype: str) -> tuple[StageTask, Wording, Checked]:
+def open_task(recipe: StageRecipe, device: str, dtype: str) -> tuple[StageTask, Wording, Checked]:
     """Return model, wording and the checked directory. Raises UsageError, BackendError before reading large files."""
     checked = check_model(recipe)
     tensors = _start(recipe)  # before the large files, because its path may be mistyped
@@ -266,7 +213,7 @@ def _language_model(checked: Checked, device: str, dtype: str) -> tuple[Any, Any
     return model, checkpoint.load_tokenizer(checked.directory)
 
 
-def _start(recipe: Recipe) -> Mapping[str, Tensor]:
+def _start(recipe: StageRecipe) -> Mapping[str, Tensor]:
     """Return the tensors that `projection` names; none for `fresh` and `model`."""
     if recipe.projection in (FRESH, AS_THE_MODEL):
         return {}
@@ -281,7 +228,7 @@ def _start(recipe: Recipe) -> Mapping[str, Tensor]:
     return {f"{PROJECTION}.weight": found.weight.float(), f"{PROJECTION}.bias": found.bias.float()}
 
 
-def _projection(recipe: Recipe, checked: Checked, tensors: Mapping[str, Tensor]) -> nn.Module:
+def _projection(recipe: StageRecipe, checked: Checked, tensors: Mapping[str, Tensor]) -> nn.Module:
     """Return the projection as the recipe begins it. Raises UsageError."""
     outputs, inputs = checked.shapes[f"{PROJECTION}.weight"]
     if recipe.projection == FRESH:
@@ -296,7 +243,7 @@ def _projection(recipe: Recipe, checked: Checked, tensors: Mapping[str, Tensor])
     return module
 
 
-def _restore_qformer(recipe: Recipe, vision: Any | None, tensors: Mapping[str, Tensor]) -> None:
+def _restore_qformer(recipe: StageRecipe, vision: Any | None, tensors: Mapping[str, Tensor]) -> None:
     own = {name: value for name, value in tensors.items() if name.startswith(("qformer.", "query_tokens"))}
     if own and vision is None:
         raise UsageError(
@@ -308,7 +255,7 @@ def _restore_qformer(recipe: Recipe, vision: Any | None, tensors: Mapping[str, T
             vision.get_parameter(name).copy_(value)  # type: ignore[union-attr]
 
 
-def _add_lora(recipe: Recipe, language_model: Any, tensors: Mapping[str, Tensor]) -> None:
+def _add_lora(recipe: StageRecipe, language_model: Any, tensors: Mapping[str, Tensor]) -> None:
     from peft import LoraConfig, inject_adapter_in_model
 
     config = LoraConfig(

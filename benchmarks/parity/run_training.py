@@ -40,7 +40,7 @@ def ours(variant: recipe.Variant, model: Path) -> dict[str, Outputs]:
     from core.images.picture import open_picture
     from plugins.minigpt4.runtime.pixels import pixels
     from training.packing import lay_out
-    from training.recipes import make_recipe
+    from training.recipes import StageRecipe, make_recipe
     from training.stages import open_task
 
     found: dict[str, Outputs] = {way: {} for way in WAYS}
@@ -60,7 +60,9 @@ def ours(variant: recipe.Variant, model: Path) -> dict[str, Outputs]:
             "steps": 1,
             "warmup": 0,
         }
-        task, wording, checked = open_task(make_recipe(values, "parity"), "cpu", "float32")
+        chosen = make_recipe(values, "parity")
+        assert isinstance(chosen, StageRecipe)
+        task, wording, checked = open_task(chosen, "cpu", "float32")
         texts = data.CAPTIONS if stage == 1 else data.DESCRIPTIONS
         words = [wording.words(text, asked) for text, asked in zip(texts, data.INSTRUCTIONS, strict=True)]
         seen = pixels([pictures[number] for number in data.PICTURES], checked.image_size, checked.mean, checked.std)

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 class Blip2Backend(EngineBackend):
     """A BLIP-2 with OPT or Flan-T5. Raises BackendError if it is missing, incomplete or another model.
 
-    Options may follow the name, as in `blip2:DIRECTORY?dtype=bfloat16`: see `Blip2LoadOptions`.
+    The name may also be the folder of a finished training (`inquisight train blip2`). Options may follow it, as in
+    `blip2:DIRECTORY?dtype=bfloat16`: see `Blip2LoadOptions`.
     """
 
     plugin = "blip2"
@@ -33,8 +34,8 @@ class Blip2Backend(EngineBackend):
         from plugins.blip2 import engine  # imports torch and transformers, which `check` above does without
 
         kind = engine.OptEngine if checked.decoder_only else engine.T5Engine
-        made = kind(loaded.model, loaded.tokenizer, checked.caption)
-        super().__init__(argument, made, checked.directory.digest, loaded.choices)
+        made = kind(loaded.model, loaded.tokenizer, checked.caption, checked.question)
+        super().__init__(argument, made, checked.digest, loaded.choices)
 
     def describe(self) -> dict[str, str]:
         return {

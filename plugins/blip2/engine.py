@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from transformers.modeling_outputs import BaseModelOutput
 
+from plugins.blip2.loading import QUESTION
 from plugins.blip2.prompts import FORMAT, Blip2Rows
 from plugins.hf.scoring import Spelt, either, whole
 from plugins.minigpt4.runtime.engine import Engine
@@ -28,9 +29,9 @@ class OptEngine(Engine):
 
     encoder = False
 
-    def __init__(self, model: Any, tokenizer: Any, caption: str = "", **options: Any) -> None:
+    def __init__(self, model: Any, tokenizer: Any, caption: str = "", question: str = QUESTION, **options: Any) -> None:
         super().__init__(model, tokenizer, FORMAT, **options)
-        self.rows = Blip2Rows(tokenizer, self.context, caption, encoder=self.encoder)
+        self.rows = Blip2Rows(tokenizer, self.context, caption, question=question, encoder=self.encoder)
 
 
 class T5Engine(OptEngine):

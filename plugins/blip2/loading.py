@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from core.entries import one_line
 from core.errors import BackendError, UsageError, printable
 from core.files.model_folder import read_json
+from plugins.blip2.trained import PROMPTS, apply_run, check_same, find_base, is_run, open_blip2_run
 from plugins.hf import checkpoint
 from plugins.hf.checkpoint import Directory, part
 from plugins.hf.load_options import BaseLoadOptions, placing
 from plugins.minigpt4.runtime.load_options import EXACT
 from plugins.minigpt4.runtime.loading import MEAN, STD
+from plugins.minigpt4.runtime.training_run import Trained
 
 HOW: Final = "blip2:Salesforce/blip2-opt-2.7b or blip2:DIRECTORY"
 LANGUAGE_MODELS: Final = {"opt": "OPT", "t5": "Flan-T5"}
 COCO_SIZE: Final = 364  # pixels; the models fine-tuned for COCO captions have it, the others 224
 # `prompt` in LAVIS's lavis/configs/models/blip2/: "a photo of" for blip2_caption_*, "" for blip2_pretrain_*
 COCO_PROMPT: Final = "a photo of"
+QUESTION: Final = "Question: {} Answer:"  # {}: where the question goes
+SHORT: Final = (
+    "Question: {} Short answer:"  # `prompt` in LAVIS's lavis/projects/blip2/eval/vqav2_zeroshot_flant5xl_eval.yaml
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +36,8 @@ class Blip2LoadOptions(BaseLoadOptions):
     needs: ClassVar[str] = f"blip2 needs a model: {HOW}."
 
     caption: str | None = None  # what a plain caption begins with; None: what the model was trained with
+    question: str | None = None  # the form of a question, "Question: {} Answer:"; None: what the model was trained with
+    base: str | None = None  # of a training run: the directory it was trained with, if that has moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,13 @@ class CheckedBlip2:
     kind: str  # "opt" or "t5"
     image_size: int
     caption: str  # prompt of a plain caption
+    question: str = QUESTION  # prompt of a question, with {}
+    trained: Trained | None = None  # the training whose tensors replace those of the directory
+
+    @property
+    def digest(self) -> str:
+        """Of all weights that decide an answer."""
+        return self.directory.digest + (f"-{self.trained.sha256[:12]}" if self.trained else "")
 
     @property
     def decoder_only(self) -> bool:
@@ -56,8 +72,14 @@ class LoadedBlip2:
 
 
 def check(text: str, options: Blip2LoadOptions) -> CheckedBlip2:
-    """What can be known without reading the weights. Raises UsageError, BackendError, one line."""
-    path = checkpoint.find(text, "blip2")
+    """What can be known without reading the weights. Raises UsageError, BackendError, one line.
+
+    `text` is a directory, a name on the hub, or the folder of a finished training.
+    """
+    trained = open_blip2_run(Path(text)) if is_run(Path(text)) else None
+    if options.base and trained is None:
+        raise UsageError(f"{printable(text)} is no training run, so base= has no meaning; leave it out.")
+    path = find_base(trained, options.base) if trained else checkpoint.find(text, "blip2")
     directory = checkpoint.check(path, "blip2")
     config = directory.config
     where = printable(path)
@@ -85,8 +107,18 @@ def check(text: str, options: Blip2LoadOptions) -> CheckedBlip2:
         raise BackendError(f"{where} has no tokenizer ({', '.join(names)}); fetch the model again.")
     size = part(config, "vision_config").get("image_size", 224)
     image_size = int(size if isinstance(size, int) else size[0])
-    prompt = COCO_PROMPT if image_size == COCO_SIZE else ""
-    return CheckedBlip2(directory, kind, image_size, prompt if options.caption is None else options.caption)
+    learned = trained.facts["prompts"] if trained else part(config, PROMPTS)
+    caption = learned.get("caption", COCO_PROMPT if image_size == COCO_SIZE else "")
+    question = learned.get("question", QUESTION) if options.question is None else options.question
+    if "{}" not in question:
+        raise UsageError(f"question={printable(question)!r} has no {{}}, where the question goes: {QUESTION}")
+    if trained:
+        check_same(trained, directory.digest, path)
+        if options.quantize != "none" and trained.lora_scale:
+            raise UsageError("a run with LoRA cannot be opened quantised: `inquisight train export` it first.")
+    return CheckedBlip2(
+        directory, kind, image_size, caption if options.caption is None else options.caption, question, trained
+    )
 
 
 def load(checked: CheckedBlip2, options: Blip2LoadOptions) -> LoadedBlip2:
@@ -97,14 +129,18 @@ def load(checked: CheckedBlip2, options: Blip2LoadOptions) -> LoadedBlip2:
     device, dtype, why = checkpoint.choose(checked.directory, options, half=checked.decoder_only)
     arguments = placing(options, device, dtype, EXACT)
     model, _ = checkpoint.load(path, Blip2ForConditionalGeneration.from_pretrained, strict=True, **arguments)
+    if checked.trained:
+        apply_run(model, checked.trained)
     tokenizer = checkpoint.load_tokenizer(path)
     try:
         with checkpoint.quiet():
-            image_processor = _image_processor(checked)
+            image_processor = image_processor_of(checked)
     except checkpoint.LOADING_ERRORS as error:
         raise BackendError(f"the picture settings in {printable(path)} cannot be used: {one_line(error)}.") from error
     _check_tokenizer(checked, model, tokenizer)
-    why_caption = "asked for" if options.caption is not None else f"as models for {checked.image_size} pixels learned"
+    why_caption = f"as models for {checked.image_size} pixels learned"
+    if options.caption is not None or checked.trained:
+        why_caption = "as it was trained" if options.caption is None else "asked for"
     choices = {
         "language model": LANGUAGE_MODELS[checked.kind],
         "device": str(options.device_map or device),
@@ -117,8 +153,11 @@ def load(checked: CheckedBlip2, options: Blip2LoadOptions) -> LoadedBlip2:
     return LoadedBlip2(model, tokenizer, image_processor, choices)
 
 
-def _image_processor(checked: CheckedBlip2) -> Any:
-    """As BLIP-2's own, on Pillow: bicubic to a square, CLIP's mean and deviation, or what the directory says."""
+def image_processor_of(checked: CheckedBlip2) -> Any:
+    """As BLIP-2's own, on Pillow: bicubic to a square, CLIP's mean and deviation, or what the directory says.
+
+    Raises BackendError if it resizes to another size than the vision tower's.
+    """
     from transformers import BlipImageProcessorPil
 
     path = checked.directory.path

@@ -2,13 +2,15 @@
 
 `Question: Q1 Answer: A1. Question: Q2 Answer:` is the form of BLIP-2's own demonstration (LAVIS,
 `examples/blip2_instructed_generation.ipynb`); the picture's tokens come before all text. A plain caption has no
-question: the text is empty, or "a photo of" for the models that were fine-tuned on COCO.
+question: the text is empty, or "a photo of" for the models that were fine-tuned on COCO. A fine-tuned model may have
+another form, such as `Question: {} Short answer:`, which LAVIS gives Flan-T5 for VQA.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+from plugins.blip2.loading import QUESTION
 from plugins.hf.batching import control_tokens, without
 from plugins.minigpt4.runtime.conversation import Exchange, Format, PromptTurns
 from plugins.minigpt4.runtime.rows import RowWriter, Tokens
@@ -30,11 +32,17 @@ _MARKS: Final = r"\b(?:question|answer)\s*:"
 
 
 class Blip2Rows(RowWriter):
-    """Rows of picture tokens and text, as Blip2Processor writes them. `encoder`: the answer has its own window."""
+    """Rows of picture tokens and text, as Blip2Processor writes them. `encoder`: the answer has its own window.
 
-    def __init__(self, tokenizer: Any, context: int, caption: str = "", *, encoder: bool = False) -> None:
+    `caption` is the prompt of a plain caption, `question` that of a question, which replaces `{}`.
+    """
+
+    def __init__(
+        self, tokenizer: Any, context: int, caption: str = "", *, question: str = QUESTION, encoder: bool = False
+    ) -> None:
         super().__init__(tokenizer, FORMAT, context)
         self.caption = caption
+        self.question = question
         self.encoder = encoder
         self.forbidden = control_tokens(tokenizer)
 
@@ -48,15 +56,14 @@ class Blip2Rows(RowWriter):
         *earlier, last = conversation.exchanges
         if not any(isinstance(part, str) for part in last.question):
             return self.caption
-        pairs = [
-            f"Question: {self._asked(one)} Answer: {self._plain(one.answer or '').rstrip('.')}." for one in earlier
-        ]
-        return " ".join([*pairs, f"Question: {self._asked(last)} Answer:"])
+        pairs = [f"{self._asked(one)} {self.plain(one.answer or '').rstrip('.')}." for one in earlier]
+        return " ".join([*pairs, self._asked(last)])
 
     def _asked(self, exchange: Exchange) -> str:
-        return self._plain(" ".join(part for part in exchange.question if isinstance(part, str)))
+        words = " ".join(part for part in exchange.question if isinstance(part, str))
+        return self.question.replace("{}", self.plain(words))
 
-    def _plain(self, text: str) -> str:
+    def plain(self, text: str) -> str:
         """On one line and without marks: a new line would end the text, a mark begin another question."""
         return " ".join(without(text, self.forbidden, _MARKS).split())
 

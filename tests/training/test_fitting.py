@@ -231,11 +231,12 @@ def test_packing_is_not_chosen_anew_when_a_run_goes_on(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from training import run as running
+    from training import tasks
     from training.runs.progress import RunProgress
 
     step = RunProgress.step
     sizes: list[int] = []
-    forwards_ = running.forwards
+    forwards_ = tasks.forwards
 
     def noted(words: Any, pictures: int, size: int, budget: int) -> Any:
         sizes.append(size)
@@ -246,15 +247,15 @@ def test_packing_is_not_chosen_anew_when_a_run_goes_on(
         if entry["step"] == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(running, "forwards", noted)
+    monkeypatch.setattr(tasks, "forwards", noted)
     monkeypatch.setattr(
-        running, "choose_packing", lambda *_: FittedValues({"pack_tokens": 64}, {"packing": "yes, a test"})
+        running, "choose_packing", lambda *_, **__: FittedValues({"pack_tokens": 64}, {"packing": "yes, a test"})
     )
     with monkeypatch.context() as patched:
         patched.setattr(RunProgress, "step", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(recipe(world, steps=4, checkpoint_every=1), tmp_path / "run")
-    monkeypatch.setattr(running, "choose_packing", lambda *_: pytest.fail("it was chosen already"))
+    monkeypatch.setattr(running, "choose_packing", lambda *_, **__: pytest.fail("it was chosen already"))
     train(recipe(world, steps=4, checkpoint_every=1), tmp_path / "run")
     assert set(sizes) == {64}
 

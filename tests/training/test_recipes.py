@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import UsageError
-from training.recipes import Recipe, differences, fields, load_recipe, make_recipe, shipped
+from training.recipes import StageRecipe, differences, fields, load_recipe, make_recipe, shipped
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL: dict[str, Any] = {"stage": 1, "steps": 10, "warmup": 0}
@@ -108,7 +108,7 @@ def test_a_recipe_file_and_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_written_recipe_is_read_back_the_same(title: str, instructions: list[str], lr: float, seed: int) -> None:
     given_ = {"stage": 2, "steps": 9, "warmup": 1, "title": title, "instructions": instructions, "lr": lr, "lr_min": 0}
     recipe = make_recipe({**given_, "seed": seed, "data": ["/x/{0..3}.tar"], "model": "/m"}, "x")
-    assert Recipe.model_validate(tomllib.loads(recipe.to_toml())) == recipe
+    assert StageRecipe.model_validate(tomllib.loads(recipe.to_toml())) == recipe
 
 
 def test_what_makes_another_run_of_a_recipe() -> None:

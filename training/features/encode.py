@@ -27,7 +27,7 @@ from core.errors import UsageError, printable
 from plugins.minigpt4.convert.writing import write_json
 from training.data.stream import count, left_out_of, open_stream
 from training.features.store import FLUSH_SECONDS, ROWS, DType, FeatureStore, FeatureWriter, Manifest, create_store
-from training.features.vision import FrozenVision
+from training.features.vision import FrozenVision, VisionEncoder
 from training.terminal import follow, prefetched
 
 Keyed = tuple[Sample, str]  # with its sha256
@@ -55,7 +55,7 @@ class EncodeProgress:
 
 
 def features_events(
-    model: Path,
+    model: Path | VisionEncoder,
     specs: Sequence[DataSpec],
     to: Path,
     *,
@@ -71,15 +71,18 @@ def features_events(
 ) -> Iterator[EncodeProgress]:
     """Write the features of all pictures that the store lacks; yields after every batch, and when all is on disk.
 
-    If it is stopped, the same call resumes. Raises DataError, BackendError or UsageError, one line.
+    `model` is a directory, or an encoder that was opened. If it is stopped, the same call resumes. Raises DataError,
+    BackendError or UsageError, one line.
     """
     started = time.monotonic()
     log = broken or BrokenLog()
-    vision = FrozenVision.open(model, device=device)
+    vision = FrozenVision.open(model, device=device) if isinstance(model, Path) else model
     store = create_store(to, Manifest(vision.fingerprint, vision.tokens, vision.width, dtype))
     numbers = count(specs)
     total = None if None in numbers else sum(number or 0 for number in numbers) // world
-    _check_space(store, total)
+    needed = _check_space(store, total)
+    if rank == 0:
+        print(f"features: {needed}, in {printable(to)}", file=sys.stderr, flush=True)
     read = known = 0
     in_progress: set[str] = set()
     stream = open_stream(
@@ -148,7 +151,7 @@ def features_events(
 
 
 def write_features(
-    model: Path, specs: Sequence[DataSpec], to: Path, *, rank: int = 0, **options: Any
+    model: Path | VisionEncoder, specs: Sequence[DataSpec], to: Path, *, rank: int = 0, **options: Any
 ) -> EncodeProgress:
     """Run `features_events` to its end, with progress on standard error from rank 0; returns the last event."""
     events = features_events(model, specs, to, rank=rank, **options)
@@ -161,9 +164,13 @@ def write_features(
     return last
 
 
-def _check_space(store: FeatureStore, total: int | None) -> None:
+def _check_space(store: FeatureStore, total: int | None) -> str:
+    """Return the size of what will be written, in words. Raises UsageError if the disk has no room for it."""
+    each = (
+        f"{store.manifest.tokens} x {store.manifest.width} numbers, {store.manifest.row_bytes / 1e3:,.0f} KB a picture"
+    )
     if total is None:
-        return
+        return each
     needed = max(total - len(store), 0) * (store.manifest.row_bytes + 32)
     free = shutil.disk_usage(store.directory).free
     if needed > free:
@@ -171,3 +178,4 @@ def _check_space(store: FeatureStore, total: int | None) -> None:
             f"{printable(store.directory)}: {needed / 1e9:.1f} GB are needed there, {free / 1e9:.1f} GB are free; free "
             "some, or name a directory on another disk."
         )
+    return f"{each}, {needed / 1e9:.2g} GB for {max(total - len(store), 0):,} pictures at most"

@@ -12,7 +12,9 @@ from core.datasets.samples.sample import BrokenLog
 from core.errors import UsageError
 from plugins.minigpt4.runtime.training_run import open_run
 from training import checkpoints
-from training.recipes import Recipe, load_recipe
+from training.blip2.opening import check_model
+from training.features.blip2 import Blip2Vision, blip2_fingerprint
+from training.recipes import Blip2Recipe, Recipe, StageRecipe, load_recipe
 
 FEATURES: Final = "features"
 
@@ -31,13 +33,14 @@ def keep_features(recipe: Recipe | str, out: Path | str) -> Path:
 
     accelerator = Accelerator(cpu=not torch.cuda.is_available())
     out = Path(out).expanduser().absolute()
+    device = "cpu" if accelerator.device.type == "cpu" else str(accelerator.device)
     write_features(
-        recipe.model,
+        Blip2Vision.open(recipe, device=device) if isinstance(recipe, Blip2Recipe) else recipe.model,
         recipe.data,
         out,
         rank=accelerator.process_index,
         world=accelerator.num_processes,
-        device="cpu" if accelerator.device.type == "cpu" else str(accelerator.device),
+        device=device,
         threads=recipe.workers,
         broken=BrokenLog(out / checkpoints.BROKEN, max_share=recipe.max_broken),
     )
@@ -47,9 +50,11 @@ def keep_features(recipe: Recipe | str, out: Path | str) -> Path:
 
 def kept_features(recipe: Recipe, out: Path) -> Path:
     """Encode the missing features and return their folder: that of the run which this one continues, if it has one."""
-    before = Path(recipe.projection) / FEATURES
-    of_this_model = (before / "features.json").is_file() and open_run(before.parent).base == recipe.model
-    folder = before if of_this_model and os.access(before, os.W_OK) else out / FEATURES
+    folder = out / FEATURES
+    if isinstance(recipe, StageRecipe):
+        before = Path(recipe.projection) / FEATURES
+        of_this_model = (before / "features.json").is_file() and open_run(before.parent).base == recipe.model
+        folder = before if of_this_model and os.access(before, os.W_OK) else folder
     return folder if checkpoints.steps_saved(out) else keep_features(recipe, folder)
 
 
@@ -59,4 +64,8 @@ def open_features(recipe: Recipe, main: bool) -> Any | None:
         return None
     from training.features.store import FeatureStore
 
-    return FeatureStore(recipe.features, recipe.model if main else None)  # one process compares the whole vision part
+    if not main:  # one process compares the whole vision part
+        return FeatureStore(recipe.features)
+    if isinstance(recipe, Blip2Recipe):
+        return FeatureStore(recipe.features, blip2_fingerprint(check_model(recipe), recipe))
+    return FeatureStore(recipe.features, recipe.model)

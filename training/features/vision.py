@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -26,20 +27,30 @@ EDITION: Final = 2  # to be raised when the code computes other features from th
 _LANGUAGE: Final = ("language_model.", "language_projection.")
 
 
-class FrozenVision:
-    """The frozen half of a converted MiniGPT-4: vision tower and Q-Former, without the language model."""
+class VisionEncoder:
+    """What fills a feature store: pictures in, (B, tokens, width) out, and a fingerprint of all that decides them."""
 
-    def __init__(self, model: Any, checked: Checked, fingerprint: str, device: str, choice: str) -> None:
-        self.model, self.checked, self.fingerprint, self.device = model, checked, fingerprint, device
+    def __init__(self, model: Any, settings: Any, fingerprint: str, device: str, choice: str) -> None:
+        self.model, self.checked, self.fingerprint, self.device = model, settings, fingerprint, device
         self.choice = choice  # type and device, for people
         blank = Picture(Image.new("RGB", (8, 8)), "", "")
         self.tokens, self.width = self(self.pixels(blank)[None]).shape[1:]
 
+    def pixels(self, picture: Picture) -> torch.Tensor:
+        """Return (3, size, size), normalised."""
+        return pixels([picture], self.checked.image_size, self.checked.mean, self.checked.std)[0]
+
+    def __call__(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Encode (B, 3, size, size) to (B, tokens, width)."""
+        raise NotImplementedError
+
+
+class FrozenVision(VisionEncoder):
+    """The frozen half of a converted MiniGPT-4: vision tower and Q-Former, without the language model."""
+
     @classmethod
     def open(cls, directory: Path, *, device: str = "auto") -> Self:
         """Load the vision half and nothing of the language model. Raises BackendError."""
-        from transformers import AutoConfig
-
         from plugins.minigpt4.runtime.modeling import as_the_original, model_class
 
         checked = check(directory, prefix="model=")
@@ -47,43 +58,8 @@ class FrozenVision:
             return PocketVision(checked)  # type: ignore[return-value]
         if is_smol(checked.config):
             import plugins.smol.modeling  # noqa: F401 - makes its class known
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        half = device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False)
-        config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
-        # The class always builds its language model: here without layers and with eight tokens.
-        config.text_config.num_hidden_layers = 0
-        config.text_config.vocab_size = 8
-        config.text_config.pad_token_id = None
-
-        def opener(path: Path, **arguments: Any) -> tuple[Any, dict[str, list[Any]]]:
-            model, report = model_class(path).from_pretrained(path, **arguments)
-            names = ("missing_keys", "mismatched_keys")
-            # a mismatched key comes with its two shapes
-            return model, {
-                name: [key for key in report[name] if not (key if name == names[0] else key[0]).startswith(_LANGUAGE)]
-                for name in names
-            }
-
-        dtype = torch.bfloat16 if half else torch.float32
-        model, _ = checkpoint.load(
-            directory,
-            opener,
-            strict=False,
-            again="convert it again",
-            config=config,
-            dtype=dtype,
-            attn_implementation="sdpa",
-            local_files_only=True,
-        )
-        model.language_model = torch.nn.Identity()
-        model.language_projection = torch.nn.Identity()  # so that `pooler_output` is the projection's input
-        choice = f"{str(dtype).removeprefix('torch.')} on {device}"
+        model, device, choice = load_half(directory, model_class(directory), device, again="convert it again")
         return cls(as_the_original(model).to(device), checked, vision_fingerprint(directory), device, choice)
-
-    def pixels(self, picture: Picture) -> torch.Tensor:
-        """Return (3, size, size), normalised."""
-        return pixels([picture], self.checked.image_size, self.checked.mean, self.checked.std)[0]
 
     @torch.inference_mode()
     def __call__(self, pixel_values: torch.Tensor) -> torch.Tensor:
@@ -118,6 +94,49 @@ class PocketVision(FrozenVision):
         return torch.cat(self.model.unprojected(encoded.cells, encoded.facts), 1)
 
 
+def load_half(directory: Path, kind: Any, device: str, *, again: str) -> tuple[Any, str, str]:
+    """Return a BLIP-2 of class `kind` without its language model, the device, and both type and device for people.
+
+    Its projection does nothing, so that `pooler_output` is the projection's input. Raises BackendError.
+    """
+    from transformers import AutoConfig
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    half = device.startswith("cuda") and torch.cuda.is_bf16_supported(including_emulation=False)
+    config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+    # The class always builds its language model: here without layers and with eight tokens.
+    config.text_config.num_hidden_layers = 0
+    if hasattr(config.text_config, "num_decoder_layers"):
+        config.text_config.num_decoder_layers = 0
+    config.text_config.vocab_size = 8
+    config.text_config.pad_token_id = None
+
+    def opener(path: Path, **arguments: Any) -> tuple[Any, dict[str, list[Any]]]:
+        model, report = kind.from_pretrained(path, **arguments)
+        names = ("missing_keys", "mismatched_keys")
+        # a mismatched key comes with its two shapes
+        return model, {
+            name: [key for key in report[name] if not (key if name == names[0] else key[0]).startswith(_LANGUAGE)]
+            for name in names
+        }
+
+    dtype = torch.bfloat16 if half else torch.float32
+    model, _ = checkpoint.load(
+        directory,
+        opener,
+        strict=False,
+        again=again,
+        config=config,
+        dtype=dtype,
+        attn_implementation="sdpa",
+        local_files_only=True,
+    )
+    model.language_model = torch.nn.Identity()
+    model.language_projection = torch.nn.Identity()
+    return model, device, f"{str(dtype).removeprefix('torch.')} on {device}"
+
+
 def vision_fingerprint(directory: Path) -> str:
     """Return 16 hex digits of all that decides the features: vision weights, their shapes, the picture settings.
 
@@ -127,9 +146,14 @@ def vision_fingerprint(directory: Path) -> str:
     checked = check(directory, prefix="model=")
     settings = {name: checked.config.get(name) for name in ("vision_config", "qformer_config", "num_query_tokens")}
     settings |= {"edition": EDITION, "size": checked.image_size, "mean": checked.mean, "std": checked.std}
-    tensors, hashes = Tensors(sorted(checked.files)), {}
+    return fingerprint(settings, checked.files, lambda name: not name.removeprefix("model.").startswith(_LANGUAGE))
+
+
+def fingerprint(settings: dict[str, Any], files: Iterable[Path], selects: Callable[[str], bool]) -> str:
+    """Return 16 hex digits of settings and of the weights that `selects` chooses by name. Raises BackendError."""
+    tensors, hashes = Tensors(sorted(files)), {}
     for name, stored in sorted(tensors.stored.items()):
-        if not name.removeprefix("model.").startswith(_LANGUAGE):
+        if selects(name):
             content = tensors.read(name).flatten().view(torch.uint8).numpy()
             hashes[name] = f"{stored.dtype}{stored.shape}{hashlib.sha256(content).hexdigest()}"
     state = json.dumps([_plain(settings), hashes], sort_keys=True, default=str)

@@ -59,6 +59,7 @@ def describe(run: Path) -> dict[str, Any]:
         "state": state,
         "title": recipe.title,
         "stage": recipe.stage,
+        "trains": recipe.label,
         "step": last.get("step", 0),
         "steps": status.get("steps") or recipe.steps,
         "loss": last.get("loss"),
@@ -93,7 +94,7 @@ def _last_error(output: Path) -> str | None:
 
 def in_words(facts: dict[str, Any]) -> list[str]:
     """Return the facts as lines for a person."""
-    stage = f"stage {facts['stage']}" + (f", {facts['title']}" if facts["title"] else "")
+    stage = facts["trains"] + (f", {facts['title']}" if facts["title"] else "")
     lines = [f"{printable(facts['run'])}: {facts['state']} ({printable(stage)})"]
     steps = f"/{facts['steps']}" if facts["steps"] else ""
     progress = f"step {facts['step']}{steps}, {facts['samples']} samples"
@@ -117,7 +118,8 @@ def in_words(facts: dict[str, Any]) -> list[str]:
         after = f"the same command resumes after step {saved[-1]}" if saved else "the same command begins again"
         lines.append(after)
     if facts["state"] == "finished":
-        lines.append(f"use it: inquisight caption PICTURE --vision trained:{printable(facts['run'])}")
+        name = "blip2" if facts["stage"] == "blip2" else "trained"
+        lines.append(f"use it: inquisight caption PICTURE --vision {name}:{printable(facts['run'])}")
     return lines
 
 

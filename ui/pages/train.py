@@ -38,7 +38,7 @@ def page() -> None:
     state = visitor().keep("train", TrainPageState)
     header(
         "Train",
-        "Train the projection between a vision model and a language model. A run continues when you close this page.",
+        "Train MiniGPT-4's projection, or fine-tune a BLIP-2. A run continues when you close this page.",
     )
     st.session_state.setdefault("train-part", state.part)
     part = st.segmented_control(
@@ -109,7 +109,7 @@ def _draw(state: TrainPageState, names: dict[Path, str]) -> None:
 def _run(state: TrainPageState, run: Path, name: str, facts: dict[str, Any]) -> None:
     status, key = facts["state"], format(zlib.crc32(str(run).encode()), "x")
     st.subheader(plain(name), anchor=False)
-    about = f"stage {facts['stage']}" + (f", {facts['title']}" if facts["title"] else "")
+    about = facts["trains"] + (f", {facts['title']}" if facts["title"] else "")
     live = ' role="status" aria-live="polite"' if status in ACTIVE else ""
     marked = tag(status, "red" if status == "failed" else "")
     st.html(f'<p class="iq-note"{live}>{escape(about)} {marked}</p>')

@@ -80,7 +80,7 @@ def _form(state: TrainPageState) -> None:
             recipe = None
             errors["settings"].error(plain(sentence(str(error))), icon=":material/error:")
         with st.expander("All settings", icon=":material/tune:"):
-            fields = recipes.fields()
+            fields = recipes.fields(type(recipe) if recipe is not None else recipes.StageRecipe)
             st.html(
                 "".join(f"<p><b>{escape(key)}</b> {escape(about)} {tag(usual)}</p>" for key, usual, about in fields)
             )
@@ -179,11 +179,18 @@ def _check_model_right(chosen: Recipe, shipped: Recipe) -> None:
 def _summary(recipe: Recipe) -> None:
     length = f"{recipe.steps:,} steps" if recipe.steps else f"{recipe.epochs or 0:g} epochs"
     fitted = "chosen from the data and the model" if recipe.fit else ""
+    if isinstance(recipe, recipes.Blip2Recipe):
+        stage = f"BLIP-2, {'questions and answers' if recipe.task == 'vqa' else 'captions'}, {recipe.train}"
+        begin = str(recipe.begin or "the model's")
+    else:
+        assert isinstance(recipe, recipes.StageRecipe)
+        stage = "1, short captions without a prompt" if recipe.stage == 1 else "2, descriptions in the chat format"
+        begin = recipe.projection
     facts = {
-        "Stage": "1, short captions without a prompt" if recipe.stage == 1 else "2, descriptions in the chat format",
+        "Stage": stage,
         "Length": fitted or f"{length}, {count(recipe.batch, 'sample')} per step",
         "Learning rate": fitted or f"{recipe.lr:g} to {recipe.lr_min:g}, warm-up {recipe.warmup}",
-        "Initial weights": recipe.projection,
+        "Initial weights": begin,
         "Model": recipe.model or "missing",
         "Data": ", ".join(spec.path for spec in recipe.data) or "missing",
         "Checkpoint": f"every {recipe.checkpoint_every:,} steps, with captions of {recipe.samples} images",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from core.datasets.samples.sample import BrokenSample, Sample, caption_of
+from core.datasets.samples.sample import BrokenSample, Sample, answers_of, caption_of
 from core.datasets.samples.sources import SampleSource
 from core.datasets.samples.spec import DataSpec
 from core.errors import printable
@@ -17,15 +18,19 @@ from core.images.picture import MAX_BYTES
 
 CAPTION: Final = "caption"  # the field of img2dataset's .json
 TEXT_SUFFIXES: Final = ("txt", "text", "caption")
+QUESTION: Final = "question"
+ANSWERS: Final = ("answers", "answer", "multiple_choice_answer")
 
 
-def caption_beside(spec: DataSpec, key: str, texts: Mapping[str, Callable[[], bytes]]) -> tuple[str, dict[str, Any]]:
-    """Return the caption of a picture and the fields of its .json, from the files beside it, by suffix.
+def caption_beside(
+    spec: DataSpec, key: str, texts: Mapping[str, Callable[[], bytes]]
+) -> tuple[str | Sequence[str], dict[str, Any]]:
+    """Return a picture's caption (or answers, with questions) and the fields of its .json, from files by their suffix.
 
     Raises BrokenSample.
     """
-    needs_json = spec.text_column or spec.instruction_column
-    suffix = None if spec.text_column else next((one for one in TEXT_SUFFIXES if one in texts), None)
+    needs_json = spec.text_column or spec.instruction_column or spec.questions
+    suffix = None if spec.text_column or spec.questions else next((one for one in TEXT_SUFFIXES if one in texts), None)
     fields: dict[str, Any] = {}
     if needs_json or suffix is None:
         if "json" not in texts:
@@ -34,6 +39,9 @@ def caption_beside(spec: DataSpec, key: str, texts: Mapping[str, Callable[[], by
         fields = _json_object(texts["json"](), key)
     if suffix is not None:
         return caption_of(texts[suffix](), key, f"its .{suffix}"), fields
+    if spec.questions:
+        field = spec.text_column or next((name for name in ANSWERS if name in fields), ANSWERS[0])
+        return answers_of(fields.get(field), key, f"'{field}' in its .json"), fields
     field = spec.text_column or CAPTION
     return caption_of(fields.get(field), key, f"'{field}' in its .json"), fields
 
@@ -48,11 +56,21 @@ def _json_object(data: bytes, key: str) -> dict[str, Any]:
     return value
 
 
-def make_sample(source: SampleSource, key: str, picture: bytes, text: str, fields: Mapping[str, Any]) -> Sample:
-    """Return the sample, with its instruction if the spec names one. Raises BrokenSample."""
-    column = source.spec.instruction_column
-    instruction = caption_of(fields.get(column), key, "its instruction") if column else source.spec.instruction
-    return Sample(key, source.name, picture, text, instruction)
+def make_sample(
+    source: SampleSource, key: str, picture: bytes, text: str | Sequence[str], fields: Mapping[str, Any]
+) -> Sample:
+    """Return the sample, with its instruction or question if the spec names one; `text` may be several answers.
+
+    Raises BrokenSample.
+    """
+    spec = source.spec
+    column = spec.instruction_column or (QUESTION if spec.questions and spec.instruction is None else None)
+    what = f"its {QUESTION if spec.questions else 'instruction'}"
+    instruction = caption_of(fields.get(column), key, what) if column else spec.instruction
+    if isinstance(text, str):
+        return Sample(key, source.name, picture, text, instruction)
+    [(usual, _)] = Counter(text).most_common(1)
+    return Sample(key, source.name, picture, usual, instruction, answers=tuple(text))
 
 
 def picture_file(path: Path, key: str) -> bytes:

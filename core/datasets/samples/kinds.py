@@ -14,6 +14,7 @@ from core.datasets.samples.shards import ShardSource
 from core.datasets.samples.sources import SampleSource
 from core.datasets.samples.spec import DataSpec, Kind
 from core.datasets.samples.tables import ALIGNED, TABLES, AlignSource, FolderSource, TableSource
+from core.datasets.samples.vqa import VqaSource, is_questions, questions_in
 from core.errors import ImageError, UsageError, printable
 
 _CLASSES: Final[Mapping[Kind, Callable[[DataSpec], SampleSource]]] = {
@@ -21,6 +22,7 @@ _CLASSES: Final[Mapping[Kind, Callable[[DataSpec], SampleSource]]] = {
     "folder": FolderSource,
     "table": TableSource,
     "cc_sbu_align": AlignSource,
+    "vqa": VqaSource,
 }
 METADATA: Final = ("metadata.jsonl", "metadata.csv", "metadata.parquet")  # as in Hugging Face's imagefolder
 
@@ -54,6 +56,8 @@ def detect(spec: DataSpec) -> tuple[Kind, Path]:
             return "cc_sbu_align", path
         if suffix == ".tar":
             return "webdataset", path
+        if is_questions(path):
+            return "vqa", path
         if suffix in TABLES:
             return "table", path
         known = ", ".join((".tar", *TABLES))
@@ -66,6 +70,8 @@ def detect(spec: DataSpec) -> tuple[Kind, Path]:
 def _folder(path: Path) -> tuple[Kind, Path]:
     if (path / ALIGNED).is_file():
         return "cc_sbu_align", path
+    if (questions := questions_in(path)) is not None:
+        return "vqa", questions
     if (table := _described(path)) != path:
         return "table", table
     suffixes = {suffix_of(entry.name) for entry in entries_below(str(path), LeftOut())}

@@ -9,6 +9,7 @@ from typing import ClassVar, Final
 
 from core.datasets.folders import files_below
 from core.datasets.parquet import open_parquet, path_column, read_batches
+from core.datasets.samples.captions import QUESTION
 from core.datasets.samples.sample import DataError
 from core.datasets.samples.sources import SamplePlace, SampleSource, attempt, digest, file_size
 from core.datasets.samples.spec import DataSpec, Kind
@@ -43,7 +44,8 @@ class ParquetSource(SampleSource):
         if not self.rows:
             raise UsageError(f"{printable(spec.path)} holds no rows.")
         self.picture, self.text = columns_of(spec, columns)
-        self.columns = list({self.picture, self.text, spec.instruction_column or self.text})
+        question = QUESTION if spec.questions and spec.instruction is None else self.text
+        self.columns = list({self.picture, self.text, spec.instruction_column or question})
 
     @property
     def parts(self) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 import hashlib
 import json
+import random
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -48,11 +50,16 @@ class Sample:
     text: str  # the caption or description to be learned; never empty
     instruction: str | None = None  # the instruction, if the data give one
     opened: Picture | None = field(default=None, repr=False, compare=False)  # decoded by the stream
+    answers: tuple[str, ...] = ()  # to a question, one per person who was asked; `text` is the most frequent one
 
     @property
     def sha256(self) -> str:
         """The digest of the original file, hex."""
         return self.opened.sha256 if self.opened is not None else hashlib.sha256(self.picture).hexdigest()
+
+    def drawn_text(self, draw: str) -> str:
+        """Return the text to learn: one of the answers, each as often as it was given; `draw` decides which."""
+        return random.Random(draw).choice(self.answers) if len(self.answers) > 1 else self.text
 
     def open(self, max_pixels: int = MAX_PIXELS) -> Picture:
         """Return the decoded picture, without decoding it again if the stream did. Raises ImageError."""
@@ -88,6 +95,22 @@ def caption_of(value: Any, key: str, what: str = "its caption") -> str:
     if not text:
         raise BrokenSample(key, f"{what} is empty", "empty caption")
     return text
+
+
+def answers_of(value: Any, key: str, what: str = "its answers") -> tuple[str, ...]:
+    """Return the answers in a cell: a text, or a list of texts or of VQA's {"answer": ...}, also written as JSON.
+
+    Raises BrokenSample if there is none.
+    """
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        with suppress(ValueError):  # a text that begins with a bracket
+            value = json.loads(value)
+    values = value if isinstance(value, list | tuple) else [value]
+    found = [one.get("answer") if isinstance(one, dict) else one for one in values]
+    numbers = [str(one) if isinstance(one, int | float) and not isinstance(one, bool) else one for one in found]
+    if not numbers:
+        raise BrokenSample(key, f"{what} are missing", "missing caption")
+    return tuple(caption_of(one, key, what) for one in numbers)
 
 
 class BrokenLog:

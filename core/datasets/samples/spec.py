@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Kind = Literal["webdataset", "folder", "table", "cc_sbu_align"]
+Kind = Literal["webdataset", "folder", "table", "cc_sbu_align", "vqa"]
 
 
 class DataSpec(BaseModel):
@@ -18,7 +18,7 @@ class DataSpec(BaseModel):
     """A folder, a file, or a brace pattern of shards such as laion/{00000..00115}.tar."""
     kind: Literal["auto"] | Kind = "auto"
     """auto: detected; webdataset: .tar shards; folder: pictures with .txt or .json beside them; table: CSV, TSV, JSON,
-    JSON Lines or Parquet; cc_sbu_align: filter_cap.json and image/."""
+    JSON Lines or Parquet; cc_sbu_align: filter_cap.json and image/; vqa: the questions and annotations of VQA v2."""
     weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     """How often it is drawn from, relative to the others."""
     share: float = Field(default=1.0, gt=0, le=1)
@@ -31,6 +31,13 @@ class DataSpec(BaseModel):
     """The column or field that holds the instruction."""
     instruction: str | None = Field(default=None, min_length=1)
     """The instruction, the same for every sample of this source."""
+
+    questions: bool = False
+    """Each sample is a question with one or several answers: columns or fields `question` and `answers` or `answer`."""
+    annotations: str | None = Field(default=None, min_length=1)
+    """File with the answers to VQA's questions; unset: beside the questions, under the name that VQA v2 gives it."""
+    pictures: str | None = Field(default=None, min_length=1)
+    """Folder of VQA's pictures; unset: the folder of the questions, images/ in it, or the one named as the split."""
 
     @model_validator(mode="after")
     def _one_instruction(self) -> Self:

@@ -10,9 +10,17 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from core.datasets.folders import no_pictures, pictures_below
-from core.datasets.samples.captions import CAPTION, TEXT_SUFFIXES, caption_beside, make_sample, picture_file
+from core.datasets.samples.captions import (
+    ANSWERS,
+    CAPTION,
+    QUESTION,
+    TEXT_SUFFIXES,
+    caption_beside,
+    make_sample,
+    picture_file,
+)
 from core.datasets.samples.rows import CHUNK, RowFile, open_json, spooled
-from core.datasets.samples.sample import BrokenSample, Sample, caption_of
+from core.datasets.samples.sample import BrokenSample, Sample, answers_of, caption_of
 from core.datasets.samples.sources import SamplePlace, SampleSource, attempt, digest, file_size
 from core.datasets.samples.spec import DataSpec, Kind
 from core.datasets.shards import stem_of
@@ -194,12 +202,19 @@ def columns_of(spec: DataSpec, columns: Sequence[str]) -> tuple[str, str]:
 
     if spec.instruction_column:
         choose(spec.instruction_column, (), "instruction")
-    return choose(spec.picture_column, PICTURE_COLUMNS, "picture"), choose(spec.text_column, TEXT_COLUMNS, "text")
+    elif spec.questions and spec.instruction is None and QUESTION not in columns:
+        listed = ", ".join(printable(column, 40) for column in columns[:12])
+        raise UsageError(
+            f"'{printable(spec.path)}' has no column '{QUESTION}'; it has {listed}: set instruction_column."
+        )
+    picture = choose(spec.picture_column, PICTURE_COLUMNS, "picture")
+    return picture, choose(spec.text_column, ANSWERS if spec.questions else TEXT_COLUMNS, "text")
 
 
 def table_sample(source: SampleSource, key: str, row: dict[str, Any], root: Path, picture: str, text: str) -> Sample:
     """Read a row of a table with its picture. Raises BrokenSample."""
-    caption = caption_of(row.get(text), key, f"its '{text}'")
+    texts = answers_of if source.spec.questions else caption_of
+    caption: str | Sequence[str] = texts(row.get(text), key, f"its '{text}'")
     return make_sample(source, key, _picture(row.get(picture), key, root), caption, row)
 
 

@@ -64,7 +64,7 @@ def export(run: Path, to: Path, *, base: Path | None = None, step: Callable[[int
             files.append({"file": source.name, "bytes": (place.partial / source.name).stat().st_size})
         for source in checked.directory.iterdir():
             if source.is_file() and source.suffix in _COPIED and source.name != writing.MANIFEST:
-                _copy(source, place.partial / source.name)
+                copy_settings(source, place.partial / source.name)
         known = {entry["file"]: entry for entry in checked.manifest.get("files", ())}
         for entry in files:
             sha256 = place.shards[entry["file"]] or known.get(entry["file"], {}).get("sha256")
@@ -151,7 +151,7 @@ def prepare(llm: str, vision: tuple[str, ...], to: Path, *, qformer: bool = True
     return to
 
 
-def _copy(source: Path, target: Path) -> None:
+def copy_settings(source: Path, target: Path) -> None:
     """Copy a small file, without what would make transformers load code."""
     try:
         settings = json.loads(source.read_bytes()) if source.suffix == ".json" else None

@@ -23,7 +23,7 @@ from tests.training.tiny_run import log, losses, make_pictures, make_world, reci
 from training.checkpoints import RunError, steps_saved
 from training.commands import main
 from training.features.keep import keep_features
-from training.recipes import Recipe
+from training.recipes import StageRecipe
 from training.run import Interrupted, stage1, stage2, train
 
 
@@ -475,5 +475,5 @@ def test_a_bar_on_a_terminal(world: Path, tmp_path: Path, monkeypatch: pytest.Mo
 def test_recipes_are_written_beside_the_output(world: Path, finished: Path) -> None:
     import tomllib
 
-    saved = Recipe.model_validate(tomllib.loads((finished / "recipe.toml").read_text()))
+    saved = StageRecipe.model_validate(tomllib.loads((finished / "recipe.toml").read_text()))
     assert saved == recipe(world)

@@ -19,7 +19,7 @@ POINT = EntryPoint("two_stage", "training.plugin", "inquisight")
 def test_it_registers_trainers_a_backend_and_commands() -> None:
     registry = Registry(strict=True)
     registry.load([POINT], distribution="inquisight")
-    assert sorted(registry.trainers) == ["features", "stage1", "stage2"]
+    assert sorted(registry.trainers) == ["blip2", "features", "stage1", "stage2"]
     assert all(callable(registry.trainer(name)) for name in registry.trainers)
     assert registry.find("vision backend", "trained").description
     cli = typer.Typer()
