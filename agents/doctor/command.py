@@ -15,6 +15,7 @@ from core.entries import one_line
 if TYPE_CHECKING:
     from agents.doctor.models import ModelState
     from agents.doctor.report import Plugin, Report
+    from agents.doctor.servers import Server
 
 BROKEN: Final = 1
 """The exit code if something is broken that commands rely on."""
@@ -26,7 +27,7 @@ def run_doctor(request: DoctorRequest) -> int:
     try:
         from agents.doctor.report import make_report
 
-        report = make_report()
+        report = make_report(connect=request.connect)
     except ImportError as error:  # a required package is missing or broken: no more can be told
         problems = unmet() or [one_line(error)]
         short = {"version": own_version(), "problems": problems}
@@ -69,6 +70,9 @@ def lines(report: Report) -> Iterator[str]:
     ):
         yield f"\n{title}"
         yield from _models(models)
+    if report.servers:
+        yield "\nServers"
+        yield from _table(*map(_server, report.servers))
     if report.plugins:
         yield "\nPlugins"
         yield from _table(*map(_plugin, report.plugins))
@@ -97,6 +101,11 @@ def _extra(one: Extra) -> tuple[str, str, str]:
     if not one.missing:
         return one.name, "installed", one.adds
     return one.name, "missing", f"{one.adds}: {one.command}"
+
+
+def _server(one: Server) -> tuple[str, str, str]:
+    said = one.problem or f"answers, with {one.models} model{'' if one.models == 1 else 's'}"
+    return f"{one.purpose}{' (default)' if one.chosen else ''}", one.address, said
 
 
 def _plugin(one: Plugin) -> tuple[str, str, str]:

@@ -1,4 +1,4 @@
-"""Gather what `inquisight doctor` reports. Nothing is loaded, downloaded or sent."""
+"""Gather what `inquisight doctor` reports. Nothing is loaded or downloaded, and nothing is sent unless `connect`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import platform
 import shutil
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from agents.doctor.models import ModelState, language_models, vision_models, witnesses
 from agents.doctor.packages import PROGRAMS, Extra, TorchBuild, extras, own_version, torch_build, unmet, versions
 from agents.doctor.privacy import shareable
+from agents.doctor.servers import Server, ask_servers
 from agents.llm.providers import PROVIDERS
 from core.errors import InquisightError
 from core.hardware import Machine, this_machine
@@ -62,6 +63,8 @@ class Report:
     keys: Mapping[str, bool]
     settings: Mapping[str, str]
     offline: bool
+    servers: tuple[Server, ...]
+    """Those that were asked."""
     plugins: tuple[Plugin, ...]
     problems: tuple[str, ...]
     """What is broken, one line each with the way out."""
@@ -70,8 +73,8 @@ class Report:
     format: int = FORMAT
 
 
-def make_report() -> Report:
-    """Look at this machine and this environment; takes about a second."""
+def make_report(*, connect: bool = False) -> Report:
+    """Look at this machine and this environment; with `connect`, ask the configured servers for their models, too."""
     problems = unmet()
     try:
         settings = load_settings()
@@ -84,6 +87,8 @@ def make_report() -> Report:
     vision = vision_models(registry, settings, machine, offline=offline)
     questioners = language_models(registry, settings)
     problems += [f"{kind} {one.name}: {one.about}" for kind, one in _unusable(vision, questioners)]
+    servers = ask_servers(settings) if connect else []
+    problems += [f"the server of the {one.purpose}: {one.problem}" for one in servers if one.chosen and one.problem]
     problems += _folder_problems(settings)
     plugins = _plugins(registry)
     problems += [f"the plugin {one.name} of {one.package}: {one.error}" for one in plugins if one.error]
@@ -105,6 +110,7 @@ def make_report() -> Report:
         keys={name: bool(os.environ.get(name, "").strip()) for name in _key_names()},
         settings=_variables(),
         offline=offline,
+        servers=tuple(replace(one, address=shareable(one.address), problem=shareable(one.problem)) for one in servers),
         plugins=tuple(plugins),
         problems=tuple(map(shareable, problems)),
         notes=tuple(map(shareable, _notes(machine, torch))),

@@ -11,3 +11,5 @@ class DoctorRequest:
 
     json: bool = False
     """Print the report as one JSON object."""
+    connect: bool = False
+    """Also ask the configured servers for their models."""

@@ -9,6 +9,7 @@ import pytest
 
 from core.hardware import _within_limit
 from tests.agents.plugin_on_disk import Shell
+from tests.servers import model_server
 
 pytestmark = pytest.mark.slow
 SECRET = "sk-do-not-print-me"
@@ -58,6 +59,21 @@ def test_what_is_broken_has_exit_code_1(shell: Shell, variable: str, value: str,
     done = shell.run("doctor", environment={variable: value})
     assert (done.returncode, done.stderr) == (1, "")
     assert problem in done.stdout.split("\nProblems\n")[1]
+
+
+def test_servers_are_asked_on_request(shell: Shell) -> None:
+    with model_server("secret-key-1") as server:
+        shell.environment |= {"INQUISIGHT_BASE_URL": f"{server}/v1", "INQUISIGHT_API_KEY": "secret-key-1"}
+        assert "\nServers\n" not in shell.run("doctor").stdout
+        done = shell.run("doctor", "--connect")
+        assert done.returncode == 0 and "answers, with 2 models" in done.stdout
+        done = shell.run("doctor", "--connect", environment={"INQUISIGHT_QUESTIONER": "openai:gone"})
+        assert done.returncode == 1 and "it answers, but has no model 'gone'; it has " in done.stdout
+        done = shell.run("doctor", "--connect", environment={"INQUISIGHT_API_KEY": "another-key-1"})
+        assert done.returncode == 0 and "refuses the key (status 401)" in done.stdout  # no default model is there
+        assert "another-key-1" not in done.stdout
+    done = shell.run("doctor", "--connect", environment={"INQUISIGHT_QUESTIONER": "openai:gone"})
+    assert done.returncode == 1 and "the server of the questioner: nothing answers at 127.0.0.1" in done.stdout
 
 
 def test_a_broken_plugin_is_a_problem(shell: Shell) -> None:
