@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
 from core.errors import InquisightError
-from core.net.endpoints import OFFICIAL, Endpoint, find_endpoint
+from core.net.endpoints import OFFICIAL, Endpoint, check_address, find_endpoint
 from core.net.probe import probe
 from core.settings import Settings
 
@@ -54,6 +54,7 @@ def ask_servers(settings: Settings) -> list[Server]:
 def _endpoint(settings: Settings, provider: str, options: dict[str, str], spec: str, *, vision: bool) -> Endpoint:
     if provider == "ollama":
         host = os.environ.get("OLLAMA_HOST", "").strip() or OLLAMA
+        check_address(host if "://" in host else f"http://{host}", "OLLAMA_HOST")
         address = (host if "://" in host else f"http://{host}").rstrip("/")
         port = "" if urlsplit(address).port or address.startswith("https:") else f":{OLLAMA_PORT}"
         return Endpoint(f"{address}{port}/v1", "", "", "OLLAMA_HOST")

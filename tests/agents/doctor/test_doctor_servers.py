@@ -56,6 +56,9 @@ def test_openai_is_not_asked_without_a_key(asked: list[str]) -> None:
     assert asked == [] and found.problem.startswith("it needs a key: set OPENAI_API_KEY")
 
 
-def test_an_address_that_is_none(asked: list[str]) -> None:
+def test_an_address_that_is_none(asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OLLAMA_HOST", "localhost:port")
+    [found] = ask_servers(Settings(questioner="ollama:qwen"))
+    assert "is no web address" in found.problem
     [found] = ask_servers(Settings(questioner="openai:qwen?base_url=nonsense"))
     assert asked == [] and "is no web address" in found.problem
