@@ -83,8 +83,8 @@ $(DIST_TOOLS): $(INSTALLED)
 	@$@/bin/python -m pip --disable-pip-version-check install -qq -c constraints.txt build==1.6.1 twine==7.0.0
 	@touch $@
 
-# The wheel is built from the source distribution, so both are complete. The date of the last commit makes its bytes
-# the same in every build.
+# The wheel is built from the source distribution, so both are complete. The date of the last commit makes the
+# wheel's bytes the same in every build.
 dist: $(DIST_TOOLS)
 	@rm -rf dist
 	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct 2>/dev/null || echo 1700000000) \
