@@ -298,8 +298,8 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Exit code 0, or one line on standard error and the error's own code."""
+def read_options(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options of `measure`."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.training_throughput", description=(__doc__ or "").split("\n")[0]
     )
@@ -322,6 +322,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.pack = options.pack or (
         512 * options.stage if options.size != "small" else 128 if options.stage == 1 else 512
     )
+    return options
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code 0, or one line on standard error and the error's own code."""
+    options = read_options(argv)
     try:
         found = measure(options)
     except InquisightError as error:

