@@ -12,6 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from benchmarks.paper_effect import __main__ as effect
 from benchmarks.paper_effect import measure, plan, report, said, world
+from benchmarks.pocket_small.report import fill
 from core.errors import BackendError
 from core.images.picture import open_picture
 from core.registry import get_registry
