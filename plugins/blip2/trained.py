@@ -167,10 +167,11 @@ def export_adapter(run: Path, to: Path) -> Path:
 def _write_card(folder: Path, trained: Trained, what: str) -> None:
     """Write README.md: what it is, and the prompts that have to be used with it."""
     facts, prompts = trained.facts, trained.facts["prompts"]
+    model = Path(facts["model"])
     lines = [
         f"# BLIP-2, fine-tuned: {what}",
         "",
-        f"- base model: `{facts.get('model', trained.base.name)}`",
+        f"- base model: `{model.name if model.is_absolute() else model}`",
         f"- trained: {facts['train']}, {facts['steps']} steps, {facts['samples']} samples, loss {facts['loss']:.4f}",
         f"- prompt of a caption: `{json.dumps(prompts['caption'])}`",
         f"- prompt of a question: `{json.dumps(prompts['question'])}`, with the question instead of `{{}}`",

@@ -244,7 +244,7 @@ def _put(values: dict[str, Any], key: str, value: Any) -> None:
         values[first] = value
         return
     place: Any = values.get(first)
-    if isinstance(place, dict):
+    if isinstance(place, dict | str):
         place = [place]
         values[first] = place
     number = int(rest[0]) if rest[0].isdecimal() else -1

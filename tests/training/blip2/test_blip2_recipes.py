@@ -122,6 +122,24 @@ def test_names_on_the_hub_stay_names_and_each_trainer_has_its_recipes(world: Pat
     assert load_recipe(str(file)) == blip2_recipe(world, task="vqa")
 
 
+def test_the_places_of_vqas_files_are_given_by_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    changes = ["data=vqa", "data.0.annotations=answers.json", "data.0.pictures=train2014"]
+    [spec] = load_recipe("blip2-vqa", changes).data
+    found = (spec.path, spec.annotations, spec.pictures)
+    assert found == tuple(str(tmp_path / name) for name in ("vqa", "answers.json", "train2014")) and spec.questions
+
+
+def test_captions_and_questions_are_mixed(world: Path, tmp_path: Path) -> None:
+    from training.run import train
+
+    data = [str(world / "pictures"), {"path": str(world / "questions.jsonl"), "questions": True}]
+    run = train(blip2_recipe(world, data=data, samples=4, shuffle_buffer=8), tmp_path / "run")
+    lines = [json.loads(line) for line in (run / "samples.jsonl").read_text().splitlines()]
+    keys = {str(line["key"]).partition(":")[0] for line in lines}
+    assert "questions.jsonl" in keys and len(keys) > 1
+
+
 def test_another_trainers_recipe_names_its_command(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["blip2", "--recipe", "own-stage1"]) == 2
     assert "is for stage 1: `inquisight train stage1`" in capsys.readouterr().err
