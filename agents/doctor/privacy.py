@@ -25,8 +25,15 @@ def shareable(text: object, environment: Mapping[str, str] | None = None) -> str
         if _SECRET.search(name) and len(value.strip()) >= _SHORTEST:
             line = line.replace(value.strip(), "***")
     line = _ADDRESS.sub(_without_host, line)
-    home = str(Path.home())
-    return re.sub(rf"{re.escape(home)}(?=$|[/\\'\"\s:,;)\]])", "~", line) if len(home) > 1 else line
+    return _without_home(line, str(Path.home()))
+
+
+def _without_home(line: str, home: str) -> str:
+    """`line` with `~` for the home folder, but not for one whose name only begins in the same way."""
+    if len(home) < 2:
+        return line
+    first, *rest = line.split(home)
+    return first + "".join(f"{home if one[:1].isalnum() or one[:1] in ('_', '-') else '~'}{one}" for one in rest)
 
 
 def _without_host(match: re.Match[str]) -> str:
