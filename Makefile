@@ -8,6 +8,7 @@
 #   make test-llm      interviews held by a real language model, SmolLM2-135M, which is installed into a folder of its own
 #   make test-harness  lmms-eval, in an environment of its own, drives our server and gets the answers of `inquisight evaluate`
 #   make test-browser  the ways that people go through the dashboard, in a real Chromium (apt-get install chromium)
+#   make test-firefox  the pages Gallery and Interview in Firefox (apt-get install firefox-esr)
 #   make dist          the wheel and the source distribution in dist, checked
 #   make test-dist     installs the wheel into an empty environment, and uses it there without this checkout
 #   make lint          ruff: rules and format; import-linter: layers and circles
@@ -24,11 +25,12 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SMOLLM2 := $(VENV)/smollm2
 HARNESS := $(VENV)/harness
+FIREFOX := $(VENV)/firefox
 DIST_TOOLS := $(VENV)/dist-tools
 DIST_VENV := $(VENV)/dist-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo check quick test test-lavis test-ray test-llm test-harness test-browser dist test-dist lint types docs readme clean
+.PHONY: demo check quick test test-lavis test-ray test-llm test-harness test-browser test-firefox dist test-dist lint types docs readme clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -77,6 +79,18 @@ test-harness: $(HARNESS)
 test-browser: export INQUISIGHT_TEST_BROWSER := 1
 test-browser: $(INSTALLED)
 	@$(BIN)/python -m pytest -q tests/ui/browser
+
+# Firefox ESR needs an older version of Playwright than ours; everything else is borrowed.
+$(FIREFOX): $(INSTALLED) tests/ui/browser/firefox.txt
+	@$(BIN)/python -m venv --clear $@
+	@$(BIN)/python -c 'import sys; print(*(one for one in sys.path if one.endswith("site-packages")), sep="\n")' \
+		>"$$($@/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/zz_borrowed.pth"
+	@$@/bin/python -m pip --disable-pip-version-check install -qq --no-deps -r tests/ui/browser/firefox.txt
+	@touch $@
+
+test-firefox: export INQUISIGHT_TEST_BROWSER := 1
+test-firefox: $(FIREFOX)
+	@$(FIREFOX)/bin/python -m pytest -q -n 0 tests/ui/browser/gallery/test_firefox.py
 
 $(DIST_TOOLS): $(INSTALLED)
 	@$(BIN)/python -m venv --clear $@
