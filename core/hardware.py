@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 SUFFIXES: Final = (".safetensors", ".gguf", ".bin", ".pth", ".pt")
 _NO_WEIGHTS: Final = ("optimizer", "training_args", "scheduler", "rng_state")
+PROGRAM: Final = (
+    800_000_000  # bytes of Python, PyTorch and witnesses: a caption by pocket peaks at 875 MB (benchmarks.start_up)
+)
 CGROUP: Final = Path("/sys/fs/cgroup")  # a container's own, of version 2
 _FILES_MOST: Final = 2000  # read in one folder
 OVERHEAD: Final = 1.25  # times the weights' size, for activations, tokenizer and the copy while a file is read
@@ -165,7 +168,7 @@ def fits(weights: ModelFiles, machine: Machine) -> Fit:
     """Whether the model runs here: on the GPU with most free memory in 16 bit, or in main memory in 32 bit."""
     if not weights.nbytes:
         return Fit(None, weights.note or "unknown")
-    main = _needed(weights, 4)
+    main = _needed(weights, 4) + PROGRAM
     if machine.gpus:
         card = max(machine.gpus, key=lambda one: one.free)
         half = _needed(weights, 2)

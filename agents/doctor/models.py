@@ -12,7 +12,7 @@ from typing import Final, Literal
 from agents.llm.capabilities import why_not
 from agents.llm.providers import PROVIDERS
 from core.entries import Entry
-from core.hardware import OVERHEAD, Machine, ModelFiles, find_weights, fits
+from core.hardware import OVERHEAD, PROGRAM, Machine, ModelFiles, find_weights, fits
 from core.registry import Registry
 from core.settings import Settings
 
@@ -155,6 +155,6 @@ def _smaller(known: KnownModel, machine: Machine) -> str:
     """An option with which the model fits; "" if there is none."""
     free = max((card.free for card in machine.gpus), default=0)
     for option, each, needs_gpu in _SMALLER:
-        if known.parameters * each * OVERHEAD <= (free if needs_gpu else machine.free):
+        if known.parameters * each * OVERHEAD <= (free if needs_gpu else machine.free - PROGRAM):
             return f"fits with '{known.spec}?{option}'"
     return ""
