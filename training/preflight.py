@@ -109,8 +109,8 @@ def _check_blip2(recipe: Blip2Recipe) -> Iterator[int]:
     from huggingface_hub import constants
 
     from plugins.blip2.loading import Blip2LoadOptions
-    from plugins.hf import checkpoint
     from plugins.hf.hub import is_name
+    from plugins.hf.load_options import choose_dtype
     from training.blip2 import opening
 
     if recipe.model is not None and not recipe.model.exists() and is_name(str(recipe.model)):
@@ -118,11 +118,12 @@ def _check_blip2(recipe: Blip2Recipe) -> Iterator[int]:
         if not constants.HF_HUB_OFFLINE:
             return iter(())
     checked = opening.check_model(recipe)
-    cpu = not torch.cuda.is_available()
-    if recipe.dtype == "float16" and cpu:
+    device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    if recipe.dtype == "float16" and device == "cpu":
         raise UsageError("dtype=float16 cannot be trained on a CPU: --set dtype=auto.")
-    dtype = "float32" if cpu and recipe.dtype == "auto" else recipe.dtype
-    checkpoint.choose(checked.directory, Blip2LoadOptions(dtype=dtype), half=checked.decoder_only)
+    options = Blip2LoadOptions(dtype=recipe.dtype)
+    dtype, _ = choose_dtype(options, device, half=checked.decoder_only)
+    opening.check_memory(checked, device, dtype)
     return opening.learned_sizes(checked, recipe)
 
 

@@ -1,4 +1,4 @@
-"""Open a BLIP-2 for fine-tuning: checked before large files are read, with only what is meant to learn set free.
+"""Open a BLIP-2 for fine-tuning: checked before large files are read, with only the trained part unfrozen.
 
     opened = open_blip2(recipe, "cuda:0", "bfloat16")
     opened.task.learned()      # {"language_projection.weight": ..., "qformer.encoder.layer.0...": ...}
@@ -24,6 +24,7 @@ from core.images.picture import Picture
 from plugins.blip2.loading import SHORT, Blip2LoadOptions, CheckedBlip2, check, image_processor_of
 from plugins.blip2.trained import PROMPTS
 from plugins.hf import checkpoint
+from plugins.hf.memory import GB, free_memory
 from plugins.minigpt4.runtime.pixels import pixels
 from plugins.minigpt4.runtime.training_run import FINISHED, TENSORS, open_run
 from training.blip2.task import Blip2T5Task, Blip2Task
@@ -57,6 +58,17 @@ def check_model(recipe: Blip2Recipe) -> CheckedBlip2:
     return checked
 
 
+def check_memory(checked: CheckedBlip2, device: str, dtype: str) -> None:
+    """Raise UsageError if the weights alone are larger than the free memory of `device`."""
+    size, free = checked.directory.bytes(dtype), free_memory(device)
+    if free is not None and size > free:
+        smaller = "--set dtype=bfloat16, or take a smaller model" if dtype == "float32" else "or take a smaller model"
+        raise UsageError(
+            f"{printable(checked.directory.path)} takes {size / GB:.1f} GB as {dtype}, and {free / GB:.1f} GB are free "
+            f"on {device}: close other programs, {smaller}."
+        )
+
+
 def check_begin(recipe: Blip2Recipe) -> Path | None:
     """Return the file of the tensors to begin with. Raises UsageError, BackendError if there is none."""
     begin = recipe.begin
@@ -87,9 +99,10 @@ def question_prompt(checked: CheckedBlip2, recipe: Blip2Recipe) -> str:
 def open_blip2(recipe: Blip2Recipe, device: str, dtype: str) -> OpenedTask:
     """Return model, wording and settings. Raises UsageError, BackendError before reading large files."""
     checked = check_model(recipe)
+    check_memory(checked, device, dtype)
     begin = check_begin(recipe)
     model = _load(checked, recipe, device, dtype)
-    lora = _set_free(model, checked, recipe)
+    lora = _unfreeze(model, checked, recipe)
     kind = Blip2Task if checked.decoder_only else Blip2T5Task
     if recipe.recompute:
         model.language_model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
@@ -171,8 +184,8 @@ def _load(checked: CheckedBlip2, recipe: Blip2Recipe, device: str, dtype: str) -
     return model
 
 
-def _set_free(model: Any, checked: CheckedBlip2, recipe: Blip2Recipe) -> bool:
-    """Let learn what the recipe trains, in float32; returns whether that is LoRA. Raises UsageError."""
+def _unfreeze(model: Any, checked: CheckedBlip2, recipe: Blip2Recipe) -> bool:
+    """Unfreeze what the recipe trains, in float32; returns whether that is LoRA. Raises UsageError."""
     model.language_projection.float()
     if recipe.train == "lora":
         _add_lora(model, checked, recipe)

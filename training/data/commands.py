@@ -9,7 +9,7 @@ import typer
 
 from core.console.options import choice_option, count_option, number_option, show_help, text_option
 
-KINDS = ("auto", "webdataset", "folder", "table", "cc_sbu_align")
+KINDS = ("auto", "webdataset", "folder", "table", "cc_sbu_align", "vqa")
 data = typer.Typer(name="data", help="Check data sets before training.")
 data.callback(invoke_without_command=True, help="Check data sets before training.")(show_help)
 
@@ -25,7 +25,7 @@ def check(
         ),
     ] = None,
     kind: Annotated[
-        str, choice_option("--kind", "auto, webdataset, folder, table or cc_sbu_align.", KINDS, "KIND")
+        str, choice_option("--kind", "auto, webdataset, folder, table, cc_sbu_align or vqa.", KINDS, "KIND")
     ] = "auto",
     text_column: Annotated[str | None, text_option("--text-column", "Column or field of the text.", "NAME")] = None,
     picture_column: Annotated[

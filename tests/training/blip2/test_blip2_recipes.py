@@ -70,6 +70,12 @@ def test_flan_t5_has_no_float16_and_no_packing(t5: Path) -> None:
     assert "packing=true: an encoder sees its whole row" in finding.words
 
 
+def test_a_model_larger_than_the_memory_is_refused(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.blip2.opening.free_memory", lambda _: 1000)
+    [finding] = check(blip2_recipe(world))
+    assert finding.field == "model" and "GB as float32" in finding.words and "--set dtype=bfloat16" in finding.words
+
+
 def test_data_without_questions_are_refused(world: Path, tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
     table.write_text("image,caption\na.png,a cat\n")
