@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import math
-from itertools import zip_longest
+from collections.abc import Sequence
+from itertools import product, zip_longest
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.paper_effect.plan import Run, Size, runs
-from benchmarks.paper_effect.said import FAILURES
+from benchmarks.paper_effect.said import FAILURES, FORM
 from benchmarks.pocket_small.report import fill, quoted
 from core.datasets.text_lines import split_lines
 from core.files.journal import read_json
@@ -23,6 +24,7 @@ ALONE: Final = (
 )
 KINDS: Final = ("scenes", "photographs")
 MANNERS: Final = ("sampled", "greedy")
+AFTER: Final = {"stage2": "its own curated texts", "stage2-true": "true descriptions"}
 Z: Final = 1.96  # of 95 %
 
 
@@ -72,14 +74,14 @@ def interval(part: int, whole: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
-def paired(before: list[str], after: list[str]) -> tuple[int, int, float]:
+def paired(before: Sequence[bool], after: Sequence[bool]) -> tuple[int, int, float]:
     """Pictures that fail only before, only after, and the exact p-value of McNemar's test, two-sided.
 
     The same pictures are described twice, so only those whose outcome changes tell (McNemar 1947,
     https://doi.org/10.1007/BF02295996).
     """
-    fixed = sum(bool(one) and not other for one, other in zip(before, after, strict=True))
-    spoilt = sum(not one and bool(other) for one, other in zip(before, after, strict=True))
+    fixed = sum(one and not other for one, other in zip(before, after, strict=True))
+    spoilt = sum(other and not one for one, other in zip(before, after, strict=True))
     changed, least = fixed + spoilt, min(fixed, spoilt)
     tail = sum(math.comb(changed, k) for k in range(least + 1)) / 2**changed if changed else 1.0
     return fixed, spoilt, min(1.0, 2 * tail)
@@ -102,7 +104,7 @@ def tables(report: dict[str, Any]) -> dict[str, str]:
 
 def results(report: dict[str, Any], kind: str, manner: str) -> str:
     """One line per model that was measured."""
-    columns = ("failed", *FAILURES, "recall", "invented per picture", "wrong place", "words")
+    columns = ("failed", "failed in form", *FAILURES, "recall", "invented per picture", "wrong place", "words")
     lines = [f"| model | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
     for row in report["rows"]:
         if manner in row.get(kind, {}):
@@ -118,28 +120,33 @@ def _cell(name: str, value: Any) -> str:
     if not whole:
         return "-"
     share = f"{100 * part / whole:.1f} %"
-    if name in ("failed", "recall"):
+    if name in ("failed", "failed in form", "recall"):
         low, high = interval(part, whole)
         return f"{share} ({100 * low:.0f} to {100 * high:.0f})"
     return share
 
 
 def effect(report: dict[str, Any]) -> str:
-    """Failures after stage 1 and after stage 2, with the p-value of the difference."""
+    """Failures after stage 1 and after both forms of stage 2, with the p-value of each difference."""
     found = {row["name"]: row for row in report["rows"]}
-    before, after = found["stage1"], found["stage2"]
-    head = "| pictures | decoding | failed after stage 1 | after stage 2 | mended | spoilt | p | recall 1 | recall 2 |"
-    lines = [head, "|---|---|---:|---:|---:|---:|---:|---:|---:|"]
-    for kind in KINDS:
-        for manner in MANNERS:
-            if manner not in before.get(kind, {}) or manner not in after.get(kind, {}):
-                continue
-            one, other = before[kind][manner], after[kind][manner]
-            fixed, spoilt, p = paired(one["failures"], other["failures"])
-            cells = [_cell("failed", one["failed"]), _cell("failed", other["failed"]), fixed, spoilt, f"{p:.2g}"]
+    columns = ("after stage 1", "after stage 2", "mended", "spoilt", "p", "recall 1", "recall 2")
+    head = f"| pictures | decoding | stage 2 on | failures | {' | '.join(columns)} |"
+    lines = [head, f"|---|---|---|---|{'---:|' * 7}"]
+    for kind, manner, (name, texts) in product(KINDS, MANNERS, AFTER.items()):
+        one, other = (found[run].get(kind, {}).get(manner) for run in ("stage1", name))
+        if not one or not other:
+            continue
+        for which, counted in (("failed", FAILURES), ("failed in form", FORM)):
+            fixed, spoilt, p = paired(*([_counts(each, counted) for each in run["failures"]] for run in (one, other)))
+            cells = [_cell(which, one[which]), _cell(which, other[which]), fixed, spoilt, f"{p:.2g}"]
             cells += [_cell("recall", one["recall"]), _cell("recall", other["recall"])]
-            lines.append(f"| {kind} | {manner} | {' | '.join(map(str, cells))} |")
+            of = "all" if which == "failed" else "form alone"
+            lines.append(f"| {kind} | {manner} | {texts} | {of} | {' | '.join(map(str, cells))} |")
     return "\n".join(lines) if len(lines) > 2 else "Not measured yet."
+
+
+def _counts(failures: str, counted: Sequence[str]) -> bool:
+    return any(one in counted for one in failures.split("+"))
 
 
 def trainings(report: dict[str, Any]) -> str:

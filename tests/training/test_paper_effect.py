@@ -170,9 +170,9 @@ def test_free_text_is_held_against_a_photograph() -> None:
 def test_statistics() -> None:
     low, high = report.interval(5, 100)
     assert (round(low, 4), round(high, 4)) == (0.0215, 0.1118)  # Wilson's, as statsmodels gives it
-    assert report.paired(["x"] * 8 + [""] * 2, [""] * 8 + ["x"] * 2)[:2] == (8, 2)
-    assert round(report.paired(["x"] * 8 + [""] * 2, [""] * 8 + ["x"] * 2)[2], 5) == 0.10938
-    assert report.paired([""], [""]) == (0, 0, 1.0)
+    assert report.paired([True] * 8 + [False] * 2, [False] * 8 + [True] * 2)[:2] == (8, 2)
+    assert round(report.paired([True] * 8 + [False] * 2, [False] * 8 + [True] * 2)[2], 5) == 0.10938
+    assert report.paired([False], [False]) == (0, 0, 1.0)
 
 
 def test_what_sees_nothing_is_a_soft_prompt(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
