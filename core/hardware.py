@@ -29,9 +29,8 @@ if TYPE_CHECKING:
 
 SUFFIXES: Final = (".safetensors", ".gguf", ".bin", ".pth", ".pt")
 _NO_WEIGHTS: Final = ("optimizer", "training_args", "scheduler", "rng_state")
-PROGRAM: Final = (
-    800_000_000  # bytes of Python, PyTorch and witnesses: a caption by pocket peaks at 875 MB (benchmarks.start_up)
-)
+PROGRAM: Final = 800_000_000
+"""Bytes of Python, PyTorch and the witnesses: `benchmarks.start_up` prints 875 MB for a caption by `pocket`."""
 CGROUP: Final = Path("/sys/fs/cgroup")  # a container's own, of version 2
 _FILES_MOST: Final = 2000  # read in one folder
 OVERHEAD: Final = 1.25  # times the weights' size, for activations, tokenizer and the copy while a file is read
