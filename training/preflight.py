@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from core.errors import InquisightError, UsageError, printable
+from plugins.smol import is_smol
 from training.checkpoints import check_claim
 from training.recipes import AS_THE_MODEL, FRESH, Blip2Recipe, Recipe, StageRecipe
 
@@ -154,6 +155,11 @@ def check_model(recipe: StageRecipe) -> Checked:
         raise UsageError(
             f"{printable(recipe.model)} shows its language model tokens beside those of the projection, and only "
             "cached features hold them: --set keep_features=true, or features=DIRECTORY."
+        )
+    if is_smol(checked.config) and recipe.features is None and not recipe.keep_features:
+        raise UsageError(
+            f"{printable(recipe.model)} trains on cached features only: --set keep_features=true, or "
+            "features=DIRECTORY."
         )
     return checked
 

@@ -13,7 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from benchmarks.paper_effect import __main__ as effect
 from benchmarks.paper_effect import measure, plan, report, said, world
 from benchmarks.pocket_small.report import fill
-from core.errors import BackendError
+from core.errors import BackendError, UsageError
 from core.images.picture import open_picture
 from core.registry import get_registry
 from core.testing import make_picture
@@ -27,6 +27,7 @@ from plugins.smol.vision import NUMBERS, PLACES, TOKENS, buckets, words
 from tests.tiny_models import byte_tokenizer
 from training.features.vision import FrozenVision
 from training.photographs.labels import LabelledThing, Labels
+from training.preflight import check_model
 from training.recipes import load_recipe, make_recipe, ready_recipe
 from training.run import train
 from training.stages import Wording
@@ -140,6 +141,11 @@ def test_a_recipe_named_smol_is_of_the_stage_that_trains(monkeypatch: pytest.Mon
     assert ready_recipe("smol", {"data": str(tmp_path), "projection": "fresh"}, stage="stage2").stage == 2
     assert made == [directory()] * 2 == [tmp_path / "models" / "smol"] * 2
     assert make_recipe({"stage": 1, "steps": 1, "warmup": 0, "model": "smol"}, "a test").model == directory()
+
+
+def test_without_cached_features_it_says_so(model: Path, pictures: Path) -> None:
+    with pytest.raises(UsageError, match="trains on cached features only: --set keep_features=true"):
+        check_model(recipe(model, pictures, 1, keep_features=False))
 
 
 def test_a_missing_language_model_is_one_line(tmp_path: Path) -> None:
