@@ -24,7 +24,11 @@ ALONE: Final = (
 )
 KINDS: Final = ("scenes", "photographs")
 MANNERS: Final = ("sampled", "greedy")
-AFTER: Final = {"stage2": "its own curated texts", "stage2-true": "true descriptions"}
+AFTER: Final = {
+    "stage2": "its own curated texts",
+    "stage2-faster": "its own curated texts, four times the rate",
+    "stage2-true": "true descriptions",
+}
 Z: Final = 1.96  # of 95 %
 
 
