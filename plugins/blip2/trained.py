@@ -7,7 +7,6 @@ in `Blip2ForConditionalGeneration`, and `finished.json` the prompts it was train
 from __future__ import annotations
 
 import json
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from core.errors import BackendError, UsageError, printable
 from plugins.hf import checkpoint
-from plugins.minigpt4.runtime.training_run import FINISHED, RECIPE, Trained, open_run
+from plugins.minigpt4.runtime.training_run import FINISHED, RECIPE, Trained, is_lora, lora_pairs, open_run
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 STAGE: Final = "blip2"  # in finished.json
 PROMPTS: Final = "training_prompts"  # in an exported config.json
 _COPIED: Final = (".json", ".jinja", ".model", ".txt")  # no programs, no weights
-_LORA = re.compile(r"(?P<layer>.+)\.lora_(?P<half>[AB])\.default\.weight")
 
 
 def is_run(folder: Path) -> bool:
@@ -86,21 +84,12 @@ def apply(model: Any, tensors: Mapping[str, torch.Tensor], lora_scale: float) ->
 
     with torch.no_grad():
         for name, value in tensors.items():
-            if _LORA.fullmatch(name) is None:
+            if not is_lora(name):
                 own(name, tuple(value.shape)).copy_(value)
         for layer, (down, up) in lora_pairs(tensors).items():
             weight = own(f"{layer}.weight", (up.shape[0], down.shape[1]))
             merged = weight.float() + lora_scale * (up.float() @ down.float()).to(weight.device)
             weight.copy_(merged.to(weight.dtype))
-
-
-def lora_pairs(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """Return LoRA's two matrices, (rank, inputs) and (outputs, rank), by the layer they adapt."""
-    halves: dict[str, dict[str, torch.Tensor]] = {}
-    for name, value in tensors.items():
-        if found := _LORA.fullmatch(name):
-            halves.setdefault(found["layer"], {})[found["half"]] = value
-    return {layer: (pair["A"], pair["B"]) for layer, pair in sorted(halves.items())}
 
 
 def export(run: Path, to: Path, *, base: str | None = None) -> Path:

@@ -23,9 +23,6 @@ APART: Final = 4  # up to so many things of one name are listed one by one
 LINES: Final = 8  # lines of writing that can be quoted
 THUMBNAIL: Final = 512  # pixels of the longer side on which colours are measured
 BLURRED, LETTERS = 0.6, 3  # least score and least letters of a line that counts as writing, but is not quoted
-BRIGHT: Final = 98  # percentile of the pixels' brightest channels that becomes 255 in a dark picture
-MOST_GAIN: Final = 2.0
-INSET: Final = 0.25  # share of a box that is left out at each side
 SMALL, LARGE = 0.03, 0.25  # share of the picture's area
 BACKGROUND: Final = 0.15  # least share of the picture that lies outside all things
 PREVAILING, BOTH_PREVAIL = 0.65, 0.8  # share of the background that one colour has, or two
@@ -135,11 +132,10 @@ def sight_of(
     thumbnail = image.copy()
     thumbnail.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX, reducing_gap=2.0)
     pixels = np.asarray(thumbnail)
-    bright = brightened(pixels)
     entries: list[tuple[Seen, tuple[float, float]]] = []
     for name in prominent(found.things):
         same = sorted((one for one in found.things if one.name == name), key=lambda one: one.box.left + one.box.right)
-        entries += listed(same, size, bright, limits)
+        entries += listed(same, size, pixels, limits)
     things = [entry for entry, _ in entries[:MOST]]
     spots = [spot for _, spot in entries[:MOST]]
     worn = guess is not None and guess.group == CLOTHING and any(one.name == "person" for one in things)
@@ -261,13 +257,6 @@ def edge_of(box: Box, size: tuple[int, int]) -> str:
     return sides[0] if len(sides) == 1 else ""
 
 
-def brightened(pixels: np.ndarray) -> np.ndarray:
-    """The pixels (H, W, 3), uint8, of a dark picture as if it were exposed longer, so that dark red is no black."""
-    brightest = max(float(np.percentile(pixels.max(-1), BRIGHT)), 1.0)
-    gain = min(255 / brightest, MOST_GAIN)
-    return np.minimum(pixels * np.float32(gain), 255).astype(np.uint8) if gain > 1 else pixels
-
-
 def colours_of(thing: Thing, size: tuple[int, int], pixels: np.ndarray, least: float) -> tuple[str, ...]:
     """Up to two colour words that cover the thing more than its surroundings; of a person the clothes.
 
@@ -283,7 +272,7 @@ def colours_of(thing: Thing, size: tuple[int, int], pixels: np.ndarray, least: f
         inner = clothes(thing, pixels, across, down)
         surroundings = inner[:0]
     else:
-        inner = cut(pixels, left + INSET * wide, top + INSET * high, right - INSET * wide, bottom - INSET * high)
+        inner = cut(pixels, left + 0.15 * wide, top + 0.15 * high, right - 0.15 * wide, bottom - 0.15 * high)
         outer = (left - 0.2 * wide, top - 0.2 * high, right + 0.2 * wide, bottom + 0.2 * high)
         surroundings = ring(pixels, outer, (left, top, right, bottom))
     if not len(inner):

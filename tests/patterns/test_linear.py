@@ -49,6 +49,7 @@ MADE: Final = {
     "benchmarks/audit/falsehoods.py::_side.change": [r"\bleft\b"],
     "agents/styles/forms.py": _leads(),
     "agents/batch/shard_output.py::existing_shards": [r"out\-put-\d{6}\.tar"],
+    "benchmarks/paper_effect/said.py::_pattern": [r"\b(?:rubber\ duck|ducks|duck)\b"],
     "benchmarks/video_clips.py::mentioned_at": [r"\bred\ car(?:s|es)?\b"],
     "plugins/hf/batching.py::without": [r"</s>|<s>|\b(?:human|assistant)\s*:"],
     "plugins/minigpt4/runtime/conversation.py::_marks": _marks(),

@@ -47,7 +47,7 @@ def export(run: Path, to: Path, *, base: Path | None = None, step: Callable[[int
         )
     to = writing.check_place(to, overwrite=False)
     pairs = lora_pairs(tensors)
-    changed = {f"language_model.{layer}.weight" for layer in pairs} | {n for n in tensors if not is_lora(n)}
+    changed = {f"{layer}.weight" for layer in pairs} | {n for n in tensors if not is_lora(n)}
     with writing.workplace(to, f"{trained.sha256}:{checked.digest}") as place:
         files: list[dict[str, Any]] = []
         for source in sorted(checked.files):
@@ -91,7 +91,7 @@ def _piece(
     from plugins.minigpt4.convert.pieces import TensorPiece
 
     stored = weights.stored[name]
-    layer = name.removeprefix("language_model.").removesuffix(".weight")
+    layer = name.removesuffix(".weight")
 
     def make() -> torch.Tensor:
         if name in tensors:

@@ -23,7 +23,7 @@ RECIPE: Final = "recipe.toml"
 TENSORS: Final = "projection.safetensors"
 KIND: Final = "inquisight-training"
 PROJECTION: Final = "language_projection"
-_LORA = re.compile(r"language_model\.(?P<layer>.+)\.lora_(?P<half>[AB])\.default\.weight")
+_LORA = re.compile(r"(?P<layer>.+)\.lora_(?P<half>[AB])\.default\.weight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def apply(model: Any, tensors: Mapping[str, torch.Tensor], lora_scale: float = 0
             if name.startswith(("qformer.", "query_tokens")):
                 _own(parameters, name).copy_(value)
         for layer, (down, up) in lora_pairs(tensors).items():
-            weight = _own(parameters, f"language_model.{layer}.weight")
+            weight = _own(parameters, f"{layer}.weight")
             weight.add_((lora_scale * (up.float() @ down.float())).to(weight.device, weight.dtype))
 
 
@@ -161,12 +161,12 @@ def is_lora(name: str) -> bool:
 
 
 def lora_pairs(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
-    """LoRA's two matrices (rank, inputs) and (outputs, rank) by the layer they adapt."""
+    """LoRA's two matrices (rank, inputs) and (outputs, rank) by the layer they adapt: its name in the whole model."""
     halves: dict[str, dict[str, torch.Tensor]] = {}
     for name, value in tensors.items():
         if found := _LORA.fullmatch(name):
             halves.setdefault(found["layer"], {})[found["half"]] = value
-    return {layer: (pair["A"], pair["B"]) for layer, pair in halves.items()}
+    return {layer: (pair["A"], pair["B"]) for layer, pair in sorted(halves.items())}
 
 
 def _own(parameters: Mapping[str, torch.Tensor], name: str) -> torch.Tensor:
