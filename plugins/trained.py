@@ -93,6 +93,10 @@ def export(run: Path, to: Path, *, base: Path | None = None, adapter: bool = Fal
         raise UsageError(
             f"{printable(run)} is no training of a BLIP-2, the only ones with adapters; leave --adapter out."
         )
+    if is_smol(check_base(open_run(run), base).config):
+        raise UsageError(
+            f"{printable(run)} is a training of smol, which transformers has no class for: trained:RUN opens it."
+        )
     from plugins.minigpt4.convert.trained import export as join
 
     return join(run, to, base=base)

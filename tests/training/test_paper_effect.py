@@ -24,6 +24,7 @@ from plugins.pocket.backend import MODEL
 from plugins.smol import directory, is_smol
 from plugins.smol.prepare import gguf_file, starting_projection, write
 from plugins.smol.vision import NUMBERS, PLACES, TOKENS, buckets, words
+from plugins.trained import export
 from tests.tiny_models import byte_tokenizer
 from training.features.vision import FrozenVision
 from training.photographs.labels import LabelledThing, Labels
@@ -112,6 +113,12 @@ def test_the_layer_trains_and_the_run_answers(run: Path, model: Path, pictures: 
     vision.close()
     second = recipe(model, pictures, 2, projection=str(run))
     assert json.loads((train(second, run.with_name("stage2")) / "finished.json").read_text())["stage"] == 2
+
+
+def test_a_run_is_not_exported_as_what_transformers_cannot_open(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no class for: trained:RUN opens it"):
+        export(run, tmp_path / "exported")
+    assert not (tmp_path / "exported").exists()
 
 
 def test_prompt_of_training_is_prompt_of_the_chat(model: Path, pictures: Path) -> None:
