@@ -56,7 +56,7 @@ def test_images_that_cannot_be_opened(tmp_path: Path) -> None:
     write_images(tmp_path)
     (tmp_path / "red.png").write_bytes(b"no image")
     (tmp_path / "lime.png").unlink()
-    saved(tmp_path / "blue.png", "blue", (2000, 2000))
+    saved(tmp_path / "blue.png", "blue", (4000, 3000))  # a PNG of 10 million would be scaled down
     talks = ((colour, tmp_path / f"{colour}.png", lambda colour=colour: talk(colour)) for colour in COLOURS)
     found = {one.key: one for one in ask_many(talks, KnowingVision(), batch=2, max_pixels=10**6)}
     assert {key for key, one in found.items() if one.error} == {"red", "lime", "blue"}

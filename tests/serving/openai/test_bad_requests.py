@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import struct
 from typing import Any
 
 import httpx
@@ -75,8 +76,10 @@ def test_a_body_that_is_no_request(server: Served, content: bytes) -> None:
 
 def test_a_picture_of_too_many_pixels(server: Served) -> None:
     file = io.BytesIO()
-    Image.new("1", (30_000, 9_000)).save(file, "PNG")
-    url = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    Image.new("1", (3, 9)).save(file, "GIF")
+    data = file.getvalue()
+    claimed = data[:6] + struct.pack("<HH", 30_000, 9_000) + data[10:]
+    url = "data:image/gif;base64," + base64.b64encode(claimed).decode()
     assert "pixels" in said(server.post(picture({"url": url})))
 
 
