@@ -23,6 +23,7 @@ from typing import Any, Final, Literal
 from core.console.processes import describe_process
 from core.errors import InquisightError, StoreError, UsageError, printable, why
 from core.files.journal import SharedJournal, clear_torn, read_json, write_json
+from core.files.locking import only_process
 from core.records import canonical_json
 
 Step = Literal["generate", "repair", "verify", "rules"]
@@ -79,13 +80,10 @@ class CurationFolder:
 
         With a `step`, the process can be watched and stopped from elsewhere: see `training.curation.processes`.
         """
-        from filelock import FileLock, Timeout
-
-        try:
-            lock = FileLock(self.path / LOCK).acquire(PATIENCE, PATIENCE / 20)
-        except Timeout:
-            raise StoreError(f"another run is at work in '{printable(self.path)}'; wait for it, or stop it.") from None
-        with lock:
+        shown = printable(self.path)
+        busy = StoreError(f"another run is at work in '{shown}'; wait for it, or stop it.")
+        failed = lambda cause: StoreError(f"'{shown}' cannot be locked: {cause}.")  # noqa: E731
+        with only_process(self.path / LOCK, busy, failed, wait=PATIENCE):
             clear_torn(self.path)
             if step:
                 self._record(step=step, **describe_process(), begun=time.time(), ended=None, error=None)
@@ -156,15 +154,14 @@ class CurationFolder:
 
 def is_held(path: Path) -> bool:
     """Whether a process of this machine has locked the curation at `path`."""
-    from filelock import FileLock, Timeout
-
     if not (path / LOCK).exists():
         return False
+    busy = StoreError("locked")
     try:
-        with FileLock(path / LOCK).acquire(0):
+        with only_process(path / LOCK, busy, StoreError):
             return False
-    except Timeout:
-        return True
+    except StoreError as error:
+        return error is busy
 
 
 def _option(name: str) -> str:
