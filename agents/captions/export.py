@@ -265,12 +265,18 @@ class Export:
             yield CaptionRow(number, one.path, _edited(caption, one.text), None)
 
 
-def check_kind(path: Path) -> str:
-    """The format that the suffix selects. Raises UsageError."""
-    name = KINDS.get(path.suffix.lower())
+def check_kind(path: Path, name: str | None = None) -> str:
+    """The format `name`, or the one that the suffix selects. Raises UsageError."""
+    shown = printable(path)
+    if name is None:
+        name = KINDS.get(path.suffix.lower())
+    elif name not in FORMATS:
+        raise UsageError(f"there is no format '{printable(name, 40)}'; there is {', '.join(FORMATS)}")
+    elif path.suffix.lower() != FORMATS[name].suffix:
+        raise UsageError(f"'{shown}': the name of a file of the format {name} must end in {FORMATS[name].suffix}")
     if name is None:
         known = ", ".join(f"{suffix} ({FORMATS[one].label})" for suffix, one in KINDS.items())
-        raise UsageError(f"'{printable(path)}': the name selects the format and must end in one of {known}")
+        raise UsageError(f"'{shown}': the name selects the format and must end in one of {known}")
     if name == "parquet":
         check_parquet()
     return name
@@ -281,14 +287,17 @@ def export_captions(
     path: Path,
     query: CaptionQuery | None = None,
     *,
+    name: str | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Exported:
     """Write the captions of the matching images, by path, to `path`; `progress` gets their number so far.
 
-    Raises UsageError for an unknown suffix or a file that exists, StoreError for one that cannot be written.
+    `name`: one of `FORMATS` [the one that the suffix selects].
+
+    Raises UsageError for an unknown format or a file that exists, StoreError for one that cannot be written.
     """
-    name = check_kind(path)
+    name = check_kind(path, name)
     query = query or CaptionQuery()
     without = folder.count(replace(query, captioned=False)) if query.captioned is not False else 0
     pictures = (CaptionedPicture(one.path, one.text or "") for one in folder.each(replace(query, captioned=True)))

@@ -33,7 +33,7 @@ def run_captions(request: CaptionsRequest) -> int:
     if request.export is not None:
         from agents.captions.export import check_kind
 
-        check_kind(request.export)
+        check_kind(request.export, request.export_format)
         check_output(request.export, overwrite=request.overwrite)
     xmp_name = names[request.xmp_name] if request.xmp_name else XmpName.FULL
     with CaptionFolder(request.folder, form=form, tables=request.table, xmp_name=xmp_name) as folder:
@@ -108,8 +108,9 @@ def _check_alone(request: CaptionsRequest, given: Sequence[str]) -> None:
         raise UsageError("--change only means something together with --undo")
     if request.restore is not None and request.versions is None:
         raise UsageError("--restore needs --versions PICTURE, which also lists the numbers")
-    if request.overwrite and request.export is None:
-        raise UsageError("--overwrite only means something together with --export")
+    for name in ("overwrite", "export_format"):
+        if getattr(request, name) and request.export is None:
+            raise UsageError(f"--{name.replace('_', '-')} only means something together with --export")
     if request.apply and (not given or given[0] in OTHERS):
         raise UsageError(f"--apply needs a change: --{', --'.join(name.replace('_', '-') for name in EDITS)}")
 
@@ -372,6 +373,7 @@ def _export(request: CaptionsRequest, folder: CaptionFolder, query: CaptionQuery
             folder,
             request.export,
             query,
+            name=request.export_format,
             overwrite=request.overwrite,
             progress=lambda count: status.show(f"writing {count:,}"),
         )

@@ -85,6 +85,8 @@ class CaptionsRequest:
     """With --versions: set the caption to the version with this number; 0 is the first text."""
     export: Path | None = None
     """Export the captions to .csv, .jsonl, .parquet, .json (COCO), .tar (webdataset) or .zip."""
+    export_format: str | None = None
+    """With --export to .zip: txt, training (images, too) or xmp (sidecars) [txt]."""
     overwrite: bool = False
     """Allow --export to replace an existing file."""
     form: Annotated[str | None, typer.Option("--form", metavar="FORM")] = None

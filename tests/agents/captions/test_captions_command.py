@@ -133,6 +133,9 @@ def test_a_damaged_sidecar_is_told(captions: Command) -> None:
         (["--limit", "0"], "--limit must be 1 or more"),
         (["--export", "x.pdf"], "must end in one of .csv"),
         (["--export", "nowhere/x.csv"], "does not exist; make it first"),
+        (["--export", "x.csv", "--export-format", "xmp"], "must end in .zip"),
+        (["--export", "x.zip", "--export-format", "pdf"], "there is no format 'pdf'"),
+        (["--export-format", "xmp"], "together with --export"),
     ],
 )
 def test_what_is_refused_is_one_line(captions: Command, arguments: list[str], reason: str) -> None:
@@ -166,6 +169,20 @@ def test_exports(captions: Command) -> None:
     code, out, err = captions("--export", "out.csv", "cat")
     assert code == 2 and "exists already; add --overwrite" in err and Path("out.csv").read_bytes() == before
     assert captions("black", "--export", "out.csv", "--overwrite")[1].startswith("1 caption in")
+
+
+def test_sidecars_and_pictures_with_texts_are_exported(captions: Command) -> None:
+    names = {}
+    for kind in ("txt", "training", "xmp"):
+        code, out, _ = captions("--export", f"{kind}.zip", "--export-format", kind)
+        assert code == 0 and out == f"3 captions in {kind}.zip\n"
+        with zipfile.ZipFile(f"{kind}.zip") as archive:
+            names[kind] = archive.namelist()
+            if kind == "xmp":
+                assert b"a black cat" in archive.read("a.jpg.xmp")
+    assert names["txt"] == ["a.txt", "b.txt", "sub/d.txt"]
+    assert sorted(names["training"]) == sorted([*names["txt"], "a.jpg", "b.jpg", "sub/d.png"])
+    assert names["xmp"] == ["a.jpg.xmp", "b.jpg.xmp", "sub/d.png.xmp"]
 
 
 def test_what_hugging_face_and_webdataset_read(captions: Command) -> None:
