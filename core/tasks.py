@@ -63,6 +63,8 @@ class Task:
 
     A style is a text about the same turns for another use: `style` is "alt", "short", "tags" (one a line), "prompt", or
     a style of the user's own; `purpose` is what it is for, and `most` the characters it may have (0: any number).
+
+    `cannot_tell` are the aspects that the vision model never tells (`core.vision.Aspect`): a question for one is lost.
     """
 
     name: TaskName
@@ -74,6 +76,7 @@ class Task:
     style: str = ""
     purpose: str = ""
     most: int = 0
+    cannot_tell: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -84,12 +87,15 @@ class Task:
         language: str | None = None,
         refused: Iterable[str] = (),
         frames: Iterable[tuple[int, float]] = (),
+        cannot_tell: Iterable[str] = (),
     ) -> Task:
         """The task for the turns of a `core.records.Dialogue`."""
         plain = tuple(
             TaskTurn(turn.question, turn.answer, turn.certainty == "sure", turn.answered_by) for turn in turns
         )
-        return cls(name, plain, language, tuple(refused), tuple(frames))
+        return cls(
+            name, plain, language, tuple(refused), tuple(frames), cannot_tell=tuple(sorted(cannot_tell))
+        )
 
     def to_kwargs(self) -> dict[str, Any]:
         """`additional_kwargs` for the last message, as plain JSON values."""
@@ -101,6 +107,7 @@ class Task:
             "style": self.style,
             "purpose": self.purpose,
             "most": self.most,
+            "cannot_tell": list(self.cannot_tell),
         }
         body = {"task": self.name, "turns": [asdict(turn) for turn in self.turns]}
         return {KEY: body | {name: value for name, value in optional.items() if value}}
@@ -126,7 +133,8 @@ class Task:
         text, style, purpose = (str(body.get(name) or "") for name in ("text", "style", "purpose"))
         most = int(body.get("most") or 0)
         language = body.get("language") or None
-        return cls(body["task"], turns, language, refused, frames, text, style, purpose, most)
+        cannot_tell = tuple(str(aspect) for aspect in body.get("cannot_tell") or ())
+        return cls(body["task"], turns, language, refused, frames, text, style, purpose, most, cannot_tell)
 
 
 def is_nothing_new(text: str) -> bool:

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
 from weakref import WeakKeyDictionary
 
 from core.errors import BackendError, UsageError, printable
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 CHAT_TOKENS: Final = 300  # default limit of an answer in a chat, as in MiniGPT-4
 SHORT_TOKENS: Final = 60
+Aspect = Literal["action", "material", "weather", "scenery"]
+"""What a question may ask for: what people and animals do, what things are made of, the weather; and number, colour and
+place of what surrounds everything (sky, street)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,7 @@ class VisionBackend(ABC):
     reports_tokens: ClassVar[bool] = False  # `replies` reads `GenerationOptions.token_scores`
     interleaves: ClassVar[bool] = False  # reads `VisualQuestion.images`: pictures may come up at later turns
     languages: ClassVar[tuple[str, ...]] = ("en",)
+    cannot_tell: ClassVar[frozenset[Aspect]] = frozenset()  # what no answer ever tells: questioners are told so
 
     @property
     def calls_tools(self) -> bool:

@@ -290,7 +290,7 @@ class _Pipeline:
             options = replace(options, context=task.context)
             described = described_options(options, prompts)
         interview = Interview.resumed(task.earlier, prompts, options) if task.earlier else Interview(prompts, options)
-        interview.asking.by_rules = self.by_rules
+        interview.asking.by_rules, interview.asking.cannot_tell = self.by_rules, self.vision.cannot_tell
         about, models = picture.info(), self.described
         session = Session(interview, about, self.config.seed, lambda: models, described, styles=self.config.styles)
         if task.earlier is not None:

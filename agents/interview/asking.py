@@ -23,6 +23,7 @@ from agents.text.cleaning import AskedQuestions, clean_quoted, question_key
 from agents.text.questions import Fault, PromptEcho, find_fault, prompt_echo
 from core.records import Caption, QuestionCounts, RefusedQuestion, Turn
 from core.tasks import NOTHING_NEW
+from core.vision import Aspect
 
 QUESTIONER: Final = "questioner"
 FALLBACK: Final = "fallback"
@@ -54,6 +55,8 @@ class Asking:
     fallback: str
     by_rules: bool = False
     """The questioner follows rules: it may end asking at any time, and nothing replaces it."""
+    cannot_tell: frozenset[Aspect] = frozenset()
+    """What the vision model never tells."""
     attempt: int = 0
     refused: tuple[RefusedQuestion, ...] = ()  # in this round
     spent: float = 0.0  # seconds of the questioner in this round, including refused attempts
@@ -178,7 +181,7 @@ class Asking:
 
         `why`: replaces the general reason of the last refusal. `fields` fill in the prompt.
         """
-        left = "" if self.by_rules else self.named.unasked(turns).words()
+        left = "" if self.by_rules else self.named.unasked(turns).words(self.cannot_tell)
         text = self.prompts.text(
             "questioner.answered",
             answer=answer,

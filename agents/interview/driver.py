@@ -159,6 +159,7 @@ class InterviewRun:
         self.picture, self.vision, self.questioner, self.interview = picture, vision, questioner, interview
         self.seed, self.save = seed, save
         interview.asking.by_rules = follows_rules(questioner)
+        interview.asking.cannot_tell = vision.cannot_tell
         self.find_witness = find_witness
         self.examination: Future[list[Examination]] | None = None
         self.image = picture if isinstance(picture, EncodedImage) else None

@@ -11,7 +11,7 @@ with a pronoun.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -67,12 +67,12 @@ class Unasked:
     def __bool__(self) -> bool:
         return bool(self.things or self.scene)
 
-    def words(self) -> str:
-        """As a list for the questioner; at most `MOST` things."""
-        parts = [
-            f"the {thing}" + (f" ({', '.join(aspects)})" if aspects else "")
-            for thing, aspects in list(self.things.items())[:MOST]
-        ]
+    def words(self, without: Collection[str] = ()) -> str:
+        """As a list for the questioner, `without` some aspects; at most `MOST` things."""
+        parts: list[str] = []
+        for thing, aspects in list(self.things.items())[:MOST]:
+            wanted = [aspect for aspect in aspects if aspect not in without]
+            parts.append(f"the {thing}" + (f" ({', '.join(wanted)})" if wanted else ""))
         return ", ".join([*parts, *self.scene])
 
 

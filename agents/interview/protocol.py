@@ -371,7 +371,8 @@ class Interview:
 
     def _need_question(self) -> NeedQuestion:
         asking, turns = self.asking, self.dialogue.turns
-        task = Task.of(QUESTION, turns, language=self.options.language, refused=asking.texts)
+        language, refused = self.options.language, asking.texts
+        task = Task.of(QUESTION, turns, language=language, refused=refused, cannot_tell=asking.cannot_tell)
         return NeedQuestion(self._messages(), task, len(turns), asking.attempt, asking.by)
 
     def _messages(self) -> tuple[Message, ...]:

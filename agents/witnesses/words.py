@@ -17,6 +17,7 @@ MOST_LINES: Final = 40  # lines of text that are quoted
 MOST_CHARACTERS: Final = 1500  # of the quoted lines
 LETTERS: Final = 3  # and digits of an uncertain line for which the question is asked
 _PERHAPS: Final = "Perhaps it "
+EXACT: Final = 5
 _NUMBERS: Final = "no one two three four five six seven eight nine ten".split()
 _PLACES: Final = {"left": "on the left", "middle": "in the middle", "right": "on the right"}
 
@@ -44,18 +45,24 @@ def _sentence(name: str, thirds: Sequence[Third]) -> str:
     if count == 1:
         text = f"{with_article(name)} {_PLACES[thirds[0]]}"
     else:
-        text = f"{number(count)} {plural_phrase(name)}"
+        text = f"{estimate(count)} {plural_phrase(name)}"
         groups = {place: thirds.count(place) for place in get_args(Third) if place in thirds}
         if len(groups) == 1:
             text += f" {_PLACES[next(iter(groups))]}"
         else:
-            text += ": " + ", ".join(f"{number(many)} {_PLACES[place]}" for place, many in groups.items())
+            text += ": " + ", ".join(f"{estimate(many)} {_PLACES[place]}" for place, many in groups.items())
     return f"{text[0].upper()}{capitalised(text[1:])}."
 
 
 def number(count: int) -> str:
-    """ "three", "about 14": beyond ten a detector's count is an estimate."""
+    """ "three", "about 14"."""
     return _NUMBERS[count] if count < len(_NUMBERS) else f"about {count}"
+
+
+def estimate(count: int) -> str:
+    """ "three", "about seven", "about 14": beyond five a detector's count is an estimate."""
+    text = number(count)
+    return text if count <= EXACT or text.startswith("about ") else f"about {text}"
 
 
 def plural_phrase(phrase: str) -> str:

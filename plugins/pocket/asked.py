@@ -66,6 +66,13 @@ _PRESENCE = re.compile(
     r"(?: (?:in|on) (?:the|this) (?:picture|image|photo|photograph|scene))?\s?\?"
 )
 _INDEFINITE = re.compile(r"\b(?:an?|any|some)\s+([a-z-]{2,30}(?: [a-z-]{2,30}){0,2})")
+_EXTENT = re.compile(r"\bhow (?:many|much|big|large|tall)\b|\bnumber of\b|^where\b|\bcount\b")
+_AMONG = re.compile(r"^(?:what|who|which things)\b.*\b(?:in|on|at|along|near) (?:the|this|that)\b")
+_BACK = re.compile(
+    r"\b(?:it|its|they|them|their|he|she|him|his|her|one|ones|this|that|these|those|there|so|too|also|again|sure|really|"
+    r"same|other|others|another|else|more|besides|then|first|second|before|earlier|previous|said|you mean)\b"
+    r"|^(?:and|but|or|why|what about|how about)\b"
+)
 _READING = re.compile(r"\b(read|reads|says?|written|write|spell|spelled)\b")
 
 
@@ -161,6 +168,12 @@ def _describes(words: Sequence[str], at: int, length: int) -> bool:
     return length == 1 and words[at] in _COLOURS and bool(after) and after not in _AFTER_A_NOUN
 
 
+def refers_back(question: str) -> bool:
+    """Whether a question may mean something that was said before: "What colour is it?", "And the other one?" """
+    text = re.sub(r"\b(?:is|are|was|were) there\b|\bthis (?:picture|image|photo|photograph|scene)\b", " ", question.lower())
+    return bool(_BACK.search(text.strip())) or len(text.split()) < 3
+
+
 def facts_for(question: str, earlier: Sequence[str], sight: Sight, vocabulary: Vocabulary) -> list[str]:
     """The facts that answer a question, in pieces as `sight.entries` makes them; empty if none can be looked up.
 
@@ -187,8 +200,13 @@ def facts_for(question: str, earlier: Sequence[str], sight: Sight, vocabulary: V
     brief = text != question.lower() and not _OPEN.search(text)
     if brief and not subjects:
         subjects = unknown_nouns(text)
+    if subjects and subjects[0].kind == "scene" and subjects[0].names & {*sight.scene} and _AMONG.search(text):
+        return []
     pieces: list[str] = []
     for subject in subjects[:2]:
+        if subject.kind == "scene" and _EXTENT.search(text):
+            pieces.append(f"{ASKED} {subject.word} {UNKNOWN}")  # there may be several, anywhere
+            continue
         pieces += _text(sight) if subject.kind == "text" else _thing(subject, sight, vocabulary, brief=brief)
     return pieces
 

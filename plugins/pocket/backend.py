@@ -19,7 +19,7 @@ from core.errors import BackendError, printable
 from core.files.model_folder import weight_files
 from core.images.picture import Picture
 from core.scoring import ScoredToken, check_choices, named_choice
-from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
+from core.vision import Aspect, EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
 from plugins.hf.batching import answered_in_groups
 from plugins.options import QueryOptions
 
@@ -82,6 +82,7 @@ class PocketBackend(VisionBackend):
     scores: ClassVar[bool] = True
     reports_tokens: ClassVar[bool] = True
     max_images: ClassVar[int] = 1
+    cannot_tell: ClassVar[frozenset[Aspect]] = frozenset({"action", "material", "weather", "scenery"})
 
     def __init__(self, argument: str | None = None, *, options: PocketOptions | None = None, name: str = "") -> None:
         import torch
@@ -333,7 +334,7 @@ class PocketBackend(VisionBackend):
         encoded: EncodedCells = question.image.data
         found = self.engine.lookup.facts(encoded, question)
         tokens = encoded.tokens if found is None else self.engine.model.with_hints(encoded.tokens, found)
-        from plugins.pocket.asked import asks_for_background, asks_for_palette, facts_for, without_form
+        from plugins.pocket.asked import asks_for_background, asks_for_palette, facts_for, refers_back, without_form
         from plugins.pocket.sight import entries
 
         if encoded.sight is None or self.photographs is None or found is not None:
@@ -352,13 +353,15 @@ class PocketBackend(VisionBackend):
             )
         said: list[str] = []
         facts: list[tuple[str, ...]] = []
-        for asked, answer in (*question.history, (question.question or "", "")):
+        # the language model confuses what was said before with what it is asked now
+        history = question.history if question.question and refers_back(question.question) else ()
+        for asked, answer in (*history, (question.question or "", "")):
             facts.append(tuple(facts_for(asked, said, sight, vocabulary)))
             said += [asked, answer]
         return PocketPrompt(
             tokens,
             question.question,
-            question.history,
+            history,
             tuple(entries(sight)),
             tuple(facts),
             sight.lines,

@@ -26,7 +26,7 @@ from plugins.pocket.runtime import PocketModel
 from plugins.pocket.sight import LINE_TOKENS, quoted, tokens_of
 from plugins.pocket.sight_tokens import gathered
 from plugins.pocket.speech.scenes import SCENE, Listed, completed
-from plugins.pocket.speech.tidy import faithful, finished, sentences, tidied
+from plugins.pocket.speech.tidy import faithful, finished, sentences, tidied, true_to
 
 SHORT_CAPTION = "write a short caption."
 STOP, PAD = "###", "<pad>"
@@ -286,7 +286,9 @@ class PocketEngine:
             text = faithful(text.strip(), prompt.description, caption=prompt.question is None)
         elif complete:
             text = completed(text.strip(), prompt.listed)
-        return quoted(sentences(tidied(text) if prompt.sight else text), prompt.lines)
+        if prompt.sight:
+            text = tidied(true_to(text.strip(), prompt.facts[-1] if prompt.facts else ()))
+        return quoted(sentences(text), prompt.lines)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of token ids, without the model's own marks, except those that stand for lines of writing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from core import nouns
@@ -45,24 +45,29 @@ _SPOTS: Final = ("in the middle", "on the left")
 
 
 def next_question(
-    turns: Sequence[TaskTurn], refused: Sequence[str] = (), seed: int | None = None, told: str = ""
+    turns: Sequence[TaskTurn],
+    refused: Sequence[str] = (),
+    seed: int | None = None,
+    told: str = "",
+    cannot_tell: Collection[str] = (),
 ) -> str:
     """The next question, or `NOTHING_NEW`. The same turns and seed give the same question.
 
     `told`: what the owner of the picture says; it is not asked for, but things that it names are looked for.
+    `cannot_tell`: what the vision model never tells (`core.vision.Aspect`); it is not asked for.
     """
     asked = [topic_of(turn.question) for turn in turns] + [topic_of(question) for question in refused]
     done = {topic.key for topic in asked}
     said = {_bare(text) for text in [*(turn.question for turn in turns), *refused]}
     knowledge = learn(turns)
-    hopeless = hopeless_kinds(turns)
+    hopeless = hopeless_kinds(turns).union(*(_NOT_TOLD.get(aspect, ()) for aspect in cannot_tell))
     if turns and told:
         hopeless |= {kind for kind, words in _TOLD_KINDS.items() if words.search(told.lower())}
     chance = random.Random(f"{seed}:{len(turns)}")
     topics = [*_candidates(knowledge, turns, asked), *(_told_things(knowledge, told) if turns else ())]
     scored = sorted(topics, key=lambda pair: -pair[0])
     for _, topic in scored:
-        if topic.kind in hopeless:
+        if topic.kind in hopeless or ("scenery" in cannot_tell and _is_of_scenery(topic)):
             continue
         wordings = list(WORDINGS[topic.kind])
         if seed is not None:
@@ -79,7 +84,18 @@ _TOLD_KINDS: Final = {
     "setting": re.compile(r"\b(?:indoors?|outdoors?)\b"),
     "weather": re.compile(r"\b(?:sunny|rain(?:y|ing)?|snow(?:y|ing)?|cloudy|foggy|storm(?:y)?|weather)\b"),
 }
+_NOT_TOLD: Final = {
+    "action": ("action", "happening"),
+    "material": ("material",),
+    "weather": ("weather", "time"),
+}
 _LOOKED_FOR: Final = ("animal", "artifact", "plant", "food")
+
+
+def _is_of_scenery(topic: Topic) -> bool:
+    """Whether it asks what the sky, a street or buildings are like."""
+    head = nouns.singular(topic.subject.split()[-1]) if topic.subject else ""
+    return topic.kind in ("colour", "number", "place") and head in lexicon.SCENERY
 
 
 def _told_things(knowledge: Knowledge, told: str) -> Iterator[tuple[float, Topic]]:

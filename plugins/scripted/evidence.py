@@ -20,7 +20,7 @@ Kind = Literal["things", "text"]
 
 _PLACE: Final = "on the left|in the middle|on the right"
 _THINGS = re.compile(
-    rf"(?P<number>an?|two|three|four|five|six|seven|eight|nine|ten|about \d+|some) (?P<name>[^.:\"]{{1,60}}?)"
+    rf"(?P<number>an?|(?:about )?(?:two|three|four|five|six|seven|eight|nine|ten|\d+)|some) (?P<name>[^.:\"]{{1,60}}?)"
     rf"(?: (?P<place>{_PLACE})|: (?P<spread>(?:[\w ]{{1,20}}? (?:{_PLACE})(?:, )?){{1,3}}))?\.(?: |$)",
     re.IGNORECASE,
 )
@@ -109,6 +109,7 @@ def _covers(thing: NamedThing, phrase: Phrase) -> bool:
 
 
 def _count(number: str) -> int:
-    if number.startswith("about "):
-        return int(number.removeprefix("about "))
+    number = number.removeprefix("about ")
+    if number.isdigit():
+        return int(number)
     return lexicon.COUNTS.index(number) if number in lexicon.COUNTS else 1

@@ -21,6 +21,7 @@ SHADES: Final = _set("dark light bright pale deep")
 COUNTS: Final = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
 )  # fmt: skip
+ESTIMATES: Final = _set("about approximately roughly")  # before a number
 NUMBERS: Final = {
     **{word: word for word in (*COUNTS[1:], "many", "several", "some", "few", "dozens")},
     **{str(value): word for value, word in enumerate(COUNTS)},
@@ -119,6 +120,7 @@ NATURE: Final = _set(
     """sky sea water grass ground sand snow tree forest field mountain hill beach river lake cloud sun moon ocean street
     road sidewalk plant bush leaf garden park wave rock desert meadow lawn hillside city room"""
 )
+SCENERY: Final = NATURE | _set("building house")  # what may surround everything else
 # General names that a specific one may replace, and the names they may refer to ("the animal" is the zebra).
 GENERIC: Final = {
     "animal": ANIMALS, "bird": ANIMALS, "insect": ANIMALS, "person": HUMANS, "food": frozenset(),

@@ -101,7 +101,7 @@ class ScriptedQuestioner(BaseChatModel):
             return tell(task, seed) if task.name == SUMMARY else next_video_question(task, seed, told)
         if task.name == SUMMARY:
             return summarise(task.turns, seed)
-        return next_question(task.turns, task.refused, seed, told)
+        return next_question(task.turns, task.refused, seed, told, task.cannot_tell)
 
 
 def create(argument: str | None = None) -> ScriptedQuestioner:

@@ -39,8 +39,15 @@ def closed(token: str) -> bool:
     )
 
 
+def is_estimate(token: list[str], at: int) -> bool:
+    """Whether "about seven" starts at `at`."""
+    return token[at] in lexicon.ESTIMATES and token[at + 1 : at + 2] != [] and token[at + 1] in lexicon.COUNTS[2:]
+
+
 def preposition(token: list[str], at: int) -> int:
     """Number of words of the preposition that starts at `at`; 0 if there is none."""
+    if is_estimate(token, at):
+        return 0
     for parts in _MULTIWORD:
         if token[at : at + len(parts)] == parts:
             return len(parts)
@@ -61,6 +68,9 @@ def noun_phrase(token: list[str], at: int) -> tuple[Phrase | None, int]:
             phrase.definite |= word in ("the", "this", "that", "these", "those", "its", "his", "her", "their")
         elif word in lexicon.QUANTITIES and following == "of":
             phrase.number, phrase.bare = lexicon.QUANTITIES[word], False
+            at += 1
+        elif is_estimate(token, at):
+            phrase.number, phrase.bare, number_word = f"{word} {following}", False, following
             at += 1
         elif word in lexicon.NUMBERS and word not in ("0",):
             phrase.number, phrase.bare, number_word = lexicon.NUMBERS[word], phrase.bare and word == "some", word

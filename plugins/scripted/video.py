@@ -62,7 +62,7 @@ def next_video_question(task: Task, seed: int | None = None, told: str = "") -> 
         passed_over = [question for question in once if question not in here]
         passed_over += [turn.question for turn in refused[frame]]
         for _ in range(MOST_PASSED_OVER):
-            question = next_question(talk[frame], passed_over, seed, told)
+            question = next_question(talk[frame], passed_over, seed, told, task.cannot_tell)
             if question == NOTHING_NEW:
                 break
             if topic_of(question).kind not in hopeless:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import re
 import tomllib
 from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Final
 
 from core.nouns import capitalised, with_article
 from plugins.pocket.colours import COLOURS
-from plugins.pocket.sight import NUMBERS
+from plugins.pocket.sight import ASKED, NUMBERS, PERHAPS, UNKNOWN, YES
 from plugins.pocket.speech.words import join
 
 SHOWS: Final = "the picture shows "
@@ -26,6 +27,9 @@ _ARTICLE: Final = re.compile(r"\ban? ([a-z]+)")
 _END: Final = re.compile(r"(?<=[.!?]) +")
 _THINGS: Final = re.compile(rf"(?:{SHOWS}|there is |there are )")
 _NEXT: Final = re.compile(r"(?:, | and )(?=(?:an?|some|about|more|" + "|".join(NUMBERS[1:]) + r") )")
+_ESTIMATED: Final = re.compile(rf"(?<!about )\b({'|'.join(NUMBERS[6:11])}) (?!of\b)(?=[a-z])")
+_COUNTED: Final = re.compile(rf"(there are |i (?:see|count) |)({'|'.join(NUMBERS[1:])})(?= [a-z]|\.?$)")
+_DENIES: Final = re.compile(r"(?:no, )?(?:i see no|there (?:is|are) no)\b")
 _ITEM: Final = re.compile(r"(?:, | and )(?=(?:an?|some) )")
 _WORN: Final = re.compile(
     rf"\b(they are dressed in|the clothes are) ((?:(?:{_COLOUR})(?:, | and )){{1,7}}(?:{_COLOUR}))(?:{_IN_ORDER})?"
@@ -61,8 +65,23 @@ def claims(text: str) -> Counter[str]:
 
 
 def tidied(text: str) -> str:
-    """What the model writes of a photograph, in lower case, without repetitions."""
-    return " ".join(dict.fromkeys(map(_sentence, _END.split(text.strip()))))
+    """What the model writes of a photograph, in lower case, without repetitions.
+
+    More than five things are an estimate: a detector loses some of a crowd.
+    """
+    return _ESTIMATED.sub(r"about \1 ", " ".join(dict.fromkeys(map(_sentence, _END.split(text.strip())))))
+
+
+def true_to(text: str, facts: Sequence[str]) -> str:
+    """An answer with the number that the facts tell, which does not deny what they leave open."""
+    asked = [fact.split() for fact in facts if fact.startswith(ASKED)]
+    if asked and all(fact[-1] in (PERHAPS, UNKNOWN) for fact in asked) and _DENIES.match(text):
+        return "i am not sure."
+    if len(asked) == 1 and YES in asked[0] and (told := _COUNTED.match(text)):
+        count = " ".join(asked[0][asked[0].index(YES) + 1 :])
+        if count and told[2] != count:
+            return f"{told[1]}{count}{text[told.end() :]}"
+    return text
 
 
 def sentences(text: str) -> str:
