@@ -34,7 +34,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
-	@HF_HUB_OFFLINE=1 $(BIN)/inquisight caption --seed 1 examples/photos/cat.jpg
+	@HF_HUB_OFFLINE=1 $(BIN)/inquisight caption --seed 1 examples/photos/street.jpg
 
 check: $(INSTALLED)
 	@$(MAKE) --no-print-directory --output-sync -j3 lint types quick

@@ -93,9 +93,7 @@ class Task:
         plain = tuple(
             TaskTurn(turn.question, turn.answer, turn.certainty == "sure", turn.answered_by) for turn in turns
         )
-        return cls(
-            name, plain, language, tuple(refused), tuple(frames), cannot_tell=tuple(sorted(cannot_tell))
-        )
+        return cls(name, plain, language, tuple(refused), tuple(frames), cannot_tell=tuple(sorted(cannot_tell)))
 
     def to_kwargs(self) -> dict[str, Any]:
         """`additional_kwargs` for the last message, as plain JSON values."""

@@ -49,11 +49,11 @@ def start(page: Any) -> None:
 
 def interview(page: Any) -> None:
     """A picture, and what two models say about it, with a question in between."""
-    _upload(page, "cat.jpg")
+    _upload(page, "street.jpg")
     page.get_by_role("button", name=re.compile("^Start")).click()
     page.get_by_role("button", name="Caption (TXT)").wait_for()
     box = page.get_by_role("textbox", name="Ask your own question")
-    box.fill("Is there a dog?")
+    box.fill("Is there a car?")
     box.press("Enter")
     page.get_by_text("your question").first.wait_for()
     page.get_by_role("button", name="Caption (TXT)").wait_for()

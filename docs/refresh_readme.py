@@ -20,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 READMES = ("README.md", "README.zh-CN.md")
-PICTURE = "examples/photos/cat.jpg"
+PICTURE = "examples/photos/street.jpg"
 DEMO = ("caption", "--seed", "1", PICTURE)
 BEGIN, END = "<!-- demo:begin -->", "<!-- demo:end -->"
 BLOCK = re.compile(rf"{BEGIN}\n.*?{END}", re.DOTALL)

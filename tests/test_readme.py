@@ -174,7 +174,7 @@ def test_the_makefile_does_what_is_said_of_it() -> None:
     makefile = (ROOT / "Makefile").read_text("utf-8")
     demo = re.search(r"^demo:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
     assert demo and "HF_HUB_OFFLINE=1" in demo[1]
-    assert "inquisight caption --seed 1 examples/photos/cat.jpg" in demo[1]
+    assert "inquisight caption --seed 1 examples/photos/street.jpg" in demo[1]
     installs = re.findall(r"\$\(PIP\) install (.*)", makefile)
     assert installs and all("-c constraints.txt" in install for install in installs)
 
@@ -261,7 +261,7 @@ def test_the_api_pages_are_complete() -> None:
 @pytest.mark.skipif(not HAS_POCKET, reason="the embedded model has not been built")
 def test_the_demo_prints_what_the_readme_shows(reader: Reader) -> None:
     """Loosely: arithmetic differs a little between machines, so a word here and there may too."""
-    done = reader.run("inquisight caption --seed 1 examples/photos/cat.jpg")
+    done = reader.run("inquisight caption --seed 1 examples/photos/street.jpg")
     assert done.returncode == 0, done.stderr
     printed = re.findall(r"\w+", done.stdout.lower())
     for name in READMES:

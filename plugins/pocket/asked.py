@@ -170,7 +170,9 @@ def _describes(words: Sequence[str], at: int, length: int) -> bool:
 
 def refers_back(question: str) -> bool:
     """Whether a question may mean something that was said before: "What colour is it?", "And the other one?" """
-    text = re.sub(r"\b(?:is|are|was|were) there\b|\bthis (?:picture|image|photo|photograph|scene)\b", " ", question.lower())
+    text = re.sub(
+        r"\b(?:is|are|was|were) there\b|\bthis (?:picture|image|photo|photograph|scene)\b", " ", question.lower()
+    )
     return bool(_BACK.search(text.strip())) or len(text.split()) < 3
 
 

@@ -120,6 +120,7 @@ NATURE: Final = _set(
     """sky sea water grass ground sand snow tree forest field mountain hill beach river lake cloud sun moon ocean street
     road sidewalk plant bush leaf garden park wave rock desert meadow lawn hillside city room"""
 )
+UNIQUE: Final = _set("sky sea sun moon horizon")  # of which there is one
 SCENERY: Final = NATURE | _set("building house")  # what may surround everything else
 # General names that a specific one may replace, and the names they may refer to ("the animal" is the zebra).
 GENERIC: Final = {

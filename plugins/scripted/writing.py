@@ -132,6 +132,8 @@ class Summary:
         if thing.number == "one" or not thing.number:
             if thing.article == "some":
                 return f"some {text}"
+            if text in lexicon.UNIQUE:
+                return f"the {text}"
             several = nouns.is_plural(thing.head) and wordnet.base(thing.head, "n") not in ("", thing.head)
             uncounted = several or (thing.article != "a" and (thing.plural or nouns.is_mass(thing.head)))
             return text if uncounted else nouns.with_article(text)

@@ -101,3 +101,8 @@ def test_each_statement_names_who_makes_it() -> None:
     assert told == [("things", "a, w", True), ("text", "b", True)]
     assert statements([]) == [] == statements([found().model_copy(update={"looked_for": ("text",)})])
     assert [(one.names, one.sure) for one in statements([found()])] == [("w", False)]
+
+
+@pytest.mark.parametrize(("count", "words"), [(3, "Three"), (5, "Five"), (7, "About seven"), (14, "About 14")])
+def test_more_than_five_things_are_an_estimate(count: int, words: str) -> None:
+    assert things_in_words([found(*[thing("person", 150)] * count)]) == f"{words} people in the middle."

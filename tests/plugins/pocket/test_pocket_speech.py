@@ -15,11 +15,11 @@ from core.registry import get_registry
 from core.testing import make_picture
 from core.vision import EncodedImage, VisualQuestion
 from core.witness import Box
-from plugins.pocket.asked import Vocabulary, asks_for_background, asks_for_palette, facts_for, there
+from plugins.pocket.asked import Vocabulary, asks_for_background, asks_for_palette, facts_for, refers_back, there
 from plugins.pocket.backend import PocketBackend
 from plugins.pocket.sight import Seen, Sight, background_colours
 from plugins.pocket.speech.scenes import STRANGER, Listed, completed
-from plugins.pocket.speech.tidy import claims, faithful, finished, sentences, tidied
+from plugins.pocket.speech.tidy import claims, faithful, finished, sentences, tidied, true_to
 from plugins.pocket.speech.words import caption, description
 
 PHOTOS = Path(__file__).parents[3] / "examples" / "photos"
@@ -243,3 +243,73 @@ def test_names_without_an_article_keep_their_form() -> None:
     assert Listed("sun", 0, "yellow").sentence == "at the top left there is the sun."
     assert Listed("cherries", 8, "red").sentence == "at the bottom right there are some red cherries."
     assert Listed("octopus", 4, "").sentence == "in the middle there is an octopus."
+
+
+@pytest.mark.parametrize(
+    ("written", "facts", "shown"),
+    [
+        ("there are ten people.", ["<asked> person <yes> seven"], "there are seven people."),
+        ("there are seven people.", ["<asked> person <yes> seven"], "there are seven people."),
+        ("ten.", ["<asked> person <yes> seven"], "seven."),
+        ("there are two people.", ["<asked> person <yes> about fifteen"], "there are about fifteen people."),
+        ("i see two dogs on the left.", ["<asked> dog <yes>"], "i see two dogs on the left."),
+        ("i see no people.", ["<asked> person <perhaps>", "<thing> person"], "i am not sure."),
+        ("there is no street.", ["<asked> street <unknown>"], "i am not sure."),
+        ("i see no cat.", ["<asked> cat <no>"], "i see no cat."),
+        ("i see no cat.", ["<asked> cat <perhaps>", "<asked> dog <no>"], "i see no cat."),
+        ("it is outdoors.", [], "it is outdoors."),
+    ],
+)
+def test_an_answer_keeps_to_the_facts(written: str, facts: list[str], shown: str) -> None:
+    assert true_to(written, facts) == shown
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("there are seven people.", "there are about seven people."),
+        ("the picture shows about fifteen people.", "the picture shows about fifteen people."),
+        ("there are five people.", "there are five people."),
+        ("seven of them are dressed in red.", "seven of them are dressed in red."),
+        ("seven.", "seven."),
+    ],
+)
+def test_more_than_five_are_an_estimate(written: str, shown: str) -> None:
+    assert tidied(written) == shown
+
+
+@pytest.mark.parametrize(
+    ("question", "back"),
+    [
+        ("What colour is it?", True),
+        ("And the other one?", True),
+        ("What else is there?", True),
+        ("What about the dog?", True),
+        ("Why?", True),
+        ("How many people are there?", False),
+        ("What is going on in this picture?", False),
+        ("Is there a dog in the picture?", False),
+        ("What are the people wearing?", False),
+    ],
+)
+def test_which_questions_mean_what_was_said_before(question: str, back: bool) -> None:
+    assert refers_back(question) is back
+
+
+def test_an_answer_about_a_photograph_does_not_depend_on_other_questions(pocket: PocketBackend) -> None:
+    street = Sight(things=(Seen("person", count=7, place=7),), scene=("outdoors", "sky", "street", "building"))
+    image = photograph(pocket, street)
+    before = (("What colour are the buildings?", "I am not sure."),)
+    for question in ("How many people are there?", "What is going on in this picture?"):
+        alone, later = pocket.answer([VisualQuestion(image, question), VisualQuestion(image, question, before)])
+        assert alone == later
+    assert pocket.ask(image, "How many people are there?") == "There are about seven people."
+
+
+def test_of_what_surrounds_everything_neither_number_nor_place_is_told(pocket: PocketBackend) -> None:
+    street = Sight(things=(Seen("person", count=2, place=4),), scene=("outdoors", "street", "building"))
+    vocabulary = Vocabulary(["street", "building", "beach"])
+    for question in ("How many buildings are there?", "Where are the buildings?"):
+        assert facts_for(question, [], street, vocabulary) == ["<asked> building <unknown>"]
+    assert facts_for("What can be seen in the street?", [], street, vocabulary) == []
+    assert facts_for("What can be seen on the beach?", [], street, vocabulary) != []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -513,3 +514,40 @@ def test_clothes_are_not_counted() -> None:
     turns = turns_of([(OPENING, "There are two people."), ("What are they wearing?", "The clothes are black and red.")])
     asked = next_question(turns)
     assert "clothes" not in asked, asked
+
+
+def test_nothing_is_asked_that_the_vision_model_never_tells() -> None:
+    turns = [
+        TaskTurn("Describe this picture in detail.", "A dog sits beside a wooden bench in a street with buildings.")
+    ]
+    kinds = set[str]()
+    for _ in range(20):
+        question = next_question(turns, cannot_tell=("action", "material", "weather", "scenery"))
+        if question == NOTHING_NEW:
+            break
+        topic = topic_of(question)
+        kinds.add(topic.kind)
+        assert "building" not in topic.subject and "street" not in topic.subject
+        turns.append(TaskTurn(question, "I do not know.", sure=False))
+    assert "colour" in kinds and not kinds & {"action", "material", "weather", "happening"}
+    asked = {topic_of(question).kind for question in iter_questions(turns[:1], 3)}
+    assert "action" in asked
+
+
+def iter_questions(turns: Sequence[TaskTurn], number: int) -> Iterator[str]:
+    """The first questions to a model that may tell anything."""
+    known = list(turns)
+    for _ in range(number):
+        question = next_question(known)
+        known.append(TaskTurn(question, "I do not know.", sure=False))
+        yield question
+
+
+def test_an_estimated_number_stays_one() -> None:
+    turns = [
+        TaskTurn("Describe this picture in detail.", "The picture shows about seven people in the middle."),
+        TaskTurn(
+            "Which things can be made out, and where?", "About seven people in the middle.", answered_by="detector"
+        ),
+    ]
+    assert "about seven people in the middle" in summarise(turns)
