@@ -61,6 +61,8 @@ class VideoParameters:
     fallback: Fallback = "scripted"
     min_rounds: int | None = None
     audit: AuditMode = "none"
+    context: str = ""
+    """What the owner of the video tells of it, as `agents.styles.owner.joined_context` makes it."""
 
     def plan(self, video: Video, watch: Callable[[float], None] | None = None) -> VideoPlan:
         """Choose frames and parts. Raises UsageError."""
@@ -84,7 +86,7 @@ class VideoParameters:
     def options(self, plan: VideoPlan) -> VideoOptions:
         """For the interview. Raises UsageError."""
         rounds = plan.rounds if self.rounds is None else self.rounds
-        more = {**asking_options(self), "audit": self.audit, "witnesses": self.witnesses}
+        more = {**asking_options(self), "audit": self.audit, "witnesses": self.witnesses, "context": self.context}
         return VideoOptions(rounds=rounds, history=self.history, language=self.language, **more)
 
 

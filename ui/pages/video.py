@@ -10,6 +10,7 @@ from typing import IO, Final
 import streamlit as st
 
 from agents.interview.protocol import END_FAILED
+from agents.styles.owner import CONTEXT_CHARS
 from agents.video.driver import FRAMES, FRAMES_OF_SCENE, MOST_FRAMES, ROUNDS, ROUNDS_OF_SCENE
 from agents.video.example import can_be_made, make_example
 from agents.video.interview import frame_of
@@ -86,6 +87,8 @@ def page() -> None:
             if item.upload is None:
                 note("The video is not stored with this interview. Add it again to resume.", "videocam_off")
             draw_file(item, "video-remove", _remove)
+        if item is not None:
+            _tell(state.settings, item)
         valid = _settings(state.settings)
         again = item is not None and item.view.state in ("complete", "stopped", "failed")
         ready = valid and item is not None and item.upload is not None and not item.active
@@ -165,6 +168,19 @@ def _player(item: VideoItem) -> None:
 
 
 # --- settings -----------------------------------------------------------------------------------------------------
+
+
+def _tell(settings: VideoSettings, item: VideoItem) -> None:
+    """A field for what the visitor knows of the video."""
+    settings.told = st.text_area(
+        "What you know of the video",
+        settings.told,
+        key=f"video-told-{item.key}",
+        height=68,
+        max_chars=CONTEXT_CHARS,
+        placeholder="Our cat Luna, in Cairo",
+        help="Who is shown, where and when. Questions and caption use it as true; the caption marks it as told.",
+    )
 
 
 def _settings(settings: VideoSettings) -> bool:

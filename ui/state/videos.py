@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from agents.styles.owner import joined_context
 from agents.video.live import LiveVideo, VideoParameters, VideoState
 from agents.video.sampling import Sampling
 from core.errors import InquisightError, UsageError
@@ -51,6 +52,8 @@ class VideoSettings(DialogueSettings):
     begin: float | None = None
     until: float | None = None
     rounds: int | None = None
+    told: str = ""
+    """What the visitor knows of the video."""
 
     def parameters(self) -> VideoParameters:
         """The options of the interview."""
@@ -60,6 +63,7 @@ class VideoSettings(DialogueSettings):
             language=self.language.strip() or None,
             most=MAX_FRAMES_IN_ALL,
             witnesses=tuple(self.witnesses),
+            context=joined_context([self.told]),
             **{name: getattr(self, name) for name in same},
         )
 
@@ -152,7 +156,7 @@ class VideoPageState:
         """Remove the video."""
         if self.item is not None:
             self.item.close()
-        self.item = None
+        self.item, self.settings.told = None, ""
 
     def reopen(self, caption: Caption, me: Visitor) -> None:
         """Add a stored interview about a video, to read and, with its video, to resume. Raises UsageError."""

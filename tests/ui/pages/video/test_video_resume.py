@@ -46,6 +46,24 @@ def test_a_question_of_ones_own_about_a_frame(drawn: DrawnEye, clip: bytes) -> N
     assert any("Write a question first" in one.value for one in app.error) and item.view.state == "complete"
 
 
+def test_what_is_known_of_the_video_is_used_until_the_next_one(drawn: DrawnEye, clip: bytes, scenes: bytes) -> None:
+    app = open_page("video")
+    assert not app.text_area
+    upload(app, clip)
+    key = f"video-told-{item_of(app).key}"
+    app.text_area(key=key).set_value("Our cat Luna, in Cairo")
+    item = start(app, frames=2, rounds=1)
+    caption = item.view.caption
+    assert caption is not None and caption.told == "Our cat Luna, in Cairo."
+    assert "Luna" in html_of(app)
+    state = page_state(visitor_of(app))
+    state.reopen(caption, visitor_of(app))
+    assert state.settings.parameters().context == caption.told, "the same video again"
+    upload(app, scenes, "scenes.mp4")
+    assert app.text_area(key=f"video-told-{item_of(app).key}").value == ""
+    assert not state.settings.parameters().context
+
+
 @pytest.mark.slow
 def test_an_answer_put_right_is_told_anew(scenes: bytes) -> None:
     app = open_page("video")
