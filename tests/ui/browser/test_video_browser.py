@@ -105,6 +105,20 @@ def test_upload_watch_jump_and_take_home(visit: Visit, clip: Path) -> None:
     assert "Traceback" not in page.content()
 
 
+def test_what_is_known_of_the_video_is_told(visit: Visit, clip: Path) -> None:
+    page = visit("video")
+    upload(page, clip)
+    number(page, "Frames", 1)
+    field = page.get_by_role("textbox", name="What you know of the video")
+    field.fill("Our cat Luna, in Cairo")
+    start(page).click()  # which ends the typing as well
+    told(page)
+    expect(page.locator("[class*=iq-]").filter(has_text="Luna").first).to_be_visible(timeout=LONG)
+    expect(field).to_have_value("Our cat Luna, in Cairo")
+    page.reload()
+    expect(field).to_have_value("Our cat Luna, in Cairo", timeout=LONG)
+
+
 def test_stop_reload_and_go_on(visit: Visit, clip: Path, allowed: Path) -> None:
     page = visit("video")
     choose_eye(page, "patient")
