@@ -24,6 +24,8 @@ class Size:
     labelled: int = 60  # held-out photographs
     steps1: int = 220  # of 32 samples
     steps2: int = 60  # of 12 samples
+    steps1_more: int = 1030  # of 32 samples, after steps1: 40,000 together
+    steps2_more: int = 200  # of 12 samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,12 @@ def runs(size: Size) -> list[Run]:
         Run("stage1-fresh", "stage 1 from random numbers", 1, fresh),
         Run("stage2-fresh", "stages 1 and 2 from random numbers", 2, {**second, "projection": "stage1-fresh"}),
     ]
+    more = {"steps": size.steps1_more, "warmup": max(size.steps1_more // 50, 1), "projection": "stage1"}
+    plan.append(Run("stage1-long", "stage 1, 40,000 samples", 1, more))
+    spoken = {**faster, "data": "true", "projection": "stage1-long"}
+    plan.append(Run("stage2-long", "stage 1 of 40,000 samples, stage 2 on true descriptions", 2, spoken))
+    longer = {**spoken, "steps": size.steps2_more, "warmup": max(size.steps2_more // 10, 1)}
+    plan.append(Run("stage2-longer", "stage 1 of 40,000 samples, stage 2 of 2,400 samples", 2, longer))
     for seed in (43, 44):
         own = {"seed": seed, "projection": f"stage1-seed{seed}"}
         plan.append(Run(f"stage1-seed{seed}", f"stage 1, seed {seed}", 1, {**first, "seed": seed}))
