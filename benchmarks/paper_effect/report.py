@@ -24,11 +24,14 @@ ALONE: Final = (
 )
 KINDS: Final = ("scenes", "photographs")
 MANNERS: Final = ("sampled", "greedy")
-AFTER: Final = {
-    "stage2": "its own curated texts",
-    "stage2-faster": "its own curated texts, four times the rate",
-    "stage2-true": "true descriptions",
+AFTER: Final = {  # run of stage 2: what it is compared with, and on what it was trained
+    "stage2": ("stage1", "its own curated texts"),
+    "stage2-faster": ("stage1", "its own curated texts, four times the rate"),
+    "stage2-true": ("stage1", "true descriptions"),
+    "stage2-long": ("stage1-long", "true descriptions"),
+    "stage2-longer": ("stage1-long", "true descriptions, 2,400 samples"),
 }
+SAMPLES: Final = {"stage1": "7,040", "stage1-long": "40,000"}  # of stage 1
 Z: Final = 1.96  # of 95 %
 
 
@@ -131,13 +134,13 @@ def _cell(name: str, value: Any) -> str:
 
 
 def effect(report: dict[str, Any]) -> str:
-    """Failures after stage 1 and after both forms of stage 2, with the p-value of each difference."""
+    """Failures after stage 1 and after each stage 2, with the p-value of each difference."""
     found = {row["name"]: row for row in report["rows"]}
     columns = ("after stage 1", "after stage 2", "mended", "spoilt", "p", "recall 1", "recall 2")
-    head = f"| pictures | decoding | stage 2 on | failures | {' | '.join(columns)} |"
-    lines = [head, f"|---|---|---|---|{'---:|' * 7}"]
-    for kind, manner, (name, texts) in product(KINDS, MANNERS, AFTER.items()):
-        one, other = (found[run].get(kind, {}).get(manner) for run in ("stage1", name))
+    head = f"| pictures | decoding | stage 1 | stage 2 on | failures | {' | '.join(columns)} |"
+    lines = [head, f"|---|---|---:|---|---|{'---:|' * 7}"]
+    for kind, manner, (name, (first, texts)) in product(KINDS, MANNERS, AFTER.items()):
+        one, other = (found[run].get(kind, {}).get(manner) for run in (first, name))
         if not one or not other:
             continue
         for which, counted in (("failed", FAILURES), ("failed in form", FORM)):
@@ -145,7 +148,7 @@ def effect(report: dict[str, Any]) -> str:
             cells = [_cell(which, one[which]), _cell(which, other[which]), fixed, spoilt, f"{p:.2g}"]
             cells += [_cell("recall", one["recall"]), _cell("recall", other["recall"])]
             of = "all" if which == "failed" else "form alone"
-            lines.append(f"| {kind} | {manner} | {texts} | {of} | {' | '.join(map(str, cells))} |")
+            lines.append(f"| {kind} | {manner} | {SAMPLES[first]} | {texts} | {of} | {' | '.join(map(str, cells))} |")
     return "\n".join(lines) if len(lines) > 2 else "Not measured yet."
 
 
