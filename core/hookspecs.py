@@ -30,7 +30,11 @@ def register_questioners(register: Register) -> None:
 
 @hookspec
 def register_witnesses(register: Register) -> None:
-    """register(name, target, description=...); target(argument) -> core.witness.Witness"""
+    """register(name, target, description=..., capabilities={...}); target(argument) -> core.witness.Witness
+
+    The capability `starts_early`: the witness shares no slow import with vision models, so it examines a picture in a
+    thread while they are loaded.
+    """
 
 
 @hookspec

@@ -79,3 +79,17 @@ def test_help_loads_only_what_it_draws_with(tmp_path: Path) -> None:
     foreign = modules - bare - ours - set(sys.stdlib_module_names)
     assert "caption" in printed
     assert {name for name in foreign if not name.startswith("_")} <= HELP_NEEDS
+
+
+def test_a_witness_that_starts_early_needs_no_model_library(tmp_path: Path) -> None:
+    pytest.importorskip("rapidocr")
+    code = """
+from core.registry import get_registry
+for name, entry in get_registry().witnesses.items():
+    if entry.capabilities.get("starts_early"):
+        get_registry().create_witness(name)
+        print(name)
+"""
+    modules, printed = run(code, home=tmp_path)
+    assert printed.split() == ["reader"]
+    assert modules.isdisjoint(set(HEAVY) - {"numpy"})

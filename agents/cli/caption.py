@@ -18,6 +18,7 @@ from agents.styles.options import style_names
 from agents.styles.owner import context_of, joined_context
 from agents.text.caption_fields import CAPTIONED, fields_of, targets_of
 from agents.witnesses.choice import NONE, chosen
+from agents.witnesses.examination import start_early
 from core.captions.saving import CaptionSaver, Existing
 from core.datasets.folders import find_pictures
 from core.datasets.left_out import LeftOut
@@ -65,6 +66,8 @@ def _run(interviewer: Interviewer, saver: CaptionSaver | None) -> int:
         if plan.earlier is None and source != "-":
             about = replace(about, context=context_of(source, about.context, keywords=with_keywords))
         options = described_options(about, plan.prompts)
+        if plan.earlier is None and not interviewer.loaded:
+            start_early(about.witnesses, picture)
         last = interviewer.interview(picture.sha256, options, about, interview_picture, picture)
         if saver is not None and last.caption.finished:
             try:

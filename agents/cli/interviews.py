@@ -163,6 +163,11 @@ class Interviewer:
             self.codes += [1] if plan.left_out.faults else []
         return common_exit_code(self.codes)
 
+    @property
+    def loaded(self) -> bool:
+        """Whether the vision model is loaded."""
+        return self._vision is not None
+
     def interview(
         self,
         sha256: str,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -52,6 +53,28 @@ def load(names: Sequence[str], find: Find | None = None) -> None:
     for name in names:
         with suppress(Exception):
             (find or get_registry().create_witness)(name)
+
+
+def start_early(names: Sequence[str], picture: Picture) -> Future[list[Examined]] | None:
+    """Let the witnesses that declare `starts_early` examine a picture in a thread, while models are loaded.
+
+    They are loaded in this thread. The registry's witnesses remember what they found, so `examine_pictures` has their
+    findings at once, or waits for them; a failure is reported there. None if no witness of these names declares it.
+    """
+    registry = get_registry()
+    early = []
+    for name in names:
+        with suppress(InquisightError):
+            if registry.find("witness", name.partition(":")[0]).capabilities.get("starts_early"):
+                registry.check("witness", name)
+                early.append(name)
+    if not early:
+        return None
+    load(early)
+    thread = ThreadPoolExecutor(1, thread_name_prefix="early-witnesses")
+    started = thread.submit(examine_pictures, early, [picture])
+    thread.shutdown(wait=False)
+    return started
 
 
 def _examined(name: str, pictures: Sequence[Picture], find: Find) -> list[Findings | str]:

@@ -14,5 +14,6 @@ def register_witnesses(register: Register) -> None:
         "plugins.reader.witness:RapidOcrWitness",
         check="plugins.readiness:reader",
         extra="inquisight[ocr]",
+        capabilities={"starts_early": True},
         description="Reads lines of text, in Latin script, Chinese and Japanese: PP-OCR, CPU, offline.",
     )

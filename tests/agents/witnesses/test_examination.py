@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from agents.witnesses.examination import examine_pictures
+from agents.witnesses.examination import examine_pictures, start_early
+from core.entries import Register
 from core.errors import BackendError
 from core.findings import MOST_CHARACTERS, MOST_LINES, MOST_THINGS, Box, Findings, TextLine, Thing
 from core.images.picture import Picture
+from core.registry import Registry
 from core.testing import FakeWitness, make_line, make_picture, make_thing
 
 PICTURES = [make_picture(colour=(shade, 0, 0)) for shade in (10, 20, 30)]
@@ -68,3 +70,20 @@ def test_a_record_keeps_a_bounded_number() -> None:
     assert kept.things[0].box.left == 1.2 and kept.things[0].score == 0.1235
     assert len(kept.lines[0].text) == MOST_CHARACTERS and kept.kept() == kept
     assert make_line("EXIT").rounded() == make_line("EXIT")
+
+
+def test_only_a_witness_that_declares_it_starts_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    early, late = FakeWitness(name="early"), FakeWitness(name="late")
+    registry, register = Registry(), Register("witness", "test", "test")
+    register("early", lambda argument: early, capabilities={"starts_early": True})
+    register("late", lambda argument: late)
+    registry.witnesses.update({entry.name: entry for entry in register.entries})
+    monkeypatch.setattr("agents.witnesses.examination.get_registry", lambda: registry)
+    assert start_early(["late", "unknown"], PICTURES[0]) is None
+    started = start_early(["late", "early"], PICTURES[0])
+    assert started is not None
+    [result] = started.result()
+    assert [one.witness for one in result.findings] == ["early"] and not late.examined
+    [result] = examine_pictures(["late", "early"], PICTURES[:1])
+    assert [one.witness for one in result.findings] == ["late", "early"]
+    assert len(early.examined) == 1, "its findings are remembered"
