@@ -91,6 +91,27 @@ def test_a_run_is_paused_and_goes_on_after_a_reload(
     expect(page.get_by_role("gridcell", name="No caption")).to_have_count(0, timeout=LONG)
 
 
+def test_pause_stays_in_view_on_a_phone(
+    dashboard: Callable[..., Dashboard], visitor: Callable[..., Any], folder: Path, allowed: Path
+) -> None:
+    allowed.write_text(SOME)
+    phone = {"width": 400, "height": 800}
+    page = visitor(dashboard(folder).start(), viewport=phone, reduced_motion="reduce")
+    start(page)
+    pause = page.get_by_role("button", name="Pause")
+    header = page.locator("[data-testid=stHeader]").bounding_box()
+    for share in (0, 0.5, 1):
+        page.locator(".stMain").evaluate("(one, share) => { one.scrollTop = share * one.scrollHeight; }", share)
+        expect(pause).to_be_in_viewport(ratio=1, timeout=LONG)
+        box = pause.bounding_box()
+        assert box["y"] >= header["y"] + header["height"], "the header of the page does not cover it"
+        at = [box["x"] + box["width"] / 2, box["y"] + box["height"] / 2]
+        assert pause.evaluate("(one, at) => one.contains(document.elementFromPoint(...at))", at), "it is on top"
+    pause.click()
+    expect(page.get_by_role("button", name="Continue")).to_be_visible(timeout=LONG)
+    allowed.unlink()
+
+
 @pytest.mark.parametrize("runs", [False, True], ids=["server", "server and run"])
 def test_after_a_kill_of_the_server_the_run_goes_on(
     dashboard: Callable[..., Dashboard], visitor: Callable[..., Any], folder: Path, allowed: Path, runs: bool
