@@ -20,7 +20,8 @@ Kind = Literal["things", "text"]
 
 _PLACE: Final = "on the left|in the middle|on the right"
 _THINGS = re.compile(
-    rf"(?P<number>an?|(?:about )?(?:two|three|four|five|six|seven|eight|nine|ten|\d+)|some) (?P<name>[^.:\"]{{1,60}}?)"
+    r"\b(?P<number>an?|(?:about )?(?:two|three|four|five|six|seven|eight|nine|ten|\d{1,6})|some) "
+    r"(?P<name>[^.:\"]{1,60}?)"
     rf"(?: (?P<place>{_PLACE})|: (?P<spread>(?:[\w ]{{1,20}}? (?:{_PLACE})(?:, )?){{1,3}}))?\.(?: |$)",
     re.IGNORECASE,
 )

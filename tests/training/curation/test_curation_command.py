@@ -141,8 +141,8 @@ def test_the_commands_of_the_documentation_work_as_they_stand(
             told = shell.fine(*words[2:])
         else:
             subprocess.run(["bash", "-c", line], check=True, timeout=60)
-    assert "2 kept, 0 dropped" in told, "the status, which comes last"
-    assert len(json.loads((tmp_path / "stage2" / "filter_cap.json").read_text("utf-8"))["annotations"]) == 2
+    assert "3 kept, 0 dropped" in told, "the status, which comes last"
+    assert len(json.loads((tmp_path / "stage2" / "filter_cap.json").read_text("utf-8"))["annotations"]) == 3
 
 
 def test_options_that_are_left_out_keep_their_values_and_again_begins_anew(shell: Shell, tmp_path: Path) -> None:
