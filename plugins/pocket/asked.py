@@ -206,10 +206,10 @@ def facts_for(question: str, earlier: Sequence[str], sight: Sight, vocabulary: V
         return []
     pieces: list[str] = []
     for subject in subjects[:2]:
-        if subject.kind == "scene" and _EXTENT.search(text):
-            pieces.append(f"{ASKED} {subject.word} {UNKNOWN}")  # there may be several, anywhere
-            continue
-        pieces += _text(sight) if subject.kind == "text" else _thing(subject, sight, vocabulary, brief=brief)
+        known = _text(sight) if subject.kind == "text" else _thing(subject, sight, vocabulary, brief=brief)
+        if subject.kind == "scene" and known[0].endswith(YES) and _EXTENT.search(text):
+            known = [f"{ASKED} {subject.word} {UNKNOWN}"]  # there may be several, anywhere
+        pieces += known
     return pieces
 
 

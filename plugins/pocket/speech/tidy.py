@@ -29,7 +29,7 @@ _THINGS: Final = re.compile(rf"(?:{SHOWS}|there is |there are )")
 _NEXT: Final = re.compile(r"(?:, | and )(?=(?:an?|some|about|more|" + "|".join(NUMBERS[1:]) + r") )")
 _ESTIMATED: Final = re.compile(rf"(?<!about )\b({'|'.join(NUMBERS[6:11])}) (?!of\b)(?=[a-z])")
 _COUNTED: Final = re.compile(rf"(there are |i (?:see|count) |)({'|'.join(NUMBERS[1:])})(?= [a-z]|\.?$)")
-_DENIES: Final = re.compile(r"(?:no, )?(?:i see no|there (?:is|are) no)\b")
+_DENIES: Final = re.compile(r"(?:no, )?(?:(i see) no|there (?:is|are) no)\b")
 _ITEM: Final = re.compile(r"(?:, | and )(?=(?:an?|some) )")
 _WORN: Final = re.compile(
     rf"\b(they are dressed in|the clothes are) ((?:(?:{_COLOUR})(?:, | and )){{1,7}}(?:{_COLOUR}))(?:{_IN_ORDER})?"
@@ -75,7 +75,9 @@ def tidied(text: str) -> str:
 def true_to(text: str, facts: Sequence[str]) -> str:
     """An answer with the number that the facts tell, which does not deny what they leave open."""
     asked = [fact.split() for fact in facts if fact.startswith(ASKED)]
-    if asked and all(fact[-1] in (PERHAPS, UNKNOWN) for fact in asked) and _DENIES.match(text):
+    denied = _DENIES.match(text)
+    # where a thing is only possible, "there are no people" is the answer to how many can be made out
+    if denied and asked and all(fact[-1] == UNKNOWN or (fact[-1] == PERHAPS and denied[1]) for fact in asked):
         return "i am not sure."
     if len(asked) == 1 and YES in asked[0] and (told := _COUNTED.match(text)):
         count = " ".join(asked[0][asked[0].index(YES) + 1 :])

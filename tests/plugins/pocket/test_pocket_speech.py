@@ -255,6 +255,7 @@ def test_names_without_an_article_keep_their_form() -> None:
         ("i see two dogs on the left.", ["<asked> dog <yes>"], "i see two dogs on the left."),
         ("i see no people.", ["<asked> person <perhaps>", "<thing> person"], "i am not sure."),
         ("there is no street.", ["<asked> street <unknown>"], "i am not sure."),
+        ("there are no people.", ["<asked> person <perhaps>", "<thing> person"], "there are no people."),
         ("i see no cat.", ["<asked> cat <no>"], "i see no cat."),
         ("i see no cat.", ["<asked> cat <perhaps>", "<asked> dog <no>"], "i see no cat."),
         ("it is outdoors.", [], "it is outdoors."),
@@ -311,5 +312,7 @@ def test_of_what_surrounds_everything_neither_number_nor_place_is_told(pocket: P
     vocabulary = Vocabulary(["street", "building", "beach"])
     for question in ("How many buildings are there?", "Where are the buildings?"):
         assert facts_for(question, [], street, vocabulary) == ["<asked> building <unknown>"]
+    bare = replace(street, scene=("outdoors",), odds={"building": 0.01})
+    assert facts_for("How many buildings are there?", [], bare, vocabulary) == ["<asked> building <no>"]
     assert facts_for("What can be seen in the street?", [], street, vocabulary) == []
     assert facts_for("What can be seen on the beach?", [], street, vocabulary) != []
