@@ -288,6 +288,7 @@ class VideoInterview(Interview):
             self.turns_of(part),
             language=self.options.language,
             refused=self.asking.texts,
+            cannot_tell=self.asking.cannot_tell,
             frames=((frame, round(self.times[frame - 1], 3)) for frame in part.frames),
         )
         return NeedQuestion(self._messages(), task, len(self.dialogue.turns), self.asking.attempt, self.asking.by)

@@ -59,11 +59,11 @@ def runs(size: Size) -> list[Run]:
         Run("stage2-fresh", "stages 1 and 2 from random numbers", 2, {**second, "projection": "stage1-fresh"}),
     ]
     more = {"steps": size.steps1_more, "warmup": max(size.steps1_more // 50, 1), "projection": "stage1"}
-    plan.append(Run("stage1-long", "stage 1, 40,000 samples", 1, more))
+    plan.append(Run("stage1-long", "stage 1, longer", 1, more))
     spoken = {**faster, "data": "true", "projection": "stage1-long"}
-    plan.append(Run("stage2-long", "stage 1 of 40,000 samples, stage 2 on true descriptions", 2, spoken))
+    plan.append(Run("stage2-long", "stage 1, longer, and stage 2 on true descriptions", 2, spoken))
     longer = {**spoken, "steps": size.steps2_more, "warmup": max(size.steps2_more // 10, 1)}
-    plan.append(Run("stage2-longer", "stage 1 of 40,000 samples, stage 2 of 2,400 samples", 2, longer))
+    plan.append(Run("stage2-longer", "stages 1 and 2, both longer, on true descriptions", 2, longer))
     for seed in (43, 44):
         own = {"seed": seed, "projection": f"stage1-seed{seed}"}
         plan.append(Run(f"stage1-seed{seed}", f"stage 1, seed {seed}", 1, {**first, "seed": seed}))

@@ -12,7 +12,7 @@ from itertools import product, zip_longest
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.paper_effect.plan import Run, Size, runs
+from benchmarks.paper_effect.plan import Run, Size, needs, runs
 from benchmarks.paper_effect.said import FAILURES, FORM
 from benchmarks.pocket_small.report import fill, quoted
 from core.datasets.text_lines import split_lines
@@ -24,14 +24,13 @@ ALONE: Final = (
 )
 KINDS: Final = ("scenes", "photographs")
 MANNERS: Final = ("sampled", "greedy")
-AFTER: Final = {  # run of stage 2: what it is compared with, and on what it was trained
-    "stage2": ("stage1", "its own curated texts"),
-    "stage2-faster": ("stage1", "its own curated texts, four times the rate"),
-    "stage2-true": ("stage1", "true descriptions"),
-    "stage2-long": ("stage1-long", "true descriptions"),
-    "stage2-longer": ("stage1-long", "true descriptions, 2,400 samples"),
+AFTER: Final = {  # on what each stage 2 was trained
+    "stage2": "its own curated texts",
+    "stage2-faster": "its own curated texts, four times the rate",
+    "stage2-true": "true descriptions",
+    "stage2-long": "true descriptions",
+    "stage2-longer": "true descriptions, longer",
 }
-SAMPLES: Final = {"stage1": "7,040", "stage1-long": "40,000"}  # of stage 1
 Z: Final = 1.96  # of 95 %
 
 
@@ -39,7 +38,7 @@ def collect(out: Path, size: Size) -> dict[str, Any]:
     """Everything that the page shows. What is not finished has no entry."""
     rows: list[dict[str, Any]] = []
     for run in (*ALONE, *runs(size)):
-        row: dict[str, Any] = {"name": run.name, "title": run.title}
+        row: dict[str, Any] = {"name": run.name, "title": run.title, "after": needs(run)}
         row |= {kind: found for kind in KINDS if (found := read_json(out / "measured" / f"{run.name}-{kind}.json"))}
         facts = read_json(out / "runs" / run.name / "finished.json")
         if facts:
@@ -139,7 +138,8 @@ def effect(report: dict[str, Any]) -> str:
     columns = ("after stage 1", "after stage 2", "mended", "spoilt", "p", "recall 1", "recall 2")
     head = f"| pictures | decoding | stage 1 | stage 2 on | failures | {' | '.join(columns)} |"
     lines = [head, f"|---|---|---:|---|---|{'---:|' * 7}"]
-    for kind, manner, (name, (first, texts)) in product(KINDS, MANNERS, AFTER.items()):
+    for kind, manner, (name, texts) in product(KINDS, MANNERS, AFTER.items()):
+        first = found[name]["after"]
         one, other = (found[run].get(kind, {}).get(manner) for run in (first, name))
         if not one or not other:
             continue
@@ -148,8 +148,15 @@ def effect(report: dict[str, Any]) -> str:
             cells = [_cell(which, one[which]), _cell(which, other[which]), fixed, spoilt, f"{p:.2g}"]
             cells += [_cell("recall", one["recall"]), _cell("recall", other["recall"])]
             of = "all" if which == "failed" else "form alone"
-            lines.append(f"| {kind} | {manner} | {SAMPLES[first]} | {texts} | {of} | {' | '.join(map(str, cells))} |")
+            lines.append(
+                f"| {kind} | {manner} | {_seen(found, first):,} | {texts} | {of} | {' | '.join(map(str, cells))} |"
+            )
     return "\n".join(lines) if len(lines) > 2 else "Not measured yet."
+
+
+def _seen(found: dict[str, dict[str, Any]], name: str | None) -> int:
+    """Samples of a training and of those that it goes on from."""
+    return found[name].get("run", {}).get("samples", 0) + _seen(found, found[name].get("after")) if name else 0
 
 
 def _counts(failures: str, counted: Sequence[str]) -> bool:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import pytest
 from PIL import Image
@@ -16,7 +16,7 @@ from PIL import Image
 from core.errors import UsageError
 from core.images.picture import Picture, open_picture
 from core.registry import get_registry
-from core.vision import EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
+from core.vision import Aspect, EncodedImage, GenerationOptions, Reply, VisionBackend, VisualQuestion
 
 
 def make_picture(
@@ -62,6 +62,7 @@ class VisionBackendTests:
         assert isinstance(backend.max_images, int) and backend.max_images >= 1
         assert isinstance(backend.interleaves, bool)
         assert backend.max_images > 1 or not backend.interleaves, "a picture at a later turn is a second picture"
+        assert backend.cannot_tell <= {*get_args(Aspect)}
         assert backend.languages and all(isinstance(language, str) for language in backend.languages)
 
     def test_registered_capabilities_are_true(self, backend: VisionBackend) -> None:

@@ -67,6 +67,10 @@ _PRESENCE = re.compile(
 )
 _INDEFINITE = re.compile(r"\b(?:an?|any|some)\s+([a-z-]{2,30}(?: [a-z-]{2,30}){0,2})")
 _EXTENT = re.compile(r"\bhow (?:many|much|big|large|tall)\b|\bnumber of\b|^where\b|\bcount\b")
+_TOTAL = re.compile(
+    r"how many [a-z-]{2,30}(?: [a-z-]{2,30})?(?: (?:are|is) (?:there|shown|visible)| (?:can|do) you see)?"
+    r"(?: (?:in|on) (?:the|this) (?:picture|image|photo|photograph|scene))?\s?\?"
+)
 _AMONG = re.compile(r"^(?:what|who|which things)\b.*\b(?:in|on|at|along|near) (?:the|this|that)\b")
 _BACK = re.compile(
     r"\b(?:it|its|they|them|their|he|she|him|his|her|one|ones|this|that|these|those|there|so|too|also|again|sure|really|"
@@ -211,6 +215,13 @@ def facts_for(question: str, earlier: Sequence[str], sight: Sight, vocabulary: V
             known = [f"{ASKED} {subject.word} {UNKNOWN}"]  # there may be several, anywhere
         pieces += known
     return pieces
+
+
+def total(question: str, facts: Sequence[str]) -> str:
+    """The number in `facts` that answers "How many people are there?", in words; "" for any other question."""
+    if not facts or not _TOTAL.fullmatch(without_form(question).lower().strip()):
+        return ""
+    return facts[0].partition(f" {YES} ")[2]
 
 
 def asks_for_background(question: str, sight: Sight) -> bool:

@@ -334,7 +334,14 @@ class PocketBackend(VisionBackend):
         encoded: EncodedCells = question.image.data
         found = self.engine.lookup.facts(encoded, question)
         tokens = encoded.tokens if found is None else self.engine.model.with_hints(encoded.tokens, found)
-        from plugins.pocket.asked import asks_for_background, asks_for_palette, facts_for, refers_back, without_form
+        from plugins.pocket.asked import (
+            asks_for_background,
+            asks_for_palette,
+            facts_for,
+            refers_back,
+            total,
+            without_form,
+        )
         from plugins.pocket.sight import entries
 
         if encoded.sight is None or self.photographs is None or found is not None:
@@ -366,6 +373,7 @@ class PocketBackend(VisionBackend):
             tuple(facts),
             sight.lines,
             "" if facts[-1] else self._description(encoded, sight, short=question.question is None),
+            count=total(question.question or "", facts[-1]),
         )
 
     @staticmethod

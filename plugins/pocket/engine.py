@@ -52,6 +52,7 @@ class PocketPrompt:
     lines: tuple[str, ...] = ()  # what the marks of lines stand for
     description: str = ""  # what the symbols give for this question, where it is one for a description
     listed: tuple[Listed, ...] = ()  # the things of a composed scene
+    count: str = ""  # the number that the question asks for, in words
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +288,7 @@ class PocketEngine:
         elif complete:
             text = completed(text.strip(), prompt.listed)
         if prompt.sight:
-            text = tidied(true_to(text.strip(), prompt.facts[-1] if prompt.facts else ()))
+            text = tidied(true_to(text.strip(), prompt.facts[-1] if prompt.facts else (), prompt.count))
         return quoted(sentences(text), prompt.lines)
 
     def decode(self, ids: Sequence[int]) -> str:

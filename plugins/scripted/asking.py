@@ -64,10 +64,13 @@ def next_question(
     if turns and told:
         hopeless |= {kind for kind, words in _TOLD_KINDS.items() if words.search(told.lower())}
     chance = random.Random(f"{seed}:{len(turns)}")
-    topics = [*_candidates(knowledge, turns, asked), *(_told_things(knowledge, told) if turns else ())]
+    topics = [
+        *_candidates(knowledge, turns, asked, scenery="scenery" not in cannot_tell),
+        *(_told_things(knowledge, told) if turns else ()),
+    ]
     scored = sorted(topics, key=lambda pair: -pair[0])
     for _, topic in scored:
-        if topic.kind in hopeless or ("scenery" in cannot_tell and _is_of_scenery(topic)):
+        if topic.kind in hopeless:
             continue
         wordings = list(WORDINGS[topic.kind])
         if seed is not None:
@@ -87,15 +90,14 @@ _TOLD_KINDS: Final = {
 _NOT_TOLD: Final = {
     "action": ("action", "happening"),
     "material": ("material",),
-    "weather": ("weather", "time"),
+    "weather": ("weather",),
 }
 _LOOKED_FOR: Final = ("animal", "artifact", "plant", "food")
 
 
-def _is_of_scenery(topic: Topic) -> bool:
-    """Whether it asks what the sky, a street or buildings are like."""
-    head = nouns.singular(topic.subject.split()[-1]) if topic.subject else ""
-    return topic.kind in ("colour", "number", "place") and head in lexicon.SCENERY
+def _surrounds(thing: NamedThing) -> bool:
+    """Whether a thing is the sky, a street or buildings, and no tree or house at a place of its own."""
+    return nouns.singular(thing.head) in lexicon.SCENERY and not (thing.places or thing.spread)
 
 
 def _told_things(knowledge: Knowledge, told: str) -> Iterator[tuple[float, Topic]]:
@@ -136,8 +138,10 @@ def hopeless_kinds(turns: Sequence[TaskTurn]) -> set[str]:
     return {kind for kind, count in failed.items() if count >= 2}
 
 
-def _candidates(knowledge: Knowledge, turns: Sequence[TaskTurn], asked: list[Topic]) -> Iterator[tuple[float, Topic]]:
-    """Topics with their scores; the highest comes first."""
+def _candidates(
+    knowledge: Knowledge, turns: Sequence[TaskTurn], asked: list[Topic], *, scenery: bool
+) -> Iterator[tuple[float, Topic]]:
+    """Topics with their scores; the highest comes first. `scenery`: also what surrounds everything is asked about."""
     kinds = Counter(topic.kind for topic in asked)
     witnessed = kinds_of(turns)
     if not turns:
@@ -151,7 +155,8 @@ def _candidates(knowledge: Knowledge, turns: Sequence[TaskTurn], asked: list[Top
         if "text" not in witnessed:
             yield 40, Topic("text")
     for rank, thing in enumerate([*shown, *(t for t in knowledge.things if t.within and not t.denied)]):
-        yield from _about(thing, knowledge, 6 * rank + (8 if thing.within else 0))
+        if scenery or not _surrounds(thing):
+            yield from _about(thing, knowledge, 6 * rank + (8 if thing.within else 0))
     if shown:
         fresh = any(thing.turn == len(turns) - 1 for thing in knowledge.things)
         if not kinds["else"]:

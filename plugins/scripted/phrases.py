@@ -41,7 +41,7 @@ def closed(token: str) -> bool:
 
 def is_estimate(token: list[str], at: int) -> bool:
     """Whether "about seven" starts at `at`."""
-    return token[at] in lexicon.ESTIMATES and token[at + 1 : at + 2] != [] and token[at + 1] in lexicon.COUNTS[2:]
+    return token[at] in lexicon.ESTIMATES and any(word in lexicon.COUNTS[2:] for word in token[at + 1 : at + 2])
 
 
 def preposition(token: list[str], at: int) -> int:

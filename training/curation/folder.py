@@ -82,8 +82,9 @@ class CurationFolder:
         """
         shown = printable(self.path)
         busy = StoreError(f"another run is at work in '{shown}'; wait for it, or stop it.")
-        failed = lambda cause: StoreError(f"'{shown}' cannot be locked: {cause}.")  # noqa: E731
-        with only_process(self.path / LOCK, busy, failed, wait=PATIENCE):
+        with only_process(
+            self.path / LOCK, busy, lambda cause: StoreError(f"'{shown}' cannot be locked: {cause}."), wait=PATIENCE
+        ):
             clear_torn(self.path)
             if step:
                 self._record(step=step, **describe_process(), begun=time.time(), ended=None, error=None)

@@ -15,7 +15,7 @@ from typing import Final
 
 from core.nouns import capitalised, with_article
 from plugins.pocket.colours import COLOURS
-from plugins.pocket.sight import ASKED, NUMBERS, PERHAPS, UNKNOWN, YES
+from plugins.pocket.sight import ASKED, NUMBERS, PERHAPS, UNKNOWN
 from plugins.pocket.speech.words import join
 
 SHOWS: Final = "the picture shows "
@@ -28,7 +28,7 @@ _END: Final = re.compile(r"(?<=[.!?]) +")
 _THINGS: Final = re.compile(rf"(?:{SHOWS}|there is |there are )")
 _NEXT: Final = re.compile(r"(?:, | and )(?=(?:an?|some|about|more|" + "|".join(NUMBERS[1:]) + r") )")
 _ESTIMATED: Final = re.compile(rf"(?<!about )\b({'|'.join(NUMBERS[6:11])}) (?!of\b)(?=[a-z])")
-_COUNTED: Final = re.compile(rf"(there are |i (?:see|count) |)({'|'.join(NUMBERS[1:])})(?= [a-z]|\.?$)")
+_COUNTED: Final = re.compile(rf"\A(there are |i (?:see|count) |)(?:{'|'.join(NUMBERS[1:])})(?= [a-z]|\.?$)")
 _DENIES: Final = re.compile(r"(?:no, )?(?:(i see) no|there (?:is|are) no)\b")
 _ITEM: Final = re.compile(r"(?:, | and )(?=(?:an?|some) )")
 _WORN: Final = re.compile(
@@ -72,18 +72,14 @@ def tidied(text: str) -> str:
     return _ESTIMATED.sub(r"about \1 ", " ".join(dict.fromkeys(map(_sentence, _END.split(text.strip())))))
 
 
-def true_to(text: str, facts: Sequence[str]) -> str:
-    """An answer with the number that the facts tell, which does not deny what they leave open."""
-    asked = [fact.split() for fact in facts if fact.startswith(ASKED)]
+def true_to(text: str, facts: Sequence[str], count: str = "") -> str:
+    """An answer that does not deny what the facts leave open, with the number in words that was asked for, if any."""
+    asked = [fact.rpartition(" ")[2] for fact in facts if fact.startswith(ASKED)]
     denied = _DENIES.match(text)
     # where a thing is only possible, "there are no people" is the answer to how many can be made out
-    if denied and asked and all(fact[-1] == UNKNOWN or (fact[-1] == PERHAPS and denied[1]) for fact in asked):
+    if denied and asked and all(status == UNKNOWN or (status == PERHAPS and denied[1]) for status in asked):
         return "i am not sure."
-    if len(asked) == 1 and YES in asked[0] and (told := _COUNTED.match(text)):
-        count = " ".join(asked[0][asked[0].index(YES) + 1 :])
-        if count and told[2] != count:
-            return f"{told[1]}{count}{text[told.end() :]}"
-    return text
+    return _COUNTED.sub(rf"\g<1>{count}", text) if count else text
 
 
 def sentences(text: str) -> str:

@@ -15,7 +15,7 @@ from core.registry import get_registry
 from core.testing import make_picture
 from core.vision import EncodedImage, VisualQuestion
 from core.witness import Box
-from plugins.pocket.asked import Vocabulary, asks_for_background, asks_for_palette, facts_for, refers_back, there
+from plugins.pocket.asked import Vocabulary, asks_for_background, asks_for_palette, facts_for, refers_back, there, total
 from plugins.pocket.backend import PocketBackend
 from plugins.pocket.sight import Seen, Sight, background_colours
 from plugins.pocket.speech.scenes import STRANGER, Listed, completed
@@ -246,13 +246,39 @@ def test_names_without_an_article_keep_their_form() -> None:
 
 
 @pytest.mark.parametrize(
+    ("question", "facts", "count"),
+    [
+        ("How many people are there?", ["<asked> person <yes> seven", "<thing> seven person"], "seven"),
+        ("How many dogs can you see in the picture?", ["<asked> dog <yes> about fifteen"], "about fifteen"),
+        ("How many people? Answer with a number.", ["<asked> person <yes> two"], "two"),
+        ("How many dogs are there?", ["<asked> dog <yes>"], ""),
+        ("How many dogs are there?", [], ""),
+        ("How many people are on the left?", ["<asked> person <yes> seven"], ""),
+        ("How many people are dressed in red?", ["<asked> person <yes> seven"], ""),
+        ("What are the people wearing?", ["<asked> person <yes> seven"], ""),
+    ],
+)
+def test_which_questions_ask_for_the_number_that_was_counted(question: str, facts: list[str], count: str) -> None:
+    assert total(question, facts) == count
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("there are ten people.", "there are seven people."),
+        ("there are seven people.", "there are seven people."),
+        ("ten.", "seven."),
+        ("i am not sure.", "i am not sure."),
+    ],
+)
+def test_the_number_of_an_answer_is_the_one_that_was_counted(written: str, shown: str) -> None:
+    assert true_to(written, ["<asked> person <yes> seven"], "seven") == shown
+    assert true_to(written, ["<asked> person <yes> seven"]) == written
+
+
+@pytest.mark.parametrize(
     ("written", "facts", "shown"),
     [
-        ("there are ten people.", ["<asked> person <yes> seven"], "there are seven people."),
-        ("there are seven people.", ["<asked> person <yes> seven"], "there are seven people."),
-        ("ten.", ["<asked> person <yes> seven"], "seven."),
-        ("there are two people.", ["<asked> person <yes> about fifteen"], "there are about fifteen people."),
-        ("i see two dogs on the left.", ["<asked> dog <yes>"], "i see two dogs on the left."),
         ("i see no people.", ["<asked> person <perhaps>", "<thing> person"], "i am not sure."),
         ("there is no street.", ["<asked> street <unknown>"], "i am not sure."),
         ("there are no people.", ["<asked> person <perhaps>", "<thing> person"], "there are no people."),
@@ -261,7 +287,7 @@ def test_names_without_an_article_keep_their_form() -> None:
         ("it is outdoors.", [], "it is outdoors."),
     ],
 )
-def test_an_answer_keeps_to_the_facts(written: str, facts: list[str], shown: str) -> None:
+def test_an_answer_does_not_deny_what_the_facts_leave_open(written: str, facts: list[str], shown: str) -> None:
     assert true_to(written, facts) == shown
 
 

@@ -551,3 +551,8 @@ def test_an_estimated_number_stays_one() -> None:
         ),
     ]
     assert "about seven people in the middle" in summarise(turns)
+
+
+def test_a_plant_at_a_place_of_its_own_surrounds_nothing() -> None:
+    turns = [TaskTurn(OPENING, "There is a potted plant at the top right. There is also a street.")]
+    assert "potted plant" in next_question(turns, cannot_tell=("scenery",))
